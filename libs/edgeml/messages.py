@@ -1,0 +1,352 @@
+"""The messages of the suite: declared types, MessagePack on the wire, JSON accepted.
+
+Blocks (`SensorBatch`, `ResultBlock`) carry many rows as packed little-endian columns, so that one decode and a few `numpy.frombuffer`
+give arrays; the rare messages (alerts, commands, acknowledgements) carry plain fields and ISO 8601 times, so that people can read and
+write them as JSON.
+
+Every message has a type and a version. A field that this version does not know is ignored; a version that it does not know is refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, TypeVar
+
+import msgspec
+import numpy as np
+
+from edgeml.errors import MessageError, NewerVersionError
+
+MAX_PAYLOAD = 7_000
+"""Bytes of one binary IPC message; Nucleus Lite closes the connection at about 7,300."""
+
+# Quality of one sensor value; the codes are part of the wire format.
+GOOD, MISSING, OUT_OF_RANGE, STUCK, GAP, BACKWARDS = range(6)
+QUALITY_NAMES = ("good", "missing", "out of range", "stuck", "after a gap", "time running backwards")
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    """What all messages share.
+
+    `version` is raised when a reader of the previous version would misread the message; a new optional field does not raise it.
+    """
+
+    VERSION: ClassVar[int] = 1
+    v: int = 1
+
+
+class SensorBatch(Message, frozen=True, kw_only=True, tag="sensor-batch"):
+    """Rows that one asset's source read: n rows of c channels.
+
+    Attributes:
+        stream, seq: the sender's numbering (see `edgeml.streams`).
+        channels, units: c names and their units (`g`, `A`, `bar`, `°C`, `V`, `l/min`).
+        times: n int64, event time in ns since the epoch.
+        values: n * c float32, row by row; a missing value is NaN.
+        quality: n * c uint8 quality codes, row by row; empty when all are good.
+    """
+
+    asset: str
+    stream: str
+    seq: int
+    channels: tuple[str, ...]
+    units: tuple[str, ...]
+    times: bytes
+    values: bytes
+    quality: bytes = b""
+
+    @classmethod
+    def of(
+        cls, asset: str, stream: str, seq: int, channels: tuple[str, ...], units: tuple[str, ...],
+        times: np.ndarray, values: np.ndarray, quality: np.ndarray | None = None,
+    ) -> SensorBatch:
+        """Pack arrays: times (n,) ns, values (n, c), quality (n, c) or None for all good."""
+        flags = b"" if quality is None or not quality.any() else np.ascontiguousarray(quality, "u1").tobytes()
+        return cls(
+            asset=asset, stream=stream, seq=seq, channels=channels, units=units,
+            times=np.ascontiguousarray(times, "<i8").tobytes(),
+            values=np.ascontiguousarray(values, "<f4").tobytes(), quality=flags,
+        )
+
+    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Times (n,) int64, values (n, c) float32, quality (n, c) uint8, read-only.
+
+        Raises:
+            MessageError: the columns' lengths do not agree.
+        """
+        n, c = len(self.times) // 8, len(self.channels)
+        _same_length(self, "units", len(self.units), c)
+        _same_length(self, "times", len(self.times), n * 8)
+        _same_length(self, "values", len(self.values), n * c * 4)
+        if self.quality:
+            _same_length(self, "quality", len(self.quality), n * c)
+            quality = np.frombuffer(self.quality, "u1").reshape(n, c)
+        else:
+            quality = np.zeros((n, c), "u1")
+        return np.frombuffer(self.times, "<i8"), np.frombuffer(self.values, "<f4").reshape(n, c), quality
+
+
+class ResultBlock(Message, frozen=True, kw_only=True, tag="results"):
+    """What one model says of one asset: n results, one for each sensor row of the batch it answers.
+
+    Attributes:
+        stream, seq: the sender's numbering.
+        model, model_version, digest: the bundle (SHA-256 of `model.tflite`, hex).
+        answers_stream, answers_seq: the `SensorBatch` these results come from.
+        complete: the last block for that batch.
+        channels: c names, the order of `deviations`.
+        times, starts: n int64: event time of the window's last and first row, ns.
+        score: n float32, the model's output; NaN where there is no decision.
+        confidence: n float32, 0 to 1, that what the model looks for is there; NaN where there is no decision.
+        reason: n uint8: 0 for a decision, else 1 + an index into `reasons`.
+        reasons: why there was no decision.
+        deviations: n * c float16: how far the latest rows are from the baseline, in its standard deviations; NaN where unknown.
+        took_us: n * 2 float32: microseconds spent on preparing the window and on the model.
+    """
+
+    asset: str
+    stream: str
+    seq: int
+    model: str
+    model_version: str
+    digest: str
+    answers_stream: str
+    answers_seq: int
+    complete: bool
+    channels: tuple[str, ...]
+    times: bytes
+    starts: bytes
+    score: bytes
+    confidence: bytes
+    reason: bytes
+    reasons: tuple[str, ...]
+    deviations: bytes
+    took_us: bytes
+
+    def __len__(self) -> int:
+        return len(self.reason)
+
+    def arrays(self) -> ResultColumns:
+        """The columns as arrays, read-only.
+
+        Raises:
+            MessageError: the columns' lengths do not agree.
+        """
+        n, c = len(self.reason), len(self.channels)
+        for name, size in (("times", 8), ("starts", 8), ("score", 4), ("confidence", 4), ("deviations", 2 * c), ("took_us", 8)):
+            _same_length(self, name, len(getattr(self, name)), n * size)
+        reason = np.frombuffer(self.reason, "u1")
+        if n and int(reason.max()) > len(self.reasons):
+            raise MessageError("results: a reason code has no text; the sender packed this message wrongly")
+        return ResultColumns(
+            times=np.frombuffer(self.times, "<i8"), starts=np.frombuffer(self.starts, "<i8"),
+            score=np.frombuffer(self.score, "<f4"), confidence=np.frombuffer(self.confidence, "<f4"), reason=reason,
+            deviations=np.frombuffer(self.deviations, "<f2").reshape(n, c), took_us=np.frombuffer(self.took_us, "<f4").reshape(n, 2),
+        )
+
+
+class ResultColumns(msgspec.Struct, frozen=True, kw_only=True):
+    """The columns of a `ResultBlock` as numpy arrays of equal length n; deviations (n, c), took_us (n, 2)."""
+
+    times: np.ndarray
+    starts: np.ndarray
+    score: np.ndarray
+    confidence: np.ndarray
+    reason: np.ndarray
+    deviations: np.ndarray
+    took_us: np.ndarray
+
+    def part(self, rows: slice) -> ResultColumns:
+        return ResultColumns(**{name: getattr(self, name)[rows] for name in self.__struct_fields__})
+
+    def packed(self) -> dict[str, bytes]:
+        """The columns as `ResultBlock` wants them."""
+        kinds = {"times": "<i8", "starts": "<i8", "score": "<f4", "confidence": "<f4", "reason": "u1", "deviations": "<f2", "took_us": "<f4"}
+        return {name: np.ascontiguousarray(getattr(self, name), kind).tobytes() for name, kind in kinds.items()}
+
+
+class Alert(Message, frozen=True, kw_only=True, tag="alert"):
+    """A change in the life of an alarm; the id stays the same from `pending` to `cleared`.
+
+    Attributes:
+        state: `pending`, `active`, `acknowledged` or `cleared`.
+        at, raised_at, cleared_at: event times, ISO 8601.
+        confidence, peak_confidence: now, and the highest since it was pending.
+        why: a sentence for the operator.
+        acknowledged_by, note: from the person who acknowledged.
+    """
+
+    id: str
+    asset: str
+    stream: str
+    seq: int
+    model: str
+    model_version: str
+    state: str
+    at: str
+    raised_at: str | None = None
+    cleared_at: str | None = None
+    confidence: float | None = None
+    peak_confidence: float | None = None
+    why: str = ""
+    acknowledged_by: str = ""
+    note: str = ""
+
+
+class Acknowledge(Message, frozen=True, kw_only=True, tag="acknowledge"):
+    """A person has seen an alarm. `alarm` is the alert's id."""
+
+    alarm: str
+    by: str = ""
+    note: str = ""
+
+
+class Command(Message, frozen=True, kw_only=True, tag="command"):
+    """Something a machine is to do, at most once for each id.
+
+    Attributes:
+        id: the idempotency key: a machine that has had it acknowledges again and does nothing.
+        action: `stop`, `start`, or what else the machine's source names.
+        alarm: the alarm behind it, or empty.
+        issued_at: wall-clock time, ISO 8601.
+        timeout_s: seconds after `issued_at` past which it must not be executed any more.
+    """
+
+    id: str
+    asset: str
+    action: str
+    alarm: str = ""
+    issued_at: str = ""
+    timeout_s: float = 10.0
+
+
+class CommandAck(Message, frozen=True, kw_only=True, tag="command-ack"):
+    """The machine's answer.
+
+    Attributes:
+        id: the command's.
+        status: `executed`, `refused` (the machine cannot do it) or `expired` (it came too late).
+        at: event time of the machine, ISO 8601.
+        detail: for `refused`: why.
+    """
+
+    id: str
+    asset: str
+    status: str
+    at: str = ""
+    detail: str = ""
+
+
+class Replay(Message, frozen=True, kw_only=True, tag="replay"):
+    """Asks the producer of `topic` to send again what it still has.
+
+    Attributes:
+        topic: a local topic of `edgeml.topics`.
+        asset: one asset, or empty for all.
+        since: event time in ns; what ends before it is not wanted.
+    """
+
+    topic: str
+    asset: str = ""
+    since: int = 0
+
+
+class ResetBaseline(Message, frozen=True, kw_only=True, tag="reset-baseline"):
+    """Forget what `asset` (empty: every asset) looks like in normal running, and learn it anew."""
+
+    asset: str = ""
+
+
+class Status(Message, frozen=True, kw_only=True, tag="status"):
+    """What a component says of itself, at each change.
+
+    Attributes:
+        component: its full name.
+        state: `running`; `faulty`: it waits for a right configuration; `finished`: its sources have ended.
+        faults: one sentence each.
+    """
+
+    component: str
+    state: str
+    faults: tuple[str, ...] = ()
+
+
+MESSAGES: tuple[type[Message], ...] = (
+    SensorBatch, ResultBlock, Alert, Acknowledge, Command, CommandAck, Replay, ResetBaseline, Status,
+)
+_ANY: Any = None
+for _kind in MESSAGES:
+    _ANY = _kind if _ANY is None else _ANY | _kind
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(_ANY)
+_json_decoder = msgspec.json.Decoder(_ANY)
+
+
+class _Header(msgspec.Struct):
+    type: str = ""
+    v: int = 1
+
+
+M = TypeVar("M", bound=Message)
+
+
+def encode(message: Message) -> bytes:
+    """The message as MessagePack."""
+    return _encoder.encode(message)
+
+
+def encode_json(message: Message) -> bytes:
+    """The message as JSON, for the cloud and for people."""
+    return msgspec.json.encode(message)
+
+
+def decode(payload: bytes) -> Message:
+    """The message in `payload`, MessagePack or JSON.
+
+    Raises:
+        NewerVersionError: it is of a version that this library does not know.
+        MessageError: it is no message of this suite.
+    """
+    as_json = payload[:1] == b"{"
+    try:
+        message = (_json_decoder if as_json else _decoder).decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as fault:
+        raise _explain(payload, as_json, fault) from None
+    if message.v > message.VERSION:
+        raise _newer(message.__struct_config__.tag, message.v, message.VERSION)
+    return message
+
+
+def decode_as(kind: type[M], payload: bytes) -> M:
+    """The message in `payload`, which must be a `kind`.
+
+    Raises:
+        MessageError: as `decode`, or it is another message.
+    """
+    message = decode(payload)
+    if not isinstance(message, kind):
+        raise MessageError(f"a {message.__struct_config__.tag} message where {kind.__struct_config__.tag} is wanted; check the topic")
+    return message
+
+
+def _explain(payload: bytes, as_json: bool, fault: Exception) -> MessageError:
+    versions = {kind.__struct_config__.tag: kind.VERSION for kind in MESSAGES}
+    try:
+        header = msgspec.json.decode(payload, type=_Header) if as_json else msgspec.msgpack.decode(payload, type=_Header)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return MessageError(f"{len(payload)} bytes that are no message of this suite ({fault}); something else publishes on this topic")
+    known = versions.get(header.type)
+    if known is None:
+        return MessageError(f"a message of the unknown type {header.type!r}; known are {', '.join(versions)}")
+    if header.v > known:
+        return _newer(header.type, header.v, known)
+    return MessageError(f"a {header.type} message that is not well formed: {fault}")
+
+
+def _newer(kind: object, got: int, known: int) -> NewerVersionError:
+    return NewerVersionError(f"a {kind} message of version {got}, this component knows up to {known}; update this component")
+
+
+def _same_length(message: Message, name: str, got: int, wanted: int) -> None:
+    if got != wanted:
+        raise MessageError(f"{message.__struct_config__.tag}: `{name}` has length {got}, wanted {wanted}; the sender packed it wrongly")

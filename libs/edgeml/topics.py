@@ -1,0 +1,31 @@
+"""Every topic of the suite. Nobody else writes one down, but the recipes, and a test compares them."""
+
+SENSORS = "edgeml/sensors"
+RESULTS = "edgeml/results"
+ALERTS = "edgeml/alerts"
+ALERTS_ACK = "edgeml/alerts/ack"
+COMMANDS = "edgeml/commands"
+COMMANDS_ACK = "edgeml/commands/ack"
+REPLAY = "edgeml/replay"
+CONTROL = "edgeml/control"
+STATUS = "edgeml/status"
+
+
+def heartbeat(component: str) -> str:
+    """The topic on which a component hears itself; `component` is its full name."""
+    return f"edgeml/heartbeat/{component.rsplit('.', 1)[-1]}"
+
+
+def cloud_alerts(thing: str) -> str:
+    """IoT Core: alerts for the operators."""
+    return f"edgeml/{thing}/alerts"
+
+
+def cloud_alerts_ack(thing: str) -> str:
+    """IoT Core: operators acknowledge."""
+    return f"edgeml/{thing}/alerts/ack"
+
+
+def cloud_results(thing: str) -> str:
+    """IoT Core: the reporting topic."""
+    return f"edgeml/{thing}/results"

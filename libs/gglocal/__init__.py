@@ -1,0 +1,1 @@
+"""gglocal: a Greengrass V2 nucleus for a developer's machine."""
