@@ -1,0 +1,1 @@
+"""SensorIngestion: publishes what machines measure."""
