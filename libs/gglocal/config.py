@@ -1,0 +1,177 @@
+"""The configuration of every component: a tree of leaves with timestamps, as Nucleus Lite keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+Watcher = Callable[[str, list[str]], None]
+
+
+class KeyNotFound(KeyError):
+    """There is nothing at this key path."""
+
+
+class ConfigConflict(Exception):
+    """A value was to be written where a map is, or a map where a value is."""
+
+
+class _Node:
+    """A map (`children` is a dict) or a leaf (`children` is None)."""
+
+    __slots__ = ("children", "value", "timestamp", "watchers")
+
+    def __init__(self) -> None:
+        self.children: dict[str, _Node] | None = {}
+        self.value: Any = None
+        self.timestamp = 0
+        self.watchers: list[Watcher] = []
+
+    def plain(self) -> Any:
+        if self.children is None:
+            return self.value
+        return {key: child.plain() for key, child in self.children.items()}
+
+
+class ConfigStore:
+    """`{component: configuration}`; timestamps are milliseconds since the epoch, and the newer one wins, leaf by leaf.
+
+    A list is one leaf. Watchers hear each changed leaf by its whole key path, after it has changed; a key that is reset
+    takes its watchers with it, in silence.
+    """
+
+    def __init__(self) -> None:
+        self._components: dict[str, _Node] = {}
+
+    def components(self) -> list[str]:
+        return list(self._components)
+
+    def get(self, component: str, key_path: Sequence[str] = ()) -> Any:
+        """The value or map at `key_path`.
+
+        Raises:
+            KeyNotFound: there is none.
+        """
+        return self._find(component, key_path).plain()
+
+    def merge(self, component: str, value: Any, timestamp: int, key_path: Sequence[str] = ()) -> None:
+        """Merge a map, or write a leaf, at `key_path`; older than what is there: ignored.
+
+        Raises:
+            ConfigConflict: a map meets a value; leaves written before that stay, as on a device.
+        """
+        for leaf, new in _leaves(value, list(key_path)):
+            if not leaf and not isinstance(new, dict):
+                raise ConfigConflict("the whole configuration of a component must be a map")
+            self._write(component, leaf, new, timestamp)
+
+    def set_default(self, component: str, value: dict[str, Any]) -> None:
+        """Merge a recipe's `DefaultConfiguration`: it gives way to whatever was ever set by anybody else."""
+        self._components.setdefault(component, _Node())
+        for leaf, new in _leaves(value, []):
+            try:
+                self._write(component, leaf, new, 0)
+            except ConfigConflict:
+                continue
+
+    def reset(self, component: str, key_path: Sequence[str] = ()) -> None:
+        """Remove `key_path` and all below; what is not there is no error."""
+        if not key_path:
+            self._components.pop(component, None)
+            return
+        try:
+            parent = self._find(component, key_path[:-1])
+        except KeyNotFound:
+            return
+        if parent.children is not None:
+            parent.children.pop(key_path[-1], None)
+
+    def subscribe(self, component: str, key_path: Sequence[str], callback: Watcher) -> Callable[[], None]:
+        """Call `callback(component, key path of a changed leaf)`; returns the function that ends it.
+
+        Raises:
+            KeyNotFound: there is nothing at `key_path` yet.
+        """
+        watchers = self._find(component, key_path).watchers
+        watchers.append(callback)
+        return lambda: watchers.remove(callback) if callback in watchers else None
+
+    def snapshot(self) -> dict[str, Any]:
+        """All of it as JSON-able data for `load`: a leaf is `[value, timestamp]`, a map is an object."""
+        return {name: _dump(node) for name, node in self._components.items()}
+
+    def load(self, snapshot: dict[str, Any]) -> None:
+        """Replace everything by a snapshot."""
+        self._components = {name: _restore(dumped) for name, dumped in snapshot.items()}
+
+    def _find(self, component: str, key_path: Sequence[str]) -> _Node:
+        node = self._components.get(component)
+        for key in key_path:
+            node = node.children.get(key) if node is not None and node.children is not None else None
+        if node is None:
+            raise KeyNotFound("/".join((component, *key_path)))
+        return node
+
+    def _write(self, component: str, key_path: list[str], value: Any, timestamp: int) -> None:
+        node, created = self._components.get(component), False
+        if node is None:
+            node = self._components[component] = _Node()
+        nodes = [node]
+        for key in key_path:
+            if node.children is None:
+                raise ConfigConflict(f"{'/'.join(key_path)} of {component}: {key!r} would stand below a value")
+            created = key not in node.children
+            node = node.children.setdefault(key, _Node())
+            nodes.append(node)
+        where = f"{'/'.join(key_path)} of {component}"
+        if isinstance(value, dict):
+            if node.children is None:
+                raise ConfigConflict(f"{where} holds a value and cannot take a map")
+            return
+        if node.children is not None and not created:
+            raise ConfigConflict(f"{where} is a map and cannot take a value")
+        if not created and node.timestamp > timestamp:
+            return
+        changed = created or not _same(node.value, value)
+        node.children, node.value, node.timestamp = None, value, timestamp
+        if changed:
+            for watcher in [each for one in nodes for each in one.watchers]:
+                watcher(component, list(key_path))
+
+
+def as_text(value: Any) -> Any:
+    """The tree with every scalar as the string that Nucleus Lite makes of one from a file."""
+    if isinstance(value, dict):
+        return {str(key): as_text(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [as_text(item) for item in value]
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "null" if value is None else str(value)
+
+
+def _leaves(value: Any, key_path: list[str]) -> Iterator[tuple[list[str], Any]]:
+    if isinstance(value, dict) and value:
+        for key, item in value.items():
+            yield from _leaves(item, [*key_path, key])
+    else:
+        yield key_path, value
+
+
+def _same(one: Any, other: Any) -> bool:
+    return type(one) is type(other) and one == other
+
+
+def _dump(node: _Node) -> Any:
+    if node.children is None:
+        return [node.value, node.timestamp]
+    return {key: _dump(child) for key, child in node.children.items()}
+
+
+def _restore(dumped: Any) -> _Node:
+    node = _Node()
+    if isinstance(dumped, list):
+        node.children, (node.value, node.timestamp) = None, dumped
+    else:
+        node.children = {key: _restore(child) for key, child in dumped.items()}
+    return node

@@ -1,0 +1,41 @@
+"""The built-in stand-in: no broker; what is published is recorded and comes back to the nucleus's own subscribers."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from gglocal.iotcore.base import IoTCore
+
+
+class Recorder(IoTCore):
+    """Appends each message to a file, one JSON object a line.
+
+    A line has `at` (seconds since the epoch), `topic`, `qos`, `sender` (component or null), `payload` (base64) and, where
+    the payload is UTF-8, `text`.
+    """
+
+    def __init__(self, path: Path | None = None, clock: Callable[[], float] = time.time) -> None:
+        super().__init__()
+        self._path, self._clock = path, clock
+
+    async def start(self) -> None:
+        if self._path is not None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+
+    async def publish(self, topic: str, payload: bytes, qos: int, sender: str | None) -> None:
+        if self._path is not None:
+            line: dict[str, object] = {
+                "at": self._clock(), "topic": topic, "qos": qos, "sender": sender,
+                "payload": base64.b64encode(payload).decode(),
+            }
+            try:
+                line["text"] = payload.decode()
+            except UnicodeDecodeError:
+                pass
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+        self._deliver(topic, payload)

@@ -1,0 +1,139 @@
+"""`accessControl`: who may do what, judged as the profile's nucleus judges it.
+
+Shape: `{service: {policy id: {"operations": [...], "resources": [...]}}}`, as in a recipe.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from gglocal.config import ConfigStore, KeyNotFound
+
+log = logging.getLogger("gglocal.policy")
+
+SERVICES: dict[str, str] = {
+    "aws.greengrass#PublishToTopic": "aws.greengrass.ipc.pubsub",
+    "aws.greengrass#SubscribeToTopic": "aws.greengrass.ipc.pubsub",
+    "aws.greengrass#PublishToIoTCore": "aws.greengrass.ipc.mqttproxy",
+    "aws.greengrass#SubscribeToIoTCore": "aws.greengrass.ipc.mqttproxy",
+}
+MQTT_STYLE = "aws.greengrass.ipc.mqttproxy"
+
+
+@dataclass(frozen=True)
+class Place:
+    """What the recipe variables in a policy's resource stand for."""
+
+    component: str
+    version: str
+    thing_name: str
+    root_path: str
+    config: ConfigStore
+
+
+def allows(lite: bool, access_control: Any, operation: str, resource: str, place: Place) -> bool:
+    """Whether any policy lets the component do `operation` (full name) on `resource` (a topic or filter).
+
+    A malformed policy grants nothing. Lite looks at no policy that stands after one that is no map, and grants nothing on
+    a resource with a `?` or an escape that it does not know; classic takes such a resource literally.
+    """
+    service = SERVICES[operation]
+    if lite and not well_formed(resource):
+        return False
+    policies = access_control.get(service) if isinstance(access_control, dict) else None
+    if not isinstance(policies, dict):
+        return False
+    for policy_id, policy in policies.items():
+        if not isinstance(policy, dict):
+            log.warning("%s: policy %s of %s is no map and grants nothing", place.component, policy_id, service)
+            if lite:
+                return False
+            continue
+        operations, resources = policy.get("operations"), policy.get("resources")
+        if not (_texts(operations) and _texts(resources)):
+            log.warning(
+                "%s: policy %s of %s grants nothing; it needs lists of strings named operations and resources",
+                place.component, policy_id, service,
+            )
+            continue
+        if operation not in operations and "*" not in operations:
+            continue
+        for pattern in _filled_in(resources, place):
+            if pattern == "*" or _glob(pattern).fullmatch(resource):
+                return True
+            if service == MQTT_STYLE and _under(resource, pattern):
+                return True
+    return False
+
+
+def well_formed(resource: str) -> bool:
+    """What Lite takes as a resource: no bare `?`; `${` only in `${*}`, `${?}` and `${$}`."""
+    bare = re.sub(r"\$\{[*?$]\}", "", resource)
+    return "?" not in bare and "${" not in bare
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+@lru_cache(maxsize=1024)
+def _glob(pattern: str) -> re.Pattern[str]:
+    pieces = re.findall(r"\$\{[^}]*\}?|\*|[^*$]+|\$", pattern, re.DOTALL)
+    return re.compile("".join(".*" if piece == "*" else re.escape(_literal(piece)) for piece in pieces), re.DOTALL)
+
+
+def _literal(piece: str) -> str:
+    return piece[2:].removesuffix("}") if piece.startswith("${") else piece
+
+
+def _under(resource: str, pattern: str) -> bool:
+    """MQTT wildcards in the policy, over topics and filters alike: `a/+/b` is under `a/#`."""
+    at = 0
+    for char in pattern:
+        if char == "#":
+            return True
+        if char == "+":
+            end = resource.find("/", at)
+            at = len(resource) if end < 0 else end
+        elif resource[at:at + 1] != char:
+            return False
+        else:
+            at += 1
+    return at == len(resource)
+
+
+def _filled_in(resources: list[str], place: Place) -> Iterator[str]:
+    for resource in resources:
+        try:
+            yield re.sub(r"(?<!\$)\{([^}]*)(\}?)", lambda found: _variable(found, place), resource)
+        except LookupError:
+            log.warning("%s: the variable in the resource %r is unknown; it grants nothing", place.component, resource)
+
+
+def _variable(found: re.Match[str], place: Place) -> str:
+    name, closed = found.groups()
+    space, _, key = name.partition(":")
+    packages = f"{place.component}/{place.version}/"
+    known = {
+        "iot:thingName": place.thing_name,
+        "kernel:rootPath": place.root_path,
+        "work:path": f"{place.root_path}/work/{place.component}/",
+        "artifacts:path": f"{place.root_path}/packages/artifacts/{packages}",
+        "artifacts:decompressedPath": f"{place.root_path}/packages/artifacts-unarchived/{packages}",
+    }
+    if not closed:
+        raise LookupError(name)
+    if space == "configuration":
+        path = [part.replace("~1", "/").replace("~0", "~") for part in key.split("/")[1:]]
+        try:
+            value = place.config.get(place.component, path)
+        except KeyNotFound:
+            raise LookupError(name) from None
+        return value if isinstance(value, str) else json.dumps(value)
+    return known[name]

@@ -1,0 +1,91 @@
+"""Local publish/subscribe inside a nucleus."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from gglocal.topicfilter import is_wild, matches
+
+
+class LimitExceeded(Exception):
+    """The nucleus has no room for this; the text says which limit."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """What a publisher sent, as it stands on the wire: JSON, or base64 text for binary."""
+
+    json: bool
+    value: Any
+
+    @classmethod
+    def of_bytes(cls, payload: bytes) -> Message:
+        return cls(False, base64.b64encode(payload).decode())
+
+    def payload(self) -> bytes:
+        """The bytes a subscriber's application sees; text that is no base64 becomes empty."""
+        if self.json:
+            return json.dumps(self.value, separators=(",", ":")).encode()
+        try:
+            return base64.b64decode(self.value)
+        except ValueError:
+            return b""
+
+
+Receiver = Callable[[str, Message], None]
+
+
+@dataclass(eq=False)
+class Subscription:
+    """One subscriber; `ignores` is the component whose messages it does not want to hear."""
+
+    topic_filter: str
+    receive: Receiver
+    ignores: str | None = None
+
+
+class PubSub:
+    """Hands each message to every matching subscription, in the order of publishing."""
+
+    def __init__(self, max_subscriptions: int) -> None:
+        self._max = max_subscriptions
+        self._exact: dict[str, list[Subscription]] = {}
+        self._wild: list[Subscription] = []
+        self._count = 0
+
+    def subscribe(self, topic_filter: str, receive: Receiver, *, ignores: str | None = None) -> Callable[[], None]:
+        """Register `receive(topic, message)`; returns the function that ends it.
+
+        Raises:
+            LimitExceeded: the core's subscriptions are used up.
+        """
+        if self._count >= self._max:
+            raise LimitExceeded(f"all {self._max} subscriptions of this core are in use")
+        subscription = Subscription(topic_filter, receive, ignores)
+        room = self._wild if is_wild(topic_filter) else self._exact.setdefault(topic_filter, [])
+        room.append(subscription)
+        self._count += 1
+
+        def end() -> None:
+            if subscription in room:
+                room.remove(subscription)
+                self._count -= 1
+                if not room and not is_wild(topic_filter):
+                    self._exact.pop(topic_filter, None)
+
+        return end
+
+    def publish(self, topic: str, message: Message, sender: str | None) -> int:
+        """Deliver, and return to how many."""
+        receivers = list(self._exact.get(topic, ()))
+        receivers += [each for each in self._wild if matches(each.topic_filter, topic)]
+        heard = 0
+        for each in receivers:
+            if each.ignores is None or each.ignores != sender:
+                each.receive(topic, message)
+                heard += 1
+        return heard
