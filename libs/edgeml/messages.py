@@ -250,6 +250,19 @@ class Replay(Message, frozen=True, kw_only=True, tag="replay"):
     since: int = 0
 
 
+class Replaying(Message, frozen=True, kw_only=True, tag="replaying"):
+    """The producer's answer to a `Replay`, on the topic itself, before the messages that it sends again.
+
+    Attributes:
+        stream: the producer's.
+        first: number of the first message that follows; what is older is gone.
+    """
+
+    asset: str
+    stream: str
+    first: int
+
+
 class ResetBaseline(Message, frozen=True, kw_only=True, tag="reset-baseline"):
     """Forget what `asset` (empty: every asset) looks like in normal running, and learn it anew."""
 
@@ -271,7 +284,7 @@ class Status(Message, frozen=True, kw_only=True, tag="status"):
 
 
 MESSAGES: tuple[type[Message], ...] = (
-    SensorBatch, ResultBlock, Alert, Acknowledge, Command, CommandAck, Replay, ResetBaseline, Status,
+    SensorBatch, ResultBlock, Alert, Acknowledge, Command, CommandAck, Replay, Replaying, ResetBaseline, Status,
 )
 _ANY: Any = None
 for _kind in MESSAGES:

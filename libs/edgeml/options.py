@@ -1,0 +1,156 @@
+"""Typed configuration: options are declared as `msgspec.Struct` classes, values are coerced by their declared type.
+
+A nucleus returns what it likes: Lite turns scalars into strings, classic turns integers into floats. So `"5"`, `5.0` and `5` are all
+the integer 5 here. Every fault is found, not just the first, and each names its key, its value and what is wanted instead.
+
+    class Policy(msgspec.Struct, frozen=True):
+        raise_at: Annotated[float, Meta(ge=0, le=1, description="confidence at which an alarm is raised")] = 0.9
+
+    policy = read(Policy, configuration)
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar, get_args, get_origin
+
+import msgspec
+
+from edgeml.errors import OptionsError
+
+T = TypeVar("T")
+
+
+def read(kind: type[T], raw: Any, where: str = "") -> T:
+    """An instance of the options class `kind` from plain data.
+
+    Args:
+        raw: what GetConfiguration returned: a dict of anything.
+        where: the key path of `raw` itself, for the sentences.
+
+    Raises:
+        OptionsError: with every fault. A class may define `check(self, where) -> list[str]` for rules over several options; those
+            are asked once its own values are right.
+    """
+    faults: list[str] = []
+    value = _convert(kind, raw, where, faults)
+    if faults:
+        raise OptionsError(faults)
+    return value
+
+
+def document(kind: type, prefix: str = "") -> list[tuple[str, str, Any, str]]:
+    """(key, type, default, description) of every option of `kind`, nested ones with a dotted key."""
+    rows: list[tuple[str, str, Any, str]] = []
+    for field in msgspec.structs.fields(kind):
+        inner, description = _plain(field.type)
+        key = prefix + field.encode_name
+        if _is_struct(inner):
+            rows += document(inner, key + ".")
+        elif get_origin(inner) is dict and _is_struct(_plain(get_args(inner)[1])[0]):
+            rows += document(_plain(get_args(inner)[1])[0], f"{key}.<name>.")
+        else:
+            rows.append((key, _type_name(inner), None if field.required else _default(field), description))
+    return rows
+
+
+def _convert(kind: Any, raw: Any, where: str, faults: list[str]) -> Any:
+    inner, description = _plain(kind)
+    if _is_struct(inner):
+        return _convert_struct(inner, raw, where, faults)
+    if get_origin(inner) is dict and isinstance(raw, dict):
+        item = get_args(inner)[1]
+        return {str(key): _convert(item, value, _join(where, str(key)), faults) for key, value in raw.items()}
+    try:
+        value = msgspec.convert(_loose(raw), kind, strict=False)
+    except msgspec.ValidationError as fault:
+        faults.append(_sentence(where, raw, str(fault).split(" - at ")[0], description))
+        return None
+    if isinstance(value, float) and not math.isfinite(value):
+        faults.append(_sentence(where, raw, "Expected a finite number", description))
+    return value
+
+
+def _convert_struct(kind: Any, raw: Any, where: str, faults: list[str]) -> Any:
+    if raw is None or raw == "":
+        raw = {}
+    if not isinstance(raw, dict):
+        faults.append(f"`{where or 'configuration'}` is {raw!r}, wanted is a map of options")
+        return None
+    fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+    before = len(faults)
+    for key in raw:
+        if key not in fields:
+            faults.append(_unknown(_join(where, str(key)), str(key), list(fields)))
+    values: dict[str, Any] = {}
+    for key, field in fields.items():
+        if key in raw:
+            values[field.name] = _convert(field.type, raw[key], _join(where, key), faults)
+        elif field.required:
+            faults.append(f"`{_join(where, key)}` is missing; wanted is {_plain(field.type)[1] or _type_name(_plain(field.type)[0])}")
+    if len(faults) > before:
+        return None
+    options = kind(**values)
+    check: Callable[[str], list[str]] | None = getattr(options, "check", None)
+    if check is not None:
+        faults += check(where)
+    return options
+
+
+def choose(table: dict[str, T], name: str, where: str, what: str) -> T:
+    """The entry `name` of a table.
+
+    Raises:
+        OptionsError: no such entry; the sentence lists those there are.
+    """
+    if name not in table:
+        raise OptionsError([f"`{where}` is {name!r}, an unknown {what}; choose one of {', '.join(sorted(table))}"])
+    return table[name]
+
+
+def _loose(raw: Any) -> Any:
+    # JSON has one kind of number: classic hands out 5 as 5.0, and msgspec takes "5" for an int, but not 5.0 inside containers.
+    if isinstance(raw, float) and raw.is_integer():
+        return int(raw)
+    if isinstance(raw, list):
+        return [_loose(item) for item in raw]
+    return raw
+
+
+def _plain(kind: Any) -> tuple[Any, str]:
+    """The type without its Annotated wrapping, and the description in it."""
+    description = ""
+    while hasattr(kind, "__metadata__"):
+        for note in kind.__metadata__:
+            description = getattr(note, "description", None) or description
+        kind = kind.__origin__
+    return kind, description
+
+
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
+def _type_name(kind: Any) -> str:
+    return getattr(kind, "__name__", str(kind)) if get_origin(kind) is None else str(kind).replace("typing.", "")
+
+
+def _default(field: Any) -> Any:
+    return field.default_factory() if field.default is msgspec.NODEFAULT else field.default
+
+
+def _join(where: str, key: str) -> str:
+    return f"{where}.{key}" if where else key
+
+
+def _sentence(where: str, raw: Any, problem: str, description: str) -> str:
+    problem = problem[:1].lower() + problem[1:]
+    return f"`{where}` is {raw!r}: {problem.replace('`', '')}" + (f" ({description})" if description else "")
+
+
+def _unknown(where: str, key: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(key, known, 1)
+    hint = f"did you mean `{close[0]}`?" if close else f"known here are {', '.join(sorted(known)) or 'none'}"
+    return f"`{where}` is an unknown option; {hint}"
