@@ -1,0 +1,232 @@
+"""The alarm policy by event time alone; one result a second unless said."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from edgeml.errors import OptionsError
+from edgeml.options import read
+from edgeml.policy import Alarm, Change, Policy, PolicyOptions, alarm_id
+from edgeml.times import SECOND
+
+OPTIONS = PolicyOptions(n=3, m=5, hold_s=4, clear_hold_s=3, cooldown_s=20, rewind_s=300)
+T0 = 1_583_748_000 * SECOND
+
+
+def policy(**changes: float) -> Policy:
+    options = {name: getattr(OPTIONS, name) for name in OPTIONS.__struct_fields__} | changes
+    return Policy(PolicyOptions(**options), "pump-1", "skab")
+
+
+def feed(p: Policy, confidences: list[float | None], start: int = 0) -> list[tuple[str, int]]:
+    """(state, second) of each change; the first confidence is of second `start`."""
+    changes: list[Change] = []
+    for second, confidence in enumerate(confidences, start):
+        changes += p.judge(T0 + second * SECOND, confidence)
+    return [(change.alarm.state, (change.at - T0) // SECOND) for change in changes]
+
+
+def raised(**changes: float) -> tuple[Policy, int, Alarm]:
+    """A policy with an active alarm, the next second, and the alarm."""
+    p = policy(**changes)
+    assert feed(p, [1.0] * 7) == [("pending", 2), ("active", 6)]
+    assert p.alarm is not None
+    return p, 7, p.alarm
+
+
+def test_raises_once_n_of_m_has_held():
+    p, now, alarm = raised()
+    assert (alarm.pending_at, alarm.raised_at, alarm.cleared_at) == (T0 + 2 * SECOND, T0 + 6 * SECOND, None)
+    assert feed(p, [1.0] * 100, now) == []
+
+
+@pytest.mark.parametrize("confidence, raises", [(0.899, False), (0.9, True), (float(np.float32(0.9)), True)])
+def test_raises_at_or_over_the_level(confidence, raises):
+    assert bool(feed(policy(), [confidence] * 20)) is raises
+
+
+def test_n_of_m_counts_the_last_m():
+    assert feed(policy(hold_s=0), [1, 0, 0, 1, 0, 1, 0, 0, 0, 1, 0]) == []
+    assert feed(policy(hold_s=0), [1, 0, 1, 0, 1]) == [("pending", 4), ("active", 4)]
+
+
+def test_n_of_m_with_a_low_result_in_between_goes_on_holding():
+    assert feed(policy(), [1, 1, 1, 0, 1, 1, 1]) == [("pending", 2), ("active", 6)]
+
+
+def test_what_does_not_hold_is_withdrawn_without_having_been_raised():
+    p = policy()
+    first: list[Change] = []
+    for second, confidence in enumerate([1, 1, 1, 0, 0, 0]):
+        first += p.judge(T0 + second * SECOND, confidence)
+    assert [c.alarm.state for c in first] == ["pending", "cleared"]
+    assert first[-1].alarm.raised_at is None and first[-1].alarm.cleared_at == T0 + 5 * SECOND
+    # No cool-down follows what was never raised.
+    assert feed(p, [1.0] * 7, 6) == [("pending", 8), ("active", 12)]
+
+
+def test_hold_counts_event_time_not_results():
+    p = policy()
+    times = [T0 + int(s * SECOND) for s in (0, 0.1, 0.2, 0.3, 0.4, 4.19, 4.2)]
+    changes = [change for time in times for change in p.judge(time, 1.0)]
+    assert [(c.alarm.state, c.at) for c in changes] == [("pending", times[2]), ("active", times[6])]
+
+
+def test_hysteresis_keeps_the_alarm_between_the_levels():
+    p, now, _ = raised()
+    assert feed(p, [0.31, 0.89, 0.5] * 20, now) == []
+
+
+def test_clears_when_low_for_the_clear_hold():
+    p, now, alarm = raised()
+    assert feed(p, [0.3, 0.1, 0.31, 0.3, 0.2, 0.1], now) == []
+    assert feed(p, [float(np.float32(0.3))], now + 6) == [("cleared", now + 6)]
+    assert p.alarm is None
+    assert alarm.id == alarm_id("pump-1", "skab", T0 + 2 * SECOND)
+
+
+def test_cooldown_holds_back_the_next_alarm():
+    p, now, _ = raised()
+    assert feed(p, [0.0] * 4, now) == [("cleared", 10)]
+    assert feed(p, [1.0] * 24, 11) == [("pending", 30), ("active", 34)]
+
+
+def test_without_cooldown_the_next_alarm_still_needs_its_own_results():
+    p, now, _ = raised(cooldown_s=0, clear_hold_s=0)
+    assert feed(p, [0.0, 1.0, 1.0], now) == [("cleared", 7)]
+    assert feed(p, [1.0], now + 3) == [("pending", 10)]
+
+
+@pytest.mark.parametrize("nothing", [None, math.nan])
+def test_no_decision_neither_raises_nor_clears(nothing):
+    p = policy()
+    assert feed(p, [1, 1, 1]) == [("pending", 2)]
+    assert feed(p, [nothing] * 100, 3) == []
+    # The hold of 4 s counts decided time alone: 3 s before the next decision there was none.
+    assert feed(p, [1.0] * 5, 103) == [("active", 107)]
+    assert feed(p, [nothing] * 100, 108) == []
+    assert feed(p, [0.0, nothing, 0.0, 0.0, 0.0, 0.0], 208) == [("cleared", 213)]
+
+
+def test_no_decision_is_not_among_the_m():
+    assert feed(policy(hold_s=0), [1, None, None, None, 1, None, None, None, 1])[0] == ("pending", 8)
+
+
+def test_acknowledged_stays_alarmed_until_it_clears():
+    p, now, alarm = raised()
+    (change,) = p.acknowledge(alarm.id, "Ada", "on my way")
+    assert (change.alarm.state, change.alarm.acknowledged_by, change.alarm.note) == ("acknowledged", "Ada", "on my way")
+    assert p.acknowledge(alarm.id, "Bob") == []
+    assert feed(p, [1.0, 0.5, 1.0], now) == []
+    changes = [c for second in range(now + 3, now + 8) for c in p.judge(T0 + second * SECOND, 0.0)]
+    assert [c.alarm.state for c in changes] == ["cleared"]
+    assert changes[0].alarm.id == alarm.id and changes[0].alarm.acknowledged_by == "Ada"
+
+
+def test_only_an_active_alarm_is_acknowledged():
+    p = policy()
+    feed(p, [1, 1, 1])
+    assert p.alarm is not None and p.acknowledge(p.alarm.id) == []
+    assert p.acknowledge("another") == []
+    assert policy().acknowledge("any") == []
+
+
+def test_peak_is_the_highest_since_pending():
+    p = policy()
+    feed(p, [0.99, 0.91, 0.92, 0.97, 0.93, 0.5])
+    assert p.alarm is not None and (p.alarm.peak, p.alarm.confidence) == (0.97, 0.5)
+
+
+def test_judging_again_changes_nothing():
+    p, now, _ = raised()
+    before = p.state()
+    assert feed(p, [0.0] * now) == []
+    assert p.state() == before
+    judged = p.judge_block("", [T0 + s * SECOND for s in range(now - 2, now + 1)], [1.0] * 3)
+    assert judged.rows == [2]
+
+
+def test_the_same_results_give_the_same_ids_from_any_kept_state():
+    confidences = ([1.0] * 10 + [0.0] * 30 + [None] * 5) * 4
+    whole = policy()
+    wanted = [(c.alarm, c.at) for s, x in enumerate(confidences) for c in whole.judge(T0 + s * SECOND, x)]
+    assert sum(alarm.state == "active" for alarm, _ in wanted) == 4 and len({alarm.id for alarm, _ in wanted}) == 4
+    for cut in range(0, len(confidences), 7):
+        first = policy()
+        got = [(c.alarm, c.at) for s, x in enumerate(confidences[:cut]) for c in first.judge(T0 + s * SECOND, x)]
+        kept = json.loads(json.dumps(first.state()))
+        second = Policy(OPTIONS, "pump-1", "skab", kept)
+        # A producer replays from the beginning.
+        got += [(c.alarm, c.at) for s, x in enumerate(confidences) for c in second.judge(T0 + s * SECOND, x)]
+        assert got == wanted
+
+
+def block(p: Policy, stream: str, seconds: range, confidence: float = 0.0):
+    return p.judge_block(stream, [T0 + s * SECOND for s in seconds], [confidence] * len(seconds))
+
+
+def test_a_resumed_source_repeats_and_is_ignored():
+    p = policy()
+    block(p, "a", range(1000))
+    assert block(p, "b", range(800, 1100)).rows == list(range(200, 300))
+
+
+def test_a_recording_begun_anew_is_judged_and_clears_what_was_open():
+    p = policy()
+    first = [c.alarm for c in block(p, "a", range(1000), 1.0).changes]
+    again = block(p, "b", range(1000), 1.0)
+    assert len(again.rows) == 1000
+    assert [c.alarm.state for c in again.changes] == ["cleared", "pending", "active"]
+    assert again.changes[0].alarm.id == first[0].id and again.changes[0].alarm.cleared_at == T0 + 999 * SECOND
+    assert again.changes[1].alarm.pending_at == first[0].pending_at and again.changes[1].alarm.id != first[0].id
+
+
+def test_a_late_block_of_a_stream_that_was_followed_is_ignored():
+    p = policy()
+    block(p, "a", range(1000))
+    block(p, "b", range(10))
+    assert block(p, "a", range(900, 1100)).rows == []
+    assert block(p, "b", range(20)).rows == list(range(10, 20))
+
+
+def test_the_same_stream_stepping_back_is_ignored():
+    p = policy()
+    block(p, "a", range(1000))
+    assert block(p, "a", range(500)).rows == []
+
+
+def test_changes_name_the_row_of_their_block():
+    changes = block(policy(), "a", range(20), 1.0).changes
+    assert [(c.alarm.state, c.row) for c in changes] == [("pending", 2), ("active", 6)]
+
+
+def test_columns_of_a_block_are_taken_as_they_are():
+    p = policy()
+    times = T0 + np.arange(20, dtype="<i8") * SECOND
+    assert len(p.judge_block("a", times, np.full(20, 0.95, "<f4")).changes) == 2
+    assert json.loads(json.dumps(p.state()))["judged"] == T0 + 19 * SECOND
+
+
+def test_wrong_options_are_all_named_with_their_remedy():
+    with pytest.raises(OptionsError) as wrong:
+        read(PolicyOptions, {"raise_at": "1.5", "clear_at": -0.1, "hold_s": -1, "m": "many", "rise_at": 0.9}, "policy")
+    text = str(wrong.value)
+    assert len(wrong.value.faults) == 5
+    for key, value in (("raise_at", "1.5"), ("clear_at", "-0.1"), ("hold_s", "-1"), ("m", "many")):
+        assert f"`policy.{key}` is" in text and value in text
+    assert "did you mean `raise_at`?" in text
+
+
+def test_levels_and_counts_that_contradict_each_other_are_refused():
+    with pytest.raises(OptionsError) as wrong:
+        read(PolicyOptions, {"raise_at": 0.3, "clear_at": 0.3, "n": 6, "m": 5}, "policy")
+    assert len(wrong.value.faults) == 2
+    assert "`policy.raise_at` is 0.3" in wrong.value.faults[0] and "`policy.n` is 6" in wrong.value.faults[1]
+
+
+def test_defaults_are_those_of_the_spec():
+    assert (PolicyOptions().raise_at, PolicyOptions().clear_at, PolicyOptions().check()) == (0.9, 0.3, [])
