@@ -1,0 +1,318 @@
+"""A model bundle: a folder with `model.tflite` and the `manifest.json` that says what the model wants and what it answers.
+
+A bundle is verified before anything is made of it. `Bundle.load` checks the manifest and the digest;
+`edgeml.engines.open_engine` checks that the model has the input and output which the manifest promises; `match_channels`
+checks the data.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_right
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+
+from edgeml.errors import BundleError
+
+FORMAT = 1
+MODEL = "model.tflite"
+MANIFEST = "manifest.json"
+
+
+class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What all parts of a manifest share: an unknown key is a mistake."""
+
+
+class Channel(_Part, frozen=True, kw_only=True):
+    """One measured quantity.
+
+    Attributes:
+        floor: the smallest standard deviation that is believed, in `unit`; keeps a nearly constant channel from exploding.
+    """
+
+    name: str
+    unit: str
+    floor: float = 0.0
+
+
+class View(_Part, frozen=True, kw_only=True):
+    """How the model sees the past: `steps` steps, each the mean of `every` rows."""
+
+    every: int
+    steps: int
+
+    @property
+    def rows(self) -> int:
+        return self.every * self.steps
+
+
+class Scaling(_Part, frozen=True, kw_only=True):
+    """`baseline`: fitted for each asset on its first `rows` good rows; `fixed`: the numbers that stand here.
+
+    Attributes:
+        mean, std: one a channel, in its unit.
+        spread: for each view, one a channel: the standard deviation of the view's steps.
+    """
+
+    kind: Literal["baseline", "fixed"]
+    rows: int = 400
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    spread: tuple[tuple[float, ...], ...] = ()
+
+
+class Stopped(_Part, frozen=True, kw_only=True):
+    """The machine stands still while `channel` is below `below`; after a start it needs `settle_s` seconds.
+
+    Attributes:
+        for_rows: so many rows below in succession are a stop; fewer are skipped.
+    """
+
+    channel: str
+    below: float
+    for_rows: int = 1
+    settle_s: float = 0.0
+
+
+class Calibration(_Part, frozen=True, kw_only=True):
+    """Confidence from score: `identity`, or straight lines between the points (scores, confidences)."""
+
+    kind: Literal["identity", "table"] = "identity"
+    scores: tuple[float, ...] = ()
+    confidences: tuple[float, ...] = ()
+
+    def confidence(self, score: float) -> float:
+        """The confidence, 0 to 1, that belongs to a score."""
+        if self.kind == "identity":
+            return min(1.0, max(0.0, score))
+        x, y = self.scores, self.confidences
+        i = min(max(bisect_right(x, score), 1), len(x) - 1)
+        part = (min(max(score, x[0]), x[-1]) - x[i - 1]) / (x[i] - x[i - 1])
+        return y[i - 1] + part * (y[i] - y[i - 1])
+
+
+class Digest(_Part, frozen=True, kw_only=True):
+    """A file as it was when the bundle was made."""
+
+    sha256: str
+    bytes: int
+
+
+class Manifest(_Part, frozen=True, kw_only=True):
+    """`manifest.json`.
+
+    Attributes:
+        interval_s: seconds between rows.
+        longest_gap_s: a longer gap between rows restarts the window.
+        min_rows: rows that the window holds before the first decision.
+        clip: scaled values are cut at plus and minus this.
+        score: what the score means, for people.
+        verdict_level: the confidence from which on the model's verdict is "yes".
+        prior: the share of time in which what the model looks for is there, as assumed by the confidence.
+        provenance: where the model comes from: data, seed, code, versions.
+    """
+
+    format: int
+    name: str
+    version: str
+    channels: tuple[Channel, ...]
+    interval_s: float
+    longest_gap_s: float
+    views: tuple[View, ...]
+    min_rows: int
+    clip: float
+    scaling: Scaling
+    stopped: Stopped | None
+    score: str
+    verdict_level: float
+    prior: float
+    calibration: Calibration
+    provenance: dict[str, Any]
+    digests: dict[str, Digest]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(channel.name for channel in self.channels)
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        return tuple(channel.unit for channel in self.channels)
+
+    @property
+    def input_shape(self) -> tuple[int, int]:
+        """Steps and features of the model's input."""
+        return self.views[0].steps, len(self.views) * len(self.channels)
+
+    @property
+    def scaling_id(self) -> str:
+        """A baseline that was learned for one bundle fits every bundle with the same id."""
+        wants = [self.channels, self.interval_s, self.views, self.scaling]
+        return hashlib.sha256(msgspec.json.encode(wants)).hexdigest()[:16]
+
+
+class _Header(msgspec.Struct):
+    format: int
+
+
+class Bundle:
+    """A verified bundle.
+
+    Attributes:
+        manifest: what the model wants and answers.
+        model: the bytes of `model.tflite`.
+        digest: their SHA-256, hex.
+    """
+
+    def __init__(self, manifest: Manifest, model: bytes, where: str = "bundle") -> None:
+        """Verify a manifest and a model against each other.
+
+        Raises:
+            BundleError: what is wanted, what was given.
+        """
+        faults = list(_faults(manifest))
+        if faults:
+            raise BundleError(f"{where}: {MANIFEST}: {'; '.join(faults)}")
+        self.manifest, self.model, self.where = manifest, model, where
+        self.digest = hashlib.sha256(model).hexdigest()
+        wanted = manifest.digests[MODEL]
+        if len(model) != wanted.bytes:
+            change = "truncated" if len(model) < wanted.bytes else "another file"
+            raise BundleError(
+                f"{where}: {MODEL} has {len(model)} bytes where the manifest wants {wanted.bytes}: "
+                f"it is {change}; copy the bundle again"
+            )
+        if self.digest != wanted.sha256.lower():
+            raise BundleError(
+                f"{where}: {MODEL} has the SHA-256 digest {self.digest} where the manifest wants {wanted.sha256}; "
+                "copy the bundle again"
+            )
+
+    @classmethod
+    def load(cls, folder: Path) -> Bundle:
+        """The bundle in `folder`.
+
+        Raises:
+            BundleError: a file is missing, or is not what the manifest says, or the manifest is wrong.
+        """
+        folder = Path(folder)
+        manifest = decode_manifest(_read(folder / MANIFEST), str(folder))
+        return cls(manifest, _read(folder / MODEL), str(folder))
+
+
+def decode_manifest(text: bytes, where: str) -> Manifest:
+    """The manifest in `text`; `where` names it in errors.
+
+    Raises:
+        BundleError: no JSON, another format version, a missing, unknown or wrongly typed key.
+    """
+    try:
+        given = msgspec.json.decode(text, type=_Header).format
+        if given != FORMAT:
+            remedy = "update this component" if given > FORMAT else "export the model again"
+            raise BundleError(f"{where}: {MANIFEST} has format {given} where format {FORMAT} is wanted; {remedy}")
+        return msgspec.json.decode(text, type=Manifest)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as fault:
+        raise BundleError(f"{where}: {MANIFEST}: {fault}; correct it, or export the model again") from None
+
+
+def save(folder: Path, manifest: Manifest, model: bytes) -> Bundle:
+    """Write a bundle whose digests are those of `model`; the same arguments give the same bytes.
+
+    Raises:
+        BundleError: the manifest is wrong.
+    """
+    digest = Digest(sha256=hashlib.sha256(model).hexdigest(), bytes=len(model))
+    manifest = msgspec.structs.replace(manifest, digests={MODEL: digest})
+    bundle = Bundle(manifest, model, str(folder))
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MODEL).write_bytes(model)
+    (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+    return bundle
+
+
+def match_channels(bundle: Bundle, names: tuple[str, ...], units: tuple[str, ...]) -> np.ndarray:
+    """Where the model's channels stand among those of the data: (c,) indices; further channels of the data are left out.
+
+    Raises:
+        BundleError: a channel is missing, or comes in another unit.
+    """
+    given = dict(zip(names, units, strict=True))
+    faults = []
+    for channel in bundle.manifest.channels:
+        if channel.name not in given:
+            faults.append(f"no `{channel.name}` in {channel.unit}")
+        elif given[channel.name] != channel.unit:
+            faults.append(f"`{channel.name}` in {given[channel.name]} where {channel.unit} is wanted")
+    if faults:
+        wanted = ", ".join(f"{channel.name} ({channel.unit})" for channel in bundle.manifest.channels)
+        have = ", ".join(f"{name} ({unit})" for name, unit in given.items()) or "no channels"
+        raise BundleError(f"the data do not fit model {bundle.manifest.name}: {'; '.join(faults)}; wanted {wanted}; given {have}")
+    return np.array([names.index(name) for name in bundle.manifest.names], np.intp)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as fault:
+        raise BundleError(
+            f"{path}: cannot be read ({fault.strerror}); a bundle is a folder with {MODEL} and {MANIFEST}"
+        ) from None
+
+
+def _faults(m: Manifest) -> Any:
+    """Sentences on what the types alone do not catch."""
+    c = len(m.channels)
+    if not c:
+        yield "`channels` is empty, at least one is wanted"
+    if len(set(m.names)) != c:
+        yield f"`channels` names one twice: {', '.join(m.names)}"
+    for key in ("interval_s", "longest_gap_s", "clip"):
+        if not getattr(m, key) > 0:
+            yield f"`{key}` is {getattr(m, key)}, more than 0 is wanted"
+    for key in ("verdict_level", "prior"):
+        if not 0 <= getattr(m, key) <= 1:
+            yield f"`{key}` is {getattr(m, key)}, 0 to 1 is wanted"
+    if not m.views or any(view.every < 1 or view.steps < 1 for view in m.views):
+        yield "`views` wants at least one view, with `every` and `steps` of 1 or more"
+    else:
+        yield from _view_faults(m)
+    if m.scaling.kind == "baseline" and m.scaling.rows < 2:
+        yield f"`scaling.rows` is {m.scaling.rows}, at least 2 are wanted"
+    if m.scaling.kind == "fixed":
+        yield from _fixed_faults(m.scaling, c, len(m.views))
+    if m.stopped is not None and m.stopped.channel not in m.names:
+        yield f"`stopped.channel` is `{m.stopped.channel}`, one of {', '.join(m.names)} is wanted"
+    yield from _calibration_faults(m.calibration)
+    if MODEL not in m.digests:
+        yield f"`digests` has no {MODEL}"
+
+
+def _view_faults(m: Manifest) -> Any:
+    steps = sorted({view.steps for view in m.views})
+    if len(steps) > 1:
+        yield f"`views` have {' and '.join(map(str, steps))} steps, the same number in all is wanted"
+    shortest, longest = min(view.rows for view in m.views), max(view.rows for view in m.views)
+    if not shortest <= m.min_rows <= longest:
+        yield f"`min_rows` is {m.min_rows}, {shortest} to {longest} is wanted by the views"
+
+
+def _fixed_faults(scaling: Scaling, channels: int, views: int) -> Any:
+    for key in ("mean", "std"):
+        if len(getattr(scaling, key)) != channels:
+            yield f"`scaling.{key}` has {len(getattr(scaling, key))} numbers, {channels} are wanted, one a channel"
+    if [len(row) for row in scaling.spread] != [channels] * views:
+        yield f"`scaling.spread` wants {views} rows of {channels} numbers, one row a view"
+    if any(not value > 0 for row in (scaling.std, *scaling.spread) for value in row):
+        yield "`scaling.std` and `scaling.spread` want numbers above 0"
+
+
+def _calibration_faults(calibration: Calibration) -> Any:
+    if calibration.kind == "identity":
+        return
+    x, y = calibration.scores, calibration.confidences
+    rising = all(a < b for a, b in zip(x, x[1:], strict=False)) and all(a <= b for a, b in zip(y, y[1:], strict=False))
+    if len(x) != len(y) or len(x) < 2 or not rising or not 0 <= y[0] <= y[-1] <= 1:
+        yield "`calibration` wants as many `confidences` (0 to 1) as `scores`, at least 2, both rising"
