@@ -1,7 +1,7 @@
 """Runs a component: one loop in one thread around a service.
 
-A component's `__main__` is `sys.exit(app.main("com.edgeml.X", Options, Service))`. The service is built anew when the configuration changes;
-what it must remember is on disk or comes back by a replay.
+A component's `__main__` is `sys.exit(app.main("com.edgeml.X", Options, Service))`. The service is built anew when the
+configuration changes; what it must remember is on disk or comes back by a replay.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from edgeml import topics
 from edgeml.bus import Bus, IpcBus, Received, RelaunchNeeded
@@ -82,7 +82,7 @@ class Service(Protocol):
 O = TypeVar("O")  # noqa: E741
 
 
-class App:
+class App(Generic[O]):
     """The loop. Use `main`; this class is for tests that bring their own bus.
 
     Args:

@@ -336,7 +336,8 @@ class IpcBus:
                 raise
             except Exception as fault:
                 if self._monotonic() >= give_up:
-                    raise BusError(f"the configuration cannot be read ({_name(fault)}); is the nucleus's configuration store running?") from None
+                    sentence = f"the configuration cannot be read ({_name(fault)}); is the nucleus's configuration store running?"
+                    raise BusError(sentence) from None
                 self._sleep(backoff.next())
 
 

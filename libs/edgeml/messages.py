@@ -160,7 +160,8 @@ class ResultColumns(msgspec.Struct, frozen=True, kw_only=True):
 
     def packed(self) -> dict[str, bytes]:
         """The columns as `ResultBlock` wants them."""
-        kinds = {"times": "<i8", "starts": "<i8", "score": "<f4", "confidence": "<f4", "reason": "u1", "deviations": "<f2", "took_us": "<f4"}
+        kinds = {"times": "<i8", "starts": "<i8", "score": "<f4", "confidence": "<f4"}
+        kinds |= {"reason": "u1", "deviations": "<f2", "took_us": "<f4"}
         return {name: np.ascontiguousarray(getattr(self, name), kind).tobytes() for name, kind in kinds.items()}
 
 
