@@ -32,7 +32,8 @@ def read(kind: type[T], raw: Any, where: str = "") -> T:
 
     Raises:
         OptionsError: with every fault. A class may define `check(self, where) -> list[str]` for rules over several options; those
-            are asked once its own values are right.
+            are asked once its own values are right; and a static `check_raw(raw, where) -> list[str]` for what it
+            takes as plain data, asked together with the values.
     """
     faults: list[str] = []
     value = _convert(kind, raw, where, faults)
@@ -84,6 +85,9 @@ def _convert_struct(kind: Any, raw: Any, where: str, faults: list[str]) -> Any:
     for key in raw:
         if key not in fields:
             faults.append(_unknown(_join(where, str(key)), str(key), list(fields)))
+    check_raw: Callable[[dict[str, Any], str], list[str]] | None = getattr(kind, "check_raw", None)
+    if check_raw is not None:
+        faults += check_raw(raw, where)
     values: dict[str, Any] = {}
     for key, field in fields.items():
         if key in raw:

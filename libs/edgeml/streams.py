@@ -78,6 +78,15 @@ class Receiver:
         self.lost = 0
         self.repeated = 0
 
+    def resume(self, asset: str, stream: str, seq: int, end_ns: int) -> None:
+        """Go on where an earlier process of this consumer was: message `seq` of `stream` is next, all to `end_ns` is known."""
+        self._expected[asset] = _Expected(stream, seq, end_ns)
+
+    def position(self, asset: str) -> tuple[str, int, int]:
+        """(stream, next number, event time of the last row) of an asset that was accepted; what `resume` takes."""
+        state = self._expected[asset]
+        return state.stream, state.seq, state.end_ns
+
     def ask_again(self, since: dict[str, int] | None = None) -> None:
         """Ask for what may have been missed: at the start, or after subscriptions were renewed.
 
