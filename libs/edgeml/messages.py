@@ -344,7 +344,7 @@ def decode_as(kind: type[M], payload: bytes) -> M:
 
 
 def _explain(payload: bytes, as_json: bool, fault: Exception) -> MessageError:
-    versions = {kind.__struct_config__.tag: kind.VERSION for kind in MESSAGES}
+    versions = {str(kind.__struct_config__.tag): kind.VERSION for kind in MESSAGES}
     try:
         header = msgspec.json.decode(payload, type=_Header) if as_json else msgspec.msgpack.decode(payload, type=_Header)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

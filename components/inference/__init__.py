@@ -1,0 +1,1 @@
+"""Inference: sensor batches in, one result a row out."""

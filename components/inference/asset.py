@@ -1,0 +1,129 @@
+"""One asset as Inference sees it: its scorer, its numbered results, and what it has answered."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+
+from edgeml.bundle import Bundle, match_channels
+from edgeml.engines import Engine
+from edgeml.errors import BundleError
+from edgeml.messages import MAX_PAYLOAD, ResultBlock, ResultColumns, SensorBatch, encode
+from edgeml.scaling import Baseline
+from edgeml.scoring import AssetScorer
+from edgeml.streams import History
+from edgeml.times import SECOND
+
+ANSWERS_KEPT = 64
+"""Batches whose answers can be repeated; a source waits with fewer unanswered."""
+
+
+class Asset:
+    """Turns batches into encoded result blocks.
+
+    Attributes:
+        fault: why this asset's data cannot be scored, or empty.
+        history: its numbered results.
+    """
+
+    def __init__(self, name: str, stream: str, bundle: Bundle, engine: Engine, baseline: Baseline | None, history_s: float) -> None:
+        self._bundle, self._engine = bundle, engine
+        self._scorer = AssetScorer(bundle, engine, baseline)
+        self._history_ns = round(history_s * SECOND)
+        self._columns: tuple[tuple[str, ...], tuple[str, ...]] | None = None
+        self._order: np.ndarray | None = None
+        self._sender = ""
+        self._last = -1
+        self._answers: OrderedDict[tuple[str, int], list[bytes]] = OrderedDict()
+        self.name = name
+        self.fault = ""
+        self.history = History(name, stream, history_s)
+
+    @property
+    def baseline(self) -> Baseline | None:
+        return self._scorer.baseline
+
+    def reset(self) -> None:
+        """Forget what normal running looks like, and learn it anew."""
+        self._scorer.reset()
+
+    def answered(self, batch: SensorBatch) -> list[bytes]:
+        """The blocks that answered this batch before, or none."""
+        return self._answers.get((batch.stream, batch.seq), [])
+
+    def score(self, batch: SensorBatch) -> list[bytes]:
+        """The encoded blocks, one or more, with a result for each row of the batch that is new.
+
+        Raises:
+            MessageError: the batch is packed wrongly.
+        """
+        times, values, quality = batch.arrays()
+        if batch.stream != self._sender:
+            fresh = self._begin_stream(batch.stream, times)
+            times, values, quality = times[fresh:], values[fresh:], quality[fresh:]
+        self._match(batch)
+        if self._order is None:
+            columns, reasons = _refused(times, len(self._bundle.manifest.channels), self.fault)
+        else:
+            columns, reasons = self._scorer.feed(times, values[:, self._order], quality[:, self._order])
+        if len(times):
+            self._last = max(self._last, int(times.max()))
+        blocks = self._pack(batch, columns, reasons)
+        self._answers[(batch.stream, batch.seq)] = blocks
+        while len(self._answers) > ANSWERS_KEPT:
+            self._answers.popitem(last=False)
+        return blocks
+
+    def _begin_stream(self, stream: str, times: np.ndarray) -> int:
+        """Rows to leave out: a source that was restarted repeats some. One that goes far back in time is another recording."""
+        self._sender = stream
+        if not len(times) or int(times[0]) > self._last:
+            return 0
+        if self._last - int(times[0]) > self._history_ns:
+            self._scorer = AssetScorer(self._bundle, self._engine, self.baseline)
+            self._last = -1
+            return 0
+        return int(np.searchsorted(times, self._last, side="right"))
+
+    def _match(self, batch: SensorBatch) -> None:
+        if (batch.channels, batch.units) == self._columns:
+            return
+        self._columns = (batch.channels, batch.units)
+        try:
+            self._order = match_channels(self._bundle, batch.channels, batch.units)
+            self.fault = ""
+        except BundleError as fault:
+            self._order = None
+            self.fault = f"{self.name}: {fault}"
+
+    def _pack(self, batch: SensorBatch, columns: ResultColumns, reasons: tuple[str, ...]) -> list[bytes]:
+        manifest = self._bundle.manifest
+        n = len(columns.times)
+        per_row = sum(len(column) for column in columns.packed().values()) // max(n, 1)
+        room = MAX_PAYLOAD - 600 - len("".join((*manifest.names, *reasons, self.name)).encode()) - 4 * len(reasons)
+        step = max(1, room // max(per_row, 1))
+        blocks = []
+        for start in range(0, max(n, 1), step):
+            part: dict[str, Any] = dict(columns.part(slice(start, start + step)).packed())
+            block = ResultBlock(
+                asset=self.name, stream=self.history.stream, seq=self.history.next_seq, model=manifest.name,
+                model_version=manifest.version, digest=self._bundle.digest, answers_stream=batch.stream, answers_seq=batch.seq,
+                complete=start + step >= n, channels=manifest.names, reasons=reasons,
+                **part,
+            )
+            payload = encode(block)
+            self.history.add(int(columns.times[min(start + step, n) - 1]) if n else self._last, payload)
+            blocks.append(payload)
+        return blocks
+
+
+def _refused(times: np.ndarray, channels: int, reason: str) -> tuple[ResultColumns, tuple[str, ...]]:
+    n = len(times)
+    nan = np.full(n, np.nan, np.float32)
+    columns = ResultColumns(
+        times=times, starts=times, score=nan, confidence=nan, reason=np.ones(n, np.uint8),
+        deviations=np.full((n, channels), np.nan, np.float16), took_us=np.zeros((n, 2), np.float32),
+    )
+    return columns, (reason,)

@@ -1,0 +1,114 @@
+"""The component's work: each sensor batch is answered by result blocks, and both can be had again."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from edgeml import topics
+from edgeml.app import Context
+from edgeml.bundle import Bundle
+from edgeml.engines import open_engine
+from edgeml.messages import Message, Replay, Replaying, ResetBaseline, SensorBatch, Status, encode
+from edgeml.streams import Receiver, new_stream
+from inference.asset import Asset
+from inference.baselines import Baselines
+from inference.options import Options
+
+log = logging.getLogger(__name__)
+
+
+class Inference:
+    """See README.md for the numbered behaviours.
+
+    Raises:
+        BundleError: the bundle is missing, altered or does not fit its manifest.
+    """
+
+    topics: tuple[str, ...] = (topics.SENSORS, topics.REPLAY, topics.CONTROL)
+    cloud_topics: tuple[str, ...] = ()
+
+    def __init__(self, context: Context, options: Options) -> None:
+        self._context, self._options = context, options
+        self._bundle = Bundle.load(_folder(context.artifacts, options.bundle))
+        self._engine = open_engine(self._bundle, options.engine, options.threads)
+        self._baselines = Baselines(context.work / "baselines", self._bundle.manifest)
+        self._stream = new_stream()
+        self._assets: dict[str, Asset] = {}
+        self._receiver = Receiver(topics.SENSORS, self._ask, context.monotonic)
+        self._lost = 0
+        manifest = self._bundle.manifest
+        log.info("model %s %s on %s", manifest.name, manifest.version, self._engine.kind)
+
+    def start(self) -> None:
+        self._receiver.ask_again()
+
+    def on_message(self, topic: str, message: Message) -> None:
+        if isinstance(message, SensorBatch):
+            self._batch(message)
+        elif isinstance(message, Replaying) and topic == topics.SENSORS:
+            self._receiver.replaying(message)
+        elif isinstance(message, Replay) and message.topic == topics.RESULTS:
+            self._replay(message)
+        elif isinstance(message, ResetBaseline):
+            self._reset(message.asset)
+
+    def tick(self, now: float) -> float:
+        return 1.0
+
+    def status(self) -> Status:
+        faults = tuple(asset.fault for asset in self._assets.values() if asset.fault)
+        return Status(component=self._context.component, state="running", faults=faults)
+
+    def close(self) -> None:
+        pass
+
+    def _batch(self, batch: SensorBatch) -> None:
+        times, _, _ = batch.arrays()
+        asset = self._assets.get(batch.asset) or self._add(batch.asset)
+        if not self._receiver.accept(batch.asset, batch.stream, batch.seq, int(times[-1]) if len(times) else 0):
+            # A source repeats a batch whose answer it did not get.
+            self._publish(asset.answered(batch))
+            return
+        if self._receiver.lost != self._lost:
+            log.warning("%d sensor batches were lost so far", self._receiver.lost)
+            self._lost = self._receiver.lost
+        learning = asset.baseline is None
+        blocks = asset.score(batch)
+        if learning and asset.baseline is not None:
+            self._baselines.keep(batch.asset, asset.baseline)
+            log.info("%s: the baseline is learned", batch.asset)
+        self._publish(blocks)
+
+    def _add(self, name: str) -> Asset:
+        baseline = self._baselines.load(name)
+        asset = self._assets[name] = Asset(name, self._stream, self._bundle, self._engine, baseline, self._options.history_s)
+        return asset
+
+    def _publish(self, blocks: list[bytes]) -> None:
+        for payload in blocks:
+            self._context.bus.publish(topics.RESULTS, payload)
+
+    def _ask(self, replay: Replay) -> None:
+        self._context.bus.publish(topics.REPLAY, encode(replay))
+
+    def _replay(self, wanted: Replay) -> None:
+        for asset in self._assets.values():
+            if wanted.asset in ("", asset.name):
+                for payload in asset.history.replay(wanted.since):
+                    self._context.bus.publish(topics.RESULTS, payload)
+
+    def _reset(self, name: str) -> None:
+        if name and name not in self._assets:
+            log.warning("%s: the baseline of an unknown asset cannot be reset; known are %s", name, ", ".join(self._assets) or "none")
+            return
+        self._baselines.forget(name)
+        for asset in self._assets.values():
+            if name in ("", asset.name):
+                asset.reset()
+                log.info("%s: the baseline is forgotten and learned anew", asset.name)
+
+
+def _folder(artifacts: Path, bundle: str) -> Path:
+    """Where the bundle is: a path as it is, a name among the artifacts. Both work alike on classic and on Lite."""
+    return Path(bundle) if "/" in bundle else artifacts / bundle

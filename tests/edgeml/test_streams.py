@@ -1,0 +1,131 @@
+"""Numbered streams: a loss is seen and asked for, a repetition is not taken twice, in any order of events."""
+
+from __future__ import annotations
+
+import random
+
+from edgeml.messages import Replay, Replaying, decode
+from edgeml.streams import History, Receiver
+from edgeml.times import SECOND
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def make(patience_s: float = 2.0) -> tuple[Receiver, list[Replay], Clock]:
+    asked: list[Replay] = []
+    clock = Clock()
+    return Receiver("edgeml/sensors", asked.append, clock, patience_s), asked, clock
+
+
+def test_messages_in_order_are_taken_once():
+    receiver, asked, _ = make()
+    assert [receiver.accept("p", "s", seq, seq) for seq in (0, 1, 1, 0, 2)] == [True, True, False, False, True]
+    assert (receiver.lost, receiver.repeated, asked) == (0, 2, [])
+
+
+def test_a_gap_is_asked_for_once_and_filled_by_the_replay():
+    receiver, asked, _ = make()
+    receiver.accept("p", "s", 0, 100)
+    assert not receiver.accept("p", "s", 2, 300)
+    assert not receiver.accept("p", "s", 3, 400)
+    assert asked == [Replay(topic="edgeml/sensors", asset="p", since=100)]
+    receiver.replaying(Replaying(asset="p", stream="s", first=1))
+    assert [receiver.accept("p", "s", seq, seq) for seq in (1, 2, 3)] == [True, True, True]
+    assert receiver.lost == 0
+
+
+def test_what_the_producer_no_longer_has_is_counted_as_lost():
+    receiver, _, _ = make()
+    receiver.accept("p", "s", 0, 100)
+    receiver.accept("p", "s", 5, 600)
+    receiver.replaying(Replaying(asset="p", stream="s", first=4))
+    assert receiver.accept("p", "s", 4, 500)
+    assert receiver.lost == 3
+
+
+def test_a_producer_that_never_replays_is_not_waited_for_long():
+    receiver, _, clock = make(patience_s=2.0)
+    receiver.accept("p", "s", 0, 100)
+    assert not receiver.accept("p", "s", 3, 400)
+    clock.now = 2.5
+    assert receiver.accept("p", "s", 4, 500)
+    assert receiver.lost == 3
+
+
+def test_a_consumer_that_joins_late_asks_for_the_history_and_counts_no_loss():
+    receiver, asked, _ = make()
+    receiver.ask_again()
+    assert asked == [Replay(topic="edgeml/sensors")]
+    assert not receiver.accept("p", "s", 50, 5000)
+    receiver.replaying(Replaying(asset="p", stream="s", first=40))
+    assert all(receiver.accept("p", "s", seq, seq) for seq in range(40, 51))
+    assert receiver.lost == 0
+
+
+def test_a_new_stream_begins_anew():
+    receiver, _, _ = make()
+    receiver.accept("p", "s", 0, 100)
+    assert receiver.accept("p", "other", 0, 200)
+    assert receiver.lost == 0
+
+
+def test_after_a_renewal_only_what_is_newer_is_asked_for():
+    receiver, asked, _ = make()
+    receiver.accept("p", "s", 0, 100)
+    receiver.ask_again()
+    assert asked[-1] == Replay(topic="edgeml/sensors", asset="p", since=100)
+
+
+def test_history_keeps_by_event_time_and_by_size():
+    history = History("p", "s", keep_s=10, keep_bytes=500)
+    for second in range(100):
+        history.add(second * SECOND, b"x" * 10)
+    messages = list(history.replay(0))
+    assert decode(messages[0]) == Replaying(asset="p", stream="s", first=89)
+    assert len(messages) == 1 + 11
+    history.add(100 * SECOND, b"x" * 495)
+    assert len(list(history.replay(0))) == 1 + 1
+
+
+def test_an_empty_history_says_so():
+    history = History("p", "s")
+    history.add(5, b"x")
+    assert [decode(message) for message in history.replay(5)] == [Replaying(asset="p", stream="s", first=1)]
+
+
+def test_whatever_is_dropped_on_the_way_all_arrives_in_order():
+    chance = random.Random(3)
+    for _ in range(200):
+        history = History("p", "s")
+        taken: list[int] = []
+        channel: list[tuple[str, int]] = []
+
+        def ask(replay: Replay, history: History = history, channel: list[tuple[str, int]] = channel) -> None:
+            first, *rest = history.replay(replay.since)
+            start = decode(first).first  # type: ignore[attr-defined]
+            channel.append(("replaying", start))
+            channel.extend(("message", start + i) for i in range(len(rest)))
+
+        receiver = Receiver("edgeml/sensors", ask, lambda: 0.0)
+        for seq in range(30):
+            history.add(seq + 1, b"")
+            if chance.random() < 0.7 or seq == 29:
+                channel.append(("message", seq))
+            while channel and chance.random() < 0.8:
+                _deliver(receiver, taken, *channel.pop(0))
+        while channel:
+            _deliver(receiver, taken, *channel.pop(0))
+        assert taken == list(range(30))
+        assert receiver.lost == 0
+
+
+def _deliver(receiver: Receiver, taken: list[int], kind: str, number: int) -> None:
+    if kind == "replaying":
+        receiver.replaying(Replaying(asset="p", stream="s", first=number))
+    elif receiver.accept("p", "s", number, number + 1):
+        taken.append(number)
