@@ -50,6 +50,7 @@ class Delivery:
         kind: `local`; `to-iot`: to IoT Core; `from-iot`: from there to a component.
         sender: the publishing component; None: the command line or the cloud.
         at: wall-clock time, seconds since the epoch.
+        receiver: for `from-iot`: the component; otherwise None.
     """
 
     kind: str
@@ -57,6 +58,7 @@ class Delivery:
     payload: bytes
     sender: str | None
     at: float
+    receiver: str | None = None
 
 
 @dataclass
@@ -108,7 +110,7 @@ class Core:
         self.root_path = root_path
         self.clock = clock
         self.config = ConfigStore()
-        self.pubsub = PubSub(profile.max_subscriptions)
+        self.pubsub = PubSub()
         self.iot = iot
         self.refusals: list[Refusal] = []
         self._by_token: dict[str, Registration] = {}
@@ -187,12 +189,17 @@ class Core:
             self._taps.tell(Delivery("local", topic, message.payload(), sender, self.clock()))
         self.pubsub.publish(topic, message, sender)
 
-    async def publish_to_iot_core(self, topic: str, payload: bytes, qos: int, sender: str | None = None) -> None:
+    def publish_to_iot_core(self, topic: str, payload: bytes, qos: int, sender: str | None = None) -> None:
         """Publish to IoT Core, unchecked.
 
         Raises:
             Offline: the broker cannot be reached.
         """
-        await self.iot.publish(topic, payload, qos, sender)
+        self.iot.publish(topic, payload, qos, sender)
         if self._taps:
             self._taps.tell(Delivery("to-iot", topic, payload, sender, self.clock()))
+
+    def heard_from_iot_core(self, topic: str, payload: bytes, receiver: str) -> None:
+        """A message from IoT Core goes to a component."""
+        if self._taps:
+            self._taps.tell(Delivery("from-iot", topic, payload, None, self.clock(), receiver))

@@ -17,12 +17,20 @@ class Profile:
     Attributes:
         name: `lite` or `classic`.
         version: of the nucleus that it stands for; components see it as `GGC_VERSION`.
-        max_packet: bytes of one event-stream packet, in either direction.
+        max_packet_in, max_packet_out: bytes of one event-stream packet from and to a component.
         max_clients: connections of the whole core.
         max_subscriptions: of the whole core.
         max_topic: bytes of a local topic or filter.
         max_iot_payload: bytes of an IoT Core message.
         operations: short names of the operations that it answers.
+        invalid_arguments: the error for arguments that are missing or of a wrong type.
+        answers_ping: a `Ping` gets its `PingResponse`; otherwise it ends the connection.
+        ends_streams: an answer that no events follow ends its stream.
+        tells_refusal: a connection that is refused gets a `ConnectAck` without the accepted flag before it is closed.
+        receive_modes: a subscription's receive mode counts; otherwise everybody hears everything.
+        silent_errors: errors carry no `message`, so the SDKs show an empty one.
+        lenient_qos: `qos` may be missing or a number.
+        float_timestamps: a timestamp without a fraction is refused.
         text_scalars: scalars from configuration files are strings.
         strict_recipes: keys and steps must be exactly as documented.
         runs_shutdown: `shutdown` and `recover` are run; otherwise they are ignored with a log line.
@@ -31,12 +39,21 @@ class Profile:
 
     name: str
     version: str
-    max_packet: int
+    max_packet_in: int
+    max_packet_out: int
     max_clients: int
     max_subscriptions: int
     max_topic: int
     max_iot_payload: int
     operations: frozenset[str]
+    invalid_arguments: str
+    answers_ping: bool
+    ends_streams: bool
+    tells_refusal: bool
+    receive_modes: bool
+    silent_errors: bool
+    lenient_qos: bool
+    float_timestamps: bool
     text_scalars: bool
     strict_recipes: bool
     runs_shutdown: bool
@@ -44,13 +61,18 @@ class Profile:
 
 
 LITE = Profile(
-    name="lite", version="2.6.0", max_packet=10_000, max_clients=50, max_subscriptions=100, max_topic=256,
-    max_iot_payload=128 * 1024, operations=frozenset(COMMON_OPERATIONS), text_scalars=True, strict_recipes=True,
+    name="lite", version="2.6.0", max_packet_in=10_012, max_packet_out=10_000, max_clients=50, max_subscriptions=100, max_topic=256,
+    max_iot_payload=128 * 1024, operations=frozenset(COMMON_OPERATIONS), invalid_arguments="ServiceError",
+    answers_ping=False, ends_streams=False, tells_refusal=False, receive_modes=False, silent_errors=True, lenient_qos=True,
+    float_timestamps=True, text_scalars=True, strict_recipes=True,
     runs_shutdown=False, restarts_on_configuration=True,
 )
 CLASSIC = Profile(
-    name="classic", version="2.17.0", max_packet=16 * 1024 * 1024, max_clients=10_000, max_subscriptions=100_000, max_topic=1 << 20,
-    max_iot_payload=128 * 1024, operations=frozenset(COMMON_OPERATIONS), text_scalars=False, strict_recipes=False,
+    name="classic", version="2.17.0", max_packet_in=16 * 1024 * 1024, max_packet_out=16 * 1024 * 1024,
+    max_clients=10_000, max_subscriptions=100_000, max_topic=1 << 20, max_iot_payload=128 * 1024,
+    operations=frozenset(COMMON_OPERATIONS), invalid_arguments="InvalidArgumentsError",
+    answers_ping=True, ends_streams=True, tells_refusal=True, receive_modes=True,
+    silent_errors=False, lenient_qos=False, float_timestamps=False, text_scalars=False, strict_recipes=False,
     runs_shutdown=True, restarts_on_configuration=False,
 )
 

@@ -11,20 +11,24 @@ from typing import Any
 from gglocal.topicfilter import is_wild, matches
 
 
-class LimitExceeded(Exception):
-    """The nucleus has no room for this; the text says which limit."""
-
-
-@dataclass(frozen=True)
+@dataclass
 class Message:
     """What a publisher sent, as it stands on the wire: JSON, or base64 text for binary."""
 
     json: bool
     value: Any
+    _event: bytes | None = None
 
     @classmethod
     def of_bytes(cls, payload: bytes) -> Message:
         return cls(False, base64.b64encode(payload).decode())
+
+    def event(self, topic: str) -> bytes:
+        """The body of a `SubscriptionResponseMessage`; the same bytes go to every subscriber."""
+        if self._event is None:
+            kind = "jsonMessage" if self.json else "binaryMessage"
+            self._event = json.dumps({kind: {"message": self.value, "context": {"topic": topic}}}).encode()
+        return self._event
 
     def payload(self) -> bytes:
         """The bytes a subscriber's application sees; text that is no base64 becomes empty."""
@@ -51,29 +55,19 @@ class Subscription:
 class PubSub:
     """Hands each message to every matching subscription, in the order of publishing."""
 
-    def __init__(self, max_subscriptions: int) -> None:
-        self._max = max_subscriptions
+    def __init__(self) -> None:
         self._exact: dict[str, list[Subscription]] = {}
         self._wild: list[Subscription] = []
-        self._count = 0
 
     def subscribe(self, topic_filter: str, receive: Receiver, *, ignores: str | None = None) -> Callable[[], None]:
-        """Register `receive(topic, message)`; returns the function that ends it.
-
-        Raises:
-            LimitExceeded: the core's subscriptions are used up.
-        """
-        if self._count >= self._max:
-            raise LimitExceeded(f"all {self._max} subscriptions of this core are in use")
+        """Register `receive(topic, message)`; returns the function that ends it."""
         subscription = Subscription(topic_filter, receive, ignores)
         room = self._wild if is_wild(topic_filter) else self._exact.setdefault(topic_filter, [])
         room.append(subscription)
-        self._count += 1
 
         def end() -> None:
             if subscription in room:
                 room.remove(subscription)
-                self._count -= 1
                 if not room and not is_wild(topic_filter):
                     self._exact.pop(topic_filter, None)
 

@@ -20,9 +20,11 @@ class IoTCore(ABC):
     def __init__(self) -> None:
         self._subscribers: list[tuple[str, OnMessage]] = []
 
+    @abstractmethod
     async def start(self) -> None:
         """Begin to connect; returns at once, and a broker that is away is tried again and again."""
 
+    @abstractmethod
     async def close(self) -> None:
         """Let go of the broker."""
 
@@ -32,7 +34,7 @@ class IoTCore(ABC):
         return True
 
     @abstractmethod
-    async def publish(self, topic: str, payload: bytes, qos: int, sender: str | None) -> None:
+    def publish(self, topic: str, payload: bytes, qos: int, sender: str | None) -> None:
         """Hand one message to the broker; returns before the broker has acknowledged it.
 
         Raises:
@@ -56,6 +58,7 @@ class IoTCore(ABC):
 
         return end
 
+    @abstractmethod
     def _forget(self, topic_filter: str) -> None:
         """The last subscriber of this filter has gone."""
 

@@ -26,7 +26,10 @@ class Recorder(IoTCore):
         if self._path is not None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
 
-    async def publish(self, topic: str, payload: bytes, qos: int, sender: str | None) -> None:
+    async def close(self) -> None:
+        self._subscribers.clear()
+
+    def publish(self, topic: str, payload: bytes, qos: int, sender: str | None) -> None:
         if self._path is not None:
             line: dict[str, object] = {
                 "at": self._clock(), "topic": topic, "qos": qos, "sender": sender,
@@ -39,3 +42,6 @@ class Recorder(IoTCore):
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
         self._deliver(topic, payload)
+
+    def _forget(self, topic_filter: str) -> None:
+        return

@@ -1,0 +1,24 @@
+"""SubscribeToConfigurationUpdate: `keyPath`, `componentName` (default: the caller's); an event a changed leaf. Needs no policy."""
+
+from __future__ import annotations
+
+import json
+
+from gglocal.config import KeyNotFound
+from gglocal.ipc.errors import IpcError
+from gglocal.ipc.request import Request
+
+
+def handle(request: Request) -> None:
+    key_path = request.key_path()
+    component = request.optional("componentName", str) or request.component
+    request.check_room()
+
+    def changed(of: str, leaf: list[str]) -> None:
+        event = {"configurationUpdateEvent": {"componentName": of, "keyPath": leaf}}
+        request.send_event("ConfigurationUpdateEvents", json.dumps(event).encode())
+
+    try:
+        request.hold(request.core.config.subscribe(component, key_path, changed))
+    except KeyNotFound:
+        raise IpcError("ResourceNotFoundError", "Key not found") from None

@@ -1,0 +1,29 @@
+"""SubscribeToIoTCore: `topicName` (an MQTT filter), `qos`."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+from gglocal.iotcore import Offline
+from gglocal.ipc.errors import IpcError
+from gglocal.ipc.operations.qos import qos_of
+from gglocal.ipc.request import Request
+
+
+async def handle(request: Request) -> None:
+    topic_filter, qos = request.argument("topicName", str), qos_of(request)
+    request.authorize(topic_filter)
+    if not topic_filter or len(topic_filter.encode()) > 256:
+        raise IpcError("ServiceError", "a topic filter of IoT Core has 1 to 256 bytes")
+    request.check_room()
+
+    def receive(topic: str, payload: bytes) -> None:
+        request.core.heard_from_iot_core(topic, payload, request.component)
+        message = {"topicName": topic, "payload": base64.b64encode(payload).decode()}
+        request.send_event("IoTCoreMessage", json.dumps({"message": message}).encode())
+
+    try:
+        request.hold(await request.core.iot.subscribe(topic_filter, qos, receive))
+    except Offline as fault:
+        raise IpcError("ServiceError", str(fault)) from None

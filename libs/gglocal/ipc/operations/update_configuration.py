@@ -1,0 +1,28 @@
+"""UpdateConfiguration: `keyPath`, `valueToMerge`, `timestamp` (seconds); of the caller's own configuration. Needs no policy."""
+
+from __future__ import annotations
+
+from gglocal.config import ConfigConflict
+from gglocal.ipc.errors import IpcError
+from gglocal.ipc.request import Request
+
+INVALID = "InvalidArgumentsError"
+
+
+def handle(request: Request) -> None:
+    key_path = request.key_path(INVALID)
+    if "valueToMerge" not in request.arguments:
+        raise request.invalid("valueToMerge is required", INVALID)
+    value = request.arguments["valueToMerge"]
+    timestamp = request.arguments.get("timestamp")
+    # Lite takes a JSON number without a fraction for an integer, and wants no integer here.
+    kinds = (float,) if request.core.profile.float_timestamps else (float, int)
+    if not isinstance(timestamp, kinds) or isinstance(timestamp, bool):
+        raise request.invalid("timestamp must be a number of seconds with a fraction", INVALID)
+    touched = key_path[:1] or (list(value) if isinstance(value, dict) else [])
+    if "accessControl" in touched:
+        raise IpcError(INVALID, "Config update is not allowed for following field [accessControl]")
+    try:
+        request.core.config.merge(request.component, value, int(timestamp * 1000), key_path)
+    except ConfigConflict as fault:
+        raise IpcError("ServiceError", str(fault)) from None

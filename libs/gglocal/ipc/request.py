@@ -1,0 +1,120 @@
+"""One call of an operation, and the stream it opened."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from gglocal.core import Core, Unauthorized
+from gglocal.ipc.errors import IpcError
+from gglocal.ipc.protocol import NAMESPACE
+
+if TYPE_CHECKING:
+    from gglocal.ipc.connection import Connection
+
+log = logging.getLogger("gglocal.ipc")
+
+T = TypeVar("T")
+
+
+class Request:
+    """What a handler works with.
+
+    Attributes:
+        component: who asks.
+        operation: the full name, as `aws.greengrass#PublishToTopic`.
+        arguments: the JSON object that came with it.
+    """
+
+    def __init__(
+        self, core: Core, connection: Connection, stream_id: int, component: str, operation: str, arguments: dict[str, Any]
+    ) -> None:
+        self.core, self.component, self.operation, self.arguments = core, component, operation, arguments
+        self._connection, self._stream_id = connection, stream_id
+        self._end: Callable[[], None] | None = None
+        self._open = True
+        self._answered = False
+        self._early: list[tuple[str, bytes]] = []
+
+    def argument(self, name: str, kind: type[T], error: str | None = None) -> T:
+        """An argument that must be there, of this JSON type.
+
+        Raises:
+            IpcError: it is not; `error` is the error's name where it is not the profile's usual one.
+        """
+        value = self.optional(name, kind, error)
+        if value is None:
+            raise self.invalid(f"{name} is required", error)
+        return value
+
+    def optional(self, name: str, kind: type[T], error: str | None = None) -> T | None:
+        """As `argument`, or None where it is not there."""
+        value = self.arguments.get(name)
+        if value is not None and (not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool)):
+            raise self.invalid(f"{name} must be a {kind.__name__}", error)
+        return value
+
+    def key_path(self, error: str | None = None) -> list[str]:
+        """The optional list of strings `keyPath`."""
+        keys = self.optional("keyPath", list, error) or []
+        if not all(isinstance(key, str) for key in keys):
+            raise self.invalid("keyPath must be a list of strings", error)
+        return keys
+
+    def invalid(self, message: str, error: str | None = None) -> IpcError:
+        return IpcError(error or self.core.profile.invalid_arguments, message)
+
+    def authorize(self, resource: str) -> None:
+        """Raises:
+        IpcError: `UnauthorizedError`.
+        """
+        try:
+            self.core.authorize(self.component, self.operation, resource)
+        except Unauthorized as refusal:
+            raise IpcError("UnauthorizedError", str(refusal)) from None
+
+    def check_room(self) -> None:
+        """Raises:
+        IpcError: the core has no subscription left.
+        """
+        if not self._connection.server.has_room_for_subscription():
+            raise IpcError("ServiceError", f"all {self.core.profile.max_subscriptions} subscriptions of this core are in use")
+
+    def hold(self, end: Callable[[], None]) -> None:
+        """The stream stays open for events until the client or the connection ends it; then `end()` is called once."""
+        if not self._open:
+            end()
+            return
+        self._end = end
+        self._connection.server.subscriptions += 1
+
+    @property
+    def held(self) -> bool:
+        return self._end is not None
+
+    def send_event(self, model: str, body: bytes) -> None:
+        """Send one event, but never before the answer."""
+        if not self._open:
+            return
+        if self._answered:
+            self._connection.send_message(self._stream_id, NAMESPACE + model, body)
+        else:
+            self._early.append((model, body))
+
+    def answer(self, body: bytes, last: bool) -> None:
+        """Send the answer, and then what came in the meantime."""
+        if self._open:
+            self._connection.send_message(self._stream_id, self.operation + "Response", body, last=last)
+        self._answered = True
+        early, self._early = self._early, []
+        for model, event in early:
+            self.send_event(model, event)
+
+    def close(self) -> None:
+        """The stream has ended."""
+        self._open = False
+        end, self._end = self._end, None
+        if end is not None:
+            self._connection.server.subscriptions -= 1
+            end()

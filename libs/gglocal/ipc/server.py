@@ -1,0 +1,87 @@
+"""The Unix socket that components connect to."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from pathlib import Path
+
+from gglocal.core import Core
+from gglocal.ipc.connection import Connection
+
+MAX_PATH = 107
+"""Bytes of a Unix socket's path, Linux."""
+
+
+class IpcServer:
+    """Serves a core's IPC on `socket_path`.
+
+    Attributes:
+        subscriptions: how many streams are open for events.
+    """
+
+    def __init__(self, core: Core, socket_path: Path) -> None:
+        self.core, self.socket_path = core, Path(socket_path)
+        self.subscriptions = 0
+        self._connections: set[Connection] = set()
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen; a socket that a dead nucleus left behind is replaced.
+
+        Raises:
+            ValueError: the path is too long for a Unix socket.
+            OSError: another nucleus listens there, or the folder cannot be written.
+        """
+        length = len(os.fsencode(self.socket_path))
+        if length > MAX_PATH:
+            raise ValueError(
+                f"the socket's path {self.socket_path} has {length} bytes, a Unix socket's at most {MAX_PATH};"
+                " choose a shorter root folder"
+            )
+        self._remove_stale()
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_unix_server(lambda: Connection(self), str(self.socket_path), backlog=128)
+
+    async def close(self) -> None:
+        """Stop listening, and disconnect everybody."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+            self.socket_path.unlink(missing_ok=True)
+        for connection in list(self._connections):
+            connection.abort()
+        await asyncio.sleep(0)
+
+    def disconnect(self, component: str) -> None:
+        """Cut all connections of one component."""
+        for connection in list(self._connections):
+            if connection.component == component:
+                connection.abort()
+
+    def admit(self, connection: Connection) -> bool:
+        """Whether there is room for one more client."""
+        if len(self._connections) >= self.core.profile.max_clients:
+            return False
+        self._connections.add(connection)
+        return True
+
+    def forget(self, connection: Connection) -> None:
+        """It has gone."""
+        self._connections.discard(connection)
+
+    def has_room_for_subscription(self) -> bool:
+        return self.subscriptions < self.core.profile.max_subscriptions
+
+    def _remove_stale(self) -> None:
+        if not self.socket_path.exists():
+            return
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(1)
+            try:
+                probe.connect(str(self.socket_path))
+            except OSError:
+                self.socket_path.unlink(missing_ok=True)
+                return
+        raise OSError(f"another nucleus listens at {self.socket_path}; stop it or choose another root folder")
