@@ -87,7 +87,7 @@ class AssetScorer:
         # A NaN without a flag is as faulty as one with it. A row after a gap is sound: the gap is seen by the times.
         faults = np.where(quality == GAP, np.uint8(GOOD), quality)
         faults = np.where(np.isfinite(values) | (faults != GOOD), faults, np.uint8(MISSING))
-        faulty = faults.any(axis=1).tolist()
+        faulty: list[bool] = faults.any(axis=1).tolist()
         for i, at in enumerate(out.times.tolist()):
             begun = self._clock()
             reason, features = self._take(at, values[i], faults[i] if faulty[i] else None)

@@ -1,0 +1,1 @@
+"""What trained the model bundle that ships: data, synthetic faults, network, export, evaluation."""

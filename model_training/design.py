@@ -1,0 +1,33 @@
+"""What the shipped model wants and answers: its manifest, but for provenance and digests."""
+
+from __future__ import annotations
+
+from edgeml.bundle import FORMAT, MODEL, Calibration, Channel, Digest, Manifest, Scaling, Stopped, View
+
+NAME, VERSION = "pump-anomaly", "1.0.0"
+
+CHANNELS = (
+    Channel(name="vibration_1", unit="g", floor=0.0002),
+    Channel(name="vibration_2", unit="g", floor=0.0004),
+    Channel(name="current", unit="A", floor=0.1),
+    Channel(name="pressure", unit="bar", floor=0.1),
+    Channel(name="motor_temperature", unit="°C", floor=0.25),
+    Channel(name="fluid_temperature", unit="°C", floor=0.03),
+    Channel(name="voltage", unit="V", floor=2.0),
+    Channel(name="flow", unit="l/min", floor=0.2),
+)
+
+
+def manifest(provenance: dict | None = None) -> Manifest:
+    """The manifest; the digest in it is a placeholder until `edgeml.bundle.save` fills it in."""
+    return Manifest(
+        format=FORMAT, name=NAME, version=VERSION, channels=CHANNELS, interval_s=1.0, longest_gap_s=5.0,
+        views=(View(every=1, steps=60), View(every=10, steps=60)), min_rows=60, clip=8.0,
+        scaling=Scaling(kind="baseline", rows=400),
+        # The motor of a running pump draws 0.35 A or more in all training rows, a stopped one next to nothing.
+        stopped=Stopped(channel="current", below=0.2, for_rows=2, settle_s=20.0),
+        score="How far the model believes that the machine runs otherwise than in its baseline, 0 to 1: the output of a "
+        "sigmoid trained on normal rows and on synthetic and simulated faults, half of each.",
+        verdict_level=0.5, prior=0.5, calibration=Calibration(kind="identity"), provenance=provenance or {},
+        digests={MODEL: Digest(sha256="", bytes=0)},
+    )
