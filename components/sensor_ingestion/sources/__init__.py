@@ -1,0 +1,30 @@
+"""Where rows come from. A new source is one file and one entry in `SOURCES`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from sensor_ingestion.sources.block import Clocks, Source
+from sensor_ingestion.sources.jsonl import Jsonl, JsonlOptions
+from sensor_ingestion.sources.recording import Recording, RecordingOptions
+from sensor_ingestion.sources.simulator import Simulator, SimulatorOptions
+
+
+class Kind(NamedTuple):
+    """An entry of `SOURCES`.
+
+    Attributes:
+        options: its options class.
+        make: (options, clocks, what `checkpoint` returned or None) -> the source; raises SourceError.
+    """
+
+    options: type
+    make: Callable[[Any, Clocks, dict[str, Any] | None], Source]
+
+
+SOURCES: dict[str, Kind] = {
+    "simulator": Kind(SimulatorOptions, Simulator),
+    "csv": Kind(RecordingOptions, Recording),
+    "jsonl": Kind(JsonlOptions, Jsonl),
+}

@@ -1,8 +1,8 @@
 """A pump skid: a motor drives a centrifugal pump, which moves water through a valve in a closed loop.
 
-Pure and seeded: no clock, no I/O. The channels, their units and the levels of their readings and noise are those of the rig behind the
-Skoltech Anomaly Benchmark. Each seed is another skid: other operating point, other drift, other noise. Relative quantities (speed,
-flow, head, load) are 1 at that skid's operating point.
+Pure and seeded: no clock, no I/O. The channels, their units and the levels of their readings and noise are those of
+the rig behind the Skoltech Anomaly Benchmark. Each seed is another skid: other operating point, other drift, other
+noise. Relative quantities (speed, flow, head, load) are 1 at that skid's operating point.
 """
 
 from __future__ import annotations
@@ -16,15 +16,17 @@ import numpy as np
 
 from sensor_ingestion.sources.block import Channel
 
+# Unchanged for how long means stuck: on the rig flow stands still for up to 44 s and pressure for 28 s (coarse
+# converters), fluid temperature for 3 s, the others for 1 s.
 CHANNELS: tuple[Channel, ...] = (
-    Channel("vibration_1", "g", 0.0, 5.0),
-    Channel("vibration_2", "g", 0.0, 5.0),
-    Channel("current", "A", -0.5, 25.0),
-    Channel("pressure", "bar", -2.0, 10.0),
-    Channel("motor_temperature", "°C", -20.0, 160.0),
-    Channel("fluid_temperature", "°C", -5.0, 100.0),
-    Channel("voltage", "V", 100.0, 300.0),
-    Channel("flow", "l/min", -1.0, 300.0),
+    Channel("vibration_1", "g", 0.0, 5.0, 15.0),
+    Channel("vibration_2", "g", 0.0, 5.0, 15.0),
+    Channel("current", "A", -0.5, 25.0, 15.0),
+    Channel("pressure", "bar", -2.0, 10.0, 120.0),
+    Channel("motor_temperature", "°C", -20.0, 160.0, 15.0),
+    Channel("fluid_temperature", "°C", -5.0, 100.0, 30.0),
+    Channel("voltage", "V", 100.0, 300.0, 15.0),
+    Channel("flow", "l/min", -1.0, 300.0, 120.0),
 )
 NAMES = tuple(channel.name for channel in CHANNELS)
 
@@ -32,8 +34,8 @@ NAMES = tuple(channel.name for channel in CHANNELS)
 SHUTOFF, SLOPE, PIPE, VALVE = 2.2, 1.2, 0.6, 0.4
 # Time constants, s: the rotor running up and coasting down, the water column, the valve's actuator, motor, water.
 RUN_UP_S, COAST_S, WATER_S, ACTUATOR_S, MOTOR_S, FLUID_S = 1.2, 0.8, 1.5, 2.0, 2400.0, 3000.0
-# Slow drift of the operating point: (relative standard deviation, correlation time in s) of the pipe's resistance, vibration, load,
-# then ambient temperature (°C) and mains voltage (V).
+# Slow drift of the operating point: (relative standard deviation, correlation time in s) of the pipe's resistance,
+# vibration and load; then ambient temperature (°C) and mains voltage (V).
 DRIFTS = ((0.010, 900.0), (0.012, 600.0), (0.010, 900.0), (0.4, 1800.0), (0.8, 300.0))
 PRESSURE_STEP = 0.328  # bar: the converter behind the pressure sensor is coarse
 FLOW_CUTOFF = 1.0  # l/min: below it a turbine meter stands still
@@ -161,7 +163,7 @@ class PumpSkid:
         self._ambient_c, self._motor_rise_c, self._fluid_rise_c = draw(21.0, 25.0), draw(60.0, 68.0), draw(3.0, 5.0)
         self._now = _Now(
             motor_c=self._ambient_c + self._motor_rise_c, fluid_c=self._ambient_c + self._fluid_rise_c,
-            drift=[float(x) * size for x, (size, _) in zip(self._rng.standard_normal(len(DRIFTS)), DRIFTS, strict=True)],
+            drift=[size * float(x) for (size, _), x in zip(DRIFTS, self._rng.standard_normal(len(DRIFTS)), strict=True)],
         )
 
     @property
@@ -184,7 +186,8 @@ class PumpSkid:
 
     def state(self) -> dict[str, Any]:
         """Everything that the next rows depend on, as JSON-able values."""
-        return {"now": asdict(self._now), "faults": [asdict(fault) for fault in self.faults], "random": self._rng.bit_generator.state}
+        faults = [asdict(fault) for fault in self.faults]
+        return {"now": asdict(self._now), "faults": faults, "random": self._rng.bit_generator.state}
 
     def resume(self, state: dict[str, Any]) -> None:
         """Go on from a `state()` of a skid with the same seed and interval."""
@@ -264,7 +267,8 @@ class PumpSkid:
         for i, (unbalanced, sigma) in enumerate(((1.5, 0.006), (1.2, 0.005))):
             rough = 1.0 + unbalanced * imbalance + 1.2 * cavitation + 0.5 * low_flow**2
             grain = sigma + 0.12 * cavitation
-            values[:, i] = np.abs(self._vibration[i] * speed**2 * shake * rough * (1 + grain * noise[:, i]) + 0.0004 * noise[:, i] + 0.001)
+            level = self._vibration[i] * speed**2 * shake * rough * (1 + grain * noise[:, i])
+            values[:, i] = np.abs(level + 0.0004 * noise[:, i] + 0.001)
         drawn = self._current_a * on * (0.35 + 0.65 * load + INRUSH * (1 - speed) ** 2)
         mains_noise = np.clip(noise, -2.5, 2.5)  # current and voltage are sampled within the mains' period: bounded
         values[:, 2] = drawn * (1 + 0.15 * mains_noise[:, 2]) + 0.01 * np.abs(noise[:, 2])

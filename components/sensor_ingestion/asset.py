@@ -1,0 +1,225 @@
+"""One machine: rows from its source become numbered batches, kept until they are answered and for replays."""
+
+from __future__ import annotations
+
+import base64
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from edgeml.backoff import Backoff
+from edgeml.errors import SourceError
+from edgeml.messages import MAX_PAYLOAD, Command, CommandAck, ResultBlock, SensorBatch, encode
+from edgeml.streams import History, new_stream
+from sensor_ingestion import options
+from sensor_ingestion.checkpoint import Checkpoint
+from sensor_ingestion.commands import Desk
+from sensor_ingestion.quality import Checker
+from sensor_ingestion.sources import SOURCES
+from sensor_ingestion.sources.block import Block, Channel, Clocks, Source
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 4
+"""Batches sent before the component looks at its messages again."""
+KEPT = 4
+"""The latest batches that a checkpoint holds when nobody's answers are awaited: they may have died with the process."""
+RESEND_FIRST_S, RESEND_LONGEST_S = 3.0, 15.0
+
+
+class Sent(NamedTuple):
+    """A batch as it was sent: its number, event time of its last row (ns), the encoded message."""
+
+    seq: int
+    end_ns: int
+    payload: bytes
+
+
+class Asset:
+    """Reads, judges, numbers, sends, and remembers.
+
+    Args:
+        send: publishes an encoded batch.
+
+    Raises:
+        SourceError: its source cannot be opened.
+    """
+
+    def __init__(
+        self, name: str, wanted: options.Asset, work: Path, clocks: Clocks, send: Callable[[bytes], object]
+    ) -> None:
+        self.name = name
+        self.fault = ""
+        self._clocks, self._send = clocks, send
+        own = wanted.source_options()
+        self._checkpoint = Checkpoint(work, name, [wanted.source, msgspec.to_builtins(own)])
+        remembered = self._checkpoint.load() or {}
+        self.source, remembered = _open(wanted.source, own, clocks, remembered, name)
+        self._channels = tuple(_overridden(channel, wanted.quality) for channel in self.source.channels)
+        quality = wanted.quality
+        self._checker = Checker(
+            self._channels, quality.longest_gap_s, quality.stopped_channel, quality.stopped_below
+        )
+        self.awaits_answers = self.source.paced and wanted.max_unanswered > 0
+        self._bound = wanted.max_unanswered if self.awaits_answers else 0
+        self._history = History(name, remembered.get("stream") or new_stream(), wanted.history_s)
+        self._pending: deque[Sent] = deque()
+        self._event_ns = int(remembered.get("event_ns", 0))
+        self._desk = Desk(self.source.actions, remembered.get("executed"))
+        self._backoff = Backoff(RESEND_FIRST_S, RESEND_LONGEST_S)
+        self._resend_at = 0.0
+        self._rows = min(wanted.batch_rows, self._room())
+        if remembered:
+            self._resume(remembered)
+
+    @property
+    def finished(self) -> bool:
+        """Every row is sent, and answered where answers are awaited."""
+        return self.source.finished and not (self.awaits_answers and self._pending)
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """Sentences about bad input and the like."""
+        return tuple(f"{self.name}: {fault}" for fault in (*self.source.faults, self.fault) if fault)
+
+    def tick(self, now: float) -> float:
+        """Send what is due; returns the seconds until it wants to be called again."""
+        for _ in range(AT_ONCE):
+            if self.source.finished or self._blocked():
+                break
+            block = self.source.read(now, self._rows)
+            if block is None:
+                break
+            self._take(block, now)
+        wait = self._resend(now)
+        if self.source.finished or self._blocked():
+            return wait
+        return min(wait, self.source.wait(now, self._rows))
+
+    def answered(self, results: ResultBlock, now: float) -> None:
+        """Results came: the batch they answer, and those before it, need not be kept any longer."""
+        if not self.awaits_answers or not results.complete or results.answers_stream != self._history.stream:
+            return
+        while self._pending and self._pending[0].seq <= results.answers_seq:
+            self._pending.popleft()
+            self._backoff.reset()
+            self._resend_at = now + self._backoff.next()
+        if self.finished:
+            self._save()
+
+    def command(self, command: Command) -> CommandAck | None:
+        """Do what is commanded; None when this machine hears no commands."""
+        known = command.id in self._desk.executed
+        ack = self._desk.take(command, self._clocks.wall_ns(), self._event_ns)
+        if ack is not None and ack.status == "executed" and not known:
+            self._save()
+        return ack
+
+    def replay(self, since_ns: int) -> Iterator[bytes]:
+        """Encoded messages: what is still had of the rows after `since_ns`."""
+        return self._history.replay(since_ns)
+
+    def resend(self) -> None:
+        """Send what is unanswered, or was last sent, once more."""
+        for sent in self._pending:
+            self._send(sent.payload)
+
+    def close(self) -> None:
+        self._save()
+        self.source.close()
+
+    def _blocked(self) -> bool:
+        return self.awaits_answers and len(self._pending) >= self._bound
+
+    def _take(self, block: Block, now: float) -> None:
+        quality = self._checker.check(block.times, block.values)
+        self._event_ns = int(block.times[-1])
+        if self.awaits_answers and not self._pending:
+            self._backoff.reset()
+            self._resend_at = now + self._backoff.next()
+        batch = self._batch(block, quality)
+        sent = Sent(batch.seq, self._event_ns, encode(batch))
+        self._history.add(sent.end_ns, sent.payload)
+        self._pending.append(sent)
+        if not self.awaits_answers and len(self._pending) > KEPT:
+            self._pending.popleft()
+        # Saved before it is sent: a process that dies in between sends it again, under the same number.
+        self._save()
+        self._send(sent.payload)
+
+    def _batch(self, block: Block, quality: np.ndarray | None) -> SensorBatch:
+        names = tuple(channel.name for channel in self._channels)
+        units = tuple(channel.unit for channel in self._channels)
+        stream, seq = self._history.stream, self._history.next_seq
+        return SensorBatch.of(self.name, stream, seq, names, units, block.times, block.values, quality)
+
+    def _room(self) -> int:
+        """Rows that one message holds."""
+        channels = len(self._channels)
+        empty = self._batch(Block(np.empty(0, np.int64), np.empty((0, channels), "f4")), None)
+        spare = 32  # the lengths and the number grow by some bytes
+        rows = (MAX_PAYLOAD - spare - len(encode(empty))) // (8 + 5 * channels)
+        if rows < 1:
+            raise SourceError(
+                f"{self.name}: one row of {channels} channels does not fit into a message of {MAX_PAYLOAD} bytes; "
+                "split the channels among several assets"
+            )
+        return rows
+
+    def _resend(self, now: float) -> float:
+        if not self.awaits_answers or not self._pending:
+            return 1.0
+        if now >= self._resend_at:
+            log.info("%s: %d batches have no results yet; sending them again", self.name, len(self._pending))
+            self.resend()
+            self._resend_at = now + self._backoff.next()
+        return self._resend_at - now
+
+    def _save(self) -> None:
+        content = {
+            "stream": self._history.stream, "next": self._history.next_seq, "event_ns": self._event_ns,
+            "source": self.source.checkpoint(), "quality": self._checker.state(), "executed": self._desk.executed,
+            "pending": [[sent.seq, sent.end_ns, base64.b85encode(sent.payload).decode()] for sent in self._pending],
+        }
+        try:
+            self._checkpoint.save(content)
+            self.fault = ""
+        except OSError as fault:
+            if not self.fault:
+                log.error("%s", fault)
+            self.fault = f"{self._checkpoint.path} cannot be written ({fault.strerror}); make room, or a restart repeats rows"
+
+    def _resume(self, remembered: dict[str, Any]) -> None:
+        self._checker.resume(remembered["quality"])
+        for seq, end_ns, payload in remembered["pending"]:
+            sent = Sent(seq, end_ns, base64.b85decode(payload))
+            self._history.next_seq = seq
+            self._history.add(end_ns, sent.payload)
+            self._pending.append(sent)
+        self._history.next_seq = remembered["next"]
+        if self.finished:
+            log.info("%s: its source has finished before; delete %s to begin anew", self.name, self._checkpoint.path)
+
+
+def _open(
+    kind: str, own: Any, clocks: Clocks, remembered: dict[str, Any], name: str
+) -> tuple[Source, dict[str, Any]]:
+    if remembered:
+        try:
+            return SOURCES[kind].make(own, clocks, remembered["source"]), remembered
+        except (KeyError, TypeError, ValueError) as fault:
+            log.warning("%s: its checkpoint is of no use (%r); it begins anew", name, fault)
+    return SOURCES[kind].make(own, clocks, None), {}
+
+
+def _overridden(channel: Channel, quality: options.Quality) -> Channel:
+    wanted = quality.channels.get(channel.name)
+    if wanted is None:
+        return channel
+    own = {key: value for key, value in msgspec.structs.asdict(wanted).items() if value is not None}
+    return channel._replace(**own)

@@ -1,0 +1,85 @@
+"""The component's configuration."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from edgeml.errors import OptionsError
+from edgeml.options import choose, read
+from sensor_ingestion.sources import SOURCES
+
+
+class ChannelQuality(msgspec.Struct, frozen=True):
+    """What a channel's readings must be like; what is not given is the source's own."""
+
+    low: Annotated[float | None, Meta(description="a lower reading is out of range, in the channel's unit")] = None
+    high: Annotated[float | None, Meta(description="a higher reading is out of range, in the channel's unit")] = None
+    stuck_after_s: Annotated[
+        float | None, Meta(description="exactly unchanged for that many event seconds is stuck; 0: never")
+    ] = None
+
+    def check(self, where: str) -> list[str]:
+        faults = []
+        if self.low is not None and self.high is not None and self.low >= self.high:
+            faults.append(f"`{where}.low` is {self.low}, not below `{where}.high`, which is {self.high}; exchange them")
+        if self.stuck_after_s is not None and self.stuck_after_s < 0:
+            faults.append(f"`{where}.stuck_after_s` is {self.stuck_after_s}; wanted is a number of seconds, 0 for never")
+        return faults
+
+
+class Quality(msgspec.Struct, frozen=True):
+    """When readings are not to be trusted."""
+
+    longest_gap_s: Annotated[
+        float, Meta(gt=0, description="event seconds between rows; the first row after a longer gap is flagged")
+    ] = 5.0
+    stopped_channel: Annotated[
+        str, Meta(description="the machine stands while this channel is below stopped_below; nothing is stuck then")
+    ] = "current"
+    stopped_below: Annotated[float, Meta(description="in the unit of stopped_channel")] = 0.2
+    channels: Annotated[dict[str, ChannelQuality], Meta(description="by channel")] = {}
+
+
+class Asset(msgspec.Struct, frozen=True):
+    """One machine."""
+
+    source: Annotated[str, Meta(description="a name in SOURCES: simulator, csv, jsonl")]
+    options: Annotated[dict[str, Any], Meta(description="the source's own options")] = {}
+    quality: Annotated[Quality, Meta(description="when readings are not to be trusted")] = Quality()
+    batch_rows: Annotated[int, Meta(ge=1, le=1000, description="rows in a message, at most")] = 5
+    max_unanswered: Annotated[
+        int, Meta(ge=0, description="batches that may lack results when the speed is not 1; 0: no bound")
+    ] = 4
+    history_s: Annotated[float, Meta(ge=0, description="event seconds of rows kept for replays")] = 900.0
+
+    def check(self, where: str) -> list[str]:
+        try:
+            self.source_options(where)
+        except OptionsError as fault:
+            return fault.faults
+        return []
+
+    def source_options(self, where: str = "") -> Any:
+        """The source's options as its own class.
+
+        Raises:
+            OptionsError: an unknown source, or faults in its options.
+        """
+        prefix = f"{where}." if where else ""
+        kind = choose(SOURCES, self.source, f"{prefix}source", "source")
+        return read(kind.options, self.options, f"{prefix}options")
+
+
+class Options(msgspec.Struct, frozen=True):
+    """The whole configuration of SensorIngestion."""
+
+    assets: Annotated[dict[str, Asset], Meta(description="the machines, by name")] = {}
+
+    def check(self, where: str) -> list[str]:
+        if not self.assets:
+            return ["`assets` is empty; name at least one, such as `pump-1: {source: simulator}`"]
+        long = [name for name in self.assets if not name or len(name.encode()) > 128]
+        return [f"`assets.{name[:20]}…` is a name of {len(name)} characters; use 1 to 128" for name in long]

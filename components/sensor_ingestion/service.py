@@ -1,0 +1,89 @@
+"""The component's work: its assets' rows go out, and what concerns them comes in."""
+
+from __future__ import annotations
+
+import logging
+
+from edgeml import topics
+from edgeml.app import Context
+from edgeml.errors import OptionsError, SourceError
+from edgeml.messages import Command, Message, Replay, ResultBlock, Status, encode
+from sensor_ingestion.asset import Asset
+from sensor_ingestion.options import Options
+from sensor_ingestion.sources.block import Clocks
+
+log = logging.getLogger(__name__)
+
+
+class SensorIngestion:
+    """See README.md for the numbered behaviours.
+
+    Raises:
+        OptionsError: no asset can be read; a sentence for each.
+    """
+
+    cloud_topics: tuple[str, ...] = ()
+
+    def __init__(self, context: Context, options: Options) -> None:
+        self._context = context
+        self._assets: dict[str, Asset] = {}
+        self._faults: list[str] = []
+        clocks = Clocks(context.monotonic, context.wall_ns)
+        for name, wanted in options.assets.items():
+            try:
+                self._assets[name] = Asset(name, wanted, context.work, clocks, self._send)
+            except SourceError as fault:
+                self._faults.append(f"{name}: {fault}")
+        if not self._assets:
+            raise OptionsError(self._faults)
+        for sentence in self._faults:
+            log.error("%s; the other assets go on", sentence)
+        answers = (topics.RESULTS,) if any(asset.awaits_answers for asset in self._assets.values()) else ()
+        self.topics: tuple[str, ...] = (topics.COMMANDS, topics.REPLAY, *answers)
+
+    def start(self) -> None:
+        for asset in self._assets.values():
+            asset.resend()
+
+    def on_message(self, topic: str, message: Message) -> None:
+        if isinstance(message, ResultBlock):
+            asset = self._assets.get(message.asset)
+            if asset is not None:
+                asset.answered(message, self._context.monotonic())
+        elif isinstance(message, Replay) and message.topic == topics.SENSORS:
+            for name, asset in self._assets.items():
+                if message.asset in ("", name):
+                    for payload in asset.replay(message.since):
+                        self._send(payload)
+        elif isinstance(message, Command) and message.asset in self._assets:
+            ack = self._assets[message.asset].command(message)
+            if ack is not None:
+                self._context.bus.publish(topics.COMMANDS_ACK, encode(ack))
+
+    def tick(self, now: float) -> float:
+        wait = 1.0
+        for name, asset in list(self._assets.items()):
+            try:
+                wait = min(wait, asset.tick(now))
+            except (SourceError, OSError) as fault:
+                log.error("%s: %s; this asset ends, the others go on", name, fault)
+                self._faults.append(f"{name}: {fault}")
+                asset.close()
+                del self._assets[name]
+        return wait
+
+    def status(self) -> Status:
+        faults = (*self._faults, *(fault for asset in self._assets.values() for fault in asset.faults))
+        state = "running"
+        if not self._assets:
+            state = "faulty"
+        elif all(asset.finished for asset in self._assets.values()):
+            state = "finished"
+        return Status(component=self._context.component, state=state, faults=faults)
+
+    def close(self) -> None:
+        for asset in self._assets.values():
+            asset.close()
+
+    def _send(self, payload: bytes) -> None:
+        self._context.bus.publish(topics.SENSORS, payload)

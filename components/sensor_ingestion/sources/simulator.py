@@ -1,0 +1,100 @@
+"""The source `simulator`: a pump skid that does not exist, but obeys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+from edgeml.times import SECOND, from_iso
+from sensor_ingestion.sources.block import Block, Clocks
+from sensor_ingestion.sources.pace import Pace
+from sensor_ingestion.sources.pump import CHANNELS, FAULTS, NAMES, Fault, PumpSkid
+
+
+class SimulatorOptions(msgspec.Struct, frozen=True):
+    """Options of the source `simulator`."""
+
+    seed: Annotated[int, Meta(ge=0, description="which skid: operating point, drift and noise")] = 1
+    speed: Annotated[
+        float, Meta(ge=0, description="event seconds a second; 1: true speed, 0: as fast as it goes")
+    ] = 1.0
+    interval_s: Annotated[float, Meta(ge=0.001, le=3600, description="event seconds from row to row")] = 1.0
+    start_time: Annotated[str, Meta(description="event time of the first row, ISO 8601; empty: now")] = ""
+    duration_s: Annotated[float, Meta(ge=0, description="event seconds until it ends; 0: never")] = 0.0
+    fault: Annotated[str, Meta(description="what happens to the skid, a name in FAULTS")] = "none"
+    fault_start_s: Annotated[float, Meta(ge=0, description="event seconds from the first row to the fault")] = 900.0
+    fault_ramp_s: Annotated[float, Meta(ge=0, description="event seconds it takes to develop")] = 120.0
+    fault_severity: Annotated[float, Meta(ge=0, le=1, description="how far it develops, 0 to 1")] = 0.8
+    fault_channel: Annotated[str, Meta(description="the channel of a sensor-stuck fault")] = "vibration_1"
+
+    def check(self, where: str) -> list[str]:
+        faults = []
+        prefix = f"{where}." if where else ""
+        for key, table in (("fault", FAULTS), ("fault_channel", NAMES)):
+            name = getattr(self, key)
+            if name not in table:
+                what = key.replace("fault_", "")
+                faults.append(f"`{prefix}{key}` is {name!r}, an unknown {what}; choose one of {', '.join(table)}")
+        if self.start_time:
+            try:
+                from_iso(self.start_time)
+            except ValueError:
+                wanted = "wanted is an ISO 8601 time such as 2026-01-31T12:00:00Z"
+                faults.append(f"`{prefix}start_time` is {self.start_time!r}; {wanted}")
+        return faults
+
+
+class Simulator:
+    """A `Source`; while its process is down the skid stands still, and goes on with its next row afterwards."""
+
+    channels = CHANNELS
+
+    def __init__(self, options: SimulatorOptions, clocks: Clocks, checkpoint: dict[str, Any] | None = None) -> None:
+        self.paced = options.speed != 1
+        self.faults: list[str] = []
+        self._pace = Pace(options.speed)
+        self._interval_ns = round(options.interval_s * SECOND)
+        self._rows = round(options.duration_s / options.interval_s)
+        fault = Fault(
+            options.fault, options.fault_start_s, options.fault_ramp_s, options.fault_severity, options.fault_channel
+        )
+        self._skid = PumpSkid(options.seed, interval_s=options.interval_s, faults=[fault])
+        if checkpoint is None:
+            self._row = 0
+            self._start_ns = from_iso(options.start_time) if options.start_time else clocks.wall_ns() // SECOND * SECOND
+        else:
+            self._row, self._start_ns = int(checkpoint["row"]), int(checkpoint["start_ns"])
+            self._skid.resume(checkpoint["skid"])
+        self.actions: Mapping[str, Callable[[], None]] = {
+            "stop": self._skid.stop, "start": self._skid.start, "restore": self._skid.restore,
+        }
+
+    @property
+    def finished(self) -> bool:
+        return bool(self._rows) and self._row >= self._rows
+
+    def read(self, now: float, most: int) -> Block | None:
+        if self._rows:
+            most = min(most, self._rows - self._row)
+        due = self._pace.due(now, self._time(self._row + np.arange(most, dtype=np.int64)))
+        if due <= 0:
+            return None
+        rows = self._skid.step(due)
+        self._row += due
+        return Block(self._time(rows.number), rows.values) if len(rows.number) else None
+
+    def wait(self, now: float, most: int) -> float:
+        return self._pace.wait(now, self._time(self._row), self._time(self._row + most - 1))
+
+    def checkpoint(self) -> dict[str, Any]:
+        return {"row": self._row, "start_ns": self._start_ns, "skid": self._skid.state()}
+
+    def close(self) -> None:
+        pass
+
+    def _time(self, row: Any) -> Any:
+        return self._start_ns + row * self._interval_ns
