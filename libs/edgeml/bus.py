@@ -76,6 +76,7 @@ class IpcBus:
         inbox: messages that may wait; beyond it the oldest is dropped and counted in `dropped`.
         monotonic, sleep: the clock.
         patience_s: for how long a publish is tried again before it counts as failed.
+        heartbeat_s, silence_s: how often a heartbeat is sent, and how long none may come back.
 
     Attributes:
         dropped: messages that came in faster than the component took them.
@@ -83,13 +84,14 @@ class IpcBus:
     """
 
     def __init__(
-        self, component: str, *, inbox: int = 2000, patience_s: float = 8.0,
+        self, component: str, *, inbox: int = 2000, patience_s: float = 8.0, heartbeat_s: float = HEARTBEAT_S, silence_s: float = SILENCE_S,
         monotonic: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.component = component
         self.dropped = 0
         self.renewed = 0
         self._monotonic, self._sleep, self._patience_s = monotonic, sleep, patience_s
+        self._heartbeat_s, self._silence_s = heartbeat_s, silence_s
         self._inbox: queue.Queue[Received] = queue.Queue(inbox)
         self._client: sdk.GreengrassCoreIPCClient | None = None
         self._connected = False
@@ -219,7 +221,7 @@ class IpcBus:
         while True:
             left = give_up - self._monotonic()
             try:
-                item = self._inbox.get(timeout=max(0.0, min(left, HEARTBEAT_S / 2))) if left > 0 else self._inbox.get_nowait()
+                item = self._inbox.get(timeout=max(0.0, min(left, self._heartbeat_s / 2))) if left > 0 else self._inbox.get_nowait()
             except queue.Empty:
                 if left <= 0:
                     return None
@@ -263,7 +265,8 @@ class IpcBus:
         except RelaunchNeeded:
             raise
         except Exception as fault:
-            first = subscription.backoff.tries == 0
+            # A component without any configuration cannot watch it; that may still come.
+            first = subscription.backoff.tries == 0 and not isinstance(fault, model.ResourceNotFoundError)
             log.log(logging.ERROR if first else logging.DEBUG, "%s; trying again", _refusal(name, subscription.topic, fault))
             subscription.due = self._monotonic() + subscription.backoff.next()
 
@@ -310,10 +313,10 @@ class IpcBus:
         heartbeat = self._subscriptions.get(("local", self._heartbeat_topic))
         if heartbeat is None:
             return
-        if now - self._beat_at >= HEARTBEAT_S:
+        if now - self._beat_at >= self._heartbeat_s:
             self._beat_at = now
             self._publish(self._heartbeat_topic, b"", 0.0)
-        if heartbeat.operation is not None and now - self._heard_at > SILENCE_S:
+        if heartbeat.operation is not None and now - self._heard_at > self._silence_s:
             self._renew(f"no heartbeat came back for {now - self._heard_at:.1f} s")
 
     # -- configuration
