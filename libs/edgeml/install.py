@@ -1,0 +1,102 @@
+"""The install step of a component: a virtual environment with exactly what its requirements name.
+
+    python3 edgeml/install.py --requirements requirements.txt --venv DIR
+
+Needs nothing but the standard library. A second run with the same requirements and the same Python does nothing. The syntax is
+that of Python 3.6, so that an old interpreter gets a sentence and not a syntax error.
+"""
+
+import argparse
+import hashlib
+import importlib.util
+import logging
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+OLDEST = (3, 10)
+STAMP = ".edgeml-installed"
+
+log = logging.getLogger("edgeml.install")
+
+
+class InstallError(Exception):
+    """One sentence: what is missing, and the remedy."""
+
+
+def install(requirements: "list[Path]", venv: Path) -> bool:
+    """Make `venv` hold what the files in `requirements` name; False: it does already.
+
+    `venv` may be a link to a directory. The stamp in it names what was installed last, one line a file, and is written when
+    all is done: an install that was cut short is begun anew.
+
+    Raises:
+        InstallError: this Python is too old or has no venv, a file is missing, or pip failed.
+    """
+    check_python(tuple(sys.version_info))
+    wanted = sorted({_digest(path) for path in requirements})
+    stamp, python = venv / STAMP, venv / "bin" / "python"
+    had = stamp.read_text().split() if stamp.is_file() else []
+    usable = python.exists() and any(line.endswith(_interpreter()) for line in had)
+    if usable and set(wanted) <= set(had):
+        log.info("%s is up to date", venv)
+        return False
+    if stamp.is_file():
+        stamp.unlink()
+    if not usable:
+        log.info("making the virtual environment %s with Python %s", venv, platform.python_version())
+        _run([sys.executable, "-m", "venv", "--clear", str(venv)], f"the virtual environment {venv} could not be made")
+    names = ", ".join(map(str, requirements))
+    log.info("installing what %s names", names)
+    command = [str(python), "-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
+    for path in requirements:
+        command += ["--requirement", str(path)]
+    _run(command, f"pip could not install what {names} names")
+    stamp.write_text("".join(line + "\n" for line in wanted))
+    return True
+
+
+def check_python(version: "tuple[int, ...]") -> None:
+    """Raises InstallError unless a Python of this version, with the modules of this one, can make the environment."""
+    if version[:2] < OLDEST:
+        raise InstallError(f"python3 is {'.'.join(map(str, version[:2]))}, wanted is 3.10 or later; install a newer Python")
+    if importlib.util.find_spec("venv") is None or importlib.util.find_spec("ensurepip") is None:
+        raise InstallError("this Python cannot make virtual environments; run `apt install python3-venv`")
+
+
+def _digest(requirements: Path) -> str:
+    try:
+        content = requirements.read_bytes()
+    except OSError as fault:
+        raise InstallError(f"{requirements} cannot be read ({fault.strerror}); deploy the component again") from None
+    return f"{hashlib.sha256(content).hexdigest()}-{_interpreter()}"
+
+
+def _interpreter() -> str:
+    return f"{sys.implementation.name}-{sys.version_info[0]}.{sys.version_info[1]}-{platform.machine()}"
+
+
+def _run(command: "list[str]", problem: str) -> None:
+    code = subprocess.call(command)
+    if code != 0:
+        raise InstallError(f"{problem} (exit code {code}); mend what the lines above say, such as a package index out of reach")
+
+
+def main() -> int:
+    """Returns the exit code: 0, or 1 when it could not be done."""
+    parser = argparse.ArgumentParser(description="Makes the virtual environment of a component.")
+    parser.add_argument("--requirements", type=Path, required=True, action="append", help="a requirements file; may be repeated")
+    parser.add_argument("--venv", type=Path, required=True, help="where the virtual environment is, or shall be")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        install(arguments.requirements, arguments.venv)
+    except InstallError as fault:
+        log.error("%s", fault)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
