@@ -124,6 +124,8 @@ class Core:
             access_control: the `accessControl` map of its configuration.
         """
         self.unregister(name)
+        for fault in policy.faults(access_control):
+            log.warning("%s: %s", name, fault)
         token = "".join(secrets.choice(_TOKEN_ALPHABET) for _ in range(16))
         self._by_token[token] = self._by_name[name] = Registration(name, version, token, access_control)
         return token

@@ -40,46 +40,76 @@ class Place:
 def allows(lite: bool, access_control: Any, operation: str, resource: str, place: Place) -> bool:
     """Whether any policy lets the component do `operation` (full name) on `resource` (a topic or filter).
 
-    A malformed policy grants nothing. Lite looks at no policy that stands after one that is no map, and grants nothing on
-    a resource with a `?` or an escape that it does not know; classic takes such a resource literally.
+    A malformed policy grants nothing. Lite looks at no policy behind one that is no map, and grants nothing on a resource
+    with a `?` or an escape that it does not know. On classic one malformed policy voids the component's `accessControl`.
     """
     service = SERVICES[operation]
     if lite and not well_formed(resource):
         return False
-    policies = access_control.get(service) if isinstance(access_control, dict) else None
-    if not isinstance(policies, dict):
-        return False
-    for policy_id, policy in policies.items():
-        if not isinstance(policy, dict):
-            log.warning("%s: policy %s of %s is no map and grants nothing", place.component, policy_id, service)
-            if lite:
-                return False
+    under = _under if lite else _under_classic
+    for policy in _policies(lite, access_control, service):
+        if operation not in policy["operations"] and "*" not in policy["operations"]:
             continue
-        operations, resources = policy.get("operations"), policy.get("resources")
-        if not (_texts(operations) and _texts(resources)):
-            log.warning(
-                "%s: policy %s of %s grants nothing; it needs lists of strings named operations and resources",
-                place.component, policy_id, service,
-            )
-            continue
-        if operation not in operations and "*" not in operations:
-            continue
-        for pattern in _filled_in(resources, place):
+        for pattern in _filled_in(policy["resources"], place):
+            if not lite and not well_formed(pattern):
+                continue
             if pattern == "*" or _glob(pattern).fullmatch(resource):
                 return True
-            if service == MQTT_STYLE and _under(resource, pattern):
+            if service == MQTT_STYLE and under(resource, pattern):
                 return True
     return False
+
+
+def _policies(lite: bool, access_control: Any, service: str) -> Iterator[dict[str, list[str]]]:
+    if not isinstance(access_control, dict):
+        return
+    checked = {service: access_control.get(service)} if lite else access_control
+    good: list[dict[str, list[str]]] = []
+    for name, policies in checked.items():
+        for policy in policies.values() if isinstance(policies, dict) else ():
+            fault = _fault(policy)
+            if fault is None and name == service:
+                good.append(policy)
+            if fault is not None and not lite:
+                return
+            if not isinstance(policy, dict):
+                yield from good
+                return
+    yield from good
+
+
+def _fault(policy: Any) -> str | None:
+    if not isinstance(policy, dict):
+        return "it must be a map with operations and resources"
+    for key in ("operations", "resources"):
+        value = policy.get(key)
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            return f"it needs a list of strings named {key}"
+    return None
+
+
+def faults(access_control: Any) -> list[str]:
+    """One sentence for each policy that grants nothing because it is malformed."""
+    if access_control is None:
+        return []
+    if not isinstance(access_control, dict):
+        return ["accessControl is no map, so it grants nothing"]
+    found = []
+    for service, policies in access_control.items():
+        if not isinstance(policies, dict):
+            found.append(f"accessControl of {service} is no map of policies, so it grants nothing")
+            continue
+        for policy_id, policy in policies.items():
+            fault = _fault(policy)
+            if fault is not None:
+                found.append(f"policy {policy_id} of {service} grants nothing: {fault}")
+    return found
 
 
 def well_formed(resource: str) -> bool:
     """What Lite takes as a resource: no bare `?`; `${` only in `${*}`, `${?}` and `${$}`."""
     bare = re.sub(r"\$\{[*?$]\}", "", resource)
     return "?" not in bare and "${" not in bare
-
-
-def _texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 @lru_cache(maxsize=1024)
@@ -108,12 +138,19 @@ def _under(resource: str, pattern: str) -> bool:
     return at == len(resource)
 
 
+def _under_classic(resource: str, pattern: str) -> bool:
+    """As classic: `+` is one level, a last `/#` is the rest with the level above; `*` in the pattern stays a wildcard."""
+    head, rest = (pattern[:-2], "(/.*)?") if pattern.endswith("/#") else (pattern, "")
+    levels = (r"[^/]*" if level == "+" else _glob(level).pattern for level in head.split("/"))
+    return pattern == "#" or re.fullmatch("/".join(levels) + rest, resource, re.DOTALL) is not None
+
+
 def _filled_in(resources: list[str], place: Place) -> Iterator[str]:
     for resource in resources:
         try:
             yield re.sub(r"(?<!\$)\{([^}]*)(\}?)", lambda found: _variable(found, place), resource)
         except LookupError:
-            log.warning("%s: the variable in the resource %r is unknown; it grants nothing", place.component, resource)
+            log.debug("%s: the variable in the resource %r is unknown; it grants nothing", place.component, resource)
 
 
 def _variable(found: re.Match[str], place: Place) -> str:
