@@ -75,7 +75,8 @@ class Alarm(msgspec.Struct, kw_only=True, frozen=True):
         state: `pending`, `active`, `acknowledged` or `cleared`.
         confidence, peak: of the last decided result, and the highest since it was pending.
         raised_at: when it went active, None if it never did.
-        acknowledged_by, note: from the person who acknowledged, or why it was cleared out of turn.
+        acknowledged_by: the person who acknowledged.
+        note: from that person, and what else an operator should know, such as a command that was not acknowledged.
     """
 
     id: str
@@ -215,7 +216,14 @@ class Policy:
         s = self._state
         if s.alarm is None or s.alarm.id != alarm_id or s.alarm.state != ACTIVE or s.judged is None:
             return []
-        return [self._to(ACKNOWLEDGED, s.judged, acknowledged_by=by, note=note)]
+        return [self._to(ACKNOWLEDGED, s.judged, acknowledged_by=by, note=_noted(s.alarm, note))]
+
+    def annotate(self, alarm_id: str, note: str) -> list[Change]:
+        """Add to the note of the open alarm `alarm_id`; its state stays."""
+        s = self._state
+        if s.alarm is None or s.alarm.id != alarm_id or s.judged is None:
+            return []
+        return [self._to(s.alarm.state, s.judged, note=_noted(s.alarm, note))]
 
     def _is_new(self, time: int) -> bool:
         return self._state.judged is None or time > self._state.judged
@@ -258,9 +266,9 @@ class Policy:
         self._state.alarm = msgspec.structs.replace(self._state.alarm, state=state, **fields)
         return Change(self._state.alarm, at)
 
-    def _end(self, at: int, note: str | None = None) -> Change:
+    def _end(self, at: int, note: str = "") -> Change:
         assert self._state.alarm is not None
-        change = self._to(CLEARED, at, cleared_at=at, note=self._state.alarm.note if note is None else note)
+        change = self._to(CLEARED, at, cleared_at=at, note=_noted(self._state.alarm, note))
         s = self._state
         # What was high before the clear must not count towards the next alarm.
         s.alarm, s.held, s.low = None, 0, False
@@ -275,6 +283,10 @@ class Policy:
             changes.append(self._end(s.judged, note="the source began anew with earlier times"))
         self._state = State(epoch=s.epoch + 1, streams=s.streams)
         return changes
+
+
+def _noted(alarm: Alarm, note: str) -> str:
+    return "; ".join(part for part in (alarm.note, note) if part)
 
 
 def alarm_id(asset: str, model: str, pending_at: int, epoch: int = 0) -> str:

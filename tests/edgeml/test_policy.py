@@ -135,6 +135,15 @@ def test_only_an_active_alarm_is_acknowledged():
     assert policy().acknowledge("any") == []
 
 
+def test_notes_add_up_and_change_no_state():
+    p, now, alarm = raised()
+    (noted,) = p.annotate(alarm.id, "the stop command was not acknowledged")
+    assert (noted.alarm.state, noted.alarm.note) == ("active", "the stop command was not acknowledged")
+    (acknowledged,) = p.acknowledge(alarm.id, "Ada", "stopped by hand")
+    assert acknowledged.alarm.note == "the stop command was not acknowledged; stopped by hand"
+    assert p.annotate("another", "x") == []
+
+
 def test_peak_is_the_highest_since_pending():
     p = policy()
     feed(p, [0.99, 0.91, 0.92, 0.97, 0.93, 0.5])

@@ -1,0 +1,10 @@
+"""Runs the component: `python -m alert_dispatcher --work DIR`."""
+
+import sys
+
+from alert_dispatcher.options import Options
+from alert_dispatcher.service import AlertDispatcher
+from edgeml import app
+
+if __name__ == "__main__":
+    sys.exit(app.main("com.edgeml.AlertDispatcher", Options, AlertDispatcher))

@@ -1,0 +1,62 @@
+"""What an action is, and what it gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from alert_dispatcher.store import Store
+from edgeml.bus import Bus
+from edgeml.messages import Alert, Message
+
+IDLE_S = 60.0
+"""What `tick` returns when nothing is due."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What an action may use.
+
+    Attributes:
+        monotonic, wall_ns: the clocks, in seconds and in nanoseconds since the epoch.
+        note: called with an alarm's id and a sentence that its alerts are to carry from now on.
+    """
+
+    bus: Bus
+    store: Store
+    thing: str
+    monotonic: Callable[[], float]
+    wall_ns: Callable[[], int]
+    note: Callable[[str, str], None]
+
+
+class Action:
+    """Does something about an alarm.
+
+    Attributes:
+        topics: local topics whose messages it wants.
+        local: it stays on this device, and so goes before what needs a network.
+    """
+
+    topics: tuple[str, ...] = ()
+    local = False
+
+    def act(self, alert: Alert, decided_ns: int) -> None:
+        """An alarm has changed. Called at least once for each change, in order, inside a transaction of the store.
+
+        Must not publish: what is to be sent is written down or queued here, and sent in `tick`.
+
+        Args:
+            decided_ns: wall-clock time of the decision, which may have been before a restart.
+        """
+        raise NotImplementedError
+
+    def on_message(self, topic: str, message: Message) -> None:
+        """A message on one of `topics`."""
+
+    def tick(self, now: float) -> float:
+        """Do what is due at the monotonic time `now`; returns how many seconds from now to be called again at the latest."""
+        return IDLE_S
+
+    def close(self) -> None:
+        """The component ends, or its configuration changes."""

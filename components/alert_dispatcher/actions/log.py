@@ -1,0 +1,29 @@
+"""Writes alerts to the component's log."""
+
+from __future__ import annotations
+
+import logging
+
+import msgspec
+
+from alert_dispatcher.actions.base import Action, Surroundings
+from edgeml.messages import Alert
+from edgeml.policy import ACKNOWLEDGED, ACTIVE
+
+log = logging.getLogger("alert_dispatcher.alarms")
+
+
+class LogOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """No options."""
+
+
+class LogAction(Action):
+    """One line for each change: a warning while the asset is alarmed, else information."""
+
+    def __init__(self, surroundings: Surroundings, options: LogOptions) -> None:
+        pass
+
+    def act(self, alert: Alert, decided_ns: int) -> None:
+        level = logging.WARNING if alert.state in (ACTIVE, ACKNOWLEDGED) else logging.INFO
+        note = f" ({alert.note})" if alert.note else ""
+        log.log(level, "alarm %s %s at %s: %s%s", alert.id, alert.state, alert.at, alert.why, note)

@@ -1,0 +1,328 @@
+"""The component: results in, alarms kept, alerts and actions out. Everything it decides is on disk before anything goes out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from alert_dispatcher.actions import ACTIONS, Action, Surroundings
+from alert_dispatcher.actions.base import IDLE_S
+from alert_dispatcher.cloud import CloudQueue
+from alert_dispatcher.options import Options
+from alert_dispatcher.report import Gatherer, Thinner, entry, verdict
+from alert_dispatcher.store import KeptPolicy, Store, StoreError
+from alert_dispatcher.why import why
+from edgeml import topics
+from edgeml.app import Context
+from edgeml.bus import RelaunchNeeded
+from edgeml.errors import EdgemlError
+from edgeml.messages import (
+    MAX_PAYLOAD,
+    Acknowledge,
+    Alert,
+    Message,
+    Replay,
+    Replaying,
+    ResultBlock,
+    ResultColumns,
+    Status,
+    encode,
+)
+from edgeml.options import read
+from edgeml.policy import ACKNOWLEDGED, CLEARED, PENDING, Alarm, Change, Policy
+from edgeml.streams import Receiver, new_stream
+from edgeml.times import to_iso
+
+log = logging.getLogger(__name__)
+
+STATE_FILE = "alarms.sqlite3"
+RETRY_S = 1.0
+"""Between two tries to publish an alert that the nucleus did not take."""
+RELOAD_S = 5.0
+"""After the state could not be written; results come again by a replay then."""
+
+
+class AlertDispatcher:
+    """The service that `edgeml.app` runs.
+
+    Raises:
+        OptionsError: an action's options are wrong.
+        StoreError: the state cannot be opened.
+    """
+
+    def __init__(self, context: Context, options: Options) -> None:
+        self._context, self._options = context, options
+        self._stream = new_stream()
+        self._numbers: dict[str, int] = {}
+        self._retry_at = 0.0
+        self._reload_at: float | None = None
+        self._trouble = ""
+        self.cloud_topics: tuple[str, ...] = (topics.cloud_alerts_ack(context.thing),)
+        self._thinners: dict[tuple[str, str], Thinner] = {}
+        self._gatherer = Gatherer(context.thing, options.report.gather_s)
+        self._reports = CloudQueue(context.bus, topics.cloud_results(context.thing))
+        self._load()
+        own = (topics.RESULTS, topics.ALERTS_ACK)
+        wanted = {topic: None for action in self._actions.values() for topic in action.topics}
+        self.topics: tuple[str, ...] = own + tuple(topic for topic in wanted if topic not in own)
+
+    # -- what edgeml.app calls
+
+    def start(self) -> None:
+        """Ask for the results that came while nobody listened."""
+        self._receiver.ask_again()
+
+    def on_message(self, topic: str, message: Message) -> None:
+        """Take a message; what does not belong on `topic` is named in the log and dropped."""
+        if self._reload_at is not None:
+            return
+        try:
+            self._take(topic, message)
+        except StoreError:
+            self._reload_at = self._context.monotonic() + RELOAD_S
+            raise
+
+    def tick(self, now: float) -> float:
+        """Publish and act upon what was decided, local work first."""
+        try:
+            if self._reload_at is not None:
+                return self._reload(now)
+            self._act()
+            # A command to a machine must not wait for an alert that cannot be published, nor that for IoT Core.
+            waits = [self._tick(action, now) for action in self._actions.values() if action.local]
+            waits.append(self._publish_alerts(now))
+            waits += [self._tick(action, now) for action in self._actions.values() if not action.local]
+        except StoreError:
+            self._reload_at = now + RELOAD_S
+            raise
+        for payload in self._gatherer.tick(now):
+            self._reports.put(payload, now)
+        waits += [self._gatherer.next_due(now), self._reports.tick(now)]
+        return min(waits)
+
+    def status(self) -> Status:
+        faults = (self._trouble,) if self._trouble else ()
+        return Status(component=self._context.component, state="running", faults=faults)
+
+    def close(self) -> None:
+        now = self._context.monotonic()
+        for payload in self._gatherer.flush():
+            self._reports.put(payload, now)
+        self._reports.tick(now, at_most=len(self._reports))
+        for action in self._actions.values():
+            action.close()
+        self._store.close()
+
+    # -- state
+
+    def _load(self) -> None:
+        self._store = Store(self._context.work / STATE_FILE)
+        self._store.prune()
+        self._policies: dict[tuple[str, str], Policy] = {}
+        self._versions: dict[tuple[str, str], str] = {}
+        for kept in self._store.policies():
+            key = kept.asset, kept.model
+            try:
+                self._policies[key] = Policy(self._options.policy, kept.asset, kept.model, kept.state)
+            except msgspec.ValidationError as fault:
+                log.error("what is kept of %s and %s cannot be read (%s); they are judged anew", *key, fault)
+                continue
+            self._versions[key] = kept.model_version
+        self._receiver = Receiver(topics.RESULTS, self._ask, self._context.monotonic)
+        for position in self._store.positions():
+            self._receiver.resume(*position)
+        self._lost = 0
+        around = Surroundings(
+            self._context.bus, self._store, self._context.thing, self._context.monotonic, self._context.wall_ns, self._note
+        )
+        self._actions: dict[str, Action] = {}
+        for name, raw in self._options.actions.items():
+            self._actions[name] = ACTIONS[name].make(around, read(ACTIONS[name].options, raw, f"actions.{name}"))
+        self._to_act = self._to_publish = True
+
+    def _reload(self, now: float) -> float:
+        assert self._reload_at is not None
+        if now < self._reload_at:
+            return self._reload_at - now
+        self._reload_at = now + RELOAD_S
+        try:
+            self._store.close()
+            self._load()
+        except StoreError as fault:
+            self._trouble = str(fault)
+            raise
+        self._reload_at, self._trouble = None, ""
+        self._receiver.ask_again()
+        return 0.0
+
+    def _ask(self, replay: Replay) -> None:
+        self._context.bus.publish(topics.REPLAY, encode(replay))
+
+    # -- messages
+
+    def _take(self, topic: str, message: Message) -> None:
+        if topic == topics.RESULTS:
+            if isinstance(message, ResultBlock):
+                self._judge(message)
+                return
+            if isinstance(message, Replaying):
+                self._receiver.replaying(message)
+                return
+        elif topic in (topics.ALERTS_ACK, *self.cloud_topics):
+            if isinstance(message, Acknowledge):
+                self._acknowledge(message)
+                return
+        else:
+            for action in self._actions.values():
+                if topic in action.topics:
+                    action.on_message(topic, message)
+            return
+        log.warning("a %s message on %s does not belong there; check who publishes it", message.__struct_config__.tag, topic)
+
+    def _judge(self, block: ResultBlock) -> None:
+        columns = block.arrays()
+        end = int(columns.times[-1]) if len(block) else 0
+        if not self._receiver.accept(block.asset, block.stream, block.seq, end):
+            return
+        if self._receiver.lost > self._lost:
+            log.warning("%d results messages were lost before number %d of %s", self._receiver.lost - self._lost, block.seq, block.asset)
+            self._lost = self._receiver.lost
+        key = block.asset, block.model
+        known = self._policies.get(key)
+        # Judged on a copy: until the transaction is through, nothing has happened.
+        policy = Policy(self._options.policy, block.asset, block.model, known.state() if known else None)
+        before = policy.alarm.state if policy.alarm else ""
+        confidences = np.where(columns.reason == 0, columns.confidence, np.nan)
+        judged = policy.judge_block(block.answers_stream, columns.times.tolist(), confidences.tolist())
+        with self._store.transaction():
+            self._store.keep_position(block.asset, *self._receiver.position(block.asset))
+            self._keep(policy, block.model_version)
+            for change in judged.changes:
+                deviations = columns.deviations[change.row].tolist() if change.row >= 0 else ()
+                self._decide(change, block.model_version, block.channels, deviations)
+        self._policies[key], self._versions[key] = policy, block.model_version
+        if self._options.report.enabled:
+            self._report(block, columns, judged.rows, judged.changes, before)
+
+    def _acknowledge(self, message: Acknowledge) -> None:
+        for key, policy in self._policies.items():
+            changes = policy.acknowledge(message.alarm, _one_line(message.by, 100), _one_line(message.note, 1000))
+            if changes:
+                with self._store.transaction():
+                    self._keep(policy, self._versions[key])
+                    for change in changes:
+                        self._decide(change, self._versions[key])
+                return
+        alarm = self._store.alarm(message.alarm)
+        shown = repr(message.alarm[:80])
+        if alarm is None:
+            log.warning("nobody has raised an alarm %s; nothing is acknowledged, see %s for the ids", shown, topics.ALERTS)
+        elif alarm.state == ACKNOWLEDGED:
+            log.info("alarm %s is acknowledged already%s", shown, f" by {alarm.acknowledged_by}" if alarm.acknowledged_by else "")
+        elif alarm.state == PENDING:
+            log.warning("alarm %s is pending, not active; acknowledge it when it is", shown)
+        else:
+            log.warning("alarm %s is %s; there is nothing to acknowledge any more", shown, alarm.state)
+
+    # -- decisions
+
+    def _keep(self, policy: Policy, model_version: str) -> None:
+        self._store.keep_policy(KeptPolicy(policy.asset, policy.model, model_version, policy.state()))
+
+    def _decide(
+        self, change: Change, model_version: str, channels: Sequence[str] = (), deviations: Sequence[float] = ()
+    ) -> None:
+        alert = _alert(change.alarm, change.at, model_version, why(change.alarm, change.at, channels, deviations))
+        self._store.keep_alarm(change.alarm)
+        self._store.post(alert, self._context.wall_ns())
+        self._to_act = self._to_publish = True
+
+    def _note(self, alarm_id: str, sentence: str) -> None:
+        for key, policy in self._policies.items():
+            changes = policy.annotate(alarm_id, sentence)
+            if changes:
+                with self._store.transaction():
+                    self._keep(policy, self._versions[key])
+                    for change in changes:
+                        self._decide(change, self._versions[key])
+
+    def _act(self) -> None:
+        if not self._to_act:
+            return
+        for pending in self._store.pending():
+            if pending.acted:
+                continue
+            with self._store.transaction():
+                for action in self._actions.values():
+                    try:
+                        action.act(pending.alert, pending.decided_ns)
+                    except StoreError:
+                        raise
+                    except Exception:
+                        log.exception("%s failed on alarm %s; the other actions go on", type(action).__name__, pending.alert.id)
+                self._store.acted(pending.no)
+        self._to_act = False
+
+    def _tick(self, action: Action, now: float) -> float:
+        try:
+            return action.tick(now)
+        except (EdgemlError, RelaunchNeeded):
+            raise
+        except Exception:
+            log.exception("%s failed; the other actions go on", type(action).__name__)
+            return RETRY_S
+
+    def _publish_alerts(self, now: float) -> float:
+        if not self._to_publish:
+            return IDLE_S
+        if now < self._retry_at:
+            return self._retry_at - now
+        for pending in self._store.pending():
+            if not self._publish(pending.alert):
+                self._retry_at = now + RETRY_S
+                return RETRY_S
+            self._store.published(pending.no)
+        self._to_publish = False
+        return IDLE_S
+
+    def _publish(self, alert: Alert) -> bool:
+        seq = self._numbers.get(alert.asset, 0)
+        payload = encode(msgspec.structs.replace(alert, stream=self._stream, seq=seq))
+        if len(payload) > MAX_PAYLOAD:
+            log.error("the alert about alarm %s is not published: %d bytes; shorten the asset's name", alert.id, len(payload))
+            return True
+        if not self._context.bus.publish(topics.ALERTS, payload):
+            return False
+        self._numbers[alert.asset] = seq + 1
+        return True
+
+    def _report(
+        self, block: ResultBlock, columns: ResultColumns, rows: Sequence[int], changes: Sequence[Change], state: str
+    ) -> None:
+        thinner = self._thinners.setdefault((block.asset, block.model), Thinner(self._options.report.every_s))
+        states = {change.row: "" if change.alarm.state == CLEARED else change.alarm.state for change in changes}
+        state = states.get(-1, state)
+        now = self._context.monotonic()
+        for row in rows:
+            state = states.get(row, state)
+            said = verdict(columns.confidence[row], columns.reason[row] == 0, self._options.policy.raise_at)
+            if thinner.wants(int(columns.times[row]), said, state):
+                for payload in self._gatherer.add(block, entry(block, columns, row, said, state), now):
+                    self._reports.put(payload, now)
+
+
+def _alert(alarm: Alarm, at: int, model_version: str, sentence: str) -> Alert:
+    return Alert(
+        id=alarm.id, asset=alarm.asset, stream="", seq=0, model=alarm.model, model_version=model_version, state=alarm.state,
+        at=to_iso(at), raised_at=None if alarm.raised_at is None else to_iso(alarm.raised_at),
+        cleared_at=None if alarm.cleared_at is None else to_iso(alarm.cleared_at),
+        confidence=alarm.confidence, peak_confidence=alarm.peak, why=sentence,
+        acknowledged_by=alarm.acknowledged_by, note=alarm.note,
+    )
+
+
+def _one_line(text: str, longest: int) -> str:
+    return " ".join(text.split())[:longest]

@@ -1,0 +1,219 @@
+"""What the component remembers over restarts, in one SQLite file.
+
+All writes of one step are one transaction, so that a process that is killed between any two steps goes on, after the producers have
+replayed, as if it had not been. Write-ahead log without a sync at each commit: a killed process loses nothing; a power cut may lose
+the last steps, which are then judged again with the same ids.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from edgeml.errors import EdgemlError
+from edgeml.messages import Alert
+from edgeml.policy import Alarm
+
+log = logging.getLogger(__name__)
+
+SCHEMA = 1
+ALARMS_KEPT = 10_000
+OUTBOX_KEPT = 1_000
+ALERTS_BETWEEN_PRUNING = 500
+
+_TABLES = """
+CREATE TABLE policies (asset TEXT, model TEXT, model_version TEXT, state TEXT, PRIMARY KEY (asset, model));
+CREATE TABLE positions (asset TEXT PRIMARY KEY, stream TEXT, seq INTEGER, end_ns INTEGER);
+CREATE TABLE alarms (id TEXT PRIMARY KEY, pending_at INTEGER, body TEXT);
+CREATE TABLE outbox (no INTEGER PRIMARY KEY AUTOINCREMENT, alert TEXT, decided_ns INTEGER, acted INTEGER DEFAULT 0);
+CREATE TABLE commands (
+    id TEXT PRIMARY KEY, alarm TEXT, asset TEXT, action TEXT, issued_ns INTEGER, timeout_s REAL, status TEXT, sent INTEGER DEFAULT 0
+);
+"""
+
+
+class StoreError(EdgemlError):
+    """The state cannot be read or written."""
+
+
+class KeptPolicy(NamedTuple):
+    asset: str
+    model: str
+    model_version: str
+    state: dict[str, Any]
+
+
+class Pending(NamedTuple):
+    """An alert that is not yet published, or not yet acted upon; `decided_ns` is wall-clock time."""
+
+    no: int
+    alert: Alert
+    decided_ns: int
+    acted: bool
+
+
+class CommandRow(NamedTuple):
+    """A command; `status` is `open`, `withdrawn`, `unacknowledged` or what the machine answered."""
+
+    id: str
+    alarm: str
+    asset: str
+    action: str
+    issued_ns: int
+    timeout_s: float
+    status: str
+    sent: int
+
+
+class Store:
+    """The SQLite file at `path`. One that is damaged is put aside and a new one begun.
+
+    Raises:
+        StoreError: it cannot be opened or written; also by every method.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._db = self._open()
+        except sqlite3.DatabaseError as fault:
+            if isinstance(fault, sqlite3.OperationalError):
+                raise self._error(fault) from None
+            aside = path.with_suffix(".damaged")
+            log.error("%s is damaged (%s); it is put aside as %s, and alarms begin anew", path, fault, aside.name)
+            path.replace(aside)
+            for tail in ("-wal", "-shm"):
+                path.with_name(path.name + tail).unlink(missing_ok=True)
+            self._db = self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self._path, isolation_level=None, timeout=5.0)
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = NORMAL")
+            (sound,) = db.execute("PRAGMA quick_check(1)").fetchone()
+            if sound != "ok":
+                raise sqlite3.DatabaseError(sound)
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            if version == 0:
+                db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
+            elif version != SCHEMA:
+                raise sqlite3.DatabaseError(f"its layout is {version}, this component knows {SCHEMA}")
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def close(self) -> None:
+        """Close the file; an open transaction is undone."""
+        self._db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All writes inside happen, or none. One inside another is part of it."""
+        if self._db.in_transaction:
+            yield
+            return
+        self._do("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._do("COMMIT")
+        except BaseException:
+            try:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+            except sqlite3.Error as fault:
+                log.debug("rolling back: %s", fault)
+            raise
+
+    # -- policies and where each producer's stream was
+
+    def policies(self) -> list[KeptPolicy]:
+        rows = self._do("SELECT asset, model, model_version, state FROM policies")
+        return [KeptPolicy(asset, model, version, msgspec.json.decode(state)) for asset, model, version, state in rows]
+
+    def keep_policy(self, kept: KeptPolicy) -> None:
+        state = msgspec.json.encode(kept.state).decode()
+        self._do("INSERT OR REPLACE INTO policies VALUES (?, ?, ?, ?)", kept.asset, kept.model, kept.model_version, state)
+
+    def positions(self) -> list[tuple[str, str, int, int]]:
+        """(asset, stream, next number, end of the last block in ns)."""
+        return self._do("SELECT asset, stream, seq, end_ns FROM positions")
+
+    def keep_position(self, asset: str, stream: str, seq: int, end_ns: int) -> None:
+        self._do("INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?)", asset, stream, seq, end_ns)
+
+    # -- alarms and the alerts about them
+
+    def alarm(self, alarm_id: str) -> Alarm | None:
+        rows = self._do("SELECT body FROM alarms WHERE id = ?", alarm_id)
+        return msgspec.json.decode(rows[0][0], type=Alarm) if rows else None
+
+    def keep_alarm(self, alarm: Alarm) -> None:
+        body = msgspec.json.encode(alarm).decode()
+        self._do("INSERT OR REPLACE INTO alarms VALUES (?, ?, ?)", alarm.id, alarm.pending_at, body)
+
+    def post(self, alert: Alert, decided_ns: int) -> None:
+        """Put an alert among those to publish and act upon."""
+        body = msgspec.json.encode(alert).decode()
+        self._do("INSERT INTO outbox (alert, decided_ns) VALUES (?, ?)", body, decided_ns)
+        ((no,),) = self._do("SELECT last_insert_rowid()")
+        if no % ALERTS_BETWEEN_PRUNING == 0:
+            self.prune()
+
+    def pending(self) -> list[Pending]:
+        rows = self._do("SELECT no, alert, decided_ns, acted FROM outbox ORDER BY no")
+        return [Pending(no, msgspec.json.decode(alert, type=Alert), at, bool(acted)) for no, alert, at, acted in rows]
+
+    def acted(self, no: int) -> None:
+        self._do("UPDATE outbox SET acted = 1 WHERE no = ?", no)
+
+    def published(self, no: int) -> None:
+        self._do("DELETE FROM outbox WHERE no = ?", no)
+
+    def prune(self) -> None:
+        """Keep the newest alarms with their commands, and the newest unpublished alerts."""
+        self._do(
+            "DELETE FROM alarms WHERE id NOT IN (SELECT id FROM alarms ORDER BY rowid DESC LIMIT ?)", ALARMS_KEPT
+        )
+        self._do("DELETE FROM commands WHERE status <> 'open' AND alarm NOT IN (SELECT id FROM alarms)")
+        self._do("DELETE FROM outbox WHERE acted AND no <= (SELECT MAX(no) FROM outbox) - ?", OUTBOX_KEPT)
+
+    # -- commands
+
+    def issue(self, row: CommandRow) -> bool:
+        """Write a command down; False if it was before."""
+        if self.command(row.id) is not None:
+            return False
+        self._do(f"INSERT INTO commands VALUES ({', '.join('?' * len(row))})", *row)
+        return True
+
+    def command(self, command_id: str) -> CommandRow | None:
+        rows = self._do("SELECT * FROM commands WHERE id = ?", command_id)
+        return CommandRow(*rows[0]) if rows else None
+
+    def open_commands(self) -> list[CommandRow]:
+        return [CommandRow(*row) for row in self._do("SELECT * FROM commands WHERE status = 'open' ORDER BY issued_ns")]
+
+    def settle(self, command_id: str, status: str) -> None:
+        self._do("UPDATE commands SET status = ? WHERE id = ?", status, command_id)
+
+    def sent(self, command_id: str) -> None:
+        self._do("UPDATE commands SET sent = sent + 1 WHERE id = ?", command_id)
+
+    # -- SQL
+
+    def _do(self, sql: str, *values: Any) -> list[Any]:
+        try:
+            return self._db.execute(sql, values).fetchall()
+        except sqlite3.Error as fault:
+            raise self._error(fault) from None
+
+    def _error(self, fault: sqlite3.Error) -> StoreError:
+        return StoreError(f"the state in {self._path} cannot be used ({fault}); see to its permissions and the free space")

@@ -1,0 +1,131 @@
+"""What the tests of AlertDispatcher stand on: a bus that keeps what is published, clocks turned by hand, results made to order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alert_dispatcher.options import Options
+from alert_dispatcher.service import AlertDispatcher
+from edgeml import topics
+from edgeml.app import Context
+from edgeml.messages import Acknowledge, Alert, Command, CommandAck, Message, ResultBlock, ResultColumns, decode
+from edgeml.options import read
+from edgeml.times import SECOND
+
+T0 = 1_583_748_000 * SECOND
+CHANNELS = ("flow", "pressure", "current")
+POLICY = {"n": 3, "m": 5, "hold_s": 4, "clear_hold_s": 3, "cooldown_s": 20}
+ALARM = [0.0] * 5 + [0.97] * 10 + [0.0] * 10
+"""Pending at 7 s, active at 11 s, cleared at 18 s."""
+
+
+class Killed(BaseException):
+    """Ends the process under test, as kill -9 would."""
+
+
+class KeptBus:
+    """The bus at its lowest seam: keeps what is published; `deaf` topics fail, and `on_publish` sees each try first."""
+
+    def __init__(self) -> None:
+        self.local: list[tuple[str, bytes]] = []
+        self.cloud: list[tuple[str, bytes]] = []
+        self.deaf: set[str] = set()
+        self.tries = 0
+        self.on_publish = lambda topic: None
+
+    def publish(self, topic: str, payload: bytes) -> bool:
+        return self._keep(self.local, topic, payload)
+
+    def publish_cloud(self, topic: str, payload: bytes) -> bool:
+        return self._keep(self.cloud, topic, payload)
+
+    def _keep(self, where: list[tuple[str, bytes]], topic: str, payload: bytes) -> bool:
+        self.tries += 1
+        self.on_publish(topic)
+        if topic in self.deaf:
+            return False
+        where.append((topic, payload))
+        return True
+
+    def messages(self, topic: str) -> list[Any]:
+        return [decode(payload) for at, payload in self.local if at == topic]
+
+
+class Bench:
+    """One AlertDispatcher, with restarts; `now` is both clocks, in seconds."""
+
+    def __init__(self, work: Path, **configuration: Any) -> None:
+        self.work = work
+        self.bus = KeptBus()
+        self.now = 1000.0
+        self.seq = 0
+        self.options = read(Options, {"policy": POLICY, **configuration})
+        self.restart()
+
+    def restart(self) -> None:
+        context = Context(
+            bus=self.bus, component="com.edgeml.AlertDispatcher", thing="gateway", work=self.work, artifacts=self.work,
+            monotonic=lambda: self.now, wall_ns=lambda: int(self.now * SECOND),
+        )
+        self.service = AlertDispatcher(context, self.options)
+        self.service.start()
+
+    def kill(self) -> None:
+        """Forget the process; what was not committed is gone, as the file's lock is."""
+        self.service._store.close()
+
+    def give(self, topic: str, message: Message) -> None:
+        self.service.on_message(topic, message)
+        self.service.tick(self.now)
+
+    def results(self, confidences: list[float | None], start: int = 0, **changes: Any) -> None:
+        """One block, its first row of second `start`."""
+        self.give(topics.RESULTS, results(confidences, start, self.seq, **changes))
+        self.seq += 1
+
+    def raise_alarm(self) -> str:
+        """Feed 12 s up to an active alarm; returns its id."""
+        self.results(ALARM[:12])
+        alerts = self.alerts()
+        assert [alert.state for alert in alerts] == ["pending", "active"]
+        return alerts[-1].id
+
+    def acknowledge(self, alarm: str, topic: str = topics.ALERTS_ACK) -> None:
+        self.give(topic, Acknowledge(alarm=alarm, by="Ada", note="on my way"))
+
+    def answer(self, command: Command, status: str = "executed", detail: str = "") -> None:
+        self.give(topics.COMMANDS_ACK, CommandAck(id=command.id, asset=command.asset, status=status, detail=detail))
+
+    def wait(self, seconds: float, step: float = 0.5) -> None:
+        """Turn the clock on, with a tick at every step."""
+        for _ in range(round(seconds / step)):
+            self.now += step
+            self.service.tick(self.now)
+
+    def alerts(self) -> list[Alert]:
+        return self.bus.messages(topics.ALERTS)
+
+    def commands(self) -> list[Command]:
+        return self.bus.messages(topics.COMMANDS)
+
+
+def results(
+    confidences: list[float | None], start: int = 0, seq: int = 0, *, asset: str = "pump-1", stream: str = "inference-1",
+    answers: str = "sensors-1", deviations: tuple[float, ...] = (-6.2, 4.1, 0.5),
+) -> ResultBlock:
+    """A block of one result a second; None is "no decision: learning"."""
+    n = len(confidences)
+    times = T0 + (start + np.arange(n)) * SECOND
+    decided = np.array([c is not None for c in confidences])
+    values = np.array([np.nan if c is None else c for c in confidences])
+    columns = ResultColumns(
+        times=times, starts=times - 60 * SECOND, score=values, confidence=values, reason=np.where(decided, 0, 1),
+        deviations=np.tile(deviations, (n, 1)), took_us=np.full((n, 2), 12.5),
+    )
+    return ResultBlock(
+        asset=asset, stream=stream, seq=seq, model="skab", model_version="1.2.0", digest="ab" * 32, answers_stream=answers,
+        answers_seq=seq, complete=True, channels=CHANNELS, reasons=("learning",), **columns.packed(),
+    )

@@ -1,0 +1,128 @@
+"""What goes to IoT Core, and that its absence costs nothing locally."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from dispatcher_kit import ALARM, T0, Bench
+
+from alert_dispatcher.cloud import CloudQueue
+from edgeml import topics
+from edgeml.messages import MAX_PAYLOAD
+from edgeml.times import SECOND, to_iso
+
+ALERTS, RESULTS = topics.cloud_alerts("gateway"), topics.cloud_results("gateway")
+
+
+def sent(bench: Bench, topic: str) -> list[dict]:
+    assert all(len(payload) <= MAX_PAYLOAD for _, payload in bench.bus.cloud)
+    return [json.loads(payload) for at, payload in bench.bus.cloud if at == topic]
+
+
+def reported(bench: Bench) -> list[dict]:
+    return [result for message in sent(bench, RESULTS) for result in message["results"]]
+
+
+def test_19_raised_alarms_go_to_the_operators(tmp_path):
+    bench = Bench(tmp_path)
+    bench.results(ALARM)
+    assert [(a["type"], a["state"], a["asset"]) for a in sent(bench, ALERTS)] == [
+        ("alert", "active", "pump-1"), ("alert", "cleared", "pump-1")
+    ]
+    assert "flow 6.2σ below" in sent(bench, ALERTS)[0]["why"]
+
+
+def test_19_what_did_not_last_does_not_go_to_the_operators(tmp_path):
+    bench = Bench(tmp_path)
+    bench.results(ALARM[:8] + [0.0] * 20)
+    assert [a.state for a in bench.alerts()] == ["pending", "cleared"] and sent(bench, ALERTS) == []
+
+
+def test_20_with_0_every_result_is_reported_several_in_a_message(tmp_path):
+    bench = Bench(tmp_path, report={"every_s": 0})
+    confidences = ([None, 0.25] * 100)[:150]
+    for start in range(0, 150, 10):
+        bench.results(confidences[start : start + 10], start)
+    bench.wait(2)
+    results = reported(bench)
+    assert [r["at"] for r in results] == [to_iso(T0 + s * SECOND) for s in range(150)]
+    assert 3 <= len(sent(bench, RESULTS)) <= 6
+    assert results[0] == {
+        "at": to_iso(T0), "window_start": to_iso(T0 - 60 * SECOND), "verdict": "no decision", "score": None, "confidence": None,
+        "reason": "learning", "alarm": None, "took_us": [12.5, 12.5],
+    }
+    assert (results[1]["verdict"], results[1]["score"], results[1]["confidence"], results[1]["reason"]) == ("normal", 0.25, 0.25, None)
+    head = {key: value for key, value in sent(bench, RESULTS)[0].items() if key != "results"}
+    assert head == {
+        "type": "report", "v": 1, "thing": "gateway", "asset": "pump-1", "model": "skab", "model_version": "1.2.0", "digest": "ab" * 32
+    }
+
+
+def test_21_thinned_by_event_time_and_at_each_change(tmp_path):
+    bench = Bench(tmp_path, report={"every_s": 100})
+    bench.results([0.1] * 200)
+    bench.results(ALARM, 200)
+    bench.wait(2)
+    seconds = {(r["at"], r["verdict"], r["alarm"]) for r in reported(bench)}
+    assert seconds == {
+        (to_iso(T0 + s * SECOND), verdict, alarm) for s, verdict, alarm in (
+            (0, "normal", None), (100, "normal", None), (200, "normal", None), (205, "anomalous", None),
+            (207, "anomalous", "pending"), (211, "anomalous", "active"), (215, "normal", "active"), (218, "normal", None),
+        )
+    }
+
+
+def test_21_a_repetition_is_not_reported_again(tmp_path):
+    bench = Bench(tmp_path, report={"every_s": 0})
+    bench.results([0.1] * 10)
+    bench.results([0.1] * 10, 0, stream="inference-2")
+    bench.wait(2)
+    assert len(reported(bench)) == 10
+
+
+def test_21_reporting_can_be_switched_off(tmp_path):
+    bench = Bench(tmp_path, report={"enabled": "false"})
+    bench.results(ALARM)
+    bench.wait(2)
+    assert sent(bench, RESULTS) == []
+
+
+def test_22_without_the_cloud_local_alarms_go_on(tmp_path, caplog):
+    bench = Bench(tmp_path, report={"every_s": 0})
+    bench.bus.deaf |= {ALERTS, RESULTS}
+    bench.results(ALARM)
+    assert [a.state for a in bench.alerts()] == ["pending", "active", "cleared"]
+    tries = bench.bus.tries
+    bench.wait(20)
+    assert bench.bus.tries - tries <= 12
+    assert len([r for r in caplog.records if "IoT Core does not take" in r.message]) == 2
+    bench.bus.deaf.clear()
+    bench.wait(20)
+    assert [a["state"] for a in sent(bench, ALERTS)] == ["active", "cleared"] and len(reported(bench)) == len(ALARM)
+
+
+def test_22_what_does_not_get_through_is_given_up_and_counted(tmp_path):
+    bench = Bench(tmp_path)
+    bench.bus.deaf.add("t")
+    queue = CloudQueue(bench.bus, "t", retry_s=30, keep=3)
+    for number in range(5):
+        queue.put(b"%d" % number, 0.0)
+    assert (len(queue), queue.lost) == (3, 2)
+    now = 0.0
+    while queue.lost < 5 and now < 1000:
+        now += max(0.01, queue.tick(now))
+    assert (len(queue), queue.sent, queue.lost) == (0, 0, 5) and now < 65
+    queue.put(b"later", now)
+    bench.bus.deaf.clear()
+    queue.tick(now + 31)
+    assert queue.sent == 1
+
+
+@pytest.mark.parametrize("at_most", [1, 5])
+def test_22_a_full_queue_leaves_room_for_local_work(tmp_path, at_most):
+    bench = Bench(tmp_path)
+    queue = CloudQueue(bench.bus, "t")
+    for _ in range(12):
+        queue.put(b"x", 0.0)
+    assert queue.tick(0.0, at_most) == 0.0 and queue.sent == at_most

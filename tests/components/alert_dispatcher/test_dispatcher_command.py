@@ -1,0 +1,131 @@
+"""Commands: once for each alarm, until acknowledged or too late, by a monotonic clock turned by hand."""
+
+from __future__ import annotations
+
+import pytest
+from dispatcher_kit import ALARM, Bench
+
+from edgeml.times import SECOND, to_iso
+
+
+@pytest.fixture
+def bench(tmp_path):
+    return Bench(tmp_path, actions={"command": {"action": "stop", "timeout_s": 10, "retry_s": 2}})
+
+
+def test_12_an_active_alarm_commands_once(bench):
+    alarm = bench.raise_alarm()
+    (command,) = bench.commands()
+    assert (command.id, command.asset, command.action, command.alarm) == (f"{alarm}:stop", "pump-1", "stop", alarm)
+    assert (command.issued_at, command.timeout_s) == (to_iso(int(bench.now * SECOND)), 10)
+    bench.answer(command)
+    bench.acknowledge(alarm)
+    bench.wait(60)
+    assert len(bench.commands()) == 1 and bench.service._store.command(command.id).status == "executed"
+
+
+def test_12_pending_commands_nothing(bench):
+    bench.results(ALARM[:8])
+    bench.wait(20)
+    assert [a.state for a in bench.alerts()] == ["pending"] and bench.commands() == []
+
+
+def test_13_it_is_sent_again_until_acknowledged(bench):
+    bench.raise_alarm()
+    bench.wait(5)
+    assert len(bench.commands()) == 3 and len({c.id for c in bench.commands()}) == 1
+    assert len({c.issued_at for c in bench.commands()}) == 1
+    bench.answer(bench.commands()[0])
+    bench.wait(60)
+    assert len(bench.commands()) == 3 and [a.note for a in bench.alerts()] == ["", ""]
+
+
+def test_14_without_an_acknowledgement_it_gives_up_and_says_so(bench, caplog):
+    alarm = bench.raise_alarm()
+    bench.wait(9.5)
+    assert len(bench.commands()) == 5 and len(bench.alerts()) == 2
+    bench.wait(60)
+    assert len(bench.commands()) == 5
+    last = bench.alerts()[-1]
+    assert (len(bench.alerts()), last.id, last.state) == (3, alarm, "active")
+    assert last.note == "pump-1 did not acknowledge the stop command within 10 s" and last.note in caplog.text
+    bench.results(ALARM[12:], 12)
+    assert bench.alerts()[-1].state == "cleared" and bench.alerts()[-1].note == last.note
+
+
+@pytest.mark.parametrize("status", ["refused", "expired"])
+def test_14_an_answer_that_is_no_execution_is_said(bench, status):
+    bench.raise_alarm()
+    bench.answer(bench.commands()[0], status, "valve is in manual mode")
+    bench.wait(60)
+    assert len(bench.commands()) == 1
+    assert bench.alerts()[-1].note == f"pump-1 answered the stop command with {status}: valve is in manual mode"
+
+
+def test_15_the_deadline_outlives_a_restart(bench):
+    bench.raise_alarm()
+    bench.wait(5)
+    bench.kill()
+    sent = len(bench.commands())
+    bench.now += 3
+    bench.restart()
+    bench.service.tick(bench.now)
+    assert len(bench.commands()) == sent + 1
+    bench.wait(60)
+    assert len(bench.commands()) == sent + 1
+    assert "did not acknowledge" in bench.alerts()[-1].note
+
+
+def test_15_after_the_deadline_a_restart_sends_nothing(bench):
+    bench.raise_alarm()
+    bench.kill()
+    sent = len(bench.commands())
+    bench.now += 3600
+    bench.restart()
+    bench.wait(60)
+    assert len(bench.commands()) == sent and "did not acknowledge" in bench.alerts()[-1].note
+
+
+def test_15_a_wall_clock_set_back_does_not_stretch_the_deadline(tmp_path):
+    bench = Bench(tmp_path, actions={"command": {}})
+    bench.raise_alarm()
+    bench.kill()
+    bench.now -= 500
+    bench.restart()
+    bench.wait(9)
+    assert "did not" not in bench.alerts()[-1].note
+    bench.wait(2)
+    assert "did not acknowledge" in bench.alerts()[-1].note
+
+
+def test_16_an_answer_to_something_else_is_nothing(bench):
+    bench.raise_alarm()
+    (command,) = bench.commands()
+    bench.answer(type(command)(id=command.id, asset="pump-2", action="stop"))
+    bench.answer(type(command)(id="another", asset="pump-1", action="stop"))
+    bench.wait(4)
+    assert len(bench.commands()) == 3
+
+
+def test_17_an_alarm_that_cleared_withdraws_its_command(bench):
+    bench.raise_alarm()
+    sent = len(bench.commands())
+    bench.results(ALARM[12:], 12)
+    bench.wait(60)
+    assert len(bench.commands()) == sent and [a.note for a in bench.alerts()] == ["", "", ""]
+
+
+def test_17_an_alarm_that_came_and_went_while_it_was_down_commands_nothing(bench):
+    bench.results(ALARM)
+    bench.wait(60)
+    assert [a.state for a in bench.alerts()] == ["pending", "active", "cleared"] and bench.commands() == []
+
+
+def test_18_a_publish_that_fails_is_tried_again(bench):
+    bench.bus.deaf.add("edgeml/commands")
+    bench.raise_alarm()
+    bench.wait(4)
+    assert bench.commands() == []
+    bench.bus.deaf.clear()
+    bench.wait(2)
+    assert len(bench.commands()) == 1

@@ -1,0 +1,227 @@
+"""The numbered behaviours of components/alert_dispatcher/README.md, on a bus that keeps what is published."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+
+import pytest
+from dispatcher_kit import ALARM, T0, Bench, results
+
+from alert_dispatcher.options import Options
+from alert_dispatcher.service import STATE_FILE
+from edgeml import topics
+from edgeml.errors import MessageError, OptionsError
+from edgeml.messages import Acknowledge, Replaying, Status, decode, encode
+from edgeml.options import read
+from edgeml.times import SECOND, to_iso
+
+
+@pytest.fixture
+def bench(tmp_path):
+    return Bench(tmp_path)
+
+
+def test_1_each_change_of_state_is_an_alert_with_one_id(bench):
+    bench.results(ALARM)
+    alerts = bench.alerts()
+    assert [a.state for a in alerts] == ["pending", "active", "cleared"]
+    assert len({a.id for a in alerts}) == 1
+    assert [a.seq for a in alerts] == [0, 1, 2] and len({a.stream for a in alerts}) == 1
+    assert alerts[1].raised_at == alerts[1].at == to_iso(T0 + 11 * SECOND) and alerts[1].cleared_at is None
+    assert alerts[2].cleared_at == to_iso(T0 + 18 * SECOND) and alerts[2].peak_confidence == 0.97
+    assert (alerts[0].asset, alerts[0].model, alerts[0].model_version) == ("pump-1", "skab", "1.2.0")
+
+
+def test_2_the_alert_says_why(bench):
+    bench.raise_alarm()
+    assert bench.alerts()[-1].why == "pump-1: flow 6.2σ below normal, pressure 4.1σ above; confidence 97 % for 4 s"
+
+
+def test_3_assets_are_judged_apart(bench):
+    bench.results(ALARM[:12])
+    bench.give(topics.RESULTS, results(ALARM[:12], asset="pump-2"))
+    assert {(a.asset, a.state) for a in bench.alerts()} == {
+        ("pump-1", "pending"), ("pump-1", "active"), ("pump-2", "pending"), ("pump-2", "active")
+    }
+    assert len({a.id for a in bench.alerts()}) == 2
+
+
+def test_4_no_decision_neither_raises_nor_clears(bench):
+    bench.results([None] * 60)
+    assert bench.alerts() == []
+    bench.results(ALARM[:12], 60)
+    bench.results([None] * 60, 72)
+    assert [a.state for a in bench.alerts()] == ["pending", "active"]
+
+
+def test_5_it_asks_for_what_it_missed_and_drops_what_it_had(bench):
+    assert [(r.topic, r.asset, r.since) for r in bench.bus.messages(topics.REPLAY)] == [(topics.RESULTS, "", 0)]
+    bench.raise_alarm()
+    bench.kill()
+    bench.restart()
+    replay = bench.bus.messages(topics.REPLAY)[-1]
+    assert (replay.topic, replay.asset, replay.since) == (topics.RESULTS, "pump-1", T0 + 11 * SECOND)
+    # Inference was restarted too: a new stream, and old times judged again.
+    bench.give(topics.RESULTS, Replaying(asset="pump-1", stream="inference-2", first=0))
+    bench.give(topics.RESULTS, results(ALARM, 0, 0, stream="inference-2"))
+    assert [a.state for a in bench.alerts()] == ["pending", "active", "cleared"]
+    assert len({a.id for a in bench.alerts()}) == 1
+
+
+def test_5_a_missing_number_is_asked_for_and_taken_in_order(bench):
+    bench.results(ALARM[:8])
+    bench.give(topics.RESULTS, results(ALARM[10:], 10, 2))
+    assert [a.state for a in bench.alerts()] == ["pending"]
+    assert bench.bus.messages(topics.REPLAY)[-1].since == T0 + 7 * SECOND
+    bench.give(topics.RESULTS, Replaying(asset="pump-1", stream="inference-1", first=1))
+    bench.give(topics.RESULTS, results(ALARM[8:10], 8, 1))
+    bench.give(topics.RESULTS, results(ALARM[10:], 10, 2))
+    assert [a.state for a in bench.alerts()] == ["pending", "active", "cleared"]
+
+
+def test_5_a_loss_is_said(bench, caplog):
+    bench.results(ALARM[:8])
+    bench.give(topics.RESULTS, results(ALARM[10:], 10, 2))
+    bench.now += 60
+    bench.give(topics.RESULTS, results(ALARM[10:], 10, 2))
+    assert "1 results messages were lost before number 2 of pump-1" in caplog.text
+
+
+def test_6_a_recording_begun_anew_is_judged_again(bench):
+    bench.results(ALARM + [0.0] * 600)
+    bench.give(topics.RESULTS, results(ALARM, 0, 0, stream="inference-2", answers="sensors-2"))
+    assert [a.state for a in bench.alerts()] == ["pending", "active", "cleared"] * 2
+    assert len({a.id for a in bench.alerts()}) == 2
+
+
+@pytest.mark.parametrize("topic", [topics.ALERTS_ACK, topics.cloud_alerts_ack("gateway")])
+def test_7_people_acknowledge_by_both_topics(bench, topic):
+    alarm = bench.raise_alarm()
+    bench.acknowledge(alarm, topic)
+    last = bench.alerts()[-1]
+    assert (last.id, last.state, last.acknowledged_by, last.note) == (alarm, "acknowledged", "Ada", "on my way")
+    assert "acknowledged by Ada" in last.why
+    assert topic in bench.service.topics + bench.service.cloud_topics
+    bench.kill()
+    bench.restart()
+    bench.results(ALARM[12:], 12)
+    last = bench.alerts()[-1]
+    assert (last.id, last.state, last.acknowledged_by) == (alarm, "cleared", "Ada")
+
+
+def test_7_an_acknowledgement_that_fits_no_active_alarm_gets_one_sentence(bench, caplog):
+    def sentence(alarm):
+        caplog.clear()
+        with caplog.at_level(logging.INFO):
+            bench.acknowledge(alarm)
+        assert len(caplog.records) == 1
+        return caplog.records[0].getMessage()
+
+    assert "nobody has raised an alarm 'x'" in sentence("x")
+    bench.results(ALARM[:8])
+    alarm = bench.alerts()[-1].id
+    assert "is pending" in sentence(alarm)
+    bench.results(ALARM[8:12], 8)
+    bench.acknowledge(alarm)
+    assert "acknowledged already by Ada" in sentence(alarm)
+    bench.results(ALARM[12:], 12)
+    assert "is cleared" in sentence(alarm)
+    assert [a.state for a in bench.alerts()] == ["pending", "active", "acknowledged", "cleared"]
+
+
+def test_7_what_people_write_is_one_short_line(bench):
+    alarm = bench.raise_alarm()
+    bench.give(topics.ALERTS_ACK, Acknowledge(alarm=alarm, by="Ada\nERROR all is lost", note="x" * 5000))
+    last = bench.alerts()[-1]
+    assert last.acknowledged_by == "Ada ERROR all is lost" and len(last.note) == 1000
+
+
+def test_8_alerts_that_the_nucleus_refuses_are_published_later_and_in_order(bench):
+    bench.bus.deaf.add(topics.ALERTS)
+    bench.results(ALARM)
+    assert bench.alerts() == [] and len(bench.commands()) == 0
+    bench.kill()
+    bench.restart()
+    bench.bus.deaf.clear()
+    bench.wait(3)
+    assert [(a.state, a.seq) for a in bench.alerts()] == [("pending", 0), ("active", 1), ("cleared", 2)]
+
+
+def test_8_a_command_does_not_wait_for_an_alert(bench):
+    bench.bus.deaf.add(topics.ALERTS)
+    bench.results(ALARM[:12])
+    assert [c.action for c in bench.commands()] == ["stop"]
+
+
+def test_9_messages_that_do_not_belong_are_dropped(bench, caplog):
+    for topic in (*bench.service.topics, *bench.service.cloud_topics):
+        bench.give(topic, Status(component="x", state="running"))
+    assert len(caplog.records) == 4
+    with pytest.raises(MessageError):
+        bench.service.on_message(topics.RESULTS, decode(encode(results([0.5]))[:-1] + b"\x00"))
+    bench.results(ALARM)
+    assert [a.state for a in bench.alerts()] == ["pending", "active", "cleared"]
+
+
+def test_9_a_block_that_is_packed_wrongly_is_refused(bench):
+    block = results(ALARM)
+    with pytest.raises(MessageError, match="times"):
+        bench.service.on_message(topics.RESULTS, type(block)(**{
+            name: getattr(block, name) for name in block.__struct_fields__ if name != "times"
+        }, times=b"123"))
+    bench.results(ALARM)
+    assert len(bench.alerts()) == 3
+
+
+def test_10_a_damaged_state_is_put_aside(bench, tmp_path, caplog):
+    bench.raise_alarm()
+    bench.kill()
+    (tmp_path / STATE_FILE).write_bytes(b"not a database" * 100)
+    bench.restart()
+    assert "is put aside as alarms.damaged" in caplog.text and (tmp_path / "alarms.damaged").exists()
+    bench.bus.local.clear()
+    bench.seq = 0
+    bench.results(ALARM, answers="sensors-2")
+    assert [a.state for a in bench.alerts()] == ["pending", "active", "cleared"]
+
+
+def test_10_a_state_that_cannot_be_written_is_tried_again(bench, tmp_path):
+    bench.results(ALARM[:8])
+    other = sqlite3.connect(tmp_path / STATE_FILE, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    bench.service._store._db.execute("PRAGMA busy_timeout = 0")
+    with pytest.raises(Exception, match="see to its permissions and the free space"):
+        bench.results(ALARM[8:12], 8)
+    other.execute("ROLLBACK")
+    other.close()
+    bench.wait(6)
+    # The producer answers the replay that is asked for again.
+    assert bench.bus.messages(topics.REPLAY)[-1].since == T0 + 7 * SECOND
+    bench.give(topics.RESULTS, results(ALARM[8:12], 8, 1))
+    assert [a.state for a in bench.alerts()] == ["pending", "active"]
+
+
+def test_11_wrong_options_are_all_named():
+    with pytest.raises(OptionsError) as wrong:
+        read(Options, {
+            "policy": {"raise_at": "1.5"}, "report": {"every": 3},
+            "actions": {"mail": {}, "command": {"timeout_s": -1, "cation": "stop"}},
+        })
+    text = "\n".join(wrong.value.faults)
+    assert len(wrong.value.faults) == 5
+    assert "`actions.mail` is 'mail', an unknown action; choose one of command, iot_core, log" in text
+    for key in ("policy.raise_at", "report.every", "actions.command.timeout_s", "actions.command.cation"):
+        assert f"`{key}`" in text
+
+
+def test_11_strings_of_lite_are_understood():
+    options = read(Options, {"policy": {"n": "2", "m": "4.0"}, "actions": {"log": "", "command": {"timeout_s": "3"}}})
+    assert (options.policy.n, options.policy.m, list(options.actions)) == (2, 4, ["log", "command"])
+
+
+def test_11_only_the_actions_that_are_configured_act(tmp_path):
+    bench = Bench(tmp_path, actions={"log": {}})
+    bench.results(ALARM)
+    assert bench.commands() == [] and topics.COMMANDS_ACK not in bench.service.topics
+    assert topics.cloud_alerts("gateway") not in {topic for topic, _ in bench.bus.cloud}
