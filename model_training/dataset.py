@@ -10,7 +10,7 @@ import numpy as np
 from edgeml.bundle import MODEL, Bundle, Digest, Manifest
 from edgeml.scaling import Baseline
 from edgeml.scoring import AssetScorer
-from model_training.data import BASELINE_ROWS, Fault, Recording, Run, Visit, simulate, training_rows
+from model_training.data import BASELINE_ROWS, Fault, Recording, Visit, simulate, training_rows
 from model_training.features import features
 from model_training.synth import episode
 

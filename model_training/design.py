@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgeml.bundle import FORMAT, MODEL, Calibration, Channel, Digest, Manifest, Scaling, Stopped, View
 
-NAME, VERSION = "pump-anomaly", "1.0.0"
+NAME, VERSION = "pump_anomaly", "1.0.0"
 
 CHANNELS = (
     Channel(name="vibration_1", unit="g", floor=0.0002),

@@ -1,0 +1,112 @@
+"""Models of both kinds run, and a model that does not fit its manifest is refused in one sentence."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from edgeml.bundle import Bundle, View, save
+from edgeml.engines import ENGINES, open_engine, open_network
+from edgeml.errors import BundleError
+
+from tests.edgeml.tiny import MANIFEST, SHIPPED
+
+
+@pytest.fixture
+def foreign(shared: Path) -> Path:
+    folder = shared / "models" / "mlperf-tiny"
+    if not folder.is_dir():
+        pytest.skip(f"no models of others in {folder}")
+    return folder
+
+
+def test_the_shipped_model_answers_between_0_and_1_and_always_the_same() -> None:
+    engine = open_engine(Bundle.load(SHIPPED))
+    features = np.random.default_rng(0).normal(0, 2, (20, 60, 16)).astype(np.float32).clip(-8, 8)
+    first = [engine.run(x) for x in features]
+    assert all(0.0 <= score <= 1.0 for score in first)
+    assert [engine.run(x) for x in features] == first
+
+
+def test_int8_and_float32_of_the_same_network_agree(foreign: Path) -> None:
+    x = np.random.default_rng(0).normal(0, 1, 640).astype(np.float32).cumsum() / 4
+    as_float = open_network((foreign / "ad01_fp32.tflite").read_bytes())
+    as_int8 = open_network((foreign / "ad01_int8.tflite").read_bytes())
+    assert as_float.input_shape == as_int8.input_shape == (640,)
+    a, b = as_float.invoke(x), as_int8.invoke(x)
+    assert a.dtype == b.dtype == np.float32
+    # One step of this model's int8 output is 0.36; it passes ten quantised layers.
+    assert np.abs(a - b).mean() < 4 * 0.36 and np.corrcoef(a, b)[0, 1] > 0.95
+
+
+@pytest.mark.parametrize("name", ["vww_96_int8.tflite", "kws_ref_model.tflite", "pretrainedResnet_quant.tflite"])
+def test_models_of_others_run(foreign: Path, name: str) -> None:
+    network = open_network((foreign / name).read_bytes())
+    out = network.invoke(np.zeros(network.input_shape, np.float32))
+    assert out.shape == network.output_shape and out.sum() == pytest.approx(1.0, abs=0.05)
+
+
+def test_a_model_of_another_input_shape_is_refused(foreign: Path, tmp_path: Path) -> None:
+    bundle = save(tmp_path, MANIFEST, (foreign / "ad01_int8.tflite").read_bytes())
+    with pytest.raises(BundleError, match=r"input shape \(640\) where .* \(4, 4\)"):
+        open_engine(bundle)
+
+
+def test_the_shipped_model_with_another_manifest_is_refused(tmp_path: Path) -> None:
+    shipped = Bundle.load(SHIPPED)
+    views = (View(every=1, steps=30), View(every=10, steps=30))
+    bundle = save(tmp_path, msgspec.structs.replace(shipped.manifest, views=views), shipped.model)
+    with pytest.raises(BundleError, match=r"input shape \(60, 16\) where .* \(30, 16\)"):
+        open_engine(bundle)
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.1, 0.5, 0.99])
+def test_a_truncated_model_with_a_right_digest_is_refused(tmp_path: Path, keep: float) -> None:
+    shipped = Bundle.load(SHIPPED)
+    bundle = save(tmp_path, shipped.manifest, shipped.model[: int(len(shipped.model) * keep)])
+    with pytest.raises(BundleError, match="cannot run this model") as caught:
+        open_engine(bundle)
+    assert str(tmp_path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_no_model_at_all_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="cannot run this model"):
+        open_engine(save(tmp_path, MANIFEST, b"no network"))
+
+
+def test_an_unknown_engine_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(BundleError, match=f"`onnx`.*{', '.join(ENGINES)}"):
+        open_engine(Bundle.load(SHIPPED), "onnx")
+
+
+def test_a_missing_runtime_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(model: bytes, threads: int) -> None:
+        raise ImportError("No module named 'nothing'")
+
+    monkeypatch.setattr("edgeml.engines.ENGINES", {"litert": absent, "tflite-runtime": absent})
+    with pytest.raises(BundleError, match="no TFLite runtime.*install ai-edge-litert"):
+        open_network(b"")
+
+
+def test_the_next_runtime_is_taken_when_one_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(model: bytes, threads: int) -> None:
+        raise ImportError("No module named 'nothing'")
+
+    shipped = Bundle.load(SHIPPED)
+    monkeypatch.setattr("edgeml.engines.ENGINES", {"litert": absent, "tflite-runtime": ENGINES[open_engine(shipped).kind]})
+    assert open_engine(shipped).kind == "tflite-runtime"
+
+
+def test_opening_and_running_says_nothing_and_importing_loads_no_runtime() -> None:
+    script = (
+        "import sys, edgeml.engines as e\n"
+        "assert not {'ai_edge_litert', 'tflite_runtime'} & set(sys.modules)\n"
+        "from edgeml.bundle import Bundle; import numpy as np\n"
+        f"e.open_engine(Bundle.load({str(SHIPPED)!r})).run(np.zeros((60, 16), np.float32))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -1,0 +1,73 @@
+"""The ring gives what a plain look back at the rows gives."""
+
+from __future__ import annotations
+
+import numpy as np
+from edgeml.messages import MISSING, STUCK
+from edgeml.windows import Window
+
+from tests.edgeml.tiny import MANIFEST
+
+SPREAD = np.array([[1.0, 1.0], [0.5, 0.8]])
+ROWS = np.random.default_rng(2).normal(0, 2, (60, 2)).astype(np.float32)
+
+
+def plain(rows: np.ndarray, good: np.ndarray) -> np.ndarray:
+    """The documented rule, said slowly: steps from before the first row, or less than half good, are 0."""
+    columns = []
+    for view, spread in zip(MANIFEST.views, SPREAD, strict=True):
+        for channel in range(rows.shape[1]):
+            steps = []
+            for back in range(view.steps - 1, -1, -1):
+                end = len(rows) - back * view.every
+                span = slice(max(0, end - view.every), max(0, end))
+                values = rows[span, channel][good[span, channel]]
+                steps.append(values.mean() / spread[channel] if len(values) * 2 >= view.every else 0.0)
+            columns.append(np.clip(steps, -8, 8))
+    return np.array(columns).T
+
+
+def test_every_row_of_a_whole_stretch() -> None:
+    window = Window(MANIFEST, SPREAD)
+    for i, row in enumerate(ROWS):
+        window.push(i, row)
+        assert np.allclose(window.features(), plain(ROWS[:i + 1], np.ones((i + 1, 2), bool)), atol=1e-5)
+    assert window.start == 60 - 12
+
+
+def test_faulty_values_stay_out_of_the_means() -> None:
+    codes = (np.random.default_rng(3).random((60, 2)) < 0.3).astype(np.uint8) * MISSING
+    window = Window(MANIFEST, SPREAD)
+    for i, row in enumerate(ROWS):
+        window.push(i, np.where(codes[i] > 0, np.nan, row).astype(np.float32), codes[i])
+        assert np.allclose(window.features(), plain(np.where(codes[:i + 1], 0, ROWS[:i + 1]), codes[:i + 1] == 0), atol=1e-5)
+
+
+def test_a_fault_is_remembered_for_the_shortest_view() -> None:
+    window = Window(MANIFEST, SPREAD)
+    window.push(0, ROWS[0], np.array([0, STUCK], np.uint8))
+    seen = [window.fault()]
+    for i in range(1, 6):
+        window.push(i, ROWS[i])
+        seen.append(window.fault())
+    assert seen == [(1, STUCK)] * 4 + [None] * 2
+
+
+def test_a_restart_forgets_everything() -> None:
+    window = Window(MANIFEST, SPREAD)
+    for i, row in enumerate(ROWS):
+        window.push(i, row, np.array([0, STUCK], np.uint8))
+    window.restart()
+    assert (window.rows, window.start, window.fault()) == (0, None, None)
+    window.push(99, ROWS[0])
+    assert np.allclose(window.features(), plain(ROWS[:1], np.ones((1, 2), bool)), atol=1e-5)
+
+
+def test_the_latest_deviation_is_that_of_the_longest_step() -> None:
+    window = Window(MANIFEST, SPREAD)
+    for i, row in enumerate(ROWS):
+        window.push(i, row)
+    assert np.allclose(window.latest, ROWS[-3:].mean(0), atol=1e-6)
+    for i in range(2):
+        window.push(60 + i, ROWS[i], np.array([0, MISSING], np.uint8))
+    assert np.isfinite(window.latest[0]) and np.isnan(window.latest[1])
