@@ -1,0 +1,132 @@
+"""What the demo runs, and what has to come of it."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeml.times import SECOND, from_iso
+from suite.tally import AlarmSeen, Tally
+
+ASSET = "pump-1"
+SPEED = 60.0
+"""Event seconds a second of the simulated machine."""
+FAULT_START_S = 600.0
+DURATION_S = 1500.0
+
+Expect = Callable[[Tally], list[str]]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One run of the demo.
+
+    Attributes:
+        title: for people.
+        sources: the option `sources` of SensorIngestion.
+        rows: how many rows must be published; None: not known beforehand.
+        expect: sentences that say what did not happen as it should.
+        limit_s: seconds after which the run is given up.
+        onset: event time in ns from which on the machine is faulty, as far as it is known.
+    """
+
+    title: str
+    sources: dict[str, Any]
+    rows: int | None
+    expect: Expect
+    limit_s: float
+    onset: int | None = None
+
+
+def one_episode(tally: Tally) -> list[str]:
+    """One alarm goes active, its stop command is executed, the machine is restored and started, the alarm clears."""
+    if len(tally.raised) != 1:
+        return [f"{len(tally.raised)} alarms went active where exactly one should have"]
+    alarm, problems = tally.raised[0], []
+    own = [command for command in tally.commands.values() if command.alarm == alarm.id]
+    for action in ("stop", "restore", "start"):
+        if not any(command.action == action and command.acknowledged_at is not None for command in own):
+            problems.append(f"the command {action} for alarm {alarm.id} was not executed")
+    if alarm.cleared_at is None:
+        problems.append(f"alarm {alarm.id} did not clear")
+    return problems
+
+
+def no_alarm(tally: Tally) -> list[str]:
+    """Nothing is wrong with the machine."""
+    if not tally.raised:
+        return []
+    return [f"{len(tally.raised)} alarm{'s' if len(tally.raised) > 1 else ''} went active where none should have"]
+
+
+def anything(tally: Tally) -> list[str]:
+    """A recording says for itself what it holds."""
+    return []
+
+
+FAULTS: dict[str, Expect] = {
+    "none": no_alarm,
+    "valve": one_episode,
+    "sensor-stuck": no_alarm,
+    "sensor-gap": no_alarm,
+    "imbalance": one_episode,
+    "cavitation": one_episode,
+}
+"""What `--fault` can name, and what is expected of each."""
+
+
+def simulated(fault: str, seed: int, start_ns: int, start_time: str) -> Scenario:
+    """The simulated pump skid with one fault.
+
+    Args:
+        start_ns, start_time: event time of the first row, ns and ISO 8601.
+    """
+    options = {
+        "seed": seed, "speed": SPEED, "start_time": start_time, "duration_s": DURATION_S,
+        "fault": fault, "fault_start_s": FAULT_START_S,
+    }
+    return Scenario(
+        title=f"simulated pump, fault: {fault}, seed {seed}",
+        sources={ASSET: {"simulator": options}},
+        rows=None if fault == "sensor-gap" else round(DURATION_S),
+        expect=FAULTS[fault],
+        limit_s=DURATION_S / SPEED + 60.0,
+        onset=None if fault == "none" else start_ns + round(FAULT_START_S * SECOND),
+    )
+
+
+def recorded(path: Path) -> Scenario:
+    """A recording, as fast as it goes."""
+    rows, onset = _look_at(path)
+    return Scenario(
+        title=f"recording {path.name}",
+        sources={ASSET: {"csv": {"path": str(path.resolve()), "speed": 0}}},
+        rows=rows, expect=anything, limit_s=120.0 + (rows or 0) / 200, onset=onset,
+    )
+
+
+def onset_remark(onset: int | None, alarms: list[AlarmSeen]) -> str:
+    """How the first alarm stands to the marked onset; empty when there is nothing to say."""
+    if onset is None or not alarms or alarms[0].raised_at is None:
+        return ""
+    late = (alarms[0].raised_at - onset) / SECOND
+    return f"the first alarm was raised {abs(late):.0f} s {'after' if late >= 0 else 'before'} the onset of the fault"
+
+
+def _look_at(path: Path) -> tuple[int, int | None]:
+    """Lines below the header, and the event time of the first one that is marked `anomaly`. What is wrong with it is the source's to say."""
+    count, onset = 0, None
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+        sample = file.readline()
+        file.seek(0)
+        for row in csv.DictReader(file, delimiter=";" if ";" in sample else ","):
+            count += 1
+            if onset is None and (row.get("anomaly") or "").strip() in ("1", "1.0"):
+                try:
+                    onset = from_iso(row.get("datetime") or "")
+                except ValueError:
+                    continue
+    return count, onset
