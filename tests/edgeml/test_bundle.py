@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 import pytest
+
 from edgeml.bundle import Bundle, Calibration, Scaling, Stopped, View, match_channels, save
 from edgeml.errors import BundleError
-
 from tests.edgeml.tiny import MANIFEST, SHIPPED, tiny
 
 

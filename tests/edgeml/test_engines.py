@@ -9,10 +9,10 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+
 from edgeml.bundle import Bundle, View, save
 from edgeml.engines import ENGINES, open_engine, open_network
 from edgeml.errors import BundleError
-
 from tests.edgeml.tiny import MANIFEST, SHIPPED
 
 

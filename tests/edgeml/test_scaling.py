@@ -7,10 +7,10 @@ import json
 import msgspec
 import numpy as np
 import pytest
+
 from edgeml.bundle import Channel, Scaling
 from edgeml.errors import BundleError
 from edgeml.scaling import Baseline
-
 from tests.edgeml.tiny import MANIFEST
 
 ROWS = np.random.default_rng(1).normal([5.0, 30.0], [0.1, 2.0], (600, 2))

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from edgeml.bundle import Bundle, Scaling
 from edgeml.engines import open_engine
 from edgeml.errors import BundleError
 from edgeml.messages import BACKWARDS, GAP, MISSING, OUT_OF_RANGE, STUCK, ResultColumns
 from edgeml.scaling import Baseline
 from edgeml.scoring import AssetScorer
-
 from tests.edgeml.tiny import SECOND, SHIPPED, Largest, normal, tiny
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+
 from edgeml.messages import MISSING, STUCK
 from edgeml.windows import Window
-
 from tests.edgeml.tiny import MANIFEST
 
 SPREAD = np.array([[1.0, 1.0], [0.5, 0.8]])

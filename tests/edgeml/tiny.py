@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+
 from edgeml.bundle import FORMAT, Bundle, Calibration, Channel, Manifest, Scaling, Stopped, View, save
 
 SECOND = 1_000_000_000
