@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gglocal import policy
+from gglocal import jsonlimits, policy
 from gglocal.config import ConfigStore
 from gglocal.iotcore import IoTCore
 from gglocal.profile import Profile
@@ -189,6 +189,12 @@ class Core:
         """Publish locally, unchecked; `sender` None is the command line."""
         if self._taps:
             self._taps.tell(Delivery("local", topic, message.payload(), sender, self.clock()))
+        if self.profile.small_json and message.json and jsonlimits.is_lost(message.value):
+            log.error(
+                "%s: the JSON message to %s has more items than Lite can hand on; it is lost, and so are %d subscriptions"
+                " that would have heard it; publish binary messages", sender, topic, self.pubsub.deafen(topic),
+            )
+            return
         self.pubsub.publish(topic, message, sender)
 
     def publish_to_iot_core(self, topic: str, payload: bytes, qos: int, sender: str | None = None) -> None:

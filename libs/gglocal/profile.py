@@ -20,6 +20,8 @@ class Profile:
         max_packet_in, max_packet_out: bytes of one event-stream packet from and to a component.
         max_clients: connections of the whole core.
         max_subscriptions: of the whole core.
+        small_json: JSON is limited as `jsonlimits` says.
+        max_leaf: bytes of one configuration value as JSON.
         max_topic: bytes of a local topic or filter.
         max_iot_payload: bytes of an IoT Core message.
         operations: short names of the operations that it answers.
@@ -43,6 +45,8 @@ class Profile:
     max_packet_out: int
     max_clients: int
     max_subscriptions: int
+    small_json: bool
+    max_leaf: int
     max_topic: int
     max_iot_payload: int
     operations: frozenset[str]
@@ -61,15 +65,16 @@ class Profile:
 
 
 LITE = Profile(
-    name="lite", version="2.6.0", max_packet_in=10_012, max_packet_out=10_000, max_clients=50, max_subscriptions=100, max_topic=256,
-    max_iot_payload=128 * 1024, operations=frozenset(COMMON_OPERATIONS), invalid_arguments="ServiceError",
-    answers_ping=False, ends_streams=False, tells_refusal=False, receive_modes=False, silent_errors=True, lenient_qos=True,
-    float_timestamps=True, text_scalars=True, strict_recipes=True,
+    name="lite", version="2.6.0", max_packet_in=10_012, max_packet_out=10_000,
+    max_clients=50, max_subscriptions=100, small_json=True, max_leaf=1024, max_topic=256, max_iot_payload=128 * 1024,
+    operations=frozenset(COMMON_OPERATIONS), invalid_arguments="ServiceError",
+    answers_ping=False, ends_streams=False, tells_refusal=False, receive_modes=False,
+    silent_errors=True, lenient_qos=True, float_timestamps=True, text_scalars=True, strict_recipes=True,
     runs_shutdown=False, restarts_on_configuration=True,
 )
 CLASSIC = Profile(
     name="classic", version="2.17.0", max_packet_in=16 * 1024 * 1024, max_packet_out=16 * 1024 * 1024,
-    max_clients=10_000, max_subscriptions=100_000, max_topic=1 << 20, max_iot_payload=128 * 1024,
+    max_clients=10_000, max_subscriptions=100_000, small_json=False, max_leaf=1 << 24, max_topic=1 << 20, max_iot_payload=128 * 1024,
     operations=frozenset(COMMON_OPERATIONS), invalid_arguments="InvalidArgumentsError",
     answers_ping=True, ends_streams=True, tells_refusal=True, receive_modes=True,
     silent_errors=False, lenient_qos=False, float_timestamps=False, text_scalars=False, strict_recipes=False,

@@ -75,11 +75,20 @@ class PubSub:
 
     def publish(self, topic: str, message: Message, sender: str | None) -> int:
         """Deliver, and return to how many."""
-        receivers = list(self._exact.get(topic, ()))
-        receivers += [each for each in self._wild if matches(each.topic_filter, topic)]
         heard = 0
-        for each in receivers:
+        for each in self._receivers(topic):
             if each.ignores is None or each.ignores != sender:
                 each.receive(topic, message)
                 heard += 1
         return heard
+
+    def deafen(self, topic: str) -> int:
+        """Drop every subscription that would hear this topic, without a word; returns how many."""
+        lost = self._receivers(topic)
+        for each in lost:
+            room = self._wild if is_wild(each.topic_filter) else self._exact[each.topic_filter]
+            room.remove(each)
+        return len(lost)
+
+    def _receivers(self, topic: str) -> list[Subscription]:
+        return [*self._exact.get(topic, ()), *(each for each in self._wild if matches(each.topic_filter, topic))]

@@ -110,7 +110,8 @@ def test_an_operation_is_allowed_by_its_full_name_or_a_star_in_its_own_service(l
 
 @pytest.mark.parametrize("lite", BOTH)
 @pytest.mark.parametrize("nothing", [
-    None, {}, "text", {LOCAL: None}, {LOCAL: []}, {LOCAL: {"p": {"operations": ["*"]}}}, {LOCAL: {"p": {"operations": "*", "resources": "*"}}},
+    None, {}, "text", {LOCAL: None}, {LOCAL: []}, {LOCAL: {"p": {"operations": ["*"]}}},
+    {LOCAL: {"p": {"operations": "*", "resources": "*"}}},
     {LOCAL: {"p": {"operations": ["*"], "resources": [5]}}},
 ])
 def test_a_malformed_policy_grants_nothing(nothing: Any, lite: bool) -> None:

@@ -66,6 +66,10 @@ class MqttBroker(IoTCore):
         """Returns once the broker has accepted the connection."""
         await self._connected.wait()
 
+    async def resubscribed(self) -> None:
+        """Returns once the broker has answered every subscription sent to it."""
+        await asyncio.gather(*self._subacks.values())
+
     def publish(self, topic: str, payload: bytes, qos: int, sender: str | None) -> None:
         if not self.connected or self._client.publish(topic, payload, qos).rc != mqtt.MQTT_ERR_SUCCESS:
             raise Offline(f"{self._where} is not connected; the message to {topic} is not kept")
@@ -106,8 +110,8 @@ class MqttBroker(IoTCore):
         self._connected.set()
         self._told = False
         log.info("connected to %s", self._where)
-        for topic_filter, qos in self._qos.items():
-            self._client.subscribe(topic_filter, qos)
+        for topic_filter in self._qos:
+            self._send_subscribe(topic_filter)
 
     def _on_away(self, why: str) -> None:
         self._connected.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import time
@@ -41,7 +42,7 @@ class Recorder(IoTCore):
                 pass
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
-        self._deliver(topic, payload)
+        asyncio.get_running_loop().call_soon(self._deliver, topic, payload)
 
     def _forget(self, topic_filter: str) -> None:
         return

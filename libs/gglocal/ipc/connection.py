@@ -9,6 +9,7 @@ import logging
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
+from gglocal import jsonlimits
 from gglocal.eventstream import FrameError, Packet, Splitter, encode
 from gglocal.ipc import protocol
 from gglocal.ipc.errors import IpcError, Malformed
@@ -138,6 +139,9 @@ class Connection(asyncio.Protocol):
                 raise IpcError("ServiceError", f"a message of type {kind} with flags {flags} calls no operation")
             if arguments is None:
                 raise IpcError("ServiceError", "the payload is no JSON object")
+            too_much = jsonlimits.refusal(arguments) if self._profile.small_json else None
+            if too_much:
+                raise IpcError("ServiceError", too_much)
             if stream_id in self._streams:
                 raise IpcError("ServiceError", f"stream {stream_id} is in use")
             handler = OPERATIONS.get(operation.removeprefix(protocol.NAMESPACE))

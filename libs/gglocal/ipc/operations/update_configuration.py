@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 from gglocal.config import ConfigConflict
 from gglocal.ipc.errors import IpcError
 from gglocal.ipc.request import Request
@@ -22,7 +25,16 @@ def handle(request: Request) -> None:
     touched = key_path[:1] or (list(value) if isinstance(value, dict) else [])
     if "accessControl" in touched:
         raise IpcError(INVALID, "Config update is not allowed for following field [accessControl]")
+    _check_leaves(value, request.core.profile.max_leaf)
     try:
         request.core.config.merge(request.component, value, int(timestamp * 1000), key_path)
     except ConfigConflict as fault:
         raise IpcError("ServiceError", str(fault)) from None
+
+
+def _check_leaves(value: Any, limit: int) -> None:
+    if isinstance(value, dict):
+        for item in value.values():
+            _check_leaves(item, limit)
+    elif len(json.dumps(value)) > limit:
+        raise IpcError("ServiceError", f"a value has more than {limit} bytes as JSON")

@@ -1,0 +1,51 @@
+"""How much JSON Nucleus Lite can carry: its daemons decode into fixed memory.
+
+The numbers are measured with Lite 2.6: a publish with more than 192 list items or 101 keys is refused; from 43 items or 24
+keys on it is accepted, and lost between the daemons together with the subscriptions that it was for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+MAX_DEPTH = 15
+MAX_INTEGER_TEXT = 18
+_REQUEST = (2206, 11, 21)
+_MESSAGE = (472, 11, 19.8)
+
+
+def refusal(arguments: dict[str, Any]) -> str | None:
+    """Why a request cannot be decoded, or None."""
+    items, keys, depth, longest = _measure(arguments)
+    room, item, key = _REQUEST
+    if items * item + keys * key > room:
+        return f"{items} list items and {keys} keys are more JSON than this nucleus decodes"
+    if depth > MAX_DEPTH:
+        return f"JSON nested {depth} deep, this nucleus decodes {MAX_DEPTH}"
+    if longest > MAX_INTEGER_TEXT:
+        return f"an integer of {longest} characters, this nucleus decodes {MAX_INTEGER_TEXT}"
+    return None
+
+
+def is_lost(message: Any) -> bool:
+    """Whether a JSON message is accepted and then lost."""
+    items, keys, _, _ = _measure(message)
+    room, item, key = _MESSAGE
+    return items * item + keys * key > room
+
+
+def _measure(value: Any) -> tuple[int, int, int, int]:
+    """List items, keys, depth, and characters of the longest integer."""
+    items = keys = deepest = longest = 0
+    open_values = [(value, 1)]
+    while open_values:
+        one, depth = open_values.pop()
+        if isinstance(one, (dict, list)):
+            deepest = max(deepest, depth)
+            inside = list(one.values()) if isinstance(one, dict) else one
+            keys += len(one) if isinstance(one, dict) else 0
+            items += len(one) if isinstance(one, list) else 0
+            open_values += [(each, depth + 1) for each in inside]
+        elif isinstance(one, int) and not isinstance(one, bool):
+            longest = max(longest, len(str(one)) if abs(one) < 1 << 70 else MAX_INTEGER_TEXT + 1)
+    return items, keys, deepest, longest
