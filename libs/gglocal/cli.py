@@ -1,0 +1,343 @@
+"""`gglocal`: run recipes on a local nucleus, and talk to one that runs."""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from gglocal.config import as_text
+from gglocal.control import ask
+from gglocal.deployment import configuration_updates
+from gglocal.errors import DeploymentError, GglocalError, NucleusError
+from gglocal.lifecycle import BROKEN, FINISHED
+from gglocal.lint import lint_file
+from gglocal.nucleus import Nucleus
+from gglocal.profile import PROFILES
+from gglocal.recipe import SUFFIXES, read_document
+from gglocal.root import Root, default_root
+
+EXIT_OK, EXIT_BROKEN, EXIT_USAGE, EXIT_TIMEOUT = 0, 1, 2, 3
+_FOLLOW_S = 0.1
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    options = _parser().parse_args(argv)
+    try:
+        return int(options.command(options))
+    except (GglocalError, ValueError) as fault:
+        print(f"gglocal: {fault}", file=sys.stderr)
+        return EXIT_USAGE
+    except TimeoutError as fault:
+        print(f"gglocal: {fault}", file=sys.stderr)
+        return EXIT_TIMEOUT
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+    except KeyboardInterrupt:
+        return 130
+
+
+def run(options: argparse.Namespace) -> int:
+    """Deploy, and stay in the foreground until a signal, `--timeout`, or with `--exit-when-finished` the end of all."""
+    _log_to_stderr(options.verbose)
+    wake = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: wake.set())
+    nucleus = Nucleus(
+        options.root, profile=options.profile, thing_name=options.thing_name, region=options.region,
+        iot_core=options.iot_core, error_reset=options.error_reset, echo=None if options.quiet else _echo,
+    )
+    with nucleus:
+        nucleus.deploy(options.recipe_dir, options.artifact_dir, _merge(options.merge), _updates(options))
+        timed_out = not _wait(nucleus, wake, options)
+        broken = [status for status in nucleus.components() if status.state == BROKEN]
+    for status in broken:
+        print(f"gglocal: {status.name} is BROKEN: {status.detail}", file=sys.stderr)
+    if broken:
+        return EXIT_BROKEN
+    if timed_out and options.exit_when_finished:
+        print(f"gglocal: not everything has finished within {options.timeout:g} s", file=sys.stderr)
+        return EXIT_TIMEOUT
+    return EXIT_OK
+
+
+def deploy(options: argparse.Namespace) -> int:
+    request = {
+        "do": "deploy", "recipe_dirs": [str(Path(each).absolute()) for each in options.recipe_dir],
+        "artifact_dirs": [str(Path(each).absolute()) for each in options.artifact_dir], "merge": _merge(options.merge),
+        "config": _updates(options),
+    }
+    for names in ask(Root(options.root), request):
+        print("deployed: " + ", ".join(names))
+    return EXIT_OK
+
+
+def component_list(options: argparse.Namespace) -> int:
+    _show(list(ask(Root(options.root), {"do": "components"})), options.json)
+    return EXIT_OK
+
+
+def component_details(options: argparse.Namespace) -> int:
+    found = list(ask(Root(options.root), {"do": "components", "name": options.name}))
+    if options.json:
+        print(json.dumps(found[0]))
+    else:
+        _show(found, False)
+    return EXIT_OK
+
+
+def component_restart(options: argparse.Namespace) -> int:
+    _show(list(ask(Root(options.root), {"do": "restart", "name": options.name})), options.json)
+    return EXIT_OK
+
+
+def component_stop(options: argparse.Namespace) -> int:
+    _show(list(ask(Root(options.root), {"do": "stop", "name": options.name})), options.json)
+    return EXIT_OK
+
+
+def logs(options: argparse.Namespace) -> int:
+    folder = Root(options.root).logs
+    path = folder / f"{options.name}.log"
+    if not path.is_file():
+        known = ", ".join(sorted(each.stem for each in folder.glob("*.log"))) or "none"
+        raise NucleusError(f"{options.root}: there is no log of {options.name}; there are logs of {known}")
+    with path.open(encoding="utf-8") as file:
+        lines = file.readlines()
+        sys.stdout.writelines(lines if options.lines is None else lines[max(0, len(lines) - options.lines):])
+        while options.follow:
+            sys.stdout.flush()
+            more = file.read()
+            sys.stdout.write(more)
+            if not more:
+                time.sleep(_FOLLOW_S)
+    return EXIT_OK
+
+
+def pub(options: argparse.Namespace) -> int:
+    request: dict[str, Any] = {"do": "publish", "topic": options.topic, "iot": options.iot}
+    if (options.payload is None) == (options.file is None):
+        raise NucleusError("pub takes either PAYLOAD or --file FILE")
+    if options.file is not None:
+        payload = sys.stdin.buffer.read() if options.file == "-" else Path(options.file).read_bytes()
+    else:
+        payload = options.payload.encode()
+    if options.json:
+        try:
+            request["json"] = json.loads(payload)
+        except ValueError as fault:
+            raise NucleusError(f"the payload is no JSON ({fault}); leave --json out to send it as it is") from None
+    elif options.base64:
+        try:
+            request["payload"] = base64.b64encode(base64.b64decode(payload, validate=True)).decode()
+        except ValueError:
+            raise NucleusError("the payload is no base64; leave --base64 out to send it as it is") from None
+    else:
+        request["payload"] = base64.b64encode(payload).decode()
+    for _ in ask(Root(options.root), request, timeout=30):
+        pass
+    return EXIT_OK
+
+
+def sub(options: argparse.Namespace) -> int:
+    request = {"do": "subscribe", "filter": options.filter, "iot": options.iot}
+    deadline = None if options.timeout is None else time.monotonic() + options.timeout
+    heard = 0
+    for answer in _until(ask(Root(options.root), request, timeout=options.timeout), deadline):
+        if "subscribed" in answer:
+            print(f"subscribed to {answer['subscribed']}", file=sys.stderr, flush=True)
+            continue
+        print(_line(answer, options), flush=True)
+        heard += 1
+        if options.count is not None and heard >= options.count:
+            return EXIT_OK
+    wanted = "" if options.count is None else f" of {options.count}"
+    print(f"gglocal: {heard}{wanted} messages came within {options.timeout:g} s", file=sys.stderr)
+    return EXIT_OK if options.count is None else EXIT_TIMEOUT
+
+
+def lint(options: argparse.Namespace) -> int:
+    faults = []
+    for given in map(Path, options.recipes):
+        paths = sorted(each for each in given.iterdir() if each.suffix in SUFFIXES) if given.is_dir() else [given]
+        for path in paths:
+            faults += lint_file(path)
+    for fault in faults:
+        print(fault)
+    return EXIT_BROKEN if faults else EXIT_OK
+
+
+def _until(answers: Iterator[Any], deadline: float | None) -> Iterator[Any]:
+    try:
+        for answer in answers:
+            yield answer
+            if deadline is not None and time.monotonic() >= deadline:
+                return
+    except TimeoutError:
+        return
+
+
+def _line(answer: dict[str, Any], options: argparse.Namespace) -> str:
+    payload = base64.b64decode(answer["payload"])
+    if options.base64:
+        shown: Any = answer["payload"]
+    else:
+        try:
+            shown = payload.decode()
+        except UnicodeDecodeError:
+            shown = None
+    if options.json:
+        return json.dumps({**answer, "text": None if options.base64 else shown})
+    return f"{answer['topic']} {shown if shown is not None else 'base64:' + answer['payload']}"
+
+
+def _wait(nucleus: Nucleus, wake: threading.Event, options: argparse.Namespace) -> bool:
+    """Until a signal or the end; False: the time was up."""
+    deadline = None if options.timeout is None else time.monotonic() + options.timeout
+    while not wake.is_set():
+        if options.exit_when_finished:
+            states = {status.state for status in nucleus.components()}
+            if states <= {FINISHED, BROKEN} or BROKEN in states:
+                return True
+        left = None if deadline is None else deadline - time.monotonic()
+        if left is not None and left <= 0:
+            return False
+        wake.wait(min(left if left is not None else 0.2, 0.2))
+    return True
+
+
+def _merge(given: Sequence[str]) -> dict[str, str]:
+    merge = {}
+    for text in given:
+        name, equals, version = text.partition("=")
+        if not (name and equals and version):
+            raise DeploymentError(f"--merge {text!r} names no version; write --merge com.example.Name=1.0.0")
+        merge[name] = version
+    return merge
+
+
+def _updates(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    if options.config is None:
+        return {}
+    if options.config.lstrip().startswith("{"):
+        try:
+            return configuration_updates(json.loads(options.config), "--config")
+        except ValueError as fault:
+            raise DeploymentError(f"--config is no JSON ({fault}); give JSON, or the name of a file") from None
+    path = Path(options.config)
+    raw = read_document(path)
+    text_scalars = getattr(options, "profile", "lite") == "lite" and path.suffix != ".json"
+    return configuration_updates(as_text(raw) if text_scalars else raw, str(path))
+
+
+def _show(statuses: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(statuses))
+        return
+    for status in statuses:
+        print(f"Component Name: {status['name']}")
+        print(f"    Version: {status['version']}")
+        print(f"    State: {status['state']}" + (f" ({status['detail']})" if status["detail"] else ""))
+        print(f"    Starts: {status['starts']}, exit code {status['exit_code']}, pid {status['pid']}")
+        print(f"    Log: {status['log']}")
+        print(f"    Configuration: {json.dumps(status['configuration'])}")
+
+
+def _echo(name: str, line: str) -> None:
+    try:
+        print(f"[{name}] {line}", flush=True)
+    except (BrokenPipeError, ValueError):
+        pass
+
+
+def _log_to_stderr(verbose: bool) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+    logger = logging.getLogger("gglocal")
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG if verbose else logging.INFO)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="gglocal", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _run_options(_command(commands, "run", run, "start a nucleus in the foreground and deploy to it"))
+    _deployment_options(_command(commands, "deploy", deploy, "deploy to the nucleus that runs"))
+    component = commands.add_parser("component", help="list, details, restart, stop").add_subparsers(required=True, metavar="WHAT")
+    for name, command, text in (
+        ("list", component_list, "all components and their states"), ("details", component_details, "one component"),
+        ("restart", component_restart, "stop and start one component"), ("stop", component_stop, "stop one component"),
+    ):
+        sub_parser = _command(component, name, command, text)
+        sub_parser.add_argument("--json", action="store_true", help="as JSON")
+        if name != "list":
+            sub_parser.add_argument("name", metavar="NAME", help="the component")
+    tail = _command(commands, "logs", logs, "the log of a component")
+    tail.add_argument("name", metavar="NAME")
+    tail.add_argument("-f", "--follow", action="store_true", help="go on with what is appended")
+    tail.add_argument("-n", "--lines", type=int, help="the last N lines only")
+    publish = _command(commands, "pub", pub, "publish a message")
+    publish.add_argument("topic", metavar="TOPIC")
+    publish.add_argument("payload", metavar="PAYLOAD", nargs="?")
+    publish.add_argument("--file", help="the payload is in a file; - for standard input")
+    publish.add_argument("--base64", action="store_true", help="the payload is base64 of what is to be sent")
+    publish.add_argument("--json", action="store_true", help="send a JSON message, not a binary one")
+    publish.add_argument("--iot", action="store_true", help="to IoT Core, as the cloud does")
+    subscribe = _command(commands, "sub", sub, "print messages as they come")
+    subscribe.add_argument("filter", metavar="FILTER", help="an MQTT topic filter")
+    subscribe.add_argument("--count", type=int, help="end after so many messages")
+    subscribe.add_argument("--timeout", type=float, help="end after so many seconds; exit code 3 if --count was not reached")
+    subscribe.add_argument("--json", action="store_true", help="one JSON object a line: topic, payload (base64), text, sender, at")
+    subscribe.add_argument("--base64", action="store_true", help="payloads as base64")
+    subscribe.add_argument("--iot", action="store_true", help="messages of IoT Core")
+    check = _command(commands, "lint", lint, "what Nucleus Lite refuses in recipes")
+    check.add_argument("recipes", nargs="+", metavar="FILE", help="recipes, or directories of them")
+    return parser
+
+
+def _command(commands: Any, name: str, command: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    parser.set_defaults(command=command)
+    parser.add_argument("--root", type=Path, default=default_root(), help="folder of the nucleus (default $GGLOCAL_ROOT or ./.gglocal)")
+    return parser
+
+
+def _deployment_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--recipe-dir", "--recipeDir", action="append", default=[], metavar="DIR", help="holds recipes; may be repeated")
+    parser.add_argument(
+        "--artifact-dir", "--artifactDir", action="append", default=[], metavar="DIR", help="holds NAME/VERSION/files; may be repeated"
+    )
+    parser.add_argument("--merge", "-m", action="append", default=[], metavar="NAME=VERSION", help="what to deploy; may be repeated")
+    parser.add_argument(
+        "--config", metavar="FILE|JSON", help='configuration updates: {"NAME": {"merge": {...}, "reset": ["/pointer"]}}'
+    )
+
+
+def _run_options(parser: argparse.ArgumentParser) -> None:
+    _deployment_options(parser)
+    parser.add_argument("--profile", choices=list(PROFILES), default="lite", help="the nucleus that it stands for (default lite)")
+    parser.add_argument("--iot-core", default="recorder", metavar="URL", help="recorder, recorder:FILE or mqtt://host:port")
+    parser.add_argument(
+        "--error-reset", type=float, default=3600.0, metavar="SECONDS", help="three errors, each within this of the last, break a component"
+    )
+    parser.add_argument("--thing-name", default="gglocal", help="AWS_IOT_THING_NAME (default gglocal)")
+    parser.add_argument("--region", default="us-east-1", help="AWS_REGION (default us-east-1)")
+    parser.add_argument("--exit-when-finished", action="store_true", help="end when all are FINISHED, or one is BROKEN")
+    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="end after so long")
+    parser.add_argument("--quiet", action="store_true", help="do not print what the components write")
+    parser.add_argument("--verbose", action="store_true", help="log more")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

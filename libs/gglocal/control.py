@@ -1,0 +1,156 @@
+"""The control socket of a running nucleus: JSON lines, a request and its answers, for the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from gglocal.core import Delivery
+from gglocal.engine import Engine
+from gglocal.errors import GglocalError, NucleusError
+from gglocal.iotcore import Offline
+from gglocal.pubsub import Message
+from gglocal.root import Root
+from gglocal.topicfilter import matches
+
+_LIMIT = 16 * 1024 * 1024
+_CONNECT_TIMEOUT_S = 5.0
+
+
+class ControlServer:
+    """Answers requests about one engine, on its loop."""
+
+    def __init__(self, engine: Engine, path: Path) -> None:
+        self._engine, self._path = engine, path
+        self._server: asyncio.Server | None = None
+        self._busy: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        self._path.unlink(missing_ok=True)
+        self._server = await asyncio.start_unix_server(self._serve, str(self._path), limit=_LIMIT)
+        self._path.chmod(0o600)
+
+    async def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        for task in list(self._busy):
+            task.cancel()
+        await asyncio.gather(*self._busy, return_exceptions=True)
+        self._path.unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._busy.add(task)
+        try:
+            request = json.loads(await reader.readline())
+            handler = COMMANDS.get(request.get("do"))
+            if handler is None:
+                raise NucleusError(f"unknown request {request.get('do')!r}; known are {', '.join(COMMANDS)}")
+            async for answer in handler(self._engine, request):
+                await _send(writer, {"answer": answer})
+            await _send(writer, {"end": True})
+        except (GglocalError, Offline) as fault:
+            await _send(writer, {"error": str(fault) or "IoT Core cannot be reached now"})
+        except (ConnectionError, ValueError, asyncio.CancelledError):
+            pass
+        finally:
+            self._busy.discard(task)
+            writer.close()
+
+
+async def _send(writer: asyncio.StreamWriter, message: dict[str, Any]) -> None:
+    writer.write(json.dumps(message).encode() + b"\n")
+    await writer.drain()
+
+
+async def _components(engine: Engine, request: dict[str, Any]) -> AsyncIterator[Any]:
+    name = request.get("name")
+    for status in [engine.status_of(name)] if name else engine.status():
+        yield status.as_dict()
+
+
+async def _restart(engine: Engine, request: dict[str, Any]) -> AsyncIterator[Any]:
+    await engine.supervisor.restart(request["name"])
+    yield engine.status_of(request["name"]).as_dict()
+
+
+async def _stop(engine: Engine, request: dict[str, Any]) -> AsyncIterator[Any]:
+    await engine.supervisor.stop(request["name"])
+    yield engine.status_of(request["name"]).as_dict()
+
+
+async def _deploy(engine: Engine, request: dict[str, Any]) -> AsyncIterator[Any]:
+    recipe_dirs, artifact_dirs = ([Path(each) for each in request[key]] for key in ("recipe_dirs", "artifact_dirs"))
+    yield await engine.deploy(recipe_dirs, artifact_dirs, request["merge"], request["config"])
+
+
+async def _publish(engine: Engine, request: dict[str, Any]) -> AsyncIterator[Any]:
+    if "json" in request:
+        message = Message(True, request["json"])
+    else:
+        message = Message(False, request["payload"])
+    if request.get("iot"):
+        await engine.publish_iot(request["topic"], message.payload())
+    else:
+        engine.publish(request["topic"], message)
+    yield {"topic": request["topic"], "bytes": len(message.payload())}
+
+
+async def _subscribe(engine: Engine, request: dict[str, Any]) -> AsyncIterator[Any]:
+    heard: asyncio.Queue[Delivery] = asyncio.Queue()
+    wanted = ("to-iot", "from-iot") if request.get("iot") else ("local",)
+
+    def hear(delivery: Delivery) -> None:
+        if delivery.kind in wanted and matches(request["filter"], delivery.topic):
+            heard.put_nowait(delivery)
+
+    end = engine.core.tap(hear)
+    try:
+        yield {"subscribed": request["filter"]}
+        while True:
+            delivery = await heard.get()
+            payload = base64.b64encode(delivery.payload).decode()
+            yield {"topic": delivery.topic, "payload": payload, "sender": delivery.sender, "at": delivery.at}
+    finally:
+        end()
+
+
+COMMANDS: dict[str, Callable[[Engine, dict[str, Any]], AsyncIterator[Any]]] = {
+    "components": _components, "restart": _restart, "stop": _stop, "deploy": _deploy, "publish": _publish,
+    "subscribe": _subscribe,
+}
+
+
+def ask(root: Root, request: dict[str, Any], timeout: float | None = None) -> Iterator[Any]:
+    """Send a request to the nucleus that runs in `root`, and yield its answers.
+
+    Args:
+        timeout: seconds to wait for each answer; None: for ever.
+
+    Raises:
+        NucleusError: no nucleus runs there, or it refuses.
+        TimeoutError: no answer came.
+    """
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(_CONNECT_TIMEOUT_S)
+        try:
+            connection.connect(str(root.socket("control.socket")))
+        except OSError:
+            raise NucleusError(f"no nucleus runs in {root.path}; start one with gglocal run, or give its --root") from None
+        connection.settimeout(timeout)
+        connection.sendall(json.dumps(request).encode() + b"\n")
+        with connection.makefile("r", encoding="utf-8") as lines:
+            for line in lines:
+                reply = json.loads(line)
+                if "error" in reply:
+                    raise NucleusError(reply["error"])
+                if "end" in reply:
+                    return
+                yield reply["answer"]
+    raise NucleusError(f"the nucleus in {root.path} has stopped")

@@ -1,0 +1,234 @@
+"""The nucleus on its asyncio loop: deploys, and answers for what runs. `nucleus.Nucleus` is for everybody else."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from gglocal import artifacts, environment
+from gglocal.componentlog import Echo
+from gglocal.config import ConfigConflict, KeyNotFound
+from gglocal.core import Core
+from gglocal.deployment import Planned, RecipeStore, configuration_updates, resolve
+from gglocal.errors import DeploymentError
+from gglocal.iotcore import open_iot_core
+from gglocal.ipc.server import IpcServer
+from gglocal.lifecycle import BROKEN, Component, Unit
+from gglocal.platform import Host
+from gglocal.profile import Profile
+from gglocal.pubsub import Message
+from gglocal.root import Root
+from gglocal.steps import parse_lifecycle
+from gglocal.supervisor import OnState, Supervisor
+from gglocal.variables import Scope, pointer_path
+
+log = logging.getLogger("gglocal")
+
+_SAVE_DELAY_S = 0.2
+
+
+@dataclass(frozen=True)
+class Status:
+    """One component, now.
+
+    Attributes:
+        detail: why it is in its state; empty: nothing to say.
+        starts: how often it was started.
+        pid: of the shell of the step that runs.
+        exit_code: of the step that ended last; negative: the signal that killed it.
+    """
+
+    name: str
+    version: str
+    state: str
+    detail: str
+    starts: int
+    pid: int | None
+    exit_code: int | None
+    log: str
+    configuration: Any
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Engine:
+    """Everything runs on the loop on which `start` was called."""
+
+    def __init__(
+        self, root: Root, profile: Profile, *, thing_name: str, region: str, iot_core: str, error_reset: float,
+        on_state: OnState, echo: Echo | None = None,
+    ) -> None:
+        self.root, self.profile, self.thing_name, self._region = root, profile, thing_name, region
+        self.core = Core(
+            profile=profile, thing_name=thing_name, region=region, log_dir=root.logs, root_path=str(root.path),
+            iot=open_iot_core(iot_core, client_id=thing_name, record=root.iot_record),
+        )
+        self.ipc = IpcServer(self.core, root.socket("gg-ipc.socket"))
+        self._error_reset, self._on_state, self._echo = error_reset, on_state, echo
+        self._host = Host.detect()
+        self._recipes = RecipeStore(profile)
+        self._roots: dict[str, str] = {}
+        self._units: dict[str, Unit] = {}
+        self._watches: list[Callable[[], None]] = []
+        self._saving: asyncio.TimerHandle | None = None
+        self._deploying = asyncio.Lock()
+        self.supervisor: Supervisor
+
+    async def start(self) -> None:
+        self.core.config.load(self.root.load_state().get("configuration", {}))
+        await self.core.iot.start()
+        await self.ipc.start()
+        self.supervisor = Supervisor(
+            profile=self.profile, mark=secrets.token_hex(8), log_dir=self.root.logs, error_reset=self._error_reset,
+            on_state=self._on_state, echo=self._echo,
+        )
+        self.core.on_state(self.supervisor.reported)
+
+    async def close(self) -> None:
+        """Stop every component, then the nucleus."""
+        await self.supervisor.close()
+        await self.ipc.close()
+        await self.core.iot.close()
+        self._save()
+
+    async def deploy(
+        self, recipe_dirs: list[Path], artifact_dirs: list[Path], merge: Mapping[str, str],
+        config: Mapping[str, Any] | None = None,
+    ) -> list[str]:
+        """Add components to what is deployed; see `Nucleus.deploy`."""
+        updates = configuration_updates(dict(config or {}), "configuration")
+        async with self._deploying:
+            for directory in recipe_dirs:
+                self._recipes.add_directory(directory)
+            roots = {**self._roots, **merge}
+            if not roots:
+                raise DeploymentError("nothing to deploy; name a component with --merge NAME=VERSION")
+            plan = resolve(roots, self._recipes, self._host)
+            strangers = set(updates) - {planned.recipe.name for planned in plan}
+            if strangers:
+                raise DeploymentError(f"the configuration names {', '.join(sorted(strangers))}, which is not deployed")
+            units = self._as_units(plan)
+            for planned in plan:
+                scope = units[planned.recipe.name].scope
+                await asyncio.to_thread(
+                    artifacts.store, planned.recipe, planned.selected.manifest, artifact_dirs, scope.artifacts, scope.unarchived
+                )
+            for unit in units.values():
+                self._configure(unit, updates.get(unit.name, {}))
+            self._roots = roots
+            self._save()
+            self._watch()
+            await self._bring_about(units, updates)
+            return list(units)
+
+    def status(self) -> list[Status]:
+        return [self._status(component) for component in self.supervisor.components()]
+
+    def status_of(self, name: str) -> Status:
+        """
+        Raises:
+            NucleusError: there is no such component.
+        """
+        return self._status(self.supervisor.get(name))
+
+    def publish(self, topic: str, message: Message) -> None:
+        self.core.publish(topic, message)
+
+    async def publish_iot(self, topic: str, payload: bytes, qos: int = 1) -> None:
+        await self.core.publish_to_iot_core(topic, payload, qos)
+
+    def client_env(self, name: str, access_control: Any) -> dict[str, str]:
+        """Register a component that somebody else starts, and what its process needs to be told."""
+        self.core.config.set_default(name, {"accessControl": access_control})
+        svcuid = self.core.register(name, "0.0.0", access_control)
+        return environment.of_nucleus(
+            self.profile, svcuid=svcuid, ipc_socket=self.ipc.socket_path, thing_name=self.thing_name, region=self._region
+        )
+
+    def _as_units(self, plan: list[Planned]) -> dict[str, Unit]:
+        units: dict[str, Unit] = {}
+        for planned in plan:
+            recipe = planned.recipe
+            present = {name: needed for name, needed in recipe.dependencies.items() if name in units}
+            scope = Scope(
+                recipe.name, str(recipe.version), self.root.path, self.thing_name,
+                lambda name=recipe.name: self._configuration(name), {name: units[name].scope for name in present},
+            )
+            lifecycle = parse_lifecycle(planned.selected.lifecycle, str(recipe.path))
+            units[recipe.name] = Unit(recipe, lifecycle, scope, present)
+        return units
+
+    def _configure(self, unit: Unit, update: Mapping[str, Any]) -> None:
+        """As a device: the recipe's defaults give way to what was set before, then reset, then merge."""
+        config, defaults = self.core.config, unit.recipe.default_configuration
+        config.set_default(unit.name, defaults)
+        for pointer in update.get("reset", ()):
+            config.reset(unit.name, pointer_path(pointer))
+        config.set_default(unit.name, defaults)
+        try:
+            config.merge(unit.name, update.get("merge", {}), int(time.time() * 1000))
+        except ConfigConflict as fault:
+            raise DeploymentError(f"{unit.name}: the configuration does not merge: {fault}; reset that key first") from None
+        self.core.set_access_control(unit.name, self._configuration(unit.name).get("accessControl"))
+
+    async def _bring_about(self, units: dict[str, Unit], updates: Mapping[str, Any]) -> None:
+        for name in [name for name in self._units if name not in units]:
+            await self._remove(name)
+        for name, unit in units.items():
+            before = self._units.get(name)
+            if before is not None:
+                changed = before.recipe.document != unit.recipe.document
+                told = name in updates and self.profile.restarts_on_configuration
+                if not changed and not told and self.supervisor.get(name).state != BROKEN:
+                    continue
+                if not changed:
+                    await self.supervisor.restart(name)
+                    continue
+                await self._remove(name)
+            access_control = self._configuration(name).get("accessControl")
+            svcuid = self.core.register(name, str(unit.recipe.version), access_control)
+            env = environment.of_user() | environment.of_nucleus(
+                self.profile, svcuid=svcuid, ipc_socket=self.ipc.socket_path, thing_name=self.thing_name, region=self._region
+            )
+            unit.scope.work.mkdir(parents=True, exist_ok=True)
+            self.supervisor.start(unit, env)
+        self._units = units
+
+    async def _remove(self, name: str) -> None:
+        await self.supervisor.remove(name)
+        self.core.unregister(name)
+
+    def _configuration(self, name: str) -> dict[str, Any]:
+        try:
+            found = self.core.config.get(name)
+        except KeyNotFound:
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def _status(self, component: Component) -> Status:
+        return Status(
+            component.name, str(component.unit.recipe.version), component.state, component.detail, component.starts,
+            component.pid, component.exit_code, str(component.log.path), self._configuration(component.name),
+        )
+
+    def _watch(self) -> None:
+        for end in self._watches:
+            end()
+        self._watches = [
+            self.core.config.subscribe(name, [], lambda *_: self._save_soon()) for name in self.core.config.components()
+        ]
+
+    def _save_soon(self) -> None:
+        if self._saving is None:
+            self._saving = asyncio.get_running_loop().call_later(_SAVE_DELAY_S, self._save)
+
+    def _save(self) -> None:
+        self._saving = None
+        self.root.save_state({"configuration": self.core.config.snapshot()})

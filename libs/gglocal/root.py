@@ -1,0 +1,97 @@
+"""The root folder of a nucleus: where things are, and that one nucleus at a time uses it."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import stat
+import tempfile
+from pathlib import Path
+from typing import IO, Any
+
+from gglocal.errors import NucleusError
+
+MAX_SOCKET_PATH = 100
+"""Bytes; a Unix socket's path is limited to about 107."""
+
+
+def default_root() -> Path:
+    """`$GGLOCAL_ROOT`, else `.gglocal` in the working directory."""
+    return Path(os.environ.get("GGLOCAL_ROOT") or ".gglocal").absolute()
+
+
+class Root:
+    """A root folder, laid out as a core device's."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self.logs = self.path / "logs"
+        self.work = self.path / "work"
+        self.iot_record = self.path / "iot-core.jsonl"
+        self._state = self.path / "config" / "gglocal.json"
+        self._lock: IO[str] | None = None
+
+    def acquire(self) -> None:
+        """Make the folder, and hold it until `release`.
+
+        Raises:
+            NucleusError: another nucleus runs there, or the folder cannot be written.
+        """
+        try:
+            for folder in (self.logs, self.work, self._state.parent):
+                folder.mkdir(parents=True, exist_ok=True)
+            lock = (self.path / "lock").open("a")
+        except OSError as fault:
+            raise NucleusError(f"{self.path}: the root folder cannot be used ({fault}); choose another with --root") from None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            raise NucleusError(
+                f"{self.path}: a nucleus already runs in this root; stop it, or choose another with --root"
+            ) from None
+        self._lock = lock
+
+    def release(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def socket(self, name: str) -> Path:
+        """Where a socket of this root is: in it, or in a private folder when the path would be too long.
+
+        Raises:
+            NucleusError: that private folder belongs to somebody else.
+        """
+        path = self.path / name
+        if len(os.fsencode(path)) <= MAX_SOCKET_PATH:
+            return path
+        digest = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
+        folder = Path(tempfile.gettempdir()) / f"gglocal-{os.getuid()}-{digest}"
+        if len(os.fsencode(folder / name)) > MAX_SOCKET_PATH:
+            folder = Path("/tmp") / folder.name
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+            raise NucleusError(f"{folder}: this folder is not yours alone; remove it, or choose a shorter --root")
+        return folder / name
+
+    def load_state(self) -> dict[str, Any]:
+        """What was saved last; empty: nothing.
+
+        Raises:
+            NucleusError: the file has been damaged.
+        """
+        try:
+            return dict(json.loads(self._state.read_text()))
+        except FileNotFoundError:
+            return {}
+        except ValueError as fault:
+            raise NucleusError(f"{self._state}: the saved configuration is damaged ({fault}); remove the file") from None
+
+    def save_state(self, state: dict[str, Any]) -> None:
+        fresh = self._state.with_suffix(".new")
+        fresh.write_text(json.dumps(state))
+        fresh.replace(self._state)
