@@ -68,7 +68,7 @@ class CommandAction(Action):
             return
         awaited = self._awaited.get(message.id)
         if awaited is None or awaited.row.asset != message.asset:
-            log.debug("an acknowledgement of %r of %r that is not awaited", message.id, message.asset)
+            self._late(message)
         elif message.status == "executed":
             self._settle(awaited, message.status)
             log.info("command %s was executed by %s", message.id, message.asset)
@@ -113,6 +113,16 @@ class CommandAction(Action):
         else:
             sentence = f"the {row.action} command for {row.asset} was not sent within {row.timeout_s:g} s of the alarm"
         self._settle(awaited, UNACKNOWLEDGED, sentence)
+
+    def _late(self, ack: CommandAck) -> None:
+        row = self._s.store.command(ack.id)
+        if row is None or row.asset != ack.asset:
+            log.debug("an acknowledgement of %r by %r, which nobody here asked for", ack.id, ack.asset)
+        elif row.status in (WITHDRAWN, UNACKNOWLEDGED):
+            with self._s.store.transaction():
+                self._s.store.settle(row.id, ack.status)
+                self._s.note(row.alarm, f"{row.asset} answered the {row.action} command late with {ack.status}")
+            log.info("command %s was answered late with %s by %s", row.id, ack.status, row.asset)
 
     def _settle(self, awaited: _Awaited, status: str, trouble: str = "") -> None:
         row = awaited.row

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from dispatcher_kit import ALARM, T0, Bench
 
 from alert_dispatcher.cloud import CloudQueue
 from edgeml import topics
 from edgeml.messages import MAX_PAYLOAD
 from edgeml.times import SECOND, to_iso
+from tests.components.alert_dispatcher.kit import ALARM, T0, Bench
 
 ALERTS, RESULTS = topics.cloud_alerts("gateway"), topics.cloud_results("gateway")
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from dispatcher_kit import ALARM, Bench
 
 from edgeml.times import SECOND, to_iso
+from tests.components.alert_dispatcher.kit import ALARM, Bench
 
 
 @pytest.fixture
@@ -51,6 +51,15 @@ def test_14_without_an_acknowledgement_it_gives_up_and_says_so(bench, caplog):
     assert last.note == "pump-1 did not acknowledge the stop command within 10 s" and last.note in caplog.text
     bench.results(ALARM[12:], 12)
     assert bench.alerts()[-1].state == "cleared" and bench.alerts()[-1].note == last.note
+
+
+def test_14_an_answer_that_comes_late_is_said(bench):
+    bench.raise_alarm()
+    bench.wait(11)
+    bench.answer(bench.commands()[0])
+    bench.service.tick(bench.now)
+    assert bench.alerts()[-1].note.endswith("; pump-1 answered the stop command late with executed")
+    assert bench.service._store.command(bench.commands()[0].id).status == "executed"
 
 
 @pytest.mark.parametrize("status", ["refused", "expired"])

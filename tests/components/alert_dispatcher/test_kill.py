@@ -5,10 +5,10 @@ from __future__ import annotations
 import sqlite3
 
 import pytest
-from dispatcher_kit import ALARM, Bench, Killed, results
 
 from edgeml import topics
 from edgeml.messages import Command, CommandAck, Replay, Replaying, decode
+from tests.components.alert_dispatcher.kit import ALARM, Bench, Killed, results
 
 BLOCKS = [results(ALARM[start : start + 5], start, start // 5) for start in range(0, len(ALARM), 5)] + [
     results(ALARM[start : start + 5], start + 60, 5 + start // 5) for start in range(0, len(ALARM), 5)
@@ -56,6 +56,8 @@ class World:
         except Killed:
             self.bench.kill()
             self.bench.restart()
+            self.bench.service.tick(self.bench.now)
+            self._answer()
             replay = self.bench.bus.messages(topics.REPLAY)[-1]
             assert isinstance(replay, Replay)
             again = [block for block in BLOCKS if int(block.arrays().times[-1]) > replay.since]
