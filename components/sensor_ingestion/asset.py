@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,7 +60,7 @@ class Asset:
         self._checkpoint = Checkpoint(work, name, [wanted.source, msgspec.to_builtins(own)])
         remembered = self._checkpoint.load() or {}
         self.source, remembered = _open(wanted.source, own, clocks, remembered, name)
-        self._channels = tuple(_overridden(channel, wanted.quality) for channel in self.source.channels)
+        self._channels = _overridden(self.source.channels, wanted.quality, name)
         quality = wanted.quality
         self._checker = Checker(
             self._channels, quality.longest_gap_s, quality.stopped_channel, quality.stopped_below
@@ -217,9 +217,17 @@ def _open(
     return SOURCES[kind].make(own, clocks, None), {}
 
 
-def _overridden(channel: Channel, quality: options.Quality) -> Channel:
-    wanted = quality.channels.get(channel.name)
-    if wanted is None:
-        return channel
-    own = {key: value for key, value in msgspec.structs.asdict(wanted).items() if value is not None}
-    return channel._replace(**own)
+def _overridden(channels: Sequence[Channel], quality: options.Quality, asset: str) -> tuple[Channel, ...]:
+    names = [channel.name for channel in channels]
+    unknown = [name for name in quality.channels if name not in names]
+    if unknown:
+        raise SourceError(
+            f"`assets.{asset}.quality.channels` names {', '.join(unknown)}, which the source does not have; its channels "
+            f"are {', '.join(names)}"
+        )
+    changed = []
+    for channel in channels:
+        wanted = quality.channels.get(channel.name)
+        own = msgspec.structs.asdict(wanted) if wanted is not None else {}
+        changed.append(channel._replace(**{key: value for key, value in own.items() if value is not None}))
+    return tuple(changed)

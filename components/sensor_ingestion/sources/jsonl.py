@@ -30,7 +30,7 @@ POLL_S = 0.05
 AT_ONCE = 65_536
 """Bytes read at a time; a longer line is no line."""
 STEADY_S = 30.0
-"""A program that ran for this long is started again at once."""
+"""After a program ran for this long, the waiting before its next start is short again."""
 
 
 class JsonlOptions(msgspec.Struct, frozen=True):
@@ -195,6 +195,8 @@ class _Program(_Pipe):
             return b""
         data = super().read()
         if data is None:
+            if self._monotonic() - self._started_at >= STEADY_S:
+                self._backoff.reset()
             self._later(f"{self.name} ended with exit code {self._end()}")
         return data
 
@@ -212,8 +214,6 @@ class _Program(_Pipe):
         self._started_at = self._monotonic()
 
     def _later(self, why: str) -> None:
-        if self._monotonic() - self._started_at >= STEADY_S:
-            self._backoff.reset()
         wait = self._backoff.next()
         self._again_at = self._monotonic() + wait
         log.warning("%s; starting it again in %.1f s", why, wait)

@@ -37,9 +37,11 @@ class RecordingOptions(msgspec.Struct, frozen=True):
     speed: Annotated[
         float, Meta(ge=0, description="event seconds a second; 1: true speed, 0: as fast as it goes")
     ] = 1.0
-    delimiter: Annotated[str, Meta(min_length=1, max_length=1, description="between cells")] = ","
+    delimiter: Annotated[str, Meta(max_length=1, description="between cells; empty: the layout's, or a comma")] = ""
     decimal: Annotated[Literal[".", ","], Meta(description="the decimal point")] = "."
-    time_column: Annotated[str, Meta(description="heading of the column with the event times")] = "time"
+    time_column: Annotated[
+        str, Meta(description="heading of the column with the event times; empty: the layout's, or `time`")
+    ] = ""
     time_unit: Annotated[
         Literal["iso", "s", "ms", "us", "ns"], Meta(description="ISO 8601 text, or a number since the epoch")
     ] = "iso"
@@ -68,14 +70,15 @@ class Recording:
     actions: Mapping[str, Callable[[], None]] = {}
 
     def __init__(self, options: RecordingOptions, clocks: Clocks, checkpoint: dict[str, Any] | None = None) -> None:
-        known = LAYOUTS.get(options.layout, Layout(options.delimiter, options.time_column, {}))
+        known = LAYOUTS.get(options.layout, Layout(",", "time", {}))
+        delimiter = options.delimiter or known.delimiter
         columns = {**known.columns, **options.columns}
         self.channels = tuple(_channel(name, options.units) for name in columns)
         self.paced = options.speed != 1
         self.faults: list[str] = []
         self._options, self._path = options, Path(options.path)
         self._pace = Pace(options.speed)
-        self._headings = [known.time_column, *columns.values()]
+        self._headings = [options.time_column or known.time_column, *columns.values()]
         state = checkpoint or {"record": 0, "rows": 0, "latest": None}
         self._record, self._rows, self._latest = state["record"], state["rows"], state["latest"]
         self._ended = False
@@ -86,9 +89,9 @@ class Recording:
             self._file = self._path.open(newline="", encoding="utf-8-sig", errors="replace")
         except OSError as fault:
             raise SourceError(f"{self._path}: {fault.strerror or fault}; correct the path of the recording") from None
-        self._reader = csv.reader(self._file, delimiter=known.delimiter)
+        self._reader = csv.reader(self._file, delimiter=delimiter)
         try:
-            self._places = self._find(known.delimiter)
+            self._places = self._find(delimiter)
         except SourceError:
             self._file.close()
             raise

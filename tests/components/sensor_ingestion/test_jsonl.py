@@ -1,0 +1,218 @@
+"""The source `jsonl`, with a real FIFO and real child processes: README 10, 23, 24."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgeml.errors import OptionsError, SourceError
+from edgeml.options import read
+from edgeml.times import SECOND
+from sensor_ingestion.sources.block import Block
+from sensor_ingestion.sources.jsonl import AT_ONCE, Jsonl, JsonlOptions
+
+from .kit import T0, Clock
+
+UNITS = {"force": "kN", "stroke": "mm"}
+
+
+def open_(clock: Clock | None = None, **options: Any) -> Jsonl:
+    return Jsonl(read(JsonlOptions, {"units": UNITS, **options}), (clock or Clock()).pair)
+
+
+def rows(source: Jsonl, n: int, most: int = 5, deadline_s: float = 10.0) -> Block:
+    """The first n rows, as soon as they have come."""
+    blocks: list[Block] = []
+    give_up = time.monotonic() + deadline_s
+    while sum(len(block.times) for block in blocks) < n:
+        assert time.monotonic() < give_up, f"only {blocks} in {deadline_s} s; {source.faults}"
+        block = source.read(0.0, most)
+        if block is not None:
+            blocks.append(block)
+    return Block(*(np.concatenate(column) for column in zip(*blocks, strict=True)))
+
+
+class Fifo:
+    """A source on a FIFO and a writer at its other end."""
+
+    def __init__(self, path: Path, clock: Clock | None = None) -> None:
+        self.source = open_(clock, fifo=str(path))
+        self.path = path
+        self.writer = os.open(path, os.O_WRONLY)
+
+    def write(self, text: str) -> None:
+        os.write(self.writer, text.encode())
+
+
+@pytest.fixture
+def fifo(tmp_path: Path) -> Any:
+    pipe = Fifo(tmp_path / "in")
+    yield pipe
+    pipe.source.close()
+
+
+def test_the_fifo_is_made(fifo: Fifo) -> None:
+    assert stat.S_ISFIFO(fifo.path.stat().st_mode)
+
+
+def test_lines_become_rows(fifo: Fifo) -> None:
+    fifo.write('{"time": "2020-03-09T10:14:33Z", "force": 12.5, "stroke": 3}\n{"time": 1583748874.5, "force": 13}\n')
+    block = rows(fifo.source, 2)
+    assert block.times.tolist() == [T0, T0 + 1_500_000_000]
+    assert block.values[0].tolist() == [12.5, 3] and block.values[1, 0] == 13 and np.isnan(block.values[1, 1])
+    assert [(channel.name, channel.unit) for channel in fifo.source.channels] == list(UNITS.items())
+    assert fifo.source.faults == []
+
+
+def test_a_row_without_a_time_is_of_now(tmp_path: Path) -> None:
+    clock = Clock()
+    pipe = Fifo(tmp_path / "in", clock)
+    clock.now += 7
+    pipe.write('{"force": 1}\n')
+    assert rows(pipe.source, 1).times.tolist() == [T0 + 7 * SECOND]
+    pipe.source.close()
+
+
+def test_half_a_line_waits_for_its_other_half(fifo: Fifo) -> None:
+    fifo.write('{"time": 1583748873, "for')
+    assert fifo.source.read(0.0, 5) is None and fifo.source.faults == []
+    fifo.write('ce": 2}\n')
+    assert rows(fifo.source, 1).values[0, 0] == 2
+
+
+def test_the_last_line_of_a_writer_that_goes_counts_and_another_writer_may_come(fifo: Fifo) -> None:
+    fifo.write('{"time": 1583748873, "force": 1}\n{"time": 1583748874, "force": 2}')
+    os.close(fifo.writer)
+    assert rows(fifo.source, 2).values[:, 0].tolist() == [1, 2]
+    assert fifo.source.read(0.0, 5) is None
+    fifo.writer = os.open(fifo.path, os.O_WRONLY)
+    fifo.write('{"time": 1583748875, "force": 3}\n')
+    assert rows(fifo.source, 1).values[0, 0] == 3
+
+
+@pytest.mark.parametrize(("line", "wanted"), [
+    ("force=3", "'force=3' is no JSON object"),
+    ("[1, 2]", "no JSON object"),
+    ("\xff\xfe", "no JSON object"),
+    ("[" * 100_00, "no JSON object"),
+    ('{"pressure": 3}', "none of the channels force, stroke is in ['pressure']"),
+    ('{"time": "noon", "force": 3}', "`time` is 'noon'"),
+    ('{"time": 1e300, "force": 3}', "`time` is 1e+300"),
+    ('{"time": [1], "force": 3}', "`time` is [1]"),
+])
+def test_a_bad_line_is_left_out_counted_and_named(fifo: Fifo, line: str, wanted: str) -> None:  # 23
+    fifo.write(f'{{"time": 1, "force": 1}}\n{line}\n{{"time": 3, "force": 3}}\n')
+    assert rows(fifo.source, 2).values[:, 0].tolist() == [1, 3]
+    assert fifo.source.bad_lines == 1 and len(fifo.source.faults) == 1
+    assert wanted in fifo.source.faults[0] and "line 2" in fifo.source.faults[0] and "write one object a line" in fifo.source.faults[0]
+
+
+@pytest.mark.parametrize("value", ['"12"', "true", "[1]", "{}"])
+def test_a_value_that_is_no_number_is_missing(fifo: Fifo, value: str) -> None:  # 23
+    fifo.write(f'{{"time": 1, "force": {value}, "stroke": 4}}\n')
+    block = rows(fifo.source, 1)
+    assert np.isnan(block.values[0, 0]) and block.values[0, 1] == 4 and "`force` is" in fifo.source.faults[0]
+
+
+def test_a_line_without_end_is_given_up(fifo: Fifo) -> None:  # 23
+    # A pipe holds 64 KiB: what is written must be read in between.
+    for _ in range(5):
+        fifo.write("x" * (AT_ONCE // 4))
+        assert fifo.source.read(0.0, 5) is None
+    assert fifo.source.bad_lines == 1 and "without an end of line" in fifo.source.faults[0]
+    fifo.write('\n{"time": 3, "force": 3}\n')
+    assert rows(fifo.source, 1).values[0, 0] == 3
+
+
+def test_a_slow_consumer_reads_no_more_than_it_needs(fifo: Fifo) -> None:
+    fifo.write('{"time": 1, "force": 1}\n' * 50)
+    assert [len(rows(fifo.source, 5).times) for _ in range(10)] == [5] * 10
+
+
+def test_a_file_is_no_fifo(tmp_path: Path) -> None:
+    (tmp_path / "in").write_text("")
+    with pytest.raises(SourceError, match="no FIFO.*tail, -F"):
+        open_(fifo=str(tmp_path / "in"))
+
+
+def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="directory that this user may use"):
+        open_(fifo=str(tmp_path / "none" / "in"))
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-u", "-c", code]
+
+
+def test_the_output_of_a_program() -> None:
+    source = open_(program=python("""for i in range(3): print('{"time": %d, "force": %d}' % (i, i * i))"""))
+    assert rows(source, 3).values[:, 0].tolist() == [0, 1, 4]
+    source.close()
+
+
+def test_a_program_gets_its_arguments_as_they_are(tmp_path: Path) -> None:
+    source = open_(program=[*python("import sys; print(sys.argv[1])"), '{"force": 1, "time": 1} $(touch %s) ' % tmp_path])
+    rows_or_faults = time.monotonic() + 10
+    while not source.faults and time.monotonic() < rows_or_faults:
+        source.read(0.0, 5)
+    assert "$(touch" in source.faults[0]  # no shell has seen it
+    source.close()
+
+
+def test_a_program_that_ends_is_started_again_with_growing_waits(caplog: pytest.LogCaptureFixture) -> None:  # 24
+    clock = Clock()
+    source = open_(clock, program=python("""print('{"time": 1, "force": 1}')"""))
+    for wait in ("0.5", "1.0", "2.0"):
+        rows(source, 1)
+        give_up = time.monotonic() + 10
+        while not caplog.messages:
+            source.read(0.0, 5)
+            assert time.monotonic() < give_up
+        assert f"exit code 0; starting it again in {wait} s" in caplog.text
+        assert source.read(0.0, 5) is None  # not before its time
+        clock.now += float(wait)
+        caplog.clear()
+    source.close()
+
+
+def test_after_steady_running_the_waiting_is_short_again(caplog: pytest.LogCaptureFixture) -> None:  # 24
+    clock = Clock()
+    source = open_(clock, program=python("""print('{"time": 1, "force": 1}')"""))
+    for ran, wait in ((0, "0.5"), (0, "1.0"), (31, "0.5")):
+        clock.now += ran
+        give_up = time.monotonic() + 10
+        while "starting it again" not in caplog.text:
+            source.read(0.0, 5)
+            assert time.monotonic() < give_up
+        assert f"again in {wait} s" in caplog.text
+        caplog.clear()
+        clock.now += float(wait)
+        rows(source, 1)
+    source.close()
+
+
+def test_a_program_that_is_not_there() -> None:
+    with pytest.raises(SourceError, match="does not start"):
+        open_(program=["/no/such/program"])
+
+
+def test_closing_ends_the_program() -> None:
+    code = """import os, time; print('{"time": 1, "force": %d}' % os.getpid()); time.sleep(600)"""
+    source = open_(program=python(code))
+    pid = int(rows(source, 1).values[0, 0])
+    source.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+@pytest.mark.parametrize("options", [{}, {"fifo": "a", "program": ["b"]}])
+def test_one_of_both_must_be_given(options: dict[str, Any]) -> None:
+    with pytest.raises(OptionsError, match="give one of `o.fifo`"):
+        read(JsonlOptions, options, "o")

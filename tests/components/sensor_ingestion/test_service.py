@@ -1,0 +1,367 @@
+"""The component's work: README 1, 6 to 12, 19, 20, 25, 27."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgeml import topics
+from edgeml.errors import OptionsError
+from edgeml.messages import (
+    BACKWARDS, MAX_PAYLOAD, MISSING, Command, Replay, Replaying, SensorBatch, decode, encode,
+)
+from edgeml.options import read
+from edgeml.times import SECOND, to_iso
+from sensor_ingestion.checkpoint import Checkpoint
+from sensor_ingestion.options import Options
+
+from .kit import CSV, T0, Bench, Clock, answer, recording, rows, steady
+
+
+def csv_asset(path: Path, **asset: Any) -> dict[str, Any]:
+    return {"source": "csv", "options": {"path": str(path), **CSV}, **asset}
+
+
+def skid(speed: float = 0, **asset: Any) -> dict[str, Any]:
+    options = {"speed": speed, "seed": 3, **asset.pop("options", {})}
+    return {"source": "simulator", "options": options, **asset}
+
+
+def numbers(batches: list[SensorBatch]) -> list[int]:
+    return [batch.seq for batch in batches]
+
+
+def seconds(batches: list[SensorBatch]) -> list[int]:
+    return ((rows(batches)[0] - T0) // SECOND).tolist()
+
+
+def test_every_row_once_and_numbered(tmp_path: Path) -> None:  # 1, 6, 9
+    bench = Bench(tmp_path, {"a": csv_asset(recording(tmp_path / "a.csv", steady(103)))})
+    batches = bench.run()
+    assert seconds(batches) == list(range(103)) and numbers(batches) == list(range(21))
+    assert batches[0].channels == ("flow", "current") and batches[0].units == ("l/min", "A")
+    assert bench.service.status().state == "finished"
+
+
+def test_true_speed_neither_hears_nor_awaits_answers(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, {"a": skid(speed=1)})
+    assert bench.service.topics == (topics.COMMANDS, topics.REPLAY)
+    for _ in range(30):
+        bench.tick()
+        bench.clock.now += 1
+    assert len(bench.wire.batches()) == 30
+
+
+def test_a_bounded_lead(tmp_path: Path) -> None:  # 9
+    bench = Bench(tmp_path, {"a": skid(max_unanswered=3)})
+    assert topics.RESULTS in bench.service.topics
+    for _ in range(5):
+        bench.tick()
+    first = bench.wire.batches()
+    assert numbers(first) == [0, 1, 2]
+    bench.tell(topics.RESULTS, answer(first[0], complete=False))
+    bench.tick()
+    assert bench.wire.batches() == []
+    bench.answer(first[0])
+    bench.tick()
+    assert numbers(bench.wire.batches()) == [3]
+    bench.answer(first[2])  # answers 1 too
+    bench.tick()
+    assert numbers(bench.wire.batches()) == [4, 5]
+
+
+def test_no_bound(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, {"a": skid(max_unanswered=0, options={"duration_s": 200})})
+    for _ in range(20):
+        bench.tick()
+    assert numbers(bench.wire.batches()) == list(range(40)) and bench.service.status().state == "finished"
+
+
+def test_unanswered_batches_come_again(tmp_path: Path) -> None:  # 9
+    bench = Bench(tmp_path, {"a": skid(max_unanswered=2)})
+    bench.tick()
+    first = bench.wire.batches()
+    for wait in (3.0, 6.0, 12.0, 15.0, 15.0):
+        bench.clock.now += wait - 0.1
+        assert 0 < bench.tick() <= 0.11 and bench.wire.batches() == []
+        bench.clock.now += 0.1
+        bench.tick()
+        assert bench.wire.batches() == first
+    bench.answer(first[0])
+    bench.tick()
+    assert numbers(bench.wire.batches()) == [2]
+
+
+def test_answers_to_another_stream_or_asset_are_not_ours(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, {"a": skid(max_unanswered=1)})
+    bench.tick()
+    batch = bench.wire.batches()[0]
+    for change in ({"stream": "other"}, {"asset": "b"}):
+        fields = {name: getattr(batch, name) for name in batch.__struct_fields__} | change
+        bench.answer(SensorBatch(**fields))
+    bench.tick()
+    assert bench.wire.batches() == []
+
+
+def test_a_replay(tmp_path: Path) -> None:  # 7
+    bench = Bench(tmp_path, {"a": skid(options={"duration_s": 100}, history_s=50), "b": skid(options={"duration_s": 10})})
+    sent = {name: [batch for batch in bench.run() if batch.asset == name] for name in ("a",)}["a"]
+    bench.tell(topics.REPLAY, Replay(topic=topics.SENSORS, asset="a", since=T0 + 69 * SECOND))
+    messages = bench.wire.take(topics.SENSORS)
+    assert messages[0] == Replaying(asset="a", stream=sent[0].stream, first=14) and messages[1:] == sent[14:]
+    bench.tell(topics.REPLAY, Replay(topic=topics.SENSORS, asset="a"))
+    assert bench.wire.take(topics.SENSORS)[0].first in (9, 10)  # what is older than history_s is gone
+    bench.tell(topics.REPLAY, Replay(topic=topics.SENSORS))
+    assert {message.asset for message in bench.wire.take(topics.SENSORS)} == {"a", "b"}
+    bench.tell(topics.REPLAY, Replay(topic=topics.RESULTS))
+    assert bench.wire.sent == []
+
+
+def test_messages_fit_whatever_is_wanted(tmp_path: Path) -> None:  # 1
+    bench = Bench(tmp_path, {"a": skid(batch_rows=1000, options={"duration_s": 1000})})
+    while bench.service.status().state != "finished":
+        bench.tick()
+        payloads = [payload for topic, payload in bench.wire.sent if topic == topics.SENSORS]
+        assert payloads and all(len(payload) <= MAX_PAYLOAD for payload in payloads)
+        assert len(payloads[0]) > 5500 or bench.service.status().state == "finished"
+        for batch in bench.wire.batches():
+            bench.answer(batch)
+
+
+def test_a_row_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    units = {f"channel-{i}": "" for i in range(600)}
+    with pytest.raises(OptionsError, match="split the channels among several assets"):
+        Bench(tmp_path, {"a": {"source": "jsonl", "options": {"fifo": str(tmp_path / "in"), "units": units}}})
+
+
+def killed_and_restarted(tmp_path: Path, assets: dict[str, Any], ticks: int) -> tuple[list[SensorBatch], list[SensorBatch]]:
+    """What is sent before a kill (only the first batch was answered), and by the next process; nothing was closed."""
+    first = Bench(tmp_path, assets)
+    before = []
+    for _ in range(ticks):
+        first.tick()
+        before += first.wire.batches()
+        if before:
+            first.answer(before[0])
+    second = Bench(tmp_path, assets, Clock())
+    return before, second.wire.batches() + second.run()
+
+
+@pytest.mark.parametrize("ticks", [1, 2, 3, 7])
+def test_kill_and_restart_lose_nothing_and_change_nothing(tmp_path: Path, ticks: int) -> None:  # 6, 8
+    asset = skid(options={"duration_s": 300, "fault": "valve", "fault_start_s": 10})
+    whole = Bench(tmp_path / "x", {"a": asset}) if (tmp_path / "x").mkdir() is None else None
+    assert whole is not None
+    wanted = rows(whole.run())
+    before, after = killed_and_restarted(tmp_path, {"a": asset}, ticks)
+    assert {batch.stream for batch in before + after} == {before[0].stream}
+    by_number = {batch.seq: batch for batch in before}
+    assert all(by_number[batch.seq] == batch for batch in after if batch.seq in by_number)  # the same under the same number
+    all_of_them = by_number | {batch.seq: batch for batch in after}
+    assert sorted(all_of_them) == list(range(60))
+    got = rows([all_of_them[i] for i in range(60)])
+    assert all(np.array_equal(ours, theirs) for ours, theirs in zip(got, wanted, strict=True))
+
+
+def test_a_restart_in_true_speed_sends_the_latest_again(tmp_path: Path) -> None:  # 8
+    first = Bench(tmp_path, {"a": skid(speed=1)})
+    for _ in range(10):
+        first.tick()
+        first.clock.now += 1
+    before = first.wire.batches()
+    second = Bench(tmp_path, {"a": skid(speed=1)})
+    assert second.wire.batches() == before[-4:]
+    second.tick()
+    assert numbers(second.wire.batches()) == [10]
+
+
+def test_what_dies_between_checkpoint_and_publish_is_sent_by_the_next(tmp_path: Path) -> None:  # 8
+    class Dead(Exception):
+        pass
+
+    first = Bench(tmp_path, {"a": skid()})
+
+    def die(topic: str, payload: bytes) -> bool:
+        raise Dead
+
+    first.wire.publish = die  # type: ignore[method-assign]
+    with pytest.raises(Dead):
+        first.tick()
+    second = Bench(tmp_path, {"a": skid()})
+    assert seconds(second.wire.batches()) == [0, 1, 2, 3, 4]
+
+
+def test_the_quality_checks_go_on_too(tmp_path: Path) -> None:  # 8
+    lines = [f"{T0 // SECOND + i},77,{2.0 + 0.1 * (i % 5)}" for i in range(200)]
+    asset = {"a": csv_asset(recording(tmp_path / "a.csv", lines))}
+    before, after = killed_and_restarted(tmp_path, asset, 9)
+    together = {batch.seq: batch for batch in before + after}
+    quality = rows([together[i] for i in range(40)])[2]
+    assert np.flatnonzero(quality[:, 0]).tolist() == list(range(120, 200))
+
+
+def test_another_configuration_begins_anew(tmp_path: Path) -> None:  # 6
+    first = Bench(tmp_path, {"a": skid()})
+    first.tick()
+    stream = first.wire.batches()[0].stream
+    same = Bench(tmp_path, {"a": skid(history_s=10)})  # not the source's
+    assert same.wire.batches()[0].stream == stream
+    other = Bench(tmp_path, {"a": skid(options={"seed": 4})})
+    assert other.wire.batches() == []
+    other.tick()
+    assert other.wire.batches()[0].stream != stream
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"digest": 1}', b"\xff\x00"])
+def test_a_checkpoint_that_cannot_be_read(tmp_path: Path, content: bytes) -> None:  # 11
+    bench = Bench(tmp_path, {"a": skid()})
+    bench.tick()
+    for path in tmp_path.glob("asset-*.json"):
+        path.write_bytes(content)
+    again = Bench(tmp_path, {"a": skid()})
+    again.tick()
+    assert numbers(again.wire.batches()) == [0, 1, 2, 3]
+
+
+def test_a_checkpoint_of_use_to_nobody(tmp_path: Path) -> None:  # 11
+    bench = Bench(tmp_path, {"a": skid()})
+    bench.tick()
+    path = next(tmp_path.glob("asset-*.json"))
+    path.write_text(path.read_text().replace('"skid"', '"ship"'))
+    again = Bench(tmp_path, {"a": skid()})
+    again.tick()
+    assert numbers(again.wire.batches()) == [0, 1, 2, 3]
+
+
+def test_a_checkpoint_that_cannot_be_written(tmp_path: Path) -> None:  # 11
+    bench = Bench(tmp_path, {"a": skid()})
+    path = Checkpoint(tmp_path, "a", None).path
+    path.mkdir()
+    bench.tick()
+    assert numbers(bench.wire.batches()) == [0, 1, 2, 3]
+    assert "cannot be written" in bench.service.status().faults[0]
+    path.rmdir()
+    bench.answer(decode(encode(answer_target(bench))))  # type: ignore[arg-type]
+    bench.tick()
+    assert bench.service.status().faults == ()
+
+
+def answer_target(bench: Bench) -> SensorBatch:
+    bench.clock.now += 3
+    bench.tick()
+    return bench.wire.batches()[-1]
+
+
+def command(id: str, action: str, asset: str = "a") -> Command:
+    return Command(id=id, asset=asset, action=action, issued_at=to_iso(T0), timeout_s=10)
+
+
+def test_stop_restore_start(tmp_path: Path) -> None:  # 12, 18
+    bench = Bench(tmp_path, {"a": skid(options={"fault": "valve", "fault_start_s": 20, "fault_ramp_s": 5})})
+
+    def flow() -> np.ndarray:
+        got = []
+        for _ in range(20):
+            bench.tick()
+            for batch in bench.wire.batches():
+                got.append(batch)
+                bench.answer(batch)
+        return rows(got)[1][:, -1]
+
+    assert flow()[-10:].mean() < 90
+    bench.tell(topics.COMMANDS, command("c1", "stop"))
+    ack = bench.wire.take(topics.COMMANDS_ACK)[0]
+    assert (ack.id, ack.asset, ack.status) == ("c1", "a", "executed") and ack.at > to_iso(T0)
+    assert (flow()[10:] == 0).all()
+    bench.tell(topics.COMMANDS, command("c2", "restore"))
+    bench.tell(topics.COMMANDS, command("c3", "start"))
+    assert flow()[-10:].mean() > 105
+    bench.tell(topics.COMMANDS, command("c1", "stop"))
+    assert bench.wire.take(topics.COMMANDS_ACK)[-1] == ack and flow()[-10:].mean() > 105
+
+
+def test_a_command_survives_a_kill_with_its_effect(tmp_path: Path) -> None:  # 8, 12
+    first = Bench(tmp_path, {"a": skid()})
+    first.tick()
+    first.tell(topics.COMMANDS, command("c1", "stop"))
+    ack = first.wire.take(topics.COMMANDS_ACK)[0]
+    second = Bench(tmp_path, {"a": skid()})
+    batches = second.wire.batches()
+    assert len(batches) == 4 and rows(batches)[1][:, -1].min() > 100  # as they were before the stop
+    for batch in batches:
+        second.answer(batch)
+    second.tell(topics.COMMANDS, command("c1", "stop"))
+    assert second.wire.take(topics.COMMANDS_ACK) == [ack]
+    second.tick()
+    assert rows(second.wire.batches())[1][-5:, -1].max() == 0
+
+
+def test_commands_to_others_and_to_recordings_are_not_answered(tmp_path: Path) -> None:  # 15
+    bench = Bench(tmp_path, {"a": csv_asset(recording(tmp_path / "a.csv", steady(5)))})
+    bench.tell(topics.COMMANDS, command("c1", "stop"))
+    bench.tell(topics.COMMANDS, command("c2", "stop", asset="elsewhere"))
+    assert bench.wire.take(topics.COMMANDS_ACK) == []
+
+
+def test_bad_cells_and_times_lose_nothing_else(tmp_path: Path) -> None:  # 21, 22
+    lines = steady(30)
+    lines[4] = f"{T0 // SECOND + 4},offline,2.0"
+    lines[10], lines[11] = lines[11], lines[10]
+    bench = Bench(tmp_path, {"a": csv_asset(recording(tmp_path / "a.csv", lines))})
+    times, values, quality = rows(bench.run())
+    assert len(times) == 30 and quality[4].tolist() == [MISSING, 0] and quality[11].tolist() == [BACKWARDS, BACKWARDS]
+    assert np.count_nonzero(quality) == 3
+    status = bench.service.status()
+    assert len(status.faults) == 2 and "a.csv:6" in status.faults[0] and "a.csv:13" in status.faults[1]
+
+
+def test_good_assets_run_beside_bad_ones(tmp_path: Path) -> None:  # 20
+    good = recording(tmp_path / "good.csv", steady(10))
+    bad = recording(tmp_path / "bad.csv", steady(10), header="time,Flow,Power")
+    assets = {"a": csv_asset(tmp_path / "none.csv"), "b": csv_asset(bad), "c": csv_asset(good)}
+    bench = Bench(tmp_path, assets)
+    assert seconds(bench.run()) == list(range(10))
+    faults = bench.service.status().faults
+    assert len(faults) == 2 and "none.csv" in faults[0] and "Amps" in faults[1]
+    del assets["c"]
+    with pytest.raises(OptionsError) as caught:
+        Bench(tmp_path, assets)
+    assert len(caught.value.faults) == 2
+
+
+def test_quality_of_a_channel_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(OptionsError, match="`assets.a.quality.channels` names torque.*vibration_1"):
+        Bench(tmp_path, {"a": skid(quality={"channels": {"torque": {"high": 3}}})})
+
+
+def test_quality_can_be_set_by_channel(tmp_path: Path) -> None:  # 3
+    quality = {"channels": {"flow": {"high": "100"}, "voltage": {"low": 229.0}}}
+    bench = Bench(tmp_path, {"a": skid(options={"duration_s": 100}, quality=quality)})
+    flags = rows(bench.run())[2]
+    assert flags[:, 7].all() and 0 < np.count_nonzero(flags[:, 6]) < 100 and not flags[:, :6].any()
+
+
+def test_all_faults_of_a_configuration_with_their_keys() -> None:  # 19
+    with pytest.raises(OptionsError) as caught:
+        read(Options, {"assets": {
+            "a": {"source": "opcua"},
+            "b": {"source": "simulator", "options": {"sped": 3, "seed": -1}, "batch_rows": 0},
+            "c": {"source": "csv", "options": {}, "colour": 1},
+            "d": {"source": "simulator", "quality": {"channels": {"flow": {"low": 5, "high": 4}}}},
+        }})
+    text = "\n".join(caught.value.faults)
+    for wanted in ("`assets.b.batch_rows` is 0", "`assets.c.colour`", "assets.d.quality.channels.flow"):
+        assert wanted in text
+    with pytest.raises(OptionsError) as caught:
+        read(Options, {"assets": {"a": {"source": "opcua"}, "b": {"source": "simulator", "options": {"sped": 3, "seed": -1}}}})
+    assert len(caught.value.faults) == 3
+    assert "`assets.a.source` is 'opcua', an unknown source; choose one of csv, jsonl, simulator" in caught.value.faults[0]
+    assert all(f"`assets.b.options.{key}`" in "\n".join(caught.value.faults) for key in ("sped", "seed"))
+
+
+def test_no_assets() -> None:
+    with pytest.raises(OptionsError, match="`assets` is empty"):
+        read(Options, {})
