@@ -34,7 +34,7 @@ def install(requirements: "list[Path]", venv: Path) -> bool:
     Raises:
         InstallError: this Python is too old or has no venv, a file is missing, or pip failed.
     """
-    check_python(tuple(sys.version_info))
+    check_python((sys.version_info[0], sys.version_info[1]))
     wanted = sorted({_digest(path) for path in requirements})
     stamp, python = venv / STAMP, venv / "bin" / "python"
     had = stamp.read_text().split() if stamp.is_file() else []
