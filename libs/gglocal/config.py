@@ -54,16 +54,18 @@ class ConfigStore:
         """
         return self._find(component, key_path).plain()
 
-    def merge(self, component: str, value: Any, timestamp: int, key_path: Sequence[str] = ()) -> None:
-        """Merge a map, or write a leaf, at `key_path`; older than what is there: ignored.
+    def merge(self, component: str, value: Any, timestamp: int, key_path: Sequence[str] = ()) -> int:
+        """Merge a map, or write a leaf, at `key_path`; returns how many leaves were ignored, being older than what is there.
 
         Raises:
             ConfigConflict: a map meets a value; leaves written before that stay, as on a device.
         """
+        stale = 0
         for leaf, new in _leaves(value, list(key_path)):
             if not leaf and not isinstance(new, dict):
                 raise ConfigConflict("the whole configuration of a component must be a map")
-            self._write(component, leaf, new, timestamp)
+            stale += not self._write(component, leaf, new, timestamp)
+        return stale
 
     def set_default(self, component: str, value: dict[str, Any]) -> None:
         """Merge a recipe's `DefaultConfiguration`: it gives way to whatever was ever set by anybody else."""
@@ -112,7 +114,8 @@ class ConfigStore:
             raise KeyNotFound("/".join((component, *key_path)))
         return node
 
-    def _write(self, component: str, key_path: list[str], value: Any, timestamp: int) -> None:
+    def _write(self, component: str, key_path: list[str], value: Any, timestamp: int) -> bool:
+        """False: it is older than what is there, which stays."""
         node, created = self._components.get(component), False
         if node is None:
             node = self._components[component] = _Node()
@@ -127,16 +130,17 @@ class ConfigStore:
         if isinstance(value, dict):
             if node.children is None:
                 raise ConfigConflict(f"{where} holds a value and cannot take a map")
-            return
+            return True
         if node.children is not None and not created:
             raise ConfigConflict(f"{where} is a map and cannot take a value")
         if not created and node.timestamp > timestamp:
-            return
+            return False
         changed = created or not _same(node.value, value)
         node.children, node.value, node.timestamp = None, value, timestamp
         if changed:
             for watcher in [each for one in nodes for each in one.watchers]:
                 watcher(component, list(key_path))
+        return True
 
 
 def as_text(value: Any) -> Any:

@@ -32,6 +32,7 @@ class Profile:
         receive_modes: a subscription's receive mode counts; otherwise everybody hears everything.
         silent_errors: errors carry no `message`, so the SDKs show an empty one.
         lenient_qos: `qos` may be missing or a number.
+        refuses_stale: a configuration update that is older than what is there is an error; otherwise it is ignored.
         float_timestamps: a timestamp without a fraction is refused.
         text_scalars: scalars from configuration files are strings.
         strict_recipes: keys and steps must be exactly as documented.
@@ -57,6 +58,7 @@ class Profile:
     receive_modes: bool
     silent_errors: bool
     lenient_qos: bool
+    refuses_stale: bool
     float_timestamps: bool
     text_scalars: bool
     strict_recipes: bool
@@ -69,7 +71,7 @@ LITE = Profile(
     max_clients=50, max_subscriptions=100, small_json=True, max_leaf=1024, max_topic=256, max_iot_payload=128 * 1024,
     operations=frozenset(COMMON_OPERATIONS), invalid_arguments="ServiceError",
     answers_ping=False, ends_streams=False, tells_refusal=False, receive_modes=False,
-    silent_errors=True, lenient_qos=True, float_timestamps=True, text_scalars=True, strict_recipes=True,
+    silent_errors=True, lenient_qos=True, refuses_stale=False, float_timestamps=True, text_scalars=True, strict_recipes=True,
     runs_shutdown=False, restarts_on_configuration=True,
 )
 CLASSIC = Profile(
@@ -77,7 +79,7 @@ CLASSIC = Profile(
     max_clients=10_000, max_subscriptions=100_000, small_json=False, max_leaf=1 << 24, max_topic=1 << 20, max_iot_payload=128 * 1024,
     operations=frozenset(COMMON_OPERATIONS), invalid_arguments="InvalidArgumentsError",
     answers_ping=True, ends_streams=True, tells_refusal=True, receive_modes=True,
-    silent_errors=False, lenient_qos=False, float_timestamps=False, text_scalars=False, strict_recipes=False,
+    silent_errors=False, lenient_qos=False, refuses_stale=True, float_timestamps=False, text_scalars=False, strict_recipes=False,
     runs_shutdown=True, restarts_on_configuration=False,
 )
 

@@ -8,6 +8,13 @@ def is_wild(topic_filter: str) -> bool:
     return "+" in topic_filter or "#" in topic_filter
 
 
+def is_valid(topic_filter: str) -> bool:
+    """Whether MQTT knows such a filter: `+` fills a level, `#` fills the last one."""
+    levels = topic_filter.split("/")
+    good = all(level in ("+", "#") or not is_wild(level) for level in levels)
+    return bool(topic_filter) and good and "#" not in levels[:-1] and "\0" not in topic_filter
+
+
 def matches(topic_filter: str, topic: str) -> bool:
     """Whether `topic` falls under `topic_filter` (MQTT 3.1.1, 4.7).
 

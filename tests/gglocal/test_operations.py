@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 from awsiot.greengrasscoreipc.model import (
+    FailedUpdateConditionCheckError,
     InvalidArgumentsError,
     JsonMessage,
     PublishMessage,
@@ -203,6 +204,14 @@ def test_a_stale_update_is_accepted_and_ignored(lite: World) -> None:
     assert client.get_configuration(key_path=["a"]).value == {"a": 1}
 
 
+def test_a_stale_update_is_an_error_on_classic(classic: World) -> None:
+    client = classic.client(ONE, {})
+    client.update_configuration(value_to_merge={"a": 1}, timestamp=now())
+    with pytest.raises(FailedUpdateConditionCheckError):
+        client.update_configuration(value_to_merge={"a": 2}, timestamp=now(-10))
+    assert client.get_configuration(key_path=["a"]).value == {"a": 1}
+
+
 def test_access_control_and_a_map_over_a_value_cannot_be_written(either: World) -> None:
     client = either.client()
     client.update_configuration(value_to_merge={"a": 1}, timestamp=now())
@@ -236,4 +245,4 @@ def test_an_operation_that_it_lacks_is_a_service_error(either: World, call: obje
     client = either.client()
     with pytest.raises(ServiceError):
         call(client)
-    assert client.get_configuration.__name__ and client.publish_to_topic(topic="t", publish_message=binary(b"")) is not None
+    assert client.publish_to_topic(topic="t", publish_message=binary(b"")) is not None

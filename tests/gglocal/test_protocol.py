@@ -115,6 +115,8 @@ def test_a_ping_is_answered_on_classic_and_ends_the_connection_on_lite(lite: Wor
     ("PublishToIoTCore", b'{"topicName":"t","qos":"7"}'), ("PublishToIoTCore", b'{"topicName":"t","payload":"*"}'),
     ("PublishToIoTCore", b'{"topicName":"t/#","payload":""}'),
     ("SubscribeToIoTCore", b"{}"), ("SubscribeToIoTCore", b'{"topicName":""}'),
+    ("SubscribeToIoTCore", b'{"topicName":"a/#/b"}'),
+    ("PublishToTopic", b'{"topic":"\\ud800","publishMessage":{"jsonMessage":{"message":1}}}'),
     ("GetConfiguration", b'{"keyPath":"a"}'), ("GetConfiguration", b'{"keyPath":[1]}'),
     ("UpdateState", b"{}"), ("UpdateState", b'{"state":7}'),
     ("NoSuchOperation", b"{}"), ("", b"{}"),
@@ -128,7 +130,7 @@ def test_wrong_arguments_are_a_service_error_and_the_connection_lives(lite: Worl
 
 @pytest.mark.parametrize("payload", [
     b"{}", b'{"valueToMerge":{}}', b'{"timestamp":1.5}', b'{"valueToMerge":{"a":1},"timestamp":"now"}',
-    b'{"valueToMerge":{"a":1},"timestamp":17}',
+    b'{"valueToMerge":{"a":1},"timestamp":17}', b'{"valueToMerge":{"a":1},"timestamp":1e999}',
 ])
 def test_wrong_arguments_of_an_update_are_invalid_arguments(lite: World, payload: bytes) -> None:
     answer = lite.raw(lite.token()).call(1, "UpdateConfiguration", payload)

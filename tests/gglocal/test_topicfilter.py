@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gglocal.topicfilter import matches
+from gglocal.topicfilter import is_valid, matches
 
 YES = [
     ("a", "a"), ("a/b", "a/b"), ("a/+", "a/b"), ("+/b", "a/b"), ("a/+/c", "a/b/c"), ("a/#", "a/b/c"), ("a/#", "a"), ("#", "a/b"),
@@ -22,3 +22,10 @@ def test_matches(topic_filter: str, topic: str) -> None:
 @pytest.mark.parametrize(("topic_filter", "topic"), NO)
 def test_does_not_match(topic_filter: str, topic: str) -> None:
     assert not matches(topic_filter, topic)
+
+
+@pytest.mark.parametrize(("topic_filter", "good"), [
+    ("a", True), ("a/+/#", True), ("#", True), ("/", True), ("", False), ("a/#/b", False), ("a+", False), ("a/b#", False), ("a\0", False),
+])
+def test_which_filters_mqtt_knows(topic_filter: str, good: bool) -> None:
+    assert is_valid(topic_filter) is good

@@ -155,6 +155,8 @@ class Connection(asyncio.Protocol):
                 self._answer(stream_id, request, outcome)
         except IpcError as error:
             self._refuse(stream_id, request, error)
+        except Exception as fault:
+            self._failed(stream_id, request, fault)
 
     def _later(self, stream_id: int, request: Request, outcome: Awaitable[dict[str, Any] | None]) -> None:
         async def finish() -> None:
@@ -162,6 +164,8 @@ class Connection(asyncio.Protocol):
                 self._answer(stream_id, request, await outcome)
             except IpcError as error:
                 self._refuse(stream_id, request, error)
+            except Exception as fault:
+                self._failed(stream_id, request, fault)
 
         task = asyncio.ensure_future(finish())
         self._pending.add(task)
@@ -186,6 +190,10 @@ class Connection(asyncio.Protocol):
             protocol.APPLICATION_ERROR, protocol.TERMINATE_STREAM, stream_id, protocol.NAMESPACE + error.name
         )
         self._write(encode(headers, json.dumps(body).encode()))
+
+    def _failed(self, stream_id: int, request: Request, fault: Exception) -> None:
+        log.error("%s: %s failed inside the nucleus", self.component, request.operation, exc_info=fault)
+        self._refuse(stream_id, request, IpcError("ServiceError", f"{type(fault).__name__}: {fault}"))
 
     def _close_stream(self, stream_id: int) -> None:
         request = self._streams.pop(stream_id, None)

@@ -1,7 +1,7 @@
 """What an operation answers when it cannot do what is asked.
 
-IpcError             `name` is the error's type in the service model, without the namespace
-└── Malformed        the connection itself is broken or abused and is closed
+IpcError     answered on the stream; `name` is the error's type in the service model, without the namespace
+Malformed    the connection itself is broken or abused and is closed
 """
 
 from __future__ import annotations

@@ -9,13 +9,14 @@ from gglocal.iotcore import Offline
 from gglocal.ipc.errors import IpcError
 from gglocal.ipc.operations.qos import qos_of
 from gglocal.ipc.request import Request
+from gglocal.topicfilter import is_valid
 
 
 async def handle(request: Request) -> None:
     topic_filter, qos = request.argument("topicName", str), qos_of(request)
     request.authorize(topic_filter)
-    if not topic_filter or len(topic_filter.encode()) > 256:
-        raise IpcError("ServiceError", "a topic filter of IoT Core has 1 to 256 bytes")
+    if not is_valid(topic_filter) or len(topic_filter.encode()) > 256:
+        raise IpcError("ServiceError", f"{topic_filter!r} is no topic filter of IoT Core, or has more than 256 bytes")
     request.check_room()
 
     def receive(topic: str, payload: bytes) -> None:

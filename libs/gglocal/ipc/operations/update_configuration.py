@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 from gglocal.config import ConfigConflict
@@ -20,16 +21,18 @@ def handle(request: Request) -> None:
     timestamp = request.arguments.get("timestamp")
     # Lite takes a JSON number without a fraction for an integer, and wants no integer here.
     kinds = (float,) if request.core.profile.float_timestamps else (float, int)
-    if not isinstance(timestamp, kinds) or isinstance(timestamp, bool):
+    if not isinstance(timestamp, kinds) or isinstance(timestamp, bool) or not math.isfinite(timestamp):
         raise request.invalid("timestamp must be a number of seconds with a fraction", INVALID)
     touched = key_path[:1] or (list(value) if isinstance(value, dict) else [])
     if "accessControl" in touched:
         raise IpcError(INVALID, "Config update is not allowed for following field [accessControl]")
     _check_leaves(value, request.core.profile.max_leaf)
     try:
-        request.core.config.merge(request.component, value, int(timestamp * 1000), key_path)
+        stale = request.core.config.merge(request.component, value, int(timestamp * 1000), key_path)
     except ConfigConflict as fault:
         raise IpcError("ServiceError", str(fault)) from None
+    if stale and request.core.profile.refuses_stale:
+        raise IpcError("FailedUpdateConditionCheckError", "Proposed timestamp is older than the config's latest modified timestamp")
 
 
 def _check_leaves(value: Any, limit: int) -> None:
