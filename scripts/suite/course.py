@@ -35,8 +35,8 @@ class Course:
         unreadable: messages on the suite's topics that could not be understood.
     """
 
-    def __init__(self, on_event: Callable[[Event], None]) -> None:
-        self.trace, self.tally = Trace(), Tally()
+    def __init__(self, trace: Trace, tally: Tally, on_event: Callable[[Event], None]) -> None:
+        self.trace, self.tally = trace, tally
         self.faults: dict[str, tuple[str, ...]] = {}
         self.faulty = False
         self.finished = False

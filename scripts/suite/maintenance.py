@@ -1,4 +1,4 @@
-"""The person who mends the machine: once a stop was executed, the machine is restored, then started.
+"""The person who mends the machine: some time after a stop was executed, the machine is restored, then started.
 
 Pure: messages and the monotonic time in, commands out. A command that is not answered is sent again under its id.
 """
@@ -6,24 +6,42 @@ Pure: messages and the monotonic time in, commands out. A command that is not an
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from edgeml.messages import Command, CommandAck, Message
-from edgeml.times import to_iso
+import numpy as np
 
-STEPS = ("restore", "start")
+from edgeml.messages import Command, CommandAck, Message, SensorBatch
+from edgeml.times import SECOND, to_iso
+
 AGAIN_S = 3.0
+"""Seconds of the clock after which a command is sent again."""
+
+
+class Step(NamedTuple):
+    """What is commanded, so many event seconds after the step before."""
+
+    action: str
+    after_s: float
+
+
+STEPS = (Step("restore", 60.0), Step("start", 30.0))
 
 
 @dataclass
 class _Job:
     asset: str
     alarm: str
-    step: int = 0
-    due: float = 0.0
+    since: int  # event time of the step before, ns
+    number: int = 0
+    again_at: float = 0.0
+
+    @property
+    def step(self) -> Step:
+        return STEPS[self.number]
 
     @property
     def id(self) -> str:
-        return f"maintenance-{self.alarm}-{STEPS[self.step]}"
+        return f"maintenance-{self.alarm}-{self.step.action}"
 
 
 class Maintenance:
@@ -32,7 +50,8 @@ class Maintenance:
     def __init__(self) -> None:
         self._stops: dict[str, Command] = {}
         self._jobs: dict[str, _Job] = {}
-        self._done: set[str] = set()
+        self._mended: set[str] = set()
+        self._event_time: dict[str, int] = {}
 
     @property
     def busy(self) -> bool:
@@ -41,26 +60,32 @@ class Maintenance:
 
     def take(self, message: Message) -> None:
         """Learn from what passed."""
-        if isinstance(message, Command) and message.action == "stop" and message.alarm:
+        if isinstance(message, SensorBatch):
+            last = int(np.frombuffer(message.times, "<i8").max(initial=0))
+            self._event_time[message.asset] = max(last, self._event_time.get(message.asset, 0))
+        elif isinstance(message, Command) and message.action == "stop" and message.alarm:
             self._stops[message.id] = message
-        if not isinstance(message, CommandAck) or message.status != "executed":
-            return
-        stop = self._stops.get(message.id)
-        if stop is not None and stop.id not in self._done:
-            self._done.add(stop.id)
-            self._jobs[stop.asset] = _Job(stop.asset, stop.alarm)
-        job = self._jobs.get(message.asset)
-        if job is not None and message.id == job.id:
-            job.step, job.due = job.step + 1, 0.0
-            if job.step == len(STEPS):
-                del self._jobs[message.asset]
+        elif isinstance(message, CommandAck) and message.status == "executed":
+            self._executed(message)
 
     def due(self, now: float, wall_ns: int) -> list[Command]:
         """The commands to publish at the monotonic time `now`; `wall_ns` is the time that people read."""
         commands = []
         for job in self._jobs.values():
-            if now >= job.due:
-                job.due = now + AGAIN_S
-                issued = to_iso(wall_ns)
-                commands.append(Command(id=job.id, asset=job.asset, action=STEPS[job.step], alarm=job.alarm, issued_at=issued))
+            ready = self._event_time.get(job.asset, 0) >= job.since + round(job.step.after_s * SECOND)
+            if ready and now >= job.again_at:
+                job.again_at = now + AGAIN_S
+                action, issued_at = job.step.action, to_iso(wall_ns)
+                commands.append(Command(id=job.id, asset=job.asset, action=action, alarm=job.alarm, issued_at=issued_at))
         return commands
+
+    def _executed(self, ack: CommandAck) -> None:
+        at, job = self._event_time.get(ack.asset, 0), self._jobs.get(ack.asset)
+        if ack.id in self._stops and ack.id not in self._mended:
+            self._mended.add(ack.id)
+            self._jobs[ack.asset] = _Job(ack.asset, self._stops[ack.id].alarm, at)
+        elif job is not None and ack.id == job.id:
+            if job.step is STEPS[-1]:
+                del self._jobs[ack.asset]
+            else:
+                job.number, job.since, job.again_at = job.number + 1, at, 0.0

@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from edgeml.times import SECOND, from_iso
+from suite.course import SOURCE
 from suite.tally import AlarmSeen, Tally
 
 ASSET = "pump-1"
 SPEED = 60.0
 """Event seconds a second of the simulated machine."""
 FAULT_START_S = 600.0
-DURATION_S = 1500.0
+FAULT_RAMP_S = 40.0
+DURATION_S = 1200.0
+COMMAND_TIMEOUT_S = 3.0
+"""Seconds for which the machine behind a recording, which there is none, is waited for."""
 
 Expect = Callable[[Tally], list[str]]
 
@@ -26,7 +30,7 @@ class Scenario:
 
     Attributes:
         title: for people.
-        sources: the option `sources` of SensorIngestion.
+        config: what is merged into the configuration, by component.
         rows: how many rows must be published; None: not known beforehand.
         expect: sentences that say what did not happen as it should.
         limit_s: seconds after which the run is given up.
@@ -34,7 +38,7 @@ class Scenario:
     """
 
     title: str
-    sources: dict[str, Any]
+    config: dict[str, Any]
     rows: int | None
     expect: Expect
     limit_s: float
@@ -86,11 +90,11 @@ def simulated(fault: str, seed: int, start_ns: int, start_time: str) -> Scenario
     """
     options = {
         "seed": seed, "speed": SPEED, "start_time": start_time, "duration_s": DURATION_S,
-        "fault": fault, "fault_start_s": FAULT_START_S,
+        "fault": fault, "fault_start_s": FAULT_START_S, "fault_ramp_s": FAULT_RAMP_S,
     }
     return Scenario(
         title=f"simulated pump, fault: {fault}, seed {seed}",
-        sources={ASSET: {"simulator": options}},
+        config={SOURCE: {"assets": {ASSET: {"source": "simulator", "options": options}}}},
         rows=None if fault == "sensor-gap" else round(DURATION_S),
         expect=FAULTS[fault],
         limit_s=DURATION_S / SPEED + 60.0,
@@ -101,9 +105,13 @@ def simulated(fault: str, seed: int, start_ns: int, start_time: str) -> Scenario
 def recorded(path: Path) -> Scenario:
     """A recording, as fast as it goes."""
     rows, onset = _look_at(path)
+    options = {"path": str(path.resolve()), "layout": "skab", "speed": 0}
     return Scenario(
         title=f"recording {path.name}",
-        sources={ASSET: {"csv": {"path": str(path.resolve()), "speed": 0}}},
+        config={
+            SOURCE: {"assets": {ASSET: {"source": "csv", "options": options}}},
+            "com.edgeml.AlertDispatcher": {"actions": {"command": {"timeout_s": COMMAND_TIMEOUT_S}}},
+        },
         rows=rows, expect=anything, limit_s=120.0 + (rows or 0) / 200, onset=onset,
     )
 

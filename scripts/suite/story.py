@@ -76,7 +76,7 @@ class Story:
         if alert.state == before:
             return Event(from_iso(alert.at), "warn", f"noted about alarm {alert.id}: {alert.note}")
         confidence = "" if alert.confidence is None else f" at confidence {alert.confidence:.2f}"
-        why = f": {alert.why}" if alert.why else ""
+        why = f": {alert.why.removeprefix(f'{alert.asset}: ')}" if alert.why else ""
         text = f"{_ALERT_TEXTS.get(alert.state, alert.state)}{confidence}{why}"
         return Event(from_iso(alert.at), _ALERT_KINDS.get(alert.state, "info"), text)
 

@@ -13,7 +13,8 @@ from suite.tally import AlarmSeen, plain_reason
 from suite.trace import AssetTrace, Readings, Results
 
 WIDTH, LEFT, RIGHT = 1000.0, 52.0, 70.0
-CONFIDENCE_HEIGHT, CHANNEL_HEIGHT = 230.0, 92.0
+CONFIDENCE_HEIGHT, CHANNEL_HEIGHT = 240.0, 92.0
+MARK_LINES = 3
 BRIDGED_S = 6.0
 """A curve goes on over a gap of up to that long."""
 
@@ -87,7 +88,7 @@ def spans_of(results: Results) -> list[Span]:
 
 def confidence_chart(results: Results, backdrop: Backdrop, levels: tuple[float, float]) -> str:
     """Confidence over time; `levels` are those to clear and to raise."""
-    top, bottom = 34.0, CONFIDENCE_HEIGHT - 22
+    top, bottom = 8.0 + 13 * MARK_LINES, CONFIDENCE_HEIGHT - 22
     y, x = Scale(0.0, 1.0, bottom - 4, top + 6), backdrop.x
     parts = [backdrop.draw(top, bottom, labels=True), _y_axis(y, [0.0, 0.25, 0.5, 0.75, 1.0], "{:.2f}")]
     for level, name in zip(levels, ("clear", "raise"), strict=True):
@@ -145,11 +146,11 @@ def _time_axis(backdrop: Backdrop, bottom: float) -> str:
 
 
 def _mark_labels(backdrop: Backdrop, top: float) -> str:
-    """Labels above the plot; one that would run into its neighbour moves to the line above."""
-    parts, ends = [], [-1e9, -1e9]
+    """Labels above the plot; one that would run into its neighbour moves a line up."""
+    parts, ends = [], [-1e9] * MARK_LINES
     for mark in sorted(backdrop.marks):
         at, width = backdrop.x(mark.at), 6.0 * len(mark.label)
-        line = 0 if ends[0] < at - 3 else 1
+        line = next((line for line, end in enumerate(ends) if end < at - 3), MARK_LINES - 1)
         ends[line] = at + width
         parts.append(text(mark.label, at - 2, top - 6 - 13 * line, class_=f"mark-name {mark.kind}"))
     return "".join(parts)

@@ -1,0 +1,173 @@
+"""The local nucleus that the demo runs on: set up, deployed to, followed, taken down."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import queue
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from edgeml import topics
+from edgeml.messages import Command, encode
+from gglocal.core import Delivery
+from gglocal.lifecycle import BROKEN, RUNNING
+from gglocal.nucleus import Nucleus
+
+LISTENERS = ("com.edgeml.Inference", "com.edgeml.AlertDispatcher")
+SUITE = "com.edgeml.Suite"
+KEPT = "venv"
+"""What stays of a component's work directory from run to run."""
+
+
+class StageError(Exception):
+    """The run cannot begin or go on; one sentence."""
+
+
+class Stage:
+    """A nucleus with the suite on it; a context manager that leaves nothing running.
+
+    Args:
+        place: a directory of the demo's own.
+        built: a `greengrass-build` directory.
+        version: of the components in it.
+        say: is told of the progress of the set-up.
+    """
+
+    def __init__(self, place: Path, built: Path, version: str, profile: str, say: Callable[[str], None]) -> None:
+        self._place, self._built, self._version, self._say = place, built, version, say
+        self._profile = profile
+        self._installing = True
+        self._deliveries: queue.SimpleQueue[Delivery] = queue.SimpleQueue()
+        self._lock: IO[str] | None = None
+        self._log: logging.Handler | None = None
+
+    def __enter__(self) -> Stage:
+        """
+        Raises:
+            StageError: another demo runs in this place.
+        """
+        self._place.mkdir(parents=True, exist_ok=True)
+        self._lock = (self._place / "lock").open("a")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock.close()
+            raise StageError(f"another demo runs in {self._place}; let it end, or choose another directory with --out") from None
+        root = self._place / "nucleus"
+        _clear(root)
+        self._log = _log_to(self._place / "nucleus.log")
+        self.nucleus = Nucleus(root, profile=self._profile, thing_name="demo", echo=self._echo)
+        self.nucleus.start()
+        self.nucleus.tap(self._hear)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None) -> None:
+        self.nucleus.stop()
+        if self._log is not None:
+            logging.getLogger("gglocal").removeHandler(self._log)
+            self._log.close()
+        if self._lock is not None:
+            self._lock.close()
+
+    def deploy(self, config: dict[str, Any]) -> None:
+        """Deploy and start all: first who listens, then who speaks, so that event time begins when everybody is there.
+
+        Args:
+            config: what to merge into the configuration, by component.
+
+        Raises:
+            StageError: a component does not come up.
+        """
+        updates = {name: {"merge": merge} for name, merge in config.items()}
+        recipes, artifacts = self._built / "recipes", self._built / "artifacts"
+        for names in (LISTENERS, (SUITE,)):
+            own = {name: update for name, update in updates.items() if (name in LISTENERS) == (names == LISTENERS)}
+            started = self.nucleus.deploy(recipes, artifacts, dict.fromkeys(names, self._version), own)
+            self._until_running([name for name in started if name != SUITE])
+        self._installing = False
+
+    def next(self, timeout: float) -> Delivery | None:
+        """The next message that the nucleus accepted on a local topic; None when none came in `timeout` seconds."""
+        try:
+            return self._deliveries.get(timeout=timeout)
+        except queue.Empty:
+            return None
+
+    def publish(self, command: Command) -> None:
+        """Publish a command as a person with a command line does."""
+        self.nucleus.publish(topics.COMMANDS, encode(command))
+
+    def broken(self) -> list[str]:
+        """A sentence for each component that the nucleus has given up."""
+        return [
+            f"{status.name} is BROKEN ({status.detail}); see {status.log}"
+            for status in self.nucleus.components() if status.state == BROKEN
+        ]
+
+    def configuration(self, component: str) -> Any:
+        """The component's configuration as it stands."""
+        return self.nucleus.component(component).configuration
+
+    def _until_running(self, names: Iterable[str]) -> None:
+        for name in names:
+            while True:
+                try:
+                    self.nucleus.wait_for_state(name, (RUNNING, BROKEN), timeout=5.0)
+                    break
+                except TimeoutError:
+                    self._say(f"  {name.rpartition('.')[2]} is being set up")
+        broken = self.broken()
+        if broken:
+            raise StageError("; ".join(broken))
+
+    def _hear(self, delivery: Delivery) -> None:
+        if delivery.kind == "local":
+            self._deliveries.put(delivery)
+
+    def _echo(self, component: str, line: str) -> None:
+        progress = install_progress(line) if self._installing else ""
+        if progress:
+            self._say(f"  {component.rpartition('.')[2]}: {progress}")
+
+
+def install_progress(line: str) -> str:
+    """What a line of an install step says that a person waiting for it wants to know; empty: nothing."""
+    words = line.strip()
+    if words.startswith("INFO edgeml.install: making"):
+        return "making its virtual environment"
+    fetched = re.match(r"(?:Downloading|Using cached) ([\w.]+)-([\w.]+)-\S+ (\(.+\))", words)
+    if fetched:
+        return f"fetching {fetched[1]} {fetched[2]} {fetched[3]}"
+    if words.startswith("Installing collected packages"):
+        return "installing these packages"
+    return words if words.startswith(("ERROR", "WARNING: Retrying")) else ""
+
+
+def _clear(root: Path) -> None:
+    """Remove what an earlier run left, but the components' virtual environments."""
+    if not root.is_dir():
+        return
+    for entry in [*root.iterdir(), *(root / "work").glob("*/*")]:
+        if entry.parent == root and entry.name == "work" or entry.name == KEPT:
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def _log_to(path: Path) -> logging.Handler:
+    handler = logging.FileHandler(path, mode="w", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.formatter.converter = time.gmtime  # type: ignore[union-attr]
+    logger = logging.getLogger("gglocal")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    return handler
