@@ -15,7 +15,7 @@ from gglocal import procfs
 OnLine = Callable[[str, str], None]
 """Called with `stdout` or `stderr`, and one line."""
 
-STOP_GRACE_S = 10.0
+STOP_GRACE_S = 5.0
 _POLL_S = 0.02
 _DRAIN_S = 0.2
 _MAX_LINE = 64 * 1024
