@@ -202,6 +202,7 @@ class Asset:
             self._history.add(end_ns, sent.payload)
             self._pending.append(sent)
         self._history.next_seq = remembered["next"]
+        self._resend_at = self._clocks.monotonic() + self._backoff.next()
         if self.finished:
             log.info("%s: its source has finished before; delete %s to begin anew", self.name, self._checkpoint.path)
 

@@ -158,11 +158,11 @@ def test_the_output_of_a_program() -> None:
 
 
 def test_a_program_gets_its_arguments_as_they_are(tmp_path: Path) -> None:
-    source = open_(program=[*python("import sys; print(sys.argv[1])"), '{"force": 1, "time": 1} $(touch %s) ' % tmp_path])
-    rows_or_faults = time.monotonic() + 10
-    while not source.faults and time.monotonic() < rows_or_faults:
+    source = open_(program=[*python("import sys; print(sys.argv[1])"), f'{{"force": 1}} $(touch {tmp_path}/x)'])
+    give_up = time.monotonic() + 10
+    while not source.faults and time.monotonic() < give_up:
         source.read(0.0, 5)
-    assert "$(touch" in source.faults[0]  # no shell has seen it
+    assert "$(touch" in source.faults[0] and not (tmp_path / "x").exists()  # no shell has seen it
     source.close()
 
 

@@ -11,7 +11,15 @@ import pytest
 from edgeml import topics
 from edgeml.errors import OptionsError
 from edgeml.messages import (
-    BACKWARDS, MAX_PAYLOAD, MISSING, Command, Replay, Replaying, SensorBatch, decode, encode,
+    BACKWARDS,
+    MAX_PAYLOAD,
+    MISSING,
+    Command,
+    Replay,
+    Replaying,
+    SensorBatch,
+    decode,
+    encode,
 )
 from edgeml.options import read
 from edgeml.times import SECOND, to_iso
@@ -147,15 +155,17 @@ def killed_and_restarted(tmp_path: Path, assets: dict[str, Any], ticks: int) -> 
         if before:
             first.answer(before[0])
     second = Bench(tmp_path, assets, Clock())
-    return before, second.wire.batches() + second.run()
+    again = second.wire.batches()
+    for batch in again:
+        second.answer(batch)
+    return before, again + second.run()
 
 
 @pytest.mark.parametrize("ticks", [1, 2, 3, 7])
 def test_kill_and_restart_lose_nothing_and_change_nothing(tmp_path: Path, ticks: int) -> None:  # 6, 8
     asset = skid(options={"duration_s": 300, "fault": "valve", "fault_start_s": 10})
-    whole = Bench(tmp_path / "x", {"a": asset}) if (tmp_path / "x").mkdir() is None else None
-    assert whole is not None
-    wanted = rows(whole.run())
+    (tmp_path / "unfaulted").mkdir()
+    wanted = rows(Bench(tmp_path / "unfaulted", {"a": asset}).run())
     before, after = killed_and_restarted(tmp_path, {"a": asset}, ticks)
     assert {batch.stream for batch in before + after} == {before[0].stream}
     by_number = {batch.seq: batch for batch in before}
