@@ -145,7 +145,7 @@ class App(Generic[O]):
         try:
             message = decode(received.payload)
         except MessageError as fault:
-            self._noise.warn(f"{received.topic}: {fault}", received.topic)
+            self._noise.warn(f"{received.topic}: {fault}", f"{received.topic} {type(fault).__name__}")
             return
         if self._service is not None:
             service = self._service
