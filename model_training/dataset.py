@@ -17,6 +17,8 @@ from model_training.synth import episode
 FIRST_SEED = 1000
 """Simulated pumps with smaller seeds are for judging; none of them trains."""
 
+EPISODES, PUMPS = 90, 120
+
 LEARNED_LEVEL = 0.15
 """A simulated fault counts as one from this level on; below it, neither answer is learned."""
 
@@ -31,7 +33,7 @@ class Examples(NamedTuple):
 
 def build(
     manifest: Manifest, recordings: Sequence[Recording], seed: int, progress: Callable[[str], None],
-    episodes: int = 90, pumps: int = 160,
+    episodes: int = EPISODES, pumps: int = PUMPS,
 ) -> Examples:
     """Examples from recordings and simulated pumps.
 

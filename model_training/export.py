@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import warnings
 from typing import Any
 
 import numpy as np
@@ -9,7 +12,7 @@ import numpy as np
 
 def to_float32(model: Any) -> bytes:
     """The network as it was trained."""
-    return _converter(model).convert()
+    return _convert(_converter(model))
 
 
 def to_int8(model: Any, examples: np.ndarray) -> bytes:
@@ -21,7 +24,7 @@ def to_int8(model: Any, examples: np.ndarray) -> bytes:
     converter.representative_dataset = lambda: ([example[None]] for example in examples)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = tf.int8
-    return converter.convert()
+    return _convert(converter)
 
 
 def _converter(model: Any) -> Any:
@@ -30,3 +33,10 @@ def _converter(model: Any) -> Any:
     # A fixed batch of 1: the engines want no variable dimension.
     inputs = tf.keras.Input(batch_shape=(1, *model.input_shape[1:]))
     return tf.lite.TFLiteConverter.from_keras_model(tf.keras.Model(inputs, model(inputs, training=False)))
+
+
+def _convert(converter: Any) -> bytes:
+    # The converter prints what it traced and warns of statistics that it computes itself.
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return converter.convert()

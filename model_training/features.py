@@ -11,7 +11,7 @@ def features(manifest: Manifest, deviations: np.ndarray, relative_spread: np.nda
     """The inputs at some rows of a stretch whose first row begins the window.
 
     Args:
-        deviations: (n, c) in standard deviations, all good.
+        deviations: (n, c) in standard deviations, all good; n is at least the longest view's `every`.
         relative_spread: (views, c): spread of each view's steps as a share of the standard deviation.
         at: (k,) row indices.
 
@@ -25,8 +25,6 @@ def features(manifest: Manifest, deviations: np.ndarray, relative_spread: np.nda
         last = np.arange(1, n + 1)
         first = np.maximum(0, last - view.every)
         means = (sums[last] - sums[first]) / (last - first)[:, None]
-        means[(last - first) * 2 < view.every] = 0.0
-        means = np.concatenate([means / spread, np.zeros((1, deviations.shape[1]))])
         rows = at[:, None] - np.arange(view.steps - 1, -1, -1)[None, :] * view.every
-        parts.append(means[np.where(rows < 0, n, rows)])
+        parts.append((means / spread)[np.maximum(rows, view.every - 1)])
     return np.clip(np.concatenate(parts, axis=2), -manifest.clip, manifest.clip).astype(np.float32)

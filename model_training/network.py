@@ -14,6 +14,8 @@ def train(
     """Train on x (n, steps, features), y (n,) 0 or 1; gives a Keras model with inputs (1, steps, features)."""
     import tensorflow as tf
 
+    # Without it the names of layers, which the exported file holds, count up from model to model.
+    tf.keras.backend.clear_session()
     tf.keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
     layers = tf.keras.layers

@@ -14,6 +14,9 @@ import numpy as np
 DRIFT = np.array([1.3, 1.0, 0.15, 0.15, 2.2, 3.0, 0.15, 0.8])
 # How often each channel takes part in a fault. Current, pressure and voltage are dominated by the sampling's own noise.
 TAKES_PART = np.array([0.45, 0.45, 0.15, 0.15, 0.35, 0.25, 0.15, 0.5])
+# The smallest fault of each channel, in its standard deviations; the largest is `HIGHEST`.
+LOWEST = np.array([2.5, 2.5, 2.5, 2.5, 2.5, 2.5, 2.5, 2.5])
+HIGHEST = 25.0
 
 
 class Episode(NamedTuple):
@@ -75,7 +78,7 @@ def lay_fault(rng: np.random.Generator, z: np.ndarray, label: np.ndarray) -> Non
     takes_part = rng.random(c) < TAKES_PART[:c]
     if not takes_part.any():
         takes_part[rng.choice(c, p=TAKES_PART[:c] / TAKES_PART[:c].sum())] = True
-    height = np.exp(rng.uniform(np.log(2.5), np.log(25.0), c)) * rng.choice([-1.0, 1.0], c) * takes_part
+    height = np.exp(rng.uniform(np.log(LOWEST[:c]), np.log(HIGHEST), c)) * rng.choice([-1.0, 1.0], c) * takes_part
     noisy = takes_part & (rng.random(c) < 0.3)
     gain = np.where(noisy, np.exp(rng.uniform(np.log(0.3), np.log(4.0), c)), 1.0)
     quiet = z - _smooth(z)

@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -42,18 +43,21 @@ def main() -> None:
     write(recordings, data.digests(given.folder), given.out, given.seed, given.float32, say)
 
 
-def write(recordings: list[data.Recording], digests: dict[str, str], out: Path, seed: int, float32: bool, say) -> None:
-    """Train on recordings and simulated pumps and write a bundle to `out`."""
+def write(
+    recordings: list[data.Recording], digests: dict[str, str], out: Path, seed: int, float32: bool, say: Callable[[str], None],
+    episodes: int = dataset.EPISODES, pumps: int = dataset.PUMPS,
+) -> None:
+    """Train on recordings and simulated pumps and write a bundle to `out`; the same arguments give the same bytes."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     manifest = design.manifest()
-    examples = dataset.build(manifest, recordings, seed, say)
+    examples = dataset.build(manifest, recordings, seed, say, episodes, pumps)
     say(f"{len(examples.y)} examples, {100 * examples.y.mean():.0f} % with a fault; starting TensorFlow")
     import tensorflow as tf
 
     model = network.train(examples.x, examples.y, examples.weight, seed, EPOCHS, say)
-    picked = np.random.default_rng(seed).choice(len(examples.x), EXAMPLES, replace=False)
+    picked = np.random.default_rng(seed).choice(len(examples.x), min(EXAMPLES, len(examples.x)), replace=False)
     say("exporting")
     tflite = export.to_float32(model) if float32 else export.to_int8(model, examples.x[picked])
     provenance = {
@@ -69,10 +73,11 @@ def write(recordings: list[data.Recording], digests: dict[str, str], out: Path, 
 
 
 def source_digest() -> str:
-    """The SHA-256 of the code that made the model: this package and the simulator's physics."""
+    """The SHA-256 of the code that made the model: this package but for its judging, and the simulator's physics."""
     here = Path(__file__).parent
     digest = hashlib.sha256()
-    for path in (*sorted(here.glob("*.py")), here.parents[0] / "components" / "sensor_ingestion" / "sources" / "pump.py"):
+    code = (path for path in sorted(here.glob("*.py")) if path.name != "evaluate.py")
+    for path in (*code, here.parents[0] / "components" / "sensor_ingestion" / "sources" / "pump.py"):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 

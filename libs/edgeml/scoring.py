@@ -3,11 +3,12 @@
 What keeps a row from a decision, in this order:
 
 1. its time does not come after the last row's: ignored;
-2. the machine is stopped, or has just been started and settles: the row enters nothing, the window begins anew;
-3. the baseline is being learned: only good rows of a running machine count;
-4. a value in the shortest view is faulty: the longer views leave faulty values out of their means, the shortest wants
+2. rows come more than twice, or less than half, as often as the model wants, in the median of the last complete `PACE_ROWS`;
+3. the machine is stopped, or has just been started and settles: the row enters nothing, the window begins anew;
+4. the baseline is being learned: only good rows of a running machine count;
+5. a value in the shortest view is faulty: the longer views leave faulty values out of their means, the shortest wants
    to be wholly good;
-5. the window does not hold `min_rows` rows yet, at the start, after a gap, or after a stop.
+6. the window does not hold `min_rows` rows yet, at the start, after a gap, or after a stop.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ SETTLING = "stopped: settling after the start"
 FILLING = "window filling"
 AFTER_GAP = "gap: window filling"
 NOT_LATER = "time running backwards"
+PACE_ROWS = 20
 
 
 class Runs(Protocol):
@@ -87,12 +89,12 @@ class AssetScorer:
         # A NaN without a flag is as faulty as one with it. A row after a gap is sound: the gap is seen by the times.
         faults = np.where(quality == GAP, np.uint8(GOOD), quality)
         faults = np.where(np.isfinite(values) | (faults != GOOD), faults, np.uint8(MISSING))
-        faulty: list[bool] = faults.any(axis=1).tolist()
+        faulty = np.any(faults, axis=1)
         for i, at in enumerate(out.times.tolist()):
             begun = self._clock()
             reason, features = self._take(at, values[i], faults[i] if faulty[i] else None)
             window = self._window
-            if window is not None and window.rows and reason not in (STOPPED, SETTLING, NOT_LATER):
+            if window is not None and window.rows and reason not in (STOPPED, SETTLING, NOT_LATER) and not self._pace.fault:
                 out.starts[i] = window.start
                 out.deviations[i] = np.clip(window.latest, -6e4, 6e4)
             prepared = self._clock()
@@ -113,6 +115,7 @@ class AssetScorer:
     def _begin(self, baseline: Baseline | None) -> None:
         self._last: int | None = None
         self._running = _Running(self._manifest.stopped, self._manifest.names)
+        self._pace = _Pace(self._manifest.interval_s, self._manifest.name)
         self._after_gap = False
         self._window: Window | None = None
         self._learner: _Learner | None = None
@@ -135,7 +138,11 @@ class AssetScorer:
             return NOT_LATER, None
         if self._last is not None and at - self._last > self._longest_gap:
             self._restart(after_gap=True)
+        paced = self._last is None or self._pace.keeps(at - self._last)
         self._last = at
+        if not paced:
+            self._restart(after_gap=False)
+            return self._pace.fault, None
         halt = self._running.halt(at, row, faults)
         if halt is not None:
             if self._running.stopped:
@@ -181,6 +188,29 @@ class AssetScorer:
     def _sensor(self, channel: int, code: int) -> str:
         name = QUALITY_NAMES[code] if code < len(QUALITY_NAMES) else f"quality {code}"
         return f"sensor: {self._manifest.names[channel]} {name}"
+
+
+class _Pace:
+    """Whether rows come about as often as the model wants.
+
+    Attributes:
+        fault: what is wrong, or empty.
+    """
+
+    def __init__(self, interval_s: float, model: str) -> None:
+        self._wanted_s, self._model = interval_s, model
+        self._passed: list[int] = []
+        self.fault = ""
+
+    def keeps(self, passed: int) -> bool:
+        """Take in the time from row to row, ns."""
+        self._passed.append(passed)
+        if len(self._passed) == PACE_ROWS:
+            given_s = sorted(self._passed)[PACE_ROWS // 2] / 1e9
+            self._passed.clear()
+            fits = self._wanted_s / 2 < given_s < self._wanted_s * 2
+            self.fault = "" if fits else f"interval: a row each {given_s:g} s, {self._wanted_s:g} s wanted by model {self._model}"
+        return not self.fault
 
 
 class _Running:

@@ -13,7 +13,8 @@ class Window:
     """Rows of deviations, and the model's input made of them.
 
     A row may have holes: values that are faulty. A step of a view is the mean of its good values; a step of which less
-    than half is good is 0 (the baseline's mean), as is a step from before the window began.
+    than half is good is 0 (the baseline's mean). Steps from before the window began repeat its first whole step, so that
+    a window that begins away from the baseline's mean does not look like a jump; until there is one, they are 0.
 
     Attributes:
         rows: rows that have entered since the window began.
@@ -84,6 +85,8 @@ class Window:
                 mean = np.where(known, mean, np.float32(0))
             if view.every == self._depth:
                 self.latest = mean.copy() if known is None else np.where(known, mean, np.float32(np.nan))
+            if self._count == view.every - 1:
+                ring[:] = mean * gain
             place = self._count % view.rows
             ring[place] = ring[place + view.rows] = mean * gain
         self._times.append(time)

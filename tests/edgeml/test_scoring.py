@@ -171,7 +171,18 @@ def test_a_long_gap_restarts_the_window(scorer: AssetScorer) -> None:
     times[45:] += 5 * SECOND
     quality[45] = GAP
     assert feed(scorer, times, values, quality)[40:] == [""] * 5 + ["gap: window filling"] * 3 + [""] * 12
-    assert (scorer._engine.inputs[15][:-2, 2:] == 0).all()
+    earlier = scorer._engine.inputs[15][:-1, 2:]
+    assert (earlier == earlier[0]).all(), "no step from before the gap"
+
+
+@pytest.mark.parametrize(("pace", "given"), [(0.1, "0.1 s"), (10.0, "10 s")])
+def test_rows_at_another_pace_are_refused_until_the_pace_is_right(scorer: AssetScorer, pace: float, given: str) -> None:
+    times, values, quality = normal(60)
+    reasons = feed(scorer, (times * pace).astype(np.int64), values, quality)
+    assert reasons[20:] == [f"interval: a row each {given}, 1 s wanted by model tiny"] * 40
+    assert scorer.baseline is None
+    times, values, quality = normal(100)
+    assert feed(scorer, times + 1000 * SECOND, values, quality)[-10:] == [""] * 10
 
 
 def test_time_running_backwards_is_ignored(tmp_path: Path) -> None:

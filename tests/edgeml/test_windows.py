@@ -13,13 +13,15 @@ ROWS = np.random.default_rng(2).normal(0, 2, (60, 2)).astype(np.float32)
 
 
 def plain(rows: np.ndarray, good: np.ndarray) -> np.ndarray:
-    """The documented rule, said slowly: steps from before the first row, or less than half good, are 0."""
+    """The documented rule, said slowly: a step less than half good is 0; steps from before the window repeat its first whole one."""
     columns = []
     for view, spread in zip(MANIFEST.views, SPREAD, strict=True):
         for channel in range(rows.shape[1]):
             steps = []
             for back in range(view.steps - 1, -1, -1):
                 end = len(rows) - back * view.every
+                if len(rows) >= view.every:
+                    end = max(end, view.every)
                 span = slice(max(0, end - view.every), max(0, end))
                 values = rows[span, channel][good[span, channel]]
                 steps.append(values.mean() / spread[channel] if len(values) * 2 >= view.every else 0.0)
