@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from gglocal.config import as_text
 from gglocal.control import ask
 from gglocal.deployment import configuration_updates
 from gglocal.errors import DeploymentError, GglocalError, NucleusError
@@ -236,9 +235,8 @@ def _updates(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
         except ValueError as fault:
             raise DeploymentError(f"--config is no JSON ({fault}); give JSON, or the name of a file") from None
     path = Path(options.config)
-    raw = read_document(path)
-    text_scalars = getattr(options, "profile", "lite") == "lite" and path.suffix != ".json"
-    return configuration_updates(as_text(raw) if text_scalars else raw, str(path))
+    profile = PROFILES[getattr(options, "profile", "lite")]
+    return configuration_updates(read_document(path, text_scalars=profile.text_scalars), str(path))
 
 
 def _show(statuses: list[dict[str, Any]], as_json: bool) -> None:

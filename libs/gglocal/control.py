@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,8 @@ from gglocal.iotcore import Offline
 from gglocal.pubsub import Message
 from gglocal.root import Root
 from gglocal.topicfilter import matches
+
+log = logging.getLogger("gglocal")
 
 _LIMIT = 16 * 1024 * 1024
 _CONNECT_TIMEOUT_S = 5.0
@@ -57,8 +60,11 @@ class ControlServer:
             await _send(writer, {"end": True})
         except (GglocalError, Offline) as fault:
             await _send(writer, {"error": str(fault) or "IoT Core cannot be reached now"})
-        except (ConnectionError, ValueError, asyncio.CancelledError):
+        except (ConnectionError, asyncio.CancelledError):
             pass
+        except Exception as fault:
+            log.exception("a request on the control socket failed")
+            await _send(writer, {"error": f"the nucleus failed on this request: {fault!r}"})
         finally:
             self._busy.discard(task)
             writer.close()
@@ -96,7 +102,7 @@ async def _publish(engine: Engine, request: dict[str, Any]) -> AsyncIterator[Any
     else:
         message = Message(False, request["payload"])
     if request.get("iot"):
-        await engine.publish_iot(request["topic"], message.payload())
+        engine.publish_iot(request["topic"], message.payload())
     else:
         engine.publish(request["topic"], message)
     yield {"topic": request["topic"], "bytes": len(message.payload())}

@@ -141,8 +141,8 @@ class Engine:
     def publish(self, topic: str, message: Message) -> None:
         self.core.publish(topic, message)
 
-    async def publish_iot(self, topic: str, payload: bytes, qos: int = 1) -> None:
-        await self.core.publish_to_iot_core(topic, payload, qos)
+    def publish_iot(self, topic: str, payload: bytes, qos: int = 1) -> None:
+        self.core.publish_to_iot_core(topic, payload, qos)
 
     def client_env(self, name: str, access_control: Any) -> dict[str, str]:
         """Register a component that somebody else starts, and what its process needs to be told."""

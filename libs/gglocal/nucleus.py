@@ -25,6 +25,7 @@ from gglocal.topicfilter import matches
 
 T = TypeVar("T")
 PathLike = Path | str
+_ASK_AGAIN_S = 0.1
 
 
 class Inbox:
@@ -166,7 +167,7 @@ class Nucleus:
         return next(state for state in passed if state in wanted)
 
     def wait_until(self, predicate: Callable[[], bool], timeout: float = 60.0) -> None:
-        """Wait until `predicate()` is true; it is asked at each change of any component's state.
+        """Wait until `predicate()` is true; it is asked at each change of a component's state, and now and then.
 
         Raises:
             TimeoutError: it never was.
@@ -177,10 +178,11 @@ class Nucleus:
                 seen = len(self._history)
             if predicate():
                 return
+            if time.monotonic() >= deadline:
+                states = ", ".join(f"{each.name} {each.state}" for each in self.components())
+                raise TimeoutError(f"what was waited for did not come within {timeout:g} s; there is {states}")
             with self._moved:
-                if not self._moved.wait_for(lambda seen=seen: len(self._history) > seen, max(0.0, deadline - time.monotonic())):
-                    states = ", ".join(f"{each.name} {each.state}" for each in self.components())
-                    raise TimeoutError(f"what was waited for did not come within {timeout:g} s; there is {states}")
+                self._moved.wait_for(lambda seen=seen: len(self._history) > seen, _ASK_AGAIN_S)  # type: ignore[misc]
 
     def tail(self, name: str, lines: int = 15) -> str:
         """The end of a component's log."""
@@ -219,7 +221,7 @@ class Nucleus:
 
     def publish_iot(self, topic: str, payload: bytes) -> None:
         """Publish to IoT Core, as the cloud does."""
-        self._run(self._live.publish_iot(topic, payload))
+        self._do(lambda: self._live.publish_iot(topic, payload))
 
     def tap(self, callback: Callable[[Delivery], None]) -> Callable[[], None]:
         """Call back for every message, local or IoT Core, on the nucleus's thread; returns the function that ends it."""
