@@ -181,10 +181,13 @@ class Asset:
         return self._resend_at - now
 
     def _save(self) -> None:
+        source = self.source.checkpoint()
+        if source is None:
+            return
         content = {
             "stream": self._history.stream, "next": self._history.next_seq, "event_ns": self._event_ns,
-            "source": self.source.checkpoint(), "quality": self._checker.state(), "executed": self._desk.executed,
-            "pending": [[sent.seq, sent.end_ns, base64.b85encode(sent.payload).decode()] for sent in self._pending],
+            "source": source, "quality": self._checker.state(), "executed": self._desk.executed,
+            "pending": [[sent.seq, sent.end_ns, base64.b64encode(sent.payload).decode()] for sent in self._pending],
         }
         try:
             self._checkpoint.save(content)
@@ -197,7 +200,7 @@ class Asset:
     def _resume(self, remembered: dict[str, Any]) -> None:
         self._checker.resume(remembered["quality"])
         for seq, end_ns, payload in remembered["pending"]:
-            sent = Sent(seq, end_ns, base64.b85decode(payload))
+            sent = Sent(seq, end_ns, base64.b64decode(payload))
             self._history.next_seq = seq
             self._history.add(end_ns, sent.payload)
             self._pending.append(sent)

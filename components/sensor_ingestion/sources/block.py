@@ -76,8 +76,8 @@ class Source(Protocol):
     def wait(self, now: float, most: int) -> float:
         """Seconds from `now` until `read` is worth while; it waits for `most` rows, but never more than a second."""
 
-    def checkpoint(self) -> dict[str, Any]:
-        """JSON-able: what its constructor needs in order to go on with the next row."""
+    def checkpoint(self) -> dict[str, Any] | None:
+        """JSON-able: what its constructor needs in order to go on with the next row; None: it cannot go back anyway."""
 
     def close(self) -> None:
         """Give back what it holds."""

@@ -83,8 +83,8 @@ class Jsonl:
     def wait(self, now: float, most: int) -> float:
         return 0.0 if self._lines else POLL_S
 
-    def checkpoint(self) -> dict[str, Any]:
-        return {}
+    def checkpoint(self) -> None:
+        return None
 
     def close(self) -> None:
         self._pipe.close()

@@ -265,6 +265,21 @@ def answer_target(bench: Bench) -> SensorBatch:
     return bench.wire.batches()[-1]
 
 
+def test_lines_leave_no_checkpoint_and_begin_a_new_stream(tmp_path: Path) -> None:  # 10
+    pipe = tmp_path / "in"
+    streams = set()
+    for _ in range(2):
+        bench = Bench(tmp_path, {"a": {"source": "jsonl", "options": {"fifo": str(pipe), "units": {"flow": "l/min"}}}})
+        with pipe.open("w") as writer:
+            writer.write('{"time": 1583748873, "flow": 120}\n')
+        assert bench.tick() <= 0.1
+        (batch,) = bench.wire.batches()
+        streams.add(batch.stream)
+        assert batch.seq == 0 and batch.units == ("l/min",) and seconds([batch]) == [0]
+        bench.service.close()
+    assert len(streams) == 2 and [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
 def command(id: str, action: str, asset: str = "a") -> Command:
     return Command(id=id, asset=asset, action=action, issued_at=to_iso(T0), timeout_s=10)
 
