@@ -16,6 +16,8 @@ from edgeml.scoring import AssetScorer
 from edgeml.streams import History
 from edgeml.times import SECOND
 
+REWIND_S = 300.0
+"""A new stream that begins so much before the last scored row is another recording; AlertDispatcher's policy takes it likewise."""
 ANSWERS_KEPT = 64
 """Batches whose answers can be repeated; a source waits with fewer unanswered."""
 
@@ -31,7 +33,6 @@ class Asset:
     def __init__(self, name: str, stream: str, bundle: Bundle, engine: Engine, baseline: Baseline | None, history_s: float) -> None:
         self._bundle, self._engine = bundle, engine
         self._scorer = AssetScorer(bundle, engine, baseline)
-        self._history_ns = round(history_s * SECOND)
         self._columns: tuple[tuple[str, ...], tuple[str, ...]] | None = None
         self._order: np.ndarray | None = None
         self._sender = ""
@@ -81,7 +82,7 @@ class Asset:
         self._sender = stream
         if not len(times) or int(times[0]) > self._last:
             return 0
-        if self._last - int(times[0]) > self._history_ns:
+        if self._last - int(times[0]) > REWIND_S * SECOND:
             self._scorer = AssetScorer(self._bundle, self._engine, self.baseline)
             self._last = -1
             return 0

@@ -1,0 +1,65 @@
+"""Least privilege: every resource in every accessControl is needed, and its lack is said by name."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.pipeline.line import COMPONENTS, THING, access, valve
+
+ROOT = Path(__file__).parents[2]
+
+
+def granted() -> Iterator[tuple[str, str, str, str, str]]:
+    """(component, service, policy, operation, resource) of all recipes."""
+    for component in COMPONENTS:
+        recipe = yaml.safe_load((ROOT / "recipes" / f"{component}.yaml").read_text())
+        for service, policies in recipe["ComponentConfiguration"]["DefaultConfiguration"]["accessControl"].items():
+            for name, policy in policies.items():
+                for operation in policy["operations"]:
+                    for resource in policy["resources"]:
+                        yield component, service, name, operation, resource
+
+
+def short(grant: tuple[str, ...]) -> str:
+    return f"{grant[0].rsplit('.', 1)[-1]}-{grant[3].rsplit('#', 1)[-1]}-{grant[4]}"
+
+
+@pytest.mark.parametrize("grant", list(granted()), ids=short)
+def test_without_one_resource_the_pipeline_is_refused_exactly_that(line, built, version, grant):
+    component, service, policy, operation, resource = grant
+    suite = line()
+    scenario = valve(speed=0)
+    config: dict[str, Any] = copy.deepcopy(scenario.config)
+    lacking = access(built, version, component)
+    lacking[service][policy]["resources"] = [each for each in resources(lacking, service, policy) if each != resource]
+    config.setdefault(component, {})["accessControl"] = lacking
+    refused: set[tuple[str, str, str]] = set()
+    suite.deploy(config, version)
+    wanted = (component, operation, resource.replace("{iot:thingName}", THING))
+
+    def met() -> bool:
+        refused.update((refusal.component, refusal.operation, refusal.resource) for refusal in suite.nucleus.refusals)
+        return bool(refused)
+
+    suite.until(met, 60, f"a refusal of {wanted[2]}")
+    assert refused == {wanted}
+    sentence = f"UnauthorizedError: {operation} on {wanted[2]} is refused"
+    suite.until(lambda: sentence in suite.log(component), 20, sentence)
+
+
+def test_with_all_resources_nothing_is_refused(line, version):
+    suite = line()
+    scenario = valve(speed=100)
+    suite.deploy(scenario.config, version)
+    suite.follow(scenario)
+    assert suite.nucleus.refusals == []
+
+
+def resources(control: dict[str, Any], service: str, policy: str) -> list[str]:
+    return control[service][policy]["resources"]

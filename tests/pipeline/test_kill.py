@@ -1,0 +1,79 @@
+"""`kill -9` of each component in mid-run changes nothing of what people and the machine are told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from suite.course import Course
+from suite.scenario import one_episode
+from suite.tally import Tally
+
+from edgeml.messages import Command, decode
+from edgeml.times import SECOND
+from gglocal.core import Delivery
+from tests.pipeline.line import COMPONENTS, Line, valve
+
+SPEED = 100.0
+
+
+@pytest.fixture(scope="module")
+def unfaulted() -> dict[str, Tally]:
+    return {}
+
+
+def run(line: Callable[..., Line], version: str, kill: str = "", when: Callable[[Tally], bool] = lambda tally: False) -> Tally:
+    suite = line()
+    scenario = valve(SPEED)
+    suite.deploy(scenario.config, version)
+    killed: list[int] = []
+    sent: list[str] = []
+
+    def on_message(course: Course, delivery: Delivery) -> None:
+        if kill and not killed and when(course.tally):
+            killed.append(course.tally.rows)
+            suite.nucleus.kill(kill)
+        if delivery.topic == "edgeml/commands/ack":
+            sent.append(decode(delivery.payload).status)  # type: ignore[attr-defined]
+
+    tally = suite.follow(scenario, on_message)
+    assert bool(killed) == bool(kill)
+    if kill:
+        assert suite.nucleus.component(kill).starts == 2
+    return tally
+
+
+MOMENTS: dict[str, Callable[[Tally], bool]] = {
+    "while learning": lambda tally: tally.results > 200,
+    "in normal running": lambda tally: tally.results > 520,
+    "while the alarm is pending": lambda tally: bool(tally.alarms),
+    "once the command is sent": lambda tally: bool(tally.commands),
+    "once the machine is restored": lambda tally: any(c.action == "start" and c.status for c in tally.commands.values()),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_a_killed_component_changes_nothing(line, version, unfaulted, component, moment):
+    if "tally" not in unfaulted:
+        unfaulted["tally"] = run(line, version)
+    plain = unfaulted["tally"]
+    assert one_episode(plain) == []
+    tally = run(line, version, component, MOMENTS[moment])
+    assert one_episode(tally) == []
+    assert [alarm.asset for alarm in tally.raised] == [alarm.asset for alarm in plain.raised]
+    for mine, other in zip(tally.raised, plain.raised, strict=True):
+        assert mine.raised_at is not None and other.raised_at is not None
+        assert abs(mine.raised_at - other.raised_at) <= 5 * SECOND
+    stops = [command for command in tally.commands.values() if command.action == "stop"]
+    assert [command.status for command in stops] == ["executed"]
+    assert (tally.gaps, tally.unanswered) == (0, 0)
+    assert tally.rows == plain.rows == 1300
+
+
+def test_the_tally_tells_a_second_command_apart():
+    # The guard of the test above: two ids in one episode would be seen as two.
+    tally = Tally()
+    for number in (1, 1, 2):
+        tally.take(Command(id=f"{number}", asset="p", action="stop"), "sender")
+    assert len(tally.commands) == 2
