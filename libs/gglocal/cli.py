@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from gglocal.nucleus import Nucleus
 from gglocal.profile import PROFILES
 from gglocal.recipe import SUFFIXES, read_document
 from gglocal.root import Root, default_root
+
+log = logging.getLogger("gglocal")
 
 EXIT_OK, EXIT_BROKEN, EXIT_USAGE, EXIT_TIMEOUT = 0, 1, 2, 3
 _FOLLOW_S = 0.1
@@ -49,16 +52,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Deploy, and stay in the foreground until a signal, `--timeout`, or with `--exit-when-finished` the end of all."""
-    _log_to_stderr(options.verbose)
     wake = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: wake.set())
     nucleus = Nucleus(
         options.root, profile=options.profile, thing_name=options.thing_name, region=options.region,
         iot_core=options.iot_core, error_reset=options.error_reset, echo=None if options.quiet else _echo,
     )
-    with nucleus:
-        nucleus.deploy(options.recipe_dir, options.artifact_dir, _merge(options.merge), _updates(options))
+    with _logging_to_stderr(options.verbose), _signals_set(wake), nucleus:
+        names = nucleus.deploy(options.recipe_dir, options.artifact_dir, _merge(options.merge), _updates(options))
+        log.info("deployed %s in %s; Ctrl-C stops it", ", ".join(names), nucleus.root.path)
         timed_out = not _wait(nucleus, wake, options)
         broken = [status for status in nucleus.components() if status.state == BROKEN]
     for status in broken:
@@ -243,6 +244,8 @@ def _show(statuses: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         print(json.dumps(statuses))
         return
+    if not statuses:
+        print("no component is deployed")
     for status in statuses:
         print(f"Component Name: {status['name']}")
         print(f"    Version: {status['version']}")
@@ -259,12 +262,29 @@ def _echo(name: str, line: str) -> None:
         pass
 
 
-def _log_to_stderr(verbose: bool) -> None:
+@contextmanager
+def _logging_to_stderr(verbose: bool) -> Iterator[None]:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
-    logger = logging.getLogger("gglocal")
-    logger.addHandler(handler)
-    logger.setLevel(logging.DEBUG if verbose else logging.INFO)
+    before = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.DEBUG if verbose else logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before)
+
+
+@contextmanager
+def _signals_set(wake: threading.Event) -> Iterator[None]:
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, lambda *_: wake.set()) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 def _parser() -> argparse.ArgumentParser:

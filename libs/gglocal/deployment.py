@@ -13,7 +13,7 @@ from gglocal.errors import DeploymentError, RecipeError, VersionError
 from gglocal.lint import FAILS, REFUSED, findings
 from gglocal.platform import Host, Selected, select
 from gglocal.profile import Profile
-from gglocal.recipe import SUFFIXES, Recipe, load_recipe
+from gglocal.recipe import SOFT, SUFFIXES, Dependency, Recipe, load_recipe
 from gglocal.version import Range, Version
 
 log = logging.getLogger("gglocal")
@@ -24,6 +24,8 @@ PROVIDED: dict[str, str] = {
     "aws.greengrass.LogManager": "logs stay on this machine",
 }
 """Dependencies that a device has and gglocal stands in for by doing nothing; what a component misses by that."""
+
+_ROOT = "the deployment"
 
 
 @dataclass
@@ -53,6 +55,10 @@ class RecipeStore:
             self._faults.append(str(fault))
             return
         self._recipes.setdefault(recipe.name, {})[recipe.version] = recipe
+
+    def is_missed(self, name: str, dependency: Dependency) -> bool:
+        """Whether a device has this component and gglocal does without it: it is of AWS, and soft or `PROVIDED`."""
+        return name in PROVIDED or name.startswith("aws.greengrass.") and dependency.kind == SOFT and name not in self._recipes
 
     def best(self, name: str, ranges: Mapping[str, Range]) -> Recipe:
         """The highest version that all ranges admit.
@@ -93,18 +99,17 @@ def resolve(roots: Mapping[str, str], store: RecipeStore, host: Host) -> list[Pl
     wanted: dict[str, dict[str, Range]] = {}
     for name, text in roots.items():
         try:
-            wanted[name] = {"the deployment": Range.parse(text)}
+            wanted[name] = {_ROOT: Range.parse(text)}
         except VersionError as fault:
             raise DeploymentError(f"{name}={text}: {fault}") from None
     chosen: dict[str, Recipe] = {}
     # A version chosen early may bring requirements that rule out another: choose again until nothing moves.
     for _ in range(100):
         again = {name: store.best(name, ranges) for name, ranges in wanted.items()}
-        needs = {name: wanted[name] for name in wanted if name in roots}
-        needs = {name: {"the deployment": ranges["the deployment"]} for name, ranges in needs.items()}
+        needs = {name: {_ROOT: wanted[name][_ROOT]} for name in roots}
         for recipe in again.values():
             for name, dependency in recipe.dependencies.items():
-                if name not in PROVIDED:
+                if not store.is_missed(name, dependency):
                     needs.setdefault(name, {})[str(recipe)] = dependency.requirement
         if again == chosen and needs == wanted:
             break
@@ -144,8 +149,9 @@ def _planned(recipe: Recipe, profile: Profile, host: Host) -> Planned:
         for finding in said:
             log.warning("%s%s", "on a device this fails: " if finding.kind == FAILS else "", finding.text)
     for name in recipe.dependencies:
-        if PROVIDED.get(name):
-            log.warning("%s depends on %s, which gglocal does not have: %s", recipe, name, PROVIDED[name])
+        missed = PROVIDED.get(name, "it is left out" if name.startswith("aws.greengrass.") else "")
+        if missed:
+            log.warning("%s depends on %s, which gglocal does not have: %s", recipe, name, missed)
     selected = select(recipe, host, lite=lite)
     if selected is None:
         raise RecipeError(f"{recipe.path}: no manifest fits this machine ({host}); add one to Manifests")

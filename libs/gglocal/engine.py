@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +160,7 @@ class Engine:
             present = {name: needed for name, needed in recipe.dependencies.items() if name in units}
             scope = Scope(
                 recipe.name, str(recipe.version), self.root.path, self.thing_name,
-                lambda name=recipe.name: self._configuration(name), {name: units[name].scope for name in present},
+                partial(self._configuration, recipe.name), {name: units[name].scope for name in present},
             )
             lifecycle = parse_lifecycle(planned.selected.lifecycle, str(recipe.path))
             units[recipe.name] = Unit(recipe, lifecycle, scope, present)

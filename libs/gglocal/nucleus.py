@@ -128,7 +128,7 @@ class Nucleus:
             The names of all that is deployed, dependencies first.
 
         Raises:
-            GglocalError: a `RecipeError`, `DeploymentError` or `ArtifactError`; nothing has been changed then.
+            GglocalError: a `RecipeError`, `DeploymentError` or `ArtifactError`; what runs goes on as it was.
         """
         return self._run(self._live.deploy(_paths(recipe_dir), _paths(artifact_dir), dict(merge or {}), config))
 
@@ -158,7 +158,7 @@ class Nucleus:
             while wanted.isdisjoint(passed):
                 if BROKEN in passed:
                     raise NucleusError(f"{name} is BROKEN, wanted {'/'.join(sorted(wanted))}; its log ends:\n{self.tail(name)}")
-                if not self._moved.wait_for(lambda: len(self._history) > seen, max(0.0, deadline - time.monotonic())):
+                if not self._wait_beyond(seen, deadline - time.monotonic()):
                     raise TimeoutError(
                         f"{name} is not {'/'.join(sorted(wanted))} after {timeout:g} s; its log ends:\n{self.tail(name)}"
                     )
@@ -182,7 +182,7 @@ class Nucleus:
                 states = ", ".join(f"{each.name} {each.state}" for each in self.components())
                 raise TimeoutError(f"what was waited for did not come within {timeout:g} s; there is {states}")
             with self._moved:
-                self._moved.wait_for(lambda seen=seen: len(self._history) > seen, _ASK_AGAIN_S)  # type: ignore[misc]
+                self._wait_beyond(seen, _ASK_AGAIN_S)
 
     def tail(self, name: str, lines: int = 15) -> str:
         """The end of a component's log."""
@@ -270,6 +270,9 @@ class Nucleus:
         if self._control is not None:
             await self._control.close()
         await self._live.close()
+
+    def _wait_beyond(self, seen: int, timeout: float) -> bool:
+        return self._moved.wait_for(lambda: len(self._history) > seen, max(0.0, timeout))
 
     def _on_state(self, name: str, state: str) -> None:
         with self._moved:

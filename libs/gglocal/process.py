@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from gglocal import procfs
+
+log = logging.getLogger("gglocal")
 
 OnLine = Callable[[str, str], None]
 """Called with `stdout` or `stderr`, and one line."""
@@ -27,7 +31,7 @@ class Guardian:
     def __init__(self, mark: str) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", procfs.__file__, mark], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-            start_new_session=True, text=True,
+            stderr=subprocess.DEVNULL, start_new_session=True, text=True,
         )
 
     def watch(self, session: int) -> None:
@@ -63,9 +67,8 @@ class Script:
         for name in ("stdout", "stderr"):
             # Pipes of our own: asyncio's would keep wait() from returning while a grandchild holds them.
             reading, ends[name] = os.pipe()
-            _, lines = await loop.connect_read_pipe(
-                lambda name=name: _Lines(name, on_line, loop.create_future()), os.fdopen(reading, "rb", buffering=0)
-            )
+            lines = _Lines(name, on_line, loop.create_future())
+            await loop.connect_read_pipe(partial(_itself, lines), os.fdopen(reading, "rb", buffering=0))
             closed.append(lines.closed)
         try:
             process = await asyncio.create_subprocess_exec(
@@ -88,14 +91,22 @@ class Script:
         procfs.send({self.pid}, self._mark, number)
 
     async def end(self, grace: float = STOP_GRACE_S) -> None:
-        """Ask the whole session to end, and kill what has not after `grace` seconds."""
-        deadline = asyncio.get_running_loop().time() + grace
+        """Ask the whole session to end, and kill what has not after `grace` seconds; what cannot be killed is left, logged."""
+        now = asyncio.get_running_loop().time
+        deadline = now() + grace
         self.signal(signal.SIGTERM)
-        while procfs.members({self.pid}, self._mark):
-            if asyncio.get_running_loop().time() >= deadline:
+        while left := procfs.members({self.pid}, self._mark):
+            if now() >= deadline + STOP_GRACE_S:
+                log.error("the processes %s cannot be killed; do they run as another user?", left)
+                return
+            if now() >= deadline:
                 self.signal(signal.SIGKILL)
             await asyncio.sleep(_POLL_S)
         await self.wait()
+
+
+def _itself(lines: _Lines) -> _Lines:
+    return lines
 
 
 class _Lines(asyncio.Protocol):

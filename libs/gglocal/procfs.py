@@ -10,11 +10,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Collection
 from pathlib import Path
 
 MARK = "GGLOCAL_MARK"
 _PROC = Path("/proc")
+_PATIENCE_S = 10.0
 
 
 def members(sessions: Collection[int], mark: str) -> list[int]:
@@ -59,8 +61,9 @@ def _guard(mark: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sessions = {int(line) for line in sys.stdin if line.strip().isdigit()}
-    while send(sessions, mark, signal.SIGKILL):
-        pass
+    deadline = time.monotonic() + _PATIENCE_S
+    while send(sessions, mark, signal.SIGKILL) and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 if __name__ == "__main__":

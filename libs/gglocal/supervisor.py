@@ -10,9 +10,7 @@ from pathlib import Path
 
 from gglocal.componentlog import ComponentLog, Echo
 from gglocal.errors import NucleusError
-from gglocal.lifecycle import (
-    BROKEN, ERRORED, FINISHED, INSTALLED, NEW, READY, RUNNING, STARTING, STOPPING, Component, Surroundings, Unit,
-)
+from gglocal.lifecycle import BROKEN, ERRORED, FINISHED, INSTALLED, NEW, READY, RUNNING, STARTING, STOPPING, Component, Surroundings, Unit
 from gglocal.process import Guardian
 from gglocal.profile import Profile
 from gglocal.recipe import HARD

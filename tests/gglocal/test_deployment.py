@@ -22,7 +22,7 @@ def _plan(shelf: Shelf, **roots: str) -> list[str]:
 def test_dependencies_come_first_and_the_nucleus_is_no_component(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path)
     shelf.add("app", {"run": "true"}, needs={"db": "HARD", "log": "SOFT", "aws.greengrass.Nucleus": "SOFT"})
-    shelf.add("db", {"run": "true"}, needs={"log": "HARD"})
+    shelf.add("db", {"run": "true"}, needs={"log": "HARD", "aws.greengrass.ShadowManager": "SOFT"})
     shelf.add("log", {"run": "true"})
     shelf.add("stranger", {"run": "true"})
     assert _plan(shelf, app="1.0.0") == ["log 1.0.0", "db 1.0.0", "app 1.0.0"]
@@ -44,7 +44,8 @@ def test_what_is_missing_or_goes_in_circles(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path)
     shelf.add("a", {"run": "true"}, needs={"b": "HARD"})
     shelf.write("broken.yaml", "ComponentName: [")
-    with pytest.raises(DeploymentError, match=r"no recipe of b \(a 1.0.0 wants >=0.0.0\); there are recipes of a; not readable: .*broken.yaml"):
+    wanted = r"no recipe of b \(a 1.0.0 wants >=0.0.0\); there are recipes of a; not readable: .*broken.yaml"
+    with pytest.raises(DeploymentError, match=wanted):
         _plan(shelf, a="1.0.0")
     shelf.add("b", {"run": "true"}, needs={"a": "SOFT"})
     with pytest.raises(DeploymentError, match="a -> b -> a"):
