@@ -46,7 +46,7 @@ def install(requirements: "list[Path]", venv: Path) -> bool:
         stamp.unlink()
     if not usable:
         log.info("making the virtual environment %s with Python %s", venv, platform.python_version())
-        _run([sys.executable, "-m", "venv", "--clear", str(venv)], f"the virtual environment {venv} could not be made")
+        _run([sys.executable, "-m", "venv", "--clear", str(venv.resolve())], f"the virtual environment {venv} could not be made")
     names = ", ".join(map(str, requirements))
     log.info("installing what %s names", names)
     command = [str(python), "-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--progress-bar", "off"]

@@ -1,0 +1,133 @@
+"""Every built recipe: against the schema, what Lite refuses, the declared options, and the topics that the code uses."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgeml import topics
+from edgeml.options import read
+from gglocal.lint import lint_file
+from gglocal.platform import Host
+from suite.build import COMPONENTS, ROOT, SUITE
+
+Recipes = Callable[[str], dict[str, Any]]
+ALL = (*COMPONENTS, SUITE)
+PUBLISH, SUBSCRIBE = "aws.greengrass#PublishToTopic", "aws.greengrass#SubscribeToTopic"
+TO_CLOUD, FROM_CLOUD = "aws.greengrass#PublishToIoTCore", "aws.greengrass#SubscribeToIoTCore"
+THING = "{iot:thingName}"
+
+ACCESS: dict[str, dict[str, set[str]]] = {
+    "com.edgeml.SensorIngestion": {
+        PUBLISH: {topics.SENSORS, topics.COMMANDS_ACK, topics.STATUS},
+        SUBSCRIBE: {topics.RESULTS, topics.COMMANDS, topics.REPLAY},
+    },
+    "com.edgeml.Inference": {
+        PUBLISH: {topics.RESULTS, topics.REPLAY, topics.STATUS},
+        SUBSCRIBE: {topics.SENSORS, topics.REPLAY, topics.CONTROL},
+    },
+    "com.edgeml.AlertDispatcher": {
+        PUBLISH: {topics.ALERTS, topics.COMMANDS, topics.REPLAY, topics.STATUS},
+        SUBSCRIBE: {topics.RESULTS, topics.COMMANDS_ACK, topics.ALERTS_ACK},
+        TO_CLOUD: {topics.cloud_alerts(THING), topics.cloud_results(THING)},
+        FROM_CLOUD: {topics.cloud_alerts_ack(THING)},
+    },
+}
+"""What each component may do, beside its heartbeat."""
+
+
+def granted(recipe: dict[str, Any]) -> list[tuple[str, str]]:
+    """(operation, resource), as often as it is granted."""
+    services = recipe["ComponentConfiguration"]["DefaultConfiguration"]["accessControl"].values()
+    return [
+        (operation, resource)
+        for policies in services for policy in policies.values()
+        for operation in policy["operations"] for resource in policy["resources"]
+    ]
+
+
+def lower(value: Any) -> Any:
+    """With the keys as the schema has them."""
+    if isinstance(value, dict):
+        return {key.lower(): lower(item) for key, item in value.items()}
+    return [lower(item) for item in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_schema(name: str, recipe: Recipes, shared: Path) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json.loads((shared / "schemas" / "gdk" / "recipe_schema.json").read_text())
+    jsonschema.Draft7Validator(schema).validate(lower(recipe(name)))
+
+
+def test_schema_of_the_gdk_configuration(shared: Path) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json.loads((shared / "schemas" / "gdk" / "config_schema.json").read_text())
+    jsonschema.Draft7Validator(schema).validate(json.loads((ROOT / "gdk-config.json").read_text()))
+
+
+@pytest.mark.parametrize("architecture", ["amd64", "aarch64", "arm"])
+@pytest.mark.parametrize("name", ALL)
+def test_nothing_that_lite_refuses(name: str, architecture: str, built: Path, version: str) -> None:
+    host = Host({"os": "linux", "architecture": architecture})
+    assert lint_file(built / "recipes" / f"{name}-{version}.yaml", host) == []
+
+
+@pytest.mark.parametrize("name", COMPONENTS)
+def test_default_configuration_is_what_the_component_declares(name: str, recipe: Recipes) -> None:
+    options = importlib.import_module(f"{COMPONENTS[name]}.options").Options
+    default = recipe(name)["ComponentConfiguration"]["DefaultConfiguration"]
+    read(options, {key: value for key, value in default.items() if key != "accessControl"})
+
+
+@pytest.mark.parametrize("name", COMPONENTS)
+def test_access_is_to_exactly_the_topics_used(name: str, recipe: Recipes) -> None:
+    given = granted(recipe(name))
+    wanted = {(operation, topic) for operation, names in ACCESS[name].items() for topic in names}
+    wanted |= {(operation, topics.heartbeat(name)) for operation in (PUBLISH, SUBSCRIBE)}
+    assert set(given) == wanted
+    assert len(given) == len(wanted), "a resource is granted twice"
+
+
+@pytest.mark.parametrize("name", COMPONENTS)
+def test_policy_ids_are_the_components_own(name: str, recipe: Recipes) -> None:
+    services = recipe(name)["ComponentConfiguration"]["DefaultConfiguration"]["accessControl"]
+    assert all(policy.startswith(f"{name}:") for policies in services.values() for policy in policies)
+
+
+def test_every_topic_of_the_library_is_in_the_recipes(recipe: Recipes) -> None:
+    public = {value for key, value in vars(topics).items() if key.isupper()}
+    in_recipes = {resource for name in COMPONENTS for _, resource in granted(recipe(name))}
+    local = {topic for topic in in_recipes if THING not in topic and not topic.startswith("edgeml/heartbeat/")}
+    assert local == public
+
+
+def test_the_suite_wants_this_version_of_every_component_and_has_one_step(recipe: Recipes, version: str) -> None:
+    suite = recipe(SUITE)
+    assert suite["ComponentDependencies"] == {
+        name: {"VersionRequirement": version, "DependencyType": "HARD"} for name in COMPONENTS
+    }
+    assert [list(manifest["Lifecycle"]) for manifest in suite["Manifests"]] == [["run"]]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_artifact_is_built_and_every_placeholder_but_the_bucket_filled_in(
+    name: str, recipe: Recipes, built: Path, version: str
+) -> None:
+    place = built / "artifacts" / name / version
+    uris = [artifact["Uri"] for manifest in recipe(name)["Manifests"] for artifact in manifest.get("Artifacts", ())]
+    assert {uri.rsplit("/", 1)[1] for uri in uris} == {path.name for path in place.iterdir()}
+    assert all(uri.startswith(f"s3://BUCKET_NAME/{name}/{version}/") for uri in uris)
+    assert "COMPONENT_" not in (built / "recipes" / f"{name}-{version}.yaml").read_text()
+
+
+def test_gdk_finds_the_suite_under_the_name_that_the_root_links_to(built: Path, version: str) -> None:
+    link = ROOT / "recipe.yaml"
+    assert link.is_symlink()
+    under_gdk = built / "recipes" / link.resolve().name
+    assert under_gdk.read_bytes() == (built / "recipes" / f"{SUITE}-{version}.yaml").read_bytes()

@@ -1,0 +1,98 @@
+"""Rules on the tree as a whole: who may import whom, one version, and nothing of the machine that it was written on."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import edgeml
+
+ROOT = Path(__file__).resolve().parents[1]
+LIBS = ROOT / "libs"
+COMPONENTS = sorted(path.name for path in (ROOT / "components").iterdir() if (path / "__init__.py").is_file())
+OURS = {*COMPONENTS, "edgeml", "gglocal", "suite", "model_training", "tests", "scripts", "components", "libs"}
+SKIPPED = {"build", "greengrass-build", "node_modules", "__pycache__"}
+
+
+def imports(folder: Path) -> Iterator[tuple[str, str]]:
+    """(file and line, first part of the imported name) of every import under a folder, inside functions too."""
+    for path in sorted(folder.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            where = f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    yield where, alias.name.split(".")[0]
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                yield where, (node.module or "").split(".")[0]
+            elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("importlib.import_module", "import_module", "__import__"):
+                name = node.args[0]
+                assert isinstance(name, ast.Constant), f"{where}: an import of a computed name"
+                yield where, str(name.value).split(".")[0]
+
+
+def strangers(folder: Path, allowed: set[str]) -> list[str]:
+    return [f"{where} imports {name}" for where, name in imports(folder) if name not in allowed | sys.stdlib_module_names]
+
+
+def test_there_are_three_components() -> None:
+    assert COMPONENTS == ["alert_dispatcher", "inference", "sensor_ingestion"]
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_a_component_imports_the_library_and_nothing_of_another(component: str) -> None:
+    assert strangers(ROOT / "components" / component, {component, "edgeml", "msgspec", "numpy"}) == []
+
+
+def test_the_library_imports_no_component_and_not_the_local_nucleus() -> None:
+    third = {"awsiot", "awscrt", "msgspec", "numpy", "ai_edge_litert", "tflite_runtime"}
+    assert strangers(LIBS / "edgeml", {"edgeml", *third}) == []
+
+
+def test_the_local_nucleus_imports_neither_a_component_nor_the_library() -> None:
+    assert strangers(LIBS / "gglocal", {"gglocal", "yaml", "paho", "pytest"}) == []
+
+
+def test_the_rules_see_an_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
+    (tmp_path / "a.py").write_text("def f():\n    from edgeml.bus import Bus\n    import importlib, gglocal.cli\n")
+    assert strangers(tmp_path, set()) == ["a.py:2 imports edgeml", "a.py:3 imports gglocal"]
+
+
+def test_the_version_is_that_of_the_gdk_configuration() -> None:
+    suite = json.loads((ROOT / "gdk-config.json").read_text())["component"]["com.edgeml.Suite"]
+    declared = re.search(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert declared is not None
+    assert suite["version"] == declared[1] == edgeml.__version__
+
+
+def test_no_file_names_a_place_on_the_authors_machine() -> None:
+    places = "|".join(re.escape(f"/{name}/") for name in ("work", "root"))
+    pattern = re.compile(rf"(?<![\w.}}>*~-])(?:{places})")
+    found = []
+    for path in files():
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError:
+            continue
+        found += [f"{path.relative_to(ROOT)}:{number}: {line.strip()}" for number, line in enumerate(lines, 1) if pattern.search(line)]
+    assert found == []
+
+
+def files() -> Iterator[Path]:
+    """Every file that is, or would be, in the repository."""
+    stack = [ROOT]
+    while stack:
+        for path in sorted(stack.pop().iterdir()):
+            hidden = path.name.startswith(".") and path.name not in (".ci", ".gitignore")
+            if path.is_symlink() or hidden or path.name in SKIPPED or path.suffix == ".egg-info":
+                continue
+            if path.is_dir():
+                stack.append(path)
+            else:
+                yield path
