@@ -84,12 +84,7 @@ class Course:
         return settled or quiet > STALLED_S
 
     def _awaited(self, now: float) -> bool:
-        alarms = self.tally.alarms
-        return any(
-            not command.status and now < self._deadlines[id] + LATE_S
-            and not (command.alarm in alarms and alarms[command.alarm].state == "cleared")
-            for id, command in self.tally.commands.items()
-        )
+        return any(not command.status and now < self._deadlines[id] + LATE_S for id, command in self.tally.commands.items())
 
     def _learn(self, message: Message, now: float) -> None:
         self._maintenance.take(message)

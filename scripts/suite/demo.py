@@ -23,7 +23,7 @@ from suite.build import ROOT, BuildError, Project, build
 from suite.course import SOURCE, Course
 from suite.live import Live, usable
 from suite.plain import Plain
-from suite.scenario import FAULTS, Scenario, onset_remark, recorded, simulated
+from suite.scenario import FAULTS, SPEED, Scenario, onset_remark, recorded, simulated
 from suite.stage import Stage, StageError
 from suite.tally import Tally, summary
 from suite.trace import Event, Trace
@@ -66,22 +66,16 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace, scenario: Scenario) -> int:
     begun = time.monotonic()
-    print(f"edgeml demo: {scenario.title}", flush=True)
+    _say(f"edgeml demo: {scenario.title}")
     built = arguments.out / "greengrass-build"
     build(ROOT, built)
-    say = lambda text: print(text, flush=True)  # noqa: E731
-    say("Setting up the local nucleus and the components; the first time this downloads packages and takes a minute or two.")
-    stage = Stage(arguments.out, built, Project.read(ROOT).version, arguments.profile, say)
-    try:
-        with stage:
-            stage.deploy(scenario.config)
-            say(f"Set up in {time.monotonic() - begun:.0f} s.")
-            begun = time.monotonic()
-            levels = _levels(stage)
-            course, problems = _follow(stage, scenario, levels, arguments.headless)
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # what is being taken down is taken down
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    _say("Setting up the local nucleus and the components; the first time this downloads packages and takes a minute or two.")
+    with Stage(arguments.out, built, Project.read(ROOT).version, arguments.profile, _say) as stage:
+        stage.deploy(scenario.config)
+        _say(f"Set up in {time.monotonic() - begun:.0f} s.")
+        begun = time.monotonic()
+        levels = _levels(stage)
+        course, problems = _follow(stage, scenario, levels, arguments.headless)
     wrong_input = _faults(course)
     problems = [*wrong_input, *problems, *_judge(scenario, course)]
     return _conclude(arguments, scenario, course, levels, problems, 2 if wrong_input else 1, time.monotonic() - begun)
@@ -152,11 +146,11 @@ def _conclude(
     )
     path.write_text(report.render(told), encoding="utf-8")
     for remark in remarks:
-        print(f"{remark[0].upper()}{remark[1:]}.")
-    print(f"{'Not as' if problems else 'As'} expected, in {seconds:.0f} s. The plots are in {path}.", flush=True)
+        _say(f"{remark[0].upper()}{remark[1:]}.")
+    _say(f"{'Not as' if problems else 'As'} expected, in {seconds:.0f} s. The plots are in {path}.")
     for problem in problems:
         print(f"demo: {problem}", file=sys.stderr, flush=True)
-    print(json.dumps(counts, ensure_ascii=False), flush=True)
+    _say(json.dumps(counts, ensure_ascii=False))
     return code if problems else 0
 
 
@@ -176,13 +170,14 @@ def _scenario(arguments: argparse.Namespace) -> Scenario:
     if arguments.recording is not None:
         return recorded(arguments.recording)
     start_ns = time.time_ns() // SECOND * SECOND
-    return simulated(arguments.fault, arguments.seed, start_ns, to_iso(start_ns))
+    return simulated(arguments.fault, arguments.seed, start_ns, to_iso(start_ns), arguments.speed)
 
 
 def _repeat(arguments: argparse.Namespace) -> list[str]:
     if arguments.recording is not None:
         return ["--recording", str(arguments.recording)]
-    return ["--fault", arguments.fault, "--seed", str(arguments.seed)]
+    speed = [] if arguments.speed == SPEED else ["--speed", f"{arguments.speed:g}"]
+    return ["--fault", arguments.fault, "--seed", str(arguments.seed), *speed]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -192,11 +187,26 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--fault", choices=tuple(FAULTS), default="valve", help="what happens to the simulated pump")
     parser.add_argument("--seed", type=int, default=1, help="which simulated pump")
+    parser.add_argument("--speed", type=_speed, default=SPEED, help="event seconds a second of the simulated pump")
     parser.add_argument("--recording", type=Path, metavar="FILE.csv", help="a recording in SKAB's layout instead, as fast as it goes")
     parser.add_argument("--headless", action="store_true", help="plain lines instead of the live view")
     parser.add_argument("--profile", choices=tuple(PROFILES), default="lite", help="which nucleus to stand in for")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "demo", help="where the report, the logs and the nucleus are kept")
     return parser
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _speed(text: str) -> float:
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if not 1.0 <= speed <= 1000.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no speed; give a number from 1 to 1000")
+    return speed
 
 
 def _interrupt(*_: object) -> None:

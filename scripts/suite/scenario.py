@@ -82,14 +82,15 @@ FAULTS: dict[str, Expect] = {
 """What `--fault` can name, and what is expected of each."""
 
 
-def simulated(fault: str, seed: int, start_ns: int, start_time: str) -> Scenario:
+def simulated(fault: str, seed: int, start_ns: int, start_time: str, speed: float = SPEED) -> Scenario:
     """The simulated pump skid with one fault.
 
     Args:
         start_ns, start_time: event time of the first row, ns and ISO 8601.
+        speed: event seconds a second.
     """
     options = {
-        "seed": seed, "speed": SPEED, "start_time": start_time, "duration_s": DURATION_S,
+        "seed": seed, "speed": speed, "start_time": start_time, "duration_s": DURATION_S,
         "fault": fault, "fault_start_s": FAULT_START_S, "fault_ramp_s": FAULT_RAMP_S,
     }
     return Scenario(
@@ -97,7 +98,7 @@ def simulated(fault: str, seed: int, start_ns: int, start_time: str) -> Scenario
         config={SOURCE: {"assets": {ASSET: {"source": "simulator", "options": options}}}},
         rows=None if fault == "sensor-gap" else round(DURATION_S),
         expect=FAULTS[fault],
-        limit_s=DURATION_S / SPEED + 60.0,
+        limit_s=DURATION_S / speed + 60.0,
         onset=None if fault == "none" else start_ns + round(FAULT_START_S * SECOND),
     )
 
@@ -125,7 +126,7 @@ def onset_remark(onset: int | None, alarms: list[AlarmSeen]) -> str:
 
 
 def _look_at(path: Path) -> tuple[int, int | None]:
-    """Lines below the header, and the event time of the first one that is marked `anomaly`. What is wrong with it is the source's to say."""
+    """Rows, and the event time of the first one that is marked `anomaly`; what is wrong with the file is the source's to say."""
     count, onset = 0, None
     with path.open(newline="", encoding="utf-8", errors="replace") as file:
         sample = file.readline()

@@ -7,6 +7,7 @@ import logging
 import queue
 import re
 import shutil
+import signal
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -30,7 +31,7 @@ class StageError(Exception):
 
 
 class Stage:
-    """A nucleus with the suite on it; a context manager that leaves nothing running.
+    """A nucleus with the suite on it; a context manager of the main thread that leaves nothing running.
 
     Args:
         place: a directory of the demo's own.
@@ -41,7 +42,7 @@ class Stage:
 
     def __init__(self, place: Path, built: Path, version: str, profile: str, say: Callable[[str], None]) -> None:
         self._place, self._built, self._version, self._say = place, built, version, say
-        self._profile = profile
+        self.nucleus = Nucleus(place / "nucleus", profile=profile, thing_name="demo", echo=self._echo)
         self._installing = True
         self._deliveries: queue.SimpleQueue[Delivery] = queue.SimpleQueue()
         self._lock: IO[str] | None = None
@@ -59,21 +60,18 @@ class Stage:
         except BlockingIOError:
             self._lock.close()
             raise StageError(f"another demo runs in {self._place}; let it end, or choose another directory with --out") from None
-        root = self._place / "nucleus"
-        _clear(root)
-        self._log = _log_to(self._place / "nucleus.log")
-        self.nucleus = Nucleus(root, profile=self._profile, thing_name="demo", echo=self._echo)
-        self.nucleus.start()
-        self.nucleus.tap(self._hear)
+        try:
+            _clear(self.nucleus.root.path)
+            self._log = _log_to(self._place / "nucleus.log")
+            self.nucleus.start()
+            self.nucleus.tap(self._hear)
+        except BaseException:
+            self._take_down()
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None) -> None:
-        self.nucleus.stop()
-        if self._log is not None:
-            logging.getLogger("gglocal").removeHandler(self._log)
-            self._log.close()
-        if self._lock is not None:
-            self._lock.close()
+        self._take_down()
 
     def deploy(self, config: dict[str, Any]) -> None:
         """Deploy and start all: first who listens, then who speaks, so that event time begins when everybody is there.
@@ -113,6 +111,19 @@ class Stage:
     def configuration(self, component: str) -> Any:
         """The component's configuration as it stands."""
         return self.nucleus.component(component).configuration
+
+    def _take_down(self) -> None:
+        # A second Ctrl-C must not leave half of it running.
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            self.nucleus.stop()
+        finally:
+            signal.signal(signal.SIGINT, before)
+            if self._log is not None:
+                logging.getLogger("gglocal").removeHandler(self._log)
+                self._log.close()
+            if self._lock is not None:
+                self._lock.close()
 
     def _until_running(self, names: Iterable[str]) -> None:
         for name in names:

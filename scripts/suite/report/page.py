@@ -113,7 +113,7 @@ def _asset(run: Run, name: str, asset: AssetTrace) -> str:
     backdrop = Backdrop(int(rows.times[0]), int(rows.times[-1]), spans_of(results), alarms, _marks(run, name))
     model = f"{asset.model[0]} {asset.model[1]}, digest {asset.model[2][:12]}…" if asset.model[0] else "no model answered"
     channels = "".join(
-        _figure(channel, f"{channel} <i>{escape(unit)}</i>", channel_chart(asset, rows, c, backdrop, c == len(asset.channels) - 1))
+        _figure(channel, f"{escape(channel)} <i>{escape(unit)}</i>", channel_chart(asset, rows, c, backdrop, c == len(asset.channels) - 1))
         for c, (channel, unit) in enumerate(zip(asset.channels, asset.units, strict=True))
     )
     data = {

@@ -1,0 +1,90 @@
+"""The live view fits its terminal; plain lines say the same."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+
+from edgeml.messages import encode
+from suite.course import Course
+from suite.live import Live, frame, usable
+from suite.plain import Plain, clock, number
+from suite.tally import Tally
+from suite.trace import Trace
+from tests.demo import made
+
+LEVELS = (0.3, 0.9)
+
+
+@pytest.fixture
+def course() -> Course:
+    run = Course(Trace(), Tally(), lambda event: None)
+    for message, sender in made.episode()[:46]:
+        run.take("edgeml/any", encode(message), sender, 0.0)
+    return run
+
+
+def bare(line: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", line)
+
+
+@pytest.mark.parametrize(("columns", "lines"), [(80, 24), (60, 20), (200, 60)])
+def test_a_frame_fits(course: Course, columns: int, lines: int) -> None:
+    shown = frame("a run", LEVELS, course.trace, course.tally, course.trace.events, columns, lines)
+    assert len(shown) == lines
+    assert max(len(bare(line)) for line in shown) <= columns
+
+
+def test_a_frame_says_how_things_stand(course: Course) -> None:
+    shown = "\n".join(bare(line) for line in frame("a run", LEVELS, course.trace, course.tally, course.trace.events, 80, 24))
+    for words in ("pressure", "bar", "flow", "l/min", "confidence 0.", "raise at 0.90", "ACTIVE", "start: executed", "ALARM ACTIVE"):
+        assert words in shown
+    assert f"{course.tally.rows} rows" in shown
+
+
+def test_a_frame_without_colours_has_no_escapes(course: Course) -> None:
+    shown = frame("a run", LEVELS, course.trace, course.tally, course.trace.events, 80, 24, colour=False)
+    assert "\x1b" not in "".join(shown)
+
+
+def test_a_first_row_is_enough_for_a_frame() -> None:
+    run = Course(Trace(), Tally(), lambda event: None)
+    run.take("edgeml/sensors", encode(made.batch(0, [0])), None, 0.0)
+    assert "no result yet" in "\n".join(frame("a run", LEVELS, run.trace, run.tally, [], 80, 24))
+
+
+def test_the_live_view_gives_the_terminal_back_and_leaves_the_log(course: Course) -> None:
+    out = io.StringIO()
+    view = Live("a run", LEVELS, course.trace, course.tally, out)
+    for event in course.trace.events:
+        view.event(event)
+    view.tick(1.0)
+    drawn = len(out.getvalue())
+    view.tick(1.01)
+    assert len(out.getvalue()) == drawn  # not due yet
+    view.close()
+    assert out.getvalue().startswith("\x1b[?1049h")
+    after = out.getvalue().split("\x1b[?1049l")[1]
+    assert "ALARM ACTIVE" in after
+
+
+def test_no_terminal_no_live_view() -> None:
+    assert not usable(io.StringIO())
+
+
+def test_plain_lines_carry_readings_confidence_and_alarm_state(course: Course) -> None:
+    out = io.StringIO()
+    view = Plain(course.trace, course.tally, out)
+    view.tick(0.0)
+    view.tick(0.1)
+    [line] = out.getvalue().splitlines()
+    assert re.fullmatch(r"\d\d:\d\d:\d\d  pump-1: pressure \S+ bar flow \S+ l/min \| confidence 0\.\d\d \| alarm active", line)
+    view.event(course.trace.events[0])
+    assert out.getvalue().splitlines()[1] == f"{clock(made.at(0))}  pump-1 measures pressure, flow"
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.02659, "0.027"), (1.33, "1.33"), (-0.5, "-0.500"), (233.062, "233.1"), (float("nan"), "–")])
+def test_numbers_are_short(value: float, text: str) -> None:
+    assert number(value) == text
