@@ -33,6 +33,10 @@ class ComponentLog:
         self._write(level, f"nucleus: {text}")
         log.log(getattr(logging, level if level != "WARN" else "WARNING"), "%s: %s", self._name, text)
 
+    def note(self, text: str) -> None:
+        """A line of the nucleus for this file alone."""
+        self._write("WARN", f"nucleus: {text}")
+
     def close(self) -> None:
         self._file.close()
 

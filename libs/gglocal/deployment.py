@@ -145,9 +145,9 @@ def _planned(recipe: Recipe, profile: Profile, host: Host) -> Planned:
         said = findings(recipe, host)
         refused = [finding.text for finding in said if finding.kind == REFUSED]
         if refused:
-            raise RecipeError(f"{'; '.join(refused)}")
+            raise RecipeError(f"{recipe.path}: {'; '.join(refused)}")
         for finding in said:
-            log.warning("%s%s", "on a device this fails: " if finding.kind == FAILS else "", finding.text)
+            log.warning("%s: %s%s", recipe.path, "on a device this fails: " if finding.kind == FAILS else "", finding.text)
     for name in recipe.dependencies:
         missed = PROVIDED.get(name, "it is left out" if name.startswith("aws.greengrass.") else "")
         if missed:

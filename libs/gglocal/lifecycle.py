@@ -115,6 +115,10 @@ class Component:
 
     async def live(self) -> None:
         """Live until FINISHED or BROKEN; cancelled: stop the processes, then `after_stop`."""
+        if not self.around.profile.runs_shutdown:
+            for name in ("shutdown", "recover"):
+                if self.unit.lifecycle.get(name):
+                    self.log.note(f"Nucleus Lite does not run the step {name}; it is ignored")
         try:
             while await self._attempt():
                 pass

@@ -20,7 +20,7 @@ _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 @dataclass(frozen=True)
 class Finding:
-    """One sentence, with the file.
+    """One sentence about a recipe.
 
     Attributes:
         kind: `refused`: Lite does not take the recipe; `fails`: it takes it and a step goes wrong; `ignored`: it leaves
@@ -41,17 +41,17 @@ def lint_file(path: Path, host: Host | None = None) -> list[str]:
         recipe = load_recipe(path, text_scalars=True)
     except RecipeError as fault:
         return [str(fault)]
-    return [finding.text for finding in findings(recipe, host or Host.detect()) if finding.kind != IGNORED]
+    return [f"{path}: {finding.text}" for finding in findings(recipe, host or Host.detect()) if finding.kind != IGNORED]
 
 
 def findings(recipe: Recipe, host: Host) -> list[Finding]:
     """All that Lite has to say."""
-    return [Finding(kind, f"{recipe.path}: {text}") for kind, text in _findings(recipe, host)]
+    return [Finding(kind, text) for kind, text in _findings(recipe, host)]
 
 
 def _findings(recipe: Recipe, host: Host) -> Iterator[tuple[str, str]]:
     for where, name in recipe.misspelt:
-        yield REFUSED, f"the key {where} is spelt {name.rsplit('/', 1)[-1]}; keys are case-sensitive on Nucleus Lite"
+        yield REFUSED, f"the key {where} is spelt {name}, and keys are case-sensitive on Nucleus Lite"
     for key in recipe.unknown:
         yield IGNORED, f"the key {key} is unknown and ignored"
     if recipe.component_type != "aws.greengrass.generic":

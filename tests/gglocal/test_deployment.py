@@ -55,7 +55,7 @@ def test_what_is_missing_or_goes_in_circles(tmp_path: Path) -> None:
 def test_lite_refuses_what_classic_takes(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path)
     shelf.add("a", {"Run": "true"}, manifest={"Platform": {"os": "linux"}})
-    with pytest.raises(RecipeError, match="case-sensitive"):
+    with pytest.raises(RecipeError, match="case-sensitive on Nucleus Lite"):
         _plan(shelf, a="1.0.0")
     store = RecipeStore(CLASSIC)
     store.add_directory(shelf.recipes)
