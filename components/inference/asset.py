@@ -36,7 +36,7 @@ class Asset:
         self._columns: tuple[tuple[str, ...], tuple[str, ...]] | None = None
         self._order: np.ndarray | None = None
         self._sender = ""
-        self._last = -1
+        self._last = self._repeated_to = -1
         self._answers: OrderedDict[tuple[str, int], list[bytes]] = OrderedDict()
         self.name = name
         self.fault = ""
@@ -62,8 +62,12 @@ class Asset:
         """
         times, values, quality = batch.arrays()
         if batch.stream != self._sender:
-            fresh = self._begin_stream(batch.stream, times)
+            self._begin_stream(batch.stream, times)
+        if self._repeated_to >= 0:
+            fresh = int(np.searchsorted(times, self._repeated_to, side="right"))
             times, values, quality = times[fresh:], values[fresh:], quality[fresh:]
+            if len(times):
+                self._repeated_to = -1
         self._match(batch)
         if self._order is None:
             columns, reasons = _refused(times, len(self._bundle.manifest.channels), self.fault)
@@ -77,16 +81,13 @@ class Asset:
             self._answers.popitem(last=False)
         return blocks
 
-    def _begin_stream(self, stream: str, times: np.ndarray) -> int:
-        """Rows to leave out: a source that was restarted repeats some. One that goes far back in time is another recording."""
+    def _begin_stream(self, stream: str, times: np.ndarray) -> None:
+        """A source that was restarted may repeat rows, which are left out; one that goes far back in time is another recording."""
         self._sender = stream
-        if not len(times) or int(times[0]) > self._last:
-            return 0
-        if self._last - int(times[0]) > REWIND_S * SECOND:
+        self._repeated_to = self._last
+        if len(times) and self._last - int(times[0]) > REWIND_S * SECOND:
             self._scorer = AssetScorer(self._bundle, self._engine, self.baseline)
-            self._last = -1
-            return 0
-        return int(np.searchsorted(times, self._last, side="right"))
+            self._last = self._repeated_to = -1
 
     def _match(self, batch: SensorBatch) -> None:
         if (batch.channels, batch.units) == self._columns:

@@ -55,22 +55,25 @@ class Asset(msgspec.Struct, frozen=True):
     ] = 4
     history_s: Annotated[float, Meta(ge=0, description="event seconds of rows kept for replays")] = 900.0
 
-    def check(self, where: str) -> list[str]:
+    @staticmethod
+    def check_raw(raw: dict[str, Any], where: str) -> list[str]:
+        if not isinstance(raw.get("source"), str):
+            return []
         try:
-            self.source_options(where)
+            _source_options(raw["source"], raw.get("options"), where)
         except OptionsError as fault:
             return fault.faults
         return []
 
-    def source_options(self, where: str = "") -> Any:
-        """The source's options as its own class.
+    def source_options(self) -> Any:
+        """The source's options as its own class."""
+        return _source_options(self.source, self.options, "")
 
-        Raises:
-            OptionsError: an unknown source, or faults in its options.
-        """
-        prefix = f"{where}." if where else ""
-        kind = choose(SOURCES, self.source, f"{prefix}source", "source")
-        return read(kind.options, self.options, f"{prefix}options")
+
+def _source_options(source: str, options: Any, where: str) -> Any:
+    prefix = f"{where}." if where else ""
+    kind = choose(SOURCES, source, f"{prefix}source", "source")
+    return read(kind.options, options, f"{prefix}options")
 
 
 class Options(msgspec.Struct, frozen=True):

@@ -1,6 +1,6 @@
 """Numbered streams: a producer numbers its messages and keeps the last ones, a consumer sees a loss and asks for them again.
 
-A *stream* is one process start of one producer (a random id); within it each asset's messages count 0, 1, 2, … . A repeated message
+A *stream* is one run of one producer (a random id); within it each asset's messages count 0, 1, 2, … . A repeated message
 carries its original number, so a consumer takes each exactly once and in order.
 """
 

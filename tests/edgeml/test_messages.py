@@ -9,9 +9,9 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+
 from edgeml import messages as m
 from edgeml.errors import MessageError, NewerVersionError
-
 from tests.edgeml.samples import BATCH, COLUMNS, RESULTS, SAMPLES, TIMES
 
 GOLDEN = Path(__file__).parent / "golden"

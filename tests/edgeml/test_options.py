@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 
 import msgspec
 import pytest
+from msgspec import Meta
+
 from edgeml.errors import OptionsError
 from edgeml.options import choose, document, read
-from msgspec import Meta
 
 
 class Limits(msgspec.Struct, frozen=True):

@@ -11,9 +11,10 @@ from alert_dispatcher.options import Options
 from alert_dispatcher.service import AlertDispatcher
 from edgeml import topics
 from edgeml.app import Context
-from edgeml.messages import Acknowledge, Alert, Command, CommandAck, Message, ResultBlock, ResultColumns, decode
+from edgeml.messages import Acknowledge, Alert, Command, CommandAck, Message, ResultBlock, ResultColumns
 from edgeml.options import read
 from edgeml.times import SECOND
+from tests.fake_bus import FakeBus
 
 T0 = 1_583_748_000 * SECOND
 CHANNELS = ("flow", "pressure", "current")
@@ -26,40 +27,12 @@ class Killed(BaseException):
     """Ends the process under test, as kill -9 would."""
 
 
-class KeptBus:
-    """The bus at its lowest seam: keeps what is published; `deaf` topics fail, and `on_publish` sees each try first."""
-
-    def __init__(self) -> None:
-        self.local: list[tuple[str, bytes]] = []
-        self.cloud: list[tuple[str, bytes]] = []
-        self.deaf: set[str] = set()
-        self.tries = 0
-        self.on_publish = lambda topic: None
-
-    def publish(self, topic: str, payload: bytes) -> bool:
-        return self._keep(self.local, topic, payload)
-
-    def publish_cloud(self, topic: str, payload: bytes) -> bool:
-        return self._keep(self.cloud, topic, payload)
-
-    def _keep(self, where: list[tuple[str, bytes]], topic: str, payload: bytes) -> bool:
-        self.tries += 1
-        self.on_publish(topic)
-        if topic in self.deaf:
-            return False
-        where.append((topic, payload))
-        return True
-
-    def messages(self, topic: str) -> list[Any]:
-        return [decode(payload) for at, payload in self.local if at == topic]
-
-
 class Bench:
     """One AlertDispatcher, with restarts; `now` is both clocks, in seconds."""
 
     def __init__(self, work: Path, **configuration: Any) -> None:
         self.work = work
-        self.bus = KeptBus()
+        self.bus = FakeBus()
         self.now = 1000.0
         self.seq = 0
         self.options = read(Options, {"policy": POLICY, **configuration})

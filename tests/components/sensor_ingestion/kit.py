@@ -9,12 +9,13 @@ import numpy as np
 
 from edgeml import topics
 from edgeml.app import Context
-from edgeml.messages import Message, ResultBlock, SensorBatch, decode
+from edgeml.messages import Message, ResultBlock, SensorBatch
 from edgeml.options import read
 from edgeml.times import SECOND
 from sensor_ingestion.options import Options
 from sensor_ingestion.service import SensorIngestion
 from sensor_ingestion.sources.block import Block, Clocks, Source
+from tests.fake_bus import FakeBus
 
 T0 = 1_583_748_873 * SECOND  # 2020-03-09T10:14:33Z
 
@@ -36,26 +37,11 @@ class Clock:
         return Clocks(self.monotonic, self.wall_ns)
 
 
-class Wire:
-    """Keeps what a service publishes; the lowest seam below which only the SDK is."""
-
-    def __init__(self) -> None:
-        self.sent: list[tuple[str, bytes]] = []
-
-    def publish(self, topic: str, payload: bytes) -> bool:
-        self.sent.append((topic, payload))
-        return True
-
-    def publish_cloud(self, topic: str, payload: bytes) -> bool:
-        raise AssertionError("this component sends nothing to the cloud")
-
-    def take(self, topic: str) -> list[Any]:
-        """The messages on a topic since the last take."""
-        taken = [decode(payload) for on, payload in self.sent if on == topic]
-        self.sent = [(on, payload) for on, payload in self.sent if on != topic]
-        return taken
+class Wire(FakeBus):
+    """The service's end of the bus."""
 
     def batches(self) -> list[SensorBatch]:
+        """The sensor batches since the last call."""
         return [message for message in self.take(topics.SENSORS) if isinstance(message, SensorBatch)]
 
 

@@ -125,14 +125,14 @@ def test_a_replay(tmp_path: Path) -> None:  # 7
     bench.tell(topics.REPLAY, Replay(topic=topics.SENSORS))
     assert {message.asset for message in bench.wire.take(topics.SENSORS)} == {"a", "b"}
     bench.tell(topics.REPLAY, Replay(topic=topics.RESULTS))
-    assert bench.wire.sent == []
+    assert bench.wire.local == []
 
 
 def test_messages_fit_whatever_is_wanted(tmp_path: Path) -> None:  # 1
     bench = Bench(tmp_path, {"a": skid(batch_rows=1000, options={"duration_s": 1000})})
     while bench.service.status().state != "finished":
         bench.tick()
-        payloads = [payload for topic, payload in bench.wire.sent if topic == topics.SENSORS]
+        payloads = [payload for topic, payload in bench.wire.local if topic == topics.SENSORS]
         assert payloads and all(len(payload) <= MAX_PAYLOAD for payload in payloads)
         assert len(payloads[0]) > 5500 or bench.service.status().state == "finished"
         for batch in bench.wire.batches():
