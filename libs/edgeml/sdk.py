@@ -1,0 +1,155 @@
+"""awsiotsdk as `edgeml.bus` uses it: calls, subscriptions, and its faults in a sentence.
+
+The SDK calls back on threads of its own. What is put here goes to a `Put`, which must do no more than queue it: an IPC call from inside a
+callback deadlocks (sdk-python issues 193 and 233).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from awsiot.eventstreamrpc import LifecycleHandler
+from awsiot.greengrasscoreipc import client as sdk
+from awsiot.greengrasscoreipc import model
+
+log = logging.getLogger(__name__)
+
+CALL_TIMEOUT_S = 5.0
+
+PUBLISH, SUBSCRIBE = "aws.greengrass#PublishToTopic", "aws.greengrass#SubscribeToTopic"
+PUBLISH_CLOUD, SUBSCRIBE_CLOUD = "aws.greengrass#PublishToIoTCore", "aws.greengrass#SubscribeToIoTCore"
+WATCH = "aws.greengrass#SubscribeToConfigurationUpdate"
+
+
+@dataclass(frozen=True)
+class Received:
+    """Something that came in. `kind` is `local`, `cloud` or `configuration` (something in it changed)."""
+
+    kind: str
+    topic: str = ""
+    payload: bytes = b""
+
+
+Put = Callable[[Received], None]
+Make = Callable[[sdk.GreengrassCoreIPCClient], Any]
+
+
+def call(operation: Any, request: Any) -> Any:
+    """The answer to one call; raises what the SDK raises."""
+    operation.activate(request).result(CALL_TIMEOUT_S)
+    return operation.get_response().result(CALL_TIMEOUT_S)
+
+
+def publish(topic: str, payload: bytes) -> tuple[str, Make, Any]:
+    """Operation, its constructor and its request."""
+    message = model.PublishMessage(binary_message=model.BinaryMessage(message=payload))
+    request = model.PublishToTopicRequest(topic=topic, publish_message=message)
+    return PUBLISH, lambda client: client.new_publish_to_topic(), request
+
+
+def publish_cloud(topic: str, payload: bytes) -> tuple[str, Make, Any]:
+    """As `publish`, to IoT Core with QoS 1."""
+    request = model.PublishToIoTCoreRequest(topic_name=topic, qos=model.QOS.AT_LEAST_ONCE, payload=payload)
+    return PUBLISH_CLOUD, lambda client: client.new_publish_to_iot_core(), request
+
+
+def subscribe(topic: str, put: Put) -> tuple[str, Make, Any]:
+    """As `publish`; the component's own messages come too."""
+    request = model.SubscribeToTopicRequest(topic=topic, receive_mode=model.ReceiveMode.RECEIVE_ALL_MESSAGES)
+    return SUBSCRIBE, lambda client: client.new_subscribe_to_topic(_Local(topic, put)), request
+
+
+def subscribe_cloud(topic: str, put: Put) -> tuple[str, Make, Any]:
+    """As `publish`, from IoT Core with QoS 1."""
+    request = model.SubscribeToIoTCoreRequest(topic_name=topic, qos=model.QOS.AT_LEAST_ONCE)
+    return SUBSCRIBE_CLOUD, lambda client: client.new_subscribe_to_iot_core(_Cloud(put)), request
+
+
+def watch(_: str, put: Put) -> tuple[str, Make, Any]:
+    """As `publish`: changes of the component's own configuration."""
+    request = model.SubscribeToConfigurationUpdateRequest(key_path=[])
+    return WATCH, lambda client: client.new_subscribe_to_configuration_update(_Configuration(put)), request
+
+
+SUBSCRIPTIONS: dict[str, Callable[[str, Put], tuple[str, Make, Any]]] = {
+    "local": subscribe, "cloud": subscribe_cloud, "configuration": watch,
+}
+"""By the kind of what is received."""
+
+
+def name(fault: BaseException) -> str:
+    """Type and text of a fault; Lite's errors have no text."""
+    text = str(fault)
+    return f"{type(fault).__name__}: {text}" if text else type(fault).__name__
+
+
+def refusal(operation: str, topic: str, fault: BaseException) -> str:
+    """A sentence on a call that failed; faults are told apart by type."""
+    where = f"{operation} on {topic or 'the configuration'}"
+    if isinstance(fault, model.UnauthorizedError):
+        return f"UnauthorizedError: {where} is refused; add this resource to accessControl of the component's configuration"
+    if isinstance(fault, model.ServiceError):
+        return f"ServiceError: {where} failed; for IoT Core topics the device is offline"
+    return f"{where} failed ({name(fault)})"
+
+
+class Lifecycle(LifecycleHandler):
+    """Tells when the connection is gone."""
+
+    def __init__(self, gone: Callable[[], None]) -> None:
+        self._gone = gone
+
+    def on_disconnect(self, reason: Exception | None) -> None:
+        if reason is not None:
+            log.warning("the nucleus closed the connection (%s)", name(reason))
+        self._gone()
+
+    def on_error(self, error: Exception) -> bool:
+        log.warning("the connection to the nucleus has an error (%s)", name(error))
+        return True
+
+
+class _Local(sdk.SubscribeToTopicStreamHandler):
+    def __init__(self, topic: str, put: Put) -> None:
+        super().__init__()
+        self._topic, self._put = topic, put
+
+    def on_stream_event(self, event: model.SubscriptionResponseMessage) -> None:
+        if event.binary_message is not None:
+            payload = bytes(event.binary_message.message or b"")
+        elif event.json_message is not None:
+            payload = json.dumps(event.json_message.message).encode()
+        else:
+            return
+        self._put(Received("local", self._topic, payload))
+
+    def on_stream_error(self, error: Exception) -> bool:
+        log.warning("the subscription to %s has an error (%s)", self._topic, name(error))
+        return False
+
+
+class _Cloud(sdk.SubscribeToIoTCoreStreamHandler):
+    def __init__(self, put: Put) -> None:
+        super().__init__()
+        self._put = put
+
+    def on_stream_event(self, event: model.IoTCoreMessage) -> None:
+        if event.message is not None:
+            self._put(Received("cloud", event.message.topic_name, bytes(event.message.payload or b"")))
+
+    def on_stream_error(self, error: Exception) -> bool:
+        log.warning("a subscription to IoT Core has an error (%s)", name(error))
+        return False
+
+
+class _Configuration(sdk.SubscribeToConfigurationUpdateStreamHandler):
+    def __init__(self, put: Put) -> None:
+        super().__init__()
+        self._put = put
+
+    def on_stream_event(self, event: model.ConfigurationUpdateEvents) -> None:
+        self._put(Received("configuration"))
