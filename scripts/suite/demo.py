@@ -146,7 +146,7 @@ def _conclude(
     )
     path.write_text(report.render(told), encoding="utf-8")
     for remark in remarks:
-        _say(f"{remark[0].upper()}{remark[1:]}.")
+        _say(remark)
     _say(f"{'Not as' if problems else 'As'} expected, in {seconds:.0f} s. The plots are in {path}.")
     for problem in problems:
         print(f"demo: {problem}", file=sys.stderr, flush=True)
@@ -156,7 +156,7 @@ def _conclude(
 
 def _unanswered(tally: Tally) -> list[str]:
     return [
-        f"the command {command.action} to {command.asset} was not acknowledged within {command.timeout_s:g} s"
+        f"The command {command.action} to {command.asset} was not acknowledged within {command.timeout_s:g} s."
         for command in tally.commands.values() if not command.status
     ]
 

@@ -122,7 +122,7 @@ def onset_remark(onset: int | None, alarms: list[AlarmSeen]) -> str:
     if onset is None or not alarms or alarms[0].raised_at is None:
         return ""
     late = (alarms[0].raised_at - onset) / SECOND
-    return f"the first alarm was raised {abs(late):.0f} s {'after' if late >= 0 else 'before'} the onset of the fault"
+    return f"The first alarm was raised {abs(late):.0f} s {'after' if late >= 0 else 'before'} the onset of the fault."
 
 
 def _look_at(path: Path) -> tuple[int, int | None]:

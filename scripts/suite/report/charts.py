@@ -61,10 +61,11 @@ class Backdrop:
             if labels and end - start > 5.6 * len(span.reason) + 8:
                 parts.append(text(span.reason, (start + end) / 2, bottom - 8, class_="why", text_anchor="middle"))
         for alarm in self.alarms:
-            begun = alarm.raised_at if alarm.raised_at is not None else alarm.began_at
+            begun = alarm.began_at if alarm.raised_at is None else alarm.raised_at
             start, end = x(begun), x(self.high if alarm.cleared_at is None else alarm.cleared_at)
-            hint = f"alarm {alarm.id}, {to_iso(begun)[11:19]} to {to_iso(alarm.cleared_at)[11:19] if alarm.cleared_at else 'the end'}"
-            parts.append(tag("rect", tag("title", escape(hint)), class_="alarm", x=start, y=top, width=max(1.5, end - start), height=height))
+            ended = "the end" if alarm.cleared_at is None else to_iso(alarm.cleared_at)[11:19]
+            hint = tag("title", escape(f"alarm {alarm.id}, {to_iso(begun)[11:19]} to {ended}"))
+            parts.append(tag("rect", hint, class_="alarm", x=start, y=top, width=max(1.5, end - start), height=height))
             if labels:
                 parts.append(tag("rect", class_="alarm-bar", x=start, y=top, width=max(1.5, end - start), height=3.0))
         for mark in self.marks:
