@@ -1,0 +1,185 @@
+"""Inference's numbered behaviours; see its README."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import msgspec
+import numpy as np
+import pytest
+
+from edgeml import topics
+from edgeml.errors import BundleError
+from edgeml.messages import MAX_PAYLOAD, Replay, Replaying, ResetBaseline, SensorBatch, encode
+from edgeml.times import SECOND
+from tests.components.inference.kit import NAMES, SHIPPED, T0, UNITS, Bench, batches, column, pump, reasons
+
+
+@pytest.fixture
+def bench(tmp_path):
+    return Bench(tmp_path)
+
+
+def test_1_every_row_gets_one_result_in_blocks_below_the_limit(bench):
+    sent = batches(pump(1000), size=150)
+    blocks = bench.feed(*sent)
+    np.testing.assert_array_equal(column(blocks, "times"), T0 + np.arange(1000) * SECOND)
+    assert all(len(encode(block)) <= MAX_PAYLOAD for block in blocks)
+    assert [block.seq for block in blocks] == list(range(len(blocks)))
+    assert [(b.answers_stream, b.answers_seq) for b in blocks if b.complete] == [(batch.stream, batch.seq) for batch in sent]
+    assert len(blocks) > len(sent)  # so splitting is part of what is tested
+
+
+def test_1_a_long_sensor_sentence_does_not_burst_a_block(tmp_path):
+    bench = Bench(tmp_path)
+    blocks = bench.feed(*batches(pump(300), size=100, asset="å" * 100))
+    assert blocks and all(len(encode(block)) <= MAX_PAYLOAD for block in blocks)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (lambda folder: (folder / "model.tflite").write_bytes((folder / "model.tflite").read_bytes()[:-100]), "truncated"),
+        (lambda folder: (folder / "model.tflite").write_bytes((folder / "model.tflite").read_bytes()[:-1] + b"\xff"), "SHA-256 digest"),
+        (lambda folder: shutil.rmtree(folder), "cannot be read"),
+        (lambda folder: change(folder, views=[{"every": 1, "steps": 30}], min_rows=30), r"input shape \(60, 16\) where .* want \(30, 8\)"),
+        (lambda folder: change(folder, verdict_lvel=1), "verdict_lvel"),
+    ],
+)
+def test_2_a_bundle_that_is_not_right_is_refused_in_one_sentence(tmp_path, spoil, sentence):
+    folder = tmp_path / "artifacts" / "pump_anomaly"
+    shutil.copytree(SHIPPED / "pump_anomaly", folder)
+    spoil(folder)
+    with pytest.raises(BundleError, match=sentence) as caught:
+        Bench(tmp_path / "work", tmp_path / "artifacts")
+    assert str(folder) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def change(folder, **keys):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | keys))
+
+
+def test_3_data_that_do_not_fit_are_answered_and_other_assets_go_on(bench):
+    rows = pump(20)
+    bad = SensorBatch.of("bad", "s", 0, NAMES[:-1], UNITS[:-1], T0 + np.arange(20) * SECOND, rows[:, :-1])
+    other = msgspec.structs.replace(batches(rows, asset="units")[0], units=("mm/s", *UNITS[1:]))
+    blocks = bench.feed(bad, other, *batches(rows, asset="good"))
+    said = {block.asset: reasons([block])[0] for block in blocks}
+    assert "no `flow` in l/min" in said["bad"]
+    assert "`vibration_1` in mm/s where g is wanted" in said["units"]
+    assert said["good"].startswith("learning")
+    assert len(bench.service.status().faults) == 2 and bench.service.status().state == "running"
+
+
+def test_4_the_baseline_is_learned_and_outlives_a_restart(bench):
+    rows = pump(1000)
+    blocks = bench.feed(*batches(rows[:500]))
+    said = reasons(blocks)
+    assert all(text.startswith("learning") for text in said[:400]) and said[-1] == ""
+    bench.restart()
+    again = bench.feed(*renumbered(batches(rows[500:], stream="t", first=500)))
+    assert not any(text.startswith("learning") for text in reasons(again))
+    assert reasons(again)[-1] == ""
+
+
+def renumbered(made):
+    return [msgspec.structs.replace(batch, seq=number) for number, batch in enumerate(made)]
+
+
+def test_4_a_damaged_baseline_is_learned_anew(bench, caplog, tmp_path):
+    bench.feed(*batches(pump(500)))
+    (kept,) = (tmp_path / "baselines").glob("*.json")
+    kept.write_text(kept.read_text()[:40])
+    bench.restart()
+    assert reasons(bench.feed(*batches(pump(10), stream="t")))[0].startswith("learning")
+    assert str(kept) in caplog.text and "learned anew" in caplog.text
+
+
+def test_5_a_baseline_is_reset_by_a_message(bench, tmp_path, caplog):
+    bench.feed(*batches(pump(500)), *batches(pump(500), asset="pump-2"))
+    assert len(list((tmp_path / "baselines").glob("*.json"))) == 2
+    bench.feed(ResetBaseline(asset="pump-1"), topic=topics.CONTROL)
+    assert [path.name.split(".")[0] for path in (tmp_path / "baselines").glob("*.json")] == ["pump-2"]
+    blocks = bench.feed(*batches(pump(550)[500:], first=500), *batches(pump(550)[500:], first=500, asset="pump-2"))
+    said = {block.asset: reasons([block])[0] for block in blocks}
+    assert said["pump-1"].startswith("learning") and said["pump-2"] == ""
+    bench.feed(ResetBaseline(asset="pump-9"), topic=topics.CONTROL)
+    assert "unknown asset" in caplog.text and "pump-2" in caplog.text
+    bench.feed(ResetBaseline(), topic=topics.CONTROL)
+    assert list((tmp_path / "baselines").glob("*.json")) == []
+
+
+def test_9_a_restart_fills_the_windows_from_a_replay_and_scores_what_was_not(bench):
+    rows = pump(1200)
+    sent = batches(rows)
+    first = bench.feed(*sent[:20])
+    bench.restart()
+    asked = bench.bus.take(topics.REPLAY)
+    assert asked[0] == Replay(topic=topics.SENSORS)
+    # A live batch comes before the replay does: it waits for its turn.
+    assert bench.feed(sent[21]) == []
+    again = bench.feed(Replaying(asset="pump-1", stream="s", first=2), *sent[2:])
+    assert column(again, "times")[-1] == T0 + 1199 * SECOND
+    # Same rows, same window, same answer: from the 600th replayed row on the long view is whole again.
+    was, now = column(first, "confidence")[-200:], column(again, "confidence")[700:900]
+    np.testing.assert_array_equal(was, now)
+
+
+def test_9_a_missing_number_is_asked_for(bench):
+    sent = batches(pump(300))
+    bench.bus.take(topics.REPLAY)
+    bench.feed(sent[0], sent[2])
+    (asked,) = bench.bus.take(topics.REPLAY)
+    assert asked == Replay(topic=topics.SENSORS, asset="pump-1", since=T0 + 49 * SECOND)
+    blocks = bench.feed(Replaying(asset="pump-1", stream="s", first=1), *sent[1:])
+    assert len(column(blocks, "times")) == 250
+
+
+def test_10_a_batch_that_comes_again_is_answered_again_with_the_same_blocks(bench):
+    sent = batches(pump(300), size=150)
+    first = bench.feed(*sent)
+    assert bench.feed(sent[1]) == [block for block in first if block.answers_seq == 1]
+
+
+def test_11_results_can_be_had_again(bench):
+    first = bench.feed(*batches(pump(300)))
+    bench.service.on_message(topics.REPLAY, Replay(topic=topics.RESULTS, since=T0 + 99 * SECOND))
+    start, *again = bench.bus.take(topics.RESULTS)
+    assert start == Replaying(asset="pump-1", stream=first[0].stream, first=2)
+    assert again == first[2:]
+
+
+def test_12_rows_that_a_restarted_source_repeats_are_left_out(bench):
+    rows = pump(200)
+    bench.feed(*batches(rows[:150]))
+    repeated = renumbered(batches(rows[50:], stream="t", first=50))
+    blocks = bench.feed(*repeated)
+    np.testing.assert_array_equal(column(blocks, "times"), T0 + np.arange(150, 200) * SECOND)
+    assert [block.answers_seq for block in blocks if block.complete] == [batch.seq for batch in repeated]
+
+
+def test_12_another_recording_far_back_in_time_is_scored(bench):
+    rows = pump(1000)
+    bench.feed(*batches(rows))
+    blocks = bench.feed(*batches(rows[:200], stream="t"))
+    assert len(column(blocks, "times")) == 200
+    assert reasons(blocks)[-1] == ""
+
+
+def test_a_closing_valve_is_seen_and_says_which_channels_deviate(bench):
+    blocks = bench.feed(*batches(pump(900, fault_at=600)))
+    confidence = column(blocks, "confidence")
+    assert np.nanmax(confidence[400:595]) < 0.9
+    assert np.nanmax(confidence[600:]) >= 0.9
+    worst = int(np.nanargmax(np.abs(column(blocks, "deviations").astype(float)[800])))
+    assert NAMES[worst] in ("flow", "pressure", "current")
+    assert (column(blocks, "took_us")[~np.isnan(confidence)] > 0).all()
+
+
+def test_nothing_looks_ahead(tmp_path):
+    rows = pump(900, fault_at=600)
+    whole = column(Bench(tmp_path / "a").feed(*batches(rows)), "confidence")
+    cut = column(Bench(tmp_path / "b").feed(*batches(rows[:700])), "confidence")
+    np.testing.assert_array_equal(whole[:700], cut)
