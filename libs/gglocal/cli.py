@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from gglocal.errors import DeploymentError, GglocalError, NucleusError
 from gglocal.lifecycle import BROKEN, FINISHED
 from gglocal.lint import lint_file
 from gglocal.nucleus import Nucleus
+from gglocal.printer import Printer, PrinterHandler
 from gglocal.profile import PROFILES
 from gglocal.recipe import SUFFIXES, read_document
 from gglocal.root import Root, default_root
@@ -30,6 +31,7 @@ log = logging.getLogger("gglocal")
 
 EXIT_OK, EXIT_BROKEN, EXIT_USAGE, EXIT_TIMEOUT = 0, 1, 2, 3
 _FOLLOW_S = 0.1
+_STDOUT, _STDERR = 1, 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,12 +54,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Deploy, and stay in the foreground until a signal, `--timeout`, or with `--exit-when-finished` the end of all."""
-    wake = threading.Event()
+    wake, printer = threading.Event(), Printer(_STDOUT)
     nucleus = Nucleus(
         options.root, profile=options.profile, thing_name=options.thing_name, region=options.region,
-        iot_core=options.iot_core, error_reset=options.error_reset, echo=None if options.quiet else _echo,
+        iot_core=options.iot_core, error_reset=options.error_reset,
+        echo=None if options.quiet else lambda name, line: printer.put(f"[{name}] {line}"),
     )
-    with _logging_to_stderr(options.verbose), _signals_set(wake), nucleus:
+    with closing(printer), _logging_to_stderr(options.verbose), _signals_set(wake), nucleus:
         names = nucleus.deploy(options.recipe_dir, options.artifact_dir, _merge(options.merge), _updates(options))
         log.info("deployed %s in %s; Ctrl-C stops it", ", ".join(names), nucleus.root.path)
         timed_out = not _wait(nucleus, wake, options)
@@ -255,16 +258,10 @@ def _show(statuses: list[dict[str, Any]], as_json: bool) -> None:
         print(f"    Configuration: {json.dumps(status['configuration'])}")
 
 
-def _echo(name: str, line: str) -> None:
-    try:
-        print(f"[{name}] {line}", flush=True)
-    except (BrokenPipeError, ValueError):
-        pass
-
-
 @contextmanager
 def _logging_to_stderr(verbose: bool) -> Iterator[None]:
-    handler = logging.StreamHandler(sys.stderr)
+    printer = Printer(_STDERR)
+    handler = PrinterHandler(printer)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
     before = log.level
     log.addHandler(handler)
@@ -274,6 +271,7 @@ def _logging_to_stderr(verbose: bool) -> Iterator[None]:
     finally:
         log.removeHandler(handler)
         log.setLevel(before)
+        printer.close()
 
 
 @contextmanager

@@ -7,7 +7,8 @@ import base64
 import json
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +56,9 @@ class ControlServer:
             handler = COMMANDS.get(request.get("do"))
             if handler is None:
                 raise NucleusError(f"unknown request {request.get('do')!r}; known are {', '.join(COMMANDS)}")
-            async for answer in handler(self._engine, request):
-                await _send(writer, {"answer": answer})
+            async with aclosing(handler(self._engine, request)) as answers:
+                async for answer in answers:
+                    await _send(writer, {"answer": answer})
             await _send(writer, {"end": True})
         except (GglocalError, Offline) as fault:
             await _send(writer, {"error": str(fault) or "IoT Core cannot be reached now"})
@@ -75,28 +77,28 @@ async def _send(writer: asyncio.StreamWriter, message: dict[str, Any]) -> None:
     await writer.drain()
 
 
-async def _components(engine: Engine, request: dict[str, Any]) -> AsyncIterator[Any]:
+async def _components(engine: Engine, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
     name = request.get("name")
     for status in [engine.status_of(name)] if name else engine.status():
         yield status.as_dict()
 
 
-async def _restart(engine: Engine, request: dict[str, Any]) -> AsyncIterator[Any]:
+async def _restart(engine: Engine, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
     await engine.supervisor.restart(request["name"])
     yield engine.status_of(request["name"]).as_dict()
 
 
-async def _stop(engine: Engine, request: dict[str, Any]) -> AsyncIterator[Any]:
+async def _stop(engine: Engine, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
     await engine.supervisor.stop(request["name"])
     yield engine.status_of(request["name"]).as_dict()
 
 
-async def _deploy(engine: Engine, request: dict[str, Any]) -> AsyncIterator[Any]:
+async def _deploy(engine: Engine, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
     recipe_dirs, artifact_dirs = ([Path(each) for each in request[key]] for key in ("recipe_dirs", "artifact_dirs"))
     yield await engine.deploy(recipe_dirs, artifact_dirs, request["merge"], request["config"])
 
 
-async def _publish(engine: Engine, request: dict[str, Any]) -> AsyncIterator[Any]:
+async def _publish(engine: Engine, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
     if "json" in request:
         message = Message(True, request["json"])
     else:
@@ -108,26 +110,27 @@ async def _publish(engine: Engine, request: dict[str, Any]) -> AsyncIterator[Any
     yield {"topic": request["topic"], "bytes": len(message.payload())}
 
 
-async def _subscribe(engine: Engine, request: dict[str, Any]) -> AsyncIterator[Any]:
-    heard: asyncio.Queue[Delivery] = asyncio.Queue()
-    wanted = ("to-iot", "from-iot") if request.get("iot") else ("local",)
+async def _subscribe(engine: Engine, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
+    heard: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 
-    def hear(delivery: Delivery) -> None:
-        if delivery.kind in wanted and matches(request["filter"], delivery.topic):
-            heard.put_nowait(delivery)
+    def hear(topic: str, payload: bytes, sender: str | None = None) -> None:
+        text = base64.b64encode(payload).decode()
+        heard.put_nowait({"topic": topic, "payload": text, "sender": sender, "at": engine.core.clock()})
 
-    end = engine.core.tap(hear)
+    def overhear(delivery: Delivery) -> None:
+        if delivery.kind == "local" and matches(request["filter"], delivery.topic):
+            hear(delivery.topic, delivery.payload, delivery.sender)
+
+    end = await engine.core.iot.subscribe(request["filter"], 1, hear) if request.get("iot") else engine.core.tap(overhear)
     try:
         yield {"subscribed": request["filter"]}
         while True:
-            delivery = await heard.get()
-            payload = base64.b64encode(delivery.payload).decode()
-            yield {"topic": delivery.topic, "payload": payload, "sender": delivery.sender, "at": delivery.at}
+            yield await heard.get()
     finally:
         end()
 
 
-COMMANDS: dict[str, Callable[[Engine, dict[str, Any]], AsyncIterator[Any]]] = {
+COMMANDS: dict[str, Callable[[Engine, dict[str, Any]], AsyncGenerator[Any, None]]] = {
     "components": _components, "restart": _restart, "stop": _stop, "deploy": _deploy, "publish": _publish,
     "subscribe": _subscribe,
 }

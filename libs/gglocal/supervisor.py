@@ -69,7 +69,8 @@ class Supervisor:
         """Stop a component and forget it."""
         seat = self._seat(name)
         async with seat.lock:
-            await self._stop(seat)
+            # Not FINISHED: hard dependents must wait for whatever takes its place.
+            await self._stop(seat, INSTALLED)
         seat.component.log.close()
         del self._seats[name]
 

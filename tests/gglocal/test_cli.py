@@ -81,12 +81,17 @@ def _is_alive(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGTERM, 0), (signal.SIGINT, 0), (signal.SIGKILL, -9)])
-def test_nothing_is_left_behind(running: subprocess.Popen[str], tmp_path: Path, number: int, code: int) -> None:
+def test_nothing_is_left_behind(
+    running: subprocess.Popen[str], shelf: Shelf, tmp_path: Path, number: int, code: int
+) -> None:
     family = _family(_pid(tmp_path / "root"))
     assert len(family) >= 2
     running.send_signal(number)
     assert running.wait(DEADLINE_S) == code
     assert _gone(family)
+    shelf.add("next", {"run": "echo again"})
+    again = _call(tmp_path / "root", *_run_arguments(shelf, "next"), "--exit-when-finished")
+    assert (again.returncode, again.stdout) == (0, "[next] again\n")
 
 
 def test_talking_to_a_running_nucleus(running: subprocess.Popen[str], shelf: Shelf, tmp_path: Path) -> None:
@@ -119,6 +124,27 @@ def test_pub_and_sub(running: subprocess.Popen[str], tmp_path: Path, publish: li
         heard = json.loads(listener.stdout.readline())
         assert listener.wait(DEADLINE_S) == 0
     assert (heard["topic"], heard["text"].encode()) == ("t/1", wanted)
+
+
+def test_output_that_nobody_reads_holds_up_nobody(shelf: Shelf, tmp_path: Path) -> None:
+    shelf.add("loud", {"run": "yes a long line of output | head -n 100000"})
+    arguments = _gglocal(tmp_path / "root", *_run_arguments(shelf, "loud"), "--exit-when-finished")
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.wait(DEADLINE_S) == 0
+    assert sum(1 for _ in (tmp_path / "root" / "logs" / "loud.log").open()) > 100_000
+
+
+def test_hearing_what_goes_to_the_cloud(running: subprocess.Popen[str], tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    with subprocess.Popen(
+        _gglocal(root, "sub", "cloud/+", "--iot", "--count", "1", "--timeout", "20"), stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True,
+    ) as listener:
+        assert listener.stderr is not None and listener.stdout is not None
+        assert "subscribed to cloud/+" in listener.stderr.readline()
+        assert _call(root, "pub", "--iot", "cloud/a", "hello").returncode == 0
+        assert listener.stdout.readline() == "cloud/a hello\n"
+        assert listener.wait(DEADLINE_S) == 0
 
 
 def test_to_the_cloud(running: subprocess.Popen[str], tmp_path: Path) -> None:
