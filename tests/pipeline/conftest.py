@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from suite.build import build
 
+from suite.build import build
 from tests.pipeline.line import COMPONENTS, Line
 
 ROOT = Path(__file__).parents[2]

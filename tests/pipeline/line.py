@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from suite.course import Course
-from suite.scenario import ASSET, Scenario, simulated
-from suite.tally import Tally
-from suite.trace import Trace
 
 from edgeml import topics
 from edgeml.messages import encode
 from edgeml.times import from_iso
 from gglocal.core import Delivery
 from gglocal.nucleus import Nucleus
+from suite.course import Course
+from suite.scenario import ASSET, Scenario, simulated
+from suite.tally import Tally
+from suite.trace import Trace
 
 COMPONENTS = ("com.edgeml.SensorIngestion", "com.edgeml.Inference", "com.edgeml.AlertDispatcher")
 START = "2026-01-01T00:00:00Z"
@@ -41,7 +41,7 @@ class Line:
 
     def deploy(self, config: dict[str, Any], version: str) -> None:
         self.nucleus.deploy(
-            self.built / "recipes", self.built / "artifacts", {name: version for name in COMPONENTS},
+            self.built / "recipes", self.built / "artifacts", dict.fromkeys(COMPONENTS, version),
             {name: {"merge": values} for name, values in config.items()},
         )
 

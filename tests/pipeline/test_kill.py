@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from suite.course import Course
-from suite.scenario import one_episode
-from suite.tally import Tally
 
 from edgeml.messages import Command, decode
 from edgeml.times import SECOND
 from gglocal.core import Delivery
+from suite.course import Course
+from suite.scenario import one_episode
+from suite.tally import Tally
 from tests.pipeline.line import COMPONENTS, Line, valve
 
-SPEED = 100.0
+SPEED = 400.0
 
 
 @pytest.fixture(scope="module")
