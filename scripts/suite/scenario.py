@@ -108,7 +108,7 @@ def recorded(path: Path) -> Scenario:
     rows, onset = _look_at(path)
     options = {"path": str(path.resolve()), "layout": "skab", "speed": 0}
     return Scenario(
-        title=f"recording {path.name}",
+        title=f"recording {path.parent.name}/{path.name}",
         config={
             SOURCE: {"assets": {ASSET: {"source": "csv", "options": options}}},
             "com.edgeml.AlertDispatcher": {"actions": {"command": {"timeout_s": COMMAND_TIMEOUT_S}}},

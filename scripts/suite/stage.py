@@ -22,6 +22,8 @@ from gglocal.nucleus import Nucleus
 
 LISTENERS = ("com.edgeml.Inference", "com.edgeml.AlertDispatcher")
 SUITE = "com.edgeml.Suite"
+PATIENCE_S = 10.0
+"""Seconds of set-up after which a sign of life is given."""
 KEPT = "venv"
 """What stays of a component's work directory from run to run."""
 
@@ -126,13 +128,14 @@ class Stage:
                 self._lock.close()
 
     def _until_running(self, names: Iterable[str]) -> None:
+        begun = time.monotonic()
         for name in names:
             while True:
                 try:
-                    self.nucleus.wait_for_state(name, (RUNNING, BROKEN), timeout=5.0)
+                    self.nucleus.wait_for_state(name, (RUNNING, BROKEN), timeout=PATIENCE_S)
                     break
                 except TimeoutError:
-                    self._say(f"  {name.rpartition('.')[2]} is being set up")
+                    self._say(f"  {name.rpartition('.')[2]} is being set up, {time.monotonic() - begun:.0f} s so far")
         broken = self.broken()
         if broken:
             raise StageError("; ".join(broken))

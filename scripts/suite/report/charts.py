@@ -58,8 +58,8 @@ class Backdrop:
             start, end = x(span.start), x(span.end)
             hint = f"no decision: {span.reason}, {to_iso(span.start)[11:19]} to {to_iso(span.end)[11:19]}"
             parts.append(tag("rect", tag("title", escape(hint)), class_="none", x=start, y=top, width=max(1.0, end - start), height=height))
-            if labels and end - start > 5.6 * len(span.reason) + 8:
-                parts.append(text(span.reason, (start + end) / 2, bottom - 8, class_="why", text_anchor="middle"))
+            if labels:
+                parts.append(_reason(span.reason, start, end, top, bottom))
         for alarm in self.alarms:
             begun = alarm.began_at if alarm.raised_at is None else alarm.raised_at
             start, end = x(begun), x(self.high if alarm.cleared_at is None else alarm.cleared_at)
@@ -72,6 +72,16 @@ class Backdrop:
             at = x(mark.at)
             parts.append(tag("line", class_=f"mark {mark.kind}", x1=at, x2=at, y1=top, y2=bottom))
         return "".join(parts)
+
+
+def _reason(words: str, start: float, end: float, top: float, bottom: float) -> str:
+    """The reason in its span, upright where it is narrow; nothing where there is no room at all."""
+    middle, length = (start + end) / 2, 5.6 * len(words) + 8
+    if end - start > length:
+        return text(words, middle, bottom - 8, class_="why", text_anchor="middle")
+    if end - start > 13 and bottom - top > length:
+        return text(words, middle + 4, bottom - 8, class_="why", transform=f"rotate(-90 {middle + 4:.1f} {bottom - 8:.1f})")
+    return ""
 
 
 def spans_of(results: Results) -> list[Span]:
