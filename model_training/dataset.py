@@ -17,7 +17,7 @@ from model_training.synth import episode
 FIRST_SEED = 1000
 """Simulated pumps with smaller seeds are for judging; none of them trains."""
 
-EPISODES, PUMPS = 90, 120
+EPISODES, PUMPS = 40, 80
 
 LEARNED_LEVEL = 0.15
 """A simulated fault counts as one from this level on; below it, neither answer is learned."""

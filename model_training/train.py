@@ -17,7 +17,7 @@ from edgeml.bundle import save
 from model_training import data, dataset, design, export, network
 from model_training.evaluate import SHIPPED
 
-EPOCHS = 12
+EPOCHS = 10
 EXAMPLES = 2000
 
 
