@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -32,12 +33,19 @@ def version(built: Path) -> str:
 def venvs() -> dict[str, Path]:
     """Kept in `build/` from one test run to the next; the install step makes them anew only when the requirements change."""
     made = {}
+    (ROOT / "build").mkdir(exist_ok=True)
+    with (ROOT / "build" / "test-venvs.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests may run in several processes
+        _install(made)
+    return made
+
+
+def _install(made: dict[str, Path]) -> None:
     for component, folder in zip(COMPONENTS, ("sensor_ingestion", "inference", "alert_dispatcher"), strict=True):
         venv = made[component] = ROOT / "build" / "test-venvs" / folder
         venv.parent.mkdir(parents=True, exist_ok=True)
         install = [sys.executable, ROOT / "libs/edgeml/install.py", "--venv", venv]
         subprocess.run([*install, "--requirements", ROOT / "components" / folder / "requirements.txt"], check=True)
-    return made
 
 
 @pytest.fixture
