@@ -58,8 +58,9 @@ class CommandAction(Action):
             if self._s.store.issue(row):
                 self._await(row)
         elif alert.state == CLEARED:
-            for awaited in [a for a in self._awaited.values() if a.row.alarm == alert.id]:
-                log.info("command %s is withdrawn: its alarm has cleared", awaited.row.id)
+            # One that was sent may be being executed: it runs to its deadline, so that a missing answer is told.
+            for awaited in [a for a in self._awaited.values() if a.row.alarm == alert.id and not a.sendings]:
+                log.info("command %s is withdrawn: its alarm has cleared before it was sent", awaited.row.id)
                 self._settle(awaited, WITHDRAWN)
 
     def on_message(self, topic: str, message: Message) -> None:
