@@ -7,8 +7,8 @@ from edgeml.bundle import FORMAT, MODEL, Calibration, Channel, Digest, Manifest,
 NAME, VERSION = "pump_anomaly", "1.0.0"
 
 CHANNELS = (
-    Channel(name="vibration_1", unit="g", floor=0.0002),
-    Channel(name="vibration_2", unit="g", floor=0.0004),
+    Channel(name="vibration_1", unit="g", floor=0.002),
+    Channel(name="vibration_2", unit="g", floor=0.0025),
     Channel(name="current", unit="A", floor=0.1),
     Channel(name="pressure", unit="bar", floor=0.1),
     Channel(name="motor_temperature", unit="°C", floor=0.25),

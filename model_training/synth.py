@@ -11,7 +11,7 @@ import numpy as np
 
 # How far each channel drifts in normal running, in its standard deviations: vibrations, current, pressure, temperatures,
 # voltage, flow. Temperatures follow the room and the water, which take hours.
-DRIFT = np.array([1.1, 1.0, 0.15, 0.15, 2.8, 3.5, 0.15, 0.5])
+DRIFT = np.array([1.6, 1.5, 0.15, 0.15, 2.8, 3.5, 0.15, 0.5])
 # How often each channel takes part in a fault. Current, pressure and voltage are dominated by the sampling's own noise.
 # Temperatures follow what is wrong late and seldom.
 TAKES_PART = np.array([0.45, 0.45, 0.15, 0.15, 0.15, 0.1, 0.15, 0.5])
@@ -84,9 +84,9 @@ def lay_fault(rng: np.random.Generator, z: np.ndarray, label: np.ndarray) -> Non
     gain = np.where(noisy, np.exp(rng.uniform(np.log(0.3), np.log(4.0), c)), 1.0)
     quiet = z - _smooth(z)
     z += quiet * (gain - 1.0) * course[:, None] + height * course[:, None]
-    left = rng.uniform(-0.3, 0.3, c) * height
+    left_over = rng.uniform(-0.3, 0.3, c) * height
     over = onset + ramp + plateau
-    z += left * np.interp(np.arange(rows), [over, over + release], [0, 1])[:, None]
+    z += left_over * np.interp(np.arange(rows), [over, over + release], [0, 1])[:, None]
     label[onset:] = 1.0
     label[min(rows, over + release):] = 0.0
     # What is still hidden in the noise cannot be learned, and neither can the moment of release.
