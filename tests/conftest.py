@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+from suite import build
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -17,3 +22,36 @@ def shared() -> Path:
     if not path.is_dir():
         pytest.skip(f"{path} is absent; set EDGEML_SHARED to the folder with data/, schemas/ and models/")
     return path
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A `greengrass-build` directory of this checkout."""
+    out = tmp_path_factory.mktemp("built") / "greengrass-build"
+    build.build(REPOSITORY, out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def version() -> str:
+    """The suite's."""
+    return build.Project.read(REPOSITORY).version
+
+
+@pytest.fixture(scope="session")
+def venvs() -> dict[str, Path]:
+    """Each component's virtual environment, by the component's full name.
+
+    Kept in `build/` from one run of the tests to the next: the install step makes them anew when the requirements change.
+    """
+    made: dict[str, Path] = {}
+    place = REPOSITORY / "build" / "test-venvs"
+    place.mkdir(parents=True, exist_ok=True)
+    with (place / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests may run in several processes
+        for component, folder in build.COMPONENTS.items():
+            made[component] = place / folder
+            requirements = REPOSITORY / "components" / folder / "requirements.txt"
+            command = [sys.executable, REPOSITORY / "libs/edgeml/install.py", "--venv", made[component], "--requirements", requirements]
+            subprocess.run(command, check=True)
+    return made

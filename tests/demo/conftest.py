@@ -6,11 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.conftest import venvs  # noqa: F401
-
 
 @pytest.fixture
-def place(tmp_path: Path, venvs: dict[str, Path]) -> Path:  # noqa: F811
+def place(tmp_path: Path, venvs: dict[str, Path]) -> Path:
     """What `--out` names."""
     for component, venv in venvs.items():
         work = tmp_path / "demo" / "nucleus" / "work" / component
