@@ -1,0 +1,80 @@
+"""The way from recordings and simulated pumps to the bundle."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from edgeml.bundle import save
+from model_training import data, dataset, design, export, network
+from model_training.request import Request, TrainingError
+
+EPOCHS = 10
+EXAMPLES = 2000
+
+CODE = (
+    "anomaly/training.py", "data.py", "dataset.py", "design.py", "export.py", "features.py", "network.py", "synth.py",
+    "../components/sensor_ingestion/sources/pump.py",
+)
+"""What makes the model what it is, beside the data; its digest stands in the manifest."""
+
+
+def train(request: Request) -> Path:
+    """Train and write the int8 bundle and the float32 one; gives the folder of the first."""
+    if request.data is None:
+        raise TrainingError("anomaly wants recordings; give the folder that holds skab/ with --from")
+    try:
+        recordings = data.load_recordings(request.data)
+    except FileNotFoundError as fault:
+        raise TrainingError(str(fault)) from None
+    episodes, pumps = (4, 4) if request.quick else (dataset.EPISODES, dataset.PUMPS)
+    return write(
+        recordings, data.digests(request.data), request.out, request.seed, request.say, episodes, pumps, 1 if request.quick else EPOCHS
+    )
+
+
+def write(
+    recordings: list[data.Recording], digests: dict[str, str], out: Path, seed: int, say: Callable[[str], None],
+    episodes: int = dataset.EPISODES, pumps: int = dataset.PUMPS, epochs: int = EPOCHS,
+) -> Path:
+    """Train on recordings and simulated pumps and write both bundles below `out`; the same arguments give the same bytes."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    manifest = design.manifest()
+    examples = dataset.build(manifest, recordings, seed, say, episodes, pumps)
+    say(f"{len(examples.y)} examples, {100 * examples.y.mean():.0f} % with a fault; starting TensorFlow")
+    import tensorflow as tf
+
+    model = network.train(examples.x, examples.y, examples.weight, seed, epochs, say)
+    picked = np.random.default_rng(seed).choice(len(examples.x), min(EXAMPLES, len(examples.x)), replace=False)
+    say("exporting")
+    provenance = {
+        "recordings": {name: digests[name] for name in sorted(r.name for r in recordings)},
+        "recordings_source": "Skoltech Anomaly Benchmark (SKAB) v0.9, Katser and Kozitsin 2020, GPL-3.0; normal rows only, no labels",
+        "simulator": "sensor_ingestion.sources.pump",
+        "code": source_digest(),
+        "seed": seed, "epochs": epochs, "parameters": int(model.count_params()), "examples": len(examples.y),
+        "tensorflow": tf.__version__,
+    }
+    for suffix, weights, tflite in (
+        ("", "int8", export.to_int8(model, examples.x[picked])), ("-float32", "float32", export.to_float32(model)),
+    ):
+        folder = out / f"{design.NAME}{suffix}"
+        bundle = save(folder, design.manifest({**provenance, "weights": weights}), tflite)
+        say(f"wrote {folder}: {len(tflite)} bytes, SHA-256 {bundle.digest}")
+    return out / design.NAME
+
+
+def source_digest() -> str:
+    """The SHA-256 of the code that made the model."""
+    root = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for name in CODE:
+        digest.update(name.encode() + b"\0" + (root / name).read_bytes())
+    return digest.hexdigest()
