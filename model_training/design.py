@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from edgeml.bundle import FORMAT, MODEL, Calibration, Channel, Digest, Manifest, Scaling, Stopped, View
 
 NAME, VERSION = "pump_anomaly", "1.0.0"
@@ -17,19 +19,8 @@ CHANNELS = (
     Channel(name="flow", unit="l/min", floor=0.2),
 )
 
-PRIOR = 2 / 3
-"""The share of faults that the confidence assumes. Above the half of the training: the policy's N of M and hold time take out
-what is short, so that missing a weak fault costs more than a short excursion."""
 
-
-def calibration() -> Calibration:
-    """The score, whose prior is a half, as a confidence with `PRIOR`: the odds times a constant."""
-    scores = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 1.0)
-    odds = PRIOR / (1 - PRIOR)
-    return Calibration(kind="table", scores=scores, confidences=tuple(round(s * odds / (s * odds + 1 - s), 4) for s in scores))
-
-
-def manifest(provenance: dict | None = None) -> Manifest:
+def manifest(provenance: dict[str, Any] | None = None) -> Manifest:
     """The manifest; the digest in it is a placeholder until `edgeml.bundle.save` fills it in."""
     return Manifest(
         format=FORMAT, name=NAME, version=VERSION, channels=CHANNELS, interval_s=1.0, longest_gap_s=5.0,
@@ -39,6 +30,6 @@ def manifest(provenance: dict | None = None) -> Manifest:
         stopped=Stopped(channel="current", below=0.2, for_rows=2, settle_s=20.0),
         score="How far the model believes that the machine runs otherwise than in its baseline, 0 to 1: the output of a "
         "sigmoid trained on normal rows and on synthetic and simulated faults, half of each.",
-        verdict_level=0.5, prior=round(PRIOR, 4), calibration=calibration(), provenance=provenance or {},
+        verdict_level=0.5, prior=0.5, calibration=Calibration(kind="identity"), provenance=provenance or {},
         digests={MODEL: Digest(sha256="", bytes=0)},
     )

@@ -1,0 +1,12 @@
+"""The public data sets: loaded from a folder, fetched by name, checked by digest."""
+
+from .ai4i import Ai4i, load_ai4i
+from .cmapss import Cmapss, Engines, load_cmapss
+from .provenance import DatasetError, FileState, Provenance
+from .skab import Recording, Skab, load_skab
+from .table import DATASETS, Dataset, File
+
+__all__ = [
+    "DATASETS", "Ai4i", "Cmapss", "Dataset", "DatasetError", "Engines", "File", "FileState", "Provenance", "Recording", "Skab",
+    "load_ai4i", "load_cmapss", "load_skab",
+]

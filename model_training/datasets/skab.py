@@ -1,0 +1,109 @@
+"""SKAB's recordings, and recordings of one's own that are laid out alike."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from edgeml.times import from_iso
+
+from .provenance import PARTIAL, DatasetError, Provenance, examine
+
+COLUMNS = (
+    "Accelerometer1RMS", "Accelerometer2RMS", "Current", "Pressure", "Temperature", "Thermocouple", "Voltage",
+    "Volume Flow RateRMS",
+)
+"""The columns of a recording, in the order of the model's channels."""
+LABELS = ("anomaly", "changepoint")
+
+
+class Recording(NamedTuple):
+    """One recording.
+
+    Attributes:
+        name: like `valve1/0.csv`.
+        times: (n,) int64, ns; a time without a zone is UTC.
+        values: (n, 8) float32.
+        anomaly, changepoint: (n,) bool; None where the recording has no such marks.
+    """
+
+    name: str
+    times: np.ndarray
+    values: np.ndarray
+    anomaly: np.ndarray | None
+    changepoint: np.ndarray | None = None
+
+
+class Skab(NamedTuple):
+    """The recordings, in the order of their names, and what they are."""
+
+    recordings: list[Recording]
+    provenance: Provenance
+
+    @property
+    def partial(self) -> bool:
+        return self.provenance.partial
+
+    @property
+    def digests(self) -> dict[str, str]:
+        return self.provenance.digests
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self.provenance.notes
+
+
+def load_skab(folder: Path, altered: str = "refuse") -> Skab:
+    """Every `<group>/<n>.csv` below `folder`, or below its `skab`.
+
+    Args:
+        altered: `refuse` (training), or `tell`: to judge on changed copies, with a note.
+
+    Raises:
+        DatasetError: there is none; one is altered; one cannot be read, with file and line.
+    """
+    provenance, contents = examine("skab", folder, "*/*.csv", altered)
+    recordings = [
+        read_recording(file.name, contents[file.name], whole_lines=file.state == PARTIAL) for file in provenance.files
+    ]
+    return Skab(recordings, provenance)
+
+
+def read_recording(name: str, content: bytes, whole_lines: bool = False) -> Recording:
+    """One `;`-separated recording.
+
+    Args:
+        whole_lines: a last line without its end is left out: the file breaks off there.
+
+    Raises:
+        DatasetError: with file, line and what is wrong.
+    """
+    if whole_lines:
+        content = content[: content.rfind(b"\n") + 1]
+    try:
+        lines = list(csv.reader(io.StringIO(content.decode("utf-8-sig")), delimiter=";"))
+    except (UnicodeDecodeError, csv.Error) as fault:
+        raise DatasetError(f"{name} is no CSV text ({fault}); get the recording anew") from None
+    if len(lines) < 2:
+        raise DatasetError(f"{name} has no rows; get the recording anew or take it out of the folder")
+    header = {column: place for place, column in enumerate(lines[0])}
+    absent = [column for column in ("datetime", *COLUMNS) if column not in header]
+    if absent:
+        raise DatasetError(f"{name} has no column {', '.join(absent)}; it has {', '.join(lines[0])}")
+    rows = [(number, line) for number, line in enumerate(lines[1:], 2) if line]
+    times, values = np.empty(len(rows), np.int64), np.empty((len(rows), len(COLUMNS)), np.float32)
+    labels = {label: np.zeros(len(rows), bool) for label in LABELS if label in header}
+    places = [header[column] for column in COLUMNS]
+    for at, (number, line) in enumerate(rows):
+        try:
+            times[at] = from_iso(line[header["datetime"]])
+            values[at] = [float(line[place]) for place in places]
+            for label, marks in labels.items():
+                marks[at] = float(line[header[label]]) > 0
+        except (ValueError, IndexError) as fault:
+            raise DatasetError(f"{name}, line {number}: {fault}; get the recording anew or mend that line") from None
+    return Recording(name, times, values, labels.get("anomaly"), labels.get("changepoint"))

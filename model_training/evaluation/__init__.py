@@ -1,0 +1,1 @@
+"""Judges a model bundle on recordings, through the code that the components run."""

@@ -1,0 +1,231 @@
+"""Recordings as the component SensorIngestion reads them, with the marks that say what is anomalous."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from edgeml.errors import SourceError
+from model_training import paths as _paths  # noqa: F401  the components become importable
+from model_training.evaluation.protocol import BASELINE_ROWS, FREE_GROUP, natural
+from sensor_ingestion.options import Quality
+from sensor_ingestion.quality import Checker
+from sensor_ingestion.sources.block import Channel, Clocks
+from sensor_ingestion.sources.layouts import LAYOUTS
+from sensor_ingestion.sources.recording import Recording as Source
+from sensor_ingestion.sources.recording import RecordingOptions
+
+LAYOUT = "skab"
+ANOMALY, CHANGEPOINT = "anomaly", "changepoint"
+_CLOCKS = Clocks(time.monotonic, time.time_ns)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """n rows of c channels.
+
+    Attributes:
+        group, name: of `<group>/<name>.csv`.
+        channels: names, units and plausible ranges.
+        rows: (n,) int, each row's number in the file, from 0; a row without a readable time is not among them.
+        texts: all rows' times as they stand in the file.
+        times: (n,) int64, ns.
+        values: (n, c) float32.
+        anomaly, changepoint: (n,) bool; None where the file has no such column.
+        remarks: a sentence for each oddity.
+    """
+
+    group: str
+    name: str
+    channels: tuple[Channel, ...]
+    rows: np.ndarray
+    texts: tuple[str, ...]
+    times: np.ndarray
+    values: np.ndarray
+    anomaly: np.ndarray | None = None
+    changepoint: np.ndarray | None = None
+    remarks: tuple[str, ...] = field(default=())
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.group}/{self.name}"
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def quality(self) -> np.ndarray:
+        """(n, c) uint8: what SensorIngestion says of each value, with its defaults."""
+        options = Quality()
+        checker = Checker(self.channels, options.longest_gap_s, options.stopped_channel, options.stopped_below)
+        return checker.check(self.times, self.values)
+
+    def part(self, rows: slice | np.ndarray) -> Recording:
+        """Some of its rows, as a recording of their own."""
+        return replace(
+            self, rows=self.rows[rows], times=self.times[rows], values=self.values[rows],
+            anomaly=None if self.anomaly is None else self.anomaly[rows],
+            changepoint=None if self.changepoint is None else self.changepoint[rows],
+        )
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a folder holds.
+
+    Attributes:
+        recordings: all but those of the group `anomaly-free`, which are in `free`.
+        left_out: a sentence for each file that cannot be judged.
+    """
+
+    recordings: tuple[Recording, ...]
+    free: tuple[Recording, ...]
+    left_out: tuple[str, ...]
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        return tuple(remark for recording in (*self.recordings, *self.free) for remark in recording.remarks)
+
+
+def find(folder: Path, interval_s: float = 1.0) -> Found:
+    """Read `folder/<group>/<name>.csv`, or those below `folder/skab`.
+
+    Args:
+        interval_s: seconds between rows that the model wants.
+
+    Raises:
+        SourceError: there is none, or none that can be judged.
+    """
+    root = folder / "skab" if (folder / "skab").is_dir() else folder
+    if not root.is_dir():
+        raise SourceError(f"{folder}: no such folder; give the one that holds <group>/<name>.csv with --data")
+    files = sorted(root.glob("*/*.csv"), key=lambda path: natural(path.relative_to(root).as_posix()))
+    if not files:
+        raise SourceError(f"{folder}: no recordings in it (<group>/<name>.csv); give the folder that holds the groups with --data")
+    read, left_out = [], []
+    for file in files:
+        try:
+            read.append(load(file, interval_s))
+        except SourceError as fault:
+            left_out.append(str(fault))
+    if not read:
+        raise SourceError("; ".join(left_out))
+    free = tuple(each for each in read if each.group == FREE_GROUP)
+    return Found(tuple(each for each in read if each.group != FREE_GROUP), free, tuple(left_out))
+
+
+def load(path: Path, interval_s: float = 1.0) -> Recording:
+    """One recording.
+
+    Raises:
+        SourceError: it cannot be judged: what is wrong, and the remedy.
+    """
+    numbers, cells, header = _records(path)
+    source = _quietly(path)
+    try:
+        places, times, values = [], [], []
+        # Row by row, because only the place of the last row read is known.
+        while (block := source.read(0.0, 1)) is not None:
+            places.append(numbers[source.checkpoint()["record"] - 1])
+            times.append(block.times)
+            values.append(block.values)
+        if not times:
+            raise SourceError(f"{path}: it has no rows; take it away, or copy it again")
+        rows = np.array(places)
+        remarks = list(source.faults)
+        anomaly, wrong = _marks(path, header, cells, rows, ANOMALY)
+        changepoint, more = _marks(path, header, cells, rows, CHANGEPOINT)
+        recording = Recording(
+            path.parent.name, path.stem, source.channels, rows, _texts(header, cells), np.concatenate(times),
+            np.concatenate(values), anomaly, changepoint,
+        )
+    finally:
+        source.close()
+    _check_pace(path, recording, interval_s)
+    _check_length(path, recording)
+    return replace(recording, remarks=tuple(remarks + wrong + more + _doubts(path, recording)))
+
+
+def _records(path: Path) -> tuple[dict[int, int], list[list[str]], list[str]]:
+    """Record number -> row number (an empty line is no row), the rows' cells, the headings."""
+    try:
+        if not path.stat().st_size:
+            raise SourceError(f"{path}: the file is empty; copy it again, or take it away")
+        text = path.read_text(encoding="utf-8-sig", errors="replace")
+    except OSError as fault:
+        raise SourceError(f"{path}: cannot be read ({fault.strerror}); make it readable, or take it away") from None
+    reader = csv.reader(text.splitlines(), delimiter=LAYOUTS[LAYOUT].delimiter)
+    numbers, cells = {}, []
+    try:
+        header = [heading.strip() for heading in next(reader, [])]
+        for number, record in enumerate(reader):
+            if record:
+                numbers[number] = len(cells)
+                cells.append(record)
+    except csv.Error as fault:
+        raise SourceError(f"{path}:{reader.line_num}: {fault}; this is no recording, correct the file") from None
+    return numbers, cells, header
+
+
+def _quietly(path: Path) -> Source:
+    """The component's own source; its faults are told as remarks instead of in the log."""
+    logging.getLogger("sensor_ingestion.sources.recording").setLevel(logging.ERROR)
+    return Source(RecordingOptions(path=str(path), layout=LAYOUT, speed=0), _CLOCKS)
+
+
+def _texts(header: list[str], cells: list[list[str]]) -> tuple[str, ...]:
+    place = header.index(LAYOUTS[LAYOUT].time_column)
+    return tuple(row[place].strip() if place < len(row) else "" for row in cells)
+
+
+def _marks(path: Path, header: list[str], cells: list[list[str]], rows: np.ndarray, column: str) -> tuple[np.ndarray | None, list[str]]:
+    if column not in header:
+        return None, []
+    place = header.index(column)
+    try:
+        marks = np.array([float(cells[row][place]) for row in rows])
+    except (ValueError, IndexError):
+        return None, [f"{path}: column {column!r} has cells that are no number; the recording counts as one without it; correct them"]
+    return marks > 0, []
+
+
+def _check_pace(path: Path, recording: Recording, interval_s: float) -> None:
+    steps = np.diff(recording.times)
+    steps = steps[steps > 0]
+    if len(steps) and not interval_s / 2 < (given := float(np.median(steps)) / 1e9) < interval_s * 2:
+        raise SourceError(
+            f"{path}: a row each {given:g} s where the model wants one each {interval_s:g} s; resample the recording, "
+            "or take it away"
+        )
+
+
+def _check_length(path: Path, recording: Recording) -> None:
+    if len(recording) <= BASELINE_ROWS:
+        raise SourceError(
+            f"{path}: {len(recording)} rows, of which the first {BASELINE_ROWS} are the baseline, leave none to judge; "
+            "take it away, or copy it again"
+        )
+
+
+def _doubts(path: Path, recording: Recording) -> list[str]:
+    if recording.anomaly is None:
+        if recording.group == FREE_GROUP:
+            return []
+        return [f"{path}: no column {ANOMALY!r}, so its rows enter no figure but the predictions; add the labels to have it judged"]
+    marked = int(recording.anomaly[:BASELINE_ROWS].sum())
+    if not marked:
+        return []
+    return [
+        f"{path}: {marked} of the {BASELINE_ROWS} baseline rows are labelled anomalous; its baseline is not normal, "
+        "and its rows must not train as normal ones"
+    ]
+
+
+def labelled(recordings: Sequence[Recording]) -> list[Recording]:
+    """Those that can be judged against labels."""
+    return [recording for recording in recordings if recording.anomaly is not None]
