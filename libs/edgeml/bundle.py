@@ -78,7 +78,12 @@ class Stopped(_Part, frozen=True, kw_only=True):
 
 
 class Calibration(_Part, frozen=True, kw_only=True):
-    """Confidence from score: `identity`, or straight lines between the points (scores, confidences)."""
+    """Confidence from score: `identity`, or straight lines between the points (scores, confidences).
+
+    Attributes:
+        scores: rising.
+        confidences: as many, all rising, or all falling for a score of which less is worse, such as remaining life.
+    """
 
     kind: Literal["identity", "table"] = "identity"
     scores: tuple[float, ...] = ()
@@ -101,8 +106,8 @@ class Digest(_Part, frozen=True, kw_only=True):
     bytes: int
 
 
-class Manifest(_Part, frozen=True, kw_only=True):
-    """`manifest.json`.
+class Manifest(_Part, frozen=True, kw_only=True, omit_defaults=True):
+    """`manifest.json`. A key with a default may be left out, and is left out when it has its default.
 
     Attributes:
         interval_s: seconds between rows.
@@ -113,6 +118,9 @@ class Manifest(_Part, frozen=True, kw_only=True):
         verdict_level: the confidence from which on the model's verdict is "yes".
         prior: the share of time in which what the model looks for is there, as assumed by the confidence.
         provenance: where the model comes from: data, seed, code, versions.
+        horizon: for a score that is a remaining life: confidence is the probability that it is below this, in the score's unit.
+        classes: for a model that answers one probability a class: their names; the first says that nothing is wrong, and the
+            score is 1 minus its probability.
     """
 
     format: int
@@ -132,6 +140,8 @@ class Manifest(_Part, frozen=True, kw_only=True):
     calibration: Calibration
     provenance: dict[str, Any]
     digests: dict[str, Digest]
+    horizon: float | None = None
+    classes: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -145,6 +155,11 @@ class Manifest(_Part, frozen=True, kw_only=True):
     def input_shape(self) -> tuple[int, int]:
         """Steps and features of the model's input."""
         return self.views[0].steps, len(self.views) * len(self.channels)
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """What the model answers: one score, or one probability a class."""
+        return (len(self.classes) or 1,)
 
     @property
     def scaling_id(self) -> str:
@@ -286,6 +301,10 @@ def _faults(m: Manifest) -> Any:
     if m.stopped is not None and m.stopped.channel not in m.names:
         yield f"`stopped.channel` is `{m.stopped.channel}`, one of {', '.join(m.names)} is wanted"
     yield from _calibration_faults(m.calibration)
+    if m.horizon is not None and not m.horizon > 0:
+        yield f"`horizon` is {m.horizon}, more than 0 is wanted"
+    if m.classes and (len(m.classes) < 2 or len(set(m.classes)) != len(m.classes)):
+        yield f"`classes` wants at least two different names, the first for nothing wrong; given are {', '.join(m.classes)}"
     if MODEL not in m.digests:
         yield f"`digests` has no {MODEL}"
 
@@ -313,6 +332,7 @@ def _calibration_faults(calibration: Calibration) -> Any:
     if calibration.kind == "identity":
         return
     x, y = calibration.scores, calibration.confidences
-    rising = all(a < b for a, b in zip(x, x[1:], strict=False)) and all(a <= b for a, b in zip(y, y[1:], strict=False))
-    if len(x) != len(y) or len(x) < 2 or not rising or not 0 <= y[0] <= y[-1] <= 1:
-        yield "`calibration` wants as many `confidences` (0 to 1) as `scores`, at least 2, both rising"
+    rising = all(a < b for a, b in zip(x, x[1:], strict=False))
+    one_way = list(y) in (sorted(y), sorted(y, reverse=True))
+    if len(x) != len(y) or len(x) < 2 or not rising or not one_way or not 0 <= min(y) <= max(y) <= 1:
+        yield "`calibration` wants as many `confidences` (0 to 1, all rising or all falling) as `scores` (rising), at least 2"

@@ -105,16 +105,23 @@ class Engine:
                 f"{bundle.where}: {MODEL} has the input shape {_shape(given)} where the manifest's views and channels want "
                 f"{_shape(wanted)} (steps, features); export the model again"
             )
-        if network.output_shape not in ((), (1,)):
+        answers, classes = bundle.manifest.output_shape, bundle.manifest.classes
+        if (network.output_shape or (1,)) != answers:
+            what = f"one probability a class ({', '.join(classes)}) is" if classes else "one score is"
             raise BundleError(
-                f"{bundle.where}: {MODEL} has the output shape {_shape(network.output_shape)} where one score is wanted, (1); "
-                "export the model again"
+                f"{bundle.where}: {MODEL} has the output shape {_shape(network.output_shape)} where {what} wanted, "
+                f"{_shape(answers)}; export the model again"
             )
-        self.kind, self._network = network.kind, network
+        self.kind, self._network, self._classes = network.kind, network, bool(classes)
 
     def run(self, features: np.ndarray) -> float:
         """The score of one input, (steps, features) float32."""
-        return float(self._network.invoke(features).reshape(-1)[0])
+        answer = self.answer(features)
+        return 1.0 - float(answer[0]) if self._classes else float(answer[0])
+
+    def answer(self, features: np.ndarray) -> np.ndarray:
+        """What the model answers to one input, (1,) float32: its score; or (k,): a probability for each of the manifest's classes."""
+        return self._network.invoke(features).reshape(-1)
 
 
 def open_network(model: bytes, kind: str = "auto", threads: int = 1, where: str = MODEL) -> Network:

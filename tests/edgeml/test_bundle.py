@@ -86,7 +86,7 @@ def test_another_format_version(tmp_path: Path) -> None:
     assert "format 2" in text and "format 1" in text and "update" in text
 
 
-@pytest.mark.parametrize("key", sorted(set(MANIFEST.__struct_fields__)))
+@pytest.mark.parametrize("key", sorted(set(MANIFEST.__struct_fields__) - {"horizon", "classes"}))
 def test_a_missing_key(tmp_path: Path, key: str) -> None:
     tiny(tmp_path)
     edit(tmp_path, lambda m: m.pop(key))
@@ -121,7 +121,13 @@ def test_a_wrong_type(tmp_path: Path) -> None:
         ({"scaling": Scaling(kind="baseline", rows=1)}, ["`scaling.rows` is 1"]),
         ({"scaling": Scaling(kind="fixed")}, ["`scaling.mean`", "`scaling.std`", "`scaling.spread`"]),
         ({"stopped": Stopped(channel="speed", below=1.0)}, ["`speed`", "current, flow"]),
-        ({"calibration": Calibration(kind="table", scores=(0.0, 0.5), confidences=(0.5, 0.1))}, ["`calibration`"]),
+        ({"calibration": Calibration(kind="table", scores=(0.5, 0.0), confidences=(0.1, 0.5))}, ["`calibration`", "`scores` (rising)"]),
+        ({"calibration": Calibration(kind="table", scores=(0.0, 0.5, 1.0), confidences=(0.5, 0.1, 0.5))}, ["all rising or all falling"]),
+        ({"calibration": Calibration(kind="table", scores=(0.0, 0.5), confidences=(1.5, 0.1))}, ["0 to 1"]),
+        ({"horizon": 0.0}, ["`horizon` is 0.0"]),
+        ({"horizon": float("nan")}, ["`horizon`"]),
+        ({"classes": ("none",)}, ["`classes`", "two"]),
+        ({"classes": ("none", "power", "power")}, ["`classes`", "power, power"]),
     ],
 )
 def test_values_that_make_no_sense(tmp_path: Path, changes: dict[str, Any], named: list[str]) -> None:
@@ -147,6 +153,26 @@ def test_confidence_from_score() -> None:
     assert [Calibration().confidence(s) for s in (-0.5, 0.25, 2.0)] == [0.0, 0.25, 1.0]
     table = Calibration(kind="table", scores=(0.0, 10.0, 20.0), confidences=(0.1, 0.5, 0.9))
     assert [table.confidence(s) for s in (-5.0, 0.0, 5.0, 10.0, 15.0, 99.0)] == pytest.approx([0.1, 0.1, 0.3, 0.5, 0.7, 0.9])
+
+
+def test_confidence_may_fall_as_the_score_rises() -> None:
+    table = Calibration(kind="table", scores=(10.0, 30.0, 50.0), confidences=(1.0, 0.5, 0.0))
+    assert [table.confidence(s) for s in (0.0, 20.0, 30.0, 45.0, 125.0)] == pytest.approx([1.0, 0.75, 0.5, 0.125, 0.0])
+
+
+def test_what_only_some_kinds_of_models_have_stands_in_no_other_manifest(tmp_path: Path) -> None:
+    tiny(tmp_path / "plain")
+    assert not {"horizon", "classes"} & set(json.loads((tmp_path / "plain" / "manifest.json").read_text()))
+    tiny(tmp_path / "life", horizon=30.0)
+    assert Bundle.load(tmp_path / "life").manifest.horizon == 30.0
+    tiny(tmp_path / "types", classes=("none", "power"))
+    assert Bundle.load(tmp_path / "types").manifest.output_shape == (2,)
+
+
+def test_the_shipped_manifest_is_written_as_it_was_read(tmp_path: Path) -> None:
+    shipped = Bundle.load(SHIPPED)
+    save(tmp_path, shipped.manifest, shipped.model)
+    assert (tmp_path / "manifest.json").read_bytes() == (SHIPPED / "manifest.json").read_bytes()
 
 
 def test_a_baseline_outlives_a_retrained_model_but_not_other_inputs() -> None:

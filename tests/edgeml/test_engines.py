@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from edgeml.bundle import Bundle, View, save
-from edgeml.engines import ENGINES, open_engine, open_network
+from edgeml.engines import ENGINES, Engine, open_engine, open_network
 from edgeml.errors import BundleError
-from tests.edgeml.tiny import MANIFEST, SHIPPED
+from tests.edgeml.tiny import MANIFEST, SHIPPED, tiny
 
 
 @pytest.fixture
@@ -62,6 +62,32 @@ def test_the_shipped_model_with_another_manifest_is_refused(tmp_path: Path) -> N
     bundle = save(tmp_path, msgspec.structs.replace(shipped.manifest, views=views), shipped.model)
     with pytest.raises(BundleError, match=r"input shape \(60, 16\) where .* \(30, 16\)"):
         open_engine(bundle)
+
+
+class Answers:
+    """A network that always answers the same."""
+
+    kind, input_shape = "fixed", (4, 4)
+
+    def __init__(self, *answer: float) -> None:
+        self._answer, self.output_shape = np.array(answer, np.float32), (len(answer),)
+
+    def invoke(self, values: np.ndarray) -> np.ndarray:
+        return self._answer
+
+
+def test_with_classes_the_score_is_what_is_left_by_nothing_wrong(tmp_path: Path) -> None:
+    bundle = tiny(tmp_path, classes=("none", "power", "wear"))
+    engine = Engine(Answers(0.25, 0.5, 0.25), bundle)
+    assert engine.run(np.zeros((4, 4), np.float32)) == 0.75
+    assert engine.answer(np.zeros((4, 4), np.float32)).tolist() == [0.25, 0.5, 0.25]
+
+
+def test_a_model_with_another_number_of_answers_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"output shape \(2\) where one probability a class \(none, power, wear\) is wanted, \(3\)"):
+        Engine(Answers(0.5, 0.5), tiny(tmp_path / "a", classes=("none", "power", "wear")))
+    with pytest.raises(BundleError, match=r"output shape \(2\) where one score is wanted, \(1\)"):
+        Engine(Answers(0.5, 0.5), tiny(tmp_path / "b"))
 
 
 @pytest.mark.parametrize("keep", [0.0, 0.1, 0.5, 0.99])
