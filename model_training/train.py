@@ -1,43 +1,110 @@
-"""Trains one kind of model: `python -m model_training.train NAME [--from DIR] [--out DIR] [--seed N] [--quick]`."""
+"""Trains one kind of model: `scripts/train NAME [--from DIR] [--out DIR] [--seed N] [--quick]`.
+
+The same file is the entry point of a SageMaker training container, where NAME is the hyperparameter `kind`, the data are the channel
+`training`, and the bundles go to `SM_MODEL_DIR`; see `model_training.container`.
+"""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
+import traceback
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
-from edgeml.errors import EdgemlError
-from model_training import kinds
-from model_training.request import Request, TrainingError
+ROOT = Path(__file__).resolve().parents[1]
+if __name__ == "__main__" and __package__ in (None, ""):
+    # Started as a script, as a container does: the modules beside it are no top-level ones.
+    sys.path[:] = [str(ROOT), str(ROOT / "libs"), *(entry for entry in sys.path if Path(entry).resolve() != ROOT / "model_training")]
 
-OUT = Path(__file__).parents[1] / "build" / "models"
+from edgeml.errors import EdgemlError  # noqa: E402
+from model_training import kinds  # noqa: E402
+from model_training.container import Container  # noqa: E402
+from model_training.request import Request, TrainingError  # noqa: E402
+
+OUT = ROOT / "build" / "models"
 
 
-def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise TrainingError(f"{message}; --help lists what is wanted")
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options.
+
+    Raises:
+        TrainingError: an argument is unknown, missing or wrong.
+    """
     listed = "; ".join(f"{name}: {kind.what}" for name, kind in kinds.KINDS.items())
-    parser = argparse.ArgumentParser(prog="scripts/train", description="Train a model and write its bundle.")
-    parser.add_argument("name", metavar="NAME", help=listed)
+    parser = Parser(prog="scripts/train", description="Train a model and write its bundles.", allow_abbrev=False)
+    parser.add_argument("name", metavar="NAME", nargs="?", help=listed)
     parser.add_argument("--from", dest="folder", type=Path, help="folder with the data; without it they are fetched by address")
-    parser.add_argument("--out", type=Path, default=OUT, help="folder to write the bundles and the report to (default: build/models)")
+    parser.add_argument("--out", type=Path, help="folder to write the bundles and the report to (default: build/models)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="a short run that shows that everything works; its model is no good")
-    return parser.parse_args(arguments)
+    parser.add_argument("--kind", help=argparse.SUPPRESS)
+    parser.add_argument("--model_dir", help=argparse.SUPPRESS)  # the TensorFlow container passes one that nobody gave
+    given = parser.parse_args(flags(arguments))
+    given.name = given.name or given.kind
+    if not given.name:
+        parser.error(f"NAME is missing, one of {', '.join(kinds.KINDS)}")
+    return given
 
 
-def main() -> None:
-    given = parse()
+def flags(arguments: Sequence[str]) -> list[str]:
+    """Containers write `--quick True` where people write `--quick`."""
+    made: list[str] = []
+    for argument in arguments:
+        if made and made[-1] == "--quick" and argument.lower() in ("true", "1"):
+            continue
+        if made and made[-1] == "--quick" and argument.lower() in ("false", "0"):
+            made.pop()
+            continue
+        made.append(argument)
+    return made
+
+
+def run(arguments: Sequence[str], container: Container | None) -> Path:
+    """Train; gives the folder of the int8 bundle.
+
+    Raises:
+        TrainingError, EdgemlError: one sentence for a person.
+    """
+    given = parse([*(container.arguments() if container else ()), *arguments])
     begun = time.monotonic()
 
     def say(text: str) -> None:
         print(f"[{time.monotonic() - begun:5.1f} s] {text}", flush=True)
 
-    try:
-        written = kinds.find(given.name).train(Request(given.folder, given.out, given.seed, given.quick, say))
-    except (TrainingError, EdgemlError) as fault:
-        sys.exit(f"train: {fault}")
+    kind = kinds.find(given.name)
+    data = given.folder or (container.data() if container else None)
+    out = given.out or (container.model if container else OUT)
+    written = kind.train(Request(data, out, given.seed, given.quick, say))
+    if container:
+        container.tidy(out)
     say(f"done: {written}")
+    return written
+
+
+def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
+    """Train; gives the exit code."""
+    container = Container.around(environ)
+    try:
+        run(sys.argv[1:] if arguments is None else arguments, container)
+    except Exception as fault:
+        if not isinstance(fault, (TrainingError, EdgemlError)):
+            traceback.print_exc()
+        reason = str(fault) if isinstance(fault, (TrainingError, EdgemlError)) else f"{type(fault).__name__}: {fault}"
+        print(f"train: {reason}", file=sys.stderr, flush=True)
+        if container:
+            container.fail(reason)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
