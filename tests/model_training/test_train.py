@@ -21,8 +21,8 @@ def recordings() -> list[Recording]:
     return [Recording(f"valve1/{i}.csv", times, rng.normal(10, 1, (400, 8)).astype(np.float32), None) for i in range(2)]
 
 
+@pytest.mark.training
 def test_bundles_are_trained_reproducibly(tmp_path: Path, recordings: list[Recording], monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("tensorflow", reason="TensorFlow is not installed; `pip install -e .[train]`")
     monkeypatch.setattr(training, "EXAMPLES", 50)
     said: list[str] = []
     digests = {recording.name: "0" * 64 for recording in recordings}

@@ -1,0 +1,120 @@
+"""`scripts/sagemaker train|status|fetch`."""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import boto3
+from boto3.exceptions import Boto3Error
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from edgeml.errors import EdgemlError
+from model_training import kinds
+from model_training.request import TrainingError
+from model_training.sagemaker import artifact, images, jobs, logs
+from model_training.train import OUT
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="scripts/sagemaker", description="Train a model in SageMaker and bring it back.")
+    commands = made.add_subparsers(dest="command", required=True)
+    train = commands.add_parser("train", help="start a training job and follow it; the model is fetched when it has completed")
+    train.add_argument("name", metavar="NAME", help=f"the kind of model: {', '.join(kinds.KINDS)}")
+    train.add_argument("--from", dest="folder", type=Path, required=True, help="folder with the data")
+    train.add_argument("--bucket", required=True, help="S3 bucket for source, data and results")
+    train.add_argument("--prefix", default="edgeml", help="where in the bucket (default: edgeml)")
+    train.add_argument("--role", required=True, help="ARN of the role that SageMaker takes on")
+    train.add_argument("--image", help="URI of the training image (default: AWS's TensorFlow 2.21 training image in the region)")
+    train.add_argument("--instance", default="ml.m5.large", help="instance type (default: ml.m5.large)")
+    train.add_argument("--minutes", type=int, default=60, help="the job is stopped after so many (default: 60)")
+    train.add_argument("--job", help="name of the job (default: made of the kind and the time)")
+    train.add_argument("--seed", type=int, default=1)
+    train.add_argument("--quick", action="store_true", help="a short run that shows that everything works; its model is no good")
+    train.add_argument("--no-wait", action="store_true", help="start the job and go")
+    status = commands.add_parser("status", help="say what a job went through; fails when the job did")
+    status.add_argument("job")
+    status.add_argument("--follow", action="store_true", help="go on until it is over")
+    fetch = commands.add_parser("fetch", help="download a completed job's model and verify its bundles")
+    fetch.add_argument("job")
+    for command in (train, fetch):
+        command.add_argument("--out", type=Path, default=OUT, help="folder to put the bundles into (default: build/models)")
+    for command in (train, status):
+        command.add_argument("--every", type=float, default=15.0, help="seconds between looks at the job (default: 15)")
+    return made
+
+
+def run(given: argparse.Namespace) -> None:
+    """Do what a command line asks.
+
+    Raises:
+        TrainingError, EdgemlError, ClientError, BotoCoreError: why it cannot be done, or that the job failed.
+    """
+    session = boto3.Session()
+    region = session.region_name
+    if not region:
+        raise TrainingError("no AWS region is chosen; set AWS_DEFAULT_REGION, or `region` in ~/.aws/config")
+    sagemaker = session.client("sagemaker")
+    name = given.job
+    if given.command == "train":
+        kinds.find(given.name)
+        name = name or f"edgeml-{given.name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
+        hyperparameters = {"kind": given.name, "seed": given.seed, "quick": given.quick}
+        jobs.start(jobs.Job(
+            name, given.folder, given.bucket, given.prefix.strip("/"), given.role, given.image or images.default(region), given.instance,
+            given.minutes, hyperparameters,
+        ), session.client("s3"), sagemaker, region, say)
+        if given.no_wait:
+            return
+    if given.command == "train" or (given.command == "status" and given.follow):
+        found = jobs.follow(name, sagemaker, log(name, session).lines, say, given.every)
+    else:
+        found = jobs.describe(name, sagemaker)
+        if given.command == "status":
+            for text in jobs.transitions(found):
+                say(text)
+    jobs.check(found)
+    if given.command == "status":
+        say(f"job {name}: {found['TrainingJobStatus']}, {found.get('SecondaryStatus', 'no further state')}")
+        return
+    if found["TrainingJobStatus"] != "Completed":
+        state = found["TrainingJobStatus"]
+        raise TrainingError(f"the job {name} is {state}; wait until it has completed: scripts/sagemaker status {name} --follow")
+    artifact.fetch(found, session.client("s3"), given.out, say)
+
+
+def log(name: str, session: Any) -> logs.JobLog:
+    # The log is a help and no more: it must not hold up what follows the job.
+    patience = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2})
+    return logs.JobLog(name, session.client("logs", config=patience), say)
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line asks; gives the exit code."""
+    try:
+        run(parser().parse_args(arguments))
+    except ClientError as fault:
+        error = fault.response["Error"]
+        print(f"sagemaker: AWS refuses {fault.operation_name}: {error.get('Message') or error.get('Code')}", file=sys.stderr)
+        return 1
+    except (BotoCoreError, Boto3Error) as fault:
+        print(f"sagemaker: {' '.join(str(fault).split())}", file=sys.stderr)
+        return 1
+    except (TrainingError, EdgemlError) as fault:
+        print(f"sagemaker: {fault}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
