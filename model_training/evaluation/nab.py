@@ -46,8 +46,9 @@ def points(times: np.ndarray, verdict: np.ndarray, changepoint: np.ndarray) -> P
     predicted = times[np.flatnonzero(np.diff(verdict.astype(np.int8))) + 1] / 1e9
     begins = times[changepoint] / 1e9
     ends = begins + WINDOW_S
-    cut = np.append(ends[:-1] >= begins[1:], False)
-    ends[:-1] = np.minimum(ends[:-1], begins[1:])
+    following = np.append(begins, np.inf)[1:]
+    cut = ends >= following
+    ends = np.minimum(ends, following)
     outside = np.ones(len(predicted), bool)
     earned = 0.0
     for begin, end, is_cut in zip(begins, ends, cut, strict=True):

@@ -6,7 +6,7 @@ import csv
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,7 @@ class Recording:
         times: (n,) int64, ns.
         values: (n, c) float32.
         anomaly, changepoint: (n,) bool; None where the file has no such column.
+        flags: (n, c) uint8, what is known of the values' quality; None: it is for SensorIngestion's checker to say.
         remarks: a sentence for each oddity.
     """
 
@@ -50,7 +51,8 @@ class Recording:
     values: np.ndarray
     anomaly: np.ndarray | None = None
     changepoint: np.ndarray | None = None
-    remarks: tuple[str, ...] = field(default=())
+    flags: np.ndarray | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def full_name(self) -> str:
@@ -61,14 +63,16 @@ class Recording:
 
     def quality(self) -> np.ndarray:
         """(n, c) uint8: what SensorIngestion says of each value, with its defaults."""
+        if self.flags is not None:
+            return self.flags
         options = Quality()
         checker = Checker(self.channels, options.longest_gap_s, options.stopped_channel, options.stopped_below)
         return checker.check(self.times, self.values)
 
     def part(self, rows: slice | np.ndarray) -> Recording:
-        """Some of its rows, as a recording of their own."""
+        """Some of its rows, as a recording of their own, whose quality is checked anew."""
         return replace(
-            self, rows=self.rows[rows], times=self.times[rows], values=self.values[rows],
+            self, rows=self.rows[rows], times=self.times[rows], values=self.values[rows], flags=None,
             anomaly=None if self.anomaly is None else self.anomaly[rows],
             changepoint=None if self.changepoint is None else self.changepoint[rows],
         )
@@ -128,21 +132,14 @@ def load(path: Path, interval_s: float = 1.0) -> Recording:
     numbers, cells, header = _records(path)
     source = _quietly(path)
     try:
-        places, times, values = [], [], []
-        # Row by row, because only the place of the last row read is known.
-        while (block := source.read(0.0, 1)) is not None:
-            places.append(numbers[source.checkpoint()["record"] - 1])
-            times.append(block.times)
-            values.append(block.values)
-        if not times:
+        rows, times, values = _read(path, source, numbers)
+        if not len(times):
             raise SourceError(f"{path}: it has no rows; take it away, or copy it again")
-        rows = np.array(places)
         remarks = list(source.faults)
         anomaly, wrong = _marks(path, header, cells, rows, ANOMALY)
         changepoint, more = _marks(path, header, cells, rows, CHANGEPOINT)
         recording = Recording(
-            path.parent.name, path.stem, source.channels, rows, _texts(header, cells), np.concatenate(times),
-            np.concatenate(values), anomaly, changepoint,
+            path.parent.name, path.stem, source.channels, rows, _texts(header, cells), times, values, anomaly, changepoint,
         )
     finally:
         source.close()
@@ -176,6 +173,23 @@ def _quietly(path: Path) -> Source:
     """The component's own source; its faults are told as remarks instead of in the log."""
     logging.getLogger("sensor_ingestion.sources.recording").setLevel(logging.ERROR)
     return Source(RecordingOptions(path=str(path), layout=LAYOUT, speed=0), _CLOCKS)
+
+
+def _read(path: Path, source: Source, numbers: dict[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Row numbers, times, values of all rows that have a time."""
+    blocks = list(iter(lambda: source.read(0.0, len(numbers) + 1), None))
+    if not blocks:
+        return np.empty(0, int), np.empty(0, np.int64), np.empty((0, len(source.channels)), np.float32)
+    times, values = (np.concatenate(column) for column in zip(*blocks, strict=True))
+    if len(times) < len(numbers):
+        # Some rows had no time; which ones only the place of the last row read tells, so once more, row by row.
+        again = _quietly(path)
+        try:
+            places = [numbers[again.checkpoint()["record"] - 1] for _ in iter(lambda: again.read(0.0, 1), None)]
+        finally:
+            again.close()
+        return np.array(places), times, values
+    return np.arange(len(times)), times, values
 
 
 def _texts(header: list[str], cells: list[list[str]]) -> tuple[str, ...]:

@@ -1,0 +1,183 @@
+"""What an evaluation says, as text for people and as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+
+def seconds(value: float) -> str:
+    return "-" if math.isnan(value) else "never" if math.isinf(value) else f"{value:.0f} s"
+
+
+def percent(value: float) -> str:
+    return "-" if math.isnan(value) else f"{100 * value:.1f} %"
+
+
+def number(value: float, digits: int = 3) -> str:
+    return "-" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def table(rows: Iterable[tuple[str, ...]]) -> str:
+    """Columns aligned, the first to the left, the others to the right."""
+    rows = list(rows)
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = []
+    for first, *others in rows:
+        cells = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def figures(f: dict[str, Any]) -> str:
+    """The figures that are always reported together."""
+    lines = [
+        ("F1", number(f["f1"])),
+        ("false-alarm rate", percent(f["false_alarm_rate"])),
+        ("missed-alarm rate", percent(f["missed_alarm_rate"])),
+        ("changepoint NAB", number(f["nab"], 1)),
+        (f"false-alarm rate in normal running ({f['normal_rows']} rows)", percent(f["normal_false_alarm_rate"])),
+        ("delay of the verdict, median / p90", f"{seconds(f['delay_median_s'])} / {seconds(f['delay_p90_s'])}"),
+        ("after the policy: delay, median / p90", f"{seconds(f['alarm_delay_median_s'])} / {seconds(f['alarm_delay_p90_s'])}"),
+        ("after the policy: episodes found", f"{f['found']} of {f['episodes']}"),
+        (
+            "after the policy: false alarms per hour",
+            f"{number(f['false_alarms_per_hour'], 2)} ({f['false_alarms']} in {number(f['hours'], 2)} normal hours; "
+            f"{f['normal_false_alarms']} in {number(f['normal_hours'], 2)} h of normal running)",
+        ),
+        ("expected calibration error, at the manifest's prior", number(f["calibration_error"])),
+        (
+            "no decision, counted as no",
+            f"{f['undecided']} of {f['rows']} test rows, {f['undecided_anomalous']} of them anomalous; "
+            f"{f['normal_undecided']} in normal running",
+        ),
+    ]
+    width = max(len(name) for name, _ in lines)
+    return "\n".join(f"  {name.ljust(width)}  {value}" for name, value in lines)
+
+
+def recordings(rows: list[dict[str, Any]]) -> str:
+    """A line for each recording."""
+    head = ("recording", "F1", "false", "missed", "delay", "alarm after", "false alarms", "no decision")
+    body = [
+        (
+            "  " + row["name"], number(row["f1"]), percent(row["false_alarm_rate"]), percent(row["missed_alarm_rate"]),
+            seconds(row["delay_median_s"]), seconds(row["alarm_delay_median_s"]), str(row["false_alarms"]), str(row["undecided"]),
+        )
+        for row in rows
+    ]
+    return table([("  " + head[0], *head[1:]), *body])
+
+
+def audits(rows: list[dict[str, Any]]) -> str:
+    """A line for each audit."""
+    head = ("audit", "F1", "change", "false", "missed", "")
+    body = [
+        (
+            "  " + row["name"], number(row["f1"]), "-" if math.isnan(row["change"]) else f"{row['change']:+.3f}",
+            percent(row["false_alarm_rate"]), percent(row["missed_alarm_rate"]), "passed" if row["passed"] else "FAILED",
+        )
+        for row in rows
+    ]
+    return table([("  " + head[0], *head[1:]), *body])
+
+
+def crosswise(c: dict[str, Any]) -> str:
+    """The headline: what each half chose, mean and spread over the seeds."""
+    (first, second), n = c["chosen"], len(c["seeds"])
+    head = [
+        f"crosswise: of {c['candidates']} candidate{'s' if c['candidates'] > 1 else ''}, {n} seed{'s' if n > 1 else ''}; "
+        f"{len(c['halves'][0])} and {len(c['halves'][1])} recordings",
+        f"  the first half chose {first[0]} at level {first[1]:g}, the second half {second[0]} at level {second[1]:g}",
+    ]
+    lines = [("  " + name, _with_spread(c, key, show)) for name, key, show in HEADLINE]
+    error = c["refitted_calibration_error"]
+    lines.append(("  calibration error, a table fitted on the other half", f"{number(error['mean'])} ± {number(error['spread'])}"))
+    return "\n".join([*head, table(lines)])
+
+
+HEADLINE = (
+    ("F1", "f1", number),
+    ("false-alarm rate", "false_alarm_rate", percent),
+    ("missed-alarm rate", "missed_alarm_rate", percent),
+    ("changepoint NAB", "nab", lambda value: number(value, 1)),
+    ("false-alarm rate in normal running", "normal_false_alarm_rate", percent),
+    ("delay of the verdict, median", "delay_median_s", seconds),
+    ("delay of the verdict, p90", "delay_p90_s", seconds),
+    ("after the policy: delay, median", "alarm_delay_median_s", seconds),
+    ("after the policy: delay, p90", "alarm_delay_p90_s", seconds),
+    ("after the policy: episodes found", "found", lambda value: number(value, 1)),
+    ("after the policy: false alarms per hour", "false_alarms_per_hour", lambda value: number(value, 2)),
+    ("after the policy: normal hours", "hours", lambda value: number(value, 2)),
+    ("expected calibration error", "calibration_error", number),
+)
+
+
+def _with_spread(c: dict[str, Any], key: str, show: Callable[[float], str]) -> str:
+    spread = f" ± {show(c['spread'][key])}" if len(c["seeds"]) > 1 else ""
+    return show(c["mean"][key]) + spread
+
+
+def quantised(rows: list[dict[str, Any]]) -> str:
+    """What int8 costs."""
+    return "\n".join(
+        f"int8 against float32, seed {row['seed']}: F1 {row['int8']:.4f} and {row['float32']:.4f}, lost {row['lost']:+.4f}; confidences "
+        f"differ by {row['largest_difference']:.3f} at most, verdicts in {100 * row['verdicts_differing']:.2f} % of rows"
+        for row in rows
+    )
+
+
+def baselines(rows: dict[str, Any]) -> str:
+    """A line for each baseline."""
+    head = ("  method", "F1", "false", "missed", "NAB", "normal", "delay", "alarm after", "false/h", "found", "shifted", "no anomaly")
+    body = []
+    for name, row in rows.items():
+        if "absent" in row:
+            body.append(("  " + name, row["absent"], *[""] * (len(head) - 2)))
+            continue
+        f, audits = row["figures"], {audit["name"]: audit for audit in row["audits"]}
+        body.append((
+            "  " + name, number(f["f1"]), percent(f["false_alarm_rate"]), percent(f["missed_alarm_rate"]), number(f["nab"], 1),
+            percent(f["normal_false_alarm_rate"]), seconds(f["delay_median_s"]), seconds(f["alarm_delay_median_s"]),
+            number(f["false_alarms_per_hour"], 1), f"{f['found']}/{f['episodes']}",
+            _audited(audits.get("shifted")), _audited(audits.get("without an anomaly")),
+        ))
+    return "baselines\n" + table([head, *body])
+
+
+def _audited(audit: dict[str, Any] | None) -> str:
+    if audit is None:
+        return "-"
+    return "passed" if audit["passed"] else "FAILED"
+
+
+def to_json(result: Any) -> str:
+    """Infinity becomes the text "infinity" and NaN null: neither is a number of JSON."""
+    return json.dumps(_plain(result), indent=1, ensure_ascii=False) + "\n"
+
+
+def from_json(text: str) -> Any:
+    """The reverse, but for NaN in places that may be null."""
+    return _back(json.loads(text))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else "infinity"
+    if isinstance(value, dict):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    return value
+
+
+def _back(value: Any) -> Any:
+    if value == "infinity":
+        return math.inf
+    if isinstance(value, dict):
+        return {key: math.nan if each is None else _back(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_back(each) for each in value]
+    return value
