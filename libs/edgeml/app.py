@@ -188,7 +188,7 @@ class App(Generic[O]):
             for sentence in self._faults:
                 log.error("configuration: %s", sentence)
             if self._service is None and previous is not None:
-                log.info("going on with the previous configuration")
+                log.warning("going on with the previous configuration")
                 self._begin(previous)
 
     def _end(self) -> None:

@@ -1,0 +1,189 @@
+"""The loop around a service, with a real bus to a real IPC server."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import pytest
+from msgspec import Meta
+
+from edgeml import app, topics
+from edgeml.app import App, Context
+from edgeml.bus import IpcBus
+from edgeml.errors import SourceError
+from edgeml.messages import Acknowledge, Message, Status, decode, encode
+from tests.gglocal.ipc_world import EVERYTHING, World, world
+
+NAME = "com.test.One"
+DEADLINE = 10.0
+TOPIC = "edgeml/alerts/ack"
+
+
+class Options(msgspec.Struct, frozen=True):
+    level: Annotated[float, Meta(ge=0, le=1, description="a level")] = 0.5
+    refuse: bool = False
+
+
+class Service:
+    """Keeps what it is given; `boom` makes it fail on that message."""
+
+    topics: tuple[str, ...] = (TOPIC,)
+    cloud_topics: tuple[str, ...] = ()
+    made: list[Service] = []
+
+    def __init__(self, context: Context, options: Options) -> None:
+        if options.refuse:
+            raise SourceError("the sensor is not there; plug it in")
+        self.options, self.messages, self.starts, self.closed = options, [], 0, False
+        self._name = context.component
+        Service.made.append(self)
+
+    def start(self) -> None:
+        self.starts += 1
+
+    def on_message(self, topic: str, message: Message) -> None:
+        if isinstance(message, Acknowledge) and message.alarm == "boom":
+            raise ZeroDivisionError("a bug")
+        self.messages.append(message)
+
+    def tick(self, now: float) -> float:
+        return 0.05
+
+    def status(self) -> Status:
+        return Status(component=self._name, state="running")
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Running:
+    """An app in a thread, the nucleus it talks to, and what it says of itself."""
+
+    def __init__(self, nucleus: World, work: Path, configuration: dict) -> None:
+        Service.made = []
+        self.nucleus, self.stamp = nucleus, time.time() * 1000
+        self.statuses: list[Status] = []
+        nucleus.do(nucleus.core.tap, self._hear)
+        self.configure({"accessControl": EVERYTHING, **configuration})
+        self.app = App(IpcBus(NAME), Context(None, NAME, "t", work, work), Options, Service)  # type: ignore[arg-type]
+        self._thread = threading.Thread(target=self.app.run)
+        self._thread.start()
+
+    def configure(self, values: dict) -> None:
+        self.stamp += 1000
+        self.nucleus.do(self.nucleus.core.config.merge, NAME, values, self.stamp)
+
+    def publish(self, payload: bytes) -> None:
+        from gglocal.pubsub import Message as Wire
+
+        self.nucleus.do(self.nucleus.core.publish, TOPIC, Wire.of_bytes(payload))
+
+    def until(self, holds: Callable[[], bool], what: str) -> None:
+        give_up = time.monotonic() + DEADLINE
+        while not holds():
+            assert time.monotonic() < give_up, f"{what} did not come; statuses {self.statuses}"
+            time.sleep(0.01)
+
+    def end(self) -> None:
+        self.app.stop()
+        self._thread.join(DEADLINE)
+        assert not self._thread.is_alive()
+
+    def _hear(self, delivery: object) -> None:
+        if delivery.topic == topics.STATUS:  # type: ignore[attr-defined]
+            self.statuses.append(decode(delivery.payload))  # type: ignore
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Running]]:
+    with world() as nucleus:
+        monkeypatch.setenv("SVCUID", nucleus.token(NAME))
+        monkeypatch.setenv("AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT", str(nucleus.socket_path))
+        started: list[Running] = []
+
+        def start(**configuration: object) -> Running:
+            started.append(Running(nucleus, tmp_path, configuration))
+            return started[-1]
+
+        yield start
+        for running in started:
+            running.end()
+
+
+def ack(alarm: str) -> bytes:
+    return encode(Acknowledge(alarm=alarm))
+
+
+def subscribed(running: Running) -> None:
+    running.until(lambda: bool(running.statuses) and running.statuses[-1].state == "running", "running")
+
+
+def test_messages_reach_the_service_and_what_is_none_is_dropped(run, caplog):
+    running = run()
+    subscribed(running)
+    for payload in (b"\xff\xff", b'{"type": "acknowledge", "v": 7}', ack("boom"), ack("a"), b'{"type": "acknowledge", "alarm": "b"}'):
+        running.publish(payload)
+    (service,) = Service.made
+    running.until(lambda: len(service.messages) == 2, "both acknowledgements")
+    assert [message.alarm for message in service.messages] == ["a", "b"]
+    assert "no message of this suite" in caplog.text
+    assert "of version 7, this component knows up to 1" in caplog.text
+    assert "an unexpected error; this message or step is skipped" in caplog.text and "ZeroDivisionError" in caplog.text
+
+
+def test_a_changed_configuration_makes_the_service_anew(run):
+    running = run()
+    subscribed(running)
+    running.configure({"level": 0.75})
+    running.until(lambda: len(Service.made) == 2, "a new service")
+    assert Service.made[0].closed and Service.made[1].options.level == 0.75
+    running.publish(ack("a"))
+    running.until(lambda: len(Service.made[1].messages) == 1, "the message, once")
+
+
+def test_a_wrong_change_leaves_the_service_as_it_is_and_is_said(run):
+    running = run(level=0.25)
+    subscribed(running)
+    running.configure({"level": 3})
+    running.until(lambda: bool(running.statuses[-1].faults), "a fault")
+    assert running.statuses[-1].state == "running" and "`level` is" in running.statuses[-1].faults[0]
+    assert len(Service.made) == 1 and not Service.made[0].closed
+    running.configure({"level": 0.5})
+    running.until(lambda: not running.statuses[-1].faults, "no fault any more")
+
+
+def test_a_change_that_the_service_cannot_do_goes_back_to_what_worked(run, caplog):
+    running = run(level=0.25)
+    subscribed(running)
+    running.configure({"refuse": True})
+    running.until(lambda: bool(running.statuses[-1].faults), "a fault")
+    assert running.statuses[-1].faults == ("the sensor is not there; plug it in",)
+    running.until(lambda: len(Service.made) == 2, "the previous configuration's service")
+    assert Service.made[1].options.level == 0.25
+    assert "going on with the previous configuration" in caplog.text
+
+
+def test_wrong_from_the_start_it_waits_for_a_right_one(run):
+    running = run(level="much")
+    running.until(lambda: bool(running.statuses), "a status")
+    assert running.statuses[-1].state == "faulty" and Service.made == []
+    running.configure({"level": "0.5"})
+    subscribed(running)
+    assert Service.made[0].options.level == 0.5
+
+
+def test_an_end_closes_the_service(run):
+    running = run()
+    subscribed(running)
+    running.end()
+    assert Service.made[0].closed
+
+
+def test_what_only_a_relaunch_can_mend_has_an_exit_code_of_its_own(tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("SVCUID", raising=False)
+    assert app.main(NAME, Options, Service, ["--work", str(tmp_path)]) == app.RELAUNCH_EXIT
