@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from edgeml.bundle import save
-from model_training import data, dataset, design, export, network
+from model_training.anomaly import data, dataset, design, export, network
 from model_training.request import Request, TrainingError
 
 EPOCHS = 10
 EXAMPLES = 2000
 
 CODE = (
-    "anomaly/training.py", "data.py", "dataset.py", "design.py", "export.py", "features.py", "network.py", "synth.py",
-    "../components/sensor_ingestion/sources/pump.py",
+    "training.py", "data.py", "dataset.py", "design.py", "export.py", "features.py", "network.py", "synth.py",
+    "../../components/sensor_ingestion/sources/pump.py",
 )
 """What makes the model what it is, beside the data; its digest stands in the manifest."""
 
@@ -73,7 +73,7 @@ def write(
 
 def source_digest() -> str:
     """The SHA-256 of the code that made the model."""
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parent
     digest = hashlib.sha256()
     for name in CODE:
         digest.update(name.encode() + b"\0" + (root / name).read_bytes())

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from model_training import data, dataset
-from model_training.data import Fault, Recording, Visit
-from model_training.design import manifest
+from model_training.anomaly import data, dataset
+from model_training.anomaly.data import Fault, Recording, Visit
+from model_training.anomaly.design import manifest
 
 HEADER = ";".join(("datetime", *data.COLUMNS, "anomaly", "changepoint"))
 

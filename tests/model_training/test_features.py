@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from model_training.design import manifest
-from model_training.features import features
+from model_training.anomaly.design import manifest
+from model_training.anomaly.features import features
 
 from edgeml.windows import Window
 

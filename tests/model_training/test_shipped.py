@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from model_training import data, design
-from model_training.data import Fault, Visit
-from model_training.evaluate import SHIPPED, judge
+from model_training.anomaly import data, design
+from model_training.anomaly.data import Fault, Visit
+from model_training.anomaly.evaluate import SHIPPED, judge
 
 from edgeml.bundle import Bundle
 from edgeml.engines import Engine, open_engine

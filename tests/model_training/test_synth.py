@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from model_training import synth
+from model_training.anomaly import synth
 
 BACKGROUND = np.random.default_rng(1).normal(0, 1, (400, 8))
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from model_training import design
-from model_training.anomaly import training
-from model_training.data import Recording
+from model_training.anomaly import design, training
+from model_training.anomaly.data import Recording
 
 from edgeml.bundle import Bundle
 from edgeml.engines import open_engine

@@ -1,6 +1,6 @@
 """Judges a bundle as it runs on a device: through the scorer and the alarm policy, row by row.
 
-`python -m model_training.evaluate --from DIR` prints, for each recording and for simulated pumps, what the alarms did.
+`python -m model_training.anomaly.evaluate --from DIR` prints, for each recording and for simulated pumps, what the alarms did.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ from edgeml.bundle import Bundle
 from edgeml.engines import open_engine
 from edgeml.policy import ACTIVE, CLEARED, Policy, PolicyOptions
 from edgeml.scoring import AssetScorer, Runs
-from model_training.data import BASELINE_ROWS, FREE, FREE_TRAINING_ROWS, Fault, Recording, Visit, load_recordings, simulate
+from model_training.anomaly.data import BASELINE_ROWS, FREE, FREE_TRAINING_ROWS, Fault, Recording, Visit, load_recordings, simulate
 
-HERE = Path(__file__).parent
-SHIPPED = HERE / "bundles" / "pump_anomaly"
+SHIPPED = Path(__file__).parents[1] / "bundles" / "pump_anomaly"
 
 
 class Judged(NamedTuple):

@@ -12,9 +12,9 @@ import numpy as np
 from edgeml.bundle import MODEL, Bundle, Digest, Manifest
 from edgeml.scaling import Baseline
 from edgeml.scoring import AssetScorer
-from model_training.data import BASELINE_ROWS, Fault, Recording, Visit, simulate, training_rows
-from model_training.features import features
-from model_training.synth import episode
+from model_training.anomaly.data import BASELINE_ROWS, Fault, Recording, Visit, simulate, training_rows
+from model_training.anomaly.features import features
+from model_training.anomaly.synth import episode
 
 FIRST_SEED = 1000
 """Simulated pumps with smaller seeds are for judging; none of them trains."""

@@ -7,18 +7,14 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import sys
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-_COMPONENTS = Path(__file__).parents[1] / "components"
-if str(_COMPONENTS) not in sys.path:
-    sys.path.append(str(_COMPONENTS))
-
-from sensor_ingestion.sources.pump import Fault, PumpSkid  # noqa: E402
+from model_training import paths as _paths  # noqa: F401  the components become importable
+from sensor_ingestion.sources.pump import Fault, PumpSkid
 
 BASELINE_ROWS = 400
 FREE = "anomaly-free/anomaly-free.csv"
