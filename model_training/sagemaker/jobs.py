@@ -124,12 +124,12 @@ def follow(
     told = 0
     while True:
         found = describe(name, sagemaker)
+        for line in lines():
+            say(f"  {line}")
         news = list(transitions(found))
         for text in news[told:]:
             say(text)
         told = len(news)
-        for line in lines():
-            say(f"  {line}")
         if found["TrainingJobStatus"] in DONE:
             break
         wait(every_s)
