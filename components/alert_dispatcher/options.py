@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from alert_dispatcher.actions import ACTIONS
 from edgeml.errors import OptionsError
-from edgeml.options import choose, read
+from edgeml.options import choose, entries, read
 from edgeml.policy import PolicyOptions
 
 
@@ -39,7 +39,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         """Every fault of every action's options."""
         actions = raw.get("actions")
         faults: list[str] = []
-        for name, options in actions.items() if isinstance(actions, dict) else ():
+        for name, options in entries(actions).items() if isinstance(actions, dict) else ():
             key = f"{where}.actions.{name}" if where else f"actions.{name}"
             try:
                 read(choose(ACTIONS, name, key, "action").options, options, key)

@@ -116,7 +116,10 @@ class Engine:
 
     def run(self, features: np.ndarray) -> float:
         """The score of one input, (steps, features) float32."""
-        answer = self.answer(features)
+        return self.score(self.answer(features))
+
+    def score(self, answer: np.ndarray) -> float:
+        """The score that an answer of the model stands for."""
         return 1.0 - float(answer[0]) if self._classes else float(answer[0])
 
     def answer(self, features: np.ndarray) -> np.ndarray:

@@ -1,7 +1,8 @@
 """Typed configuration: options are declared as `msgspec.Struct` classes, values are coerced by their declared type.
 
 A nucleus returns what it likes: Lite turns scalars into strings, classic turns integers into floats. So `"5"`, `5.0` and `5` are all
-the integer 5 here. Every fault is found, not just the first, and each names its key, its value and what is wanted instead.
+the integer 5 here. A merge cannot remove a key on a device, so null does: it stands for the default, and takes an entry out of a map.
+Every fault is found, not just the first, and each names its key, its value and what is wanted instead.
 
     class Policy(msgspec.Struct, frozen=True):
         raise_at: Annotated[float, Meta(ge=0, le=1, description="confidence at which an alarm is raised")] = 0.9
@@ -61,9 +62,9 @@ def _convert(kind: Any, raw: Any, where: str, faults: list[str]) -> Any:
     inner, description = _plain(kind)
     if _is_struct(inner):
         return _convert_struct(inner, raw, where, faults)
-    if get_origin(inner) is dict and isinstance(raw, dict):
-        item = get_args(inner)[1]
-        return {str(key): _convert(item, value, _join(where, str(key)), faults) for key, value in raw.items()}
+    if dict in (inner, get_origin(inner)) and isinstance(raw, dict):
+        item = (get_args(inner) or (str, Any))[1]
+        return {key: _convert(item, value, _join(where, key), faults) for key, value in entries(raw).items()}
     try:
         value = msgspec.convert(_loose(raw), kind, strict=False)
     except msgspec.ValidationError as fault:
@@ -90,7 +91,7 @@ def _convert_struct(kind: Any, raw: Any, where: str, faults: list[str]) -> Any:
         faults += check_raw(raw, where)
     values: dict[str, Any] = {}
     for key, field in fields.items():
-        if key in raw:
+        if key in raw and not (_is_null(raw[key]) and not _takes_null(field.type)):
             values[field.name] = _convert(field.type, raw[key], _join(where, key), faults)
         elif field.required:
             faults.append(f"`{_join(where, key)}` is missing; wanted is {_plain(field.type)[1] or _type_name(_plain(field.type)[0])}")
@@ -112,6 +113,20 @@ def choose(table: dict[str, T], name: str, where: str, what: str) -> T:
     if name not in table:
         raise OptionsError([f"`{where}` is {name!r}, an unknown {what}; choose one of {', '.join(sorted(table))}"])
     return table[name]
+
+
+def entries(raw: dict[str, Any]) -> dict[str, Any]:
+    """A map without the entries that are null: a merge on a device can add and change, but not remove."""
+    return {str(key): value for key, value in raw.items() if not _is_null(value)}
+
+
+def _is_null(raw: Any) -> bool:
+    return raw is None or raw == "null"  # Lite hands out text
+
+
+def _takes_null(kind: Any) -> bool:
+    inner = _plain(kind)[0]
+    return inner is Any or type(None) in get_args(inner)
 
 
 def _loose(raw: Any) -> Any:

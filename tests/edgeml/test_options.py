@@ -55,6 +55,15 @@ def test_values_are_coerced_by_their_declared_type(raw, wanted):
     assert read(Options, raw) == wanted
 
 
+@pytest.mark.parametrize("null", [None, "null"])
+def test_null_is_the_default_and_takes_an_entry_out_of_a_map(null):
+    # A device merges configurations: it can change a key, but not remove one.
+    raw = {"rows": null, "limits": {"raise_at": null}, "assets": {"p": null, "q": {"source": "csv", "options": {"x": null}}}}
+    assert read(Options, raw) == Options(assets={"q": Asset("csv", {})})
+    with pytest.raises(OptionsError, match="`assets.p.source` is missing"):
+        read(Options, {"assets": {"p": {"source": null}}})
+
+
 def test_all_faults_are_reported_together_each_with_key_and_value():
     with pytest.raises(OptionsError) as caught:
         read(Options, {
