@@ -45,17 +45,19 @@ class Asset:
 
     Args:
         send: publishes an encoded batch.
+        keep: captures a batch; None: nothing is captured.
 
     Raises:
         SourceError: its source cannot be opened.
     """
 
     def __init__(
-        self, name: str, wanted: options.Asset, work: Path, clocks: Clocks, send: Callable[[bytes], object]
+        self, name: str, wanted: options.Asset, work: Path, clocks: Clocks, send: Callable[[bytes], object],
+        keep: Callable[[SensorBatch], object] | None = None,
     ) -> None:
         self.name = name
         self.fault = ""
-        self._clocks, self._send = clocks, send
+        self._clocks, self._send, self._keep = clocks, send, keep
         own = wanted.source_options()
         self._checkpoint = Checkpoint(work, name, [wanted.source, msgspec.to_builtins(own)])
         remembered = self._checkpoint.load() or {}
@@ -148,6 +150,9 @@ class Asset:
         self._pending.append(sent)
         if not self.awaits_answers and len(self._pending) > KEPT:
             self._pending.popleft()
+        # Captured before it is saved: a process that dies in between reads it again, and the capture knows its number.
+        if self._keep is not None:
+            self._keep(batch)
         # Saved before it is sent: a process that dies in between sends it again, under the same number.
         self._save()
         self._send(sent.payload)

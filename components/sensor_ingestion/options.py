@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -76,10 +76,23 @@ def _source_options(source: str, options: Any, where: str) -> Any:
     return read(kind.options, options, f"{prefix}options")
 
 
+class Capture(msgspec.Struct, frozen=True):
+    """What of the rows is kept on the device."""
+
+    mode: Annotated[Literal["off", "all", "alarms"], Meta(description="off, all, or alarms: only what is around them")] = "off"
+    quota_mb: Annotated[float, Meta(ge=1, description="megabytes (10^6) of all captured files; the oldest go first")] = 200.0
+    segment_rows: Annotated[int, Meta(ge=1, le=100_000, description="rows in a file, at most")] = 3600
+    segment_s: Annotated[float, Meta(gt=0, description="event seconds in a file, at most")] = 3600.0
+    before_s: Annotated[float, Meta(ge=0, le=86_400, description="event seconds kept before an alarm is raised or cleared")] = 600.0
+    after_s: Annotated[float, Meta(ge=0, le=86_400, description="event seconds kept after an alarm is raised or cleared")] = 600.0
+    folder: Annotated[str, Meta(description="where to; `capture` in the component's work directory if empty")] = ""
+
+
 class Options(msgspec.Struct, frozen=True):
     """The whole configuration of SensorIngestion."""
 
     assets: Annotated[dict[str, Asset], Meta(description="the machines, by name")] = {}
+    capture: Annotated[Capture, Meta(description="what of the rows is kept on the device")] = Capture()
 
     def check(self, where: str) -> list[str]:
         if not self.assets:

@@ -7,8 +7,9 @@ import logging
 from edgeml import topics
 from edgeml.app import Context
 from edgeml.errors import OptionsError, SourceError
-from edgeml.messages import Command, Message, Replay, ResultBlock, Status, encode
+from edgeml.messages import Alert, Command, Message, Replay, ResultBlock, Status, encode
 from sensor_ingestion.asset import Asset
+from sensor_ingestion.capture.recorder import Recorder
 from sensor_ingestion.options import Options
 from sensor_ingestion.sources.block import Clocks
 
@@ -29,9 +30,14 @@ class SensorIngestion:
         self._assets: dict[str, Asset] = {}
         self._faults: list[str] = []
         clocks = Clocks(context.monotonic, context.wall_ns)
+        capture = options.capture
+        self._recorder: Recorder | None = None
+        if capture.mode != "off":
+            self._recorder = Recorder(capture, context.work, len(options.assets), context.monotonic)
+        keep = self._recorder.take if self._recorder is not None else None
         for name, wanted in options.assets.items():
             try:
-                self._assets[name] = Asset(name, wanted, context.work, clocks, self._send)
+                self._assets[name] = Asset(name, wanted, context.work, clocks, self._send, keep)
             except SourceError as fault:
                 self._faults.append(f"{name}: {fault}")
         if not self._assets:
@@ -39,7 +45,8 @@ class SensorIngestion:
         for sentence in self._faults:
             log.error("%s; the other assets go on", sentence)
         answers = (topics.RESULTS,) if any(asset.awaits_answers for asset in self._assets.values()) else ()
-        self.topics: tuple[str, ...] = (topics.COMMANDS, topics.REPLAY, *answers)
+        alerts = (topics.ALERTS,) if capture.mode == "alarms" else ()
+        self.topics: tuple[str, ...] = (topics.COMMANDS, topics.REPLAY, *answers, *alerts)
 
     def start(self) -> None:
         for asset in self._assets.values():
@@ -50,6 +57,9 @@ class SensorIngestion:
             asset = self._assets.get(message.asset)
             if asset is not None:
                 asset.answered(message, self._context.monotonic())
+        elif isinstance(message, Alert):
+            if self._recorder is not None and message.asset in self._assets:
+                self._recorder.heard(message)
         elif isinstance(message, Replay) and message.topic == topics.SENSORS:
             for name, asset in self._assets.items():
                 if message.asset in ("", name):
@@ -74,6 +84,8 @@ class SensorIngestion:
 
     def status(self) -> Status:
         faults = (*self._faults, *(fault for asset in self._assets.values() for fault in asset.faults))
+        if self._recorder is not None and self._recorder.fault:
+            faults = (*faults, self._recorder.fault)
         state = "running"
         if not self._assets:
             state = "faulty"
@@ -84,6 +96,8 @@ class SensorIngestion:
     def close(self) -> None:
         for asset in self._assets.values():
             asset.close()
+        if self._recorder is not None:
+            self._recorder.close()
 
     def _send(self, payload: bytes) -> None:
         self._context.bus.publish(topics.SENSORS, payload)

@@ -66,7 +66,8 @@ class Provenance(NamedTuple):
         have = len(known) - len(self.missing)
         whole = sum(file.state == COMPLETE for file in self.files)
         what = "partial" if self.partial else "complete"
-        first = f"{self.dataset}: {what}, digest {self.digest[:16]}…; {have} of {len(known)} files, {whole} of them complete by their digest"
+        counts = f"{have} of {len(known)} files, {whole} of them complete by their digest"
+        first = f"{self.dataset}: {what}, digest {self.digest[:16]}…; {counts}"
         lacking = (f"missing: {', '.join(self.missing)}",) if self.missing else ()
         return first, *lacking, *(f"{file.name}: {file.note}" for file in self.files if file.note)
 

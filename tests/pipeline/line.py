@@ -88,8 +88,9 @@ class Line:
 
 
 def valve(speed: float, duration_s: float = 1300.0, seed: int = 1) -> Scenario:
-    """The demo's valve scenario, at another speed."""
+    """The demo's valve scenario, at another speed, with a capture around alarms."""
     scenario = simulated("valve", seed, from_iso(START), START)
+    scenario.config["com.edgeml.SensorIngestion"]["capture"] = {"mode": "alarms"}
     options = scenario.config["com.edgeml.SensorIngestion"]["assets"][ASSET]["options"]
     options |= {"speed": speed, "duration_s": duration_s}
     return scenario

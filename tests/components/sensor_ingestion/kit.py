@@ -48,13 +48,13 @@ class Wire(FakeBus):
 class Bench:
     """A service on its wire, with a clock and a work directory."""
 
-    def __init__(self, work: Path, assets: dict[str, Any], clock: Clock | None = None) -> None:
+    def __init__(self, work: Path, assets: dict[str, Any], clock: Clock | None = None, **options: Any) -> None:
         self.clock, self.wire = clock or Clock(), Wire()
         context = Context(
             bus=self.wire, component="com.edgeml.SensorIngestion", thing="t", work=work, artifacts=work,
             monotonic=self.clock.monotonic, wall_ns=self.clock.wall_ns,
         )
-        self.service = SensorIngestion(context, read(Options, {"assets": assets}))
+        self.service = SensorIngestion(context, read(Options, {"assets": assets, **options}))
         self.service.start()
 
     def tick(self) -> float:

@@ -1,0 +1,1 @@
+"""The rolling capture: what was measured, kept on the device for those who train."""
