@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from alert_dispatcher.actions import ACTIONS, Action, Surroundings
-from alert_dispatcher.actions.base import IDLE_S
+from alert_dispatcher.actions.base import IDLE_S, ActionOptions
 from alert_dispatcher.cloud import CloudQueue
 from alert_dispatcher.options import Options
 from alert_dispatcher.report import Gatherer, Thinner, entry, verdict
@@ -140,7 +140,9 @@ class AlertDispatcher:
         )
         self._actions: dict[str, Action] = {}
         for name, raw in self._options.actions.items():
-            self._actions[name] = ACTIONS[name].make(around, read(ACTIONS[name].options, raw, f"actions.{name}"))
+            wanted: ActionOptions = read(ACTIONS[name].options, raw, f"actions.{name}")
+            if wanted.enabled:
+                self._actions[name] = ACTIONS[name].make(around, wanted)
         self._to_act = self._to_publish = True
 
     def _reload(self, now: float) -> float:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
 
 from alert_dispatcher.store import Store
 from edgeml.bus import Bus
@@ -28,6 +32,12 @@ class Surroundings:
     monotonic: Callable[[], float]
     wall_ns: Callable[[], int]
     note: Callable[[str, str], None]
+
+
+class ActionOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What every action has; a device's merge cannot remove one that the recipe names."""
+
+    enabled: Annotated[bool, Meta(description="whether it acts")] = True
 
 
 class Action:

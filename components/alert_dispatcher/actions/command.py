@@ -6,10 +6,9 @@ import logging
 from dataclasses import dataclass
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta
 
-from alert_dispatcher.actions.base import IDLE_S, Action, Surroundings
+from alert_dispatcher.actions.base import IDLE_S, Action, ActionOptions, Surroundings
 from alert_dispatcher.store import CommandRow
 from edgeml import topics
 from edgeml.messages import Alert, Command, CommandAck, Message, encode
@@ -21,7 +20,7 @@ log = logging.getLogger(__name__)
 OPEN, WITHDRAWN, UNACKNOWLEDGED = "open", "withdrawn", "unacknowledged"
 
 
-class CommandOptions(msgspec.Struct, frozen=True, kw_only=True):
+class CommandOptions(ActionOptions, frozen=True, kw_only=True):
     """What the machine is told when an alarm is raised."""
 
     action: Annotated[str, Meta(min_length=1, max_length=64, description="what the machine is to do, a name it knows")] = "stop"

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta
 
-from alert_dispatcher.actions.base import Action, Surroundings
+from alert_dispatcher.actions.base import Action, ActionOptions, Surroundings
 from alert_dispatcher.cloud import CloudQueue
 from edgeml import topics
 from edgeml.messages import Alert, encode_json
 
 
-class IotCoreOptions(msgspec.Struct, frozen=True, kw_only=True):
+class IotCoreOptions(ActionOptions, frozen=True, kw_only=True):
     """How long an alert is tried."""
 
     retry_s: Annotated[float, Meta(ge=0, description="s of the clock for which an alert is tried again while IoT Core is away")] = 30.0

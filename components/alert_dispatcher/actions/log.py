@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import logging
 
-import msgspec
-
-from alert_dispatcher.actions.base import Action, Surroundings
+from alert_dispatcher.actions.base import Action, ActionOptions, Surroundings
 from edgeml.messages import Alert
 from edgeml.policy import ACKNOWLEDGED, ACTIVE
 
 log = logging.getLogger("alert_dispatcher.alarms")
 
 
-class LogOptions(msgspec.Struct, frozen=True, kw_only=True):
+class LogOptions(ActionOptions, frozen=True, kw_only=True):
     """No options."""
 
 

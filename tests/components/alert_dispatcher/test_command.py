@@ -138,3 +138,10 @@ def test_18_a_publish_that_fails_is_tried_again(bench):
     bench.bus.deaf.clear()
     bench.wait(2)
     assert len(bench.commands()) == 1
+
+
+def test_an_action_that_is_not_enabled_does_not_act(tmp_path):
+    bench = Bench(tmp_path, actions={"command": {"enabled": "false"}, "log": {}})
+    bench.raise_alarm()
+    bench.wait(20)
+    assert bench.commands() == [] and "edgeml/commands/ack" not in bench.service.topics
