@@ -239,13 +239,21 @@ def save(folder: Path, manifest: Manifest, model: bytes) -> Bundle:
     Raises:
         BundleError: the manifest is wrong.
     """
-    digest = Digest(sha256=hashlib.sha256(model).hexdigest(), bytes=len(model))
-    manifest = msgspec.structs.replace(manifest, digests={MODEL: digest})
-    bundle = Bundle(manifest, model, str(folder))
+    bundle = seal(manifest, model, str(folder))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MODEL).write_bytes(model)
-    (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+    (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(bundle.manifest), indent=2) + b"\n")
     return bundle
+
+
+def seal(manifest: Manifest, model: bytes, where: str = "bundle") -> Bundle:
+    """A bundle whose digests are those of `model`, written nowhere; `where` names it in errors.
+
+    Raises:
+        BundleError: the manifest is wrong.
+    """
+    digest = Digest(sha256=hashlib.sha256(model).hexdigest(), bytes=len(model))
+    return Bundle(msgspec.structs.replace(manifest, digests={MODEL: digest}), model, where)
 
 
 def match_channels(bundle: Bundle, names: tuple[str, ...], units: tuple[str, ...]) -> np.ndarray:

@@ -1,0 +1,48 @@
+"""The network: physical features in the graph, two dense layers, one probability a class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from model_training import tflite
+from model_training.classification import features
+from model_training.progress import Epochs
+
+WIDTHS = (32, 16)
+BATCH = 128
+
+
+def train(x: np.ndarray, y: np.ndarray, classes: int, seed: int, epochs: int, say: Callable[[str], None]) -> Any:
+    """Train on scaled channels x (n, 1, 6) and classes y (n,) int; gives a Keras model that answers (n, classes).
+
+    Rows are not weighted for their rarity: probabilities stay those of the data, and the verdict level bears the imbalance. The weights
+    are the running mean of those that training passes through.
+    """
+    tf = tflite.begin(seed)
+    layers = tf.keras.layers
+
+    def total(weights: tuple[np.ndarray, float]) -> Any:
+        kernel = tf.keras.initializers.Constant(weights[0][:, None].astype(np.float32))
+        bias = tf.keras.initializers.Constant(np.float32(weights[1]))
+        return layers.Dense(1, trainable=False, kernel_initializer=kernel, bias_initializer=bias)(flat)
+
+    inputs = layers.Input(x.shape[1:])
+    flat = layers.Flatten()(inputs)
+    power, strain = (layers.Multiply()([total(a), total(b)]) for a, b in (features.POWER, features.STRAIN))
+    inner = layers.Concatenate()([flat, total(features.DIFFERENCE), power, strain])
+    for width in WIDTHS:
+        inner = layers.Dense(width, activation="relu")(inner)
+    model = tf.keras.Model(inputs, layers.Dense(classes, activation="softmax")(inner))
+    steps = epochs * -(-len(x) // BATCH)
+    optimizer = tf.keras.optimizers.AdamW(
+        tf.keras.optimizers.schedules.CosineDecay(1e-2, steps), weight_decay=1e-4, use_ema=True, ema_momentum=0.99
+    )
+    model.compile(optimizer, "sparse_categorical_crossentropy")
+    told = Epochs(say, epochs, every=10)
+    telling = tf.keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: told.ended(epoch + 1, f"loss {logs['loss']:.4f}"))
+    model.fit(x, y, batch_size=BATCH, epochs=epochs, shuffle=True, verbose=0, callbacks=[telling])
+    optimizer.finalize_variable_values(model.trainable_variables)
+    return model

@@ -1,0 +1,141 @@
+"""The way from a milling machine's rows to the bundle."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeml.bundle import Bundle, save, seal
+from model_training import calibration, sources, tflite
+from model_training.classification import baseline, design, features, judging, network
+from model_training.datasets import Ai4i, DatasetError, load_ai4i
+from model_training.datasets.ai4i import CLASSES as KINDS
+from model_training.request import Request, TrainingError
+
+EPOCHS, FOLDS, EXAMPLES = 40, 5, 1000
+
+
+def train(request: Request) -> Path:
+    """Train, calibrate crosswise, write both bundles and the report; gives the int8 bundle's folder."""
+    if request.data is None:
+        raise TrainingError("classification wants AI4I 2020; fetch it with `scripts/prepare fetch ai4i`, give the folder with --from")
+    try:
+        data = load_ai4i(request.data)
+    except DatasetError as fault:
+        raise TrainingError(str(fault)) from None
+    for note in data.notes:
+        request.say(note)
+    if not FOLDS <= data.failure.sum() <= len(data.failure) - FOLDS:
+        raise TrainingError(
+            f"ai4i2020.csv has {int(data.failure.sum())} failures in {len(data.failure)} rows, at least {FOLDS} rows of both sorts are "
+            "wanted; get the file anew: scripts/prepare fetch ai4i"
+        )
+    return _Run(data, request).write()
+
+
+class _Run:
+    """One training run."""
+
+    def __init__(self, data: Ai4i, request: Request) -> None:
+        self._data, self._request = data, request
+        self._rows, self._classes = design.rows(data), design.classes(data, KINDS)
+        self._manifest = design.manifest()
+        self._x = scaled(self._rows)[:, None].astype(np.float32)
+        self._epochs = 1 if request.quick else EPOCHS
+
+    def write(self) -> Path:
+        request, failure = self._request, self._classes > 0
+        scores, probabilities = self._apart(folds(self._classes, 2 if request.quick else FOLDS, request.seed))
+        table = calibration.fit(scores["int8"], failure, design.PRIOR)
+        request.say("training on all rows")
+        model = self._train(np.ones(len(failure), bool))
+        provenance = {
+            "data": self._data.digests, "partial": self._data.partial, "data_source": self._data.provenance.as_json()["citation"],
+            "types_derived": self._data.derived, "seed": request.seed, "epochs": self._epochs, "parameters": int(model.count_params()),
+            "examples": len(self._x), "code": sources.digest(__package__), "tensorflow": tflite.begin(request.seed).__version__,
+        }
+        bundles = {}
+        for suffix, weights, file in (("", "int8", self._int8(model)), ("-float32", "float32", tflite.to_float32(model))):
+            folder = request.out / f"{design.NAME}{suffix}"
+            bundles[weights] = save(folder, design.manifest(table, {**provenance, "weights": weights}), file)
+            request.say(f"wrote {folder}: {len(file)} bytes, SHA-256 {bundles[weights].digest}")
+        self._report(bundles, scores, probabilities)
+        return request.out / design.NAME
+
+    def _train(self, chosen: np.ndarray) -> Any:
+        return network.train(
+            self._x[chosen], self._classes[chosen], len(design.CLASSES), self._request.seed, self._epochs, self._request.say,
+        )
+
+    def _int8(self, model: Any) -> bytes:
+        picked = np.random.default_rng(self._request.seed).choice(len(self._x), min(EXAMPLES, len(self._x)), replace=False)
+        # The ends of each channel's span too: their range must not depend on who was picked.
+        ends = np.stack([np.full(self._x.shape[1:], end, np.float32) for end in (-1.0, 1.0)])
+        return tflite.to_int8(model, np.concatenate([self._x[picked], ends]))
+
+    def _apart(self, parts: list[np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Scores (n,), and the networks' probabilities (n, classes), each row's by models that were trained without it."""
+        n = len(self._x)
+        scores = {name: np.empty(n) for name in ("int8", "float32", "baseline", "baseline_features")}
+        probabilities = {name: np.empty((n, len(design.CLASSES))) for name in ("int8", "float32")}
+        flat = self._x[:, 0].astype(np.float64)
+        inputs = {"baseline": flat, "baseline_features": features.features(flat)}
+        for number, part in enumerate(parts, 1):
+            self._request.say(f"cross-validation {number}/{len(parts)}: {part.sum()} rows kept out")
+            model = self._train(~part)
+            for name, file in (("int8", self._int8(model)), ("float32", tflite.to_float32(model))):
+                scores[name][part], _, probabilities[name][part] = judging.answer(seal(self._manifest, file), self._rows[part])
+            for name, given in inputs.items():
+                scores[name][part] = baseline.predict(baseline.fit(given[~part], self._classes[~part] > 0), given[part])
+        return scores, probabilities
+
+    def _report(self, bundles: dict[str, Bundle], scores: dict[str, np.ndarray], probabilities: dict[str, np.ndarray]) -> None:
+        failure, figures = self._classes > 0, {}
+        for name, score in scores.items():
+            confidence = crosswise(score, failure, self._request.seed)
+            said = confidence >= design.VERDICT_LEVEL
+            figures[name] = {
+                **judging.rates(said, failure)._asdict(), "calibration_error": calibration.expected_error(confidence, failure, design.PRIOR)
+            }
+            if name in probabilities:
+                each = judging.by_class(
+                    judging.named(confidence, probabilities[name], design.VERDICT_LEVEL), self._classes, design.CLASSES
+                )
+                figures[name] |= {"types": {key: rate._asdict() for key, rate in each.items()}, "macro_f1": judging.macro(each)}
+            f1, error = figures[name]["f1"], figures[name]["calibration_error"]
+            self._request.say(f"{name}: F1 of failure {f1:.3f}, calibration error {error:.3f}, cross-validated")
+        out = {
+            "data": self._data.provenance.as_json(), "types_derived": self._data.derived, "seed": self._request.seed,
+            "cross_validation": figures, "bundles": {name: {"bytes": len(b.model), "sha256": b.digest} for name, b in bundles.items()},
+        }
+        folder = self._request.out / f"{design.NAME}-report"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "figures.json").write_text(json.dumps(out, indent=2) + "\n")
+
+
+def scaled(rows: np.ndarray) -> np.ndarray:
+    """Rows (n, 6) in the channels' units as the scorer scales and cuts them, -1 to 1."""
+    manifest = design.manifest()
+    return np.clip((rows - np.array(manifest.scaling.mean)) / np.array(manifest.scaling.std), -manifest.clip, manifest.clip)
+
+
+def folds(classes: np.ndarray, count: int, seed: int) -> list[np.ndarray]:
+    """Masks (n,) bool of `count` parts, over which every class is dealt alike."""
+    rng, place = np.random.default_rng(seed), np.empty(len(classes), int)
+    begun = 0
+    for each in np.unique(classes):
+        at = rng.permutation(np.flatnonzero(classes == each))
+        place[at] = (np.arange(len(at)) + begun) % count
+        begun += len(at)
+    return [place == part for part in range(count)]
+
+
+def crosswise(score: np.ndarray, failure: np.ndarray, seed: int) -> np.ndarray:
+    """Confidences (n,), each half's by the table that the other half fits."""
+    halves, confidence = folds(failure.astype(int), 2, seed), np.empty(len(score))
+    for fits, judged in (halves, halves[::-1]):
+        confidence[judged] = calibration.apply(calibration.fit(score[fits], failure[fits], design.PRIOR), score[judged])
+    return confidence
