@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
         if given.baselines:
             from model_training.evaluation import baselines
 
-            result["baselines"] = baselines.table(found, bundles[0].manifest.prior, say)
+            result["baselines"] = baselines.table(found, given.data, bundles[0].manifest.prior, say)
     except EdgemlError as fault:
         print(f"evaluate: {fault}", file=sys.stderr)
         return 1

@@ -132,10 +132,10 @@ def quantised(rows: list[dict[str, Any]]) -> str:
 def baselines(rows: dict[str, Any]) -> str:
     """A line for each baseline."""
     head = ("  method", "F1", "false", "missed", "NAB", "normal", "delay", "alarm after", "false/h", "found", "shifted", "no anomaly")
-    body = []
+    body, absent = [], []
     for name, row in rows.items():
         if "absent" in row:
-            body.append(("  " + name, row["absent"], *[""] * (len(head) - 2)))
+            absent.append(f"  {name}: {row['absent']}")
             continue
         f, audits = row["figures"], {audit["name"]: audit for audit in row["audits"]}
         body.append((
@@ -144,7 +144,7 @@ def baselines(rows: dict[str, Any]) -> str:
             number(f["false_alarms_per_hour"], 1), f"{f['found']}/{f['episodes']}",
             _audited(audits.get("shifted")), _audited(audits.get("without an anomaly")),
         ))
-    return "baselines\n" + table([head, *body])
+    return "\n".join(["baselines", table([head, *body]), *absent])
 
 
 def _audited(audit: dict[str, Any] | None) -> str:

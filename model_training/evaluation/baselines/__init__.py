@@ -1,0 +1,125 @@
+"""Simpler methods to compare a model with. `BASELINES` names them; a new one is a function and an entry."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from model_training.evaluation import audits as auditing
+from model_training.evaluation.baselines import chart, convae, pca, simple
+from model_training.evaluation.baselines.cache import Cache
+from model_training.evaluation.figures import figures, free_pieces, judge_all
+from model_training.evaluation.judging import Judge, Judged, decide
+from model_training.evaluation.protocol import BASELINE_ROWS
+from model_training.evaluation.recordings import Found, Recording
+from model_training.paths import ROOT
+
+Verdict = Callable[[Recording], np.ndarray]
+ALL = tuple(auditing.AUDITS)
+
+
+@dataclass(frozen=True)
+class Method:
+    """A baseline.
+
+    Attributes:
+        make: what is judged -> verdicts (n,) bool of a recording, and what else than its rows they depend on.
+        definition: JSON-able; changes whenever the verdicts may.
+        audits: names in `AUDITS`.
+        tensorflow: whether it needs TensorFlow where a verdict is not known yet.
+    """
+
+    make: Callable[[Found], tuple[Verdict, Callable[[Recording], str]]]
+    definition: Any
+    audits: tuple[str, ...] = ALL
+    tensorflow: bool = False
+
+
+def _plain(verdict: Verdict) -> Callable[[Found], tuple[Verdict, Callable[[Recording], str]]]:
+    return lambda found: (verdict, lambda recording: "")
+
+
+def _chart(found: Found) -> tuple[Verdict, Callable[[Recording], str]]:
+    choice = chart.choose(found.recordings)
+
+    def setting(recording: Recording) -> tuple[int, float]:
+        return choice.get(recording.full_name, choice[""])
+
+    return lambda recording: chart.verdict(recording, *setting(recording)), lambda recording: str(setting(recording))
+
+
+_CONV_AE = convae.ConvAe()
+_FEW = ("shifted", "without an anomaly")
+
+BASELINES: dict[str, Method] = {
+    "always alarm": Method(_plain(simple.always), 1),
+    "position only": Method(_plain(simple.position), [simple.FIRST, simple.LAST]),
+    "moving-average chart": Method(_chart, chart.DEFINITION),
+    "PCA T2+Q": Method(_plain(pca.verdict), pca.DEFINITION),
+    "Conv-AE causal": Method(_plain(_CONV_AE.causal), convae.DEFINITION, _FEW, tensorflow=True),
+    "Conv-AE published": Method(_plain(_CONV_AE.published), convae.DEFINITION, _FEW, tensorflow=True),
+}
+
+
+def table(found: Found, data: Path, prior: float, say: Callable[[str], None]) -> dict[str, Any]:
+    """Figures and audits of every baseline, by name; of one that cannot run here, the reason as `absent`."""
+    rows = {}
+    for name, method in BASELINES.items():
+        say(f"baseline: {name}")
+        row = _row(name, method, found, prior)
+        if row is None and method.tensorflow and _fill(data, say):
+            row = _row(name, method, found, prior)
+        rows[name] = row or {"absent": "TensorFlow is absent; run `scripts/env --venv .venv-train train`, then this again"}
+    return rows
+
+
+def _row(name: str, method: Method, found: Found, prior: float) -> dict[str, Any] | None:
+    """None when verdicts are missing that cannot be worked out in this process."""
+    cache = Cache(name, method.definition)
+    judge = judge_by_verdict(name, method, found, cache)
+    near, _ = free_pieces(found.free)
+    try:
+        stretches, normal = judge_all(judge, found.recordings), judge_all(judge, near)
+        if cache.missing:
+            return None
+        audits = auditing.run(judge, stretches, prior, method.audits)
+    finally:
+        cache.save()
+    if cache.missing:
+        return None
+    return {"figures": figures(stretches, normal, prior).plain(), "audits": [asdict(audit) for audit in audits]}
+
+
+def judge_by_verdict(name: str, method: Method, found: Found, cache: Cache) -> Judge:
+    """A method as a judge: confidence 1 or 0 after the baseline, no decision in it."""
+    verdict, extra = method.make(found)
+    runs = not method.tensorflow or find_spec("tensorflow") is not None
+
+    def judge(recording: Recording) -> Judged:
+        said = cache.get(recording, verdict if runs else None, extra(recording))
+        confidence = said.astype(np.float32)
+        confidence[:BASELINE_ROWS] = np.nan
+        return decide(recording, confidence, 0.5, name)
+
+    return judge
+
+
+def _fill(data: Path, say: Callable[[str], None]) -> bool:
+    """Have the methods that need TensorFlow work out their verdicts in the training environment; whether that went well."""
+    if find_spec("tensorflow") is not None:
+        return False
+    python = os.environ.get("EDGEML_TRAIN_PYTHON") or str(ROOT / ".venv-train" / "bin" / "python")
+    if not Path(python).exists():
+        return False
+    say("Conv-AE trains one network for each recording in the training environment; this takes minutes, once")
+    command = [python, "-m", "model_training.evaluation.baselines", str(data.resolve())]
+    around = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'libs'}"}
+    return subprocess.run(command, cwd=ROOT, env=around, stdout=sys.stderr, check=False).returncode == 0
