@@ -71,7 +71,8 @@ def _data(data: dict[str, Any]) -> str:
     n, unlabelled = len(data["recordings"]), len(data["unlabelled"])
     said = f"{data['folder']}: {n} recordings" + (f", {unlabelled} of them without labels" if unlabelled else "")
     said += f", {len(data['free'])} of normal running" if data["free"] else ", none of normal running"
-    return said + (f"; {len(data['left_out'])} files are left out" if data["left_out"] else "")
+    left_out = len(data["left_out"])
+    return said + (f"; {left_out} file{'s are' if left_out > 1 else ' is'} left out" if left_out else "")
 
 
 def _bundle(bundle: dict[str, Any]) -> str:

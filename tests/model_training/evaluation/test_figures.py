@@ -1,0 +1,96 @@
+"""What is put together of verdicts, alarms and labels."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from model_training.evaluation import crosswise
+from model_training.evaluation.figures import Stretch, figures, free_pieces, judge_all
+from model_training.evaluation.protocol import halves, pieces
+
+from tests.model_training.evaluation.kit import made, saying
+
+
+def test_a_judge_that_knows_the_labels_is_perfect() -> None:
+    stretches = judge_all(saying(), [made(name=str(i)) for i in range(3)])
+    said = figures(stretches, [], 0.5)
+    assert (said.f1, said.false_alarm_rate, said.missed_alarm_rate, said.nab) == (1, 0, 0, pytest.approx(100))
+    assert (said.delay_median_s, said.episodes, said.found, said.false_alarms, said.undecided) == (0, 3, 3, 0, 0)
+    # The third of five rows over 0.9 makes an alarm pending, and so it must be for 5 s.
+    assert said.alarm_delay_median_s == 7
+    assert said.hours == pytest.approx(3 * (750 - 400) / 3600)
+    assert said.calibration_error == 0
+
+
+def test_no_decision_counts_as_no_and_is_counted_apart() -> None:
+    recording = made()
+    assert recording.anomaly is not None
+    confidence = recording.anomaly.astype(np.float32)
+    confidence[700:800] = np.nan
+    said = figures(judge_all(saying({"made/1": confidence}), [recording]), [], 0.5)
+    assert said.missed_alarm_rate == pytest.approx(100 / 400)
+    assert (said.undecided, said.undecided_anomalous) == (100, 100)
+
+
+def test_false_alarms_are_those_raised_in_normal_rows_and_a_missed_episode_is_infinite() -> None:
+    confidence = np.zeros(1150, np.float32)
+    confidence[450:500] = 1
+    confidence[1000:1100] = 1
+    said = figures(judge_all(saying({"made/1": confidence}), [made()]), [], 0.5)
+    assert (said.false_alarms, said.episodes, said.found) == (2, 1, 0)
+    assert said.delay_median_s == said.alarm_delay_p90_s == math.inf
+    assert said.false_alarms_per_hour == pytest.approx(2 / (350 / 3600))
+
+
+def test_normal_running_is_cut_into_pieces_that_begin_where_nothing_trained() -> None:
+    assert pieces(4700) == ([slice(2350, 3500), slice(3500, 4650)], [])
+    assert pieces(9405) == ([slice(2350, 3500), slice(3500, 4650)], [slice(4700 + 1150 * i, 5850 + 1150 * i) for i in range(4)])
+    assert pieces(2400) == ([slice(0, 1150), slice(1150, 2300)], [])
+    near, later = free_pieces([made(rows=4700)])
+    assert [len(piece) for piece in (*near, *later)] == [1150, 1150]
+
+
+def test_halves_take_turns_in_the_order_of_numbers() -> None:
+    assert halves(["b/10", "b/2", "a/1"]) == (["a/1", "b/10"], ["b/2"])
+
+
+def test_one_half_chooses_and_the_other_is_reported() -> None:
+    recordings = [made(name=str(i)) for i in range(4)]
+    first, second = (set(side) for side in halves([recording.full_name for recording in recordings]))
+
+    def run(design: str, good: set[str], seed: int) -> crosswise.Run:
+        told = {
+            recording.full_name: np.where(recording.anomaly, 1.0 if recording.full_name in good else 0.6, 0.0)
+            for recording in recordings if recording.anomaly is not None
+        }
+        return crosswise.Run(design, seed, 0.7, 0.5, judge_all(saying(told), recordings), [])
+
+    runs = [run(design, good, seed) for seed in (1, 2) for design, good in (("one", first), ("other", second))]
+    at_own = crosswise.choose([crosswise.at_level(each, 0.9) for each in runs])
+    assert at_own.chosen == (("one", 0.9), ("other", 0.9))
+    # What is right on the half that chooses is wrong on the half that is reported: both halves are missed.
+    assert [seed.f1 for seed in at_own.seeds] == [0, 0]
+    assert at_own.halves == (sorted(first), sorted(second))
+    plain = crosswise.choose(runs, levels=(0.5, 0.9)).plain()
+    assert (plain["candidates"], plain["mean"]["f1"], plain["spread"]["f1"]) == (4, 1, 0)
+
+
+def test_seeds_are_reported_by_mean_and_spread() -> None:
+    recordings = [made(name=str(i)) for i in range(2)]
+
+    def run(seed: int, right: bool) -> crosswise.Run:
+        said = {r.full_name: (r.anomaly if right else np.ones(1150)).astype(np.float32) for r in recordings if r.anomaly is not None}
+        return crosswise.Run("one", seed, 0.5, 0.5, judge_all(saying(said), recordings), [])
+
+    plain = crosswise.choose([run(1, True), run(2, False)]).plain()
+    assert plain["mean"]["false_alarm_rate"] == pytest.approx(0.5)
+    assert plain["spread"]["false_alarm_rate"] == pytest.approx(math.sqrt(0.5))
+
+
+def test_recordings_without_labels_enter_no_figure() -> None:
+    recording = made()
+    judged = saying()(recording)
+    bare = Stretch(recording.__class__(**{**recording.__dict__, "anomaly": None, "changepoint": None}), judged)
+    assert figures([bare], [], 0.5).recordings == 0
