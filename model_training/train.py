@@ -23,9 +23,13 @@ if __name__ == "__main__" and __package__ in (None, ""):
 from edgeml.errors import EdgemlError  # noqa: E402
 from model_training import kinds  # noqa: E402
 from model_training.container import Container  # noqa: E402
+from model_training.datasets.provenance import DatasetError  # noqa: E402
 from model_training.request import Request, TrainingError  # noqa: E402
 
 OUT = ROOT / "build" / "models"
+
+SENTENCES = (TrainingError, EdgemlError, DatasetError)
+"""Errors whose text is one sentence for a person."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -72,7 +76,7 @@ def run(arguments: Sequence[str], container: Container | None) -> Path:
     """Train; gives the folder of the int8 bundle.
 
     Raises:
-        TrainingError, EdgemlError: one sentence for a person.
+        TrainingError, EdgemlError, DatasetError: one sentence for a person.
     """
     given = parse([*(container.arguments() if container else ()), *arguments])
     begun = time.monotonic()
@@ -96,9 +100,9 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os
     try:
         run(sys.argv[1:] if arguments is None else arguments, container)
     except Exception as fault:
-        if not isinstance(fault, (TrainingError, EdgemlError)):
+        if not isinstance(fault, SENTENCES):
             traceback.print_exc()
-        reason = str(fault) if isinstance(fault, (TrainingError, EdgemlError)) else f"{type(fault).__name__}: {fault}"
+        reason = str(fault) if isinstance(fault, SENTENCES) else f"{type(fault).__name__}: {fault}"
         print(f"train: {reason}", file=sys.stderr, flush=True)
         if container:
             container.fail(reason)
