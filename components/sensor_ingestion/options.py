@@ -54,6 +54,7 @@ class Asset(msgspec.Struct, frozen=True):
         int, Meta(ge=0, description="batches that may lack results when the speed is not 1; 0: no bound")
     ] = 4
     history_s: Annotated[float, Meta(ge=0, description="event seconds of rows kept for replays")] = 900.0
+    enabled: Annotated[bool, Meta(description="whether it is read; a merge cannot remove an asset")] = True
 
     @staticmethod
     def check_raw(raw: dict[str, Any], where: str) -> list[str]:
@@ -95,7 +96,11 @@ class Options(msgspec.Struct, frozen=True):
     capture: Annotated[Capture, Meta(description="what of the rows is kept on the device")] = Capture()
 
     def check(self, where: str) -> list[str]:
-        if not self.assets:
-            return ["`assets` is empty; name at least one, such as `pump-1: {source: simulator}`"]
+        if not self.enabled():
+            return ["`assets` has none that is enabled; name at least one, such as `pump-1: {source: simulator}`"]
         long = [name for name in self.assets if not name or len(name.encode()) > 128]
         return [f"`assets.{name[:20]}…` is a name of {len(name)} characters; use 1 to 128" for name in long]
+
+    def enabled(self) -> dict[str, Asset]:
+        """The machines to read, by name."""
+        return {name: asset for name, asset in self.assets.items() if asset.enabled}

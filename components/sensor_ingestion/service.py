@@ -33,9 +33,9 @@ class SensorIngestion:
         capture = options.capture
         self._recorder: Recorder | None = None
         if capture.mode != "off":
-            self._recorder = Recorder(capture, context.work, len(options.assets), context.monotonic)
+            self._recorder = Recorder(capture, context.work, len(options.enabled()), context.monotonic)
         keep = self._recorder.take if self._recorder is not None else None
-        for name, wanted in options.assets.items():
+        for name, wanted in options.enabled().items():
             try:
                 self._assets[name] = Asset(name, wanted, context.work, clocks, self._send, keep)
             except SourceError as fault:
