@@ -55,7 +55,8 @@ def resample(rows: Rows, interval_s: float, longest_bridged_s: float) -> Steps:
     if len(apart) and np.median(apart) > max(longest_bridged_s * SECOND, interval * 1.5):
         raise PrepareError(
             f"{rows.asset}: its rows are {np.median(apart) / SECOND:g} s apart (median, from {to_iso(rows.times[0])} on), "
-            f"wanted is one every {interval_s:g} s and no more than {longest_bridged_s:g} s are bridged; declare its interval, or leave it out"
+            f"wanted is one every {interval_s:g} s and no more than {longest_bridged_s:g} s are bridged; "
+            "declare its interval, or leave it out"
         )
     number = rows.times // interval
     steps, start = np.unique(number, return_index=True)

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 from .rows import PrepareError
 
 PATTERNS = (".csv", ".csv.gz", ".part")
+PAGE = 1000
+"""Objects that one answer of S3 lists, at most."""
 
 
 class Source(NamedTuple):
@@ -79,7 +81,7 @@ def _objects(place: str, client: Any) -> Iterator[tuple[str, bytes]]:
     bucket, _, prefix = place[len("s3://") :].partition("/")
     try:
         client = client or boto3.client("s3")
-        for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, PaginationConfig={"PageSize": PAGE}):
             for entry in sorted(page.get("Contents", ()), key=lambda entry: str(entry["Key"])):
                 if entry["Key"].endswith(PATTERNS):
                     body = client.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read()

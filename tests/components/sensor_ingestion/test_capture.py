@@ -100,7 +100,7 @@ def test_never_more_than_the_quota_and_the_oldest_go_first(tmp_path: Path) -> No
     rng = np.random.default_rng(0)
     kept = recorder(tmp_path, assets=2, quota_mb=1, segment_rows=500)
     largest = 0
-    for seq in range(90):
+    for seq in range(50):
         for asset in ("a", "b"):
             time = T0 + np.arange(seq * 500, seq * 500 + 500) * SECOND
             values = rng.normal(size=(500, 8))
@@ -111,12 +111,12 @@ def test_never_more_than_the_quota_and_the_oldest_go_first(tmp_path: Path) -> No
     assert kept.fault == "" and not kept.lost and 800_000 < size(tmp_path) <= 1_000_000
     for asset in ("a", "b"):
         left = [int(path.name.rsplit("-", 1)[1].split(".")[0]) for path in files(tmp_path) if path.parts[-3] == asset]
-        assert left == [*range(min(left), 90)] and min(left) > 0  # none from the middle is gone
+        assert left == [*range(min(left), 50)] and min(left) > 0  # none from the middle is gone
 
 
 def test_a_lower_quota_is_kept_from_the_start_on(tmp_path: Path) -> None:  # 29
     kept = recorder(tmp_path, segment_rows=500)
-    for seq in range(40):
+    for seq in range(30):
         values = np.random.default_rng(seq).normal(size=(500, 24))
         kept.take(SensorBatch.of("a", "s", seq, tuple(map(str, range(24))), ("",) * 24, T0 + np.arange(500) * SECOND, values))
     kept.close()
@@ -293,7 +293,7 @@ def test_open_files_and_one_more_fit_into_the_quota(tmp_path: Path) -> None:  # 
     limits = Limits.of(1, 100_000, 1e9, 3)
     assert limits.segment * 3 <= limits.quota // 4
     kept = Store(tmp_path / "capture", limits)
-    for seq in range(400):
+    for seq in range(300):
         for asset in "abc":
             each = batch(seq, 100, asset)
             kept.write(each, lines.rows(each), 0)

@@ -1,0 +1,53 @@
+"""Small inputs of the preparation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from model_training.prepare.plan import Plan
+from model_training.prepare.rows import Rows
+
+from edgeml.messages import SensorBatch
+from edgeml.options import read
+from edgeml.times import SECOND
+from sensor_ingestion.capture.recorder import Recorder
+from sensor_ingestion.options import Capture
+
+T0 = 1_583_748_873 * SECOND  # 2020-03-09T10:14:33Z
+
+
+def plan(**options: Any) -> Plan:
+    return read(Plan, {"name": "rig", **options})
+
+
+def rows(seconds: list[float], values: list[list[float]], quality: list[list[int]] | None = None, asset: str = "a") -> Rows:
+    """Rows of the channels `flow`, `current`, … at seconds after `T0`."""
+    array = np.array(values, np.float32).reshape(len(seconds), -1)
+    channels = ("flow", "current", "voltage")[: array.shape[1]]
+    flags = np.zeros(array.shape, np.uint8) if quality is None else np.array(quality, np.uint8)
+    return Rows(asset, channels, np.array([T0 + round(s * SECOND) for s in seconds], np.int64), array, flags, {})
+
+
+def csv(folder: Path, name: str, lines: list[str], heading: str = "time,flow,current") -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join([heading, *lines]) + "\n")
+    return path
+
+
+def steady(n: int, start: int = 0) -> list[str]:
+    return [f"2020-03-09T10:{14 + s // 60:02d}:{s % 60:02d}Z,{120 + s % 3},{2 + s % 2}" for s in range(start, start + n)]
+
+
+def capture(folder: Path, asset: str, n: int, stream: str = "s", start: int = 0) -> np.ndarray:
+    """n rows of `flow` and `current`, captured by the component's own code; returns the values."""
+    values = np.random.default_rng(start).normal(10, 1, (n, 2)).astype(np.float32)
+    recorder = Recorder(read(Capture, {"mode": "all", "folder": str(folder), "segment_rows": 50}), folder, 1, lambda: 0.0)
+    for seq, begin in enumerate(range(0, n, 10)):
+        part = values[begin : begin + 10]
+        times = T0 + (start + begin + np.arange(len(part))) * SECOND
+        recorder.take(SensorBatch.of(asset, stream, seq, ("flow", "current"), ("l/min", "A"), times, part))
+    recorder.close()
+    return values
