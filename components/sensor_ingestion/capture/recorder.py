@@ -18,8 +18,6 @@ from sensor_ingestion.options import Capture
 
 log = logging.getLogger(__name__)
 
-AROUND = ("active", "cleared")
-"""Changes of an alarm around which rows are kept."""
 LATE_NS = 60 * SECOND
 """By how much event time an alert may come later than its row."""
 TRY_AGAIN_S = 10.0
@@ -95,7 +93,9 @@ class Recorder:
 
     def heard(self, alert: Alert) -> None:
         """A change of an alarm."""
-        if self._options.mode != "alarms" or alert.state not in AROUND:
+        # What was pending and never raised is cleared too, and was no alarm.
+        near = alert.state == "active" or (alert.state == "cleared" and alert.raised_at is not None)
+        if self._options.mode != "alarms" or not near:
             return
         try:
             at = from_iso(alert.at)

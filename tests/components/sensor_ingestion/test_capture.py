@@ -37,8 +37,11 @@ def recorder(folder: Path, clock: Clock | None = None, assets: int = 1, **option
     return Recorder(read(Capture, {"mode": "all", **options}), folder, assets, (clock or Clock()).monotonic)
 
 
-def alert(second: int, state: str = "active", asset: str = "a") -> Alert:
-    return Alert(id="i", asset=asset, stream="x", seq=0, model="m", model_version="1", state=state, at=to_iso(T0 + second * SECOND))
+def alert(second: int, state: str = "active", asset: str = "a", raised: bool = True) -> Alert:
+    at = to_iso(T0 + second * SECOND)
+    return Alert(
+        id="i", asset=asset, stream="x", seq=0, model="m", model_version="1", state=state, at=at, raised_at=at if raised else None
+    )
 
 
 def files(folder: Path) -> list[Path]:
@@ -131,7 +134,8 @@ def test_only_what_is_around_alarms_and_each_row_once(tmp_path: Path) -> None:  
     for seq in range(60):
         kept.take(batch(seq))
         if seq == 20:  # rows to 104 are there
-            kept.heard(alert(100, "pending"))
+            kept.heard(alert(50, "pending", raised=False))
+            kept.heard(alert(60, "cleared", raised=False))
             kept.heard(alert(100))
             kept.heard(alert(100))
             kept.heard(alert(101, "acknowledged"))

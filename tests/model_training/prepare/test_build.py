@@ -39,7 +39,8 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 def test_from_the_machine_to_the_trainer(tmp_path: Path) -> None:
     values = capture(tmp_path / "in", "pump-1", 120)
-    made = build(plan(derived={"load": {"function": "product", "of": ["flow", "current"], "unit": "x"}}), [str(tmp_path / "in")], tmp_path / "out")
+    load = {"function": "product", "of": ["flow", "current"], "unit": "x"}
+    made = build(plan(derived={"load": load}), [str(tmp_path / "in")], tmp_path / "out")
     (steps,) = load_prepared(made.folder)
     assert steps.asset == "pump-1" and steps.channels == ("current", "flow", "load")
     assert np.array_equal(steps.times, T0 + np.arange(120) * SECOND) and not steps.flags.any() and not steps.segment.any()
@@ -202,4 +203,5 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 def test_fetching_from_a_folder_says_that_it_is_partial(shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fetch", "cmapss", "--from", str(shared / "data"), "--out", str(tmp_path)]) == 0
     captured = capsys.readouterr()
-    assert "cmapss: partial" in captured.err and "6339 of 13096 rows" in captured.err and (tmp_path / "cmapss" / "train_FD001.txt").is_file()
+    assert "cmapss: partial" in captured.err and "6339 of 13096 rows" in captured.err
+    assert (tmp_path / "cmapss" / "train_FD001.txt").is_file()
