@@ -37,20 +37,28 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     print(text(result))
     try:
-        _write(given, result, judged[0], found)
+        _write(given, result, judged, found)
+    except ModuleNotFoundError as fault:
+        print(f"evaluate: --report wants {fault.name}, which is not installed; run `scripts/env test`, then this again", file=sys.stderr)
+        return 1
     except OSError as fault:
         print(f"evaluate: {fault.filename}: cannot be written ({fault.strerror}); name another file", file=sys.stderr)
         return 1
     return 0
 
 
-def _write(given: argparse.Namespace, result: dict[str, Any], first: Evaluated, found: recordings.Found) -> None:
+def _write(given: argparse.Namespace, result: dict[str, Any], judged: list[Evaluated], found: recordings.Found) -> None:
     if given.predictions:
+        first = judged[0]
         free = predictions.whole_free(first.judge, found.free, [*first.near, *first.later])
         predictions.write(given.predictions, [*first.stretches, *free])
     if given.json:
         given.json.parent.mkdir(parents=True, exist_ok=True)
         given.json.write_text(report.to_json(result), encoding="utf-8")
+    if given.report:
+        from model_training.report import anomaly
+
+        anomaly.write(given.report, result, judged)
 
 
 def text(result: dict[str, Any]) -> str:
@@ -78,7 +86,7 @@ def _data(data: dict[str, Any]) -> str:
 def _bundle(bundle: dict[str, Any]) -> str:
     head = (
         f"{bundle['where']}: {bundle['name']} {bundle['version']}, {bundle['weights']}, seed {bundle['seed']}, {bundle['bytes']} bytes, "
-        f"{bundle['digest'][:16]}…, verdict level {bundle['verdict_level']:g}, prior {bundle['prior']:g}"
+        f"{bundle['engine']}, {bundle['digest'][:16]}…, verdict level {bundle['verdict_level']:g}, prior {bundle['prior']:g}"
     )
     parts = [head, report.figures(bundle["figures"]), report.recordings([*bundle["recordings"], *bundle["normal"]])]
     if "later_normal" in bundle:
@@ -103,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--predictions", type=Path, help="file to write a line for each row to (of the first bundle)")
     parser.add_argument("--json", type=Path, help="file to write the result to")
+    parser.add_argument("--report", type=Path, help="folder to write a model card with plots to; wants matplotlib")
     parser.add_argument("--baselines", action="store_true", help="compare with simpler methods, from a cache in build/")
     parser.add_argument("--levels", type=_levels, default=(), help="verdict levels to choose among crosswise, such as 0.4,0.5,0.6")
     parser.add_argument("--no-audits", dest="audits", action="store_false", help="leave out the audits, which take most of the time")

@@ -28,11 +28,13 @@ class Evaluated:
     """One bundle on all recordings.
 
     Attributes:
+        engine: the runtime that the model ran on.
         near, later: pieces of normal running that are in the figure, and of rows after those.
     """
 
     bundle: Bundle
     judge: Judge
+    engine: str
     stretches: list[Stretch]
     near: list[Stretch]
     later: list[Stretch]
@@ -63,9 +65,10 @@ def judge_bundle(bundle: Bundle, found: Found) -> Evaluated:
     Raises:
         BundleError: the model does not fit its manifest, or the recordings' channels.
     """
-    judge = judge_by(bundle, open_engine(bundle))
+    engine = open_engine(bundle)
+    judge = judge_by(bundle, engine)
     near, later = free_pieces(found.free)
-    return Evaluated(bundle, judge, judge_all(judge, found.recordings), judge_all(judge, near), judge_all(judge, later))
+    return Evaluated(bundle, judge, engine.kind, judge_all(judge, found.recordings), judge_all(judge, near), judge_all(judge, later))
 
 
 def evaluate(
@@ -95,8 +98,13 @@ def data_of(found: Found, data: Path) -> dict[str, Any]:
         "recordings": [recording.full_name for recording in found.recordings],
         "unlabelled": [recording.full_name for recording in found.recordings if recording.anomaly is None],
         "free": [recording.full_name for recording in found.free],
-        "left_out": list(found.left_out), "remarks": list(found.remarks), "baseline_rows": BASELINE_ROWS,
+        "left_out": _short(found.left_out, data), "remarks": _short(found.remarks, data), "baseline_rows": BASELINE_ROWS,
     }
+
+
+def _short(sentences: Sequence[str], data: Path) -> list[str]:
+    """Without the folder: where the data lie on this machine is of no use to a reader of the result."""
+    return [sentence.replace(f"{data}/", "") for sentence in sentences]
 
 
 def digest(found: Found) -> str:
@@ -113,7 +121,7 @@ def _bundle(each: Evaluated, audits: bool) -> dict[str, Any]:
     manifest = each.bundle.manifest
     said = {
         "where": Path(each.bundle.where).name, "name": manifest.name, "version": manifest.version, "digest": each.bundle.digest,
-        "bytes": len(each.bundle.model), "weights": each.weights, "seed": each.seed, "design": each.design,
+        "bytes": len(each.bundle.model), "engine": each.engine, "weights": each.weights, "seed": each.seed, "design": each.design,
         "verdict_level": manifest.verdict_level, "prior": manifest.prior,
         "figures": figures(each.stretches, each.near, manifest.prior).plain(),
         "recordings": per_recording(each.stretches, manifest.prior),

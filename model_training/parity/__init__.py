@@ -1,0 +1,1 @@
+"""Whether a bundle says the same on the runtimes that a device may have."""
