@@ -50,6 +50,12 @@ def classes(data: Ai4i, names: tuple[str, ...]) -> np.ndarray:
     return np.array([OF_KIND[name] for name in names])[data.kind]
 
 
+def scaled(rows: np.ndarray) -> np.ndarray:
+    """Rows (n, 6) in the channels' units as the scorer scales and cuts them, -1 to 1."""
+    wants = manifest()
+    return np.clip((rows - np.array(wants.scaling.mean)) / np.array(wants.scaling.std), -wants.clip, wants.clip)
+
+
 def manifest(calibration: Calibration | None = None, provenance: dict[str, Any] | None = None) -> Manifest:
     """The manifest; the digest in it is a placeholder until `edgeml.bundle.save` fills it in."""
     middle = tuple((channel.low + channel.high) / 2 for channel in CHANNELS)

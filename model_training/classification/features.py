@@ -1,4 +1,4 @@
-"""What the machine's physics makes of its channels: temperature difference, power and strain, from scaled channels.
+"""What the machine's physics makes of its channels: temperature difference, power, strain and its limit, from scaled channels.
 
 Each is a sum or a product of two sums, so the same numbers serve as fixed weights in the network's graph and here, for the baseline.
 """
@@ -27,12 +27,15 @@ DIFFERENCE = _sum(-9.85, 2.25, process_temperature=1.0, air_temperature=-1.0)
 POWER = _sum(0.0, 80.0, torque=1.0), _sum(0.0, 2900.0, speed=1.0)
 """Torque times speed, a product; its physical limits are 3,500 and 9,000 W."""
 STRAIN = _sum(0.0, 260.0, tool_wear=1.0), _sum(0.0, 80.0, torque=1.0)
-"""Tool wear times torque, a product; its limit is 11,000 to 13,000 min Nm by the product's quality."""
+"""Tool wear times torque, a product."""
+LIMIT = _sum(11_000.0, 260.0 * 80.0, quality=1000.0)
+"""Of the strain, min Nm; what is left of it is a feature of its own."""
 
 
 def features(scaled: np.ndarray) -> np.ndarray:
-    """scaled (n, 6), -1 to 1; gives (n, 9): the same and the three."""
+    """scaled (n, 6), -1 to 1; gives (n, 10): the same, difference, power, strain, and strain over its limit."""
     def total(weights: tuple[np.ndarray, float]) -> np.ndarray:
         return scaled @ weights[0] + weights[1]
 
-    return np.column_stack([scaled, total(DIFFERENCE), total(POWER[0]) * total(POWER[1]), total(STRAIN[0]) * total(STRAIN[1])])
+    strain = total(STRAIN[0]) * total(STRAIN[1])
+    return np.column_stack([scaled, total(DIFFERENCE), total(POWER[0]) * total(POWER[1]), strain, strain - total(LIMIT)])

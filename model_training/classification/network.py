@@ -32,10 +32,12 @@ def train(x: np.ndarray, y: np.ndarray, classes: int, seed: int, epochs: int, sa
     inputs = layers.Input(x.shape[1:])
     flat = layers.Flatten()(inputs)
     power, strain = (layers.Multiply()([total(a), total(b)]) for a, b in (features.POWER, features.STRAIN))
-    inner = layers.Concatenate()([flat, total(features.DIFFERENCE), power, strain])
-    for width in WIDTHS:
-        inner = layers.Dense(width, activation="relu")(inner)
-    model = tf.keras.Model(inputs, layers.Dense(classes, activation="softmax")(inner))
+    physical = layers.Concatenate()([flat, total(features.DIFFERENCE), power, strain, layers.Subtract()([strain, total(features.LIMIT)])])
+    seen = features.features(x[:, 0].astype(np.float64))
+    mean, std = seen.mean(0).astype(np.float32), np.maximum(seen.std(0), 1e-3).astype(np.float32)
+    first = layers.Dense(WIDTHS[0], activation="relu")
+    later = [*(layers.Dense(width, activation="relu") for width in WIDTHS[1:]), layers.Dense(classes, activation="softmax")]
+    model = tf.keras.Model(inputs, _through([layers.Normalization(mean=mean, variance=std**2), first, *later], physical))
     steps = epochs * -(-len(x) // BATCH)
     optimizer = tf.keras.optimizers.AdamW(
         tf.keras.optimizers.schedules.CosineDecay(1e-2, steps), weight_decay=1e-4, use_ema=True, ema_momentum=0.99
@@ -45,4 +47,15 @@ def train(x: np.ndarray, y: np.ndarray, classes: int, seed: int, epochs: int, sa
     telling = tf.keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: told.ended(epoch + 1, f"loss {logs['loss']:.4f}"))
     model.fit(x, y, batch_size=BATCH, epochs=epochs, shuffle=True, verbose=0, callbacks=[telling])
     optimizer.finalize_variable_values(model.trainable_variables)
-    return model
+    # Features in their natural spans lose less to int8 than standardised ones, so the first layer takes the standardising into its weights.
+    kernel, bias = first.get_weights()
+    folded = layers.Dense(WIDTHS[0], activation="relu")
+    whole = tf.keras.Model(inputs, _through([folded, *later], physical))
+    folded.set_weights([kernel / std[:, None], bias - (mean / std) @ kernel])
+    return whole
+
+
+def _through(layers: list[Any], tensor: Any) -> Any:
+    for layer in layers:
+        tensor = layer(tensor)
+    return tensor

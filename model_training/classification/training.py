@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgeml.bundle import Bundle, save, seal
+from edgeml.bundle import save, seal
 from model_training import calibration, sources, tflite
-from model_training.classification import baseline, design, features, judging, network
+from model_training.classification import baseline, crossing, design, features, judging, network, report
 from model_training.datasets import Ai4i, DatasetError, load_ai4i
 from model_training.datasets.ai4i import CLASSES as KINDS
 from model_training.request import Request, TrainingError
 
-EPOCHS, FOLDS, EXAMPLES = 40, 5, 1000
+EPOCHS, FOLDS, EXAMPLES = 60, 5, 1000
 
 
 def train(request: Request) -> Path:
@@ -43,12 +42,12 @@ class _Run:
         self._data, self._request = data, request
         self._rows, self._classes = design.rows(data), design.classes(data, KINDS)
         self._manifest = design.manifest()
-        self._x = scaled(self._rows)[:, None].astype(np.float32)
+        self._x = design.scaled(self._rows)[:, None].astype(np.float32)
         self._epochs = 1 if request.quick else EPOCHS
 
     def write(self) -> Path:
         request, failure = self._request, self._classes > 0
-        scores, probabilities = self._apart(folds(self._classes, 2 if request.quick else FOLDS, request.seed))
+        scores, probabilities = self._apart(crossing.folds(self._classes, 2 if request.quick else FOLDS, request.seed))
         table = calibration.fit(scores["int8"], failure, design.PRIOR)
         request.say("training on all rows")
         model = self._train(np.ones(len(failure), bool))
@@ -62,7 +61,7 @@ class _Run:
             folder = request.out / f"{design.NAME}{suffix}"
             bundles[weights] = save(folder, design.manifest(table, {**provenance, "weights": weights}), file)
             request.say(f"wrote {folder}: {len(file)} bytes, SHA-256 {bundles[weights].digest}")
-        self._report(bundles, scores, probabilities)
+        report.write(request.out / f"{design.NAME}-report", bundles, self._data, self._classes, scores, probabilities, request)
         return request.out / design.NAME
 
     def _train(self, chosen: np.ndarray) -> Any:
@@ -91,51 +90,3 @@ class _Run:
             for name, given in inputs.items():
                 scores[name][part] = baseline.predict(baseline.fit(given[~part], self._classes[~part] > 0), given[part])
         return scores, probabilities
-
-    def _report(self, bundles: dict[str, Bundle], scores: dict[str, np.ndarray], probabilities: dict[str, np.ndarray]) -> None:
-        failure, figures = self._classes > 0, {}
-        for name, score in scores.items():
-            confidence = crosswise(score, failure, self._request.seed)
-            said = confidence >= design.VERDICT_LEVEL
-            figures[name] = {
-                **judging.rates(said, failure)._asdict(), "calibration_error": calibration.expected_error(confidence, failure, design.PRIOR)
-            }
-            if name in probabilities:
-                each = judging.by_class(
-                    judging.named(confidence, probabilities[name], design.VERDICT_LEVEL), self._classes, design.CLASSES
-                )
-                figures[name] |= {"types": {key: rate._asdict() for key, rate in each.items()}, "macro_f1": judging.macro(each)}
-            f1, error = figures[name]["f1"], figures[name]["calibration_error"]
-            self._request.say(f"{name}: F1 of failure {f1:.3f}, calibration error {error:.3f}, cross-validated")
-        out = {
-            "data": self._data.provenance.as_json(), "types_derived": self._data.derived, "seed": self._request.seed,
-            "cross_validation": figures, "bundles": {name: {"bytes": len(b.model), "sha256": b.digest} for name, b in bundles.items()},
-        }
-        folder = self._request.out / f"{design.NAME}-report"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "figures.json").write_text(json.dumps(out, indent=2) + "\n")
-
-
-def scaled(rows: np.ndarray) -> np.ndarray:
-    """Rows (n, 6) in the channels' units as the scorer scales and cuts them, -1 to 1."""
-    manifest = design.manifest()
-    return np.clip((rows - np.array(manifest.scaling.mean)) / np.array(manifest.scaling.std), -manifest.clip, manifest.clip)
-
-
-def folds(classes: np.ndarray, count: int, seed: int) -> list[np.ndarray]:
-    """Masks (n,) bool of `count` parts, over which every class is dealt alike."""
-    rng, place = np.random.default_rng(seed), np.empty(len(classes), int)
-    begun = 0
-    for each in np.unique(classes):
-        at = rng.permutation(np.flatnonzero(classes == each))
-        place[at] = (np.arange(len(at)) + begun) % count
-        begun += len(at)
-    return [place == part for part in range(count)]
-
-
-def crosswise(score: np.ndarray, failure: np.ndarray, seed: int) -> np.ndarray:
-    """Confidences (n,), each half's by the table that the other half fits."""
-    halves, confidence = folds(failure.astype(int), 2, seed), np.empty(len(score))
-    for fits, judged in (halves, halves[::-1]):
-        confidence[judged] = calibration.apply(calibration.fit(score[fits], failure[fits], design.PRIOR), score[judged])
-    return confidence

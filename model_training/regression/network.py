@@ -10,8 +10,8 @@ import numpy as np
 from model_training import tflite
 from model_training.progress import Epochs
 
-MEMBERS = 4
-WIDTHS = (32, 16)
+MEMBERS = 3
+WIDTHS = (48, 24)
 BATCH = 256
 
 
@@ -40,7 +40,7 @@ def train(
     )
     # Summed, not averaged over the members: each is trained as if it were alone.
     model.compile(optimizer, lambda truth, said: tf.reduce_sum(tf.square(truth - said), axis=-1))
-    told = Epochs(say, epochs, every=10)
+    told = Epochs(say, epochs, every=2)
     telling = tf.keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: told.ended(
         epoch + 1, f"RMSE in training {cap * (logs['loss'] / members) ** 0.5:.1f} cycles"
     ))

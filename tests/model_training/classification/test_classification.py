@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from model_training.classification import baseline, design, features, judging, training
+from model_training.classification import baseline, crossing, design, features, judging, training
 from model_training.datasets import load_ai4i
 from model_training.request import Request, TrainingError
 
@@ -32,11 +32,12 @@ def folder(tmp_path: Path) -> Path:
 
 def test_the_features_are_the_physics() -> None:
     rows = np.array([[1.0, 300.0, 309.0, 1500.0, 40.0, 100.0], [2.0, 298.0, 310.0, 2500.0, 10.0, 200.0]])
-    seen = features.features(training.scaled(rows))
-    assert seen.shape == (2, 9)
+    seen = features.features(design.scaled(rows))
+    assert seen.shape == (2, 10)
     assert seen[:, 6] * 2.25 + 9.85 == pytest.approx([9.0, 12.0])
     assert seen[:, 7] * 80 * 2900 == pytest.approx([60_000, 25_000])
     assert seen[:, 8] * 80 * 260 == pytest.approx([4_000, 2_000])
+    assert seen[:, 9] * 80 * 260 == pytest.approx([4_000 - 12_000, 2_000 - 13_000])
 
 
 def test_channels_are_in_the_manifests_order(folder: Path) -> None:
@@ -45,7 +46,7 @@ def test_channels_are_in_the_manifests_order(folder: Path) -> None:
     names = design.manifest().names
     assert rows[:3, names.index("quality")].tolist() == [0.0, 1.0, 2.0]
     assert np.array_equal(rows[:, names.index("torque")], data.features[:, 3])
-    assert np.abs(training.scaled(rows)).max() <= 1.0
+    assert np.abs(design.scaled(rows)).max() <= 1.0
 
 
 def test_kinds_of_the_data_set_become_the_models_classes(folder: Path) -> None:
@@ -57,7 +58,7 @@ def test_kinds_of_the_data_set_become_the_models_classes(folder: Path) -> None:
 
 def test_folds_deal_every_class() -> None:
     classes = np.repeat([0, 1, 2], [90, 10, 5])
-    parts = training.folds(classes, 5, seed=1)
+    parts = crossing.folds(classes, 5, seed=1)
     assert np.sum(parts, 0).tolist() == [1] * 105
     assert [np.bincount(classes[part], minlength=3).tolist() for part in parts] == [[18, 2, 1]] * 5
 
@@ -73,7 +74,7 @@ def test_crosswise_confidence_is_no_half_s_own() -> None:
     """Where scores say nothing, a table that judged its own rows would look right by chance, and another's does not."""
     rng = np.random.default_rng(0)
     score, failure = rng.random(400), rng.random(400) < 0.3
-    confidence = training.crosswise(score, failure, seed=1)
+    confidence = crossing.crosswise(score, failure, seed=1)
     assert len(set(np.round(confidence, 6))) > 1 and abs(np.corrcoef(confidence, failure)[0, 1]) < 0.2
 
 
