@@ -7,9 +7,11 @@ configuration changes; what it must remember is on disk or comes back by a repla
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -29,6 +31,10 @@ RELAUNCH_EXIT = 75
 """Exit code of a component that only its nucleus can help, by launching it anew."""
 SETTLE_S = 0.3
 """Configuration changes come leaf by leaf on Lite; they are read once nothing has come for this long."""
+STATUS_S = 10.0
+"""The status is published at each change, and again after this long for who listens later."""
+LAST_GOOD = "last-good-configuration.json"
+"""In the work directory: Lite restarts a component at each change of its configuration, so the one that worked outlives the process."""
 REPEAT_S = 60.0
 """A fault of the same kind on the same topic is logged again after this long."""
 
@@ -96,6 +102,7 @@ class App(Generic[O]):
         self._raw: dict[str, Any] | None = None
         self._faults: tuple[str, ...] = ()
         self._status: Status | None = None
+        self._status_at = 0.0
         self._reload_at: float | None = None
         self._renewed = 0
         self._stopping = False
@@ -183,13 +190,34 @@ class App(Generic[O]):
             options = read(self._options, raw)
             self._end()
             self._begin(options)
+            self._remember(raw)
         except EdgemlError as fault:
             self._faults = tuple(fault.faults if isinstance(fault, OptionsError) else [str(fault)])
             for sentence in self._faults:
                 log.error("configuration: %s", sentence)
-            if self._service is None and previous is not None:
-                log.warning("going on with the previous configuration")
-                self._begin(previous)
+            if self._service is None:
+                self._go_back(previous)
+
+    def _go_back(self, previous: O | None) -> None:
+        """Run with what worked last, in this process or an earlier one, if that still works."""
+        try:
+            if previous is None:
+                previous = read(self._options, json.loads((self._context.work / LAST_GOOD).read_text()))
+            self._begin(previous)
+            log.warning("going on with the previous configuration")
+        except FileNotFoundError:
+            log.error("there is no configuration that worked before; waiting for a right one")
+        except (EdgemlError, OSError, ValueError) as fault:
+            log.error("the previous configuration does not work either (%s); waiting for a right one", fault)
+
+    def _remember(self, raw: dict[str, Any]) -> None:
+        path = self._context.work / LAST_GOOD
+        fresh = path.with_suffix(".new")
+        try:
+            fresh.write_text(json.dumps(raw))
+            fresh.replace(path)
+        except OSError as fault:
+            log.warning("%s cannot be written (%s); after a restart a wrong configuration finds nothing to go back to", path, fault)
 
     def _end(self) -> None:
         service, self._service, self._current = self._service, None, None
@@ -213,8 +241,9 @@ class App(Generic[O]):
         if self._service is not None:
             own = self._service.status()
             status = Status(component=own.component, state=own.state, faults=self._faults + own.faults)
-        if status != self._status:
-            self._status = status
+        now = self._context.monotonic()
+        if status != self._status or now - self._status_at >= STATUS_S:
+            self._status, self._status_at = status, now
             self._bus.publish(topics.STATUS, encode(status))
 
 
@@ -246,7 +275,8 @@ def main(component: str, options: type[O], make: Callable[[Context, O], Service]
     parser.add_argument("--artifacts", type=Path, default=Path(), help="where the nucleus unpacked its artifacts")
     arguments = parser.parse_args(argv)
     logging.basicConfig(
-        level=os.environ.get("EDGEML_LOG_LEVEL", "INFO").upper(), format="%(levelname)s %(name)s: %(message)s"
+        # A nucleus logs what comes on standard error as warnings.
+        stream=sys.stdout, level=os.environ.get("EDGEML_LOG_LEVEL", "INFO").upper(), format="%(levelname)s %(name)s: %(message)s",
     )
     arguments.work.mkdir(parents=True, exist_ok=True)
     bus = IpcBus(component)

@@ -1,8 +1,8 @@
-"""The messages of the suite: declared types, MessagePack on the wire, JSON accepted.
+"""The messages of the suite: declared types; blocks of rows go as MessagePack, what people and machines read as JSON text.
 
 Blocks (`SensorBatch`, `ResultBlock`) carry many rows as packed little-endian columns, so that one decode and a few `numpy.frombuffer`
-give arrays; the rare messages (alerts, commands, acknowledgements) carry plain fields and ISO 8601 times, so that people can read and
-write them as JSON.
+give arrays; the rare messages (alerts, commands, acknowledgements, …) carry plain fields and ISO 8601 times, so that a person with a
+command line can read and write them, and a machine's own program in any language. Both are decoded in either form.
 
 Every message has a type and a version. A field that this version does not know is ignored; a version that it does not know is refused.
 """
@@ -287,6 +287,7 @@ class Status(Message, frozen=True, kw_only=True, tag="status"):
 MESSAGES: tuple[type[Message], ...] = (
     SensorBatch, ResultBlock, Alert, Acknowledge, Command, CommandAck, Replay, Replaying, ResetBaseline, Status,
 )
+BLOCKS = (SensorBatch, ResultBlock)
 _ANY: Any = None
 for _kind in MESSAGES:
     _ANY = _kind if _ANY is None else _ANY | _kind
@@ -305,12 +306,12 @@ M = TypeVar("M", bound=Message)
 
 
 def encode(message: Message) -> bytes:
-    """The message as MessagePack."""
-    return _encoder.encode(message)
+    """The message as it goes over the bus: MessagePack for blocks of rows, JSON for all others."""
+    return _encoder.encode(message) if isinstance(message, BLOCKS) else encode_json(message)
 
 
 def encode_json(message: Message) -> bytes:
-    """The message as JSON, for the cloud and for people."""
+    """The message as JSON text."""
     return msgspec.json.encode(message)
 
 

@@ -177,6 +177,23 @@ def test_wrong_from_the_start_it_waits_for_a_right_one(run):
     assert Service.made[0].options.level == 0.5
 
 
+def test_a_wrong_configuration_after_a_restart_goes_on_with_the_one_that_worked(run):
+    running = run(level=0.25)
+    subscribed(running)
+    running.end()
+    again = run(level=7)  # Lite restarts a component when its configuration changes
+    again.until(lambda: bool(again.statuses), "a status")
+    assert again.statuses[-1].state == "running" and "`level` is" in again.statuses[-1].faults[0]
+    assert Service.made[-1].options.level == 0.25
+
+
+def test_the_status_is_said_again_for_who_listens_later(run, monkeypatch):
+    monkeypatch.setattr(app, "STATUS_S", 0.1)
+    running = run()
+    running.until(lambda: len(running.statuses) > 3, "more of the same status")
+    assert len(set(running.statuses)) == 1
+
+
 def test_an_end_closes_the_service(run):
     running = run()
     subscribed(running)
