@@ -45,8 +45,15 @@ class Provenance(NamedTuple):
 
     @property
     def partial(self) -> bool:
-        """Anything is missing, incomplete, or not known to be complete."""
-        return bool(self.missing) or any(file.state != COMPLETE for file in self.files)
+        """Something is known to be missing, incomplete or altered."""
+        return bool(self.missing) or any(file.state in (PARTIAL, ALTERED) for file in self.files)
+
+    @property
+    def state(self) -> str:
+        """`complete` (every file, by its digest), `partial`, or `unverified`: nothing is known to be missing, not every digest is known."""
+        if self.partial:
+            return PARTIAL
+        return COMPLETE if all(file.state == COMPLETE for file in self.files) else UNVERIFIED
 
     @property
     def digests(self) -> dict[str, str]:
@@ -61,13 +68,12 @@ class Provenance(NamedTuple):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences that a report has to carry; the first says whether the data set is complete."""
+        """Sentences that a report has to carry; the first says whether the data set is complete, partial or unverified."""
         known = DATASETS[self.dataset].files
         have = len(known) - len(self.missing)
         whole = sum(file.state == COMPLETE for file in self.files)
-        what = "partial" if self.partial else "complete"
         counts = f"{have} of {len(known)} files, {whole} of them complete by their digest"
-        first = f"{self.dataset}: {what}, digest {self.digest[:16]}…; {counts}"
+        first = f"{self.dataset}: {self.state}, digest {self.digest[:16]}…; {counts}"
         lacking = (f"missing: {', '.join(self.missing)}",) if self.missing else ()
         return first, *lacking, *(f"{file.name}: {file.note}" for file in self.files if file.note)
 
@@ -75,7 +81,7 @@ class Provenance(NamedTuple):
         """For reports and cards."""
         about = DATASETS[self.dataset]
         return {
-            "dataset": self.dataset, "partial": self.partial, "sha256": self.digest, "licence": about.licence,
+            "dataset": self.dataset, "state": self.state, "partial": self.partial, "sha256": self.digest, "licence": about.licence,
             "citation": about.citation, "missing": list(self.missing), "files": [file._asdict() for file in self.files],
         }
 

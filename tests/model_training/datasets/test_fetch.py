@@ -61,7 +61,8 @@ def test_files_are_fetched_once_checked_and_told(server: Server, tmp_path: Path)
     said: list[str] = []
     got = fetch("plain", tmp_path, say=said.append)
     assert (tmp_path / "plain/g/1.csv").read_bytes() == ONE and (tmp_path / "plain/g/2.csv").read_bytes() == TWO
-    assert [file.state for file in got.files] == ["complete", "unverified"] and got.partial
+    assert [file.state for file in got.files] == ["complete", "unverified"]
+    assert got.state == "unverified" and not got.partial and "plain: unverified" in got.notes[0]
     assert any("MB" in line for line in said) and any(line.startswith("g/1.csv: complete") for line in said)
     server.asked.clear()
     fetch("plain", tmp_path)
@@ -86,7 +87,7 @@ def test_an_answer_that_breaks_off_is_not_kept(server: Server, tmp_path: Path) -
 def test_a_zip_is_opened_and_a_zip_within_it(server: Server, tmp_path: Path, nested: bool) -> None:
     content = packed({"deep/1.csv": ONE})
     server.files["/data/all+of+it.zip"] = packed({"inner.zip": content}) if nested else content
-    assert not fetch("zipped", tmp_path).partial
+    assert fetch("zipped", tmp_path).state == "complete"
     assert (tmp_path / "zipped/1.csv").read_bytes() == ONE
 
 
