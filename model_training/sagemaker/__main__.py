@@ -25,7 +25,7 @@ from model_training.train import OUT
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="scripts/sagemaker", description="Train a model in SageMaker and bring it back.")
     commands = made.add_subparsers(dest="command", required=True)
-    train = commands.add_parser("train", help="start a training job and follow it; the model is fetched when it has completed")
+    train = commands.add_parser("train", help="start a training job and follow it to its end")
     train.add_argument("name", metavar="NAME", help=f"the kind of model: {', '.join(kinds.KINDS)}")
     train.add_argument("--from", dest="folder", type=Path, required=True, help="folder with the data")
     train.add_argument("--bucket", required=True, help="S3 bucket for source, data and results")
@@ -43,8 +43,7 @@ def parser() -> argparse.ArgumentParser:
     status.add_argument("--follow", action="store_true", help="go on until it is over")
     fetch = commands.add_parser("fetch", help="download a completed job's model and verify its bundles")
     fetch.add_argument("job")
-    for command in (train, fetch):
-        command.add_argument("--out", type=Path, default=OUT, help="folder to put the bundles into (default: build/models)")
+    fetch.add_argument("--out", type=Path, default=OUT, help="folder to put the bundles into (default: build/models)")
     for command in (train, status):
         command.add_argument("--every", type=float, default=15.0, help="seconds between looks at the job (default: 15)")
     return made
@@ -80,13 +79,15 @@ def run(given: argparse.Namespace) -> None:
             for text in jobs.transitions(found):
                 say(text)
     jobs.check(found)
-    if given.command == "status":
-        say(f"job {name}: {found['TrainingJobStatus']}, {found.get('SecondaryStatus', 'no further state')}")
-        return
-    if found["TrainingJobStatus"] != "Completed":
-        state = found["TrainingJobStatus"]
-        raise TrainingError(f"the job {name} is {state}; wait until it has completed: scripts/sagemaker status {name} --follow")
-    artifact.fetch(found, session.client("s3"), given.out, say)
+    state = found["TrainingJobStatus"]
+    if given.command == "fetch":
+        if state != "Completed":
+            raise TrainingError(f"the job {name} is {state}; wait until it has completed: scripts/sagemaker status {name} --follow")
+        artifact.fetch(found, session.client("s3"), given.out, say)
+    elif state == "Completed":
+        say(f"its model: {found['ModelArtifacts']['S3ModelArtifacts']}; bring it here with: scripts/sagemaker fetch {name}")
+    else:
+        say(f"job {name}: {state}")
 
 
 def log(name: str, session: Any) -> logs.JobLog:
@@ -101,11 +102,14 @@ def say(text: str) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line asks; gives the exit code."""
+    given = parser().parse_args(arguments)
     try:
-        run(parser().parse_args(arguments))
+        run(given)
     except ClientError as fault:
         error = fault.response["Error"]
-        print(f"sagemaker: AWS refuses {fault.operation_name}: {error.get('Message') or error.get('Code')}", file=sys.stderr)
+        about = f"of job {given.job}" if given.command != "train" else f"with bucket {given.bucket}"
+        reason = " ".join((error.get("Message") or error.get("Code", "no reason given")).split())
+        print(f"sagemaker: AWS refuses {fault.operation_name} ({given.command} {about}): {reason}", file=sys.stderr)
         return 1
     except (BotoCoreError, Boto3Error) as fault:
         print(f"sagemaker: {' '.join(str(fault).split())}", file=sys.stderr)

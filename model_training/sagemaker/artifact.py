@@ -12,6 +12,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
+from botocore.exceptions import ClientError
+
 from edgeml.bundle import MANIFEST, Bundle
 from model_training.request import TrainingError
 
@@ -34,7 +36,12 @@ def fetch(found: dict[str, Any], s3: Any, out: Path, say: Callable[[str], None])
     where = found["ModelArtifacts"]["S3ModelArtifacts"]
     address = urlsplit(where)
     bucket, key = address.netloc, address.path.lstrip("/")
-    size = s3.head_object(Bucket=bucket, Key=key)["ContentLength"]
+    try:
+        size = s3.head_object(Bucket=bucket, Key=key)["ContentLength"]
+    except ClientError as fault:
+        raise TrainingError(
+            f"{where} cannot be read ({fault.response['Error'].get('Message')}); see whether the object is there, and who may read it"
+        ) from None
     if size > MOST_BYTES:
         raise TrainingError(f"{where} has {size} bytes, more than the {MOST_BYTES} that a model may have; it is not unpacked")
     archive = s3.get_object(Bucket=bucket, Key=key)["Body"].read()

@@ -86,11 +86,8 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
     return text
 
 
-def test_train_uploads_starts_follows_and_brings_a_verified_bundle(
-    aws: Callable[[str], Any], data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
-) -> None:
-    put_model(aws, archive())
-    assert train(data, "--seed", "7", "--quick", "--out", str(tmp_path / "out")) == 0
+def test_train_uploads_starts_and_follows(aws: Callable[[str], Any], data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(data, "--seed", "7", "--quick") == 0
     job = aws("sagemaker").describe_training_job(TrainingJobName="j1")
     given = {name: json.loads(value) for name, value in job["HyperParameters"].items()}
     assert (given["kind"], given["seed"], given["quick"], given["sagemaker_program"]) == ("anomaly", 7, True, "model_training/train.py")
@@ -102,9 +99,40 @@ def test_train_uploads_starts_follows_and_brings_a_verified_bundle(
     keys = {item["Key"] for item in aws("s3").list_objects_v2(Bucket=BUCKET)["Contents"]}
     assert channel["DataSource"]["S3DataSource"]["S3Uri"].removeprefix(f"s3://{BUCKET}/") + "skab/valve1/0.csv" in keys
     assert given["sagemaker_submit_directory"].removeprefix(f"s3://{BUCKET}/") in keys
-    assert Bundle.load(tmp_path / "out" / "pump_anomaly").digest == Bundle.load(SHIPPED).digest
-    out = capsys.readouterr().out
-    assert "job j1: Completed" in out and Bundle.load(SHIPPED).digest in out and "Starting: Preparing the instances" in out
+    told = capsys.readouterr().out.splitlines()[3:]
+    assert told[:2] == ["Starting: Preparing the instances for training", "job j1: Completed"]
+    assert told[-1].endswith("scripts/sagemaker fetch j1")
+
+
+def test_fetch_brings_verified_bundles(
+    aws: Callable[[str], Any], data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:
+    train(data, "--no-wait")
+    put_model(aws, archive())
+    assert command.main(["fetch", "j1", "--out", str(tmp_path / "out")]) == 0
+    fetched = Bundle.load(tmp_path / "out" / "pump_anomaly")
+    assert fetched.digest == Bundle.load(SHIPPED).digest
+    assert fetched.digest in capsys.readouterr().out
+
+
+def test_a_model_that_is_not_there_is_one_sentence(
+    aws: Callable[[str], Any], data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:
+    train(data, "--no-wait")
+    assert command.main(["fetch", "j1", "--out", str(tmp_path / "out")]) == 1
+    assert "s3://plant/edgeml/jobs/j1/output/model.tar.gz cannot be read (Not Found)" in said(capsys)
+
+
+@pytest.mark.parametrize(("state", "sentence"), [
+    ("InProgress", "the job j1 is InProgress; wait until it has completed"), ("Stopped", "the job j1 was stopped"),
+])
+def test_a_job_that_is_not_completed_has_no_model(
+    aws: Callable[[str], Any], data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], state: str, sentence: str,
+) -> None:
+    train(data, "--no-wait")
+    sagemaker_backends[DEFAULT_ACCOUNT_ID][REGION].training_jobs["j1"].training_job_status = state
+    assert command.main(["fetch", "j1", "--out", str(tmp_path / "out")]) == 1
+    assert sentence in said(capsys)
 
 
 def test_the_same_data_go_up_once(aws: Callable[[str], Any], data: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -227,7 +255,7 @@ def test_a_bundle_at_the_archives_top_is_one_too(aws: Callable[[str], Any], data
 
 
 @pytest.mark.parametrize(("arguments", "sentence"), [
-    (["fetch", "nobody"], "AWS refuses DescribeTrainingJob"),
+    (["fetch", "nobody"], "AWS refuses DescribeTrainingJob (fetch of job nobody)"),
     (["train", "anomalous", "--from", ".", "--bucket", BUCKET, "--role", ROLE], "the kinds are anomaly, regression, classification"),
     (["train", "anomaly", "--from", "nowhere", "--bucket", BUCKET, "--role", ROLE], "nowhere: no file in it"),
     (["train", "anomaly", "--from", ".", "--bucket", "nobodys", "--role", ROLE], "bucket does not exist"),
