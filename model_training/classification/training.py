@@ -12,6 +12,7 @@ from model_training import calibration, sources, tflite
 from model_training.classification import baseline, crossing, design, features, judging, network, report
 from model_training.datasets import Ai4i, DatasetError, load_ai4i
 from model_training.datasets.ai4i import CLASSES as KINDS
+from model_training.datasets.fetch import fetch
 from model_training.request import Request, TrainingError
 
 EPOCHS, FOLDS, EXAMPLES = 60, 5, 1000
@@ -19,10 +20,10 @@ EPOCHS, FOLDS, EXAMPLES = 60, 5, 1000
 
 def train(request: Request) -> Path:
     """Train, calibrate crosswise, write both bundles and the report; gives the int8 bundle's folder."""
-    if request.data is None:
-        raise TrainingError("classification wants AI4I 2020; fetch it with `scripts/prepare fetch ai4i`, give the folder with --from")
     try:
-        data = load_ai4i(request.data)
+        if request.data is None:
+            fetch("ai4i", request.out / "data", say=request.say)
+        data = load_ai4i(request.data or request.out / "data")
     except DatasetError as fault:
         raise TrainingError(str(fault)) from None
     for note in data.notes:

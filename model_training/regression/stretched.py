@@ -11,7 +11,7 @@ import numpy as np
 from model_training.datasets import Engines
 from model_training.regression.design import VIEWS
 
-COPIES = 4
+COPIES = 6
 STRETCH = 0.4
 """Lives change by a factor of up to exp(0.4), 1.5, either way."""
 SMOOTH = 12.0

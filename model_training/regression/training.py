@@ -10,6 +10,7 @@ import numpy as np
 from edgeml.bundle import save
 from model_training import sources, tflite
 from model_training.datasets import Cmapss, DatasetError, load_cmapss
+from model_training.datasets.fetch import fetch
 from model_training.regression import baseline, calibrating, design, examples, network, report, stretched
 from model_training.regression.examples import Examples
 from model_training.request import Request, TrainingError
@@ -19,10 +20,10 @@ EPOCHS, FOLDS, EXAMPLES = 8, 3, 1000
 
 def train(request: Request) -> Path:
     """Train, calibrate on engines that the training was kept from, write both bundles and the report; gives the int8 bundle's folder."""
-    if request.data is None:
-        raise TrainingError("regression wants C-MAPSS FD001; fetch it with `scripts/prepare fetch cmapss`, give the folder with --from")
     try:
-        data = load_cmapss(request.data)
+        if request.data is None:
+            fetch("cmapss", request.out / "data", say=request.say)
+        data = load_cmapss(request.data or request.out / "data")
     except DatasetError as fault:
         raise TrainingError(str(fault)) from None
     for note in data.notes:

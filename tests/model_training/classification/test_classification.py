@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from model_training.classification import baseline, crossing, design, features, judging, training
-from model_training.datasets import load_ai4i
+from model_training.datasets import DatasetError, load_ai4i
 from model_training.request import Request, TrainingError
 
 from edgeml.bundle import Bundle
@@ -96,10 +97,21 @@ def refusal(data: Path | None, out: Path) -> str:
     return text
 
 
+def test_without_a_folder_the_data_are_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def unreachable(name: str, out: Path, say: Any) -> None:
+        asked.append((name, out))
+        raise DatasetError("the address does not answer; name a folder")
+
+    monkeypatch.setattr(training, "fetch", unreachable)
+    assert "does not answer" in refusal(None, tmp_path / "out")
+    assert asked == [("ai4i", tmp_path / "out" / "data")]
+
+
 def test_bad_data_say_what_is_wrong(folder: Path, tmp_path: Path) -> None:
     out, file = tmp_path / "out", folder / "ai4i" / "ai4i2020.csv"
     good = file.read_text("utf-8")
-    assert "scripts/prepare fetch ai4i" in refusal(None, out)
     file.write_text("")
     assert "has no rows" in refusal(folder, out)
     file.write_text(good.replace("Torque [Nm]", "Torque"))

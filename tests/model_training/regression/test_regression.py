@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from model_training import calibration
-from model_training.datasets import load_cmapss
+from model_training.datasets import DatasetError, load_cmapss
 from model_training.regression import baseline, calibrating, design, examples, judging, stretched, training
 from model_training.request import Request, TrainingError
 
@@ -133,8 +134,16 @@ def refusal(data: Path | None, out: Path) -> str:
     return text
 
 
-def test_no_data_says_where_to_get_them(tmp_path: Path) -> None:
-    assert "scripts/prepare fetch cmapss" in refusal(None, tmp_path / "out")
+def test_without_a_folder_the_data_are_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def unreachable(name: str, out: Path, say: Any) -> None:
+        asked.append((name, out))
+        raise DatasetError("the address does not answer; name a folder")
+
+    monkeypatch.setattr(training, "fetch", unreachable)
+    assert "does not answer" in refusal(None, tmp_path / "out")
+    assert asked == [("cmapss", tmp_path / "out" / "data")]
 
 
 def test_bad_data_say_what_is_wrong(folder: Path, tmp_path: Path) -> None:
