@@ -278,11 +278,14 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path, caplog: pytest.LogCaptureF
         kept.take(batch(seq))
     assert "cannot be written (File exists)" in kept.fault and kept.lost == {"a": 20} and len(caplog.messages) == 1
     (tmp_path / "capture").unlink()
-    clock.now += 11
+    clock.now += 9
     kept.take(batch(4))
+    assert kept.lost == {"a": 25} and not (tmp_path / "capture").exists()
+    clock.now += 2
+    kept.take(batch(5))
     assert kept.fault == "" and not kept.lost
     kept.close()
-    assert captured(tmp_path) == [20, 21, 22, 23, 24]
+    assert captured(tmp_path) == [25, 26, 27, 28, 29]
 
 
 def test_an_alert_without_a_time_starts_no_capture(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
