@@ -21,10 +21,15 @@ TEST = slice(BASELINE_ROWS, None)
 
 @dataclass(frozen=True)
 class Stretch:
-    """A recording, or a piece of one, and what became of it."""
+    """A recording, or a piece of one, and what became of it.
+
+    Attributes:
+        calibrated: its labels fitted the model's calibration, so that it cannot measure it.
+    """
 
     recording: Recording
     judged: Judged
+    calibrated: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class Figures:
             running together.
         false_alarms_per_hour: the ratio.
         normal_false_alarms, normal_hours: the part of the two in normal running.
-        calibration_error: expected, over decided rows, re-weighted to the manifest's prior.
+        calibration_error: expected, over decided rows of recordings that did not calibrate, re-weighted to the manifest's prior.
         undecided: test rows without a decision, by reason `undecided_reasons` over all rows.
     """
 
@@ -144,7 +149,7 @@ def decided(stretches: Sequence[Stretch], scores: bool = False) -> tuple[np.ndar
 
 
 def _calibration_error(stretches: Sequence[Stretch], prior: float) -> float:
-    said, truth = decided(stretches)
+    said, truth = decided([stretch for stretch in stretches if not stretch.calibrated])
     try:
         return calibration.expected_error(said, truth, prior)
     except ValueError:

@@ -157,7 +157,8 @@ def _records(path: Path) -> tuple[dict[int, int], list[list[str]], list[str]]:
     except OSError as fault:
         raise SourceError(f"{path}: cannot be read ({fault.strerror}); make it readable, or take it away") from None
     reader = csv.reader(text.splitlines(), delimiter=LAYOUTS[LAYOUT].delimiter)
-    numbers, cells = {}, []
+    numbers: dict[int, int] = {}
+    cells: list[list[str]] = []
     try:
         header = [heading.strip() for heading in next(reader, [])]
         for number, record in enumerate(reader):

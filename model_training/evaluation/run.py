@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,20 +62,26 @@ class Evaluated:
 def judge_bundle(bundle: Bundle, found: Found) -> Evaluated:
     """Judge everything that was found.
 
+    Recordings that the manifest's provenance lists in `calibrated_on` (`<group>/<name>`) do not measure the calibration error.
+
     Raises:
         BundleError: the model does not fit its manifest, or the recordings' channels.
     """
     engine = open_engine(bundle)
     judge = judge_by(bundle, engine)
     near, later = free_pieces(found.free)
-    return Evaluated(bundle, judge, engine.kind, judge_all(judge, found.recordings), judge_all(judge, near), judge_all(judge, later))
+    own = set(bundle.manifest.provenance.get("calibrated_on", ()))
+    stretches = [
+        replace(stretch, calibrated=stretch.recording.full_name in own) for stretch in judge_all(judge, found.recordings)
+    ]
+    return Evaluated(bundle, judge, engine.kind, stretches, judge_all(judge, near), judge_all(judge, later))
 
 
 def evaluate(
     bundles: Sequence[Bundle], found: Found, data: Path, levels: Sequence[float], audits: bool, say: Say,
 ) -> tuple[dict[str, Any], list[Evaluated]]:
     """The result, plain values only, and what it was made of."""
-    judged = []
+    judged: list[Evaluated] = []
     for bundle in bundles:
         say(f"judging {bundle.where} ({len(judged) + 1} of {len(bundles)})")
         judged.append(judge_bundle(bundle, found))

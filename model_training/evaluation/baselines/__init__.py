@@ -50,10 +50,10 @@ def _plain(verdict: Verdict) -> Callable[[Found], tuple[Verdict, Callable[[Recor
 def _chart(found: Found) -> tuple[Verdict, Callable[[Recording], str]]:
     choice = chart.choose(found.recordings)
 
-    def setting(recording: Recording) -> tuple[int, float]:
+    def setting(recording: Recording) -> chart.Setting:
         return choice.get(recording.full_name, choice[""])
 
-    return lambda recording: chart.verdict(recording, *setting(recording)), lambda recording: str(setting(recording))
+    return lambda recording: chart.verdict(recording, setting(recording)), lambda recording: str(tuple(setting(recording)))
 
 
 _CONV_AE = convae.ConvAe()

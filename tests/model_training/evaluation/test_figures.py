@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -94,3 +95,13 @@ def test_recordings_without_labels_enter_no_figure() -> None:
     judged = saying()(recording)
     bare = Stretch(recording.__class__(**{**recording.__dict__, "anomaly": None, "changepoint": None}), judged)
     assert figures([bare], [], 0.5).recordings == 0
+
+
+def test_recordings_that_calibrated_do_not_measure_the_calibration_error() -> None:
+    one, other = made(name="1"), made(name="2")
+    assert one.anomaly is not None
+    told = {"made/1": one.anomaly.astype(np.float32), "made/2": np.where(one.anomaly, 0.5, 0.5).astype(np.float32)}
+    stretches = judge_all(saying(told), [one, other])
+    assert figures(stretches, [], 0.9).calibration_error == pytest.approx(0.2, abs=1e-6)
+    apart = [stretches[0], replace(stretches[1], calibrated=True)]
+    assert figures(apart, [], 0.9).calibration_error == 0
