@@ -13,7 +13,7 @@ import numpy as np
 
 from edgeml.errors import SourceError
 from model_training import paths as _paths  # noqa: F401  the components become importable
-from model_training.evaluation.protocol import BASELINE_ROWS, FREE_GROUP, natural
+from model_training.evaluation.protocol import BASELINE_ROWS, FREE_GROUP, PIECE_ROWS, natural
 from sensor_ingestion.options import Quality
 from sensor_ingestion.quality import Checker
 from sensor_ingestion.sources.block import Channel, Clocks
@@ -228,9 +228,11 @@ def _check_length(path: Path, recording: Recording) -> None:
 
 
 def _doubts(path: Path, recording: Recording) -> list[str]:
-    if recording.anomaly is None:
-        if recording.group == FREE_GROUP:
+    if recording.group == FREE_GROUP:
+        if len(recording) >= PIECE_ROWS:
             return []
+        return [f"{path}: {len(recording)} rows are fewer than the {PIECE_ROWS} of one piece, so it measures no false alarms; add rows"]
+    if recording.anomaly is None:
         return [f"{path}: no column {ANOMALY!r}, so its rows enter no figure but the predictions; add the labels to have it judged"]
     marked = int(recording.anomaly[:BASELINE_ROWS].sum())
     if not marked:
