@@ -7,6 +7,7 @@ import base64
 import json
 import logging
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -26,6 +27,7 @@ from gglocal.printer import Printer, PrinterHandler
 from gglocal.profile import PROFILES
 from gglocal.recipe import SUFFIXES, read_document
 from gglocal.root import Root, default_root
+from gglocal.show import details, heard_line, published, table
 
 log = logging.getLogger("gglocal")
 
@@ -83,31 +85,27 @@ def deploy(options: argparse.Namespace) -> int:
     }
     for names in ask(Root(options.root), request):
         print("deployed: " + ", ".join(names))
+    for name in request["config"]:
+        print(f"whether {name} accepts its configuration, it says itself: {_hint(options, 'logs', name)}", file=sys.stderr)
     return EXIT_OK
 
 
 def component_list(options: argparse.Namespace) -> int:
-    _show(list(ask(Root(options.root), {"do": "components"})), options.json)
-    return EXIT_OK
+    return _show(list(ask(Root(options.root), {"do": "components"})), options)
 
 
 def component_details(options: argparse.Namespace) -> int:
     found = list(ask(Root(options.root), {"do": "components", "name": options.name}))
-    if options.json:
-        print(json.dumps(found[0]))
-    else:
-        _show(found, False)
+    print(json.dumps(found[0]) if options.json else details(found[0]))
     return EXIT_OK
 
 
 def component_restart(options: argparse.Namespace) -> int:
-    _show(list(ask(Root(options.root), {"do": "restart", "name": options.name})), options.json)
-    return EXIT_OK
+    return _show(list(ask(Root(options.root), {"do": "restart", "name": options.name})), options)
 
 
 def component_stop(options: argparse.Namespace) -> int:
-    _show(list(ask(Root(options.root), {"do": "stop", "name": options.name})), options.json)
-    return EXIT_OK
+    return _show(list(ask(Root(options.root), {"do": "stop", "name": options.name})), options)
 
 
 def logs(options: argparse.Namespace) -> int:
@@ -148,8 +146,8 @@ def pub(options: argparse.Namespace) -> int:
             raise NucleusError("the payload is no base64; leave --base64 out to send it as it is") from None
     else:
         request["payload"] = base64.b64encode(payload).decode()
-    for _ in ask(Root(options.root), request, timeout=30):
-        pass
+    for answer in ask(Root(options.root), request, timeout=30):
+        print(published(answer), file=sys.stderr)
     return EXIT_OK
 
 
@@ -161,7 +159,7 @@ def sub(options: argparse.Namespace) -> int:
         if "subscribed" in answer:
             print(f"subscribed to {answer['subscribed']}", file=sys.stderr, flush=True)
             continue
-        print(_line(answer, options), flush=True)
+        print(heard_line(answer, options.json, options.base64), flush=True)
         heard += 1
         if options.count is not None and heard >= options.count:
             return EXIT_OK
@@ -189,20 +187,6 @@ def _until(answers: Iterator[Any], deadline: float | None) -> Iterator[Any]:
                 return
     except TimeoutError:
         return
-
-
-def _line(answer: dict[str, Any], options: argparse.Namespace) -> str:
-    payload = base64.b64decode(answer["payload"])
-    if options.base64:
-        shown: Any = answer["payload"]
-    else:
-        try:
-            shown = payload.decode()
-        except UnicodeDecodeError:
-            shown = None
-    if options.json:
-        return json.dumps({**answer, "text": None if options.base64 else shown})
-    return f"{answer['topic']} {shown if shown is not None else 'base64:' + answer['payload']}"
 
 
 def _wait(nucleus: Nucleus, wake: threading.Event, options: argparse.Namespace) -> bool:
@@ -243,19 +227,18 @@ def _updates(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     return configuration_updates(read_document(path, text_scalars=profile.text_scalars), str(path))
 
 
-def _show(statuses: list[dict[str, Any]], as_json: bool) -> None:
-    if as_json:
+def _show(statuses: list[dict[str, Any]], options: argparse.Namespace) -> int:
+    if options.json:
         print(json.dumps(statuses))
-        return
-    if not statuses:
-        print("no component is deployed")
-    for status in statuses:
-        print(f"Component Name: {status['name']}")
-        print(f"    Version: {status['version']}")
-        print(f"    State: {status['state']}" + (f" ({status['detail']})" if status["detail"] else ""))
-        print(f"    Starts: {status['starts']}, exit code {status['exit_code']}, pid {status['pid']}")
-        print(f"    Log: {status['log']}")
-        print(f"    Configuration: {json.dumps(status['configuration'])}")
+    else:
+        print("\n".join(table(statuses)) if statuses else "no component is deployed")
+    return EXIT_OK
+
+
+def _hint(options: argparse.Namespace, *words: str) -> str:
+    """A command line for the same nucleus."""
+    root = () if options.root == default_root() else ("--root", str(options.root))
+    return shlex.join(["gglocal", *words, *root])
 
 
 @contextmanager
@@ -292,7 +275,7 @@ def _parser() -> argparse.ArgumentParser:
     _deployment_options(_command(commands, "deploy", deploy, "deploy to the nucleus that runs"))
     component = commands.add_parser("component", help="list, details, restart, stop").add_subparsers(required=True, metavar="WHAT")
     for name, command, text in (
-        ("list", component_list, "all components and their states"), ("details", component_details, "one component"),
+        ("list", component_list, "a line for each component"), ("details", component_details, "all about one component"),
         ("restart", component_restart, "stop and start one component"), ("stop", component_stop, "stop one component"),
     ):
         sub_parser = _command(component, name, command, text)
@@ -314,7 +297,7 @@ def _parser() -> argparse.ArgumentParser:
     subscribe.add_argument("filter", metavar="FILTER", help="an MQTT topic filter")
     subscribe.add_argument("--count", type=int, help="end after so many messages")
     subscribe.add_argument("--timeout", type=float, help="end after so many seconds; exit code 3 if --count was not reached")
-    subscribe.add_argument("--json", action="store_true", help="one JSON object a line: topic, payload (base64), text, sender, at")
+    subscribe.add_argument("--json", action="store_true", help="one JSON object a line: topic, payload (base64), text or null, sender, at")
     subscribe.add_argument("--base64", action="store_true", help="payloads as base64")
     subscribe.add_argument("--iot", action="store_true", help="messages of IoT Core")
     check = _command(commands, "lint", lint, "what Nucleus Lite refuses in recipes")

@@ -103,11 +103,12 @@ async def _publish(engine: Engine, request: dict[str, Any]) -> AsyncGenerator[An
         message = Message(True, request["json"])
     else:
         message = Message(False, request["payload"])
+    heard = None
     if request.get("iot"):
         engine.publish_iot(request["topic"], message.payload())
     else:
-        engine.publish(request["topic"], message)
-    yield {"topic": request["topic"], "bytes": len(message.payload())}
+        heard = engine.publish(request["topic"], message)
+    yield {"topic": request["topic"], "bytes": len(message.payload()), "heard": heard}
 
 
 async def _subscribe(engine: Engine, request: dict[str, Any]) -> AsyncGenerator[Any, None]:

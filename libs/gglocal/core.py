@@ -185,8 +185,8 @@ class Core:
         """A component says `RUNNING` or `ERRORED` of itself."""
         self._states.tell(component, state)
 
-    def publish(self, topic: str, message: Message, sender: str | None = None) -> None:
-        """Publish locally, unchecked; `sender` None is the command line."""
+    def publish(self, topic: str, message: Message, sender: str | None = None) -> int:
+        """Publish locally, unchecked; `sender` None is the command line. Returns how many subscriptions of components heard it."""
         if self._taps:
             self._taps.tell(Delivery("local", topic, message.payload(), sender, self.clock()))
         if self.profile.small_json and message.json and jsonlimits.is_lost(message.value):
@@ -194,8 +194,8 @@ class Core:
                 "%s: the JSON message to %s has more items than Lite can hand on; it is lost, and so are %d subscriptions"
                 " that would have heard it; publish binary messages", sender, topic, self.pubsub.deafen(topic),
             )
-            return
-        self.pubsub.publish(topic, message, sender)
+            return 0
+        return self.pubsub.publish(topic, message, sender)
 
     def publish_to_iot_core(self, topic: str, payload: bytes, qos: int, sender: str | None = None) -> None:
         """Publish to IoT Core, unchecked.

@@ -139,8 +139,9 @@ class Engine:
         """
         return self._status(self.supervisor.get(name))
 
-    def publish(self, topic: str, message: Message) -> None:
-        self.core.publish(topic, message)
+    def publish(self, topic: str, message: Message) -> int:
+        """Returns how many subscriptions of components heard it."""
+        return self.core.publish(topic, message)
 
     def publish_iot(self, topic: str, payload: bytes, qos: int = 1) -> None:
         self.core.publish_to_iot_core(topic, payload, qos)

@@ -96,15 +96,23 @@ def test_nothing_is_left_behind(
 
 def test_talking_to_a_running_nucleus(running: subprocess.Popen[str], shelf: Shelf, tmp_path: Path) -> None:
     root = tmp_path / "root"
-    listed = _call(root, "component", "list").stdout
-    assert "Component Name: a" in listed and "State: RUNNING" in listed and 'Configuration: {"x": 1}' in listed
+    assert [line.split() for line in _call(root, "component", "list").stdout.splitlines()] == [
+        ["NAME", "VERSION", "STATE", "STARTS", "PID"], ["a", "1.0.0", "RUNNING", "1", str(_pid(root))],
+    ]
+    everything = _call(root, "component", "details", "a").stdout
+    assert "Component Name: a" in everything and "State: RUNNING" in everything and 'Configuration: {"x": 1}' in everything
     details = json.loads(_call(root, "component", "details", "a", "--json").stdout)
     assert (details["state"], details["starts"], details["version"]) == ("RUNNING", 1, "1.0.0")
     assert json.loads(_call(root, "component", "restart", "a", "--json").stdout)[0]["name"] == "a"
     assert "FINISHED" in _call(root, "component", "stop", "a").stdout
     assert "stdout: up" in _call(root, "logs", "a").stdout
     shelf.add("b", {"run": "true"})
-    assert "deployed: a, b" in _call(root, "deploy", "--recipe-dir", str(shelf.recipes), "--merge", "b=1.0.0").stdout
+    config = tmp_path / "config.yaml"
+    config.write_text("b:\n  reset: [/old]\n  merge: {y: two}\n")
+    deployed = _call(root, "deploy", "--recipe-dir", str(shelf.recipes), "--merge", "b=1.0.0", "--config", str(config))
+    assert "deployed: a, b" in deployed.stdout
+    assert f"gglocal logs b --root {root}" in deployed.stderr and "gglocal logs a" not in deployed.stderr
+    assert json.loads(_call(root, "component", "details", "b", "--json").stdout)["configuration"] == {"y": "two"}
     unknown = _call(root, "component", "details", "zzz")
     assert unknown.returncode == 2 and "no component zzz is deployed; there are a, b" in unknown.stderr
 
@@ -120,7 +128,9 @@ def test_pub_and_sub(running: subprocess.Popen[str], tmp_path: Path, publish: li
     ) as listener:
         assert listener.stderr is not None and listener.stdout is not None
         assert "subscribed to t/#" in listener.stderr.readline()
-        assert _call(root, *publish).returncode == 0
+        told = _call(root, *publish)
+        assert (told.returncode, told.stdout) == (0, "")
+        assert told.stderr == f"published {len(wanted)} bytes to t/1; 0 subscriptions of components heard it\n"
         heard = json.loads(listener.stdout.readline())
         assert listener.wait(DEADLINE_S) == 0
     assert (heard["topic"], heard["text"].encode()) == ("t/1", wanted)
@@ -142,7 +152,7 @@ def test_hearing_what_goes_to_the_cloud(running: subprocess.Popen[str], tmp_path
     ) as listener:
         assert listener.stderr is not None and listener.stdout is not None
         assert "subscribed to cloud/+" in listener.stderr.readline()
-        assert _call(root, "pub", "--iot", "cloud/a", "hello").returncode == 0
+        assert _call(root, "pub", "--iot", "cloud/a", "hello").stderr == "published 5 bytes to cloud/a on IoT Core\n"
         assert listener.stdout.readline() == "cloud/a hello\n"
         assert listener.wait(DEADLINE_S) == 0
 
@@ -150,7 +160,10 @@ def test_hearing_what_goes_to_the_cloud(running: subprocess.Popen[str], tmp_path
 def test_to_the_cloud(running: subprocess.Popen[str], tmp_path: Path) -> None:
     root = tmp_path / "root"
     assert _call(root, "pub", "--iot", "cloud/a", "hello").returncode == 0
-    assert json.loads((root / "iot-core.jsonl").read_text())["text"] == "hello"
+    assert _call(root, "pub", "--iot", "cloud/a", "/w==", "--base64").returncode == 0
+    first, second = map(json.loads, (root / "iot-core.jsonl").read_text().splitlines())
+    assert (first["text"], second["payload"]) == ("hello", "/w==")
+    assert "payload" not in first and "text" not in second
 
 
 def test_scripts_can_wait_for_the_end(shelf: Shelf, tmp_path: Path) -> None:

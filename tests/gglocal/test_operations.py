@@ -22,6 +22,7 @@ from awsiot.greengrasscoreipc.model import (
 
 from gglocal.core import Delivery, Refusal
 from gglocal.profile import CLASSIC, LITE, Profile
+from gglocal.pubsub import Message
 from tests.gglocal.ipc_world import EVERYTHING, Inbox, World, binary, world
 
 ONE, TWO = "com.test.One", "com.test.Two"
@@ -246,3 +247,11 @@ def test_an_operation_that_it_lacks_is_a_service_error(either: World, call: obje
     with pytest.raises(ServiceError):
         call(client)
     assert client.publish_to_topic(topic="t", publish_message=binary(b"")) is not None
+
+
+def test_how_many_subscriptions_heard_a_message_is_told(either: World) -> None:
+    client = either.client()
+    for topic in ("t/1", "t/+", "other"):
+        client.subscribe_to_topic(topic=topic, on_stream_event=Inbox())
+    assert either.do(either.core.publish, "t/1", Message.of_bytes(b"x")) == 2
+    assert either.do(either.core.publish, "nobody", Message.of_bytes(b"x")) == 0

@@ -10,13 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gglocal.iotcore.base import IoTCore
+from gglocal.readable import text_of
 
 
 class Recorder(IoTCore):
     """Appends each message to a file, one JSON object a line.
 
-    A line has `at` (seconds since the epoch), `topic`, `qos`, `sender` (component or null), `payload` (base64) and, where
-    the payload is UTF-8, `text`.
+    A line has `at` (seconds since the epoch), `topic`, `qos`, `sender` (component or null), and either `text`, the payload
+    as it was sent, or where that is no text (see `gglocal.readable`) `payload`, its base64.
     """
 
     def __init__(self, path: Path | None = None, clock: Callable[[], float] = time.time) -> None:
@@ -32,16 +33,11 @@ class Recorder(IoTCore):
 
     def publish(self, topic: str, payload: bytes, qos: int, sender: str | None) -> None:
         if self._path is not None:
-            line: dict[str, object] = {
-                "at": self._clock(), "topic": topic, "qos": qos, "sender": sender,
-                "payload": base64.b64encode(payload).decode(),
-            }
-            try:
-                line["text"] = payload.decode()
-            except UnicodeDecodeError:
-                pass
+            text = text_of(payload)
+            held = {"payload": base64.b64encode(payload).decode()} if text is None else {"text": text}
+            line = {"at": self._clock(), "topic": topic, "qos": qos, "sender": sender, **held}
             with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
         asyncio.get_running_loop().call_soon(self._deliver, topic, payload)
 
     def _forget(self, topic_filter: str) -> None:

@@ -1,0 +1,28 @@
+"""Payloads as people read them: the command line and the record of IoT Core agree on what is text."""
+
+from __future__ import annotations
+
+import json
+import re
+
+# A terminal would obey them, and readers of lines would end a line there; tab, LF and CR are text.
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def text_of(payload: bytes) -> str | None:
+    """The payload where it is UTF-8 text; None where it is not, or holds control characters."""
+    try:
+        text = payload.decode()
+    except UnicodeDecodeError:
+        return None
+    return None if _CONTROL.search(text) else text
+
+
+def one_line(text: str) -> str:
+    """A JSON object or array on one line, with a space after each `,` and `:`; any other text as it is."""
+    if not text.lstrip().startswith(("{", "[")):
+        return text
+    try:
+        return json.dumps(json.loads(text), ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return text

@@ -1,0 +1,53 @@
+"""What the command line prints of a nucleus's answers. Pure: answers in, lines out."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from gglocal.readable import one_line, text_of
+
+_COLUMNS = ("name", "version", "state", "starts", "pid")
+
+
+def table(statuses: Sequence[dict[str, Any]]) -> list[str]:
+    """A line for each component under a line of headings; what is wrong with a component stands at the end of its line."""
+    rows = [tuple(column.upper() for column in _COLUMNS)]
+    rows += [tuple("-" if status[column] is None else str(status[column]) for column in _COLUMNS) for status in statuses]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    remarks = ["", *(f"  {status['detail']}" if status["detail"] else "" for status in statuses)]
+    return [(line + remark).rstrip() for line, remark in zip(lines, remarks, strict=True)]
+
+
+def details(status: dict[str, Any]) -> str:
+    """Everything about one component."""
+    return "\n".join((
+        f"Component Name: {status['name']}",
+        f"    Version: {status['version']}",
+        f"    State: {status['state']}" + (f" ({status['detail']})" if status["detail"] else ""),
+        f"    Starts: {status['starts']}, exit code {status['exit_code']}, pid {status['pid']}",
+        f"    Log: {status['log']}",
+        f"    Configuration: {json.dumps(status['configuration'])}",
+    ))
+
+
+def published(answer: dict[str, Any]) -> str:
+    """What became of a message; `heard` None is IoT Core, where nobody can say who hears it."""
+    size = f"{answer['bytes']} byte{'' if answer['bytes'] == 1 else 's'}"
+    if answer["heard"] is None:
+        return f"published {size} to {answer['topic']} on IoT Core"
+    heard = f"{answer['heard']} subscription{'' if answer['heard'] == 1 else 's'}"
+    return f"published {size} to {answer['topic']}; {heard} of components heard it"
+
+
+def heard_line(answer: dict[str, Any], as_json: bool, as_base64: bool) -> str:
+    """A message that was heard: its topic, and its payload as text where it is text."""
+    text = None if as_base64 else text_of(base64.b64decode(answer["payload"]))
+    if as_json:
+        return json.dumps({**answer, "text": text})
+    if as_base64:
+        return f"{answer['topic']} {answer['payload']}"
+    return f"{answer['topic']} {'base64:' + answer['payload'] if text is None else one_line(text)}"
