@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import shlex
+import shutil
 import signal
 import sys
 import time
@@ -19,6 +20,7 @@ from edgeml.times import SECOND, to_iso
 from gglocal.errors import GglocalError
 from gglocal.profile import PROFILES
 from suite import report
+from suite.brief import brief, wrapped
 from suite.build import ROOT, BuildError, Project, build
 from suite.course import SOURCE, Course
 from suite.live import Live, usable
@@ -67,10 +69,12 @@ def main(argv: list[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace, scenario: Scenario) -> int:
     begun = time.monotonic()
     _say(f"edgeml demo: {scenario.title}")
+    _say(scenario.pace)
     built = arguments.out / "greengrass-build"
     build(ROOT, built)
-    _say("Setting up the local nucleus and the components; the first time this downloads packages and takes a minute or two.")
     with Stage(arguments.out, built, Project.read(ROOT).version, arguments.profile, _say) as stage:
+        first = "" if stage.complete else "; the first time this downloads packages and takes a minute or two"
+        _say(f"Setting up the local nucleus and the components{first}.")
         stage.deploy(scenario.config)
         _say(f"Set up in {time.monotonic() - begun:.0f} s.")
         begun = time.monotonic()
@@ -142,15 +146,18 @@ def _conclude(
     }
     command = shlex.join(["scripts/demo", *_repeat(arguments)])
     told = report.Run(
-        scenario.title, command, levels, course.trace, tally, counts, tuple(problems), seconds, scenario.onset, tuple(remarks)
+        scenario.title, command, levels, course.trace, tally, counts, tuple(problems), seconds, scenario.onset, tuple(remarks),
+        scenario.pace, scenario.notes,
     )
     path.write_text(report.render(told), encoding="utf-8")
+    for line in brief(counts):
+        _say(f"  {line}")
     for remark in remarks:
         _say(remark)
     _say(f"{'Not as' if problems else 'As'} expected, in {seconds:.0f} s. The plots are in {path}.")
     for problem in problems:
         print(f"demo: {problem}", file=sys.stderr, flush=True)
-    _say(json.dumps(counts, ensure_ascii=False))
+    print(json.dumps(counts, ensure_ascii=False), flush=True)
     return code if problems else 0
 
 
@@ -196,7 +203,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)
+    """A line for people: a terminal does not break it within a word, a file has it whole."""
+    print(wrapped(text, shutil.get_terminal_size().columns, 2) if sys.stdout.isatty() else text, flush=True)
 
 
 def _speed(text: str) -> float:

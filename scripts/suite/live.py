@@ -11,6 +11,7 @@ from typing import TextIO
 import numpy as np
 
 from edgeml.times import SECOND
+from suite.brief import wrapped
 from suite.plain import alarm_state, clock, number, verdict
 from suite.tally import Tally
 from suite.trace import AssetTrace, Event, Trace
@@ -78,7 +79,9 @@ class Live:
             self._out.write(_LEAVE)
             self._open = False
         for event in self._log:
-            print(f"{clock(event.at)}  {paint(event.text, _COLOURS[event.kind], self._colour)}", file=self._out)
+            first, *more = wrapped(event.text, shutil.get_terminal_size().columns - 10).splitlines() or [""]
+            for start, line in ((clock(event.at), first), *((" " * 8, line) for line in more)):
+                print(f"{start}  {paint(line, _COLOURS[event.kind], self._colour)}", file=self._out)
         self._log.clear()
         self._out.flush()
 
@@ -172,5 +175,7 @@ def _confidence(asset: AssetTrace, levels: tuple[float, float], columns: int, co
 
 
 def _command(tally: Tally, asset: str) -> str:
-    own = [command for command in tally.commands.values() if command.asset == asset]
-    return f"command {own[-1].action}: {own[-1].status or 'sent, awaiting its answer'}" if own else ""
+    """What the latest alarm itself has commanded, and not what people command because of it."""
+    alarms = [alarm.id for alarm in tally.alarms.values() if alarm.asset == asset]
+    own = [command for command in tally.commands.values() if alarms and command.alarm == alarms[-1] and command.sender is not None]
+    return f"its command {own[-1].action}: {own[-1].status or 'sent, awaiting its answer'}" if own else ""

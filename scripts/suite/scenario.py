@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,11 @@ DURATION_S = 1200.0
 COMMAND_TIMEOUT_S = 3.0
 """Seconds for which the machine behind a recording, which there is none, is waited for."""
 
+NOTES = {
+    "pressure": "The sensor resolves steps of 0.328 bar around 0.1 bar, as the real rig's does; the curve jumps between its steps.",
+}
+"""What a reader might take for a fault of the simulated pump, by channel."""
+
 Expect = Callable[[Tally], list[str]]
 
 
@@ -35,6 +40,8 @@ class Scenario:
         expect: sentences that say what did not happen as it should.
         limit_s: seconds after which the run is given up.
         onset: event time in ns from which on the machine is faulty, as far as it is known.
+        pace: how event time stands to the clock, one sentence.
+        notes: what is peculiar about a channel, by its name.
     """
 
     title: str
@@ -43,6 +50,8 @@ class Scenario:
     expect: Expect
     limit_s: float
     onset: int | None = None
+    pace: str = ""
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 def one_episode(tally: Tally) -> list[str]:
@@ -100,6 +109,8 @@ def simulated(fault: str, seed: int, start_ns: int, start_time: str, speed: floa
         expect=FAULTS[fault],
         limit_s=DURATION_S / speed + 60.0,
         onset=None if fault == "none" else start_ns + round(FAULT_START_S * SECOND),
+        pace=f"Event time runs {speed:g} times as fast as the clock: {DURATION_S / 60:g} min of the pump in {DURATION_S / speed:.0f} s.",
+        notes=NOTES,
     )
 
 
@@ -114,6 +125,7 @@ def recorded(path: Path) -> Scenario:
             "com.edgeml.AlertDispatcher": {"actions": {"command": {"timeout_s": COMMAND_TIMEOUT_S}}},
         },
         rows=rows, expect=anything, limit_s=120.0 + (rows or 0) / 200, onset=onset,
+        pace="Event times are the recording's, which is read as fast as it goes.",
     )
 
 

@@ -15,10 +15,12 @@ from types import TracebackType
 from typing import IO, Any
 
 from edgeml import topics
+from edgeml.install import STAMP
 from edgeml.messages import Command, encode
 from gglocal.core import Delivery
 from gglocal.lifecycle import BROKEN, RUNNING
 from gglocal.nucleus import Nucleus
+from suite.build import COMPONENTS
 
 LISTENERS = ("com.edgeml.Inference", "com.edgeml.AlertDispatcher")
 SUITE = "com.edgeml.Suite"
@@ -48,7 +50,7 @@ class Stage:
         self._installing = True
         self._deliveries: queue.SimpleQueue[Delivery] = queue.SimpleQueue()
         self._lock: IO[str] | None = None
-        self._log: logging.Handler | None = None
+        self._unlog: Callable[[], None] | None = None
 
     def __enter__(self) -> Stage:
         """
@@ -64,7 +66,7 @@ class Stage:
             raise StageError(f"another demo runs in {self._place}; let it end, or choose another directory with --out") from None
         try:
             _clear(self.nucleus.root.path)
-            self._log = _log_to(self._place / "nucleus.log")
+            self._unlog = _log_to(self._place / "nucleus.log")
             self.nucleus.start()
             self.nucleus.tap(self._hear)
         except BaseException:
@@ -74,6 +76,11 @@ class Stage:
 
     def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None) -> None:
         self._take_down()
+
+    @property
+    def complete(self) -> bool:
+        """Whether every component has its packages from an earlier run."""
+        return all((self.nucleus.work_dir(name) / KEPT / STAMP).is_file() for name in COMPONENTS)
 
     def deploy(self, config: dict[str, Any]) -> None:
         """Deploy and start all: first who listens, then who speaks, so that event time begins when everybody is there.
@@ -121,9 +128,9 @@ class Stage:
             self.nucleus.stop()
         finally:
             signal.signal(signal.SIGINT, before)
-            if self._log is not None:
-                logging.getLogger("gglocal").removeHandler(self._log)
-                self._log.close()
+            if self._unlog is not None:
+                self._unlog()
+                self._unlog = None
             if self._lock is not None:
                 self._lock.close()
 
@@ -176,12 +183,21 @@ def _clear(root: Path) -> None:
             entry.unlink()
 
 
-def _log_to(path: Path) -> logging.Handler:
+def _log_to(path: Path) -> Callable[[], None]:
+    """The nucleus logs to this file alone, until the function that is returned puts everything back."""
     handler = logging.FileHandler(path, mode="w", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     handler.formatter.converter = time.gmtime  # type: ignore[union-attr]
     logger = logging.getLogger("gglocal")
+    level, propagate = logger.level, logger.propagate
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     logger.propagate = False
-    return handler
+
+    def put_back() -> None:
+        logger.removeHandler(handler)
+        handler.close()
+        logger.setLevel(level)
+        logger.propagate = propagate
+
+    return put_back

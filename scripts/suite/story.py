@@ -44,7 +44,7 @@ class Story:
         if isinstance(message, CommandAck):
             return [self._ack(message)]
         if isinstance(message, Acknowledge):
-            return [Event(None, "info", f"{message.by or 'somebody'} acknowledges alarm {message.alarm}")]
+            return [Event(self._latest(), "info", f"{message.by or 'somebody'} acknowledges alarm {message.alarm}")]
         if isinstance(message, Status):
             return self._status(message)
         return []
@@ -94,8 +94,12 @@ class Story:
             return []
         name = status.component.rpartition(".")[2]
         if status.faults:
-            return [Event(None, "fault", f"{name}: {fault}") for fault in status.faults]
-        return [Event(None, "info", f"{name} is {status.state}")]
+            return [Event(self._latest(), "fault", f"{name}: {fault}") for fault in status.faults]
+        return [Event(self._latest(), "info", f"{name} is {status.state}")]
+
+    def _latest(self) -> int | None:
+        """The event time that the run has reached, for what carries none of its own; None before the first row."""
+        return max((asset.last_time for asset in self._trace.assets.values() if asset.last_time is not None), default=None)
 
     def _event(self, asset: str, kind: str, text: str, at: str = "") -> Event:
         return Event(from_iso(at) if at else self._trace.asset(asset).last_time, kind, text)

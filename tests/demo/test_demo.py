@@ -49,6 +49,8 @@ def test_a_valve_that_closes(place: Path) -> None:
     order = [out.index(words) for words in ("ALARM ACTIVE", "stop executed", "restore executed", "start executed", "alarm cleared")]
     assert order == sorted(order)
     assert "<svg" in (place / "report.html").read_text()
+    assert "Event time runs 300 times as fast as the clock" in out and "the first time" not in out
+    assert "  AlertDispatcher commanded stop (executed)" in out.splitlines()
     assert left_running(place) == []
 
 

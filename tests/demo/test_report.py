@@ -12,10 +12,10 @@ from edgeml.messages import encode
 from edgeml.times import SECOND
 from suite.course import Course
 from suite.report import Run, render
-from suite.report.charts import spans_of
+from suite.report.charts import Gap, gaps_of, spans_of
 from suite.report.svg import Scale, curve, ticks, time_ticks
 from suite.tally import Tally, summary
-from suite.trace import Trace
+from suite.trace import Event, Trace
 from tests.demo import made
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -131,6 +131,41 @@ def test_spans_join_what_has_the_same_reason() -> None:
     assert [(span.start, span.end, span.reason, span.rows) for span in spans_of(asset.results())] == [
         (made.at(0), made.at(1), "learning", 2), (made.at(3), made.at(4), "stopped", 2),
     ]
+
+
+def test_missing_stretches_are_shaded_and_named(episode: str) -> None:
+    rows = [*range(60), *range(120, 180)]
+    gap = page([(made.batch(0, rows[:60]), None), (made.batch(1, rows[60:]), None)], onset=None)
+    assert len(Strict(gap).of("rect", "gap")) == 3  # behind each plot
+    assert "no readings, 00:00:59 to 00:02:00" in gap and ">no readings</text>" in gap and "swatch gap" in gap
+    assert Strict(episode).of("rect", "gap") == [] and "swatch gap" not in episode
+
+
+def test_a_gap_is_far_longer_than_usual() -> None:
+    slow = np.array([0, 60, 120, 180, 400, 460]) * SECOND
+    assert gaps_of(slow) == [Gap(180 * SECOND, 400 * SECOND)]
+    assert gaps_of(np.array([0, 1, 2, 8, 9]) * SECOND) == []
+    assert gaps_of(np.array([5])) == gaps_of(np.zeros(0, np.int64)) == []
+
+
+def test_the_log_is_in_the_order_of_event_time() -> None:
+    trace = Trace()
+    trace.events = [Event(made.at(5), "info", "third"), Event(None, "info", "first"), Event(made.at(2), "info", "second")]
+    shown = page([], trace=trace)
+    places = [shown.index(f"<td>{words}</td>") for words in ("first", "second", "third")]
+    assert places == sorted(places)
+
+
+def test_the_speed_and_what_is_peculiar_are_said() -> None:
+    told = page(made.episode(), pace="Event time runs 60 times as fast.", notes={"pressure": "It has steps."})
+    assert "Event time runs 60 times as fast." in told and told.count("It has steps.") == 1
+    assert told.index("It has steps.") < told.index('data-series="flow"')
+
+
+def test_all_plots_scroll_as_one(episode: str) -> None:
+    assert episode.count('<div class="plots">') == 1
+    assert episode.index('<div class="plots">') < episode.index("<svg")
+    assert episode.count("overflow-x: auto") == 2  # the plots, and the counts
 
 
 def test_ticks_are_round() -> None:

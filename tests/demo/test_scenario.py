@@ -62,6 +62,15 @@ def test_options_are_those_that_the_component_has() -> None:
         assert (source.fault, source.seed, source.speed) == (fault, 3, SPEED)
 
 
+def test_the_speed_and_the_steps_of_the_pressure_are_told() -> None:
+    from sensor_ingestion.sources.pump import NAMES, PRESSURE_STEP
+
+    shown = simulated("valve", 1, made.START, "2026-01-01T00:00:00Z")
+    assert shown.pace == "Event time runs 60 times as fast as the clock: 20 min of the pump in 20 s."
+    assert set(shown.notes) <= set(NAMES)
+    assert f"steps of {PRESSURE_STEP} bar" in shown.notes["pressure"]
+
+
 def test_a_recording_is_counted_and_its_onset_found(tmp_path: Path) -> None:
     path = tmp_path / "small.csv"
     lines = [f"2020-03-09 10:00:{i:02d};1.0;{float(i >= 7)}" for i in range(10)]

@@ -12,7 +12,7 @@ from suite.course import Course
 from suite.live import Live, frame, usable
 from suite.plain import Plain, clock, number
 from suite.tally import Tally
-from suite.trace import Trace
+from suite.trace import Event, Trace
 from tests.demo import made
 
 LEVELS = (0.3, 0.9)
@@ -39,7 +39,8 @@ def test_a_frame_fits(course: Course, columns: int, lines: int) -> None:
 
 def test_a_frame_says_how_things_stand(course: Course) -> None:
     shown = "\n".join(bare(line) for line in frame("a run", LEVELS, course.trace, course.tally, course.trace.events, 80, 24))
-    for words in ("pressure", "bar", "flow", "l/min", "confidence 0.", "raise at 0.90", "ACTIVE", "start: executed", "ALARM ACTIVE"):
+    parts = ("pressure", "bar", "flow", "l/min", "confidence 0.", "raise at 0.90", " ACTIVE ", "its command stop: executed", "ALARM ACTIVE")
+    for words in parts:
         assert words in shown
     assert f"{course.tally.rows} rows" in shown
 
@@ -68,6 +69,27 @@ def test_the_live_view_gives_the_terminal_back_and_leaves_the_log(course: Course
     assert out.getvalue().startswith("\x1b[?1049h")
     after = out.getvalue().split("\x1b[?1049l")[1]
     assert "ALARM ACTIVE" in after
+
+
+def test_the_command_beside_an_alarm_is_its_own(course: Course) -> None:
+    assert [command.action for command in course.tally.commands.values()] == ["stop", "restore", "start"]
+    shown = [bare(line) for line in frame("a run", LEVELS, course.trace, course.tally, [], 80, 24)]
+    assert any(line.startswith(" alarm  ACTIVE   its command stop: executed") for line in shown)
+    course.tally.take(made.alert(5, "pending", 190, id="a2"))
+    assert not any("command" in bare(line) for line in frame("a run", LEVELS, course.trace, course.tally, [], 80, 24))
+
+
+def test_the_log_that_the_live_view_leaves_breaks_no_word(course: Course, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("NO_COLOR", "1")
+    out = io.StringIO()
+    view = Live("a run", LEVELS, course.trace, course.tally, out)
+    text = "deviations " * 20
+    view.event(Event(made.at(0), "info", text))
+    view.close()
+    lines = out.getvalue().splitlines()
+    assert max(map(len, lines)) <= 60
+    assert " ".join(lines).split()[1:] == text.split()
 
 
 def test_no_terminal_no_live_view() -> None:

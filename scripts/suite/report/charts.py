@@ -37,6 +37,13 @@ class Mark(NamedTuple):
     kind: str
 
 
+class Gap(NamedTuple):
+    """A stretch without any row: event times in ns of the last row before it and of the first one after it."""
+
+    start: int
+    end: int
+
+
 @dataclass(frozen=True)
 class Backdrop:
     """What every plot of an asset has behind its curve."""
@@ -46,6 +53,7 @@ class Backdrop:
     spans: list[Span]
     alarms: list[AlarmSeen]
     marks: list[Mark]
+    gaps: list[Gap]
 
     @property
     def x(self) -> Scale:
@@ -60,6 +68,12 @@ class Backdrop:
             parts.append(tag("rect", tag("title", escape(hint)), class_="none", x=start, y=top, width=max(1.0, end - start), height=height))
             if labels:
                 parts.append(_reason(span.reason, start, end, top, bottom))
+        for gap in self.gaps:
+            start, end = x(gap.start), x(gap.end)
+            hint = f"no readings, {to_iso(gap.start)[11:19]} to {to_iso(gap.end)[11:19]}"
+            parts.append(tag("rect", tag("title", escape(hint)), class_="gap", x=start, y=top, width=end - start, height=height))
+            if labels:
+                parts.append(_reason("no readings", start, end, top, bottom))
         for alarm in self.alarms:
             begun = alarm.began_at if alarm.raised_at is None else alarm.raised_at
             start, end = x(begun), x(self.high if alarm.cleared_at is None else alarm.cleared_at)
@@ -96,6 +110,15 @@ def spans_of(results: Results) -> list[Span]:
             spans.append(Span(at, at, reason, 1))
         before = reason
     return spans
+
+
+def gaps_of(times: np.ndarray) -> list[Gap]:
+    """The stretches in which rows are missing: (n,) rising times in ns, more than three times as far apart as is usual."""
+    if len(times) < 2:
+        return []
+    apart = np.diff(times)
+    far = apart > max(BRIDGED_S * SECOND, 3 * float(np.median(apart)))
+    return [Gap(*pair) for pair in zip(times[:-1][far].tolist(), times[1:][far].tolist(), strict=True)]
 
 
 def confidence_chart(results: Results, backdrop: Backdrop, levels: tuple[float, float]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgeml.times import SECOND, to_iso
-from suite.report.charts import LEFT, RIGHT, WIDTH, Backdrop, Mark, channel_chart, confidence_chart, spans_of
+from suite.report.charts import LEFT, RIGHT, WIDTH, Backdrop, Mark, channel_chart, confidence_chart, gaps_of, spans_of
 from suite.tally import Tally
 from suite.trace import AssetTrace, Event, Results, Trace
 
@@ -25,12 +25,15 @@ class Run:
 
     Attributes:
         title: what was run.
-        command: what repeats it.
+        command: what runs the same scenario again.
         levels: confidence to clear and to raise.
         counts: what `suite.tally.summary` gave, with what the demo added.
         problems: what did not happen as it should, one sentence each.
         seconds: how long the run took.
         onset: event time in ns of the fault's begin, if it is known.
+        remarks: what is worth saying of it, one sentence each.
+        pace: how event time stands to the clock, one sentence.
+        notes: what is peculiar about a channel, by its name.
     """
 
     title: str
@@ -43,6 +46,8 @@ class Run:
     seconds: float = 0.0
     onset: int | None = None
     remarks: tuple[str, ...] = field(default=())
+    pace: str = ""
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 def render(run: Run) -> str:
@@ -66,7 +71,9 @@ def render(run: Run) -> str:
 <body>
 <header>
 <h1>edgeml demo <span class="badge {'good' if good else 'bad'}">{verdict}</span></h1>
-<p>{escape(run.title)} · run of {run.seconds:.0f} s · repeat it with <code>{escape(run.command)}</code></p>
+<p>{escape(run.title)} · run of {run.seconds:.0f} s{f" · {escape(run.pace)}" if run.pace else ""}</p>
+<p>The same scenario once more: <code>{escape(run.command)}</code> (counts and times differ a little from run to run, for a command
+takes effect at the event time at which it arrives)</p>
 {notes}
 </header>
 {_tiles(run)}
@@ -110,10 +117,10 @@ def _asset(run: Run, name: str, asset: AssetTrace) -> str:
     if not len(rows.times):
         return ""
     alarms = [alarm for alarm in run.tally.raised if alarm.asset == name]
-    backdrop = Backdrop(int(rows.times[0]), int(rows.times[-1]), spans_of(results), alarms, _marks(run, name))
+    backdrop = Backdrop(int(rows.times[0]), int(rows.times[-1]), spans_of(results), alarms, _marks(run, name), gaps_of(rows.times))
     model = f"{asset.model[0]} {asset.model[1]}, digest {asset.model[2][:12]}…" if asset.model[0] else "no model answered"
     channels = "".join(
-        _figure(channel, f"{escape(channel)} <i>{escape(unit)}</i>", channel_chart(asset, rows, c, backdrop, c == len(asset.channels) - 1))
+        _figure(channel, _caption(run, channel, unit), channel_chart(asset, rows, c, backdrop, c == len(asset.channels) - 1))
         for c, (channel, unit) in enumerate(zip(asset.channels, asset.units, strict=True))
     )
     data = {
@@ -128,11 +135,18 @@ def _asset(run: Run, name: str, asset: AssetTrace) -> str:
     encoded = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     return f"""<section class="asset">
 <h2>{escape(name)} <small>{escape(model)}{_timing(results)}</small></h2>
-{_figure("confidence", "confidence", confidence_chart(results, backdrop, run.levels))}
 {_legend(run, backdrop)}
+<div class="plots">
+{_figure("confidence", "confidence", confidence_chart(results, backdrop, run.levels))}
 {channels}
+</div>
 <script type="application/json" class="data">{encoded}</script>
 </section>"""
+
+
+def _caption(run: Run, channel: str, unit: str) -> str:
+    note = run.notes.get(channel, "")
+    return f"{escape(channel)} <i>{escape(unit)}{f' · {escape(note)}' if note else ''}</i>"
 
 
 def _figure(name: str, caption: str, svg: str) -> str:
@@ -141,6 +155,8 @@ def _figure(name: str, caption: str, svg: str) -> str:
 
 def _legend(run: Run, backdrop: Backdrop) -> str:
     items = ['<li><i class="swatch none"></i>no decision</li>']
+    if backdrop.gaps:
+        items.append('<li><i class="swatch gap"></i>no readings</li>')
     if backdrop.alarms:
         items.append('<li><i class="swatch alarm"></i>alarm</li>')
     if run.onset is not None:
@@ -168,9 +184,11 @@ def _timing(results: Results) -> str:
 
 
 def _log(events: list[Event]) -> str:
+    """In the order of event time; what has none happened before the first row."""
+    ordered = sorted(events, key=lambda event: (event.at is not None, event.at or 0))
     lines = "".join(
         f'<tr class="{event.kind}"><td>{"" if event.at is None else to_iso(event.at)[11:19]}</td><td>{escape(event.text)}</td></tr>'
-        for event in events
+        for event in ordered
     )
     return f"<table>{lines}</table>"
 
