@@ -83,7 +83,8 @@ def choose(runs: Sequence[Run], levels: Sequence[float] = ()) -> Crosswise:
     seeds, errors = [], []
     for on_first, on_second in pairs:
         first, second = _only(on_first.stretches, sides[0]), _only(on_second.stretches, sides[1])
-        normal = [*on_first.normal, *on_second.normal] if chosen[0] != chosen[1] else on_first.normal
+        # Normal running belongs to neither half: its pieces take turns, so that each counts once.
+        normal = [(on_first, on_second)[number % 2].normal[number] for number in range(len(on_first.normal))]
         seeds.append(figures([*first, *second], normal, on_first.prior))
         errors.append(_refitted_error(first, second, on_first.prior))
     return Crosswise(sides, len(candidates), (chosen[0], chosen[1]), seeds, errors)

@@ -92,7 +92,7 @@ def crosswise(c: dict[str, Any]) -> str:
         f"{len(c['halves'][0])} and {len(c['halves'][1])} recordings",
         f"  the first half chose {first[0]} at level {first[1]:g}, the second half {second[0]} at level {second[1]:g}",
     ]
-    lines = [("  " + name, _with_spread(c, key, show)) for name, key, show in HEADLINE]
+    lines = [("  " + name, with_spread(c, key, show)) for name, key, show in HEADLINE]
     error = c["refitted_calibration_error"]
     lines.append(("  calibration error, a table fitted on the other half", f"{number(error['mean'])} ± {number(error['spread'])}"))
     return "\n".join([*head, table(lines)])
@@ -115,8 +115,9 @@ HEADLINE = (
 )
 
 
-def _with_spread(c: dict[str, Any], key: str, show: Callable[[float], str]) -> str:
-    spread = f" ± {show(c['spread'][key])}" if len(c["seeds"]) > 1 else ""
+def with_spread(c: dict[str, Any], key: str, show: Callable[[float], str]) -> str:
+    """Mean and, where there are several seeds and it is finite, spread."""
+    spread = f" ± {show(c['spread'][key])}" if len(c["seeds"]) > 1 and math.isfinite(c["spread"][key]) else ""
     return show(c["mean"][key]) + spread
 
 

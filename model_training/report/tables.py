@@ -27,10 +27,7 @@ def headline(result: dict[str, Any]) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [("figure", "value", "target")]
     if "crosswise" in result:
         cross = result["crosswise"]
-        several = len(cross["seeds"]) > 1
-        for name, key, show in report.HEADLINE:
-            value = show(cross["mean"][key]) + (f" ± {show(cross['spread'][key])}" if several else "")
-            rows.append((name, value, TARGETS.get(key, "")))
+        rows += [(name, report.with_spread(cross, key, show), TARGETS.get(key, "")) for name, key, show in report.HEADLINE]
         rows.append((
             "calibration error, a table fitted on the other half", number(cross["refitted_calibration_error"]["mean"]),
             TARGETS["calibration_error"],

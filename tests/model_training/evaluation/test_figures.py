@@ -105,3 +105,17 @@ def test_recordings_that_calibrated_do_not_measure_the_calibration_error() -> No
     assert figures(stretches, [], 0.9).calibration_error == pytest.approx(0.2, abs=1e-6)
     apart = [stretches[0], replace(stretches[1], calibrated=True)]
     assert figures(apart, [], 0.9).calibration_error == 0
+
+
+def test_normal_running_counts_once_even_where_the_halves_choose_differently() -> None:
+    recordings = [made(name=str(i)) for i in range(4)]
+    normal = [made(name=str(i), onset=0, end=0) for i in range(2)]
+    first, second = (set(side) for side in halves([recording.full_name for recording in recordings]))
+
+    def run(design: str, good: set[str]) -> crosswise.Run:
+        told = {r.full_name: r.anomaly * (r.full_name in good) for r in recordings if r.anomaly is not None}
+        quiet = {r.full_name: np.full(1150, float(design == "one")) for r in normal}
+        return crosswise.Run(design, 1, 0.5, 0.5, judge_all(saying(told), recordings), judge_all(saying(quiet), normal))
+
+    said = crosswise.choose([run("one", first), run("other", second)]).seeds[0]
+    assert (said.normal_rows, said.normal_false_alarm_rate) == (1500, 0.5)
