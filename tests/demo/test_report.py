@@ -162,6 +162,11 @@ def test_the_speed_and_what_is_peculiar_are_said() -> None:
     assert told.index("It has steps.") < told.index('data-series="flow"')
 
 
+def test_no_report_promises_the_same_counts(episode: str) -> None:
+    assert "The same scenario once more: <code>scripts/demo</code> (not with the same counts" in episode
+    assert "not with the same counts" not in page(made.episode()[:20])
+
+
 def test_all_plots_scroll_as_one(episode: str) -> None:
     assert episode.count('<div class="plots">') == 1
     assert episode.index('<div class="plots">') < episode.index("<svg")

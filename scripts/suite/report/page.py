@@ -72,8 +72,7 @@ def render(run: Run) -> str:
 <header>
 <h1>edgeml demo <span class="badge {'good' if good else 'bad'}">{verdict}</span></h1>
 <p>{escape(run.title)} · run of {run.seconds:.0f} s{f" · {escape(run.pace)}" if run.pace else ""}</p>
-<p>The same scenario once more: <code>{escape(run.command)}</code> (counts and times differ a little from run to run, for a command
-takes effect at the event time at which it arrives)</p>
+<p>The same scenario once more: <code>{escape(run.command)}</code>{_differs(run)}</p>
 {notes}
 </header>
 {_tiles(run)}
@@ -92,6 +91,13 @@ takes effect at the event time at which it arrives)</p>
 </body>
 </html>
 """
+
+
+def _differs(run: Run) -> str:
+    """A machine that obeys does so when the command arrives, which no seed decides."""
+    if all(command.acknowledged_at is None for command in run.tally.commands.values()):
+        return ""
+    return " (not with the same counts to the row: a command takes effect at the event time at which it arrives)"
 
 
 def _tiles(run: Run) -> str:
