@@ -249,5 +249,6 @@ class Recording:
 
 
 def _channel(name: str, units: dict[str, str]) -> Channel:
-    known = _KNOWN.get(name, Channel(name, ""))
+    # A recording's sensors are not the simulator's: what range is plausible for them is for `quality.channels` to say.
+    known = _KNOWN.get(name, Channel(name, ""))._replace(low=float("-inf"), high=float("inf"))
     return known._replace(unit=units.get(name, known.unit))
