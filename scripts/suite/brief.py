@@ -15,7 +15,7 @@ def brief(counts: Mapping[str, Any]) -> list[str]:
     """
     reasons = ", ".join(f"{reason} {n}" for reason, n in counts["no_decision_reasons"].items())
     lines = [
-        f"{_many(counts['rows'], 'row')} published, {counts['windows']} scored, {counts['no_decision']} without a decision"
+        f"{many(counts['rows'], 'row')} published, {counts['windows']} scored, {counts['no_decision']} without a decision"
         + (f" ({reasons})" if reasons else ""),
         *(_alarm(alarm) for alarm in counts["alarms"]),
     ]
@@ -24,7 +24,7 @@ def brief(counts: Mapping[str, Any]) -> list[str]:
     for who, commands in (("AlertDispatcher", counts["commands"]), ("maintenance", counts["maintenance"])):
         if commands:
             lines.append(f"{who} commanded " + ", ".join(f"{command['action']} ({command['status']})" for command in commands))
-    return [*lines, f"{_many(counts['lost_messages'], 'message')} lost"]
+    return [*lines, f"{many(counts['lost_messages'], 'message')} lost"]
 
 
 def wrapped(text: str, columns: int, hanging: int = 0) -> str:
@@ -42,5 +42,6 @@ def _alarm(alarm: Mapping[str, Any]) -> str:
     return f"alarm on {alarm['asset']}: raised at {alarm['raised_at'][11:19]}, {end}{peak}"
 
 
-def _many(count: int, what: str) -> str:
+def many(count: int, what: str) -> str:
+    """`1 row`, `2 rows`."""
     return f"{count} {what}{'' if count == 1 else 's'}"

@@ -20,7 +20,7 @@ from edgeml.times import SECOND, to_iso
 from gglocal.errors import GglocalError
 from gglocal.profile import PROFILES
 from suite import report
-from suite.brief import brief, wrapped
+from suite.brief import brief, many, wrapped
 from suite.build import ROOT, BuildError, Project, build
 from suite.course import SOURCE, Course
 from suite.live import Live, usable
@@ -121,11 +121,11 @@ def _judge(scenario: Scenario, course: Course) -> list[str]:
     if scenario.rows is not None and tally.rows != scenario.rows:
         problems.append(f"{tally.rows} rows were published where there are {scenario.rows}")
     if tally.gaps:
-        problems.append(f"{tally.gaps} numbered messages never came")
+        problems.append(f"{many(tally.gaps, 'numbered message')} never came")
     if tally.unanswered:
-        problems.append(f"{tally.unanswered} rows have no result")
+        problems.append(f"{many(tally.unanswered, 'row')} without a result")
     if course.unreadable:
-        problems.append(f"{course.unreadable} messages could not be read")
+        problems.append(f"{many(course.unreadable, 'message')} could not be read")
     return problems + scenario.expect(tally)
 
 
