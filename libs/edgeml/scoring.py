@@ -8,7 +8,8 @@ What keeps a row from a decision, in this order:
 4. the baseline is being learned: only good rows of a running machine count;
 5. a value in the shortest view is faulty: the longer views leave faulty values out of their means, the shortest wants
    to be wholly good;
-6. the window does not hold `min_rows` rows yet, at the start, after a gap, or after a stop.
+6. the window does not hold `min_rows` rows yet, at the start, after a gap, or after a stop. After a gap the longer views keep what they
+   hold of the time before it, unless the gap is longer than they are: a fault that began in the gap is seen against what was.
 """
 
 from __future__ import annotations
@@ -62,6 +63,8 @@ class AssetScorer:
             raise BundleError(f"a baseline of inputs {baseline.scaling_id} where model {manifest.name} wants {manifest.scaling_id}")
         self.bundle, self._manifest, self._engine, self._clock = bundle, manifest, engine, clock_ns
         self._longest_gap = round(manifest.longest_gap_s * 1e9)
+        # A gap no longer than what the longest view spans leaves some of that view's time in it.
+        self._memory = round(max(view.rows for view in manifest.views) * manifest.interval_s * 1e9)
         self._begin(baseline)
 
     def reset(self) -> None:
@@ -137,7 +140,7 @@ class AssetScorer:
         if (self._last is not None and at <= self._last) or (faults is not None and (faults == BACKWARDS).any()):
             return NOT_LATER, None
         if self._last is not None and at - self._last > self._longest_gap:
-            self._restart(after_gap=True)
+            self._restart(after_gap=True, keep=at - self._last <= self._memory)
         paced = self._last is None or self._pace.keeps(at - self._last)
         self._last = at
         if not paced:
@@ -159,9 +162,11 @@ class AssetScorer:
         self._after_gap = False
         return "", window.features()
 
-    def _restart(self, after_gap: bool) -> None:
+    def _restart(self, after_gap: bool, keep: bool = False) -> None:
         self._after_gap = after_gap
-        if self._window is not None and self._window.rows:
+        if self._window is not None and keep:
+            self._window.interrupt()
+        elif self._window is not None and self._window.start is not None:
             self._window.restart()
         if self._learner is not None:
             self._learner.interrupt()

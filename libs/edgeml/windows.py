@@ -17,7 +17,7 @@ class Window:
     a window that begins away from the baseline's mean does not look like a jump; until there is one, they are 0.
 
     Attributes:
-        rows: rows that have entered since the window began.
+        rows: rows that have entered since the window began, or since the last gap.
         latest: (c,) mean deviation in the last step of the view with the longest steps, in standard deviations; NaN where unknown.
     """
 
@@ -55,6 +55,10 @@ class Window:
         self._fault_age.fill(self._short)
         self.latest.fill(np.nan)
         self._count = self.rows = 0
+
+    def interrupt(self) -> None:
+        """The next row comes after a gap: `rows` counts anew, while the longer views keep what they hold of the time before it."""
+        self.rows = 0
 
     def push(self, time: int, deviations: np.ndarray, faults: np.ndarray | None = None) -> None:
         """Add the row that follows.

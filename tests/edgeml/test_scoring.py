@@ -166,13 +166,23 @@ def test_a_short_gap_is_bridged(scorer: AssetScorer) -> None:
     assert feed(scorer, times, values, quality)[30:] == [""] * 30
 
 
-def test_a_long_gap_restarts_the_window(scorer: AssetScorer) -> None:
+@pytest.mark.parametrize(("gap_s", "forgets"), [(5, False), (11, False), (12, True)])  # the longer view spans 12 s
+def test_a_long_gap_restarts_the_window(scorer: AssetScorer, gap_s: int, forgets: bool) -> None:
     times, values, quality = normal(60)
-    times[45:] += 5 * SECOND
+    times[45:] += gap_s * SECOND
     quality[45] = GAP
     assert feed(scorer, times, values, quality)[40:] == [""] * 5 + ["gap: window filling"] * 3 + [""] * 12
     earlier = scorer._engine.inputs[15][:-1, 2:]
-    assert (earlier == earlier[0]).all(), "no step from before the gap"
+    assert (earlier == earlier[0]).all() == forgets, "steps from before the gap"
+
+
+def test_a_stop_right_after_a_gap_forgets_what_was(scorer: AssetScorer) -> None:
+    times, values, quality = normal(60)
+    times[45:] += 6 * SECOND
+    values[45:50, 0] = 0.0
+    feed(scorer, times, values, quality)
+    earlier = scorer._engine.inputs[-1][:-3, 2:]
+    assert (earlier == earlier[0]).all(), "no step from before the stop"
 
 
 @pytest.mark.parametrize(("pace", "given"), [(0.1, "0.1 s"), (10.0, "10 s")])
