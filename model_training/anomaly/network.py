@@ -7,17 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from model_training import tflite
+
 
 def train(
     x: np.ndarray, y: np.ndarray, weight: np.ndarray, seed: int, epochs: int, progress: Callable[[str], None],
 ) -> Any:
     """Train on x (n, steps, features), y (n,) 0 or 1; gives a Keras model with inputs (1, steps, features)."""
-    import tensorflow as tf
-
-    # Without it the names of layers, which the exported file holds, count up from model to model.
-    tf.keras.backend.clear_session()
-    tf.keras.utils.set_random_seed(seed)
-    tf.config.experimental.enable_op_determinism()
+    tf = tflite.begin(seed)
     layers = tf.keras.layers
     model = tf.keras.Sequential([
         layers.Input(x.shape[1:]),

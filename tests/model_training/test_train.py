@@ -20,6 +20,14 @@ def recordings() -> list[Recording]:
     return [Recording(f"valve1/{i}.csv", times, rng.normal(10, 1, (400, 8)).astype(np.float32), None) for i in range(2)]
 
 
+def test_labels_among_the_rows_that_train_are_told(recordings: list[Recording]) -> None:
+    marks = np.zeros(400, bool)
+    marks[:7] = True
+    assert training.doubts(recordings[0]) == []
+    (sentence,) = training.doubts(recordings[0]._replace(anomaly=marks))
+    assert sentence.startswith("valve1/0.csv: 7 of the 400 rows that train as normal are labelled anomalous")
+
+
 @pytest.mark.training
 def test_bundles_are_trained_reproducibly(tmp_path: Path, recordings: list[Recording], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "EXAMPLES", 50)
