@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
@@ -40,7 +41,7 @@ class ActionOptions(msgspec.Struct, frozen=True, kw_only=True):
     enabled: Annotated[bool, Meta(description="whether it acts")] = True
 
 
-class Action:
+class Action(ABC):
     """Does something about an alarm.
 
     Attributes:
@@ -51,6 +52,7 @@ class Action:
     topics: tuple[str, ...] = ()
     local = False
 
+    @abstractmethod
     def act(self, alert: Alert, decided_ns: int) -> None:
         """An alarm has changed. Called at least once for each change, in order, inside a transaction of the store.
 
@@ -59,14 +61,13 @@ class Action:
         Args:
             decided_ns: wall-clock time of the decision, which may have been before a restart.
         """
-        raise NotImplementedError
 
-    def on_message(self, topic: str, message: Message) -> None:
+    def on_message(self, topic: str, message: Message) -> None:  # noqa: B027, most actions want no messages
         """A message on one of `topics`."""
 
     def tick(self, now: float) -> float:
         """Do what is due at the monotonic time `now`; returns how many seconds from now to be called again at the latest."""
         return IDLE_S
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027, most actions hold nothing
         """The component ends, or its configuration changes."""
