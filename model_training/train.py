@@ -1,4 +1,4 @@
-"""Trains one kind of model: `scripts/train NAME [--from DIR] [--out DIR] [--seed N] [--quick]`.
+"""Trains one kind of model: `scripts/train NAME [--from DIR] [--out DIR] [--seed N] [--quick] [--key FILE]`.
 
 The same file is the entry point of a SageMaker training container, where NAME is the hyperparameter `kind`, the data are the channel
 `training`, and the bundles go to `SM_MODEL_DIR`; see `model_training.container`.
@@ -21,6 +21,7 @@ if __name__ == "__main__" and __package__ in (None, ""):
     sys.path[:] = [str(ROOT), str(ROOT / "libs"), *(entry for entry in sys.path if Path(entry).resolve() != ROOT / "model_training")]
 
 from edgeml.errors import EdgemlError  # noqa: E402
+from edgeml.signing import private_key, sign  # noqa: E402
 from model_training import kinds  # noqa: E402
 from model_training.container import Container  # noqa: E402
 from model_training.datasets.provenance import DatasetError  # noqa: E402
@@ -50,6 +51,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="folder to write the bundles and the report to (default: build/models)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="a short run that shows that everything works; its model is no good")
+    parser.add_argument("--key", type=Path, help="private key of scripts/sign keygen; the bundles are signed with it")
     parser.add_argument("--kind", help=argparse.SUPPRESS)
     parser.add_argument("--model_dir", help=argparse.SUPPRESS)  # the TensorFlow container passes one that nobody gave
     given = parser.parse_args(flags(arguments))
@@ -85,9 +87,15 @@ def run(arguments: Sequence[str], container: Container | None) -> Path:
         print(f"[{time.monotonic() - begun:5.1f} s] {text}", flush=True)
 
     kind = kinds.find(given.name)
+    key = private_key(given.key) if given.key else None  # before the training, which takes long
     data = given.folder or (container.data() if container else None)
     out = given.out or (container.model if container else OUT)
     written = kind.train(Request(data, out, given.seed, given.quick, say))
+    if key is not None:
+        for folder in (written, written.with_name(f"{written.name}-float32")):
+            if folder.is_dir():
+                sign(folder, key)
+                say(f"signed {folder}")
     if container:
         container.tidy(out)
     say(f"done: {written}")

@@ -50,7 +50,7 @@ def test_a_component_imports_the_library_and_nothing_of_another(component: str) 
 
 
 def test_the_library_imports_no_component_and_not_the_local_nucleus() -> None:
-    third = {"awsiot", "awscrt", "msgspec", "numpy", "ai_edge_litert", "tflite_runtime"}
+    third = {"awsiot", "awscrt", "cryptography", "msgspec", "numpy", "ai_edge_litert", "tflite_runtime"}
     assert strangers(LIBS / "edgeml", {"edgeml", *third}) == []
 
 

@@ -7,6 +7,29 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from edgeml.errors import BundleError
+from edgeml.signing import public_key
+
+
+class Signature(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose bundles are believed."""
+
+    required: Annotated[bool, Meta(description="a bundle without a signature is refused")] = True
+    public_key: Annotated[str, Meta(description="the trainer's public key, as scripts/sign keygen prints it")] = ""
+    public_key_file: Annotated[str, Meta(description="a file on the device with that key, instead of its text")] = ""
+
+    def check(self, where: str) -> list[str]:
+        if self.public_key and self.public_key_file:
+            return [f"`{where}.public_key` and `{where}.public_key_file` are both set; set one to null"]
+        if self.required and not self.public_key and not self.public_key_file:
+            return [f"`{where}` names no public key; set `{where}.public_key`, or `{where}.required` to false to run unsigned bundles"]
+        try:
+            if self.public_key:
+                public_key(self.public_key, f"`{where}.public_key`")
+        except BundleError as fault:
+            return [str(fault)]
+        return []
+
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """The options of Inference; see its README."""
@@ -14,6 +37,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     bundle: Annotated[str, Meta(min_length=1, description="the model bundle's folder: a name among the artifacts, or a path")] = (
         "pump_anomaly"
     )
+    signature: Signature = msgspec.field(default_factory=Signature)
     engine: Annotated[Literal["auto", "litert", "tflite-runtime"], Meta(description="the TFLite runtime")] = "auto"
     threads: Annotated[int, Meta(ge=1, le=16, description="threads of the TFLite runtime")] = 1
     history_s: Annotated[float, Meta(ge=0, le=86400, description="seconds of event time of results kept for a replay")] = 900.0

@@ -10,6 +10,7 @@ from edgeml.app import Context
 from edgeml.bundle import Bundle
 from edgeml.engines import open_engine
 from edgeml.messages import Message, Replay, Replaying, ResetBaseline, SensorBatch, Status, encode
+from edgeml.signing import pinned
 from edgeml.streams import Receiver, new_stream
 from inference.asset import Asset
 from inference.baselines import Baselines
@@ -22,15 +23,18 @@ class Inference:
     """See README.md for the numbered behaviours.
 
     Raises:
-        BundleError: the bundle is missing, altered or does not fit its manifest.
+        BundleError: the bundle is missing, altered, not signed with the pinned key, or does not fit its manifest.
     """
+
+    side_by_side = True  # a bundle that is refused leaves the model that runs, its windows and its stream alone
 
     topics: tuple[str, ...] = (topics.SENSORS, topics.REPLAY, topics.CONTROL)
     cloud_topics: tuple[str, ...] = ()
 
     def __init__(self, context: Context, options: Options) -> None:
         self._context, self._options = context, options
-        self._bundle = Bundle.load(_folder(context.artifacts, options.bundle))
+        believed = pinned(options.signature.public_key, options.signature.public_key_file, options.signature.required)
+        self._bundle = Bundle.load(_folder(context.artifacts, options.bundle), believed)
         self._engine = open_engine(self._bundle, options.engine, options.threads)
         self._baselines = Baselines(context.work / "baselines", self._bundle.manifest)
         self._stream = new_stream()

@@ -66,6 +66,9 @@ class Service(Protocol):
 
     Attributes:
         topics, cloud_topics: what it subscribes to, local and in IoT Core. Constant while it lives.
+
+    A class whose new instance may be made while the old one still works says `side_by_side = True`: a configuration that it
+    refuses then leaves the old one untouched. Others are closed first, because both would want the same file or device.
     """
 
     topics: tuple[str, ...]
@@ -188,8 +191,9 @@ class App(Generic[O]):
         previous = self._current
         try:
             options = read(self._options, raw)
+            fresh = self._make(self._context, options) if getattr(self._make, "side_by_side", False) else None
             self._end()
-            self._begin(options)
+            self._begin(options, fresh)
             self._remember(raw)
         except EdgemlError as fault:
             self._faults = tuple(fault.faults if isinstance(fault, OptionsError) else [str(fault)])
@@ -226,8 +230,8 @@ class App(Generic[O]):
             for topic in (*service.topics, *service.cloud_topics):
                 self._bus.unsubscribe(topic)
 
-    def _begin(self, options: O) -> None:
-        service = self._make(self._context, options)
+    def _begin(self, options: O, made: Service | None = None) -> None:
+        service = self._make(self._context, options) if made is None else made
         self._service, self._current = service, options
         for topic in service.topics:
             self._bus.subscribe(topic)

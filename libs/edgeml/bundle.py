@@ -1,14 +1,19 @@
 """A model bundle: a folder with `model.tflite` and the `manifest.json` that says what the model wants and what it answers.
 
-A bundle is verified before anything is made of it. `Bundle.load` checks the manifest and the digest;
+A bundle is verified before anything is made of it. `Bundle.load` checks the signature of the manifest where it is given a check
+(`edgeml.signing`), the manifest and the digest, each file read once;
 `edgeml.engines.open_engine` checks that the model has the input and output which the manifest promises; `match_channels`
 checks the data.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
+import stat
 from bisect import bisect_right
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +25,12 @@ from edgeml.errors import BundleError
 FORMAT = 1
 MODEL = "model.tflite"
 MANIFEST = "manifest.json"
+SIGNATURE = "manifest.sig"
+MOST_BYTES = 64 * 2**20
+"""No file of a bundle is larger."""
+
+Check = Callable[[bytes, bytes | None, str], None]
+"""Raises BundleError unless a manifest's bytes may be believed by those of its signature, None where it has none; the text says where."""
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -206,15 +217,24 @@ class Bundle:
             )
 
     @classmethod
-    def load(cls, folder: Path) -> Bundle:
+    def load(cls, folder: Path, check: Check | None = None) -> Bundle:
         """The bundle in `folder`.
 
+        Each file is read once, and what was read is what is verified and kept: a file that is replaced meanwhile changes nothing.
+
+        Args:
+            check: asked before anything is made of the manifest; None: nobody asks who made the bundle.
+
         Raises:
-            BundleError: a file is missing, or is not what the manifest says, or the manifest is wrong.
+            BundleError: a file is missing, or is not what the manifest says, or the manifest is wrong, or `check` refuses it.
         """
         folder = Path(folder)
-        manifest = decode_manifest(_read(folder / MANIFEST), str(folder))
-        return cls(manifest, _read(folder / MODEL), str(folder))
+        text = read_file(folder / MANIFEST)
+        if check is not None:
+            signature = folder / SIGNATURE
+            check(text, read_file(signature) if os.path.lexists(signature) else None, str(folder))
+        manifest = decode_manifest(text, str(folder))
+        return cls(manifest, read_file(folder / MODEL), str(folder))
 
 
 def decode_manifest(text: bytes, where: str) -> Manifest:
@@ -241,6 +261,7 @@ def save(folder: Path, manifest: Manifest, model: bytes) -> Bundle:
     """
     bundle = seal(manifest, model, str(folder))
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / SIGNATURE).unlink(missing_ok=True)  # it is of what was there before
     (folder / MODEL).write_bytes(model)
     (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(bundle.manifest), indent=2) + b"\n")
     return bundle
@@ -276,13 +297,27 @@ def match_channels(bundle: Bundle, names: tuple[str, ...], units: tuple[str, ...
     return np.array([names.index(name) for name in bundle.manifest.names], np.intp)
 
 
-def _read(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """A plain file of a bundle, read once.
+
+    Raises:
+        BundleError: it is not there or cannot be read, is a link or no file, or has more than `MOST_BYTES`.
+    """
     try:
-        return path.read_bytes()
-    except OSError as fault:
-        raise BundleError(
-            f"{path}: cannot be read ({fault.strerror}); a bundle is a folder with {MODEL} and {MANIFEST}"
-        ) from None
+        # A pipe must not block, and a link could lead out of the bundle.
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with open(file, "rb") as opened:  # noqa: PTH123
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                raise BundleError(f"{path}: is no plain file; copy the bundle again")
+            content = opened.read(MOST_BYTES + 1)
+    except (OSError, ValueError) as fault:
+        if isinstance(fault, OSError) and fault.errno == errno.ELOOP:
+            raise BundleError(f"{path}: is a symbolic link, where a plain file is wanted; copy the bundle again") from None
+        reason = fault.strerror if isinstance(fault, OSError) else fault
+        raise BundleError(f"{path}: cannot be read ({reason}); a bundle is a folder with {MODEL} and {MANIFEST}") from None
+    if len(content) > MOST_BYTES:
+        raise BundleError(f"{path}: has more than the {MOST_BYTES} bytes that a bundle's file may have; copy or export it again")
+    return content
 
 
 def _faults(m: Manifest) -> Any:

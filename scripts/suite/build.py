@@ -28,7 +28,7 @@ COMPONENTS: dict[str, str] = {
 """Full name of each component, and its folder in `components/`."""
 BUNDLES: dict[str, tuple[str, ...]] = {"com.edgeml.Inference": ("pump_anomaly",)}
 """Model bundles in `model_training/bundles/` that a component ships, each as an artifact of its own."""
-BUNDLE_FILES = ("manifest.json", "model.tflite")
+BUNDLE_FILES = ("manifest.json", "manifest.sig", "model.tflite")
 
 NO_BUCKET = "BUCKET_NAME"
 NO_THING_GROUP = "arn:aws:iot:REGION:000000000000:thinggroup/THING_GROUP"
@@ -126,7 +126,8 @@ def _archives(root: Path, name: str) -> Iterator[tuple[str, dict[str, Path]]]:
         place = root / "model_training" / "bundles" / bundle
         missing = [file for file in BUNDLE_FILES if not (place / file).is_file()]
         if missing:
-            raise BuildError(f"the model bundle {place} lacks {' and '.join(missing)}; restore it, or train it with scripts/train")
+            remedy = "restore it, or train it with scripts/train and sign it with scripts/sign"
+            raise BuildError(f"the model bundle {place} lacks {' and '.join(missing)}; {remedy}")
         yield f"{bundle}.zip", {file: place / file for file in BUNDLE_FILES}
 
 

@@ -168,6 +168,26 @@ def test_a_change_that_the_service_cannot_do_goes_back_to_what_worked(run, caplo
     assert "going on with the previous configuration" in caplog.text
 
 
+def test_a_service_that_can_stand_beside_its_successor_is_not_touched_by_a_change_that_is_refused(run, monkeypatch):
+    monkeypatch.setattr(Service, "side_by_side", True, raising=False)
+    running = run(level=0.25)
+    subscribed(running)
+    running.configure({"refuse": True})
+    running.until(lambda: bool(running.statuses[-1].faults), "a fault")
+    assert running.statuses[-1].state == "running"
+    (service,) = Service.made
+    assert not service.closed and service.starts == 1
+    running.publish(ack("a"))
+    running.until(lambda: len(service.messages) == 1, "a message to the one that goes on")
+    running.configure({"refuse": False, "level": 0.75})
+    running.until(lambda: len(Service.made) == 2, "its successor")
+    running.until(lambda: not running.statuses[-1].faults, "no fault any more")
+    assert service.closed
+    running.publish(ack("b"))
+    running.until(lambda: len(Service.made[1].messages) == 1, "a message to the successor, once")
+    assert len(service.messages) == 1
+
+
 def test_wrong_from_the_start_it_waits_for_a_right_one(run):
     running = run(level="much")
     running.until(lambda: bool(running.statuses), "a status")

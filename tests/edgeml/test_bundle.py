@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from edgeml.bundle import Bundle, Calibration, Scaling, Stopped, View, match_channels, save
+from edgeml.bundle import MOST_BYTES, Bundle, Calibration, Scaling, Stopped, View, match_channels, save
 from edgeml.errors import BundleError
 from tests.edgeml.tiny import MANIFEST, SHIPPED, tiny
 
@@ -71,6 +72,33 @@ def test_a_missing_file(tmp_path: Path, file: str) -> None:
 
 def test_a_missing_folder(tmp_path: Path) -> None:
     assert "manifest.json" in refusal(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("file", ["model.tflite", "manifest.json"])
+def test_a_link_is_no_part_of_a_bundle(tmp_path: Path, file: str) -> None:
+    tiny(tmp_path)
+    (tmp_path / file).rename(tmp_path / "elsewhere")
+    (tmp_path / file).symlink_to(tmp_path / "elsewhere")
+    assert f"{file}: is a symbolic link" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_does_not_hold_the_component_up(tmp_path: Path, make: Any) -> None:
+    tiny(tmp_path)
+    (tmp_path / "model.tflite").unlink()
+    make(tmp_path / "model.tflite")
+    assert "model.tflite" in refusal(tmp_path)
+
+
+def test_a_file_without_end_is_not_read_to_its_end(tmp_path: Path) -> None:
+    tiny(tmp_path)
+    with (tmp_path / "manifest.json").open("r+b") as file:
+        file.truncate(MOST_BYTES + 1)
+    assert f"more than the {MOST_BYTES} bytes" in refusal(tmp_path)
+
+
+def test_a_path_that_is_none(tmp_path: Path) -> None:
+    assert "cannot be read" in refusal(tmp_path / "a\0b")
 
 
 def test_no_json(tmp_path: Path) -> None:

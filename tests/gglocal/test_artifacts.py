@@ -88,3 +88,19 @@ def test_no_zip_and_a_zip_that_climbs_out(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="lies outside"):
         _store(tmp_path, _recipe(shelf, {"code.zip": buffer.getvalue()}, uri), shelf)
     assert not (tmp_path / "evil").exists()
+
+
+def test_a_link_in_a_zip_is_not_followed(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path)
+    (tmp_path / "secret").write_text("secret")
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as packed:
+        for name, target in (("link", str(tmp_path / "secret")), ("out", "../..")):
+            link = zipfile.ZipInfo(name)
+            link.create_system, link.external_attr = 3, 0o120777 << 16
+            packed.writestr(link, target)
+    recipe = _recipe(shelf, {"code.zip": buffer.getvalue()}, {"Uri": "s3://b/code.zip", "Unarchive": "ZIP"})
+    _store(tmp_path, recipe, shelf)
+    unpacked = [path for path in tmp_path.rglob("*") if path.name in ("link", "out")]
+    assert len(unpacked) == 2 and not any(path.is_symlink() for path in unpacked)
+    assert sorted(path.read_text() for path in unpacked) == sorted([str(tmp_path / "secret"), "../.."])

@@ -15,6 +15,7 @@ from edgeml.times import SECOND
 from inference.options import Options
 from inference.service import Inference
 from sensor_ingestion.sources.pump import CHANNELS, Fault, PumpSkid
+from tests.edgeml.keys import PINNED
 from tests.fake_bus import FakeBus
 
 SHIPPED = Path(__file__).parents[3] / "model_training" / "bundles"
@@ -32,7 +33,7 @@ class Bench:
         self._context = Context(
             bus=self.bus, component="com.edgeml.Inference", thing="t", work=work, artifacts=artifacts, monotonic=lambda: self.now
         )
-        self._options = read(Options, configuration)
+        self._options = read(Options, {"signature": PINNED, **configuration})
         self.restart()
 
     def restart(self) -> None:

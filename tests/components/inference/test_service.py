@@ -10,10 +10,14 @@ import numpy as np
 import pytest
 
 from edgeml import topics
-from edgeml.errors import BundleError
+from edgeml.errors import BundleError, OptionsError
 from edgeml.messages import MAX_PAYLOAD, Replay, Replaying, ResetBaseline, SensorBatch, encode
+from edgeml.options import read
+from edgeml.signing import sign
 from edgeml.times import SECOND
+from inference.options import Options
 from tests.components.inference.kit import NAMES, SHIPPED, T0, UNITS, Bench, batches, column, pump, reasons
+from tests.edgeml.keys import STRANGER, TRUSTED
 
 
 @pytest.fixture
@@ -52,13 +56,43 @@ def test_2_a_bundle_that_is_not_right_is_refused_in_one_sentence(tmp_path, spoil
     shutil.copytree(SHIPPED / "pump_anomaly", folder)
     spoil(folder)
     with pytest.raises(BundleError, match=sentence) as caught:
-        Bench(tmp_path / "work", tmp_path / "artifacts")
+        Bench(tmp_path / "work", tmp_path / "artifacts", signature={"required": False})
     assert str(folder) in str(caught.value) and "\n" not in str(caught.value)
 
 
 def change(folder, **keys):
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps(manifest | keys))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (lambda folder: (folder / "manifest.sig").unlink(), "has no manifest.sig"),
+        (lambda folder: sign(folder, STRANGER), "is signed with the key"),
+        (lambda folder: change(folder, verdict_level=0.99), "is not what was signed"),
+    ],
+)
+def test_13_a_bundle_that_the_pinned_key_did_not_sign_is_refused(tmp_path, spoil, sentence):
+    folder = tmp_path / "artifacts" / "pump_anomaly"
+    shutil.copytree(SHIPPED / "pump_anomaly", folder)
+    Bench(tmp_path / "work", tmp_path / "artifacts")
+    spoil(folder)
+    with pytest.raises(BundleError, match=sentence):
+        Bench(tmp_path / "work", tmp_path / "artifacts")
+
+
+@pytest.mark.parametrize(
+    ("signature", "sentence"),
+    [
+        ({}, "`signature` names no public key"),
+        ({"public_key": TRUSTED, "public_key_file": "a"}, "both set"),
+        ({"public_key": "AAAA"}, "`signature.public_key` is no Ed25519 public key"),
+    ],
+)
+def test_13_options_that_name_no_one_key_are_refused(signature, sentence):
+    with pytest.raises(OptionsError, match=sentence):
+        read(Options, {"signature": signature})
 
 
 def test_3_data_that_do_not_fit_are_answered_and_other_assets_go_on(bench):

@@ -1,0 +1,1 @@
+ed25519 kguEDm1eLdD7S0r7rLVxl9CSi30plUl/lvfuXm9x1cw= 9GVRHvvP2hab7qcKvvCrkGTKwol9pcW/+D6OAS+J8pDtP8vdmEnzV51gMMfGJthED3zjIbT5daXTJuvQyiR5Dw==
