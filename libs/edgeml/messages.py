@@ -210,6 +210,7 @@ class Command(Message, frozen=True, kw_only=True, tag="command"):
         alarm: the alarm behind it, or empty.
         issued_at: wall-clock time, ISO 8601.
         timeout_s: seconds after `issued_at` past which it must not be executed any more.
+        issued_monotonic_s, boot: the same instant by the monotonic clock (see `edgeml.times.Moment`), from a sender on the same device.
     """
 
     id: str
@@ -218,6 +219,9 @@ class Command(Message, frozen=True, kw_only=True, tag="command"):
     alarm: str = ""
     issued_at: str = ""
     timeout_s: float = 10.0
+    # Unset is left out of the bytes, so that those of a version before are what they were.
+    issued_monotonic_s: float | msgspec.UnsetType = msgspec.UNSET
+    boot: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class CommandAck(Message, frozen=True, kw_only=True, tag="command-ack"):
@@ -225,9 +229,10 @@ class CommandAck(Message, frozen=True, kw_only=True, tag="command-ack"):
 
     Attributes:
         id: the command's.
-        status: `executed`, `refused` (the machine cannot do it) or `expired` (it came too late).
+        status: `executed`, `refused` (the machine cannot or must not do it), `expired` (it came too late), or `unknown` (it was begun,
+            and what became of it is not known; it will not be begun again).
         at: event time of the machine, ISO 8601.
-        detail: for `refused`: why.
+        detail: for all but `executed`: why.
     """
 
     id: str
@@ -235,6 +240,26 @@ class CommandAck(Message, frozen=True, kw_only=True, tag="command-ack"):
     status: str
     at: str = ""
     detail: str = ""
+
+
+class Release(Message, frozen=True, kw_only=True, tag="release"):
+    """A person has seen to a machine that a command had latched: it may be commanded again. `by` is that person's name."""
+
+    asset: str
+    by: str
+    note: str = ""
+
+
+class Permit(Message, frozen=True, kw_only=True, tag="permit"):
+    """Whether `asset` may be commanded automatically now; said again and again, because silence forbids.
+
+    Attributes:
+        reason: for people, why not.
+    """
+
+    asset: str
+    allowed: bool
+    reason: str = ""
 
 
 class Replay(Message, frozen=True, kw_only=True, tag="replay"):
@@ -285,7 +310,7 @@ class Status(Message, frozen=True, kw_only=True, tag="status"):
 
 
 MESSAGES: tuple[type[Message], ...] = (
-    SensorBatch, ResultBlock, Alert, Acknowledge, Command, CommandAck, Replay, Replaying, ResetBaseline, Status,
+    SensorBatch, ResultBlock, Alert, Acknowledge, Command, CommandAck, Release, Permit, Replay, Replaying, ResetBaseline, Status,
 )
 BLOCKS = (SensorBatch, ResultBlock)
 _ANY: Any = None

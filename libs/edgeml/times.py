@@ -1,8 +1,11 @@
-"""Event times: integer nanoseconds since the epoch, UTC, and the ISO 8601 text that people read."""
+"""Event times: integer nanoseconds since the epoch, UTC, and the ISO 8601 text that people read; instants by both clocks."""
 
 from __future__ import annotations
 
+import functools
 from datetime import datetime, timezone
+from pathlib import Path
+from typing import NamedTuple
 
 SECOND = 1_000_000_000
 
@@ -26,3 +29,33 @@ def from_iso(text: str) -> int:
         moment = moment.replace(tzinfo=timezone.utc)
     whole = int(moment.replace(microsecond=0).timestamp())
     return whole * SECOND + moment.microsecond * 1000
+
+
+class Moment(NamedTuple):
+    """An instant by both clocks of one device, comparable between its processes and over their restarts.
+
+    Attributes:
+        wall_ns: nanoseconds since the epoch; this clock can be set.
+        monotonic_s: seconds that the system counts since it started; it neither jumps nor counts while the system is suspended.
+        boot: which start of the system that is; empty: unknown, and then only the wall clock can tell.
+    """
+
+    wall_ns: int
+    monotonic_s: float = 0.0
+    boot: str = ""
+
+    def ages(self, now: Moment) -> tuple[float, ...]:
+        """Seconds from here to `now`, by the wall clock, and then by the monotonic one if both are of one start of the system."""
+        by_wall = (now.wall_ns - self.wall_ns) / SECOND
+        if not self.boot or self.boot != now.boot:
+            return (by_wall,)
+        return by_wall, now.monotonic_s - self.monotonic_s
+
+
+@functools.cache
+def boot_id() -> str:
+    """Which start of the system this is; empty where the system does not tell."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""

@@ -35,6 +35,8 @@ SAMPLES: dict[str, m.Message] = {
     "acknowledge": m.Acknowledge(alarm="a1", by="operator", note="on my way"),
     "command": m.Command(id="a1:stop", asset="pump-1", action="stop", alarm="a1", issued_at="2020-03-09T10:14:33.000Z", timeout_s=10.0),
     "command-ack": m.CommandAck(id="a1:stop", asset="pump-1", status="executed", at="2020-03-09T10:14:34.000Z"),
+    "release": m.Release(asset="pump-1", by="Ada", note="the valve is open again"),
+    "permit": m.Permit(asset="pump-1", allowed=False, reason="the guard door is open"),
     "replay": m.Replay(topic="edgeml/sensors", asset="pump-1", since=T0),
     "replaying": m.Replaying(asset="pump-1", stream="s", first=3),
     "reset-baseline": m.ResetBaseline(asset="pump-1"),
