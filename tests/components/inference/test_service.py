@@ -73,7 +73,7 @@ def change(folder, **keys):
         (lambda folder: change(folder, verdict_level=0.99), "is not what was signed"),
     ],
 )
-def test_13_a_bundle_that_the_pinned_key_did_not_sign_is_refused(tmp_path, spoil, sentence):
+def test_14_a_bundle_that_the_pinned_key_did_not_sign_is_refused(tmp_path, spoil, sentence):
     folder = tmp_path / "artifacts" / "pump_anomaly"
     shutil.copytree(SHIPPED / "pump_anomaly", folder)
     Bench(tmp_path / "work", tmp_path / "artifacts")
@@ -90,7 +90,7 @@ def test_13_a_bundle_that_the_pinned_key_did_not_sign_is_refused(tmp_path, spoil
         ({"public_key": "AAAA"}, "`signature.public_key` is no Ed25519 public key"),
     ],
 )
-def test_13_options_that_name_no_one_key_are_refused(signature, sentence):
+def test_14_options_that_name_no_one_key_are_refused(signature, sentence):
     with pytest.raises(OptionsError, match=sentence):
         read(Options, {"signature": signature})
 
