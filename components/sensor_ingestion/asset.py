@@ -14,11 +14,13 @@ import numpy as np
 
 from edgeml.backoff import Backoff
 from edgeml.errors import SourceError
-from edgeml.messages import MAX_PAYLOAD, Command, CommandAck, ResultBlock, SensorBatch, encode
+from edgeml.messages import MAX_PAYLOAD, Command, CommandAck, Release, ResultBlock, SensorBatch, encode
 from edgeml.streams import History, new_stream
+from edgeml.times import Moment, boot_id
 from sensor_ingestion import options
 from sensor_ingestion.checkpoint import Checkpoint
 from sensor_ingestion.commands import Desk
+from sensor_ingestion.journal import Journal
 from sensor_ingestion.quality import Checker
 from sensor_ingestion.sources import SOURCES
 from sensor_ingestion.sources.block import Block, Channel, Clocks, Source
@@ -45,14 +47,15 @@ class Asset:
 
     Args:
         send: publishes an encoded batch.
+        journal: what became of commands.
         keep: captures a batch; None: nothing is captured.
 
     Raises:
-        SourceError: its source cannot be opened.
+        SourceError: its source cannot be opened, or cannot do what is to latch it.
     """
 
     def __init__(
-        self, name: str, wanted: options.Asset, work: Path, clocks: Clocks, send: Callable[[bytes], object],
+        self, name: str, wanted: options.Asset, work: Path, clocks: Clocks, send: Callable[[bytes], object], journal: Journal,
         keep: Callable[[SensorBatch], object] | None = None,
     ) -> None:
         self.name = name
@@ -72,7 +75,7 @@ class Asset:
         self._history = History(name, remembered.get("stream") or new_stream(), wanted.history_s)
         self._pending: deque[Sent] = deque()
         self._event_ns = int(remembered.get("event_ns", 0))
-        self._desk = Desk(self.source.actions, remembered.get("executed"))
+        self._desk = self._open_desk(wanted.latch_after, journal, remembered.get("executed") or {})
         self._backoff = Backoff(RESEND_FIRST_S, RESEND_LONGEST_S)
         self._resend_at = 0.0
         self._rows = min(wanted.batch_rows, self._room())
@@ -87,7 +90,8 @@ class Asset:
     @property
     def faults(self) -> tuple[str, ...]:
         """Sentences about bad input and the like."""
-        return tuple(f"{self.name}: {fault}" for fault in (*self.source.faults, self.fault) if fault)
+        own = tuple(f"{self.name}: {fault}" for fault in (*self.source.faults, self.fault) if fault)
+        return (*own, self._desk.latched) if self._desk.latched else own
 
     def tick(self, now: float) -> float:
         """Send what is due; returns the seconds until it wants to be called again."""
@@ -116,11 +120,12 @@ class Asset:
 
     def command(self, command: Command) -> CommandAck | None:
         """Do what is commanded; None when this machine hears no commands."""
-        known = command.id in self._desk.executed
-        ack = self._desk.take(command, self._clocks.wall_ns(), self._event_ns)
-        if ack is not None and ack.status == "executed" and not known:
-            self._save()
-        return ack
+        now = Moment(self._clocks.wall_ns(), self._clocks.monotonic(), boot_id())
+        return self._desk.take(command, now, self._event_ns)
+
+    def release(self, release: Release) -> None:
+        """A person lets the machine be commanded again."""
+        self._desk.release(release)
 
     def replay(self, since_ns: int) -> Iterator[bytes]:
         """Encoded messages: what is still had of the rows after `since_ns`."""
@@ -134,6 +139,17 @@ class Asset:
     def close(self) -> None:
         self._save()
         self.source.close()
+
+    def _open_desk(self, latch_after: str, journal: Journal, executed: dict[str, str]) -> Desk:
+        actions = self.source.actions
+        if latch_after and latch_after not in actions:
+            there = f"it can {', '.join(sorted(actions))}" if actions else "it hears no commands"
+            raise SourceError(f"`assets.{self.name}.latch_after` is {latch_after!r}, which its source cannot do; {there}")
+        # The outcome of a command must not be on disk before its effect, where this process itself remembers the effect.
+        desk = Desk(self.name, actions, journal, latch_after, lambda: self._save(durable=True))
+        if executed:
+            desk.adopt(executed)
+        return desk
 
     def _blocked(self) -> bool:
         return self.awaits_answers and len(self._pending) >= self._bound
@@ -185,17 +201,17 @@ class Asset:
             self._resend_at = now + self._backoff.next()
         return self._resend_at - now
 
-    def _save(self) -> None:
+    def _save(self, durable: bool = False) -> None:
         source = self.source.checkpoint()
         if source is None:
             return
         content = {
             "stream": self._history.stream, "next": self._history.next_seq, "event_ns": self._event_ns,
-            "source": source, "quality": self._checker.state(), "executed": self._desk.executed,
+            "source": source, "quality": self._checker.state(),
             "pending": [[sent.seq, sent.end_ns, base64.b64encode(sent.payload).decode()] for sent in self._pending],
         }
         try:
-            self._checkpoint.save(content)
+            self._checkpoint.save(content, durable)
             self.fault = ""
         except OSError as fault:
             if not self.fault:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,12 @@ class Checkpoint:
         log.info("%s is of another configuration; this asset begins anew", self.path)
         return None
 
-    def save(self, content: dict[str, Any]) -> None:
-        """Replace the content."""
+    def save(self, content: dict[str, Any], durable: bool = False) -> None:
+        """Replace the content; `durable`: it outlives a power cut too, which costs a wait for the disk."""
         beside = self.path.with_suffix(".new")
-        beside.write_text(json.dumps({"digest": self._digest, "content": content}))
+        with beside.open("w", encoding="utf-8") as file:
+            file.write(json.dumps({"digest": self._digest, "content": content}))
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         beside.replace(self.path)

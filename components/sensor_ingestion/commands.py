@@ -1,64 +1,183 @@
-"""Commands to a machine: each at most once, none too late."""
+"""Commands to a machine: each at most once, none too late, each with one answer for good."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
 
-from edgeml.messages import Command, CommandAck
-from edgeml.times import SECOND, from_iso, to_iso
+import msgspec
+
+from edgeml import topics
+from edgeml.messages import Command, CommandAck, Release
+from edgeml.times import Moment, from_iso, to_iso
+from sensor_ingestion.journal import EXECUTED, UNKNOWN, Answer, Journal, JournalError, Latch
 
 log = logging.getLogger(__name__)
 
-REMEMBERED = 1000
-"""Commands whose execution is remembered, per asset."""
+LONGEST_ID = 256
+"""Characters of an id."""
+AHEAD_S = 5.0
+"""By how much the sender's clock may be ahead of this device's."""
+SAID_KEPT = 1_000
+"""Answers held in memory because the disk did not take them."""
 
 
 class Desk:
     """Takes the commands for one asset.
 
+    The order is: what is about to happen is on disk and synced; the machine acts; what the process itself remembers of the machine
+    is saved; the outcome is on disk; the answer is returned. Killed in between, the command is `unknown` and never begun again.
+
     Args:
         actions: what the machine can do.
-        executed: `executed` of an earlier desk: command id -> event time of its execution, ISO 8601.
+        latch_after: the action after which every other one is refused until `release`; empty: none.
+        acted: called after the machine has acted.
+
+    Attributes:
+        latched: a sentence for people while it is latched, else empty.
     """
 
-    def __init__(self, actions: Mapping[str, Callable[[], None]], executed: dict[str, str] | None = None) -> None:
-        self._actions = actions
-        self.executed: dict[str, str] = dict(executed or {})
+    def __init__(
+        self, asset: str, actions: Mapping[str, Callable[[], None]], journal: Journal, latch_after: str = "",
+        acted: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._asset, self._actions, self._journal = asset, actions, journal
+        self._latch_after, self._acted = latch_after, acted
+        self._said: dict[str, Answer] = {}
+        self.latched = ""
+        if actions:
+            self._look_back()
 
-    def take(self, command: Command, wall_ns: int, event_ns: int) -> CommandAck | None:
+    def adopt(self, executed: Mapping[str, str]) -> None:
+        """Commands that were executed by a version that kept them elsewhere: id -> event time of the execution."""
+        try:
+            self._journal.adopt(self._asset, executed)
+        except JournalError as fault:
+            log.error("%s: %s", self._asset, fault)
+            for id, at in executed.items():
+                self._say(id, Answer(EXECUTED, at))
+
+    def take(self, command: Command, now: Moment, event_ns: int) -> CommandAck | None:
         """Execute it, or not; None when this machine hears no commands at all.
 
         Args:
-            wall_ns: now, against which `issued_at` and `timeout_s` count.
+            now: what the command's time of issue is compared with.
             event_ns: event time of the machine.
         """
         if not self._actions:
-            log.info("%s cannot obey; command %s (%s) is not answered", command.asset, command.id, command.action)
+            log.info("%s cannot obey; command %s (%s) is not answered", command.asset, command.id[:LONGEST_ID], command.action[:64])
             return None
-        if command.id in self.executed:
-            return CommandAck(id=command.id, asset=command.asset, status="executed", at=self.executed[command.id])
         at = to_iso(event_ns)
-        status, detail = self._judge(command, wall_ns)
-        if not status:
-            self._actions[command.action]()
-            status = "executed"
-            self.executed[command.id] = at
-            while len(self.executed) > REMEMBERED:
-                del self.executed[next(iter(self.executed))]
-        log.info("command %s to %s: %s, %s %s", command.id, command.asset, command.action, status, detail)
-        return CommandAck(id=command.id, asset=command.asset, status=status, at=at, detail=detail)
-
-    def _judge(self, command: Command, wall_ns: int) -> tuple[str, str]:
-        if command.action not in self._actions:
-            return "refused", f"unknown action {command.action!r}; choose one of {', '.join(sorted(self._actions))}"
-        if not command.issued_at:
-            return "", ""
         try:
-            issued_ns = from_iso(command.issued_at)
-        except (ValueError, OverflowError):
-            return "refused", f"`issued_at` is {command.issued_at[:40]!r}; wanted is an ISO 8601 time"
-        late_s = (wall_ns - issued_ns) / SECOND - command.timeout_s
-        if late_s > 0:
-            return "expired", f"it came {late_s:.1f} s after its deadline"
-        return "", ""
+            answer = self._said.get(command.id) or self._journal.find(self._asset, command.id) or self._decide(command, now, at)
+        except JournalError as fault:
+            answer = self._say(command.id, Answer("refused", at, str(fault)))
+        log.info(
+            "command %s to %s: %s, %s %s", command.id[:LONGEST_ID], command.asset, command.action[:64], answer.status, answer.detail
+        )
+        return CommandAck(id=command.id, asset=command.asset, status=answer.status, at=answer.at, detail=answer.detail)
+
+    def release(self, release: Release) -> None:
+        """A person lets the machine be commanded again."""
+        by = " ".join(release.by.split())[:100]
+        if not by:
+            log.warning("a release of %s names nobody and is ignored; put the name of the person who saw to it into `by`", self._asset)
+        elif not self.latched:
+            log.info("%s releases %s, which is not latched", by, self._asset)
+        else:
+            try:
+                self._journal.release(self._asset)
+            except JournalError as fault:
+                log.error("%s stays latched: %s", self._asset, fault)
+                return
+            self.latched = ""
+            log.warning("%s is released by %s: %s", self._asset, by, " ".join(release.note.split())[:1000] or "no note")
+
+    def _decide(self, command: Command, now: Moment, at: str) -> Answer:
+        refusal = self._cannot(command)
+        if refusal:
+            # Whoever asks again gets the same answer, so nothing need be remembered.
+            return Answer("refused", at, refusal)
+        answer = self._must_not(command, now, at)
+        if answer is not None:
+            # The clock or a person may change what it hangs on; a copy of the command that comes then must not be executed.
+            self._journal.note(self._asset, command.id, answer)
+            return answer
+        self._journal.begin(self._asset, command.id, at, latch=command.action == self._latch_after)
+        if command.action == self._latch_after:
+            self.latched = self._sentence(Latch(command.id, at))
+        try:
+            self._actions[command.action]()
+            answer = Answer(EXECUTED, at)
+        except Exception as fault:
+            log.exception("%s: the action %s failed", self._asset, command.action)
+            answer = Answer(UNKNOWN, at, f"the machine's {command.action} failed ({str(fault)[:200]!r}); see whether the machine obeyed")
+        self._acted()
+        try:
+            self._journal.finish(self._asset, command.id, answer)
+        except JournalError as fault:
+            log.error("%s: what came of command %s is not written down: %s", self._asset, command.id, fault)
+            self._say(command.id, answer)
+        return answer
+
+    def _cannot(self, command: Command) -> str:
+        """Why it would be refused at any time; empty if it would not."""
+        if not 1 <= len(command.id) <= LONGEST_ID:
+            return f"its id has {len(command.id)} characters; give it 1 to {LONGEST_ID}"
+        if command.action not in self._actions:
+            return f"unknown action {command.action[:64]!r}; choose one of {', '.join(sorted(self._actions))}"
+        if command.issued_at:
+            try:
+                from_iso(command.issued_at)
+            except (ValueError, OverflowError):
+                return f"`issued_at` is {command.issued_at[:40]!r}; wanted is an ISO 8601 time"
+        return ""
+
+    def _must_not(self, command: Command, now: Moment, at: str) -> Answer | None:
+        """Why it is not executed now; None if it may be."""
+        if command.issued_at:
+            issued = _issued(command)
+            ages = issued.ages(now)
+            # Late by either clock is late. Written so that a time limit that is no number is late too.
+            if not max(ages) <= command.timeout_s:
+                return Answer("expired", at, f"it came {max(ages) - command.timeout_s:.1f} s after its deadline")
+            if ages[-1] < -AHEAD_S:
+                return Answer("refused", at, f"it is dated {-ages[-1]:.1f} s ahead of this device's clock; set the clocks")
+            if issued.wall_ns < self._journal.lost_ns():
+                return Answer(UNKNOWN, at, "it was issued before the memory of commands was lost; see whether the machine obeyed")
+        if self.latched and command.action != self._latch_after:
+            return Answer("refused", at, self.latched)
+        return None
+
+    def _look_back(self) -> None:
+        try:
+            for id in self._journal.unfinished(self._asset):
+                log.error("command %s to %s was begun and not finished; see whether the machine obeyed", id, self._asset)
+                answer = self._journal.find(self._asset, id)
+                if answer is not None:
+                    self._journal.finish(self._asset, id, answer)
+            self.latched = self._sentence(self._journal.latch(self._asset)) if self._latch_after else ""
+        except JournalError as fault:
+            log.error("%s: %s", self._asset, fault)
+            if self._latch_after:
+                self.latched = f"{self._asset} counts as latched: {fault}"
+
+    def _sentence(self, latch: Latch | None) -> str:
+        if latch is None:
+            return ""
+        since = f"since {latch.at} by command {latch.command}" if latch.command else "because the memory of commands was lost"
+        example = msgspec.json.encode({"type": "release", "asset": self._asset, "by": "…"}).decode()
+        return f"{self._asset} is latched {since}; once a person has seen to it, publish {example} on {topics.COMMANDS_RELEASE}"
+
+    def _say(self, id: str, answer: Answer) -> Answer:
+        self._said[id] = answer
+        while len(self._said) > SAID_KEPT:
+            del self._said[next(iter(self._said))]
+        return answer
+
+
+def _issued(command: Command) -> Moment:
+    wall_ns = from_iso(command.issued_at)
+    if isinstance(command.boot, str) and isinstance(command.issued_monotonic_s, float):
+        return Moment(wall_ns, command.issued_monotonic_s, command.boot)
+    return Moment(wall_ns)

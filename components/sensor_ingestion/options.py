@@ -54,6 +54,9 @@ class Asset(msgspec.Struct, frozen=True):
         int, Meta(ge=0, description="batches that may lack results when the speed is not 1; 0: no bound")
     ] = 4
     history_s: Annotated[float, Meta(ge=0, description="event seconds of rows kept for replays")] = 900.0
+    latch_after: Annotated[
+        str, Meta(description="the action after which every other one is refused until a person releases the machine; empty: none")
+    ] = ""
     enabled: Annotated[bool, Meta(description="whether it is read; a merge cannot remove an asset")] = True
 
     @staticmethod

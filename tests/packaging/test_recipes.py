@@ -25,7 +25,7 @@ THING = "{iot:thingName}"
 ACCESS: dict[str, dict[str, set[str]]] = {
     "com.edgeml.SensorIngestion": {
         PUBLISH: {topics.SENSORS, topics.COMMANDS_ACK, topics.STATUS},
-        SUBSCRIBE: {topics.RESULTS, topics.COMMANDS, topics.REPLAY, topics.ALERTS},
+        SUBSCRIBE: {topics.RESULTS, topics.COMMANDS, topics.COMMANDS_RELEASE, topics.REPLAY, topics.ALERTS},
     },
     "com.edgeml.Inference": {
         PUBLISH: {topics.RESULTS, topics.REPLAY, topics.STATUS},

@@ -36,6 +36,7 @@ def test_without_one_resource_the_pipeline_is_refused_exactly_that(line, built, 
     suite = line()
     scenario = valve(speed=0)
     config: dict[str, Any] = copy.deepcopy(scenario.config)
+    everything_on(config)
     lacking = access(built, version, component)
     lacking[service][policy]["resources"] = [each for each in resources(lacking, service, policy) if each != resource]
     config.setdefault(component, {})["accessControl"] = lacking
@@ -51,6 +52,12 @@ def test_without_one_resource_the_pipeline_is_refused_exactly_that(line, built, 
     assert refused == {wanted}
     sentence = f"UnauthorizedError: {operation} on {wanted[2]} is refused"
     suite.until(lambda: sentence in suite.log(component), 20, sentence)
+
+
+def everything_on(config: dict[str, Any]) -> None:
+    """What uses a resource only when it is configured."""
+    for asset in config["com.edgeml.SensorIngestion"]["assets"].values():
+        asset["latch_after"] = "stop"
 
 
 def test_with_all_resources_nothing_is_refused(line, version):

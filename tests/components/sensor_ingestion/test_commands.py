@@ -1,67 +1,283 @@
-"""Commands: README 12 to 15."""
+"""Commands: README 12 to 15 and 34 to 39, with the memory on disk."""
 
 from __future__ import annotations
 
-from edgeml.messages import Command
-from edgeml.times import SECOND, to_iso
-from sensor_ingestion.commands import REMEMBERED, Desk
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-from .kit import T0
+import pytest
+
+from edgeml import topics
+from edgeml.errors import OptionsError
+from edgeml.messages import Command, CommandAck, Release
+from edgeml.times import SECOND, Moment, to_iso
+from sensor_ingestion import journal
+from sensor_ingestion.commands import Desk
+from sensor_ingestion.journal import FILE, Journal
+
+from .kit import T0, Bench, Clock
+
+BOOT = "this-start"
+
+
+def command(id: str = "c1", action: str = "stop", issued_at: str = to_iso(T0), timeout_s: float = 10.0, **more: Any) -> Command:
+    return Command(id=id, asset="a", action=action, issued_at=issued_at, timeout_s=timeout_s, **more)
 
 
 class Machine:
-    def __init__(self) -> None:
+    """A machine that obeys, its desk, and both clocks; `wall_s` and `monotonic_s` count from the time of issue."""
+
+    def __init__(self, work: Path, latch_after: str = "") -> None:
+        self.work, self.latch_after = work, latch_after
         self.done: list[str] = []
-        self.actions = {name: lambda name=name: self.done.append(name) for name in ("stop", "start")}
+        self.wall_s = self.monotonic_s = 0.0
+        self.boot = BOOT
+        self.actions: dict[str, Callable[[], None]] = {
+            name: lambda name=name: self.done.append(name) for name in ("stop", "start", "restore")
+        }
+        self.restart()
+
+    def restart(self) -> None:
+        self.journal = Journal(self.work, lambda: T0 + round(self.wall_s * SECOND))
+        self.desk = Desk("a", self.actions, self.journal, self.latch_after)
+
+    def take(self, command: Command, event_s: float = 0.0) -> CommandAck:
+        now = Moment(T0 + round(self.wall_s * SECOND), 500.0 + self.monotonic_s, self.boot)
+        ack = self.desk.take(command, now, T0 + round(event_s * SECOND))
+        assert ack is not None
+        return ack
 
 
-def command(id: str = "c1", action: str = "stop", issued_at: str = to_iso(T0), timeout_s: float = 10.0) -> Command:
-    return Command(id=id, asset="a", action=action, issued_at=issued_at, timeout_s=timeout_s)
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
 
 
-def test_executed_once_and_acknowledged_twice_with_the_same_time() -> None:  # 12
-    machine = Machine()
-    desk = Desk(machine.actions)
-    first, second = desk.take(command(), T0, T0), desk.take(command(), T0 + 60 * SECOND, T0 + 5 * SECOND)
-    assert first == second and first is not None and first.status == "executed" and first.at == to_iso(T0)
+def test_executed_once_and_acknowledged_again_with_the_first_answer(machine: Machine) -> None:  # 12
+    first = machine.take(command())
+    assert (first.status, first.at) == ("executed", to_iso(T0))
+    machine.wall_s = 3
+    assert machine.take(command(), 5) == first
+    machine.wall_s = 3600
+    assert machine.take(command(), 6) == first
+    machine.restart()
+    assert machine.take(command(), 7) == first and machine.done == ["stop"]
+
+
+def test_another_configuration_forgets_nothing(tmp_path: Path) -> None:  # 12
+    acks = []
+    for seed in (3, 4):
+        bench = Bench(tmp_path, {"a": {"source": "simulator", "options": {"seed": seed, "speed": 0}}})
+        bench.tell(topics.COMMANDS, command())
+        acks += bench.wire.take(topics.COMMANDS_ACK)
+        bench.service.close()
+    assert len(acks) == 2 and acks[0] == acks[1] and acks[0].status == "executed"
+
+
+def test_what_a_version_before_executed_is_not_executed_again(machine: Machine) -> None:  # 12
+    machine.desk.adopt({"c1": to_iso(T0 - SECOND)})
+    machine.restart()
+    ack = machine.take(command())
+    assert (ack.status, ack.at, machine.done) == ("executed", to_iso(T0 - SECOND), [])
+
+
+def test_the_memory_is_bounded_and_refusals_push_nothing_out(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:  # 12
+    monkeypatch.setattr(journal, "ACTED_KEPT", 3)
+    monkeypatch.setattr(journal, "REFUSED_KEPT", 2)
+    for i in range(5):
+        machine.take(command(str(i)))
+    for i in range(9):
+        machine.take(command(f"late{i}", timeout_s=-1))
+        machine.take(command(f"unknown{i}", "fly"))
+    with sqlite3.connect(machine.work / FILE) as db:
+        kept = [id for (id,) in db.execute("SELECT id FROM commands ORDER BY no")]
+    assert kept == ["2", "3", "4", "late7", "late8"]
+
+
+def test_too_late_by_the_wall_clock(machine: Machine) -> None:  # 13
+    machine.wall_s = 10
+    assert machine.take(command("in time")).status == "executed"
+    machine.wall_s = 10.5
+    ack = machine.take(command("late"))
+    assert (ack.status, ack.detail) == ("expired", "it came 0.5 s after its deadline")
+    machine.wall_s = 99_999
+    assert machine.take(command("undated", issued_at="")).status == "executed"
+    assert machine.done == ["stop", "stop"]
+
+
+def test_a_clock_that_is_set_back_makes_no_late_command_early(machine: Machine) -> None:  # 13
+    dated = {"issued_monotonic_s": 500.0, "boot": BOOT}
+    machine.wall_s, machine.monotonic_s = -3590, 10.5
+    assert machine.take(command("late", **dated)).status == "expired"
+    machine.monotonic_s = 9.5
+    assert machine.take(command("in time", **dated)).status == "executed"
     assert machine.done == ["stop"]
 
 
-def test_once_over_restarts_too() -> None:  # 12
-    machine = Machine()
-    desk = Desk(machine.actions)
-    desk.take(command(), T0, T0)
-    ack = Desk(machine.actions, desk.executed).take(command(), T0, T0 + SECOND)
-    assert machine.done == ["stop"] and ack is not None and ack.at == to_iso(T0)
+def test_a_clock_that_is_set_on_or_a_sleep_makes_it_late(machine: Machine) -> None:  # 13
+    machine.wall_s, machine.monotonic_s = 3600, 1
+    assert machine.take(command(issued_monotonic_s=500.0, boot=BOOT)).status == "expired"
+    assert machine.done == []
 
 
-def test_too_late() -> None:  # 13
-    machine = Machine()
-    desk = Desk(machine.actions)
-    ack = desk.take(command(), T0 + 11 * SECOND, T0)
-    assert ack is not None and ack.status == "expired" and machine.done == []
-    in_time = desk.take(command("c2"), T0 + 10 * SECOND, T0)
-    undated = desk.take(command("c3", issued_at=""), T0 + 999 * SECOND, T0)
-    assert in_time is not None and undated is not None and in_time.status == undated.status == "executed"
+def test_the_monotonic_clock_of_another_start_of_the_system_says_nothing(machine: Machine) -> None:  # 13
+    machine.wall_s, machine.monotonic_s = 1, -499
+    assert machine.take(command(issued_monotonic_s=99_999.0, boot="an earlier start")).status == "executed"
 
 
-def test_an_unknown_action_is_refused_with_the_valid_ones() -> None:  # 14
-    machine = Machine()
-    ack = Desk(machine.actions).take(command(action="explode"), T0, T0)
-    assert ack is not None and ack.status == "refused" and "start, stop" in ack.detail and machine.done == []
+def test_what_was_answered_as_late_stays_so_when_the_clock_is_set_back(machine: Machine) -> None:  # 13
+    machine.wall_s = 11
+    first = machine.take(command())
+    machine.wall_s = 1
+    machine.restart()
+    assert machine.take(command()) == first and first.status == "expired" and machine.done == []
 
 
-def test_a_date_that_is_none_is_refused() -> None:
-    ack = Desk(Machine().actions).take(command(issued_at="yesterday"), T0, T0)
-    assert ack is not None and ack.status == "refused" and "ISO 8601" in ack.detail
+@pytest.mark.parametrize("timeout_s", [float("nan"), -1.0])
+def test_a_time_limit_that_is_none_is_late(machine: Machine, timeout_s: float) -> None:  # 13
+    assert machine.take(command(timeout_s=timeout_s)).status == "expired" and machine.done == []
 
 
-def test_a_machine_that_hears_nothing_answers_nothing() -> None:  # 15
-    assert Desk({}).take(command(), T0, T0) is None
+def test_an_unknown_action_is_refused_with_the_valid_ones(machine: Machine) -> None:  # 14
+    ack = machine.take(command(action="explode"))
+    assert ack.status == "refused" and "restore, start, stop" in ack.detail and machine.done == []
 
 
-def test_its_memory_is_bounded() -> None:
-    desk = Desk(Machine().actions)
-    for i in range(REMEMBERED + 5):
-        desk.take(command(str(i)), T0, T0)
-    assert len(desk.executed) == REMEMBERED and "4" not in desk.executed and "5" in desk.executed
+@pytest.mark.parametrize(("change", "said"), [
+    ({"issued_at": "yesterday"}, "ISO 8601"), ({"id": ""}, "1 to 256"), ({"id": "x" * 257}, "257 characters"),
+])
+def test_what_cannot_be_judged_is_refused(machine: Machine, change: dict[str, str], said: str) -> None:  # 14
+    ack = machine.take(command(**change))  # type: ignore[arg-type]
+    assert ack.status == "refused" and said in ack.detail and machine.done == []
+
+
+def test_a_machine_that_hears_nothing_answers_nothing(tmp_path: Path) -> None:  # 15
+    assert Desk("a", {}, Journal(tmp_path, lambda: T0)).take(command(), Moment(T0), T0) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_action_that_fails_is_unknown_and_not_tried_again(machine: Machine) -> None:  # 35
+    tries = []
+
+    def fail() -> None:
+        tries.append(1)
+        raise OSError("the contactor does not answer")
+
+    machine.actions["stop"] = fail
+    ack = machine.take(command())
+    assert ack.status == "unknown" and "the contactor does not answer" in ack.detail
+    machine.restart()
+    assert machine.take(command()) == ack and tries == [1]
+
+
+def test_without_its_memory_it_executes_nothing(machine: Machine) -> None:  # 36
+    machine.take(command("before"))
+    with sqlite3.connect(machine.work / FILE, isolation_level=None) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        ack = machine.take(command())
+        assert ack.status == "refused" and "commands.sqlite3 cannot be used (database is locked)" in ack.detail
+        other.execute("ROLLBACK")
+    # The sender was told that it is refused; a copy that comes when the disk is back must not be executed.
+    assert machine.take(command()) == ack and machine.done == ["stop"]
+    assert machine.take(command("after")).status == "executed"
+
+
+def test_a_full_disk_refuses_what_it_cannot_note(machine: Machine) -> None:  # 36
+    machine.take(command("before"))
+    db = machine.journal._db
+    assert db is not None
+    ((pages,),) = db.execute("PRAGMA page_count").fetchall()
+    db.execute(f"PRAGMA max_page_count = {pages}")  # what SQLite says then is what it says of a full disk
+    statuses = [machine.take(command(f"{i}-{'x' * 200}")).status for i in range(200)]
+    executed = statuses.count("executed")
+    assert set(statuses[executed:]) == {"refused"} and 0 < executed < 200
+    assert len(machine.done) == executed + 1
+
+
+def test_a_damaged_memory_is_put_aside_and_nothing_of_before_is_executed(
+    machine: Machine, caplog: pytest.LogCaptureFixture
+) -> None:  # 36
+    machine.take(command())
+    machine.journal.close()
+    (machine.work / FILE).write_bytes(os.urandom(5000))
+    machine.wall_s = 2
+    machine.restart()
+    ack = machine.take(command())
+    assert ack.status == "unknown" and "memory of commands was lost" in ack.detail and machine.done == ["stop"]
+    assert "damaged" in caplog.text and (machine.work / "commands.damaged").exists()
+    assert machine.take(command("c2", issued_at=to_iso(T0 + 2 * SECOND))).status == "executed"
+
+
+def test_what_is_dated_ahead_is_refused(machine: Machine) -> None:  # 37
+    machine.wall_s = -4
+    assert machine.take(command("a little")).status == "executed"
+    machine.wall_s = -30
+    ack = machine.take(command())
+    assert ack.status == "refused" and "30.0 s ahead" in ack.detail and machine.done == ["stop"]
+
+
+def release(by: str = "Ada") -> Release:
+    return Release(asset="a", by=by, note="the valve is open again")
+
+
+def test_a_latch_holds_until_a_person_releases_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:  # 38
+    machine = Machine(tmp_path, "stop")
+    assert machine.take(command("c0", "start")).status == "executed" and not machine.desk.latched
+    machine.take(command("c1", "stop"))
+    for _ in range(2):
+        for action in ("start", "restore"):
+            ack = machine.take(command(f"{action}", action))
+            assert ack.status == "refused" and f"latched since {to_iso(T0)} by command c1" in ack.detail
+            assert '{"type":"release","asset":"a","by":"…"}' in ack.detail and topics.COMMANDS_RELEASE in ack.detail
+        machine.restart()
+    assert machine.take(command("c2", "stop")).status == "executed"
+    machine.desk.release(release(by=" \n"))
+    assert machine.desk.latched and "names nobody" in caplog.text
+    machine.desk.release(release())
+    assert machine.take(command("start", "start")).status == "refused", "it was answered before"
+    machine.restart()
+    assert machine.take(command("c3", "start")).status == "executed"
+    assert machine.done == ["start", "stop", "stop", "start"]
+
+
+def test_a_machine_whose_stop_failed_is_latched(tmp_path: Path) -> None:  # 38
+    machine = Machine(tmp_path, "stop")
+    machine.actions["stop"] = lambda: 1 / 0  # type: ignore[assignment, return-value]
+    assert machine.take(command()).status == "unknown"
+    machine.restart()
+    assert machine.take(command("c2", "start")).status == "refused"
+
+
+def test_after_a_loss_it_counts_as_latched(tmp_path: Path) -> None:  # 36, 38
+    (tmp_path / FILE).write_bytes(os.urandom(5000))
+    machine = Machine(tmp_path, "stop")
+    assert "because the memory of commands was lost" in machine.take(command("c1", "start")).detail
+    machine.desk.release(release())
+    machine.restart()
+    assert machine.take(command("c2", "start")).status == "executed"
+
+
+def test_a_latch_in_the_service_its_status_and_its_topic(tmp_path: Path) -> None:  # 38, 39
+    asset = {"source": "simulator", "options": {"speed": 0}, "latch_after": "stop"}
+    bench = Bench(tmp_path, {"a": asset})
+    assert topics.COMMANDS_RELEASE in bench.service.topics and bench.service.status().faults == ()
+
+    def send(id: str, action: str, topic: str = topics.COMMANDS) -> list[str]:
+        bench.tell(topic, command(id, action))
+        return [ack.status for ack in bench.wire.take(topics.COMMANDS_ACK)]
+
+    assert send("c0", "stop", topics.REPLAY) == []
+    assert send("c1", "stop") == ["executed"]
+    assert bench.service.status().faults[0].startswith("a is latched since")
+    bench.tell(topics.REPLAY, release())
+    assert send("c2", "start") == ["refused"]
+    bench.tell(topics.COMMANDS_RELEASE, release())
+    assert send("c3", "start") == ["executed"] and bench.service.status().faults == ()
+
+
+def test_a_latch_that_the_machine_cannot_set_is_refused(tmp_path: Path) -> None:  # 38
+    with pytest.raises(OptionsError, match=r"`assets\.a\.latch_after` is 'halt', which its source cannot do; it can restore, start, stop"):
+        Bench(tmp_path, {"a": {"source": "simulator", "latch_after": "halt"}}, Clock())

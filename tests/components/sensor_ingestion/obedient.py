@@ -1,0 +1,119 @@
+"""A process with the real service and a machine outside of it, that kills itself at one step; see test_commands_kill.py.
+
+    obedient.py WORK KILL_AT ID...
+
+The machine is the file `effects` in WORK: each execution is a line. Each answer is a line of `acks`, each step one of `steps`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from edgeml import topics
+from edgeml.app import Context
+from edgeml.messages import Command
+from edgeml.options import read
+from edgeml.times import Moment, boot_id, to_iso
+from sensor_ingestion.journal import Journal
+from sensor_ingestion.options import Options
+from sensor_ingestion.service import SensorIngestion
+from sensor_ingestion.sources import SOURCES, Kind
+from sensor_ingestion.sources.block import Block, Channel
+from tests.fake_bus import FakeBus
+
+WORK, KILL_AT = Path(sys.argv[1]), int(sys.argv[2])
+
+
+def line(name: str, text: str) -> None:
+    with (WORK / name).open("a") as file:
+        file.write(text + "\n")
+
+
+class Steps:
+    """Attributes: number: steps so far; id: of the command at hand."""
+
+    def __init__(self) -> None:
+        self.number, self.id = 0, ""
+
+    def step(self, what: str) -> None:
+        self.number += 1
+        line("steps", what)
+        if self.number == KILL_AT:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+steps = Steps()
+
+
+class NoOptions(msgspec.Struct, frozen=True):
+    pass
+
+
+class Press:
+    """A machine outside of the process: what it did stays done."""
+
+    channels = (Channel("force", "kN"),)
+    paced, finished, faults = False, False, ()
+
+    def __init__(self, *_: Any) -> None:
+        self.actions = {"stop": self._stop}
+
+    def _stop(self) -> None:
+        steps.step("act")
+        line("effects", steps.id)
+        steps.step("acted")
+
+    def read(self, now: float, most: int) -> Block:
+        return Block(np.array([time.time_ns()]), np.ones((1, 1), "f4"))
+
+    def wait(self, now: float, most: int) -> float:
+        return 1.0
+
+    def checkpoint(self) -> dict[str, Any]:
+        steps.step("checkpoint")
+        return {}
+
+    def close(self) -> None:
+        pass
+
+
+def stepped(do: Any) -> Any:
+    def stepping(self: Journal, sql: str, *values: Any) -> Any:
+        what = sql.split()[0]
+        steps.step(f"before {what}")
+        result = do(self, sql, *values)
+        steps.step(f"after {what}")
+        return result
+
+    return stepping
+
+
+def main() -> None:
+    Journal._do = stepped(Journal._do)  # type: ignore[method-assign]
+    SOURCES["press"] = Kind(NoOptions, Press)
+    bus = FakeBus()
+    bus.on_publish = steps.step
+    context = Context(bus=bus, component="com.edgeml.SensorIngestion", thing="t", work=WORK, artifacts=WORK)
+    service = SensorIngestion(context, read(Options, {"assets": {"a": {"source": "press"}}}))
+    for id in sys.argv[3:]:
+        steps.id = id
+        now = Moment(time.time_ns(), time.monotonic(), boot_id())
+        command = Command(
+            id=id, asset="a", action="stop", issued_at=to_iso(now.wall_ns), timeout_s=60.0,
+            issued_monotonic_s=now.monotonic_s, boot=now.boot,
+        )
+        service.on_message(topics.COMMANDS, command)
+        for ack in bus.take(topics.COMMANDS_ACK):
+            line("acks", f"{ack.id} {ack.status}")
+    service.close()
+
+
+main()
