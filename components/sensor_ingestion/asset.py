@@ -75,7 +75,7 @@ class Asset:
         self._history = History(name, remembered.get("stream") or new_stream(), wanted.history_s)
         self._pending: deque[Sent] = deque()
         self._event_ns = int(remembered.get("event_ns", 0))
-        self._desk = self._open_desk(wanted.latch_after, journal, remembered.get("executed") or {})
+        self._desk = self._open_desk(wanted, journal, remembered)
         self._backoff = Backoff(RESEND_FIRST_S, RESEND_LONGEST_S)
         self._resend_at = 0.0
         self._rows = min(wanted.batch_rows, self._room())
@@ -140,15 +140,16 @@ class Asset:
         self._save()
         self.source.close()
 
-    def _open_desk(self, latch_after: str, journal: Journal, executed: dict[str, str]) -> Desk:
-        actions = self.source.actions
+    def _open_desk(self, wanted: options.Asset, journal: Journal, remembered: dict[str, Any]) -> Desk:
+        actions, latch_after = self.source.actions, wanted.latch_after
         if latch_after and latch_after not in actions:
             there = f"it can {', '.join(sorted(actions))}" if actions else "it hears no commands"
             raise SourceError(f"`assets.{self.name}.latch_after` is {latch_after!r}, which its source cannot do; {there}")
-        # The outcome of a command must not be on disk before its effect, where this process itself remembers the effect.
-        desk = Desk(self.name, actions, journal, latch_after, lambda: self._save(durable=True))
-        if executed:
-            desk.adopt(executed)
+        # Without a checkpoint nothing is known of what a machine in this process did before.
+        obeyed = remembered.get("obeyed", "") if remembered and SOURCES[wanted.source].inside else None
+        desk = Desk(self.name, actions, journal, latch_after, lambda: self._save(durable=True), obeyed)
+        if remembered.get("executed"):
+            desk.adopt(remembered["executed"])
         return desk
 
     def _blocked(self) -> bool:
@@ -207,7 +208,7 @@ class Asset:
             return
         content = {
             "stream": self._history.stream, "next": self._history.next_seq, "event_ns": self._event_ns,
-            "source": source, "quality": self._checker.state(),
+            "source": source, "quality": self._checker.state(), "obeyed": self._desk.obeyed,
             "pending": [[sent.seq, sent.end_ns, base64.b64encode(sent.payload).decode()] for sent in self._pending],
         }
         try:

@@ -26,27 +26,31 @@ class Desk:
     """Takes the commands for one asset.
 
     The order is: what is about to happen is on disk and synced; the machine acts; what the process itself remembers of the machine
-    is saved; the outcome is on disk; the answer is returned. Killed in between, the command is `unknown` and never begun again.
+    is saved; the outcome is on disk; the answer is returned. Killed in between, the command is `unknown` and never begun again, unless
+    what was saved tells that it was obeyed, or had no effect.
 
     Args:
         actions: what the machine can do.
         latch_after: the action after which every other one is refused until `release`; empty: none.
-        acted: called after the machine has acted.
+        acted: called after the machine has acted; saves `obeyed` with the machine's state where the machine is in this process.
+        obeyed: for a machine in this process, what was saved of `obeyed`; None: a machine outside, of which this process knows nothing.
 
     Attributes:
+        obeyed: id of the last command that the machine obeyed, empty at first.
         latched: a sentence for people while it is latched, else empty.
     """
 
     def __init__(
         self, asset: str, actions: Mapping[str, Callable[[], None]], journal: Journal, latch_after: str = "",
-        acted: Callable[[], None] = lambda: None,
+        acted: Callable[[], None] = lambda: None, obeyed: str | None = None,
     ) -> None:
         self._asset, self._actions, self._journal = asset, actions, journal
         self._latch_after, self._acted = latch_after, acted
         self._said: dict[str, Answer] = {}
+        self.obeyed = obeyed or ""
         self.latched = ""
         if actions:
-            self._look_back()
+            self._look_back(obeyed)
 
     def adopt(self, executed: Mapping[str, str]) -> None:
         """Commands that were executed by a version that kept them elsewhere: id -> event time of the execution."""
@@ -108,7 +112,7 @@ class Desk:
             self.latched = self._sentence(Latch(command.id, at))
         try:
             self._actions[command.action]()
-            answer = Answer(EXECUTED, at)
+            answer, self.obeyed = Answer(EXECUTED, at), command.id
         except Exception as fault:
             log.exception("%s: the action %s failed", self._asset, command.action)
             answer = Answer(UNKNOWN, at, f"the machine's {command.action} failed ({str(fault)[:200]!r}); see whether the machine obeyed")
@@ -149,18 +153,28 @@ class Desk:
             return Answer("refused", at, self.latched)
         return None
 
-    def _look_back(self) -> None:
+    def _look_back(self, obeyed: str | None) -> None:
         try:
             for id in self._journal.unfinished(self._asset):
-                log.error("command %s to %s was begun and not finished; see whether the machine obeyed", id, self._asset)
-                answer = self._journal.find(self._asset, id)
-                if answer is not None:
-                    self._journal.finish(self._asset, id, answer)
+                self._settle(id, obeyed)
             self.latched = self._sentence(self._journal.latch(self._asset)) if self._latch_after else ""
         except JournalError as fault:
             log.error("%s: %s", self._asset, fault)
             if self._latch_after:
                 self.latched = f"{self._asset} counts as latched: {fault}"
+
+    def _settle(self, id: str, obeyed: str | None) -> None:
+        """Find out what became of a command that an earlier process had begun."""
+        answer = self._journal.find(self._asset, id)
+        if obeyed is not None and id != obeyed:
+            self._journal.forget(self._asset, id)
+            log.info("command %s to %s was begun and had no effect; it may come again", id, self._asset)
+        elif answer is not None:
+            if id == obeyed:
+                answer = Answer(EXECUTED, answer.at)
+            else:
+                log.error("command %s to %s was begun and not finished; see whether the machine obeyed", id, self._asset)
+            self._journal.finish(self._asset, id, answer)
 
     def _sentence(self, latch: Latch | None) -> str:
         if latch is None:

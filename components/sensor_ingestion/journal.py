@@ -91,6 +91,12 @@ class Journal:
         """What came of a command that was begun."""
         self._do("UPDATE commands SET status = ?, detail = ? WHERE asset = ? AND id = ?", answer.status, answer.detail, asset, id)
 
+    def forget(self, asset: str, id: str) -> None:
+        """A command that was begun has had no effect, and latched nothing."""
+        with self._transaction():
+            self._do("DELETE FROM commands WHERE asset = ? AND id = ?", asset, id)
+            self._do("DELETE FROM latches WHERE asset = ? AND command = ?", asset, id)
+
     def note(self, asset: str, id: str, answer: Answer) -> None:
         """A command is answered without being begun."""
         with self._transaction():

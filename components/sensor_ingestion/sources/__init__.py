@@ -17,14 +17,16 @@ class Kind(NamedTuple):
     Attributes:
         options: its options class.
         make: (options, clocks, what `checkpoint` returned or None) -> the source; raises SourceError.
+        inside: its machine is in this process: what an action did is in its checkpoint, and nowhere else.
     """
 
     options: type
     make: Callable[[Any, Clocks, dict[str, Any] | None], Source]
+    inside: bool = False
 
 
 SOURCES: dict[str, Kind] = {
-    "simulator": Kind(SimulatorOptions, Simulator),
+    "simulator": Kind(SimulatorOptions, Simulator, inside=True),
     "csv": Kind(RecordingOptions, Recording),
     "jsonl": Kind(JsonlOptions, Jsonl),
 }

@@ -1,8 +1,9 @@
-"""A process with the real service and a machine outside of it, that kills itself at one step; see test_commands_kill.py.
+"""A process with the real service and a machine, that kills itself at one step; see test_commands_kill.py.
 
-    obedient.py WORK KILL_AT ID...
+    obedient.py WORK KILL_AT SOURCE ID...
 
-The machine is the file `effects` in WORK: each execution is a line. Each answer is a line of `acks`, each step one of `steps`.
+SOURCE is `simulator`, or `press`, whose machine is the file `effects` in WORK: each execution is a line.
+Each answer is a line of `acks`, each step one of `steps`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from edgeml.app import Context
 from edgeml.messages import Command
 from edgeml.options import read
 from edgeml.times import Moment, boot_id, to_iso
+from sensor_ingestion.checkpoint import Checkpoint
 from sensor_ingestion.journal import Journal
 from sensor_ingestion.options import Options
 from sensor_ingestion.service import SensorIngestion
@@ -78,18 +81,17 @@ class Press:
         return 1.0
 
     def checkpoint(self) -> dict[str, Any]:
-        steps.step("checkpoint")
         return {}
 
     def close(self) -> None:
         pass
 
 
-def stepped(do: Any) -> Any:
-    def stepping(self: Journal, sql: str, *values: Any) -> Any:
-        what = sql.split()[0]
+def stepped(do: Any, name: Callable[..., str]) -> Any:
+    def stepping(*arguments: Any) -> Any:
+        what = name(*arguments)
         steps.step(f"before {what}")
-        result = do(self, sql, *values)
+        result = do(*arguments)
         steps.step(f"after {what}")
         return result
 
@@ -97,13 +99,15 @@ def stepped(do: Any) -> Any:
 
 
 def main() -> None:
-    Journal._do = stepped(Journal._do)  # type: ignore[method-assign]
+    Journal._do = stepped(Journal._do, lambda _, sql, *__: sql.split()[0])  # type: ignore[method-assign]
+    Checkpoint.save = stepped(Checkpoint.save, lambda *_: "checkpoint")  # type: ignore[method-assign]
     SOURCES["press"] = Kind(NoOptions, Press)
     bus = FakeBus()
     bus.on_publish = steps.step
     context = Context(bus=bus, component="com.edgeml.SensorIngestion", thing="t", work=WORK, artifacts=WORK)
-    service = SensorIngestion(context, read(Options, {"assets": {"a": {"source": "press"}}}))
-    for id in sys.argv[3:]:
+    service = SensorIngestion(context, read(Options, {"assets": {"a": {"source": sys.argv[3]}}}))
+    service.tick(time.monotonic())  # a first checkpoint
+    for id in sys.argv[4:]:
         steps.id = id
         now = Moment(time.time_ns(), time.monotonic(), boot_id())
         command = Command(

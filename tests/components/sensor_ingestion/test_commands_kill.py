@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -14,10 +15,10 @@ ROOT = Path(__file__).parents[3]
 CHILD = Path(__file__).with_name("obedient.py")
 
 
-def child(work: Path, kill_at: int, *ids: str) -> subprocess.Popen[bytes]:
+def child(work: Path, kill_at: int, *ids: str, source: str = "press") -> subprocess.Popen[bytes]:
     work.mkdir(exist_ok=True)
     path = os.pathsep.join(str(ROOT / part) for part in ("libs", "components", "scripts", "."))
-    command = [sys.executable, str(CHILD), str(work), str(kill_at), *ids]
+    command = [sys.executable, str(CHILD), str(work), str(kill_at), source, *ids]
     return subprocess.Popen(command, env=os.environ | {"PYTHONPATH": path}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
@@ -31,8 +32,8 @@ def test_killed_at_each_step(tmp_path: Path) -> None:  # 12, 34
     steps = lines(whole, "steps")
     assert lines(whole, "acks") == ["c1 executed", "c1 executed"] and len(lines(whole, "effects")) == 1
     # The order that everything hangs on.
-    note, act, saved = steps.index("after COMMIT"), steps.index("act"), steps.index("checkpoint")
-    told, sent = steps.index("after UPDATE"), steps.index("edgeml/commands/ack")
+    note, act, told, sent = (steps.index(step) for step in ("after COMMIT", "act", "after UPDATE", "edgeml/commands/ack"))
+    saved = steps.index("after checkpoint", act)
     assert note < act < saved < told < sent
     outcomes = {}
     for kill_at in range(1, len(steps) + 1):
@@ -49,6 +50,22 @@ def test_killed_at_each_step(tmp_path: Path) -> None:  # 12, 34
         wanted = unknown if note <= step < told else executed
         assert outcome in wanted, f"killed at step {step} ({steps[step]}): {outcome}"
     assert (0, "unknown") in outcomes.values() and (1, "unknown") in outcomes.values()
+
+
+def test_a_machine_in_the_process_obeys_once_whenever_that_is_killed(tmp_path: Path) -> None:  # 34
+    whole = tmp_path / "whole"
+    assert child(whole, 0, "c1", source="simulator").wait(30) == 0
+    steps = lines(whole, "steps")
+    first = steps.index("after checkpoint")
+    assert steps.count("after checkpoint") >= 3 and "after UPDATE" in steps
+    for kill_at in range(first + 1, len(steps) + 1):
+        work = tmp_path / str(kill_at)
+        assert child(work, kill_at, "c1", source="simulator").wait(30) == -signal.SIGKILL
+        assert child(work, 0, "c1", source="simulator").wait(30) == 0
+        (state,) = work.glob("asset-*.json")
+        running = json.loads(state.read_text())["content"]["source"]["skid"]["now"]["running"]
+        said = lines(work, "acks")[-1], running
+        assert said == ("c1 executed", False), f"killed at step {kill_at - 1} ({steps[kill_at - 1]})"
 
 
 def test_killed_at_random_instants(tmp_path: Path) -> None:  # 12, 34
