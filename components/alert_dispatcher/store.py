@@ -37,6 +37,9 @@ CREATE TABLE commands (
 );
 """
 
+# Not of the layout above: a file of a version that had it not gets it, and one that is older ignores it.
+_MEMORY = "CREATE TABLE IF NOT EXISTS memory (key TEXT PRIMARY KEY, value TEXT)"
+
 
 class StoreError(EdgemlError):
     """The state cannot be read or written."""
@@ -59,7 +62,7 @@ class Pending(NamedTuple):
 
 
 class CommandRow(NamedTuple):
-    """A command; `status` is `open`, `withdrawn`, `unacknowledged` or what the machine answered."""
+    """A command; `status` is `open`, what the machine answered, or what became of it here (see `actions.command`)."""
 
     id: str
     alarm: str
@@ -105,6 +108,7 @@ class Store:
                 db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
             elif version != SCHEMA:
                 raise sqlite3.DatabaseError(f"its layout is {version}, this component knows {SCHEMA}")
+            db.execute(_MEMORY)
         except BaseException:
             db.close()
             raise
@@ -206,6 +210,20 @@ class Store:
 
     def sent(self, command_id: str) -> None:
         self._do("UPDATE commands SET sent = sent + 1 WHERE id = ?", command_id)
+
+    # -- what else an action remembers, under keys that begin with its name
+
+    def remember(self, key: str, value: Any) -> None:
+        """Keep something JSON-able."""
+        self._do("INSERT OR REPLACE INTO memory VALUES (?, ?)", key, msgspec.json.encode(value).decode())
+
+    def recall(self, key: str) -> Any:
+        """What was kept, or None."""
+        rows = self._do("SELECT value FROM memory WHERE key = ?", key)
+        return msgspec.json.decode(rows[0][0]) if rows else None
+
+    def forget(self, key: str) -> None:
+        self._do("DELETE FROM memory WHERE key = ?", key)
 
     # -- SQL
 
