@@ -33,7 +33,7 @@ ACCESS: dict[str, dict[str, set[str]]] = {
     },
     "com.edgeml.AlertDispatcher": {
         PUBLISH: {topics.ALERTS, topics.COMMANDS, topics.REPLAY, topics.STATUS},
-        SUBSCRIBE: {topics.RESULTS, topics.COMMANDS_ACK, topics.ALERTS_ACK},
+        SUBSCRIBE: {topics.RESULTS, topics.SENSORS, topics.INTERLOCK, topics.COMMANDS_ACK, topics.ALERTS_ACK},
         TO_CLOUD: {topics.cloud_alerts(THING), topics.cloud_results(THING)},
         FROM_CLOUD: {topics.cloud_alerts_ack(THING)},
     },

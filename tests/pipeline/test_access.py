@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
+from edgeml import topics
+from edgeml.messages import Permit, encode
+from suite.scenario import ASSET
 from tests.pipeline.line import COMPONENTS, THING, access, valve
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +48,13 @@ def test_without_one_resource_the_pipeline_is_refused_exactly_that(line, built, 
     suite.deploy(config, version)
     wanted = (component, operation, resource.replace("{iot:thingName}", THING))
 
+    permitted = 0.0
+
     def met() -> bool:
+        nonlocal permitted
+        if time.monotonic() > permitted + 0.2:
+            permitted = time.monotonic()
+            suite.nucleus.publish(topics.INTERLOCK, encode(Permit(asset=ASSET, allowed=True)))
         refused.update((refusal.component, refusal.operation, refusal.resource) for refusal in suite.nucleus.refusals)
         return bool(refused)
 
@@ -58,6 +68,8 @@ def everything_on(config: dict[str, Any]) -> None:
     """What uses a resource only when it is configured."""
     for asset in config["com.edgeml.SensorIngestion"]["assets"].values():
         asset["latch_after"] = "stop"
+    interlock = {"allow_when": "flow > -1000", "permit": True, "event_time": False}  # the scenario's times are not today's
+    config.setdefault("com.edgeml.AlertDispatcher", {})["actions"] = {"command": {"interlock": interlock}}
 
 
 def test_with_all_resources_nothing_is_refused(line, version):

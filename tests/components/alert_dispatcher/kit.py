@@ -28,12 +28,12 @@ class Killed(BaseException):
 
 
 class Bench:
-    """One AlertDispatcher, with restarts; `now` is both clocks, in seconds."""
+    """One AlertDispatcher, with restarts; `now` is both clocks, in seconds, but that the wall clock was set by `set_by`."""
 
     def __init__(self, work: Path, **configuration: Any) -> None:
         self.work = work
         self.bus = FakeBus()
-        self.now = 1000.0
+        self.now, self.set_by = 1000.0, 0.0
         self.seq = 0
         self.options = read(Options, {"policy": POLICY, **configuration})
         self.restart()
@@ -41,7 +41,7 @@ class Bench:
     def restart(self) -> None:
         context = Context(
             bus=self.bus, component="com.edgeml.AlertDispatcher", thing="gateway", work=self.work, artifacts=self.work,
-            monotonic=lambda: self.now, wall_ns=lambda: int(self.now * SECOND),
+            monotonic=lambda: self.now, wall_ns=lambda: int((self.now + self.set_by) * SECOND),
         )
         self.service = AlertDispatcher(context, self.options)
         self.service.start()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgeml.times import SECOND, to_iso
+from edgeml.times import SECOND, boot_id, to_iso
 from tests.components.alert_dispatcher.kit import ALARM, Bench
 
 
@@ -32,7 +32,7 @@ def test_12_pending_commands_nothing(bench):
 
 def test_13_it_is_sent_again_until_acknowledged(bench):
     bench.raise_alarm()
-    bench.wait(5)
+    bench.wait(7)
     assert len(bench.commands()) == 3 and len({c.id for c in bench.commands()}) == 1
     assert len({c.issued_at for c in bench.commands()}) == 1
     bench.answer(bench.commands()[0])
@@ -40,12 +40,24 @@ def test_13_it_is_sent_again_until_acknowledged(bench):
     assert len(bench.commands()) == 3 and [a.note for a in bench.alerts()] == ["", ""]
 
 
+def test_13_each_wait_is_twice_the_one_before_up_to_the_longest(tmp_path):
+    options = {"timeout_s": 60, "retry_s": 1, "retry_longest_s": 6}
+    bench = Bench(tmp_path, actions={"command": options})
+    bench.raise_alarm()
+    sent = []
+    for half in range(1, 80):
+        before = len(bench.commands())
+        bench.wait(0.5)
+        sent += [half / 2] * (len(bench.commands()) - before)
+    assert sent == [1, 3, 7, 13, 19, 25, 31, 37]
+
+
 def test_14_without_an_acknowledgement_it_gives_up_and_says_so(bench, caplog):
     alarm = bench.raise_alarm()
     bench.wait(9.5)
-    assert len(bench.commands()) == 5 and len(bench.alerts()) == 2
+    assert len(bench.commands()) == 3 and len(bench.alerts()) == 2
     bench.wait(60)
-    assert len(bench.commands()) == 5
+    assert len(bench.commands()) == 3
     last = bench.alerts()[-1]
     assert (len(bench.alerts()), last.id, last.state) == (3, alarm, "active")
     assert last.note == "pump-1 did not acknowledge the stop command within 10 s" and last.note in caplog.text
@@ -62,13 +74,20 @@ def test_14_an_answer_that_comes_late_is_said(bench):
     assert bench.service._store.command(bench.commands()[0].id).status == "executed"
 
 
-@pytest.mark.parametrize("status", ["refused", "expired"])
+@pytest.mark.parametrize("status", ["refused", "expired", "unknown"])
 def test_14_an_answer_that_is_no_execution_is_said(bench, status):
     bench.raise_alarm()
     bench.answer(bench.commands()[0], status, "valve is in manual mode")
     bench.wait(60)
     assert len(bench.commands()) == 1
     assert bench.alerts()[-1].note == f"pump-1 answered the stop command with {status}: valve is in manual mode"
+
+
+def test_14_a_long_answer_does_not_keep_the_alert_from_being_published(bench):
+    bench.raise_alarm()
+    bench.answer(bench.commands()[0], "refused", "no, " * 1500)
+    bench.wait(1)
+    assert len(bench.alerts()[-1].note) < 400
 
 
 def test_15_the_deadline_outlives_a_restart(bench):
@@ -107,12 +126,37 @@ def test_15_a_wall_clock_set_back_does_not_stretch_the_deadline(tmp_path):
     assert "did not acknowledge" in bench.alerts()[-1].note
 
 
+@pytest.mark.parametrize("restart", [False, True])
+def test_15_the_monotonic_clock_tells_when_the_wall_clock_is_set_back(bench, restart):
+    bench.raise_alarm()
+    issued = bench.commands()[0]
+    assert (issued.issued_monotonic_s, issued.boot) == (1000.0, boot_id())
+    bench.wait(5)
+    bench.set_by = -3600
+    if restart:
+        bench.kill()
+        bench.restart()
+    bench.wait(4.5)
+    assert "did not" not in bench.alerts()[-1].note
+    assert {(c.issued_monotonic_s, c.issued_at) for c in bench.commands()} == {(1000.0, issued.issued_at)}
+    bench.wait(1)
+    assert "did not acknowledge" in bench.alerts()[-1].note
+
+
+def test_15_a_wall_clock_that_is_set_on_ends_it(bench):
+    bench.raise_alarm()
+    sent = len(bench.commands())
+    bench.set_by = 3600
+    bench.wait(5)
+    assert len(bench.commands()) == sent and "did not acknowledge" in bench.alerts()[-1].note
+
+
 def test_16_an_answer_to_something_else_is_nothing(bench):
     bench.raise_alarm()
     (command,) = bench.commands()
     bench.answer(type(command)(id=command.id, asset="pump-2", action="stop"))
     bench.answer(type(command)(id="another", asset="pump-1", action="stop"))
-    bench.wait(4)
+    bench.wait(6)
     assert len(bench.commands()) == 3
 
 

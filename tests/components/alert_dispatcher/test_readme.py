@@ -13,7 +13,7 @@ README = Path(__file__).parents[3] / "components" / "alert_dispatcher" / "README
 
 
 def test_every_option_is_documented_with_its_default():
-    rows = re.findall(r"^\| `([\w.]+)` \| (\w+) \| [^|]*\| ([^|]*) \|", README.read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| `([\w.]+)` \| ([\w\[\], ]+) \| [^|]*\| ([^|]*) \|", README.read_text(), re.MULTILINE)
     written = {key: (kind, default.strip("`")) for key, kind, default in rows if key != "actions"}
     declared = [row for row in document(Options) if row[0] != "actions"]
     for name, entry in ACTIONS.items():

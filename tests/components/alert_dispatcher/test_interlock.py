@@ -1,0 +1,325 @@
+"""24 to 33: what keeps a command from being sent, and what is told of that."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from alert_dispatcher.actions.interlock import ASSETS_KEPT, Interlock, InterlockOptions
+from alert_dispatcher.actions.limit import recent
+from alert_dispatcher.options import Options
+from edgeml import topics
+from edgeml.errors import OptionsError
+from edgeml.messages import GAP, GOOD, MISSING, OUT_OF_RANGE, STUCK, Permit, SensorBatch
+from edgeml.options import read
+from edgeml.times import SECOND, Moment
+from tests.components.alert_dispatcher.kit import ALARM, Bench, results
+
+EXPRESSION = "pressure > 2.0 and not door_open"
+
+
+def batch(
+    at_s: float, seq: int, pressure: float = 2.5, door: float = 0.0, quality: tuple[int, int] = (GOOD, GOOD), asset: str = "pump-1",
+    stream: str = "sensors-1", rows: int = 3,
+) -> SensorBatch:
+    """Rows up to the event time `at_s`; only the last one reads what is given."""
+    times = np.array([int((at_s - back) * SECOND) for back in range(rows - 1, -1, -1)], "i8")
+    values, flags = np.full((rows, 2), 9.0), np.zeros((rows, 2), "u1")
+    if rows:
+        values[-1], flags[-1] = (pressure, door), quality
+    return SensorBatch.of(asset, stream, seq, ("pressure", "door_open"), ("bar", ""), times, values, flags)
+
+
+def bench_with(tmp_path, **options):
+    return Bench(tmp_path, actions={"log": {}, "command": options})
+
+
+def status(bench, number: int = 0) -> str:
+    rows = bench.service._store._do("SELECT status FROM commands ORDER BY rowid")
+    return rows[number][0]
+
+
+# -- dry run
+
+
+def test_24_a_dry_run_decides_and_tells_but_sends_nothing(tmp_path, caplog):
+    bench = bench_with(tmp_path, dry_run="true")
+    bench.results(ALARM[:12])
+    bench.wait(60)
+    bench.kill()
+    bench.restart()
+    bench.wait(20)
+    assert bench.commands() == [] and status(bench) == "dry-run"
+    last = bench.alerts()[-1]
+    assert last.state == "active" and last.note == "dry run: the stop command for pump-1 was decided and not sent"
+    assert last.note in caplog.text
+
+
+# -- rate limit
+
+
+def raise_and_clear(bench, number: int, answer: bool = True) -> str:
+    """The note on the alarm that comes at the number-th hundred seconds of event time, which clears again."""
+    start = 100 * number
+    bench.results(ALARM[:12], start)
+    bench.wait(0.5)
+    if answer and bench.commands():
+        bench.answer(bench.commands()[-1])
+    note = bench.alerts()[-1].note
+    bench.results(ALARM[12:], start + 12)
+    assert bench.alerts()[-1].state == "cleared"
+    return note
+
+
+def test_25_what_is_beyond_the_limit_is_refused_and_told(tmp_path):
+    bench = bench_with(tmp_path, rate_limit=2, rate_period_s=100)
+    refused = "the stop command for pump-1 is refused: 2 went out in the last 100 s, and `rate_limit` is 2"
+    assert [raise_and_clear(bench, number) for number in range(3)] == ["", "", refused]
+    assert len(bench.commands()) == 2 and [status(bench, number) for number in range(3)] == ["executed", "executed", "limited"]
+    bench.give(topics.RESULTS, results(ALARM[:12], asset="pump-2"))
+    assert bench.commands()[-1].asset == "pump-2", "each asset has a limit of its own"
+    bench.wait(100)
+    assert raise_and_clear(bench, 5) == "" and len({command.id for command in bench.commands()}) == 4
+
+
+@pytest.mark.parametrize("set_by", [0, -100_000, 100_000])
+def test_25_the_limit_outlives_a_restart_and_a_clock_that_is_set(tmp_path, set_by):
+    bench = bench_with(tmp_path, rate_limit=1, rate_period_s=100)
+    assert raise_and_clear(bench, 0) == ""
+    bench.set_by = set_by
+    bench.kill()
+    bench.restart()
+    assert "is refused: 1 went out" in raise_and_clear(bench, 1)
+    bench.wait(100)
+    assert raise_and_clear(bench, 2) == ""
+
+
+def test_25_over_a_start_of_the_system_a_clock_set_back_costs_one_more_period_at_most():
+    before = [Moment(1000 * SECOND, 50.0, "one")]
+    now = Moment(400 * SECOND, 3.0, "two")
+    assert recent(before, now, 100) == [now]
+    assert recent([now], Moment(501 * SECOND, 104.0, "two"), 100) == []
+    assert recent(before, Moment(1050 * SECOND, 3.0, "two"), 100) == before
+    assert recent(before, Moment(9999 * SECOND, 60.0, "one"), 100) == before, "within one start the monotonic clock counts"
+
+
+def test_25_a_command_sent_again_counts_once(tmp_path):
+    bench = bench_with(tmp_path, rate_limit=1)
+    bench.raise_alarm()
+    bench.wait(8)
+    assert len(bench.commands()) > 1 and bench.alerts()[-1].note == ""
+
+
+# -- interlock: readings
+
+
+def test_26_it_listens_only_when_it_is_configured(tmp_path):
+    def heard(name, **interlock):
+        work = tmp_path / name
+        work.mkdir()
+        return {topics.SENSORS, topics.INTERLOCK} & set(bench_with(work, interlock=interlock).service.topics)
+
+    assert heard("a") == set()
+    assert heard("b", allow_when=EXPRESSION) == {topics.SENSORS}
+    assert heard("c", permit=True) == {topics.INTERLOCK}
+    assert heard("d", assets={"pump-2": "flow > 1"}, permit="true") == {topics.SENSORS, topics.INTERLOCK}
+    assert heard("e", assets={"pump-2": ""}) == set()
+
+
+def interlocked(tmp_path, **interlock):
+    return bench_with(tmp_path, timeout_s=10, interlock={"allow_when": EXPRESSION, "max_age_s": 5, **interlock})
+
+
+def test_26_what_holds_is_sent_at_once(tmp_path):
+    bench = interlocked(tmp_path)
+    bench.give(topics.SENSORS, batch(bench.now, 1))
+    bench.raise_alarm()
+    assert len(bench.commands()) == 1 and bench.alerts()[-1].note == ""
+
+
+def test_27_what_forbids_is_told_at_once_and_holds_it_to_its_deadline(tmp_path, caplog):
+    bench = interlocked(tmp_path)
+    for second in range(12):
+        bench.give(topics.SENSORS, batch(bench.now, second, door=1))
+        if second == 0:
+            bench.results(ALARM[:12])
+            bench.service.tick(bench.now)
+            held = "the stop command for pump-1 is held back by the interlock: `pressure > 2.0 and not door_open` does not hold: "
+            assert bench.alerts()[-1].note == held + "pressure is 2.5, door_open is 1"
+        bench.wait(1)
+    assert bench.commands() == [] and status(bench) == "forbidden"
+    last = bench.alerts()[-1].note
+    assert last.count("held back") == 1 and "was not sent within 10 s of the alarm, at last because `pressure > 2.0" in last
+    assert "held back by the interlock" in caplog.text
+
+
+def test_27_once_it_holds_the_command_goes_out(tmp_path):
+    bench = interlocked(tmp_path)
+    bench.give(topics.SENSORS, batch(bench.now, 1, door=1))
+    bench.results(ALARM[:12])
+    bench.wait(3)
+    assert bench.commands() == []
+    bench.give(topics.SENSORS, batch(bench.now, 2))
+    bench.wait(0.5)
+    assert len(bench.commands()) == 1
+    bench.answer(bench.commands()[0])
+    assert status(bench) == "executed"
+
+
+def test_27_what_forbids_stops_the_next_sending_too(tmp_path):
+    bench = interlocked(tmp_path)
+    bench.give(topics.SENSORS, batch(bench.now, 1))
+    bench.raise_alarm()
+    bench.give(topics.SENSORS, batch(bench.now, 2, pressure=1.0))
+    bench.wait(30)
+    assert len(bench.commands()) == 1 and status(bench) == "unacknowledged"
+    assert bench.alerts()[-1].note.endswith("pump-1 did not acknowledge the stop command within 10 s")
+
+
+def test_27_an_alarm_that_clears_withdraws_what_was_held(tmp_path):
+    bench = interlocked(tmp_path)
+    bench.results(ALARM[:12])
+    bench.results(ALARM[12:], 12)
+    bench.give(topics.SENSORS, batch(bench.now, 1))
+    bench.wait(20)
+    assert bench.commands() == [] and status(bench) == "withdrawn"
+
+
+def test_27_after_a_restart_it_knows_nothing_and_forbids(tmp_path):
+    bench = interlocked(tmp_path)
+    bench.bus.deaf.add(topics.COMMANDS)
+    bench.give(topics.SENSORS, batch(bench.now, 1))
+    bench.raise_alarm()
+    bench.kill()
+    bench.restart()
+    bench.bus.deaf.clear()
+    bench.wait(3)
+    assert bench.commands() == [] and "no readings of pump-1 have come yet" in bench.alerts()[-1].note
+    bench.give(topics.SENSORS, batch(bench.now, 2))
+    bench.wait(0.5)
+    assert len(bench.commands()) == 1
+
+
+class Lock:
+    """An interlock of its own, at second 1000 of both clocks."""
+
+    def __init__(self, **options) -> None:
+        self.lock = Interlock(read(InterlockOptions, {"allow_when": EXPRESSION, "max_age_s": 5, **options}))
+
+    def hear(self, message, at_s: float = 1000.0) -> None:
+        self.lock.hear(topics.INTERLOCK if isinstance(message, Permit) else topics.SENSORS, message, at_s)
+
+    def says(self, at_s: float = 1000.0, set_by: float = 0.0, asset: str = "pump-1") -> str:
+        return self.lock.forbids(asset, at_s, int((at_s + set_by) * SECOND))
+
+
+@pytest.mark.parametrize(("heard", "said"), [
+    (batch(1000, 1, asset="pump-2"), "no readings of pump-1 have come yet"),
+    (batch(1000, 1, rows=0), "no readings of pump-1 have come yet"),
+    (batch(1000, 1, pressure=float("nan")), "the reading of pressure is missing"),
+    (batch(1000, 1, quality=(MISSING, GOOD)), "the reading of pressure is missing"),
+    (batch(1000, 1, quality=(GOOD, STUCK)), "the reading of door_open is stuck"),
+    (batch(1000, 1, quality=(OUT_OF_RANGE, GOOD)), "the reading of pressure is out of range"),
+    (batch(1000, 1, quality=(99, GOOD)), "the reading of pressure is not trusted"),
+    (batch(1000, 1, quality=(GAP, GAP)), ""),
+])
+def test_28_what_is_not_known_forbids(heard, said):
+    lock = Lock()
+    lock.hear(heard)
+    assert lock.says() == said
+
+
+def test_28_a_channel_that_is_not_there_forbids():
+    lock = Lock(allow_when="pressure > 0 or flow > 1")
+    lock.hear(batch(1000, 1))
+    assert lock.says() == "pump-1 has no channel 'flow', only pressure, door_open"
+
+
+def test_28_a_stale_reading_forbids():
+    lock = Lock()
+    lock.hear(batch(1000, 1))
+    assert lock.says(1005) == "" and lock.says(1005.5) == "the latest readings of pump-1 are 5.5 s old"
+
+
+def test_28_a_repetition_is_no_newer_for_being_heard_again():
+    lock = Lock(event_time=False)
+    lock.hear(batch(1000, 7))
+    lock.hear(batch(1000, 7), 1004)
+    lock.hear(batch(994, 6), 1004)
+    assert lock.says(1006) == "the latest readings of pump-1 are 6.0 s old"
+
+
+def test_28_a_replay_of_old_rows_forbids_by_their_event_time():
+    lock = Lock()
+    lock.hear(batch(900, 1))
+    assert lock.says() == "the latest readings of pump-1 are 100.0 s old"
+    elsewhen = Lock(event_time="false")
+    elsewhen.hear(batch(900, 1))
+    assert elsewhen.says() == ""
+
+
+def test_28_a_clock_that_is_set_forbids():
+    lock = Lock()
+    lock.hear(batch(1000, 1))
+    assert lock.says(set_by=-60) == "the latest readings of pump-1 are dated 60.0 s ahead of this device's clock"
+    assert lock.says(set_by=60) == "the latest readings of pump-1 are 60.0 s old"
+
+
+def test_29_an_asset_may_have_a_condition_of_its_own_or_none():
+    lock = Lock(assets={"pump-2": "pressure < 1", "pump-3": ""})
+    for asset in ("pump-1", "pump-2"):
+        lock.hear(batch(1000, 1, asset=asset))
+    assert lock.says() == "" and lock.says(asset="pump-3") == ""
+    assert lock.says(asset="pump-2") == "`pressure < 1` does not hold: pressure is 2.5"
+
+
+def test_31_a_permit_must_be_given_again_and_again():
+    lock = Lock(allow_when="", permit=True)
+    assert lock.says() == "no permit for pump-1 has come on edgeml/interlock yet"
+    lock.hear(Permit(asset="pump-1", allowed=True))
+    assert lock.says(1005) == "" and lock.says(1005.5) == "the latest permit for pump-1 is 5.5 s old"
+    lock.hear(Permit(asset="pump-1", allowed=False, reason="guard door\nopen"), 1006)
+    assert lock.says(1006) == "the permit for pump-1 is denied: guard door open"
+    lock.hear(Permit(asset="pump-2", allowed=True), 1006)
+    assert lock.says(1006) == "the permit for pump-1 is denied: guard door open"
+
+
+def test_31_both_must_allow():
+    lock = Lock(permit=True)
+    lock.hear(Permit(asset="pump-1", allowed=True))
+    assert "no readings" in lock.says()
+    lock.hear(batch(1000, 1))
+    assert lock.says() == ""
+    lock.hear(Permit(asset="pump-1", allowed=False))
+    assert lock.says() == "the permit for pump-1 is denied"
+
+
+def test_31_a_permit_counts_on_its_own_topic_only(tmp_path):
+    bench = bench_with(tmp_path, interlock={"permit": True})
+    for topic in (topics.COMMANDS_ACK, topics.RESULTS):
+        bench.give(topic, Permit(asset="pump-1", allowed=True))
+    bench.results(ALARM[:12])
+    bench.wait(2)
+    assert bench.commands() == []
+    bench.give(topics.INTERLOCK, Permit(asset="pump-1", allowed=True))
+    bench.wait(0.5)
+    assert len(bench.commands()) == 1
+
+
+def test_32_made_up_assets_do_not_fill_the_memory():
+    lock = Lock(permit=True)
+    for number in range(ASSETS_KEPT + 10):
+        lock.hear(batch(1000, 1, asset=f"a{number}"))
+        lock.hear(Permit(asset=f"a{number}", allowed=True))
+    assert len(lock.lock._readings) == len(lock.lock._permits) == ASSETS_KEPT
+    assert lock.says(asset="a0") == "no readings of a0 have come yet" and lock.says(asset=f"a{ASSETS_KEPT}") == ""
+
+
+def test_33_wrong_options_are_named_together():
+    wrong = {"retry_s": 20, "interlock": {"allow_when": "open()", "max_age_s": 0}}
+    with pytest.raises(OptionsError) as refused:
+        read(Options, {"actions": {"command": wrong}})
+    text = str(refused.value)
+    assert "`actions.command.interlock.max_age_s` is 0" in text
+    with pytest.raises(OptionsError, match=r"`actions\.command\.retry_s` is 20, which is more than .*retry_longest_s`, 15"):
+        read(Options, {"actions": {"command": {"retry_s": 20}}})
