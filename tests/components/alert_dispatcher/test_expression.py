@@ -87,7 +87,9 @@ def test_30_a_fault_is_said_with_the_whole_key_and_what_is_allowed():
 
 def test_30_whatever_is_written_is_understood_or_refused():
     chance = random.Random(30)
-    words = ["'c d'", "a", "b", "and", "or", "not", "<", ">=", "==", "(", ")", "1", "-", "2.5", "True", "[", ".", "=", ",", ":", "lambda", "*"]
+    words = [
+        "'c d'", "a", "b", "and", "or", "not", "<", ">=", "==", "(", ")", "1", "-", "2.5", "True", "[", ".", "=", ",", ":", "lambda", "*",
+    ]
     understood = 0
     for number in range(20_000):
         if number % 4:
