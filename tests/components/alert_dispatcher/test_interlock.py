@@ -258,6 +258,12 @@ def test_28_a_replay_of_old_rows_forbids_by_their_event_time():
     assert elsewhen.says() == ""
 
 
+def test_28_a_sensor_whose_clock_is_ahead_makes_its_readings_no_younger():
+    lock = Lock()
+    lock.hear(batch(1004, 1))
+    assert lock.says(1005) == "" and lock.says(1008) == "the latest readings of pump-1 are 8.0 s old"
+
+
 def test_28_a_clock_that_is_set_forbids():
     lock = Lock()
     lock.hear(batch(1000, 1))

@@ -67,6 +67,14 @@ def test_executed_once_and_acknowledged_again_with_the_first_answer(machine: Mac
     assert machine.take(command(), 7) == first and machine.done == ["stop"]
 
 
+def test_each_note_is_synced(machine: Machine) -> None:  # 12
+    machine.take(command())
+    db = machine.journal._db
+    assert db is not None
+    assert db.execute("PRAGMA journal_mode").fetchall() == [("wal",)]
+    assert db.execute("PRAGMA synchronous").fetchall() == [(2,)], "FULL: the log is synced at each commit"
+
+
 def test_another_configuration_forgets_nothing(tmp_path: Path) -> None:  # 12
     acks = []
     for seed in (3, 4):
