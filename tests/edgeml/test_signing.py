@@ -108,7 +108,7 @@ def test_a_changed_model_even_with_its_digest_set_right(folder: Path) -> None:
 @pytest.mark.parametrize("content", [
     b"", b"\n", b"\xff\xfe", b"ed25519", b"ed25519 x y", b"ed25519  " + b"A" * 100_000, b"rsa AAAA AAAA", b"ed25519 AAAA AAAA more",
     f"ed25519 {TRUSTED} {base64.b64encode(b'short').decode()}".encode(),
-])
+], ids=["empty", "blank", "no text", "one word", "no base64", "long", "other algorithm", "four words", "short"])
 def test_a_signature_that_is_none(folder: Path, content: bytes) -> None:
     (folder / SIGNATURE).write_bytes(content)
     assert len(refused(folder)) < 600
