@@ -20,6 +20,8 @@ from typing import Any
 from gglocal.control import ask
 from gglocal.deployment import configuration_updates
 from gglocal.errors import DeploymentError, GglocalError, NucleusError
+from gglocal.faults import FAULTS
+from gglocal.faults.base import usage
 from gglocal.lifecycle import BROKEN, FINISHED
 from gglocal.lint import lint_file
 from gglocal.nucleus import Nucleus
@@ -27,7 +29,7 @@ from gglocal.printer import Printer, PrinterHandler
 from gglocal.profile import PROFILES
 from gglocal.recipe import SUFFIXES, read_document
 from gglocal.root import Root, default_root
-from gglocal.show import details, heard_line, published, table
+from gglocal.show import details, fault_line, heard_line, published, table
 
 log = logging.getLogger("gglocal")
 
@@ -168,6 +170,21 @@ def sub(options: argparse.Namespace) -> int:
     return EXIT_OK if options.count is None else EXIT_TIMEOUT
 
 
+def fault(options: argparse.Namespace) -> int:
+    root = Root(options.root)
+    if options.end is not None:
+        list(ask(root, {"do": "end-fault", "number": None if options.end == "all" else int(options.end)}))
+        return EXIT_OK
+    if options.name is None:
+        active = list(ask(root, {"do": "faults"}))
+        print("\n".join(fault_line(each) for each in active) if active else "no fault is active")
+        return EXIT_OK
+    given = dict(pair.partition("=")[::2] for pair in options.options)
+    for answer in ask(root, {"do": "fault", "name": options.name, "options": given}):
+        print(f"{fault_line(answer)}: {answer['effect']}")
+    return EXIT_OK
+
+
 def lint(options: argparse.Namespace) -> int:
     faults = []
     for given in map(Path, options.recipes):
@@ -300,13 +317,22 @@ def _parser() -> argparse.ArgumentParser:
     subscribe.add_argument("--json", action="store_true", help="one JSON object a line: topic, payload (base64), text or null, sender, at")
     subscribe.add_argument("--base64", action="store_true", help="payloads as base64")
     subscribe.add_argument("--iot", action="store_true", help="messages of IoT Core")
+    known = [f"{name}: {each.effect}; options: {usage(each.options)}" for name, each in FAULTS.items()]
+    disturb = _command(commands, "fault", fault, "bring about a fault; without NAME: which are active", epilog="\n".join(known))
+    disturb.add_argument("name", metavar="NAME", nargs="?", choices=list(FAULTS), help="one of those below")
+    disturb.add_argument("options", metavar="KEY=VALUE", nargs="*", help="its options")
+    disturb.add_argument("--end", metavar="NUMBER|all", help="end what lasts, by the number that it was given")
     check = _command(commands, "lint", lint, "what Nucleus Lite refuses in recipes")
     check.add_argument("recipes", nargs="+", metavar="FILE", help="recipes, or directories of them")
     return parser
 
 
-def _command(commands: Any, name: str, command: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+def _command(
+    commands: Any, name: str, command: Callable[[argparse.Namespace], int], text: str, epilog: str | None = None
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=text, description=text, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.set_defaults(command=command)
     parser.add_argument("--root", type=Path, default=default_root(), help="folder of the nucleus (default $GGLOCAL_ROOT or ./.gglocal)")
     return parser

@@ -98,6 +98,14 @@ class ConfigStore:
         watchers.append(callback)
         return lambda: watchers.remove(callback) if callback in watchers else None
 
+    def forget_watchers(self) -> None:
+        """Drop every subscription, without a word."""
+        nodes = list(self._components.values())
+        while nodes:
+            node = nodes.pop()
+            node.watchers.clear()
+            nodes += node.children.values() if node.children is not None else ()
+
     def snapshot(self) -> dict[str, Any]:
         """All of it as JSON-able data for `load`: a leaf is `[value, timestamp]`, a map is an object."""
         return {name: _dump(node) for name, node in self._components.items()}

@@ -9,12 +9,14 @@ import logging
 import socket
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from gglocal.core import Delivery
 from gglocal.engine import Engine
 from gglocal.errors import GglocalError, NucleusError
+from gglocal.faults import FAULTS
 from gglocal.iotcore import Offline
 from gglocal.pubsub import Message
 from gglocal.root import Root
@@ -131,9 +133,26 @@ async def _subscribe(engine: Engine, request: dict[str, Any]) -> AsyncGenerator[
         end()
 
 
+async def _fault(engine: Engine, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
+    yield asdict(await engine.faults.begin(request["name"], request["options"])) | {"effect": FAULTS[request["name"]].effect}
+
+
+async def _end_fault(engine: Engine, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
+    if request["number"] is None:
+        engine.faults.end_all()
+    else:
+        engine.faults.end(request["number"])
+    yield None
+
+
+async def _faults(engine: Engine, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
+    for active in engine.faults.active():
+        yield asdict(active)
+
+
 COMMANDS: dict[str, Callable[[Engine, dict[str, Any]], AsyncGenerator[Any, None]]] = {
     "components": _components, "restart": _restart, "stop": _stop, "deploy": _deploy, "publish": _publish,
-    "subscribe": _subscribe,
+    "subscribe": _subscribe, "fault": _fault, "end-fault": _end_fault, "faults": _faults,
 }
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from gglocal import jsonlimits, policy
 from gglocal.config import ConfigStore
+from gglocal.interference import Interference
 from gglocal.iotcore import IoTCore
 from gglocal.profile import Profile
 from gglocal.pubsub import Message, PubSub
@@ -96,7 +97,8 @@ class Core:
     """What the IPC operations act on.
 
     Attributes:
-        refusals: every `UnauthorizedError` so far.
+        refusals: every `UnauthorizedError` so far, but those of a fault on demand.
+        interference: what faults do to calls and deliveries.
     """
 
     def __init__(
@@ -111,6 +113,7 @@ class Core:
         self.clock = clock
         self.config = ConfigStore()
         self.pubsub = PubSub()
+        self.interference = Interference()
         self.iot = iot
         self.refusals: list[Refusal] = []
         self._by_token: dict[str, Registration] = {}
@@ -135,6 +138,10 @@ class Core:
         known = self._by_name.pop(name, None)
         if known is not None:
             del self._by_token[known.token]
+
+    def registered(self) -> dict[str, Registration]:
+        """Every component that may connect, by name."""
+        return dict(self._by_name)
 
     def component_of(self, svcuid: str) -> str | None:
         """The component that holds this token."""

@@ -18,7 +18,9 @@ from gglocal.config import ConfigConflict, KeyNotFound
 from gglocal.core import Core
 from gglocal.deployment import Planned, RecipeStore, configuration_updates, resolve
 from gglocal.errors import DeploymentError
+from gglocal.faults import ActiveFaults
 from gglocal.iotcore import open_iot_core
+from gglocal.iotcore.link import Link
 from gglocal.ipc.server import IpcServer
 from gglocal.lifecycle import BROKEN, Component, Unit
 from gglocal.platform import Host
@@ -67,9 +69,10 @@ class Engine:
         on_state: OnState, echo: Echo | None = None,
     ) -> None:
         self.root, self.profile, self.thing_name, self._region = root, profile, thing_name, region
+        self.link = Link(open_iot_core(iot_core, client_id=thing_name, record=root.iot_record))
         self.core = Core(
             profile=profile, thing_name=thing_name, region=region, log_dir=root.logs, root_path=str(root.path),
-            iot=open_iot_core(iot_core, client_id=thing_name, record=root.iot_record),
+            iot=self.link,
         )
         self.ipc = IpcServer(self.core, root.socket("gg-ipc.socket"))
         self._error_reset, self._on_state, self._echo = error_reset, on_state, echo
@@ -80,6 +83,7 @@ class Engine:
         self._watches: list[Callable[[], None]] = []
         self._saving: asyncio.TimerHandle | None = None
         self._deploying = asyncio.Lock()
+        self.faults = ActiveFaults(self)
         self.supervisor: Supervisor
 
     async def start(self) -> None:
@@ -94,6 +98,7 @@ class Engine:
 
     async def close(self) -> None:
         """Stop every component, then the nucleus."""
+        self.faults.end_all()
         await self.supervisor.close()
         await self.ipc.close()
         await self.core.iot.close()
@@ -153,6 +158,19 @@ class Engine:
         return environment.of_nucleus(
             self.profile, svcuid=svcuid, ipc_socket=self.ipc.socket_path, thing_name=self.thing_name, region=self._region
         )
+
+    def new_tokens(self) -> None:
+        """Refuse every SVCUID from now on; what the nucleus itself starts later gets a new one."""
+        for name, known in self.core.registered().items():
+            self.core.unregister(name)
+            if name in self._units:
+                svcuid = self.core.register(name, known.version, known.access_control)
+                self.supervisor.get(name).env.update(environment.of_token(svcuid))
+
+    def forget_watchers(self) -> None:
+        """Every subscription to configuration is dead, but the nucleus's own."""
+        self.core.config.forget_watchers()
+        self._watch()
 
     def _as_units(self, plan: list[Planned]) -> dict[str, Unit]:
         units: dict[str, Unit] = {}

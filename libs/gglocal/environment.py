@@ -28,8 +28,12 @@ def of_user(environ: Mapping[str, str] | None = None) -> dict[str, str]:
 def of_nucleus(profile: Profile, *, svcuid: str, ipc_socket: Path, thing_name: str, region: str) -> dict[str, str]:
     """What a nucleus tells a component."""
     told = {
-        "SVCUID": svcuid, "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT": str(ipc_socket),
-        "AWS_CONTAINER_AUTHORIZATION_TOKEN": svcuid, "AWS_IOT_THING_NAME": thing_name, "AWS_REGION": region,
-        "AWS_DEFAULT_REGION": region, "GGC_VERSION": profile.version,
+        **of_token(svcuid), "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT": str(ipc_socket),
+        "AWS_IOT_THING_NAME": thing_name, "AWS_REGION": region, "AWS_DEFAULT_REGION": region, "GGC_VERSION": profile.version,
     }
     return {**told, "GG_ROOT_CA_PATH": ""} if profile.strict_recipes else told
+
+
+def of_token(svcuid: str) -> dict[str, str]:
+    """What goes by the component's token."""
+    return {"SVCUID": svcuid, "AWS_CONTAINER_AUTHORIZATION_TOKEN": svcuid}

@@ -17,6 +17,7 @@ from gglocal.control import ControlServer
 from gglocal.core import Delivery, Refusal
 from gglocal.engine import Engine, Status
 from gglocal.errors import NucleusError
+from gglocal.faults import Active
 from gglocal.lifecycle import BROKEN
 from gglocal.profile import PROFILES
 from gglocal.pubsub import Message
@@ -48,6 +49,23 @@ class Inbox:
 
     def put(self, delivery: Delivery) -> None:
         self._queue.put(delivery)
+
+
+class Fault:
+    """A fault that was begun; as a context manager it ends with the block."""
+
+    def __init__(self, nucleus: Nucleus, active: Active) -> None:
+        self._nucleus, self.active = nucleus, active
+
+    def __enter__(self) -> Fault:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Again is no error."""
+        self._nucleus.end_fault(self.active.number)
 
 
 class Nucleus:
@@ -244,6 +262,22 @@ class Nucleus:
     def refusals(self) -> list[Refusal]:
         """Every `UnauthorizedError` so far."""
         return self._do(lambda: list(self._live.core.refusals))
+
+    def fault(self, name: str, **options: Any) -> Fault:
+        """Bring about a fault of `gglocal.faults.FAULTS`; returns when it is in effect, or over.
+
+        Raises:
+            NucleusError: there is no such fault, an option is wrong, or it cannot be had now.
+        """
+        return Fault(self, self._run(self._live.faults.begin(name, options)))
+
+    def end_fault(self, number: int) -> None:
+        """End a fault that lasts; one that is over is no error."""
+        self._do(lambda: self._live.faults.end(number))
+
+    def faults(self) -> list[Active]:
+        """Those that last and have not ended."""
+        return self._do(lambda: self._live.faults.active())
 
     def client_env(self, name: str, access_control: Any) -> dict[str, str]:
         """Register a component that the caller starts itself.

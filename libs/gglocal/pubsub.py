@@ -90,5 +90,11 @@ class PubSub:
             room.remove(each)
         return len(lost)
 
+    def forget_all(self) -> None:
+        """Drop every subscription, without a word."""
+        for room in (*self._exact.values(), self._wild):
+            room.clear()
+        self._exact.clear()
+
     def _receivers(self, topic: str) -> list[Subscription]:
         return [*self._exact.get(topic, ()), *(each for each in self._wild if matches(each.topic_filter, topic))]

@@ -51,3 +51,8 @@ def heard_line(answer: dict[str, Any], as_json: bool, as_base64: bool) -> str:
     if as_base64:
         return f"{answer['topic']} {answer['payload']}"
     return f"{answer['topic']} {'base64:' + answer['payload'] if text is None else one_line(text)}"
+
+
+def fault_line(answer: dict[str, Any]) -> str:
+    """A fault that was begun, by its number."""
+    return " ".join((f"{answer['number']} {answer['name']}", *(f"{key}={value}" for key, value in answer["options"].items())))

@@ -13,7 +13,7 @@ from gglocal import jsonlimits
 from gglocal.eventstream import FrameError, Packet, Splitter, encode
 from gglocal.ipc import protocol
 from gglocal.ipc.errors import IpcError, Malformed
-from gglocal.ipc.operations import OPERATIONS
+from gglocal.ipc.operations import OPERATIONS, Handler, Outcome
 from gglocal.ipc.request import Request
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class Connection(asyncio.Protocol):
             handler = OPERATIONS.get(operation.removeprefix(protocol.NAMESPACE))
             if handler is None or not operation.startswith(protocol.NAMESPACE):
                 raise IpcError("ServiceError", f"Operation {operation} is not supported by Greengrass")
-            outcome = handler(request)
+            outcome = self._disturbed(request, handler)
             if inspect.isawaitable(outcome):
                 self._streams[stream_id] = request
                 self._later(stream_id, request, outcome)
@@ -157,6 +157,16 @@ class Connection(asyncio.Protocol):
             self._refuse(stream_id, request, error)
         except Exception as fault:
             self._failed(stream_id, request, fault)
+
+    def _disturbed(self, request: Request, handler: Handler) -> Outcome:
+        """What the handler answers, but for the faults that are in force."""
+        interference, call = self._core.interference, request.call
+        error = interference.refusal(*call)
+        if error:
+            raise IpcError(error, "a fault on demand")
+        seconds = interference.answer_delay(*call)
+        outcome = handler(request)
+        return _after(seconds, outcome) if seconds else outcome
 
     def _later(self, stream_id: int, request: Request, outcome: Awaitable[dict[str, Any] | None]) -> None:
         async def finish() -> None:
@@ -199,6 +209,12 @@ class Connection(asyncio.Protocol):
         request = self._streams.pop(stream_id, None)
         if request is not None:
             request.close()
+
+
+async def _after(seconds: float, outcome: Outcome) -> dict[str, Any] | None:
+    answer = await outcome if inspect.isawaitable(outcome) else outcome
+    await asyncio.sleep(seconds)
+    return answer
 
 
 def _headers(kind: int, flags: int, stream_id: int, model: str | None = None) -> dict[str, Any]:

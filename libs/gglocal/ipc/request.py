@@ -37,6 +37,12 @@ class Request:
         self._answered = False
         self._early: list[tuple[str, bytes]] = []
 
+    @property
+    def call(self) -> tuple[str, str, str]:
+        """Short name of the operation, component, and topic, which may be empty."""
+        topic = self.arguments.get("topic", self.arguments.get("topicName"))
+        return self.operation.removeprefix(NAMESPACE), self.component, topic if isinstance(topic, str) else ""
+
     def argument(self, name: str, kind: type[T], error: str | None = None) -> T:
         """An argument that must be there, of this JSON type.
 
@@ -98,7 +104,7 @@ class Request:
         if not self._open:
             return
         if self._answered:
-            self._connection.send_message(self._stream_id, NAMESPACE + model, body)
+            self.core.interference.deliver(*self.call, lambda: self._send(model, body))
         else:
             self._early.append((model, body))
 
@@ -110,6 +116,10 @@ class Request:
         early, self._early = self._early, []
         for model, event in early:
             self.send_event(model, event)
+
+    def _send(self, model: str, body: bytes) -> None:
+        if self._open:
+            self._connection.send_message(self._stream_id, NAMESPACE + model, body)
 
     def close(self) -> None:
         """The stream has ended."""

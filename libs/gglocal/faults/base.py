@@ -1,0 +1,77 @@
+"""What a fault is: a name, options, an effect, and how it begins and ends."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import MISSING, Field, dataclass, fields
+from typing import TYPE_CHECKING, Any, cast
+
+from gglocal.errors import NucleusError
+
+if TYPE_CHECKING:
+    from gglocal.engine import Engine
+
+End = Callable[[], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lasting:
+    """Options of a fault that lasts.
+
+    Attributes:
+        for_s: seconds until it ends by itself; 0: until it is ended.
+    """
+
+    for_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One kind of fault.
+
+    Attributes:
+        options: a dataclass; one with `for_s` ends by itself.
+        effect: a sentence for people.
+        begin: brings it about on the nucleus's loop, and returns what ends it; None: it is over at once.
+    """
+
+    options: type[Any]
+    effect: str
+    begin: Callable[[Engine, Any], Awaitable[End | None]]
+
+
+def read_options(name: str, kind: type[Any], given: dict[str, Any]) -> Any:
+    """The options of the fault `name`; numbers may be given as text.
+
+    Raises:
+        NucleusError: one is unknown, missing, or of the wrong type.
+    """
+    known = {each.name: each for each in fields(kind)}
+    for key in given:
+        if key not in known:
+            raise NucleusError(f"the fault {name} has no option {key!r}; it has {', '.join(known) or 'none'}")
+    missing = [key for key, each in known.items() if key not in given and each.default is MISSING]
+    if missing:
+        raise NucleusError(f"the fault {name} needs {', '.join(missing)}; write {missing[0]}=…")
+    return kind(**{key: _value(name, known[key], value) for key, value in given.items()})
+
+
+def _value(name: str, option: Field[Any], value: Any) -> Any:
+    # Annotations are text here, and there are two kinds.
+    if option.type == "str":
+        return str(value)
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise NucleusError(f"{option.name} of the fault {name} is {value!r}; write a number") from None
+    return int(cast(str, value)) if option.type == "int" else number
+
+
+def usage(kind: type[Any]) -> str:
+    """The options with their defaults, for people; … must be given."""
+    def default(each: Field[Any]) -> str:
+        if each.default is MISSING:
+            return "…"
+        return f"{each.default:g}" if isinstance(each.default, float) else str(each.default)
+
+    return " ".join(f"{each.name}={default(each)}" for each in fields(kind)) or "none"

@@ -1,0 +1,47 @@
+"""A component's processes are killed, or stand still for a while."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gglocal.errors import NucleusError
+from gglocal.faults.base import End, Lasting
+
+if TYPE_CHECKING:
+    from gglocal.engine import Engine
+
+
+@dataclass(frozen=True)
+class KillOptions:
+    """
+    Attributes:
+        component: its full name.
+        signal: its number.
+    """
+
+    component: str
+    signal: int = int(signal.SIGKILL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PauseOptions(Lasting):
+    component: str
+
+
+async def kill(engine: Engine, options: KillOptions) -> End | None:
+    engine.supervisor.kill(options.component, options.signal)
+    return None
+
+
+async def pause(engine: Engine, options: PauseOptions) -> End | None:
+    engine.supervisor.kill(options.component, signal.SIGSTOP)
+
+    def end() -> None:
+        try:
+            engine.supervisor.kill(options.component, signal.SIGCONT)
+        except NucleusError:
+            pass  # it was killed, stopped or removed meanwhile
+
+    return end

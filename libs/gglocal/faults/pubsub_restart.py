@@ -1,0 +1,32 @@
+"""The publish/subscribe broker restarts: its operations fail for a moment, and every local subscription is dead, without a word."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gglocal.faults.base import End
+from gglocal.interference import Matching
+
+if TYPE_CHECKING:
+    from gglocal.engine import Engine
+
+
+@dataclass(frozen=True)
+class Options:
+    """
+    Attributes:
+        down_s: seconds for which its operations are a ServiceError; 0: subscriptions die, and nothing else is seen.
+    """
+
+    down_s: float = 0.2
+
+
+async def begin(engine: Engine, options: Options) -> End | None:
+    engine.core.pubsub.forget_all()
+    if options.down_s:
+        end = engine.core.interference.refuse(Matching("PublishToTopic,SubscribeToTopic"), "ServiceError")
+        await asyncio.sleep(options.down_s)
+        end()
+    return None
