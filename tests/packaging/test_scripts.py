@@ -10,7 +10,7 @@ import pytest
 
 from suite.build import ROOT
 
-SCRIPTS = ("build", "demo", "env", "sign", "test", "train")
+SCRIPTS = ("build", "demo", "env", "publish", "sign", "test", "train")
 
 
 def env(python: Path | str) -> subprocess.CompletedProcess[str]:

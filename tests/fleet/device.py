@@ -1,0 +1,107 @@
+"""A core device of the stand-in: a gglocal nucleus that fetches what is deployed from S3, installs it and says how it went."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from base64 import b64decode
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+
+from gglocal.deployment import RecipeStore, resolve
+from gglocal.lifecycle import BROKEN, FINISHED, RUNNING
+from gglocal.nucleus import Nucleus
+from gglocal.platform import Host
+from gglocal.profile import PROFILES
+from tests.fleet.standin import Deployment
+
+PATIENCE_S = 60.0
+
+
+class Device:
+    """A thing with a nucleus on it.
+
+    Args:
+        nucleus: runs.
+        venvs: virtual environments that are there already, by component.
+    """
+
+    def __init__(self, thing: str, nucleus: Nucleus, place: Path, venvs: dict[str, Path] | None = None) -> None:
+        self.thing, self.nucleus, self._place = thing, nucleus, place
+        self._roots: dict[str, str] = {}
+        for component, venv in (venvs or {}).items():
+            work = nucleus.work_dir(component)
+            work.mkdir(parents=True, exist_ok=True)
+            (work / "venv").symlink_to(venv)
+
+    def installed(self) -> list[dict[str, Any]]:
+        """For ListInstalledComponents."""
+        return [
+            {
+                "componentName": each.name, "componentVersion": each.version, "lifecycleState": each.state,
+                "lifecycleStateDetails": each.detail, "isRoot": each.name in self._roots,
+            }
+            for each in self.nucleus.components()
+        ]
+
+    def carry_out(self, deployment: Deployment, recipes: dict[str, dict[str, dict[str, Any]]]) -> str:
+        """Fetch, install, wait; gives why it failed, and then what ran before runs again."""
+        wanted = {name: each["componentVersion"] for name, each in deployment.request["components"].items()}
+        updates = {name: _update(each.get("configurationUpdate", {})) for name, each in deployment.request["components"].items()}
+        before = dict(self._roots)
+        try:
+            self._fetch(wanted, recipes)
+            self._deploy(wanted, updates)
+        except Exception as fault:
+            why = " ".join(str(fault).split())
+            policy = deployment.request.get("deploymentPolicies", {}).get("failureHandlingPolicy", "ROLLBACK")
+            if policy == "ROLLBACK" and before:
+                self._deploy(before, {})
+            return why
+        return ""
+
+    def _fetch(self, wanted: dict[str, str], recipes: dict[str, dict[str, dict[str, Any]]]) -> None:
+        place = self._place / "recipes"
+        place.mkdir(parents=True, exist_ok=True)
+        for name, versions in recipes.items():
+            for version, recipe in versions.items():
+                (place / f"{name}-{version}.json").write_text(json.dumps(recipe))
+        store = RecipeStore(PROFILES["classic"])
+        store.add_directory(place)
+        for planned in resolve(wanted, store, Host.detect()):
+            for artifact in planned.selected.manifest.artifacts:
+                address = urlsplit(artifact.uri)
+                content = boto3.client("s3").get_object(Bucket=address.netloc, Key=address.path.lstrip("/"))["Body"].read()
+                written = next(
+                    each for manifest in planned.recipe.document["Manifests"] for each in manifest["Artifacts"]
+                    if each["Uri"] == artifact.uri
+                )
+                if hashlib.sha256(content).digest() != b64decode(written["Digest"]):
+                    raise RuntimeError(f"{artifact.uri} does not have the digest that its recipe names")
+                target = self._place / "artifacts" / planned.recipe.name / str(planned.recipe.version) / artifact.file_name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(content)
+
+    def _deploy(self, wanted: dict[str, str], updates: dict[str, Any]) -> None:
+        self._roots = wanted
+        self.nucleus.deploy(self._place / "recipes", self._place / "artifacts", wanted, updates)
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            states = {each.name: each for each in self.nucleus.components()}
+            broken = [each for each in states.values() if each.state == BROKEN]
+            if broken:
+                last = self.nucleus.tail(broken[0].name, 3).splitlines()
+                raise RuntimeError(f"{broken[0].name} {broken[0].version} is BROKEN ({broken[0].detail}): {' / '.join(last)}")
+            if all(each.state in (RUNNING, FINISHED) for each in states.values()):
+                return
+            if time.monotonic() > deadline:
+                raise TimeoutError(", ".join(f"{each.name} {each.state}" for each in states.values()))
+            time.sleep(0.05)
+
+
+def _update(raw: dict[str, Any]) -> dict[str, Any]:
+    return {"merge": json.loads(raw.get("merge", "{}")), "reset": list(raw.get("reset", ()))}
