@@ -22,6 +22,8 @@ from typing import Any, Generic, Protocol, TypeVar
 from edgeml import topics
 from edgeml.bus import Bus, IpcBus, Received, RelaunchNeeded
 from edgeml.errors import BusError, EdgemlError, MessageError, OptionsError
+from edgeml.guard import Guard
+from edgeml.messagekey import MessageOptions
 from edgeml.messages import Message, Status, decode, encode
 from edgeml.options import read
 
@@ -100,6 +102,7 @@ class App(Generic[O]):
 
     def __init__(self, bus: IpcBus, context: Context, options: type[O], make: Callable[[Context, O], Service]) -> None:
         self._bus, self._context, self._options, self._make = bus, context, options, make
+        self._seals = bus.guard = bus.guard or Guard(context.component, context.work)
         self._service: Service | None = None
         self._current: O | None = None
         self._raw: dict[str, Any] | None = None
@@ -137,6 +140,9 @@ class App(Generic[O]):
         if self._reload_at is not None and now >= self._reload_at:
             self._reload_at = None
             self._reload()
+        self._seals.tick(now)
+        for sentence, kind in self._seals.news():
+            self._noise.warn(sentence, kind)
         wait = 1.0
         if self._service is not None:
             if self._bus.renewed != self._renewed:
@@ -190,9 +196,10 @@ class App(Generic[O]):
         self._faults = ()
         previous = self._current
         try:
-            options = read(self._options, raw)
+            messages, options = self._read(raw)
             fresh = self._make(self._context, options) if getattr(self._make, "side_by_side", False) else None
             self._end()
+            self._seals.configure(messages)
             self._begin(options, fresh)
             self._remember(raw)
         except EdgemlError as fault:
@@ -202,11 +209,27 @@ class App(Generic[O]):
             if self._service is None:
                 self._go_back(previous)
 
+    def _read(self, raw: dict[str, Any]) -> tuple[MessageOptions, O]:
+        """The options that every component has, and the service's own; raises OptionsError with every fault of both."""
+        common, own, faults = MessageOptions(), None, []
+        try:
+            common = read(MessageOptions, raw.get("messages"), "messages")
+        except OptionsError as wrong:
+            faults += wrong.faults
+        try:
+            own = read(self._options, {key: value for key, value in raw.items() if key != "messages"})
+        except OptionsError as wrong:
+            faults += wrong.faults
+        if own is None or faults:
+            raise OptionsError(faults)
+        return common, own
+
     def _go_back(self, previous: O | None) -> None:
         """Run with what worked last, in this process or an earlier one, if that still works."""
         try:
             if previous is None:
-                previous = read(self._options, json.loads((self._context.work / LAST_GOOD).read_text()))
+                messages, previous = self._read(json.loads((self._context.work / LAST_GOOD).read_text()))
+                self._seals.configure(messages)
             self._begin(previous)
             log.warning("going on with the previous configuration")
         except FileNotFoundError:
@@ -241,11 +264,12 @@ class App(Generic[O]):
         self._guard("start", service.start)
 
     def _report(self) -> None:
-        status = Status(component=self._context.component, state="faulty", faults=self._faults)
+        now = self._context.monotonic()
+        faults = self._faults + self._seals.faults(now)
+        status = Status(component=self._context.component, state="faulty", faults=faults)
         if self._service is not None:
             own = self._service.status()
-            status = Status(component=own.component, state=own.state, faults=self._faults + own.faults)
-        now = self._context.monotonic()
+            status = Status(component=own.component, state=own.state, faults=faults + own.faults)
         if status != self._status or now - self._status_at >= STATUS_S:
             self._status, self._status_at = status, now
             self._bus.publish(topics.STATUS, encode(status))
@@ -278,6 +302,7 @@ def main(component: str, options: type[O], make: Callable[[Context, O], Service]
     parser.add_argument("--work", type=Path, default=Path(), help="directory of its own that outlives restarts")
     parser.add_argument("--artifacts", type=Path, default=Path(), help="where the nucleus unpacked its artifacts")
     arguments = parser.parse_args(argv)
+    os.umask(0o077)  # what a component writes is for its own user alone
     logging.basicConfig(
         # A nucleus logs what comes on standard error as warnings.
         stream=sys.stdout, level=os.environ.get("EDGEML_LOG_LEVEL", "INFO").upper(), format="%(levelname)s %(name)s: %(message)s",

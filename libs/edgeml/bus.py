@@ -23,6 +23,7 @@ from awsiot.greengrasscoreipc.client import GreengrassCoreIPCClient
 from edgeml import sdk, topics
 from edgeml.backoff import Backoff
 from edgeml.errors import BusError
+from edgeml.guard import Guard
 from edgeml.messages import MAX_PAYLOAD
 from edgeml.sdk import Received
 
@@ -60,6 +61,7 @@ class IpcBus:
 
     Args:
         component: full name of this component.
+        guard: seals and opens the messages of the topics that have seals; None: all go as they are.
         inbox: messages that may wait; beyond it the oldest is dropped and counted in `dropped`.
         monotonic, sleep: the clock.
         patience_s: for how long a publish is tried again before it counts as failed.
@@ -71,10 +73,11 @@ class IpcBus:
     """
 
     def __init__(
-        self, component: str, *, inbox: int = 2000, patience_s: float = 8.0, heartbeat_s: float = HEARTBEAT_S, silence_s: float = SILENCE_S,
+        self, component: str, guard: Guard | None = None, *, inbox: int = 2000, patience_s: float = 8.0,
+        heartbeat_s: float = HEARTBEAT_S, silence_s: float = SILENCE_S,
         monotonic: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.component = component
+        self.component, self.guard = component, guard
         self.dropped = 0
         self.renewed = 0
         self._monotonic, self._sleep, self._patience_s = monotonic, sleep, patience_s
@@ -133,7 +136,7 @@ class IpcBus:
     # -- sending
 
     def publish(self, topic: str, payload: bytes) -> bool:
-        """Publish to components on this device; True when the nucleus took it.
+        """Publish to components on this device, sealed where the topic wants that; True when the nucleus took it.
 
         What fails is tried again with back-off for `patience_s`. What was refused for that long is tried just once a time from then on,
         so that a missing permission for one topic does not slow down the others.
@@ -148,7 +151,6 @@ class IpcBus:
         return self._send(topic, payload, sdk.publish_cloud, CLOUD_PATIENCE_S)
 
     def _send(self, topic: str, payload: bytes, how: Callable[[str, bytes], tuple[str, sdk.Make, Any]], patience_s: float) -> bool:
-        operation, make, request = how(topic, payload)
         size = len(payload)
         if size > MAX_PAYLOAD:
             log.error("a message of %d bytes for %s is not sent: the nucleus takes %d at most; split it", size, topic, MAX_PAYLOAD)
@@ -156,6 +158,11 @@ class IpcBus:
         give_up = self._monotonic() + (0.0 if topic in self._refused else patience_s)
         backoff = Backoff(0.05, 1.0)
         while True:
+            # At each try anew, because a sealed message is believed once, and only while it is fresh.
+            sealed = self.guard.seal(topic, payload) if self.guard is not None and how is sdk.publish else payload
+            if sealed is None:
+                return False
+            operation, make, request = how(topic, sealed)
             try:
                 sdk.call(make(self._ready()), request)
                 if topic in self._refused:
@@ -219,7 +226,13 @@ class IpcBus:
             return item
 
     def _put(self, item: Received) -> None:
-        # Called on a thread of the SDK: only the queue is touched. The oldest goes first, the newest matters most.
+        # Called on a thread of the SDK: only the queue is touched. What is refused takes no place in it, so a neighbour who floods a topic
+        # pushes out nothing. The oldest goes first, the newest matters most.
+        if item.kind == "local" and self.guard is not None:
+            message = self.guard.open(item.topic, item.payload)
+            if message is None:
+                return
+            item = Received(item.kind, item.topic, message)
         while True:
             try:
                 self._inbox.put_nowait(item)

@@ -12,6 +12,14 @@ REPLAY = "edgeml/replay"
 CONTROL = "edgeml/control"
 STATUS = "edgeml/status"
 
+SEALED = frozenset({
+    SENSORS, RESULTS, ALERTS, ALERTS_ACK, COMMANDS, COMMANDS_ACK, COMMANDS_RELEASE, INTERLOCK, REPLAY, CONTROL,
+})
+"""Local topics whose messages lead to an action or withhold one: on these every message has a seal (see `edgeml.seal`).
+
+Not sealed are the status, which also says that there is no key, and heartbeats, which say nothing. What comes from IoT Core is proved by
+AWS's policies."""
+
 
 def heartbeat(component: str) -> str:
     """The topic on which a component hears itself; `component` is its full name."""

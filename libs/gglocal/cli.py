@@ -29,6 +29,7 @@ from gglocal.printer import Printer, PrinterHandler
 from gglocal.profile import PROFILES
 from gglocal.recipe import SUFFIXES, read_document
 from gglocal.root import Root, default_root
+from gglocal.sealed import find_key, seal
 from gglocal.show import details, fault_line, heard_line, published, table
 
 log = logging.getLogger("gglocal")
@@ -136,6 +137,9 @@ def pub(options: argparse.Namespace) -> int:
         payload = sys.stdin.buffer.read() if options.file == "-" else Path(options.file).read_bytes()
     else:
         payload = options.payload.encode()
+    key = options.key or (find_key(Root(options.root).work) if options.seal else None)
+    if key is not None and (options.json or options.iot):
+        raise NucleusError("only a binary local message can be sealed; leave --json and --iot out")
     if options.json:
         try:
             request["json"] = json.loads(payload)
@@ -143,11 +147,11 @@ def pub(options: argparse.Namespace) -> int:
             raise NucleusError(f"the payload is no JSON ({fault}); leave --json out to send it as it is") from None
     elif options.base64:
         try:
-            request["payload"] = base64.b64encode(base64.b64decode(payload, validate=True)).decode()
+            payload = base64.b64decode(payload, validate=True)
         except ValueError:
             raise NucleusError("the payload is no base64; leave --base64 out to send it as it is") from None
-    else:
-        request["payload"] = base64.b64encode(payload).decode()
+    if not options.json:
+        request["payload"] = base64.b64encode(payload if key is None else seal(key, options.topic, payload)).decode()
     for answer in ask(Root(options.root), request, timeout=30):
         print(published(answer), file=sys.stderr)
     return EXIT_OK
@@ -310,6 +314,8 @@ def _parser() -> argparse.ArgumentParser:
     publish.add_argument("--base64", action="store_true", help="the payload is base64 of what is to be sent")
     publish.add_argument("--json", action="store_true", help="send a JSON message, not a binary one")
     publish.add_argument("--iot", action="store_true", help="to IoT Core, as the cloud does")
+    publish.add_argument("--seal", action="store_true", help="seal it with the key that the edgeml components here have made")
+    publish.add_argument("--key", type=Path, metavar="FILE", help="seal it with the key in this file")
     subscribe = _command(commands, "sub", sub, "print messages as they come")
     subscribe.add_argument("filter", metavar="FILTER", help="an MQTT topic filter")
     subscribe.add_argument("--count", type=int, help="end after so many messages")

@@ -22,6 +22,7 @@ from gglocal.lifecycle import BROKEN
 from gglocal.profile import PROFILES
 from gglocal.pubsub import Message
 from gglocal.root import Root
+from gglocal.sealed import find_key, seal
 from gglocal.topicfilter import matches
 
 T = TypeVar("T")
@@ -229,8 +230,17 @@ class Nucleus:
         """Stop a component until it is restarted."""
         self._run(self._live.supervisor.stop(name))
 
-    def publish(self, topic: str, payload: bytes) -> None:
-        """Publish a binary message to local subscribers."""
+    def publish(self, topic: str, payload: bytes, *, sealed: bool = False) -> None:
+        """Publish a binary message to local subscribers.
+
+        Args:
+            sealed: with the key that the edgeml components have made.
+
+        Raises:
+            NucleusError: they have made none.
+        """
+        if sealed:
+            payload = seal(find_key(self.root.work), topic, payload)
         self._do(lambda: self._live.publish(topic, Message.of_bytes(payload)))
 
     def publish_json(self, topic: str, value: Any) -> None:

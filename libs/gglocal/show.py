@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gglocal.readable import one_line, text_of
+from gglocal.sealed import bare
 
 _COLUMNS = ("name", "version", "state", "starts", "pid")
 
@@ -44,8 +45,8 @@ def published(answer: dict[str, Any]) -> str:
 
 
 def heard_line(answer: dict[str, Any], as_json: bool, as_base64: bool) -> str:
-    """A message that was heard: its topic, and its payload as text where it is text."""
-    text = None if as_base64 else text_of(base64.b64decode(answer["payload"]))
+    """A message that was heard: its topic, and its payload as text where it is text. A seal is no part of the text."""
+    text = None if as_base64 else text_of(bare(base64.b64decode(answer["payload"])))
     if as_json:
         return json.dumps({**answer, "text": text})
     if as_base64:

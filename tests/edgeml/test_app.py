@@ -17,6 +17,7 @@ from edgeml.app import App, Context
 from edgeml.bus import IpcBus
 from edgeml.errors import SourceError
 from edgeml.messages import Acknowledge, Message, Status, decode, encode
+from gglocal.sealed import seal
 from tests.gglocal.ipc_world import EVERYTHING, World, world
 
 NAME = "com.test.One"
@@ -66,7 +67,7 @@ class Running:
 
     def __init__(self, nucleus: World, work: Path, configuration: dict) -> None:
         Service.made = []
-        self.nucleus, self.stamp = nucleus, time.time() * 1000
+        self.nucleus, self.work, self.stamp = nucleus, work, time.time() * 1000
         self.statuses: list[Status] = []
         nucleus.do(nucleus.core.tap, self._hear)
         self.configure({"accessControl": EVERYTHING, **configuration})
@@ -79,6 +80,10 @@ class Running:
         self.nucleus.do(self.nucleus.core.config.merge, NAME, values, self.stamp)
 
     def publish(self, payload: bytes) -> None:
+        """As somebody who has the core's key."""
+        self.publish_bare(seal(self.work / "messages.key", TOPIC, payload))
+
+    def publish_bare(self, payload: bytes) -> None:
         from gglocal.pubsub import Message as Wire
 
         self.nucleus.do(self.nucleus.core.publish, TOPIC, Wire.of_bytes(payload))

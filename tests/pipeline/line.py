@@ -62,11 +62,14 @@ class Line:
             except queue.Empty:
                 continue
 
-    def follow(self, scenario: Scenario, on_message: Callable[[Course, Delivery], None] | None = None) -> Tally:
+    def follow(
+        self, scenario: Scenario, on_message: Callable[[Course, Delivery], None] | None = None, expected: str = "no fault"
+    ) -> Tally:
         """Until the run is over; commands what a person would.
 
         Args:
             on_message: called after each message, with what is known so far.
+            expected: what the components' faults at the end must contain, where there are any.
         """
         tally = Tally()
         course = Course(Trace(), tally, lambda event: None)
@@ -82,8 +85,8 @@ class Line:
                 if on_message is not None:
                     on_message(course, delivery)
             for command in course.due(time.monotonic(), time.time_ns()):
-                self.nucleus.publish(topics.COMMANDS, encode(command))
-        assert not any(course.faults.values()), course.faults
+                self.nucleus.publish(topics.COMMANDS, encode(command), sealed=True)
+        assert all(expected in fault for faults in course.faults.values() for fault in faults), course.faults
         return tally
 
 

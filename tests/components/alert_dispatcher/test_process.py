@@ -29,6 +29,7 @@ from edgeml.messages import (
     encode_json,
 )
 from gglocal.core import Delivery
+from gglocal.sealed import seal
 from tests.components.alert_dispatcher.kit import ALARM, POLICY, results
 from tests.gglocal.ipc_world import EVERYTHING, World, binary, world
 
@@ -85,7 +86,7 @@ class Device:
         self.nucleus.do(self.nucleus.core.config.merge, NAME, changes, timestamp)
 
     def give(self, topic: str, message: Message) -> None:
-        self.client.publish_to_topic(topic=topic, publish_message=binary(encode(message)))
+        self.client.publish_to_topic(topic=topic, publish_message=binary(seal(self.work / "messages.key", topic, encode(message))))
 
     def from_cloud(self, topic: str, payload: bytes) -> None:
         self.nucleus.do(self.nucleus.core.iot.publish, topic, payload, 1, None)
@@ -160,7 +161,8 @@ def test_random_bytes_and_newer_messages_leave_it_working(device):
     device.start()
     for topic in (topics.RESULTS, topics.COMMANDS_ACK, topics.ALERTS_ACK):
         for payload in (b"\x93\x00\xff", b"{", b"", encode(Acknowledge(alarm="x", v=99)), encode(results([0.5]))[:50]):
-            device.client.publish_to_topic(topic=topic, publish_message=binary(payload))
+            for sent in (payload, seal(device.work / "messages.key", topic, payload)):
+                device.client.publish_to_topic(topic=topic, publish_message=binary(sent))
     device.from_cloud(topics.cloud_alerts_ack("a-thing"), b"\x00\x01")
     device.give(topics.RESULTS, results(ALARM))
     device.until(lambda: device.states() == ["pending", "active", "cleared"])

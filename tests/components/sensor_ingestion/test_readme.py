@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from edgeml.messagekey import MessageOptions
 from edgeml.options import document
 from sensor_ingestion.options import Options
 from sensor_ingestion.sources import SOURCES
@@ -17,7 +18,7 @@ README = (HERE.parents[2] / "components" / "sensor_ingestion" / "README.md").rea
 TABLE = [line for line in README.splitlines() if line.startswith("| `")]
 
 
-@pytest.mark.parametrize("kind", [Options, *(kind.options for kind in SOURCES.values())])
+@pytest.mark.parametrize("kind", [Options, MessageOptions, *(kind.options for kind in SOURCES.values())])
 def test_every_option_and_its_default(kind: type) -> None:
     for key, _, default, _ in document(kind):
         name = key.rsplit(".", 1)[-1]
