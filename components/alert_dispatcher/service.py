@@ -23,6 +23,7 @@ from edgeml.messages import (
     MAX_PAYLOAD,
     Acknowledge,
     Alert,
+    KeepAlive,
     Message,
     Replay,
     Replaying,
@@ -172,6 +173,9 @@ class AlertDispatcher:
                 return
             if isinstance(message, Replaying):
                 self._receiver.replaying(message)
+                return
+            if isinstance(message, KeepAlive):
+                self._receiver.keep_alive(message)
                 return
         elif topic in (topics.ALERTS_ACK, *self.cloud_topics):
             if isinstance(message, Acknowledge):

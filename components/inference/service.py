@@ -9,9 +9,9 @@ from edgeml import topics
 from edgeml.app import Context
 from edgeml.bundle import Bundle
 from edgeml.engines import open_engine
-from edgeml.messages import Message, Replay, Replaying, ResetBaseline, SensorBatch, Status, encode
+from edgeml.messages import KeepAlive, Message, Replay, Replaying, ResetBaseline, SensorBatch, Status, encode
 from edgeml.signing import pinned
-from edgeml.streams import Receiver, new_stream
+from edgeml.streams import Pulse, Receiver, new_stream
 from inference.asset import Asset
 from inference.baselines import Baselines
 from inference.options import Options
@@ -40,6 +40,7 @@ class Inference:
         self._stream = new_stream()
         self._assets: dict[str, Asset] = {}
         self._receiver = Receiver(topics.SENSORS, self._ask, context.monotonic)
+        self._pulse = Pulse(lambda payload: context.bus.publish(topics.RESULTS, payload))
         self._lost = 0
         manifest = self._bundle.manifest
         log.info("model %s %s on %s", manifest.name, manifest.version, self._engine.kind)
@@ -52,13 +53,17 @@ class Inference:
             self._batch(message)
         elif isinstance(message, Replaying) and topic == topics.SENSORS:
             self._receiver.replaying(message)
+        elif isinstance(message, KeepAlive) and topic == topics.SENSORS:
+            self._receiver.keep_alive(message)
         elif isinstance(message, Replay) and message.topic == topics.RESULTS:
             self._replay(message)
         elif isinstance(message, ResetBaseline):
             self._reset(message.asset)
 
     def tick(self, now: float) -> float:
-        return 1.0
+        if not self._assets:
+            return self._pulse.tick(now, self._stream)
+        return min(self._pulse.tick(now, self._stream, asset.name, asset.history.next_seq) for asset in self._assets.values())
 
     def status(self) -> Status:
         faults = tuple(asset.fault for asset in self._assets.values() if asset.fault)

@@ -127,6 +127,10 @@ class Asset:
         """A person lets the machine be commanded again."""
         self._desk.release(release)
 
+    def position(self) -> tuple[str, str, int]:
+        """Its stream, its name and the number of its next batch."""
+        return self._history.stream, self.name, self._history.next_seq
+
     def replay(self, since_ns: int) -> Iterator[bytes]:
         """Encoded messages: what is still had of the rows after `since_ns`."""
         return self._history.replay(since_ns)

@@ -8,6 +8,7 @@ from edgeml import topics
 from edgeml.app import Context
 from edgeml.errors import OptionsError, SourceError
 from edgeml.messages import Alert, Command, Message, Release, Replay, ResultBlock, Status, encode
+from edgeml.streams import Pulse, new_stream
 from sensor_ingestion.asset import Asset
 from sensor_ingestion.capture.recorder import Recorder
 from sensor_ingestion.journal import Journal
@@ -46,6 +47,7 @@ class SensorIngestion:
             raise OptionsError(self._faults)
         for sentence in self._faults:
             log.error("%s; the other assets go on", sentence)
+        self._pulse, self._stream = Pulse(self._send), new_stream()
         answers = (topics.RESULTS,) if any(asset.awaits_answers for asset in self._assets.values()) else ()
         alerts = (topics.ALERTS,) if capture.mode == "alarms" else ()
         releases = (topics.COMMANDS_RELEASE,) if any(asset.latch_after for asset in options.enabled().values()) else ()
@@ -86,6 +88,10 @@ class SensorIngestion:
                 self._faults.append(f"{name}: {fault}")
                 asset.close()
                 del self._assets[name]
+                continue
+            wait = min(wait, self._pulse.tick(now, *asset.position()))
+        if not self._assets:
+            self._pulse.tick(now, self._stream)
         return wait
 
     def status(self) -> Status:

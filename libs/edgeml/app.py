@@ -33,6 +33,8 @@ RELAUNCH_EXIT = 75
 """Exit code of a component that only its nucleus can help, by launching it anew."""
 SETTLE_S = 0.3
 """Configuration changes come leaf by leaf on Lite; they are read once nothing has come for this long."""
+CONFIGURATION_S = 2.0
+"""For how long reading the configuration is tried at once; then again after as long."""
 STATUS_S = 10.0
 """The status is published at each change, and again after this long for who listens later."""
 LAST_GOOD = "last-good-configuration.json"
@@ -116,7 +118,7 @@ class App(Generic[O]):
 
     def stop(self) -> None:
         """Ask the loop to end; for a signal handler."""
-        self._stopping = True
+        self._stopping = self._bus.hurry = True
 
     def run(self) -> None:
         """Until `stop`.
@@ -124,7 +126,6 @@ class App(Generic[O]):
         Raises:
             RelaunchNeeded: see `edgeml.bus`.
         """
-        self._bus.open()
         self._bus.watch_configuration()
         self._bus.start_heartbeat()
         self._reload()
@@ -182,12 +183,12 @@ class App(Generic[O]):
     def _reload(self) -> None:
         """Read the configuration; build the service anew if it changed. A wrong one leaves a running service as it is."""
         try:
-            raw = self._bus.configuration()
+            raw = self._bus.configuration(CONFIGURATION_S)
         except RelaunchNeeded:
             raise
         except BusError as fault:
             self._noise.warn(str(fault), "configuration")
-            self._reload_at = self._context.monotonic() + 2.0
+            self._reload_at = self._context.monotonic() + CONFIGURATION_S
             return
         raw = {key: value for key, value in raw.items() if key != "accessControl"}
         if raw == self._raw:

@@ -1,8 +1,12 @@
-"""The one owner of the connection to the nucleus.
+"""The one owner of what a component says to its nucleus and hears from it.
 
 `IpcBus` is used by one thread, the component's. The SDK calls back on threads of its own; those callbacks only put on a bounded queue, and
 no IPC call is ever made in them. What the SDK leaves undone is done here: connecting again, subscribing again, and noticing that
 subscriptions have died without a word, by a heartbeat that goes through the broker and back.
+
+What cannot be heard from (the configuration, IoT Core) is renewed together with what can, whenever a heartbeat is missed, and whenever
+calls that failed for a while work again: something has been restarted then. Renewed alone is a topic of `topics.STREAMS` on which not
+even a keep-alive came for a while.
 
 Numbers below are seconds of the monotonic clock.
 """
@@ -10,30 +14,33 @@ Numbers below are seconds of the monotonic clock.
 from __future__ import annotations
 
 import logging
-import queue
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from awsiot import greengrasscoreipc
 from awsiot.greengrasscoreipc import model
 from awsiot.greengrasscoreipc.client import GreengrassCoreIPCClient
 
 from edgeml import sdk, topics
 from edgeml.backoff import Backoff
+from edgeml.connection import Connection
 from edgeml.errors import BusError
 from edgeml.guard import Guard
+from edgeml.inbox import Inbox
 from edgeml.messages import MAX_PAYLOAD
 from edgeml.sdk import Received
+from edgeml.streams import KEEP_ALIVE_S
 
 log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 2.0
-SILENCE_S = 5.0
-"""Without a heartbeat for this long the subscriptions count as dead. Recovery is to take at most 10 s."""
-CONNECT_TRIES = 8
+SILENCE_S = 4.0
+"""With a heartbeat unanswered for this long the subscriptions count as dead. Recovery is to take at most 10 s."""
+REREAD_S = 60.0
+"""The configuration is read again after this long even when nothing tells of a change."""
 CLOUD_PATIENCE_S = 0.5
+KINDS = ("local", "cloud", "configuration")
 
 
 class RelaunchNeeded(BusError):
@@ -54,6 +61,9 @@ class _Subscription:
     operation: Any = None
     backoff: Backoff = field(default_factory=lambda: Backoff(0.2, 5.0))
     due: float = 0.0
+    stands_at: float = 0.0
+    heard_at: float | None = None
+    silences: int = 0  # renewals since something was heard
 
 
 class IpcBus:
@@ -62,76 +72,60 @@ class IpcBus:
     Args:
         component: full name of this component.
         guard: seals and opens the messages of the topics that have seals; None: all go as they are.
-        inbox: messages that may wait; beyond it the oldest is dropped and counted in `dropped`.
+        inbox: blocks of a topic that may wait, see `edgeml.inbox`.
         monotonic, sleep: the clock.
         patience_s: for how long a publish is tried again before it counts as failed.
-        heartbeat_s, silence_s: how often a heartbeat is sent, and how long none may come back.
+        heartbeat_s, silence_s: how often a heartbeat is sent, and how long one may be unanswered.
+        reread_s: see `REREAD_S`.
 
     Attributes:
-        dropped: messages that came in faster than the component took them.
         renewed: how often subscriptions were renewed; a consumer asks for a replay when it has grown.
+        hurry: nothing is tried a second time any more; the component is to end.
     """
 
     def __init__(
         self, component: str, guard: Guard | None = None, *, inbox: int = 2000, patience_s: float = 8.0,
-        heartbeat_s: float = HEARTBEAT_S, silence_s: float = SILENCE_S,
+        heartbeat_s: float = HEARTBEAT_S, silence_s: float = SILENCE_S, reread_s: float = REREAD_S,
         monotonic: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.component, self.guard = component, guard
-        self.dropped = 0
         self.renewed = 0
+        self.hurry = False
+        self.inbox = Inbox(inbox)
         self._monotonic, self._sleep, self._patience_s = monotonic, sleep, patience_s
-        self._heartbeat_s, self._silence_s = heartbeat_s, silence_s
-        self._inbox: queue.Queue[Received] = queue.Queue(inbox)
-        self._client: GreengrassCoreIPCClient | None = None
-        self._connected = False
+        self._heartbeat_s, self._silence_s, self._reread_s = heartbeat_s, silence_s, reread_s
+        self._connection = Connection(monotonic)
         self._subscriptions: dict[tuple[str, str], _Subscription] = {}
         self._heartbeat_topic = topics.heartbeat(component)
-        self._heard_at = self._beat_at = 0.0
+        self._beat_at = 0.0
+        self._read_at = monotonic()
+        self._unanswered: float | None = None  # since when a heartbeat is on its way
         self._refused: set[str] = set()  # topics that were refused for the whole patience: tried once from then on
+        self._stale: dict[str, str] = {}  # kinds of subscriptions to renew, and why
 
     # -- the connection
 
     def open(self) -> None:
-        """Connect, with back-off.
+        """Connect, however long the broker is away.
 
         Raises:
-            RelaunchNeeded: not in `CONNECT_TRIES` tries, or the nucleus does not know us.
+            RelaunchNeeded: the nucleus does not know us.
         """
-        backoff = Backoff(0.1, 3.0)
-        for number in range(1, CONNECT_TRIES + 1):
-            try:
-                self._client = greengrasscoreipc.connect(lifecycle_handler=sdk.Lifecycle(self._gone), timeout=sdk.CALL_TIMEOUT_S)
-                self._connected = True
-                self._heard_at = self._monotonic()
-                log.info("connected to the nucleus")
-                return
-            except KeyError as missing:
-                raise RelaunchNeeded(f"the environment has no {missing}: this component is started by a Greengrass nucleus") from None
-            except Exception as fault:  # awscrt raises many kinds, and every one of them means: not connected
-                level = logging.WARNING if number == 1 else logging.DEBUG
-                log.log(level, "cannot connect to the nucleus (%s); trying again", sdk.name(fault))
-                self._sleep(backoff.next())
-        raise RelaunchNeeded(f"no connection to the nucleus in {CONNECT_TRIES} tries; exiting so that it launches this component anew")
+        while not self._connected():
+            if self._connection.hopeless:
+                raise RelaunchNeeded(self._connection.hopeless)
+            self._sleep(max(0.0, self._connection.due - self._monotonic()))
 
     def close(self) -> None:
         """Close the connection; pending messages are forgotten."""
-        self._connected = False
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        self._connection.drop()
 
-    def _gone(self) -> None:
-        self._connected = False
-
-    def _ready(self) -> GreengrassCoreIPCClient:
-        if not self._connected or self._client is None:
-            if self._client is not None:
-                self._client.close()
-            self.open()
-            self._renew("the connection is new")
-        assert self._client is not None
-        return self._client
+    def _connected(self) -> GreengrassCoreIPCClient | None:
+        """The client, if need be after one try to connect."""
+        if self._connection.attempt():
+            self._unanswered = None
+            self._renew("the connection is new", KINDS)
+        return self._connection.client
 
     # -- sending
 
@@ -139,18 +133,20 @@ class IpcBus:
         """Publish to components on this device, sealed where the topic wants that; True when the nucleus took it.
 
         What fails is tried again with back-off for `patience_s`. What was refused for that long is tried just once a time from then on,
-        so that a missing permission for one topic does not slow down the others.
+        so that a missing permission for one topic does not slow down the others. While there is no connection, only the first waits.
         """
-        return self._send(topic, payload, sdk.publish, self._patience_s)
+        return self._send("local", topic, payload, sdk.publish, self._patience_s)
 
     def publish_cloud(self, topic: str, payload: bytes) -> bool:
         """Publish to IoT Core with QoS 1; True when the nucleus took it, which on Lite is no proof that the cloud has it.
 
         Not tried again for long: a gateway without a link must go on with its local work.
         """
-        return self._send(topic, payload, sdk.publish_cloud, CLOUD_PATIENCE_S)
+        return self._send("cloud", topic, payload, sdk.publish_cloud, CLOUD_PATIENCE_S)
 
-    def _send(self, topic: str, payload: bytes, how: Callable[[str, bytes], tuple[str, sdk.Make, Any]], patience_s: float) -> bool:
+    def _send(
+        self, kind: str, topic: str, payload: bytes, how: Callable[[str, bytes], tuple[str, sdk.Make, Any]], patience_s: float
+    ) -> bool:
         size = len(payload)
         if size > MAX_PAYLOAD:
             log.error("a message of %d bytes for %s is not sent: the nucleus takes %d at most; split it", size, topic, MAX_PAYLOAD)
@@ -158,28 +154,47 @@ class IpcBus:
         give_up = self._monotonic() + (0.0 if topic in self._refused else patience_s)
         backoff = Backoff(0.05, 1.0)
         while True:
+            client = self._connected()
+            if client is None:
+                if self.hurry or self._monotonic() >= min(give_up, self._connection.lost_at + patience_s):
+                    return False
+                self._sleep(min(backoff.next(), 0.2))
+                continue
             # At each try anew, because a sealed message is believed once, and only while it is fresh.
-            sealed = self.guard.seal(topic, payload) if self.guard is not None and how is sdk.publish else payload
+            sealed = self.guard.seal(topic, payload) if self.guard is not None and kind == "local" else payload
             if sealed is None:
                 return False
             operation, make, request = how(topic, sealed)
             try:
-                sdk.call(make(self._ready()), request)
-                if topic in self._refused:
-                    self._refused.discard(topic)
-                    log.info("%s to %s works again", operation, topic)
+                sdk.call(make(client), request)
+                self._sent(kind, operation, topic, again=backoff.tries > 0)
                 return True
-            except RelaunchNeeded:
-                raise
             except Exception as fault:
-                if self._monotonic() >= give_up:
-                    if topic not in self._refused:
-                        self._refused.add(topic)
-                        log.error("%s", sdk.refusal(operation, topic, fault))
+                if isinstance(fault, sdk.LATE) and kind == "local":
+                    self._connection.drop()  # a broker that does not answer at all: the next calls must not wait as long
+                if self._connection.client is not None and not self._failed(operation, topic, fault, give_up, backoff):
                     return False
-                if backoff.tries == 0:
-                    log.warning("%s; trying again", sdk.refusal(operation, topic, fault))
                 self._sleep(backoff.next())
+
+    def _sent(self, kind: str, operation: str, topic: str, *, again: bool) -> None:
+        if topic in self._refused:
+            self._refused.discard(topic)
+            log.info("%s to %s works again", operation, topic)
+        elif not again:
+            return
+        for stale in ("cloud",) if kind == "cloud" else KINDS:
+            self._stale.setdefault(stale, f"{operation} to {topic} failed for a while, so something was restarted")
+
+    def _failed(self, operation: str, topic: str, fault: Exception, give_up: float, backoff: Backoff) -> bool:
+        """Whether to try again."""
+        if self.hurry or self._monotonic() >= give_up:
+            if topic not in self._refused:
+                self._refused.add(topic)
+                log.error("%s", sdk.refusal(operation, topic, fault))
+            return False
+        if backoff.tries == 0:
+            log.warning("%s; trying again", sdk.refusal(operation, topic, fault))
+        return True
 
     # -- receiving
 
@@ -192,137 +207,187 @@ class IpcBus:
         self._add("cloud", topic)
 
     def watch_configuration(self) -> None:
-        """Receive `configuration` when this component's configuration changes."""
+        """Receive `configuration` when this component's configuration changes, and now and then."""
         self._add("configuration", "")
 
     def unsubscribe(self, topic: str) -> None:
         """Stop receiving `topic`, local or from the cloud."""
         for kind in ("local", "cloud"):
             gone = self._subscriptions.pop((kind, topic), None)
-            if gone is not None and gone.operation is not None:
-                gone.operation.close()
+            if gone is not None:
+                _end(gone)
 
     def start_heartbeat(self) -> None:
         """From now on `receive` notices when subscriptions have died."""
         self._add("local", self._heartbeat_topic)
-        self._heard_at = self._monotonic()
+
+    def heard(self) -> dict[str, float | None]:
+        """Seconds since a message came on each local topic that is subscribed to, the heartbeat included; None: none came yet."""
+        now = self._monotonic()
+        local = [s for s in self._subscriptions.values() if s.kind == "local"]
+        return {s.topic: None if s.heard_at is None else now - s.heard_at for s in local}
+
+    def renew_unheard(self, why: str) -> None:
+        """Renew what cannot be heard from, at the next `receive`: it is known to have died."""
+        for kind in ("cloud", "configuration"):
+            self._stale.setdefault(kind, why)
 
     def receive(self, timeout: float) -> Received | None:
-        """The next message, or None after at most `timeout` seconds. Also keeps the connection and the subscriptions alive."""
-        self._maintain()
+        """The next message, or None after at most `timeout` seconds. Also keeps the connection and the subscriptions alive.
+
+        Raises:
+            RelaunchNeeded: the nucleus does not know us any more. Nothing else ever asks for a relaunch.
+        """
         give_up = self._monotonic() + timeout
         while True:
+            self._maintain()
             left = give_up - self._monotonic()
-            try:
-                item = self._inbox.get(timeout=max(0.0, min(left, self._heartbeat_s / 2))) if left > 0 else self._inbox.get_nowait()
-            except queue.Empty:
-                if left <= 0:
-                    return None
-                self._maintain()
-                continue
-            if item.kind == "local" and item.topic == self._heartbeat_topic:
-                self._heard_at = self._monotonic()
-                continue
-            return item
+            if left <= 0 or self.hurry:
+                return self.inbox.get(0.0)
+            item = self.inbox.get(min(left, self._heartbeat_s / 2))
+            if item is not None:
+                return item
 
     def _put(self, item: Received) -> None:
-        # Called on a thread of the SDK: only the queue is touched. What is refused takes no place in it, so a neighbour who floods a topic
-        # pushes out nothing. The oldest goes first, the newest matters most.
-        if item.kind == "local" and self.guard is not None:
-            message = self.guard.open(item.topic, item.payload)
+        # Called on a thread of the SDK: a few fields and the queue are touched. What is refused is not heard and takes no place, so a
+        # neighbour who floods a topic pushes out nothing.
+        if item.kind == "local":
+            message = self.guard.open(item.topic, item.payload) if self.guard is not None else item.payload
             if message is None:
                 return
             item = Received(item.kind, item.topic, message)
-        while True:
-            try:
-                self._inbox.put_nowait(item)
+            subscription = self._subscriptions.get(("local", item.topic))
+            if subscription is not None:
+                subscription.heard_at = self._monotonic()
+            if item.topic == self._heartbeat_topic:
+                self._unanswered = None
                 return
-            except queue.Full:
-                try:
-                    self._inbox.get_nowait()
-                    self.dropped += 1
-                except queue.Empty:
-                    pass
+        self.inbox.put(item)
 
     def _add(self, kind: str, topic: str) -> None:
         subscription = self._subscriptions.setdefault((kind, topic), _Subscription(kind, topic))
-        if subscription.operation is None:
+        if subscription.operation is None and self._connected() is not None:
             self._try_subscribe(subscription)
 
     def _try_subscribe(self, subscription: _Subscription) -> None:
+        client = self._connection.client
+        if client is None or subscription.operation is not None:
+            return  # connecting anew subscribes everything
         name, make, request = sdk.SUBSCRIPTIONS[subscription.kind](subscription.topic, self._put)
         try:
-            operation = make(self._ready())
-            if subscription.operation is not None:
-                return  # connecting anew has subscribed everything, this one included
+            operation = make(client)
             sdk.call(operation, request)
-            subscription.operation = operation
+            subscription.operation, subscription.stands_at = operation, self._monotonic()
             if subscription.backoff.tries:
                 log.info("%s to %s works again", name, subscription.topic or "the configuration")
                 self.renewed += 1
+                if subscription.kind == "configuration":
+                    self._reread()
             subscription.backoff.reset()
-        except RelaunchNeeded:
-            raise
         except Exception as fault:
+            if isinstance(fault, sdk.LATE):
+                self._connection.drop()
             # A component without any configuration cannot watch it; that may still come.
             first = subscription.backoff.tries == 0 and not isinstance(fault, model.ResourceNotFoundError)
             log.log(logging.ERROR if first else logging.DEBUG, "%s; trying again", sdk.refusal(name, subscription.topic, fault))
             subscription.due = self._monotonic() + subscription.backoff.next()
 
-    def _renew(self, why: str) -> None:
-        """Subscribe everything anew; also what cannot be heard from, as it died together with what can."""
-        log.warning("renewing %d subscriptions: %s", len(self._subscriptions), why)
-        for subscription in self._subscriptions.values():
-            if subscription.operation is not None:
-                try:
-                    subscription.operation.close()
-                except Exception as fault:
-                    log.debug("closing a dead subscription: %s", sdk.name(fault))
-                subscription.operation = None
-        self._heard_at = self._monotonic()
-        for subscription in self._subscriptions.values():
-            if subscription.operation is None:
-                self._try_subscribe(subscription)
-        self.renewed += 1
+    def _renew(self, why: str, kinds: tuple[str, ...]) -> None:
+        wanted = [subscription for subscription in self._subscriptions.values() if subscription.kind in kinds]
+        if wanted:
+            log.log(logging.WARNING if self.renewed else logging.INFO, "renewing %d subscriptions: %s", len(wanted), why)
+            self.renewed += 1
+        for subscription in wanted:
+            _end(subscription)
+        self._unanswered = None
+        for kind in kinds:
+            self._stale.pop(kind, None)
+        for subscription in wanted:
+            self._try_subscribe(subscription)
+        if "configuration" in kinds:
+            self._reread()
+
+    def _reread(self) -> None:
         # A change of the configuration may have been missed.
-        self._put(Received("configuration"))
+        self._read_at = self._monotonic()
+        if ("configuration", "") in self._subscriptions:
+            self.inbox.put(Received("configuration"))
 
     def _maintain(self) -> None:
+        if self._connected() is None:
+            if self._connection.hopeless:
+                raise RelaunchNeeded(self._connection.hopeless)
+            return
         now = self._monotonic()
-        if not self._connected:
-            self._ready()
         for subscription in list(self._subscriptions.values()):
             if subscription.operation is None and now >= subscription.due:
                 self._try_subscribe(subscription)
+            elif subscription.topic in topics.STREAMS:
+                self._listen(subscription, now)
         heartbeat = self._subscriptions.get(("local", self._heartbeat_topic))
-        if heartbeat is None:
+        if heartbeat is not None and now - self._beat_at >= self._heartbeat_s:
+            self._beat(now, heartbeat.operation is not None)
+        if self._unanswered is not None and now - self._unanswered > self._silence_s:
+            self._renew(f"no heartbeat came back for {now - self._unanswered:.1f} s", KINDS)
+        elif self._stale:
+            self._renew(next(iter(self._stale.values())), tuple(self._stale))
+        if now - self._read_at >= self._reread_s:
+            self._reread()
+
+    def _beat(self, now: float, listening: bool) -> None:
+        self._beat_at = now
+        # Noted before it is sent: it may be back before the call has returned. A time when none could be sent says nothing.
+        waiting = self._unanswered
+        if waiting is None and listening:
+            self._unanswered = now
+        if not self._send("local", self._heartbeat_topic, b"", sdk.publish, 0.0):
+            self._unanswered = waiting
+
+    def _listen(self, subscription: _Subscription, now: float) -> None:
+        """Subscribe anew, with back-off, to a topic that is never silent when both its ends live."""
+        heard_at = subscription.heard_at or 0.0
+        if heard_at > subscription.stands_at:
+            subscription.silences = 0
+        patience_s = min(60.0, 3 * KEEP_ALIVE_S * 2 ** min(subscription.silences, 10))
+        if subscription.operation is None or now - max(heard_at, subscription.stands_at) < patience_s:
             return
-        if now - self._beat_at >= self._heartbeat_s:
-            self._beat_at = now
-            self._send(self._heartbeat_topic, b"", sdk.publish, 0.0)
-        if heartbeat.operation is not None and now - self._heard_at > self._silence_s:
-            self._renew(f"no heartbeat came back for {now - self._heard_at:.1f} s")
+        level = logging.DEBUG if subscription.silences else logging.WARNING
+        log.log(level, "%s: not even a keep-alive for %.1f s; subscribing anew", subscription.topic, patience_s)
+        subscription.silences += 1
+        _end(subscription)
+        self._try_subscribe(subscription)
+        self.renewed += 1
 
     # -- configuration
 
-    def configuration(self) -> dict[str, Any]:
+    def configuration(self, patience_s: float | None = None) -> dict[str, Any]:
         """This component's whole configuration, as the nucleus has it.
 
         Raises:
-            BusError: it cannot be read for `patience_s`.
+            BusError: it cannot be read for `patience_s`, or that of the constructor.
         """
-        give_up = self._monotonic() + self._patience_s
+        give_up = self._monotonic() + (self._patience_s if patience_s is None else patience_s)
         backoff = Backoff(0.1, 1.0)
         while True:
             try:
-                answer = sdk.call(self._ready().new_get_configuration(), model.GetConfigurationRequest(key_path=[]))
+                client = self._connected()
+                if client is None:
+                    raise BusError("there is no connection")
+                answer = sdk.call(client.new_get_configuration(), model.GetConfigurationRequest(key_path=[]))
                 return answer.value if isinstance(answer.value, dict) else {}
             except model.ResourceNotFoundError:
                 return {}
-            except RelaunchNeeded:
-                raise
             except Exception as fault:
-                if self._monotonic() >= give_up:
+                if self.hurry or self._monotonic() >= give_up:
                     sentence = f"the configuration cannot be read ({sdk.name(fault)}); is the nucleus's configuration store running?"
                     raise BusError(sentence) from None
                 self._sleep(backoff.next())
+
+
+def _end(subscription: _Subscription) -> None:
+    operation, subscription.operation = subscription.operation, None
+    if operation is not None:
+        try:
+            operation.close()
+        except Exception as fault:
+            log.debug("closing a dead subscription: %s", sdk.name(fault))

@@ -290,6 +290,19 @@ class Replaying(Message, frozen=True, kw_only=True, tag="replaying"):
     first: int
 
 
+class KeepAlive(Message, frozen=True, kw_only=True, tag="keep-alive"):
+    """A producer of numbered messages, on their topic, when nothing else went there for a while: quiet, not silent.
+
+    Attributes:
+        asset, stream: whose messages; an empty asset: the producer has none yet.
+        seq: number of the last message that was sent, -1: none. Who has not had that one asks for a replay.
+    """
+
+    asset: str
+    stream: str
+    seq: int
+
+
 class ResetBaseline(Message, frozen=True, kw_only=True, tag="reset-baseline"):
     """Forget what `asset` (empty: every asset) looks like in normal running, and learn it anew."""
 
@@ -310,8 +323,34 @@ class Status(Message, frozen=True, kw_only=True, tag="status"):
     faults: tuple[str, ...] = ()
 
 
+class Health(Message, frozen=True, kw_only=True, tag="health"):
+    """How a component is, again and again.
+
+    Attributes:
+        component: its full name.
+        at: wall-clock time, ISO 8601.
+        state, faults: as in `Status`.
+        lag_s: the age, by its event time, of the newest row that was handled, when it was; null before the first.
+        queues: name of each queue -> [length, most].
+        heard: topic that it listens on -> seconds since a message came; null: none came yet.
+        quiet: asset -> seconds since a row was read; the longest ones only, without assets whose source has ended.
+        drops: reason -> how often something was dropped since the process started.
+    """
+
+    component: str
+    at: str
+    state: str
+    faults: tuple[str, ...] = ()
+    lag_s: float | None = None
+    queues: dict[str, tuple[int, int]] = {}
+    heard: dict[str, float | None] = {}
+    quiet: dict[str, float] = {}
+    drops: dict[str, int] = {}
+
+
 MESSAGES: tuple[type[Message], ...] = (
-    SensorBatch, ResultBlock, Alert, Acknowledge, Command, CommandAck, Release, Permit, Replay, Replaying, ResetBaseline, Status,
+    SensorBatch, ResultBlock, Alert, Acknowledge, Command, CommandAck, Release, Permit, Replay, Replaying, KeepAlive, ResetBaseline, Status,
+    Health,
 )
 BLOCKS = (SensorBatch, ResultBlock)
 _ANY: Any = None

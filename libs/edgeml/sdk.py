@@ -8,17 +8,24 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import socket
 from collections.abc import Callable
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 from typing import Any
 
-from awsiot.eventstreamrpc import LifecycleHandler
+from awscrt.io import ClientBootstrap, DefaultHostResolver, EventLoopGroup, SocketDomain, SocketOptions
+from awsiot import eventstreamrpc
 from awsiot.greengrasscoreipc import client as sdk
 from awsiot.greengrasscoreipc import model
 
 log = logging.getLogger(__name__)
 
 CALL_TIMEOUT_S = 5.0
+LATE = (TimeoutError, FutureTimeoutError)
+"""What a call raises that is not answered in time; one and the same from Python 3.11 on."""
+SOCKET = "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT"
 
 PUBLISH, SUBSCRIBE = "aws.greengrass#PublishToTopic", "aws.greengrass#SubscribeToTopic"
 PUBLISH_CLOUD, SUBSCRIBE_CLOUD = "aws.greengrass#PublishToIoTCore", "aws.greengrass#SubscribeToIoTCore"
@@ -97,20 +104,58 @@ def refusal(operation: str, topic: str, fault: BaseException) -> str:
     return f"{where} failed ({name(fault)})"
 
 
-class Lifecycle(LifecycleHandler):
-    """Tells when the connection is gone."""
+class Link(eventstreamrpc.LifecycleHandler):
+    """A connection that was made, and whether it still stands."""
 
-    def __init__(self, gone: Callable[[], None]) -> None:
-        self._gone = gone
+    def __init__(self, connection: eventstreamrpc.Connection) -> None:
+        self._connection = connection
+        self.client = sdk.GreengrassCoreIPCClient(connection)
+        self.alive = True
+
+    def close(self) -> None:
+        self.alive = False
+        self._connection.close()
 
     def on_disconnect(self, reason: Exception | None) -> None:
-        if reason is not None:
-            log.warning("the nucleus closed the connection (%s)", name(reason))
-        self._gone()
+        if self.alive:
+            log.warning("the nucleus closed the connection (%s)", name(reason) if reason is not None else "without a reason")
+        self.alive = False
 
     def on_error(self, error: Exception) -> bool:
         log.warning("the connection to the nucleus has an error (%s)", name(error))
         return True
+
+
+def dial() -> Link:
+    """Connect to the nucleus that launched this process; raises what the SDK raises.
+
+    As `awsiot.greengrasscoreipc.connect`, but that a try which is given up is closed: a broker that wakes up would take all of them.
+    """
+    loop = EventLoopGroup(num_threads=1)
+    options = SocketOptions()
+    options.domain = SocketDomain.Local
+    connection = eventstreamrpc.Connection(
+        host_name=os.environ[SOCKET], port=0, bootstrap=ClientBootstrap(loop, DefaultHostResolver(loop)), socket_options=options,
+        connect_message_amender=eventstreamrpc.MessageAmendment.create_static_authtoken_amender(os.environ["SVCUID"]),
+    )
+    link = Link(connection)
+    try:
+        connection.connect(link).result(CALL_TIMEOUT_S)
+    except BaseException:
+        link.close()
+        raise
+    return link
+
+
+def answers() -> bool:
+    """Whether anybody takes a connection to the nucleus's socket; the SDK's faults do not tell."""
+    try:
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(1.0)
+            probe.connect(os.environ[SOCKET])
+        return True
+    except OSError:
+        return False
 
 
 class _Local(sdk.SubscribeToTopicStreamHandler):

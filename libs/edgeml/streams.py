@@ -1,5 +1,8 @@
 """Numbered streams: a producer numbers its messages and keeps the last ones, a consumer sees a loss and asks for them again.
 
+A producer that has nothing to send says so (`Pulse`), with the number of its last message, so that a consumer tells a quiet stream from
+a silent one and sees the loss of a last message too.
+
 A *stream* is one run of one producer (a random id); within it each asset's messages count 0, 1, 2, … . A repeated message
 carries its original number, so a consumer takes each exactly once and in order.
 """
@@ -11,8 +14,11 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from edgeml.messages import Replay, Replaying, encode
+from edgeml.messages import KeepAlive, Replay, Replaying, encode
 from edgeml.times import SECOND
+
+KEEP_ALIVE_S = 2.0
+"""A producer that has sent nothing of an asset for this long sends a `KeepAlive`."""
 
 
 class History:
@@ -42,6 +48,35 @@ class History:
         yield encode(Replaying(asset=self.asset, stream=self.stream, first=first))
         for _, _, payload in wanted:
             yield payload
+
+
+class Pulse:
+    """A producer's keep-alives on its topic.
+
+    Args:
+        publish: publishes an encoded message on the topic.
+    """
+
+    def __init__(self, publish: Callable[[bytes], object], every_s: float = KEEP_ALIVE_S) -> None:
+        self._publish, self._every_s = publish, every_s
+        self._sent: dict[str, tuple[int, float]] = {}  # asset -> the last number, and when it or a keep-alive went
+
+    def tick(self, now: float, stream: str, asset: str = "", next_seq: int = 0) -> float:
+        """Send what is due at the monotonic time `now`; returns in how many seconds to be called again.
+
+        Args:
+            next_seq: the number that the asset's next message will have.
+        """
+        seq, at = self._sent.get(asset, (-1, now - self._every_s))
+        if next_seq - 1 != seq:
+            # A message went since the last call: that is as good as a keep-alive.
+            self._sent[asset] = next_seq - 1, now
+            return self._every_s
+        if now - at < self._every_s:
+            return at + self._every_s - now
+        self._sent[asset] = seq, now
+        self._publish(encode(KeepAlive(asset=asset, stream=stream, seq=seq)))
+        return self._every_s
 
 
 def new_stream() -> str:
@@ -109,6 +144,20 @@ class Receiver:
         if message.first > state.seq:
             self._skip(state, message.first)
         state.asked_at = None
+
+    def keep_alive(self, message: KeepAlive) -> None:
+        """The producer has sent nothing for a while. What it sent last must have come; if not, it is asked for, until it answers."""
+        if message.seq < 0:
+            return
+        state = self._expected.get(message.asset)
+        if state is not None and state.stream == message.stream and message.seq < state.seq:
+            return
+        if state is None or state.stream != message.stream:
+            state = self._expected[message.asset] = _Expected(message.stream, 0, state.end_ns if state else 0, fresh=True)
+        now = self._monotonic()
+        if state.asked_at is None or now - state.asked_at >= self._patience_s:
+            state.asked_at = now
+            self._ask(Replay(topic=self._topic, asset=message.asset, since=state.end_ns))
 
     def accept(self, asset: str, stream: str, seq: int, end_ns: int) -> bool:
         """Whether this message is new and in order. If not, it is a repetition, or it will come again in a replay.

@@ -39,6 +39,11 @@ SAMPLES: dict[str, m.Message] = {
     "permit": m.Permit(asset="pump-1", allowed=False, reason="the guard door is open"),
     "replay": m.Replay(topic="edgeml/sensors", asset="pump-1", since=T0),
     "replaying": m.Replaying(asset="pump-1", stream="s", first=3),
+    "keep-alive": m.KeepAlive(asset="pump-1", stream="s", seq=41),
     "reset-baseline": m.ResetBaseline(asset="pump-1"),
     "status": m.Status(component="com.edgeml.Inference", state="faulty", faults=("`threads` is 0: expected int >= 1",)),
+    "health": m.Health(
+        component="com.edgeml.Inference", at="2020-03-09T10:14:33.000Z", state="running", lag_s=1.5, queues={"inbox": (3, 2000)},
+        heard={"edgeml/sensors": 0.5, "edgeml/control": None}, quiet={"pump-1": 0.25}, drops={"inbox full: edgeml/sensors": 2},
+    ),
 }

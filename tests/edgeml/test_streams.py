@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-from edgeml.messages import Replay, Replaying, decode
-from edgeml.streams import History, Receiver
+from edgeml.messages import KeepAlive, Replay, Replaying, decode
+from edgeml.streams import History, Pulse, Receiver
 from edgeml.times import SECOND
 
 
@@ -79,6 +79,46 @@ def test_after_a_renewal_only_what_is_newer_is_asked_for():
     receiver.accept("p", "s", 0, 100)
     receiver.ask_again()
     assert asked[-1] == Replay(topic="edgeml/sensors", asset="p", since=100)
+
+
+def test_a_keep_alive_shows_the_loss_of_a_last_message_and_is_asked_for_until_it_comes():
+    receiver, asked, clock = make(patience_s=2.0)
+    receiver.accept("p", "s", 0, 100)
+    receiver.keep_alive(KeepAlive(asset="p", stream="s", seq=0))
+    assert asked == []  # quiet, nothing is missing
+    for clock.now in (0.0, 1.0, 2.0):
+        receiver.keep_alive(KeepAlive(asset="p", stream="s", seq=1))
+    assert asked == [Replay(topic="edgeml/sensors", asset="p", since=100)] * 2
+    receiver.replaying(Replaying(asset="p", stream="s", first=1))
+    assert receiver.accept("p", "s", 1, 200)
+    receiver.keep_alive(KeepAlive(asset="p", stream="s", seq=1))
+    assert len(asked) == 2 and receiver.lost == 0
+
+
+def test_a_keep_alive_of_an_unknown_stream_is_a_history_to_ask_for():
+    receiver, asked, _ = make()
+    receiver.keep_alive(KeepAlive(asset="", stream="s", seq=-1))
+    receiver.keep_alive(KeepAlive(asset="p", stream="s", seq=-1))
+    assert asked == []
+    receiver.keep_alive(KeepAlive(asset="p", stream="s", seq=7))
+    assert asked == [Replay(topic="edgeml/sensors", asset="p")]
+    receiver.replaying(Replaying(asset="p", stream="s", first=5))
+    assert [receiver.accept("p", "s", seq, seq) for seq in (5, 6, 7)] == [True, True, True]
+    assert receiver.lost == 0
+
+
+def test_a_keep_alive_goes_only_when_nothing_else_went():
+    said: list[bytes] = []
+    pulse = Pulse(said.append, every_s=2.0)
+    pulse.tick(0.0, "s", "p", 1)  # a message went
+    pulse.tick(1.5, "s", "p", 2)  # and another
+    assert pulse.tick(3.0, "s", "p", 2) == 0.5 and said == []
+    pulse.tick(3.5, "s", "p", 2)
+    pulse.tick(4.0, "s", "p", 2)
+    pulse.tick(5.5, "s", "p", 2)
+    pulse.tick(5.5, "s")  # one that has no asset yet is alive too
+    keep_alive = KeepAlive(asset="p", stream="s", seq=1)
+    assert [decode(message) for message in said] == [keep_alive, keep_alive, KeepAlive(asset="", stream="s", seq=-1)]
 
 
 def test_history_keeps_by_event_time_and_by_size():

@@ -11,7 +11,7 @@ import pytest
 
 from edgeml import topics
 from edgeml.errors import BundleError, OptionsError
-from edgeml.messages import MAX_PAYLOAD, Replay, Replaying, ResetBaseline, SensorBatch, encode
+from edgeml.messages import MAX_PAYLOAD, KeepAlive, Replay, Replaying, ResetBaseline, SensorBatch, encode
 from edgeml.options import read
 from edgeml.signing import sign
 from edgeml.times import SECOND
@@ -217,3 +217,31 @@ def test_nothing_looks_ahead(tmp_path):
     whole = column(Bench(tmp_path / "a").feed(*batches(rows)), "confidence")
     cut = column(Bench(tmp_path / "b").feed(*batches(rows[:700])), "confidence")
     np.testing.assert_array_equal(whole[:700], cut)
+
+
+def keep_alives(bench: Bench, seconds: float) -> list[KeepAlive]:
+    found: list[KeepAlive] = []
+    for _ in range(round(seconds * 2)):
+        bench.now += 0.5
+        bench.service.tick(bench.now)
+        found += [message for message in bench.bus.take(topics.RESULTS) if isinstance(message, KeepAlive)]
+    return found
+
+
+def test_a_quiet_stream_of_results_says_its_last_number_every_2_s(bench):
+    assert [(message.asset, message.seq) for message in keep_alives(bench, 4)] == [("", -1)] * 2
+    blocks = bench.feed(*batches(pump(100)))
+    said = keep_alives(bench, 6)
+    assert 2 <= len(said) <= 3
+    assert {(message.asset, message.stream, message.seq) for message in said} == {("pump-1", blocks[-1].stream, blocks[-1].seq)}
+
+
+def test_a_last_batch_that_was_lost_is_asked_for(bench):
+    sent = batches(pump(150))
+    bench.feed(*sent[:2])
+    bench.bus.take(topics.REPLAY)
+    bench.feed(KeepAlive(asset="pump-1", stream="s", seq=1))
+    assert bench.bus.take(topics.REPLAY) == []
+    bench.feed(KeepAlive(asset="pump-1", stream="s", seq=2))
+    assert bench.bus.take(topics.REPLAY) == [Replay(topic=topics.SENSORS, asset="pump-1", since=int(T0 + 99 * SECOND))]
+    assert len(bench.feed(Replaying(asset="pump-1", stream="s", first=2), sent[2])) > 0

@@ -15,6 +15,7 @@ from edgeml.messages import (
     MAX_PAYLOAD,
     MISSING,
     Command,
+    KeepAlive,
     Replay,
     Replaying,
     SensorBatch,
@@ -398,3 +399,15 @@ def test_an_asset_that_is_not_enabled_is_not_read(tmp_path):
     assert {batch.asset for batch in bench.wire.batches()} == {"a"}
     with pytest.raises(OptionsError, match="none that is enabled"):
         Bench(tmp_path, {"b": {**skid(), "enabled": False}})
+
+
+def test_an_asset_that_sends_nothing_says_its_last_number_every_2_s(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, {"a": csv_asset(recording(tmp_path / "a.csv", steady(23)))})
+    last = bench.run()[-1]
+    said: list[KeepAlive] = []
+    for _ in range(12):
+        bench.clock.now += 0.5
+        bench.tick()
+        said += [message for message in bench.wire.take(topics.SENSORS) if isinstance(message, KeepAlive)]
+    assert 2 <= len(said) <= 3
+    assert set(said) == {KeepAlive(asset="a", stream=last.stream, seq=last.seq)}
