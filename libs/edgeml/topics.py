@@ -11,11 +11,10 @@ INTERLOCK = "edgeml/interlock"
 REPLAY = "edgeml/replay"
 CONTROL = "edgeml/control"
 STATUS = "edgeml/status"
-HEALTH = "edgeml/health"
 
 STREAMS = (SENSORS, RESULTS)
 """Numbered blocks of rows. Never silent for long, thanks to `KeepAlive`; to be had again by a replay, so the first to be dropped."""
-SAID_AGAIN = (STATUS, HEALTH, REPLAY)
+SAID_AGAIN = (STATUS, REPLAY)
 """What is said again anyway: where a queue is full, the oldest goes."""
 
 SEALED = frozenset({
@@ -40,11 +39,6 @@ def cloud_alerts(thing: str) -> str:
 def cloud_alerts_ack(thing: str) -> str:
     """IoT Core: operators acknowledge."""
     return f"edgeml/{thing}/alerts/ack"
-
-
-def cloud_health(thing: str) -> str:
-    """IoT Core: how the components are, thinned."""
-    return f"edgeml/{thing}/health"
 
 
 def cloud_results(thing: str) -> str:

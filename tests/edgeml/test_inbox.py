@@ -45,11 +45,11 @@ def test_of_what_can_be_had_again_the_oldest_goes(topic):
 def test_an_alert_a_command_or_an_acknowledgement_that_waits_is_never_given_up(topic):
     inbox = Inbox(8)
     inbox.put(item(topic, 0))
-    for flooded in (topics.SENSORS, topics.HEALTH, topic):
+    for flooded in (topics.SENSORS, topics.STATUS, topic):
         for number in range(1, 50):
             inbox.put(item(flooded, number))
     assert taken(inbox)[0] == (topic, 0)
-    assert inbox.dropped == {topics.SENSORS: 41, topics.HEALTH: 47, topic: 48}
+    assert inbox.dropped == {topics.SENSORS: 41, topics.STATUS: 47, topic: 48}
 
 
 def test_one_word_of_a_changed_configuration_is_enough():
