@@ -43,7 +43,7 @@ class Device:
         return [
             {
                 "componentName": each.name, "componentVersion": each.version, "lifecycleState": each.state,
-                "lifecycleStateDetails": each.detail, "isRoot": each.name in self._roots,
+                "isRoot": each.name in self._roots, **({"lifecycleStateDetails": each.detail} if each.detail else {}),
             }
             for each in self.nucleus.components()
         ]
@@ -94,8 +94,9 @@ class Device:
             states = {each.name: each for each in self.nucleus.components()}
             broken = [each for each in states.values() if each.state == BROKEN]
             if broken:
-                last = self.nucleus.tail(broken[0].name, 3).splitlines()
-                raise RuntimeError(f"{broken[0].name} {broken[0].version} is BROKEN ({broken[0].detail}): {' / '.join(last)}")
+                lines = self.nucleus.tail(broken[0].name, 30).splitlines()
+                last = [line.partition("stdout: ")[2] for line in lines if "stdout: " in line][-1:]
+                raise RuntimeError(f"{broken[0].name} {broken[0].version} is BROKEN: {''.join(last)} ({broken[0].detail})")
             if all(each.state in (RUNNING, FINISHED) for each in states.values()):
                 return
             if time.monotonic() > deadline:

@@ -83,8 +83,10 @@ class Wire:
         except Refusal as fault:
             return fault.status, json.dumps({"message": str(fault)}).encode(), {"x-amzn-errortype": fault.code}
         operation = self._model.operation_model(name)
-        if operation.output_shape is not None:
+        try:
             self.check(operation.output_shape, answer)
+        except Refusal as fault:
+            return 500, json.dumps({"message": f"the stand-in answers wrongly: {fault}"}).encode(), {"x-amzn-errortype": "InternalFault"}
         return operation.http.get("responseCode", 200), json.dumps(answer, default=_plain).encode(), {}
 
     def check(self, shape: Any, given: Any) -> None:

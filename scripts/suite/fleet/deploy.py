@@ -1,0 +1,100 @@
+"""Deploys to a thing group: `scripts/deploy --group GROUP`.
+
+What is named changes; when nothing is named, the suite of this checkout is what is wanted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from suite.build import COMPONENTS, SUITE
+from suite.fleet import account, checks, revise
+from suite.fleet.deployment import Desired, undo
+from suite.fleet.errors import FleetError, told
+
+MODEL = "com.edgeml.Model."
+"""A model's component is called this and the model's name."""
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="scripts/deploy", description="Show what a deployment would change, and with --yes deploy it and follow the devices.",
+    )
+    target = made.add_mutually_exclusive_group(required=True)
+    target.add_argument("--group", help="the thing group to deploy to")
+    account.arguments(made)
+    what = made.add_argument_group("what", "what is named changes; nothing named: the suite of this checkout")
+    what.add_argument("--suite", metavar="VERSION", help="the suite and its components, in this version")
+    what.add_argument("--model", action="append", default=[], metavar="NAME=VERSION", help=f"a model: the component {MODEL}NAME")
+    what.add_argument("--component", action="append", default=[], metavar="NAME=VERSION", help="any other component, by its full name")
+    what.add_argument("--remove", action="append", default=[], metavar="NAME", help="take a component, by its full name, out")
+    what.add_argument("--config", type=Path, metavar="FILE", help="merge and reset by component, instead of what those components had")
+    what.add_argument("--rollback", action="store_true", help="the deployment before the current one, again")
+    revise.arguments(made)
+    return made
+
+
+def versions(given: argparse.Namespace, version: str) -> dict[str, str]:
+    """The component versions that a command line names.
+
+    Args:
+        version: of this checkout.
+
+    Raises:
+        FleetError: one is written in another way.
+    """
+    named: dict[str, str] = {}
+    for option, prefix, texts in (("--model", MODEL, given.model), ("--component", "", given.component)):
+        for text in texts:
+            name, found, wanted = text.partition("=")
+            if not found or not name or not wanted:
+                raise FleetError(f"{option} {text}: write NAME=VERSION, as {option} {'Pump' if prefix else 'com.example.Reader'}=1.2.3")
+            named[name if name.startswith(MODEL) else prefix + name] = wanted
+    if given.suite or not (named or given.remove or given.config or given.rollback):
+        named |= dict.fromkeys((SUITE, *COMPONENTS), given.suite or version)
+    return named
+
+
+def to_group(given: argparse.Namespace) -> int:
+    """Revise the deployment of a thing group."""
+    reviser = revise.Reviser(given.region, say)
+    named = versions(given, reviser.version)
+    if given.rollback and (named or given.remove or given.config):
+        raise FleetError("--rollback takes the earlier deployment as it was; deploy what you want besides in a second step")
+    updates = checks.updates(given.config) if given.config else {}
+    arn = reviser.groups.arn(given.group)
+    running, before = reviser.current(arn)
+    if before is None and not named:
+        raise FleetError(f"{given.group} has no deployment yet; deploy the suite to it first: scripts/deploy --group {given.group}")
+    if given.rollback:
+        assert before is not None
+        after = undo(before, Desired.of_service(reviser.groups.earlier(arn, before)))
+    else:
+        base = before or Desired()
+        checks.known(given.remove, base, "--remove")
+        after = base.with_versions(named).without(given.remove)
+        checks.known(updates, after, str(given.config))
+        after = after.with_updates(updates)
+    return reviser.run(given, arn, running, before, after)
+
+
+TARGETS: dict[str, Callable[[argparse.Namespace], int]] = {"group": to_group}
+"""What deploys to the target that an option names."""
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Returns the exit code: 0, or 1 when it could not be done or failed on a device."""
+    given = parser().parse_args(arguments)
+    target = next(name for name in TARGETS if getattr(given, name))
+    return told("deploy", lambda: TARGETS[target](given))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
