@@ -84,6 +84,55 @@ def test_no_file_names_a_place_on_the_authors_machine() -> None:
     assert found == []
 
 
+SOURCES = [path for folder in ("libs", "components", "scripts", "model_training") for path in sorted((ROOT / folder).rglob("*.py"))]
+UNVERIFIED = re.compile(
+    r"verify(_ssl|_mode|_hostname)?\s*=\s*(False|0|ssl\.CERT_NONE)|CERT_NONE|check_hostname\s*=\s*False|unverified_context|tls_insecure_set"
+)
+
+
+def calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
+    """(name as it is written, call) of every call in a file."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func), node
+
+
+def risky(paths: list[Path], names: set[str]) -> list[str]:
+    """Calls that give a text to a shell, and those of `names`."""
+    found = []
+    for path in paths:
+        for name, call in calls(path):
+            given = [each.value for each in call.keywords if each.arg == "shell"]
+            shell = any(not isinstance(value, ast.Constant) or value.value for value in given)
+            if shell or name in names or name in ("os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatusoutput"):
+                found.append(f"{path.relative_to(ROOT)}:{call.lineno}: {name}")
+            elif "/bin/sh" in ast.unparse(call) and "subprocess" in name:
+                found.append(f"{path.relative_to(ROOT)}:{call.lineno}: /bin/sh")
+    return found
+
+
+def test_no_shell_is_given_a_text_but_that_of_a_recipe() -> None:
+    assert [where.split(":")[0] for where in risky(SOURCES, set())] == ["libs/gglocal/process.py"]
+
+
+def test_on_a_device_nothing_that_comes_in_is_run() -> None:
+    shipped = [path for path in SOURCES if path.is_relative_to(LIBS / "edgeml") or path.is_relative_to(ROOT / "components")]
+    running = {"eval", "exec", "compile", "pickle.load", "pickle.loads", "marshal.loads", "yaml.load", "numpy.load", "np.load"}
+    assert risky(shipped, running) == []
+
+
+def test_tls_is_verified_wherever_it_is_opened() -> None:
+    assert [str(path) for path in SOURCES if UNVERIFIED.search(path.read_text(encoding="utf-8"))] == []
+
+
+def test_these_rules_see_what_they_forbid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
+    (tmp_path / "a.py").write_text("subprocess.run(text, shell=True)\nos.system(text)\neval(text)\nrun(text, shell=False)\n")
+    assert risky([tmp_path / "a.py"], {"eval"}) == ["a.py:1: subprocess.run", "a.py:2: os.system", "a.py:3: eval"]
+    for text in ("session.get(url, verify=False)", "context.verify_mode = ssl.CERT_NONE", "client.tls_insecure_set(True)"):
+        assert UNVERIFIED.search(text)
+
+
 def files() -> Iterator[Path]:
     """Every file that is, or would be, in the repository."""
     stack = [ROOT]

@@ -217,7 +217,7 @@ class Engine:
             env = environment.of_user() | environment.of_nucleus(
                 self.profile, svcuid=svcuid, ipc_socket=self.ipc.socket_path, thing_name=self.thing_name, region=self._region
             )
-            unit.scope.work.mkdir(parents=True, exist_ok=True)
+            unit.scope.work.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.supervisor.start(unit, env)
         self._units = units
 

@@ -279,7 +279,7 @@ class Component:
         seconds = timeout_seconds(timeout, name, str(self.unit.recipe.path))
         if step.privileged and os.geteuid() != 0:
             self.log.say(f"{name} asks for RequiresPrivilege; it runs as you, and not as root", "WARN")
-        scope.work.mkdir(parents=True, exist_ok=True)
+        scope.work.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.log.say(f"{name} starts")
         script = await Script.start(
             text, env=env, cwd=scope.work, mark=f"{self.around.mark}/{self.name}/", on_line=self.log.output

@@ -34,12 +34,13 @@ class Root:
         self._lock: IO[str] | None = None
 
     def acquire(self) -> None:
-        """Make the folder, and hold it until `release`.
+        """Make the folder, for this user alone, and hold it until `release`.
 
         Raises:
             NucleusError: another nucleus runs there, or the folder cannot be written.
         """
         try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             for folder in (self.logs, self.work, self._state.parent):
                 folder.mkdir(parents=True, exist_ok=True)
             lock = (self.path / "lock").open("a")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +14,7 @@ import msgspec
 import pytest
 from msgspec import Meta
 
-from edgeml import app, topics
+from edgeml import app, guard, topics
 from edgeml.app import App, Context
 from edgeml.bus import IpcBus
 from edgeml.errors import SourceError
@@ -139,6 +141,67 @@ def test_messages_reach_the_service_and_what_is_none_is_dropped(run, caplog):
     assert "no message of this suite" in caplog.text
     assert "of version 7, this component knows up to 1" in caplog.text
     assert "an unexpected error; this message or step is skipped" in caplog.text and "ZeroDivisionError" in caplog.text
+
+
+def test_what_is_not_sealed_is_refused_and_said_in_the_status(run, caplog):
+    running = run()
+    subscribed(running)
+    sealed = seal(running.work / "messages.key", TOPIC, ack("a"))
+    for payload in (ack("x"), sealed, sealed, sealed + b" ", b"edgeml1 x\n" + ack("x")):
+        running.publish_bare(payload)
+    running.publish(ack("b"))
+    (service,) = Service.made
+    running.until(lambda: len(service.messages) == 2, "what was sealed")
+    assert [message.alarm for message in service.messages] == ["a", "b"]
+    assert running.app._bus.guard.refused == {"unsealed": 1, "replayed": 1, "forged": 1, "malformed": 1}
+    running.until(lambda: bool(running.statuses[-1].faults), "a fault")
+    assert running.statuses[-1].state == "running"
+    assert "messages were refused: " in running.statuses[-1].faults[0]
+    for sentence in ("has no seal", "was sent again as it was", "was sealed with another key", "begins like a seal and is none"):
+        assert f"is refused: it {sentence}" in caplog.text
+
+
+def test_without_seals_where_the_configuration_says_so(run):
+    running = run(messages={"required": "false"})  # as Lite hands out scalars
+    subscribed(running)
+    running.publish_bare(ack("a"))
+    running.until(lambda: bool(Service.made[0].messages), "the message")
+    running.configure({"messages": {"required": True}})
+    running.until(lambda: len(Service.made) == 2, "a new service")
+    running.publish_bare(ack("x"))
+    running.publish(ack("b"))
+    running.until(lambda: bool(Service.made[1].messages), "the message")
+    assert [message.alarm for message in Service.made[1].messages] == ["b"]
+
+
+def test_without_its_key_it_lives_and_says_why_until_that_is_mended(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(guard, "KEY_S", 0.1)
+    key = tmp_path / "elsewhere"
+    running = run(messages={"key_file": str(key)})
+    running.until(lambda: bool(running.statuses) and bool(running.statuses[-1].faults), "a fault")
+    assert running.statuses[-1].state == "running" and f"{key}: the core's key cannot be read" in running.statuses[-1].faults[0]
+    key.write_text("f" * 64)
+    key.chmod(0o600)
+    running.until(lambda: not running.statuses[-1].faults, "no fault any more")
+    running.publish_bare(seal(key, TOPIC, ack("a")))
+    running.until(lambda: bool(Service.made[0].messages), "the message")
+
+
+def test_faults_of_the_common_options_are_said_together_with_its_own(run):
+    running = run(level=3, messages={"requird": True})
+    running.until(lambda: bool(running.statuses), "a status")
+    assert [fault.split(" ")[0] for fault in running.statuses[-1].faults] == ["`messages.requird`", "`level`"]
+
+
+def test_what_it_writes_is_for_its_own_user_alone(tmp_path, monkeypatch):
+    monkeypatch.delenv("SVCUID", raising=False)
+    before = os.umask(0)
+    try:
+        app.main(NAME, Options, Service, ["--work", str(tmp_path / "work")])
+        (tmp_path / "work" / "file").write_text("")
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE(path.stat().st_mode) & 0o077 for path in (tmp_path / "work", tmp_path / "work" / "file")] == [0, 0]
 
 
 def test_a_changed_configuration_makes_the_service_anew(run):

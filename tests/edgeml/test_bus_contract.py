@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from edgeml import topics
 from edgeml.bus import Bus, IpcBus
+from edgeml.guard import Guard
+from edgeml.messagekey import MessageOptions
 from edgeml.messages import MAX_PAYLOAD
+from edgeml.seal import MARK, bare
 from tests.fake_bus import FakeBus
 from tests.gglocal.ipc_world import world
 
@@ -18,9 +23,9 @@ GRANTED = {
 }
 
 
-@pytest.fixture(params=["real", "fake"])
-def bus(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Bus, Kept, Kept]]:
-    """A bus that may publish on `good/...` only, and what was taken locally and for the cloud."""
+@pytest.fixture(params=["real", "sealed", "fake"])
+def bus(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[Bus, Kept, Kept]]:
+    """A bus that may publish on `good/...` only, and what was taken locally and for the cloud; `sealed`: local topics have seals."""
     if request.param == "fake":
         fake = FakeBus()
         fake.deaf = {"bad/1"}
@@ -31,11 +36,18 @@ def bus(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iter
         nucleus.do(nucleus.core.tap, lambda delivery: heard.append((delivery.kind, delivery.topic, delivery.payload)))
         monkeypatch.setenv("SVCUID", nucleus.token("com.test.One", GRANTED))
         monkeypatch.setenv("AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT", str(nucleus.socket_path))
-        real = IpcBus("com.test.One", patience_s=0.1)
+        guard = None
+        if request.param == "sealed":
+            monkeypatch.setattr(topics, "SEALED", {"good/1", "good/2", "bad/1"})
+            guard = Guard("com.test.One", tmp_path)
+            guard.configure(MessageOptions())
+        real = IpcBus("com.test.One", guard, patience_s=0.1)
         real.open()
 
         def kept(kind: str) -> list[tuple[str, bytes]]:
-            return [(topic, payload) for what, topic, payload in heard if what == kind]
+            local = kind == "local" and guard is not None
+            assert all(payload.startswith(MARK) == local for what, _, payload in heard if what == kind)
+            return [(topic, bare(payload)) for what, topic, payload in heard if what == kind]
 
         yield real, lambda: kept("local"), lambda: kept("to-iot")
         real.close()

@@ -43,6 +43,7 @@ class IpcServer:
         self._remove_stale()
         loop = asyncio.get_running_loop()
         self._server = await loop.create_unix_server(lambda: Connection(self), str(self.socket_path), backlog=128)
+        self.socket_path.chmod(0o600)
 
     async def close(self) -> None:
         """Stop listening, and disconnect everybody."""

@@ -1,0 +1,17 @@
+"""The command that measures what a seal costs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+from suite.build import ROOT
+
+
+def test_it_measures_and_ends_with_its_figures() -> None:
+    ran = subprocess.run([ROOT / "scripts" / "seals", "--messages", "60"], capture_output=True, text=True, check=True, timeout=120)
+    *lines, last = ran.stdout.splitlines()
+    figures = json.loads(last)
+    assert len(lines) == 4
+    assert all(cost > 0 for each in ("seal_us", "open_us") for cost in figures[each].values())
+    assert figures["p50_us_plain"] > 0 and figures["p50_us_sealed"] > 0
