@@ -1,0 +1,246 @@
+"""What devices send and what is stored of it, computed from their configuration: `scripts/cloud/volume`.
+
+Sizes are those of messages that the component's own code encoded; what a month brings that nobody can configure (alarms) is an argument.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from alert_dispatcher.options import Options as AlertDispatcherOptions
+from alert_dispatcher.report import NORMAL, Gatherer, entry
+from edgeml.messages import Alert, ResultBlock, ResultColumns, encode_json
+from edgeml.options import read
+from sensor_ingestion.options import Options as SensorIngestionOptions
+from suite.build import ROOT
+from suite.cloud import template
+from suite.fleet import checks
+from suite.fleet.deployment import Part, configured
+from suite.fleet.errors import FleetError, told
+
+MONTH_S = 30 * 86400
+FLEETS = (1, 1000, 100_000)
+UNIT = 5 * 1024
+"""IoT Core and Firehose count a message in parts of so many bytes."""
+ALERTS_OF_AN_ALARM = 3
+"""`active`, `acknowledged`, `cleared`."""
+CHANGES_OF_AN_ALARM = 5
+"""Results that are reported besides those of the clock: the verdict turns twice, the alarm's state three times."""
+BEGIN, END = "<!-- volume: begin -->", "<!-- volume: end -->"
+
+
+@dataclass(frozen=True)
+class Load:
+    """What one device does.
+
+    Attributes:
+        assets: machines that it reads.
+        every_s, gather_s: of AlertDispatcher's `report`; 0 of `every_s`: every row.
+        row_s: seconds between rows.
+        alarms: of a machine in a month.
+        report_bytes: of a message with one result; result_bytes: of each further one; alert_bytes: of an alert.
+        results_days: how long results are kept; flush_s, flush_mb: when a stream writes: after so
+            long, or when it holds so much.
+    """
+
+    assets: int
+    reports: bool
+    alerts: bool
+    every_s: float
+    gather_s: float
+    row_s: float
+    alarms: float
+    report_bytes: int
+    result_bytes: int
+    alert_bytes: int
+    results_days: int
+    flush_s: float
+    flush_mb: float
+
+
+@dataclass(frozen=True)
+class Line:
+    """One quantity of a month.
+
+    Attributes:
+        key: its name in a file of prices.
+        value: of so many devices.
+        formula: with the numbers in it.
+        priced: so many of the unit are one of the price's.
+    """
+
+    key: str
+    what: str
+    unit: str
+    formula: str
+    value: Callable[[int], float]
+    priced: float = 1.0
+
+
+def lines(load: Load) -> list[Line]:
+    """All quantities."""
+    period = max(load.every_s, load.row_s)
+    results = load.assets * (MONTH_S / period + load.alarms * CHANGES_OF_AN_ALARM) if load.reports else 0.0
+    in_one = max(1, math.floor(load.gather_s / period))
+    reports = results / in_one
+    size = load.report_bytes + (in_one - 1) * load.result_bytes
+    alerts = load.assets * load.alarms * ALERTS_OF_AN_ALARM if load.alerts else 0.0
+    units = reports * math.ceil(size / UNIT) + alerts * math.ceil(load.alert_bytes / UNIT)
+    acknowledged = load.assets * load.alarms if load.alerts else 0.0
+    sent = reports * size + alerts * load.alert_bytes
+    stored = reports * size * load.results_days * 86400 / MONTH_S
+    flushes = MONTH_S / load.flush_s
+    return [
+        Line(
+            "results", "results reported", "", f"{load.assets} assets × ({MONTH_S:,} s / {period:g} s + {load.alarms:g} alarms ×"
+            f" {CHANGES_OF_AN_ALARM})", lambda n: n * results,
+        ),
+        Line("reports", "report messages", "", f"results / {in_one} in a message", lambda n: n * reports),
+        Line(
+            "alerts", "alert messages", "", f"{load.assets} assets × {load.alarms:g} alarms × {ALERTS_OF_AN_ALARM}", lambda n: n * alerts,
+        ),
+        Line(
+            "messages", "messages that IoT Core counts", "", f"reports × ⌈{size} / {UNIT}⌉ + alerts × ⌈{load.alert_bytes} / {UNIT}⌉"
+            " + acknowledgements", lambda n: n * (units + acknowledged), 1e6,
+        ),
+        Line("rules", "messages that rules hand on", "", "reports + alerts", lambda n: n * (reports + alerts), 1e6),
+        Line("sent", "sent by devices", "MB", f"reports × {size} bytes + alerts × {load.alert_bytes} bytes", lambda n: n * sent / 1e6),
+        Line("notifications", "notifications of people", "", "alerts, for each subscriber", lambda n: n * alerts, 1e6),
+        Line(
+            "firehose", "taken in by Firehose", "MB", f"reports × ⌈{size} / {UNIT}⌉ × {UNIT} bytes",
+            lambda n: n * reports * math.ceil(size / UNIT) * UNIT / 1e6, 1e3,
+        ),
+        Line(
+            "objects", "objects written to S3", "",
+            f"one for each {load.flush_s:g} s in which a report came, or for each {load.flush_mb:g} MiB",
+            lambda n: max(min(n * reports, flushes), n * reports * size / (load.flush_mb * 2**20)), 1e3,
+        ),
+        Line(
+            "storage", f"results stored after {load.results_days} days, before compression", "MB",
+            f"reports × {size} bytes × {load.results_days} days / 30", lambda n: n * stored / 1e6, 1e3,
+        ),
+    ]
+
+
+def markdown(load: Load, prices: dict[str, float], fleets: Iterable[int] = FLEETS) -> str:
+    """The table, its formulas, and the cost where prices are given."""
+    fleets, made = tuple(fleets), lines(load)
+    rows = [["in a month (30 days)", *(f"{n:,} device{'' if n == 1 else 's'}" for n in fleets), "formula, for one device"]]
+    rows.append(["---", *("---:" for _ in fleets), "---"])
+    for line in made:
+        unit = f", {line.unit}" if line.unit else ""
+        rows.append([f"{line.what}{unit}", *(_number(line.value(n)) for n in fleets), line.formula])
+    if prices:
+        known = {line.key: line for line in made}
+        strangers = set(prices) - set(known)
+        if strangers:
+            raise FleetError(f"a price is given for {', '.join(sorted(strangers))}; there are {', '.join(known)}")
+        costs = [sum(known[key].value(n) / known[key].priced * price for key, price in prices.items()) for n in fleets]
+        rows.append(["cost, in the currency of the prices", *(f"{cost:,.2f}" for cost in costs), f"of {', '.join(sorted(prices))}"])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
+
+
+def load(config: dict[str, dict[str, Any]], alarms: float, row_s: float, root: Path = ROOT) -> Load:
+    """From the recipes' defaults and what is merged into them.
+
+    Raises:
+        FleetError, OptionsError: the configuration is not right.
+    """
+    strangers = set(config) - set(checks.OPTIONS)
+    if strangers:
+        raise FleetError(f"the configuration names {', '.join(sorted(strangers))}; there are {', '.join(checks.OPTIONS)}")
+    options: dict[str, Any] = {name: read(kind, _configuration(root, name, config.get(name, {}))) for name, kind in checks.OPTIONS.items()}
+    dispatcher, ingestion = options["com.edgeml.AlertDispatcher"], options["com.edgeml.SensorIngestion"]
+    assert isinstance(dispatcher, AlertDispatcherOptions) and isinstance(ingestion, SensorIngestionOptions)
+    cloud = dispatcher.actions.get("iot_core")
+    document = template.read()
+    stream = document["Resources"]["ResultsStream"]["Properties"]["ExtendedS3DestinationConfiguration"]
+    one, two = _report_bytes(1), _report_bytes(2)
+    return Load(
+        len(ingestion.enabled()), dispatcher.report.enabled, cloud is not None and (cloud or {}).get("enabled", True) in (True, "true"),
+        dispatcher.report.every_s, dispatcher.report.gather_s, row_s, alarms, one, two - one, len(encode_json(_alert())),
+        document["Parameters"]["ResultsDays"]["Default"], stream["BufferingHints"]["IntervalInSeconds"],
+        stream["BufferingHints"]["SizeInMBs"],
+    )
+
+
+def _configuration(root: Path, name: str, update: dict[str, Any]) -> dict[str, Any]:
+    recipe = yaml.safe_load((root / "recipes" / f"{name}.yaml").read_text(encoding="utf-8"))
+    defaults = recipe["ComponentConfiguration"]["DefaultConfiguration"]
+    value = configured(defaults, [Part("", update.get("merge", {}), tuple(update.get("reset", ())))])
+    return {key: item for key, item in value.items() if key != "accessControl"}
+
+
+def _alert() -> Alert:
+    return Alert(
+        id="0f8fad5bd9cb469fa16570867728950e", asset="pump-1", stream="7c9e6679", seq=12345, model="pump-anomaly", model_version="1.0.0",
+        state="active", at="2026-11-25T12:00:00.000Z", raised_at="2026-11-25T12:00:00.000Z", confidence=0.9731, peak_confidence=0.9876,
+        why="the confidence was at or over 0.9 for 10 s; most unusual are flow and pressure",
+    )
+
+
+def _report_bytes(results: int) -> int:
+    columns = ResultColumns(
+        times=np.array([1_790_000_000_123_000_000]), starts=np.array([1_789_999_940_123_000_000]), score=np.array([1.2345]),
+        confidence=np.array([0.0123]), reason=np.array([0]), deviations=np.zeros((1, 0)), took_us=np.array([[412.5123, 87.2512]]),
+    )
+    block = ResultBlock(
+        stream="7c9e6679", seq=12345, asset="pump-1", model="pump-anomaly", model_version="1.0.0", digest="0" * 64, answers_stream="",
+        answers_seq=0, complete=True, channels=(), reasons=(), times=b"", starts=b"", score=b"", confidence=b"", reason=b"", deviations=b"",
+        took_us=b"",
+    )
+    gatherer = Gatherer("gateway-0001", 1.0)
+    for _ in range(results):
+        gatherer.add(block, entry(block, columns, 0, NORMAL, ""), 0.0)
+    (message,) = gatherer.flush()
+    return len(message)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:,.3g}"
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="scripts/cloud/volume", description="Messages and storage of a month, for fleets of several sizes.")
+    made.add_argument("--config", type=Path, metavar="FILE", help="merge and reset by component, as scripts/deploy takes it")
+    made.add_argument("--alarms", type=float, default=2.0, metavar="N", help="alarms of a machine in a month (default: 2)")
+    made.add_argument("--row-s", type=float, default=1.0, metavar="S", help="seconds between rows (default: 1)")
+    made.add_argument("--prices", type=Path, metavar="FILE", help="a YAML map of your region's prices: by million or thousand or GB")
+    made.add_argument("--write", type=Path, metavar="FILE", help=f"replace what stands between `{BEGIN}` and `{END}` in this file")
+    return made
+
+
+def run(given: argparse.Namespace) -> int:
+    """Do what the command line asks."""
+    config = checks.updates(given.config) if given.config else {}
+    prices = yaml.safe_load(given.prices.read_text(encoding="utf-8")) if given.prices else {}
+    text = markdown(load(config, given.alarms, given.row_s), {str(key): float(price) for key, price in (prices or {}).items()})
+    if given.write is None:
+        print(text, end="")
+        return 0
+    whole = given.write.read_text(encoding="utf-8")
+    before, begin, rest = whole.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise FleetError(f"{given.write} has no `{BEGIN}` and `{END}`; put them where the table shall stand")
+    given.write.write_text(f"{before}{begin}\n{text}{end}{after}", encoding="utf-8")
+    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Returns the exit code: 0, or 1 when it could not be done."""
+    given = parser().parse_args(arguments)
+    return told("cloud volume", lambda: run(given))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

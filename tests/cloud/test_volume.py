@@ -1,0 +1,74 @@
+"""scripts/cloud/volume: what is computed, that it follows the configuration, and that the document has it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from suite.build import ROOT
+from suite.cloud import volume
+from suite.cloud.volume import BEGIN, END, Load, lines
+
+DOCUMENT = ROOT / "scripts" / "cloud" / "README.md"
+ONE = Load(
+    assets=2, reports=True, alerts=True, every_s=60, gather_s=1, row_s=1, alarms=2, report_bytes=400, result_bytes=200, alert_bytes=6000,
+    results_days=60, flush_s=900, flush_mb=1,
+)
+
+
+def values(load: Load, devices: int = 1) -> dict[str, float]:
+    return {line.key: line.value(devices) for line in lines(load)}
+
+
+def test_by_hand() -> None:
+    got = values(ONE)
+    assert got["results"] == got["reports"] == 2 * (43200 + 10)
+    assert got["alerts"] == 12
+    assert got["messages"] == 86420 + 12 * 2 + 4
+    assert got["sent"] == pytest.approx((86420 * 400 + 12 * 6000) / 1e6)
+    assert got["firehose"] == pytest.approx(86420 * 5120 / 1e6)
+    assert got["storage"] == pytest.approx(2 * 86420 * 400 / 1e6)
+    assert got["objects"] == 2880
+    assert values(ONE, 1000)["objects"] == pytest.approx(1000 * 86420 * 400 / 2**20)
+
+
+def test_results_that_come_often_share_a_message() -> None:
+    got = values(replace(ONE, every_s=0, gather_s=10, alarms=0))
+    assert got["results"] == 2 * 2592000 and got["reports"] == got["results"] / 10
+    assert got["sent"] == pytest.approx(got["reports"] * (400 + 9 * 200) / 1e6)
+
+
+def test_what_is_switched_off_sends_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("com.edgeml.AlertDispatcher: {merge: {report: {enabled: false}, actions: {iot_core: null}}}\n")
+    assert volume.main(["--config", str(config)]) == 0
+    assert "| messages that IoT Core counts | 0 | 0 | 0 |" in capsys.readouterr().out
+
+
+def test_prices_make_a_cost_and_an_unknown_one_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "| 86.45 | 86,448.00 |" in volume.markdown(ONE, {"messages": 1000.0}, (1, 1000))
+    prices = tmp_path / "prices.yaml"
+    prices.write_text("mesages: 1\n")
+    assert volume.main(["--prices", str(prices)]) == 1
+    assert "a price is given for mesages; there are results, reports" in capsys.readouterr().err
+
+
+def test_a_configuration_that_is_wrong_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("com.edgeml.AlertDispatcher: {merge: {report: {every: 5}}}\n")
+    assert volume.main(["--config", str(config)]) == 1
+    assert capsys.readouterr().err == "cloud volume: `report.every` is an unknown option; did you mean `every_s`?\n"
+
+
+def test_the_document_has_what_is_computed() -> None:
+    table = DOCUMENT.read_text().partition(BEGIN)[2].partition(END)[0].strip()
+    assert table == volume.markdown(volume.load({}, 2.0, 1.0), {}).strip(), "run: scripts/cloud/volume --write scripts/cloud/README.md"
+
+
+def test_a_file_without_the_marks_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = tmp_path / "README.md"
+    target.write_text("nothing\n")
+    assert volume.main(["--write", str(target)]) == 1
+    assert "put them where the table shall stand" in capsys.readouterr().err and target.read_text() == "nothing\n"
