@@ -14,7 +14,7 @@ import shutil
 import sys
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +59,7 @@ class Project:
         return cls(version, author)
 
 
-def build(
-    root: Path, out: Path, bucket: str = NO_BUCKET, thing_group: str = NO_THING_GROUP, author: str | None = None,
-) -> list[Path]:
+def build(root: Path, out: Path, bucket: str = NO_BUCKET, thing_group: str = NO_THING_GROUP) -> list[Path]:
     """Build everything anew; returns the files written.
 
     Args:
@@ -69,14 +67,11 @@ def build(
         out: the directory to fill; what it held is removed.
         bucket: the S3 bucket named in the recipes' artifact URIs.
         thing_group: ARN of the thing group named in `deployment.json`.
-        author: publisher of the components, instead of the one in `gdk-config.json`.
 
     Raises:
         BuildError: something is missing or misnamed.
     """
     project = Project.read(root)
-    if author is not None:
-        project = replace(project, author=author)
     recipes = {name: _recipe(root, name, project, bucket) for name in (*COMPONENTS, SUITE)}
     archives = {name: dict(_archives(root, name)) for name in COMPONENTS}
     _empty(out)

@@ -156,7 +156,7 @@ def test_a_configuration_that_a_component_would_refuse_is_not_deployed(
     published: Cloud, tmp_path: Path, said: Said, config: str, sentence: str
 ) -> None:
     (tmp_path / "config.yaml").write_text(config)
-    assert deploy.main(["--group", "plant", "--config", str(tmp_path / "config.yaml"), "--suite", "0.1.0", "--yes"]) == 1
+    assert deploy.main(["--group", "plant", "--config", str(tmp_path / "config.yaml"), "--yes"]) == 1
     assert sentence in said()
     assert not published.standin.deployments
 

@@ -17,6 +17,7 @@ from suite import build
 from suite.build import COMPONENTS, SUITE
 from suite.fleet import publish, tree
 from tests.fleet.conftest import BUCKET, REGION, Cloud
+from tests.gglocal.recipes import Shelf
 
 Said = Callable[[], str]
 ORDER = ["com.edgeml.AlertDispatcher", "com.edgeml.Inference", "com.edgeml.SensorIngestion", SUITE]
@@ -160,6 +161,13 @@ def test_of_two_at_once_with_other_bytes_one_is_refused_and_the_other_whole(clou
     assert list(cloud.standin.components) == ORDER
 
 
+def test_one_component_alone_and_several_versions_of_it(cloud: Cloud, source: Path, tmp_path: Path) -> None:
+    for version in ("1.0.0", "1.1.0"):
+        Shelf(source).add("com.edgeml.Model.Pump", {"run": "true"}, version)
+    assert run(source, "--component", "com.edgeml.Model.Pump") == 0
+    assert {name: list(versions) for name, versions in cloud.standin.components.items()} == {"com.edgeml.Model.Pump": ["1.0.0", "1.1.0"]}
+
+
 def test_an_object_that_went_missing_or_was_overwritten_is_restored(cloud: Cloud, source: Path, version: str) -> None:
     assert run(source) == 0
     before, s3 = cloud.objects(), cloud.client("s3")
@@ -190,6 +198,7 @@ def test_a_machine_that_cannot_speak_to_aws_is_one_sentence(
     (["--region", "eu-west-1"], "there is no bucket edgeml-components-eu-west-1-123456789012; make it with scripts/cloud/deploy"),
     (["--region", "eu-west-1", "--bucket", BUCKET], f"the bucket {BUCKET} is in us-east-1"),
     (["--bucket", "nobodys"], "there is no bucket nobodys"),
+    (["--component", "com.edgeml.Suit"], "com.edgeml.Suit is not in the build; there are com.edgeml.AlertDispatcher"),
     (["--from", "nowhere"], "holds no recipe; make it with scripts/build"),
 ])
 def test_a_mistake_is_one_sentence(cloud: Cloud, source: Path, said: Said, arguments: list[str], sentence: str) -> None:

@@ -1,6 +1,6 @@
 """Deploys to a thing group: `scripts/deploy --group GROUP`.
 
-What is named changes; when nothing is named, the suite of this checkout is what is wanted.
+What is named changes; when nothing is named, or a group has no deployment yet, the suite of this checkout is what is wanted.
 """
 
 from __future__ import annotations
@@ -54,8 +54,13 @@ def versions(given: argparse.Namespace, version: str) -> dict[str, str]:
                 raise FleetError(f"{option} {text}: write NAME=VERSION, as {option} {'Pump' if prefix else 'com.example.Reader'}=1.2.3")
             named[name if name.startswith(MODEL) else prefix + name] = wanted
     if given.suite or not (named or given.remove or given.config or given.rollback):
-        named |= dict.fromkeys((SUITE, *COMPONENTS), given.suite or version)
+        named |= suite(given.suite or version)
     return named
+
+
+def suite(version: str) -> dict[str, str]:
+    """The Suite and its components: each is named, so that each can be given a configuration."""
+    return dict.fromkeys((SUITE, *COMPONENTS), version)
 
 
 def to_group(given: argparse.Namespace) -> int:
@@ -67,10 +72,11 @@ def to_group(given: argparse.Namespace) -> int:
     updates = checks.updates(given.config) if given.config else {}
     arn = reviser.groups.arn(given.group)
     running, before = reviser.current(arn)
-    if before is None and not named:
+    if before is None and (given.rollback or given.remove):
         raise FleetError(f"{given.group} has no deployment yet; deploy the suite to it first: scripts/deploy --group {given.group}")
-    if given.rollback:
-        assert before is not None
+    if before is None and not named:
+        named = suite(reviser.version)
+    if given.rollback and before is not None:
         after = undo(before, Desired.of_service(reviser.groups.earlier(arn, before)))
     else:
         base = before or Desired()

@@ -56,6 +56,18 @@ def decide(item: Item, published: bool, same: bool, claim: str | None, missing: 
     return Act.FINISH if claim == item.fingerprint else Act.PUBLISH
 
 
+def chosen(items: list[Item], names: list[str]) -> list[Item]:
+    """Those of the names; all, when there is none.
+
+    Raises:
+        FleetError: a name is of nothing that was built.
+    """
+    strangers = set(names) - {item.name for item in items}
+    if strangers:
+        raise FleetError(f"{', '.join(sorted(strangers))} is not in the build; there are {', '.join(item.name for item in items)}")
+    return [item for item in items if not names or item.name in names]
+
+
 class Publisher:
     """Publishes to one bucket of one account.
 
@@ -135,6 +147,7 @@ def parser() -> argparse.ArgumentParser:
     account.arguments(made)
     made.add_argument("--author", help="publisher of the components (default: `author` in gdk-config.json)")
     made.add_argument("--from", dest="source", type=Path, metavar="DIR", help="publish this build directory (default: a new build)")
+    made.add_argument("--component", action="append", default=[], metavar="NAME", help="publish this one alone; may be repeated")
     made.add_argument("--without-gdk", action="store_true", help="publish with boto3, even where gdk is installed")
     made.add_argument("--take-over", action="store_true", help="replace what another publish began with other bytes and did not finish")
     return made
@@ -153,8 +166,8 @@ def run(given: argparse.Namespace) -> int:
     bucket = into.bucket(given.bucket, wanted.bucket)
     source = given.source or PLACE / "greengrass-build"
     if given.source is None:
-        build.build(ROOT, source, bucket, author=given.author)
-    items = tree.read(source, bucket)
+        build.build(ROOT, source, bucket)
+    items = chosen(tree.read(source, bucket, given.author), given.component)
     publisher = Publisher(
         into, Shelf(into.client("s3"), bucket), Registry(into), given.author or project.author, wanted, tool, say,
     )

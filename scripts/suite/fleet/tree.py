@@ -54,40 +54,40 @@ class Item:
         return f"{self.name}/{self.version}/{file}"
 
 
-def read(build: Path, bucket: str) -> list[Item]:
+def read(build: Path, bucket: str, author: str | None = None) -> list[Item]:
     """Every component version of a build directory, dependencies first.
 
     Args:
         build: holds `recipes/` and `artifacts/<name>/<version>/`, as scripts/build makes them.
+        author: publisher of the components, instead of the one in the recipes.
 
     Raises:
         FleetError: a recipe cannot be read or names an artifact that is not there, or there is none.
     """
-    items: dict[str, Item] = {}
+    items: dict[tuple[str, str], Item] = {}
     for path in sorted((build / "recipes").glob("*")):
         if path.suffix in (".yaml", ".yml", ".json"):
-            item = _item(path, build / "artifacts", bucket)
-            known = items.setdefault(item.name, item)
-            if known.version != item.version:
-                raise FleetError(f"{build} holds {known} and {item}; build it anew, one version of a component at a time is published")
+            item = _item(path, build / "artifacts", bucket, author)
+            items.setdefault((item.name, item.version), item)
     if not items:
         raise FleetError(f"{build / 'recipes'} holds no recipe; make it with scripts/build")
     return list(ordered(items.values()))
 
 
 def ordered(items: Iterable[Item]) -> Iterator[Item]:
-    """Dependencies before what depends on them; otherwise by name.
+    """Dependencies before what depends on them; otherwise by name and version.
 
     Raises:
         FleetError: they depend on each other in a circle.
     """
-    left = {item.name: item for item in sorted(items, key=lambda item: item.name)}
+    left = sorted(items, key=lambda item: (item.name, item.version))
     while left:
-        ready = [name for name, item in left.items() if not _needs(item) & (left.keys() - {name})]
+        names = {item.name for item in left}
+        ready = [item for item in left if not _needs(item) & (names - {item.name})]
         if not ready:
-            raise FleetError(f"{', '.join(left)} depend on each other in a circle; mend ComponentDependencies in recipes/")
-        for name in ready:
-            yield left.pop(name)
+            raise FleetError(f"{', '.join(sorted(names))} depend on each other in a circle; mend ComponentDependencies in recipes/")
+        yield from ready
+        left = [item for item in left if item not in ready]
 
 
 def essence(recipe: Mapping[str, Any]) -> Any:
@@ -116,7 +116,7 @@ def _needs(item: Item) -> set[str]:
     return set(item.recipe.get("ComponentDependencies") or {})
 
 
-def _item(path: Path, artifacts: Path, bucket: str) -> Item:
+def _item(path: Path, artifacts: Path, bucket: str, author: str | None) -> Item:
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
         name, version = str(document["ComponentName"]), str(document["ComponentVersion"])
@@ -127,6 +127,8 @@ def _item(path: Path, artifacts: Path, bucket: str) -> Item:
     place = artifacts / name / version
     files = {file.name: file for file in sorted(place.iterdir()) if file.is_file()} if place.is_dir() else {}
     recipe = copy.deepcopy(document)
+    if author is not None:
+        recipe["ComponentPublisher"] = author
     for manifest in recipe.get("Manifests") or ():
         for artifact in manifest.get("Artifacts") or ():
             file = str(artifact["Uri"]).rsplit("/", 1)[-1]
