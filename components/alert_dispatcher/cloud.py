@@ -23,8 +23,8 @@ class CloudQueue:
     """
 
     def __init__(self, bus: Bus, topic: str, *, retry_s: float = 30.0, keep: int = 200) -> None:
-        self.topic, self.sent, self.lost = topic, 0, 0
-        self._bus, self._retry_s, self._keep = bus, retry_s, keep
+        self.topic, self.sent, self.lost, self.keep = topic, 0, 0, keep
+        self._bus, self._retry_s = bus, retry_s
         self._waiting: deque[tuple[float, bytes]] = deque()
         self._backoff = Backoff(1.0, 30.0)
         self._due = 0.0
@@ -36,7 +36,7 @@ class CloudQueue:
     def put(self, payload: bytes, now: float) -> None:
         """Queue a message; it is sent in `tick`."""
         self._waiting.append((now, payload))
-        if len(self._waiting) > self._keep:
+        if len(self._waiting) > self.keep:
             self._waiting.popleft()
             self.lost += 1
 
@@ -62,7 +62,7 @@ class CloudQueue:
             self._lost_before = self.lost
             log.warning(
                 "IoT Core does not take %s; going on locally, trying each message again for %g s, %d messages at most",
-                self.topic, self._retry_s, self._keep,
+                self.topic, self._retry_s, self.keep,
             )
         while self._waiting and now - self._waiting[0][0] >= self._retry_s:
             self._waiting.popleft()

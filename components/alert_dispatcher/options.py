@@ -8,6 +8,8 @@ import msgspec
 from msgspec import Meta
 
 from alert_dispatcher.actions import ACTIONS
+from alert_dispatcher.health import HealthOptions
+from alert_dispatcher.watch import WatchOptions
 from edgeml.errors import OptionsError
 from edgeml.options import choose, entries, read
 from edgeml.policy import PolicyOptions
@@ -33,6 +35,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         msgspec.field(default_factory=lambda: {"log": {}, "command": {}, "iot_core": {}})
     )
     report: ReportOptions = ReportOptions()
+    watch: WatchOptions = WatchOptions()
+    health: HealthOptions = HealthOptions()
 
     @staticmethod
     def check_raw(raw: dict[str, Any], where: str) -> list[str]:

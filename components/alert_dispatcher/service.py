@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 import numpy as np
@@ -11,18 +11,22 @@ import numpy as np
 from alert_dispatcher.actions import ACTIONS, Action, Surroundings
 from alert_dispatcher.actions.base import IDLE_S, ActionOptions
 from alert_dispatcher.cloud import CloudQueue
+from alert_dispatcher.health import Forwarder
 from alert_dispatcher.options import Options
 from alert_dispatcher.report import Gatherer, Thinner, entry, verdict
 from alert_dispatcher.store import KeptPolicy, Store, StoreError
+from alert_dispatcher.watch import PREFIX, VERSION, Watch
 from alert_dispatcher.why import why
 from edgeml import topics
 from edgeml.app import Context
 from edgeml.bus import RelaunchNeeded
 from edgeml.errors import EdgemlError
+from edgeml.health import Vitals
 from edgeml.messages import (
     MAX_PAYLOAD,
     Acknowledge,
     Alert,
+    Health,
     KeepAlive,
     Message,
     Replay,
@@ -35,7 +39,7 @@ from edgeml.messages import (
 from edgeml.options import read
 from edgeml.policy import ACKNOWLEDGED, CLEARED, PENDING, Alarm, Change, Policy
 from edgeml.streams import Receiver, new_stream
-from edgeml.times import to_iso
+from edgeml.times import age_s, to_iso
 
 log = logging.getLogger(__name__)
 
@@ -65,8 +69,11 @@ class AlertDispatcher:
         self._thinners: dict[tuple[str, str], Thinner] = {}
         self._gatherer = Gatherer(context.thing, options.report.gather_s)
         self._reports = CloudQueue(context.bus, topics.cloud_results(context.thing))
+        self._healths = CloudQueue(context.bus, topics.cloud_health(context.thing))
+        self._forwarder = Forwarder(options.health)
+        self._lag_s: float | None = None
         self._load()
-        own = (topics.RESULTS, topics.ALERTS_ACK)
+        own = (topics.RESULTS, topics.ALERTS_ACK, topics.HEALTH)
         wanted = {topic: None for action in self._actions.values() for topic in action.topics}
         self.topics: tuple[str, ...] = own + tuple(topic for topic in wanted if topic not in own)
 
@@ -91,6 +98,7 @@ class AlertDispatcher:
         try:
             if self._reload_at is not None:
                 return self._reload(now)
+            self._look(now)
             self._act()
             # A command to a machine must not wait for an alert that cannot be published, nor that for IoT Core.
             waits = [self._tick(action, now) for action in self._actions.values() if action.local]
@@ -101,18 +109,26 @@ class AlertDispatcher:
             raise
         for payload in self._gatherer.tick(now):
             self._reports.put(payload, now)
-        waits += [self._gatherer.next_due(now), self._reports.tick(now)]
+        waits += [self._healths.tick(now), self._gatherer.next_due(now), self._reports.tick(now)]
         return min(waits)
 
     def status(self) -> Status:
         faults = (self._trouble,) if self._trouble else ()
         return Status(component=self._context.component, state="running", faults=faults)
 
+    def vitals(self) -> Vitals:
+        queues = [self._healths, self._reports, *(queue for action in self._actions.values() for queue in action.queues())]
+        drops = {f"IoT Core did not take it: {queue.topic}": queue.lost for queue in queues if queue.lost}
+        if self._lost:
+            drops["results lost on the way"] = self._lost
+        return Vitals(self._lag_s, queues={f"to IoT Core: {queue.topic}": (len(queue), queue.keep) for queue in queues}, drops=drops)
+
     def close(self) -> None:
         now = self._context.monotonic()
         for payload in self._gatherer.flush():
             self._reports.put(payload, now)
-        self._reports.tick(now, at_most=len(self._reports))
+        for queue in (self._healths, self._reports):
+            queue.tick(now, at_most=len(queue))
         for action in self._actions.values():
             action.close()
         self._store.close()
@@ -124,7 +140,12 @@ class AlertDispatcher:
         self._store.prune()
         self._policies: dict[tuple[str, str], Policy] = {}
         self._versions: dict[tuple[str, str], str] = {}
+        watched: list[KeptPolicy] = []
+        judged: list[KeptPolicy] = []
         for kept in self._store.policies():
+            (watched if kept.model.startswith(PREFIX) else judged).append(kept)
+        self._watch = Watch(self._options.watch, watched, self._context.monotonic(), self._context.wall_ns())
+        for kept in judged:
             key = kept.asset, kept.model
             try:
                 self._policies[key] = Policy(self._options.policy, kept.asset, kept.model, kept.state)
@@ -177,6 +198,10 @@ class AlertDispatcher:
             if isinstance(message, KeepAlive):
                 self._receiver.keep_alive(message)
                 return
+        elif topic == topics.HEALTH:
+            if isinstance(message, Health):
+                self._hear(message, self._context.monotonic())
+                return
         elif topic in (topics.ALERTS_ACK, *self.cloud_topics):
             if isinstance(message, Acknowledge):
                 self._acknowledge(message)
@@ -196,6 +221,8 @@ class AlertDispatcher:
         if self._receiver.lost > self._lost:
             log.warning("%d results messages were lost before number %d of %s", self._receiver.lost - self._lost, block.seq, block.asset)
             self._lost = self._receiver.lost
+        if end:
+            self._lag_s = age_s(self._context.wall_ns(), end)
         key = block.asset, block.model
         known = self._policies.get(key)
         # Judged on a copy: until the transaction is through, nothing has happened.
@@ -213,14 +240,42 @@ class AlertDispatcher:
         if self._options.report.enabled:
             self._report(block, columns, judged.rows, judged.changes, before)
 
-    def _acknowledge(self, message: Acknowledge) -> None:
+    # -- how the components are
+
+    def _hear(self, health: Health, now: float) -> None:
+        self._watch.hear(health, now)
+        payload = self._forwarder.take(health, now)
+        if payload is not None:
+            self._healths.put(payload, now)
+
+    def _look(self, now: float) -> None:
+        for judgement in self._watch.tick(now):
+            policy = judgement.policy
+            with self._store.transaction():
+                if policy.alarm is None:
+                    self._store.forget_policy(policy.asset, policy.model)
+                else:
+                    self._keep(policy, VERSION)
+                for change in judgement.changes:
+                    self._decide(change, VERSION)
+
+    # -- people
+
+    def _open(self) -> Iterator[tuple[Policy, str]]:
+        """Every policy that may have an alarm, and the version of the model that it judges."""
         for key, policy in self._policies.items():
+            yield policy, self._versions[key]
+        for policy in self._watch.open.values():
+            yield policy, VERSION
+
+    def _acknowledge(self, message: Acknowledge) -> None:
+        for policy, version in self._open():
             changes = policy.acknowledge(message.alarm, _one_line(message.by, 100), _one_line(message.note, 1000))
             if changes:
                 with self._store.transaction():
-                    self._keep(policy, self._versions[key])
+                    self._keep(policy, version)
                     for change in changes:
-                        self._decide(change, self._versions[key])
+                        self._decide(change, version)
                 return
         alarm = self._store.alarm(message.alarm)
         shown = repr(message.alarm[:80])
@@ -241,19 +296,20 @@ class AlertDispatcher:
     def _decide(
         self, change: Change, model_version: str, channels: Sequence[str] = (), deviations: Sequence[float] = ()
     ) -> None:
-        alert = _alert(change.alarm, change.at, model_version, why(change.alarm, change.at, channels, deviations))
+        sentence = self._watch.sentence(change.alarm) or why(change.alarm, change.at, channels, deviations)
+        alert = _alert(change.alarm, change.at, model_version, sentence)
         self._store.keep_alarm(change.alarm)
         self._store.post(alert, self._context.wall_ns())
         self._to_act = self._to_publish = True
 
     def _note(self, alarm_id: str, sentence: str) -> None:
-        for key, policy in self._policies.items():
+        for policy, version in self._open():
             changes = policy.annotate(alarm_id, sentence)
             if changes:
                 with self._store.transaction():
-                    self._keep(policy, self._versions[key])
+                    self._keep(policy, version)
                     for change in changes:
-                        self._decide(change, self._versions[key])
+                        self._decide(change, version)
 
     def _act(self) -> None:
         if not self._to_act:

@@ -146,6 +146,9 @@ class Store:
         state = msgspec.json.encode(kept.state).decode()
         self._do("INSERT OR REPLACE INTO policies VALUES (?, ?, ?, ?)", kept.asset, kept.model, kept.model_version, state)
 
+    def forget_policy(self, asset: str, model: str) -> None:
+        self._do("DELETE FROM policies WHERE asset = ? AND model = ?", asset, model)
+
     def positions(self) -> list[tuple[str, str, int, int]]:
         """(asset, stream, next number, end of the last block in ns)."""
         return self._do("SELECT asset, stream, seq, end_ns FROM positions")

@@ -9,9 +9,11 @@ from edgeml import topics
 from edgeml.app import Context
 from edgeml.bundle import Bundle
 from edgeml.engines import open_engine
+from edgeml.health import Vitals
 from edgeml.messages import KeepAlive, Message, Replay, Replaying, ResetBaseline, SensorBatch, Status, encode
 from edgeml.signing import pinned
 from edgeml.streams import Pulse, Receiver, new_stream
+from edgeml.times import age_s
 from inference.asset import Asset
 from inference.baselines import Baselines
 from inference.options import Options
@@ -42,6 +44,7 @@ class Inference:
         self._receiver = Receiver(topics.SENSORS, self._ask, context.monotonic)
         self._pulse = Pulse(lambda payload: context.bus.publish(topics.RESULTS, payload))
         self._lost = 0
+        self._lag_s: float | None = None
         manifest = self._bundle.manifest
         log.info("model %s %s on %s", manifest.name, manifest.version, self._engine.kind)
 
@@ -69,6 +72,9 @@ class Inference:
         faults = tuple(asset.fault for asset in self._assets.values() if asset.fault)
         return Status(component=self._context.component, state="running", faults=faults)
 
+    def vitals(self) -> Vitals:
+        return Vitals(self._lag_s, drops={"sensor batches lost on the way": self._lost} if self._lost else {})
+
     def close(self) -> None:
         pass
 
@@ -82,6 +88,8 @@ class Inference:
         if self._receiver.lost != self._lost:
             log.warning("%d sensor batches were lost so far", self._receiver.lost)
             self._lost = self._receiver.lost
+        if len(times):
+            self._lag_s = age_s(self._context.wall_ns(), int(times[-1]))
         learning = asset.baseline is None
         blocks = asset.score(batch)
         if learning and asset.baseline is not None:

@@ -16,7 +16,7 @@ from edgeml.backoff import Backoff
 from edgeml.errors import SourceError
 from edgeml.messages import MAX_PAYLOAD, Command, CommandAck, Release, ResultBlock, SensorBatch, encode
 from edgeml.streams import History, new_stream
-from edgeml.times import Moment, boot_id
+from edgeml.times import Moment, age_s, boot_id
 from sensor_ingestion import options
 from sensor_ingestion.checkpoint import Checkpoint
 from sensor_ingestion.commands import Desk
@@ -45,6 +45,9 @@ class Sent(NamedTuple):
 class Asset:
     """Reads, judges, numbers, sends, and remembers.
 
+    Attributes:
+        lag_s: the age of the latest row by its event time when it was read; None before the first.
+
     Args:
         send: publishes an encoded batch.
         journal: what became of commands.
@@ -60,6 +63,8 @@ class Asset:
     ) -> None:
         self.name = name
         self.fault = ""
+        self.lag_s: float | None = None
+        self._row_at = clocks.monotonic()
         self._clocks, self._send, self._keep = clocks, send, keep
         own = wanted.source_options()
         self._checkpoint = Checkpoint(work, name, [wanted.source, msgspec.to_builtins(own)])
@@ -86,6 +91,15 @@ class Asset:
     def finished(self) -> bool:
         """Every row is sent, and answered where answers are awaited."""
         return self.source.finished and not (self.awaits_answers and self._pending)
+
+    @property
+    def unanswered(self) -> int:
+        """Batches whose answers are awaited."""
+        return len(self._pending) if self.awaits_answers else 0
+
+    def quiet_s(self, now: float) -> float | None:
+        """Seconds of the clock since its source gave a row; None while none is to be expected: it has ended, or waits for answers."""
+        return None if self.source.finished or self._blocked() else now - self._row_at
 
     @property
     def faults(self) -> tuple[str, ...]:
@@ -162,6 +176,7 @@ class Asset:
     def _take(self, block: Block, now: float) -> None:
         quality = self._checker.check(block.times, block.values)
         self._event_ns = int(block.times[-1])
+        self._row_at, self.lag_s = now, age_s(self._clocks.wall_ns(), self._event_ns)
         if self.awaits_answers and not self._pending:
             self._backoff.reset()
             self._resend_at = now + self._backoff.next()

@@ -7,6 +7,7 @@ import logging
 from edgeml import topics
 from edgeml.app import Context
 from edgeml.errors import OptionsError, SourceError
+from edgeml.health import Vitals
 from edgeml.messages import Alert, Command, Message, Release, Replay, ResultBlock, Status, encode
 from edgeml.streams import Pulse, new_stream
 from sensor_ingestion.asset import Asset
@@ -104,6 +105,16 @@ class SensorIngestion:
         elif all(asset.finished for asset in self._assets.values()):
             state = "finished"
         return Status(component=self._context.component, state=state, faults=faults)
+
+    def vitals(self) -> Vitals:
+        now, assets = self._context.monotonic(), self._assets.values()
+        lags = [asset.lag_s for asset in assets if asset.lag_s is not None]
+        lost = self._recorder.lost.total() if self._recorder is not None else 0
+        return Vitals(
+            min(lags, default=None), queues={"unanswered batches": (sum(asset.unanswered for asset in assets), 0)},
+            quiet={asset.name: age for asset in assets if (age := asset.quiet_s(now)) is not None},
+            drops={"rows not captured": lost} if lost else {},
+        )
 
     def close(self) -> None:
         for asset in self._assets.values():

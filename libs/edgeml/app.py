@@ -7,25 +7,25 @@ configuration changes; what it must remember is on disk or comes back by a repla
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
 import signal
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from edgeml import topics
+from edgeml.backoff import Backoff
 from edgeml.bus import Bus, IpcBus, Received, RelaunchNeeded
 from edgeml.errors import BusError, EdgemlError, MessageError, OptionsError
 from edgeml.guard import Guard
-from edgeml.messagekey import MessageOptions
-from edgeml.messages import Message, Status, decode, encode
-from edgeml.options import read
+from edgeml.health import Reporter, Vitals
+from edgeml.messages import Message, Status, decode
+from edgeml.noise import Noise
+from edgeml.sdk import UNTOLD, name
+from edgeml.settings import Settings
 
 log = logging.getLogger("edgeml")
 
@@ -35,12 +35,11 @@ SETTLE_S = 0.3
 """Configuration changes come leaf by leaf on Lite; they are read once nothing has come for this long."""
 CONFIGURATION_S = 2.0
 """For how long reading the configuration is tried at once; then again after as long."""
-STATUS_S = 10.0
-"""The status is published at each change, and again after this long for who listens later."""
-LAST_GOOD = "last-good-configuration.json"
-"""In the work directory: Lite restarts a component at each change of its configuration, so the one that worked outlives the process."""
-REPEAT_S = 60.0
-"""A fault of the same kind on the same topic is logged again after this long."""
+PAUSE_S = 0.5
+"""After a step of the loop that failed."""
+FAILED = object()
+RETRY_FIRST_S, RETRY_LONGEST_S = 2.0, 60.0
+"""A service that cannot be made for another reason than its options (a full disk, a sensor that is not there) is tried again."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +88,8 @@ class Service(Protocol):
 
     def status(self) -> Status: ...
 
+    def vitals(self) -> Vitals: ...
+
     def close(self) -> None: ...
 
 
@@ -103,18 +104,20 @@ class App(Generic[O]):
     """
 
     def __init__(self, bus: IpcBus, context: Context, options: type[O], make: Callable[[Context, O], Service]) -> None:
-        self._bus, self._context, self._options, self._make = bus, context, options, make
+        self._bus, self._context, self._make = bus, context, make
+        self._settings = Settings(options, context.work)
         self._seals = bus.guard = bus.guard or Guard(context.component, context.work)
         self._service: Service | None = None
         self._current: O | None = None
         self._raw: dict[str, Any] | None = None
         self._faults: tuple[str, ...] = ()
-        self._status: Status | None = None
-        self._status_at = 0.0
         self._reload_at: float | None = None
+        self._told = False
         self._renewed = 0
         self._stopping = False
         self._noise = Noise(context.monotonic)
+        self._reporter = Reporter(context.component, bus, context.monotonic, context.wall_ns)
+        self._retry = Backoff(RETRY_FIRST_S, RETRY_LONGEST_S)
 
     def stop(self) -> None:
         """Ask the loop to end; for a signal handler."""
@@ -126,42 +129,49 @@ class App(Generic[O]):
         Raises:
             RelaunchNeeded: see `edgeml.bus`.
         """
-        self._bus.watch_configuration()
-        self._bus.start_heartbeat()
-        self._reload()
+        for begin in (self._bus.watch_configuration, self._bus.start_heartbeat, self._reload):
+            self._guard("begin", begin)
         try:
             while not self._stopping:
-                self._step()
+                # The last net: whatever gets here would end the process, spend one of the nucleus's three errors an hour, and mend nothing.
+                if self._guard("the loop", self._step) is FAILED:
+                    time.sleep(PAUSE_S)
         finally:
-            self._end()
-            self._bus.close()
+            self._guard("close", self._end)
+            self._guard("close", self._bus.close)
 
     def _step(self) -> None:
         now = self._context.monotonic()
         if self._reload_at is not None and now >= self._reload_at:
             self._reload_at = None
             self._reload()
-        self._seals.tick(now)
-        for sentence, kind in self._seals.news():
-            self._noise.warn(sentence, kind)
+        self._guard("messages", lambda: self._look_at_seals(now))
         wait = 1.0
         if self._service is not None:
             if self._bus.renewed != self._renewed:
                 self._renewed = self._bus.renewed
                 self._guard("start", self._service.start)
-            wait = min(wait, self._guard("tick", lambda: self._service.tick(now)) or 0.0)  # type: ignore[union-attr]
-        self._report()
+            due = self._guard("tick", lambda: self._service.tick(now))  # type: ignore[union-attr]
+            wait = min(wait, 1.0 if due is FAILED else due)
+        self._guard("status", self._report)
         received = self._bus.receive(wait if self._reload_at is None else min(wait, SETTLE_S))
         if received is not None:
             self._take(received)
 
+    def _look_at_seals(self, now: float) -> None:
+        self._seals.tick(now)
+        for sentence, kind in self._seals.news():
+            self._noise.warn(sentence, kind)
+
     def _take(self, received: Received) -> None:
         if received.kind == "configuration":
             self._reload_at = self._context.monotonic() + SETTLE_S
+            self._told |= received.payload != UNTOLD
             return
         try:
             message = decode(received.payload)
         except MessageError as fault:
+            self._reporter.drops[f"not understood: {received.topic}"] += 1
             self._noise.warn(f"{received.topic}: {fault}", f"{received.topic} {type(fault).__name__}")
             return
         if self._service is not None:
@@ -176,81 +186,66 @@ class App(Generic[O]):
             raise
         except EdgemlError as fault:
             self._noise.warn(f"{where}: {fault}", where)
-        except Exception:
-            self._noise.warn(f"{where}: an unexpected error; this message or step is skipped", where, trace=True)
-        return 1.0
+        except Exception as fault:
+            sentence = f"{where}: an unexpected error; this message or step is skipped"
+            self._noise.warn(sentence, where, trace=True, lasting=f"{sentence} ({name(fault)}); see the log, and report it")
+        return FAILED
 
     def _reload(self) -> None:
         """Read the configuration; build the service anew if it changed. A wrong one leaves a running service as it is."""
         try:
-            raw = self._bus.configuration(CONFIGURATION_S)
-        except RelaunchNeeded:
-            raise
-        except BusError as fault:
-            self._noise.warn(str(fault), "configuration")
+            raw = self._bus.configuration(CONFIGURATION_S if self._service is None else 0.0)
+        except Exception as fault:
+            self._noise.warn(str(fault), "configuration", trace=not isinstance(fault, BusError))
             self._reload_at = self._context.monotonic() + CONFIGURATION_S
             return
+        told, self._told = self._told, False
         raw = {key: value for key, value in raw.items() if key != "accessControl"}
         if raw == self._raw:
             return
+        if self._raw is not None and not told:
+            self._bus.renew_unheard("the configuration has changed and nobody told")
         self._raw = raw
         self._faults = ()
         previous = self._current
         try:
-            messages, options = self._read(raw)
+            self._context.work.mkdir(parents=True, exist_ok=True)
+            messages, options = self._settings.read(raw)
             fresh = self._make(self._context, options) if getattr(self._make, "side_by_side", False) else None
             self._end()
             self._seals.configure(messages)
             self._begin(options, fresh)
-            self._remember(raw)
-        except EdgemlError as fault:
-            self._faults = tuple(fault.faults if isinstance(fault, OptionsError) else [str(fault)])
+            self._settings.remember(raw)
+            self._retry.reset()
+        except Exception as fault:
+            # Whatever it is, an exit would only spend one of the nucleus's three errors, and the next process would find the same.
+            self._faults = _sentences(fault)
             for sentence in self._faults:
-                log.error("configuration: %s", sentence)
+                self._noise.warn(f"configuration: {sentence}", sentence, trace=not isinstance(fault, EdgemlError | OSError))
             if self._service is None:
                 self._go_back(previous)
-
-    def _read(self, raw: dict[str, Any]) -> tuple[MessageOptions, O]:
-        """The options that every component has, and the service's own; raises OptionsError with every fault of both."""
-        common, own, faults = MessageOptions(), None, []
-        try:
-            common = read(MessageOptions, raw.get("messages"), "messages")
-        except OptionsError as wrong:
-            faults += wrong.faults
-        try:
-            own = read(self._options, {key: value for key, value in raw.items() if key != "messages"})
-        except OptionsError as wrong:
-            faults += wrong.faults
-        if own is None or faults:
-            raise OptionsError(faults)
-        return common, own
+            if not isinstance(fault, OptionsError) and (self._service is None or getattr(self._make, "side_by_side", False)):
+                self._raw = None
+                self._reload_at = self._context.monotonic() + self._retry.next()
 
     def _go_back(self, previous: O | None) -> None:
         """Run with what worked last, in this process or an earlier one, if that still works."""
         try:
             if previous is None:
-                messages, previous = self._read(json.loads((self._context.work / LAST_GOOD).read_text()))
+                messages, previous = self._settings.read(self._settings.last_good())
                 self._seals.configure(messages)
             self._begin(previous)
             log.warning("going on with the previous configuration")
         except FileNotFoundError:
             log.error("there is no configuration that worked before; waiting for a right one")
-        except (EdgemlError, OSError, ValueError) as fault:
-            log.error("the previous configuration does not work either (%s); waiting for a right one", fault)
-
-    def _remember(self, raw: dict[str, Any]) -> None:
-        path = self._context.work / LAST_GOOD
-        fresh = path.with_suffix(".new")
-        try:
-            fresh.write_text(json.dumps(raw))
-            fresh.replace(path)
-        except OSError as fault:
-            log.warning("%s cannot be written (%s); after a restart a wrong configuration finds nothing to go back to", path, fault)
+        except Exception as fault:
+            self._guard("close", self._end)
+            self._noise.warn(f"the previous configuration does not work either ({name(fault)}); waiting for a right one", "going back")
 
     def _end(self) -> None:
         service, self._service, self._current = self._service, None, None
         if service is not None:
-            service.close()
+            self._guard("close", service.close)
             for topic in (*service.topics, *service.cloud_topics):
                 self._bus.unsubscribe(topic)
 
@@ -265,33 +260,27 @@ class App(Generic[O]):
         self._guard("start", service.start)
 
     def _report(self) -> None:
-        now = self._context.monotonic()
-        faults = self._faults + self._seals.faults(now)
-        status = Status(component=self._context.component, state="faulty", faults=faults)
+        status, vitals = Status(component=self._context.component, state="faulty"), Vitals()
         if self._service is not None:
-            own = self._service.status()
-            status = Status(component=own.component, state=own.state, faults=faults + own.faults)
-        if status != self._status or now - self._status_at >= STATUS_S:
-            self._status, self._status_at = status, now
-            self._bus.publish(topics.STATUS, encode(status))
+            status = self._guard("status", self._service.status)
+            if status is FAILED:
+                status = Status(component=self._context.component, state="running")
+            measured = self._guard("vitals", self._service.vitals)
+            vitals = vitals if measured is FAILED else measured
+        faults = self._faults + self._seals.faults(self._context.monotonic()) + self._noise.faults() + status.faults
+        self._reporter.report(Status(component=status.component, state=status.state, faults=faults), vitals)
 
 
-class Noise:
-    """Logs a fault of one kind once, then at most once in `REPEAT_S`, with the number of repeats in between."""
+def _sentences(fault: Exception) -> tuple[str, ...]:
+    if isinstance(fault, OptionsError):
+        return tuple(fault.faults)
+    if isinstance(fault, EdgemlError):
+        return (str(fault),)
+    return (f"the component cannot begin its work ({name(fault)}); it tries again, within a minute at the latest",)
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
-        self._monotonic = monotonic
-        self._logged: dict[str, float] = {}
-        self._count: Counter[str] = Counter()
 
-    def warn(self, text: str, kind: str, trace: bool = False) -> None:
-        self._count[kind] += 1
-        now = self._monotonic()
-        if now - self._logged.get(kind, -REPEAT_S) < REPEAT_S:
-            return
-        self._logged[kind] = now
-        repeats = f" ({self._count[kind]} times so far)" if self._count[kind] > 1 else ""
-        log.warning("%s%s", text, repeats, exc_info=trace)
+def _no_try(record: logging.LogRecord) -> bool:
+    return "connect failed" not in record.msg and "failed to establish" not in record.msg
 
 
 def main(component: str, options: type[O], make: Callable[[Context, O], Service], argv: list[str] | None = None) -> int:
@@ -304,11 +293,13 @@ def main(component: str, options: type[O], make: Callable[[Context, O], Service]
     parser.add_argument("--artifacts", type=Path, default=Path(), help="where the nucleus unpacked its artifacts")
     arguments = parser.parse_args(argv)
     os.umask(0o077)  # what a component writes is for its own user alone
+    level = logging.getLevelName(os.environ.get("EDGEML_LOG_LEVEL", "INFO").upper())
     logging.basicConfig(
         # A nucleus logs what comes on standard error as warnings.
-        stream=sys.stdout, level=os.environ.get("EDGEML_LOG_LEVEL", "INFO").upper(), format="%(levelname)s %(name)s: %(message)s",
+        stream=sys.stdout, level=level if isinstance(level, int) else logging.INFO, format="%(levelname)s %(name)s: %(message)s",
     )
-    arguments.work.mkdir(parents=True, exist_ok=True)
+    # The SDK calls each failed try to connect an error; `edgeml.connection` says it once.
+    logging.getLogger("awsiot.eventstreamrpc").addFilter(_no_try)
     bus = IpcBus(component)
     context = Context(bus, component, os.environ.get("AWS_IOT_THING_NAME", "unknown-thing"), arguments.work, arguments.artifacts)
     app = App(bus, context, options, make)

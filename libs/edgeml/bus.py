@@ -156,7 +156,7 @@ class IpcBus:
         while True:
             client = self._connected()
             if client is None:
-                if self.hurry or self._monotonic() >= min(give_up, self._connection.lost_at + patience_s):
+                if self.hurry or self._connection.hopeless or self._monotonic() >= min(give_up, self._connection.lost_at + patience_s):
                     return False
                 self._sleep(min(backoff.next(), 0.2))
                 continue
@@ -280,9 +280,10 @@ class IpcBus:
             subscription.operation, subscription.stands_at = operation, self._monotonic()
             if subscription.backoff.tries:
                 log.info("%s to %s works again", name, subscription.topic or "the configuration")
-                self.renewed += 1
                 if subscription.kind == "configuration":
                     self._reread()
+                else:
+                    self.renewed += 1
             subscription.backoff.reset()
         except Exception as fault:
             if isinstance(fault, sdk.LATE):
@@ -296,7 +297,7 @@ class IpcBus:
         wanted = [subscription for subscription in self._subscriptions.values() if subscription.kind in kinds]
         if wanted:
             log.log(logging.WARNING if self.renewed else logging.INFO, "renewing %d subscriptions: %s", len(wanted), why)
-            self.renewed += 1
+            self.renewed += "local" in kinds
         for subscription in wanted:
             _end(subscription)
         self._unanswered = None
@@ -311,7 +312,7 @@ class IpcBus:
         # A change of the configuration may have been missed.
         self._read_at = self._monotonic()
         if ("configuration", "") in self._subscriptions:
-            self.inbox.put(Received("configuration"))
+            self.inbox.put(Received("configuration", payload=sdk.UNTOLD))
 
     def _maintain(self) -> None:
         if self._connected() is None:
@@ -378,7 +379,7 @@ class IpcBus:
             except model.ResourceNotFoundError:
                 return {}
             except Exception as fault:
-                if self.hurry or self._monotonic() >= give_up:
+                if self.hurry or self._connection.hopeless or self._monotonic() >= give_up:
                     sentence = f"the configuration cannot be read ({sdk.name(fault)}); is the nucleus's configuration store running?"
                     raise BusError(sentence) from None
                 self._sleep(backoff.next())

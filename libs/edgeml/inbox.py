@@ -12,7 +12,7 @@ import time
 from collections import Counter, deque
 
 from edgeml import topics
-from edgeml.sdk import Received
+from edgeml.sdk import UNTOLD, Received
 
 OLDEST_GOES = frozenset((*topics.STREAMS, *topics.SAID_AGAIN))
 RARE = 4
@@ -44,7 +44,10 @@ class Inbox:
         with self._filled:
             lane = self._lanes.setdefault(item.topic or item.kind, deque())
             if item.kind == "configuration" and lane:
-                return  # whoever takes the one that waits reads everything anyway
+                # Whoever takes the one that waits reads everything; that somebody told is the better reason.
+                if item.payload == UNTOLD:
+                    return
+                lane.clear()
             if len(lane) >= (self.most if item.topic in topics.STREAMS else max(1, self.most // RARE)):
                 self.dropped[item.topic] += 1
                 if item.topic not in OLDEST_GOES:

@@ -41,6 +41,9 @@ class Received:
     payload: bytes = b""
 
 
+UNTOLD = b"untold"
+"""The payload of a `configuration` that no event brought: it is looked at in case one was missed."""
+
 Put = Callable[[Received], None]
 Make = Callable[[sdk.GreengrassCoreIPCClient], Any]
 

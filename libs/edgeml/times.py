@@ -31,6 +31,11 @@ def from_iso(text: str) -> int:
     return whole * SECOND + moment.microsecond * 1000
 
 
+def age_s(wall_ns: int, event_ns: int) -> float:
+    """Seconds from an event time to a wall clock's time."""
+    return (wall_ns - event_ns) / SECOND
+
+
 class Moment(NamedTuple):
     """An instant by both clocks of one device, comparable between its processes and over their restarts.
 

@@ -11,14 +11,15 @@ INTERLOCK = "edgeml/interlock"
 REPLAY = "edgeml/replay"
 CONTROL = "edgeml/control"
 STATUS = "edgeml/status"
+HEALTH = "edgeml/health"
 
 STREAMS = (SENSORS, RESULTS)
 """Numbered blocks of rows. Never silent for long, thanks to `KeepAlive`; to be had again by a replay, so the first to be dropped."""
-SAID_AGAIN = (STATUS, REPLAY)
+SAID_AGAIN = (STATUS, HEALTH, REPLAY)
 """What is said again anyway: where a queue is full, the oldest goes."""
 
 SEALED = frozenset({
-    SENSORS, RESULTS, ALERTS, ALERTS_ACK, COMMANDS, COMMANDS_ACK, COMMANDS_RELEASE, INTERLOCK, REPLAY, CONTROL,
+    SENSORS, RESULTS, ALERTS, ALERTS_ACK, COMMANDS, COMMANDS_ACK, COMMANDS_RELEASE, INTERLOCK, REPLAY, CONTROL, HEALTH,
 })
 """Local topics whose messages lead to an action or withhold one: on these every message has a seal (see `edgeml.seal`).
 
@@ -39,6 +40,11 @@ def cloud_alerts(thing: str) -> str:
 def cloud_alerts_ack(thing: str) -> str:
     """IoT Core: operators acknowledge."""
     return f"edgeml/{thing}/alerts/ack"
+
+
+def cloud_health(thing: str) -> str:
+    """IoT Core: how the components are, thinned."""
+    return f"edgeml/{thing}/health"
 
 
 def cloud_results(thing: str) -> str:

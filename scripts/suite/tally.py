@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from edgeml.messages import Alert, Command, CommandAck, Message, ResultBlock, SensorBatch
+from edgeml.messages import Alert, Command, CommandAck, Health, KeepAlive, Message, ResultBlock, SensorBatch
 from edgeml.times import from_iso, to_iso
 
 STATES = ("pending", "active", "acknowledged", "cleared")
@@ -138,7 +138,7 @@ class Tally:
             return self._take_command(message, sender)
         if isinstance(message, CommandAck):
             return self._take_ack(message)
-        return [0]
+        return [] if isinstance(message, KeepAlive | Health) else [0]
 
     @property
     def unanswered(self) -> int:

@@ -14,10 +14,11 @@ import msgspec
 import pytest
 from msgspec import Meta
 
-from edgeml import app, guard, topics
+from edgeml import app, guard, health, topics
 from edgeml.app import App, Context
 from edgeml.bus import IpcBus
 from edgeml.errors import SourceError
+from edgeml.health import Vitals
 from edgeml.messages import Acknowledge, Message, Status, decode, encode
 from gglocal.sealed import seal
 from tests.gglocal.ipc_world import EVERYTHING, World, world
@@ -60,6 +61,9 @@ class Service:
     def status(self) -> Status:
         return Status(component=self._name, state="running")
 
+    def vitals(self) -> Vitals:
+        return Vitals(lag_s=0.5, queues={"own": (1, 2)}, drops={"own": 3})
+
     def close(self) -> None:
         self.closed = True
 
@@ -67,13 +71,14 @@ class Service:
 class Running:
     """An app in a thread, the nucleus it talks to, and what it says of itself."""
 
-    def __init__(self, nucleus: World, work: Path, configuration: dict) -> None:
+    def __init__(self, nucleus: World, work: Path, configuration: dict, options: type = Options, make: Callable = Service) -> None:
         Service.made = []
         self.nucleus, self.work, self.stamp = nucleus, work, time.time() * 1000
         self.statuses: list[Status] = []
         nucleus.do(nucleus.core.tap, self._hear)
         self.configure({"accessControl": EVERYTHING, **configuration})
-        self.app = App(IpcBus(NAME), Context(None, NAME, "t", work, work), Options, Service)  # type: ignore[arg-type]
+        bus = IpcBus(NAME)
+        self.app = App(bus, Context(bus, NAME, "t", work, work), options, make)
         self._thread = threading.Thread(target=self.app.run)
         self._thread.start()
 
@@ -113,8 +118,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..
         monkeypatch.setenv("AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT", str(nucleus.socket_path))
         started: list[Running] = []
 
-        def start(**configuration: object) -> Running:
-            started.append(Running(nucleus, tmp_path, configuration))
+        def start(work: Path = tmp_path, options: type = Options, make: Callable = Service, **configuration: object) -> Running:
+            started.append(Running(nucleus, work, configuration, options, make))
             return started[-1]
 
         yield start
@@ -276,7 +281,7 @@ def test_a_wrong_configuration_after_a_restart_goes_on_with_the_one_that_worked(
 
 
 def test_the_status_is_said_again_for_who_listens_later(run, monkeypatch):
-    monkeypatch.setattr(app, "STATUS_S", 0.1)
+    monkeypatch.setattr(health, "SAID_S", 0.1)
     running = run()
     running.until(lambda: len(running.statuses) > 3, "more of the same status")
     assert len(set(running.statuses)) == 1

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
+from alert_dispatcher.cloud import CloudQueue
 from alert_dispatcher.store import Store
 from edgeml.bus import Bus
 from edgeml.messages import Alert, Message
@@ -68,6 +69,10 @@ class Action(ABC):
     def tick(self, now: float) -> float:
         """Do what is due at the monotonic time `now`; returns how many seconds from now to be called again at the latest."""
         return IDLE_S
+
+    def queues(self) -> Iterable[CloudQueue]:
+        """What is on its way to IoT Core, for the component's health."""
+        return ()
 
     def close(self) -> None:  # noqa: B027, most actions hold nothing
         """The component ends, or its configuration changes."""

@@ -13,6 +13,7 @@ from alert_dispatcher.actions.base import IDLE_S, Action, ActionOptions, Surroun
 from alert_dispatcher.actions.interlock import Interlock, InterlockOptions
 from alert_dispatcher.actions.limit import recent
 from alert_dispatcher.store import CommandRow
+from alert_dispatcher.watch import PREFIX, SOURCE
 from edgeml import topics
 from edgeml.backoff import Backoff
 from edgeml.messages import Alert, Command, CommandAck, Message, encode
@@ -40,6 +41,7 @@ class CommandOptions(ActionOptions, frozen=True, kw_only=True):
         float, Meta(ge=0.1, le=3600, description="s of the clock between the first two sendings of the same command, then doubled")
     ] = 1.0
     retry_longest_s: Annotated[float, Meta(ge=0.1, le=3600, description="s of the clock between two sendings, at most")] = 15.0
+    watch: Annotated[bool, Meta(description="command a machine whose source is stalled, too, not only because of a model's alarm")] = False
     dry_run: Annotated[bool, Meta(description="the command is decided, logged and noted on the alarm, but not sent")] = False
     rate_limit: Annotated[int, Meta(ge=0, le=1000, description="commands to an asset in a period, at most; 0: no limit")] = 0
     rate_period_s: Annotated[float, Meta(gt=0, le=31_536_000, description="s of the clock, the period of `rate_limit`")] = 3600.0
@@ -90,6 +92,8 @@ class CommandAction(Action):
             self._await(row, Moment(row.issued_ns, *kept) if kept else Moment(row.issued_ns))
 
     def act(self, alert: Alert, decided_ns: int) -> None:
+        if alert.model.startswith(PREFIX) and not (self._options.watch and alert.model == SOURCE):
+            return
         if alert.state == ACTIVE:
             row = CommandRow(
                 id=f"{alert.id}:{self._options.action}", alarm=alert.id, asset=alert.asset, action=self._options.action,

@@ -32,5 +32,8 @@ class IotCoreAction(Action):
     def tick(self, now: float) -> float:
         return self._queue.tick(now)
 
+    def queues(self) -> tuple[CloudQueue]:
+        return (self._queue,)
+
     def close(self) -> None:
         self._queue.tick(self._monotonic(), at_most=len(self._queue))

@@ -1,0 +1,40 @@
+"""Faults that are told, but not too often."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+
+log = logging.getLogger("edgeml")
+
+REPEAT_S = 60.0
+"""A fault of the same kind on the same topic is logged again after this long, and stands in the status for as long after the last time."""
+
+
+class Noise:
+    """Logs a fault of one kind once, then at most once in `REPEAT_S`, with the number of repeats in between."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._logged: dict[str, float] = {}
+        self._count: Counter[str] = Counter()
+        self._lasting: dict[str, tuple[float, str]] = {}
+
+    def warn(self, text: str, kind: str, trace: bool = False, lasting: str = "") -> None:
+        """`lasting`: a sentence for the component's status."""
+        self._count[kind] += 1
+        now = self._monotonic()
+        if lasting:
+            self._lasting[kind] = now, lasting
+        if now - self._logged.get(kind, -REPEAT_S) < REPEAT_S:
+            return
+        self._logged[kind] = now
+        repeats = f" ({self._count[kind]} times so far)" if self._count[kind] > 1 else ""
+        log.warning("%s%s", text, repeats, exc_info=trace)
+
+    def faults(self) -> tuple[str, ...]:
+        """The sentences of what has gone wrong lately."""
+        now = self._monotonic()
+        self._lasting = {kind: (at, text) for kind, (at, text) in self._lasting.items() if now - at < REPEAT_S}
+        return tuple(text for _, text in self._lasting.values())
