@@ -24,17 +24,17 @@ THING = "{iot:thingName}"
 
 ACCESS: dict[str, dict[str, set[str]]] = {
     "com.edgeml.SensorIngestion": {
-        PUBLISH: {topics.SENSORS, topics.COMMANDS_ACK, topics.STATUS},
+        PUBLISH: {topics.SENSORS, topics.COMMANDS_ACK, topics.STATUS, topics.HEALTH},
         SUBSCRIBE: {topics.RESULTS, topics.COMMANDS, topics.COMMANDS_RELEASE, topics.REPLAY, topics.ALERTS},
     },
     "com.edgeml.Inference": {
-        PUBLISH: {topics.RESULTS, topics.REPLAY, topics.STATUS},
+        PUBLISH: {topics.RESULTS, topics.REPLAY, topics.STATUS, topics.HEALTH},
         SUBSCRIBE: {topics.SENSORS, topics.REPLAY, topics.CONTROL},
     },
     "com.edgeml.AlertDispatcher": {
-        PUBLISH: {topics.ALERTS, topics.COMMANDS, topics.REPLAY, topics.STATUS},
-        SUBSCRIBE: {topics.RESULTS, topics.SENSORS, topics.INTERLOCK, topics.COMMANDS_ACK, topics.ALERTS_ACK},
-        TO_CLOUD: {topics.cloud_alerts(THING), topics.cloud_results(THING)},
+        PUBLISH: {topics.ALERTS, topics.COMMANDS, topics.REPLAY, topics.STATUS, topics.HEALTH},
+        SUBSCRIBE: {topics.RESULTS, topics.HEALTH, topics.SENSORS, topics.INTERLOCK, topics.COMMANDS_ACK, topics.ALERTS_ACK},
+        TO_CLOUD: {topics.cloud_alerts(THING), topics.cloud_results(THING), topics.cloud_health(THING)},
         FROM_CLOUD: {topics.cloud_alerts_ack(THING)},
     },
 }
