@@ -109,7 +109,8 @@ class App(Generic[O]):
         self._seals = bus.guard = bus.guard or Guard(context.component, context.work)
         self._service: Service | None = None
         self._current: O | None = None
-        self._raw: dict[str, Any] | None = None
+        self._raw: dict[str, Any] | None = None  # what the service goes by, or waits in vain for; None: it is to be tried
+        self._tried: dict[str, Any] | None = None
         self._faults: tuple[str, ...] = ()
         self._reload_at: float | None = None
         self._told = False
@@ -205,7 +206,9 @@ class App(Generic[O]):
             return
         if self._raw is not None and not told:
             self._bus.renew_unheard("the configuration has changed and nobody told")
-        self._raw = raw
+        again, self._raw, self._tried = raw == self._tried, raw, raw
+        if not again:
+            self._retry.reset()
         self._faults = ()
         previous = self._current
         try:
@@ -220,8 +223,8 @@ class App(Generic[O]):
         except Exception as fault:
             # Whatever it is, an exit would only spend one of the nucleus's three errors, and the next process would find the same.
             self._faults = _sentences(fault)
-            for sentence in self._faults:
-                self._noise.warn(f"configuration: {sentence}", sentence, trace=not isinstance(fault, EdgemlError | OSError))
+            for sentence in self._faults if not again else ():
+                log.error("configuration: %s", sentence, exc_info=not isinstance(fault, EdgemlError | OSError))
             if self._service is None:
                 self._go_back(previous)
             if not isinstance(fault, OptionsError) and (self._service is None or getattr(self._make, "side_by_side", False)):
