@@ -22,8 +22,8 @@ from edgeml.backoff import Backoff
 
 log = logging.getLogger(__name__)
 
-REFUSALS = 6
-"""Tries that a broker answers by closing the connection, after which only a relaunch helps: about 5 s."""
+REFUSALS = 5
+"""Tries that a broker answers by closing the connection, after which only a relaunch helps: about 3 s."""
 NEEDED = ("SVCUID", sdk.SOCKET)
 
 
