@@ -14,6 +14,7 @@ Numbers below are seconds of the monotonic clock.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -64,6 +65,7 @@ class _Subscription:
     stands_at: float = 0.0
     heard_at: float | None = None
     silences: int = 0  # renewals since something was heard
+    closed: threading.Event = field(default_factory=threading.Event)  # of the operation that stands
 
 
 class IpcBus:
@@ -273,7 +275,8 @@ class IpcBus:
         client = self._connection.client
         if client is None or subscription.operation is not None:
             return  # connecting anew subscribes everything
-        name, make, request = sdk.SUBSCRIPTIONS[subscription.kind](subscription.topic, self._put)
+        subscription.closed = threading.Event()
+        name, make, request = sdk.SUBSCRIPTIONS[subscription.kind](subscription.topic, self._put, subscription.closed.set)
         try:
             operation = make(client)
             sdk.call(operation, request)
@@ -321,7 +324,10 @@ class IpcBus:
             return
         now = self._monotonic()
         for subscription in list(self._subscriptions.values()):
-            if subscription.operation is None and now >= subscription.due:
+            if subscription.operation is not None and subscription.closed.is_set():
+                log.warning("the nucleus ended the subscription to %s; subscribing anew", subscription.topic or "the configuration")
+                subscription.operation, subscription.due = None, now + max(1.0, subscription.backoff.next())
+            elif subscription.operation is None and now >= subscription.due:
                 self._try_subscribe(subscription)
             elif subscription.topic in topics.STREAMS:
                 self._listen(subscription, now)

@@ -51,6 +51,8 @@ class Reporter:
             self._bus.publish(topics.STATUS, encode(status))
         drops = self.drops + Counter(vitals.drops)
         drops.update({f"inbox full: {topic}": count for topic, count in self._bus.inbox.dropped.items()})
+        if self._bus.guard is not None:
+            drops.update({f"refused: {reason}": count for reason, count in self._bus.guard.refused.items()})
         told = status.state, status.faults, frozenset(drops)
         since = now - self._health_at
         if self._told is None or since >= SAID_S or (told != self._told and since >= CHANGE_S):

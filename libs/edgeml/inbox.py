@@ -69,7 +69,3 @@ class Inbox:
                 if left <= 0:
                     return None
                 self._filled.wait(left)
-
-    def clear(self) -> None:
-        with self._filled:
-            self._lanes.clear()

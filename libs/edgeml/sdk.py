@@ -45,6 +45,7 @@ UNTOLD = b"untold"
 """The payload of a `configuration` that no event brought: it is looked at in case one was missed."""
 
 Put = Callable[[Received], None]
+Closed = Callable[[], None]
 Make = Callable[[sdk.GreengrassCoreIPCClient], Any]
 
 
@@ -67,25 +68,25 @@ def publish_cloud(topic: str, payload: bytes) -> tuple[str, Make, Any]:
     return PUBLISH_CLOUD, lambda client: client.new_publish_to_iot_core(), request
 
 
-def subscribe(topic: str, put: Put) -> tuple[str, Make, Any]:
-    """As `publish`; the component's own messages come too."""
+def subscribe(topic: str, put: Put, closed: Closed) -> tuple[str, Make, Any]:
+    """As `publish`; the component's own messages come too. `closed` is called when the subscription has ended, by either side."""
     request = model.SubscribeToTopicRequest(topic=topic, receive_mode=model.ReceiveMode.RECEIVE_ALL_MESSAGES)
-    return SUBSCRIBE, lambda client: client.new_subscribe_to_topic(_Local(topic, put)), request
+    return SUBSCRIBE, lambda client: client.new_subscribe_to_topic(_Local(topic, put, closed)), request
 
 
-def subscribe_cloud(topic: str, put: Put) -> tuple[str, Make, Any]:
+def subscribe_cloud(topic: str, put: Put, closed: Closed) -> tuple[str, Make, Any]:
     """As `publish`, from IoT Core with QoS 1."""
     request = model.SubscribeToIoTCoreRequest(topic_name=topic, qos=model.QOS.AT_LEAST_ONCE)
-    return SUBSCRIBE_CLOUD, lambda client: client.new_subscribe_to_iot_core(_Cloud(put)), request
+    return SUBSCRIBE_CLOUD, lambda client: client.new_subscribe_to_iot_core(_Cloud(put, closed)), request
 
 
-def watch(_: str, put: Put) -> tuple[str, Make, Any]:
+def watch(_: str, put: Put, closed: Closed) -> tuple[str, Make, Any]:
     """As `publish`: changes of the component's own configuration."""
     request = model.SubscribeToConfigurationUpdateRequest(key_path=[])
-    return WATCH, lambda client: client.new_subscribe_to_configuration_update(_Configuration(put)), request
+    return WATCH, lambda client: client.new_subscribe_to_configuration_update(_Configuration(put, closed)), request
 
 
-SUBSCRIPTIONS: dict[str, Callable[[str, Put], tuple[str, Make, Any]]] = {
+SUBSCRIPTIONS: dict[str, Callable[[str, Put, Closed], tuple[str, Make, Any]]] = {
     "local": subscribe, "cloud": subscribe_cloud, "configuration": watch,
 }
 """By the kind of what is received."""
@@ -162,9 +163,9 @@ def answers() -> bool:
 
 
 class _Local(sdk.SubscribeToTopicStreamHandler):
-    def __init__(self, topic: str, put: Put) -> None:
+    def __init__(self, topic: str, put: Put, closed: Closed) -> None:
         super().__init__()
-        self._topic, self._put = topic, put
+        self._topic, self._put, self._closed = topic, put, closed
 
     def on_stream_event(self, event: model.SubscriptionResponseMessage) -> None:
         if event.binary_message is not None:
@@ -179,11 +180,14 @@ class _Local(sdk.SubscribeToTopicStreamHandler):
         log.warning("the subscription to %s has an error (%s)", self._topic, name(error))
         return False
 
+    def on_stream_closed(self) -> None:
+        self._closed()
+
 
 class _Cloud(sdk.SubscribeToIoTCoreStreamHandler):
-    def __init__(self, put: Put) -> None:
+    def __init__(self, put: Put, closed: Closed) -> None:
         super().__init__()
-        self._put = put
+        self._put, self._closed = put, closed
 
     def on_stream_event(self, event: model.IoTCoreMessage) -> None:
         if event.message is not None:
@@ -193,11 +197,17 @@ class _Cloud(sdk.SubscribeToIoTCoreStreamHandler):
         log.warning("a subscription to IoT Core has an error (%s)", name(error))
         return False
 
+    def on_stream_closed(self) -> None:
+        self._closed()
+
 
 class _Configuration(sdk.SubscribeToConfigurationUpdateStreamHandler):
-    def __init__(self, put: Put) -> None:
+    def __init__(self, put: Put, closed: Closed) -> None:
         super().__init__()
-        self._put = put
+        self._put, self._closed = put, closed
 
     def on_stream_event(self, event: model.ConfigurationUpdateEvents) -> None:
         self._put(Received("configuration"))
+
+    def on_stream_closed(self) -> None:
+        self._closed()

@@ -325,3 +325,23 @@ def test_a_loop_that_was_busy_for_long_does_not_take_its_subscriptions_for_dead(
         time.sleep(0.5)
         bus.receive(0.0)
     assert bus.renewed == before
+
+
+def test_a_subscription_that_the_nucleus_ends_is_made_anew(open_bus, nucleus):
+    bus = open_bus()
+    bus.subscribe("a/b")
+    bus.subscribe_cloud("cloud/x")
+
+    def end_all() -> None:
+        for connection in nucleus.server._connections:
+            for stream in list(connection._streams):
+                connection.send_message(stream, "aws.greengrass#SubscriptionResponseMessage", b"{}", last=True)
+                connection._close_stream(stream)
+
+    before, begun = bus.renewed, time.monotonic()
+    nucleus.do(end_all)
+    while bus.renewed < before + 2 and time.monotonic() - begun < DEADLINE:
+        bus.receive(0.1)
+    assert bus.publish("a/b", b"x") and bus.publish_cloud("cloud/x", b"up")
+    assert {receive(bus).payload, receive(bus, "cloud").payload} == {b"x", b"up"}
+    assert time.monotonic() - begun < 4
