@@ -7,6 +7,7 @@ configuration changes; what it must remember is on disk or comes back by a repla
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import signal
@@ -303,6 +304,8 @@ def main(component: str, options: type[O], make: Callable[[Context, O], Service]
     )
     # The SDK calls each failed try to connect an error; `edgeml.connection` says it once.
     logging.getLogger("awsiot.eventstreamrpc").addFilter(_no_try)
+    with contextlib.suppress(OSError):  # the loop tries it again, and says it
+        arguments.work.mkdir(parents=True, exist_ok=True)
     bus = IpcBus(component)
     context = Context(bus, component, os.environ.get("AWS_IOT_THING_NAME", "unknown-thing"), arguments.work, arguments.artifacts)
     app = App(bus, context, options, make)
