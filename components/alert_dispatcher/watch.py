@@ -39,6 +39,7 @@ class WatchOptions(msgspec.Struct, frozen=True, kw_only=True):
     stream_after_s: Annotated[Seconds, Meta(description="s of the clock in which a component hears nothing of a stream of blocks")] = 30.0
     component_after_s: Annotated[Seconds, Meta(description="s of the clock without the health of a component that was heard before")] = 60.0
     queue_share: Annotated[float, Meta(ge=0, le=1, description="how full a queue may be, as a share of its bound")] = 0.9
+    faulty: Annotated[bool, Meta(description="whether a component that waits for a right configuration is an alarm")] = True
     start_s: Annotated[Seconds, Meta(description="s of the clock given to what was not heard yet, as components are installed")] = 300.0
     hold_s: Annotated[Seconds, Meta(description="s of the clock for which a condition must hold before its alarm is raised")] = 5.0
     clear_hold_s: Annotated[Seconds, Meta(description="s of the clock for which it must be over before its alarm is cleared")] = 5.0
@@ -119,6 +120,14 @@ def _component(view: View) -> dict[str, str]:
     return found
 
 
+def _faulty(view: View) -> dict[str, str]:
+    found = {}
+    for component, health in view.living():
+        first = f": {health.faults[0]}" if health.faults else ""
+        found[component] = f"{component} does not work{first}" if view.options.faulty and health.state == "faulty" else ""
+    return found
+
+
 def _queue(view: View) -> dict[str, str]:
     found = {}
     for component, health in view.living():
@@ -146,6 +155,7 @@ CONDITIONS: dict[str, Condition] = {
     "source-stalled": Condition(_source, "rows come again, or none are expected any more"),
     "stream-silent": Condition(_stream, "it is heard again"),
     "component-silent": Condition(_component, "it says how it is again"),
+    "component-faulty": Condition(_faulty, "it works again"),
     "queue-full": Condition(_queue, "there is room again"),
 }
 

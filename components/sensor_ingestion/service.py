@@ -32,6 +32,7 @@ class SensorIngestion:
         self._context = context
         self._assets: dict[str, Asset] = {}
         self._faults: list[str] = []
+        self._failed: dict[str, float] = {}  # assets that have ended with a fault, and when
         clocks = Clocks(context.monotonic, context.wall_ns)
         capture = options.capture
         self._recorder: Recorder | None = None
@@ -44,6 +45,7 @@ class SensorIngestion:
                 self._assets[name] = Asset(name, wanted, context.work, clocks, self._send, self._journal, keep)
             except SourceError as fault:
                 self._faults.append(f"{name}: {fault}")
+                self._failed[name] = context.monotonic()
         if not self._assets:
             raise OptionsError(self._faults)
         for sentence in self._faults:
@@ -87,6 +89,7 @@ class SensorIngestion:
             except (SourceError, OSError) as fault:
                 log.error("%s: %s; this asset ends, the others go on", name, fault)
                 self._faults.append(f"{name}: {fault}")
+                self._failed[name] = now
                 asset.close()
                 del self._assets[name]
                 continue
@@ -110,9 +113,10 @@ class SensorIngestion:
         now, assets = self._context.monotonic(), self._assets.values()
         lags = [asset.lag_s for asset in assets if asset.lag_s is not None]
         lost = self._recorder.lost.total() if self._recorder is not None else 0
+        quiet = {name: now - since for name, since in self._failed.items()}
         return Vitals(
             min(lags, default=None), queues={"unanswered batches": (sum(asset.unanswered for asset in assets), 0)},
-            quiet={asset.name: age for asset in assets if (age := asset.quiet_s(now)) is not None},
+            quiet=quiet | {asset.name: age for asset in assets if (age := asset.quiet_s(now)) is not None},
             drops={"rows not captured": lost} if lost else {},
         )
 

@@ -30,8 +30,8 @@ def live(bench: Bench, seconds: float, step: float = 5.0, without: str = "", **c
         for component, said in WELL.items():
             if component == without:
                 continue
-            own = {**said, **changes.get(component.rsplit(".", 1)[-1], {})}
-            bench.give(topics.HEALTH, Health(component=component, at="2020-03-09T10:14:33.000Z", state="running", **own))
+            own = {"state": "running", **said, **changes.get(component.rsplit(".", 1)[-1], {})}
+            bench.give(topics.HEALTH, Health(component=component, at="2020-03-09T10:14:33.000Z", **own))
         bench.wait(step)
 
 
@@ -46,6 +46,10 @@ SILENT: dict[str, tuple[str, dict[str, Any], str]] = {
         f"{JUDGING} hears nothing on edgeml/sensors for 31 s, not even that it is quiet; {SENSING} lives, so the subscription is deaf",
     ),
     "component-silent": (SENSING, {"without": SENSING}, f"{SENSING} has said nothing of itself for"),
+    "component-faulty": (
+        JUDGING, {"Inference": {"state": "faulty", "faults": ("the bundle is not there",)}},
+        f"{JUDGING} does not work: the bundle is not there",
+    ),
     "queue-full": (
         f"{JUDGING} outbox", {"Inference": {"queues": {"outbox": (95, 100)}}}, f"{JUDGING}: outbox is full to 95 %, 95 of 100",
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +29,12 @@ T0 = 1_583_748_000 * SECOND
 class Bench:
     """One Inference; `restart` is what a relaunch by the nucleus does."""
 
-    def __init__(self, work: Path, artifacts: Path = SHIPPED, **configuration: Any) -> None:
+    def __init__(self, work: Path, artifacts: Path = SHIPPED, wall_ns: Callable[[], int] = time.time_ns, **configuration: Any) -> None:
         self.bus = FakeBus()
         self.now = 0.0
         self._context = Context(
-            bus=self.bus, component="com.edgeml.Inference", thing="t", work=work, artifacts=artifacts, monotonic=lambda: self.now
+            bus=self.bus, component="com.edgeml.Inference", thing="t", work=work, artifacts=artifacts, monotonic=lambda: self.now,
+            wall_ns=wall_ns,
         )
         self._options = read(Options, {"signature": PINNED, **configuration})
         self.restart()

@@ -245,3 +245,10 @@ def test_a_last_batch_that_was_lost_is_asked_for(bench):
     bench.feed(KeepAlive(asset="pump-1", stream="s", seq=2))
     assert bench.bus.take(topics.REPLAY) == [Replay(topic=topics.SENSORS, asset="pump-1", since=int(T0 + 99 * SECOND))]
     assert len(bench.feed(Replaying(asset="pump-1", stream="s", first=2), sent[2])) > 0
+
+
+def test_its_health_says_how_old_the_newest_scored_row_was(tmp_path):
+    bench = Bench(tmp_path, wall_ns=lambda: T0 + 100 * SECOND)
+    assert bench.service.vitals().lag_s is None
+    bench.feed(*batches(pump(100)))
+    assert bench.service.vitals().lag_s == 1.0

@@ -411,3 +411,16 @@ def test_an_asset_that_sends_nothing_says_its_last_number_every_2_s(tmp_path: Pa
         said += [message for message in bench.wire.take(topics.SENSORS) if isinstance(message, KeepAlive)]
     assert 2 <= len(said) <= 3
     assert set(said) == {KeepAlive(asset="a", stream=last.stream, seq=last.seq)}
+
+
+def test_its_health_says_how_long_each_asset_is_quiet_and_how_old_the_newest_row_is(tmp_path: Path) -> None:  # 27
+    bench = Bench(tmp_path, {
+        "live": skid(speed=1), "done": csv_asset(recording(tmp_path / "a.csv", steady(5))), "gone": csv_asset(tmp_path / "none.csv"),
+    })
+    for batch in bench.run():
+        bench.answer(batch)
+    bench.clock.now += 7
+    vitals = bench.service.vitals()
+    assert set(vitals.quiet) == {"live", "gone"} and vitals.quiet["gone"] == 7
+    assert 6.9 <= vitals.quiet["live"] <= 7.1
+    assert vitals.lag_s is not None and vitals.queues == {"unanswered batches": (0, 0)} and vitals.drops == {}
