@@ -14,7 +14,6 @@ from botocore.stub import Stubber
 from moto.iot.models import FakePolicy, FakeRoleAlias
 
 from suite.cloud import stack
-from suite.fleet import publish
 from suite.fleet.account import Account
 from suite.fleet.errors import FleetError
 from tests.cloud.resolved import ACCOUNT, REGION, Resolved
@@ -45,7 +44,7 @@ def made(account: Cloud) -> Cloud:
     return account
 
 
-def test_what_it_makes_is_what_the_services_have(made: Cloud) -> None:
+def test_what_it_makes_is_what_the_services_have_and_they_take_the_rest(made: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     resolved = Resolved(AlertEmail="ops@example.com")
     client = made.client("cloudformation")
     there = {each["LogicalResourceId"]: each for each in client.list_stack_resources(StackName="edgeml")["StackResourceSummaries"]}
@@ -64,8 +63,11 @@ def test_what_it_makes_is_what_the_services_have(made: Cloud) -> None:
     assert [each["TopicArn"] for each in made.client("sns").list_topics()["Topics"]] == [resolved.ref("AlertsTopic")]
 
 
-def test_the_services_take_what_moto_leaves_out(made: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    resolved = Resolved(AlertEmail="ops@example.com")
+    the_services_take_what_moto_leaves_out(made, resolved, monkeypatch)
+    assert Account(REGION).bucket(None, "edgeml-components") == BUCKET, "scripts/publish looks for another bucket"
+
+
+def the_services_take_what_moto_leaves_out(made: Cloud, resolved: Resolved, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", made.moto)
     sns, iot, s3, firehose, logs = (made.client(name) for name in ("sns", "iot", "s3", "firehose", "logs"))
     for each in resolved.of_type("AWS::S3::Bucket").values():
@@ -110,7 +112,9 @@ def as_call(value: Any) -> Any:
     return [as_call(each) for each in value] if isinstance(value, list) else value
 
 
-def test_a_second_deploy_changes_nothing_or_what_is_given(made: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_second_deploy_changes_what_is_given_and_destroy_takes_data_only_when_told(
+    made: Cloud, said: Said, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     capsys.readouterr()
     assert stack.main(["deploy"]) == 0
     shown = capsys.readouterr().out
@@ -119,13 +123,10 @@ def test_a_second_deploy_changes_nothing_or_what_is_given(made: Cloud, capsys: p
     found = made.client("cloudformation").describe_stacks(StackName="edgeml")["Stacks"][0]["Parameters"]
     values = {each["ParameterKey"]: each["ParameterValue"] for each in found}
     assert (values["ResultsDays"], values["AlertEmail"]) == ("30", "ops@example.com")
+    destroy_takes_data_only_when_told(made, said, capsys, monkeypatch)
 
 
-def test_publish_finds_the_bucket_that_the_stack_made(made: Cloud, built: Any) -> None:
-    assert publish.main(["--without-gdk", "--from", str(built)]) == 0
-
-
-def test_destroy_takes_data_only_when_told(
+def destroy_takes_data_only_when_told(
     made: Cloud, said: Said, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # moto looks for what it deletes of IoT under the name as the template writes it, `Fn::Sub` and all.

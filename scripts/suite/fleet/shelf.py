@@ -38,17 +38,14 @@ class Shelf:
         Raises:
             FleetError: other bytes are claimed, now or just now.
         """
-        found, tag = self._claim(item)
-        if found == item.fingerprint:
-            return
-        condition = {"IfNoneMatch": "*"} if tag is None else {"IfMatch": tag} if over else None
+        tag = self._claim(item)[1] if over else None
+        condition = {"IfNoneMatch": "*"} if tag is None else {"IfMatch": tag}
         body = json.dumps({"fingerprint": item.fingerprint, "digests": dict(item.digests)}, indent=2)
         try:
-            if condition is not None:
-                self._s3.put_object(
-                    Bucket=self.bucket, Key=_claim_key(item), Body=body.encode(), ContentType="application/json", **condition
-                )
-                return
+            self._s3.put_object(
+                Bucket=self.bucket, Key=_claim_key(item), Body=body.encode(), ContentType="application/json", **condition
+            )
+            return
         except ClientError as fault:
             if code(fault) not in LOST_RACE:
                 raise
