@@ -33,6 +33,7 @@ class Device:
     def __init__(self, thing: str, nucleus: Nucleus, place: Path, venvs: dict[str, Path] | None = None) -> None:
         self.thing, self.nucleus, self._place = thing, nucleus, place
         self._roots: dict[str, str] = {}
+        self._told: dict[str, Any] = {}
         for component, venv in (venvs or {}).items():
             work = nucleus.work_dir(component)
             work.mkdir(parents=True, exist_ok=True)
@@ -52,10 +53,13 @@ class Device:
         """Fetch, install, wait; gives why it failed, and then what ran before runs again."""
         wanted = {name: each["componentVersion"] for name, each in deployment.request["components"].items()}
         updates = {name: _update(each.get("configurationUpdate", {})) for name, each in deployment.request["components"].items()}
+        # A component hears of its configuration when the deployment says something else of it than the one before.
+        updates = {name: update for name, update in updates.items() if self._told.get(name) != update}
         before = dict(self._roots)
         try:
             self._fetch(wanted, recipes)
             self._deploy(wanted, updates)
+            self._told |= updates
         except Exception as fault:
             why = " ".join(str(fault).split())
             policy = deployment.request.get("deploymentPolicies", {}).get("failureHandlingPolicy", "ROLLBACK")

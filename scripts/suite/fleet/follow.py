@@ -37,8 +37,13 @@ class Progress:
         return [device for device, (status, _) in self._of.items() if status not in GOOD | BAD]
 
     @property
+    def waiting(self) -> list[str]:
+        """Devices that have not begun."""
+        return [device for device, (status, _) in self._of.items() if status == "QUEUED"]
+
+    @property
     def bad(self) -> dict[str, str]:
-        """Why each failed device failed; that a device was canceled is the rollout's end and not its own fault."""
+        """Why each failed device failed, or was not begun with."""
         return {
             device: f"{status.lower().replace('_', ' ')}: {reason or 'it gives no reason; see its greengrass.log'}"
             for device, (status, reason) in self._of.items() if status in BAD
@@ -69,6 +74,8 @@ def follow(
         progress.take(device, "QUEUED", "")
     last = ""
     while True:
+        # Asked before the devices: what one of them says after the end counts more than the end.
+        ended = groups.deployment(identity)["deploymentStatus"] == "CANCELED"
         for device in progress.left:
             found = next((each for each in groups.executions(device) if each["deploymentId"] == identity), None)
             if found is not None:
@@ -76,8 +83,8 @@ def follow(
                 if news:
                     _clear()
                     say(f"  {news}")
-        if progress.left and groups.deployment(identity)["deploymentStatus"] == "CANCELED":
-            for device in progress.left:
+        if ended:
+            for device in progress.waiting:
                 progress.take(device, "CANCELED", "the rollout was ended before its turn")
         last = _show(progress.line(), last)
         if not progress.left or clock() >= end:
