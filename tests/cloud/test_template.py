@@ -76,7 +76,7 @@ def uses() -> Iterator[Use]:
 
 def of_topics() -> Iterator[Use]:
     """Over MQTT: the device's components, its nucleus, and operators."""
-    for topic in (topics.cloud_alerts(THING), topics.cloud_results(THING), f"edgeml/{THING}/health", f"edgeml/{THING}/captures"):
+    for topic in (topics.cloud_alerts(THING), topics.cloud_results(THING), topics.cloud_health(THING), f"edgeml/{THING}/captures"):
         yield Use("DevicePolicy", "iot:Publish", f"{IOT}:topic/{topic}")
     yield Use("DevicePolicy", "iot:Subscribe", f"{IOT}:topicfilter/{topics.cloud_alerts_ack(THING)}")
     yield Use("DevicePolicy", "iot:Receive", f"{IOT}:topic/{topics.cloud_alerts_ack(THING)}")

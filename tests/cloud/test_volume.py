@@ -13,8 +13,8 @@ from suite.cloud.volume import BEGIN, END, Load, lines
 
 DOCUMENT = ROOT / "scripts" / "cloud" / "README.md"
 ONE = Load(
-    assets=2, reports=True, alerts=True, every_s=60, gather_s=1, row_s=1, alarms=2, report_bytes=400, result_bytes=200, alert_bytes=6000,
-    results_days=60, flush_s=900, flush_mb=1,
+    assets=2, reports=True, alerts=True, every_s=60, gather_s=1, row_s=1, alarms=2, health_s=300, report_bytes=400, result_bytes=200,
+    alert_bytes=6000, health_bytes=300, results_days=60, health_days=30, flush_s=900, flush_mb=1,
 )
 
 
@@ -26,29 +26,32 @@ def test_by_hand() -> None:
     got = values(ONE)
     assert got["results"] == got["reports"] == 2 * (43200 + 10)
     assert got["alerts"] == 12
-    assert got["messages"] == 86420 + 12 * 2 + 4
-    assert got["sent"] == pytest.approx((86420 * 400 + 12 * 6000) / 1e6)
-    assert got["firehose"] == pytest.approx(86420 * 5120 / 1e6)
-    assert got["storage"] == pytest.approx(2 * 86420 * 400 / 1e6)
-    assert got["objects"] == 2880
-    assert values(ONE, 1000)["objects"] == pytest.approx(1000 * 86420 * 400 / 2**20)
+    assert got["health"] == 3 * 8640
+    assert got["messages"] == 86420 + 12 * 2 + 25920 + 4
+    assert got["rules"] == 86420 + 12 + 25920
+    assert got["sent"] == pytest.approx((86420 * 400 + 12 * 6000 + 25920 * 300) / 1e6)
+    assert got["firehose"] == pytest.approx((86420 + 25920) * 5120 / 1e6)
+    assert got["storage"] == pytest.approx((2 * 86420 * 400 + 25920 * 300) / 1e6)
+    assert got["objects"] == 2 * 2880
+    assert values(ONE, 1000)["objects"] == pytest.approx(1000 * (86420 * 400 + 25920 * 300) / 2**20)
 
 
 def test_results_that_come_often_share_a_message() -> None:
-    got = values(replace(ONE, every_s=0, gather_s=10, alarms=0))
+    got = values(replace(ONE, every_s=0, gather_s=10, alarms=0, health_s=0))
     assert got["results"] == 2 * 2592000 and got["reports"] == got["results"] / 10
     assert got["sent"] == pytest.approx(got["reports"] * (400 + 9 * 200) / 1e6)
 
 
 def test_what_is_switched_off_sends_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "config.yaml"
-    config.write_text("com.edgeml.AlertDispatcher: {merge: {report: {enabled: false}, actions: {iot_core: null}}}\n")
+    off = "report: {enabled: false}, actions: {iot_core: null}, health: {enabled: false}"
+    config.write_text(f"com.edgeml.AlertDispatcher: {{merge: {{{off}}}}}\n")
     assert volume.main(["--config", str(config)]) == 0
     assert "| messages that IoT Core counts | 0 | 0 | 0 |" in capsys.readouterr().out
 
 
 def test_prices_make_a_cost_and_an_unknown_one_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "| 86.45 | 86,448.00 |" in volume.markdown(ONE, {"messages": 1000.0}, (1, 1000))
+    assert "| 112.37 | 112,368.00 |" in volume.markdown(ONE, {"messages": 1000.0}, (1, 1000))
     prices = tmp_path / "prices.yaml"
     prices.write_text("mesages: 1\n")
     assert volume.main(["--prices", str(prices)]) == 1

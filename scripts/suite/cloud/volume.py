@@ -18,10 +18,12 @@ import yaml
 
 from alert_dispatcher.options import Options as AlertDispatcherOptions
 from alert_dispatcher.report import NORMAL, Gatherer, entry
-from edgeml.messages import Alert, ResultBlock, ResultColumns, encode_json
+from edgeml import topics
+from edgeml.health import SAID_S
+from edgeml.messages import Alert, Health, ResultBlock, ResultColumns, encode_json
 from edgeml.options import read
 from sensor_ingestion.options import Options as SensorIngestionOptions
-from suite.build import ROOT
+from suite.build import COMPONENTS, ROOT
 from suite.cloud import template
 from suite.fleet import checks
 from suite.fleet.deployment import Part, configured
@@ -47,8 +49,9 @@ class Load:
         every_s, gather_s: of AlertDispatcher's `report`; 0 of `every_s`: every row.
         row_s: seconds between rows.
         alarms: of a machine in a month.
-        report_bytes: of a message with one result; result_bytes: of each further one; alert_bytes: of an alert.
-        results_days: how long results are kept; flush_s, flush_mb: when a stream writes: after so
+        health_s: between two messages of a component's health; 0: none.
+        report_bytes: of a message with one result; result_bytes: of each further one; alert_bytes, health_bytes: of an alert, of a health.
+        results_days, health_days: how long results and health are kept; flush_s, flush_mb: when a stream writes: after so
             long, or when it holds so much.
     """
 
@@ -59,10 +62,13 @@ class Load:
     gather_s: float
     row_s: float
     alarms: float
+    health_s: float
     report_bytes: int
     result_bytes: int
     alert_bytes: int
+    health_bytes: int
     results_days: int
+    health_days: int
     flush_s: float
     flush_mb: float
 
@@ -94,11 +100,16 @@ def lines(load: Load) -> list[Line]:
     reports = results / in_one
     size = load.report_bytes + (in_one - 1) * load.result_bytes
     alerts = load.assets * load.alarms * ALERTS_OF_AN_ALARM if load.alerts else 0.0
-    units = reports * math.ceil(size / UNIT) + alerts * math.ceil(load.alert_bytes / UNIT)
+    healths = len(COMPONENTS) * MONTH_S / load.health_s if load.health_s else 0.0
+    streamed = reports * math.ceil(size / UNIT) + healths * math.ceil(load.health_bytes / UNIT)
+    units = streamed + alerts * math.ceil(load.alert_bytes / UNIT)
     acknowledged = load.assets * load.alarms if load.alerts else 0.0
-    sent = reports * size + alerts * load.alert_bytes
-    stored = reports * size * load.results_days * 86400 / MONTH_S
-    flushes = MONTH_S / load.flush_s
+    sent = reports * size + alerts * load.alert_bytes + healths * load.health_bytes
+    stored = (reports * size * load.results_days + healths * load.health_bytes * load.health_days) * 86400 / MONTH_S
+
+    def objects(messages: float, each: int) -> float:
+        return max(min(messages, MONTH_S / load.flush_s), messages * each / (load.flush_mb * 2**20))
+
     return [
         Line(
             "results", "results reported", "", f"{load.assets} assets × ({MONTH_S:,} s / {period:g} s + {load.alarms:g} alarms ×"
@@ -109,24 +120,33 @@ def lines(load: Load) -> list[Line]:
             "alerts", "alert messages", "", f"{load.assets} assets × {load.alarms:g} alarms × {ALERTS_OF_AN_ALARM}", lambda n: n * alerts,
         ),
         Line(
-            "messages", "messages that IoT Core counts", "", f"reports × ⌈{size} / {UNIT}⌉ + alerts × ⌈{load.alert_bytes} / {UNIT}⌉"
-            " + acknowledgements", lambda n: n * (units + acknowledged), 1e6,
+            "health", "health messages", "",
+            f"{len(COMPONENTS)} components × {MONTH_S:,} s / {load.health_s:g} s" if load.health_s else "none", lambda n: n * healths,
         ),
-        Line("rules", "messages that rules hand on", "", "reports + alerts", lambda n: n * (reports + alerts), 1e6),
-        Line("sent", "sent by devices", "MB", f"reports × {size} bytes + alerts × {load.alert_bytes} bytes", lambda n: n * sent / 1e6),
+        Line(
+            "messages", "messages that IoT Core counts", "", f"reports × ⌈{size} / {UNIT}⌉ + alerts × ⌈{load.alert_bytes} / {UNIT}⌉"
+            f" + healths × ⌈{load.health_bytes} / {UNIT}⌉ + acknowledgements", lambda n: n * (units + acknowledged), 1e6,
+        ),
+        Line("rules", "messages that rules hand on", "", "reports + alerts + healths", lambda n: n * (reports + alerts + healths), 1e6),
+        Line(
+            "sent", "sent by devices", "MB",
+            f"reports × {size} bytes + alerts × {load.alert_bytes} bytes + healths × {load.health_bytes} bytes", lambda n: n * sent / 1e6,
+        ),
         Line("notifications", "notifications of people", "", "alerts, for each subscriber", lambda n: n * alerts, 1e6),
         Line(
-            "firehose", "taken in by Firehose", "MB", f"reports × ⌈{size} / {UNIT}⌉ × {UNIT} bytes",
-            lambda n: n * reports * math.ceil(size / UNIT) * UNIT / 1e6, 1e3,
+            "firehose", "taken in by Firehose", "MB",
+            f"(reports × ⌈{size} / {UNIT}⌉ + healths × ⌈{load.health_bytes} / {UNIT}⌉) × {UNIT} bytes",
+            lambda n: n * streamed * UNIT / 1e6, 1e3,
         ),
         Line(
             "objects", "objects written to S3", "",
-            f"one for each {load.flush_s:g} s in which a report came, or for each {load.flush_mb:g} MiB",
-            lambda n: max(min(n * reports, flushes), n * reports * size / (load.flush_mb * 2**20)), 1e3,
+            f"of reports and of healths: one for each {load.flush_s:g} s in which one came, or for each {load.flush_mb:g} MiB",
+            lambda n: objects(n * reports, size) + objects(n * healths, load.health_bytes), 1e3,
         ),
         Line(
-            "storage", f"results stored after {load.results_days} days, before compression", "MB",
-            f"reports × {size} bytes × {load.results_days} days / 30", lambda n: n * stored / 1e6, 1e3,
+            "storage", "stored once nothing is added but what goes, before compression", "MB",
+            f"reports × {size} bytes × {load.results_days} days / 30 + healths × {load.health_bytes} bytes × {load.health_days} days / 30",
+            lambda n: n * stored / 1e6, 1e3,
         ),
     ]
 
@@ -167,8 +187,11 @@ def load(config: dict[str, dict[str, Any]], alarms: float, row_s: float, root: P
     one, two = _report_bytes(1), _report_bytes(2)
     return Load(
         len(ingestion.enabled()), dispatcher.report.enabled, cloud is not None and (cloud or {}).get("enabled", True) in (True, "true"),
-        dispatcher.report.every_s, dispatcher.report.gather_s, row_s, alarms, one, two - one, len(encode_json(_alert())),
-        document["Parameters"]["ResultsDays"]["Default"], stream["BufferingHints"]["IntervalInSeconds"],
+        dispatcher.report.every_s, dispatcher.report.gather_s, row_s, alarms,
+        max(dispatcher.health.every_s, SAID_S) if dispatcher.health.enabled else 0.0,
+        one, two - one, len(encode_json(_alert())), len(encode_json(_health())),
+        document["Parameters"]["ResultsDays"]["Default"], document["Parameters"]["HealthDays"]["Default"],
+        stream["BufferingHints"]["IntervalInSeconds"],
         stream["BufferingHints"]["SizeInMBs"],
     )
 
@@ -185,6 +208,13 @@ def _alert() -> Alert:
         id="0f8fad5bd9cb469fa16570867728950e", asset="pump-1", stream="7c9e6679", seq=12345, model="pump-anomaly", model_version="1.0.0",
         state="active", at="2026-11-25T12:00:00.000Z", raised_at="2026-11-25T12:00:00.000Z", confidence=0.9731, peak_confidence=0.9876,
         why="the confidence was at or over 0.9 for 10 s; most unusual are flow and pressure",
+    )
+
+
+def _health() -> Health:
+    return Health(
+        component="com.edgeml.SensorIngestion", at="2026-11-25T12:00:00.000Z", state="running", lag_s=0.123,
+        queues={"results": (0, 256), "replay": (0, 256)}, heard={topics.RESULTS: 0.5, topics.COMMANDS: None}, quiet={"pump-1": 0.25},
     )
 
 
