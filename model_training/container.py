@@ -97,7 +97,7 @@ class Container:
 def _json(text: str, where: str) -> dict[str, Any]:
     try:
         given = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         given = None
     if not isinstance(given, dict):
         raise TrainingError(f"{where} is no JSON object: {text[:60]!r}; SageMaker writes one from the job's request")
@@ -108,5 +108,5 @@ def _plain(value: Any) -> Any:
     """A hyperparameter without the JSON that clients put around each value."""
     try:
         return json.loads(value)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return value

@@ -109,6 +109,9 @@ class Store:
             elif version != SCHEMA:
                 raise sqlite3.DatabaseError(f"its layout is {version}, this component knows {SCHEMA}")
             db.execute(_MEMORY)
+        except UnicodeDecodeError as fault:  # of SQLite's own message, which quotes the damaged bytes
+            db.close()
+            raise sqlite3.DatabaseError(f"its tables are no text: {fault.reason}") from None
         except BaseException:
             db.close()
             raise
@@ -140,7 +143,7 @@ class Store:
 
     def policies(self) -> list[KeptPolicy]:
         rows = self._do("SELECT asset, model, model_version, state FROM policies")
-        return [KeptPolicy(asset, model, version, msgspec.json.decode(state)) for asset, model, version, state in rows]
+        return [KeptPolicy(row[0], row[1], row[2], state) for row in rows if (state := _sound(row[3], dict[str, Any], "a policy"))]
 
     def keep_policy(self, kept: KeptPolicy) -> None:
         state = msgspec.json.encode(kept.state).decode()
@@ -151,7 +154,8 @@ class Store:
 
     def positions(self) -> list[tuple[str, str, int, int]]:
         """(asset, stream, next number, end of the last block in ns)."""
-        return self._do("SELECT asset, stream, seq, end_ns FROM positions")
+        rows = self._do("SELECT asset, stream, seq, end_ns FROM positions")
+        return [row for row in rows if _fits(row, tuple[str, str, int, int], "a position")]
 
     def keep_position(self, asset: str, stream: str, seq: int, end_ns: int) -> None:
         self._do("INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?)", asset, stream, seq, end_ns)
@@ -160,7 +164,7 @@ class Store:
 
     def alarm(self, alarm_id: str) -> Alarm | None:
         rows = self._do("SELECT body FROM alarms WHERE id = ?", alarm_id)
-        return msgspec.json.decode(rows[0][0], type=Alarm) if rows else None
+        return _sound(rows[0][0], Alarm, "an alarm") if rows else None
 
     def keep_alarm(self, alarm: Alarm) -> None:
         body = msgspec.json.encode(alarm).decode()
@@ -176,7 +180,14 @@ class Store:
 
     def pending(self) -> list[Pending]:
         rows = self._do("SELECT no, alert, decided_ns, acted FROM outbox ORDER BY no")
-        return [Pending(no, msgspec.json.decode(alert, type=Alert), at, bool(acted)) for no, alert, at, acted in rows]
+        found = []
+        for no, text, at, acted in rows:
+            alert = _sound(text, Alert, "an alert") if isinstance(at, int) else None
+            if alert is None:
+                self.published(no)
+            else:
+                found.append(Pending(no, alert, at, bool(acted)))
+        return found
 
     def acted(self, no: int) -> None:
         self._do("UPDATE outbox SET acted = 1 WHERE no = ?", no)
@@ -203,10 +214,11 @@ class Store:
 
     def command(self, command_id: str) -> CommandRow | None:
         rows = self._do("SELECT * FROM commands WHERE id = ?", command_id)
-        return CommandRow(*rows[0]) if rows else None
+        return CommandRow(*rows[0]) if rows and _fits(rows[0], CommandRow, "a command") else None
 
     def open_commands(self) -> list[CommandRow]:
-        return [CommandRow(*row) for row in self._do("SELECT * FROM commands WHERE status = 'open' ORDER BY issued_ns")]
+        rows = self._do("SELECT * FROM commands WHERE status = 'open' ORDER BY issued_ns")
+        return [CommandRow(*row) for row in rows if _fits(row, CommandRow, "a command")]
 
     def settle(self, command_id: str, status: str) -> None:
         self._do("UPDATE commands SET status = ? WHERE id = ?", status, command_id)
@@ -220,10 +232,10 @@ class Store:
         """Keep something JSON-able."""
         self._do("INSERT OR REPLACE INTO memory VALUES (?, ?)", key, msgspec.json.encode(value).decode())
 
-    def recall(self, key: str) -> Any:
-        """What was kept, or None."""
+    def recall(self, key: str, kind: Any = Any) -> Any:
+        """What was kept, or None; also where it is no `kind`."""
         rows = self._do("SELECT value FROM memory WHERE key = ?", key)
-        return msgspec.json.decode(rows[0][0]) if rows else None
+        return _sound(rows[0][0], kind, key) if rows else None
 
     def forget(self, key: str) -> None:
         self._do("DELETE FROM memory WHERE key = ?", key)
@@ -233,8 +245,26 @@ class Store:
     def _do(self, sql: str, *values: Any) -> list[Any]:
         try:
             return self._db.execute(sql, values).fetchall()
-        except sqlite3.Error as fault:
+        except (sqlite3.Error, UnicodeError) as fault:
             raise self._error(fault) from None
 
-    def _error(self, fault: sqlite3.Error) -> StoreError:
+    def _error(self, fault: Exception) -> StoreError:
         return StoreError(f"the state in {self._path} cannot be used ({fault}); see to its permissions and the free space")
+
+
+def _sound(text: Any, kind: Any, what: str) -> Any:
+    """The JSON in a cell, or None, said in the log: one damaged row must not keep all alarms from those who watch."""
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except (msgspec.MsgspecError, TypeError, UnicodeError, RecursionError) as fault:
+        log.error("%s in the state cannot be read (%s) and is left out", what, fault)
+        return None
+
+
+def _fits(row: Any, kind: Any, what: str) -> bool:
+    try:
+        msgspec.convert(row, kind)
+    except msgspec.ValidationError as fault:
+        log.error("%s in the state cannot be read (%s) and is left out", what, fault)
+        return False
+    return True

@@ -29,7 +29,7 @@ class Baselines:
             return Baseline.from_dict(json.loads(path.read_text()), self._manifest)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, BundleError) as fault:
+        except (OSError, ValueError, RecursionError, BundleError) as fault:
             log.warning("%s: %s; the baseline of %s is learned anew", path, fault, asset)
             return None
 

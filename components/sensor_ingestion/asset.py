@@ -42,6 +42,19 @@ class Sent(NamedTuple):
     payload: bytes
 
 
+class Kept(msgspec.Struct):
+    """What a checkpoint holds; `source` and `quality` are for these to judge."""
+
+    stream: str
+    next: int
+    event_ns: int
+    source: dict[str, Any]
+    quality: dict[str, Any]
+    pending: list[tuple[int, int, str]]
+    obeyed: str = ""
+    executed: dict[str, str] = {}
+
+
 class Asset:
     """Reads, judges, numbers, sends, and remembers.
 
@@ -256,8 +269,17 @@ def _open(
 ) -> tuple[Source, dict[str, Any]]:
     if remembered:
         try:
-            return SOURCES[kind].make(own, clocks, remembered["source"]), remembered
-        except (KeyError, TypeError, ValueError) as fault:
+            kept = msgspec.convert(remembered, Kept)
+            for _, _, payload in kept.pending:
+                base64.b64decode(payload, validate=True)
+            source = SOURCES[kind].make(own, clocks, kept.source)
+            try:
+                Checker(source.channels).resume(kept.quality)
+            except BaseException:
+                source.close()
+                raise
+            return source, remembered
+        except (LookupError, TypeError, ValueError, ArithmeticError, msgspec.ValidationError, RecursionError) as fault:
             log.warning("%s: its checkpoint is of no use (%r); it begins anew", name, fault)
     return SOURCES[kind].make(own, clocks, None), {}
 

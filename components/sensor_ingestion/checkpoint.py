@@ -35,7 +35,7 @@ class Checkpoint:
                 return dict(stored["content"])
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError) as fault:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as fault:
             log.warning("%s cannot be read (%s); this asset begins anew", self.path, fault)
             return None
         log.info("%s is of another configuration; this asset begins anew", self.path)

@@ -146,7 +146,7 @@ class Journal:
             if self._db is None:
                 self._db = self._open()
             return self._db.execute(sql, values).fetchall()
-        except (sqlite3.Error, OSError) as fault:
+        except (sqlite3.Error, OSError, UnicodeError) as fault:
             raise JournalError(
                 f"the memory of commands in {self._path.name} cannot be used ({fault}), and without it none is executed; see to its "
                 "permissions and the free space"
@@ -184,6 +184,9 @@ class Journal:
             if fresh:
                 # SQLite syncs the names of its logs, not that of the file itself.
                 _sync_folder(self._path.parent)
+        except UnicodeDecodeError as fault:  # of SQLite's own message, which quotes the damaged bytes
+            db.close()
+            raise sqlite3.DatabaseError(f"its tables are no text: {fault.reason}") from None
         except BaseException:
             db.close()
             raise

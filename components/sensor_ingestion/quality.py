@@ -46,10 +46,17 @@ class Checker:
         return {"latest": self._latest, "last": last, "since": [int(at) for at in self._since]}
 
     def resume(self, state: dict[str, Any]) -> None:
-        """Go on from a `state()` of the same channels."""
-        self._latest = state["latest"]
-        self._last = np.array([np.nan if value is None else value for value in state["last"]], "f4")
-        self._since = np.array(state["since"], np.int64)
+        """Go on from a `state()` of the same channels.
+
+        Raises:
+            ValueError, TypeError, KeyError, OverflowError: it is none.
+        """
+        latest = state["latest"]
+        last = np.array([np.nan if value is None else value for value in state["last"]], "f4")
+        since = np.array(state["since"], np.int64)
+        if last.shape != self._last.shape or since.shape != self._since.shape or not isinstance(latest, int | None):
+            raise ValueError("the state of other channels")
+        self._latest, self._last, self._since = None if latest is None else int(np.int64(latest)), last, since
 
     def check(self, times: np.ndarray, values: np.ndarray) -> np.ndarray:
         """Quality codes (n, c) uint8 for times (n,) int64 ns and values (n, c) float32."""

@@ -28,6 +28,10 @@ MANIFEST = "manifest.json"
 SIGNATURE = "manifest.sig"
 MOST_BYTES = 64 * 2**20
 """No file of a bundle is larger."""
+MOST_SECONDS = 1e9
+"""No span of time in a manifest is longer: what is computed with it stays a number."""
+MOST_ROWS = 1_000_000
+"""No window or baseline is made of more: a component holds them in memory."""
 
 Check = Callable[[bytes, bytes | None, str], None]
 """Raises BundleError unless a manifest's bytes may be believed by those of its signature, None where it has none; the text says where."""
@@ -307,9 +311,10 @@ def read_file(path: Path) -> bytes:
         # A pipe must not block, and a link could lead out of the bundle.
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         with open(file, "rb") as opened:  # noqa: PTH123
-            if not stat.S_ISREG(os.fstat(file).st_mode):
+            found = os.fstat(file)
+            if not stat.S_ISREG(found.st_mode):
                 raise BundleError(f"{path}: is no plain file; copy the bundle again")
-            content = opened.read(MOST_BYTES + 1)
+            content = opened.read(min(found.st_size, MOST_BYTES) + 1)  # as much memory is taken as is asked for
     except (OSError, ValueError) as fault:
         if isinstance(fault, OSError) and fault.errno == errno.ELOOP:
             raise BundleError(f"{path}: is a symbolic link, where a plain file is wanted; copy the bundle again") from None
@@ -328,8 +333,8 @@ def _faults(m: Manifest) -> Any:
     if len(set(m.names)) != c:
         yield f"`channels` names one twice: {', '.join(m.names)}"
     for key in ("interval_s", "longest_gap_s", "clip"):
-        if not getattr(m, key) > 0:
-            yield f"`{key}` is {getattr(m, key)}, more than 0 is wanted"
+        if not 0 < getattr(m, key) <= MOST_SECONDS:
+            yield f"`{key}` is {getattr(m, key)}, more than 0 and at most {MOST_SECONDS:g} is wanted"
     for key in ("verdict_level", "prior"):
         if not 0 <= getattr(m, key) <= 1:
             yield f"`{key}` is {getattr(m, key)}, 0 to 1 is wanted"
@@ -337,12 +342,14 @@ def _faults(m: Manifest) -> Any:
         yield "`views` wants at least one view, with `every` and `steps` of 1 or more"
     else:
         yield from _view_faults(m)
-    if m.scaling.kind == "baseline" and m.scaling.rows < 2:
-        yield f"`scaling.rows` is {m.scaling.rows}, at least 2 are wanted"
+    if m.scaling.kind == "baseline" and not 2 <= m.scaling.rows <= MOST_ROWS:
+        yield f"`scaling.rows` is {m.scaling.rows}, 2 to {MOST_ROWS} are wanted"
     if m.scaling.kind == "fixed":
         yield from _fixed_faults(m.scaling, c, len(m.views))
     if m.stopped is not None and m.stopped.channel not in m.names:
         yield f"`stopped.channel` is `{m.stopped.channel}`, one of {', '.join(m.names)} is wanted"
+    if m.stopped is not None and not 0 <= m.stopped.settle_s <= MOST_SECONDS:
+        yield f"`stopped.settle_s` is {m.stopped.settle_s}, 0 to {MOST_SECONDS:g} is wanted"
     yield from _calibration_faults(m.calibration)
     if m.horizon is not None and not m.horizon > 0:
         yield f"`horizon` is {m.horizon}, more than 0 is wanted"
@@ -356,6 +363,9 @@ def _view_faults(m: Manifest) -> Any:
     steps = sorted({view.steps for view in m.views})
     if len(steps) > 1:
         yield f"`views` have {' and '.join(map(str, steps))} steps, the same number in all is wanted"
+    rows = sum(view.rows for view in m.views)
+    if rows > MOST_ROWS:
+        yield f"`views` span {rows} rows together, at most {MOST_ROWS} are wanted"
     shortest, longest = min(view.rows for view in m.views), max(view.rows for view in m.views)
     if not shortest <= m.min_rows <= longest:
         yield f"`min_rows` is {m.min_rows}, {shortest} to {longest} is wanted by the views"

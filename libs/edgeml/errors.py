@@ -10,6 +10,8 @@ EdgemlError
 └── BusError              the nucleus cannot be reached, or refuses
 """
 
+from collections.abc import Iterator
+
 
 class EdgemlError(Exception):
     """The root; its text is one sentence for a person: what, where, the remedy."""
@@ -24,15 +26,34 @@ class NewerVersionError(MessageError):
 
 
 class OptionsError(EdgemlError):
-    """Carries every fault of a configuration.
+    """Carries every fault of a configuration, as far as a status message holds them.
 
     Attributes:
         faults: one sentence each: the key, the value, what is wanted.
     """
 
     def __init__(self, faults: list[str]) -> None:
-        super().__init__("; ".join(faults))
-        self.faults = faults
+        self.faults = list(_fitting(faults))
+        super().__init__("; ".join(self.faults))
+
+
+LONGEST_FAULT = 600
+"""Characters of a sentence; a longer one is cut in its middle, where a value is."""
+MOST_FAULT_BYTES = 3_000
+"""Of all sentences together; in a message quotes and the like take two bytes."""
+
+
+def _fitting(faults: list[str]) -> Iterator[str]:
+    room = MOST_FAULT_BYTES
+    for number, fault in enumerate(faults):
+        text = fault.encode("utf-8", "backslashreplace").decode()
+        if len(text) > LONGEST_FAULT:
+            text = f"{text[: LONGEST_FAULT // 2]} … {text[-LONGEST_FAULT // 2 :]}"
+        room -= len(text.encode())
+        if room < 0 and number:
+            yield f"and {len(faults) - number} more faults; correct these first"
+            return
+        yield text
 
 
 class BundleError(EdgemlError):

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable
+import reprlib
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar, get_args, get_origin
 
 import msgspec
@@ -22,6 +23,14 @@ import msgspec
 from edgeml.errors import OptionsError
 
 T = TypeVar("T")
+
+DEEPEST = 50
+"""Levels of maps and lists in a configuration."""
+MOST = 100_000
+"""Values in a configuration."""
+_shown = reprlib.Repr()
+_shown.maxstring = _shown.maxother = 160
+_shown.maxlist = _shown.maxdict = _shown.maxlevel = 6
 
 
 def read(kind: type[T], raw: Any, where: str = "") -> T:
@@ -36,11 +45,42 @@ def read(kind: type[T], raw: Any, where: str = "") -> T:
             are asked once its own values are right; and a static `check_raw(raw, where) -> list[str]` for what it
             takes as plain data, asked together with the values.
     """
-    faults: list[str] = []
+    faults = list(_unusable(raw, where))
+    if faults:
+        raise OptionsError(faults)
     value = _convert(kind, raw, where, faults)
     if faults:
         raise OptionsError(faults)
     return value
+
+
+def _unusable(raw: Any, where: str) -> Iterator[str]:
+    """Sentences on what no option could be made of, whatever its type."""
+    waiting: list[tuple[str, Any, int]] = [(where, raw, 1)]
+    seen = 0
+    while waiting:
+        place, value, depth = waiting.pop()
+        seen += 1
+        if seen > MOST:
+            yield f"`{where or 'configuration'}` has more than {MOST} values; correct the configuration"
+            return
+        if isinstance(value, str) and not _is_text(value):
+            yield f"`{place}` is {_shown.repr(value)}, which is no text: it has half of a character; write it anew"
+        elif isinstance(value, (dict, list)) and depth > DEEPEST:
+            yield f"`{place[:80]}…` is nested more than {DEEPEST} deep; correct the configuration"
+        elif isinstance(value, dict):
+            yield from (f"`{_join(place, str(key))}` is a key that is no text; write it anew" for key in value if not _is_text(str(key)))
+            waiting += [(_join(place, str(key)), item, depth + 1) for key, item in value.items()]
+        elif isinstance(value, list):
+            waiting += [(place, item, depth + 1) for item in value]
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def document(kind: type, prefix: str = "") -> list[tuple[str, str, Any, str]]:
@@ -79,7 +119,7 @@ def _convert_struct(kind: Any, raw: Any, where: str, faults: list[str]) -> Any:
     if raw is None or raw == "":
         raw = {}
     if not isinstance(raw, dict):
-        faults.append(f"`{where or 'configuration'}` is {raw!r}, wanted is a map of options")
+        faults.append(f"`{where or 'configuration'}` is {_shown.repr(raw)}, wanted is a map of options")
         return None
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
     before = len(faults)
@@ -166,7 +206,7 @@ def _join(where: str, key: str) -> str:
 
 def _sentence(where: str, raw: Any, problem: str, description: str) -> str:
     problem = problem[:1].lower() + problem[1:]
-    return f"`{where}` is {raw!r}: {problem.replace('`', '')}" + (f" ({description})" if description else "")
+    return f"`{where}` is {_shown.repr(raw)}: {problem.replace('`', '')}" + (f" ({description})" if description else "")
 
 
 def _unknown(where: str, key: str, known: list[str]) -> str:

@@ -31,7 +31,7 @@ PENDING, ACTIVE, ACKNOWLEDGED, CLEARED = "pending", "active", "acknowledged", "c
 ALARMED = (ACTIVE, ACKNOWLEDGED)
 
 Level = Annotated[float, Meta(ge=0, le=1)]
-Seconds = Annotated[float, Meta(ge=0)]
+Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 
 _STREAMS_KEPT = 16
 

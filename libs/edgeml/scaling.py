@@ -10,6 +10,9 @@ import numpy as np
 from edgeml.bundle import Manifest
 from edgeml.errors import BundleError
 
+MOST = 1e30
+"""No standard deviation is larger: float32 holds what is computed with it."""
+
 
 class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     """Mean and spread of c channels in normal running.
@@ -65,7 +68,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
         """
         try:
             baseline = msgspec.convert(kept, cls, strict=False)
-        except msgspec.ValidationError as fault:
+        except (msgspec.ValidationError, RecursionError) as fault:
             raise BundleError(f"a kept baseline cannot be read: {fault}; it will be learned anew") from None
         if baseline.scaling_id != manifest.scaling_id:
             raise BundleError(
@@ -75,7 +78,8 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
         c = len(manifest.channels)
         shapes = [len(baseline.mean), len(baseline.std), *(len(s) for s in baseline.spread)]
         numbers = np.concatenate([baseline.std, *baseline.spread])
-        if shapes != [c] * (2 + len(manifest.views)) or not np.isfinite(baseline.mean).all() or not (numbers > 0).all():
+        sound = np.isfinite(baseline.mean).all() and ((numbers > 0) & (numbers < MOST)).all()
+        if shapes != [c] * (2 + len(manifest.views)) or not sound:
             raise BundleError(f"a kept baseline does not have {c} sound numbers a row; it will be learned anew")
         return baseline
 

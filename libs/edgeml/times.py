@@ -21,14 +21,17 @@ def from_iso(text: str) -> int:
     """Nanoseconds; a time without a zone is UTC.
 
     Raises:
-        ValueError: not an ISO 8601 time.
+        ValueError: not an ISO 8601 time, or before 1678 or after 2261, where nanoseconds leave 64 bits.
     """
     # datetime.fromisoformat understands Z only from Python 3.11 on.
     moment = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=timezone.utc)
     whole = int(moment.replace(microsecond=0).timestamp())
-    return whole * SECOND + moment.microsecond * 1000
+    ns = whole * SECOND + moment.microsecond * 1000
+    if not -(2**63) <= ns < 2**63:
+        raise ValueError(f"{text[:40]!r} is not in the years 1678 to 2261")
+    return ns
 
 
 def age_s(wall_ns: int, event_ns: int) -> float:

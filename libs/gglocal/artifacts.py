@@ -6,6 +6,7 @@ import hashlib
 import logging
 import shutil
 import zipfile
+import zlib
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -90,6 +91,7 @@ def _unzip(recipe: Recipe, artifact: Artifact, archive: Path, target: Path) -> N
                 unpacked = Path(packed.extract(member, target))
                 if unpacked.is_file():
                     _set_mode(unpacked, artifact)
-    except zipfile.BadZipFile as fault:
+    # Damage shows in many ways: offsets before the file's beginning, compressions that nobody knows, names with a NUL, passwords.
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, LookupError, NotImplementedError, RuntimeError) as fault:
         raise ArtifactError(f"{recipe}: {archive} is no zip ({fault}); build it again, or write Unarchive: NONE") from None
     mark.write_text(digest)

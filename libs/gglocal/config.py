@@ -8,6 +8,10 @@ from typing import Any
 Watcher = Callable[[str, list[str]], None]
 
 
+DEEPEST = 100
+"""Levels of maps: what is deeper could not be walked."""
+
+
 class KeyNotFound(KeyError):
     """There is nothing at this key path."""
 
@@ -70,7 +74,7 @@ class ConfigStore:
     def set_default(self, component: str, value: dict[str, Any]) -> None:
         """Merge a recipe's `DefaultConfiguration`: it gives way to whatever was ever set by anybody else."""
         self._components.setdefault(component, _Node())
-        for leaf, new in _leaves(value, []):
+        for leaf, new in _leaves(value, []):  # of a recipe, which is not as deep
             try:
                 self._write(component, leaf, new, 0)
             except ConfigConflict:
@@ -163,6 +167,8 @@ def as_text(value: Any) -> Any:
 
 
 def _leaves(value: Any, key_path: list[str]) -> Iterator[tuple[list[str], Any]]:
+    if len(key_path) > DEEPEST:
+        raise ConfigConflict(f"maps are nested more than {DEEPEST} deep")
     if isinstance(value, dict) and value:
         for key, item in value.items():
             yield from _leaves(item, [*key_path, key])

@@ -14,6 +14,9 @@ from gglocal.spelling import respell, unknown_keys
 from gglocal.version import Range, Version
 
 SUFFIXES = (".json", ".yaml", ".yml")
+DEEPEST, MOST_VALUES = 100, 100_000
+MOST_YAML = 65_536
+"""Characters; AWS allows 16 kB."""
 HARD, SOFT = "HARD", "SOFT"
 
 
@@ -105,16 +108,37 @@ def read_document(path: Path, *, text_scalars: bool = False) -> Any:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as fault:
         raise RecipeError(f"{path}: cannot be read ({fault})") from None
+    if path.suffix != ".json" and len(text) > MOST_YAML:
+        raise RecipeError(f"{path}: it has {len(text)} characters, {MOST_YAML} are read; no device takes so large a recipe")
     try:
         if path.suffix == ".json":
-            return json.loads(text)
-        return yaml.load(text, Loader=yaml.BaseLoader if text_scalars else _PlainLoader)  # noqa: S506
+            document = json.loads(text)
+        else:
+            document = yaml.load(text, Loader=yaml.BaseLoader if text_scalars else _PlainLoader)  # noqa: S506
+    except RecursionError:
+        raise RecipeError(f"{path}: it is nested too deep to be read; correct it") from None
     except json.JSONDecodeError as fault:
         raise RecipeError(f"{path}: no JSON at line {fault.lineno}, column {fault.colno}: {fault.msg}") from None
     except yaml.YAMLError as fault:
         mark = getattr(fault, "problem_mark", None)
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise RecipeError(f"{path}: no YAML{where}: {getattr(fault, 'problem', None) or fault}") from None
+    except ValueError as fault:  # of a scalar, such as a date that is none, or a number of thousands of digits
+        raise RecipeError(f"{path}: it cannot be read ({fault}); put the value in quotes") from None
+    _check_size(document, path)
+    return document
+
+
+def _check_size(document: Any, path: Path) -> None:
+    """Raises RecipeError for what is too deep or too large to be walked: aliases of YAML multiply, and may hold themselves."""
+    waiting, seen = [(document, 1)], 0
+    while waiting:
+        value, depth = waiting.pop()
+        seen += 1
+        if depth > DEEPEST or seen > MOST_VALUES:
+            raise RecipeError(f"{path}: it has more than {MOST_VALUES} values, or is nested more than {DEEPEST} deep; correct it")
+        inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        waiting += [(each, depth + 1) for each in inside]
 
 
 def load_recipe(path: Path, *, text_scalars: bool = False) -> Recipe:

@@ -86,13 +86,28 @@ class Root:
             NucleusError: the file has been damaged.
         """
         try:
-            return dict(json.loads(self._state.read_text()))
+            state = json.loads(self._state.read_text())
+            if not _is_state(state):
+                raise ValueError("it is no saved state")
+            return dict(state)
         except FileNotFoundError:
             return {}
-        except ValueError as fault:
+        except (ValueError, RecursionError) as fault:
             raise NucleusError(f"{self._state}: the saved configuration is damaged ({fault}); remove the file") from None
 
     def save_state(self, state: dict[str, Any]) -> None:
         fresh = self._state.with_suffix(".new")
         fresh.write_text(json.dumps(state))
         fresh.replace(self._state)
+
+
+def _is_state(state: Any) -> bool:
+    """Whether it has the shape of `ConfigStore.snapshot` under `configuration`: maps, and leaves `[value, timestamp]`."""
+    waiting = [state.get("configuration", {})] if isinstance(state, dict) else [None]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            waiting += one.values()
+        elif not (isinstance(one, list) and len(one) == 2 and isinstance(one[1], int)):
+            return False
+    return True

@@ -96,7 +96,7 @@ def _value(scope: Scope, space: str, key: str, *, slash: bool) -> str | None:
     for part in pointer_path(key):
         if isinstance(value, dict) and part in value:
             value = value[part]
-        elif isinstance(value, list) and part.isdigit() and int(part) < len(value):
+        elif isinstance(value, list) and part.isdecimal() and len(part) < 10 and int(part) < len(value):
             value = value[int(part)]
         else:
             return None

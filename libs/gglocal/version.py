@@ -9,6 +9,8 @@ from functools import total_ordering
 
 from gglocal.errors import VersionError
 
+LONGEST = 256
+"""Characters of a version, and of a range."""
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)(?:-([0-9A-Za-z.-]+))?(?:\+([0-9A-Za-z.-]+))?")
 _PARTIAL = r"[vV=]*(?:[xX*]|\d+)(?:\.(?:[xX*]|\d+)){0,2}(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?"
 _COMPARATOR = re.compile(rf"(\^|~>?|>=|<=|>|<|=)?\s*({_PARTIAL})")
@@ -30,9 +32,9 @@ class Version:
         Raises:
             VersionError: it is no semantic version.
         """
-        found = _VERSION.fullmatch(text)
+        found = _VERSION.fullmatch(text) if len(text) <= LONGEST else None
         if not found:
-            raise VersionError(f"{text!r} is no semantic version; write major.minor.patch, as 1.0.0")
+            raise VersionError(f"{text[:80]!r} is no semantic version; write major.minor.patch, as 1.0.0")
         major, minor, patch, pre, build = found.groups()
         return cls((int(major), int(minor), int(patch)), tuple(pre.split(".")) if pre else (), build or "")
 
@@ -79,6 +81,8 @@ class Range:
         Raises:
             VersionError: it is no range.
         """
+        if len(text) > LONGEST:
+            raise VersionError(f"{text[:80]!r}… is no version range: it has {len(text)} characters, {LONGEST} are allowed")
         return cls(text, tuple(tuple(_bounds(part, text)) for part in text.split("||")))
 
     def __str__(self) -> str:

@@ -7,6 +7,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -105,7 +106,7 @@ def _members(archive: bytes, address: str, depth: int = 2) -> dict[str, bytes]:
                     members |= _members(content, f"{address}, {entry.filename}", depth - 1)
                 else:
                     members[Path(entry.filename).name] = content
-    except (zipfile.BadZipFile, OSError, EOFError) as fault:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, LookupError, NotImplementedError, RuntimeError) as fault:
         raise DatasetError(f"{address} is no whole zip ({fault}); try again later") from None
     return members
 

@@ -69,6 +69,7 @@ def load_prepared(folder: Path) -> list[Steps]:
     _, pq = _pyarrow()
     try:
         card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+        given, plan = str(card["version"]), card["plan"]
         listed = [folder / each["path"] for each in card["partitions"]]
         assets: dict[str, list[Path]] = {}
         for path in listed:
@@ -76,10 +77,10 @@ def load_prepared(folder: Path) -> list[Steps]:
         loaded = [_asset(asset, [pq.ParquetFile(path).read() for path in sorted(paths)]) for asset, paths in sorted(assets.items())]
     except FileNotFoundError as fault:
         raise PrepareError(f"{fault.filename or folder} is missing; name a folder that scripts/prepare build has made") from None
-    except (OSError, ValueError, KeyError) as fault:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as fault:
         raise PrepareError(f"{folder} cannot be read ({' '.join(str(fault).split())}); prepare it anew") from None
-    if version(card["plan"], loaded) != card["version"]:
-        raise PrepareError(f"{folder} is not what its card says, version {card['version'][:16]}; prepare it anew")
+    if version(plan, loaded) != given:
+        raise PrepareError(f"{folder} is not what its card says, version {given[:16]}; prepare it anew")
     return loaded
 
 

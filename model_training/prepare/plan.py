@@ -14,6 +14,8 @@ from edgeml.options import read
 from .enrich import FUNCTIONS
 from .rows import PrepareError
 
+MOST_CHARACTERS = 65_536
+
 
 class Range(msgspec.Struct, frozen=True):
     """What a channel's readings can be."""
@@ -88,9 +90,12 @@ def load_plan(path: Path) -> Plan:
         OptionsError: with every fault in it.
     """
     try:
-        raw: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        if len(text) > MOST_CHARACTERS:
+            raise PrepareError(f"{path} has {len(text)} characters, a plan has at most {MOST_CHARACTERS}; name another with --plan")
+        raw: Any = yaml.safe_load(text)
     except OSError as fault:
         raise PrepareError(f"{path} cannot be read ({fault.strerror}); name the plan with --plan") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as fault:
+    except (yaml.YAMLError, ValueError, RecursionError) as fault:
         raise PrepareError(f"{path} is no YAML ({' '.join(str(fault).split())}); mend it") from None
     return read(Plan, raw)

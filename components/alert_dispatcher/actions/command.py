@@ -88,7 +88,7 @@ class CommandAction(Action):
         self.topics = (topics.COMMANDS_ACK, *self._interlock.topics)
         self._awaited: dict[str, _Awaited] = {}
         for row in surroundings.store.open_commands():
-            kept = surroundings.store.recall(_issued_key(row.id))
+            kept = surroundings.store.recall(_issued_key(row.id), tuple[float, str])
             self._await(row, Moment(row.issued_ns, *kept) if kept else Moment(row.issued_ns))
 
     def act(self, alert: Alert, decided_ns: int) -> None:

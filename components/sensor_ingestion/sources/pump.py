@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from sensor_ingestion.sources.block import Channel
@@ -190,10 +191,21 @@ class PumpSkid:
         return {"now": asdict(self._now), "faults": faults, "random": self._rng.bit_generator.state}
 
     def resume(self, state: dict[str, Any]) -> None:
-        """Go on from a `state()` of a skid with the same seed and interval."""
-        self._now = _Now(**state["now"])
-        self.faults = [Fault(**fault) for fault in state["faults"]]
+        """Go on from a `state()` of a skid with the same seed and interval.
+
+        Raises:
+            ValueError, TypeError, LookupError, OverflowError, msgspec.ValidationError: it is none.
+        """
+        now = msgspec.convert(state["now"], _Now)
+        faults = msgspec.convert(state["faults"], list[Fault])
+        if len(now.drift) != len(DRIFTS) or len(now.last) not in (0, len(CHANNELS)) or not 0 < now.valve <= 1 or not 0 <= now.row < 2**53:
+            raise ValueError("the state of another skid")
+        for fault in faults:
+            FAULTS[fault.kind], NAMES.index(fault.channel)  # noqa: B018
+        if not np.isfinite([now.speed, now.flow, now.motor_c, now.fluid_c, *now.drift]).all() or max(now.speed, now.flow) > 1e6:
+            raise ValueError("the state of no skid")
         self._rng.bit_generator.state = state["random"]
+        self._now, self.faults = now, faults
 
     @classmethod
     def from_state(cls, seed: int, state: dict[str, Any], *, interval_s: float = 1.0) -> PumpSkid:

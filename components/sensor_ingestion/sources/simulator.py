@@ -14,6 +14,9 @@ from sensor_ingestion.sources.block import Block, Clocks
 from sensor_ingestion.sources.pace import Pace
 from sensor_ingestion.sources.pump import CHANNELS, FAULTS, NAMES, Fault, PumpSkid
 
+LATEST_NS = 4_102_444_800 * SECOND
+"""2100."""
+
 
 class SimulatorOptions(msgspec.Struct, frozen=True):
     """Options of the source `simulator`."""
@@ -41,9 +44,9 @@ class SimulatorOptions(msgspec.Struct, frozen=True):
                 faults.append(f"`{prefix}{key}` is {name!r}, an unknown {what}; choose one of {', '.join(table)}")
         if self.start_time:
             try:
-                from_iso(self.start_time)
-            except ValueError:
-                wanted = "wanted is an ISO 8601 time such as 2026-01-31T12:00:00Z"
+                _in_range(from_iso(self.start_time))
+            except (ValueError, OverflowError):
+                wanted = "wanted is an ISO 8601 time from 1970 to 2100, such as 2026-01-31T12:00:00Z"
                 faults.append(f"`{prefix}start_time` is {self.start_time!r}; {wanted}")
         return faults
 
@@ -67,7 +70,8 @@ class Simulator:
             self._row = 0
             self._start_ns = from_iso(options.start_time) if options.start_time else clocks.wall_ns() // SECOND * SECOND
         else:
-            self._row, self._start_ns = int(checkpoint["row"]), int(checkpoint["start_ns"])
+            self._row, self._start_ns = int(checkpoint["row"]), _in_range(int(checkpoint["start_ns"]))
+            _in_range(self._time(self._row))
             self._skid.resume(checkpoint["skid"])
         self.actions: Mapping[str, Callable[[], None]] = {
             "stop": self._skid.stop, "start": self._skid.start, "restore": self._skid.restore,
@@ -98,3 +102,10 @@ class Simulator:
 
     def _time(self, row: Any) -> Any:
         return self._start_ns + row * self._interval_ns
+
+
+def _in_range(ns: int) -> int:
+    """Raises ValueError for a time from which the skid would soon run beyond 64 bits."""
+    if not 0 <= ns <= LATEST_NS:
+        raise ValueError("not from 1970 to 2100")
+    return ns

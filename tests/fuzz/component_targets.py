@@ -1,0 +1,458 @@
+"""The components' decoders and readers: sources, state on disk, configuration."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import sqlite3
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from alert_dispatcher.actions.expression import Expression, ExpressionError
+from alert_dispatcher.actions.interlock import Interlock, InterlockOptions
+from alert_dispatcher.options import Options as DispatcherOptions
+from alert_dispatcher.service import AlertDispatcher
+from alert_dispatcher.store import StoreError
+from edgeml import topics
+from edgeml.errors import MessageError, OptionsError, SourceError
+from edgeml.messages import Acknowledge, CommandAck, Permit, SensorBatch, decode, encode
+from edgeml.times import Moment
+from sensor_ingestion.asset import Asset
+from sensor_ingestion.capture import lines
+from sensor_ingestion.capture.store import Limits, Store
+from sensor_ingestion.checkpoint import Checkpoint
+from sensor_ingestion.commands import Desk
+from sensor_ingestion.journal import FILE, Answer, Journal, JournalError
+from sensor_ingestion.options import Asset as AssetOptions
+from sensor_ingestion.options import Options
+from sensor_ingestion.quality import Checker
+from sensor_ingestion.service import SensorIngestion
+from sensor_ingestion.sources.block import Clocks
+from sensor_ingestion.sources.jsonl import Jsonl, JsonlOptions
+from sensor_ingestion.sources.recording import Recording, RecordingOptions
+from tests.components.alert_dispatcher.kit import ALARM
+from tests.components.alert_dispatcher.kit import Bench as DispatcherBench
+from tests.edgeml.samples import BATCH, SAMPLES, T0
+from tests.fuzz.edgeml_targets import context, options_of
+from tests.fuzz.target import Target, in_file, scratch
+
+CLOCKS = Clocks(lambda: 100.0, lambda: T0)
+
+
+def drained(source: Any) -> None:
+    """Everything that a source has goes the way of rows: quality, a message, its checkpoint."""
+    checker = Checker(source.channels)
+    for _ in range(50):
+        block = source.read(100.0, 7)
+        source.wait(100.0, 7)
+        if block is not None:
+            quality = checker.check(block.times, block.values)
+            names, units = tuple(c.name for c in source.channels), tuple(c.unit for c in source.channels)
+            encode(SensorBatch.of("a", "s", 0, names, units, block.times, block.values, quality))
+            json.dumps([source.checkpoint(), checker.state()])
+        elif source.finished or not getattr(source, "_lines", True):
+            break
+    json.dumps(source.faults)
+
+
+def recording_read(**options: Any) -> Callable[[bytes], object]:
+    def read(path: Path) -> None:
+        wanted = RecordingOptions(str(path), speed=0.0, **{"columns": {"flow": "Flow", "own": "b"}, **options})
+        source = Recording(wanted, CLOCKS)
+        try:
+            drained(source)
+            saved = source.checkpoint()
+        finally:
+            source.close()
+        again = Recording(wanted, CLOCKS, saved)
+        again.close()
+
+    return in_file("r.csv", read)
+
+
+def recording_text(times: tuple[str, ...], delimiter: str = ",", comma: bool = False) -> bytes:
+    numbers = [f"{row},{row + 5}" if comma else f"{row}.{row + 5}" for row in range(len(times))]
+    rows = [delimiter.join((time, number, "" if number.startswith("1") else number)) for time, number in zip(times, numbers, strict=True)]
+    return ("\n".join((delimiter.join(("time", "Flow", "b")), *rows)) + "\n").encode()
+
+
+ISO_TIMES = ("2020-03-09T10:14:33Z", "2020-03-09 10:14:34", "2020-03-09T10:14:35.5Z", "2020-03-09T12:14:36+02:00")
+
+
+class Given:
+    """Stands for a pipe: gives the bytes in pieces, then ends."""
+
+    name = "given"
+
+    def __init__(self, data: bytes) -> None:
+        self._parts: list[bytes | None] = [data[at:at + 65_536] for at in range(0, len(data), 65_536)]
+        self._parts.append(None)
+
+    def read(self) -> bytes | None:
+        return self._parts.pop(0) if self._parts else b""
+
+    def close(self) -> None:
+        pass
+
+
+def lines_read(data: bytes) -> None:
+    source = Jsonl.__new__(Jsonl)
+    Jsonl.__init__(source, JsonlOptions(fifo="/dev/null", units={"flow": "l/min", "x": ""}), CLOCKS)
+    source._pipe.close()
+    source._pipe = Given(data)  # type: ignore[assignment]
+    for _ in range(3):
+        drained(source)
+
+
+JSON_LINES = (
+    b'{"time": "2026-01-31T12:00:00Z", "flow": 121.5}\n{"time": 1769860801.5, "flow": 1, "x": null}\n{"flow": 2.5, "x": 1e30}\n'
+    b'{"time": 1769860802, "x": "text"}\n\nno object\n{"time": 1, "flow": 1}'
+)
+
+
+def simulator(**changes: Any) -> AssetOptions:
+    return AssetOptions(source="simulator", options={"speed": 0, "seed": 3, **changes}, max_unanswered=0)
+
+
+def checkpoint_went_on(content: bytes) -> None:
+    """An asset starts from whatever stands in its checkpoint's file, reads on and obeys."""
+    with scratch() as work:
+        journal = Journal(work, lambda: T0)
+        asset = simulator()
+        Checkpoint(work, "a", checkpoint_of(asset)).path.write_bytes(content)
+        sent: list[bytes] = []
+        running = Asset("a", asset, work, CLOCKS, sent.append, journal)
+        running.tick(100.0)
+        running.resend()
+        list(running.replay(0))
+        running.close()
+        journal.close()
+        assert sent
+
+
+def checkpoint_of(asset: AssetOptions) -> Any:
+    return [asset.source, msgspec.to_builtins(asset.source_options())]
+
+
+@cache
+def checkpoints() -> list[bytes]:
+    with scratch() as work:
+        journal = Journal(work, lambda: T0)
+        asset = Asset("a", simulator(), work, CLOCKS, lambda payload: None, journal)
+        asset.tick(100.0)
+        asset.close()
+        journal.close()
+        return [Checkpoint(work, "a", None).path.read_bytes()]
+
+
+def checkpoint_trees() -> list[Any]:
+    return [json.loads(checkpoints()[0])["content"]]
+
+
+def checkpoint_tree_went_on(content: Any) -> None:
+    digest = json.loads(checkpoints()[0])["digest"]
+    checkpoint_went_on(json.dumps({"digest": digest, "content": content}).encode())
+
+
+def journal_read(data: bytes) -> None:
+    """A damaged file of commands is put aside; what can be read of it is read, or refused."""
+    with scratch() as work:
+        (work / FILE).write_bytes(data)
+        journal = Journal(work, lambda: T0)
+        try:
+            desk = Desk("a", {"stop": lambda: None}, journal, "stop")
+            desk.take(SAMPLES["command"], Moment(T0, 0.0, ""), T0)  # type: ignore[arg-type]
+            journal.find("a", "one"), journal.unfinished("a"), journal.latch("a"), journal.lost_ns()  # noqa: B018
+        finally:
+            journal.close()
+
+
+@cache
+def journals() -> list[bytes]:
+    with scratch() as work:
+        journal = Journal(work, lambda: T0)
+        journal.begin("a", "one", "2020-03-09T10:14:33.000Z", latch=True)
+        journal.note("a", "two", Answer("refused", "2020-03-09T10:14:33.000Z", "why"))
+        journal.close()
+        return [(work / FILE).read_bytes()]
+
+
+def commanded(data: bytes) -> None:
+    """A command or a release, as SensorIngestion takes it."""
+    message = decode(data)
+    with scratch() as work:
+        journal = Journal(work, lambda: T0)
+        try:
+            desk = Desk("pump-1", {"stop": lambda: None}, journal, "stop")
+            kind = type(message).__name__
+            if kind == "Command":
+                answer = desk.take(message, Moment(T0, 5.0, "boot"), T0)  # type: ignore[arg-type]
+                assert answer is not None
+                decode(encode(answer))
+            elif kind == "Release":
+                desk.release(message)  # type: ignore[arg-type]
+        finally:
+            journal.close()
+
+
+def commands() -> list[bytes]:
+    command = SAMPLES["command"]
+    dated = msgspec.structs.replace(command, issued_monotonic_s=4.0, boot="boot")
+    return [encode(message) for message in (command, dated, SAMPLES["release"])]
+
+
+def captured(data: bytes) -> None:
+    """What is left of a segment, and of a whole one."""
+    whole = lines.recovered(data)
+    assert whole == b"" or whole.endswith(b"\n")
+    assert lines.last_seq(whole) >= -1
+    batch = msgspec.structs.replace(BATCH, asset=data[:300].decode("latin-1"), channels=(data[:20].decode("latin-1"), "b"))
+    assert len(lines.folder_name(batch.asset).encode()) <= 200
+    assert lines.header(batch, 0).count(b"\n") == lines.HEADER_LINES
+
+
+def segments() -> list[bytes]:
+    return [lines.header(BATCH, 3) + b"".join(row.line for row in lines.rows(BATCH))]
+
+
+def capture_store_recovered(data: bytes) -> None:
+    """A folder of segments that a power cut left: one open, one whole."""
+    with scratch() as folder:
+        day = folder / "pump-1" / "2020-03-09"
+        day.mkdir(parents=True)
+        name = lines.segment_name(T0, BATCH.stream, 7)
+        (day / f"{name}.part").write_bytes(data)
+        (day / f"{lines.segment_name(T0, 'other', 7)}.csv.gz").write_bytes(data)
+        store = Store(folder, Limits.of(1.0, 100, 100.0, 1))
+        assert store.last_seq("pump-1", BATCH.stream) >= -1
+        assert store.last_seq("pump-1", "other") >= -1
+        store.write(BATCH, lines.rows(BATCH), 0)
+        store.close_all()
+
+
+def batch_captured(data: bytes) -> None:
+    """Any batch that can be decoded can be written down, or is refused by its times."""
+    message = decode(data)
+    if isinstance(message, SensorBatch):
+        written = lines.rows(message)
+        head = lines.header(message, 0)
+        if written:
+            lines.day(written[0].time), lines.segment_name(written[0].time, message.stream, message.seq)  # noqa: B018
+        assert head.count(b"\n") == lines.HEADER_LINES
+
+
+def expression_judged(text: str) -> None:
+    expression = Expression(text)
+    expression.holds(dict.fromkeys(expression.channels, 1.0))
+
+
+EXPRESSIONS = (
+    "pressure > 2.0 and not door_open", '"motor temp" <= 80 or (flow < 1e3 and flow >= -5)', "1 < flow < 9 and True != door_open",
+)
+
+
+def interlocked(data: bytes) -> None:
+    """Readings and permits of anybody, looked at by an interlock."""
+    options = InterlockOptions(allow_when="flow > 1 and not pressure", permit=True, max_age_s=5.0)
+    interlock = Interlock(options)
+    message = decode(data)
+    topic = topics.INTERLOCK if isinstance(message, Permit) else topics.SENSORS
+    interlock.hear(topic, message, 100.0)
+    interlock.forbids(getattr(message, "asset", "pump-1"), 101.0, T0)
+
+
+def configured(tree: Any) -> None:
+    """A configuration that is accepted is one that SensorIngestion can work with; sources other than the simulator are read alone."""
+    options = options_of(Options)(tree)
+    with scratch() as work:
+        kept = {name: asset for name, asset in options.assets.items() if asset.source == "simulator"}
+        if not any(asset.enabled for asset in kept.values()):
+            return
+        capture = msgspec.structs.replace(options.capture, folder="")
+        service = SensorIngestion(context(work), msgspec.structs.replace(options, assets=kept, capture=capture))
+        try:
+            service.start()
+            service.tick(100.0)
+            encode(service.status())
+        finally:
+            service.close()
+            service._journal.close()
+
+
+def sensor_configurations() -> list[Any]:
+    simulated = {"speed": "0", "seed": 3.0, "interval_s": 0.5, "start_time": "2026-01-31T12:00:00Z", "duration_s": 30, "fault": "imbalance"}
+    quality = {"longest_gap_s": 3, "stopped_channel": "flow", "channels": {"flow": {"low": 0, "high": "300", "stuck_after_s": 0}}}
+    return [
+        {"assets": {"pump-1": {
+            "source": "simulator", "options": simulated, "quality": quality, "batch_rows": 3, "max_unanswered": "2", "history_s": 60,
+            "latch_after": "stop", "enabled": "true",
+        }}, "capture": {"mode": "all", "quota_mb": 2, "segment_rows": 10, "segment_s": 100, "before_s": 5, "after_s": 5}},
+        {"assets": {
+            "a": {"source": "csv", "options": {"path": "x.csv", "layout": "skab", "speed": 0, "columns": {"flow": "F"}}},
+            "b": {"source": "jsonl", "options": {"program": ["true", "x"], "units": {"flow": "l/min"}}},
+        }},
+    ]
+
+
+def dispatcher_configured(tree: Any) -> None:
+    options = options_of(DispatcherOptions)(tree)
+    with scratch() as work:
+        service = AlertDispatcher(context(work, "com.edgeml.AlertDispatcher"), options)
+        service.start()
+        service.tick(100.0)
+        encode(service.status())
+        service.close()
+
+
+def dispatcher_configurations() -> list[Any]:
+    command = {
+        "action": "stop", "timeout_s": 5, "retry_s": "0.5", "retry_longest_s": 2, "dry_run": False, "rate_limit": 3, "rate_period_s": 60,
+        "interlock": {"allow_when": EXPRESSIONS[0], "assets": {"pump-2": ""}, "permit": True, "max_age_s": 3, "event_time": "false"},
+    }
+    policy = {"raise_at": 0.8, "n": 2, "m": 4, "hold_s": 3}
+    return [{"policy": policy, "actions": {"log": {}, "command": command, "iot_core": {"enabled": True}}, "report": {"every_s": 5}}]
+
+
+def dispatcher_heard(data: bytes) -> None:
+    """Whatever message comes on each of the topics that AlertDispatcher listens to."""
+    message = decode(data)
+    with scratch() as work:
+        bench = DispatcherBench(work)
+        try:
+            for topic in (*bench.service.topics, *bench.service.cloud_topics):
+                bench.service.on_message(topic, message)
+            bench.service.tick(bench.now)
+        finally:
+            bench.service.close()
+
+
+def dispatcher_messages() -> list[bytes]:
+    ours = [Acknowledge(alarm="a", by="x"), CommandAck(id="a1:stop", asset="pump-1", status="refused", detail="no")]
+    return [*(encode(message) for message in ours), *(encode(SAMPLES[name]) for name in ("results", "permit", "replaying", "replay"))]
+
+
+def dispatcher_began(data: bytes) -> None:
+    """AlertDispatcher starts with this file of state, whatever it is."""
+    with scratch() as work:
+        (work / "alarms.sqlite3").write_bytes(data)
+        bench = DispatcherBench(work)
+        bench.service.tick(bench.now)
+        bench.service.close()
+
+
+def dispatcher_began_with(rows: Any) -> None:
+    """As `dispatcher_began`, with sound tables of unsound rows: {table: rows}."""
+    with scratch() as work:
+        (work / "alarms.sqlite3").write_bytes(dispatcher_files()[0])
+        db = sqlite3.connect(work / "alarms.sqlite3")
+        for table, given in rows.items() if isinstance(rows, dict) else ():
+            known = dispatcher_rows()[0].get(table)
+            if known is None or not isinstance(given, list):
+                continue
+            width = len(known[0])
+            for row in given:
+                if isinstance(row, list) and len(row) == width:
+                    try:
+                        cells = [json.dumps(cell) if isinstance(cell, (dict, list)) else cell for cell in row]
+                        db.execute(f"INSERT OR REPLACE INTO {table} VALUES ({', '.join('?' * width)})", cells)
+                    except (sqlite3.Error, OverflowError, ValueError):
+                        continue
+        db.commit()
+        db.close()
+        bench = DispatcherBench(work)
+        bench.results(ALARM)
+        bench.service.tick(bench.now)
+        bench.service.close()
+
+
+@cache
+def dispatcher_files() -> list[bytes]:
+    with scratch() as work:
+        bench = DispatcherBench(work)
+        bench.results(ALARM[:12])
+        bench.service.close()
+        return [(work / "alarms.sqlite3").read_bytes()]
+
+
+@cache
+def dispatcher_rows() -> list[dict[str, list[list[Any]]]]:
+    """Rows of every table, texts of JSON as trees."""
+    with scratch() as work:
+        (work / "alarms.sqlite3").write_bytes(dispatcher_files()[0])
+        db = sqlite3.connect(work / "alarms.sqlite3")
+        tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'")]
+        found = {}
+        for table in tables:
+            rows = [[_tree(cell) for cell in row] for row in db.execute(f"SELECT * FROM {table}")]
+            if rows:
+                found[table] = rows
+        db.close()
+        return [found]
+
+
+def _tree(cell: Any) -> Any:
+    if isinstance(cell, str) and cell[:1] in ("{", "["):
+        return json.loads(cell)
+    return cell.hex() if isinstance(cell, bytes) else cell
+
+
+def quality_resumed(state: Any) -> None:
+    checker = Checker(Jsonl(JsonlOptions(fifo="/dev/null"), CLOCKS).channels)
+    checker.resume(state)
+    checker.check(np.array([T0, T0 + 1]), np.ones((2, 8), "f4"))
+
+
+TARGETS: dict[str, Target] = {
+    "csv": Target(
+        ("sensor_ingestion.sources.recording.Recording.read",), "bytes", recording_read(), (SourceError,),
+        lambda: [recording_text(ISO_TIMES)],
+    ),
+    "csv-numbers": Target(
+        ("sensor_ingestion.sources.recording.Recording.read",), "bytes", recording_read(time_unit="s", decimal=",", delimiter=";"),
+        (SourceError,), lambda: [recording_text(("1583748873", "1583748874,5", "1.5e9", "-1"), ";", comma=True)],
+    ),
+    "jsonl": Target(("sensor_ingestion.sources.jsonl.Jsonl.read",), "bytes", lines_read, (), lambda: [JSON_LINES]),
+    "checkpoint": Target(
+        ("sensor_ingestion.checkpoint.Checkpoint.load",), "bytes", checkpoint_went_on, (), checkpoints
+    ),
+    "checkpoint-tree": Target(
+        ("sensor_ingestion.checkpoint.Checkpoint.load",), "tree", checkpoint_tree_went_on, (), checkpoint_trees
+    ),
+    "journal": Target(("sensor_ingestion.journal.Journal.find",), "bytes", journal_read, (JournalError,), journals),
+    "command": Target(("sensor_ingestion.commands.Desk.take",), "bytes", commanded, (MessageError,), commands),
+    "capture-lines": Target(
+        ("sensor_ingestion.capture.lines.recovered", "sensor_ingestion.capture.lines.last_seq"), "bytes", captured, (), segments,
+    ),
+    "capture-batch": Target(
+        ("sensor_ingestion.capture.lines.rows",), "bytes", batch_captured, (MessageError,), lambda: [encode(BATCH)],
+    ),
+    "capture-store": Target(
+        ("sensor_ingestion.capture.store.Store.last_seq",), "bytes", capture_store_recovered, (OSError,),
+        lambda: [segments()[0], gzip.compress(segments()[0], mtime=0)],
+    ),
+    "options-sensors": Target(("edgeml.options.read",), "tree", configured, (OptionsError, SourceError), sensor_configurations),
+    "expression": Target(
+        ("alert_dispatcher.actions.expression.Expression",), "text", expression_judged, (ExpressionError,), lambda: list(EXPRESSIONS),
+    ),
+    "interlock": Target(
+        ("alert_dispatcher.actions.interlock.Interlock.hear",), "bytes", interlocked, (MessageError,),
+        lambda: [encode(SAMPLES["permit"]), encode(BATCH)],
+    ),
+    "options-dispatcher": Target(("edgeml.options.read",), "tree", dispatcher_configured, (OptionsError,), dispatcher_configurations),
+    "dispatcher-messages": Target(
+        ("alert_dispatcher.service.AlertDispatcher.on_message",), "bytes", dispatcher_heard, (MessageError,), dispatcher_messages,
+    ),
+    "dispatcher-state": Target(
+        ("alert_dispatcher.store.Store.policies", "alert_dispatcher.store.Store.pending"), "bytes", dispatcher_began, (StoreError,),
+        dispatcher_files,
+    ),
+    "dispatcher-rows": Target(
+        ("alert_dispatcher.store.Store.policies", "alert_dispatcher.store.Store.recall"), "tree", dispatcher_began_with, (StoreError,),
+        dispatcher_rows,
+    ),
+}

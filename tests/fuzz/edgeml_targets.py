@@ -1,0 +1,321 @@
+"""The common library's decoders and readers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+from edgeml import messages, streams, topics
+from edgeml.app import Context
+from edgeml.bundle import MANIFEST, MODEL, SIGNATURE, Bundle, Manifest, decode_manifest, match_channels
+from edgeml.errors import BundleError, MessageError, OptionsError, SealError
+from edgeml.guard import Guard
+from edgeml.messagekey import MessageOptions
+from edgeml.messagekey import read as read_key
+from edgeml.options import read
+from edgeml.policy import Policy, PolicyOptions
+from edgeml.scaling import Baseline
+from edgeml.scoring import AssetScorer
+from edgeml.seal import bare, seal, split
+from edgeml.signing import pinned, private_key, public_key
+from edgeml.streams import Receiver
+from edgeml.times import SECOND, from_iso, to_iso
+from inference.asset import Asset
+from inference.baselines import Baselines
+from inference.options import Options as InferenceOptions
+from tests.edgeml.keys import PINNED, TRAINER, TRUSTED
+from tests.edgeml.samples import SAMPLES, T0
+from tests.edgeml.tiny import MANIFEST as TINY
+from tests.edgeml.tiny import SHIPPED, Largest
+from tests.fake_bus import FakeBus
+from tests.fuzz.target import Target, in_file, scratch
+
+GOLDEN = Path(__file__).parents[1] / "edgeml" / "golden"
+KEY = b"k" * 32
+
+
+def golden() -> list[bytes]:
+    return [bytes.fromhex(path.read_text()) for path in sorted(GOLDEN.glob("*.hex"))]
+
+
+def context(work: Path, component: str = "com.edgeml.X") -> Context:
+    """A service's surroundings with clocks that stand still."""
+    return Context(
+        bus=FakeBus(), component=component, thing="t", work=work, artifacts=SHIPPED.parent, monotonic=lambda: 100.0,  # type: ignore[arg-type]
+        wall_ns=lambda: T0,
+    )
+
+
+def options_of(kind: type) -> Callable[[Any], Any]:
+    """Reads a tree as these options; the faults go into a status, as in `edgeml.app`."""
+    def run(tree: Any) -> Any:
+        try:
+            return read(kind, tree)
+        except OptionsError as wrong:
+            messages.encode(messages.Status(component="c", state="faulty", faults=tuple(wrong.faults)))
+            raise
+
+    return run
+
+
+class Inner(msgspec.Struct, frozen=True):
+    word: Literal["a", "b"] = "a"
+    level: Annotated[float, Meta(ge=0, le=1)] = 0.5
+
+
+class EveryKind(msgspec.Struct, frozen=True):
+    """Options of every type that options have."""
+
+    needed: int
+    text: Annotated[str, Meta(min_length=1, max_length=20)] = "x"
+    flag: bool = False
+    number: Annotated[float, Meta(gt=0)] = 1.0
+    maybe: float | None = None
+    words: list[str] = []
+    pairs: tuple[tuple[float, ...], ...] = ()
+    units: dict[str, str] = {}
+    inner: Inner = Inner()
+    inners: dict[str, Inner] = {}
+    anything: dict[str, Any] = {}
+
+
+EVERY_KIND = {
+    "needed": "5", "text": "abc", "flag": "true", "number": 5, "maybe": None, "words": ["a"], "pairs": [[1, 2.0], ["3"]],
+    "units": {"a": "b"}, "inner": {"word": "b", "level": "0.25"}, "inners": {"one": {"level": 1}}, "anything": {"a": [1, {"b": None}]},
+}
+
+
+def decoded(data: bytes) -> None:
+    message = messages.decode(data)
+    if isinstance(message, messages.BLOCKS):
+        message.arrays()
+    again = messages.decode(messages.encode(message))
+    assert type(again) is type(message)
+
+
+def scored(data: bytes) -> None:
+    """A batch through Inference's scoring."""
+    batch = messages.decode_as(messages.SensorBatch, data)
+    asset = Asset("pump-1", "s", tiny_bundle(), Largest(), None, 900.0)  # type: ignore[arg-type]
+    for block in asset.score(batch):
+        messages.decode_as(messages.ResultBlock, block).arrays()
+
+
+def received(data: bytes) -> None:
+    """Numbered messages, and replays asked for."""
+    receiver = Receiver(topics.RESULTS, lambda replay: None, lambda: 1.0)
+    receiver.resume("pump-1", "fedcba9876543210", 3, T0)
+    message = messages.decode(data)
+    if isinstance(message, messages.Replaying):
+        receiver.replaying(message)
+    elif isinstance(message, messages.BLOCKS):
+        receiver.accept(message.asset, message.stream, message.seq, int(message.arrays()[0][-1]) if len(message.times) >= 8 else 0) \
+            if isinstance(message, messages.SensorBatch) else receiver.accept(message.asset, message.stream, message.seq, 0)
+    elif isinstance(message, messages.Replay):
+        history = streams.History("pump-1", "s")
+        history.add(T0, b"x")
+        list(history.replay(message.since))
+
+
+@cache
+def tiny_bundle() -> Bundle:
+    from edgeml.bundle import seal as sealed_bundle
+
+    return sealed_bundle(TINY, b"no network")
+
+
+def manifest_text(manifest: Manifest = TINY) -> bytes:
+    digests = tiny_bundle().manifest.digests
+    return msgspec.json.encode(msgspec.structs.replace(manifest, digests=digests))
+
+
+def used(data: bytes) -> None:
+    """A manifest that is accepted must do for scoring: rows of it are scored, as far as windows are of any sensible size."""
+    bundle = Bundle(decode_manifest(data, "here"), b"no network", "here")
+    manifest = bundle.manifest
+    manifest.scaling_id, manifest.input_shape, manifest.output_shape  # noqa: B018
+    match_channels(bundle, manifest.names, manifest.units)
+    scorer = AssetScorer(bundle, Largest())
+    n, c = 40, len(manifest.channels)
+    times = np.arange(n, dtype=np.int64) * max(1, min(round(manifest.interval_s * SECOND), 2**50))
+    values = np.random.default_rng(0).normal(10, 1, (n, c)).astype(np.float32)
+    scorer.feed(times, values, np.zeros((n, c), np.uint8))
+    for score in (-1e30, 0.0, 0.5, 1e30):
+        assert 0 <= manifest.calibration.confidence(score) <= 1
+
+
+def loaded(parts: bytes) -> None:
+    """The three files of a bundle, one after the other, from disk."""
+    manifest, model, signature = (parts.split(b"\n---\n") + [b"", b""])[:3]
+    with scratch() as folder:
+        for name, content in ((MANIFEST, manifest), (MODEL, model), (SIGNATURE, signature)):
+            (folder / name).write_bytes(content)
+        Bundle.load(folder, pinned(TRUSTED, "", True))
+
+
+def bundle_files() -> list[bytes]:
+    import base64
+
+    text = manifest_text()
+    line = f"ed25519 {TRUSTED} {base64.b64encode(TRAINER.sign(text)).decode()}\n".encode()
+    return [b"\n---\n".join((text, b"no network", line))]
+
+
+def signature_checked(data: bytes) -> None:
+    pinned(TRUSTED, "", True)(b"manifest", data, "here")
+
+
+def signature_files() -> list[bytes]:
+    import base64
+
+    return [f"ed25519 {TRUSTED} {base64.b64encode(TRAINER.sign(b'manifest')).decode()}\n".encode()]
+
+
+def pem() -> list[bytes]:
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    return [TRAINER.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())]
+
+
+def private_key_at(path: Path) -> None:
+    path.chmod(0o600)
+    private_key(path)
+
+
+def message_key_at(path: Path) -> None:
+    path.chmod(0o600)
+    read_key(path)
+
+
+def opened(data: bytes) -> None:
+    """What comes from the bus goes through the guard and the seal before it is decoded."""
+    split(data)
+    guard = Guard("com.edgeml.X", Path("/nowhere"), lambda: 10 * SECOND, "boot")
+    guard._key, guard._begun = KEY, 0
+    message = guard.open(topics.COMMANDS, data)
+    assert (message is None) == (guard.refused.total() == 1)
+    list(guard.news()), guard.faults(100.0)  # noqa: B018
+    decoded(bare(data))
+
+
+def sealed_messages() -> list[bytes]:
+    payload = messages.encode(SAMPLES["command"])
+    return [seal(KEY, topics.COMMANDS, "com.edgeml.Y", "boot", 9 * SECOND, payload), payload]
+
+
+def time_text(text: str) -> None:
+    assert isinstance(from_iso(text), int)
+
+
+def time_there_and_back(data: bytes) -> None:
+    """Any event time that a message carries can be shown to people."""
+    ns = int.from_bytes(data[:8], "little", signed=True)
+    assert to_iso(ns).endswith("Z")
+
+
+def baseline_kept(data: bytes) -> None:
+    """A baseline's file as Inference reads it; one that is no good is reported and learned anew."""
+    with scratch() as folder:
+        kept = Baselines(folder, TINY)
+        kept._path("pump-1").write_bytes(data)
+        baseline = kept.load("pump-1")
+        if baseline is not None:
+            n = 20
+            values = np.full((n, 2), 5.0, np.float32)
+            AssetScorer(tiny_bundle(), Largest(), baseline).feed(np.arange(n) * SECOND, values, np.zeros((n, 2), np.uint8))
+
+
+def baseline() -> dict[str, Any]:
+    kept = Baseline(
+        scaling_id=TINY.scaling_id, rows=30, mean=(5.0, 30.0), std=(0.1, 0.5), spread=((0.1, 0.5), (0.05, 0.25)),
+    ).to_dict()
+    return dict(json.loads(json.dumps(kept)))
+
+
+def policy_went_on(tree: Any) -> None:
+    """The state of a policy, as AlertDispatcher takes it from its disk, and goes on."""
+    state = msgspec.json.decode(json.dumps(tree))
+    policy = Policy(PolicyOptions(n=1, m=3, hold_s=1.0), "pump-1", "model", state)
+    policy.judge_block("other", [T0 + 100 * SECOND, T0 + 102 * SECOND], [0.99, 0.99])
+    policy.acknowledge("a", "x")
+    policy.judge_block("other", [T0 + 2000 * SECOND, T0 + 3000 * SECOND], [0.0, None])
+    msgspec.json.encode(policy.state())
+
+
+def policy_states() -> list[dict[str, Any]]:
+    policy = Policy(PolicyOptions(n=1, m=3, hold_s=1.0), "pump-1", "model")
+    empty = policy.state()
+    policy.judge_block("s", [T0, T0 + 2 * SECOND], [0.99, 0.99])
+    return [policy.state(), empty]
+
+
+def policy_configured(tree: Any) -> None:
+    policy = Policy(options_of(PolicyOptions)(tree), "pump-1", "model")
+    policy.judge_block("s", [T0, T0 + 2 * SECOND], [0.99, 0.0])
+
+
+def encoded_samples() -> list[bytes]:
+    return [messages.encode(message) for message in SAMPLES.values()] + [
+        messages.encode_json(SAMPLES["sensor-batch"]), *(each for each in golden() if not each.startswith(b"edgeml1")),
+    ]
+
+
+def batches() -> list[bytes]:
+    channels, units = TINY.names, TINY.units
+    rows = np.array([[5.0, 30.0], [np.nan, 31.0], [5.1, 29.0]])
+    times = T0 + np.arange(3) * SECOND
+    quality = np.array([[0, 0], [1, 0], [4, 0]])
+    return [messages.encode(messages.SensorBatch.of("pump-1", "s", 0, channels, units, times, rows, quality)),
+            messages.encode(SAMPLES["sensor-batch"])]
+
+
+TARGETS: dict[str, Target] = {
+    "message": Target(("edgeml.messages.decode",), "bytes", decoded, (MessageError,), encoded_samples),
+    "message-as": Target(("edgeml.messages.decode_as",), "bytes", scored, (MessageError,), batches),
+    "stream": Target(("edgeml.streams.Receiver.resume",), "bytes", received, (MessageError,), encoded_samples),
+    "seal": Target(
+        ("edgeml.seal.split", "edgeml.guard.Guard.open"), "bytes", opened, (SealError, MessageError), sealed_messages
+    ),
+    "message-key": Target(("edgeml.messagekey.read",), "bytes", in_file("messages.key", message_key_at), (SealError,), lambda: [KEY]),
+    "manifest": Target(("edgeml.bundle.decode_manifest",), "bytes", used, (BundleError,), lambda: [manifest_text()]),
+    "manifest-tree": Target(
+        ("edgeml.bundle.decode_manifest",), "tree", lambda tree: used(json.dumps(tree).encode()), (BundleError,),
+        lambda: [json.loads(manifest_text())],
+    ),
+    "bundle": Target(("edgeml.bundle.Bundle.load", "edgeml.bundle.read_file"), "bytes", loaded, (BundleError,), bundle_files),
+    "signature": Target(("edgeml.signing.pinned",), "bytes", signature_checked, (BundleError,), signature_files),
+    "public-key": Target(("edgeml.signing.public_key",), "text", lambda text: public_key(text, "it"), (BundleError,), lambda: [TRUSTED]),
+    "private-key": Target(("edgeml.signing.private_key",), "bytes", in_file("k.key", private_key_at), (BundleError,), pem),
+    "options": Target(("edgeml.options.read",), "tree", options_of(EveryKind), (OptionsError,), lambda: [EVERY_KIND]),
+    "options-messages": Target(
+        ("edgeml.options.read",), "tree", options_of(MessageOptions), (OptionsError,), lambda: [{"required": "false", "key_file": "/k"}],
+    ),
+    "options-policy": Target(
+        ("edgeml.options.read",), "tree", policy_configured, (OptionsError,),
+        lambda: [{"raise_at": 0.8, "clear_at": "0.2", "n": 2, "m": 4.0, "hold_s": 3, "clear_hold_s": 4, "cooldown_s": 5, "rewind_s": 6}],
+    ),
+    "options-inference": Target(
+        ("edgeml.options.read",), "tree", options_of(InferenceOptions), (OptionsError,),
+        lambda: [{"bundle": "b", "signature": PINNED, "engine": "auto", "threads": "2", "history_s": 5}],
+    ),
+    "time": Target(
+        ("edgeml.times.from_iso",), "text", time_text, (ValueError,),
+        lambda: ["2020-03-09T10:14:33.000Z", "2020-03-09 10:14:33.123456+02:00", "2020-03-09"],
+    ),
+    "time-shown": Target(("edgeml.times.to_iso",), "bytes", time_there_and_back, (), lambda: [T0.to_bytes(8, "little"), b"\0" * 8]),
+    "baseline": Target(
+        ("edgeml.scaling.Baseline.from_dict", "inference.baselines.Baselines.load"), "bytes", baseline_kept, (),
+        lambda: [json.dumps(baseline()).encode()],
+    ),
+    "baseline-tree": Target(
+        ("edgeml.scaling.Baseline.from_dict",), "tree", lambda tree: baseline_kept(json.dumps(tree).encode()), (), lambda: [baseline()],
+    ),
+    "policy-state": Target(("edgeml.policy.Policy",), "tree", policy_went_on, (msgspec.DecodeError,), policy_states),
+}

@@ -1,0 +1,77 @@
+"""The table is whole, as far as names tell: every public function that sounds like a decoder is in it, or left out for a reason."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.fuzz.table import TARGETS
+from tests.fuzz.target import ROOT
+
+DECODER = re.compile(r"(decode|parse|load|read|split|unpack|recovered|from)(_.*)?")
+PACKAGES = {
+    "edgeml": ROOT / "libs" / "edgeml", "gglocal": ROOT / "libs" / "gglocal", "model_training": ROOT / "model_training",
+    **{path.name: path for path in sorted((ROOT / "components").iterdir()) if (path / "__init__.py").is_file()},
+}
+LEFT_OUT: dict[str, str] = {
+    "model_training.anomaly.data.load_recordings": "reads a folder of recordings with model_training.datasets.skab",
+    "model_training.anomaly.data.load_recording": "takes what model_training.datasets.skab has read",
+    "model_training.anomaly.dataset.from_recording": "takes rows, not a file",
+    "model_training.anomaly.dataset.from_pump": "makes rows",
+    "model_training.datasets.skab.load_skab": "reads a folder, each file with read_recording",
+    "model_training.evaluation.report.from_json": "reads the figures that its own module has just written",
+    "model_training.train.parse": "reads arguments of the command line",
+    "sensor_ingestion.sources.block.Source.read": "a protocol",
+    "sensor_ingestion.sources.pump.PumpSkid.from_state": "the simulator's state is in the target checkpoint",
+    "sensor_ingestion.sources.simulator.Simulator.read": "makes rows",
+}
+
+
+def decoders() -> Iterator[str]:
+    for package, folder in PACKAGES.items():
+        for path in sorted(folder.rglob("*.py")):
+            module = ".".join((package, *path.relative_to(folder).with_suffix("").parts)).removesuffix(".__init__")
+            yield from _named(module, ast.parse(path.read_text(encoding="utf-8")).body)
+
+
+def _named(place: str, body: list[Any]) -> Iterator[str]:
+    for node in body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and DECODER.fullmatch(node.name):
+            yield f"{place}.{node.name}"
+        elif isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            yield from _named(f"{place}.{node.name}", node.body)
+
+
+def found(name: str) -> Any:
+    """What has this full name."""
+    parts = name.split(".")
+    for split in range(len(parts) - 1, 0, -1):
+        try:
+            value: Any = importlib.import_module(".".join(parts[:split]))
+        except ImportError:
+            continue
+        for part in parts[split:]:
+            value = getattr(value, part)
+        return value
+    raise AssertionError(f"there is no {name}")
+
+
+def test_every_decoder_is_in_the_table() -> None:
+    known = {name for target in TARGETS.values() for name in target.reads}
+    assert [name for name in decoders() if name not in known and name not in LEFT_OUT] == []
+
+
+def test_what_the_table_names_is_there() -> None:
+    for target in TARGETS.values():
+        for name in target.reads:
+            assert callable(found(name))
+    assert set(LEFT_OUT) <= set(decoders())
+
+
+def test_the_scan_sees_a_decoder(tmp_path: Path) -> None:
+    text = "def decode_it(): ...\nclass A:\n    def load(self): ...\n    def other(self): ...\nclass _B:\n    def read(self): ...\n"
+    assert list(_named("m", ast.parse(text).body)) == ["m.decode_it", "m.A.load"]

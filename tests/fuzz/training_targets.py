@@ -1,0 +1,187 @@
+"""What training and preparation read: plans, recordings, data sets, archives, reports."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from model_training.container import Container
+from model_training.datasets import ai4i, cmapss, fetch, provenance, skab
+from model_training.datasets.provenance import DatasetError
+from model_training.evaluation.recordings import load
+from model_training.prepare import sources
+from model_training.prepare.parquet import load_prepared
+from model_training.prepare.parse import parse
+from model_training.prepare.plan import Csv, load_plan
+from model_training.prepare.rows import PrepareError, Tally
+from model_training.reported import read, summary
+from model_training.request import TrainingError
+from model_training.sagemaker.artifact import unpack
+
+from edgeml.errors import OptionsError, SourceError
+from tests.fuzz.component_targets import ISO_TIMES, recording_text, segments
+from tests.fuzz.target import Target, in_file, scratch
+
+PLAN = b"""name: rig
+interval_s: 1
+longest_bridged_s: 5
+channels: [flow, current]
+ranges: {flow: {low: 0, high: 300, unit: l/min}}
+derived: {power: {function: ratio, of: [flow, current], parameter: 2, unit: W}}
+csv: {delimiter: ";", decimal: ",", time_column: t, time_unit: ms, columns: {flow: F, current: C}, asset: folder}
+"""
+SKAB = (
+    "datetime;" + ";".join(skab.COLUMNS) + ";anomaly;changepoint\n"
+    + "".join(f"2020-03-09 10:14:{row:02d};" + ";".join(f"{row + place / 8}" for place in range(8)) + ";0.0;0.0\n" for row in range(33, 59))
+).encode()
+LONG = (
+    "datetime;" + ";".join(skab.COLUMNS) + ";anomaly;changepoint\n"
+    + "".join(f"2020-03-09 10:{row // 60:02d}:{row % 60:02d};" + "1.5;" * 8 + "0;0\n" for row in range(410))
+).encode()
+TURBINES = b"".join(b"%d %d " % (1 + row // 5, 1 + row % 5) + b"0.5 " * 24 + b"\n" for row in range(10))
+MILLING = (
+    "UDI,Product ID,Type," + ",".join(ai4i.FEATURES) + f",{ai4i.FAILURE}," + ",".join(ai4i.KINDS) + "\n"
+    + "".join(f"{row},M{row},M,298.1,308.6,1551,42.8,{row},{row % 2},0,{row % 2},0,0,0\n" for row in range(6))
+).encode()
+RESULT = {"at": "2020-03-09T10:14:33.000Z", "verdict": "anomalous", "confidence": 0.97, "alarm": "active", "took_us": [1.5, 20]}
+REPORT = {"type": "report", "thing": "t", "asset": "a", "model": "m", "model_version": "1", "digest": "d", "results": [RESULT]}
+
+
+def parsed(data: bytes) -> None:
+    parse("a/b.csv", data, Csv(), Tally())
+
+
+def parsed_otherwise(data: bytes) -> None:
+    parse("a/b.csv", data, Csv(delimiter=";", decimal=",", time_unit="s", columns={"flow": "Flow"}, asset="folder"), Tally())
+
+
+def prepared(data: bytes) -> None:
+    """A card, and nothing that it lists."""
+    with scratch() as folder:
+        (folder / "card.json").write_bytes(data)
+        load_prepared(folder)
+
+
+def reports(path: Path) -> None:
+    for each in read(path).reported:
+        summary(each)
+
+
+def report_trees(tree: Any) -> None:
+    text = json.dumps(tree).encode()
+    in_file("r.jsonl", reports)(text + b"\n" + json.dumps({"topic": "x", "text": text.decode()}).encode() + b"\n")
+
+
+def engines(data: bytes) -> None:
+    with scratch() as folder:
+        for name in ("train_FD001.txt", "test_FD001.txt"):
+            (folder / name).write_bytes(data)
+        (folder / "RUL_FD001.txt").write_bytes(b"5\n7\n")
+        cmapss.load_cmapss(folder)
+
+
+def milling(data: bytes) -> None:
+    with scratch() as folder:
+        (folder / "ai4i2020.csv").write_bytes(data)
+        ai4i.load_ai4i(folder)
+
+
+def unpacked(data: bytes) -> None:
+    with scratch() as folder:
+        inside = folder / "in"
+        inside.mkdir()
+        unpack(data, inside, "s3://b/model.tar.gz")
+        assert [path.name for path in folder.iterdir()] == ["in"]
+
+
+def tars() -> list[bytes]:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz", compresslevel=1) as tar:
+        for name, content in (("pump/manifest.json", b"{}"), ("pump/model.tflite", b"abc" * 200)):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return [file.getvalue()]
+
+
+def tar_of(content: bytes) -> None:
+    """The archive without its compression, so that what is behind it is reached."""
+    unpacked(gzip.compress(content, 1, mtime=0))
+
+
+def archive_zips() -> list[bytes]:
+    inner, outer = io.BytesIO(), io.BytesIO()
+    for file, name, content in ((inner, "a.csv", b"x"), (outer, "b.zip", b"")):
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr(zipfile.ZipInfo(name), content or inner.getvalue())
+    return [outer.getvalue()]
+
+
+def hyperparameters(text: str) -> None:
+    Container(base=Path("/nowhere"), environ={"SM_HPS": text}).arguments()
+
+
+def judged(data: bytes) -> None:
+    provenance.judge(provenance.DATASETS["skab"], "other/1.csv", data)
+
+
+TARGETS: dict[str, Target] = {
+    "plan": Target(
+        ("model_training.prepare.plan.load_plan",), "bytes", in_file("p.yaml", load_plan), (PrepareError, OptionsError), lambda: [PLAN],
+    ),
+    "plan-tree": Target(
+        ("model_training.prepare.plan.load_plan",), "tree", lambda tree: in_file("p.yaml", load_plan)(json.dumps(tree).encode()),
+        (PrepareError, OptionsError),
+        lambda: [{
+            "name": "rig", "channels": ["a"], "ranges": {"a": {"low": 0, "high": 1}},
+            "derived": {"b": {"function": "ratio", "of": ["a", "a"]}},
+        }],
+    ),
+    "parse": Target(
+        ("model_training.prepare.parse.parse",), "bytes", parsed, (PrepareError,), lambda: [segments()[0], recording_text(ISO_TIMES)],
+    ),
+    "parse-numbers": Target(
+        ("model_training.prepare.parse.parse",), "bytes", parsed_otherwise, (PrepareError,),
+        lambda: [recording_text(("1583748873", "1583748874,5", "1,5e9"), ";", comma=True)],
+    ),
+    "gzip": Target(
+        ("model_training.prepare.sources.text",), "bytes", sources.text, (PrepareError,),
+        lambda: [gzip.compress(b"a,b\n" * 20, mtime=0), b"a"],
+    ),
+    "prepared": Target(
+        ("model_training.prepare.parquet.load_prepared",), "bytes", prepared, (PrepareError,), lambda: [PREPARED_CARD],
+    ),
+    "skab": Target(
+        ("model_training.datasets.skab.read_recording",), "bytes", lambda data: skab.read_recording("r", data), (DatasetError,),
+        lambda: [SKAB],
+    ),
+    "judged-recording": Target(
+        ("model_training.evaluation.recordings.load",), "bytes", in_file("g/r.csv", load), (SourceError,), lambda: [LONG],
+    ),
+    "cmapss": Target(("model_training.datasets.cmapss.load_cmapss",), "bytes", engines, (DatasetError,), lambda: [TURBINES]),
+    "ai4i": Target(("model_training.datasets.ai4i.load_ai4i",), "bytes", milling, (DatasetError,), lambda: [MILLING]),
+    "dataset-file": Target(("model_training.datasets.provenance.judge",), "bytes", judged, (), lambda: [SKAB]),
+    "dataset-zip": Target(
+        ("model_training.datasets.fetch._members",), "bytes", lambda data: fetch._members(data, "here"), (DatasetError,), archive_zips,
+    ),
+    "model-archive": Target(("model_training.sagemaker.artifact.unpack",), "bytes", unpacked, (TrainingError,), tars),
+    "model-archive-inside": Target(
+        ("model_training.sagemaker.artifact.unpack",), "bytes", tar_of, (TrainingError,), lambda: [gzip.decompress(tars()[0])],
+    ),
+    "reported": Target(
+        ("model_training.reported.read",), "bytes", in_file("r.jsonl", reports), (FileNotFoundError,),
+        lambda: [json.dumps(REPORT).encode() + b"\n" + json.dumps({"topic": "x", "text": json.dumps(REPORT)}).encode() + b"\n"],
+    ),
+    "reported-tree": Target(("model_training.reported.read",), "tree", report_trees, (FileNotFoundError,), lambda: [REPORT]),
+    "hyperparameters": Target(
+        ("model_training.container.Container.arguments",), "text", hyperparameters, (TrainingError,),
+        lambda: ['{"seed": "5", "quick": "true", "sagemaker_program": "x", "list": "[1]"}'],
+    ),
+}
+PREPARED_CARD = msgspec.json.encode({"version": "0" * 64, "plan": {"name": "rig"}, "partitions": []})
