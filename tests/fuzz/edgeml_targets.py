@@ -24,6 +24,7 @@ from edgeml.policy import Policy, PolicyOptions
 from edgeml.scaling import Baseline
 from edgeml.scoring import AssetScorer
 from edgeml.seal import bare, seal, split
+from edgeml.settings import LAST_GOOD, Settings
 from edgeml.signing import pinned, private_key, public_key
 from edgeml.streams import Receiver
 from edgeml.times import SECOND, from_iso, to_iso
@@ -98,6 +99,14 @@ def decoded(data: bytes) -> None:
         message.arrays()
     again = messages.decode(messages.encode(message))
     assert type(again) is type(message)
+
+
+def last_configuration(path: Path) -> None:
+    """What worked last, as a component goes back to it: whatever is wrong with the file is said, and the component waits."""
+    settings = Settings(EveryKind, path.parent)
+    common, own = settings.read(settings.last_good())
+    settings.remember({"messages": msgspec.to_builtins(common), **msgspec.to_builtins(own)})
+    settings.read(settings.last_good())
 
 
 def scored(data: bytes) -> None:
@@ -294,6 +303,10 @@ TARGETS: dict[str, Target] = {
     "public-key": Target(("edgeml.signing.public_key",), "text", lambda text: public_key(text, "it"), (BundleError,), lambda: [TRUSTED]),
     "private-key": Target(("edgeml.signing.private_key",), "bytes", in_file("k.key", private_key_at), (BundleError,), pem),
     "options": Target(("edgeml.options.read",), "tree", options_of(EveryKind), (OptionsError,), lambda: [EVERY_KIND]),
+    "last-configuration": Target(
+        ("edgeml.settings.Settings.read", "edgeml.settings.Settings.last_good"), "bytes", in_file(LAST_GOOD, last_configuration),
+        (OptionsError, OSError, ValueError, TypeError, RecursionError), lambda: [json.dumps({"messages": {}, **EVERY_KIND}).encode()],
+    ),
     "options-messages": Target(
         ("edgeml.options.read",), "tree", options_of(MessageOptions), (OptionsError,), lambda: [{"required": "false", "key_file": "/k"}],
     ),
