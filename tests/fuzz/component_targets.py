@@ -355,12 +355,13 @@ def dispatcher_began_with(rows: Any) -> None:
             if known is None or not isinstance(given, list):
                 continue
             width = len(known[0])
+            db.execute(f"DELETE FROM {table}")
             for row in given:
                 if isinstance(row, list) and len(row) == width:
                     try:
                         cells = [json.dumps(cell) if isinstance(cell, (dict, list)) else cell for cell in row]
                         db.execute(f"INSERT OR REPLACE INTO {table} VALUES ({', '.join('?' * width)})", cells)
-                    except (sqlite3.Error, OverflowError, ValueError):
+                    except (sqlite3.Error, OverflowError, ValueError, RecursionError):
                         continue
         db.commit()
         db.close()
