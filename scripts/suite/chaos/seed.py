@@ -1,0 +1,188 @@
+"""One run: the deployed pipeline under one seed's faults. `python -m suite.chaos.seed` prints progress, and its result as the last line."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import queue
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from edgeml import topics
+from edgeml.bundle import Bundle
+from edgeml.messages import encode
+from edgeml.options import read
+from edgeml.policy import PolicyOptions
+from edgeml.times import to_iso
+from gglocal.core import Delivery
+from gglocal.errors import NucleusError
+from gglocal.lifecycle import BROKEN, RUNNING
+from gglocal.nucleus import Nucleus
+from suite.build import COMPONENTS
+from suite.chaos import expected
+from suite.chaos.judge import DISPATCHER, Verdict, Violation, judge
+from suite.chaos.machines import BUNDLE, Machine, learn, machines, source_config
+from suite.chaos.place import Place, hush
+from suite.chaos.plan import Strike, plan
+from suite.chaos.watch import Alerts, Watch, cloud_alerts
+from suite.maintenance import Maintenance
+
+THING = "chaos"
+SOURCE = "com.edgeml.SensorIngestion"
+DRAIN_S = 60.0
+"""After the sources' planned end: for what is late to come out. What has not come by then is lost."""
+SETTLED_S = 3.0
+STRIKE_AGAIN_S = 0.5
+STRIKE_TRIES = 10
+LISTENERS = ("com.edgeml.Inference", DISPATCHER)
+
+
+class Run:
+    """
+    Args:
+        seconds: how long it is disturbed.
+        say: is told of progress.
+    """
+
+    def __init__(self, seed: int, seconds: float, place: Place, say: Callable[[str], None]) -> None:
+        self.seed, self.seconds = seed, seconds
+        self._place, self._say = place, say
+        self.nucleus = Nucleus(place.root(f"seed-{seed}"), profile=place.profile, thing_name=THING, echo=self._echo)
+        self.watch, self.struck = Watch(), list[Strike]()
+        self._heard: queue.SimpleQueue[tuple[Delivery, float]] = queue.SimpleQueue()
+        self._person = Maintenance()
+        self._began = self._began_wall = 0.0
+
+    def go(self) -> Verdict:
+        """Deploy, disturb, wait until all has come out, compare."""
+        made = machines(self.seed, self.seconds, to_iso(time.time_ns()))
+        baselines = learn(made, self.nucleus.work_dir("com.edgeml.Inference"))
+        with self.nucleus:
+            self.nucleus.tap(lambda delivery: self._heard.put((delivery, time.monotonic())))
+            self._began, self._began_wall = time.monotonic(), time.time()
+            self._deploy(made)
+            self._began, self._began_wall = time.monotonic(), time.time()
+            self._disturb(plan(self.seed, self.seconds, list(COMPONENTS)))
+            until_s = self._drain()
+            options = read(PolicyOptions, self.nucleus.component(DISPATCHER).configuration["policy"], "policy")
+            starts = {name: self.nucleus.component(name).starts for name in COMPONENTS}
+            cloud = self._cloud(options)
+            broken = [f"{each.name} is BROKEN ({each.detail})" for each in self.nucleus.components() if each.state == BROKEN]
+        bundle = Bundle.load(BUNDLE)
+        offline = {name: expected.results(rows, bundle, baselines[name]) for name, rows in self.watch.rows.items()}
+        verdict = judge(
+            self.watch, cloud, self.struck, offline, options, starts,
+            {each.name: each.options["duration_s"] for each in made}, until_s,
+        )
+        verdict.violations += [Violation(until_s, sentence) for sentence in broken]
+        return verdict
+
+    def _deploy(self, made: list[Machine]) -> None:
+        config = {SOURCE: {"merge": source_config(made)}}
+        recipes, artifacts = self._place.built / "recipes", self._place.built / "artifacts"
+        # First who listens, so that event time begins when everybody is there.
+        for names in (LISTENERS, (SOURCE,)):
+            own = {name: update for name, update in config.items() if name in names}
+            self.nucleus.deploy(recipes, artifacts, dict.fromkeys(names, self._place.version), own)
+            for name in names:
+                self.nucleus.wait_for_state(name, RUNNING, timeout=120)
+        self._until(lambda: len(self.watch.rows) == len(made), 60.0)
+
+    def _disturb(self, strikes: list[Strike]) -> None:
+        with ThreadPoolExecutor(8) as pool:
+            for strike in strikes:
+                self._until(lambda: False, strike.at - self._now())
+                pool.submit(self._strike, strike)
+        self._until(lambda: False, self.seconds - self._now())
+
+    def _strike(self, strike: Strike) -> None:
+        for _ in range(STRIKE_TRIES):
+            try:
+                at = self._now()
+                self.nucleus.fault(strike.name, **strike.options)
+                break
+            except NucleusError:  # the component is just being launched anew
+                time.sleep(STRIKE_AGAIN_S)
+        else:
+            return
+        self.struck.append(Strike(round(at, 2), strike.name, strike.options, strike.lasts_s))
+        told = " ".join(f"{key}={value}" for key, value in strike.options.items())
+        self._say(f"{at:6.1f} s  {strike.name} {told}")
+
+    def _drain(self) -> float:
+        """Returns when the sources had ended."""
+        self._until(lambda: self.watch.finished and not self.watch.unanswered, DRAIN_S)
+        until_s = self._now()
+        self._until(lambda: False, SETTLED_S)
+        return until_s
+
+    def _cloud(self, options: PolicyOptions) -> Alerts:
+        """What came to IoT Core once nothing is missing there any more, or the time is up."""
+        def arrived() -> Alerts:
+            return cloud_alerts(self.nucleus.root.iot_record, THING, self._began_wall)
+
+        def complete() -> bool:
+            there = arrived().told
+            return all(key in there for key, told in self.watch.alerts.told.items() if told.raised)
+
+        self._until(complete, DRAIN_S, every_s=1.0)
+        return arrived()
+
+    def _until(self, holds: Callable[[], bool], timeout: float, every_s: float = 0.05) -> bool:
+        """Let it run, command what a person would, until `holds()` or the time is up."""
+        give_up = time.monotonic() + timeout
+        asked = 0.0
+        while (now := time.monotonic()) < give_up:
+            try:
+                self._take(*self._heard.get(timeout=min(0.05, give_up - now)))
+            except queue.Empty:
+                pass
+            for command in self._person.due(time.monotonic(), time.time_ns()):
+                self.nucleus.publish(topics.COMMANDS, encode(command))
+            if time.monotonic() - asked >= every_s:
+                asked = time.monotonic()
+                if holds():
+                    return True
+        return False
+
+    def _take(self, delivery: Delivery, at: float) -> None:
+        if delivery.kind == "local":
+            message = self.watch.take(delivery.topic, delivery.payload, delivery.sender, at - self._began)
+            if message is not None:
+                self._person.take(message)
+
+    def _echo(self, component: str, line: str) -> None:
+        if component == SOURCE:
+            self.watch.hear(line, time.monotonic())
+
+    def _now(self) -> float:
+        return time.monotonic() - self._began
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    kinds: dict[str, Any] = {"seed": int, "seconds": float, "profile": str, "place": Path}
+    for name, kind in kinds.items():
+        parser.add_argument(f"--{name}", type=kind, required=True)
+    given = parser.parse_args()
+    hush()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    place = Place(given.place, given.profile)
+    run = Run(given.seed, given.seconds, place, lambda line: print(f"seed {given.seed:3d}  {line}", flush=True))
+    verdict = run.go()
+    result: dict[str, Any] = {
+        "seed": given.seed, "faults": dict(Counter(strike.name for strike in run.struck)), "figures": verdict.figures,
+        "violations": [[round(each.at_s, 1), each.sentence] for each in verdict.violations],
+    }
+    print(json.dumps(result), flush=True)
+    return 1 if verdict.violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,44 @@
+"""Which faults are drawn: the same for a seed, all kinds, never more relaunches than a nucleus bears."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from gglocal.faults import FAULTS
+from gglocal.faults.base import read_options
+from gglocal.lifecycle import MAX_ERRORS
+from suite.build import COMPONENTS
+from suite.chaos.plan import KINDS, RELAUNCHES, RELAUNCHING, plan
+
+NAMES = list(COMPONENTS)
+
+
+def test_a_seed_gives_the_same_faults_and_another_gives_others():
+    assert plan(1, 120, NAMES) == plan(1, 120, NAMES)
+    assert [each.options for each in plan(1, 120, NAMES)] == [each.options for each in plan(1, 120, NAMES)]
+    assert plan(1, 120, NAMES) != plan(2, 120, NAMES)
+
+
+def test_no_component_is_made_to_relaunch_more_often_than_twice():
+    assert RELAUNCHES < MAX_ERRORS
+    for seed in range(200):
+        errors: Counter[str] = Counter()
+        for strike in plan(seed, 120, NAMES):
+            if strike.name in RELAUNCHING:
+                errors.update([strike.options["component"]] if strike.name == "kill" else NAMES)
+        assert max(errors.values()) <= RELAUNCHES
+
+
+def test_every_kind_comes_in_a_run_and_faults_overlap():
+    for seed in range(20):
+        strikes = plan(seed, 120, NAMES)
+        assert len(strikes) >= 25
+        assert {each.name for each in strikes} >= set(KINDS)
+        assert any(one.at < two.at < one.at + one.lasts_s for one in strikes for two in strikes)
+    assert set(KINDS) | set(RELAUNCHING) == set(FAULTS)
+
+
+def test_every_drawn_option_is_one_of_the_fault():
+    for seed in range(20):
+        for strike in plan(seed, 120, NAMES):
+            read_options(strike.name, FAULTS[strike.name].options, strike.options)
