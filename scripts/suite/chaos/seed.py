@@ -144,7 +144,7 @@ class Run:
             except queue.Empty:
                 pass
             for command in self._person.due(time.monotonic(), time.time_ns()):
-                self.nucleus.publish(topics.COMMANDS, encode(command))
+                self.nucleus.publish(topics.COMMANDS, encode(command), sealed=True)
             if time.monotonic() - asked >= every_s:
                 asked = time.monotonic()
                 if holds():
