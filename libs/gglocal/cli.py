@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     """Deploy, and stay in the foreground until a signal, `--timeout`, or with `--exit-when-finished` the end of all."""
     wake, printer = threading.Event(), Printer(_STDOUT)
     nucleus = Nucleus(
-        options.root, profile=options.profile, thing_name=options.thing_name, region=options.region,
+        options.root, profile=options.profile, shim=options.shim, thing_name=options.thing_name, region=options.region,
         iot_core=options.iot_core, error_reset=options.error_reset,
         echo=None if options.quiet else lambda name, line: printer.put(f"[{name}] {line}"),
     )
@@ -364,6 +364,7 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--thing-name", default="gglocal", help="AWS_IOT_THING_NAME (default gglocal)")
     parser.add_argument("--region", default="us-east-1", help="AWS_REGION (default us-east-1)")
+    parser.add_argument("--shim", action="store_true", help="make the faults disk-full and clock-step possible; needs a C compiler")
     parser.add_argument("--exit-when-finished", action="store_true", help="end when all are FINISHED, or one is BROKEN")
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="end after so long")
     parser.add_argument("--quiet", action="store_true", help="do not print what the components write")

@@ -17,8 +17,9 @@ from gglocal.componentlog import Echo
 from gglocal.config import ConfigConflict, KeyNotFound
 from gglocal.core import Core
 from gglocal.deployment import Planned, RecipeStore, configuration_updates, resolve
-from gglocal.errors import DeploymentError
+from gglocal.errors import DeploymentError, NucleusError
 from gglocal.faults import ActiveFaults
+from gglocal.faults.shim import Shim
 from gglocal.iotcore import open_iot_core
 from gglocal.iotcore.link import Link
 from gglocal.ipc.server import IpcServer
@@ -66,7 +67,7 @@ class Engine:
 
     def __init__(
         self, root: Root, profile: Profile, *, thing_name: str, region: str, iot_core: str, error_reset: float,
-        on_state: OnState, echo: Echo | None = None,
+        on_state: OnState, echo: Echo | None = None, shim: bool = False,
     ) -> None:
         self.root, self.profile, self.thing_name, self._region = root, profile, thing_name, region
         self.link = Link(open_iot_core(iot_core, client_id=thing_name, record=root.iot_record))
@@ -84,6 +85,7 @@ class Engine:
         self._saving: asyncio.TimerHandle | None = None
         self._deploying = asyncio.Lock()
         self.faults = ActiveFaults(self)
+        self._shim = Shim(root.path / "faults") if shim else None
         self.supervisor: Supervisor
 
     async def start(self) -> None:
@@ -167,6 +169,17 @@ class Engine:
                 svcuid = self.core.register(name, known.version, known.access_control)
                 self.supervisor.get(name).env.update(environment.of_token(svcuid))
 
+    def shim_of(self, name: str) -> Shim:
+        """What faults in a component's processes are told by.
+
+        Raises:
+            NucleusError: the nucleus was started without it, or there is no such component.
+        """
+        if self._shim is None:
+            raise NucleusError("faults in processes need a nucleus with the shim: gglocal run --shim, or Nucleus(…, shim=True)")
+        self.supervisor.get(name)
+        return self._shim
+
     def forget_watchers(self) -> None:
         """Every subscription to configuration is dead, but the nucleus's own."""
         self.core.config.forget_watchers()
@@ -218,6 +231,8 @@ class Engine:
                 self.profile, svcuid=svcuid, ipc_socket=self.ipc.socket_path, thing_name=self.thing_name, region=self._region
             )
             unit.scope.work.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if self._shim is not None:
+                env |= self._shim.environment(name, unit.scope.work)
             self.supervisor.start(unit, env)
         self._units = units
 

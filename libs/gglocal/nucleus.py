@@ -77,18 +77,20 @@ class Nucleus:
         profile: `lite` or `classic`.
         iot_core: `recorder`, `recorder:FILE` or `mqtt://host:port`.
         error_reset: seconds: three errors, each within so many of the last, break a component.
+        shim: make `disk-full` and `clock-step` possible; needs a C compiler. See `gglocal.faults.shim`.
         echo: is called with the component and each line that it writes, on the nucleus's thread.
     """
 
     def __init__(
         self, root: PathLike, *, profile: str = "lite", thing_name: str = "gglocal", region: str = "us-east-1",
-        iot_core: str = "recorder", error_reset: float = 3600.0, echo: Echo | None = None,
+        iot_core: str = "recorder", error_reset: float = 3600.0, echo: Echo | None = None, shim: bool = False,
     ) -> None:
         if profile not in PROFILES:
             raise NucleusError(f"unknown profile {profile!r}; known are {', '.join(PROFILES)}")
         self.root = Root(Path(root))
         self._options: dict[str, Any] = {
             "thing_name": thing_name, "region": region, "iot_core": iot_core, "error_reset": error_reset, "echo": echo,
+            "shim": shim,
         }
         self._profile = PROFILES[profile]
         self._loop = asyncio.new_event_loop()

@@ -18,6 +18,7 @@ from awsiot.greengrasscoreipc.model import QOS, ServiceError, UnauthorizedError
 from gglocal.errors import NucleusError
 from gglocal.faults import FAULTS
 from gglocal.faults.base import usage
+from gglocal.faults.shim import compiler
 from gglocal.nucleus import Nucleus
 from tests.gglocal.ipc_world import EVERYTHING, Inbox, binary
 from tests.gglocal.recipes import Shelf
@@ -186,6 +187,62 @@ def test_a_component_is_killed_and_another_stands_still(gglocal, tmp_path):
     assert gglocal.component("a").exit_code == -signal.SIGKILL
     with pytest.raises(NucleusError, match="no component b"):
         gglocal.fault("kill", component="b")
+
+
+PROGRAM = """
+import os, sys, time
+def told(what):
+    print(what, flush=True)
+told("up")
+while True:
+    try:
+        with open("kept", "a") as file:
+            file.write("x")
+            file.flush()
+            os.fsync(file.fileno())
+        with open(os.environ["ELSEWHERE"], "w") as file:
+            file.write("x")
+        told(f"written {time.time() - time.monotonic():.0f}")
+    except OSError as fault:
+        told(f"failed {fault.errno} {os.path.exists('new')}")
+    try:
+        with open("new", "w"):
+            os.unlink("new")
+    except OSError as fault:
+        told(f"not made {fault.errno}")
+    time.sleep(0.05)
+"""
+
+
+@pytest.mark.skipif(compiler() is None, reason="faults in processes need a C compiler, and there is no cc")
+def test_a_disk_is_full_and_a_clock_is_set_in_a_components_processes(gglocal_factory, tmp_path):
+    nucleus, shelf = gglocal_factory(shim=True), Shelf(tmp_path)
+    run = f"ELSEWHERE={tmp_path}/elsewhere exec {sys.executable} -u {{artifacts:path}}/a.py"
+    shelf.add("a", {"run": run}, files={"a.py": PROGRAM})
+    nucleus.deploy(shelf.recipes, shelf.artifacts, {"a": "1.0.0"})
+    said = lambda: nucleus.tail("a", 8)  # noqa: E731
+    until(lambda: "written" in said(), "it does not run")
+    with nucleus.fault("disk-full", component="a"):
+        until(lambda: "failed 28" in said() and "not made 28" in said(), "the disk is not full")
+        until(lambda: "written" not in said(), "something was written")
+    until(lambda: "failed" not in said(), "the disk stays full")
+    apart = int(re.findall(r"written (\d+)", said())[-1])
+    with nucleus.fault("clock-step", component="a", by_s=-1800.5):
+        until(lambda: abs(int(re.findall(r"written (\d+)", said())[-1]) - apart + 1800) <= 1, "the clock was not set back")
+    until(lambda: abs(int(re.findall(r"written (\d+)", said())[-1]) - apart) <= 1, "the clock was not set on again")
+    with pytest.raises(NucleusError, match="no component b"):
+        nucleus.fault("disk-full", component="b")
+
+
+def test_without_the_shim_its_faults_say_what_is_needed(gglocal):
+    with pytest.raises(NucleusError, match="gglocal run --shim"):
+        gglocal.fault("disk-full", component="a")
+
+
+def test_without_a_compiler_the_shim_says_what_is_needed(gglocal_factory, monkeypatch):
+    monkeypatch.setenv("CC", "no-such-compiler")
+    with pytest.raises(NucleusError, match="need a C compiler, and there is no cc; install one"):
+        gglocal_factory(shim=True)
 
 
 def test_wrong_faults_are_refused_in_a_sentence(gglocal):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gglocal.errors import NucleusError
-from gglocal.faults import config_restart, delay, iot_core, ipc_restart, process, pubsub_restart, refuse
+from gglocal.faults import clock_step, config_restart, delay, disk_full, iot_core, ipc_restart, process, pubsub_restart, refuse
 from gglocal.faults.base import End, Fault, read_options
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ FAULTS: dict[str, Fault] = {
     "iot-lose": Fault(iot_core.Options, "publishes to IoT Core are acknowledged and lost", iot_core.lose),
     "kill": Fault(process.KillOptions, "all processes of a component get a signal, SIGKILL by default", process.kill),
     "pause": Fault(process.PauseOptions, "all processes of a component stand still (SIGSTOP)", process.pause),
+    "disk-full": Fault(disk_full.Options, "nothing can be written under a component's work directory; needs --shim", disk_full.begin),
+    "clock-step": Fault(clock_step.Options, "a component's wall clock is set on, or back; needs --shim", clock_step.begin),
 }
 
 
