@@ -8,7 +8,7 @@ from gglocal.faults import FAULTS
 from gglocal.faults.base import read_options
 from gglocal.lifecycle import MAX_ERRORS
 from suite.build import COMPONENTS
-from suite.chaos.plan import KINDS, RELAUNCHES, RELAUNCHING, plan
+from suite.chaos.plan import KINDS, RELAUNCHES, RELAUNCHING, SHIM, plan
 
 NAMES = list(COMPONENTS)
 
@@ -36,6 +36,10 @@ def test_every_kind_comes_in_a_run_and_faults_overlap():
         assert {each.name for each in strikes} >= set(KINDS)
         assert any(one.at < two.at < one.at + one.lasts_s for one in strikes for two in strikes)
     assert set(KINDS) | set(RELAUNCHING) == set(FAULTS)
+
+
+def test_without_a_compiler_what_needs_one_is_left_out():
+    assert {each.name for each in plan(1, 120, NAMES, shim=False)} == (set(KINDS) | set(RELAUNCHING)) - set(SHIM)
 
 
 def test_every_drawn_option_is_one_of_the_fault():

@@ -17,10 +17,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from gglocal.faults.shim import compiler
 from gglocal.profile import PROFILES
 from suite.build import ROOT, BuildError
 from suite.chaos.broken import third_error
 from suite.chaos.place import Place, hush
+from suite.chaos.plan import SHIM
 
 LARGEST = ("longest_silence_s",)
 """Figures of which the largest counts; all others add up."""
@@ -92,6 +94,8 @@ def main() -> int:
     except (BuildError, OSError) as fault:
         print(f"chaos: {fault}", file=sys.stderr)
         return 2
+    if compiler() is None:
+        runs.say(f"Without {' and '.join(SHIM)}: they need a C compiler, and there is no cc.")
     seeds = range(arguments.seed, arguments.seed + arguments.seeds)
     with ThreadPoolExecutor(arguments.jobs) as pool:
         try:

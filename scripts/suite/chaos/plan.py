@@ -59,6 +59,11 @@ def _restarted(chance: random.Random, components: Sequence[str]) -> tuple[dict[s
     return {"down_s": down_s}, down_s
 
 
+def _clock(chance: random.Random, components: Sequence[str]) -> tuple[dict[str, Any], float]:
+    options, seconds = _lasting(1.0, 6.0, component=True)(chance, components)
+    return options | {"by_s": round(chance.choice((-1, 1)) * chance.choice((3.0, 60.0, 86_400.0)) * chance.uniform(0.5, 1.5), 1)}, seconds
+
+
 KINDS: dict[str, Draw] = {
     "pubsub-restart": _restarted,
     "config-restart": _lasting(0.5, 5.0),
@@ -68,13 +73,21 @@ KINDS: dict[str, Draw] = {
     "iot-cut": _lasting(1.0, 6.0),
     "iot-lose": _lasting(0.5, 4.0),
     "pause": _lasting(0.5, 5.0, component=True),
+    "disk-full": _lasting(0.5, 5.0, component=True),
+    "clock-step": _clock,
 }
 """What can be drawn any number of times."""
+SHIM = ("disk-full", "clock-step")
+"""What needs gglocal's shim, and so a C compiler."""
 RELAUNCHING = ("kill", "ipc-restart")
 
 
-def plan(seed: int, seconds: float, components: Sequence[str]) -> list[Strike]:
-    """The faults of one run of `seconds`, in order; no kind that relaunches comes more often than the nucleus bears."""
+def plan(seed: int, seconds: float, components: Sequence[str], shim: bool = True) -> list[Strike]:
+    """The faults of one run of `seconds`, in order; no kind that relaunches comes more often than the nucleus bears.
+
+    Args:
+        shim: whether what needs it can be had.
+    """
     chance = random.Random(seed)
     moments = [
         round(begin + chance.uniform(0, BURST_S), 2) for begin in _bursts(seconds) for _ in range(PER_BURST)
@@ -83,7 +96,8 @@ def plan(seed: int, seconds: float, components: Sequence[str]) -> list[Strike]:
     deck: list[str] = []
     while len(drawn) < len(moments):
         # Each kind comes in its turn, in an order of this seed: none is missed by chance.
-        deck = deck or chance.sample(list(KINDS), len(KINDS))
+        kinds = [name for name in KINDS if shim or name not in SHIM]
+        deck = deck or chance.sample(kinds, len(kinds))
         name = deck.pop()
         drawn.append((name, *KINDS[name](chance, components)))
     chance.shuffle(drawn)

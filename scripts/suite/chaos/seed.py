@@ -22,6 +22,7 @@ from edgeml.policy import PolicyOptions
 from edgeml.times import to_iso
 from gglocal.core import Delivery
 from gglocal.errors import NucleusError
+from gglocal.faults.shim import compiler
 from gglocal.lifecycle import BROKEN, RUNNING
 from gglocal.nucleus import Nucleus
 from suite.build import COMPONENTS
@@ -35,6 +36,7 @@ from suite.maintenance import Maintenance
 
 THING = "chaos"
 SOURCE = "com.edgeml.SensorIngestion"
+SHIM = compiler() is not None
 DRAIN_S = 60.0
 """After the sources' planned end: for what is late to come out. What has not come by then is lost."""
 SETTLED_S = 3.0
@@ -53,7 +55,7 @@ class Run:
     def __init__(self, seed: int, seconds: float, place: Place, say: Callable[[str], None]) -> None:
         self.seed, self.seconds = seed, seconds
         self._place, self._say = place, say
-        self.nucleus = Nucleus(place.root(f"seed-{seed}"), profile=place.profile, thing_name=THING, echo=self._echo)
+        self.nucleus = Nucleus(place.root(f"seed-{seed}"), profile=place.profile, thing_name=THING, echo=self._echo, shim=SHIM)
         self.watch, self.struck = Watch(), list[Strike]()
         self._heard: queue.SimpleQueue[tuple[Delivery, float]] = queue.SimpleQueue()
         self._person = Maintenance()
@@ -68,7 +70,7 @@ class Run:
             self._began, self._began_wall = time.monotonic(), time.time()
             self._deploy(made)
             self._began, self._began_wall = time.monotonic(), time.time()
-            self._disturb(plan(self.seed, self.seconds, list(COMPONENTS)))
+            self._disturb(plan(self.seed, self.seconds, list(COMPONENTS), SHIM))
             until_s = self._drain()
             options = read(PolicyOptions, self.nucleus.component(DISPATCHER).configuration["policy"], "policy")
             starts = {name: self.nucleus.component(name).starts for name in COMPONENTS}
