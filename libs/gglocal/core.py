@@ -20,6 +20,7 @@ from gglocal.interference import Interference
 from gglocal.iotcore import IoTCore
 from gglocal.profile import Profile
 from gglocal.pubsub import Message, PubSub
+from gglocal.updates import Updates
 
 log = logging.getLogger("gglocal")
 
@@ -99,6 +100,7 @@ class Core:
     Attributes:
         refusals: every `UnauthorizedError` so far, but those of a fault on demand.
         interference: what faults do to calls and deliveries.
+        updates: who is asked before an update.
     """
 
     def __init__(
@@ -114,6 +116,7 @@ class Core:
         self.config = ConfigStore()
         self.pubsub = PubSub()
         self.interference = Interference()
+        self.updates = Updates()
         self.iot = iot
         self.refusals: list[Refusal] = []
         self._by_token: dict[str, Registration] = {}

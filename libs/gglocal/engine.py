@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from gglocal import artifacts, environment
 from gglocal.componentlog import Echo
@@ -128,12 +129,17 @@ class Engine:
                 await asyncio.to_thread(
                     artifacts.store, planned.recipe, planned.selected.manifest, artifact_dirs, scope.artifacts, scope.unarchived
                 )
+            deployment = str(uuid4()) if self._touches(units, updates) else ""
+            if deployment:
+                await self.core.updates.ask(deployment)
             for unit in units.values():
                 self._configure(unit, updates.get(unit.name, {}))
             self._roots = roots
             self._save()
             self._watch()
             await self._bring_about(units, updates)
+            if deployment:
+                self.core.updates.tell_done(deployment)
             return list(units)
 
     def status(self) -> list[Status]:
@@ -215,13 +221,10 @@ class Engine:
         for name in [name for name in self._units if name not in units]:
             await self._remove(name)
         for name, unit in units.items():
-            before = self._units.get(name)
-            if before is not None:
-                changed = before.recipe.document != unit.recipe.document
-                told = name in updates and self.profile.restarts_on_configuration
-                if not changed and not told and self.supervisor.get(name).state != BROKEN:
+            if name in self._units:
+                if not self._touched(unit, updates) and self.supervisor.get(name).state != BROKEN:
                     continue
-                if not changed:
+                if not self._changed(unit):
                     await self.supervisor.restart(name)
                     continue
                 await self._remove(name)
@@ -235,6 +238,16 @@ class Engine:
                 env |= self._shim.environment(name, unit.scope.work)
             self.supervisor.start(unit, env)
         self._units = units
+
+    def _changed(self, unit: Unit) -> bool:
+        return self._units[unit.name].recipe.document != unit.recipe.document
+
+    def _touched(self, unit: Unit, updates: Mapping[str, Any]) -> bool:
+        return self._changed(unit) or (unit.name in updates and self.profile.restarts_on_configuration)
+
+    def _touches(self, units: dict[str, Unit], updates: Mapping[str, Any]) -> bool:
+        """Whether a deployment stops or restarts anything that runs."""
+        return any(name not in units or self._touched(units[name], updates) for name in self._units)
 
     async def _remove(self, name: str) -> None:
         await self.supervisor.remove(name)

@@ -162,12 +162,12 @@ class Component:
             self._to(STARTING)
             self._reported = None
             self._report.clear()
-            if self.unit.lifecycle.get("startup"):
+            if self._has("startup"):
                 still_runs = await self._start_up()
                 self._errors.pop(phase, None)
                 phase = "run"
                 await self._stay_up(still_runs)
-            elif self.unit.lifecycle.get("run"):
+            elif self._has("run"):
                 phase = "run"
                 await self._run()
             await self._wind_down()
@@ -253,8 +253,7 @@ class Component:
 
     async def _complete(self, name: str, good: tuple[int, ...] = (0,)) -> None:
         """Run a step to its end; a step that the recipe lacks, or skips, is none."""
-        found = self.unit.lifecycle.get(name)
-        if found is None or self._skips(found):
+        if not self._has(name):
             return
         step, script, seconds = await self._begin(name)
         try:
@@ -303,6 +302,11 @@ class Component:
             await self._best_effort("shutdown")
         await self._script.end()
         self._script = None
+
+    def _has(self, name: str) -> bool:
+        """Whether there is such a step, and it is not to be skipped."""
+        step = self.unit.lifecycle.get(name)
+        return step is not None and not self._skips(step)
 
     def _skips(self, step: Step) -> bool:
         if step.skip_if is None:

@@ -8,6 +8,7 @@ COMMON_OPERATIONS = (
     "PublishToTopic", "SubscribeToTopic", "PublishToIoTCore", "SubscribeToIoTCore",
     "GetConfiguration", "UpdateConfiguration", "SubscribeToConfigurationUpdate", "UpdateState",
 )
+CLASSIC_OPERATIONS = ("SubscribeToComponentUpdates", "DeferComponentUpdate")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +78,7 @@ LITE = Profile(
 CLASSIC = Profile(
     name="classic", version="2.17.0", max_packet_in=16 * 1024 * 1024, max_packet_out=16 * 1024 * 1024,
     max_clients=10_000, max_subscriptions=100_000, small_json=False, max_leaf=1 << 24, max_topic=1 << 20, max_iot_payload=128 * 1024,
-    operations=frozenset(COMMON_OPERATIONS), invalid_arguments="InvalidArgumentsError",
+    operations=frozenset(COMMON_OPERATIONS + CLASSIC_OPERATIONS), invalid_arguments="InvalidArgumentsError",
     answers_ping=True, ends_streams=True, tells_refusal=True, receive_modes=True,
     silent_errors=False, lenient_qos=False, refuses_stale=True, float_timestamps=False, text_scalars=False, strict_recipes=False,
     runs_shutdown=True, restarts_on_configuration=False,

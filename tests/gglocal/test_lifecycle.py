@@ -221,6 +221,26 @@ def test_classic_runs_shutdown_recover_and_skipif(gglocal_factory: Factory, shel
     assert (nucleus.work_dir("a") / "was_shut_down").exists()
 
 
+@pytest.mark.parametrize("skip_if, ran", [("exists /", ""), ("!exists /", "run"), ("onpath sh", ""), ("onpath no-such-program", "run")])
+def test_classic_skips_run_and_startup_too(gglocal_factory: Factory, shelf: Shelf, skip_if: str, ran: str) -> None:
+    nucleus = gglocal_factory(profile="classic")
+    startup = {"Script": "echo startup >> ran", "Skipif": "exists {work:path}"}
+    shelf.add("a", {"startup": startup, "run": {"Script": "echo run >> ran", "Skipif": skip_if}})
+    _deploy(nucleus, shelf, "a")
+    nucleus.wait_for_state("a", "FINISHED")
+    path = nucleus.work_dir("a") / "ran"
+    assert (path.read_text().split() if path.exists() else []) == ran.split()
+    assert "startup is skipped, since exists {work:path}" in nucleus.tail("a")
+
+
+def test_classic_recovers_after_each_error_until_it_is_broken(gglocal_factory: Factory, shelf: Shelf) -> None:
+    nucleus = gglocal_factory(profile="classic")
+    shelf.add("a", {"run": "echo run >> order; exit 1", "recover": "echo recover >> order"})
+    _deploy(nucleus, shelf, "a")
+    nucleus.wait_for_state("a", "BROKEN")
+    assert (nucleus.work_dir("a") / "order").read_text().split() == ["run", "recover"] * 3
+
+
 def test_a_changed_recipe_replaces_a_running_component(gglocal: Nucleus, shelf: Shelf) -> None:
     shelf.add("a", {"run": "sleep 1000"})
     shelf.add("b", {"run": "sleep 1000"})

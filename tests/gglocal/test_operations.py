@@ -239,8 +239,6 @@ def test_a_component_reports_its_state(either: World) -> None:
     lambda client: client.stop_component(component_name=ONE),
     lambda client: client.list_components(),
     lambda client: client.get_secret_value(secret_id="x"),
-    lambda client: client.defer_component_update(deployment_id="x", recheck_after_ms=1),
-    lambda client: client.subscribe_to_component_updates(on_stream_event=Inbox()),
 ])
 def test_an_operation_that_it_lacks_is_a_service_error(either: World, call: object) -> None:
     client = either.client()

@@ -144,7 +144,8 @@ class Connection(asyncio.Protocol):
                 raise IpcError("ServiceError", too_much)
             if stream_id in self._streams:
                 raise IpcError("ServiceError", f"stream {stream_id} is in use")
-            handler = OPERATIONS.get(operation.removeprefix(protocol.NAMESPACE))
+            name = operation.removeprefix(protocol.NAMESPACE)
+            handler = OPERATIONS.get(name) if name in self._profile.operations else None
             if handler is None or not operation.startswith(protocol.NAMESPACE):
                 raise IpcError("ServiceError", f"Operation {operation} is not supported by Greengrass")
             outcome = self._disturbed(request, handler)

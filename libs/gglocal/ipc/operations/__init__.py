@@ -6,9 +6,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from gglocal.ipc.operations import (
+    defer_component_update,
     get_configuration,
     publish_to_iot_core,
     publish_to_topic,
+    subscribe_to_component_updates,
     subscribe_to_configuration_update,
     subscribe_to_iot_core,
     subscribe_to_topic,
@@ -21,9 +23,11 @@ Outcome = dict[str, Any] | None | Awaitable[dict[str, Any] | None]
 Handler = Callable[[Request], Outcome]
 
 OPERATIONS: dict[str, Handler] = {
+    "DeferComponentUpdate": defer_component_update.handle,
     "GetConfiguration": get_configuration.handle,
     "PublishToIoTCore": publish_to_iot_core.handle,
     "PublishToTopic": publish_to_topic.handle,
+    "SubscribeToComponentUpdates": subscribe_to_component_updates.handle,
     "SubscribeToConfigurationUpdate": subscribe_to_configuration_update.handle,
     "SubscribeToIoTCore": subscribe_to_iot_core.handle,
     "SubscribeToTopic": subscribe_to_topic.handle,
