@@ -16,6 +16,7 @@ from edgeml.streams import Pulse, Receiver, new_stream
 from edgeml.times import age_s
 from inference.asset import Asset
 from inference.baselines import Baselines
+from inference.memory import Memory
 from inference.options import Options
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class Inference:
         self._baselines = Baselines(context.work / "baselines", self._bundle.manifest)
         self._stream = new_stream()
         self._assets: dict[str, Asset] = {}
+        self._memories: dict[str, Memory] = {}
         self._receiver = Receiver(topics.SENSORS, self._ask, context.monotonic)
         self._pulse = Pulse(lambda payload: context.bus.publish(topics.RESULTS, payload))
         self._lost = 0
@@ -90,16 +92,31 @@ class Inference:
             self._lost = self._receiver.lost
         if len(times):
             self._lag_s = age_s(self._context.wall_ns(), int(times[-1]))
+        blocks = self._score(asset, batch)
+        # Before it is answered: the source forgets what is.
+        self._memories[batch.asset].keep(batch)
+        self._publish(blocks)
+
+    def _score(self, asset: Asset, batch: SensorBatch) -> list[bytes]:
         learning = asset.baseline is None
         blocks = asset.score(batch)
         if learning and asset.baseline is not None:
             self._baselines.keep(batch.asset, asset.baseline)
             log.info("%s: the baseline is learned", batch.asset)
-        self._publish(blocks)
+        return blocks
 
     def _add(self, name: str) -> Asset:
         baseline = self._baselines.load(name)
         asset = self._assets[name] = Asset(name, self._stream, self._bundle, self._engine, baseline, self._options.history_s)
+        longest = max(view.rows for view in self._bundle.manifest.views)
+        memory = self._memories[name] = Memory(self._context.work / "rows", name, longest)
+        remembered = memory.load()
+        for batch in remembered:
+            self._score(asset, batch)
+        if remembered:
+            last = remembered[-1]
+            self._receiver.resume(name, last.stream, last.seq + 1, int(last.arrays()[0].max(initial=0)))
+            log.info("%s: goes on with %d remembered batches", name, len(remembered))
         return asset
 
     def _publish(self, blocks: list[bytes]) -> None:
@@ -123,6 +140,7 @@ class Inference:
         for asset in self._assets.values():
             if name in ("", asset.name):
                 asset.reset()
+                self._memories[asset.name].forget()
                 log.info("%s: the baseline is forgotten and learned anew", asset.name)
 
 

@@ -126,6 +126,7 @@ def test_4_a_damaged_baseline_is_learned_anew(bench, caplog, tmp_path):
     bench.feed(*batches(pump(500)))
     (kept,) = (tmp_path / "baselines").glob("*.json")
     kept.write_text(kept.read_text()[:40])
+    shutil.rmtree(tmp_path / "rows")  # or it would be learned from these at once
     bench.restart()
     assert reasons(bench.feed(*batches(pump(10), stream="t")))[0].startswith("learning")
     assert str(kept) in caplog.text and "learned anew" in caplog.text
@@ -183,6 +184,70 @@ def test_11_results_can_be_had_again(bench):
     start, *again = bench.bus.take(topics.RESULTS)
     assert start == Replaying(asset="pump-1", stream=first[0].stream, first=2)
     assert again == first[2:]
+
+
+def test_16_the_windows_outlive_a_restart_in_which_nothing_can_be_had_again(bench):
+    rows = pump(1450)
+    was = bench.feed(*batches(rows[:1300]))
+    bench.restart()
+    blocks = bench.feed(*batches(rows[1300:], first=1300))
+    assert set(reasons(blocks)) == {""}
+    np.testing.assert_array_equal(column(blocks, "times"), T0 + np.arange(1300, 1450) * SECOND)
+    bench.restart()
+    # What was answered by a process that is gone can be had again of the next one, in the order of its own numbers.
+    bench.service.on_message(topics.SENSORS, batches(rows[1400:], first=1400)[0])
+    answered = bench.feed()
+    assert column(answered, "times")[-1] == T0 + 1449 * SECOND
+    assert len(was) and answered[-1].stream != blocks[-1].stream
+
+
+def test_16_learning_goes_on_after_a_restart(bench):
+    rows = pump(500)
+    bench.feed(*batches(rows[:350]))
+    bench.restart()
+    said = reasons(bench.feed(*batches(rows[350:], first=350)))
+    assert said[0].startswith("learning 400/400") and said[-1] == ""
+
+
+def test_16_a_batch_that_was_kept_and_not_answered_is_answered_when_it_comes_again(bench):
+    sent = batches(pump(1000))
+    bench.feed(*sent[:19])
+    bench.bus.deaf.add(topics.RESULTS)
+    bench.feed(sent[19])
+    bench.bus.deaf.clear()
+    bench.restart()
+    assert column(bench.feed(sent[19]), "times")[-1] == T0 + 999 * SECOND
+
+
+def test_16_a_torn_end_costs_one_batch(bench, tmp_path, caplog):
+    caplog.set_level("INFO")
+    rows = pump(1500)
+    bench.feed(*batches(rows[:1300]))
+    newer = tmp_path / "rows" / "pump-1.newer"
+    newer.write_bytes(newer.read_bytes()[:-10])
+    bench.restart()
+    blocks = bench.feed(*batches(rows[1250:1400], first=1250))
+    assert set(reasons(blocks)) == {""} and column(blocks, "times")[0] == T0 + 1250 * SECOND
+    assert "are no whole batch" in caplog.text
+    bench.restart()
+    assert set(reasons(bench.feed(*batches(rows[1400:], first=1400)))) == {""}
+
+
+def test_16_what_is_kept_is_bounded_and_goes_with_the_baseline(bench, tmp_path):
+    for start in range(0, 6000, 1000):
+        bench.feed(*batches(pump(1000), first=start))
+        kept = sum(path.stat().st_size for path in (tmp_path / "rows").iterdir())
+        assert kept < 2 * 700 * 50  # rows, and bytes a row
+    bench.feed(ResetBaseline(asset="pump-1"), topic=topics.CONTROL)
+    assert list((tmp_path / "rows").iterdir()) == []
+
+
+def test_16_a_disk_that_is_full_costs_no_result(bench, tmp_path, caplog):
+    bench.feed(*batches(pump(100)))
+    shutil.rmtree(tmp_path / "rows")
+    (tmp_path / "rows").write_text("in the way")
+    assert len(column(bench.feed(*batches(pump(200)[100:], first=100)), "times")) == 100
+    assert caplog.text.count("its windows fill anew") == 1
 
 
 def test_12_rows_that_a_restarted_source_repeats_are_left_out(bench):

@@ -1,0 +1,103 @@
+"""The latest rows of each asset on disk: its windows outlive a restart, even when SensorIngestion was restarted with it.
+
+Two files an asset, appended to and never rewritten: when the newer one is long enough to fill every window, it takes the older one's place.
+Nothing is synced. What a power cut takes away is asked for again, or the windows fill anew.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+from edgeml.errors import MessageError
+from edgeml.messages import MAX_PAYLOAD, SensorBatch, decode, encode
+
+log = logging.getLogger(__name__)
+
+_LENGTH = struct.Struct("<I")
+
+
+class Memory:
+    """One asset's batches, oldest first; between `rows` and twice as many.
+
+    Args:
+        folder: in the component's work directory.
+        rows: what the longest window needs.
+    """
+
+    def __init__(self, folder: Path, asset: str, rows: int) -> None:
+        self._asset, self._rows = asset, rows
+        self._newer, self._older = (folder / f"{quote(asset, safe='')}.{which}" for which in ("newer", "older"))
+        self._held = 0
+        self._fault = ""
+
+    def load(self) -> list[SensorBatch]:
+        """What was kept; a torn end, and what is no batch of this asset, is left out."""
+        older, newer = list(self._read(self._older)), list(self._read(self._newer))
+        self._held = sum(len(batch.times) // 8 for batch in newer)
+        return [*older, *newer]
+
+    def keep(self, batch: SensorBatch) -> None:
+        """Append one. What cannot be written is said once and costs no more than the windows after the next restart."""
+        payload = encode(batch)
+        try:
+            self._newer.parent.mkdir(parents=True, exist_ok=True)
+            if self._held >= self._rows:
+                self._newer.replace(self._older)
+                self._held = 0
+            with self._newer.open("ab", buffering=0) as file:
+                end = file.tell()
+                if file.write(_LENGTH.pack(len(payload)) + payload) < _LENGTH.size + len(payload):
+                    file.truncate(end)  # nothing behind a torn batch could be read again
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as fault:
+            if not self._fault:
+                log.warning("%s: %s; after a restart its windows fill anew", self._newer, fault.strerror)
+            self._fault = str(fault)
+            return
+        self._fault = ""
+        self._held += len(batch.times) // 8
+
+    def forget(self) -> None:
+        """Begin anew."""
+        for path in (self._older, self._newer):
+            path.unlink(missing_ok=True)
+        self._held = 0
+
+    def _read(self, path: Path) -> Iterator[SensorBatch]:
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            return
+        except OSError as fault:
+            log.warning("%s: %s; its windows fill anew", path, fault.strerror)
+            return
+        at = 0
+        while at + _LENGTH.size <= len(data):
+            (length,) = _LENGTH.unpack_from(data, at)
+            payload = data[at + _LENGTH.size : at + _LENGTH.size + length]
+            if length > MAX_PAYLOAD or len(payload) < length:
+                break
+            at += _LENGTH.size + length
+            batch = _batch(payload)
+            if batch is not None and batch.asset == self._asset:
+                yield batch
+        if at < len(data):
+            log.info("%s: its last %d bytes are no whole batch and are left out", path, len(data) - at)
+            os.truncate(path, at)
+
+
+def _batch(payload: bytes) -> SensorBatch | None:
+    try:
+        message = decode(payload)
+        if isinstance(message, SensorBatch):
+            message.arrays()
+            return message
+    except MessageError:
+        pass
+    return None
