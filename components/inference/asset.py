@@ -60,15 +60,7 @@ class Asset:
         Raises:
             MessageError: the batch is packed wrongly.
         """
-        times, values, quality = batch.arrays()
-        if batch.stream != self._sender:
-            self._begin_stream(batch.stream, times)
-        if self._repeated_to >= 0:
-            fresh = int(np.searchsorted(times, self._repeated_to, side="right"))
-            times, values, quality = times[fresh:], values[fresh:], quality[fresh:]
-            if len(times):
-                self._repeated_to = -1
-        self._match(batch)
+        times, values, quality = self._fresh(batch)
         if self._order is None:
             columns, reasons = _refused(times, len(self._bundle.manifest.channels), self.fault)
         else:
@@ -80,6 +72,27 @@ class Asset:
         while len(self._answers) > ANSWERS_KEPT:
             self._answers.popitem(last=False)
         return blocks
+
+    def recall(self, batch: SensorBatch) -> None:
+        """Take in a batch that an earlier process answered, for the windows alone."""
+        times, values, quality = self._fresh(batch)
+        if self._order is not None:
+            self._scorer.warm(times, values[:, self._order], quality[:, self._order])
+        if len(times):
+            self._last = max(self._last, int(times.max()))
+
+    def _fresh(self, batch: SensorBatch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The rows of the batch that are no repetition; `_order` is then that of its channels."""
+        times, values, quality = batch.arrays()
+        if batch.stream != self._sender:
+            self._begin_stream(batch.stream, times)
+        if self._repeated_to >= 0:
+            fresh = int(np.searchsorted(times, self._repeated_to, side="right"))
+            times, values, quality = times[fresh:], values[fresh:], quality[fresh:]
+            if len(times):
+                self._repeated_to = -1
+        self._match(batch)
+        return times, values, quality
 
     def _begin_stream(self, stream: str, times: np.ndarray) -> None:
         """A source that was restarted may repeat rows, which are left out; one that goes far back in time is another recording."""

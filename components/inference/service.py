@@ -21,6 +21,9 @@ from inference.options import Options
 
 log = logging.getLogger(__name__)
 
+RECALLED_RESULTS = 300
+"""Results of an earlier process that can be had again of this one, by who was away when they were sent."""
+
 
 class Inference:
     """See README.md for the numbered behaviours.
@@ -110,14 +113,25 @@ class Inference:
         asset = self._assets[name] = Asset(name, self._stream, self._bundle, self._engine, baseline, self._options.history_s)
         longest = max(view.rows for view in self._bundle.manifest.views)
         memory = self._memories[name] = Memory(self._context.work / "rows", name, longest)
-        remembered = memory.load()
+        self._recall(asset, memory.load())
+        return asset
+
+    def _recall(self, asset: Asset, remembered: list[SensorBatch]) -> None:
+        """Go on where an earlier process was. Its latest results can be had again; of what was before, the windows are filled."""
+        name, learning = asset.name, asset.baseline is None
+        behind = sum(len(batch.times) // 8 for batch in remembered)
         for batch in remembered:
-            self._score(asset, batch)
+            behind -= len(batch.times) // 8
+            if behind >= RECALLED_RESULTS:
+                asset.recall(batch)
+            else:
+                asset.score(batch)
+        if learning and asset.baseline is not None:
+            self._baselines.keep(name, asset.baseline)
         if remembered:
             last = remembered[-1]
             self._receiver.resume(name, last.stream, last.seq + 1, int(last.arrays()[0].max(initial=0)))
             log.info("%s: goes on with %d remembered batches", name, len(remembered))
-        return asset
 
     def _publish(self, blocks: list[bytes]) -> None:
         for payload in blocks:

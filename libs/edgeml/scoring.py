@@ -89,13 +89,11 @@ class AssetScorer:
             deviations=np.full((n, c), np.nan, np.float16), took_us=np.zeros((n, 2), np.float32),
         )
         reasons = _Reasons()
-        # A NaN without a flag is as faulty as one with it. A row after a gap is sound: the gap is seen by the times.
-        faults = np.where(quality == GAP, np.uint8(GOOD), quality)
-        faults = np.where(np.isfinite(values) | (faults != GOOD), faults, np.uint8(MISSING))
-        faulty = np.any(faults, axis=1)
+        faults, faulty = _faults(values, quality)
         for i, at in enumerate(out.times.tolist()):
             begun = self._clock()
-            reason, features = self._take(at, values[i], faults[i] if faulty[i] else None)
+            reason, ready = self._take(at, values[i], faults[i] if faulty[i] else None)
+            features = None if ready is None else ready.features()
             window = self._window
             if window is not None and window.rows and reason not in (STOPPED, SETTLING, NOT_LATER) and not self._pace.fault:
                 out.starts[i] = window.start
@@ -110,6 +108,12 @@ class AssetScorer:
             out.confidence[i] = self._manifest.calibration.confidence(score)
             out.took_us[i, 1] = (self._clock() - prepared) / 1000
         return out, reasons.texts(self._progress())
+
+    def warm(self, times: np.ndarray, values: np.ndarray, quality: np.ndarray) -> None:
+        """Take in rows as `feed` does, for the windows and the learning alone: the model is not asked."""
+        faults, faulty = _faults(values, quality)
+        for i, at in enumerate(times.tolist()):
+            self._take(at, values[i], faults[i] if faulty[i] else None)
 
     def _progress(self) -> str:
         wanted = self._manifest.scaling.rows
@@ -135,8 +139,8 @@ class AssetScorer:
         self._mean, self._std = np.array(baseline.mean), np.array(baseline.std)
         self._window = Window(self._manifest, np.array(baseline.spread) / self._std)
 
-    def _take(self, at: int, row: np.ndarray, faults: np.ndarray | None) -> tuple[str, np.ndarray | None]:
-        """Take in one row: the reason for no decision, or the model's input."""
+    def _take(self, at: int, row: np.ndarray, faults: np.ndarray | None) -> tuple[str, Window | None]:
+        """Take in one row: the reason for no decision, or the window whose features are the model's input."""
         if (self._last is not None and at <= self._last) or (faults is not None and (faults == BACKWARDS).any()):
             return NOT_LATER, None
         if self._last is not None and at - self._last > self._longest_gap:
@@ -160,7 +164,7 @@ class AssetScorer:
         if window.rows < self._manifest.min_rows:
             return AFTER_GAP if self._after_gap else FILLING, None
         self._after_gap = False
-        return "", window.features()
+        return "", window
 
     def _restart(self, after_gap: bool, keep: bool = False) -> None:
         self._after_gap = after_gap
@@ -193,6 +197,14 @@ class AssetScorer:
     def _sensor(self, channel: int, code: int) -> str:
         name = QUALITY_NAMES[code] if code < len(QUALITY_NAMES) else f"quality {code}"
         return f"sensor: {self._manifest.names[channel]} {name}"
+
+
+def _faults(values: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each value what is wrong with it, (n, c), and whether anything is with a row, (n,)."""
+    # A NaN without a flag is as faulty as one with it. A row after a gap is sound: the gap is seen by the times.
+    faults = np.where(quality == GAP, np.uint8(GOOD), quality)
+    faults = np.where(np.isfinite(values) | (faults != GOOD), faults, np.uint8(MISSING))
+    return faults, np.any(faults, axis=1)
 
 
 class _Pace:

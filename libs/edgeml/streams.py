@@ -90,6 +90,7 @@ class _Expected:
     seq: int
     end_ns: int = 0
     asked_at: float | None = None
+    missing_at: float | None = None  # since when a number is missing
     fresh: bool = False  # nothing of this stream was taken yet, so what came before is no loss
 
 
@@ -100,15 +101,19 @@ class Receiver:
         topic: the topic these messages come from.
         ask: called with a `Replay` to publish.
         monotonic: the clock of the patience.
-        patience_s: how long a replay is awaited before a loss is accepted.
+        patience_s: how long a replay is awaited before it is asked for again.
+        give_up_s: how long it is asked for before a loss is accepted. The producer may be as deaf as this consumer was, and takes up to
+            10 s to hear again.
 
     Attributes:
         lost: messages that were numbered and never came.
         repeated: messages that came again.
     """
 
-    def __init__(self, topic: str, ask: Callable[[Replay], None], monotonic: Callable[[], float], patience_s: float = 2.0) -> None:
-        self._topic, self._ask, self._monotonic, self._patience_s = topic, ask, monotonic, patience_s
+    def __init__(
+        self, topic: str, ask: Callable[[Replay], None], monotonic: Callable[[], float], patience_s: float = 2.0, give_up_s: float = 15.0,
+    ) -> None:
+        self._topic, self._ask, self._monotonic, self._patience_s, self._give_up_s = topic, ask, monotonic, patience_s, give_up_s
         self._expected: dict[str, _Expected] = {}
         self.lost = 0
         self.repeated = 0
@@ -174,14 +179,14 @@ class Receiver:
             return False
         if seq > state.seq:
             now = self._monotonic()
-            if state.asked_at is None:
-                state.asked_at = now
-                self._ask(Replay(topic=self._topic, asset=asset, since=state.end_ns))
-                return False
-            if now - state.asked_at < self._patience_s:
+            state.missing_at = now if state.missing_at is None else state.missing_at
+            if now - state.missing_at < self._give_up_s:
+                if state.asked_at is None or now - state.asked_at >= self._patience_s:
+                    state.asked_at = now
+                    self._ask(Replay(topic=self._topic, asset=asset, since=state.end_ns))
                 return False
             self._skip(state, seq)
-        state.seq, state.end_ns, state.asked_at, state.fresh = seq + 1, end_ns, None, False
+        state.seq, state.end_ns, state.asked_at, state.missing_at, state.fresh = seq + 1, end_ns, None, None, False
         return True
 
     def _skip(self, state: _Expected, to: int) -> None:

@@ -48,13 +48,25 @@ def test_what_the_producer_no_longer_has_is_counted_as_lost():
     assert receiver.lost == 3
 
 
-def test_a_producer_that_never_replays_is_not_waited_for_long():
-    receiver, _, clock = make(patience_s=2.0)
+def test_a_producer_that_does_not_hear_is_asked_again_and_not_waited_for_for_ever():
+    receiver, asked, clock = make(patience_s=2.0)
     receiver.accept("p", "s", 0, 100)
-    assert not receiver.accept("p", "s", 3, 400)
-    clock.now = 2.5
+    for clock.now in (0.0, 1.0, 2.0, 3.0, 4.0, 14.9):
+        assert not receiver.accept("p", "s", 3, 400)
+    assert asked == [Replay(topic="edgeml/sensors", asset="p", since=100)] * 4
+    clock.now = 15.0
     assert receiver.accept("p", "s", 4, 500)
     assert receiver.lost == 3
+
+
+def test_a_producer_that_hears_again_after_ten_seconds_loses_nothing():
+    receiver, asked, clock = make(patience_s=2.0)
+    receiver.accept("p", "s", 0, 100)
+    for clock.now in range(10):
+        assert not receiver.accept("p", "s", 3 + clock.now, 400)
+    receiver.replaying(Replaying(asset="p", stream="s", first=1))
+    assert all(receiver.accept("p", "s", seq, seq) for seq in range(1, 13))
+    assert receiver.lost == 0 and len(asked) == 5
 
 
 def test_a_consumer_that_joins_late_asks_for_the_history_and_counts_no_loss():

@@ -112,8 +112,11 @@ def _rows(verdict: Verdict, watch: Watch, lengths: dict[str, int]) -> None:
         Violation(0.0, f"{lengths[asset] - came[asset]} rows of {asset} never came") for asset in lengths if came[asset] != lengths[asset]
     ]
     verdict.figures["rows_unanswered"] = watch.unanswered
-    if watch.unanswered:
-        verdict.violations.append(Violation(0.0, f"{watch.unanswered} rows have no result"))
+    for asset, rows in watch.rows.items():
+        open_ones = sorted(rows.rows.keys() - watch.results.get(asset, {}).keys())
+        if open_ones:
+            first, last = ((time - min(rows.rows)) // SECOND for time in (open_ones[0], open_ones[-1]))
+            verdict.violations.append(Violation(0.0, f"{len(open_ones)} rows of {asset} from row {first} to {last} have no result"))
 
 
 def _alerts(

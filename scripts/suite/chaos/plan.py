@@ -14,7 +14,7 @@ FIRST_S = 4.0
 BURST_S = 7.0
 PERIOD_S = 20.0
 """From burst to burst; the calm between them is longer than what a recovery may take."""
-PER_BURST = 5
+PER_BURST = 6
 RELAUNCHES = 2
 """Relaunching faults for each component, at most: a third error within the nucleus's window would leave it BROKEN."""
 
