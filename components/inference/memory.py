@@ -34,6 +34,8 @@ class Memory:
         self._asset, self._rows = asset, rows
         self._newer, self._older = (folder / f"{quote(asset, safe='')}.{which}" for which in ("newer", "older"))
         self._held = 0
+        self._waiting: list[SensorBatch] = []
+        self._hole = False
         self._fault = ""
 
     def load(self) -> list[SensorBatch]:
@@ -43,31 +45,42 @@ class Memory:
         return [*older, *newer]
 
     def keep(self, batch: SensorBatch) -> None:
-        """Append one. What cannot be written is said once and costs no more than the windows after the next restart."""
-        payload = encode(batch)
+        """Append one. What cannot be written is said once and tried again with the next: a hole would pass for a gap in the rows."""
+        self._waiting.append(batch)
+        if len(self._waiting) > self._rows:
+            del self._waiting[0]
+            self._hole = True
         try:
-            self._newer.parent.mkdir(parents=True, exist_ok=True)
-            if self._held >= self._rows:
-                self._newer.replace(self._older)
-                self._held = 0
-            with self._newer.open("ab", buffering=0) as file:
-                end = file.tell()
-                if file.write(_LENGTH.pack(len(payload)) + payload) < _LENGTH.size + len(payload):
-                    file.truncate(end)  # nothing behind a torn batch could be read again
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            if self._hole:
+                self.forget()
+            while self._waiting:
+                self._append(self._waiting[0])
+                del self._waiting[0]
         except OSError as fault:
             if not self._fault:
                 log.warning("%s: %s; after a restart its windows fill anew", self._newer, fault.strerror)
             self._fault = str(fault)
             return
         self._fault = ""
-        self._held += len(batch.times) // 8
 
     def forget(self) -> None:
         """Begin anew."""
         for path in (self._older, self._newer):
             path.unlink(missing_ok=True)
-        self._held = 0
+        self._held, self._hole = 0, False
+
+    def _append(self, batch: SensorBatch) -> None:
+        payload = encode(batch)
+        self._newer.parent.mkdir(parents=True, exist_ok=True)
+        if self._held >= self._rows:
+            self._newer.replace(self._older)
+            self._held = 0
+        with self._newer.open("ab", buffering=0) as file:
+            end = file.tell()
+            if file.write(_LENGTH.pack(len(payload)) + payload) < _LENGTH.size + len(payload):
+                file.truncate(end)  # nothing behind a torn batch could be read again
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._held += len(batch.times) // 8
 
     def _read(self, path: Path) -> Iterator[SensorBatch]:
         try:

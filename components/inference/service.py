@@ -111,7 +111,8 @@ class Inference:
     def _add(self, name: str) -> Asset:
         baseline = self._baselines.load(name)
         asset = self._assets[name] = Asset(name, self._stream, self._bundle, self._engine, baseline, self._options.history_s)
-        longest = max(view.rows for view in self._bundle.manifest.views)
+        # The oldest step of a view is a mean of rows from before it.
+        longest = max(view.rows + view.every for view in self._bundle.manifest.views)
         memory = self._memories[name] = Memory(self._context.work / "rows", name, longest)
         self._recall(asset, memory.load())
         return asset
