@@ -382,13 +382,12 @@ def dispatcher_files() -> list[bytes]:
 
 @cache
 def dispatcher_rows() -> list[dict[str, list[list[Any]]]]:
-    """Rows of every table, texts of JSON as trees."""
+    """Rows of the tables that the store decodes, texts of JSON as trees."""
     with scratch() as work:
         (work / "alarms.sqlite3").write_bytes(dispatcher_files()[0])
         db = sqlite3.connect(work / "alarms.sqlite3")
-        tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'")]
         found = {}
-        for table in tables:
+        for table in ("policies", "positions", "alarms", "outbox", "commands", "memory"):
             rows = [[_tree(cell) for cell in row] for row in db.execute(f"SELECT * FROM {table}")]
             if rows:
                 found[table] = rows
@@ -397,9 +396,7 @@ def dispatcher_rows() -> list[dict[str, list[list[Any]]]]:
 
 
 def _tree(cell: Any) -> Any:
-    if isinstance(cell, str) and cell[:1] in ("{", "["):
-        return json.loads(cell)
-    return cell.hex() if isinstance(cell, bytes) else cell
+    return json.loads(cell) if isinstance(cell, str) and cell[:1] in ("{", "[") else cell
 
 
 def quality_resumed(state: Any) -> None:
