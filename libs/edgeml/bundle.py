@@ -126,8 +126,11 @@ class Manifest(_Part, frozen=True, kw_only=True, omit_defaults=True):
 
     Attributes:
         interval_s: seconds between rows.
-        longest_gap_s: a longer gap between rows restarts the window.
+        longest_gap_s: a longer gap between rows interrupts the window.
         min_rows: rows that the window holds before the first decision.
+        rows_after_gap: rows that are wanted after a gap before the next decision, when the window held `min_rows` before it and
+            the gap is no longer than it is; 0: `min_rows` again.
+        smooth_rows: the score is the mean of the model's answers to so many rows up to the latest, fewer after one without a decision.
         clip: scaled values are cut at plus and minus this.
         score: what the score means, for people.
         verdict_level: the confidence from which on the model's verdict is "yes".
@@ -157,6 +160,8 @@ class Manifest(_Part, frozen=True, kw_only=True, omit_defaults=True):
     digests: dict[str, Digest]
     horizon: float | None = None
     classes: tuple[str, ...] = ()
+    rows_after_gap: int = 0
+    smooth_rows: int = 1
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -369,6 +374,10 @@ def _view_faults(m: Manifest) -> Any:
     shortest, longest = min(view.rows for view in m.views), max(view.rows for view in m.views)
     if not shortest <= m.min_rows <= longest:
         yield f"`min_rows` is {m.min_rows}, {shortest} to {longest} is wanted by the views"
+    if not 0 <= m.rows_after_gap <= m.min_rows:
+        yield f"`rows_after_gap` is {m.rows_after_gap}, 0 to {m.min_rows} (`min_rows`) is wanted"
+    if not 1 <= m.smooth_rows <= longest:
+        yield f"`smooth_rows` is {m.smooth_rows}, 1 to {longest} is wanted by the views"
 
 
 def _fixed_faults(scaling: Scaling, channels: int, views: int) -> Any:

@@ -8,8 +8,9 @@ What keeps a row from a decision, in this order:
 4. the baseline is being learned: only good rows of a running machine count;
 5. a value in the shortest view is faulty: the longer views leave faulty values out of their means, the shortest wants
    to be wholly good;
-6. the window does not hold `min_rows` rows yet, at the start, after a gap, or after a stop. After a gap the longer views keep what they
-   hold of the time before it, unless the gap is longer than they are: a fault that began in the gap is seen against what was.
+6. the window does not hold `min_rows` rows yet, at the start, after a gap, or after a stop. After a gap the views keep what they hold of
+   the time before it, unless the gap is longer than they are: a fault that began in the gap is seen against what was; then
+   `rows_after_gap` new rows are enough.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ class AssetScorer:
         self._longest_gap = round(manifest.longest_gap_s * 1e9)
         # A gap no longer than what the longest view spans leaves some of that view's time in it.
         self._memory = round(max(view.rows for view in manifest.views) * manifest.interval_s * 1e9)
+        self._after = min(manifest.min_rows, manifest.rows_after_gap or manifest.min_rows)
         self._begin(baseline)
 
     def reset(self) -> None:
@@ -102,8 +104,11 @@ class AssetScorer:
             out.took_us[i, 0] = (prepared - begun) / 1000
             if features is None:
                 out.reason[i] = reasons.code(reason)
+                if reason != NOT_LATER:
+                    self._answers.clear()
                 continue
-            score = self._engine.run(features)
+            self._answers.append(self._engine.run(features))
+            score = sum(self._answers) / len(self._answers)
             out.score[i] = score
             out.confidence[i] = self._manifest.calibration.confidence(score)
             out.took_us[i, 1] = (self._clock() - prepared) / 1000
@@ -124,6 +129,7 @@ class AssetScorer:
         self._running = _Running(self._manifest.stopped, self._manifest.names)
         self._pace = _Pace(self._manifest.interval_s, self._manifest.name)
         self._after_gap = False
+        self._answers: deque[float] = deque(maxlen=self._manifest.smooth_rows)
         self._window: Window | None = None
         self._learner: _Learner | None = None
         self.baseline: Baseline | None = None
@@ -161,7 +167,7 @@ class AssetScorer:
         fault = window.fault()
         if fault is not None:
             return self._sensor(*fault), None
-        if window.rows < self._manifest.min_rows:
+        if window.count < self._manifest.min_rows or window.rows < self._after:
             return AFTER_GAP if self._after_gap else FILLING, None
         self._after_gap = False
         return "", window

@@ -18,6 +18,7 @@ class Window:
 
     Attributes:
         rows: rows that have entered since the window began, or since the last gap.
+        count: rows that have entered since the window began, over gaps.
         latest: (c,) mean deviation in the last step of the view with the longest steps, in standard deviations; NaN where unknown.
     """
 
@@ -38,7 +39,7 @@ class Window:
         self._short = min(view.rows for view in self._views)
         self._fault_age = np.full(c, self._short, np.int64)
         self._fault_code = np.zeros(c, np.uint8)
-        self._count = 0
+        self.count = 0
         self.rows = 0
         self.latest = np.full(c, np.nan, np.float32)
 
@@ -54,10 +55,10 @@ class Window:
         self._times.clear()
         self._fault_age.fill(self._short)
         self.latest.fill(np.nan)
-        self._count = self.rows = 0
+        self.count = self.rows = 0
 
     def interrupt(self) -> None:
-        """The next row comes after a gap: `rows` counts anew, while the longer views keep what they hold of the time before it."""
+        """The next row comes after a gap: `rows` counts anew, while the views keep what they hold of the time before it."""
         self.rows = 0
 
     def push(self, time: int, deviations: np.ndarray, faults: np.ndarray | None = None) -> None:
@@ -75,7 +76,7 @@ class Window:
             self._fault_code[bad] = faults[bad]
             deviations = np.where(bad, np.float32(0), deviations)
             good = ~bad
-        at = self._count % self._depth
+        at = self.count % self._depth
         self._values[at] = self._values[at + self._depth] = deviations
         self._good[at] = self._good[at + self._depth] = good
         end = at + self._depth + 1
@@ -89,12 +90,12 @@ class Window:
                 mean = np.where(known, mean, np.float32(0))
             if view.every == self._depth:
                 self.latest = mean.copy() if known is None else np.where(known, mean, np.float32(np.nan))
-            if self._count == view.every - 1:
+            if self.count == view.every - 1:
                 ring[:] = mean * gain
-            place = self._count % view.rows
+            place = self.count % view.rows
             ring[place] = ring[place + view.rows] = mean * gain
         self._times.append(time)
-        self._count += 1
+        self.count += 1
         self.rows += 1
 
     def fault(self) -> tuple[int, int] | None:
@@ -108,7 +109,7 @@ class Window:
         """The model's input: (steps, views * c) float32, oldest step first, clipped."""
         parts = []
         for view, ring in zip(self._views, self._rings, strict=True):
-            end = (self._count - 1) % view.rows + view.rows + 1
+            end = (self.count - 1) % view.rows + view.rows + 1
             parts.append(ring[end - view.rows:end][view.every - 1::view.every])
         stacked = np.concatenate(parts, axis=1)
         return np.clip(stacked, -self._clip, self._clip, out=stacked)

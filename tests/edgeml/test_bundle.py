@@ -114,7 +114,7 @@ def test_another_format_version(tmp_path: Path) -> None:
     assert "format 2" in text and "format 1" in text and "update" in text
 
 
-@pytest.mark.parametrize("key", sorted(set(MANIFEST.__struct_fields__) - {"horizon", "classes"}))
+@pytest.mark.parametrize("key", sorted(set(MANIFEST.__struct_fields__) - {"horizon", "classes", "rows_after_gap", "smooth_rows"}))
 def test_a_missing_key(tmp_path: Path, key: str) -> None:
     tiny(tmp_path)
     edit(tmp_path, lambda m: m.pop(key))
@@ -146,6 +146,9 @@ def test_a_wrong_type(tmp_path: Path) -> None:
         ({"views": (View(every=1, steps=4), View(every=2, steps=5))}, ["4 and 5 steps"]),
         ({"min_rows": 3}, ["`min_rows` is 3", "4 to 12"]),
         ({"min_rows": 13}, ["`min_rows` is 13"]),
+        ({"rows_after_gap": 5}, ["`rows_after_gap` is 5", "0 to 4"]),
+        ({"smooth_rows": 0}, ["`smooth_rows` is 0", "1 to 12"]),
+        ({"smooth_rows": 13}, ["`smooth_rows` is 13"]),
         ({"scaling": Scaling(kind="baseline", rows=1)}, ["`scaling.rows` is 1"]),
         ({"scaling": Scaling(kind="fixed")}, ["`scaling.mean`", "`scaling.std`", "`scaling.spread`"]),
         ({"stopped": Stopped(channel="speed", below=1.0)}, ["`speed`", "current, flow"]),

@@ -176,6 +176,36 @@ def test_a_long_gap_restarts_the_window(scorer: AssetScorer, gap_s: int, forgets
     assert (earlier == earlier[0]).all() == forgets, "steps from before the gap"
 
 
+@pytest.mark.parametrize(("gap_s", "waits"), [(11, 1), (12, 3)])
+def test_after_a_gap_that_the_window_outlasts_few_rows_may_be_enough(tmp_path: Path, gap_s: int, waits: int) -> None:
+    scorer = AssetScorer(tiny(tmp_path, rows_after_gap=2), Largest())
+    times, values, quality = normal(60)
+    times[45:] += gap_s * SECOND
+    assert feed(scorer, times, values, quality)[40:] == [""] * 5 + ["gap: window filling"] * waits + [""] * (15 - waits)
+
+
+def test_a_window_that_was_not_full_before_a_gap_has_to_fill_after_it(tmp_path: Path) -> None:
+    bundle = tiny(tmp_path, rows_after_gap=1)
+    times, values, quality = normal(60)
+    first = AssetScorer(bundle, Largest())
+    feed(first, times, values, quality)
+    scorer = AssetScorer(bundle, Largest(), first.baseline)
+    times[2:] += 6 * SECOND
+    assert feed(scorer, times[:6], values[:6], quality[:6]) == ["window filling"] * 2 + ["gap: window filling"] + [""] * 3
+
+
+def test_the_score_is_the_mean_of_the_latest_answers(tmp_path: Path) -> None:
+    times, values, quality = normal(70)
+    plain, smooth = AssetScorer(tiny(tmp_path), Largest()), AssetScorer(tiny(tmp_path, smooth_rows=3), Largest())
+    quality[50, 1] = STUCK
+    each, mean = (scorer.feed(times, values, quality)[0].score for scorer in (plain, smooth))
+    assert mean[30] == each[30] and mean[33] == pytest.approx(each[31:34].mean())
+    undecided = np.flatnonzero(np.isnan(each[40:])) + 40
+    after = undecided[-1] + 1
+    assert (np.isnan(mean) == np.isnan(each)).all() and mean[after] == each[after], "nothing from before rows without a decision"
+    assert mean[after + 1] == pytest.approx(each[after:after + 2].mean())
+
+
 def test_a_stop_right_after_a_gap_forgets_what_was(scorer: AssetScorer) -> None:
     times, values, quality = normal(60)
     times[45:] += 6 * SECOND
