@@ -38,8 +38,9 @@ log = logging.getLogger(__name__)
 HEARTBEAT_S = 2.0
 SILENCE_S = 4.0
 """With a heartbeat unanswered for this long the subscriptions count as dead. Recovery is to take at most 10 s."""
-REREAD_S = 60.0
-"""The configuration is read again after this long even when nothing tells of a change."""
+REREAD_S = 5.0
+"""The configuration is read again after this long even when nothing tells of a change: a store that restarts between two heartbeats takes
+its subscriptions along unseen. One small call."""
 CLOUD_PATIENCE_S = 0.5
 KINDS = ("local", "cloud", "configuration")
 
