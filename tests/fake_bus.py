@@ -16,6 +16,7 @@ class FakeBus:
         deaf: topics on which publishing fails.
         tries: how often something was published, in vain included.
         on_publish: called with the topic at each try, first.
+        renewals: why what cannot be heard from was to be renewed.
     """
 
     def __init__(self) -> None:
@@ -24,12 +25,16 @@ class FakeBus:
         self.deaf: set[str] = set()
         self.tries = 0
         self.on_publish: Callable[[str], None] = lambda topic: None
+        self.renewals: list[str] = []
 
     def publish(self, topic: str, payload: bytes) -> bool:
         return self._keep(self.local, topic, payload)
 
     def publish_cloud(self, topic: str, payload: bytes) -> bool:
         return self._keep(self.cloud, topic, payload)
+
+    def renew_unheard(self, why: str) -> None:
+        self.renewals.append(why)
 
     def _keep(self, where: list[tuple[str, bytes]], topic: str, payload: bytes) -> bool:
         self.tries += 1

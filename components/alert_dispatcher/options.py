@@ -12,6 +12,7 @@ from alert_dispatcher.health import HealthOptions
 from alert_dispatcher.watch import WatchOptions
 from edgeml.errors import OptionsError
 from edgeml.options import choose, entries, read
+from edgeml.outbox import OutboxOptions
 from edgeml.policy import PolicyOptions
 
 
@@ -37,6 +38,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     report: ReportOptions = ReportOptions()
     watch: WatchOptions = WatchOptions()
     health: HealthOptions = HealthOptions()
+    outbox: OutboxOptions = OutboxOptions()
 
     @staticmethod
     def check_raw(raw: dict[str, Any], where: str) -> list[str]:

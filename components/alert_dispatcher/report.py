@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from edgeml.messages import MAX_PAYLOAD, ResultBlock, ResultColumns
+from edgeml import topics
+from edgeml.messages import ResultBlock, ResultColumns
+from edgeml.outbox import MAX_ENTRY, RESULTS, Outbox
 from edgeml.times import SECOND, to_iso
 
 NO_DECISION, ANOMALOUS, NORMAL = "no decision", "anomalous", "normal"
@@ -71,53 +74,75 @@ class Thinner:
 
 @dataclass
 class _Gathered:
+    """`no` is its entry in the outbox, in which are the first `written` of `results`; `times` are theirs."""
+
     head: dict[str, Any]
     since: float
     bytes_free: int
+    no: int | None = None
+    written: int = 0
     results: list[msgspec.Raw] = field(default_factory=list)
+    times: list[int] = field(default_factory=list)
 
 
 class Gatherer:
-    """Puts results of the same asset and model into one message, each at most `MAX_PAYLOAD` bytes."""
+    """Puts results of the same asset and model into one message of the outbox, at most `MAX_ENTRY` bytes each.
 
-    def __init__(self, thing: str, gather_s: float) -> None:
-        self._thing, self._gather_s = thing, gather_s
+    A result is in the outbox at once, in the transaction that judged it. Its message is held back for `gather_s`, and others join it.
+    """
+
+    def __init__(self, thing: str, gather_s: float, outbox: Outbox) -> None:
+        self._thing, self._gather_s, self._outbox = thing, gather_s, outbox
+        self._topic = topics.cloud_results(thing)
         self._open: dict[tuple[str, str], _Gathered] = {}
 
-    def add(self, block: ResultBlock, result: dict[str, Any], now: float) -> list[bytes]:
-        """Take one result; returns the messages that are full by it."""
+    def add(self, block: ResultBlock, results: Sequence[tuple[int, dict[str, Any]]], now: float) -> None:
+        """Take results of one block, each with its event time in ns."""
         key = (block.asset, block.model)
         head: dict[str, Any] = {
             "thing": self._thing, "asset": block.asset, "model": block.model,
             "model_version": block.model_version, "digest": block.digest,
         }
-        raw = msgspec.Raw(msgspec.json.encode(result))
-        full = []
-        gathered = self._open.get(key)
-        if gathered is not None and (gathered.head != head or len(raw) + 1 > gathered.bytes_free):
-            full.append(_encode(self._open.pop(key)))
-            gathered = None
-        if gathered is None:
-            empty = len(msgspec.json.encode(Report(**head, results=[])))
-            gathered = self._open[key] = _Gathered(head, now, MAX_PAYLOAD - empty)
-        gathered.results.append(raw)
-        gathered.bytes_free -= len(raw) + 1
-        return full
+        if key in self._open and self._open[key].head != head:
+            self._close(key)
+        for at, result in results:
+            raw = msgspec.Raw(msgspec.json.encode(result))
+            if key in self._open and len(raw) + 1 > self._open[key].bytes_free:
+                self._write(self._open[key])
+                self._close(key)
+            if key not in self._open:
+                self._open[key] = _Gathered(head, now, MAX_ENTRY - len(msgspec.json.encode(Report(**head, results=[]))))
+            gathered = self._open[key]
+            gathered.results.append(raw)
+            gathered.times.append(at)
+            gathered.bytes_free -= len(raw) + 1
+        if results:
+            self._write(self._open[key])
 
-    def tick(self, now: float) -> list[bytes]:
-        """The messages that have been gathered for long enough."""
-        due = [key for key, gathered in self._open.items() if now - gathered.since >= self._gather_s]
-        return [_encode(self._open.pop(key)) for key in due]
-
-    def next_due(self, now: float) -> float:
-        """Seconds until `tick` has something, 60 if nothing is gathered."""
+    def tick(self, now: float) -> float:
+        """Let go of what has been gathered for long enough; returns in how many seconds there is more, 60 if nothing is gathered."""
+        for key in [key for key, gathered in self._open.items() if now - gathered.since >= self._gather_s]:
+            self._close(key)
         return min((max(0.0, g.since + self._gather_s - now) for g in self._open.values()), default=60.0)
 
-    def flush(self) -> list[bytes]:
-        """All that is gathered."""
-        messages = [_encode(gathered) for gathered in self._open.values()]
-        self._open.clear()
-        return messages
+    def flush(self) -> None:
+        """Let go of all that is gathered."""
+        for key in list(self._open):
+            self._close(key)
+
+    def _write(self, gathered: _Gathered) -> None:
+        if gathered.no is not None and not self._outbox.rewrite(gathered.no, _encode(gathered)):
+            # Thinned out, or undone with its transaction: what was in it stays gone, or comes again by a replay.
+            del gathered.results[: gathered.written], gathered.times[: gathered.written]
+            gathered.no = None
+        if gathered.no is None:
+            gathered.no = self._outbox.put(RESULTS, self._topic, _encode(gathered), gathered.times[0], hold=True)
+        gathered.written = len(gathered.results)
+
+    def _close(self, key: tuple[str, str]) -> None:
+        gathered = self._open.pop(key)
+        if gathered.no is not None:
+            self._outbox.release(gathered.no)
 
 
 def _encode(gathered: _Gathered) -> bytes:

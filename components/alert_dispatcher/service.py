@@ -10,7 +10,6 @@ import numpy as np
 
 from alert_dispatcher.actions import ACTIONS, Action, Surroundings
 from alert_dispatcher.actions.base import IDLE_S, ActionOptions
-from alert_dispatcher.cloud import CloudQueue
 from alert_dispatcher.health import Forwarder
 from alert_dispatcher.options import Options
 from alert_dispatcher.report import Gatherer, Thinner, entry, verdict
@@ -20,6 +19,7 @@ from alert_dispatcher.why import why
 from edgeml import topics
 from edgeml.app import Context
 from edgeml.bus import RelaunchNeeded
+from edgeml.delivery import Delivery, queues
 from edgeml.errors import EdgemlError
 from edgeml.health import Vitals
 from edgeml.messages import (
@@ -37,6 +37,7 @@ from edgeml.messages import (
     encode,
 )
 from edgeml.options import read
+from edgeml.outbox import HEALTH
 from edgeml.policy import ACKNOWLEDGED, CLEARED, PENDING, Alarm, Change, Policy
 from edgeml.streams import Receiver, new_stream
 from edgeml.times import age_s, to_iso
@@ -65,11 +66,10 @@ class AlertDispatcher:
         self._retry_at = 0.0
         self._reload_at: float | None = None
         self._trouble = ""
-        self.cloud_topics: tuple[str, ...] = (topics.cloud_alerts_ack(context.thing),)
-        self._thinners: dict[tuple[str, str], Thinner] = {}
-        self._gatherer = Gatherer(context.thing, options.report.gather_s)
-        self._reports = CloudQueue(context.bus, topics.cloud_results(context.thing))
-        self._healths = CloudQueue(context.bus, topics.cloud_health(context.thing))
+        proof, thing = options.outbox.proof, context.thing
+        own_topics = ((proof.alerts, topics.cloud_alerts), (proof.health, topics.cloud_health), (proof.results, topics.cloud_results))
+        self.echo_topics: tuple[str, ...] = tuple(topic(thing) for how, topic in own_topics if how == "echo")
+        self.cloud_topics: tuple[str, ...] = (topics.cloud_alerts_ack(thing), *self.echo_topics)
         self._forwarder = Forwarder(options.health)
         self._lag_s: float | None = None
         self._load()
@@ -93,6 +93,11 @@ class AlertDispatcher:
             self._reload_at = self._context.monotonic() + RELOAD_S
             raise
 
+    def on_echo(self, payload: bytes) -> None:
+        """What this component has published has come back from IoT Core."""
+        if self._reload_at is None:
+            self._delivery.echo(payload)
+
     def tick(self, now: float) -> float:
         """Publish and act upon what was decided, local work first."""
         try:
@@ -104,31 +109,25 @@ class AlertDispatcher:
             waits = [self._tick(action, now) for action in self._actions.values() if action.local]
             waits.append(self._publish_alerts(now))
             waits += [self._tick(action, now) for action in self._actions.values() if not action.local]
+            self._store.look(now)
+            waits += [self._gatherer.tick(now), self._delivery.tick(now)]
         except StoreError:
             self._reload_at = now + RELOAD_S
             raise
-        for payload in self._gatherer.tick(now):
-            self._reports.put(payload, now)
-        waits += [self._healths.tick(now), self._gatherer.next_due(now), self._reports.tick(now)]
         return min(waits)
 
     def status(self) -> Status:
-        faults = (self._trouble,) if self._trouble else ()
+        faults = (self._trouble,) if self._trouble else self._store.faults + self._delivery.faults
         return Status(component=self._context.component, state="running", faults=faults)
 
     def vitals(self) -> Vitals:
-        queues = [self._healths, self._reports, *(queue for action in self._actions.values() for queue in action.queues())]
-        drops = {f"IoT Core did not take it: {queue.topic}": queue.lost for queue in queues if queue.lost}
+        drops = dict(self._store.outbox.dropped)
         if self._lost:
             drops["results lost on the way"] = self._lost
-        return Vitals(self._lag_s, queues={f"to IoT Core: {queue.topic}": (len(queue), queue.keep) for queue in queues}, drops=drops)
+        return Vitals(self._lag_s, queues=queues(self._store.outbox), drops=drops)
 
     def close(self) -> None:
-        now = self._context.monotonic()
-        for payload in self._gatherer.flush():
-            self._reports.put(payload, now)
-        for queue in (self._healths, self._reports):
-            queue.tick(now, at_most=len(queue))
+        self._gatherer.flush()
         for action in self._actions.values():
             action.close()
         self._store.close()
@@ -136,8 +135,11 @@ class AlertDispatcher:
     # -- state
 
     def _load(self) -> None:
-        self._store = Store(self._context.work / STATE_FILE)
+        self._store = Store(self._context.work / STATE_FILE, self._options.outbox, self._context.monotonic)
         self._store.prune()
+        outbox, bus = self._store.outbox, self._context.bus
+        self._delivery = Delivery(outbox, self._options.outbox, bus.publish_cloud, bus.renew_unheard)
+        self._gatherer = Gatherer(self._context.thing, self._options.report.gather_s, outbox)
         self._policies: dict[tuple[str, str], Policy] = {}
         self._versions: dict[tuple[str, str], str] = {}
         watched: list[KeptPolicy] = []
@@ -157,8 +159,9 @@ class AlertDispatcher:
         for position in self._store.positions():
             self._receiver.resume(*position)
         self._lost = 0
+        self._thinners: dict[tuple[str, str], Thinner] = {}
         around = Surroundings(
-            self._context.bus, self._store, self._context.thing, self._context.monotonic, self._context.wall_ns, self._note
+            bus, self._store, outbox, self._context.thing, self._context.monotonic, self._context.wall_ns, self._note
         )
         self._actions: dict[str, Action] = {}
         for name, raw in self._options.actions.items():
@@ -230,15 +233,15 @@ class AlertDispatcher:
         before = policy.alarm.state if policy.alarm else ""
         confidences = np.where(columns.reason == 0, columns.confidence, np.nan)
         judged = policy.judge_block(block.answers_stream, columns.times.tolist(), confidences.tolist())
-        with self._store.transaction():
+        with self._store.transaction(durable=bool(judged.changes)):
             self._store.keep_position(block.asset, *self._receiver.position(block.asset))
             self._keep(policy, block.model_version)
             for change in judged.changes:
                 deviations = columns.deviations[change.row].tolist() if change.row >= 0 else ()
                 self._decide(change, block.model_version, block.channels, deviations)
+            if self._options.report.enabled:
+                self._report(block, columns, judged.rows, judged.changes, before)
         self._policies[key], self._versions[key] = policy, block.model_version
-        if self._options.report.enabled:
-            self._report(block, columns, judged.rows, judged.changes, before)
 
     # -- how the components are
 
@@ -246,12 +249,12 @@ class AlertDispatcher:
         self._watch.hear(health, now)
         payload = self._forwarder.take(health, now)
         if payload is not None:
-            self._healths.put(payload, now)
+            self._store.outbox.put(HEALTH, topics.cloud_health(self._context.thing), payload, self._context.wall_ns())
 
     def _look(self, now: float) -> None:
         for judgement in self._watch.tick(now):
             policy = judgement.policy
-            with self._store.transaction():
+            with self._store.transaction(durable=True):
                 if policy.alarm is None:
                     self._store.forget_policy(policy.asset, policy.model)
                 else:
@@ -272,7 +275,7 @@ class AlertDispatcher:
         for policy, version in self._open():
             changes = policy.acknowledge(message.alarm, _one_line(message.by, 100), _one_line(message.note, 1000))
             if changes:
-                with self._store.transaction():
+                with self._store.transaction(durable=True):
                     self._keep(policy, version)
                     for change in changes:
                         self._decide(change, version)
@@ -306,7 +309,7 @@ class AlertDispatcher:
         for policy, version in self._open():
             changes = policy.annotate(alarm_id, sentence)
             if changes:
-                with self._store.transaction():
+                with self._store.transaction(durable=True):
                     self._keep(policy, version)
                     for change in changes:
                         self._decide(change, version)
@@ -367,13 +370,13 @@ class AlertDispatcher:
         thinner = self._thinners.setdefault((block.asset, block.model), Thinner(self._options.report.every_s))
         states = {change.row: "" if change.alarm.state == CLEARED else change.alarm.state for change in changes}
         state = states.get(-1, state)
-        now = self._context.monotonic()
+        wanted = []
         for row in rows:
             state = states.get(row, state)
             said = verdict(columns.confidence[row], columns.reason[row] == 0, self._options.policy.raise_at)
             if thinner.wants(int(columns.times[row]), said, state):
-                for payload in self._gatherer.add(block, entry(block, columns, row, said, state), now):
-                    self._reports.put(payload, now)
+                wanted.append((int(columns.times[row]), entry(block, columns, row, said, state)))
+        self._gatherer.add(block, wanted, self._context.monotonic())
 
 
 def _alert(alarm: Alarm, at: int, model_version: str, sentence: str) -> Alert:

@@ -1,15 +1,16 @@
 """What the component remembers over restarts, in one SQLite file.
 
 All writes of one step are one transaction, so that a process that is killed between any two steps goes on, after the producers have
-replayed, as if it had not been. Write-ahead log without a sync at each commit: a killed process loses nothing; a power cut may lose
-the last steps, which are then judged again with the same ids.
+replayed, as if it had not been. Write-ahead log: a killed process loses nothing. A transaction with a decision is synced, and with it all
+before it; the others are not, so a power cut may lose the last of them: results since the last decision, and what was noted as sent.
 """
 
 from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,13 +19,18 @@ import msgspec
 
 from edgeml.errors import EdgemlError
 from edgeml.messages import Alert
+from edgeml.outbox import Outbox, OutboxOptions
 from edgeml.policy import Alarm
+from edgeml.reserve import Reserve
 
 log = logging.getLogger(__name__)
 
 SCHEMA = 1
 ALARMS_KEPT = 10_000
 OUTBOX_KEPT = 1_000
+RESERVE_WAL = 6_000_000
+RESERVE_ALERT = 8_000
+"""Bytes of the reserve: for the write-ahead log, which is used anew at 1,000 pages of 4 kB, and for each alert in all tables."""
 ALERTS_BETWEEN_PRUNING = 500
 
 _TABLES = """
@@ -77,14 +83,28 @@ class CommandRow(NamedTuple):
 class Store:
     """The SQLite file at `path`. One that is damaged is put aside and a new one begun.
 
+    Beside it a file keeps room on the disk for `options.reserve_alerts` alerts; it is given up when a write finds the disk full.
+
+    Attributes:
+        outbox: what is to go to IoT Core, in the same file.
+
     Raises:
         StoreError: it cannot be opened or written; also by every method.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, options: OutboxOptions, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._path = path
+        self._begun = False
+        size = RESERVE_WAL + RESERVE_ALERT * options.reserve_alerts if options.reserve_alerts else 0
+        self.reserve = Reserve(path.with_suffix(".reserve"), size, int(options.keep_free_mb * 1e6))
+        self._db = self._open_or_begin(path)
+        self.outbox = Outbox(self, options, monotonic)
+        self.outbox.short = self.reserve.short
+        self._begun = True
+
+    def _open_or_begin(self, path: Path) -> sqlite3.Connection:
         try:
-            self._db = self._open()
+            return self._open()
         except sqlite3.DatabaseError as fault:
             if isinstance(fault, sqlite3.OperationalError):
                 raise self._error(fault) from None
@@ -93,7 +113,7 @@ class Store:
             path.replace(aside)
             for tail in ("-wal", "-shm"):
                 path.with_name(path.name + tail).unlink(missing_ok=True)
-            self._db = self._open()
+            return self._open()
 
     def _open(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, isolation_level=None, timeout=5.0)
@@ -121,17 +141,39 @@ class Store:
         """Close the file; an open transaction is undone."""
         self._db.close()
 
+    def look(self, now: float) -> None:
+        """See how the disk is."""
+        self.outbox.short = self.reserve.look(now)
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What is wrong with the disk or the outbox, one sentence each."""
+        faults = []
+        if self.reserve.short:
+            faults.append(f"the disk of {self._path.parent} is short: results for the cloud are thinned out; free some space")
+        refused = self.outbox.dropped["alerts: refused"]
+        if refused:
+            faults.append(f"{refused} alerts for the cloud were refused, the outbox is full; see to the link, or raise outbox.max_mb")
+        return tuple(faults)
+
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All writes inside happen, or none. One inside another is part of it."""
+    def transaction(self, durable: bool = False) -> Iterator[None]:
+        """All writes inside happen, or none. One inside another is part of it.
+
+        Args:
+            durable: with its end it is on the disk, and all before it, whatever becomes of the power.
+        """
         if self._db.in_transaction:
             yield
             return
-        self._do("BEGIN IMMEDIATE")
+        self.do(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        self.do("BEGIN IMMEDIATE")
         try:
             yield
-            self._do("COMMIT")
+            self.do("COMMIT")
         except BaseException:
+            if self._begun:
+                self.outbox.rolled_back()
             try:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
@@ -142,44 +184,44 @@ class Store:
     # -- policies and where each producer's stream was
 
     def policies(self) -> list[KeptPolicy]:
-        rows = self._do("SELECT asset, model, model_version, state FROM policies")
+        rows = self.do("SELECT asset, model, model_version, state FROM policies")
         return [KeptPolicy(row[0], row[1], row[2], state) for row in rows if (state := _sound(row[3], dict[str, Any], "a policy"))]
 
     def keep_policy(self, kept: KeptPolicy) -> None:
         state = msgspec.json.encode(kept.state).decode()
-        self._do("INSERT OR REPLACE INTO policies VALUES (?, ?, ?, ?)", kept.asset, kept.model, kept.model_version, state)
+        self.do("INSERT OR REPLACE INTO policies VALUES (?, ?, ?, ?)", kept.asset, kept.model, kept.model_version, state)
 
     def forget_policy(self, asset: str, model: str) -> None:
-        self._do("DELETE FROM policies WHERE asset = ? AND model = ?", asset, model)
+        self.do("DELETE FROM policies WHERE asset = ? AND model = ?", asset, model)
 
     def positions(self) -> list[tuple[str, str, int, int]]:
         """(asset, stream, next number, end of the last block in ns)."""
-        rows = self._do("SELECT asset, stream, seq, end_ns FROM positions")
+        rows = self.do("SELECT asset, stream, seq, end_ns FROM positions")
         return [row for row in rows if _fits(row, tuple[str, str, int, int], "a position")]
 
     def keep_position(self, asset: str, stream: str, seq: int, end_ns: int) -> None:
-        self._do("INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?)", asset, stream, seq, end_ns)
+        self.do("INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?)", asset, stream, seq, end_ns)
 
     # -- alarms and the alerts about them
 
     def alarm(self, alarm_id: str) -> Alarm | None:
-        rows = self._do("SELECT body FROM alarms WHERE id = ?", alarm_id)
+        rows = self.do("SELECT body FROM alarms WHERE id = ?", alarm_id)
         return _sound(rows[0][0], Alarm, "an alarm") if rows else None
 
     def keep_alarm(self, alarm: Alarm) -> None:
         body = msgspec.json.encode(alarm).decode()
-        self._do("INSERT OR REPLACE INTO alarms VALUES (?, ?, ?)", alarm.id, alarm.pending_at, body)
+        self.do("INSERT OR REPLACE INTO alarms VALUES (?, ?, ?)", alarm.id, alarm.pending_at, body)
 
     def post(self, alert: Alert, decided_ns: int) -> None:
         """Put an alert among those to publish and act upon."""
         body = msgspec.json.encode(alert).decode()
-        self._do("INSERT INTO outbox (alert, decided_ns) VALUES (?, ?)", body, decided_ns)
-        ((no,),) = self._do("SELECT last_insert_rowid()")
+        self.do("INSERT INTO outbox (alert, decided_ns) VALUES (?, ?)", body, decided_ns)
+        ((no,),) = self.do("SELECT last_insert_rowid()")
         if no % ALERTS_BETWEEN_PRUNING == 0:
             self.prune()
 
     def pending(self) -> list[Pending]:
-        rows = self._do("SELECT no, alert, decided_ns, acted FROM outbox ORDER BY no")
+        rows = self.do("SELECT no, alert, decided_ns, acted FROM outbox ORDER BY no")
         found = []
         for no, text, at, acted in rows:
             alert = _sound(text, Alert, "an alert") if isinstance(at, int) else None
@@ -190,18 +232,18 @@ class Store:
         return found
 
     def acted(self, no: int) -> None:
-        self._do("UPDATE outbox SET acted = 1 WHERE no = ?", no)
+        self.do("UPDATE outbox SET acted = 1 WHERE no = ?", no)
 
     def published(self, no: int) -> None:
-        self._do("DELETE FROM outbox WHERE no = ?", no)
+        self.do("DELETE FROM outbox WHERE no = ?", no)
 
     def prune(self) -> None:
         """Keep the newest alarms with their commands, and the newest unpublished alerts."""
-        self._do(
+        self.do(
             "DELETE FROM alarms WHERE id NOT IN (SELECT id FROM alarms ORDER BY rowid DESC LIMIT ?)", ALARMS_KEPT
         )
-        self._do("DELETE FROM commands WHERE status <> 'open' AND alarm NOT IN (SELECT id FROM alarms)")
-        self._do("DELETE FROM outbox WHERE acted AND no <= (SELECT MAX(no) FROM outbox) - ?", OUTBOX_KEPT)
+        self.do("DELETE FROM commands WHERE status <> 'open' AND alarm NOT IN (SELECT id FROM alarms)")
+        self.do("DELETE FROM outbox WHERE acted AND no <= (SELECT MAX(no) FROM outbox) - ?", OUTBOX_KEPT)
 
     # -- commands
 
@@ -209,40 +251,41 @@ class Store:
         """Write a command down; False if it was before."""
         if self.command(row.id) is not None:
             return False
-        self._do(f"INSERT INTO commands VALUES ({', '.join('?' * len(row))})", *row)
+        self.do(f"INSERT INTO commands VALUES ({', '.join('?' * len(row))})", *row)
         return True
 
     def command(self, command_id: str) -> CommandRow | None:
-        rows = self._do("SELECT * FROM commands WHERE id = ?", command_id)
+        rows = self.do("SELECT * FROM commands WHERE id = ?", command_id)
         return CommandRow(*rows[0]) if rows and _fits(rows[0], CommandRow, "a command") else None
 
     def open_commands(self) -> list[CommandRow]:
-        rows = self._do("SELECT * FROM commands WHERE status = 'open' ORDER BY issued_ns")
+        rows = self.do("SELECT * FROM commands WHERE status = 'open' ORDER BY issued_ns")
         return [CommandRow(*row) for row in rows if _fits(row, CommandRow, "a command")]
 
     def settle(self, command_id: str, status: str) -> None:
-        self._do("UPDATE commands SET status = ? WHERE id = ?", status, command_id)
+        self.do("UPDATE commands SET status = ? WHERE id = ?", status, command_id)
 
     def sent(self, command_id: str) -> None:
-        self._do("UPDATE commands SET sent = sent + 1 WHERE id = ?", command_id)
+        self.do("UPDATE commands SET sent = sent + 1 WHERE id = ?", command_id)
 
     # -- what else an action remembers, under keys that begin with its name
 
     def remember(self, key: str, value: Any) -> None:
         """Keep something JSON-able."""
-        self._do("INSERT OR REPLACE INTO memory VALUES (?, ?)", key, msgspec.json.encode(value).decode())
+        self.do("INSERT OR REPLACE INTO memory VALUES (?, ?)", key, msgspec.json.encode(value).decode())
 
     def recall(self, key: str, kind: Any = Any) -> Any:
         """What was kept, or None; also where it is no `kind`."""
-        rows = self._do("SELECT value FROM memory WHERE key = ?", key)
+        rows = self.do("SELECT value FROM memory WHERE key = ?", key)
         return _sound(rows[0][0], kind, key) if rows else None
 
     def forget(self, key: str) -> None:
-        self._do("DELETE FROM memory WHERE key = ?", key)
+        self.do("DELETE FROM memory WHERE key = ?", key)
 
     # -- SQL
 
-    def _do(self, sql: str, *values: Any) -> list[Any]:
+    def do(self, sql: str, *values: Any) -> list[Any]:
+        """Run one statement, for those whose tables are in this file too."""
         try:
             return self._db.execute(sql, values).fetchall()
         except (sqlite3.Error, UnicodeError) as fault:

@@ -73,6 +73,7 @@ class Service(Protocol):
 
     A class whose new instance may be made while the old one still works says `side_by_side = True`: a configuration that it
     refuses then leaves the old one untouched. Others are closed first, because both would want the same file or device.
+    One that names `echo_topics` among its `cloud_topics` gets the bytes that come on these by `on_echo(payload)`.
     """
 
     topics: tuple[str, ...]
@@ -169,6 +170,9 @@ class App(Generic[O]):
         if received.kind == "configuration":
             self._reload_at = self._context.monotonic() + SETTLE_S
             self._told |= received.payload != UNTOLD
+            return
+        if self._service is not None and received.kind == "cloud" and received.topic in getattr(self._service, "echo_topics", ()):
+            self._guard(received.topic, lambda: self._service.on_echo(received.payload))  # type: ignore[union-attr]
             return
         try:
             message = decode(received.payload)

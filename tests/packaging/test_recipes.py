@@ -35,7 +35,9 @@ ACCESS: dict[str, dict[str, set[str]]] = {
         PUBLISH: {topics.ALERTS, topics.COMMANDS, topics.REPLAY, topics.STATUS, topics.HEALTH},
         SUBSCRIBE: {topics.RESULTS, topics.HEALTH, topics.SENSORS, topics.INTERLOCK, topics.COMMANDS_ACK, topics.ALERTS_ACK},
         TO_CLOUD: {topics.cloud_alerts(THING), topics.cloud_results(THING), topics.cloud_health(THING)},
-        FROM_CLOUD: {topics.cloud_alerts_ack(THING)},
+        FROM_CLOUD: {
+            topics.cloud_alerts_ack(THING), topics.cloud_alerts(THING), topics.cloud_results(THING), topics.cloud_health(THING),
+        },
     },
 }
 """What each component may do, beside its heartbeat."""

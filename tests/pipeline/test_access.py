@@ -73,6 +73,7 @@ def everything_on(config: dict[str, Any]) -> None:
         asset["latch_after"] = "stop"
     interlock = {"allow_when": "flow > -1000", "permit": True, "event_time": False}  # the scenario's times are not today's
     config.setdefault("com.edgeml.AlertDispatcher", {})["actions"] = {"command": {"interlock": interlock}}
+    config["com.edgeml.AlertDispatcher"]["outbox"] = {"proof": {"health": "echo", "results": "echo"}}
 
 
 def test_with_all_resources_nothing_is_refused(line, version):

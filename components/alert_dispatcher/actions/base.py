@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
-from alert_dispatcher.cloud import CloudQueue
 from alert_dispatcher.store import Store
 from edgeml.bus import Bus
 from edgeml.messages import Alert, Message
+from edgeml.outbox import Outbox
 
 IDLE_S = 60.0
 """What `tick` returns when nothing is due."""
@@ -24,12 +24,14 @@ class Surroundings:
     """What an action may use.
 
     Attributes:
+        outbox: where a message for IoT Core is put.
         monotonic, wall_ns: the clocks, in seconds and in nanoseconds since the epoch.
         note: called with an alarm's id and a sentence that its alerts are to carry from now on.
     """
 
     bus: Bus
     store: Store
+    outbox: Outbox
     thing: str
     monotonic: Callable[[], float]
     wall_ns: Callable[[], int]
@@ -69,10 +71,6 @@ class Action(ABC):
     def tick(self, now: float) -> float:
         """Do what is due at the monotonic time `now`; returns how many seconds from now to be called again at the latest."""
         return IDLE_S
-
-    def queues(self) -> Iterable[CloudQueue]:
-        """What is on its way to IoT Core, for the component's health."""
-        return ()
 
     def close(self) -> None:  # noqa: B027, most actions hold nothing
         """The component ends, or its configuration changes."""

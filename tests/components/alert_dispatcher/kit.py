@@ -28,14 +28,18 @@ class Killed(BaseException):
 
 
 class Bench:
-    """One AlertDispatcher, with restarts; `now` is both clocks, in seconds, but that the wall clock was set by `set_by`."""
+    """One AlertDispatcher, with restarts; `now` is both clocks, in seconds, but that the wall clock was set by `set_by`.
+
+    IoT Core echoes what is published there, unless `mute`.
+    """
 
     def __init__(self, work: Path, **configuration: Any) -> None:
         self.work = work
         self.bus = FakeBus()
         self.now, self.set_by = 1000.0, 0.0
+        self.mute, self._echoed = False, 0
         self.seq = 0
-        self.options = read(Options, {"policy": POLICY, **configuration})
+        self.options = read(Options, {"policy": POLICY, "outbox": {"reserve_alerts": 0}, **configuration})
         self.restart()
 
     def restart(self) -> None:
@@ -52,7 +56,18 @@ class Bench:
 
     def give(self, topic: str, message: Message) -> None:
         self.service.on_message(topic, message)
-        self.service.tick(self.now)
+        self.tick()
+
+    def tick(self) -> None:
+        """Ticks until no more echoes come."""
+        while True:
+            self.service.tick(self.now)
+            fresh, self._echoed = self.bus.cloud[self._echoed :], len(self.bus.cloud)
+            echoes = [payload for topic, payload in fresh if topic in self.service.echo_topics and not self.mute]
+            if not echoes:
+                return
+            for payload in echoes:
+                self.service.on_echo(payload)
 
     def results(self, confidences: list[float | None], start: int = 0, **changes: Any) -> None:
         """One block, its first row of second `start`."""
@@ -76,7 +91,7 @@ class Bench:
         """Turn the clock on, with a tick at every step."""
         for _ in range(round(seconds / step)):
             self.now += step
-            self.service.tick(self.now)
+            self.tick()
 
     def alerts(self) -> list[Alert]:
         return self.bus.messages(topics.ALERTS)

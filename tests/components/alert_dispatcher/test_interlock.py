@@ -35,7 +35,7 @@ def bench_with(tmp_path, **options):
 
 
 def status(bench, number: int = 0) -> str:
-    rows = bench.service._store._do("SELECT status FROM commands ORDER BY rowid")
+    rows = bench.service._store.do("SELECT status FROM commands ORDER BY rowid")
     return rows[number][0]
 
 
