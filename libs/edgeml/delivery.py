@@ -1,8 +1,8 @@
 """Sends what waits in an `edgeml.outbox.Outbox`, and takes away what is proved to have arrived.
 
-Each class is a lane of its own: its order, its back-off, its proof. One message of a lane is under way at a time, so that a process that
-is killed between sending and deleting sends at most that one again, with the same id, and the order is kept. Only where echoes stay out,
-more of them are sent without waiting, so that a missing permission to subscribe keeps nothing from the cloud.
+Each class is a lane of its own: its order, its back-off, its proof. One message of a lane is under way at a time, and while its echo is
+awaited none of a lower lane is, so that a process that is killed between sending and deleting sends at most that one again, with the same
+id, and the order is kept. Only where echoes stay out, others are sent without waiting: a missing permission keeps nothing from the cloud.
 """
 
 from __future__ import annotations
@@ -109,6 +109,8 @@ class Delivery:
                 budget -= 1
                 if not self._send(lane, entry, late, now):
                     return 0.0  # the other lanes have their turn after the local work: a publish in vain takes time
+            if lane.under_way and not lane.deaf:
+                break  # its echo is on its way: one message at a time, and this one matters more
         return min(waits)
 
     def echo(self, payload: bytes) -> None:

@@ -278,14 +278,15 @@ class Outbox:
                     self._add(kind, -1, -size - ROW)
                     gone += 1
         self._held.difference_update(numbers)
-        if not self._count[RESULTS]:
+        if not self.counts[RESULTS]:
             self._thinned_to, self._level = 0, 1
         return gone
 
     def _add(self, kind: int, count: int, size: int) -> None:
-        self._look()
-        self._count[kind] += count
-        self._bytes[kind] += size
+        # The change is in the tables already: where nothing is known yet, it is counted with them.
+        if self._known:
+            self._count[kind] += count
+            self._bytes[kind] += size
 
     def _look(self) -> None:
         if self._known:

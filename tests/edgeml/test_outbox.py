@@ -155,6 +155,19 @@ def test_45_without_any_echo_everything_is_sent_and_kept_and_said(tmp_path):
     assert cloud.outbox.counts[ALERTS] == 0 and set(cloud.numbers(ALERTS)) == set(range(150)) and cloud.delivery.faults == ()
 
 
+def test_46_while_the_echo_of_an_alert_is_awaited_no_result_is_sent(tmp_path):
+    cloud = Cloud(tmp_path, "echo")
+    cloud.mute = True
+    cloud.put(RESULTS, 1)
+    cloud.put(ALERTS, 1)
+    cloud.run(5)
+    assert [message["kind"] for message in cloud.got] == [ALERTS]
+    cloud.mute = False
+    cloud.delivery.echo(json.dumps(cloud.got[0]).encode())
+    cloud.run(1)
+    assert [message["kind"] for message in cloud.got] == [ALERTS, RESULTS] and cloud.outbox.counts == (0, 0, 0)
+
+
 def test_46_a_class_that_fails_holds_up_no_other(tmp_path):
     cloud = Cloud(tmp_path)
     cloud.put(ALERTS, 1)
@@ -279,6 +292,16 @@ def test_the_counts_are_those_of_the_tables_after_an_undone_transaction(tmp_path
     file.do("ROLLBACK")
     cloud.outbox.rolled_back()
     assert cloud.outbox.counts == (0, 0, 0) and not cloud.outbox.rewrite(no, b"{}")
+
+
+def test_the_counts_are_those_of_the_tables_when_the_first_thing_after_a_restart_is_a_delivery(tmp_path):
+    cloud = Cloud(tmp_path)
+    cloud.put(RESULTS, 1, 2, 3)
+    cloud.begin()
+    cloud.outbox.delivered(1)
+    assert cloud.outbox.counts == (0, 0, 2)
+    cloud.run()
+    assert cloud.numbers(RESULTS) == [2, 3]
 
 
 def test_the_envelope_fits_and_what_is_too_large_is_refused(tmp_path, caplog):

@@ -1,0 +1,43 @@
+"""The command `scripts/outage`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from suite.outage.kill import kill
+from suite.outage.offline import offline
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="scripts/outage", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    away = commands.add_parser("offline", help="hours without IoT Core by a simulated clock, then back")
+    away.add_argument("--hours", type=float, default=24.0, help="of the outage, simulated (default: 24)")
+    away.add_argument("--max-mb", type=float, default=64.0, help="outbox.max_mb (default: 64)")
+    killed = commands.add_parser("kill", help="the process is killed at random instants, and started again")
+    killed.add_argument("--times", type=int, default=1000, help="how often (default: 1000)")
+    killed.add_argument("--seed", type=int, default=1, help="of the instants (default: 1)")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="edgeml-outage-") as place:
+        if arguments.command == "offline":
+            figures = offline(Path(place), arguments.hours, {"max_mb": arguments.max_mb}, say)
+            good = not any(figures[name] for name in ("alerts_lost", "out_of_order", "not_flagged_late", "fresh_flagged_late"))
+            good = good and figures["rss_mb_end"] - figures["rss_mb_first_hour"] <= 5
+            good = good and (not figures["results_missing"] or bool(figures["dropped"]))
+        else:
+            figures = kill(Path(place), arguments.times, arguments.seed, say)
+            good = not any(figures[name] for name in ("alerts_lost", "results_lost", "renamed")) and figures["repeated"] <= figures["kills"]
+    print(json.dumps(figures))
+    return 0 if good else 1
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
