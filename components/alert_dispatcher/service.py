@@ -89,8 +89,8 @@ class AlertDispatcher:
             return
         try:
             self._take(topic, message)
-        except StoreError:
-            self._reload_at = self._context.monotonic() + RELOAD_S
+        except StoreError as fault:
+            self._trouble, self._reload_at = str(fault), self._context.monotonic() + RELOAD_S
             raise
 
     def on_echo(self, payload: bytes) -> None:
@@ -111,8 +111,8 @@ class AlertDispatcher:
             waits += [self._tick(action, now) for action in self._actions.values() if not action.local]
             self._store.look(now)
             waits += [self._gatherer.tick(now), self._delivery.tick(now)]
-        except StoreError:
-            self._reload_at = now + RELOAD_S
+        except StoreError as fault:
+            self._trouble, self._reload_at = str(fault), now + RELOAD_S
             raise
         return min(waits)
 

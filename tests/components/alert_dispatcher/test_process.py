@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 
@@ -102,6 +106,13 @@ class Device:
     def states(self) -> list[str]:
         return [alert.state for alert in self.on(topics.ALERTS)]
 
+    def soon(self, condition: Callable[[], bool]) -> None:
+        """As `until`, for what no message tells."""
+        give_up = time.monotonic() + DEADLINE
+        while not condition():
+            assert time.monotonic() < give_up, "waited in vain"
+            time.sleep(0.05)
+
     def until(self, condition: Callable[[], Any]) -> None:
         with self._waiting:
             if not self._waiting.wait_for(condition, DEADLINE):
@@ -137,6 +148,37 @@ def test_the_whole_life_of_an_alarm(device):
     device.until(lambda: device.in_cloud(topics.cloud_results("a-thing")))
     assert device.nucleus.core.refusals == []
     assert device.end(signal.SIGTERM) == 0
+
+
+def waiting(work: Path) -> int:
+    """Messages in the outbox, as another process sees them."""
+    with closing(sqlite3.connect(f"file:{work / 'alarms.sqlite3'}?mode=ro", uri=True)) as db:
+        return int(db.execute("SELECT COUNT(*) FROM outgoing").fetchone()[0])
+
+
+def test_44_what_iot_core_echoes_is_delivered(device):
+    device.start()
+    device.give(topics.RESULTS, results(ALARM))
+    alerts = topics.cloud_alerts("a-thing")
+    device.until(lambda: len(device.in_cloud(alerts)) == 2)
+    device.soon(lambda: waiting(device.work) == 0)
+    assert len({msgspec.json.decode(payload)["entry"] for payload in device.in_cloud(alerts)}) == 2
+    assert device.nucleus.core.refusals == []
+
+
+def test_45_what_may_not_be_heard_is_sent_and_kept(device):
+    policies = device.access_control["aws.greengrass.ipc.mqttproxy"]
+    for policy in policies.values():
+        if policy["operations"] == ["aws.greengrass#SubscribeToIoTCore"]:
+            policy["resources"] = ["edgeml/{iot:thingName}/alerts/ack"]
+    device.configure({"outbox": {"echo_s": 0.3}}, 2)
+    device.start()
+    device.give(topics.RESULTS, results(ALARM))
+    alerts = topics.cloud_alerts("a-thing")
+    device.until(lambda: {decode(payload).state for payload in device.in_cloud(alerts)} == {"active", "cleared"})
+    device.until(lambda: any("IoT Core echoes no alerts" in " ".join(said.faults) for said in device.on(topics.STATUS)))
+    assert waiting(device.work) == 2
+    assert len({msgspec.json.decode(payload)["entry"] for payload in device.in_cloud(alerts)}) == 2
 
 
 def test_killed_in_mid_alarm_it_goes_on_with_the_same_id(device):
