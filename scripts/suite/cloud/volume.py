@@ -13,15 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import yaml
 
 from alert_dispatcher.options import Options as AlertDispatcherOptions
-from alert_dispatcher.report import NORMAL, Gatherer, entry
+from alert_dispatcher.report import NORMAL, Report, entry
 from edgeml import topics
 from edgeml.health import SAID_S
 from edgeml.messages import Alert, Health, ResultBlock, ResultColumns, encode_json
 from edgeml.options import read
+from edgeml.outbox import Entry
 from sensor_ingestion.options import Options as SensorIngestionOptions
 from suite.build import COMPONENTS, ROOT
 from suite.cloud import template
@@ -189,7 +191,7 @@ def load(config: dict[str, dict[str, Any]], alarms: float, row_s: float, root: P
         len(ingestion.enabled()), dispatcher.report.enabled, cloud is not None and (cloud or {}).get("enabled", True) in (True, "true"),
         dispatcher.report.every_s, dispatcher.report.gather_s, row_s, alarms,
         max(dispatcher.health.every_s, SAID_S) if dispatcher.health.enabled else 0.0,
-        one, two - one, len(encode_json(_alert())), len(encode_json(_health())),
+        one, two - one, _sent_bytes(encode_json(_alert())), _sent_bytes(encode_json(_health())),
         document["Parameters"]["ResultsDays"]["Default"], document["Parameters"]["HealthDays"]["Default"],
         stream["BufferingHints"]["IntervalInSeconds"],
         stream["BufferingHints"]["SizeInMBs"],
@@ -228,11 +230,17 @@ def _report_bytes(results: int) -> int:
         answers_seq=0, complete=True, channels=(), reasons=(), times=b"", starts=b"", score=b"", confidence=b"", reason=b"", deviations=b"",
         took_us=b"",
     )
-    gatherer = Gatherer("gateway-0001", 1.0)
-    for _ in range(results):
-        gatherer.add(block, entry(block, columns, 0, NORMAL, ""), 0.0)
-    (message,) = gatherer.flush()
-    return len(message)
+    result = msgspec.Raw(msgspec.json.encode(entry(block, columns, 0, NORMAL, "")))
+    report = Report(
+        thing="gateway-0001", asset=block.asset, model=block.model, model_version=block.model_version, digest=block.digest,
+        results=[result] * results,
+    )
+    return _sent_bytes(msgspec.json.encode(report))
+
+
+def _sent_bytes(payload: bytes) -> int:
+    """Of a message as it leaves the outbox."""
+    return len(Entry(0, "", 0, 0.0, "", payload).message("0123456789abcdef-12345", late=False))
 
 
 def _number(value: float) -> str:
