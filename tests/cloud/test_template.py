@@ -78,8 +78,9 @@ def of_topics() -> Iterator[Use]:
     """Over MQTT: the device's components, its nucleus, and operators."""
     for topic in (topics.cloud_alerts(THING), topics.cloud_results(THING), topics.cloud_health(THING), f"edgeml/{THING}/captures"):
         yield Use("DevicePolicy", "iot:Publish", f"{IOT}:topic/{topic}")
-    yield Use("DevicePolicy", "iot:Subscribe", f"{IOT}:topicfilter/{topics.cloud_alerts_ack(THING)}")
-    yield Use("DevicePolicy", "iot:Receive", f"{IOT}:topic/{topics.cloud_alerts_ack(THING)}")
+    for heard in (topics.cloud_alerts_ack, topics.cloud_alerts, topics.cloud_results, topics.cloud_health):
+        yield Use("DevicePolicy", "iot:Subscribe", f"{IOT}:topicfilter/{heard(THING)}")
+        yield Use("DevicePolicy", "iot:Receive", f"{IOT}:topic/{heard(THING)}")
     yield Use("OperatorPolicy", "iot:Connect", f"{IOT}:client/edgeml-operator-ada")
     yield Use("OperatorPolicy", "iot:Subscribe", f"{IOT}:topicfilter/{topics.cloud_alerts('+')}")
     yield Use("OperatorPolicy", "iot:Receive", f"{IOT}:topic/{topics.cloud_alerts(THING)}")
