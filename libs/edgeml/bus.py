@@ -170,7 +170,7 @@ class IpcBus:
                 return False
             operation, make, request = how(topic, sealed)
             try:
-                sdk.call(make(client), request)
+                sdk.call(make(client), request, sdk.CLOUD_TIMEOUT_S if kind == "cloud" else sdk.CALL_TIMEOUT_S)
                 self._sent(kind, operation, topic, again=backoff.tries > 0)
                 return True
             except Exception as fault:

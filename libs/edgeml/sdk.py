@@ -23,6 +23,8 @@ from awsiot.greengrasscoreipc import model
 log = logging.getLogger(__name__)
 
 CALL_TIMEOUT_S = 5.0
+CLOUD_TIMEOUT_S = 1.0
+"""For a publish to IoT Core, which is tried again later anyway: local work waits for it."""
 LATE = (TimeoutError, FutureTimeoutError)
 """What a call raises that is not answered in time; one and the same from Python 3.11 on."""
 SOCKET = "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT"
@@ -49,10 +51,10 @@ Closed = Callable[[], None]
 Make = Callable[[sdk.GreengrassCoreIPCClient], Any]
 
 
-def call(operation: Any, request: Any) -> Any:
-    """The answer to one call; raises what the SDK raises."""
-    operation.activate(request).result(CALL_TIMEOUT_S)
-    return operation.get_response().result(CALL_TIMEOUT_S)
+def call(operation: Any, request: Any, timeout_s: float = CALL_TIMEOUT_S) -> Any:
+    """The answer to one call; raises what the SDK raises, and one of `LATE` where none comes."""
+    operation.activate(request).result(timeout_s)
+    return operation.get_response().result(timeout_s)
 
 
 def publish(topic: str, payload: bytes) -> tuple[str, Make, Any]:

@@ -65,6 +65,14 @@ def test_what_is_published_is_received_its_own_included(open_bus):
     assert receive(bus) == Received("local", "a/b", b"\x00\xff")
 
 
+def test_an_iot_core_that_does_not_answer_holds_up_local_work_for_about_a_second(open_bus, nucleus):
+    bus = open_bus()
+    began = time.monotonic()
+    nucleus.core.iot.publish = lambda *arguments: time.sleep(3)
+    assert not bus.publish_cloud("a/b", b"x")
+    assert 0.9 < time.monotonic() - began < 2.5
+
+
 def test_json_messages_of_others_arrive_as_text(open_bus, nucleus):
     from awsiot.greengrasscoreipc.model import JsonMessage, PublishMessage
 
