@@ -109,6 +109,7 @@ class App(Generic[O]):
         self._bus, self._context, self._make = bus, context, make
         self._settings = Settings(options, context.work)
         self._seals = bus.guard = bus.guard or Guard(context.component, context.work)
+        self._seals.secret = bus.secret
         self._service: Service | None = None
         self._current: O | None = None
         self._raw: dict[str, Any] | None = None  # what the service goes by, or waits in vain for; None: it is to be tried

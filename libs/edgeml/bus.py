@@ -367,7 +367,11 @@ class IpcBus:
         self._try_subscribe(subscription)
         self.renewed += 1
 
-    # -- configuration
+    # -- configuration and secrets
+
+    def secret(self, name: str) -> bytes:
+        """What a Greengrass secret holds; raises SealError where it cannot be read."""
+        return sdk.secret(self._connected(), name)
 
     def configuration(self, patience_s: float | None = None) -> dict[str, Any]:
         """This component's whole configuration, as the nucleus has it.

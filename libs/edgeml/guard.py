@@ -17,7 +17,7 @@ from pathlib import Path
 
 from edgeml import topics
 from edgeml.errors import SealError
-from edgeml.messagekey import MessageOptions, obtain
+from edgeml.messagekey import MessageOptions, checked, obtain
 from edgeml.seal import Seal, mac, seal, split
 from edgeml.times import SECOND, boot_id
 
@@ -48,6 +48,10 @@ REASONS: dict[str, str] = {
 }
 
 
+def _no_secrets(name: str) -> bytes:
+    raise SealError(f"the secret {name!r} cannot be read: there is no nucleus to ask")
+
+
 def boottime_ns() -> int:
     """Nanoseconds since the device started, the same for all its processes."""
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
@@ -62,6 +66,7 @@ class Guard:
         clock_ns, boot: nanoseconds since the device started, and which start that is.
 
     Attributes:
+        secret: gives the text of a Greengrass secret; raises SealError.
         refused: how many messages, by reason (the keys of `REASONS`).
         fault: why there is no key; empty: there is one.
     """
@@ -69,6 +74,7 @@ class Guard:
     def __init__(self, component: str, work: Path, clock_ns: Callable[[], int] = boottime_ns, boot: str | None = None) -> None:
         self.refused: Counter[str] = Counter()
         self.fault = ""
+        self.secret: Callable[[str], bytes] = _no_secrets
         self._component, self._work = component, work
         self._clock_ns, self._boot = clock_ns, boot_id() if boot is None else boot
         self._options = MessageOptions()
@@ -89,17 +95,20 @@ class Guard:
     def configure(self, options: MessageOptions) -> None:
         """Go by these options from now on."""
         self._options = options
-        self._look()
+        self._look(asking=True)
 
     def tick(self, now: float) -> None:
         """Look at the key's file, when that is due at the monotonic time `now`."""
         if now >= self._look_at or self._doubt and now >= self._doubted_at + DOUBT_S:
-            self._look_at, self._doubted_at, self._doubt = now + KEY_S, now, False
-            self._look()
+            doubt, self._look_at, self._doubted_at, self._doubt = self._doubt, now + KEY_S, now, False
+            self._look(asking=doubt)
 
-    def _look(self) -> None:
+    def _look(self, asking: bool) -> None:
+        name = self._options.secret
+        if name and self._key is not None and not asking:
+            return  # a secret is asked for when there is a reason to; it is the same until somebody uses another
         try:
-            key, fault = obtain(self._work, self._options.key_file), ""
+            key, fault = checked(self.secret(name), f"the secret {name!r}") if name else obtain(self._work, self._options.key_file), ""
         except SealError as wrong:
             key, fault = None, str(wrong)
         if fault and fault != self.fault:

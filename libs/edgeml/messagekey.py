@@ -33,6 +33,12 @@ class MessageOptions(msgspec.Struct, frozen=True, kw_only=True):
     key_file: Annotated[
         str, Meta(description="a file with the core's key that its owner alone may read; empty: messages.key in the work directories")
     ] = ""
+    secret: Annotated[str, Meta(description="a Greengrass secret with the core's key, by its ARN; on the classic nucleus only")] = ""
+
+    def check(self, where: str) -> list[str]:
+        if self.key_file and self.secret:
+            return [f"`{where}.key_file` and `{where}.secret` are both set; set one to null"]
+        return []
 
 
 def places(work: Path) -> list[Path]:
@@ -119,10 +125,20 @@ def read(path: Path, flags: int = 0) -> bytes:
                 raise SealError(f"{path}: the core's key is no plain file; put a file of {2 * SHORTEST} hex digits there")
             if found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
                 raise SealError(f"{path}: others may read the core's key; run: chmod 600 {path}, and put a new key there if they did")
-            text = file.read(LONGEST + 1).strip()
+            text = file.read(LONGEST + 1)
     except (OSError, ValueError) as fault:
         reason = fault.strerror if isinstance(fault, OSError) else fault
         raise SealError(f"{path}: the core's key cannot be read ({reason}); wanted is a file that this component's user owns") from None
-    if not SHORTEST <= len(text) <= LONGEST:
-        raise SealError(f"{path}: the core's key has {len(text)} characters, wanted are {SHORTEST} or more; openssl rand -hex 32 makes one")
-    return text
+    return checked(text, str(path))
+
+
+def checked(text: bytes, where: str) -> bytes:
+    """The key in a text: all of it but the white space around it.
+
+    Raises:
+        SealError: it is too short to be one, or too long; names `where`.
+    """
+    key = text.strip()
+    if not SHORTEST <= len(key) <= LONGEST:
+        raise SealError(f"{where}: the core's key has {len(key)} characters, wanted are {SHORTEST} or more; openssl rand -hex 32 makes one")
+    return key

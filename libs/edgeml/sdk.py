@@ -20,6 +20,8 @@ from awsiot import eventstreamrpc
 from awsiot.greengrasscoreipc import client as sdk
 from awsiot.greengrasscoreipc import model
 
+from edgeml.errors import SealError
+
 log = logging.getLogger(__name__)
 
 CALL_TIMEOUT_S = 5.0
@@ -68,6 +70,25 @@ def publish_cloud(topic: str, payload: bytes) -> tuple[str, Make, Any]:
     """As `publish`, to IoT Core with QoS 1."""
     request = model.PublishToIoTCoreRequest(topic_name=topic, qos=model.QOS.AT_LEAST_ONCE, payload=payload)
     return PUBLISH_CLOUD, lambda client: client.new_publish_to_iot_core(), request
+
+
+def secret(client: sdk.GreengrassCoreIPCClient | None, name: str) -> bytes:
+    """A Greengrass secret's text or bytes; only the classic nucleus has secrets.
+
+    Raises:
+        SealError: it cannot be read.
+    """
+    if client is None:
+        raise SealError(f"the secret {name!r} cannot be read while there is no connection to the nucleus")
+    try:
+        value = call(client.new_get_secret_value(), model.GetSecretValueRequest(secret_id=name)).secret_value
+    except Exception as fault:  # the SDK raises many kinds
+        # Its text is left out: nothing of a secret's answer is for the log.
+        raise SealError(
+            f"the secret {name!r} cannot be read ({type(fault).__name__}); it takes the classic nucleus, aws.greengrass.SecretManager "
+            "with this secret, and aws.greengrass#GetSecretValue on its ARN in accessControl"
+        ) from None
+    return bytes(value.secret_binary) if value.secret_binary is not None else str(value.secret_string).encode()
 
 
 def subscribe(topic: str, put: Put, closed: Closed) -> tuple[str, Make, Any]:

@@ -20,6 +20,7 @@ log = logging.getLogger("gglocal.policy")
 SERVICES: dict[str, str] = {
     "aws.greengrass#PublishToTopic": "aws.greengrass.ipc.pubsub",
     "aws.greengrass#SubscribeToTopic": "aws.greengrass.ipc.pubsub",
+    "aws.greengrass#GetSecretValue": "aws.greengrass.SecretManager",
     "aws.greengrass#PublishToIoTCore": "aws.greengrass.ipc.mqttproxy",
     "aws.greengrass#SubscribeToIoTCore": "aws.greengrass.ipc.mqttproxy",
 }

@@ -8,7 +8,7 @@ COMMON_OPERATIONS = (
     "PublishToTopic", "SubscribeToTopic", "PublishToIoTCore", "SubscribeToIoTCore",
     "GetConfiguration", "UpdateConfiguration", "SubscribeToConfigurationUpdate", "UpdateState",
 )
-CLASSIC_OPERATIONS = ("SubscribeToComponentUpdates", "DeferComponentUpdate")
+CLASSIC_OPERATIONS = ("SubscribeToComponentUpdates", "DeferComponentUpdate", "GetSecretValue")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Iterator
+from urllib.parse import quote
 
 import pytest
 
@@ -12,7 +13,10 @@ from edgeml import bus as bus_module
 from edgeml import topics
 from edgeml.bus import IpcBus, Received, RelaunchNeeded
 from edgeml.connection import REFUSALS, Connection
+from edgeml.guard import Guard
+from edgeml.messagekey import MessageOptions
 from edgeml.messages import MAX_PAYLOAD
+from gglocal.profile import CLASSIC, LITE
 from tests.gglocal.ipc_world import EVERYTHING, World, world
 
 NAME = "com.test.One"
@@ -353,3 +357,29 @@ def test_a_subscription_that_the_nucleus_ends_is_made_anew(open_bus, nucleus):
     assert bus.publish("a/b", b"x") and bus.publish_cloud("cloud/x", b"up")
     assert {receive(bus).payload, receive(bus, "cloud").payload} == {b"x", b"up"}
     assert time.monotonic() - begun < 4
+
+
+SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:core-key-AbCdEf"
+
+
+def test_the_key_of_a_secret_on_classic_and_a_sentence_where_there_are_none(monkeypatch, tmp_path):
+    grant = {"one": {"operations": ["aws.greengrass#GetSecretValue"], "resources": [SECRET]}}
+    access = EVERYTHING | {"aws.greengrass.SecretManager": grant}
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / quote(SECRET, safe="")).write_text("f" * 64 + "\n")
+    (tmp_path / "secrets" / "other").write_text("e" * 64)
+    for profile, wanted in ((CLASSIC, ""), (LITE, "takes the classic nucleus")):
+        with world(profile) as nucleus:
+            nucleus.core.root_path = str(tmp_path)
+            monkeypatch.setenv("SVCUID", nucleus.token(NAME, access))
+            monkeypatch.setenv("AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT", str(nucleus.socket_path))
+            guard = Guard(NAME, tmp_path / "work")
+            bus = IpcBus(NAME, guard)
+            guard.secret = bus.secret
+            bus.open()
+            guard.configure(MessageOptions(secret=SECRET))
+            assert wanted in guard.fault and bool(guard.fault) == bool(wanted)
+            assert (guard.seal("edgeml/results", b"x") is None) == bool(wanted)
+            guard.configure(MessageOptions(secret="other"))
+            assert "the secret 'other' cannot be read (" in guard.fault and guard.seal("edgeml/results", b"x") is None
+            bus.close()

@@ -6,6 +6,8 @@ import base64
 import datetime
 import json
 from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from awsiot.greengrasscoreipc.model import (
@@ -238,7 +240,7 @@ def test_a_component_reports_its_state(either: World) -> None:
 @pytest.mark.parametrize("call", [
     lambda client: client.stop_component(component_name=ONE),
     lambda client: client.list_components(),
-    lambda client: client.get_secret_value(secret_id="x"),
+    lambda client: client.get_local_deployment_status(deployment_id="x"),
 ])
 def test_an_operation_that_it_lacks_is_a_service_error(either: World, call: object) -> None:
     client = either.client()
@@ -253,3 +255,23 @@ def test_how_many_subscriptions_heard_a_message_is_told(either: World) -> None:
         client.subscribe_to_topic(topic=topic, on_stream_event=Inbox())
     assert either.do(either.core.publish, "t/1", Message.of_bytes(b"x")) == 2
     assert either.do(either.core.publish, "nobody", Message.of_bytes(b"x")) == 0
+
+
+SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:key-AbCdEf"
+SECRETS = {"aws.greengrass.SecretManager": {"one": {"operations": ["aws.greengrass#GetSecretValue"], "resources": [SECRET, "absent"]}}}
+
+
+def test_a_secret_is_a_file_of_the_root_on_classic_only(tmp_path: Path) -> None:
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / quote(SECRET, safe="")).write_text("s3cret")
+    with world(CLASSIC) as classic:
+        classic.core.root_path = str(tmp_path)
+        client = classic.client(ONE, SECRETS)
+        answer = client.get_secret_value(secret_id=SECRET)
+        assert (answer.secret_id, answer.secret_value.secret_string, answer.version_stage) == (SECRET, "s3cret", ["AWSCURRENT"])
+        with pytest.raises(ResourceNotFoundError):
+            client.get_secret_value(secret_id="absent")
+        with pytest.raises(UnauthorizedError):
+            client.get_secret_value(secret_id="another")
+    with world(LITE) as lite, pytest.raises(ServiceError):
+        lite.client(ONE, SECRETS).get_secret_value(secret_id=SECRET)

@@ -8,6 +8,7 @@ from typing import Any
 from gglocal.ipc.operations import (
     defer_component_update,
     get_configuration,
+    get_secret_value,
     publish_to_iot_core,
     publish_to_topic,
     subscribe_to_component_updates,
@@ -25,6 +26,7 @@ Handler = Callable[[Request], Outcome]
 OPERATIONS: dict[str, Handler] = {
     "DeferComponentUpdate": defer_component_update.handle,
     "GetConfiguration": get_configuration.handle,
+    "GetSecretValue": get_secret_value.handle,
     "PublishToIoTCore": publish_to_iot_core.handle,
     "PublishToTopic": publish_to_topic.handle,
     "SubscribeToComponentUpdates": subscribe_to_component_updates.handle,
