@@ -292,6 +292,9 @@ class Store:
             raise self._error(fault) from None
 
     def _error(self, fault: Exception) -> StoreError:
+        # On a full disk the memory that SQLite shares beside the log fails as I/O.
+        if "full" in str(fault) or ("I/O" in str(fault) and self.reserve.short):
+            self.reserve.release()
         return StoreError(f"the state in {self._path} cannot be used ({fault}); see to its permissions and the free space")
 
 

@@ -38,6 +38,12 @@ _TABLES = (
     "CREATE INDEX IF NOT EXISTS outgoing_order ON outgoing (class, no)",
     "CREATE TABLE IF NOT EXISTS outgoing_id (id TEXT NOT NULL)",
 )
+# What cannot be sent any more must not stop what can.
+_DAMAGED = (
+    "DELETE FROM outgoing_id WHERE typeof(id) <> 'text'",
+    "DELETE FROM outgoing WHERE typeof(payload) <> 'blob' OR typeof(topic) <> 'text' OR typeof(boot) <> 'text'"
+    " OR typeof(class) <> 'integer' OR class NOT BETWEEN 0 AND 2 OR typeof(event_ns) <> 'integer' OR typeof(queued_s) <> 'real'",
+)
 
 PROOFS = ("acknowledgement", "echo")
 
@@ -114,8 +120,10 @@ class Outbox:
         self.dropped: Counter[str] = Counter()
         for table in _TABLES:
             database.do(table)
+        for damaged in _DAMAGED:
+            database.do(damaged)
         database.do("INSERT INTO outgoing_id SELECT ? WHERE NOT EXISTS (SELECT 1 FROM outgoing_id)", secrets.token_hex(8))
-        ((self.id,),) = database.do("SELECT id FROM outgoing_id")
+        self.id: str = database.do("SELECT id FROM outgoing_id LIMIT 1")[0][0]
         self._held: set[int] = set()
         self._count, self._bytes = [0, 0, 0], [0, 0, 0]
         self._known = False

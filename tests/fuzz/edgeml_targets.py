@@ -30,9 +30,10 @@ from edgeml.streams import Receiver
 from edgeml.times import SECOND, from_iso, to_iso
 from inference.asset import Asset
 from inference.baselines import Baselines
+from inference.memory import Memory
 from inference.options import Options as InferenceOptions
 from tests.edgeml.keys import PINNED, TRAINER, TRUSTED
-from tests.edgeml.samples import SAMPLES, T0
+from tests.edgeml.samples import BATCH, SAMPLES, T0
 from tests.edgeml.tiny import MANIFEST as TINY
 from tests.edgeml.tiny import SHIPPED, Largest
 from tests.fake_bus import FakeBus
@@ -285,7 +286,28 @@ def batches() -> list[bytes]:
             messages.encode(SAMPLES["sensor-batch"])]
 
 
+def rows_remembered(data: bytes) -> None:
+    """Whatever is in the file of the latest rows, a new batch is kept and found behind what can be read."""
+    batch = BATCH
+    with scratch() as folder:
+        (folder / f"{batch.asset}.newer").write_bytes(data)
+        Memory(folder, batch.asset, 10).load()
+        memory = Memory(folder, batch.asset, 10)
+        memory.keep(batch)
+        assert Memory(folder, batch.asset, 10).load()[-1] == batch
+
+
+def remembered_rows() -> list[bytes]:
+    batch = BATCH
+    with scratch() as folder:
+        memory = Memory(folder, batch.asset, 1000)
+        for _ in range(2):
+            memory.keep(batch)
+        return [(folder / f"{batch.asset}.newer").read_bytes()]
+
+
 TARGETS: dict[str, Target] = {
+    "rows": Target(("inference.memory.Memory.load",), "bytes", rows_remembered, (), remembered_rows),
     "message": Target(("edgeml.messages.decode",), "bytes", decoded, (MessageError,), encoded_samples),
     "message-as": Target(("edgeml.messages.decode_as",), "bytes", scored, (MessageError,), batches),
     "stream": Target(("edgeml.streams.Receiver.resume",), "bytes", received, (MessageError,), encoded_samples),
