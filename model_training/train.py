@@ -22,7 +22,7 @@ if __name__ == "__main__" and __package__ in (None, ""):
 
 from edgeml.errors import EdgemlError  # noqa: E402
 from edgeml.signing import private_key, sign  # noqa: E402
-from model_training import kinds  # noqa: E402
+from model_training import golden, kinds  # noqa: E402
 from model_training.container import Container  # noqa: E402
 from model_training.datasets.provenance import DatasetError  # noqa: E402
 from model_training.request import Request, TrainingError  # noqa: E402
@@ -91,9 +91,10 @@ def run(arguments: Sequence[str], container: Container | None) -> Path:
     data = given.folder or (container.data() if container else None)
     out = given.out or (container.model if container else OUT)
     written = kind.train(Request(data, out, given.seed, given.quick, say))
-    if key is not None:
-        for folder in (written, written.with_name(f"{written.name}-float32")):
-            if folder.is_dir():
+    for folder in (written, written.with_name(f"{written.name}-float32")):
+        if folder.is_dir():
+            golden.write(folder)
+            if key is not None:
                 sign(folder, key)
                 say(f"signed {folder}")
     if container:

@@ -37,6 +37,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     bundle: Annotated[str, Meta(min_length=1, description="the model bundle's folder: a name among the artifacts, or a path")] = (
         "pump_anomaly"
     )
+    model: Annotated[str, Meta(description="the model component whose bundle runs instead of `bundle`, once it is there")] = (
+        "com.edgeml.Model.PumpAnomaly"
+    )
     signature: Signature = msgspec.field(default_factory=Signature)
     engine: Annotated[Literal["auto", "litert", "tflite-runtime"], Meta(description="the TFLite runtime")] = "auto"
     threads: Annotated[int, Meta(ge=1, le=16, description="threads of the TFLite runtime")] = 1

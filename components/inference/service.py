@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 
 from edgeml import topics
 from edgeml.app import Context
-from edgeml.bundle import Bundle
-from edgeml.engines import open_engine
 from edgeml.health import Vitals
 from edgeml.messages import KeepAlive, Message, Replay, Replaying, ResetBaseline, SensorBatch, Status, encode
-from edgeml.signing import pinned
+from edgeml.scoring import same_windows
 from edgeml.streams import Pulse, Receiver, new_stream
 from edgeml.times import age_s
 from inference.asset import Asset
 from inference.baselines import Baselines
 from inference.memory import Memory
+from inference.model import Models
 from inference.options import Options
 
 log = logging.getLogger(__name__)
@@ -39,19 +37,11 @@ class Inference:
 
     def __init__(self, context: Context, options: Options) -> None:
         self._context, self._options = context, options
-        believed = pinned(options.signature.public_key, options.signature.public_key_file, options.signature.required)
-        self._bundle = Bundle.load(_folder(context.artifacts, options.bundle), believed)
-        self._engine = open_engine(self._bundle, options.engine, options.threads)
-        self._baselines = Baselines(context.work / "baselines", self._bundle.manifest)
-        self._stream = new_stream()
-        self._assets: dict[str, Asset] = {}
-        self._memories: dict[str, Memory] = {}
-        self._receiver = Receiver(topics.SENSORS, self._ask, context.monotonic)
+        self._models = Models(context, options)
+        self._model = self._models.first()
+        self._begin()
         self._pulse = Pulse(lambda payload: context.bus.publish(topics.RESULTS, payload))
-        self._lost = 0
         self._lag_s: float | None = None
-        manifest = self._bundle.manifest
-        log.info("model %s %s on %s", manifest.name, manifest.version, self._engine.kind)
 
     def start(self) -> None:
         self._receiver.ask_again()
@@ -69,12 +59,13 @@ class Inference:
             self._reset(message.asset)
 
     def tick(self, now: float) -> float:
+        self._renew()
         if not self._assets:
             return self._pulse.tick(now, self._stream)
         return min(self._pulse.tick(now, self._stream, asset.name, asset.history.next_seq) for asset in self._assets.values())
 
     def status(self) -> Status:
-        faults = tuple(asset.fault for asset in self._assets.values() if asset.fault)
+        faults = tuple(fault for fault in (self._models.fault, *(asset.fault for asset in self._assets.values())) if fault)
         return Status(component=self._context.component, state="running", faults=faults)
 
     def vitals(self) -> Vitals:
@@ -82,6 +73,30 @@ class Inference:
 
     def close(self) -> None:
         pass
+
+    def _begin(self) -> None:
+        """A stream of its own, in which nothing is known of any asset."""
+        self._baselines = Baselines(self._context.work / "baselines", self._model.bundle.manifest)
+        self._stream = new_stream()
+        self._assets: dict[str, Asset] = {}
+        self._memories: dict[str, Memory] = {}
+        self._receiver = Receiver(topics.SENSORS, self._ask, self._context.monotonic)
+        self._lost = 0
+
+    def _renew(self) -> None:
+        """Go over to a new model of the model component, between two batches."""
+        fresh = self._models.fresh()
+        if fresh is None:
+            return
+        before, self._model = self._model, fresh
+        if same_windows(before.bundle.manifest, fresh.bundle.manifest):
+            for asset in self._assets.values():
+                asset.adopt(fresh.bundle, fresh.engine)
+            log.info("model %s takes over from %s, windows and baselines included", fresh, before)
+            return
+        log.info("model %s takes over from %s; its windows are others and fill anew", fresh, before)
+        self._begin()
+        self._receiver.ask_again()
 
     def _batch(self, batch: SensorBatch) -> None:
         times, _, _ = batch.arrays()
@@ -110,9 +125,11 @@ class Inference:
 
     def _add(self, name: str) -> Asset:
         baseline = self._baselines.load(name)
-        asset = self._assets[name] = Asset(name, self._stream, self._bundle, self._engine, baseline, self._options.history_s)
+        asset = self._assets[name] = Asset(
+            name, self._stream, self._model.bundle, self._model.engine, baseline, self._options.history_s
+        )
         # The oldest step of a view is a mean of rows from before it.
-        longest = max(view.rows + view.every for view in self._bundle.manifest.views)
+        longest = max(view.rows + view.every for view in self._model.bundle.manifest.views)
         memory = self._memories[name] = Memory(self._context.work / "rows", name, longest)
         self._recall(asset, memory.load())
         return asset
@@ -157,8 +174,3 @@ class Inference:
                 asset.reset()
                 self._memories[asset.name].forget()
                 log.info("%s: the baseline is forgotten and learned anew", asset.name)
-
-
-def _folder(artifacts: Path, bundle: str) -> Path:
-    """Where the bundle is: a path as it is, a name among the artifacts. Both work alike on classic and on Lite."""
-    return Path(bundle) if "/" in bundle else artifacts / bundle

@@ -1,5 +1,7 @@
 """A model bundle: a folder with `model.tflite` and the `manifest.json` that says what the model wants and what it answers.
 
+`golden.json`, where the manifest names it, holds inputs and what the model answered to them (`edgeml.golden`).
+
 A bundle is verified before anything is made of it. `Bundle.load` checks the signature of the manifest where it is given a check
 (`edgeml.signing`), the manifest and the digest, each file read once;
 `edgeml.engines.open_engine` checks that the model has the input and output which the manifest promises; `match_channels`
@@ -26,6 +28,7 @@ FORMAT = 1
 MODEL = "model.tflite"
 MANIFEST = "manifest.json"
 SIGNATURE = "manifest.sig"
+GOLDEN = "golden.json"
 MOST_BYTES = 64 * 2**20
 """No file of a bundle is larger."""
 MOST_SECONDS = 1e9
@@ -199,10 +202,11 @@ class Bundle:
         manifest: what the model wants and answers.
         model: the bytes of `model.tflite`.
         digest: their SHA-256, hex.
+        golden: the bytes of `golden.json`; None: the manifest names none.
     """
 
-    def __init__(self, manifest: Manifest, model: bytes, where: str = "bundle") -> None:
-        """Verify a manifest and a model against each other.
+    def __init__(self, manifest: Manifest, model: bytes, where: str = "bundle", golden: bytes | None = None) -> None:
+        """Verify a manifest and its files against each other.
 
         Raises:
             BundleError: what is wanted, what was given.
@@ -210,20 +214,10 @@ class Bundle:
         faults = list(_faults(manifest))
         if faults:
             raise BundleError(f"{where}: {MANIFEST}: {'; '.join(faults)}")
-        self.manifest, self.model, self.where = manifest, model, where
-        self.digest = hashlib.sha256(model).hexdigest()
-        wanted = manifest.digests[MODEL]
-        if len(model) != wanted.bytes:
-            change = "truncated" if len(model) < wanted.bytes else "another file"
-            raise BundleError(
-                f"{where}: {MODEL} has {len(model)} bytes where the manifest wants {wanted.bytes}: "
-                f"it is {change}; copy the bundle again"
-            )
-        if self.digest != wanted.sha256.lower():
-            raise BundleError(
-                f"{where}: {MODEL} has the SHA-256 digest {self.digest} where the manifest wants {wanted.sha256}; "
-                "copy the bundle again"
-            )
+        self.manifest, self.model, self.where, self.golden = manifest, model, where, golden
+        self.digest = _verified(MODEL, model, manifest, where)
+        if golden is not None:
+            _verified(GOLDEN, golden, manifest, where)
 
     @classmethod
     def load(cls, folder: Path, check: Check | None = None) -> Bundle:
@@ -243,7 +237,24 @@ class Bundle:
             signature = folder / SIGNATURE
             check(text, read_file(signature) if os.path.lexists(signature) else None, str(folder))
         manifest = decode_manifest(text, str(folder))
-        return cls(manifest, read_file(folder / MODEL), str(folder))
+        golden = read_file(folder / GOLDEN) if GOLDEN in manifest.digests else None
+        return cls(manifest, read_file(folder / MODEL), str(folder), golden)
+
+
+def _verified(name: str, content: bytes, manifest: Manifest, where: str) -> str:
+    """The SHA-256 digest of a file that is what the manifest says."""
+    digest, wanted = hashlib.sha256(content).hexdigest(), manifest.digests[name]
+    if len(content) != wanted.bytes:
+        change = "truncated" if len(content) < wanted.bytes else "another file"
+        raise BundleError(
+            f"{where}: {name} has {len(content)} bytes where the manifest wants {wanted.bytes}: "
+            f"it is {change}; copy the bundle again"
+        )
+    if digest != wanted.sha256.lower():
+        raise BundleError(
+            f"{where}: {name} has the SHA-256 digest {digest} where the manifest wants {wanted.sha256}; copy the bundle again"
+        )
+    return digest
 
 
 def decode_manifest(text: bytes, where: str) -> Manifest:
@@ -262,28 +273,32 @@ def decode_manifest(text: bytes, where: str) -> Manifest:
         raise BundleError(f"{where}: {MANIFEST}: {fault}; correct it, or export the model again") from None
 
 
-def save(folder: Path, manifest: Manifest, model: bytes) -> Bundle:
-    """Write a bundle whose digests are those of `model`; the same arguments give the same bytes.
+def save(folder: Path, manifest: Manifest, model: bytes, golden: bytes | None = None) -> Bundle:
+    """Write a bundle whose digests are those of `model` and `golden`; the same arguments give the same bytes.
 
     Raises:
         BundleError: the manifest is wrong.
     """
-    bundle = seal(manifest, model, str(folder))
+    bundle = seal(manifest, model, str(folder), golden)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / SIGNATURE).unlink(missing_ok=True)  # it is of what was there before
     (folder / MODEL).write_bytes(model)
+    (folder / GOLDEN).unlink(missing_ok=True)
+    if golden is not None:
+        (folder / GOLDEN).write_bytes(golden)
     (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(bundle.manifest), indent=2) + b"\n")
     return bundle
 
 
-def seal(manifest: Manifest, model: bytes, where: str = "bundle") -> Bundle:
-    """A bundle whose digests are those of `model`, written nowhere; `where` names it in errors.
+def seal(manifest: Manifest, model: bytes, where: str = "bundle", golden: bytes | None = None) -> Bundle:
+    """A bundle whose digests are those of `model` and `golden`, written nowhere; `where` names it in errors.
 
     Raises:
         BundleError: the manifest is wrong.
     """
-    digest = Digest(sha256=hashlib.sha256(model).hexdigest(), bytes=len(model))
-    return Bundle(msgspec.structs.replace(manifest, digests={MODEL: digest}), model, where)
+    files = {MODEL: model} if golden is None else {MODEL: model, GOLDEN: golden}
+    digests = {name: Digest(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content)) for name, content in files.items()}
+    return Bundle(msgspec.structs.replace(manifest, digests=digests), model, where, golden)
 
 
 def match_channels(bundle: Bundle, names: tuple[str, ...], units: tuple[str, ...]) -> np.ndarray:

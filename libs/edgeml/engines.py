@@ -46,6 +46,7 @@ class Network:
     Attributes:
         kind: the runtime's name.
         input_shape, output_shape: without the leading batch of 1.
+        step: the smallest difference between two answers; 0 for a float32 output.
     """
 
     def __init__(self, kind: str, interpreter: Any) -> None:
@@ -56,6 +57,7 @@ class Network:
         self.kind, self._interpreter = kind, interpreter
         self._input, self._output = _Tensor(inputs[0], "input"), _Tensor(outputs[0], "output")
         self.input_shape, self.output_shape = self._input.shape[1:], self._output.shape[1:]
+        self.step = self._output.step
 
     def invoke(self, values: np.ndarray) -> np.ndarray:
         """values of `input_shape`, float32, to what the model answers, of `output_shape`, float32."""
@@ -77,6 +79,7 @@ class _Tensor:
         self._scale, self._zero = np.float32(scale), np.float32(zero)
         if self._type == np.int8 and not scale > 0:
             raise ValueError(f"its {which} is int8 without a quantisation scale")
+        self.step = float(scale) if self._type == np.int8 else 0.0
 
     def inward(self, values: np.ndarray) -> np.ndarray:
         values = np.asarray(values, np.float32).reshape(self.shape)
@@ -96,6 +99,7 @@ class Engine:
 
     Attributes:
         kind: the runtime's name.
+        step: the smallest difference between two answers; 0 for a float32 output.
     """
 
     def __init__(self, network: Network, bundle: Bundle) -> None:
@@ -112,7 +116,7 @@ class Engine:
                 f"{bundle.where}: {MODEL} has the output shape {_shape(network.output_shape)} where {what} wanted, "
                 f"{_shape(answers)}; export the model again"
             )
-        self.kind, self._network, self._classes = network.kind, network, bool(classes)
+        self.kind, self.step, self._network, self._classes = network.kind, network.step, network, bool(classes)
 
     def run(self, features: np.ndarray) -> float:
         """The score of one input, (steps, features) float32."""

@@ -22,7 +22,7 @@ from typing import Protocol
 
 import numpy as np
 
-from edgeml.bundle import Bundle, Stopped
+from edgeml.bundle import Bundle, Manifest, Stopped
 from edgeml.errors import BundleError
 from edgeml.messages import BACKWARDS, GAP, GOOD, MISSING, QUALITY_NAMES, ResultColumns
 from edgeml.scaling import Baseline
@@ -72,6 +72,17 @@ class AssetScorer:
     def reset(self) -> None:
         """Forget everything about the asset, its learned baseline included."""
         self._begin(None)
+
+    def adopt(self, bundle: Bundle, engine: Runs) -> None:
+        """Go on with another model of the `same_windows`: the baseline, what the window holds and the rest stay.
+
+        Raises:
+            BundleError: its windows are others.
+        """
+        if not same_windows(self._manifest, bundle.manifest):
+            raise BundleError(f"model {bundle.manifest.name} wants other windows than {self._manifest.name}; begin a new scorer")
+        self.bundle, self._manifest, self._engine = bundle, bundle.manifest, engine
+        self._pace.model = bundle.manifest.name
 
     def feed(self, times: np.ndarray, values: np.ndarray, quality: np.ndarray) -> tuple[ResultColumns, tuple[str, ...]]:
         """Score rows that follow those fed before.
@@ -213,15 +224,24 @@ def _faults(values: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.nda
     return faults, np.any(faults, axis=1)
 
 
+def same_windows(one: Manifest, other: Manifest) -> bool:
+    """Whether all that is remembered of an asset for one model is what the other would remember."""
+    return all(
+        getattr(one, key) == getattr(other, key)
+        for key in ("channels", "interval_s", "longest_gap_s", "views", "min_rows", "clip", "scaling", "stopped")
+    )
+
+
 class _Pace:
     """Whether rows come about as often as the model wants.
 
     Attributes:
+        model: its name, for people.
         fault: what is wrong, or empty.
     """
 
     def __init__(self, interval_s: float, model: str) -> None:
-        self._wanted_s, self._model = interval_s, model
+        self._wanted_s, self.model = interval_s, model
         self._passed: list[int] = []
         self.fault = ""
 
@@ -232,7 +252,7 @@ class _Pace:
             given_s = sorted(self._passed)[PACE_ROWS // 2] / 1e9
             self._passed.clear()
             fits = self._wanted_s / 2 < given_s < self._wanted_s * 2
-            self.fault = "" if fits else f"interval: a row each {given_s:g} s, {self._wanted_s:g} s wanted by model {self._model}"
+            self.fault = "" if fits else f"interval: a row each {given_s:g} s, {self._wanted_s:g} s wanted by model {self.model}"
         return not self.fault
 
 

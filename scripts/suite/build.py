@@ -79,12 +79,12 @@ def build(root: Path, out: Path, bucket: str = NO_BUCKET, thing_group: str = NO_
     written = []
     for name, files in archives.items():
         for archive, members in files.items():
-            written.append(_zip(out / "artifacts" / name / project.version / archive, members))
+            written.append(write_zip(out / "artifacts" / name / project.version / archive, members))
     for name, text in recipes.items():
-        written.append(_write(out / "recipes" / f"{name}-{project.version}.yaml", text))
+        written.append(write_text(out / "recipes" / f"{name}-{project.version}.yaml", text))
     # `gdk component publish` looks for the recipe under the name that the root's recipe.yaml links to.
-    written.append(_write(out / "recipes" / f"{SUITE}.yaml", recipes[SUITE]))
-    written.append(_write(out / "deployment.json", json.dumps(deployment(project.version, thing_group), indent=2) + "\n"))
+    written.append(write_text(out / "recipes" / f"{SUITE}.yaml", recipes[SUITE]))
+    written.append(write_text(out / "deployment.json", json.dumps(deployment(project.version, thing_group), indent=2) + "\n"))
     return written
 
 
@@ -104,9 +104,14 @@ def _recipe(root: Path, name: str, project: Project, bucket: str) -> str:
         text = path.read_text(encoding="utf-8")
     except OSError as fault:
         raise BuildError(f"{path} cannot be read: {fault.strerror}") from None
+    return fill(text, name, project.version, project.author, bucket)
+
+
+def fill(text: str, name: str, version: str, author: str, bucket: str) -> str:
+    """A recipe with its placeholders filled in."""
     values = {
-        "{COMPONENT_VERSION}": project.version, "{COMPONENT_AUTHOR}": project.author,
-        "BUCKET_NAME": bucket, "COMPONENT_NAME": name, "COMPONENT_VERSION": project.version,
+        "{COMPONENT_VERSION}": version, "{COMPONENT_AUTHOR}": author, "COMPONENT_AUTHOR": author,
+        "BUCKET_NAME": bucket, "COMPONENT_NAME": name, "COMPONENT_VERSION": version,
     }
     return re.sub("|".join(map(re.escape, values)), lambda found: values[found[0]], text)
 
@@ -124,11 +129,12 @@ def _archives(root: Path, name: str) -> Iterator[tuple[str, dict[str, Path]]]:
     yield f"{folder}.zip", members
     for bundle in BUNDLES.get(name, ()):
         place = root / "model_training" / "bundles" / bundle
-        missing = [file for file in BUNDLE_FILES if not (place / file).is_file()]
+        names = BUNDLE_FILES + tuple(file for file in ("golden.json",) if (place / file).is_file())
+        missing = [file for file in names if not (place / file).is_file()]
         if missing:
             remedy = "restore it, or train it with scripts/train and sign it with scripts/sign"
             raise BuildError(f"the model bundle {place} lacks {' and '.join(missing)}; {remedy}")
-        yield f"{bundle}.zip", {file: place / file for file in BUNDLE_FILES}
+        yield f"{bundle}.zip", {file: place / file for file in names}
 
 
 def _files(folder: Path, prefix: str) -> Iterator[tuple[str, Path]]:
@@ -139,7 +145,8 @@ def _files(folder: Path, prefix: str) -> Iterator[tuple[str, Path]]:
             yield "/".join((prefix, *parts)), path
 
 
-def _zip(path: Path, members: dict[str, Path]) -> Path:
+def write_zip(path: Path, members: dict[str, Path]) -> Path:
+    """A zip that is the same for the same members, whatever the machine and the time."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # Stored, because compressed bytes depend on the version of zlib.
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
@@ -151,7 +158,8 @@ def _zip(path: Path, members: dict[str, Path]) -> Path:
     return path
 
 
-def _write(path: Path, text: str) -> Path:
+def write_text(path: Path, text: str) -> Path:
+    """A file, and the folders above it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(text.encode())
     return path
@@ -168,7 +176,8 @@ def _empty(out: Path) -> None:
             entry.unlink()
 
 
-def _bucket(text: str) -> str:
+def bucket_name(text: str) -> str:
+    """An argument of the command line that names an S3 bucket."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", text):
         raise argparse.ArgumentTypeError(f"{text!r} is no name of an S3 bucket: 3 to 63 lower-case letters, digits, dots, hyphens")
     return text
@@ -183,7 +192,7 @@ def _thing_group(text: str) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0, or 1 when something is missing."""
     parser = argparse.ArgumentParser(prog="scripts/build", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--bucket", type=_bucket, help="S3 bucket of the artifacts, for a deployment from the cloud")
+    parser.add_argument("--bucket", type=bucket_name, help="S3 bucket of the artifacts, for a deployment from the cloud")
     parser.add_argument("--thing-group-arn", type=_thing_group, help="whom deployment.json is for")
     parser.add_argument("--out", type=Path, default=ROOT / "greengrass-build", help="default: greengrass-build in the checkout")
     given = parser.parse_args(arguments)

@@ -67,7 +67,7 @@ def test_the_shipped_model_with_another_manifest_is_refused(tmp_path: Path) -> N
 class Answers:
     """A network that always answers the same."""
 
-    kind, input_shape = "fixed", (4, 4)
+    kind, input_shape, step = "fixed", (4, 4), 0.0
 
     def __init__(self, *answer: float) -> None:
         self._answer, self.output_shape = np.array(answer, np.float32), (len(answer),)

@@ -1,0 +1,93 @@
+"""Makes a component of a signed model bundle: `scripts/package-model BUNDLE`.
+
+Its name comes of the bundle's (`pump_anomaly`: com.edgeml.Model.PumpAnomaly), its version is the bundle's. What is not signed, or does
+not answer its golden windows here, is refused. The same bundle gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from pathlib import Path
+
+from edgeml import golden
+from edgeml.bundle import GOLDEN, MANIFEST, MODEL, SIGNATURE, Bundle
+from edgeml.engines import open_engine
+from edgeml.errors import BundleError
+from edgeml.signing import pinned
+from suite.build import NO_BUCKET, ROOT, BuildError, Project, bucket_name, fill, write_text, write_zip
+
+PREFIX = "com.edgeml.Model."
+TEMPLATE = Path(__file__).with_name("model.yaml")
+
+
+def component_name(bundle: str) -> str:
+    """The component's name for a bundle's.
+
+    Raises:
+        BuildError: nothing in it can be part of a name.
+    """
+    words = re.findall(r"[A-Za-z0-9]+", bundle)
+    if not words:
+        raise BuildError(f"the bundle's name {bundle!r} has neither letters nor digits; name it in its manifest and sign it again")
+    return PREFIX + "".join(word[0].upper() + word[1:] for word in words)
+
+
+def package(folder: Path, root: Path, out: Path, bucket: str = NO_BUCKET, public_key: str = "") -> list[Path]:
+    """Add the component to the build in `out`; returns the files written: the recipe and the zip.
+
+    Args:
+        folder: the bundle.
+        root: the checkout.
+        public_key: the key that must have signed it; empty: the one that its signature names.
+
+    Raises:
+        BundleError: the bundle is not what its manifest says, not signed, or answers otherwise than it did where it was made.
+        BuildError: its version is no exact one.
+    """
+    believed = pinned(public_key or signer(folder), "", required=True)
+    bundle = Bundle.load(folder, believed)
+    golden.verify(bundle, open_engine(bundle))
+    name, version = component_name(bundle.manifest.name), bundle.manifest.version
+    if not re.fullmatch(r"\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?", version):
+        raise BuildError(f"{folder}: the bundle's version is {version!r}, wanted is an exact one such as 1.2.3; a component needs it")
+    files = [file for file in (MANIFEST, SIGNATURE, MODEL, GOLDEN) if file != GOLDEN or bundle.golden is not None]
+    members = {f"bundle/{file}": folder / file for file in files} | {"place.py": root / "libs" / "edgeml" / "place.py"}
+    text = fill(TEMPLATE.read_text(encoding="utf-8"), name, version, Project.read(root).author, bucket)
+    return [
+        write_zip(out / "artifacts" / name / version / "model.zip", members),
+        write_text(out / "recipes" / f"{name}-{version}.yaml", text),
+    ]
+
+
+def signer(folder: Path) -> str:
+    """The text of the key that a bundle's signature names; empty: it has none that can be read."""
+    try:
+        return (folder / SIGNATURE).read_text(encoding="ascii").split()[1]
+    except (OSError, UnicodeDecodeError, IndexError):
+        return ""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Returns the exit code: 0, or 1 when the bundle is not right."""
+    parser = argparse.ArgumentParser(prog="scripts/package-model", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("bundle", metavar="BUNDLE", type=Path, help="the folder of a bundle that scripts/sign signed")
+    parser.add_argument("--bucket", type=bucket_name, help="S3 bucket of the artifact, for a deployment from the cloud")
+    parser.add_argument("--out", type=Path, default=ROOT / "greengrass-build", help="default: greengrass-build in the checkout")
+    parser.add_argument("--public-key", default="", metavar="TEXT", help="refuse a bundle that another key signed")
+    given = parser.parse_args(arguments)
+    try:
+        written = package(given.bundle, ROOT, given.out, given.bucket or NO_BUCKET, given.public_key)
+    except (BuildError, BundleError) as fault:
+        print(f"package-model: {fault}", file=sys.stderr)
+        return 1
+    for path in written:
+        print(f"{path.stat().st_size:>9,} bytes  {os.path.relpath(path)}")
+    print(f"{written[1].stem}: devices must pin signature.public_key {signer(given.bundle)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+"""The run step of a model component."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgeml import place as step
+from tests.edgeml.tiny import SHIPPED
+
+
+def bundle(folder: Path, content: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "manifest.json").write_text(content)
+    return folder
+
+
+def test_a_bundle_is_placed_under_a_name_of_its_content_and_the_one_before_goes(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    one = step.place(bundle(tmp_path / "b", "one"), work)
+    assert step.placed(work) is not None and step.placed(work)[0] == one  # type: ignore[index]
+    other = step.place(bundle(tmp_path / "b", "other"), work)
+    assert one != other and not one.exists() and (other / "manifest.json").read_text() == "other"
+    assert step.place(bundle(tmp_path / "b", "one"), work) == one
+
+
+def test_placing_again_is_seen_as_new_and_mends_what_was_altered(tmp_path: Path) -> None:
+    folder = step.place(bundle(tmp_path / "b", "one"), tmp_path / "work")
+    before = step.placed(tmp_path / "work")
+    (folder / "manifest.json").write_text("altered")
+    assert step.place(bundle(tmp_path / "b", "one"), tmp_path / "work") == folder
+    assert (folder / "manifest.json").read_text() == "one" and step.placed(tmp_path / "work") != before
+
+
+@pytest.mark.parametrize("text", ["", "../../etc", "a" * 63, "a" * 65, "\xe5" * 64])
+def test_a_pointer_that_is_no_digest_is_not_followed(tmp_path: Path, text: str) -> None:
+    (tmp_path / "current").write_text(text)
+    assert step.placed(tmp_path) is None
+
+
+def test_a_bundle_that_is_not_there_is_one_sentence_and_changes_nothing(tmp_path: Path) -> None:
+    placed = step.place(SHIPPED, tmp_path / "work")
+    command = [sys.executable, step.__file__, "--bundle", tmp_path / "absent", "--work", tmp_path / "work"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 1
+    assert ran.stdout == (
+        f"ERROR edgeml.place: {tmp_path / 'absent'}: No such file or directory; nothing is changed; deploy the component again\n"
+    )
+    assert step.placed(tmp_path / "work")[0] == placed  # type: ignore[index]

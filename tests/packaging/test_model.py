@@ -1,0 +1,72 @@
+"""scripts/package-model: a component of a bundle, the same for the same bundle, and nothing of a bundle that is not right."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from edgeml.errors import BundleError
+from gglocal.lint import lint_file
+from gglocal.platform import Host
+from suite.build import ROOT, BuildError
+from suite.model import component_name, main, package
+from tests.edgeml.keys import STRANGER, TRUSTED, edit
+from tests.edgeml.models import trained, untrue
+from tests.edgeml.tiny import SHIPPED
+
+NAME = "com.edgeml.Model.PumpAnomaly"
+
+
+def test_a_recipe_and_a_zip_beside_what_is_built(tmp_path: Path) -> None:
+    bundle = trained(tmp_path / "bundle", "1.2.3")
+    archive, recipe = package(bundle, ROOT, tmp_path / "out", "a-bucket", TRUSTED)
+    assert recipe == tmp_path / "out" / "recipes" / f"{NAME}-1.2.3.yaml"
+    assert archive == tmp_path / "out" / "artifacts" / NAME / "1.2.3" / "model.zip"
+    read = yaml.safe_load(recipe.read_text())
+    assert (read["ComponentName"], read["ComponentVersion"], read["ComponentPublisher"]) == (NAME, "1.2.3", "edgeml")
+    assert read["Manifests"][0]["Artifacts"] == [{"Uri": f"s3://a-bucket/{NAME}/1.2.3/model.zip", "Unarchive": "ZIP"}]
+    with zipfile.ZipFile(archive) as packed:
+        assert sorted(packed.namelist()) == [*(f"bundle/{path.name}" for path in sorted(bundle.iterdir())), "place.py"]
+        assert all(packed.read(f"bundle/{path.name}") == path.read_bytes() for path in bundle.iterdir())
+
+
+def test_the_same_bundle_gives_the_same_bytes(tmp_path: Path) -> None:
+    made = [package(trained(tmp_path / "bundle", "1.0.0"), ROOT, tmp_path / out) for out in ("a", "b")]
+    assert [path.read_bytes() for path in made[0]] == [path.read_bytes() for path in made[1]]
+
+
+@pytest.mark.parametrize("architecture", ["amd64", "aarch64", "arm"])
+def test_nothing_that_lite_refuses(tmp_path: Path, architecture: str) -> None:
+    _, recipe = package(SHIPPED, ROOT, tmp_path)
+    assert lint_file(recipe, Host({"os": "linux", "architecture": architecture})) == []
+
+
+@pytest.mark.parametrize(
+    ("made", "public_key", "sentence"),
+    [
+        (lambda folder: trained(folder, "1.0.0", None), "", "has no manifest.sig"),
+        (lambda folder: trained(folder, "1.0.0", STRANGER), TRUSTED, "is signed with the key"),
+        (lambda folder: untrue(folder, "1.0.0"), "", "golden window 1"),
+        (lambda folder: trained(folder, "new"), "", "the bundle's version is 'new'"),
+        (lambda folder: trained(folder, "1.0.0", name="!"), "", "neither letters nor digits"),
+        (lambda folder: edit(trained(folder, "1.0.0"), verdict_level=0.9) or folder, "", "is not what was signed"),
+        (lambda folder: folder, "", "has no manifest.sig|cannot be read"),
+    ],
+    ids=["unsigned", "another key", "golden", "version", "name", "altered", "absent"],
+)
+def test_what_is_not_right_is_refused_and_nothing_written(tmp_path, made, public_key, sentence, capsys) -> None:
+    folder = made(tmp_path / "bundle")
+    with pytest.raises((BundleError, BuildError), match=sentence):
+        package(folder, ROOT, tmp_path / "out", public_key=public_key)
+    assert not (tmp_path / "out").exists()
+    arguments = [str(folder), "--out", str(tmp_path / "out"), *(["--public-key", public_key] if public_key else [])]
+    assert main(arguments) == 1
+    assert capsys.readouterr().err.startswith("package-model: ")
+
+
+def test_names() -> None:
+    assert component_name("pump_anomaly") == NAME
+    assert component_name("RUL-turbofan 2") == "com.edgeml.Model.RULTurbofan2"
