@@ -2,6 +2,8 @@
 
     python3 edgeml/install.py --requirements requirements.txt --venv DIR
 
+Where `requirements.lock` stands beside the requirements and names this machine and Python, exactly the wheels whose digests it
+names are installed. Where a folder `wheels` stands there too, they come from it and no package index is asked.
 Needs nothing but the standard library. A second run with the same requirements and the same Python does nothing. The syntax is
 that of Python 3.6, so that an old interpreter gets a sentence and not a syntax error.
 """
@@ -17,6 +19,8 @@ from pathlib import Path
 
 OLDEST = (3, 10)
 STAMP = ".edgeml-installed"
+TARGETS = "targets.txt"
+"""In the folder of wheels: which machines and Pythons they are for."""
 
 log = logging.getLogger("edgeml.install")
 
@@ -35,7 +39,8 @@ def install(requirements: "list[Path]", venv: Path) -> bool:
         InstallError: this Python is too old or has no venv, a file is missing, or pip failed.
     """
     check_python((sys.version_info[0], sys.version_info[1]))
-    wanted = sorted({_digest(path) for path in requirements})
+    sources = [_source(path) for path in requirements]
+    wanted = sorted({_digest(listed) for listed, _ in sources})
     stamp, python = venv / STAMP, venv / "bin" / "python"
     had = stamp.read_text().split() if stamp.is_file() else []
     usable = python.exists() and any(line.endswith(_interpreter()) for line in had)
@@ -50,9 +55,9 @@ def install(requirements: "list[Path]", venv: Path) -> bool:
     names = ", ".join(map(str, requirements))
     log.info("installing what %s names", names)
     command = [str(python), "-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
-    for path in requirements:
-        command += ["--requirement", str(path)]
-    _run(command, f"pip could not install what {names} names")
+    # One file at a time: one that is locked would ask the others for digests too.
+    for listed, options in sources:
+        _run(command + options + ["--requirement", str(listed)], f"pip could not install what {listed} names")
     stamp.write_text("".join(line + "\n" for line in wanted))
     return True
 
@@ -63,6 +68,27 @@ def check_python(version: "tuple[int, ...]") -> None:
         raise InstallError(f"python3 is {'.'.join(map(str, version[:2]))}, wanted is 3.10 or later; install a newer Python")
     if importlib.util.find_spec("venv") is None or importlib.util.find_spec("ensurepip") is None:
         raise InstallError("this Python cannot make virtual environments; run `apt install python3-venv`")
+
+
+def _source(requirements: Path) -> "tuple[Path, list[str]]":
+    """The file that pip is given for these requirements, and the options that go with it."""
+    lock, wheels = requirements.with_suffix(".lock"), requirements.parent / "wheels"
+    target = f"{platform.machine()}-{sys.version_info[0]}.{sys.version_info[1]}"
+    locked = ["--require-hashes", "--only-binary=:all:"]
+    if wheels.is_dir():
+        brought = (wheels / TARGETS).read_text().split()
+        if target not in brought:
+            raise InstallError(
+                f"{wheels} has wheels for {', '.join(brought)} and this is {target}; build the component with --wheels and --python "
+                "for this device, or without --wheels to use a package index"
+            )
+        return lock, [*locked, "--no-index", "--find-links", str(wheels)]
+    if not lock.is_file():
+        return requirements, []
+    if target in next((line.split()[2:] for line in lock.read_text().splitlines() if line.startswith("# targets:")), []):
+        return lock, locked
+    log.warning("%s has no digests for %s; the versions of %s are installed, whatever the index has under them", lock, target, requirements)
+    return requirements, []
 
 
 def _digest(requirements: Path) -> str:

@@ -1,7 +1,7 @@
 """Builds the suite into `greengrass-build/`: recipes, one zip a component, the model bundle's zip, and `deployment.json`.
 
 The same sources give the same bytes, whatever the machine, the checkout's place, the umask or the time. Needs nothing but the
-standard library, so that `gdk component build` can call it with any python3.
+standard library, so that `gdk component build` can call it with any python3; with `--wheels`, pip.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ import re
 import shutil
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from suite import wheels
+from suite.wheels import Target, WheelError
 
 ROOT = Path(__file__).resolve().parents[2]
 SUITE = "com.edgeml.Suite"
@@ -32,6 +35,8 @@ BUNDLE_FILES = ("manifest.json", "manifest.sig", "model.tflite")
 
 NO_BUCKET = "BUCKET_NAME"
 NO_THING_GROUP = "arn:aws:iot:REGION:000000000000:thinggroup/THING_GROUP"
+TARGETS = "targets.txt"
+"""Beside the wheels in a zip: whom they are for, as `edgeml.install` reads it."""
 EARLIEST = (1980, 1, 1, 0, 0, 0)
 
 
@@ -59,7 +64,9 @@ class Project:
         return cls(version, author)
 
 
-def build(root: Path, out: Path, bucket: str = NO_BUCKET, thing_group: str = NO_THING_GROUP) -> list[Path]:
+def build(
+    root: Path, out: Path, bucket: str = NO_BUCKET, thing_group: str = NO_THING_GROUP, devices: Sequence[Target] = (),
+) -> list[Path]:
     """Build everything anew; returns the files written.
 
     Args:
@@ -67,13 +74,14 @@ def build(root: Path, out: Path, bucket: str = NO_BUCKET, thing_group: str = NO_
         out: the directory to fill; what it held is removed.
         bucket: the S3 bucket named in the recipes' artifact URIs.
         thing_group: ARN of the thing group named in `deployment.json`.
+        devices: whose wheels go into the zips, so that the install step needs no package index; none: it uses one.
 
     Raises:
         BuildError: something is missing or misnamed.
     """
     project = Project.read(root)
     recipes = {name: _recipe(root, name, project, bucket) for name in (*COMPONENTS, SUITE)}
-    archives = {name: dict(_archives(root, name)) for name in COMPONENTS}
+    archives = {name: dict(_archives(root, name, devices)) for name in COMPONENTS}
     _empty(out)
     (out / "artifacts" / SUITE / project.version).mkdir(parents=True)
     written = []
@@ -116,16 +124,25 @@ def fill(text: str, name: str, version: str, author: str, bucket: str) -> str:
     return re.sub("|".join(map(re.escape, values)), lambda found: values[found[0]], text)
 
 
-def _archives(root: Path, name: str) -> Iterator[tuple[str, dict[str, Path]]]:
+def _archives(root: Path, name: str, devices: Sequence[Target]) -> Iterator[tuple[str, dict[str, Path]]]:
     """Each archive of a component: its name, and what it holds: path in it to file."""
     folder = COMPONENTS[name]
     source = root / "components" / folder
     members = dict(_files(source, folder)) | dict(_files(root / "libs" / "edgeml", "edgeml"))
-    members["requirements.txt"] = source / "requirements.txt"
-    members.pop(f"{folder}/requirements.txt", None)
+    for file in ("requirements.txt", "requirements.lock"):
+        members[file] = source / file
+        members.pop(f"{folder}/{file}", None)
     for needed in (f"{folder}/__main__.py", "edgeml/install.py", "requirements.txt"):
         if not members.get(needed, Path()).is_file():
             raise BuildError(f"{name} needs {needed}, which is not in {source} or {root / 'libs'}; restore it")
+    try:
+        lock = wheels.fresh(members["requirements.txt"])
+        brought = {path.name: path for device in devices for path in wheels.download(lock, device, root / "build" / "wheels")}
+    except WheelError as fault:
+        raise BuildError(str(fault)) from None
+    if devices:
+        members |= {f"wheels/{file}": path for file, path in brought.items()}
+        members[f"wheels/{TARGETS}"] = write_text(root / "build" / "wheels" / TARGETS, "".join(f"{each}\n" for each in sorted(devices)))
     yield f"{folder}.zip", members
     for bundle in BUNDLES.get(name, ()):
         place = root / "model_training" / "bundles" / bundle
@@ -195,10 +212,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--bucket", type=bucket_name, help="S3 bucket of the artifacts, for a deployment from the cloud")
     parser.add_argument("--thing-group-arn", type=_thing_group, help="whom deployment.json is for")
     parser.add_argument("--out", type=Path, default=ROOT / "greengrass-build", help="default: greengrass-build in the checkout")
+    parser.add_argument(
+        "--wheels", metavar="PLATFORM,…", help="ship the wheels of these devices, such as linux-aarch64,linux-x86_64; no index is needed"
+    )
+    parser.add_argument("--python", metavar="VERSION,…", help="with --wheels: the Pythons of these devices, such as 3.11")
     given = parser.parse_args(arguments)
     try:
-        written = build(ROOT, given.out, given.bucket or NO_BUCKET, given.thing_group_arn or NO_THING_GROUP)
-    except BuildError as fault:
+        if bool(given.wheels) != bool(given.python):
+            raise BuildError("--wheels and --python go together, such as --wheels linux-aarch64 --python 3.11")
+        devices = wheels.targets(given.wheels.split(","), given.python.split(",")) if given.wheels else []
+        written = build(ROOT, given.out, given.bucket or NO_BUCKET, given.thing_group_arn or NO_THING_GROUP, devices)
+    except (BuildError, WheelError) as fault:
         print(f"build: {fault}", file=sys.stderr)
         return 1
     for path in written:

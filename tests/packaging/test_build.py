@@ -72,9 +72,9 @@ def test_each_zip_holds_the_component_the_library_and_the_requirements(built: Pa
         with zipfile.ZipFile(built / "artifacts" / name / version / f"{folder}.zip") as archive:
             names = archive.namelist()
             assert {entry.date_time for entry in archive.infolist()} == {build.EARLIEST}
-        assert {path.split("/")[0] for path in names} == {folder, "edgeml", "requirements.txt"}
+        assert {path.split("/")[0] for path in names} == {folder, "edgeml", "requirements.txt", "requirements.lock"}
         assert {f"{folder}/__main__.py", f"{folder}/__init__.py", "edgeml/install.py", "edgeml/bus.py"} <= set(names)
-        assert all(path.endswith((".py", "requirements.txt")) for path in names), names
+        assert all(path.endswith((".py", "requirements.txt", "requirements.lock")) for path in names), names
 
 
 def test_the_model_bundle_is_an_artifact_of_its_own(built: Path, version: str) -> None:
