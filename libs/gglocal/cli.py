@@ -17,9 +17,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from gglocal import verbs
 from gglocal.control import ask
 from gglocal.deployment import configuration_updates
-from gglocal.errors import DeploymentError, GglocalError, NucleusError
+from gglocal.errors import EXIT_BROKEN, EXIT_OK, EXIT_TIMEOUT, EXIT_USAGE, DeploymentError, GglocalError, NucleusError
 from gglocal.faults import FAULTS
 from gglocal.faults.base import usage
 from gglocal.lifecycle import BROKEN, FINISHED
@@ -31,10 +32,10 @@ from gglocal.recipe import SUFFIXES, read_document
 from gglocal.root import Root, default_root
 from gglocal.sealed import find_key, seal
 from gglocal.show import details, fault_line, heard_line, published, table
+from gglocal.verbs import merged
 
 log = logging.getLogger("gglocal")
 
-EXIT_OK, EXIT_BROKEN, EXIT_USAGE, EXIT_TIMEOUT = 0, 1, 2, 3
 _FOLLOW_S = 0.1
 _STDOUT, _STDERR = 1, 2
 
@@ -66,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
         echo=None if options.quiet else lambda name, line: printer.put(f"[{name}] {line}"),
     )
     with closing(printer), _logging_to_stderr(options.verbose), _signals_set(wake), nucleus:
-        names = nucleus.deploy(options.recipe_dir, options.artifact_dir, _merge(options.merge), _updates(options))
+        names = nucleus.deploy(options.recipe_dir, options.artifact_dir, merged(options.merge), _updates(options))
         log.info("deployed %s in %s; Ctrl-C stops it", ", ".join(names), nucleus.root.path)
         timed_out = not _wait(nucleus, wake, options)
         broken = [status for status in nucleus.components() if status.state == BROKEN]
@@ -83,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
 def deploy(options: argparse.Namespace) -> int:
     request = {
         "do": "deploy", "recipe_dirs": [str(Path(each).absolute()) for each in options.recipe_dir],
-        "artifact_dirs": [str(Path(each).absolute()) for each in options.artifact_dir], "merge": _merge(options.merge),
+        "artifact_dirs": [str(Path(each).absolute()) for each in options.artifact_dir], "merge": merged(options.merge),
         "config": _updates(options),
     }
     for names in ask(Root(options.root), request):
@@ -98,21 +99,25 @@ def component_list(options: argparse.Namespace) -> int:
 
 
 def component_details(options: argparse.Namespace) -> int:
-    found = list(ask(Root(options.root), {"do": "components", "name": options.name}))
-    print(json.dumps(found[0]) if options.json else details(found[0]))
+    for name in _names(options):
+        found = list(ask(Root(options.root), {"do": "components", "name": name}))
+        print(json.dumps(found[0]) if options.json else details(found[0]))
     return EXIT_OK
 
 
 def component_restart(options: argparse.Namespace) -> int:
-    return _show(list(ask(Root(options.root), {"do": "restart", "name": options.name})), options)
+    return _show([each for name in _names(options) for each in ask(Root(options.root), {"do": "restart", "name": name})], options)
 
 
 def component_stop(options: argparse.Namespace) -> int:
-    return _show(list(ask(Root(options.root), {"do": "stop", "name": options.name})), options)
+    return _show([each for name in _names(options) for each in ask(Root(options.root), {"do": "stop", "name": name})], options)
 
 
 def logs(options: argparse.Namespace) -> int:
     folder = Root(options.root).logs
+    if options.name == "get":
+        verbs.get_logs(folder, options.filter, options.follow, options.lines, print)
+        return EXIT_OK
     path = folder / f"{options.name}.log"
     if not path.is_file():
         known = ", ".join(sorted(each.stem for each in folder.glob("*.log"))) or "none"
@@ -225,14 +230,11 @@ def _wait(nucleus: Nucleus, wake: threading.Event, options: argparse.Namespace) 
     return True
 
 
-def _merge(given: Sequence[str]) -> dict[str, str]:
-    merge = {}
-    for text in given:
-        name, equals, version = text.partition("=")
-        if not (name and equals and version):
-            raise DeploymentError(f"--merge {text!r} names no version; write --merge com.example.Name=1.0.0")
-        merge[name] = version
-    return merge
+def _names(options: argparse.Namespace) -> list[str]:
+    names = [name for each in (options.name, options.names) if each for name in each.split(",")]
+    if not names:
+        raise NucleusError("name a component, or several: --names com.example.A,com.example.B")
+    return names
 
 
 def _updates(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
@@ -302,9 +304,18 @@ def _parser() -> argparse.ArgumentParser:
         sub_parser = _command(component, name, command, text)
         sub_parser.add_argument("--json", action="store_true", help="as JSON")
         if name != "list":
-            sub_parser.add_argument("name", metavar="NAME", help="the component")
+            sub_parser.add_argument("name", metavar="NAME", nargs="?", help="the component")
+            sub_parser.add_argument("--names", "--name", "-n", metavar="NAME,…", help="components, as greengrass-cli takes them")
+    deployment = commands.add_parser("deployment", help="create, status, list").add_subparsers(required=True, metavar="WHAT")
+    create = _command(deployment, "create", verbs.deployment_create, "change what is deployed, with rollback on failure on classic")
+    _directory_options(create)
+    verbs.create_options(create)
+    about = _command(deployment, "status", verbs.deployment_status, "what became of a deployment")
+    about.add_argument("--deploymentId", "-i", metavar="ID", required=True)
+    _command(deployment, "list", verbs.deployment_list, "the deployments, the newest first")
     tail = _command(commands, "logs", logs, "the log of a component")
-    tail.add_argument("name", metavar="NAME")
+    tail.add_argument("name", metavar="NAME", help="the component; get: all of them, as greengrass-cli does")
+    tail.add_argument("--filter", action="append", default=[], help="with get: regular expressions or levels, commas between alternatives")
     tail.add_argument("-f", "--follow", action="store_true", help="go on with what is appended")
     tail.add_argument("-n", "--lines", type=int, help="the last N lines only")
     publish = _command(commands, "pub", pub, "publish a message")
@@ -344,12 +355,16 @@ def _command(
     return parser
 
 
-def _deployment_options(parser: argparse.ArgumentParser) -> None:
+def _directory_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipe-dir", "--recipeDir", action="append", default=[], metavar="DIR", help="holds recipes; may be repeated")
     parser.add_argument(
         "--artifact-dir", "--artifactDir", action="append", default=[], metavar="DIR", help="holds NAME/VERSION/files; may be repeated"
     )
     parser.add_argument("--merge", "-m", action="append", default=[], metavar="NAME=VERSION", help="what to deploy; may be repeated")
+
+
+def _deployment_options(parser: argparse.ArgumentParser) -> None:
+    _directory_options(parser)
     parser.add_argument(
         "--config", metavar="FILE|JSON", help='configuration updates: {"NAME": {"merge": {...}, "reset": ["/pointer"]}}'
     )

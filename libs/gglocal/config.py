@@ -114,6 +114,16 @@ class ConfigStore:
         """All of it as JSON-able data for `load`: a leaf is `[value, timestamp]`, a map is an object."""
         return {name: _dump(node) for name, node in self._components.items()}
 
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Put everything back as it was at a snapshot; watchers stay, and hear of each leaf that has another value then."""
+        for name in [name for name in self._components if name not in snapshot]:
+            del self._components[name]
+        for name, dumped in snapshot.items():
+            node = self._components.setdefault(name, _Node())
+            for leaf, watchers in _put_back(node, dumped, [], []):
+                for watcher in watchers:
+                    watcher(name, leaf)
+
     def load(self, snapshot: dict[str, Any]) -> None:
         """Replace everything by a snapshot."""
         self._components = {name: _restore(dumped) for name, dumped in snapshot.items()}
@@ -184,6 +194,23 @@ def _dump(node: _Node) -> Any:
     if node.children is None:
         return [node.value, node.timestamp]
     return {key: _dump(child) for key, child in node.children.items()}
+
+
+def _put_back(node: _Node, dumped: Any, path: list[str], above: list[Watcher]) -> list[tuple[list[str], list[Watcher]]]:
+    """Make a node what was dumped; gives each leaf that changed, and who watches it."""
+    watchers = [*above, *node.watchers]
+    if isinstance(dumped, list):
+        changed = node.children is not None or not _same(node.value, dumped[0])
+        node.children, (node.value, node.timestamp) = None, dumped
+        return [(path, watchers)] if changed else []
+    if node.children is None:
+        node.children, node.value = {}, None
+    for key in [key for key in node.children if key not in dumped]:
+        del node.children[key]
+    found = []
+    for key, child in dumped.items():
+        found += _put_back(node.children.setdefault(key, _Node()), child, [*path, key], watchers)
+    return found
 
 
 def _restore(dumped: Any) -> _Node:

@@ -18,6 +18,7 @@ from gglocal.engine import Engine
 from gglocal.errors import GglocalError, NucleusError
 from gglocal.faults import FAULTS
 from gglocal.iotcore import Offline
+from gglocal.localdeployments import Wanted
 from gglocal.pubsub import Message
 from gglocal.root import Root
 from gglocal.topicfilter import matches
@@ -100,6 +101,21 @@ async def _deploy(engine: Engine, request: dict[str, Any]) -> AsyncGenerator[Any
     yield await engine.deploy(recipe_dirs, artifact_dirs, request["merge"], request["config"])
 
 
+async def _create_deployment(engine: Engine, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
+    recipe_dirs, artifact_dirs = (tuple(Path(each) for each in request[key]) for key in ("recipe_dirs", "artifact_dirs"))
+    wanted = Wanted(
+        merge=request["merge"], remove=tuple(request["remove"]), config=request["config"], recipe_dirs=recipe_dirs,
+        artifact_dirs=artifact_dirs, on_failure=request["on_failure"],
+    )
+    yield engine.deployments.create(wanted).answer()
+
+
+async def _deployments(engine: Engine, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
+    deployment = request.get("id")
+    for each in [engine.deployments.find(deployment)] if deployment else engine.deployments.all():
+        yield each.answer()
+
+
 async def _publish(engine: Engine, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
     if "json" in request:
         message = Message(True, request["json"])
@@ -151,7 +167,8 @@ async def _faults(engine: Engine, request: dict[str, Any]) -> AsyncGenerator[Any
 
 
 COMMANDS: dict[str, Callable[[Engine, dict[str, Any]], AsyncGenerator[Any, None]]] = {
-    "components": _components, "restart": _restart, "stop": _stop, "deploy": _deploy, "publish": _publish,
+    "components": _components, "restart": _restart, "stop": _stop, "deploy": _deploy,
+    "create-deployment": _create_deployment, "deployments": _deployments, "publish": _publish,
     "subscribe": _subscribe, "fault": _fault, "end-fault": _end_fault, "faults": _faults,
 }
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from gglocal.iotcore import open_iot_core
 from gglocal.iotcore.link import Link
 from gglocal.ipc.server import IpcServer
 from gglocal.lifecycle import BROKEN, Component, Unit
+from gglocal.localdeployments import LocalDeployments
 from gglocal.platform import Host
 from gglocal.profile import Profile
 from gglocal.pubsub import Message
@@ -62,6 +63,19 @@ class Status:
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
+    def details(self) -> dict[str, Any]:
+        """As ListComponents and GetComponentDetails have it."""
+        return {"componentName": self.name, "version": self.version, "state": self.state, "configuration": self.configuration}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What was deployed at some moment, to come back to."""
+
+    roots: dict[str, str]
+    units: dict[str, Unit]
+    configuration: dict[str, Any]
+
 
 class Engine:
     """Everything runs on the loop on which `start` was called."""
@@ -87,6 +101,8 @@ class Engine:
         self._deploying = asyncio.Lock()
         self.faults = ActiveFaults(self)
         self._shim = Shim(root.path / "faults") if shim else None
+        self.deployments = LocalDeployments(self)
+        self.core.management = self
         self.supervisor: Supervisor
 
     async def start(self) -> None:
@@ -102,6 +118,7 @@ class Engine:
     async def close(self) -> None:
         """Stop every component, then the nucleus."""
         self.faults.end_all()
+        await self.deployments.close()
         await self.supervisor.close()
         await self.ipc.close()
         await self.core.iot.close()
@@ -109,15 +126,20 @@ class Engine:
 
     async def deploy(
         self, recipe_dirs: list[Path], artifact_dirs: list[Path], merge: Mapping[str, str],
-        config: Mapping[str, Any] | None = None,
+        config: Mapping[str, Any] | None = None, remove: Iterable[str] = (),
     ) -> list[str]:
-        """Add components to what is deployed; see `Nucleus.deploy`."""
+        """Add components to what is deployed, and take away those in `remove`; see `Nucleus.deploy`."""
         updates = configuration_updates(dict(config or {}), "configuration")
         async with self._deploying:
             for directory in recipe_dirs:
                 self._recipes.add_directory(directory)
-            roots = {**self._roots, **merge}
-            if not roots:
+            gone = tuple(remove)
+            unknown = [name for name in gone if name not in self._roots]
+            if unknown:
+                there = ", ".join(self._roots) or "none"
+                raise DeploymentError(f"{', '.join(unknown)} cannot be removed, since no deployment named it; named were {there}")
+            roots = {**{name: version for name, version in self._roots.items() if name not in gone}, **merge}
+            if not roots and not gone:
                 raise DeploymentError("nothing to deploy; name a component with --merge NAME=VERSION")
             plan = resolve(roots, self._recipes, self._host)
             strangers = set(updates) - {planned.recipe.name for planned in plan}
@@ -137,10 +159,35 @@ class Engine:
             self._roots = roots
             self._save()
             self._watch()
+            removed = [name for name in self._units if name not in units]
             await self._bring_about(units, updates)
+            if gone:  # as on classic: what is removed leaves no configuration; what merely is no longer needed keeps it here
+                for name in removed:
+                    self.core.config.reset(name)
+                self._save()
             if deployment:
                 self.core.updates.tell_done(deployment)
             return list(units)
+
+    def checkpoint(self) -> Checkpoint:
+        """What is deployed now."""
+        return Checkpoint(dict(self._roots), dict(self._units), self.core.config.snapshot())
+
+    def put_back_configuration(self, before: Checkpoint) -> None:
+        """After a deployment that changed nothing else."""
+        self.core.config.restore(before.configuration)
+        self._save()
+        self._watch()
+
+    async def restore(self, before: Checkpoint) -> None:
+        """Come back to what was deployed: components, versions and configuration."""
+        async with self._deploying:
+            told = {name for name, dumped in self.core.config.snapshot().items() if before.configuration.get(name) != dumped}
+            self._roots = dict(before.roots)
+            self.put_back_configuration(before)
+            for name in before.units:
+                self.core.set_access_control(name, self._configuration(name).get("accessControl"))
+            await self._bring_about(dict(before.units), dict.fromkeys(told, {}))
 
     def status(self) -> list[Status]:
         return [self._status(component) for component in self.supervisor.components()]

@@ -11,6 +11,9 @@ GglocalError
 
 from __future__ import annotations
 
+EXIT_OK, EXIT_BROKEN, EXIT_USAGE, EXIT_TIMEOUT = 0, 1, 2, 3
+"""Exit codes of the command line."""
+
 
 class GglocalError(Exception):
     pass

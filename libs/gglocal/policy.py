@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from gglocal.config import ConfigStore, KeyNotFound
+from gglocal.profile import MANAGEMENT_OPERATIONS
 
 log = logging.getLogger("gglocal.policy")
 
@@ -23,6 +24,7 @@ SERVICES: dict[str, str] = {
     "aws.greengrass#GetSecretValue": "aws.greengrass.SecretManager",
     "aws.greengrass#PublishToIoTCore": "aws.greengrass.ipc.mqttproxy",
     "aws.greengrass#SubscribeToIoTCore": "aws.greengrass.ipc.mqttproxy",
+    **{f"aws.greengrass#{name}": "aws.greengrass.Cli" for name in MANAGEMENT_OPERATIONS},
 }
 MQTT_STYLE = "aws.greengrass.ipc.mqttproxy"
 

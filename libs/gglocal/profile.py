@@ -10,6 +10,11 @@ COMMON_OPERATIONS = (
 )
 CLASSIC_OPERATIONS = ("SubscribeToComponentUpdates", "DeferComponentUpdate", "GetSecretValue")
 
+MANAGEMENT_OPERATIONS = (
+    "CreateLocalDeployment", "GetLocalDeploymentStatus", "ListLocalDeployments",
+    "ListComponents", "GetComponentDetails", "RestartComponent", "StopComponent",
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
@@ -39,6 +44,7 @@ class Profile:
         strict_recipes: keys and steps must be exactly as documented.
         runs_shutdown: `shutdown` and `recover` are run; otherwise they are ignored with a log line.
         restarts_on_configuration: a change of configuration alone restarts the component.
+        rolls_back: a deployment that failed is taken back, where it asks for that.
     """
 
     name: str
@@ -65,6 +71,7 @@ class Profile:
     strict_recipes: bool
     runs_shutdown: bool
     restarts_on_configuration: bool
+    rolls_back: bool
 
 
 LITE = Profile(
@@ -73,15 +80,15 @@ LITE = Profile(
     operations=frozenset(COMMON_OPERATIONS), invalid_arguments="ServiceError",
     answers_ping=False, ends_streams=False, tells_refusal=False, receive_modes=False,
     silent_errors=True, lenient_qos=True, refuses_stale=False, float_timestamps=True, text_scalars=True, strict_recipes=True,
-    runs_shutdown=False, restarts_on_configuration=True,
+    runs_shutdown=False, restarts_on_configuration=True, rolls_back=False,
 )
 CLASSIC = Profile(
     name="classic", version="2.17.0", max_packet_in=16 * 1024 * 1024, max_packet_out=16 * 1024 * 1024,
     max_clients=10_000, max_subscriptions=100_000, small_json=False, max_leaf=1 << 24, max_topic=1 << 20, max_iot_payload=128 * 1024,
-    operations=frozenset(COMMON_OPERATIONS + CLASSIC_OPERATIONS), invalid_arguments="InvalidArgumentsError",
+    operations=frozenset(COMMON_OPERATIONS + CLASSIC_OPERATIONS + MANAGEMENT_OPERATIONS), invalid_arguments="InvalidArgumentsError",
     answers_ping=True, ends_streams=True, tells_refusal=True, receive_modes=True,
     silent_errors=False, lenient_qos=False, refuses_stale=True, float_timestamps=False, text_scalars=False, strict_recipes=False,
-    runs_shutdown=True, restarts_on_configuration=False,
+    runs_shutdown=True, restarts_on_configuration=False, rolls_back=True,
 )
 
 PROFILES: dict[str, Profile] = {profile.name: profile for profile in (LITE, CLASSIC)}

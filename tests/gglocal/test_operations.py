@@ -238,9 +238,8 @@ def test_a_component_reports_its_state(either: World) -> None:
 
 
 @pytest.mark.parametrize("call", [
-    lambda client: client.stop_component(component_name=ONE),
-    lambda client: client.list_components(),
-    lambda client: client.get_local_deployment_status(deployment_id="x"),
+    lambda client: client.put_component_metric(metrics=[]),
+    lambda client: client.pause_component(component_name=ONE),
 ])
 def test_an_operation_that_it_lacks_is_a_service_error(either: World, call: object) -> None:
     client = either.client()

@@ -11,6 +11,7 @@ from gglocal.ipc.errors import IpcError
 from gglocal.ipc.protocol import NAMESPACE
 
 if TYPE_CHECKING:
+    from gglocal.engine import Engine
     from gglocal.ipc.connection import Connection
 
 log = logging.getLogger("gglocal.ipc")
@@ -36,6 +37,17 @@ class Request:
         self._open = True
         self._answered = False
         self._early: list[tuple[str, bytes]] = []
+
+    @property
+    def management(self) -> Engine:
+        """What deploys and stops components.
+
+        Raises:
+            IpcError: nobody does here.
+        """
+        if self.core.management is None:
+            raise IpcError("ServiceError", "this nucleus manages no components")
+        return self.core.management
 
     @property
     def call(self) -> tuple[str, str, str]:

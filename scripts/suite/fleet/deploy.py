@@ -1,4 +1,4 @@
-"""Deploys to a thing group: `scripts/deploy --group GROUP`.
+"""Deploys to a thing group: `scripts/deploy --group GROUP`; or to this machine: `scripts/deploy --local`.
 
 What is named changes; when nothing is named, or a group has no deployment yet, the suite of this checkout is what is wanted.
 """
@@ -10,8 +10,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from suite import build
 from suite.build import COMPONENTS, SUITE
-from suite.fleet import account, checks, revise
+from suite.fleet import account, checks, here, revise
 from suite.fleet.deployment import Desired, undo
 from suite.fleet.errors import FleetError, told
 
@@ -25,6 +26,8 @@ def parser() -> argparse.ArgumentParser:
     )
     target = made.add_mutually_exclusive_group(required=True)
     target.add_argument("--group", help="the thing group to deploy to")
+    target.add_argument("--local", action="store_true", help="this machine: greengrass-cli where it is, else the gglocal that runs")
+    here.arguments(made)
     account.arguments(made)
     what = made.add_argument_group("what", "what is named changes; nothing named: the suite of this checkout")
     what.add_argument("--suite", metavar="VERSION", help="the suite and its components, in this version")
@@ -87,7 +90,15 @@ def to_group(given: argparse.Namespace) -> int:
     return reviser.run(given, arn, running, before, after)
 
 
-TARGETS: dict[str, Callable[[argparse.Namespace], int]] = {"group": to_group}
+def to_local(given: argparse.Namespace) -> int:
+    """Deploy the build to the nucleus of this machine."""
+    if given.rollback:
+        raise FleetError("--rollback is for thing groups; the classic nucleus takes back a local deployment that fails by itself")
+    updates = checks.updates(given.config) if given.config else {}
+    return here.deploy(given, versions(given, build.Project.read(build.ROOT).version), updates)
+
+
+TARGETS: dict[str, Callable[[argparse.Namespace], int]] = {"group": to_group, "local": to_local}
 """What deploys to the target that an option names."""
 
 

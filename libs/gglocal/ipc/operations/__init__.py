@@ -6,11 +6,18 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from gglocal.ipc.operations import (
+    create_local_deployment,
     defer_component_update,
+    get_component_details,
     get_configuration,
+    get_local_deployment_status,
     get_secret_value,
+    list_components,
+    list_local_deployments,
     publish_to_iot_core,
     publish_to_topic,
+    restart_component,
+    stop_component,
     subscribe_to_component_updates,
     subscribe_to_configuration_update,
     subscribe_to_iot_core,
@@ -24,11 +31,18 @@ Outcome = dict[str, Any] | None | Awaitable[dict[str, Any] | None]
 Handler = Callable[[Request], Outcome]
 
 OPERATIONS: dict[str, Handler] = {
+    "CreateLocalDeployment": create_local_deployment.handle,
     "DeferComponentUpdate": defer_component_update.handle,
+    "GetComponentDetails": get_component_details.handle,
     "GetConfiguration": get_configuration.handle,
+    "GetLocalDeploymentStatus": get_local_deployment_status.handle,
     "GetSecretValue": get_secret_value.handle,
+    "ListComponents": list_components.handle,
+    "ListLocalDeployments": list_local_deployments.handle,
     "PublishToIoTCore": publish_to_iot_core.handle,
     "PublishToTopic": publish_to_topic.handle,
+    "RestartComponent": restart_component.handle,
+    "StopComponent": stop_component.handle,
     "SubscribeToComponentUpdates": subscribe_to_component_updates.handle,
     "SubscribeToConfigurationUpdate": subscribe_to_configuration_update.handle,
     "SubscribeToIoTCore": subscribe_to_iot_core.handle,

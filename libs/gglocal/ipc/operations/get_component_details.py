@@ -1,0 +1,18 @@
+"""GetComponentDetails: `componentName`. Needs a policy of `aws.greengrass.Cli` on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gglocal.errors import NucleusError
+from gglocal.ipc.errors import IpcError
+from gglocal.ipc.request import Request
+
+
+def handle(request: Request) -> dict[str, Any]:
+    name = request.argument("componentName", str)
+    request.authorize(name)
+    try:
+        return {"componentDetails": request.management.status_of(name).details()}
+    except NucleusError as fault:
+        raise IpcError("ResourceNotFoundError", str(fault)) from None

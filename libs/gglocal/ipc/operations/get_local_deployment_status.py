@@ -1,0 +1,18 @@
+"""GetLocalDeploymentStatus: `deploymentId`. Needs a policy of `aws.greengrass.Cli` on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gglocal.errors import NucleusError
+from gglocal.ipc.errors import IpcError
+from gglocal.ipc.request import Request
+
+
+def handle(request: Request) -> dict[str, Any]:
+    deployment = request.argument("deploymentId", str)
+    request.authorize(deployment)
+    try:
+        return {"deployment": request.management.deployments.find(deployment).answer()}
+    except NucleusError as fault:
+        raise IpcError("ResourceNotFoundError", str(fault)) from None

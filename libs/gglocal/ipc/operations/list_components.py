@@ -1,0 +1,12 @@
+"""ListComponents: all components of the nucleus. Needs a policy of `aws.greengrass.Cli`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gglocal.ipc.request import Request
+
+
+def handle(request: Request) -> dict[str, Any]:
+    request.authorize("*")
+    return {"components": [each.details() for each in request.management.status()]}

@@ -1,0 +1,19 @@
+"""RestartComponent: `componentName`. Answers when it is being started again. Needs a policy of `aws.greengrass.Cli` on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gglocal.errors import NucleusError
+from gglocal.ipc.errors import IpcError
+from gglocal.ipc.request import Request
+
+
+async def handle(request: Request) -> dict[str, Any]:
+    name = request.argument("componentName", str)
+    request.authorize(name)
+    try:
+        await request.management.supervisor.restart(name)
+    except NucleusError as fault:
+        raise IpcError("ResourceNotFoundError", str(fault)) from None
+    return {"restartStatus": "SUCCEEDED"}
