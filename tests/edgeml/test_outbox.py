@@ -284,6 +284,33 @@ def test_what_is_held_can_be_rewritten_until_it_is_released(tmp_path):
     assert cloud.numbers(RESULTS) == [234] and not cloud.outbox.rewrite(no, b"{}")
 
 
+@pytest.mark.parametrize(("column", "cell"), [
+    ("class", 3), ("class", "x"), ("topic", b"t"), ("topic", "edgeml/#"), ("topic", "\u00e9"), ("event_ns", "x"), ("queued_s", b""),
+    ("boot", 5.5), ("boot", b""), ("payload", "{}"), ("payload", b""), ("payload", b"{"), ("no", -4),
+])
+def test_a_damaged_row_keeps_no_other_here(tmp_path, caplog, column, cell):
+    cloud = Cloud(tmp_path)
+    cloud.put(RESULTS, 1, 2, 3)
+    cloud.outbox._db.do(f"UPDATE outgoing SET {column} = ? WHERE no = 2", cell)
+    sound = cloud.outbox._db.do("SELECT typeof(boot) FROM outgoing WHERE no = 2") == [("text",)] and column == "boot"
+    cloud.begin()
+    cloud.run()
+    assert cloud.numbers(RESULTS) == ([1, 2, 3] if sound else [1, 3]) and cloud.outbox.counts == (0, 0, 0)
+    assert sound or "1 messages for the cloud cannot be read" in caplog.text
+
+
+@pytest.mark.parametrize("ids", [[], [b"x"], ["'"], ["0123456789abcdef", "0123456789abcdef"]])
+def test_a_damaged_id_of_the_outbox_is_another_one(tmp_path, ids):
+    cloud = Cloud(tmp_path)
+    cloud.put(RESULTS, 1)
+    cloud.outbox._db.do("DELETE FROM outgoing_id")
+    for each in ids:
+        cloud.outbox._db.do("INSERT INTO outgoing_id VALUES (?)", each)
+    cloud.begin()
+    cloud.run()
+    assert len(cloud.outbox.id) == 16 and cloud.got[0]["entry"] == f"{cloud.outbox.id}-1"
+
+
 def test_the_counts_are_those_of_the_tables_after_an_undone_transaction(tmp_path):
     cloud = Cloud(tmp_path)
     file: Any = cloud.outbox._db

@@ -315,7 +315,9 @@ def dispatcher_configurations() -> list[Any]:
         "interlock": {"allow_when": EXPRESSIONS[0], "assets": {"pump-2": ""}, "permit": True, "max_age_s": 3, "event_time": "false"},
     }
     policy = {"raise_at": 0.8, "n": 2, "m": 4, "hold_s": 3}
-    return [{"policy": policy, "actions": {"log": {}, "command": command, "iot_core": {"enabled": True}}, "report": {"every_s": 5}}]
+    outbox = {"proof": {"alerts": "acknowledgement"}, "echo_s": 3, "max_mb": 0.5, "reserve_alerts": "3"}
+    actions = {"log": {}, "command": command, "iot_core": {"enabled": True}}
+    return [{"policy": policy, "actions": actions, "report": {"every_s": 5}, "outbox": outbox}]
 
 
 def dispatcher_heard(data: bytes) -> None:
@@ -327,6 +329,19 @@ def dispatcher_heard(data: bytes) -> None:
             for topic in (*bench.service.topics, *bench.service.cloud_topics):
                 bench.service.on_message(topic, message)
             bench.service.tick(bench.now)
+        finally:
+            bench.service.close()
+
+
+def dispatcher_echoed(data: bytes) -> None:
+    """Whatever comes on a topic of IoT Core on which AlertDispatcher publishes itself."""
+    with scratch() as work:
+        bench = DispatcherBench(work)
+        bench.mute = True
+        bench.results(ALARM[:12])
+        try:
+            bench.service.on_echo(data)
+            assert bench.service._store.outbox.counts[0] == 1, "nobody knows the id of this outbox"
         finally:
             bench.service.close()
 
@@ -375,6 +390,7 @@ def dispatcher_began_with(rows: Any) -> None:
 def dispatcher_files() -> list[bytes]:
     with scratch() as work:
         bench = DispatcherBench(work)
+        bench.mute = True  # so that an alert is in the outbox
         bench.results(ALARM[:12])
         bench.service.close()
         return [(work / "alarms.sqlite3").read_bytes()]
@@ -444,6 +460,10 @@ TARGETS: dict[str, Target] = {
     "options-dispatcher": Target(("edgeml.options.read",), "tree", dispatcher_configured, (OptionsError,), dispatcher_configurations),
     "dispatcher-messages": Target(
         ("alert_dispatcher.service.AlertDispatcher.on_message",), "bytes", dispatcher_heard, (MessageError,), dispatcher_messages,
+    ),
+    "dispatcher-echo": Target(
+        ("alert_dispatcher.service.AlertDispatcher.on_echo",), "bytes", dispatcher_echoed, (),
+        lambda: [b'{"type":"alert","id":"a","entry":"0123456789abcdef-1"}', b'{"entry":"-1"}'],
     ),
     "dispatcher-state": Target(
         ("alert_dispatcher.store.Store.policies", "alert_dispatcher.store.Store.pending"), "bytes", dispatcher_began, (StoreError,),
