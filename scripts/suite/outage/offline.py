@@ -66,7 +66,8 @@ def offline(work: Path, hours: float, options: dict[str, Any], say: Callable[[st
         record.seek(0)
         before = arrived(record.read(delayed).splitlines())
         after = arrived(record.read().splitlines())
-    wanted = [alert for alert in feed.alerts() if alert[2] < feed.times()[away_s]]
+    until = feed.times()[away_s]
+    wanted = [alert for alert in feed.alerts() if alert[2] < until]
     return {
         "hours": hours, "results": away_s, "alerts": len(wanted),
         "waited": dict(zip(CLASS_NAMES, waiting, strict=True)), "dropped": dropped,
