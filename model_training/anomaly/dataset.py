@@ -19,7 +19,11 @@ from model_training.anomaly.synth import episode
 FIRST_SEED = 1000
 """Simulated pumps with smaller seeds are for judging; none of them trains."""
 
-EPISODES, PUMPS = 40, 80
+EPISODES, PUMPS, PICKED = 95, 40, 25
+"""Synthetic episodes over each background, simulated pumps, and rows of an episode that train."""
+
+LONGEST, EVERY = 1150, 100
+"""Rows of an episode, and of a background at most; a longer recording holds a background from each so many rows on."""
 
 LEARNED_LEVEL = 0.15
 """A simulated fault counts as one from this level on; below it, neither answer is learned."""
@@ -29,11 +33,10 @@ STUCK = (0.1, 0.1, 0.05, 0.4, 0.05, 0.05, 0.05, 0.2)
 
 
 class Examples(NamedTuple):
-    """x (n, steps, features) float32, y (n,) 0 or 1, weight (n,)."""
+    """x (n, steps, features) float32, y (n,) 0 or 1."""
 
     x: np.ndarray
     y: np.ndarray
-    weight: np.ndarray
 
 
 def build(
@@ -43,53 +46,35 @@ def build(
     """Examples from recordings and simulated pumps.
 
     Args:
-        episodes: synthetic ones per recording.
+        episodes: synthetic ones per background.
         pumps: how many are simulated.
     """
     rng = np.random.default_rng(seed)
-    parts = []
-    for recording in recordings:
-        parts.append(from_recording(manifest, recording, rng, episodes))
+    parts = [from_recording(manifest, recording, rng, episodes) for recording in recordings]
     progress(f"synthetic episodes over {len(recordings)} recordings: {sum(len(p.y) for p in parts)} examples")
     for i in range(pumps):
         parts.append(from_pump(manifest, FIRST_SEED + seed * 10_000 + i, rng))
-        if (i + 1) % 40 == 0:
+        if (i + 1) % 20 == 0:
             progress(f"simulated pumps: {i + 1}/{pumps}")
-    x, y, weight = (np.concatenate(column) for column in zip(*parts, strict=True))
-    # Half of the weight to each answer: the prior of the score.
-    for answer in (0, 1):
-        weight[y == answer] /= weight[y == answer].sum() / (len(y) / 2)
-    return Examples(x, y, weight.astype(np.float32))
-
-
-def from_recording(manifest: Manifest, recording: Recording, rng: np.random.Generator, episodes: int) -> Examples:
-    """Synthetic episodes over the normal rows of one recording, and those rows as they are."""
-    rows = training_rows(recording)
-    parts = []
-    starts = range(0, max(1, len(rows) - 2 * BASELINE_ROWS), 150)
-    for i in range(episodes):
-        start = starts[i % len(starts)]
-        fitted = rows[start:start + BASELINE_ROWS]
-        baseline = Baseline.fit(manifest, fitted, np.zeros(len(fitted), int))
-        relative = np.array(baseline.spread) / np.array(baseline.std)
-        z = (rows[start:] - np.array(baseline.mean)) / np.array(baseline.std)
-        made = episode(rng, z[:BASELINE_ROWS], int(rng.integers(300, 1100)), fault=rng.random() < 0.65)
-        parts.append(_pick(manifest, made.deviations, made.label, relative, rng, 40))
-        if len(rows) > BASELINE_ROWS and i < len(starts):
-            parts.append(_pick(manifest, z, np.zeros(len(z)), relative, rng, 60))
     return Examples(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def _pick(
-    manifest: Manifest, z: np.ndarray, label: np.ndarray, relative: np.ndarray, rng: np.random.Generator, most: int,
-) -> Examples:
-    known = np.flatnonzero(~np.isnan(label))
-    at = rng.choice(known[known >= manifest.min_rows - 1], most)
-    # Rows soon after a change decide how fast and how surely an alarm comes.
-    change = np.flatnonzero(np.diff(np.nan_to_num(label, nan=0.5)) != 0)
-    near = (at[:, None] - change[None, :] if len(change) else np.full((len(at), 1), -1))
-    weight = np.where(((near >= 0) & (near < 90)).any(axis=1), 2.0, 1.0)
-    return Examples(features(manifest, z, relative, at), label[at], weight)
+def from_recording(manifest: Manifest, recording: Recording, rng: np.random.Generator, episodes: int) -> Examples:
+    """Episodes over each background in the normal rows of one recording."""
+    rows = training_rows(recording)
+    parts = []
+    for start in range(0, max(1, len(rows) - LONGEST + 1), EVERY):
+        baseline = Baseline.fit(manifest, rows[start:start + BASELINE_ROWS], np.zeros(min(len(rows), BASELINE_ROWS), int))
+        relative = np.array(baseline.spread) / np.array(baseline.std)
+        z = (rows[start:start + LONGEST] - np.array(baseline.mean)) / np.array(baseline.std)
+        for _ in range(episodes):
+            made = episode(rng, z, BASELINE_ROWS, LONGEST)
+            learned = np.flatnonzero(~np.isnan(made.label))
+            learned = learned[learned >= max(made.begin + manifest.min_rows - 1, BASELINE_ROWS)]
+            chance = made.weight[learned] / made.weight[learned].sum()
+            at = rng.choice(learned, PICKED, p=chance)
+            parts.append(Examples(features(manifest, made.deviations[made.begin:], relative, at - made.begin), made.label[at]))
+    return Examples(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 class Capture:
@@ -115,7 +100,7 @@ def from_pump(manifest: Manifest, seed: int, rng: np.random.Generator) -> Exampl
     picked = rng.choice(known, min(max(250, len(known) // 8), len(known)), replace=False)
     x = np.stack([capture.inputs[i] for i in picked])
     y = (level[picked] > 0).astype(np.float32)
-    return Examples(x, y, np.ones(len(y)))
+    return Examples(x, y)
 
 
 def _story(manifest: Manifest, rng: np.random.Generator) -> tuple[int, tuple[Fault, ...], tuple[Visit, ...]]:

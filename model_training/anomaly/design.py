@@ -9,14 +9,14 @@ from edgeml.bundle import FORMAT, MODEL, Calibration, Channel, Digest, Manifest,
 NAME, VERSION = "pump_anomaly", "1.0.0"
 
 CHANNELS = (
-    Channel(name="vibration_1", unit="g", floor=0.002),
-    Channel(name="vibration_2", unit="g", floor=0.0025),
-    Channel(name="current", unit="A", floor=0.1),
-    Channel(name="pressure", unit="bar", floor=0.1),
-    Channel(name="motor_temperature", unit="°C", floor=0.25),
-    Channel(name="fluid_temperature", unit="°C", floor=0.03),
-    Channel(name="voltage", unit="V", floor=2.0),
-    Channel(name="flow", unit="l/min", floor=0.2),
+    Channel(name="vibration_1", unit="g", floor=0.0001),
+    Channel(name="vibration_2", unit="g", floor=0.0001),
+    Channel(name="current", unit="A", floor=0.02),
+    Channel(name="pressure", unit="bar", floor=0.02),
+    Channel(name="motor_temperature", unit="°C", floor=0.05),
+    Channel(name="fluid_temperature", unit="°C", floor=0.01),
+    Channel(name="voltage", unit="V", floor=0.3),
+    Channel(name="flow", unit="l/min", floor=0.05),
 )
 
 

@@ -1,6 +1,7 @@
 """Synthetic faults over normal rows: what the network learns to tell from normal running and its slow drift.
 
-All in deviations: (n, c) arrays in standard deviations of the baseline.
+All in deviations: (n, c) arrays in standard deviations of the baseline. For channels in this order: vibrations, current,
+pressure, motor temperature, fluid temperature, voltage, flow.
 """
 
 from __future__ import annotations
@@ -9,37 +10,59 @@ from typing import NamedTuple
 
 import numpy as np
 
-# How far each channel drifts in normal running, in its standard deviations: vibrations, current, pressure, temperatures,
-# voltage, flow. Temperatures follow the room and the water, which take hours.
-DRIFT = np.array([1.6, 1.5, 0.15, 0.15, 2.8, 3.5, 0.15, 0.5])
-# How often each channel takes part in a fault. Current, pressure and voltage are dominated by the sampling's own noise.
-# Temperatures follow what is wrong late and seldom.
-TAKES_PART = np.array([0.45, 0.45, 0.15, 0.15, 0.15, 0.1, 0.15, 0.5])
-# The smallest fault of each channel, in its standard deviations; the largest is `HIGHEST`.
-LOWEST = np.array([2.0, 2.0, 2.0, 2.0, 4.0, 5.0, 2.0, 1.3])
-HIGHEST = 25.0
+# How far each channel drifts in normal running. Temperatures follow the room and the water, which take hours.
+DRIFT = np.array([1.6, 1.5, 0.15, 0.15, 2.8, 3.5, 0.15, 0.3])
+# How often each channel shows a fault. Current, pressure and voltage are dominated by the sampling's own noise; temperatures
+# follow what is wrong late and seldom.
+SHOWS = np.array([0.45, 0.45, 0.1, 0.1, 0.15, 0.1, 0.1, 0.6])
+# The smallest fault of each channel, and the largest of all.
+LOWEST = np.array([2.0, 2.0, 2.0, 2.0, 4.0, 5.0, 2.0, 1.0])
+HIGHEST = 20.0
+SEEN = 0.8
+"""A ramp is learned as a fault from the row on at which it has come so far, in smallest faults."""
+
+FAULTY, SINGLE, RESTARTED = 0.7, 0.5, 0.2
+"""Shares: of episodes with a fault, of faults in one channel alone, of windows that begin somewhere in the episode."""
 
 
 class Episode(NamedTuple):
     """A stretch of rows.
 
     Attributes:
-        deviations: (n, c) float32.
+        deviations: (n, c) float64.
         label: (n,) float32: 1 during a fault, 0 in normal running, NaN where neither should be learned.
+        weight: (n,) float64, how likely a row is to be picked, beside the others.
+        begin: the row at which the window begins.
     """
 
     deviations: np.ndarray
     label: np.ndarray
+    weight: np.ndarray
+    begin: int
 
 
-def episode(rng: np.random.Generator, background: np.ndarray, rows: int, fault: bool) -> Episode:
-    """Normal rows made of `background` (m, c), with drift, and with a fault if asked for."""
-    c = background.shape[1]
-    z = extend(rng, background, rows) + drift(rng, rows, DRIFT[:c])
-    label = np.zeros(rows, np.float32)
-    if fault:
-        lay_fault(rng, z, label)
-    return Episode(z.astype(np.float32), label)
+def episode(rng: np.random.Generator, background: np.ndarray, baseline: int, longest: int) -> Episode:
+    """Normal rows, with a fault laid over them or not.
+
+    Args:
+        background: (m, c), of which the first `baseline` rows gave mean and spread. When they are as long as `longest` they are
+            mostly taken as they are, else the baseline is extended, and drifts.
+    """
+    if len(background) >= longest and rng.random() < 0.7:
+        z = background.astype(np.float64)
+    else:
+        rows = int(rng.integers(min(700, longest), longest + 1))
+        z = np.concatenate([background[:baseline], extend(rng, background[:baseline], rows - baseline)])
+        # The rows that gave mean and spread do not drift away from them.
+        z += drift(rng, rows, DRIFT[:z.shape[1]]) * np.clip((np.arange(rows) - 100) / 300, 0, 1)[:, None]
+    label, weight, onset = np.zeros(len(z), np.float32), np.ones(len(z)), len(z)
+    if rng.random() < FAULTY:
+        onset, over = lay_fault(rng, z, label, baseline + 30)
+        # Rows soon after a change decide how fast and how surely an alarm comes, and goes.
+        for change in (onset, over):
+            weight[change:change + 90] = 2.0
+    begin = int(rng.integers(0, min(onset, len(z) - 200))) if rng.random() < RESTARTED else 0
+    return Episode(z, label, weight, begin)
 
 
 def extend(rng: np.random.Generator, background: np.ndarray, rows: int) -> np.ndarray:
@@ -68,32 +91,40 @@ def drift(rng: np.random.Generator, rows: int, amplitude: np.ndarray) -> np.ndar
     return heights[left] + (heights[left + 1] - heights[left]) * smooth
 
 
-def lay_fault(rng: np.random.Generator, z: np.ndarray, label: np.ndarray) -> None:
-    """Lay one fault over the rows, in place: a ramp, a plateau, and often a recovery that is not complete."""
-    rows, c = z.shape
-    onset = int(rng.integers(min(60, rows // 4), rows - rows // 4))
-    ramp = int(np.exp(rng.uniform(np.log(3), np.log(90))))
-    plateau = int(rng.integers(60, 600))
-    release = int(np.exp(rng.uniform(np.log(3), np.log(60))))
-    course = np.interp(np.arange(rows), [onset, onset + ramp, onset + ramp + plateau, onset + ramp + plateau + release], [0, 1, 1, 0])
-    takes_part = rng.random(c) < TAKES_PART[:c]
-    if not takes_part.any():
-        takes_part[rng.choice(c, p=TAKES_PART[:c] / TAKES_PART[:c].sum())] = True
-    height = np.exp(rng.uniform(np.log(LOWEST[:c]), np.log(HIGHEST), c)) * rng.choice([-1.0, 1.0], c) * takes_part
-    noisy = takes_part & (rng.random(c) < 0.3)
-    gain = np.where(noisy, np.exp(rng.uniform(np.log(0.3), np.log(4.0), c)), 1.0)
-    quiet = z - _smooth(z)
-    z += quiet * (gain - 1.0) * course[:, None] + height * course[:, None]
-    left_over = rng.uniform(-0.3, 0.3, c) * height
+def lay_fault(rng: np.random.Generator, z: np.ndarray, label: np.ndarray, earliest: int) -> tuple[int, int]:
+    """Lay one fault over the rows, in place: a ramp, a plateau, and often a recovery that is not complete; gives its first row and
+    the first after it."""
+    n, c = z.shape
+    rows = np.arange(n)
+    onset = int(rng.integers(min(earliest, n - 61), n - 60))
+    ramp, release, plateau = _log_uniform(rng, 2, 90), _log_uniform(rng, 3, 60), int(rng.integers(60, 700))
     over = onset + ramp + plateau
-    z += left_over * np.interp(np.arange(rows), [over, over + release], [0, 1])[:, None]
-    label[onset:] = 1.0
-    label[min(rows, over + release):] = 0.0
+    course = np.interp(rows, [onset, onset + ramp, over, over + release], [0, 1, 1, 0])
+    height, gain = _size(rng, c)
+    sag = np.interp(rows, [onset + ramp, over], [1, rng.uniform(0.7, 1.3)])
+    z += (z - _smooth(z)) * (gain - 1.0) * course[:, None] + height * (course * sag)[:, None]
+    left_over = np.where(rng.random(c) < 0.7, rng.uniform(-0.35, 0.35, c), 0.0) * np.clip(height, -8.0, 8.0)
+    z += left_over * np.interp(rows, [over, over + release], [0, 1])[:, None]
+    label[onset:over + release] = 1.0
     # What is still hidden in the noise cannot be learned, and neither can the moment of release.
-    strength = np.abs(height).max() + 2.0 * np.abs(np.log(gain)).max()
-    hidden = onset + int(ramp * min(1.0, 2.0 / strength))
-    label[onset:hidden + 1] = np.nan
-    label[over:min(rows, over + release + 20)] = np.nan
+    strength = (np.abs(height) / LOWEST[:c]).max() + 2.0 * np.abs(np.log(gain)).max()
+    label[onset:onset + int(ramp * min(1.0, SEEN / strength)) + 1] = np.nan
+    label[over + int(release * 0.3):over + release + 10] = np.nan
+    return onset, over + release
+
+
+def _size(rng: np.random.Generator, c: int) -> tuple[np.ndarray, np.ndarray]:
+    """How far each of c channels goes, and by what its noise is multiplied."""
+    one = rng.choice(c, p=SHOWS[:c] / SHOWS[:c].sum())
+    shows = np.zeros(c, bool) if rng.random() < SINGLE else rng.random(c) < SHOWS[:c]
+    shows[one] = True
+    height = np.exp(rng.uniform(np.log(LOWEST[:c]), np.log(HIGHEST), c)) * rng.choice([-1.0, 1.0], c) * shows
+    gain = np.where(shows & (rng.random(c) < 0.25), np.exp(rng.uniform(np.log(0.4), np.log(4.0), c)), 1.0)
+    return height, gain
+
+
+def _log_uniform(rng: np.random.Generator, low: float, high: float) -> int:
+    return int(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
 def _smooth(z: np.ndarray, over: int = 15) -> np.ndarray:

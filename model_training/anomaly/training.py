@@ -13,7 +13,7 @@ from model_training import tflite
 from model_training.anomaly import data, dataset, design, network
 from model_training.request import Request, TrainingError
 
-EPOCHS = 10
+EPOCHS = 8
 EXAMPLES = 2000
 
 CODE = (
@@ -59,7 +59,7 @@ def write(
     manifest = design.manifest()
     examples = dataset.build(manifest, recordings, seed, say, episodes, pumps)
     say(f"{len(examples.y)} examples, {100 * examples.y.mean():.0f} % with a fault; starting TensorFlow")
-    model = network.train(examples.x, examples.y, examples.weight, seed, epochs, say)
+    model = network.train(examples.x, examples.y, seed, epochs, say)
     import tensorflow as tf
 
     picked = np.random.default_rng(seed).choice(len(examples.x), min(EXAMPLES, len(examples.x)), replace=False)
@@ -69,7 +69,7 @@ def write(
         "recordings_source": "Skoltech Anomaly Benchmark (SKAB) v0.9, Katser and Kozitsin 2020, GPL-3.0; normal rows only, no labels",
         "simulator": "sensor_ingestion.sources.pump",
         "code": source_digest(),
-        "seed": seed, "epochs": epochs, "parameters": int(model.count_params()), "examples": len(examples.y),
+        "seed": seed, "networks": network.MEMBERS, "epochs": epochs, "parameters": int(model.count_params()), "examples": len(examples.y),
         "tensorflow": tf.__version__,
     }
     for suffix, weights, converted in (
