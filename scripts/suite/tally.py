@@ -12,17 +12,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from edgeml.messages import Alert, Command, CommandAck, Health, KeepAlive, Message, ResultBlock, SensorBatch
+from edgeml.messages import Alert, Command, CommandAck, Health, KeepAlive, Message, Replaying, ResultBlock, SensorBatch
 from edgeml.times import from_iso, to_iso
 
 STATES = ("pending", "active", "acknowledged", "cleared")
 
 
 class Numbers:
-    """The sequence numbers of one stream; they count from 0."""
+    """The sequence numbers of one stream; they count from 0, or from where its producer says that it can repeat."""
 
     def __init__(self) -> None:
         self._seen: set[int] = set()
+        self._first = 0
 
     def add(self, seq: int) -> bool:
         """Whether this number is new."""
@@ -30,9 +31,15 @@ class Numbers:
         self._seen.add(seq)
         return new
 
+    def begins(self, first: int) -> None:
+        """A producer that went on from what it remembered never sent what is before; rows without a result would tell if it had to."""
+        if not self._seen or first <= min(self._seen):
+            self._first = first
+
     @property
     def missing(self) -> int:
-        return max(self._seen) + 1 - len(self._seen) if self._seen else 0
+        sent = {seq for seq in self._seen if seq >= self._first}
+        return max(sent) + 1 - self._first - len(sent) if sent else 0
 
 
 class Times:
@@ -138,6 +145,9 @@ class Tally:
             return self._take_command(message, sender)
         if isinstance(message, CommandAck):
             return self._take_ack(message)
+        if isinstance(message, Replaying):
+            for kind in (SensorBatch, ResultBlock):
+                self._numbers.setdefault((kind.__name__, message.asset, message.stream), Numbers()).begins(message.first)
         return [] if isinstance(message, KeepAlive | Health) else [0]
 
     @property

@@ -58,6 +58,6 @@ def test_a_sensors_fault_is_none_of_the_machine() -> None:
 
 def test_a_simulated_pump_gives_examples_of_the_models_shape() -> None:
     examples = dataset.from_pump(manifest(), dataset.FIRST_SEED, np.random.default_rng(0))
-    assert len(examples.y) == len(examples.weight) > 0
+    assert len(examples.y) == len(examples.x) > 0
     assert examples.x.shape[1:] == (60, 16) and np.isfinite(examples.x).all()
     assert set(np.unique(examples.y)) <= {0.0, 1.0}

@@ -79,7 +79,7 @@ def test_each_zip_holds_the_component_the_library_and_the_requirements(built: Pa
 
 def test_the_model_bundle_is_an_artifact_of_its_own(built: Path, version: str) -> None:
     with zipfile.ZipFile(built / "artifacts" / "com.edgeml.Inference" / version / "pump_anomaly.zip") as archive:
-        assert archive.namelist() == ["manifest.json", "manifest.sig", "model.tflite"]
+        assert archive.namelist() == ["golden.json", "manifest.json", "manifest.sig", "model.tflite"]
 
 
 def test_a_missing_model_is_said_and_the_last_build_stays(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from tests.pipeline.line import COMPONENTS, Line, valve
 
 INFERENCE = COMPONENTS[1]
 DIGEST = hashlib.sha256((SHIPPED / "model.tflite").read_bytes()).hexdigest()
-NEW = "1.1.0"
+VERSION, NEW = json.loads((SHIPPED / "manifest.json").read_text())["version"], "9.0.0"
 
 
 def other_model(folder: Path) -> bytes:
@@ -103,7 +103,7 @@ def test_what_is_not_the_trainers_is_refused_and_the_old_model_runs_on(line, ver
         suite.until(lambda says=sentence: watch.says(says), 60, f"the refusal of {name}")
         assert watch.status is not None and watch.status.state == "running"
         after = watch.more()
-        assert {(block.model_version, block.digest) for block in after} == {("1.0.0", DIGEST)}, name
+        assert {(block.model_version, block.digest) for block in after} == {(VERSION, DIGEST)}, name
         if profile == "classic":  # Lite starts a component anew for its configuration
             assert {block.stream for block in after} == {stream}, name
     if profile == "classic":
@@ -153,7 +153,7 @@ def test_a_bundle_that_is_replaced_while_it_loads_runs_as_signed_or_not_at_all(l
     finally:
         stop.set()
         thread.join()
-    assert {(block.model_version, block.digest) for block in watch.blocks} <= {("1.0.0", DIGEST), (NEW, DIGEST)}
+    assert {(block.model_version, block.digest) for block in watch.blocks} <= {(VERSION, DIGEST), (NEW, DIGEST)}
     suite.deploy({INFERENCE: {"bundle": f"{swapped}//"}}, version)
     suite.until(lambda: watch.blocks[-1].model_version == NEW, 60, "the signed model, now that nobody swaps it")
     assert suite.nucleus.component(INFERENCE).starts == 1
