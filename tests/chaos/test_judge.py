@@ -147,6 +147,13 @@ def test_a_flaw_is_seen(flaw, figure, value):
     assert verdict.violations
 
 
+def test_an_alarm_about_the_suite_itself_follows_from_no_result_and_need_not():
+    world = World()
+    world.alerts.append(msgspec.structs.replace(world.alerts[0], id="other", asset="com.edgeml.Inference", model="watch/component-silent"))
+    verdict = world.verdict()
+    assert (verdict.violations, verdict.figures["alerts_odd"], verdict.figures["alerts_about_the_suite"]) == ([], 0, 1)
+
+
 def test_a_duplicate_is_allowed_for_each_relaunch():
     world = World()
     world.relaunches = 1

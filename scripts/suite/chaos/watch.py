@@ -26,9 +26,10 @@ _EXECUTED = re.compile(r"command (\S+) to (\S+): \w+, executed")
 
 @dataclass
 class Told:
-    """One alert: when it came first, and how often it came, by its note."""
+    """One alert: what it is about, which model raised it, when it came first, and how often it came, by its note."""
 
     asset: str
+    model: str
     event_at: str
     first_s: float
     raised: bool
@@ -46,7 +47,7 @@ class Alerts:
     told: dict[AlertKey, Told] = field(default_factory=dict)
 
     def take(self, alert: Alert, at_s: float) -> None:
-        known = self.told.setdefault((alert.id, alert.state), Told(alert.asset, alert.at, at_s, alert.raised_at is not None))
+        known = self.told.setdefault((alert.id, alert.state), Told(alert.asset, alert.model, alert.at, at_s, alert.raised_at is not None))
         known.notes[alert.note] += 1
 
     @property
