@@ -12,18 +12,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from edgeml.messages import Alert, Command, CommandAck, Health, KeepAlive, Message, Replaying, ResultBlock, SensorBatch
+from edgeml.messages import Alert, Command, CommandAck, Health, KeepAlive, Message, ResultBlock, SensorBatch
 from edgeml.times import from_iso, to_iso
 
 STATES = ("pending", "active", "acknowledged", "cleared")
 
 
 class Numbers:
-    """The sequence numbers of one stream; they count from 0, or from where its producer says that it can repeat."""
+    """The sequence numbers of one stream; they count from 0, or, where `anew`, from the first that came: a producer that was launched anew
+    goes on from what it remembers, and need not send that. Rows without a result would tell if it had to.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, anew: bool = False) -> None:
         self._seen: set[int] = set()
-        self._first = 0
+        self._anew = anew
 
     def add(self, seq: int) -> bool:
         """Whether this number is new."""
@@ -31,15 +33,11 @@ class Numbers:
         self._seen.add(seq)
         return new
 
-    def begins(self, first: int) -> None:
-        """A producer that went on from what it remembered never sent what is before; rows without a result would tell if it had to."""
-        if not self._seen or first <= min(self._seen):
-            self._first = first
-
     @property
     def missing(self) -> int:
-        sent = {seq for seq in self._seen if seq >= self._first}
-        return max(sent) + 1 - self._first - len(sent) if sent else 0
+        if not self._seen:
+            return 0
+        return max(self._seen) + 1 - (min(self._seen) if self._anew else 0) - len(self._seen)
 
 
 class Times:
@@ -145,9 +143,6 @@ class Tally:
             return self._take_command(message, sender)
         if isinstance(message, CommandAck):
             return self._take_ack(message)
-        if isinstance(message, Replaying):
-            for kind in (SensorBatch, ResultBlock):
-                self._numbers.setdefault((kind.__name__, message.asset, message.stream), Numbers()).begins(message.first)
         return [] if isinstance(message, KeepAlive | Health) else [0]
 
     @property
@@ -177,7 +172,9 @@ class Tally:
 
     def _is_new(self, message: SensorBatch | ResultBlock | Alert) -> bool:
         key = (type(message).__name__, message.asset, message.stream)
-        return self._numbers.setdefault(key, Numbers()).add(message.seq)
+        if key not in self._numbers:
+            self._numbers[key] = Numbers(anew=any(known[:2] == key[:2] for known in self._numbers))
+        return self._numbers[key].add(message.seq)
 
     def _take_rows(self, batch: SensorBatch) -> list[int]:
         times = batch.arrays()[0].tolist()

@@ -48,8 +48,8 @@ class Recorder:
         bundle = Bundle.load(SHIPPED)
         folder = request.out / bundle.manifest.name
         folder.mkdir(parents=True)
-        (folder / "manifest.json").write_bytes((SHIPPED / "manifest.json").read_bytes())
-        (folder / "model.tflite").write_bytes(bundle.model)
+        for name in ("manifest.json", "model.tflite", "golden.json"):
+            (folder / name).write_bytes((SHIPPED / name).read_bytes())
         (request.out / f"{NAME}-report").mkdir()
         (request.out / f"{NAME}-report" / "card.md").write_text("# card\n")
         return folder
