@@ -11,7 +11,7 @@ from edgeml.app import Context
 from edgeml.bundle import Bundle
 from edgeml.engines import Engine, open_engine
 from edgeml.errors import BundleError
-from edgeml.place import place, placed
+from edgeml.place import judge, place, placed
 from edgeml.signing import pinned
 from inference.options import Options
 
@@ -42,7 +42,7 @@ class Models:
         self._options, self._artifacts = options, context.artifacts
         self._believed = pinned(options.signature.public_key, options.signature.public_key_file, options.signature.required)
         self._source = context.work.absolute().parent / options.model if options.model else None
-        self._kept = context.work / KEPT
+        self._work, self._kept = context.work, context.work / KEPT
         self._seen: tuple[int, int] | None = None
         self.fault = ""
 
@@ -76,9 +76,11 @@ class Models:
             if placed(self._source) != found:  # type: ignore[arg-type]
                 return None  # replaced while it was read: the next look finds the other one
             self.fault = f"{self._options.model}: {fault}"
+            self._tell(found[1])
             log.error("%s; the model that runs goes on", self.fault)
             return None
         self.fault = ""
+        self._tell(found[1])
         self._keep(folder)
         return model
 
@@ -88,6 +90,13 @@ class Models:
         checked = golden.verify(bundle, engine)
         log.info("model %s %s on %s; %d golden windows", bundle.manifest.name, bundle.manifest.version, engine.kind, checked)
         return Model(bundle, engine)
+
+    def _tell(self, placing: tuple[int, int]) -> None:
+        # The model component's step waits for this: a bundle that is refused is a deployment that failed.
+        try:
+            judge(self._work, placing, self.fault)
+        except OSError as fault:
+            log.warning("what became of the bundle cannot be said in %s (%s); its deployment succeeds in any case", self._work, fault)
 
     def _keep(self, folder: Path) -> None:
         # The model component's own folder goes when it is replaced; the model must outlive a bad successor and a restart.

@@ -1,22 +1,29 @@
-"""The run step of a model component: its bundle, where Inference finds it.
+"""The startup step of a model component: its bundle, where Inference finds it.
 
-    python3 place.py --bundle DIR --work DIR
+    python3 place.py --bundle DIR --work DIR [--judge DIR]
 
 The bundle is copied to `WORK/bundles/DIGEST`, a name that its content makes, and then `WORK/current`, one line with that name, is
-replaced: a reader sees the old bundle or the new one, whole. Needs nothing but the standard library. The syntax is that of Python 3.6.
+replaced: a reader sees the old bundle or the new one, whole. Then the step waits a while for what the reader makes of it, which the
+reader writes into its own work directory, `--judge`: a bundle that is refused fails the step, and so the deployment. Needs nothing
+but the standard library. The syntax is that of Python 3.6.
 """
 
 import argparse
 import hashlib
+import json
 import logging
 import os
 import re
 import shutil
 import sys
+import time
 from pathlib import Path
 
 POINTER = "current"
 FOLDERS = "bundles"
+VERDICT = "verdict"
+PATIENCE_S = 15.0
+"""How long a reader is waited for: one that runs looks every second, and one that does not run yet looks when it starts."""
 
 log = logging.getLogger("edgeml.place")
 
@@ -65,6 +72,37 @@ def placed(work: Path) -> "tuple[Path, tuple[int, int]] | None":
     return work / FOLDERS / name, (about.st_ino, about.st_mtime_ns)
 
 
+def judge(work: Path, placing: "tuple[int, int]", fault: str) -> None:
+    """Say in `work`, the reader's own, what became of a placing; an empty fault: it is taken.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    fresh = work / (VERDICT + ".new")
+    fresh.write_text(json.dumps({"placing": list(placing), "fault": fault}), encoding="utf-8")
+    fresh.replace(work / VERDICT)
+
+
+def verdict(work: Path, placing: "tuple[int, int]") -> "str | None":
+    """What the reader whose work directory this is said of a placing: its fault, empty when it is taken; None: nothing yet."""
+    try:
+        said = json.loads((work / VERDICT).read_text(encoding="utf-8"))
+        return str(said["fault"]) if tuple(said["placing"]) == placing else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def awaited(judge_work: Path, work: Path, patience_s: float = PATIENCE_S) -> "str | None":
+    """The verdict on what is placed in `work`, waited for; None: there was none in time."""
+    found, end = placed(work), time.monotonic() + patience_s
+    while found is not None and judge_work.is_dir():
+        said = verdict(judge_work, found[1])
+        if said is not None or time.monotonic() >= end:
+            return said
+        time.sleep(0.1)
+    return None
+
+
 def _write(path: Path, content: bytes) -> None:
     with path.open("wb") as file:
         file.write(content)
@@ -85,6 +123,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Places the bundle of a model component where Inference finds it.")
     parser.add_argument("--bundle", type=Path, required=True, help="the folder with manifest.json and model.tflite")
     parser.add_argument("--work", type=Path, required=True, help="the component's work directory")
+    parser.add_argument("--judge", type=Path, help="the work directory of the component that takes the bundle or refuses it")
     arguments = parser.parse_args()
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     try:
@@ -92,6 +131,13 @@ def main() -> int:
     except OSError as fault:
         log.error("%s: %s; nothing is changed; deploy the component again", fault.filename or arguments.bundle, fault.strerror)
         return 1
+    said = None if arguments.judge is None else awaited(arguments.judge, arguments.work)
+    if said:
+        log.error("%s", said)
+        return 1
+    if arguments.judge is not None:
+        news = "takes the bundle" if said == "" else "has not looked at the bundle yet; it does when it runs"
+        log.info("%s %s", arguments.judge.name, news)
     return 0
 
 

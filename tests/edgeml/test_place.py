@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,30 @@ def test_placing_again_is_seen_as_new_and_mends_what_was_altered(tmp_path: Path)
     (folder / "manifest.json").write_text("altered")
     assert step.place(bundle(tmp_path / "b", "one"), tmp_path / "work") == folder
     assert (folder / "manifest.json").read_text() == "one" and step.placed(tmp_path / "work") != before
+
+
+def test_the_step_fails_with_what_the_reader_says_of_this_placing(tmp_path: Path) -> None:
+    work, reader = tmp_path / "work", tmp_path / "com.edgeml.Inference"
+    assert step.awaited(reader, work) is None  # nobody is there to be waited for
+    reader.mkdir()
+    step.place(bundle(tmp_path / "b", "one"), work)
+    first = step.placed(work)[1]  # type: ignore[index]
+    assert step.awaited(reader, work, 0) is None
+    step.judge(reader, first, "")
+    assert step.awaited(reader, work) == ""
+    step.place(bundle(tmp_path / "b", "one"), work)
+    assert step.awaited(reader, work, 0) is None  # it was of the placing before
+    (reader / "verdict").write_text("[]")
+    assert step.awaited(reader, work, 0) is None
+    command = [sys.executable, step.__file__, "--bundle", tmp_path / "b", "--work", work, "--judge", reader]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    second = step.placed(work)
+    while second is None or step.placed(work) == second:
+        time.sleep(0.01)
+    step.judge(reader, step.placed(work)[1], "it is signed with another key")  # type: ignore[index]
+    said, _ = running.communicate(timeout=30)
+    assert running.returncode == 1
+    assert said.splitlines()[-1] == "ERROR edgeml.place: it is signed with another key"
 
 
 @pytest.mark.parametrize("text", ["", "../../etc", "a" * 63, "a" * 65, "\xe5" * 64])

@@ -10,15 +10,19 @@ from typing import Any
 import pytest
 import yaml
 
-from suite.build import COMPONENTS, SUITE
+from suite.build import COMPONENTS, ROOT, SUITE, write_zip
 from suite.fleet import deploy, promote, publish, status
+from suite.model import package
+from tests.edgeml.models import trained, untrue
 from tests.fleet.conftest import Cloud
 from tests.fleet.device import Device
 from tests.fleet.standin import Component, now
 from tests.gglocal.recipes import Shelf
 
 Said = Callable[[], str]
-MODEL = "com.edgeml.Model.Pump"
+INFERENCE, MODEL, PLAIN = "com.edgeml.Inference", "com.edgeml.Model.PumpAnomaly", "com.edgeml.Model.Plain"
+ANY_KEY = "com.edgeml.Inference: {merge: {signature: {required: false, public_key: null}}}\n"
+"""The models of these tests are not signed with the key that the recipe pins."""
 FAST = ("--yes", "--every", "0.1", "--minutes", "2")
 
 
@@ -42,15 +46,14 @@ def fleet(cloud: Cloud, gglocal_factory: Callable[..., Any], tmp_path: Path) -> 
 
 
 def publish_models(place: Path, *versions: str, broken: str = "") -> None:
-    """Publish versions of a model's component whose install step looks at what came; in `broken` it is not what is wanted."""
-    for version in (*versions, *([broken] if broken else [])):
-        shelf = Shelf(place / version)
-        content = "not a model" if version == broken else f"model {version}"
-        shelf.add(
-            MODEL, {"install": f'grep -q "^model {version}" {{artifacts:path}}/model.bin || (echo "model.bin is no model"; exit 1)'},
-            version, files={"model.bin": content}, manifest={"Artifacts": [{"Uri": "s3://BUCKET/x/model.bin"}]},
-        )
-        assert publish.main(["--without-gdk", "--from", str(place / version)]) == 0
+    """Publish versions of the model's component as scripts/package-model makes it; `broken` answers its golden windows otherwise."""
+    for version in versions:
+        package(trained(place / version, version, other=version > "1.0.0"), ROOT, place / "built")
+    if broken:  # what scripts/package-model refuses to make
+        archive, _ = package(trained(place / broken, broken), ROOT, place / "built")
+        files = {f"bundle/{path.name}": path for path in untrue(place / broken, broken).iterdir()}
+        write_zip(archive, files | {"place.py": ROOT / "libs" / "edgeml" / "place.py"})
+    assert publish.main(["--without-gdk", "--from", str(place / "built")]) == 0
 
 
 def versions(device: Device) -> dict[str, str]:
@@ -65,10 +68,10 @@ def test_the_whole_way(
     publish_models(tmp_path / "models", "1.0.0", "1.1.0")
     (device,) = fleet("plant", 1, venvs=venvs)
     config = tmp_path / "config.yaml"
-    config.write_text("com.edgeml.AlertDispatcher: {merge: {policy: {raise_at: 0.95}}}\n")
+    config.write_text(ANY_KEY + "com.edgeml.AlertDispatcher: {merge: {policy: {raise_at: 0.95}}}\n")
 
     capsys.readouterr()
-    arguments = ["--group", "plant", "--suite", version, "--model", "Pump=1.0.0", "--config", str(config)]
+    arguments = ["--group", "plant", "--suite", version, "--model", "PumpAnomaly=1.0.0", "--config", str(config)]
     assert deploy.main(arguments) == 0
     shown = capsys.readouterr().out
     assert f"+ com.edgeml.Inference {version}" in shown and "merge policy.raise_at: 0.95" in shown
@@ -79,8 +82,11 @@ def test_the_whole_way(
     assert device.nucleus.component("com.edgeml.AlertDispatcher").configuration["policy"]["raise_at"] == 0.95
     assert "plant-1: succeeded" in capsys.readouterr().out
 
-    assert deploy.main(["--group", "plant", "--model", "Pump=1.1.0", *FAST]) == 0
+    starts = device.nucleus.component(INFERENCE).starts
+    assert deploy.main(["--group", "plant", "--model", "PumpAnomaly=1.1.0", *FAST]) == 0
     assert versions(device)[MODEL] == "1.1.0"
+    assert "com.edgeml.Inference takes the bundle" in device.nucleus.tail(MODEL)
+    assert device.nucleus.component(INFERENCE).starts == starts, "a new model restarts nothing"
     shown = capsys.readouterr().out
     assert f"~ {MODEL} 1.0.0 -> 1.1.0" in shown and "com.edgeml.Inference" not in shown
     job = cloud.standin.deployments[-1].request["iotJobConfiguration"]
@@ -99,39 +105,47 @@ def test_the_whole_way(
 
 
 def test_a_broken_model_stops_at_the_canary(
-    cloud: Cloud, fleet: Callable[..., list[Device]], tmp_path: Path, capsys: pytest.CaptureFixture[str], said: Said
+    cloud: Cloud, fleet: Callable[..., list[Device]], built: Path, venvs: dict[str, Path], version: str, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str], said: Said,
 ) -> None:
+    assert publish.main(["--without-gdk", "--from", str(built), "--component", INFERENCE]) == 0
     publish_models(tmp_path / "models", "1.0.0", broken="1.1.0")
-    canary, plant = fleet("canary", 1), fleet("plant", 2)
-    assert deploy.main(["--group", "canary", "--model", "Pump=1.0.0", *FAST]) == 0
+    canary, plant = fleet("canary", 1, venvs=venvs), fleet("plant", 2, venvs=venvs)
+    good = {INFERENCE: version, MODEL: "1.0.0"}
+    (tmp_path / "config.yaml").write_text(ANY_KEY)
+    first = ["--component", f"{INFERENCE}={version}", "--model", "PumpAnomaly=1.0.0", "--config", str(tmp_path / "config.yaml")]
+    assert deploy.main(["--group", "canary", *first, *FAST]) == 0
     assert promote.main(["canary", "plant", *FAST]) == 0
-    assert [versions(each) for each in plant] == [{MODEL: "1.0.0"}] * 2
+    assert [versions(each) for each in plant] == [good] * 2
 
     capsys.readouterr()
-    assert deploy.main(["--group", "canary", "--model", "Pump=1.1.0", *FAST]) == 1
+    assert deploy.main(["--group", "canary", "--model", "PumpAnomaly=1.1.0", *FAST]) == 1
     why = said()
-    assert why.startswith(f"deploy: the deployment failed: canary-1 failed: {MODEL} 1.1.0 is BROKEN: model.bin is no model")
-    assert versions(canary[0]) == {MODEL: "1.0.0"}, "the device went back"
+    assert why.startswith(f"deploy: the deployment failed: canary-1 failed: {MODEL} 1.1.0 is BROKEN: ") and "golden window 1 of" in why
+    assert versions(canary[0]) == good, "the device went back"
 
     assert promote.main(["canary", "plant", *FAST]) == 1
     assert "the canary canary has not proved good: canary-1 is FAILED" in said()
-    assert [versions(each) for each in plant] == [{MODEL: "1.0.0"}] * 2
+    assert [versions(each) for each in plant] == [good] * 2
     assert len([each for each in cloud.standin.deployments if each.request["targetArn"].endswith("/plant")]) == 1
     assert status.main(["status"]) == 0
-    assert "    canary: failed: com.edgeml.Model.Pump 1.1.0 is BROKEN" in capsys.readouterr().out
+    assert "    canary: failed: com.edgeml.Model.PumpAnomaly 1.1.0 is BROKEN" in capsys.readouterr().out
 
 
 def test_a_rollout_ends_at_the_threshold_and_the_rest_is_untouched(
     cloud: Cloud, fleet: Callable[..., list[Device]], tmp_path: Path, capsys: pytest.CaptureFixture[str], said: Said
 ) -> None:
-    publish_models(tmp_path / "models", "1.0.0", broken="1.1.0")
+    shelf = Shelf(tmp_path / "models")
+    shelf.add(PLAIN, {"install": "true"}, "1.0.0")
+    shelf.add(PLAIN, {"install": "echo no model; exit 1"}, "1.1.0")
+    assert publish.main(["--without-gdk", "--from", str(tmp_path / "models")]) == 0
     plant = fleet("plant", 3)
     careful = ("--rollout-rate", "1", "--abort-threshold", "50")
-    assert deploy.main(["--group", "plant", "--model", "Pump=1.0.0", *careful, *FAST]) == 0
+    assert deploy.main(["--group", "plant", "--model", "Plain=1.0.0", *careful, *FAST]) == 0
     capsys.readouterr()
-    assert deploy.main(["--group", "plant", "--model", "Pump=1.1.0", *FAST]) == 1
+    assert deploy.main(["--group", "plant", "--model", "Plain=1.1.0", *FAST]) == 1
     assert "plant-1 failed" in said()
-    assert [versions(each) for each in plant] == [{MODEL: "1.0.0"}] * 3
+    assert [versions(each) for each in plant] == [{PLAIN: "1.0.0"}] * 3
     assert [status for status, _ in cloud.standin.deployments[-1].executions.values()] == ["FAILED", "CANCELED", "CANCELED"]
 
 

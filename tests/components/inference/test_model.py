@@ -13,7 +13,7 @@ import pytest
 
 from edgeml import topics
 from edgeml.messages import Replay, ResultBlock
-from edgeml.place import place
+from edgeml.place import place, placed, verdict
 from tests.components.inference.kit import SHIPPED, Bench, batches, column, pump, reasons
 from tests.edgeml.keys import PINNED, STRANGER, TRUSTED, edit
 from tests.edgeml.models import trained, untrue
@@ -157,6 +157,7 @@ def test_20_a_bad_version_is_refused_and_the_old_one_goes_on(world, name, caplog
     assert versions(before + after) == {"1.0.5"} and {block.stream for block in after} == {before[0].stream} and not any(reasons(after))
     (fault,) = bench.service.status().faults
     assert sentence in fault and fault.startswith("com.edgeml.Model.PumpAnomaly: ") and "\n" not in fault
+    assert verdict(world.work, placed(world.model)[1]) == fault  # for the model component's step, which fails with it
     errors = len([record for record in caplog.records if record.levelno >= logging.ERROR])
     tick(bench)
     assert len([record for record in caplog.records if record.levelno >= logging.ERROR]) == errors == 1  # said once, tried once
@@ -168,6 +169,7 @@ def test_20_a_bad_version_is_refused_and_the_old_one_goes_on(world, name, caplog
     world.trained("1.0.4")
     tick(bench)
     assert versions(bench.feed(*batches(pump(50), stream="u"))) == {"1.0.4"} and bench.service.status().faults == ()
+    assert verdict(world.work, placed(world.model)[1]) == ""
 
 
 def test_20_a_kept_version_of_a_key_that_is_pinned_no_more_gives_way_to_the_configured_bundle(world, caplog):
