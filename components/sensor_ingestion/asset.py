@@ -29,8 +29,9 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 4
 """Batches sent before the component looks at its messages again."""
-KEPT = 4
-"""The latest batches that a checkpoint holds when nobody's answers are awaited: they may have died with the process."""
+KEPT = 15
+"""The latest batches that a checkpoint holds when nobody's answers are awaited. Sent once a second at most, they outlast the 10 s for
+which subscriptions may have been dead when the process ended."""
 RESEND_FIRST_S, RESEND_LONGEST_S = 3.0, 15.0
 
 
