@@ -4,48 +4,55 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import threading
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from amqtt.broker import Broker
+import yaml
 from awsiot.greengrasscoreipc.model import ServiceError
 
 from gglocal.iotcore import IoTCore, Offline, open_iot_core
 from tests.gglocal.ipc_world import DEADLINE, Inbox, world
 
 WAIT = DEADLINE
+STARTS = 30.0
+"""s within which a broker listens, on a busy machine too."""
 
 
 class RealBroker:
-    """An MQTT broker in a thread."""
+    """An MQTT broker, a process of its own: `stop` is its death, which no open connection can delay."""
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, place: Path, port: int = 0) -> None:
         self.port = port or free_port()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        config = {
+        config = place / f"broker-{self.port}.yaml"
+        config.write_text(yaml.safe_dump({
             "listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{self.port}"}},
             "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
-        }
-
-        async def start() -> Broker:
-            broker = Broker(config)
-            await broker.start()
-            return broker
-
-        self._broker = asyncio.run_coroutine_threadsafe(start(), self._loop).result(WAIT)
+        }))
+        with (place / f"broker-{self.port}.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "amqtt.scripts.broker_script", "-c", str(config)], stdout=log, stderr=log, cwd=place,
+            )
+        end = time.monotonic() + STARTS
+        while not listens(self.port):
+            assert self._process.poll() is None and time.monotonic() < end, (place / f"broker-{self.port}.log").read_text()
+            time.sleep(0.02)
 
     @property
     def url(self) -> str:
         return f"mqtt://127.0.0.1:{self.port}"
 
     def stop(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._broker.shutdown(), self._loop).result(WAIT)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(WAIT)
+        self._process.kill()
+        self._process.wait()
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def free_port() -> int:
@@ -55,8 +62,8 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def broker() -> Iterator[RealBroker]:
-    running = RealBroker()
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealBroker]:
+    running = RealBroker(tmp_path_factory.mktemp("broker"))
     yield running
     running.stop()
 
@@ -159,8 +166,8 @@ def test_messages_cross_a_real_broker_from_nucleus_to_nucleus(broker: RealBroker
         assert (message.topic_name, message.payload) == ("plant/7/alerts", b"\xffhot")
 
 
-def test_offline_is_told_at_once_and_subscriptions_outlive_the_broker() -> None:
-    broker = RealBroker()
+def test_offline_is_told_at_once_and_subscriptions_outlive_the_broker(tmp_path: Path) -> None:
+    broker = RealBroker(tmp_path)
     port = broker.port
     with world(iot=open_iot_core(broker.url, client_id="thing-3")) as nucleus:
         iot = nucleus.core.iot
@@ -173,7 +180,7 @@ def test_offline_is_told_at_once_and_subscriptions_outlive_the_broker() -> None:
             client.publish_to_iot_core(topic_name="t", qos="1", payload=b"lost")
         with pytest.raises(ServiceError):
             client.subscribe_to_iot_core(topic_name="u", qos="1", on_stream_event=Inbox())
-        broker = RealBroker(port)
+        broker = RealBroker(tmp_path, port)
         try:
             nucleus.wait(until(lambda: iot.connected))
             nucleus.wait(iot.resubscribed())
