@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from suite.outage.feed import Feed
-from suite.outage.kill import FIGURES, count, got, kill, life, live
+from suite.outage.kill import FIGURES, count, got, kill, life, live, without_broken_off
 from suite.outage.link import Arrived
 from suite.outage.offline import offline
 
@@ -56,6 +56,21 @@ def test_killed_at_random_instants(tmp_path: Path) -> None:
     assert figures["alerts_lost"] == figures["results_lost"] == figures["renamed"] == figures["out_of_order"] == 0
 
 
+def test_a_message_that_broke_off_with_its_sender_has_not_arrived(tmp_path: Path) -> None:
+    feed = Feed(3, 2, 5)
+    assert not live(tmp_path, feed)
+    path = tmp_path / "arrived"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-200])
+    cut = got(tmp_path)
+    assert len(cut.times) + len(cut.alerts) < len(feed.times()) + len(feed.alerts())
+    assert path.read_bytes() == b"".join(line + b"\n" for line in whole.splitlines()[:-1])
+    for text, left in ((b"", b""), (b"half", b""), (b"one\n", b"one\n")):
+        path.write_bytes(text)
+        without_broken_off(path)
+        assert path.read_bytes() == left
+
+
 @pytest.mark.parametrize(("again", "repeated", "renamed"), [("a-1", 1, 0), ("a-2", 0, 1)])
 def test_a_repetition_is_told_from_a_message_that_was_made_twice(again: str, repeated: int, renamed: int) -> None:
     arrived = Arrived()
@@ -69,7 +84,7 @@ def test_what_is_lost_is_counted(tmp_path: Path) -> None:
     life(tmp_path, feed)
     lines = (tmp_path / "arrived").read_bytes().splitlines()
     alerts = [line for line in lines if msgspec.json.decode(line)["type"] == "alert"]
-    (tmp_path / "arrived").write_bytes(b"\n".join(line for line in lines if line not in alerts[:1]))
+    (tmp_path / "arrived").write_bytes(b"".join(line + b"\n" for line in lines if line not in alerts[:1]))
     figures: Counter[str] = Counter(dict.fromkeys(FIGURES, 0))
     count(figures, feed, got(tmp_path))
     assert (figures["alerts"], figures["alerts_lost"], figures["results_lost"]) == (3, 1, 0)
