@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,43 @@ def test_the_rules_see_an_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
     (tmp_path / "a.py").write_text("def f():\n    from edgeml.bus import Bus\n    import importlib, gglocal.cli\n")
     assert strangers(tmp_path, set()) == ["a.py:2 imports edgeml", "a.py:3 imports gglocal"]
+
+
+def modules() -> dict[str, Path]:
+    """Every module of ours by the name under which it is imported."""
+    places = (LIBS, ROOT / "components", ROOT / "scripts", ROOT)
+    found = {}
+    for place in places:
+        for path in place.glob("*/**/*.py"):
+            parts = path.relative_to(place).with_suffix("").parts
+            if parts[0] in OURS and parts[0] not in ("tests", "scripts", "components", "libs"):
+                found[".".join(parts).removesuffix(".__init__")] = path
+    return found
+
+
+def imported(path: Path, known: Collection[str]) -> Iterator[str]:
+    """The modules among `known` that a file imports, for its annotations too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in known)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                if whole in known or node.module in known:
+                    yield whole if whole in known else node.module
+
+
+def test_no_module_imports_what_imports_it() -> None:
+    known = modules()
+    assert {"edgeml.bus", "gglocal.engine", "inference.service", "suite.tally", "model_training.train"} <= known.keys()
+    graphlib.TopologicalSorter({name: set(imported(path, known)) - {name} for name, path in known.items()}).prepare()
+
+
+def test_a_circle_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("if TYPE_CHECKING:\n    from p.b import X\n")
+    (tmp_path / "b.py").write_text("from p import a\nimport p.a\n")
+    assert list(imported(tmp_path / "a.py", {"p.a", "p.b"})) == ["p.b"]
+    assert list(imported(tmp_path / "b.py", {"p.a", "p.b", "p"})) == ["p.a", "p.a"]
 
 
 def test_the_version_is_that_of_the_gdk_configuration() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gglocal.core import Delivery
-from gglocal.engine import Engine
+from gglocal.device import Device
 from gglocal.errors import GglocalError, NucleusError
 from gglocal.faults import FAULTS
 from gglocal.iotcore import Offline
@@ -30,10 +30,10 @@ _CONNECT_TIMEOUT_S = 5.0
 
 
 class ControlServer:
-    """Answers requests about one engine, on its loop."""
+    """Answers requests about one device, on its loop."""
 
-    def __init__(self, engine: Engine, path: Path) -> None:
-        self._engine, self._path = engine, path
+    def __init__(self, device: Device, path: Path) -> None:
+        self._device, self._path = device, path
         self._server: asyncio.Server | None = None
         self._busy: set[asyncio.Task[None]] = set()
 
@@ -59,7 +59,7 @@ class ControlServer:
             handler = COMMANDS.get(request.get("do"))
             if handler is None:
                 raise NucleusError(f"unknown request {request.get('do')!r}; known are {', '.join(COMMANDS)}")
-            async with aclosing(handler(self._engine, request)) as answers:
+            async with aclosing(handler(self._device, request)) as answers:
                 async for answer in answers:
                     await _send(writer, {"answer": answer})
             await _send(writer, {"end": True})
@@ -80,67 +80,67 @@ async def _send(writer: asyncio.StreamWriter, message: dict[str, Any]) -> None:
     await writer.drain()
 
 
-async def _components(engine: Engine, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
+async def _components(device: Device, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
     name = request.get("name")
-    for status in [engine.status_of(name)] if name else engine.status():
+    for status in [device.engine.status_of(name)] if name else device.engine.status():
         yield status.as_dict()
 
 
-async def _restart(engine: Engine, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
-    await engine.supervisor.restart(request["name"])
-    yield engine.status_of(request["name"]).as_dict()
+async def _restart(device: Device, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
+    await device.engine.supervisor.restart(request["name"])
+    yield device.engine.status_of(request["name"]).as_dict()
 
 
-async def _stop(engine: Engine, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
-    await engine.supervisor.stop(request["name"])
-    yield engine.status_of(request["name"]).as_dict()
+async def _stop(device: Device, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
+    await device.engine.supervisor.stop(request["name"])
+    yield device.engine.status_of(request["name"]).as_dict()
 
 
-async def _deploy(engine: Engine, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
+async def _deploy(device: Device, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
     recipe_dirs, artifact_dirs = ([Path(each) for each in request[key]] for key in ("recipe_dirs", "artifact_dirs"))
-    yield await engine.deploy(recipe_dirs, artifact_dirs, request["merge"], request["config"])
+    yield await device.engine.deploy(recipe_dirs, artifact_dirs, request["merge"], request["config"])
 
 
-async def _create_deployment(engine: Engine, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
+async def _create_deployment(device: Device, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
     recipe_dirs, artifact_dirs = (tuple(Path(each) for each in request[key]) for key in ("recipe_dirs", "artifact_dirs"))
     wanted = Wanted(
         merge=request["merge"], remove=tuple(request["remove"]), config=request["config"], recipe_dirs=recipe_dirs,
         artifact_dirs=artifact_dirs, on_failure=request["on_failure"],
     )
-    yield engine.deployments.create(wanted).answer()
+    yield device.deployments.create(wanted).answer()
 
 
-async def _deployments(engine: Engine, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
+async def _deployments(device: Device, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
     deployment = request.get("id")
-    for each in [engine.deployments.find(deployment)] if deployment else engine.deployments.all():
+    for each in [device.deployments.find(deployment)] if deployment else device.deployments.all():
         yield each.answer()
 
 
-async def _publish(engine: Engine, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
+async def _publish(device: Device, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
     if "json" in request:
         message = Message(True, request["json"])
     else:
         message = Message(False, request["payload"])
     heard = None
     if request.get("iot"):
-        engine.publish_iot(request["topic"], message.payload())
+        device.engine.publish_iot(request["topic"], message.payload())
     else:
-        heard = engine.publish(request["topic"], message)
+        heard = device.engine.publish(request["topic"], message)
     yield {"topic": request["topic"], "bytes": len(message.payload()), "heard": heard}
 
 
-async def _subscribe(engine: Engine, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
+async def _subscribe(device: Device, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
     heard: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 
     def hear(topic: str, payload: bytes, sender: str | None = None) -> None:
         text = base64.b64encode(payload).decode()
-        heard.put_nowait({"topic": topic, "payload": text, "sender": sender, "at": engine.core.clock()})
+        heard.put_nowait({"topic": topic, "payload": text, "sender": sender, "at": device.engine.core.clock()})
 
     def overhear(delivery: Delivery) -> None:
         if delivery.kind == "local" and matches(request["filter"], delivery.topic):
             hear(delivery.topic, delivery.payload, delivery.sender)
 
-    end = await engine.core.iot.subscribe(request["filter"], 1, hear) if request.get("iot") else engine.core.tap(overhear)
+    end = await device.engine.core.iot.subscribe(request["filter"], 1, hear) if request.get("iot") else device.engine.core.tap(overhear)
     try:
         yield {"subscribed": request["filter"]}
         while True:
@@ -149,24 +149,24 @@ async def _subscribe(engine: Engine, request: dict[str, Any]) -> AsyncGenerator[
         end()
 
 
-async def _fault(engine: Engine, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
-    yield asdict(await engine.faults.begin(request["name"], request["options"])) | {"effect": FAULTS[request["name"]].effect}
+async def _fault(device: Device, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
+    yield asdict(await device.faults.begin(request["name"], request["options"])) | {"effect": FAULTS[request["name"]].effect}
 
 
-async def _end_fault(engine: Engine, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
+async def _end_fault(device: Device, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
     if request["number"] is None:
-        engine.faults.end_all()
+        device.faults.end_all()
     else:
-        engine.faults.end(request["number"])
+        device.faults.end(request["number"])
     yield None
 
 
-async def _faults(engine: Engine, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
-    for active in engine.faults.active():
+async def _faults(device: Device, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
+    for active in device.faults.active():
         yield asdict(active)
 
 
-COMMANDS: dict[str, Callable[[Engine, dict[str, Any]], AsyncGenerator[Any, None]]] = {
+COMMANDS: dict[str, Callable[[Device, dict[str, Any]], AsyncGenerator[Any, None]]] = {
     "components": _components, "restart": _restart, "stop": _stop, "deploy": _deploy,
     "create-deployment": _create_deployment, "deployments": _deployments, "publish": _publish,
     "subscribe": _subscribe, "fault": _fault, "end-fault": _end_fault, "faults": _faults,

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gglocal import jsonlimits, policy
 from gglocal.config import ConfigStore
@@ -21,9 +21,6 @@ from gglocal.iotcore import IoTCore
 from gglocal.profile import Profile
 from gglocal.pubsub import Message, PubSub
 from gglocal.updates import Updates
-
-if TYPE_CHECKING:
-    from gglocal.engine import Engine
 
 log = logging.getLogger("gglocal")
 
@@ -104,7 +101,6 @@ class Core:
         refusals: every `UnauthorizedError` so far, but those of a fault on demand.
         interference: what faults do to calls and deliveries.
         updates: who is asked before an update.
-        management: what deploys and stops components; None: nobody does.
     """
 
     def __init__(
@@ -121,7 +117,6 @@ class Core:
         self.pubsub = PubSub()
         self.interference = Interference()
         self.updates = Updates()
-        self.management: Engine | None = None
         self.iot = iot
         self.refusals: list[Refusal] = []
         self._by_token: dict[str, Registration] = {}

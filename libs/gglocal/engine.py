@@ -1,4 +1,4 @@
-"""The nucleus on its asyncio loop: deploys, and answers for what runs. `nucleus.Nucleus` is for everybody else."""
+"""What a nucleus does on its asyncio loop: deploys, and answers for what runs. `nucleus.Nucleus` is for everybody else."""
 
 from __future__ import annotations
 
@@ -19,17 +19,14 @@ from gglocal.config import ConfigConflict, KeyNotFound
 from gglocal.core import Core
 from gglocal.deployment import Planned, RecipeStore, configuration_updates, resolve
 from gglocal.errors import DeploymentError, NucleusError
-from gglocal.faults import ActiveFaults
-from gglocal.faults.shim import Shim
 from gglocal.iotcore import open_iot_core
 from gglocal.iotcore.link import Link
-from gglocal.ipc.server import IpcServer
 from gglocal.lifecycle import BROKEN, Component, Unit
-from gglocal.localdeployments import LocalDeployments
 from gglocal.platform import Host
 from gglocal.profile import Profile
 from gglocal.pubsub import Message
 from gglocal.root import Root
+from gglocal.shim import Shim
 from gglocal.steps import parse_lifecycle
 from gglocal.supervisor import OnState, Supervisor
 from gglocal.variables import Scope, pointer_path
@@ -90,7 +87,6 @@ class Engine:
             profile=profile, thing_name=thing_name, region=region, log_dir=root.logs, root_path=str(root.path),
             iot=self.link,
         )
-        self.ipc = IpcServer(self.core, root.socket("gg-ipc.socket"))
         self._error_reset, self._on_state, self._echo = error_reset, on_state, echo
         self._host = Host.detect()
         self._recipes = RecipeStore(profile)
@@ -99,28 +95,24 @@ class Engine:
         self._watches: list[Callable[[], None]] = []
         self._saving: asyncio.TimerHandle | None = None
         self._deploying = asyncio.Lock()
-        self.faults = ActiveFaults(self)
         self._shim = Shim(root.path / "faults") if shim else None
-        self.deployments = LocalDeployments(self)
-        self.core.management = self
         self.supervisor: Supervisor
 
     async def start(self) -> None:
         self.core.config.load(self.root.load_state().get("configuration", {}))
         await self.core.iot.start()
-        await self.ipc.start()
         self.supervisor = Supervisor(
             profile=self.profile, mark=secrets.token_hex(8), log_dir=self.root.logs, error_reset=self._error_reset,
             on_state=self._on_state, echo=self._echo,
         )
         self.core.on_state(self.supervisor.reported)
 
-    async def close(self) -> None:
-        """Stop every component, then the nucleus."""
-        self.faults.end_all()
-        await self.deployments.close()
+    async def stop(self) -> None:
+        """Stop every component."""
         await self.supervisor.close()
-        await self.ipc.close()
+
+    async def close(self) -> None:
+        """Leave IoT Core, and keep the configuration."""
         await self.core.iot.close()
         self._save()
 
@@ -211,7 +203,7 @@ class Engine:
         self.core.config.set_default(name, {"accessControl": access_control})
         svcuid = self.core.register(name, "0.0.0", access_control)
         return environment.of_nucleus(
-            self.profile, svcuid=svcuid, ipc_socket=self.ipc.socket_path, thing_name=self.thing_name, region=self._region
+            self.profile, svcuid=svcuid, ipc_socket=self.root.ipc_socket, thing_name=self.thing_name, region=self._region
         )
 
     def new_tokens(self) -> None:
@@ -278,7 +270,7 @@ class Engine:
             access_control = self._configuration(name).get("accessControl")
             svcuid = self.core.register(name, str(unit.recipe.version), access_control)
             env = environment.of_user() | environment.of_nucleus(
-                self.profile, svcuid=svcuid, ipc_socket=self.ipc.socket_path, thing_name=self.thing_name, region=self._region
+                self.profile, svcuid=svcuid, ipc_socket=self.root.ipc_socket, thing_name=self.thing_name, region=self._region
             )
             unit.scope.work.mkdir(mode=0o700, parents=True, exist_ok=True)
             if self._shim is not None:

@@ -12,15 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 from gglocal.deployment import configuration_updates
+from gglocal.engine import Engine
 from gglocal.errors import DeploymentError, GglocalError, NucleusError
 from gglocal.lifecycle import BROKEN, READY
-
-if TYPE_CHECKING:
-    from gglocal.engine import Engine
 
 log = logging.getLogger("gglocal")
 
@@ -88,7 +86,7 @@ class LocalDeployments:
     """The queue of one engine."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self.engine = engine
         self._known: dict[str, LocalDeployment] = {}
         self._queue: asyncio.Queue[LocalDeployment] = asyncio.Queue()
         self._worker: asyncio.Task[None] | None = None
@@ -136,7 +134,7 @@ class LocalDeployments:
             await self._carry_out(await self._queue.get())
 
     async def _carry_out(self, deployment: LocalDeployment) -> None:
-        wanted, engine = deployment.wanted, self._engine
+        wanted, engine = deployment.wanted, self.engine
         deployment.status = IN_PROGRESS
         before = engine.checkpoint()
         try:
@@ -165,7 +163,7 @@ class LocalDeployments:
         seen: list[tuple[str, str, int]] = []
         since = time.monotonic()
         while True:
-            components = self._engine.supervisor.components()
+            components = self.engine.supervisor.components()
             broken = next((each for each in components if each.state == BROKEN), None)
             if broken is not None:
                 return f"{broken.name} is BROKEN: {broken.detail}"

@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 from gglocal.componentlog import Echo
 from gglocal.control import ControlServer
 from gglocal.core import Delivery, Refusal
-from gglocal.engine import Engine, Status
+from gglocal.device import Device
+from gglocal.engine import Status
 from gglocal.errors import NucleusError
 from gglocal.faults import Active
 from gglocal.lifecycle import BROKEN
@@ -77,7 +78,7 @@ class Nucleus:
         profile: `lite` or `classic`.
         iot_core: `recorder`, `recorder:FILE` or `mqtt://host:port`.
         error_reset: seconds: three errors, each within so many of the last, break a component.
-        shim: make `disk-full` and `clock-step` possible; needs a C compiler. See `gglocal.faults.shim`.
+        shim: make `disk-full` and `clock-step` possible; needs a C compiler. See `gglocal.shim`.
         echo: is called with the component and each line that it writes, on the nucleus's thread.
     """
 
@@ -97,7 +98,7 @@ class Nucleus:
         self._thread = threading.Thread(target=self._loop.run_forever, name="gglocal", daemon=True)
         self._moved = threading.Condition()
         self._history: list[tuple[str, str]] = []
-        self._engine: Engine | None = None
+        self._running: Device | None = None
         self._control: ControlServer | None = None
 
     def __enter__(self) -> Nucleus:
@@ -124,12 +125,12 @@ class Nucleus:
 
     def stop(self) -> None:
         """Stop every component in reverse order of dependency, and the nucleus; again is no error."""
-        if self._engine is None:
+        if self._running is None:
             return
         try:
             self._run(self._stop())
         finally:
-            self._engine = None
+            self._running = None
             self._end_loop()
             self.root.release()
 
@@ -151,18 +152,18 @@ class Nucleus:
         Raises:
             GglocalError: a `RecipeError`, `DeploymentError` or `ArtifactError`; what runs goes on as it was.
         """
-        return self._run(self._live.deploy(_paths(recipe_dir), _paths(artifact_dir), dict(merge or {}), config))
+        return self._run(self._device.engine.deploy(_paths(recipe_dir), _paths(artifact_dir), dict(merge or {}), config))
 
     def components(self) -> list[Status]:
         """The state of every component, in the order of deployment."""
-        return self._do(lambda: self._live.status())
+        return self._do(lambda: self._device.engine.status())
 
     def component(self, name: str) -> Status:
         """
         Raises:
             NucleusError: there is no such component.
         """
-        return self._do(lambda: self._live.status_of(name))
+        return self._do(lambda: self._device.engine.status_of(name))
 
     def wait_for_state(self, name: str, states: str | Iterable[str], timeout: float = 60.0) -> str:
         """Wait until the component is in one of the states, or has passed through one since the call.
@@ -222,15 +223,15 @@ class Nucleus:
         Raises:
             NucleusError: it has no process.
         """
-        self._do(lambda: self._live.supervisor.kill(name, signal))
+        self._do(lambda: self._device.engine.supervisor.kill(name, signal))
 
     def restart(self, name: str) -> None:
         """Stop a component and start it again."""
-        self._run(self._live.supervisor.restart(name))
+        self._run(self._device.engine.supervisor.restart(name))
 
     def stop_component(self, name: str) -> None:
         """Stop a component until it is restarted."""
-        self._run(self._live.supervisor.stop(name))
+        self._run(self._device.engine.supervisor.stop(name))
 
     def publish(self, topic: str, payload: bytes, *, sealed: bool = False) -> None:
         """Publish a binary message to local subscribers.
@@ -243,19 +244,19 @@ class Nucleus:
         """
         if sealed:
             payload = seal(find_key(self.root.work), topic, payload)
-        self._do(lambda: self._live.publish(topic, Message.of_bytes(payload)))
+        self._do(lambda: self._device.engine.publish(topic, Message.of_bytes(payload)))
 
     def publish_json(self, topic: str, value: Any) -> None:
         """Publish a JSON message to local subscribers."""
-        self._do(lambda: self._live.publish(topic, Message(True, value)))
+        self._do(lambda: self._device.engine.publish(topic, Message(True, value)))
 
     def publish_iot(self, topic: str, payload: bytes) -> None:
         """Publish to IoT Core, as the cloud does."""
-        self._do(lambda: self._live.publish_iot(topic, payload))
+        self._do(lambda: self._device.engine.publish_iot(topic, payload))
 
     def tap(self, callback: Callable[[Delivery], None]) -> Callable[[], None]:
         """Call back for every message, local or IoT Core, on the nucleus's thread; returns the function that ends it."""
-        end = self._do(lambda: self._live.core.tap(callback))
+        end = self._do(lambda: self._device.engine.core.tap(callback))
         return lambda: self._do(end)
 
     def listen(self, topic_filter: str, kind: str = "local") -> Inbox:
@@ -273,7 +274,7 @@ class Nucleus:
     @property
     def refusals(self) -> list[Refusal]:
         """Every `UnauthorizedError` so far."""
-        return self._do(lambda: list(self._live.core.refusals))
+        return self._do(lambda: list(self._device.engine.core.refusals))
 
     def fault(self, name: str, **options: Any) -> Fault:
         """Bring about a fault of `gglocal.faults.FAULTS`; returns when it is in effect, or over.
@@ -281,15 +282,15 @@ class Nucleus:
         Raises:
             NucleusError: there is no such fault, an option is wrong, or it cannot be had now.
         """
-        return Fault(self, self._run(self._live.faults.begin(name, options)))
+        return Fault(self, self._run(self._device.faults.begin(name, options)))
 
     def end_fault(self, number: int) -> None:
         """End a fault that lasts; one that is over is no error."""
-        self._do(lambda: self._live.faults.end(number))
+        self._do(lambda: self._device.faults.end(number))
 
     def faults(self) -> list[Active]:
         """Those that last and have not ended."""
-        return self._do(lambda: self._live.faults.active())
+        return self._do(lambda: self._device.faults.active())
 
     def client_env(self, name: str, access_control: Any) -> dict[str, str]:
         """Register a component that the caller starts itself.
@@ -297,25 +298,25 @@ class Nucleus:
         Returns:
             What its process needs in its environment: `SVCUID`, the socket, the thing's name and the rest.
         """
-        return self._do(lambda: self._live.client_env(name, access_control))
+        return self._do(lambda: self._device.engine.client_env(name, access_control))
 
     @property
-    def _live(self) -> Engine:
-        if self._engine is None:
+    def _device(self) -> Device:
+        if self._running is None:
             raise NucleusError("the nucleus does not run; call start() first")
-        return self._engine
+        return self._running
 
     async def _start(self) -> None:
-        engine = Engine(self.root, self._profile, on_state=self._on_state, **self._options)
-        await engine.start()
-        self._control = ControlServer(engine, self.root.socket("control.socket"))
+        device = Device(self.root, self._profile, on_state=self._on_state, **self._options)
+        await device.start()
+        self._control = ControlServer(device, self.root.socket("control.socket"))
         await self._control.start()
-        self._engine = engine
+        self._running = device
 
     async def _stop(self) -> None:
         if self._control is not None:
             await self._control.close()
-        await self._live.close()
+        await self._device.close()
 
     def _wait_beyond(self, seen: int, timeout: float) -> bool:
         return self._moved.wait_for(lambda: len(self._history) > seen, max(0.0, timeout))

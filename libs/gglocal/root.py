@@ -60,6 +60,11 @@ class Root:
             self._lock.close()
             self._lock = None
 
+    @property
+    def ipc_socket(self) -> Path:
+        """Where components connect."""
+        return self.socket("gg-ipc.socket")
+
     def socket(self, name: str) -> Path:
         """Where a socket of this root is: in it, or in a private folder when the path would be too long.
 

@@ -19,8 +19,9 @@ from gglocal.eventstream import FrameError
 from gglocal.faults import FAULTS
 from gglocal.faults.base import read_options
 from gglocal.iotcore import open_iot_core
-from gglocal.ipc import IpcServer, protocol
+from gglocal.ipc import protocol
 from gglocal.ipc.connection import Connection
+from gglocal.ipc.seats import Seats
 from gglocal.jsonlimits import is_lost, refusal
 from gglocal.lint import findings
 from gglocal.platform import Host, select
@@ -111,24 +112,22 @@ def called(tree: Any) -> None:
 
 async def _call(profile: Profile, operation: Any, arguments: Any) -> None:
     core = _core(profile)
-    with scratch() as folder:
-        server = IpcServer(core, folder / "ipc.socket")
-        connection, wire = Connection(server), Wire()
-        connection.connection_made(wire)
-        token = core.register("com.x", "1.0.0", ACCESS)
-        hello = {protocol.TYPE: protocol.CONNECT, protocol.FLAGS: 0, protocol.STREAM: 0, protocol.VERSION: protocol.PROTOCOL_VERSION}
-        connection.data_received(eventstream.encode(hello, json.dumps({"authToken": token}).encode()))
-        assert wire.open
-        try:
-            headers = {protocol.TYPE: 0, protocol.FLAGS: 0, protocol.STREAM: 1, protocol.OPERATION: str(operation)}
-            call = eventstream.encode(headers, json.dumps(arguments).encode())
-        except (FrameError, UnicodeEncodeError):
-            return
-        connection.data_received(call)
-        for _ in range(5):
-            await asyncio.sleep(0)
-        connection.connection_lost(None)
-        assert b"failed inside the nucleus" not in wire.written
+    connection, wire = Connection(Seats(core)), Wire()
+    connection.connection_made(wire)
+    token = core.register("com.x", "1.0.0", ACCESS)
+    hello = {protocol.TYPE: protocol.CONNECT, protocol.FLAGS: 0, protocol.STREAM: 0, protocol.VERSION: protocol.PROTOCOL_VERSION}
+    connection.data_received(eventstream.encode(hello, json.dumps({"authToken": token}).encode()))
+    assert wire.open
+    try:
+        headers = {protocol.TYPE: 0, protocol.FLAGS: 0, protocol.STREAM: 1, protocol.OPERATION: str(operation)}
+        call = eventstream.encode(headers, json.dumps(arguments).encode())
+    except (FrameError, UnicodeEncodeError):
+        return
+    connection.data_received(call)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    connection.connection_lost(None)
+    assert b"failed inside the nucleus" not in wire.written
 
 
 def calls() -> list[Any]:
@@ -150,12 +149,11 @@ def calls() -> list[Any]:
 def connected(data: bytes) -> None:
     """Raw bytes of a client that may be anybody; the first packet with right checksums."""
     async def run() -> None:
-        with scratch() as folder:
-            for content in (data, resealed(data)):
-                connection, wire = Connection(IpcServer(_core(LITE), folder / "ipc.socket")), Wire()
-                connection.connection_made(wire)
-                connection.data_received(content)
-                connection.connection_lost(None)
+        for content in (data, resealed(data)):
+            connection, wire = Connection(Seats(_core(LITE))), Wire()
+            connection.connection_made(wire)
+            connection.data_received(content)
+            connection.connection_lost(None)
 
     asyncio.run(run())
 

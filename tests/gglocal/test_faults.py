@@ -18,8 +18,8 @@ from awsiot.greengrasscoreipc.model import QOS, ServiceError, UnauthorizedError
 from gglocal.errors import NucleusError
 from gglocal.faults import FAULTS
 from gglocal.faults.base import usage
-from gglocal.faults.shim import compiler
 from gglocal.nucleus import Nucleus
+from gglocal.shim import compiler
 from tests.gglocal.ipc_world import EVERYTHING, Inbox, binary
 from tests.gglocal.recipes import Shelf
 

@@ -125,7 +125,7 @@ def test_wrong_arguments_are_a_service_error_and_the_connection_lives(lite: Worl
     client = lite.raw(lite.token())
     assert client.call(1, operation, payload).headers["service-model-type"] == "aws.greengrass#ServiceError"
     assert client.call(1, "UpdateState", b'{"state":"RUNNING"}').headers[":message-type"] == 0
-    assert lite.server.subscriptions == 0
+    assert lite.server.seats.subscriptions == 0
 
 
 @pytest.mark.parametrize("payload", [
@@ -164,7 +164,7 @@ def test_the_largest_message_that_passes_on_lite(lite: World) -> None:
     assert len(inbox.payload()) == 7_299
     with pytest.raises((StreamClosedError, ConnectionClosedError)):
         client.publish_to_topic(topic="123456789", publish_message=binary(b"x" * 7_300))
-    assert lite.server.subscriptions == 0
+    assert lite.server.seats.subscriptions == 0
 
 
 def test_fifty_clients_and_no_more_on_lite(lite: World) -> None:
@@ -207,7 +207,7 @@ def test_a_subscriber_that_does_not_read_stops_nobody_and_is_let_go(lite: World,
     inbox, client = Inbox(), lite.client()
     client.subscribe_to_topic(topic="t", on_stream_event=inbox)
     sent = 0
-    while lite.server.subscriptions == 2:
+    while lite.server.seats.subscriptions == 2:
         client.publish_to_topic(topic="t", publish_message=binary(b"%07d" % sent * 1_000))
         sent += 1
         assert sent < 1_000
@@ -220,7 +220,7 @@ def test_a_dead_subscriber_is_forgotten(lite: World) -> None:
     dead.socket.close()
     client.publish_to_topic(topic="t", publish_message=binary(b"x"))
     client.publish_to_topic(topic="t", publish_message=binary(b"y"))
-    assert lite.server.subscriptions == 0
+    assert lite.server.seats.subscriptions == 0
 
 
 def test_a_path_too_long_for_a_socket_is_told_in_one_sentence(lite: World) -> None:

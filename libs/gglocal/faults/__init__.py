@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from gglocal.engine import Engine
 from gglocal.errors import NucleusError
 from gglocal.faults import clock_step, config_restart, delay, disk_full, iot_core, ipc_restart, process, pubsub_restart, refuse
-from gglocal.faults.base import End, Fault, read_options
-
-if TYPE_CHECKING:
-    from gglocal.engine import Engine
+from gglocal.faults.base import End, Fault, Target, read_options
+from gglocal.ipc.server import IpcServer
 
 FAULTS: dict[str, Fault] = {
     "ipc-restart": Fault(
@@ -50,8 +49,8 @@ class Active:
 class ActiveFaults:
     """Lives on the nucleus's loop."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, ipc: IpcServer) -> None:
+        self._target = Target(engine, ipc)
         self._count = 0
         self._lasting: dict[int, tuple[Active, End, asyncio.TimerHandle | None]] = {}
 
@@ -66,7 +65,7 @@ class ActiveFaults:
         options = read_options(name, FAULTS[name].options, given)
         self._count += 1
         active = Active(self._count, name, dict(given))
-        end = await FAULTS[name].begin(self._engine, options)
+        end = await FAULTS[name].begin(self._target, options)
         if end is not None:
             seconds = getattr(options, "for_s", 0.0)
             timer = asyncio.get_running_loop().call_later(seconds, self.end, active.number) if seconds else None

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import MISSING, Field, dataclass, fields
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, NamedTuple, cast
 
+from gglocal.engine import Engine
 from gglocal.errors import NucleusError
-
-if TYPE_CHECKING:
-    from gglocal.engine import Engine
+from gglocal.ipc.server import IpcServer
 
 End = Callable[[], None]
+
+
+class Target(NamedTuple):
+    """What faults act on."""
+
+    engine: Engine
+    ipc: IpcServer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +43,7 @@ class Fault:
 
     options: type[Any]
     effect: str
-    begin: Callable[[Engine, Any], Awaitable[End | None]]
+    begin: Callable[[Target, Any], Awaitable[End | None]]
 
 
 def read_options(name: str, kind: type[Any], given: dict[str, Any]) -> Any:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from gglocal.faults.base import End, Lasting
+from gglocal.faults.base import End, Lasting, Target
 from gglocal.interference import Matching
-
-if TYPE_CHECKING:
-    from gglocal.engine import Engine
 
 _AUTHORIZED = "PublishToTopic,SubscribeToTopic,PublishToIoTCore,SubscribeToIoTCore"
 _ITS_OWN = "GetConfiguration,UpdateConfiguration,SubscribeToConfigurationUpdate"
@@ -20,9 +16,9 @@ class Options(Lasting):
     for_s: float = 2.0
 
 
-async def begin(engine: Engine, options: Options) -> End | None:
-    engine.forget_watchers()
-    interference = engine.core.interference
+async def begin(target: Target, options: Options) -> End | None:
+    target.engine.forget_watchers()
+    interference = target.engine.core.interference
     ends = [
         interference.refuse(Matching(_AUTHORIZED), "UnauthorizedError"), interference.refuse(Matching(_ITS_OWN), "ServiceError"),
     ]

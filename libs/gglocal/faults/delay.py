@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from gglocal.faults.base import End, Lasting
+from gglocal.faults.base import End, Lasting, Target
 from gglocal.interference import Matching
-
-if TYPE_CHECKING:
-    from gglocal.engine import Engine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,9 +22,9 @@ class Options(Lasting):
     topic: str = ""
 
 
-async def answers(engine: Engine, options: Options) -> End | None:
-    return engine.core.interference.delay_answers(Matching(options.operation, options.component, options.topic), options.by_s)
+async def answers(target: Target, options: Options) -> End | None:
+    return target.engine.core.interference.delay_answers(Matching(options.operation, options.component, options.topic), options.by_s)
 
 
-async def deliveries(engine: Engine, options: Options) -> End | None:
-    return engine.core.interference.delay_deliveries(Matching(options.operation, options.component, options.topic), options.by_s)
+async def deliveries(target: Target, options: Options) -> End | None:
+    return target.engine.core.interference.delay_deliveries(Matching(options.operation, options.component, options.topic), options.by_s)

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from gglocal.faults.base import End, Lasting
-
-if TYPE_CHECKING:
-    from gglocal.engine import Engine
+from gglocal.faults.base import End, Lasting, Target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +12,7 @@ class Options(Lasting):
     component: str
 
 
-async def begin(engine: Engine, options: Options) -> End | None:
-    shim = engine.shim_of(options.component)
+async def begin(target: Target, options: Options) -> End | None:
+    shim = target.engine.shim_of(options.component)
     shim.fill_disk(options.component, 1)
     return lambda: shim.fill_disk(options.component, -1)

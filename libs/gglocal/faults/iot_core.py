@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from gglocal.faults.base import End, Lasting
-
-if TYPE_CHECKING:
-    from gglocal.engine import Engine
+from gglocal.faults.base import End, Lasting, Target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,8 +12,8 @@ class Options(Lasting):
     pass
 
 
-async def cut(engine: Engine, options: Options) -> End | None:
-    link = engine.link
+async def cut(target: Target, options: Options) -> End | None:
+    link = target.engine.link
     link.cuts += 1
 
     def end() -> None:
@@ -26,8 +22,8 @@ async def cut(engine: Engine, options: Options) -> End | None:
     return end
 
 
-async def lose(engine: Engine, options: Options) -> End | None:
-    link = engine.link
+async def lose(target: Target, options: Options) -> End | None:
+    link = target.engine.link
     link.losses += 1
 
     def end() -> None:

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from gglocal.faults.base import End
-
-if TYPE_CHECKING:
-    from gglocal.engine import Engine
+from gglocal.faults.base import End, Target
 
 
 @dataclass(frozen=True)
@@ -22,9 +18,9 @@ class Options:
     down_s: float = 0.2
 
 
-async def begin(engine: Engine, options: Options) -> End | None:
-    await engine.ipc.close()
-    engine.new_tokens()
+async def begin(target: Target, options: Options) -> End | None:
+    await target.ipc.close()
+    target.engine.new_tokens()
     await asyncio.sleep(options.down_s)
-    await engine.ipc.start()
+    await target.ipc.start()
     return None

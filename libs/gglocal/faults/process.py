@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import signal
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from gglocal.errors import NucleusError
-from gglocal.faults.base import End, Lasting
-
-if TYPE_CHECKING:
-    from gglocal.engine import Engine
+from gglocal.faults.base import End, Lasting, Target
 
 
 @dataclass(frozen=True)
@@ -30,17 +26,17 @@ class PauseOptions(Lasting):
     component: str
 
 
-async def kill(engine: Engine, options: KillOptions) -> End | None:
-    engine.supervisor.kill(options.component, options.signal)
+async def kill(target: Target, options: KillOptions) -> End | None:
+    target.engine.supervisor.kill(options.component, options.signal)
     return None
 
 
-async def pause(engine: Engine, options: PauseOptions) -> End | None:
-    engine.supervisor.kill(options.component, signal.SIGSTOP)
+async def pause(target: Target, options: PauseOptions) -> End | None:
+    target.engine.supervisor.kill(options.component, signal.SIGSTOP)
 
     def end() -> None:
         try:
-            engine.supervisor.kill(options.component, signal.SIGCONT)
+            target.engine.supervisor.kill(options.component, signal.SIGCONT)
         except NucleusError:
             pass  # it was killed, stopped or removed meanwhile
 

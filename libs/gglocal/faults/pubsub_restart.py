@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from gglocal.faults.base import End
+from gglocal.faults.base import End, Target
 from gglocal.interference import Matching
-
-if TYPE_CHECKING:
-    from gglocal.engine import Engine
 
 
 @dataclass(frozen=True)
@@ -23,10 +19,10 @@ class Options:
     down_s: float = 0.2
 
 
-async def begin(engine: Engine, options: Options) -> End | None:
-    engine.core.pubsub.forget_all()
+async def begin(target: Target, options: Options) -> End | None:
+    target.engine.core.pubsub.forget_all()
     if options.down_s:
-        end = engine.core.interference.refuse(Matching("PublishToTopic,SubscribeToTopic"), "ServiceError")
+        end = target.engine.core.interference.refuse(Matching("PublishToTopic,SubscribeToTopic"), "ServiceError")
         await asyncio.sleep(options.down_s)
         end()
     return None

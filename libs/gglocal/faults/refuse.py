@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from gglocal.errors import NucleusError
-from gglocal.faults.base import End, Lasting
+from gglocal.faults.base import End, Lasting, Target
 from gglocal.interference import Matching
-
-if TYPE_CHECKING:
-    from gglocal.engine import Engine
 
 ERRORS = ("ServiceError", "UnauthorizedError")
 
@@ -29,7 +25,7 @@ class Options(Lasting):
     topic: str = ""
 
 
-async def begin(engine: Engine, options: Options) -> End | None:
+async def begin(target: Target, options: Options) -> End | None:
     if options.error not in ERRORS:
         raise NucleusError(f"error of the fault refuse is {options.error!r}; choose one of {', '.join(ERRORS)}")
-    return engine.core.interference.refuse(Matching(options.operation, options.component, options.topic), options.error)
+    return target.engine.core.interference.refuse(Matching(options.operation, options.component, options.topic), options.error)

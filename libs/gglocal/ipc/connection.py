@@ -7,7 +7,7 @@ import inspect
 import json
 import logging
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gglocal import jsonlimits
 from gglocal.eventstream import FrameError, Packet, Splitter, encode
@@ -15,9 +15,7 @@ from gglocal.ipc import protocol
 from gglocal.ipc.errors import IpcError, Malformed
 from gglocal.ipc.operations import OPERATIONS, Handler, Outcome
 from gglocal.ipc.request import Request
-
-if TYPE_CHECKING:
-    from gglocal.ipc.server import IpcServer
+from gglocal.ipc.seats import Seats
 
 log = logging.getLogger("gglocal.ipc")
 
@@ -28,11 +26,11 @@ MAX_UNSENT = 16 * 1024 * 1024
 class Connection(asyncio.Protocol):
     """Speaks event-stream RPC with one client; every fault of the client ends this connection alone."""
 
-    def __init__(self, server: IpcServer) -> None:
-        self.server = server
+    def __init__(self, seats: Seats) -> None:
+        self._seats = seats
         self.component: str | None = None
-        self._core = server.core
-        self._profile = server.core.profile
+        self._core = seats.core
+        self._profile = seats.core.profile
         self._splitter = Splitter(self._profile.max_packet_in)
         self._streams: dict[int, Request] = {}
         self._pending: set[asyncio.Task[None]] = set()
@@ -41,13 +39,13 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        if not self.server.admit(self):
+        if not self._seats.take(self):
             log.warning("a client is turned away: all %d connections of this core are in use", self._profile.max_clients)
             self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        self.server.forget(self)
+        self._seats.leave(self)
         for task in self._pending:
             task.cancel()
         for stream_id in list(self._streams):
@@ -133,7 +131,7 @@ class Connection(asyncio.Protocol):
         operation = packet.headers.get(protocol.OPERATION)
         arguments = _json_object(packet.payload)
         assert self.component is not None
-        request = Request(self._core, self, stream_id, self.component, str(operation), arguments or {})
+        request = Request(self._seats, self, stream_id, self.component, str(operation), arguments or {})
         try:
             if kind != protocol.APPLICATION_MESSAGE or flags & protocol.FLAGS_MASK or not isinstance(operation, str):
                 raise IpcError("ServiceError", f"a message of type {kind} with flags {flags} calls no operation")

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from gglocal.core import Core, Unauthorized
+from gglocal.core import Unauthorized
 from gglocal.ipc.errors import IpcError
 from gglocal.ipc.protocol import NAMESPACE
-
-if TYPE_CHECKING:
-    from gglocal.engine import Engine
-    from gglocal.ipc.connection import Connection
+from gglocal.ipc.seats import Seats
+from gglocal.localdeployments import LocalDeployments
 
 log = logging.getLogger("gglocal.ipc")
 
 T = TypeVar("T")
+
+
+class Answers(Protocol):
+    """The client's end of the line, as far as a request needs it."""
+
+    def send_message(self, stream_id: int, model: str, body: bytes, *, last: bool = False) -> None:
+        """Send an answer or an event."""
 
 
 class Request:
@@ -29,25 +34,25 @@ class Request:
     """
 
     def __init__(
-        self, core: Core, connection: Connection, stream_id: int, component: str, operation: str, arguments: dict[str, Any]
+        self, seats: Seats, client: Answers, stream_id: int, component: str, operation: str, arguments: dict[str, Any]
     ) -> None:
-        self.core, self.component, self.operation, self.arguments = core, component, operation, arguments
-        self._connection, self._stream_id = connection, stream_id
+        self.core, self.component, self.operation, self.arguments = seats.core, component, operation, arguments
+        self._seats, self._client, self._stream_id = seats, client, stream_id
         self._end: Callable[[], None] | None = None
         self._open = True
         self._answered = False
         self._early: list[tuple[str, bytes]] = []
 
     @property
-    def management(self) -> Engine:
-        """What deploys and stops components.
+    def deployments(self) -> LocalDeployments:
+        """What deploys components; its engine starts and stops them.
 
         Raises:
             IpcError: nobody does here.
         """
-        if self.core.management is None:
+        if self._seats.deployments is None:
             raise IpcError("ServiceError", "this nucleus manages no components")
-        return self.core.management
+        return self._seats.deployments
 
     @property
     def call(self) -> tuple[str, str, str]:
@@ -96,7 +101,7 @@ class Request:
         """Raises:
         IpcError: the core has no subscription left.
         """
-        if not self._connection.server.has_room_for_subscription():
+        if not self._seats.has_room_for_subscription():
             raise IpcError("ServiceError", f"all {self.core.profile.max_subscriptions} subscriptions of this core are in use")
 
     def hold(self, end: Callable[[], None]) -> None:
@@ -105,7 +110,7 @@ class Request:
             end()
             return
         self._end = end
-        self._connection.server.subscriptions += 1
+        self._seats.subscriptions += 1
 
     @property
     def held(self) -> bool:
@@ -123,7 +128,7 @@ class Request:
     def answer(self, body: bytes, last: bool) -> None:
         """Send the answer, and then what came in the meantime."""
         if self._open:
-            self._connection.send_message(self._stream_id, self.operation + "Response", body, last=last)
+            self._client.send_message(self._stream_id, self.operation + "Response", body, last=last)
         self._answered = True
         early, self._early = self._early, []
         for model, event in early:
@@ -131,12 +136,12 @@ class Request:
 
     def _send(self, model: str, body: bytes) -> None:
         if self._open:
-            self._connection.send_message(self._stream_id, NAMESPACE + model, body)
+            self._client.send_message(self._stream_id, NAMESPACE + model, body)
 
     def close(self) -> None:
         """The stream has ended."""
         self._open = False
         end, self._end = self._end, None
         if end is not None:
-            self._connection.server.subscriptions -= 1
+            self._seats.subscriptions -= 1
             end()

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from gglocal.core import Core
 from gglocal.ipc.connection import Connection
+from gglocal.ipc.seats import Seats
+from gglocal.localdeployments import LocalDeployments
 
 MAX_PATH = 107
 """Bytes of a Unix socket's path, Linux."""
@@ -17,14 +19,12 @@ MAX_PATH = 107
 class IpcServer:
     """Serves a core's IPC on `socket_path`.
 
-    Attributes:
-        subscriptions: how many streams are open for events.
+    Args:
+        deployments: what deploys and stops components; None: nobody does.
     """
 
-    def __init__(self, core: Core, socket_path: Path) -> None:
-        self.core, self.socket_path = core, Path(socket_path)
-        self.subscriptions = 0
-        self._connections: set[Connection] = set()
+    def __init__(self, core: Core, socket_path: Path, deployments: LocalDeployments | None = None) -> None:
+        self.seats, self.socket_path = Seats(core, deployments), Path(socket_path)
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -42,7 +42,7 @@ class IpcServer:
             )
         self._remove_stale()
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_unix_server(lambda: Connection(self), str(self.socket_path), backlog=128)
+        self._server = await loop.create_unix_server(lambda: Connection(self.seats), str(self.socket_path), backlog=128)
         self.socket_path.chmod(0o600)
 
     async def close(self) -> None:
@@ -51,29 +51,15 @@ class IpcServer:
             self._server.close()
             self._server = None
             self.socket_path.unlink(missing_ok=True)
-        for connection in list(self._connections):
+        for connection in list(self.seats.taken):
             connection.abort()
         await asyncio.sleep(0)
 
     def disconnect(self, component: str) -> None:
         """Cut all connections of one component."""
-        for connection in list(self._connections):
+        for connection in list(self.seats.taken):
             if connection.component == component:
                 connection.abort()
-
-    def admit(self, connection: Connection) -> bool:
-        """Whether there is room for one more client."""
-        if len(self._connections) >= self.core.profile.max_clients:
-            return False
-        self._connections.add(connection)
-        return True
-
-    def forget(self, connection: Connection) -> None:
-        """It has gone."""
-        self._connections.discard(connection)
-
-    def has_room_for_subscription(self) -> bool:
-        return self.subscriptions < self.core.profile.max_subscriptions
 
     def _remove_stale(self) -> None:
         if not self.socket_path.exists():

@@ -17,7 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from gglocal.faults.shim import compiler
+from gglocal.shim import compiler
+
 from gglocal.profile import PROFILES
 from suite.build import ROOT, BuildError
 from suite.chaos.broken import third_error

@@ -14,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from gglocal.shim import compiler
+
 from edgeml import topics
 from edgeml.bundle import Bundle
 from edgeml.messages import encode
@@ -22,7 +24,6 @@ from edgeml.policy import PolicyOptions
 from edgeml.times import to_iso
 from gglocal.core import Delivery
 from gglocal.errors import NucleusError
-from gglocal.faults.shim import compiler
 from gglocal.lifecycle import BROKEN, RUNNING
 from gglocal.nucleus import Nucleus
 from suite.build import COMPONENTS

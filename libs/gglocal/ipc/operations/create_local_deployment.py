@@ -26,6 +26,6 @@ def handle(request: Request) -> dict[str, Any]:
         on_failure=request.optional("failureHandlingPolicy", str) or ROLLBACK,
     )
     try:
-        return {"deploymentId": request.management.deployments.create(wanted).id}
+        return {"deploymentId": request.deployments.create(wanted).id}
     except DeploymentError as fault:
         raise IpcError("InvalidArgumentsError", str(fault)) from None

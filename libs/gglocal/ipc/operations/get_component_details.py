@@ -13,6 +13,6 @@ def handle(request: Request) -> dict[str, Any]:
     name = request.argument("componentName", str)
     request.authorize(name)
     try:
-        return {"componentDetails": request.management.status_of(name).details()}
+        return {"componentDetails": request.deployments.engine.status_of(name).details()}
     except NucleusError as fault:
         raise IpcError("ResourceNotFoundError", str(fault)) from None

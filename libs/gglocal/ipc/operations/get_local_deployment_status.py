@@ -13,6 +13,6 @@ def handle(request: Request) -> dict[str, Any]:
     deployment = request.argument("deploymentId", str)
     request.authorize(deployment)
     try:
-        return {"deployment": request.management.deployments.find(deployment).answer()}
+        return {"deployment": request.deployments.find(deployment).answer()}
     except NucleusError as fault:
         raise IpcError("ResourceNotFoundError", str(fault)) from None

@@ -9,4 +9,4 @@ from gglocal.ipc.request import Request
 
 def handle(request: Request) -> dict[str, Any]:
     request.authorize("*")
-    return {"components": [each.details() for each in request.management.status()]}
+    return {"components": [each.details() for each in request.deployments.engine.status()]}

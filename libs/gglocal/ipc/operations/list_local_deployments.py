@@ -9,4 +9,4 @@ from gglocal.ipc.request import Request
 
 def handle(request: Request) -> dict[str, Any]:
     request.authorize("*")
-    return {"localDeployments": [each.answer() for each in request.management.deployments.all()]}
+    return {"localDeployments": [each.answer() for each in request.deployments.all()]}

@@ -13,7 +13,7 @@ async def handle(request: Request) -> dict[str, Any]:
     name = request.argument("componentName", str)
     request.authorize(name)
     try:
-        await request.management.supervisor.restart(name)
+        await request.deployments.engine.supervisor.restart(name)
     except NucleusError as fault:
         raise IpcError("ResourceNotFoundError", str(fault)) from None
     return {"restartStatus": "SUCCEEDED"}

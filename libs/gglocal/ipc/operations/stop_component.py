@@ -13,7 +13,7 @@ async def handle(request: Request) -> dict[str, Any]:
     name = request.argument("componentName", str)
     request.authorize(name)
     try:
-        await request.management.supervisor.stop(name)
+        await request.deployments.engine.supervisor.stop(name)
     except NucleusError as fault:
         raise IpcError("ResourceNotFoundError", str(fault)) from None
     return {"stopStatus": "SUCCEEDED"}
