@@ -17,9 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from gglocal.shim import compiler
-
 from gglocal.profile import PROFILES
+from gglocal.shim import compiler
 from suite.build import ROOT, BuildError
 from suite.chaos.broken import third_error
 from suite.chaos.place import Place, hush

@@ -14,8 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from gglocal.shim import compiler
-
 from edgeml import topics
 from edgeml.bundle import Bundle
 from edgeml.messages import encode
@@ -26,6 +24,7 @@ from gglocal.core import Delivery
 from gglocal.errors import NucleusError
 from gglocal.lifecycle import BROKEN, RUNNING
 from gglocal.nucleus import Nucleus
+from gglocal.shim import compiler
 from suite.build import COMPONENTS
 from suite.chaos import expected
 from suite.chaos.judge import DISPATCHER, Verdict, Violation, judge
