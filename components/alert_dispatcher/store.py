@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from edgeml.database import open_database
 from edgeml.errors import EdgemlError
 from edgeml.messages import Alert
 from edgeml.outbox import Outbox, OutboxOptions
@@ -45,6 +46,15 @@ CREATE TABLE commands (
 
 # Not of the layout above: a file of a version that had it not gets it, and one that is older ignores it.
 _MEMORY = "CREATE TABLE IF NOT EXISTS memory (key TEXT PRIMARY KEY, value TEXT)"
+
+
+def _lay_out(db: sqlite3.Connection) -> None:
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version == 0:
+        db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
+    elif version != SCHEMA:
+        raise sqlite3.DatabaseError(f"its layout is {version}, this component knows {SCHEMA}")
+    db.execute(_MEMORY)
 
 
 class StoreError(EdgemlError):
@@ -97,45 +107,16 @@ class Store:
         self._begun = False
         size = RESERVE_WAL + RESERVE_ALERT * options.reserve_alerts if options.reserve_alerts else 0
         self.reserve = Reserve(path.with_suffix(".reserve"), size, int(options.keep_free_mb * 1e6))
-        self._db = self._open_or_begin(path)
+        self._db = self._open(path)
         self.outbox = Outbox(self, options, monotonic)
         self.outbox.short = self.reserve.short
         self._begun = True
 
-    def _open_or_begin(self, path: Path) -> sqlite3.Connection:
+    def _open(self, path: Path) -> sqlite3.Connection:
         try:
-            return self._open()
+            return open_database(path, _lay_out, synchronous="NORMAL", wait_s=5.0, lost="alarms begin anew")
         except sqlite3.DatabaseError as fault:
-            if isinstance(fault, sqlite3.OperationalError):
-                raise self._error(fault) from None
-            aside = path.with_suffix(".damaged")
-            log.error("%s is damaged (%s); it is put aside as %s, and alarms begin anew", path, fault, aside.name)
-            path.replace(aside)
-            for tail in ("-wal", "-shm"):
-                path.with_name(path.name + tail).unlink(missing_ok=True)
-            return self._open()
-
-    def _open(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self._path, isolation_level=None, timeout=5.0)
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = NORMAL")
-            (sound,) = db.execute("PRAGMA quick_check(1)").fetchone()
-            if sound != "ok":
-                raise sqlite3.DatabaseError(sound)
-            (version,) = db.execute("PRAGMA user_version").fetchone()
-            if version == 0:
-                db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
-            elif version != SCHEMA:
-                raise sqlite3.DatabaseError(f"its layout is {version}, this component knows {SCHEMA}")
-            db.execute(_MEMORY)
-        except UnicodeDecodeError as fault:  # of SQLite's own message, which quotes the damaged bytes
-            db.close()
-            raise sqlite3.DatabaseError(f"its tables are no text: {fault.reason}") from None
-        except BaseException:
-            db.close()
-            raise
-        return db
+            raise self._error(fault) from None
 
     def close(self) -> None:
         """Close the file; an open transaction is undone."""

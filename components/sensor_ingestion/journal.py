@@ -7,12 +7,12 @@ synced (write-ahead log, `synchronous = FULL`), so that neither a killed process
 from __future__ import annotations
 
 import logging
-import os
 import sqlite3
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from edgeml.database import open_database
 from edgeml.errors import EdgemlError
 
 log = logging.getLogger(__name__)
@@ -153,44 +153,11 @@ class Journal:
             ) from None
 
     def _open(self) -> sqlite3.Connection:
-        try:
-            return self._opened()
-        except sqlite3.DatabaseError as fault:
-            # Those are about the file's surroundings: permissions, space, locks.
-            if isinstance(fault, sqlite3.OperationalError):
-                raise
-            aside = self._path.with_suffix(".damaged")
-            log.error(
-                "%s is damaged (%s) and put aside as %s; commands that were issued before now are not executed",
-                self._path, fault, aside.name,
-            )
-        for tail in ("-wal", "-shm"):
-            self._path.with_name(self._path.name + tail).unlink(missing_ok=True)
-        self._path.replace(aside)
-        db = self._opened()
-        db.execute("INSERT INTO loss VALUES (?)", (self._wall_ns(),))
-        return db
-
-    def _opened(self) -> sqlite3.Connection:
-        fresh = not self._path.exists()
-        db = sqlite3.connect(self._path, isolation_level=None, timeout=1.0)
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = FULL")
-            (sound,) = db.execute("PRAGMA quick_check(1)").fetchone()
-            if sound != "ok":
-                raise sqlite3.DatabaseError(sound)
-            db.executescript(_TABLES)
-            if fresh:
-                # SQLite syncs the names of its logs, not that of the file itself.
-                _sync_folder(self._path.parent)
-        except UnicodeDecodeError as fault:  # of SQLite's own message, which quotes the damaged bytes
-            db.close()
-            raise sqlite3.DatabaseError(f"its tables are no text: {fault.reason}") from None
-        except BaseException:
-            db.close()
-            raise
-        return db
+        return open_database(
+            self._path, lambda db: db.executescript(_TABLES), synchronous="FULL", wait_s=1.0,
+            lost="commands that were issued before now are not executed",
+            after_loss=lambda db: db.execute("INSERT INTO loss VALUES (?)", (self._wall_ns(),)),
+        )
 
 
 class _Transaction:
@@ -210,11 +177,3 @@ class _Transaction:
             db = self._journal._db
             if db is not None and db.in_transaction:
                 db.execute("ROLLBACK")
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
