@@ -176,7 +176,7 @@ def configuration_updates(raw: Any, where: str) -> dict[str, dict[str, Any]]:
         if isinstance(merge, str):
             try:
                 merge = json.loads(merge)
-            except json.JSONDecodeError as fault:
+            except (ValueError, RecursionError) as fault:
                 raise DeploymentError(f"{where}: {name}/merge is no JSON ({fault})") from None
         if wrong or not isinstance(merge, dict) or not isinstance(reset, list):
             raise DeploymentError(f"{where}: the update of {name} takes merge (a map) and reset (a list of JSON pointers) alone")

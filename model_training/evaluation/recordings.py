@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import logging
 import time
 from collections.abc import Sequence
@@ -156,7 +157,7 @@ def _records(path: Path) -> tuple[dict[int, int], list[list[str]], list[str]]:
         text = path.read_text(encoding="utf-8-sig", errors="replace")
     except OSError as fault:
         raise SourceError(f"{path}: cannot be read ({fault.strerror}); make it readable, or take it away") from None
-    reader = csv.reader(text.splitlines(), delimiter=LAYOUTS[LAYOUT].delimiter)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=LAYOUTS[LAYOUT].delimiter)
     numbers: dict[int, int] = {}
     cells: list[list[str]] = []
     try:

@@ -101,6 +101,9 @@ FOUND: dict[str, tuple[str, Any]] = {
         "504b0102140314000000000000002100622e7a6970504b0304140000000000000021008316dc8c01000000010000622e7a6970504b05060000000001"
         "00010033000000900000000000"
     )),
+    "a configuration update whose number has 5,000 digits": ("configuration-updates", {"a": {"MERGE": "9" * 5000}}),
+    "a fault's option with 400 digits": ("fault-options", {"name": "delay-answers", "options": {"for_s": 10**400}}),
+    "a recording with a vertical tab": ("judged-recording", lambda: training_targets.SKAB.splitlines()[0] + b"\x0b\x0b0\n0-03-09 10:00:05"),
     "hyperparameters too deep": ("hyperparameters", '{"a": ' + "[" * 5000),
 }
 

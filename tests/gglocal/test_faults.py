@@ -251,6 +251,8 @@ def test_wrong_faults_are_refused_in_a_sentence(gglocal):
         ("pause", {}, "the fault pause needs component; write component=…"),
         ("pause", {"component": "a", "at": 1}, "the fault pause has no option 'at'; it has for_s, component"),
         ("refuse", {"for_s": "soon"}, "for_s of the fault refuse is 'soon'; write a number"),
+        ("refuse", {"for_s": "nan"}, "for_s of the fault refuse is 'nan'; write a number"),
+        ("kill", {"component": "a", "signal": "1.5"}, "signal of the fault kill is '1.5'; write a whole number"),
         ("refuse", {"error": "Oops"}, "error of the fault refuse is 'Oops'; choose one of ServiceError, UnauthorizedError"),
     ):
         with pytest.raises(NucleusError) as told:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import MISSING, Field, dataclass, fields
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from gglocal.engine import Engine
 from gglocal.errors import NucleusError
@@ -67,10 +68,13 @@ def _value(name: str, option: Field[Any], value: Any) -> Any:
     if option.type == "str":
         return str(value)
     try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise NucleusError(f"{option.name} of the fault {name} is {value!r}; write a number") from None
-    return int(cast(str, value)) if option.type == "int" else number
+        number = int(value) if option.type == "int" else float(value)
+        if math.isfinite(number):
+            return number
+    except (TypeError, ValueError, OverflowError):
+        pass
+    wanted = "a whole number" if option.type == "int" else "a number"
+    raise NucleusError(f"{option.name} of the fault {name} is {str(value)[:40]!r}; write {wanted}")
 
 
 def usage(kind: type[Any]) -> str:
