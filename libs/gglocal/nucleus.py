@@ -136,7 +136,7 @@ class Nucleus:
 
     def deploy(
         self, recipe_dir: PathLike | Iterable[PathLike], artifact_dir: PathLike | Iterable[PathLike] = (),
-        merge: Mapping[str, str] | None = None, config: Mapping[str, Any] | None = None,
+        merge: Mapping[str, str] | None = None, config: Mapping[str, Any] | None = None, remove: Iterable[str] = (),
     ) -> list[str]:
         """Deploy components beside those that are deployed, and their dependencies; returns once they are being started.
 
@@ -145,6 +145,7 @@ class Nucleus:
             artifact_dir: holds `<component>/<version>/<files>`; or several such.
             merge: version or range by component.
             config: `{component: {"merge": {...}, "reset": ["/pointer"]}}`.
+            remove: components that are no longer deployed for their own sake; what nothing needs then is removed, configuration and all.
 
         Returns:
             The names of all that is deployed, dependencies first.
@@ -152,7 +153,7 @@ class Nucleus:
         Raises:
             GglocalError: a `RecipeError`, `DeploymentError` or `ArtifactError`; what runs goes on as it was.
         """
-        return self._run(self._device.engine.deploy(_paths(recipe_dir), _paths(artifact_dir), dict(merge or {}), config))
+        return self._run(self._device.engine.deploy(_paths(recipe_dir), _paths(artifact_dir), dict(merge or {}), config, tuple(remove)))
 
     def components(self) -> list[Status]:
         """The state of every component, in the order of deployment."""

@@ -25,6 +25,8 @@ PATIENCE_S = 60.0
 class Device:
     """A thing with a nucleus on it.
 
+    It runs what the latest deployments of all its groups hold together; what none of them holds any more, and nothing needs, is removed.
+
     Args:
         nucleus: runs.
         venvs: virtual environments that are there already, by component.
@@ -32,6 +34,7 @@ class Device:
 
     def __init__(self, thing: str, nucleus: Nucleus, place: Path, venvs: dict[str, Path] | None = None) -> None:
         self.thing, self.nucleus, self._place = thing, nucleus, place
+        self._held: dict[str, dict[str, str]] = {}  # by target: version by component
         self._roots: dict[str, str] = {}
         self._told: dict[str, Any] = {}
         for component, venv in (venvs or {}).items():
@@ -55,18 +58,36 @@ class Device:
         updates = {name: _update(each.get("configurationUpdate", {})) for name, each in deployment.request["components"].items()}
         # A component hears of its configuration when the deployment says something else of it than the one before.
         updates = {name: update for name, update in updates.items() if self._told.get(name) != update}
-        before = dict(self._roots)
+        target, before, held = deployment.request["targetArn"], dict(self._roots), dict(self._held)
+        told = {name: update for name, update in self._told.items() if name in before}
+        self._held[target] = wanted
         try:
-            self._fetch(wanted, recipes)
-            self._deploy(wanted, updates)
-            self._told |= updates
+            together = self._together()
+            self._fetch(together, recipes)
+            self._deploy(together, updates)
+            self._told = {name: update for name, update in (self._told | updates).items() if name in together}
         except Exception as fault:
             why = " ".join(str(fault).split())
             policy = deployment.request.get("deploymentPolicies", {}).get("failureHandlingPolicy", "ROLLBACK")
             if policy == "ROLLBACK" and before:
-                self._deploy(before, {})
+                self._held = held
+                # What was removed comes back with what it was told: its configuration went with it.
+                self._deploy(before, {name: update for name, update in told.items() if name not in self._roots})
             return why
         return ""
+
+    def _together(self) -> dict[str, str]:
+        """What all groups want.
+
+        Raises:
+            RuntimeError: two of them want other versions of a component.
+        """
+        together: dict[str, str] = {}
+        for target, wanted in self._held.items():
+            for name, version in wanted.items():
+                if together.setdefault(name, version) != version:
+                    raise RuntimeError(f"{target} wants {name} {version}, and another group {together[name]}")
+        return together
 
     def _fetch(self, wanted: dict[str, str], recipes: dict[str, dict[str, dict[str, Any]]]) -> None:
         place = self._place / "recipes"
@@ -91,8 +112,9 @@ class Device:
                 target.write_bytes(content)
 
     def _deploy(self, wanted: dict[str, str], updates: dict[str, Any]) -> None:
+        gone = self._roots.keys() - wanted.keys()
+        self.nucleus.deploy(self._place / "recipes", self._place / "artifacts", wanted, updates, gone)
         self._roots = wanted
-        self.nucleus.deploy(self._place / "recipes", self._place / "artifacts", wanted, updates)
         deadline = time.monotonic() + PATIENCE_S
         while True:
             states = {each.name: each for each in self.nucleus.components()}

@@ -21,6 +21,7 @@ from tests.gglocal.recipes import Shelf
 
 Said = Callable[[], str]
 INFERENCE, MODEL, PLAIN = "com.edgeml.Inference", "com.edgeml.Model.PumpAnomaly", "com.edgeml.Model.Plain"
+READER, OTHER = "com.edgeml.Reader", "com.edgeml.Other"
 ANY_KEY = "com.edgeml.Inference: {merge: {signature: {required: false, public_key: null}}}\n"
 """The models of these tests are not signed with the key that the recipe pins."""
 FAST = ("--yes", "--every", "0.1", "--minutes", "2")
@@ -149,6 +150,74 @@ def test_a_rollout_ends_at_the_threshold_and_the_rest_is_untouched(
     assert [status for status, _ in cloud.standin.deployments[-1].executions.values()] == ["FAILED", "CANCELED", "CANCELED"]
 
 
+def listed(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, str]]:
+    """Versions by component by device, as scripts/fleet status says."""
+    capsys.readouterr()
+    assert status.main(["status", "--json"]) == 0
+    return {row["device"]: row["components"] for row in json.loads(capsys.readouterr().out)}
+
+
+@pytest.fixture
+def plain(cloud: Cloud, tmp_path: Path) -> Shelf:
+    """Published: READER, which is configured, and OTHER, which is broken in 1.1.0."""
+    shelf = Shelf(tmp_path / "build")
+    for name in (READER, OTHER):
+        shelf.add(name, {"run": "exec sleep 1000"}, config={"x": 1})
+    shelf.add(OTHER, {"install": "exit 1"}, "1.1.0")
+    assert publish.main(["--without-gdk", "--from", str(tmp_path / "build")]) == 0
+    (tmp_path / "config.yaml").write_text(f"{READER}: {{merge: {{x: 2}}}}\n")
+    return shelf
+
+
+def deploy_both(group: str, tmp_path: Path) -> None:
+    both = [each for name in (READER, OTHER) for each in ("--component", f"{name}=1.0.0")]
+    assert deploy.main(["--group", group, *both, "--config", str(tmp_path / "config.yaml"), *FAST]) == 0
+
+
+def test_what_is_taken_out_of_a_deployment_stops_and_goes(
+    plain: Shelf, cloud: Cloud, fleet: Callable[..., list[Device]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (device,) = fleet("plant", 1)
+    deploy_both("plant", tmp_path)
+    assert listed(capsys) == {"plant-1": {OTHER: "1.0.0", READER: "1.0.0"}}
+    ran, starts = device.nucleus.component(READER), device.nucleus.component(OTHER).starts
+    assert ran.state == "RUNNING" and Path(f"/proc/{ran.pid}").exists()
+
+    assert deploy.main(["--group", "plant", "--remove", READER, *FAST]) == 0
+    assert f"- {READER} 1.0.0" in capsys.readouterr().out
+    assert listed(capsys) == {"plant-1": {OTHER: "1.0.0"}} and not Path(f"/proc/{ran.pid}").exists()
+    assert device.nucleus.component(OTHER).starts == starts, "what stays is not touched"
+
+    assert deploy.main(["--group", "plant", "--component", f"{READER}=1.0.0", *FAST]) == 0
+    assert device.nucleus.component(READER).configuration == {"x": 1}, "what was removed left no configuration"
+
+
+def test_what_another_group_of_the_device_holds_stays(
+    plain: Shelf, cloud: Cloud, fleet: Callable[..., list[Device]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fleet("plant", 1)
+    cloud.client("iot").create_thing_group(thingGroupName="line")
+    cloud.client("iot").add_thing_to_thing_group(thingName="plant-1", thingGroupName="line")
+    deploy_both("plant", tmp_path)
+    deploy_both("line", tmp_path)
+    assert deploy.main(["--group", "plant", "--remove", READER, *FAST]) == 0
+    assert listed(capsys) == {"plant-1": {OTHER: "1.0.0", READER: "1.0.0"}}
+    assert deploy.main(["--group", "line", "--remove", READER, *FAST]) == 0
+    assert listed(capsys) == {"plant-1": {OTHER: "1.0.0"}}
+
+
+def test_what_a_failed_deployment_took_out_comes_back_as_it_was(
+    plain: Shelf, fleet: Callable[..., list[Device]], tmp_path: Path, capsys: pytest.CaptureFixture[str], said: Said
+) -> None:
+    (device,) = fleet("plant", 1)
+    deploy_both("plant", tmp_path)
+    capsys.readouterr()
+    assert deploy.main(["--group", "plant", "--remove", READER, "--component", f"{OTHER}=1.1.0", *FAST]) == 1
+    assert f"plant-1 failed: {OTHER} 1.1.0 is BROKEN" in said()
+    assert listed(capsys) == {"plant-1": {OTHER: "1.0.0", READER: "1.0.0"}}
+    assert device.nucleus.component(READER).configuration == {"x": 2}
+
+
 @pytest.fixture
 def published(cloud: Cloud, built: Path, version: str) -> Cloud:
     """The suite's recipes are with the service, and the group `plant` has no device."""
@@ -197,3 +266,12 @@ def test_the_same_again_changes_nothing(published: Cloud, capsys: pytest.Capture
     assert deploy.main(["--group", "plant", *FAST]) == 0
     assert "plant: nothing changes" in capsys.readouterr().out
     assert len(published.standin.deployments) == 1
+
+
+def test_what_is_taken_out_but_needed_is_said(published: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
+    assert deploy.main(["--group", "plant", *FAST]) == 0
+    capsys.readouterr()
+    assert deploy.main(["--group", "plant", "--remove", INFERENCE]) == 0
+    assert f"{INFERENCE} stays on the devices, because {SUITE} needs it; take that out too" in capsys.readouterr().out
+    assert deploy.main(["--group", "plant", "--remove", INFERENCE, "--remove", SUITE]) == 0
+    assert "stays on the devices" not in capsys.readouterr().out

@@ -52,6 +52,20 @@ def known(names: Iterable[str], desired: Desired, where: str) -> None:
             raise FleetError(f"{where} names {name}, which is not in the deployment; {hint}")
 
 
+def needed(before: Desired | None, after: Desired, recipe: Callable[[str, str], Mapping[str, Any] | None]) -> list[str]:
+    """A remark for each component that is taken out and that one that stays depends on: a device keeps it.
+
+    Args:
+        recipe: the published recipe of a component version.
+    """
+    gone = [name for name in (before.parts if before is not None else ()) if name not in after.parts]
+    remarks = []
+    for name, part in after.parts.items() if gone else ():
+        needs = (recipe(name, part.version) or {}).get("ComponentDependencies") or {}
+        remarks += [f"{other} stays on the devices, because {name} needs it; take that out too" for other in gone if other in needs]
+    return remarks
+
+
 def check(
     before: Desired | None, after: Desired, defaults: Callable[[str, str], Mapping[str, Any] | None], version: str,
 ) -> list[str]:

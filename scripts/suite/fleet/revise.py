@@ -43,7 +43,8 @@ class Reviser:
             raise FleetError(f"nothing is left to deploy to {group}; a deployment needs a component")
         after = settings.apply(given, after)
         self._published(after)
-        for remark in checks.check(before, after, self._defaults, self.version):
+        remarks = checks.check(before, after, self._defaults, self.version) + checks.needed(before, after, self.registry.recipe)
+        for remark in remarks:
             self._say(remark)
         news = changes(before, after)
         self._say(f"{group}: {'a first deployment' if before is None else 'nothing changes' if not news else 'this changes'}")
