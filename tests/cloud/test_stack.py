@@ -16,6 +16,7 @@ from moto.iot.models import FakePolicy, FakeRoleAlias
 from suite.cloud import stack
 from suite.fleet.account import Account
 from suite.fleet.errors import FleetError
+from suite.fleet.own import Own
 from tests.cloud.resolved import ACCOUNT, REGION, Resolved
 from tests.fleet.conftest import BUCKET, Cloud
 
@@ -65,6 +66,7 @@ def test_what_it_makes_is_what_the_services_have_and_they_take_the_rest(made: Cl
 
     the_services_take_what_moto_leaves_out(made, resolved, monkeypatch)
     assert Account(REGION).bucket(None, "edgeml-components") == BUCKET, "scripts/publish looks for another bucket"
+    assert Own(Account(REGION), None).name == resolved.ref("DataBucket"), "scripts/fleet status looks into another bucket"
 
 
 def the_services_take_what_moto_leaves_out(made: Cloud, resolved: Resolved, monkeypatch: pytest.MonkeyPatch) -> None:

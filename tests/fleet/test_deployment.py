@@ -14,6 +14,7 @@ from suite.fleet.deploy import versions
 from suite.fleet.deployment import Desired, Part, changes, configured, promoted, undo
 from suite.fleet.errors import FleetError
 from suite.fleet.follow import Progress
+from suite.fleet.own import Said
 from suite.fleet.status import Seen, table
 
 TARGET = "arn:aws:iot:us-east-1:123456789012:thinggroup/plant"
@@ -119,14 +120,16 @@ def test_progress_tells_each_news_once() -> None:
 def test_the_table_of_the_fleet() -> None:
     whole = {"com.edgeml.Suite": "1.0.0", "com.edgeml.Inference": "1.0.0", "com.edgeml.Model.Pump": "3.0.0"}
     rows = [
-        Seen("a", "healthy", "2026-11-25T10:00:00Z", {"plant": "succeeded"}, whole),
+        Seen("a", "healthy", "2026-11-25T10:00:00Z", {"plant": "succeeded"}, whole, said={"A": Said("A", "10:00", "running")}),
         Seen("b", "unhealthy", "", {"plant": "failed: no disk"}, {"com.edgeml.Inference": "0.9.0"}, {"com.edgeml.Inference": "BROKEN"}),
-        Seen("c", "healthy", ""),
+        Seen("c", "healthy", "", said={"A": Said("A", "10:00", "running"), "B": Said("B", "09:00", "faulty", ("no", "way"))}),
     ]
     assert table(rows) == [
-        "device  health     last heard            deployment       components       models",
-        "a       healthy    2026-11-25T10:00:00Z  plant succeeded  all 1.0.0        Pump 3.0.0",
-        "b       unhealthy  never                 plant failed     Inference 0.9.0  none",
+        "device  health     last heard            components say         deployment       components       models",
+        "a       healthy    2026-11-25T10:00:00Z  running 10:00          plant succeeded  all 1.0.0        Pump 3.0.0",
+        "b       unhealthy  never                 nothing                plant failed     Inference 0.9.0  none",
         "    plant: failed: no disk", "    com.edgeml.Inference is BROKEN",
-        "c       healthy    never                 none             none             none",
+        "c       healthy    never                 1 of 2 not well 09:00  none             none             none",
+        "    B said at 09:00: faulty; no; way",
     ]
+    assert [row.well for row in rows] == [True, False, False]

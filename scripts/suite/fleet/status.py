@@ -6,16 +6,20 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 from typing import Any
 
-from suite.build import ROOT
+import msgspec
+
+from suite.build import COMPONENTS, ROOT
 from suite.fleet import account
 from suite.fleet.account import Account, Wanted
 from suite.fleet.deploy import MODEL
 from suite.fleet.errors import told
 from suite.fleet.follow import WELL
 from suite.fleet.groups import Groups
+from suite.fleet.own import Own, Said
 
 OURS = "com.edgeml."
 
@@ -29,6 +33,7 @@ class Seen:
         deployments: by group: what the device makes of the group's deployment, and why, where it gives a reason.
         components: version by component.
         ill: by component that does not run: its state, and why.
+        said: by component: what it last said of itself.
     """
 
     device: str
@@ -37,6 +42,11 @@ class Seen:
     deployments: dict[str, str] = field(default_factory=dict)
     components: dict[str, str] = field(default_factory=dict)
     ill: dict[str, str] = field(default_factory=dict)
+    said: dict[str, Said] = field(default_factory=dict)
+
+    @property
+    def well(self) -> bool:
+        return self.status == "healthy" and not self.ill and all(said.well for said in self.said.values())
 
 
 def seen(core: dict[str, Any], executions: list[dict[str, Any]], installed: list[dict[str, Any]]) -> Seen:
@@ -60,7 +70,7 @@ def seen(core: dict[str, Any], executions: list[dict[str, Any]], installed: list
 
 def table(rows: Iterable[Seen]) -> list[str]:
     """Lines for people: a row for each device, and below it what is wrong."""
-    head = ("device", "health", "last heard", "deployment", "components", "models")
+    head = ("device", "health", "last heard", "components say", "deployment", "components", "models")
     cells, notes = [head], [""]
     for row in rows:
         models = [f"{name.removeprefix(MODEL)} {version}" for name, version in row.components.items() if name.startswith(MODEL)]
@@ -70,15 +80,26 @@ def table(rows: Iterable[Seen]) -> list[str]:
         ]
         states = [f"{group} {state.partition(':')[0]}" for group, state in row.deployments.items()]
         mine = (", ".join(states) or "none", _versions(others), ", ".join(models) or "none")
-        cells.append((row.device, row.status, row.at or "never", *mine))
+        cells.append((row.device, row.status, row.at or "never", _own_words(row.said), *mine))
         wrong = [f"{group}: {state}" for group, state in row.deployments.items() if ":" in state]
-        notes.append("\n".join(f"    {text}" for text in wrong + [f"{name} is {state}" for name, state in row.ill.items()]))
+        wrong += [f"{name} is {state}" for name, state in row.ill.items()]
+        wrong += [f"{name} said at {said.at}: {'; '.join((said.state, *said.faults))}" for name, said in row.said.items() if not said.well]
+        notes.append("\n".join(f"    {' '.join(text.split())}" for text in wrong))
     widths = [max(len(row[at]) for row in cells) for at in range(len(head))]
     lines = []
     for texts, note in zip(cells, notes, strict=True):
         lines.append("  ".join(text.ljust(width) for text, width in zip(texts, widths, strict=True)).rstrip())
         lines += note.splitlines()
     return lines
+
+
+def _own_words(said: dict[str, Said]) -> str:
+    """`running`, or how many are not well; and the time of the oldest of the words."""
+    if not said:
+        return "nothing"
+    bad = [each for each in said.values() if not each.well]
+    what = f"{len(bad)} of {len(said)} not well" if bad else ", ".join(sorted({each.state for each in said.values()}))
+    return f"{what} {min(each.at for each in said.values())}"
 
 
 def _versions(others: list[str]) -> str:
@@ -89,19 +110,26 @@ def _versions(others: list[str]) -> str:
 
 def run(given: argparse.Namespace) -> int:
     """Do what the command line asks."""
-    groups = Groups(Account(given.region or Wanted.read(ROOT).region))
+    into = Account(given.region or Wanted.read(ROOT).region)
+    groups = Groups(into)
     arn = groups.arn(given.group) if given.group else None
     rows = []
     for core in sorted(groups.devices(arn), key=lambda core: str(core["coreDeviceThingName"])):
         name = core["coreDeviceThingName"]
         rows.append(seen(core, groups.executions(name), groups.installed(name)))
+    wanted = {row.device: frozenset(row.components.keys() & COMPONENTS.keys()) for row in rows}
+    if any(wanted.values()):
+        said, why = Own(into, given.data_bucket).last(wanted, datetime.now(timezone.utc))
+        rows = [replace(row, said=dict(sorted(said[row.device].items()))) for row in rows]
+        if why:
+            # Not on standard output, which may be JSON; and no failure: what the service knows is shown all the same.
+            print(f"fleet: what components say of themselves is not all here: {why}", file=sys.stderr)
     if given.json:
-        print(json.dumps([asdict(row) for row in rows], indent=2))
+        print(json.dumps(msgspec.to_builtins(rows), indent=2))
     else:
         for line in table(rows):
             print(line)
-        ill = [row for row in rows if row.ill or row.status != "healthy"]
-        print(f"{len(rows)} core devices, {len(ill)} not well")
+        print(f"{len(rows)} core devices, {sum(not row.well for row in rows)} not well")
     return 0
 
 
@@ -110,6 +138,7 @@ def parser() -> argparse.ArgumentParser:
     commands = made.add_subparsers(dest="command", required=True)
     status = commands.add_parser("status", help="core devices, their deployments, component and model versions, health")
     status.add_argument("--group", help="only the devices of this thing group")
+    status.add_argument("--data-bucket", metavar="NAME", help="where the components' own health is (default: that of scripts/cloud/deploy)")
     status.add_argument("--json", action="store_true", help="as JSON")
     account.arguments(status)
     return made
