@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import graphlib
-import json
 import re
 import sys
 from collections.abc import Collection, Iterator
@@ -13,6 +12,8 @@ from pathlib import Path
 import pytest
 
 import edgeml
+from suite.build import Project
+from suite.version import PLACES, found
 
 ROOT = Path(__file__).resolve().parents[1]
 LIBS = ROOT / "libs"
@@ -103,10 +104,11 @@ def test_a_circle_is_seen(tmp_path: Path) -> None:
 
 
 def test_the_version_is_that_of_the_gdk_configuration() -> None:
-    suite = json.loads((ROOT / "gdk-config.json").read_text())["component"]["com.edgeml.Suite"]
-    declared = re.search(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
-    assert declared is not None
-    assert suite["version"] == declared[1] == edgeml.__version__
+    """In every place that `scripts/version` writes; and pyproject.toml reads one of them."""
+    wanted = Project.read(ROOT).version
+    assert found(ROOT) == dict.fromkeys(PLACES, {wanted}) and edgeml.__version__ == wanted
+    project = (ROOT / "pyproject.toml").read_text()
+    assert 'dynamic = ["version"]' in project and 'version = { attr = "edgeml.__version__" }' in project
 
 
 def test_no_file_names_a_place_on_the_authors_machine() -> None:

@@ -38,6 +38,8 @@ NO_THING_GROUP = "arn:aws:iot:REGION:000000000000:thinggroup/THING_GROUP"
 TARGETS = "targets.txt"
 """Beside the wheels in a zip: whom they are for, as `edgeml.install` reads it."""
 EARLIEST = (1980, 1, 1, 0, 0, 0)
+VERSION = r"\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?"
+"""A semantic version."""
 
 
 class BuildError(Exception):
@@ -59,7 +61,7 @@ class Project:
             version, author = suite["version"], suite["author"]
         except (OSError, ValueError, KeyError) as fault:
             raise BuildError(f"{path}: `component.{SUITE}` with `version` and `author` cannot be read from it: {fault!r}") from None
-        if not re.fullmatch(r"\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?", version):
+        if not re.fullmatch(VERSION, version):
             raise BuildError(f"{path}: the version is {version!r}, wanted is an exact one such as 1.2.3")
         return cls(version, author)
 
@@ -80,6 +82,7 @@ def build(
         BuildError: something is missing or misnamed.
     """
     project = Project.read(root)
+    _library_is_of(root, project.version)
     recipes = {name: _recipe(root, name, project, bucket) for name in (*COMPONENTS, SUITE)}
     archives = {name: dict(_archives(root, name, devices)) for name in COMPONENTS}
     _empty(out)
@@ -104,6 +107,16 @@ def deployment(version: str, thing_group: str = NO_THING_GROUP) -> dict[str, Any
         "deploymentName": f"edgeml {version}",
         "components": {name: {"componentVersion": version} for name in names},
     }
+
+
+def _library_is_of(root: Path, version: str) -> None:
+    """
+    Raises:
+        BuildError: the library, which tells its version on devices, has another.
+    """
+    path = root / "libs" / "edgeml" / "__init__.py"
+    if f'\n__version__ = "{version}"\n' not in path.read_text(encoding="utf-8"):
+        raise BuildError(f"{path} does not name the version {version} of gdk-config.json; run: scripts/version {version}")
 
 
 def _recipe(root: Path, name: str, project: Project, bucket: str) -> str:

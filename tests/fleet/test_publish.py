@@ -76,8 +76,8 @@ def test_other_bytes_under_a_published_version_are_refused_before_anything_is_up
         path.write_text(path.read_text().replace('"threads": 1', '"threads": 2'))
     assert run(source) == 1
     assert said() == (
-        "publish: com.edgeml.Inference 0.1.0 is published with other bytes, which stay; bump `version` in gdk-config.json;"
-        " nothing was uploaded\n"
+        "publish: com.edgeml.Inference 0.1.0 is published with other bytes, which stay; give it another version: the suite with"
+        " scripts/version, a model in its bundle; nothing was uploaded\n"
     )
     assert cloud.objects() == before
 

@@ -10,7 +10,7 @@ import pytest
 
 from suite.build import ROOT
 
-SCRIPTS = ("build", "chaos", "demo", "deploy", "env", "fleet", "fuzz", "promote", "publish", "sign", "test", "train")
+SCRIPTS = ("build", "chaos", "demo", "deploy", "env", "fleet", "fuzz", "promote", "publish", "sign", "test", "train", "version")
 
 
 def env(python: Path | str) -> subprocess.CompletedProcess[str]:

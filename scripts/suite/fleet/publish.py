@@ -18,11 +18,10 @@ from suite.fleet import account, gdk, tree
 from suite.fleet.account import Account, Wanted
 from suite.fleet.errors import FleetError, told
 from suite.fleet.registry import Registry
-from suite.fleet.shelf import Shelf, claimed_by_others
+from suite.fleet.shelf import OTHER, Shelf, claimed_by_others
 from suite.fleet.tree import Item
 
 PLACE = ROOT / "build" / "publish"
-BUMP = "bump `version` in gdk-config.json"
 
 
 class Act(Enum):
@@ -48,7 +47,7 @@ def decide(item: Item, published: bool, same: bool, claim: str | None, missing: 
         FleetError: other bytes have this version.
     """
     if published and not same:
-        raise FleetError(f"{item} is published with other bytes, which stay; {BUMP}")
+        raise FleetError(f"{item} is published with other bytes, which stay; {OTHER}")
     if published:
         return Act.REPAIR if missing else Act.SKIP
     if claim not in (None, item.fingerprint) and not over:

@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 from suite.fleet.errors import MISSING, FleetError, code
 from suite.fleet.tree import Item
 
+OTHER = "give it another version: the suite with scripts/version, a model in its bundle"
 LOST_RACE = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 
 
@@ -95,8 +96,8 @@ class Shelf:
 
 def claimed_by_others(item: Item) -> str:
     return (
-        f"other bytes are being published as {item}, or were once and it was not finished; bump `version` in gdk-config.json, or give"
-        " --take-over when you know that nobody else publishes it"
+        f"other bytes are being published as {item}, or were once and it was not finished; {OTHER}; or give --take-over when you know that"
+        " nobody else publishes it"
     )
 
 
