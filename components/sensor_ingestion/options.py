@@ -90,6 +90,16 @@ class Capture(msgspec.Struct, frozen=True):
     before_s: Annotated[float, Meta(ge=0, le=86_400, description="event seconds kept before an alarm is raised or cleared")] = 600.0
     after_s: Annotated[float, Meta(ge=0, le=86_400, description="event seconds kept after an alarm is raised or cleared")] = 600.0
     folder: Annotated[str, Meta(description="where to; `capture` in the component's work directory if empty")] = ""
+    upload: Annotated[bool, Meta(description="whether whole files are sent to IoT Core too")] = False
+    upload_proof: Annotated[
+        Literal["acknowledgement", "echo"], Meta(description="what counts as delivered: the nucleus's acknowledgement, or an echo")
+    ] = "acknowledgement"
+    upload_per_s: Annotated[float, Meta(gt=0, le=100, description="messages with captured rows a second, at most")] = 1.0
+
+    def check(self, where: str) -> list[str]:
+        if self.upload and self.mode == "off":
+            return [f"`{where}.upload` is true and `{where}.mode` is off, so there is nothing to send; set `{where}.mode` to all or alarms"]
+        return []
 
 
 class Options(msgspec.Struct, frozen=True):

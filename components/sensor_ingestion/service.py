@@ -12,6 +12,7 @@ from edgeml.messages import Alert, Command, Message, Release, Replay, ResultBloc
 from edgeml.streams import Pulse, new_stream
 from sensor_ingestion.asset import Asset
 from sensor_ingestion.capture.recorder import Recorder
+from sensor_ingestion.capture.upload import Upload
 from sensor_ingestion.journal import Journal
 from sensor_ingestion.options import Options
 from sensor_ingestion.sources.block import Clocks
@@ -26,8 +27,6 @@ class SensorIngestion:
         OptionsError: no asset can be read; a sentence for each.
     """
 
-    cloud_topics: tuple[str, ...] = ()
-
     def __init__(self, context: Context, options: Options) -> None:
         self._context = context
         self._assets: dict[str, Asset] = {}
@@ -38,6 +37,12 @@ class SensorIngestion:
         self._recorder: Recorder | None = None
         if capture.mode != "off":
             self._recorder = Recorder(capture, context.work, len(options.enabled()), context.monotonic)
+        self._upload: Upload | None = None
+        if capture.upload and self._recorder is not None:
+            self._upload = Upload(capture, context.work, context.thing, self._recorder, context.bus, context.monotonic)
+        echoes = self._upload is not None and capture.upload_proof == "echo"
+        self.cloud_topics: tuple[str, ...] = (topics.cloud_captures(context.thing),) if echoes else ()
+        self.echo_topics = self.cloud_topics
         keep = self._recorder.take if self._recorder is not None else None
         self._journal = Journal(context.work, context.wall_ns)
         for name, wanted in options.enabled().items():
@@ -81,6 +86,11 @@ class SensorIngestion:
             if ack is not None:
                 self._context.bus.publish(topics.COMMANDS_ACK, encode(ack))
 
+    def on_echo(self, payload: bytes) -> None:
+        """What this component has published has come back from IoT Core."""
+        if self._upload is not None:
+            self._upload.echo(payload)
+
     def tick(self, now: float) -> float:
         wait = 1.0
         for name, asset in list(self._assets.items()):
@@ -96,12 +106,15 @@ class SensorIngestion:
             wait = min(wait, self._pulse.tick(now, *asset.position()))
         if not self._assets:
             self._pulse.tick(now, self._stream)
-        return wait
+        # Last: what machines do goes before what trainers want.
+        return wait if self._upload is None else min(wait, self._upload.tick(now))
 
     def status(self) -> Status:
         faults = (*self._faults, *(fault for asset in self._assets.values() for fault in asset.faults))
         if self._recorder is not None and self._recorder.fault:
             faults = (*faults, self._recorder.fault)
+        if self._upload is not None:
+            faults = (*faults, *self._upload.faults)
         state = "running"
         if not self._assets:
             state = "faulty"
@@ -112,12 +125,18 @@ class SensorIngestion:
     def vitals(self) -> Vitals:
         now, assets = self._context.monotonic(), self._assets.values()
         lags = [asset.lag_s for asset in assets if asset.lag_s is not None]
-        lost = self._recorder.lost.total() if self._recorder is not None else 0
+        queues, drops = {"unanswered batches": (sum(asset.unanswered for asset in assets), 0)}, {}
+        if self._recorder is not None and self._recorder.lost:
+            drops["rows not captured"] = self._recorder.lost.total()
+        if self._recorder is not None and self._upload is not None:
+            queues["to IoT Core: captured files"] = (self._upload.waiting, 0)
+            drops |= {reason: count for reason, count in (
+                ("captured files deleted unsent", self._recorder.deleted_unsent), ("captured files left out", len(self._upload.left_out)),
+            ) if count}
         quiet = {name: now - since for name, since in self._failed.items()}
         return Vitals(
-            min(lags, default=None), queues={"unanswered batches": (sum(asset.unanswered for asset in assets), 0)},
-            quiet=quiet | {asset.name: age for asset in assets if (age := asset.quiet_s(now)) is not None},
-            drops={"rows not captured": lost} if lost else {},
+            min(lags, default=None), queues=queues,
+            quiet=quiet | {asset.name: age for asset in assets if (age := asset.quiet_s(now)) is not None}, drops=drops,
         )
 
     def close(self) -> None:

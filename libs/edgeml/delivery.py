@@ -1,4 +1,4 @@
-"""Sends what waits in an `edgeml.outbox.Outbox`, and takes away what is proved to have arrived.
+"""Sends what waits in an `edgeml.outbox.Outbox`, or in what has its manner, and takes away what is proved to have arrived.
 
 Each class is a lane of its own: its order, its back-off, its proof. One message of a lane is under way at a time, and while its echo is
 awaited none of a lower lane is, so that a process that is killed between sending and deleting sends at most that one again, with the same
@@ -8,8 +8,8 @@ id, and the order is kept. Only where echoes stay out, others are sent without w
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 import msgspec
 
@@ -27,6 +27,23 @@ DEAF_MOST = 100
 ECHO_LONGEST_S = 600.0
 RENEW_S = 60.0
 """Between two renewals of the subscription while echoes stay out."""
+
+
+class Waiting(Protocol):
+    """What is to be sent, in classes; `edgeml.outbox.Outbox` says what each method does."""
+
+    @property
+    def counts(self) -> tuple[int, ...]: ...
+
+    def first(self, kind: int, after: int = 0) -> Entry | None: ...
+
+    def entry(self, no: int) -> Entry | None: ...
+
+    def delivered(self, no: int) -> bool: ...
+
+    def id_of(self, no: int) -> str: ...
+
+    def number_of(self, entry_id: str) -> int | None: ...
 
 
 class _Entry(msgspec.Struct):
@@ -72,16 +89,23 @@ class Delivery:
     Args:
         publish: topic and payload to IoT Core; whether the nucleus took it.
         renew: called with a reason when echoes stay out: the subscription may have died.
+        lanes: name of each class -> whether an echo is its proof; None: the outbox's, as its options say.
+        proof_option: the option that says what a class's proof is.
 
     Attributes:
         sent: messages that the nucleus took since the process began, repeated ones included.
     """
 
     def __init__(
-        self, outbox: Outbox, options: OutboxOptions, publish: Callable[[str, bytes], bool], renew: Callable[[str], None] = lambda why: None
+        self, outbox: Waiting, options: OutboxOptions, publish: Callable[[str, bytes], bool],
+        renew: Callable[[str], None] = lambda why: None, lanes: Mapping[str, bool] | None = None,
+        proof_option: Callable[[str], str] = "outbox.proof.{}".format,
     ) -> None:
         self._outbox, self._options, self._publish, self._renew = outbox, options, publish, renew
-        self._lanes = [_Lane(kind, getattr(options.proof, name) == "echo") for kind, name in enumerate(CLASS_NAMES)]
+        if lanes is None:
+            lanes = {name: getattr(options.proof, name) == "echo" for name in CLASS_NAMES}
+        self._names, self._proof_option = tuple(lanes), proof_option
+        self._lanes = [_Lane(kind, echo) for kind, echo in enumerate(lanes.values())]
         self._bucket = Bucket(options.catch_up_per_s)
         self._renew_at = 0.0
         self.sent = 0
@@ -125,14 +149,14 @@ class Delivery:
         for lane in self._lanes:
             if lane.under_way.pop(no, None) is not None and lane.deaf:
                 lane.deaf = False
-                log.info("IoT Core echoes %s again", CLASS_NAMES[lane.kind])
+                log.info("IoT Core echoes %s again", self._names[lane.kind])
 
     @property
     def faults(self) -> tuple[str, ...]:
         """What a person must see to, one sentence each."""
         return tuple(
-            f"IoT Core echoes no {CLASS_NAMES[lane.kind]}: they are sent again and again, and kept; "
-            f"let this component subscribe to their topic, or set outbox.proof.{CLASS_NAMES[lane.kind]} to acknowledgement"
+            f"IoT Core echoes no {self._names[lane.kind]}: they are sent again and again, and kept; "
+            f"let this component subscribe to their topic, or set {self._proof_option(self._names[lane.kind])} to acknowledgement"
             for lane in self._lanes if lane.deaf
         )
 
@@ -151,10 +175,10 @@ class Delivery:
     def _unanswered(self, lane: _Lane, now: float) -> None:
         if not lane.deaf:
             lane.deaf = True
-            log.warning("IoT Core does not echo %s within %g s; they are sent again", CLASS_NAMES[lane.kind], self._options.echo_s)
+            log.warning("IoT Core does not echo %s within %g s; they are sent again", self._names[lane.kind], self._options.echo_s)
         if now >= self._renew_at:
             self._renew_at = now + RENEW_S
-            self._renew(f"IoT Core does not echo {CLASS_NAMES[lane.kind]}")
+            self._renew(f"IoT Core does not echo {self._names[lane.kind]}")
 
     def _send(self, lane: _Lane, entry: Entry, late: bool, now: float) -> bool:
         if late:

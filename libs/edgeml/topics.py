@@ -42,6 +42,11 @@ def cloud_alerts_ack(thing: str) -> str:
     return f"edgeml/{thing}/alerts/ack"
 
 
+def cloud_captures(thing: str) -> str:
+    """IoT Core: captured rows for those who train."""
+    return f"edgeml/{thing}/captures"
+
+
 def cloud_health(thing: str) -> str:
     """IoT Core: how the components are, thinned."""
     return f"edgeml/{thing}/health"

@@ -1,10 +1,13 @@
-"""Files become rows: captured ones by their heading, other CSV files by the plan. Pure."""
+"""Files become rows: captured ones by their heading, pieces of them that came through IoT Core, other CSV files by the plan. Pure."""
 
 from __future__ import annotations
 
+import base64
 import csv
+import gzip
 import io
 import json
+import zlib
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -17,6 +20,8 @@ from .rows import PrepareError, Rows, Tally
 
 CAPTURE = b'# {"format": "edgeml-capture"'
 CAPTURE_VERSION = 1
+MESSAGE = b"{"
+"""How a line of what Firehose writes begins; a CSV's heading does not."""
 UNITS_NS = {"s": SECOND, "ms": 1_000_000, "us": 1_000, "ns": 1}
 LATEST_NS = 1 << 63
 EMPTY = ("", "nan", "null", "none", "na", "n/a")
@@ -30,6 +35,8 @@ def parse(name: str, content: bytes, layout: Csv, tally: Tally) -> list[Rows]:
     """
     if content.startswith(CAPTURE):
         return [_captured(name, content, tally)]
+    if content.startswith(MESSAGE):
+        return _pieces(name, content, tally)
     return _csv(name, content, layout, tally)
 
 
@@ -67,6 +74,29 @@ def _captured(name: str, content: bytes, tally: Tally) -> Rows:
         quality.append(row[2])
     known = {channel: unit for channel, unit in zip(channels, units, strict=False) if unit}
     return _rows(asset, channels, times, values, quality, known)
+
+
+def _pieces(name: str, content: bytes, tally: Tally) -> list[Rows]:
+    """Captured rows as the cloud's rule stores them: a JSON object a line, each with some rows of a file and their heading."""
+    found = []
+    for number, line in enumerate(content.splitlines(), 1):
+        where = f"{name}, line {number}"
+        try:
+            message = json.loads(line)
+            thing, packed = str(message["thing"]), base64.b64decode(message["gzip"], validate=True)
+            text = gzip.decompress(packed)
+            if message["type"] != "capture" or not text.startswith(CAPTURE):
+                raise ValueError("no captured rows")
+            rows = _captured(where, text, tally)
+        except (ValueError, KeyError, TypeError, RecursionError, OSError, EOFError, zlib.error, PrepareError):
+            tally.seen += 1
+            tally.row("no captured rows", where)
+            continue
+        # Every device may have a pump-1.
+        found.append(rows._replace(asset=f"{thing}/{rows.asset}"))
+    if not found:
+        raise PrepareError("has no captured rows; take it out")
+    return found
 
 
 def _csv(name: str, content: bytes, layout: Csv, tally: Tally) -> list[Rows]:

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from .rows import PrepareError
 
-PATTERNS = (".csv", ".csv.gz", ".part")
+PATTERNS = (".csv", ".gz", ".part")
+"""Captured files, CSVs, and the objects that Firehose writes of captured rows."""
 PAGE = 1000
 """Objects that one answer of S3 lists, at most."""
 

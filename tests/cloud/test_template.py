@@ -76,9 +76,9 @@ def uses() -> Iterator[Use]:
 
 def of_topics() -> Iterator[Use]:
     """Over MQTT: the device's components, its nucleus, and operators."""
-    for topic in (topics.cloud_alerts(THING), topics.cloud_results(THING), topics.cloud_health(THING), f"edgeml/{THING}/captures"):
+    for topic in (topics.cloud_alerts(THING), topics.cloud_results(THING), topics.cloud_health(THING), topics.cloud_captures(THING)):
         yield Use("DevicePolicy", "iot:Publish", f"{IOT}:topic/{topic}")
-    for heard in (topics.cloud_alerts_ack, topics.cloud_alerts, topics.cloud_results, topics.cloud_health):
+    for heard in (topics.cloud_alerts_ack, topics.cloud_alerts, topics.cloud_results, topics.cloud_health, topics.cloud_captures):
         yield Use("DevicePolicy", "iot:Subscribe", f"{IOT}:topicfilter/{heard(THING)}")
         yield Use("DevicePolicy", "iot:Receive", f"{IOT}:topic/{heard(THING)}")
     yield Use("OperatorPolicy", "iot:Connect", f"{IOT}:client/edgeml-operator-ada")

@@ -24,12 +24,14 @@ from edgeml.messages import Acknowledge, CommandAck, Permit, SensorBatch, decode
 from edgeml.times import Moment
 from sensor_ingestion.asset import Asset
 from sensor_ingestion.capture import lines
+from sensor_ingestion.capture.pieces import MOST, Segment
 from sensor_ingestion.capture.store import Limits, Store
+from sensor_ingestion.capture.upload import STATE_FILE, Upload
 from sensor_ingestion.checkpoint import Checkpoint
 from sensor_ingestion.commands import Desk
 from sensor_ingestion.journal import FILE, Answer, Journal, JournalError
 from sensor_ingestion.options import Asset as AssetOptions
-from sensor_ingestion.options import Options
+from sensor_ingestion.options import Capture, Options
 from sensor_ingestion.quality import Checker
 from sensor_ingestion.service import SensorIngestion
 from sensor_ingestion.sources.block import Clocks
@@ -38,6 +40,7 @@ from sensor_ingestion.sources.recording import Recording, RecordingOptions
 from tests.components.alert_dispatcher.kit import ALARM
 from tests.components.alert_dispatcher.kit import Bench as DispatcherBench
 from tests.edgeml.samples import BATCH, SAMPLES, T0
+from tests.fake_bus import FakeBus
 from tests.fuzz.edgeml_targets import context, options_of
 from tests.fuzz.target import Target, in_file, scratch
 
@@ -235,6 +238,45 @@ def capture_store_recovered(data: bytes) -> None:
         store.close_all()
 
 
+def cut(data: bytes) -> None:
+    """Whatever can be read as a segment goes out whole, or not at all."""
+    segment, row = Segment.read(data), 0
+    while row < len(segment.rows):
+        payload, count = segment.piece("t", "s", row)
+        assert count >= 1 and len(payload) <= MOST
+        row += count
+
+
+def uploaded(data: bytes) -> None:
+    """A note and a file that anything may have become; the component goes on."""
+    with scratch() as folder:
+        (folder / STATE_FILE).write_bytes(data)
+        for name, content in (("a", data), ("b", gzip.compress(data, mtime=0)), ("c", gzip.compress(segments()[0], mtime=0))):
+            (folder / f"{name}.csv.gz").write_bytes(content)
+        recorder = Files(folder)
+        upload = Upload(Capture(mode="all", upload=True, upload_per_s=100), folder, "t", recorder, FakeBus(), recorder.clock)
+        for _ in range(100):
+            upload.tick(recorder.clock())
+        assert not [path for path in recorder.unsent() if path.name not in upload.left_out] and "c.csv.gz" not in upload.left_out
+
+
+class Files:
+    """Files of a folder as `Upload` sees them, and a clock that goes on by itself."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._now = folder, 0.0
+
+    def clock(self) -> float:
+        self._now += 1.0
+        return self._now
+
+    def unsent(self) -> list[Path]:
+        return sorted(self._folder.glob("?.csv.gz"))
+
+    def sent(self, path: Path) -> None:
+        path.unlink()
+
+
 def batch_captured(data: bytes) -> None:
     """Any batch that can be decoded can be written down, or is refused by its times."""
     message = decode(data)
@@ -291,7 +333,8 @@ def sensor_configurations() -> list[Any]:
         {"assets": {"pump-1": {
             "source": "simulator", "options": simulated, "quality": quality, "batch_rows": 3, "max_unanswered": "2", "history_s": 60,
             "latch_after": "stop", "enabled": "true",
-        }}, "capture": {"mode": "all", "quota_mb": 2, "segment_rows": 10, "segment_s": 100, "before_s": 5, "after_s": 5}},
+        }}, "capture": {"mode": "all", "quota_mb": 2, "segment_rows": 10, "segment_s": 100, "before_s": 5, "after_s": 5,
+                        "upload": "true", "upload_proof": "echo", "upload_per_s": 5}},
         {"assets": {
             "a": {"source": "csv", "options": {"path": "x.csv", "layout": "skab", "speed": 0, "columns": {"flow": "F"}}},
             "b": {"source": "jsonl", "options": {"program": ["true", "x"], "units": {"flow": "l/min"}}},
@@ -444,6 +487,11 @@ TARGETS: dict[str, Target] = {
     ),
     "capture-batch": Target(
         ("sensor_ingestion.capture.lines.rows",), "bytes", batch_captured, (MessageError,), lambda: [encode(BATCH)],
+    ),
+    "capture-pieces": Target(("sensor_ingestion.capture.pieces.Segment.read",), "bytes", cut, (ValueError,), segments),
+    "capture-upload": Target(
+        ("sensor_ingestion.capture.upload.Upload",), "bytes", uploaded, (),
+        lambda: [b'{"id":"00ff","no":3,"segment":"c","row":1}', segments()[0]],
     ),
     "capture-store": Target(
         ("sensor_ingestion.capture.store.Store.last_seq",), "bytes", capture_store_recovered, (OSError,),

@@ -25,6 +25,7 @@ from model_training.request import TrainingError
 from model_training.sagemaker.artifact import unpack
 
 from edgeml.errors import OptionsError, SourceError
+from sensor_ingestion.capture.pieces import Segment
 from tests.fuzz.component_targets import ISO_TIMES, recording_text, segments
 from tests.fuzz.target import Target, in_file, scratch
 
@@ -55,6 +56,12 @@ REPORT = {"type": "report", "thing": "t", "asset": "a", "model": "m", "model_ver
 
 def parsed(data: bytes) -> None:
     parse("a/b.csv", data, Csv(), Tally())
+
+
+def piece() -> bytes:
+    """A line as it is in the data bucket."""
+    payload, _ = Segment.read(segments()[0]).piece("t", "s", 0)
+    return payload + b"\n"
 
 
 def parsed_otherwise(data: bytes) -> None:
@@ -144,7 +151,8 @@ TARGETS: dict[str, Target] = {
         }],
     ),
     "parse": Target(
-        ("model_training.prepare.parse.parse",), "bytes", parsed, (PrepareError,), lambda: [segments()[0], recording_text(ISO_TIMES)],
+        ("model_training.prepare.parse.parse",), "bytes", parsed, (PrepareError,),
+        lambda: [segments()[0], recording_text(ISO_TIMES), piece()],
     ),
     "parse-numbers": Target(
         ("model_training.prepare.parse.parse",), "bytes", parsed_otherwise, (PrepareError,),

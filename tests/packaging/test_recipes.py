@@ -26,6 +26,7 @@ ACCESS: dict[str, dict[str, set[str]]] = {
     "com.edgeml.SensorIngestion": {
         PUBLISH: {topics.SENSORS, topics.COMMANDS_ACK, topics.STATUS, topics.HEALTH},
         SUBSCRIBE: {topics.RESULTS, topics.COMMANDS, topics.COMMANDS_RELEASE, topics.REPLAY, topics.ALERTS},
+        TO_CLOUD: {topics.cloud_captures(THING)}, FROM_CLOUD: {topics.cloud_captures(THING)},
     },
     "com.edgeml.Inference": {
         PUBLISH: {topics.RESULTS, topics.REPLAY, topics.STATUS, topics.HEALTH},

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import gzip
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +13,10 @@ import pytest
 from model_training.prepare import build, load_prepared
 from model_training.prepare.plan import Plan
 
+from edgeml import topics
 from edgeml.times import SECOND, from_iso
 from suite.scenario import ASSET
-from tests.pipeline.line import START, valve
+from tests.pipeline.line import START, THING, valve
 
 
 def test_rows_around_the_alarm_reach_the_trainer(line, version, tmp_path: Path) -> None:
@@ -33,3 +38,22 @@ def test_rows_around_the_alarm_reach_the_trainer(line, version, tmp_path: Path) 
     end = from_iso(START) + 1300 * SECOND
     assert set(steps.times.tolist()) == {time for time in wanted if time < end}
     assert not np.isnan(steps.values).any()
+
+
+def test_whole_files_go_to_iot_core_and_say_so(line, version, tmp_path: Path) -> None:
+    suite = line()
+    scenario = valve(speed=150)
+    capture = scenario.config["com.edgeml.SensorIngestion"]["capture"]
+    capture |= {"mode": "all", "segment_rows": 200, "folder": str(tmp_path / "captured")}
+    capture |= {"upload": True, "upload_proof": "echo", "upload_per_s": 50}
+    inbox = suite.nucleus.listen(topics.cloud_captures(THING), "to-iot")
+    suite.deploy(scenario.config, version)
+    suite.follow(scenario)
+    suite.until(lambda: len(list((tmp_path / "captured").rglob("*.sent.csv.gz"))) >= 6, 30, "the sixth file's last piece")
+    suite.close()
+    rows: set[bytes] = set()
+    with contextlib.suppress(TimeoutError):
+        while True:
+            rows |= set(gzip.decompress(base64.b64decode(json.loads(inbox.get(0.1).payload)["gzip"])).splitlines()[2:])
+    there = [gzip.decompress(path.read_bytes()).splitlines()[2:] for path in (tmp_path / "captured").rglob("*.sent.csv.gz")]
+    assert rows == {row for file in there for row in file} and len(rows) > 1000

@@ -104,6 +104,23 @@ class Recorder:
             return
         self._keep(self._window(alert.asset).alarm(at))
 
+    def unsent(self) -> list[Path]:
+        """Whole segments that are not in IoT Core, the oldest first."""
+        return [] if self._store is None else self._store.unsent()
+
+    def sent(self, path: Path) -> None:
+        """
+        Raises:
+            OSError: that it is in IoT Core cannot be noted.
+        """
+        if self._store is not None:
+            self._store.sent(path)
+
+    @property
+    def deleted_unsent(self) -> int:
+        """Segments that made room before they were sent."""
+        return 0 if self._store is None else self._store.deleted_unsent
+
     def close(self) -> None:
         """What is open becomes whole."""
         if self._store is not None:

@@ -23,6 +23,8 @@ from sensor_ingestion.capture.lines import Row
 log = logging.getLogger(__name__)
 
 PART, WHOLE, NEW = ".part", ".csv.gz", ".new"
+SENT = ".sent" + WHOLE
+"""Of a whole segment that is in IoT Core too."""
 
 
 class Limits(NamedTuple):
@@ -60,6 +62,7 @@ class Store:
 
     Attributes:
         used: bytes of all files.
+        deleted_unsent: segments that made room before they were sent, since the process began.
     """
 
     def __init__(self, folder: Path, limits: Limits) -> None:
@@ -67,7 +70,7 @@ class Store:
         self._open: dict[str, _Open] = {}
         self._count: dict[str, list[int]] = {}  # by asset: rows and bytes of its open segment
         self._closed: deque[tuple[Path, int]] = deque()
-        self.used = 0
+        self.used = self.deleted_unsent = 0
         folder.mkdir(parents=True, exist_ok=True)
         self._recover()
 
@@ -118,6 +121,16 @@ class Store:
     def close_all(self) -> None:
         for asset in list(self._open):
             self.close(asset)
+
+    def unsent(self) -> list[Path]:
+        """Whole segments that are not sent, the oldest first."""
+        return [path for path, _ in self._closed if path.name.endswith(WHOLE) and not path.name.endswith(SENT)]
+
+    def sent(self, path: Path) -> None:
+        """A segment is in IoT Core: its name says so from now on."""
+        final = path.with_name(path.name[: -len(WHOLE)] + SENT)
+        path.replace(final)
+        self._closed = deque((final if each == path else each, size) for each, size in self._closed)
 
     def last_seq(self, asset: str, stream: str) -> int:
         """The number of the last captured batch of a stream; -1: none."""
@@ -188,6 +201,7 @@ class Store:
             path, freed = self._closed[0]
             path.unlink(missing_ok=True)
             self._closed.popleft()
+            self.deleted_unsent += not path.name.endswith(SENT)
             self.used -= freed
             for folder in (path.parent, path.parent.parent):
                 try:
@@ -212,7 +226,7 @@ class Store:
         self._closed.extend((path, path.stat().st_size) for _, _, path in sorted(found))
         self._make_room(0)
         for part in sorted(parts):
-            if part.with_name(part.name[: -len(PART)] + WHOLE).exists():
+            if any(part.with_name(part.name[: -len(PART)] + end).exists() for end in (WHOLE, SENT)):
                 self.used -= part.stat().st_size
                 part.unlink()
                 continue

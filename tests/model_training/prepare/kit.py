@@ -13,7 +13,9 @@ from edgeml.messages import SensorBatch
 from edgeml.options import read
 from edgeml.times import SECOND
 from sensor_ingestion.capture.recorder import Recorder
+from sensor_ingestion.capture.upload import Upload
 from sensor_ingestion.options import Capture
+from tests.fake_bus import FakeBus
 
 T0 = 1_583_748_873 * SECOND  # 2020-03-09T10:14:33Z
 
@@ -51,3 +53,14 @@ def capture(folder: Path, asset: str, n: int, stream: str = "s", start: int = 0)
         recorder.take(SensorBatch.of(asset, stream, seq, ("flow", "current"), ("l/min", "A"), times, part))
     recorder.close()
     return values
+
+
+def uploaded(folder: Path) -> list[bytes]:
+    """What the component sends of the files in a folder that `capture` made."""
+    options, bus = read(Capture, {"mode": "all", "folder": str(folder), "upload": True, "upload_per_s": 100}), FakeBus()
+    now = [0.0]
+    upload = Upload(options, folder, "t", Recorder(options, folder, 1, lambda: now[0]), bus, lambda: now[0])
+    while upload.waiting:
+        now[0] += 1
+        upload.tick(now[0])
+    return [payload for _, payload in bus.cloud]

@@ -17,7 +17,7 @@ from model_training.prepare.sources import sources
 
 from edgeml.times import SECOND
 
-from .kit import T0, capture, csv, plan, steady
+from .kit import T0, capture, csv, plan, steady, uploaded
 
 pa = pytest.importorskip("pyarrow", reason="pyarrow is absent; install the extra prepare")
 
@@ -166,6 +166,25 @@ def test_objects_of_a_bucket_are_as_good_as_a_folder(tmp_path: Path, bucket: Any
     here = build(plan(), [str(tmp_path / "in")], tmp_path / "out")
     there = build(plan(), ["s3://plant/raw/line-1"], tmp_path / "out2")
     assert there.version == here.version and there.card["sources"] == here.card["sources"] and len(there.card["sources"]) == 3
+
+
+def test_captured_rows_that_came_through_iot_core_are_as_good_as_the_files(tmp_path: Path, bucket: Any) -> None:
+    """As the rule and Firehose store what the component sends: the topic's thing in each message, a message a line, some objects a day."""
+    lines = []
+    for thing in ("t1", "t2"):
+        capture(tmp_path / thing, "p", 120, start=len(thing) * 1000)
+        lines += [json.dumps(json.loads(payload) | {"thing": thing}).encode() for payload in uploaded(tmp_path / thing)]
+    lines += [lines[0], b"", b"[]", b'{"thing": "t1", "type": "capture", "gzip": "no"}', lines[1].replace(b'"capture"', b'"other"')]
+    for number in range(3):
+        body = gzip.compress(b"".join(line + b"\n" for line in lines[number::3]))
+        bucket.put_object(Bucket="plant", Key=f"captures/2020/03/09/edgeml-captures-1-2020-03-09-12-{number:02}-00-0f8fad5b.gz", Body=body)
+    made = build(plan(), ["s3://plant/captures/"], tmp_path / "out")
+    (files,) = load_prepared(build(plan(), [str(tmp_path / "t1")], tmp_path / "out").folder)
+    first, second = load_prepared(made.folder)
+    assert (first.asset, second.asset) == ("t1/p", "t2/p") and len(second.times) == 120
+    assert np.array_equal(first.times, files.times) and np.array_equal(first.values, files.values)
+    assert made.card["assets"]["t1/p"]["channels"]["flow"]["unit"] == "l/min"
+    assert made.card["rows"]["left_out"] == {"no captured rows": 4, "repeated": 50} and made.card["bad_files"] == 0
 
 
 def test_more_objects_than_one_answer_lists(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
