@@ -10,11 +10,13 @@ import pytest
 from suite.build import ROOT
 from suite.cloud import volume
 from suite.cloud.volume import BEGIN, END, Load, lines
+from suite.fleet import checks
 
 DOCUMENT = ROOT / "scripts" / "cloud" / "README.md"
 ONE = Load(
-    assets=2, reports=True, alerts=True, every_s=60, gather_s=1, row_s=1, alarms=2, health_s=300, report_bytes=400, result_bytes=200,
-    alert_bytes=6000, health_bytes=300, results_days=60, health_days=30, flush_s=900, flush_mb=1,
+    assets=2, reports=True, alerts=True, every_s=60, gather_s=1, row_s=1, alarms=2, health_s=300, captured=0, echoed=frozenset(),
+    report_bytes=400, result_bytes=200, alert_bytes=6000, health_bytes=300, ack_bytes=100, capture_rows=90, capture_bytes=5100,
+    results_days=60, health_days=30, captures_days=90, flush_s=900, flush_mb=1,
 )
 
 
@@ -27,13 +29,51 @@ def test_by_hand() -> None:
     assert got["results"] == got["reports"] == 2 * (43200 + 10)
     assert got["alerts"] == 12
     assert got["health"] == 3 * 8640
-    assert got["messages"] == 86420 + 12 * 2 + 25920 + 4
+    assert got["messages"] == 86420 + 12 * 2 + 25920 + 2 * 4
+    assert got["captures"] == got["echoes"] == 0 and got["received"] == pytest.approx(4 * 100 / 1e6)
     assert got["rules"] == 86420 + 12 + 25920
     assert got["sent"] == pytest.approx((86420 * 400 + 12 * 6000 + 25920 * 300) / 1e6)
     assert got["firehose"] == pytest.approx((86420 + 25920) * 5120 / 1e6)
     assert got["storage"] == pytest.approx((2 * 86420 * 400 + 25920 * 300) / 1e6)
     assert got["objects"] == 2 * 2880
     assert values(ONE, 1000)["objects"] == pytest.approx(1000 * (86420 * 400 + 25920 * 300) / 2**20)
+
+
+def test_each_kind_that_is_echoed_is_counted_once_more_and_received() -> None:
+    plain = values(ONE)
+    for name, units, size in (("alerts", 12 * 2, 12 * 6000), ("reports", 86420, 86420 * 400), ("healths", 25920, 25920 * 300)):
+        got = values(replace(ONE, echoed=frozenset({name})))
+        assert got["echoes"] == units and got["messages"] == plain["messages"] + units
+        assert got["received"] == pytest.approx(plain["received"] + size / 1e6)
+        unchanged = plain.keys() - {"echoes", "messages", "received"}
+        assert {key: got[key] for key in unchanged} == {key: plain[key] for key in unchanged}
+    text = volume.markdown(replace(ONE, echoed=frozenset({"alerts", "healths"})), {}, (1,))
+    assert "| 25,944 | alerts × ⌈6000 / 5120⌉ + healths × ⌈300 / 5120⌉, as `outbox.proof` and `capture.upload_proof` say |" in text
+
+
+def test_captured_rows_by_hand() -> None:
+    plain, got = values(ONE), values(replace(ONE, captured=90_000, echoed=frozenset({"captures"})))
+    assert got["captures"] == got["echoes"] == 2000
+    assert got["messages"] == plain["messages"] + 4000 and got["rules"] == plain["rules"] + 2000
+    for key, more in (("sent", 2000 * 5100), ("received", 2000 * 5100), ("firehose", 2000 * 5120), ("storage", 3 * 2000 * 5100)):
+        assert got[key] == pytest.approx(plain[key] + more / 1e6)
+
+
+@pytest.mark.parametrize(("capture", "rows"), [
+    ("{mode: all}", 0), ("{mode: all, upload: true}", 2_592_000), ("{mode: alarms, upload: true, before_s: 100, after_s: 50}", 600),
+])
+def test_what_the_capture_sends_follows_the_configuration(tmp_path: Path, capture: str, rows: int) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(f"com.edgeml.SensorIngestion: {{merge: {{capture: {capture}}}}}\n")
+    load = volume.load(checks.updates(config), 2.0, 1.0)
+    assert load.captured == rows and (load.capture_rows > 50) == bool(rows)
+    assert load.capture_bytes <= 5000 and load.echoed == {"alerts"}
+
+
+def test_proofs_follow_the_configuration(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("com.edgeml.AlertDispatcher: {merge: {outbox: {proof: {alerts: acknowledgement, results: echo, health: echo}}}}\n")
+    assert volume.load(checks.updates(config), 2.0, 1.0).echoed == {"reports", "healths"}
 
 
 def test_results_that_come_often_share_a_message() -> None:
@@ -51,7 +91,7 @@ def test_what_is_switched_off_sends_nothing(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_prices_make_a_cost_and_an_unknown_one_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "| 112.37 | 112,368.00 |" in volume.markdown(ONE, {"messages": 1000.0}, (1, 1000))
+    assert "| 112.37 | 112,372.00 |" in volume.markdown(ONE, {"messages": 1000.0}, (1, 1000))
     prices = tmp_path / "prices.yaml"
     prices.write_text("mesages: 1\n")
     assert volume.main(["--prices", str(prices)]) == 1

@@ -21,10 +21,15 @@ from alert_dispatcher.options import Options as AlertDispatcherOptions
 from alert_dispatcher.report import NORMAL, Report, entry
 from edgeml import topics
 from edgeml.health import SAID_S
-from edgeml.messages import Alert, Health, ResultBlock, ResultColumns, encode_json
+from edgeml.messages import Acknowledge, Alert, Health, ResultBlock, ResultColumns, SensorBatch, encode_json
 from edgeml.options import read
 from edgeml.outbox import Entry
+from sensor_ingestion.capture import lines as captured
+from sensor_ingestion.capture.pieces import Segment
+from sensor_ingestion.options import Capture
 from sensor_ingestion.options import Options as SensorIngestionOptions
+from sensor_ingestion.sources import SOURCES
+from sensor_ingestion.sources.block import Clocks
 from suite.build import COMPONENTS, ROOT
 from suite.cloud import template
 from suite.fleet import checks
@@ -52,8 +57,12 @@ class Load:
         row_s: seconds between rows.
         alarms: of a machine in a month.
         health_s: between two messages of a component's health; 0: none.
-        report_bytes: of a message with one result; result_bytes: of each further one; alert_bytes, health_bytes: of an alert, of a health.
-        results_days, health_days: how long results and health are kept; flush_s, flush_mb: when a stream writes: after so
+        captured: rows of a machine in a month that SensorIngestion's capture sends.
+        echoed: the kinds of messages (`reports`, `alerts`, `healths`, `captures`) that come back to the device as the proof of delivery.
+        report_bytes: of a message with one result; result_bytes: of each further one; alert_bytes, health_bytes, ack_bytes: of an
+            alert, of a health, of an acknowledgement.
+        capture_rows, capture_bytes: of a message with captured rows.
+        results_days, health_days, captures_days: how long each is kept; flush_s, flush_mb: when a stream writes: after so
             long, or when it holds so much.
     """
 
@@ -65,14 +74,39 @@ class Load:
     row_s: float
     alarms: float
     health_s: float
+    captured: float
+    echoed: frozenset[str]
     report_bytes: int
     result_bytes: int
     alert_bytes: int
     health_bytes: int
+    ack_bytes: int
+    capture_rows: int
+    capture_bytes: int
     results_days: int
     health_days: int
+    captures_days: int
     flush_s: float
     flush_mb: float
+
+
+@dataclass(frozen=True)
+class Flow:
+    """One kind of messages: how many in a month, bytes of each, and for how long the data bucket keeps it; 0: it does not go there."""
+
+    name: str
+    count: float
+    bytes: int
+    days: int
+
+    @property
+    def units(self) -> int:
+        """How often IoT Core and Firehose count one of them."""
+        return math.ceil(self.bytes / UNIT)
+
+    @property
+    def counted(self) -> str:
+        return f"{self.name} × ⌈{self.bytes} / {UNIT}⌉"
 
 
 @dataclass(frozen=True)
@@ -99,25 +133,32 @@ def lines(load: Load) -> list[Line]:
     period = max(load.every_s, load.row_s)
     results = load.assets * (MONTH_S / period + load.alarms * CHANGES_OF_AN_ALARM) if load.reports else 0.0
     in_one = max(1, math.floor(load.gather_s / period))
-    reports = results / in_one
-    size = load.report_bytes + (in_one - 1) * load.result_bytes
     alerts = load.assets * load.alarms * ALERTS_OF_AN_ALARM if load.alerts else 0.0
     healths = len(COMPONENTS) * MONTH_S / load.health_s if load.health_s else 0.0
-    streamed = reports * math.ceil(size / UNIT) + healths * math.ceil(load.health_bytes / UNIT)
-    units = streamed + alerts * math.ceil(load.alert_bytes / UNIT)
     acknowledged = load.assets * load.alarms if load.alerts else 0.0
-    sent = reports * size + alerts * load.alert_bytes + healths * load.health_bytes
-    stored = (reports * size * load.results_days + healths * load.health_bytes * load.health_days) * 86400 / MONTH_S
+    captures = load.assets * load.captured / load.capture_rows
+    flows = [flow for flow in (
+        Flow("reports", results / in_one, load.report_bytes + (in_one - 1) * load.result_bytes, load.results_days),
+        Flow("alerts", alerts, load.alert_bytes, 0), Flow("healths", healths, load.health_bytes, load.health_days),
+        Flow("captures", captures, load.capture_bytes, load.captures_days),
+    ) if flow.count]
+    stored, echoed = [flow for flow in flows if flow.days], [flow for flow in flows if flow.name in load.echoed]
+    counted = {"flows": sum(flow.count * flow.units for flow in flows), "stored": sum(flow.count * flow.units for flow in stored)}
+    echoes = sum(flow.count * flow.units for flow in echoed)
 
-    def objects(messages: float, each: int) -> float:
-        return max(min(messages, MONTH_S / load.flush_s), messages * each / (load.flush_mb * 2**20))
+    def objects(flow: Flow, n: int) -> float:
+        count = n * flow.count
+        return max(min(count, MONTH_S / load.flush_s), count * flow.bytes / (load.flush_mb * 2**20))
+
+    def sum_of(texts: Iterable[str]) -> str:
+        return " + ".join(texts) or "none"
 
     return [
         Line(
             "results", "results reported", "", f"{load.assets} assets × ({MONTH_S:,} s / {period:g} s + {load.alarms:g} alarms ×"
             f" {CHANGES_OF_AN_ALARM})", lambda n: n * results,
         ),
-        Line("reports", "report messages", "", f"results / {in_one} in a message", lambda n: n * reports),
+        Line("reports", "report messages", "", f"results / {in_one} in a message", lambda n: n * results / in_one),
         Line(
             "alerts", "alert messages", "", f"{load.assets} assets × {load.alarms:g} alarms × {ALERTS_OF_AN_ALARM}", lambda n: n * alerts,
         ),
@@ -126,29 +167,46 @@ def lines(load: Load) -> list[Line]:
             f"{len(COMPONENTS)} components × {MONTH_S:,} s / {load.health_s:g} s" if load.health_s else "none", lambda n: n * healths,
         ),
         Line(
-            "messages", "messages that IoT Core counts", "", f"reports × ⌈{size} / {UNIT}⌉ + alerts × ⌈{load.alert_bytes} / {UNIT}⌉"
-            f" + healths × ⌈{load.health_bytes} / {UNIT}⌉ + acknowledgements", lambda n: n * (units + acknowledged), 1e6,
+            "captures", "messages with captured rows", "",
+            f"{load.assets} assets × {load.captured:,.0f} rows / {load.capture_rows} in a message" if captures
+            else "none: `capture.upload` is off", lambda n: n * captures,
         ),
-        Line("rules", "messages that rules hand on", "", "reports + alerts + healths", lambda n: n * (reports + alerts + healths), 1e6),
         Line(
-            "sent", "sent by devices", "MB",
-            f"reports × {size} bytes + alerts × {load.alert_bytes} bytes + healths × {load.health_bytes} bytes", lambda n: n * sent / 1e6,
+            "echoes", "echoes, the proof of delivery", "",
+            f"{sum_of(flow.counted for flow in echoed)}, as `outbox.proof` and `capture.upload_proof` say", lambda n: n * echoes, 1e6,
+        ),
+        Line(
+            "messages", "messages that IoT Core counts", "", sum_of([
+                *(flow.counted for flow in flows), "echoes", "2 × acknowledgements (from a person, to the device)",
+            ]), lambda n: n * (counted["flows"] + echoes + 2 * acknowledged), 1e6,
+        ),
+        Line(
+            "rules", "messages that rules hand on", "", sum_of(flow.name for flow in flows),
+            lambda n: n * sum(flow.count for flow in flows), 1e6,
+        ),
+        Line(
+            "sent", "sent by devices", "MB", sum_of(f"{flow.name} × {flow.bytes} bytes" for flow in flows),
+            lambda n: n * sum(flow.count * flow.bytes for flow in flows) / 1e6,
+        ),
+        Line(
+            "received", "received by devices", "MB", sum_of([
+                *(f"{flow.name} × {flow.bytes} bytes" for flow in echoed), f"acknowledgements × {load.ack_bytes} bytes",
+            ]), lambda n: n * (sum(flow.count * flow.bytes for flow in echoed) + acknowledged * load.ack_bytes) / 1e6,
         ),
         Line("notifications", "notifications of people", "", "alerts, for each subscriber", lambda n: n * alerts, 1e6),
         Line(
-            "firehose", "taken in by Firehose", "MB",
-            f"(reports × ⌈{size} / {UNIT}⌉ + healths × ⌈{load.health_bytes} / {UNIT}⌉) × {UNIT} bytes",
-            lambda n: n * streamed * UNIT / 1e6, 1e3,
+            "firehose", "taken in by Firehose", "MB", f"({sum_of(flow.counted for flow in stored)}) × {UNIT} bytes",
+            lambda n: n * counted["stored"] * UNIT / 1e6, 1e3,
         ),
         Line(
-            "objects", "objects written to S3", "",
-            f"of reports and of healths: one for each {load.flush_s:g} s in which one came, or for each {load.flush_mb:g} MiB",
-            lambda n: objects(n * reports, size) + objects(n * healths, load.health_bytes), 1e3,
+            "objects", "objects written to S3", "", f"of {' and of '.join(flow.name for flow in stored) or 'nothing'}: one for each"
+            f" {load.flush_s:g} s in which one came, or for each {load.flush_mb:g} MiB",
+            lambda n: sum(objects(flow, n) for flow in stored), 1e3,
         ),
         Line(
             "storage", "stored once nothing is added but what goes, before compression", "MB",
-            f"reports × {size} bytes × {load.results_days} days / 30 + healths × {load.health_bytes} bytes × {load.health_days} days / 30",
-            lambda n: n * stored / 1e6, 1e3,
+            sum_of(f"{flow.name} × {flow.bytes} bytes × {flow.days} days / 30" for flow in stored),
+            lambda n: n * sum(flow.count * flow.bytes * flow.days for flow in stored) * 86400 / MONTH_S / 1e6, 1e3,
         ),
     ]
 
@@ -187,15 +245,44 @@ def load(config: dict[str, dict[str, Any]], alarms: float, row_s: float, root: P
     document = template.read()
     stream = document["Resources"]["ResultsStream"]["Properties"]["ExtendedS3DestinationConfiguration"]
     one, two = _report_bytes(1), _report_bytes(2)
+    proof, capture = dispatcher.outbox.proof, ingestion.capture
+    proofs = {"reports": proof.results, "alerts": proof.alerts, "healths": proof.health, "captures": capture.upload_proof}
+    rows, piece = _piece() if capture.upload else (1, 0)
+    days = {name: document["Parameters"][f"{name}Days"]["Default"] for name in ("Results", "Health", "Captures")}
     return Load(
-        len(ingestion.enabled()), dispatcher.report.enabled, cloud is not None and (cloud or {}).get("enabled", True) in (True, "true"),
-        dispatcher.report.every_s, dispatcher.report.gather_s, row_s, alarms,
-        max(dispatcher.health.every_s, SAID_S) if dispatcher.health.enabled else 0.0,
-        one, two - one, _sent_bytes(encode_json(_alert())), _sent_bytes(encode_json(_health())),
-        document["Parameters"]["ResultsDays"]["Default"], document["Parameters"]["HealthDays"]["Default"],
-        stream["BufferingHints"]["IntervalInSeconds"],
-        stream["BufferingHints"]["SizeInMBs"],
+        assets=len(ingestion.enabled()), reports=dispatcher.report.enabled,
+        alerts=cloud is not None and (cloud or {}).get("enabled", True) in (True, "true"),
+        every_s=dispatcher.report.every_s, gather_s=dispatcher.report.gather_s, row_s=row_s, alarms=alarms,
+        health_s=max(dispatcher.health.every_s, SAID_S) if dispatcher.health.enabled else 0.0,
+        captured=_captured(capture, alarms, row_s), echoed=frozenset(name for name, how in proofs.items() if how == "echo"),
+        report_bytes=one, result_bytes=two - one, alert_bytes=_sent_bytes(encode_json(_alert())),
+        health_bytes=_sent_bytes(encode_json(_health())), ack_bytes=len(encode_json(_acknowledge())),
+        capture_rows=rows, capture_bytes=piece,
+        results_days=days["Results"], health_days=days["Health"], captures_days=days["Captures"],
+        flush_s=stream["BufferingHints"]["IntervalInSeconds"], flush_mb=stream["BufferingHints"]["SizeInMBs"],
     )
+
+
+def _captured(capture: Capture, alarms: float, row_s: float) -> float:
+    """Rows of a machine in a month that go to the cloud: all, or those around the raising and the clearing of each alarm."""
+    if not capture.upload:
+        return 0.0
+    whole = MONTH_S / row_s
+    return whole if capture.mode == "all" else min(whole, 2 * alarms * (capture.before_s + capture.after_s) / row_s)
+
+
+def _piece() -> tuple[int, int]:
+    """Rows and bytes of a message that is full of rows of the simulated pump."""
+    clocks = Clocks(lambda: 0.0, lambda: 1_790_000_000_000_000_000)
+    source = SOURCES["simulator"].make(read(SOURCES["simulator"].options, {"speed": 0, "duration_s": 1000.0}), clocks, None)
+    block = source.read(0.0, 1000)
+    assert block is not None
+    names, units = (tuple(each) for each in zip(*((channel.name, channel.unit) for channel in source.channels), strict=True))
+    batch = SensorBatch.of("pump-1", "7c9e6679", 0, names, units, block.times, block.values)
+    text = captured.header(batch, 0) + b"".join(row.line for row in captured.rows(batch))
+    name = captured.segment_name(int(block.times[0]), batch.stream, batch.seq)
+    payload, rows = Segment.read(text).piece("gateway-0001", name, 0, len(block.times))
+    return rows, _sent_bytes(payload)
 
 
 def _configuration(root: Path, name: str, update: dict[str, Any]) -> dict[str, Any]:
@@ -211,6 +298,10 @@ def _alert() -> Alert:
         state="active", at="2026-11-25T12:00:00.000Z", raised_at="2026-11-25T12:00:00.000Z", confidence=0.9731, peak_confidence=0.9876,
         why="the confidence was at or over 0.9 for 10 s; most unusual are flow and pressure",
     )
+
+
+def _acknowledge() -> Acknowledge:
+    return Acknowledge(alarm=_alert().id, by="Ada", note="the valve was closed")
 
 
 def _health() -> Health:
