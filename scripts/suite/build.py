@@ -241,7 +241,7 @@ def main(arguments: list[str] | None = None) -> int:
     for path in written:
         print(f"{path.stat().st_size:>9,} bytes  {os.path.relpath(path)}")
     if given.bucket is None or given.thing_group_arn is None:
-        print("Ready for a local deployment. For one from the cloud, build with --bucket and --thing-group-arn.")
+        print("Ready for a local deployment. From the cloud: scripts/publish, scripts/deploy; or build with --bucket, --thing-group-arn.")
     return 0
 
 

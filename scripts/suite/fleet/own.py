@@ -100,10 +100,13 @@ class Own:
         silent = _silent(found, wanted)
         if not silent:
             return found, ""
+        if not read:
+            return found, (
+                f"s3://{self.name}/health/ has nothing of the last {DAYS} days; AlertDispatcher sends it to IoT Core, and Firehose"
+                " writes it some minutes later"
+            )
         who = ", ".join(silent[:3]) + (f" and {len(silent) - 3} others" if len(silent) > 3 else "")
-        where = f"the newest {read} objects of the last {DAYS} days in s3://{self.name}/health/" if read else (
-            f"s3://{self.name}/health/, which has nothing of the last {DAYS} days"
-        )
+        where = f"the newest {read} objects of the last {DAYS} days in s3://{self.name}/health/"
         return found, f"not every component of {who} is in {where}; see that AlertDispatcher runs there and reaches IoT Core"
 
     def _newest(self, now: datetime) -> Iterator[str]:
