@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from edgeml import golden
-from edgeml.bundle import Bundle, Manifest
+from edgeml.bundle import Bundle, Manifest, save
 from edgeml.engines import open_engine
 from edgeml.scaling import Baseline
 from edgeml.scoring import AssetScorer
@@ -22,6 +23,12 @@ def write(folder: Path) -> Bundle:
     """Add golden windows to the bundle in `folder`; its signature, if it had one, is gone."""
     bundle = Bundle.load(folder)
     return golden.add(folder, windows(bundle), open_engine(bundle))
+
+
+def rename(folder: Path, version: str) -> Bundle:
+    """Give the bundle in `folder` another version; its golden windows and signature, if it had any, are gone."""
+    bundle = Bundle.load(folder)
+    return save(folder, msgspec.structs.replace(bundle.manifest, version=version), bundle.model)
 
 
 def windows(bundle: Bundle) -> np.ndarray:

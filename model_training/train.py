@@ -1,4 +1,4 @@
-"""Trains one kind of model: `scripts/train NAME [--from DIR] [--out DIR] [--seed N] [--quick] [--key FILE]`.
+"""Trains one kind of model: `scripts/train NAME [--from DIR] [--out DIR] [--seed N] [--version V] [--quick] [--key FILE]`.
 
 The same file is the entry point of a SageMaker training container, where NAME is the hyperparameter `kind`, the data are the channel
 `training`, and the bundles go to `SM_MODEL_DIR`; see `model_training.container`.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import time
 import traceback
@@ -29,6 +30,8 @@ from model_training.request import Request, TrainingError  # noqa: E402
 
 OUT = ROOT / "build" / "models"
 
+VERSION = re.compile(r"(0|[1-9]\d{0,5})(\.(0|[1-9]\d{0,5})){2}", re.ASCII)
+
 SENTENCES = (TrainingError, EdgemlError, DatasetError)
 """Errors whose text is one sentence for a person."""
 
@@ -47,15 +50,18 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     listed = "; ".join(f"{name}: {kind.what}" for name, kind in kinds.KINDS.items())
     parser = Parser(prog="scripts/train", description="Train a model and write its bundles.", allow_abbrev=False)
     parser.add_argument("name", metavar="NAME", nargs="?", help=listed)
-    parser.add_argument("--from", dest="folder", type=Path, help="folder with the data; without it they are fetched by address")
+    parser.add_argument("--from", dest="folder", type=Path, help="folder with the data; regression and classification fetch theirs without")
     parser.add_argument("--out", type=Path, help="folder to write the bundles and the report to (default: build/models)")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--version", help="of the model, as 2.0.0 (default: that of the recipe, which the bundle that ships has)")
     parser.add_argument("--quick", action="store_true", help="a short run that shows that everything works; its model is no good")
     parser.add_argument("--key", type=Path, help="private key of scripts/sign keygen; the bundles are signed with it")
     parser.add_argument("--kind", help=argparse.SUPPRESS)
     parser.add_argument("--model_dir", help=argparse.SUPPRESS)  # the TensorFlow container passes one that nobody gave
     given = parser.parse_args(flags(arguments))
     given.name = given.name or given.kind
+    if given.version and not VERSION.fullmatch(given.version):
+        parser.error(f"--version {given.version} is no version of a component; write three numbers, as 2.0.0")
     if not given.name:
         parser.error(f"NAME is missing, one of {', '.join(kinds.KINDS)}")
     return given
@@ -93,6 +99,8 @@ def run(arguments: Sequence[str], container: Container | None) -> Path:
     written = kind.train(Request(data, out, given.seed, given.quick, say))
     for folder in (written, written.with_name(f"{written.name}-float32")):
         if folder.is_dir():
+            if given.version:
+                golden.rename(folder, given.version)
             golden.write(folder)
             if key is not None:
                 sign(folder, key)

@@ -46,6 +46,11 @@ class Asset:
     def baseline(self) -> Baseline | None:
         return self._scorer.baseline
 
+    @property
+    def learned(self) -> tuple[int, int]:
+        """How many good rows it has learned normal running from, and how many it wants."""
+        return self._scorer.learned
+
     def reset(self) -> None:
         """Forget what normal running looks like, and learn it anew."""
         self._scorer.reset()

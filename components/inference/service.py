@@ -19,6 +19,8 @@ from inference.options import Options
 
 log = logging.getLogger(__name__)
 
+LEARNING_STEPS = 4
+"""So often it is said how far learning has come."""
 RECALLED_RESULTS = 300
 """Results of an earlier process that can be had again of this one, by who was away when they were sent."""
 
@@ -116,11 +118,13 @@ class Inference:
         self._publish(blocks)
 
     def _score(self, asset: Asset, batch: SensorBatch) -> list[bytes]:
-        learning = asset.baseline is None
+        learning, (before, wanted) = asset.baseline is None, asset.learned
         blocks = asset.score(batch)
         if learning and asset.baseline is not None:
             self._baselines.keep(batch.asset, asset.baseline)
             log.info("%s: the baseline is learned", batch.asset)
+        elif learning and (not before or before * LEARNING_STEPS // wanted < asset.learned[0] * LEARNING_STEPS // wanted):
+            log.info("%s: learning what is normal, %d of %d good rows", batch.asset, *asset.learned)
         return blocks
 
     def _add(self, name: str) -> Asset:

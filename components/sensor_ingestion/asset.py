@@ -16,7 +16,7 @@ from edgeml.backoff import Backoff
 from edgeml.errors import SourceError
 from edgeml.messages import MAX_PAYLOAD, Command, CommandAck, Release, ResultBlock, SensorBatch, encode
 from edgeml.streams import History, new_stream
-from edgeml.times import Moment, age_s, boot_id
+from edgeml.times import Moment, age_s, boot_id, to_iso
 from sensor_ingestion import options
 from sensor_ingestion.checkpoint import Checkpoint
 from sensor_ingestion.commands import Desk
@@ -188,6 +188,8 @@ class Asset:
         return self.awaits_answers and len(self._pending) >= self._bound
 
     def _take(self, block: Block, now: float) -> None:
+        if self.lag_s is None:
+            log.info("%s: the first row is of %s: %s", self.name, to_iso(int(block.times[0])), self._shown(block))
         quality = self._checker.check(block.times, block.values)
         self._event_ns = int(block.times[-1])
         self._row_at, self.lag_s = now, age_s(self._clocks.wall_ns(), self._event_ns)
@@ -206,6 +208,12 @@ class Asset:
         # Saved before it is sent: a process that dies in between sends it again, under the same number.
         self._save()
         self._send(sent.payload)
+
+    def _shown(self, block: Block) -> str:
+        """Its first row, for people."""
+        return ", ".join(
+            f"{channel.name} {value:.4g} {channel.unit}".rstrip() for channel, value in zip(self._channels, block.values[0], strict=True)
+        )
 
     def _batch(self, block: Block, quality: np.ndarray | None) -> SensorBatch:
         names = tuple(channel.name for channel in self._channels)

@@ -244,7 +244,9 @@ class App(Generic[O]):
                 messages, previous = self._settings.read(self._settings.last_good())
                 self._seals.configure(messages)
             self._begin(previous)
-            log.warning("going on with the previous configuration")
+            log.warning(
+                "going on with the previous configuration; a key that a merge set by mistake goes by a reset, as `reset: [/policy/hold]`"
+            )
         except FileNotFoundError:
             log.error("there is no configuration that worked before; waiting for a right one")
         except Exception as fault:

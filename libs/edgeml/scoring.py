@@ -131,9 +131,14 @@ class AssetScorer:
         for i, at in enumerate(times.tolist()):
             self._take(at, values[i], faults[i] if faulty[i] else None)
 
-    def _progress(self) -> str:
+    @property
+    def learned(self) -> tuple[int, int]:
+        """How many good rows the baseline was learned from so far, and how many are wanted."""
         wanted = self._manifest.scaling.rows
-        return f"learning {self._learner.count if self._learner else wanted}/{wanted}"
+        return self._learner.count if self._learner else wanted, wanted
+
+    def _progress(self) -> str:
+        return "learning {}/{}".format(*self.learned)
 
     def _begin(self, baseline: Baseline | None) -> None:
         self._last: int | None = None

@@ -78,6 +78,9 @@ def test_a_recording_is_counted_and_its_onset_found(tmp_path: Path) -> None:
     scenario = recorded(path)
     assert scenario.rows == 10
     assert scenario.onset == 1_583_748_007 * 10**9
+    assert scenario.expect(Tally(scored=1)) == []
+    [problem] = scenario.expect(Tally())
+    assert "no row was judged" in problem and "give a longer recording" in problem
     [alarm] = of_episode().raised
     assert onset_remark(made.at(150), [alarm]) == "The first alarm was raised 7 s after the onset of the fault."
     assert onset_remark(made.at(160), [alarm]) == "The first alarm was raised 3 s before the onset of the fault."

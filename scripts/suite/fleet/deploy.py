@@ -26,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
     )
     target = made.add_mutually_exclusive_group(required=True)
     target.add_argument("--group", help="the thing group to deploy to")
-    target.add_argument("--local", action="store_true", help="this machine: greengrass-cli where it is, else the gglocal that runs")
+    target.add_argument("--local", action="store_true", help="this machine, at once: by greengrass-cli, else on the gglocal that runs")
     here.arguments(made)
     account.arguments(made)
     what = made.add_argument_group("what", "what is named changes; nothing named: the suite of this checkout")
@@ -94,8 +94,12 @@ def to_local(given: argparse.Namespace) -> int:
     """Deploy the build to the nucleus of this machine."""
     if given.rollback:
         raise FleetError("--rollback is for thing groups; the classic nucleus takes back a local deployment that fails by itself")
-    updates = checks.updates(given.config) if given.config else {}
-    return here.deploy(given, versions(given, build.Project.read(build.ROOT).version), updates)
+    version = build.Project.read(build.ROOT).version
+    updates, named = checks.updates(given.config) if given.config else {}, versions(given, version)
+    wanted = Desired().with_versions({**dict.fromkeys(updates, version), **named}).with_updates(updates)
+    for remark in checks.check(None, wanted, here.defaults(given.build), version):
+        say(remark)
+    return here.deploy(given, named, updates)
 
 
 TARGETS: dict[str, Callable[[argparse.Namespace], int]] = {"group": to_group, "local": to_local}

@@ -9,10 +9,11 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from gglocal.recipe import load_recipe
 from gglocal.root import default_root
 from suite.build import ROOT
 from suite.fleet.errors import FleetError
@@ -52,6 +53,17 @@ def deploy(given: argparse.Namespace, versions: Mapping[str, str], updates: Mapp
     if made is None:
         raise FleetError(f"{' '.join(command)} named no deployment; ask it: deployment list")
     return follow(command, made[1], given.wait)
+
+
+def defaults(build: Path) -> Callable[[str, str], Mapping[str, Any] | None]:
+    """Where the default configuration of a component of a build is looked up; None: it is not of this build."""
+    def of(name: str, version: str) -> Mapping[str, Any] | None:
+        path = build / "recipes" / f"{name}-{version}.yaml"
+        if not path.is_file():
+            return None
+        return load_recipe(path).default_configuration
+
+    return of
 
 
 def nucleus(given: argparse.Namespace) -> list[str]:

@@ -81,7 +81,7 @@ class Reviser:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Options of every command that revises a deployment."""
     settings.add(parser)
-    parser.add_argument("--yes", action="store_true", help="do it; without it, only what changes is shown")
+    parser.add_argument("--yes", action="store_true", help="do it; without it, only what a group's devices would get is shown")
     parser.add_argument("--no-wait", action="store_true", help="do not follow the devices")
     parser.add_argument("--minutes", type=float, default=30.0, metavar="N", help="follow the devices for so long (default: 30)")
     parser.add_argument("--every", type=float, default=3.0, metavar="S", help="seconds between two looks at the devices (default: 3)")
