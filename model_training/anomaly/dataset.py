@@ -19,7 +19,7 @@ from model_training.anomaly.synth import episode
 FIRST_SEED = 1000
 """Simulated pumps with smaller seeds are for judging; none of them trains."""
 
-EPISODES, PUMPS, PICKED = 95, 40, 25
+EPISODES, PUMPS, PICKED = 60, 60, 25
 """Synthetic episodes over each background, simulated pumps, and rows of an episode that train."""
 
 LONGEST, EVERY = 1150, 100

@@ -1,4 +1,5 @@
-"""The network: fixed means over ever longer spans of each view, then small dense networks side by side; the mean of their sigmoids."""
+"""The network: fixed means over ever longer spans of each view and the largest steps of the long one, then small dense networks side
+by side; the mean of their sigmoids."""
 
 from __future__ import annotations
 
@@ -9,9 +10,12 @@ import numpy as np
 
 from model_training import tflite
 
-MEMBERS = 3
+MEMBERS, UNITS = 6, (24, 16)
 SPANS = ((2, 3, 5, 5, 10, 15, 20), (1, 2, 2, 3, 4, 6, 8, 10, 12, 12))
 """For each view, how many steps go into each mean, from the newest on; together all steps of the view."""
+NEWER, OLDER = 2, 4
+"""A step of the long view is the mean of so many of its steps, less that of so many before them. A fault that stays is as near to the
+baseline as slow drift is; what tells them apart is that it came at once, some minutes ago."""
 
 
 def train(x: np.ndarray, y: np.ndarray, seed: int, epochs: int, progress: Callable[[str], None]) -> Any:
@@ -41,19 +45,17 @@ def train(x: np.ndarray, y: np.ndarray, seed: int, epochs: int, progress: Callab
 
 
 def _pooling(tf: Any, shape: tuple[int, ...]) -> Any:
-    """From (steps, views * c) to one row of means, and of the mean change from row to row of the first view."""
+    """From (steps, views * c) to one row: the means, the mean rise from row to row of the first view, and the largest step up and
+    down of the last view, halved, as the int8 range of all these numbers is one."""
     layers = tf.keras.layers
     steps, c = shape[0], shape[1] // len(SPANS)
     inputs = layers.Input(shape)
-    parts = []
-    for number, spans in enumerate(SPANS):
-        view = layers.Permute((2, 1))(inputs[:, :, number * c:(number + 1) * c])
-        parts.append(_fixed(layers, means(steps, spans))(view))
-        if number == 0:
-            changes = np.eye(steps, steps - 1, -1) - np.eye(steps, steps - 1)
-            both_ways = _fixed(layers, np.concatenate([changes, -changes], axis=1), "relu")(view)
-            parts.append(_fixed(layers, np.full((2 * (steps - 1), 1), 1 / (steps - 1)))(both_ways))
-    return tf.keras.Model(inputs, layers.Flatten()(layers.Concatenate(axis=2)(parts)))
+    views = [inputs[:, :, number * c:(number + 1) * c] for number in range(len(SPANS))]
+    parts = [_fixed(layers, means(steps, spans))(layers.Permute((2, 1))(view)) for view, spans in zip(views, SPANS, strict=True)]
+    rises = layers.AveragePooling1D(steps - 1)(_along(layers, np.array([[-1, 1]]), "relu")(views[0]))
+    step = np.concatenate([np.full(OLDER, -1 / OLDER), np.full(NEWER, 1 / NEWER)]) / 2
+    largest = layers.MaxPooling1D(steps - len(step) + 1)(_along(layers, np.stack([step, -step]))(views[-1]))
+    return tf.keras.Model(inputs, layers.Concatenate()([layers.Flatten()(part) for part in (*parts, rises, largest)]))
 
 
 def means(steps: int, spans: Sequence[int]) -> np.ndarray:
@@ -65,14 +67,23 @@ def means(steps: int, spans: Sequence[int]) -> np.ndarray:
     return out
 
 
-def _fixed(layers: Any, matrix: np.ndarray, activation: str | None = None) -> Any:
+def _fixed(layers: Any, matrix: np.ndarray) -> Any:
     """A linear map over the last axis that does not learn; a convolution, because its weights are quantised column by column."""
     return layers.Conv1D(
-        matrix.shape[1], 1, use_bias=False, trainable=False, activation=activation,
-        kernel_initializer=lambda shape, dtype=None: matrix.astype(np.float32).reshape(shape),
+        matrix.shape[1], 1, use_bias=False, trainable=False, kernel_initializer=lambda shape, dtype=None: matrix.astype(np.float32)[None],
+    )
+
+
+def _along(layers: Any, kernels: np.ndarray, activation: str | None = None) -> Any:
+    """Kernels (k, length) along the steps of each channel; they do not learn."""
+    return layers.DepthwiseConv1D(
+        kernels.shape[1], depth_multiplier=len(kernels), use_bias=False, trainable=False, activation=activation,
+        depthwise_initializer=lambda shape, dtype=None: np.broadcast_to(kernels.T[:, None, :], shape).astype(np.float32),
     )
 
 
 def _member(layers: Any, inputs: Any) -> Any:
-    x = layers.Dense(24, activation="relu")(layers.Dense(48, activation="relu")(inputs))
+    x = inputs
+    for units in UNITS:
+        x = layers.Dense(units, activation="relu")(x)
     return layers.Dense(1, activation="sigmoid")(x)

@@ -10,18 +10,28 @@ from typing import NamedTuple
 
 import numpy as np
 
-# How far each channel drifts in normal running. Temperatures follow the room and the water, which take hours.
-DRIFT = np.array([1.6, 1.5, 0.15, 0.15, 2.8, 3.5, 0.15, 0.3])
+# How far each channel drifts in normal running, and how many rows lie between the turns of it. Temperatures follow the room and the
+# water, which take hours. A flow that wanders so far but so slowly is normal; the same change within a minute is a fault.
+DRIFT = np.array([0.7, 0.7, 0.15, 0.15, 4.5, 5.0, 0.15, 0.35])
+TURNS = 300, 600
 # How often each channel shows a fault. Current, pressure and voltage are dominated by the sampling's own noise; temperatures
-# follow what is wrong late and seldom.
-SHOWS = np.array([0.45, 0.45, 0.1, 0.1, 0.15, 0.1, 0.1, 0.6])
+# follow what is wrong late and seldom. And how often it falls then: what is wrong with a pump mostly shakes it, and costs flow.
+SHOWS = np.array([0.35, 0.35, 0.1, 0.1, 0.08, 0.05, 0.1, 0.9])
+FALLS = np.array([0.2, 0.2, 0.5, 0.5, 0.5, 0.5, 0.5, 0.75])
 # The smallest fault of each channel, and the largest of all.
-LOWEST = np.array([2.0, 2.0, 2.0, 2.0, 4.0, 5.0, 2.0, 1.0])
-HIGHEST = 20.0
-SEEN = 0.8
-"""A ramp is learned as a fault from the row on at which it has come so far, in smallest faults."""
+LOWEST = np.array([2.4, 2.4, 2.0, 2.0, 5.4, 8.0, 2.0, 0.9])
+HIGHEST = 14.0
 
-FAULTY, SINGLE, RESTARTED = 0.7, 0.5, 0.2
+# Rows: of a ramp, a plateau, a release. They follow the rig's valves, which turn within seconds or over half a minute.
+RAMP, PLATEAU, RELEASE = (2, 36), (60, 700), (3, 45)
+SETTLED, UNSURE = 25, 20
+"""A machine counts as faulty for so many rows after its release; then for so many, neither answer is learned."""
+
+LEFT, LEFT_SHARE, LEFT_DRIFT = 0.6, 0.45, 0.4
+"""What stays after a release: at most this share of what a channel had, in this share of the channels; and, in all, what is normal
+drift times this."""
+
+FAULTY, SINGLE, RESTARTED = 0.7, 0.75, 0.2
 """Shares: of episodes with a fault, of faults in one channel alone, of windows that begin somewhere in the episode."""
 
 
@@ -59,8 +69,8 @@ def episode(rng: np.random.Generator, background: np.ndarray, baseline: int, lon
     if rng.random() < FAULTY:
         onset, over = lay_fault(rng, z, label, baseline + 30)
         # Rows soon after a change decide how fast and how surely an alarm comes, and goes.
-        for change in (onset, over):
-            weight[change:change + 90] = 2.0
+        for change, more in ((onset, 4.0), (over, 2.0)):
+            weight[change:change + 90] = more
     begin = int(rng.integers(0, min(onset, len(z) - 200))) if rng.random() < RESTARTED else 0
     return Episode(z, label, weight, begin)
 
@@ -78,8 +88,8 @@ def extend(rng: np.random.Generator, background: np.ndarray, rows: int) -> np.nd
 
 
 def drift(rng: np.random.Generator, rows: int, amplitude: np.ndarray) -> np.ndarray:
-    """Slow curves (rows, c) that begin at 0: a random walk through knots, 200 to 500 rows apart."""
-    knots = rows // int(rng.integers(200, 501)) + 2
+    """Slow curves (rows, c) that begin at 0: a random walk through knots, `TURNS` rows apart."""
+    knots = rows // int(rng.integers(TURNS[0], TURNS[1])) + 2
     size = amplitude * np.exp(rng.normal(0.0, 0.5, len(amplitude)))
     steps = rng.normal(0.0, 1.0, (knots, len(amplitude))) * size * 0.7
     steps[0] = 0.0
@@ -93,24 +103,26 @@ def drift(rng: np.random.Generator, rows: int, amplitude: np.ndarray) -> np.ndar
 
 def lay_fault(rng: np.random.Generator, z: np.ndarray, label: np.ndarray, earliest: int) -> tuple[int, int]:
     """Lay one fault over the rows, in place: a ramp, a plateau, and often a recovery that is not complete; gives its first row and
-    the first after it."""
+    the first from which on the machine counts as well again."""
     n, c = z.shape
     rows = np.arange(n)
     onset = int(rng.integers(min(earliest, n - 61), n - 60))
-    ramp, release, plateau = _log_uniform(rng, 2, 90), _log_uniform(rng, 3, 60), int(rng.integers(60, 700))
+    ramp, release, plateau = _log_uniform(rng, *RAMP), _log_uniform(rng, *RELEASE), int(rng.integers(*PLATEAU))
     over = onset + ramp + plateau
     course = np.interp(rows, [onset, onset + ramp, over, over + release], [0, 1, 1, 0])
     height, gain = _size(rng, c)
     sag = np.interp(rows, [onset + ramp, over], [1, rng.uniform(0.7, 1.3)])
     z += (z - _smooth(z)) * (gain - 1.0) * course[:, None] + height * (course * sag)[:, None]
-    left_over = np.where(rng.random(c) < 0.7, rng.uniform(-0.35, 0.35, c), 0.0) * np.clip(height, -8.0, 8.0)
-    z += left_over * np.interp(rows, [over, over + release], [0, 1])[:, None]
-    label[onset:over + release] = 1.0
-    # What is still hidden in the noise cannot be learned, and neither can the moment of release.
+    left = np.where(rng.random(c) < LEFT_SHARE, rng.uniform(-LEFT, LEFT, c), 0.0) * np.clip(height, -8.0, 8.0)
+    left += rng.normal(0.0, 1.0, c) * LEFT_DRIFT * DRIFT[:c]
+    z += left * np.interp(rows, [over, over + release], [0, 1])[:, None]
+    well = over + release + SETTLED
+    label[onset:well] = 1.0
+    label[well:well + UNSURE] = np.nan
+    # What is still hidden in the noise cannot be learned: a ramp counts from its first smallest fault on.
     strength = (np.abs(height) / LOWEST[:c]).max() + 2.0 * np.abs(np.log(gain)).max()
-    label[onset:onset + int(ramp * min(1.0, SEEN / strength)) + 1] = np.nan
-    label[over + int(release * 0.3):over + release + 10] = np.nan
-    return onset, over + release
+    label[onset:onset + int(ramp / max(1.0, strength)) + 1] = np.nan
+    return onset, well
 
 
 def _size(rng: np.random.Generator, c: int) -> tuple[np.ndarray, np.ndarray]:
@@ -118,8 +130,9 @@ def _size(rng: np.random.Generator, c: int) -> tuple[np.ndarray, np.ndarray]:
     one = rng.choice(c, p=SHOWS[:c] / SHOWS[:c].sum())
     shows = np.zeros(c, bool) if rng.random() < SINGLE else rng.random(c) < SHOWS[:c]
     shows[one] = True
-    height = np.exp(rng.uniform(np.log(LOWEST[:c]), np.log(HIGHEST), c)) * rng.choice([-1.0, 1.0], c) * shows
-    gain = np.where(shows & (rng.random(c) < 0.25), np.exp(rng.uniform(np.log(0.4), np.log(4.0), c)), 1.0)
+    sign = np.where(rng.random(c) < FALLS[:c], -1.0, 1.0)
+    height = np.exp(rng.uniform(np.log(LOWEST[:c]), np.log(HIGHEST), c)) * sign * shows
+    gain = np.where(shows & (rng.random(c) < 0.2), np.exp(rng.uniform(np.log(0.4), np.log(4.0), c)), 1.0)
     return height, gain
 
 

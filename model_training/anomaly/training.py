@@ -13,7 +13,7 @@ from model_training import tflite
 from model_training.anomaly import data, dataset, design, network
 from model_training.request import Request, TrainingError
 
-EPOCHS = 8
+EPOCHS = 10
 EXAMPLES = 2000
 
 CODE = (

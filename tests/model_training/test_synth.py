@@ -49,6 +49,14 @@ def test_a_fault_changes_rows_from_its_onset_on_and_none_before() -> None:
         assert (np.abs(z[labelled]).max(axis=1) > 0).all(), "no label without a change"
 
 
+def test_a_machine_counts_as_faulty_until_it_has_run_well_for_a_while() -> None:
+    for seed in range(20):
+        z, label = np.zeros((1150, 8)), np.zeros(1150, np.float32)
+        _, well = synth.lay_fault(np.random.default_rng(seed), z, label, 430)
+        assert (label[well - synth.SETTLED:well] == 1).all() and np.isnan(label[well:well + synth.UNSURE]).all()
+        assert not np.diff(z[well - synth.SETTLED:well], axis=0).any(), "the release is over"
+
+
 def test_the_background_is_extended_without_a_jump() -> None:
     smooth = np.sin(np.arange(400) / 30)[:, None] * np.ones(8)
     for seed in range(20):
