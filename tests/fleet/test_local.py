@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from suite.build import ROOT, Project
 from suite.fleet.deploy import main
 from tests.gglocal.recipes import Shelf
 
@@ -62,3 +63,17 @@ def test_what_is_not_there_is_one_sentence(tmp_path: Path, capsys: pytest.Captur
         assert main([*local, "--gglocal", str(tmp_path / "root")]) == 1
         said = capsys.readouterr().err
         assert sentence in said and said.count("\n") == 1
+
+
+def test_a_configuration_that_a_component_would_refuse_is_told(gglocal_factory, tmp_path, capsys) -> None:
+    nucleus, shelf = gglocal_factory(profile="classic"), Shelf(tmp_path / "build")
+    version, name = Project.read(ROOT).version, "com.edgeml.Inference"
+    made = shelf.add(name, SERVE, version, config={"bundle": "/b"})
+    made.rename(made.with_suffix(".yaml"))  # JSON is YAML
+    config = tmp_path / "config.yaml"
+    local = ["--local", "--gglocal", str(nucleus.root.path), "--build", str(tmp_path / "build"), "--config", str(config)]
+    for value, told in (("thraeds", True), ("threads", False)):
+        config.write_text(f"{name}:\n  merge:\n    {value}: 1\n")
+        assert main([*local, "--component", f"{name}={version}"]) == 0
+        said = capsys.readouterr().out
+        assert ("`thraeds` is an unknown option" in said and "the component refuses this" in said) is told

@@ -97,7 +97,13 @@ def to_local(given: argparse.Namespace) -> int:
     version = build.Project.read(build.ROOT).version
     updates, named = checks.updates(given.config) if given.config else {}, versions(given, version)
     wanted = Desired().with_versions({**dict.fromkeys(updates, version), **named}).with_updates(updates)
-    for remark in checks.check(None, wanted, here.defaults(given.build), version):
+    try:
+        remarks = checks.check(None, wanted, here.defaults(given.build), version)
+    except FleetError as fault:
+        # What was merged on this machine before is not known here, and may be what is missing: said, and left to the component.
+        doubt = "unless an earlier merge mends it, the component refuses this"
+        remarks = [str(fault).replace("mend the configuration, nothing was deployed", doubt)]
+    for remark in remarks:
         say(remark)
     return here.deploy(given, named, updates)
 

@@ -122,6 +122,14 @@ def renumbered(made):
     return [msgspec.structs.replace(batch, seq=number) for number, batch in enumerate(made)]
 
 
+def test_how_far_learning_has_come_is_logged(bench, caplog):
+    caplog.set_level("INFO")
+    bench.feed(*batches(pump(500)))
+    steps = [each.getMessage() for each in caplog.records if "learning what is normal" in each.getMessage()]
+    assert 2 <= len(steps) <= 5 and all(each.endswith("of 400 good rows") for each in steps)
+    assert caplog.text.index(steps[-1]) < caplog.text.index("the baseline is learned")
+
+
 def test_4_a_damaged_baseline_is_learned_anew(bench, caplog, tmp_path):
     bench.feed(*batches(pump(500)))
     (kept,) = (tmp_path / "baselines").glob("*.json")

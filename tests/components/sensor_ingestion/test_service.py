@@ -214,6 +214,15 @@ def test_the_quality_checks_go_on_too(tmp_path: Path) -> None:  # 8
     assert np.flatnonzero(quality[:, 0]).tolist() == list(range(120, 200))
 
 
+def test_the_first_row_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    bench = Bench(tmp_path, {"a": skid()})
+    bench.tick()
+    bench.tick()
+    (line,) = [each.getMessage() for each in caplog.records if "the first row is of" in each.getMessage()]
+    assert line.startswith("a: the first row is of 20") and "flow " in line and " l/min" in line
+
+
 def test_another_configuration_begins_anew(tmp_path: Path) -> None:  # 6
     first = Bench(tmp_path, {"a": skid()})
     first.tick()
