@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,13 @@ import pytest
 from suite import build
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def logging_stays_on() -> Iterator[None]:
+    """A test that disables logging for its whole process takes away what later tests look for in the log."""
+    yield
+    assert logging.root.manager.disable == 0, "this test has disabled logging; do it in a process of its own"
 
 
 @pytest.fixture(scope="session")

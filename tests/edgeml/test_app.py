@@ -22,9 +22,9 @@ from edgeml.health import Vitals
 from edgeml.messages import Acknowledge, Message, Status, decode, encode
 from gglocal.sealed import seal
 from tests.gglocal.ipc_world import EVERYTHING, World, world
+from tests.patience import PATIENCE_S
 
 NAME = "com.test.One"
-DEADLINE = 10.0
 TOPIC = "edgeml/alerts/ack"
 
 
@@ -96,14 +96,14 @@ class Running:
         self.nucleus.do(self.nucleus.core.publish, TOPIC, Wire.of_bytes(payload))
 
     def until(self, holds: Callable[[], bool], what: str) -> None:
-        give_up = time.monotonic() + DEADLINE
+        give_up = time.monotonic() + PATIENCE_S
         while not holds():
             assert time.monotonic() < give_up, f"{what} did not come; statuses {self.statuses}"
             time.sleep(0.01)
 
     def end(self) -> None:
         self.app.stop()
-        self._thread.join(DEADLINE)
+        self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive()
 
     def _hear(self, delivery: object) -> None:

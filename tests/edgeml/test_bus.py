@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from urllib.parse import quote
@@ -18,9 +19,9 @@ from edgeml.messagekey import MessageOptions
 from edgeml.messages import MAX_PAYLOAD
 from gglocal.profile import CLASSIC, LITE
 from tests.gglocal.ipc_world import EVERYTHING, World, world
+from tests.patience import PATIENCE_S
 
 NAME = "com.test.One"
-DEADLINE = 10.0
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def open_bus(nucleus: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
 
 
 def receive(bus: IpcBus, kind: str = "local") -> Received:
-    give_up = time.monotonic() + DEADLINE
+    give_up = time.monotonic() + PATIENCE_S
     while time.monotonic() < give_up:
         received = bus.receive(0.1)
         if received is not None and received.kind == kind:
@@ -71,10 +72,12 @@ def test_what_is_published_is_received_its_own_included(open_bus):
 
 def test_an_iot_core_that_does_not_answer_holds_up_local_work_for_about_a_second(open_bus, nucleus):
     bus = open_bus()
+    release = threading.Event()
+    nucleus.core.iot.publish = lambda *arguments: release.wait(PATIENCE_S)
     began = time.monotonic()
-    nucleus.core.iot.publish = lambda *arguments: time.sleep(3)
-    assert not bus.publish_cloud("a/b", b"x")
-    assert 0.9 < time.monotonic() - began < 2.5
+    assert not bus.publish_cloud("a/b", b"x")  # and it returns, though nobody has answered
+    assert 0.9 < time.monotonic() - began < PATIENCE_S / 4
+    release.set()
 
 
 def test_json_messages_of_others_arrive_as_text(open_bus, nucleus):
@@ -118,7 +121,7 @@ def test_a_permission_that_comes_later_is_taken_up(open_bus, nucleus):
     bus = open_bus({})
     bus.subscribe("a/b")
     nucleus.do(nucleus.core.set_access_control, NAME, EVERYTHING)
-    give_up = time.monotonic() + DEADLINE
+    give_up = time.monotonic() + PATIENCE_S
     while bus.renewed == 0 and time.monotonic() < give_up:
         bus.receive(0.05)
     assert bus.publish("a/b", b"x")
@@ -135,7 +138,7 @@ def test_subscriptions_that_die_without_a_word_are_renewed(open_bus, nucleus):
     # What a restart of Lite's ggpubsubd does: publishes go on, old subscriptions hear nothing.
     nucleus.do(nucleus.core.pubsub._exact.clear)
     begun = time.monotonic()
-    while bus.renewed == before and time.monotonic() - begun < DEADLINE:
+    while bus.renewed == before and time.monotonic() - begun < PATIENCE_S:
         bus.receive(0.1)
     assert time.monotonic() - begun < 3.0
     assert bus.publish("a/b", b"again")
@@ -147,7 +150,7 @@ def test_a_connection_that_is_cut_is_made_again_with_all_subscriptions(open_bus,
     bus.subscribe("a/b")
     bus.start_heartbeat()
     nucleus.do(nucleus.server.disconnect, NAME)
-    give_up = time.monotonic() + DEADLINE
+    give_up = time.monotonic() + PATIENCE_S
     while bus.renewed == 0 and time.monotonic() < give_up:
         bus.receive(0.1)
     assert bus.publish("a/b", b"x")
@@ -221,7 +224,7 @@ def test_while_the_broker_is_away_only_the_first_publish_waits(open_bus, nucleus
     assert bus.receive(0.1) is None  # nothing is raised: it is waited for
     nucleus.wait(nucleus.server.start())
     bus.subscribe("a/b")
-    give_up = time.monotonic() + DEADLINE
+    give_up = time.monotonic() + PATIENCE_S
     while not bus.publish("a/b", b"again") and time.monotonic() < give_up:
         bus.receive(0.05)
     assert receive(bus).payload == b"again"
@@ -235,7 +238,7 @@ def test_a_broker_that_forgot_us_is_told_by_receive_alone(open_bus, nucleus, mon
     while bus.publish("a/b", b""):
         time.sleep(0.01)
     with pytest.raises(RelaunchNeeded):
-        while time.monotonic() < begun + DEADLINE:
+        while time.monotonic() < begun + PATIENCE_S:
             bus.publish("a/b", b"")
             bus.receive(0.05)
     assert time.monotonic() - begun < 7
@@ -265,7 +268,7 @@ def test_a_full_inbox_gives_up_the_oldest_blocks_and_nothing_else(open_bus, nucl
     assert bus.publish(topics.ALERTS, b"alert")
     for number in range(8):
         assert bus.publish(topics.SENSORS, bytes([number]))
-    give_up = time.monotonic() + DEADLINE
+    give_up = time.monotonic() + PATIENCE_S
     while bus.inbox.dropped[topics.SENSORS] < 4 and time.monotonic() < give_up:
         time.sleep(0.005)
     assert [receive(bus).payload for _ in range(5)] == [b"alert", b"\x04", b"\x05", b"\x06", b"\x07"]
@@ -319,7 +322,7 @@ def test_a_stream_without_even_a_keep_alive_is_subscribed_to_anew(open_bus, nucl
     # A poisoned topic on Lite: all others are heard, the heartbeat included.
     nucleus.do(nucleus.core.pubsub._exact.pop, topics.SENSORS)
     before, begun = bus.renewed, time.monotonic()
-    while bus.renewed == before and time.monotonic() - begun < DEADLINE:
+    while bus.renewed == before and time.monotonic() - begun < PATIENCE_S:
         bus.receive(0.05)
     assert time.monotonic() - begun < 1
     assert bus.publish(topics.SENSORS, b"2")
@@ -329,12 +332,12 @@ def test_a_stream_without_even_a_keep_alive_is_subscribed_to_anew(open_bus, nucl
 
 
 def test_a_loop_that_was_busy_for_long_does_not_take_its_subscriptions_for_dead(open_bus):
-    bus = open_bus(silence_s=0.2)
+    bus = open_bus(silence_s=1.0)
     bus.start_heartbeat()
     bus.receive(0.3)
     before = bus.renewed
-    for _ in range(3):
-        time.sleep(0.5)
+    for _ in range(2):
+        time.sleep(1.5)
         bus.receive(0.0)
     assert bus.renewed == before
 
@@ -352,7 +355,7 @@ def test_a_subscription_that_the_nucleus_ends_is_made_anew(open_bus, nucleus):
 
     before, begun = bus.renewed, time.monotonic()
     nucleus.do(end_all)
-    while bus.renewed < before + 2 and time.monotonic() - begun < DEADLINE:
+    while bus.renewed < before + 2 and time.monotonic() - begun < PATIENCE_S:
         bus.receive(0.1)
     assert bus.publish("a/b", b"x") and bus.publish_cloud("cloud/x", b"up")
     assert {receive(bus).payload, receive(bus, "cloud").payload} == {b"x", b"up"}

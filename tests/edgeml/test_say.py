@@ -16,6 +16,7 @@ from edgeml.messagekey import NAME, MessageOptions
 from edgeml.messages import MAX_PAYLOAD, Acknowledge, Command, decode, encode
 from edgeml.seal import bare
 from gglocal import sealed as other
+from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 ACK = '{"type": "acknowledge", "alarm": "a1", "by": "Ada"}'
@@ -30,7 +31,9 @@ def guard(tmp_path: Path) -> Guard:
 
 def say(*arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, "-m", "edgeml.say", *arguments]
-    return subprocess.run(command, input=given, capture_output=True, env=os.environ | {"PYTHONPATH": str(ROOT / "libs")}, timeout=30)
+    return subprocess.run(
+        command, input=given, capture_output=True, env=os.environ | {"PYTHONPATH": str(ROOT / "libs")}, timeout=PATIENCE_S
+    )
 
 
 def test_what_a_person_says_is_believed_once(guard: Guard, tmp_path: Path) -> None:

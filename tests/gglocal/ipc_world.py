@@ -22,8 +22,8 @@ from gglocal.core import Core
 from gglocal.iotcore import IoTCore, open_iot_core
 from gglocal.ipc import IpcServer, protocol
 from gglocal.profile import LITE, Profile
+from tests.patience import PATIENCE_S
 
-DEADLINE = 10.0
 EVERYTHING = {
     "aws.greengrass.ipc.pubsub": {"all": {"operations": ["*"], "resources": ["*"]}},
     "aws.greengrass.ipc.mqttproxy": {"all": {"operations": ["*"], "resources": ["*"]}},
@@ -55,14 +55,14 @@ class World:
         async def run() -> T:
             return await awaitable
 
-        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(DEADLINE)
+        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(PATIENCE_S)
 
     def do(self, call: Callable[..., T], *args: Any, **more: Any) -> T:
         """Call something on the nucleus's loop."""
         async def run() -> T:
             return call(*args, **more)
 
-        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(DEADLINE)
+        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(PATIENCE_S)
 
     def token(self, component: str = "com.test.One", access_control: Any = EVERYTHING) -> str:
         return self.do(self.core.register, component, "1.0.0", access_control)
@@ -82,11 +82,11 @@ class World:
 
     def close(self) -> None:
         for client in self._clients:
-            client.close().exception(DEADLINE)
+            client.close().exception(PATIENCE_S)
         self.wait(self.server.close())
         self.wait(self.core.iot.close())
         self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(DEADLINE)
+        self._thread.join(PATIENCE_S)
         self.loop.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -105,7 +105,7 @@ class RawClient:
 
     def __init__(self, path: Path, token: str | None) -> None:
         self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(DEADLINE)
+        self.socket.settimeout(PATIENCE_S)
         self.socket.connect(str(path))
         self._splitter = eventstream.Splitter(1 << 24)
         self._read: list[eventstream.Packet] = []
@@ -151,7 +151,7 @@ class Inbox:
         self._events.put(event)
 
     def take(self) -> Any:
-        return self._events.get(timeout=DEADLINE)
+        return self._events.get(timeout=PATIENCE_S)
 
     def payload(self) -> bytes:
         return self.take().binary_message.message

@@ -16,8 +16,7 @@ import pytest
 from gglocal.cli import main
 from gglocal.procfs import members
 from tests.gglocal.recipes import Shelf
-
-DEADLINE_S = 30.0
+from tests.patience import PATIENCE_S
 
 
 def _gglocal(root: Path, *arguments: str) -> list[str]:
@@ -25,7 +24,7 @@ def _gglocal(root: Path, *arguments: str) -> list[str]:
 
 
 def _call(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(_gglocal(root, *arguments), capture_output=True, text=True, timeout=DEADLINE_S)
+    return subprocess.run(_gglocal(root, *arguments), capture_output=True, text=True, timeout=PATIENCE_S)
 
 
 def _run_arguments(shelf: Shelf, *names: str) -> list[str]:
@@ -65,7 +64,7 @@ def _family(pid: int) -> set[int]:
 
 
 def _gone(pids: set[int]) -> bool:
-    deadline = time.monotonic() + DEADLINE_S
+    deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         if not any((Path("/proc") / str(pid)).exists() and _is_alive(pid) for pid in pids):
             return True
@@ -87,7 +86,7 @@ def test_nothing_is_left_behind(
     family = _family(_pid(tmp_path / "root"))
     assert len(family) >= 2
     running.send_signal(number)
-    assert running.wait(DEADLINE_S) == code
+    assert running.wait(PATIENCE_S) == code
     assert _gone(family)
     shelf.add("next", {"run": "echo again"})
     again = _call(tmp_path / "root", *_run_arguments(shelf, "next"), "--exit-when-finished")
@@ -132,7 +131,7 @@ def test_pub_and_sub(running: subprocess.Popen[str], tmp_path: Path, publish: li
         assert (told.returncode, told.stdout) == (0, "")
         assert told.stderr == f"published {len(wanted)} bytes to t/1; 0 subscriptions of components heard it\n"
         heard = json.loads(listener.stdout.readline())
-        assert listener.wait(DEADLINE_S) == 0
+        assert listener.wait(PATIENCE_S) == 0
     assert (heard["topic"], heard["text"].encode()) == ("t/1", wanted)
 
 
@@ -140,7 +139,7 @@ def test_output_that_nobody_reads_holds_up_nobody(shelf: Shelf, tmp_path: Path) 
     shelf.add("loud", {"run": "yes a long line of output | head -n 100000"})
     arguments = _gglocal(tmp_path / "root", *_run_arguments(shelf, "loud"), "--exit-when-finished")
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.wait(DEADLINE_S) == 0
+        assert process.wait(PATIENCE_S) == 0
     assert sum(1 for _ in (tmp_path / "root" / "logs" / "loud.log").open()) > 100_000
 
 
@@ -154,7 +153,7 @@ def test_hearing_what_goes_to_the_cloud(running: subprocess.Popen[str], tmp_path
         assert "subscribed to cloud/+" in listener.stderr.readline()
         assert _call(root, "pub", "--iot", "cloud/a", "hello").stderr == "published 5 bytes to cloud/a on IoT Core\n"
         assert listener.stdout.readline() == "cloud/a hello\n"
-        assert listener.wait(DEADLINE_S) == 0
+        assert listener.wait(PATIENCE_S) == 0
 
 
 def test_to_the_cloud(running: subprocess.Popen[str], tmp_path: Path) -> None:
@@ -210,5 +209,5 @@ def test_lint(capsys: pytest.CaptureFixture[str], shelf: Shelf) -> None:
 def test_the_root_comes_from_the_environment(shelf: Shelf, tmp_path: Path) -> None:
     shelf.add("good", {"run": "true"})
     command = _gglocal(tmp_path, *_run_arguments(shelf, "good"), "--exit-when-finished")[:-2]
-    subprocess.run(command, env={**os.environ, "GGLOCAL_ROOT": str(tmp_path / "there")}, check=True, timeout=DEADLINE_S)
+    subprocess.run(command, env={**os.environ, "GGLOCAL_ROOT": str(tmp_path / "there")}, check=True, timeout=PATIENCE_S)
     assert (tmp_path / "there" / "logs" / "good.log").exists()

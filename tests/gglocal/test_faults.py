@@ -18,13 +18,14 @@ from awsiot.greengrasscoreipc.model import QOS, ServiceError, UnauthorizedError
 from gglocal.errors import NucleusError
 from gglocal.faults import FAULTS
 from gglocal.faults.base import usage
+from gglocal.lifecycle import RUNNING
 from gglocal.nucleus import Nucleus
 from gglocal.shim import compiler
 from tests.gglocal.ipc_world import EVERYTHING, Inbox, binary
 from tests.gglocal.recipes import Shelf
+from tests.patience import PATIENCE_S
 
 NAME = "com.test.One"
-WAIT_S = 10.0
 
 
 @pytest.fixture
@@ -40,14 +41,19 @@ def client(gglocal: Nucleus) -> Iterator[Callable[[], GreengrassCoreIPCClientV2]
 
     yield make
     for each in made:
-        each.close().exception(WAIT_S)
+        each.close().exception(PATIENCE_S)
 
 
 def until(holds: Callable[[], bool], what: str) -> None:
-    give_up = time.monotonic() + WAIT_S
+    give_up = time.monotonic() + PATIENCE_S
     while not holds():
         assert time.monotonic() < give_up, what
         time.sleep(0.02)
+
+
+def stopped(pid: int) -> bool:
+    """Whether the kernel has stopped this process: state T, or D where it waits in vfork for a child that is stopped."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "TD"
 
 
 def test_subscriptions_die_without_a_word_when_the_broker_restarts(gglocal, client):
@@ -123,16 +129,16 @@ def test_calls_are_refused_for_a_while(gglocal, client):
 
 def test_an_answer_is_delayed_and_what_was_asked_is_not(gglocal, client):
     one, heard = client(), gglocal.listen("a")
-    with gglocal.fault("delay-answers", by_s=1.0):
+    with gglocal.fault("delay-answers", by_s=2.0):
         begun = time.monotonic()
         answer = one.publish_to_topic_async(topic="a", publish_message=binary(b"x"))
-        assert heard.get(WAIT_S).payload == b"x"
+        assert heard.get(PATIENCE_S).payload == b"x"
         assert not answer.done()
-        answer.result(WAIT_S)
-        assert time.monotonic() - begun >= 1.0
+        answer.result(PATIENCE_S)
+        assert time.monotonic() - begun >= 2.0
     begun = time.monotonic()
     one.publish_to_topic(topic="a", publish_message=binary(b"x"))
-    assert time.monotonic() - begun < 1.0
+    assert time.monotonic() - begun < 2.0
 
 
 def test_deliveries_are_late_and_keep_their_order(gglocal, client):
@@ -175,11 +181,13 @@ def test_a_component_is_killed_and_another_stands_still(gglocal, tmp_path):
     shelf.add("a", {"run": "while true; do date +%s%N > beat; sleep 0.05; done"})
     gglocal.deploy(shelf.recipes, shelf.artifacts, {"a": "1.0.0"})
     beat = gglocal.work_dir("a") / "beat"
+    # It writes before the nucleus has taken note of its process, and a signal needs that.
+    gglocal.wait_for_state("a", RUNNING, timeout=PATIENCE_S)
     until(beat.exists, "it does not run")
     with gglocal.fault("pause", component="a"):
-        time.sleep(0.2)
+        until(lambda: stopped(gglocal.component("a").pid), "it does not stand still")
         before = beat.read_text()
-        time.sleep(0.4)
+        time.sleep(0.2)  # four beats of one that runs
         assert beat.read_text() == before
     until(lambda: beat.read_text() not in ("", before), "it does not go on")
     gglocal.fault("kill", component="a")

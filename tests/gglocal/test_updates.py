@@ -14,8 +14,7 @@ from awsiot.greengrasscoreipc.model import InvalidArgumentsError, ServiceError
 from gglocal.nucleus import Nucleus
 from tests.gglocal.ipc_world import EVERYTHING, Inbox, binary
 from tests.gglocal.recipes import Shelf
-
-WAIT_S = 10.0
+from tests.patience import PATIENCE_S
 
 
 class Guard:
@@ -72,7 +71,7 @@ def test_a_deployment_waits_until_nobody_minds(nucleus, tmp_path):
     assert not deploying.done() and nucleus.component("a").version == "1.0.0"
     guard.answer(deployment, 0)
     assert guard.told() == deployment
-    assert deploying.result(WAIT_S) == ["a"]
+    assert deploying.result(PATIENCE_S) == ["a"]
     assert nucleus.component("a").version == "1.1.0"
     with pytest.raises(ServiceError):
         guard.answer(deployment, 0)
@@ -81,7 +80,7 @@ def test_a_deployment_waits_until_nobody_minds(nucleus, tmp_path):
 def test_a_deployment_that_touches_nothing_asks_nobody(nucleus, tmp_path):
     guard = Guard(nucleus)
     guard.subscribe()
-    assert deploy(nucleus, tmp_path, "1.0.0").result(WAIT_S) == ["a"]
+    assert deploy(nucleus, tmp_path, "1.0.0").result(PATIENCE_S) == ["a"]
     assert guard.inbox.empty()
 
 
@@ -89,7 +88,7 @@ def test_who_does_not_answer_does_not_mind(nucleus, tmp_path, monkeypatch):
     monkeypatch.setattr(nucleus._device.engine.core.updates, "_timeout_s", 0.3)
     silent = Guard(nucleus)
     silent.subscribe()
-    assert deploy(nucleus, tmp_path).result(WAIT_S) == ["a"]
+    assert deploy(nucleus, tmp_path).result(PATIENCE_S) == ["a"]
     assert silent.asked() == silent.told()
 
 

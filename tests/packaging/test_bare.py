@@ -13,6 +13,7 @@ import pytest
 from edgeml import topics
 from edgeml.messages import Status, decode
 from suite.build import COMPONENTS
+from tests.patience import PATIENCE_S
 
 IMPORT_ALL = """
 import importlib, pkgutil, sys
@@ -32,7 +33,7 @@ def test_runs_with_its_own_requirements_only(
     statuses = nucleus.listen(topics.STATUS)
     nucleus.deploy(built / "recipes", built / "artifacts", {name: version})
     nucleus.wait_for_state(name, "RUNNING", timeout=240)
-    status = decode(statuses.get(timeout=30).payload)
+    status = decode(statuses.get(timeout=PATIENCE_S).payload)
     assert isinstance(status, Status)
     assert (status.component, status.faults) == (name, ())
 

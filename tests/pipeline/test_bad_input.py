@@ -12,6 +12,7 @@ from edgeml.messages import MESSAGES, Status, decode
 from gglocal.core import Delivery
 from suite.course import Course
 from suite.scenario import ASSET, one_episode
+from tests.patience import PATIENCE_S
 from tests.pipeline.line import COMPONENTS, THING, Line, access, valve
 
 SOURCE, INFERENCE, DISPATCHER = COMPONENTS
@@ -87,7 +88,7 @@ def test_a_wrong_configuration_is_said_and_can_be_mended(line, version, fault):
 
 def wait_status(suite: Line, component: str, state: str, sentence: str) -> bool:
     while True:
-        delivery = suite.heard.get(timeout=30)
+        delivery = suite.heard.get(timeout=PATIENCE_S)
         if delivery.topic != topics.STATUS or delivery.sender != component:
             continue
         status = decode(delivery.payload)

@@ -35,6 +35,7 @@ from gglocal.sealed import seal
 from suite.course import Course
 from suite.scenario import ASSET, one_episode
 from tests.gglocal.ipc_world import EVERYTHING
+from tests.patience import PATIENCE_S
 from tests.pipeline.line import COMPONENTS, Line, valve
 from tests.pipeline.neighbour import NAME, Neighbour
 
@@ -140,7 +141,7 @@ def test_a_neighbour_that_floods_stops_nothing(line, version):
     try:
         suite.deploy(scenario.config, version)
         tally = suite.follow(scenario, lambda course, delivery: statuses.take(delivery), expected=REFUSED, apart=NAME)
-        sent, cut = map(int, flood.communicate(timeout=30)[0].split())
+        sent, cut = map(int, flood.communicate(timeout=PATIENCE_S)[0].split())
     finally:
         flood.kill()
         flood.wait()

@@ -39,7 +39,6 @@ def life(work: Path, feed: Feed, kill_at: int = 0) -> None:
     Args:
         kill_at: the step at which this process kills itself; 0: never. How many steps there were is in the file `steps`.
     """
-    logging.disable(logging.CRITICAL)
     steps = 0
 
     def step() -> None:
@@ -76,6 +75,12 @@ def life(work: Path, feed: Feed, kill_at: int = 0) -> None:
     (work / "steps").write_text(str(steps))
 
 
+def _quietly(work: Path, feed: Feed, kill_at: int) -> None:
+    """`life` in a process of its own, where nobody else's log is switched off."""
+    logging.disable(logging.CRITICAL)
+    life(work, feed, kill_at)
+
+
 def _turn(service: AlertDispatcher, link: Link, clock: list[float]) -> None:
     clock[0] += STEP_S
     service.tick(clock[0])
@@ -102,7 +107,7 @@ def live(work: Path, feed: Feed, *, kill_at: int = 0, kill_after_s: float | None
     Raises:
         RuntimeError: it ended by itself with an error.
     """
-    process = _FORK.Process(target=life, args=(work, feed, kill_at))
+    process = _FORK.Process(target=_quietly, args=(work, feed, kill_at))
     process.start()
     process.join(kill_after_s)
     if process.exitcode is None:

@@ -18,7 +18,6 @@ ALARMS = 50
 
 
 def main(folder: Path, reserve: int) -> dict[str, object]:
-    logging.disable(logging.CRITICAL)
     bench = Bench(folder, outbox={"reserve_alerts": reserve, "keep_free_mb": 0})
     bench.bus.deaf |= {topics.cloud_alerts("gateway"), topics.cloud_results("gateway")}
     bench.results(ALARM)
@@ -63,4 +62,5 @@ def fill(path: Path) -> int:
 
 
 if __name__ == "__main__":
+    logging.disable(logging.CRITICAL)
     print(json.dumps(main(Path(sys.argv[1]), int(sys.argv[2]))))  # noqa: T201

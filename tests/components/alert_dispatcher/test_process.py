@@ -36,10 +36,10 @@ from gglocal.core import Delivery
 from gglocal.sealed import seal
 from tests.components.alert_dispatcher.kit import ALARM, POLICY, results
 from tests.gglocal.ipc_world import EVERYTHING, World, binary, world
+from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[3]
 NAME = "com.edgeml.AlertDispatcher"
-DEADLINE = 20.0
 
 
 class Device:
@@ -82,7 +82,7 @@ class Device:
     def end(self, number: signal.Signals) -> int:
         assert self.process is not None
         self.process.send_signal(number)
-        code = self.process.wait(DEADLINE)
+        code = self.process.wait(PATIENCE_S)
         self.process = None
         return code
 
@@ -108,14 +108,14 @@ class Device:
 
     def soon(self, condition: Callable[[], bool]) -> None:
         """As `until`, for what no message tells."""
-        give_up = time.monotonic() + DEADLINE
+        give_up = time.monotonic() + PATIENCE_S
         while not condition():
             assert time.monotonic() < give_up, "waited in vain"
             time.sleep(0.05)
 
     def until(self, condition: Callable[[], Any]) -> None:
         with self._waiting:
-            if not self._waiting.wait_for(condition, DEADLINE):
+            if not self._waiting.wait_for(condition, PATIENCE_S):
                 raise AssertionError(f"waited in vain; alerts: {self.states()}")
 
 

@@ -11,6 +11,8 @@ import sys
 import time
 from pathlib import Path
 
+from tests.patience import PATIENCE_S
+
 ROOT = Path(__file__).parents[3]
 CHILD = Path(__file__).with_name("obedient.py")
 
@@ -28,7 +30,7 @@ def lines(work: Path, name: str) -> list[str]:
 
 def test_killed_at_each_step(tmp_path: Path) -> None:  # 12, 34
     whole = tmp_path / "whole"
-    assert child(whole, 0, "c1", "c1").wait(30) == 0
+    assert child(whole, 0, "c1", "c1").wait(PATIENCE_S) == 0
     steps = lines(whole, "steps")
     assert lines(whole, "acks") == ["c1 executed", "c1 executed"] and len(lines(whole, "effects")) == 1
     # The order that everything hangs on.
@@ -38,9 +40,9 @@ def test_killed_at_each_step(tmp_path: Path) -> None:  # 12, 34
     outcomes = {}
     for kill_at in range(1, len(steps) + 1):
         work = tmp_path / str(kill_at)
-        assert child(work, kill_at, "c1", "c1").wait(30) == -signal.SIGKILL
+        assert child(work, kill_at, "c1", "c1").wait(PATIENCE_S) == -signal.SIGKILL
         before = lines(work, "acks")
-        assert child(work, 0, "c1").wait(30) == 0
+        assert child(work, 0, "c1").wait(PATIENCE_S) == 0
         effects, last = len(lines(work, "effects")), lines(work, "acks")[-1]
         outcomes[kill_at - 1] = (effects, last.split()[1])
         assert all(answer == last for answer in before), "an answer that was given is not taken back"
@@ -54,14 +56,14 @@ def test_killed_at_each_step(tmp_path: Path) -> None:  # 12, 34
 
 def test_a_machine_in_the_process_obeys_once_whenever_that_is_killed(tmp_path: Path) -> None:  # 34
     whole = tmp_path / "whole"
-    assert child(whole, 0, "c1", source="simulator").wait(30) == 0
+    assert child(whole, 0, "c1", source="simulator").wait(PATIENCE_S) == 0
     steps = lines(whole, "steps")
     first = steps.index("after checkpoint")
     assert steps.count("after checkpoint") >= 3 and "after UPDATE" in steps
     for kill_at in range(first + 1, len(steps) + 1):
         work = tmp_path / str(kill_at)
-        assert child(work, kill_at, "c1", source="simulator").wait(30) == -signal.SIGKILL
-        assert child(work, 0, "c1", source="simulator").wait(30) == 0
+        assert child(work, kill_at, "c1", source="simulator").wait(PATIENCE_S) == -signal.SIGKILL
+        assert child(work, 0, "c1", source="simulator").wait(PATIENCE_S) == 0
         (state,) = work.glob("asset-*.json")
         running = json.loads(state.read_text())["content"]["source"]["skid"]["now"]["running"]
         said = lines(work, "acks")[-1], running
@@ -79,16 +81,16 @@ def test_killed_at_random_instants(tmp_path: Path) -> None:  # 12, 34
             break
         begun = len(lines(tmp_path, "steps"))
         process = child(tmp_path, 0, *left)
-        give_up = time.monotonic() + 30
+        give_up = time.monotonic() + PATIENCE_S
         while process.poll() is None and len(lines(tmp_path, "steps")) == begun:
             assert time.monotonic() < give_up
             time.sleep(0.002)
         if kills < 15:
             time.sleep(chance.random() * 0.05)
             process.kill()
-            kills += process.wait(30) == -signal.SIGKILL
+            kills += process.wait(PATIENCE_S) == -signal.SIGKILL
         else:
-            assert process.wait(60) == 0
+            assert process.wait(PATIENCE_S) == 0
     answers = [answer.split() for answer in lines(tmp_path, "acks")]
     # A child that is done before its instant comes, on a busy machine, is not killed.
     assert kills >= 5 and len(answers) == len(ids) == len({id for id, _ in answers})

@@ -17,6 +17,7 @@ from edgeml.options import read
 from edgeml.times import SECOND
 from sensor_ingestion.sources.block import Block
 from sensor_ingestion.sources.jsonl import AT_ONCE, Jsonl, JsonlOptions
+from tests.patience import PATIENCE_S
 
 from .kit import T0, Clock
 
@@ -27,7 +28,7 @@ def open_(clock: Clock | None = None, **options: Any) -> Jsonl:
     return Jsonl(read(JsonlOptions, {"units": UNITS, **options}), (clock or Clock()).pair)
 
 
-def rows(source: Jsonl, n: int, most: int = 5, deadline_s: float = 10.0) -> Block:
+def rows(source: Jsonl, n: int, most: int = 5, deadline_s: float = PATIENCE_S) -> Block:
     """The first n rows, as soon as they have come."""
     blocks: list[Block] = []
     give_up = time.monotonic() + deadline_s
@@ -159,7 +160,7 @@ def test_the_output_of_a_program() -> None:
 
 def test_a_program_gets_its_arguments_as_they_are(tmp_path: Path) -> None:
     source = open_(program=[*python("import sys; print(sys.argv[1])"), f'{{"force": 1}} $(touch {tmp_path}/x)'])
-    give_up = time.monotonic() + 10
+    give_up = time.monotonic() + PATIENCE_S
     while not source.faults and time.monotonic() < give_up:
         source.read(0.0, 5)
     assert "$(touch" in source.faults[0] and not (tmp_path / "x").exists()  # no shell has seen it
@@ -171,7 +172,7 @@ def test_a_program_that_ends_is_started_again_with_growing_waits(caplog: pytest.
     source = open_(clock, program=python("""print('{"time": 1, "force": 1}')"""))
     for wait in ("0.5", "1.0", "2.0"):
         rows(source, 1)
-        give_up = time.monotonic() + 10
+        give_up = time.monotonic() + PATIENCE_S
         while not caplog.messages:
             source.read(0.0, 5)
             assert time.monotonic() < give_up
@@ -187,7 +188,7 @@ def test_after_steady_running_the_waiting_is_short_again(caplog: pytest.LogCaptu
     source = open_(clock, program=python("""print('{"time": 1, "force": 1}')"""))
     for ran, wait in ((0, "0.5"), (0, "1.0"), (31, "0.5")):
         clock.now += ran
-        give_up = time.monotonic() + 10
+        give_up = time.monotonic() + PATIENCE_S
         while "starting it again" not in caplog.text:
             source.read(0.0, 5)
             assert time.monotonic() < give_up

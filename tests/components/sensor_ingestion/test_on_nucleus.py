@@ -16,12 +16,12 @@ from edgeml import topics
 from edgeml.messages import Command, CommandAck, Message, Replay, Replaying, SensorBatch, Status, decode, encode, encode_json
 from edgeml.times import SECOND, to_iso
 from gglocal.nucleus import Nucleus
+from tests.patience import PATIENCE_S
 
 from .kit import CSV, T0, answer, recording, rows, steady
 
 ROOT = Path(__file__).parents[3]
 NAME = "com.edgeml.SensorIngestion"
-DEADLINE_S = 30.0
 
 
 class Device:
@@ -49,10 +49,10 @@ class Device:
 
     def until(self, what: Callable[[], Any], answering: bool = True) -> Any:
         """Take messages, and answer batches, until `what()` is true; returns that."""
-        give_up = time.monotonic() + DEADLINE_S
+        give_up = time.monotonic() + PATIENCE_S
         while not what():
             left = give_up - time.monotonic()
-            assert left > 0, f"not in {DEADLINE_S} s; the log ends:\n{self.nucleus.tail(NAME, 40)}"
+            assert left > 0, f"not in {PATIENCE_S} s; the log ends:\n{self.nucleus.tail(NAME, 40)}"
             try:
                 delivery = self.inbox.get(min(left, 1.0))
             except TimeoutError:
@@ -119,7 +119,7 @@ def test_stop_and_start_over_ipc(device: Device) -> None:  # 12, 14, 18
     device.until(lambda: len(device.batches) > 3)
 
     def send(id: str, action: str) -> str:
-        command = Command(id=id, asset="a", action=action, issued_at=to_iso(time.time_ns()), timeout_s=DEADLINE_S)
+        command = Command(id=id, asset="a", action=action, issued_at=to_iso(time.time_ns()), timeout_s=PATIENCE_S)
         before = len(device.heard)
         device.nucleus.publish(topics.COMMANDS, encode(command), sealed=True)
         acks = device.until(lambda: [m for m in device.heard[before:] if isinstance(m, CommandAck) and m.id == id])
