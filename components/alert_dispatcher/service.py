@@ -23,7 +23,6 @@ from edgeml.delivery import Delivery, queues
 from edgeml.errors import EdgemlError
 from edgeml.health import Vitals
 from edgeml.messages import (
-    MAX_PAYLOAD,
     Acknowledge,
     Alert,
     Health,
@@ -35,11 +34,13 @@ from edgeml.messages import (
     ResultColumns,
     Status,
     encode,
+    encode_json,
 )
 from edgeml.options import read
-from edgeml.outbox import HEALTH
-from edgeml.policy import ACKNOWLEDGED, CLEARED, PENDING, Alarm, Change, Policy
+from edgeml.outbox import HEALTH, MAX_ENTRY
+from edgeml.policy import ACKNOWLEDGED, CLEARED, LONGEST_NOTE, PENDING, Alarm, Change, Policy
 from edgeml.streams import Receiver, new_stream
+from edgeml.text import fit_end, one_line, printable, size
 from edgeml.times import age_s, to_iso
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,10 @@ log = logging.getLogger(__name__)
 STATE_FILE = "alarms.sqlite3"
 RETRY_S = 1.0
 """Between two tries to publish an alert that the nucleus did not take."""
+LONGEST_BY = 200
+"""Bytes of the name of a person."""
+NUMBERING = 64
+"""Bytes by which an alert grows when it is published: its stream and number."""
 RELOAD_S = 5.0
 """After the state could not be written; results come again by a replay then."""
 
@@ -273,7 +278,7 @@ class AlertDispatcher:
 
     def _acknowledge(self, message: Acknowledge) -> None:
         for policy, version in self._open():
-            changes = policy.acknowledge(message.alarm, _one_line(message.by, 100), _one_line(message.note, 1000))
+            changes = policy.acknowledge(message.alarm, one_line(message.by, LONGEST_BY), one_line(message.note, LONGEST_NOTE // 2))
             if changes:
                 with self._store.transaction(durable=True):
                     self._keep(policy, version)
@@ -356,9 +361,6 @@ class AlertDispatcher:
     def _publish(self, alert: Alert) -> bool:
         seq = self._numbers.get(alert.asset, 0)
         payload = encode(msgspec.structs.replace(alert, stream=self._stream, seq=seq))
-        if len(payload) > MAX_PAYLOAD:
-            log.error("the alert about alarm %s is not published: %d bytes; shorten the asset's name", alert.id, len(payload))
-            return True
         if not self._context.bus.publish(topics.ALERTS, payload):
             return False
         self._numbers[alert.asset] = seq + 1
@@ -380,14 +382,14 @@ class AlertDispatcher:
 
 
 def _alert(alarm: Alarm, at: int, model_version: str, sentence: str) -> Alert:
-    return Alert(
+    """The alert, with texts that fit into a message whatever the names in it are."""
+    alert = Alert(
         id=alarm.id, asset=alarm.asset, stream="", seq=0, model=alarm.model, model_version=model_version, state=alarm.state,
         at=to_iso(at), raised_at=None if alarm.raised_at is None else to_iso(alarm.raised_at),
         cleared_at=None if alarm.cleared_at is None else to_iso(alarm.cleared_at),
-        confidence=alarm.confidence, peak_confidence=alarm.peak, why=sentence,
-        acknowledged_by=alarm.acknowledged_by, note=alarm.note,
+        confidence=alarm.confidence, peak_confidence=alarm.peak,
     )
-
-
-def _one_line(text: str, longest: int) -> str:
-    return " ".join(text.split())[:longest]
+    room = MAX_ENTRY - NUMBERING - len(encode_json(alert))
+    by, why_text = one_line(alarm.acknowledged_by, min(LONGEST_BY, room // 4)), one_line(sentence, room // 3)
+    note = fit_end(printable(alarm.note), room - size(by) - size(why_text))
+    return msgspec.structs.replace(alert, why=why_text, acknowledged_by=by, note=note)

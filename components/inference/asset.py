@@ -14,10 +14,13 @@ from edgeml.messages import MAX_PAYLOAD, ResultBlock, ResultColumns, SensorBatch
 from edgeml.scaling import Baseline
 from edgeml.scoring import AssetScorer
 from edgeml.streams import History
+from edgeml.text import one_line
 from edgeml.times import SECOND
 
 REWIND_S = 300.0
 """A new stream that begins so much before the last scored row is another recording; AlertDispatcher's policy takes it likewise."""
+LONGEST_REASON = 400
+"""Bytes of why an asset's batches are not judged; it goes with each block of results."""
 ANSWERS_KEPT = 64
 """Batches whose answers can be repeated; a source waits with fewer unanswered."""
 
@@ -122,7 +125,7 @@ class Asset:
             self.fault = ""
         except BundleError as fault:
             self._order = None
-            self.fault = f"{self.name}: {fault}"
+            self.fault = one_line(f"{self.name}: {fault}", LONGEST_REASON)
 
     def _pack(self, batch: SensorBatch, columns: ResultColumns, reasons: tuple[str, ...]) -> list[bytes]:
         manifest = self._bundle.manifest

@@ -9,12 +9,15 @@ import msgspec
 
 from edgeml import topics
 from edgeml.messages import Command, CommandAck, Release
+from edgeml.text import fit, one_line
 from edgeml.times import Moment, from_iso, to_iso
 from sensor_ingestion.journal import EXECUTED, UNKNOWN, Answer, Journal, JournalError, Latch
 
 log = logging.getLogger(__name__)
 
 LONGEST_ID = 256
+LONGEST_DETAIL = 1500
+"""Bytes of the sentence in an answer."""
 """Characters of an id."""
 AHEAD_S = 5.0
 """By how much the sender's clock may be ahead of this device's."""
@@ -79,7 +82,8 @@ class Desk:
         log.info(
             "command %s to %s: %s, %s %s", command.id[:LONGEST_ID], command.asset, command.action[:64], answer.status, answer.detail
         )
-        return CommandAck(id=command.id, asset=command.asset, status=answer.status, at=answer.at, detail=answer.detail)
+        detail = one_line(answer.detail, LONGEST_DETAIL)
+        return CommandAck(id=fit(command.id, 6 * LONGEST_ID), asset=command.asset, status=answer.status, at=answer.at, detail=detail)
 
     def release(self, release: Release) -> None:
         """A person lets the machine be commanded again."""

@@ -27,6 +27,7 @@ from edgeml.messages import Message, Status, decode
 from edgeml.noise import Noise
 from edgeml.sdk import UNTOLD, name
 from edgeml.settings import Settings
+from edgeml.text import printable
 
 log = logging.getLogger("edgeml")
 
@@ -290,6 +291,17 @@ def _sentences(fault: Exception) -> tuple[str, ...]:
     return (f"the component cannot begin its work ({name(fault)}); it tries again, within a minute at the latest",)
 
 
+class LogFormatter(logging.Formatter):
+    """Log lines in which nothing moves a terminal's cursor or begins a line of its own: texts of messages get into them."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = printable(record.message)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:
+        return printable(super().formatException(ei), keep="\n")
+
+
 def _no_try(record: logging.LogRecord) -> bool:
     return "connect failed" not in record.msg and "failed to establish" not in record.msg
 
@@ -305,10 +317,9 @@ def main(component: str, options: type[O], make: Callable[[Context, O], Service]
     arguments = parser.parse_args(argv)
     os.umask(0o077)  # what a component writes is for its own user alone
     level = logging.getLevelName(os.environ.get("EDGEML_LOG_LEVEL", "INFO").upper())
-    logging.basicConfig(
-        # A nucleus logs what comes on standard error as warnings.
-        stream=sys.stdout, level=level if isinstance(level, int) else logging.INFO, format="%(levelname)s %(name)s: %(message)s",
-    )
+    handler = logging.StreamHandler(sys.stdout)  # a nucleus logs what comes on standard error as warnings
+    handler.setFormatter(LogFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level if isinstance(level, int) else logging.INFO, handlers=[handler])
     # The SDK calls each failed try to connect an error; `edgeml.connection` says it once.
     logging.getLogger("awsiot.eventstreamrpc").addFilter(_no_try)
     with contextlib.suppress(OSError):  # the loop tries it again, and says it

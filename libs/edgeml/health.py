@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from edgeml import topics
 from edgeml.bus import IpcBus
 from edgeml.messages import MAX_PAYLOAD, Health, Status, encode
+from edgeml.text import fit_all, fit_items, one_line
 from edgeml.times import to_iso
 
 SAID_S = 10.0
@@ -16,7 +17,13 @@ SAID_S = 10.0
 CHANGE_S = 1.0
 """Changes of health are published at most so often."""
 MOST_QUIET = 20
-MOST_FAULTS, LONGEST_FAULT = 5, 200
+ENVELOPE = 800
+"""Bytes of a status or a health beside what is named below: component, time, state, lag."""
+STATUS_FAULTS, STATUS_FAULT = MAX_PAYLOAD - ENVELOPE, 600
+"""Bytes of all faults in a status, and of one."""
+HEALTH_FAULTS, HEALTH_FAULT = 1200, 300
+HEALTH_MAPS = (MAX_PAYLOAD - ENVELOPE - HEALTH_FAULTS) // 4
+"""Bytes of each map in a health."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,8 @@ class Reporter:
     def report(self, status: Status, vitals: Vitals) -> None:
         """Publish what has changed or is due."""
         now = self._monotonic()
+        component = one_line(status.component, 300)
+        status = Status(component=component, state=status.state, faults=fit_all(status.faults, STATUS_FAULTS, STATUS_FAULT))
         if status != self._status or now - self._status_at >= SAID_S:
             self._status, self._status_at = status, now
             self._bus.publish(topics.STATUS, encode(status))
@@ -61,16 +70,19 @@ class Reporter:
 
     def _encoded(self, status: Status, vitals: Vitals, drops: Counter[str]) -> bytes:
         longest = sorted(vitals.quiet.items(), key=lambda item: -item[1])[:MOST_QUIET]
-        health = Health(
-            component=self._component, at=to_iso(self._wall_ns()), state=status.state,
-            faults=tuple(fault[:LONGEST_FAULT] for fault in status.faults[:MOST_FAULTS]),
+        queues = {"inbox": (len(self._bus.inbox), self._bus.inbox.most), **vitals.queues}
+        return encode(Health(
+            component=status.component, at=to_iso(self._wall_ns()), state=status.state,
+            faults=fit_all(status.faults, HEALTH_FAULTS, HEALTH_FAULT),
             lag_s=None if vitals.lag_s is None else round(vitals.lag_s, 3),
-            queues={"inbox": (len(self._bus.inbox), self._bus.inbox.most), **vitals.queues},
-            heard={topic: None if age is None else round(age, 1) for topic, age in self._bus.heard().items()},
-            quiet={asset: round(age, 1) for asset, age in longest}, drops=dict(drops),
-        )
-        payload = encode(health)
-        if len(payload) <= MAX_PAYLOAD:
-            return payload
-        # Long names of many things: what alarms are made of matters more than the sentences, which stand in the status too.
-        return encode(Health(component=health.component, at=health.at, state=health.state, heard=health.heard, drops={"": drops.total()}))
+            queues=fit_items(queues, HEALTH_MAPS),
+            heard=fit_items({topic: None if age is None else round(age, 1) for topic, age in self._bus.heard().items()}, HEALTH_MAPS),
+            quiet=fit_items({asset: round(age, 1) for asset, age in longest}, HEALTH_MAPS), drops=_fit_drops(drops),
+        ))
+
+
+def _fit_drops(drops: Counter[str]) -> dict[str, int]:
+    """The most frequent reasons; the others are counted together, as `other`."""
+    kept = fit_items(dict(drops.most_common()), HEALTH_MAPS - 50)
+    rest = drops.total() - sum(kept.values())
+    return kept | {"other": rest} if rest else kept

@@ -9,16 +9,21 @@ Every message has a type and a version. A field that this version does not know 
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 
 from edgeml.errors import MessageError, NewerVersionError
 from edgeml.seal import bare
 
 MAX_PAYLOAD = 6_800
 """Bytes of a message. With its seal it stays below 7,000 bytes; Nucleus Lite closes the connection at about 7,300."""
+
+Name = Annotated[str, Meta(max_length=128)]
+"""Of an asset, a component, a model, a stream or an alarm. A message of another's is refused with a longer one: what is made of it,
+an alert or a block of results, must fit into a message too."""
 
 # Quality of one sensor value; the codes are part of the wire format.
 GOOD, MISSING, OUT_OF_RANGE, STUCK, GAP, BACKWARDS = range(6)
@@ -46,8 +51,8 @@ class SensorBatch(Message, frozen=True, kw_only=True, tag="sensor-batch"):
         quality: n * c uint8 quality codes, row by row; empty when all are good.
     """
 
-    asset: str
-    stream: str
+    asset: Name
+    stream: Name
     seq: int
     channels: tuple[str, ...]
     units: tuple[str, ...]
@@ -104,13 +109,13 @@ class ResultBlock(Message, frozen=True, kw_only=True, tag="results"):
         took_us: n * 2 float32: microseconds spent on preparing the window and on the model.
     """
 
-    asset: str
-    stream: str
+    asset: Name
+    stream: Name
     seq: int
-    model: str
-    model_version: str
-    digest: str
-    answers_stream: str
+    model: Name
+    model_version: Name
+    digest: Name
+    answers_stream: Name
     answers_seq: int
     complete: bool
     channels: tuple[str, ...]
@@ -177,13 +182,13 @@ class Alert(Message, frozen=True, kw_only=True, tag="alert"):
         acknowledged_by, note: from the person who acknowledged.
     """
 
-    id: str
-    asset: str
-    stream: str
+    id: Name
+    asset: Name
+    stream: Name
     seq: int
-    model: str
-    model_version: str
-    state: str
+    model: Name
+    model_version: Name
+    state: Name
     at: str
     raised_at: str | None = None
     cleared_at: str | None = None
@@ -197,7 +202,7 @@ class Alert(Message, frozen=True, kw_only=True, tag="alert"):
 class Acknowledge(Message, frozen=True, kw_only=True, tag="acknowledge"):
     """A person has seen an alarm. `alarm` is the alert's id."""
 
-    alarm: str
+    alarm: Name
     by: str = ""
     note: str = ""
 
@@ -215,9 +220,9 @@ class Command(Message, frozen=True, kw_only=True, tag="command"):
     """
 
     id: str
-    asset: str
+    asset: Name
     action: str
-    alarm: str = ""
+    alarm: Name = ""
     issued_at: str = ""
     timeout_s: float = 10.0
     # Unset is left out of the bytes, so that those of a version before are what they were.
@@ -237,8 +242,8 @@ class CommandAck(Message, frozen=True, kw_only=True, tag="command-ack"):
     """
 
     id: str
-    asset: str
-    status: str
+    asset: Name
+    status: Name
     at: str = ""
     detail: str = ""
 
@@ -246,7 +251,7 @@ class CommandAck(Message, frozen=True, kw_only=True, tag="command-ack"):
 class Release(Message, frozen=True, kw_only=True, tag="release"):
     """A person has seen to a machine that a command had latched: it may be commanded again. `by` is that person's name."""
 
-    asset: str
+    asset: Name
     by: str
     note: str = ""
 
@@ -258,7 +263,7 @@ class Permit(Message, frozen=True, kw_only=True, tag="permit"):
         reason: for people, why not.
     """
 
-    asset: str
+    asset: Name
     allowed: bool
     reason: str = ""
 
@@ -273,7 +278,7 @@ class Replay(Message, frozen=True, kw_only=True, tag="replay"):
     """
 
     topic: str
-    asset: str = ""
+    asset: Name = ""
     since: int = 0
 
 
@@ -285,8 +290,8 @@ class Replaying(Message, frozen=True, kw_only=True, tag="replaying"):
         first: number of the first message that follows; what is older is gone.
     """
 
-    asset: str
-    stream: str
+    asset: Name
+    stream: Name
     first: int
 
 
@@ -298,15 +303,15 @@ class KeepAlive(Message, frozen=True, kw_only=True, tag="keep-alive"):
         seq: number of the last message that was sent, -1: none. Who has not had that one asks for a replay.
     """
 
-    asset: str
-    stream: str
+    asset: Name
+    stream: Name
     seq: int
 
 
 class ResetBaseline(Message, frozen=True, kw_only=True, tag="reset-baseline"):
     """Forget what `asset` (empty: every asset) looks like in normal running, and learn it anew."""
 
-    asset: str = ""
+    asset: Name = ""
 
 
 class Status(Message, frozen=True, kw_only=True, tag="status"):
@@ -318,8 +323,8 @@ class Status(Message, frozen=True, kw_only=True, tag="status"):
         faults: one sentence each.
     """
 
-    component: str
-    state: str
+    component: Name
+    state: Name
     faults: tuple[str, ...] = ()
 
 
@@ -337,9 +342,9 @@ class Health(Message, frozen=True, kw_only=True, tag="health"):
         drops: reason -> how often something was dropped since the process started.
     """
 
-    component: str
+    component: Name
     at: str
-    state: str
+    state: Name
     faults: tuple[str, ...] = ()
     lag_s: float | None = None
     queues: dict[str, tuple[int, int]] = {}

@@ -25,6 +25,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import Meta
 
+from edgeml.text import fit, fit_end
 from edgeml.times import SECOND
 
 PENDING, ACTIVE, ACKNOWLEDGED, CLEARED = "pending", "active", "acknowledged", "cleared"
@@ -34,6 +35,8 @@ Level = Annotated[float, Meta(ge=0, le=1)]
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 
 _STREAMS_KEPT = 16
+LONGEST_NOTE = 2000
+"""Bytes of an alarm's note; the oldest of it goes first."""
 
 
 class PolicyOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -286,7 +289,7 @@ class Policy:
 
 
 def _noted(alarm: Alarm, note: str) -> str:
-    return "; ".join(part for part in (alarm.note, note) if part)
+    return fit_end("; ".join(part for part in (alarm.note, fit(note, LONGEST_NOTE // 2)) if part), LONGEST_NOTE)
 
 
 def alarm_id(asset: str, model: str, pending_at: int, epoch: int = 0) -> str:

@@ -19,7 +19,7 @@ from edgeml.app import App, Context
 from edgeml.bus import IpcBus
 from edgeml.errors import SourceError
 from edgeml.health import Vitals
-from edgeml.messages import Acknowledge, Message, Status, decode, encode
+from edgeml.messages import Acknowledge, Health, Message, Status, decode, encode
 from gglocal.sealed import seal
 from tests.gglocal.ipc_world import EVERYTHING, World, world
 from tests.patience import PATIENCE_S
@@ -163,7 +163,7 @@ def test_what_is_not_sealed_is_refused_and_said_in_the_status(run, caplog):
     assert running.statuses[-1].state == "running"
     assert "messages were refused: " in running.statuses[-1].faults[0]
     for sentence in ("has no seal", "was sent again as it was", "was sealed with another key", "begins like a seal and is none"):
-        assert f"is refused: it {sentence}" in caplog.text
+        running.until(lambda sentence=sentence: f"is refused: it {sentence}" in caplog.text, sentence)
 
 
 def test_without_seals_where_the_configuration_says_so(run):
@@ -297,3 +297,31 @@ def test_an_end_closes_the_service(run):
 def test_what_only_a_relaunch_can_mend_has_an_exit_code_of_its_own(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("SVCUID", raising=False)
     assert app.main(NAME, Options, Service, ["--work", str(tmp_path)]) == app.RELAUNCH_EXIT
+
+
+class Talkative(Service):
+    """More faults, queues, assets and drops than any message holds, with texts of the worst kind."""
+
+    faults: tuple[str, ...] = tuple(f"{number}: \x1b[31m" + "ü" * 500 for number in range(200))
+
+    def status(self) -> Status:
+        return Status(component=self._name, state="running", faults=self.faults)
+
+    def vitals(self) -> Vitals:
+        names = [f"{number}\x1b" + "ü" * 500 for number in range(200)]
+        return Vitals(lag_s=0.5, queues=dict.fromkeys(names, (1, 2)), quiet=dict.fromkeys(names, 1.0), drops=dict.fromkeys(names, 1))
+
+
+def test_a_status_and_a_health_fit_whatever_is_in_them(run):
+    running = run(make=Talkative)
+    healths: list[Health] = []
+    running.nucleus.do(running.nucleus.core.tap, lambda d: healths.append(decode(d.payload)) if d.topic == topics.HEALTH else None)
+    running.until(lambda: bool(running.statuses) and len(running.statuses[-1].faults) > 1, "a status")
+    *kept, rest = running.statuses[-1].faults
+    assert rest == f"and {200 - len(kept)} more; see the log" and len(kept) >= 9
+    assert all(each.isprintable() and each.endswith("…") for each in kept)
+    running.until(lambda: bool(healths), "a health")
+    assert sum(healths[-1].drops.values()) == 200 and healths[-1].drops["other"] > 0
+    assert "inbox" in healths[-1].queues and healths[-1].quiet
+    Talkative.faults = ()
+    running.until(lambda: not running.statuses[-1].faults, "a status without faults")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sqlite3
 
+import msgspec
 import pytest
 
 from alert_dispatcher.options import Options
@@ -134,7 +136,7 @@ def test_7_what_people_write_is_one_short_line(bench):
     alarm = bench.raise_alarm()
     bench.give(topics.ALERTS_ACK, Acknowledge(alarm=alarm, by="Ada\nERROR all is lost", note="x" * 5000))
     last = bench.alerts()[-1]
-    assert last.acknowledged_by == "Ada ERROR all is lost" and len(last.note) == 1000
+    assert last.acknowledged_by == "Ada ERROR all is lost" and last.note == "x" * 996 + " …"
 
 
 def test_8_alerts_that_the_nucleus_refuses_are_published_later_and_in_order(bench):
@@ -223,3 +225,31 @@ def test_11_only_the_actions_that_are_configured_act(tmp_path):
     bench.results(ALARM)
     assert bench.commands() == [] and topics.COMMANDS_ACK not in bench.service.topics
     assert topics.cloud_alerts("gateway") not in {topic for topic, _ in bench.bus.cloud}
+
+
+LONG = ["n" * 6000, "ü" * 3000, '"' * 3000, "\x1b[2J" * 1000, "\U0001f527" * 1500]
+
+
+@pytest.mark.parametrize("text", LONG)
+def test_an_acknowledgement_of_any_text_silences_nothing(bench, text):
+    alarm = bench.raise_alarm()
+    bench.give(topics.ALERTS_ACK, Acknowledge(alarm=alarm, by=text, note=text))
+    for number in range(20):
+        bench.service._note(alarm, f"the command {number} was not acknowledged: {text}")
+    bench.tick()
+    bench.results([0.0] * 10, 12)
+    states = [alert.state for alert in bench.alerts()]
+    assert states[-1] == "cleared" and states.count("acknowledged") == 21
+    assert [json.loads(payload)["state"] for topic, payload in bench.bus.cloud if topic == topics.cloud_alerts("gateway")][-1] == "cleared"
+    last = bench.alerts()[-1]
+    assert last.note.startswith("…") and "the command 19 was not" in last.note and last.acknowledged_by.endswith("…")
+    assert last.note.isprintable() and last.acknowledged_by.isprintable()
+
+
+@pytest.mark.parametrize("character", ["a", "ü", '"', "\x1b", "\U0001f527"])
+def test_an_alert_fits_whatever_the_names_in_it(bench, character):
+    name = character * 128
+    bench.give(topics.RESULTS, msgspec.structs.replace(results(ALARM, asset=name), model=name, model_version=name))
+    assert [alert.state for alert in bench.alerts()] == ["pending", "active", "cleared"]
+    assert {alert.asset for alert in bench.alerts()} == {name}
+    assert all(alert.why for alert in bench.alerts())
