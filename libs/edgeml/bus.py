@@ -281,7 +281,7 @@ class IpcBus:
         name, make, request = sdk.SUBSCRIPTIONS[subscription.kind](subscription.topic, self._put, subscription.closed.set)
         try:
             operation = make(client)
-            sdk.call(operation, request)
+            sdk.open_stream(operation, request)
             subscription.operation, subscription.stands_at = operation, self._monotonic()
             if subscription.backoff.tries:
                 log.info("%s to %s works again", name, subscription.topic or "the configuration")

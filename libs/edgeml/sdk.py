@@ -54,7 +54,27 @@ Make = Callable[[sdk.GreengrassCoreIPCClient], Any]
 
 
 def call(operation: Any, request: Any, timeout_s: float = CALL_TIMEOUT_S) -> Any:
-    """The answer to one call; raises what the SDK raises, and one of `LATE` where none comes."""
+    """The answer to one call; raises what the SDK raises, and one of `LATE` where none comes.
+
+    Its stream is closed in any case: Lite answers without ending it, and the SDK keeps an open stream, with all that belongs to it, until
+    the connection closes. Where the nucleus has ended it, as classic does, nothing is sent.
+    """
+    try:
+        return _answer(operation, request, timeout_s)
+    finally:
+        operation.close()
+
+
+def open_stream(operation: Any, request: Any, timeout_s: float = CALL_TIMEOUT_S) -> Any:
+    """As `call`, for a subscription: its stream stays open unless this raises."""
+    try:
+        return _answer(operation, request, timeout_s)
+    except BaseException:
+        operation.close()
+        raise
+
+
+def _answer(operation: Any, request: Any, timeout_s: float) -> Any:
     operation.activate(request).result(timeout_s)
     return operation.get_response().result(timeout_s)
 
