@@ -180,5 +180,6 @@ def things() -> dict[str, int]:
     gc.collect()
     return {
         "threads": len(list(Path("/proc/self/task").iterdir())), "descriptors": len(list(Path("/proc/self/fd").iterdir())),
-        "loops": alive(EventLoopGroup), "connections": alive(ClientConnection), "streams": alive(ClientContinuation), "links": alive(sdk.Link),
+        "loops": alive(EventLoopGroup), "connections": alive(ClientConnection), "streams": alive(ClientContinuation),
+        "links": alive(sdk.Link),
     }
