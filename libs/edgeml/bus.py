@@ -13,6 +13,7 @@ Numbers below are seconds of the monotonic clock.
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import time
@@ -25,8 +26,9 @@ from awsiot.greengrasscoreipc.client import GreengrassCoreIPCClient
 
 from edgeml import sdk, topics
 from edgeml.backoff import Backoff
+from edgeml.configuration import Known, Reader
 from edgeml.connection import Connection
-from edgeml.errors import BusError
+from edgeml.errors import BusError, ConfigurationTooLarge
 from edgeml.guard import Guard
 from edgeml.inbox import Inbox
 from edgeml.messages import MAX_PAYLOAD
@@ -99,6 +101,7 @@ class IpcBus:
         self._monotonic, self._sleep, self._patience_s = monotonic, sleep, patience_s
         self._heartbeat_s, self._silence_s, self._reread_s = heartbeat_s, silence_s, reread_s
         self._connection = Connection(monotonic)
+        self._reader = Reader()
         self._subscriptions: dict[tuple[str, str], _Subscription] = {}
         self._heartbeat_topic = topics.heartbeat(component)
         self._beat_at = 0.0
@@ -373,10 +376,14 @@ class IpcBus:
         """What a Greengrass secret holds; raises SealError where it cannot be read."""
         return sdk.secret(self._connected(), name)
 
-    def configuration(self, patience_s: float | None = None) -> dict[str, Any]:
+    def configuration(self, patience_s: float | None = None, known: Known | None = None) -> dict[str, Any]:
         """This component's whole configuration, as the nucleus has it.
 
+        Args:
+            known: the keys that count, for a configuration that is too large to be read at once; see `edgeml.configuration`.
+
         Raises:
+            ConfigurationTooLarge: a value does not fit into an answer.
             BusError: it cannot be read for `patience_s`, or that of the constructor.
         """
         give_up = self._monotonic() + (self._patience_s if patience_s is None else patience_s)
@@ -386,10 +393,9 @@ class IpcBus:
                 client = self._connected()
                 if client is None:
                     raise BusError("there is no connection")
-                answer = sdk.call(client.new_get_configuration(), model.GetConfigurationRequest(key_path=[]))
-                return answer.value if isinstance(answer.value, dict) else {}
-            except model.ResourceNotFoundError:
-                return {}
+                return self._reader.read(functools.partial(sdk.configuration, client), known or {})
+            except ConfigurationTooLarge:
+                raise
             except Exception as fault:
                 if self.hurry or self._connection.hopeless or self._monotonic() >= give_up:
                     sentence = f"the configuration cannot be read ({sdk.name(fault)}); is the nucleus's configuration store running?"

@@ -92,6 +92,11 @@ def publish_cloud(topic: str, payload: bytes) -> tuple[str, Make, Any]:
     return PUBLISH_CLOUD, lambda client: client.new_publish_to_iot_core(), request
 
 
+def configuration(client: sdk.GreengrassCoreIPCClient, key_path: list[str]) -> Any:
+    """What the component's own configuration has at a key path; raises as `call`."""
+    return call(client.new_get_configuration(), model.GetConfigurationRequest(key_path=key_path)).value
+
+
 def secret(client: sdk.GreengrassCoreIPCClient | None, name: str) -> bytes:
     """A Greengrass secret's text or bytes; only the classic nucleus has secrets.
 

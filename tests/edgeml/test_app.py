@@ -297,3 +297,40 @@ def test_an_end_closes_the_service(run):
 def test_what_only_a_relaunch_can_mend_has_an_exit_code_of_its_own(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("SVCUID", raising=False)
     assert app.main(NAME, Options, Service, ["--work", str(tmp_path)]) == app.RELAUNCH_EXIT
+
+
+TOO_LARGE = {f"n{number}": 1 for number in range(130)}
+"""More than 255 keys and values."""
+
+
+def test_what_is_too_large_to_be_read_is_named_and_the_service_goes_on(run, caplog):
+    running = run(level=0.25)
+    subscribed(running)
+    running.nucleus.do(running.nucleus.core.config.reset, NAME, ["level"])
+    running.configure({"level": TOO_LARGE})
+    running.until(lambda: bool(running.statuses[-1].faults), "a fault")
+    assert running.statuses[-1].state == "running"
+    assert running.statuses[-1].faults[0].startswith("`level` cannot be read: with all below it, it is larger")
+    assert "is the nucleus's configuration store running" not in caplog.text
+    running.nucleus.do(running.nucleus.core.config.reset, NAME, ["level"])
+    running.configure({"level": 0.25})
+    running.until(lambda: not running.statuses[-1].faults, "no fault any more")
+    (service,) = Service.made
+    assert not service.closed
+
+
+def test_a_process_that_starts_with_what_is_too_large_goes_on_with_what_worked(run):
+    running = run(level=0.25)
+    subscribed(running)
+    running.end()
+    running.nucleus.do(running.nucleus.core.config.reset, NAME, ["level"])
+    again = run(level=TOO_LARGE)
+    again.until(lambda: bool(again.statuses), "a status")
+    assert again.statuses[-1].state == "running" and "`level` cannot be read" in again.statuses[-1].faults[0]
+    assert Service.made[-1].options.level == 0.25
+
+
+def test_a_large_configuration_of_others_keys_is_read_by_the_own_ones(run):
+    running = run(level=0.75, big=TOO_LARGE)
+    subscribed(running)
+    assert Service.made[0].options.level == 0.75
