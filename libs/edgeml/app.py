@@ -25,7 +25,8 @@ from edgeml.guard import Guard
 from edgeml.health import Reporter, Vitals
 from edgeml.messages import Message, Status, decode
 from edgeml.noise import Noise
-from edgeml.sdk import UNTOLD, name
+from edgeml.refusal import name
+from edgeml.sdk import UNTOLD
 from edgeml.settings import Settings
 
 log = logging.getLogger("edgeml")

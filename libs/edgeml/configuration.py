@@ -24,11 +24,17 @@ _ABSENT = object()
 
 
 class Reader:
-    """Remembers what was too large, so that nothing is asked for in vain again and again: a nucleus logs each such answer."""
+    """Remembers what was too large, so that nothing is asked for in vain again and again: a nucleus logs each such answer.
+
+    Attributes:
+        last: what was read last.
+        seen: there was a configuration once.
+    """
 
     def __init__(self) -> None:
         self._split: set[Path] = set()
-        self._last: dict[str, Any] | None = None
+        self.last: dict[str, Any] | None = None
+        self.seen = False
 
     def read(self, get: Get, known: Known) -> dict[str, Any]:
         """The configuration; where it was read by key, without keys that are not `known`.
@@ -43,9 +49,9 @@ class Reader:
             self._split.clear()
             raise
         whole = value if isinstance(value, dict) else {}
-        if whole != self._last and self._last is not None:
+        if whole != self.last and self.last is not None:
             self._split.clear()  # it may fit now
-        self._last = whole
+        self.last, self.seen = whole, self.seen or bool(whole)
         return whole
 
     def _at(self, path: Path, get: Get, known: Known) -> Any:

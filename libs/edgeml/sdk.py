@@ -21,6 +21,7 @@ from awsiot.greengrasscoreipc import client as sdk
 from awsiot.greengrasscoreipc import model
 
 from edgeml.errors import SealError
+from edgeml.refusal import name
 
 log = logging.getLogger(__name__)
 
@@ -92,9 +93,9 @@ def publish_cloud(topic: str, payload: bytes) -> tuple[str, Make, Any]:
     return PUBLISH_CLOUD, lambda client: client.new_publish_to_iot_core(), request
 
 
-def configuration(client: sdk.GreengrassCoreIPCClient, key_path: list[str]) -> Any:
+def configuration(client: sdk.GreengrassCoreIPCClient, key_path: list[str], timeout_s: float = CALL_TIMEOUT_S) -> Any:
     """What the component's own configuration has at a key path; raises as `call`."""
-    return call(client.new_get_configuration(), model.GetConfigurationRequest(key_path=key_path)).value
+    return call(client.new_get_configuration(), model.GetConfigurationRequest(key_path=key_path), timeout_s).value
 
 
 def secret(client: sdk.GreengrassCoreIPCClient | None, name: str) -> bytes:
@@ -138,22 +139,6 @@ SUBSCRIPTIONS: dict[str, Callable[[str, Put, Closed], tuple[str, Make, Any]]] = 
     "local": subscribe, "cloud": subscribe_cloud, "configuration": watch,
 }
 """By the kind of what is received."""
-
-
-def name(fault: BaseException) -> str:
-    """Type and text of a fault; Lite's errors have no text."""
-    text = str(fault)
-    return f"{type(fault).__name__}: {text}" if text else type(fault).__name__
-
-
-def refusal(operation: str, topic: str, fault: BaseException) -> str:
-    """A sentence on a call that failed; faults are told apart by type."""
-    where = f"{operation} on {topic or 'the configuration'}"
-    if isinstance(fault, model.UnauthorizedError):
-        return f"UnauthorizedError: {where} is refused; add this resource to accessControl of the component's configuration"
-    if isinstance(fault, model.ServiceError):
-        return f"ServiceError: {where} failed; for IoT Core topics the device is offline"
-    return f"{where} failed ({name(fault)})"
 
 
 class Link(eventstreamrpc.LifecycleHandler):
