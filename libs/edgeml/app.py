@@ -37,6 +37,8 @@ SETTLE_S = 0.3
 """Configuration changes come leaf by leaf on Lite; they are read once nothing has come for this long."""
 CONFIGURATION_S = 2.0
 """For how long reading the configuration is tried at once; then again after as long."""
+GONE_S = 15.0
+"""For how long a configuration that is gone altogether is taken for a sign of the end."""
 PAUSE_S = 0.5
 """After a step of the loop that failed."""
 FAILED = object()
@@ -118,6 +120,7 @@ class App(Generic[O]):
         self._faults: tuple[str, ...] = ()
         self._unread: tuple[str, ...] = ()  # why the configuration cannot be read, where that does not mend itself
         self._reload_at: float | None = None
+        self._gone_at: float | None = None
         self._told = False
         self._renewed = 0
         self._stopping = False
@@ -213,6 +216,8 @@ class App(Generic[O]):
             return
         told, self._told = self._told, False
         self._unread = ()
+        if self._leaving(raw):
+            return
         raw = {key: value for key, value in raw.items() if key != "accessControl"}
         if raw == self._raw:
             return
@@ -242,6 +247,20 @@ class App(Generic[O]):
             if not isinstance(fault, OptionsError) and (self._service is None or getattr(self._make, "side_by_side", False)):
                 self._raw = None
                 self._reload_at = self._context.monotonic() + self._retry.next()
+
+    def _leaving(self, raw: dict[str, Any]) -> bool:
+        """Whether this component seems to be being removed: classic takes the whole configuration away, and then stops the process."""
+        now = self._context.monotonic()
+        if raw or self._service is None or not self._raw:
+            self._gone_at = None
+            return False
+        if self._gone_at is None:
+            self._gone_at = now
+            log.info("the whole configuration is gone, as before a component is removed; what runs goes on for %g s", GONE_S)
+        if now - self._gone_at >= GONE_S:
+            return False
+        self._reload_at = self._gone_at + GONE_S
+        return True
 
     def _unreadable(self, fault: ConfigurationTooLarge) -> None:
         """As with a wrong configuration: it is said, and what worked goes on."""

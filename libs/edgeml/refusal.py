@@ -52,15 +52,16 @@ def _why_refused(operation: str, topic: str, fault: model.UnauthorizedError, acc
 def standing(access: Any, operation: str, topic: str) -> str:
     """`NAMED`: a policy has this operation and topic; `BY_VARIABLE`: only with the thing's name as a variable; else `MISSING`."""
     found = MISSING
-    for policies in access.values() if isinstance(access, dict) else ():
-        for policy in policies.values() if isinstance(policies, dict) else ():
-            if not isinstance(policy, dict) or not any(each in ("*", operation) for each in _texts(policy.get("operations"))):
-                continue
-            for resource in _texts(policy.get("resources")):
-                if _matches(resource, topic, operation):
-                    if THING not in resource:
-                        return NAMED
-                    found = BY_VARIABLE
+    service = "aws.greengrass.ipc.mqttproxy" if CLOUD in operation else "aws.greengrass.ipc.pubsub"
+    policies = access.get(service) if isinstance(access, dict) else None
+    for policy in policies.values() if isinstance(policies, dict) else ():
+        if not isinstance(policy, dict) or not any(each in ("*", operation) for each in _texts(policy.get("operations"))):
+            continue
+        for resource in _texts(policy.get("resources")):
+            if _matches(resource, topic, operation):
+                if THING not in resource:
+                    return NAMED
+                found = BY_VARIABLE
     return found
 
 

@@ -334,3 +334,22 @@ def test_a_large_configuration_of_others_keys_is_read_by_the_own_ones(run):
     running = run(level=0.75, big=TOO_LARGE)
     subscribed(running)
     assert Service.made[0].options.level == 0.75
+
+
+@pytest.mark.parametrize("removed", [True, False])
+def test_a_configuration_that_is_gone_altogether_is_no_error_at_once(run, monkeypatch, caplog, removed):
+    caplog.set_level("INFO")
+    monkeypatch.setattr(app, "GONE_S", 60.0 if removed else 0.2)
+    running = run(level=0.25)
+    subscribed(running)
+    running.nucleus.do(running.nucleus.core.config.reset, NAME, [])
+    running.app._reload_at = 0.0  # the look every 5 s
+    running.until(lambda: "the whole configuration is gone" in caplog.text, "a look at it")
+    if removed:
+        running.end()
+        assert len(Service.made) == 1
+        errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR" and record.name.startswith("edgeml")]
+        assert errors == []
+    else:
+        running.until(lambda: len(Service.made) == 2, "the defaults")
+        assert Service.made[1].options.level == 0.5
