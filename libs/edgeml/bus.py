@@ -18,7 +18,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from awsiot.greengrasscoreipc import model
@@ -26,16 +25,18 @@ from awsiot.greengrasscoreipc.client import GreengrassCoreIPCClient
 
 from edgeml import sdk, topics
 from edgeml.backoff import Backoff
+from edgeml.causes import Causes
 from edgeml.configuration import Known, Reader
 from edgeml.connection import Connection
 from edgeml.errors import BusError, ConfigurationTooLarge
 from edgeml.guard import Guard
 from edgeml.inbox import Inbox
 from edgeml.messages import MAX_PAYLOAD
-from edgeml.refusal import name, sentence
+from edgeml.refusal import name
 from edgeml.sdk import Received
 from edgeml.streams import KEEP_ALIVE_S
-from edgeml.trouble import Trouble, seldom
+from edgeml.subscription import Subscription
+from edgeml.trouble import Trouble
 
 log = logging.getLogger(__name__)
 
@@ -59,21 +60,6 @@ class Bus(Protocol):
     def publish(self, topic: str, payload: bytes) -> bool: ...
     def publish_cloud(self, topic: str, payload: bytes) -> bool: ...
     def renew_unheard(self, why: str) -> None: ...
-
-
-@dataclass
-class _Subscription:
-    kind: str
-    topic: str
-    operation: Any = None
-    backoff: Backoff = field(default_factory=lambda: Backoff(0.2, 5.0))
-    refused: Backoff = field(default_factory=seldom)  # of IoT Core
-    said: set[type] = field(default_factory=set)  # kinds of faults that were logged
-    due: float = 0.0
-    stands_at: float = 0.0
-    heard_at: float | None = None
-    silences: int = 0  # renewals since something was heard
-    closed: threading.Event = field(default_factory=threading.Event)  # of the operation that stands
 
 
 class IpcBus:
@@ -106,13 +92,13 @@ class IpcBus:
         self._heartbeat_s, self._silence_s, self._reread_s = heartbeat_s, silence_s, reread_s
         self._connection = Connection(monotonic)
         self._reader = Reader()
-        self._subscriptions: dict[tuple[str, str], _Subscription] = {}
+        self._causes = Causes(self._connection, self._reader)
+        self._subscriptions: dict[tuple[str, str], Subscription] = {}
         self._heartbeat_topic = topics.heartbeat(component)
         self._beat_at = 0.0
         self._read_at = monotonic()
         self._unanswered: float | None = None  # since when a heartbeat is on its way
         self._troubles: dict[tuple[str, str], Trouble] = {}  # kind and topic
-        self._leaving = False  # it was said that this component is being removed
         self._stale: dict[str, str] = {}  # kinds of subscriptions to renew, and why
 
     # -- the connection
@@ -206,8 +192,8 @@ class IpcBus:
     def _failed(self, kind: str, operation: str, topic: str, fault: Exception, give_up: float, backoff: Backoff) -> bool:
         """Whether to try again."""
         now = self._monotonic()
-        trouble = self._troubles.setdefault((kind, topic), Trouble(kind, now, fault))
-        trouble.fault = fault
+        trouble = self._troubles.setdefault((kind, topic), Trouble(kind, now, type(fault)))
+        trouble.fault = type(fault)
         if self.hurry:
             return False
         if now >= give_up:
@@ -219,26 +205,8 @@ class IpcBus:
         return True
 
     def _complain(self, level: int, operation: str, topic: str, fault: Exception, suffix: str = "") -> None:
-        """Log why a call failed; nothing of it is an error while the component is being stopped or removed."""
-        access = None
-        if isinstance(fault, model.UnauthorizedError):
-            access = self._own(["accessControl"])
-            if access == {} and self._reader.seen and self._own([]) == {}:
-                if not self._leaving:
-                    log.info("the configuration of this component is gone, so nothing is permitted any more: it is being removed")
-                self._leaving, level = True, logging.DEBUG
-        log.log(logging.DEBUG if self.hurry else level, "%s%s", sentence(operation, topic, fault, access), suffix)
-
-    def _own(self, key_path: list[str]) -> Any:
-        """A part of the own configuration; empty: it is not there; None: it cannot be read."""
-        client = self._connection.client
-        try:
-            return None if client is None else sdk.configuration(client, key_path, sdk.CLOUD_TIMEOUT_S)
-        except model.ResourceNotFoundError:
-            return {}
-        except Exception as fault:
-            log.debug("%s of the configuration cannot be read (%s)", key_path, name(fault))
-            return None
+        """Log why a call failed; nothing of it is an error while the component is being stopped."""
+        self._causes.log(logging.DEBUG if self.hurry else level, operation, topic, fault, suffix)
 
     def _try_refused(self) -> None:
         """What was refused may be permitted now."""
@@ -270,7 +238,7 @@ class IpcBus:
         for kind in ("local", "cloud"):
             gone = self._subscriptions.pop((kind, topic), None)
             if gone is not None:
-                _end(gone)
+                gone.end()
 
     def start_heartbeat(self) -> None:
         """From now on `receive` notices when subscriptions have died."""
@@ -320,11 +288,11 @@ class IpcBus:
         self.inbox.put(item)
 
     def _add(self, kind: str, topic: str) -> None:
-        subscription = self._subscriptions.setdefault((kind, topic), _Subscription(kind, topic))
+        subscription = self._subscriptions.setdefault((kind, topic), Subscription(kind, topic))
         if subscription.operation is None and self._connected() is not None:
             self._try_subscribe(subscription)
 
-    def _try_subscribe(self, subscription: _Subscription) -> None:
+    def _try_subscribe(self, subscription: Subscription) -> None:
         client = self._connection.client
         if client is None or subscription.operation is not None:
             return  # connecting anew subscribes everything
@@ -347,7 +315,7 @@ class IpcBus:
         subscription.refused.reset()
         subscription.said.clear()
 
-    def _not_subscribed(self, subscription: _Subscription, operation_name: str, fault: Exception) -> None:
+    def _not_subscribed(self, subscription: Subscription, operation_name: str, fault: Exception) -> None:
         if isinstance(fault, sdk.LATE):
             self._connection.drop()
         # A component without any configuration cannot watch it; that may still come.
@@ -367,7 +335,7 @@ class IpcBus:
             log.log(logging.WARNING if self.renewed else logging.INFO, "renewing %d subscriptions: %s", len(wanted), why)
             self.renewed += "local" in kinds
         for subscription in wanted:
-            _end(subscription)
+            subscription.end()
         self._unanswered = None
         for kind in kinds:
             self._stale.pop(kind, None)
@@ -415,7 +383,7 @@ class IpcBus:
         if not self._send("local", self._heartbeat_topic, b"", sdk.publish, 0.0):
             self._unanswered = waiting
 
-    def _listen(self, subscription: _Subscription, now: float) -> None:
+    def _listen(self, subscription: Subscription, now: float) -> None:
         """Subscribe anew, with back-off, to a topic that is never silent when both its ends live."""
         heard_at = subscription.heard_at or 0.0
         if heard_at > subscription.stands_at:
@@ -426,7 +394,7 @@ class IpcBus:
         level = logging.DEBUG if subscription.silences else logging.WARNING
         log.log(level, "%s: not even a keep-alive for %.1f s; subscribing anew", subscription.topic, patience_s)
         subscription.silences += 1
-        _end(subscription)
+        subscription.end()
         self._try_subscribe(subscription)
         self.renewed += 1
 
@@ -466,12 +434,3 @@ class IpcBus:
                     hint = "is the nucleus's configuration store running?" if store else "it is tried again"
                     raise BusError(f"the configuration cannot be read ({name(fault)}); {hint}") from None
                 self._sleep(backoff.next())
-
-
-def _end(subscription: _Subscription) -> None:
-    operation, subscription.operation = subscription.operation, None
-    if operation is not None:
-        try:
-            operation.close()
-        except Exception as fault:
-            log.debug("closing a dead subscription: %s", name(fault))

@@ -26,14 +26,14 @@ class Trouble:
     Attributes:
         kind: `local` or `cloud`.
         since: the first failure.
-        fault: the last one.
+        fault: the kind of the last one; the fault itself would keep its call alive.
         given_up: it was tried for the whole patience; from then on once a message.
         due: not tried before.
     """
 
     kind: str
     since: float
-    fault: BaseException
+    fault: type[BaseException]
     given_up: bool = False
     due: float = 0.0
     backoff: Backoff = field(default_factory=seldom)
@@ -41,7 +41,7 @@ class Trouble:
     def give_up(self, now: float) -> bool:
         """Whether that is news."""
         news, self.given_up = not self.given_up, True
-        if self.kind == "cloud" and isinstance(self.fault, model.UnauthorizedError):
+        if self.kind == "cloud" and issubclass(self.fault, model.UnauthorizedError):
             self.due = now + self.backoff.next()
         return news
 
@@ -53,6 +53,6 @@ class Trouble:
         """
         if self.kind == "local":
             return ("local", "cloud", "configuration")
-        if isinstance(self.fault, model.UnauthorizedError):
+        if issubclass(self.fault, model.UnauthorizedError):
             return ("configuration",)  # it is permitted now, or the store was away
         return ("cloud",) if not echoed and now - self.since >= RESTART_S else ()

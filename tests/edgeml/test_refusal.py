@@ -62,15 +62,15 @@ def test_the_sentence_names_the_cause_and_no_other(operation, topic, fault, cont
 
 
 def test_a_full_buffer_of_iot_core_is_no_restart():
-    trouble = Trouble("cloud", 100.0, ServiceError())
+    trouble = Trouble("cloud", 100.0, ServiceError)
     assert trouble.stale(100.0 + RESTART_S / 2, echoed=False) == ()
     assert trouble.stale(100.0 + RESTART_S, echoed=False) == ("cloud",)
     assert trouble.stale(100.0 + 60 * RESTART_S, echoed=True) == ()  # its echo says more
-    assert Trouble("local", 100.0, ServiceError()).stale(100.1, echoed=True) == ("local", "cloud", "configuration")
+    assert Trouble("local", 100.0, ServiceError).stale(100.1, echoed=True) == ("local", "cloud", "configuration")
 
 
 def test_what_iot_core_refuses_is_tried_ever_more_seldom_and_news_once():
-    trouble = Trouble("cloud", 0.0, UnauthorizedError())
+    trouble = Trouble("cloud", 0.0, UnauthorizedError)
     now, waits = 0.0, []
     for number in range(14):
         assert trouble.give_up(now) is (number == 0)
@@ -78,6 +78,6 @@ def test_what_iot_core_refuses_is_tried_ever_more_seldom_and_news_once():
         now = trouble.due
     assert waits[:4] == [1, 2, 4, 8]
     assert waits[-1] == 900
-    offline = Trouble("cloud", 0.0, ServiceError())
+    offline = Trouble("cloud", 0.0, ServiceError)
     offline.give_up(5.0)
     assert offline.due == 0.0
