@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from edgeml.errors import OptionsError
 from edgeml.options import choose, read
+from sensor_ingestion.ranges import filled, members
 from sensor_ingestion.sources import SOURCES
 
 
@@ -64,7 +65,8 @@ class Asset(msgspec.Struct, frozen=True):
         if not isinstance(raw.get("source"), str):
             return []
         try:
-            _source_options(raw["source"], raw.get("options"), where)
+            # Any machine of an entry stands for all: what differs is a text or a number.
+            _source_options(raw["source"], filled(raw.get("options"), "asset", 1), where)
         except OptionsError as fault:
             return fault.faults
         return []
@@ -105,15 +107,35 @@ class Capture(msgspec.Struct, frozen=True):
 class Options(msgspec.Struct, frozen=True):
     """The whole configuration of SensorIngestion."""
 
-    assets: Annotated[dict[str, Asset], Meta(description="the machines, by name")] = {}
+    assets: Annotated[dict[str, Asset], Meta(description="the machines, by name; `pump-{001..200}` names 200 of a kind")] = {}
     capture: Annotated[Capture, Meta(description="what of the rows is kept on the device")] = Capture()
 
     def check(self, where: str) -> list[str]:
-        if not self.enabled():
+        faults = []
+        owner: dict[str, str] = {}
+        for entry in self.assets:
+            try:
+                named = members(entry)
+            except ValueError as fault:
+                faults.append(f"`assets.{entry}` {fault}")
+                continue
+            long = [name for name, _ in named if not name or len(name.encode()) > 128]
+            faults += [f"`assets.{name[:20]}…` is a name of {len(name)} characters; use 1 to 128" for name in long[:1]]
+            if named[0][1] is None:
+                continue
+            twice = [name for name, _ in named if name in owner]
+            if twice:
+                faults.append(f"`assets.{entry}` and `assets.{owner[twice[0]]}` both stand for {twice[0]}; let ranges not overlap")
+            owner |= {name: entry for name, _ in named}
+        if not faults and not self.enabled():
             return ["`assets` has none that is enabled; name at least one, such as `pump-1: {source: simulator}`"]
-        long = [name for name in self.assets if not name or len(name.encode()) > 128]
-        return [f"`assets.{name[:20]}…` is a name of {len(name)} characters; use 1 to 128" for name in long]
+        return faults
 
     def enabled(self) -> dict[str, Asset]:
-        """The machines to read, by name."""
-        return {name: asset for name, asset in self.assets.items() if asset.enabled}
+        """The machines to read, by name; one that has an entry of its own goes by that, not by a range's."""
+        found: dict[str, Asset] = {}
+        for entry, asset in self.assets.items():
+            for name, number in members(entry):
+                if number is None or name not in self.assets:
+                    found[name] = msgspec.structs.replace(asset, options=filled(asset.options, name, number))
+        return {name: asset for name, asset in found.items() if asset.enabled}

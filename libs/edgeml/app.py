@@ -20,12 +20,13 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from edgeml.backoff import Backoff
 from edgeml.bus import Bus, IpcBus, Received, RelaunchNeeded
-from edgeml.errors import BusError, EdgemlError, MessageError, OptionsError
+from edgeml.errors import BusError, ConfigurationTooLarge, EdgemlError, MessageError, OptionsError
 from edgeml.guard import Guard
 from edgeml.health import Reporter, Vitals
 from edgeml.messages import Message, Status, decode
 from edgeml.noise import Noise
-from edgeml.sdk import UNTOLD, name
+from edgeml.refusal import name
+from edgeml.sdk import UNTOLD
 from edgeml.settings import Settings
 from edgeml.text import printable
 
@@ -37,6 +38,8 @@ SETTLE_S = 0.3
 """Configuration changes come leaf by leaf on Lite; they are read once nothing has come for this long."""
 CONFIGURATION_S = 2.0
 """For how long reading the configuration is tried at once; then again after as long."""
+GONE_S = 15.0
+"""For how long a configuration that is gone altogether is taken for a sign of the end."""
 PAUSE_S = 0.5
 """After a step of the loop that failed."""
 FAILED = object()
@@ -116,7 +119,9 @@ class App(Generic[O]):
         self._raw: dict[str, Any] | None = None  # what the service goes by, or waits in vain for; None: it is to be tried
         self._tried: dict[str, Any] | None = None
         self._faults: tuple[str, ...] = ()
+        self._unread: tuple[str, ...] = ()  # why the configuration cannot be read, where that does not mend itself
         self._reload_at: float | None = None
+        self._gone_at: float | None = None
         self._told = False
         self._renewed = 0
         self._stopping = False
@@ -202,12 +207,18 @@ class App(Generic[O]):
     def _reload(self) -> None:
         """Read the configuration; build the service anew if it changed. A wrong one leaves a running service as it is."""
         try:
-            raw = self._bus.configuration(CONFIGURATION_S if self._service is None else 0.0)
+            raw = self._bus.configuration(CONFIGURATION_S if self._service is None else 0.0, self._settings.known)
+        except ConfigurationTooLarge as fault:
+            self._unreadable(fault)
+            return
         except Exception as fault:
             self._noise.warn(str(fault), "configuration", trace=not isinstance(fault, BusError))
             self._reload_at = self._context.monotonic() + CONFIGURATION_S
             return
         told, self._told = self._told, False
+        self._unread = ()
+        if self._leaving(raw):
+            return
         raw = {key: value for key, value in raw.items() if key != "accessControl"}
         if raw == self._raw:
             return
@@ -237,6 +248,29 @@ class App(Generic[O]):
             if not isinstance(fault, OptionsError) and (self._service is None or getattr(self._make, "side_by_side", False)):
                 self._raw = None
                 self._reload_at = self._context.monotonic() + self._retry.next()
+
+    def _leaving(self, raw: dict[str, Any]) -> bool:
+        """Whether this component seems to be being removed: classic takes the whole configuration away, and then stops the process."""
+        now = self._context.monotonic()
+        if raw or self._service is None or not self._raw:
+            self._gone_at = None
+            return False
+        if self._gone_at is None:
+            self._gone_at = now
+            log.info("the whole configuration is gone, as before a component is removed; what runs goes on for %g s", GONE_S)
+        if now - self._gone_at >= GONE_S:
+            return False
+        self._reload_at = self._gone_at + GONE_S
+        return True
+
+    def _unreadable(self, fault: ConfigurationTooLarge) -> None:
+        """As with a wrong configuration: it is said, and what worked goes on."""
+        if self._unread != (str(fault),):
+            self._unread, self._retry = (str(fault),), Backoff(RETRY_FIRST_S, RETRY_LONGEST_S)
+            log.error("configuration: %s", fault)
+            if self._service is None:
+                self._go_back(None)
+        self._reload_at = self._context.monotonic() + self._retry.next()
 
     def _go_back(self, previous: O | None) -> None:
         """Run with what worked last, in this process or an earlier one, if that still works."""
@@ -279,7 +313,7 @@ class App(Generic[O]):
                 status = Status(component=self._context.component, state="running")
             measured = self._guard("vitals", self._service.vitals)
             vitals = vitals if measured is FAILED else measured
-        faults = self._faults + self._seals.faults(self._context.monotonic()) + self._noise.faults() + status.faults
+        faults = self._unread + self._faults + self._seals.faults(self._context.monotonic()) + self._noise.faults() + status.faults
         self._reporter.report(Status(component=status.component, state=status.state, faults=faults), vitals)
 
 

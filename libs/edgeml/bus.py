@@ -13,11 +13,11 @@ Numbers below are seconds of the monotonic clock.
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from awsiot.greengrasscoreipc import model
@@ -25,13 +25,18 @@ from awsiot.greengrasscoreipc.client import GreengrassCoreIPCClient
 
 from edgeml import sdk, topics
 from edgeml.backoff import Backoff
+from edgeml.causes import Causes
+from edgeml.configuration import Known, Reader
 from edgeml.connection import Connection
-from edgeml.errors import BusError
+from edgeml.errors import BusError, ConfigurationTooLarge
 from edgeml.guard import Guard
 from edgeml.inbox import Inbox
 from edgeml.messages import MAX_PAYLOAD
+from edgeml.refusal import name
 from edgeml.sdk import Received
 from edgeml.streams import KEEP_ALIVE_S
+from edgeml.subscription import Subscription
+from edgeml.trouble import Trouble
 
 log = logging.getLogger(__name__)
 
@@ -55,19 +60,6 @@ class Bus(Protocol):
     def publish(self, topic: str, payload: bytes) -> bool: ...
     def publish_cloud(self, topic: str, payload: bytes) -> bool: ...
     def renew_unheard(self, why: str) -> None: ...
-
-
-@dataclass
-class _Subscription:
-    kind: str
-    topic: str
-    operation: Any = None
-    backoff: Backoff = field(default_factory=lambda: Backoff(0.2, 5.0))
-    due: float = 0.0
-    stands_at: float = 0.0
-    heard_at: float | None = None
-    silences: int = 0  # renewals since something was heard
-    closed: threading.Event = field(default_factory=threading.Event)  # of the operation that stands
 
 
 class IpcBus:
@@ -99,12 +91,14 @@ class IpcBus:
         self._monotonic, self._sleep, self._patience_s = monotonic, sleep, patience_s
         self._heartbeat_s, self._silence_s, self._reread_s = heartbeat_s, silence_s, reread_s
         self._connection = Connection(monotonic)
-        self._subscriptions: dict[tuple[str, str], _Subscription] = {}
+        self._reader = Reader()
+        self._causes = Causes(self._connection, self._reader)
+        self._subscriptions: dict[tuple[str, str], Subscription] = {}
         self._heartbeat_topic = topics.heartbeat(component)
         self._beat_at = 0.0
         self._read_at = monotonic()
         self._unanswered: float | None = None  # since when a heartbeat is on its way
-        self._refused: set[str] = set()  # topics that were refused for the whole patience: tried once from then on
+        self._troubles: dict[tuple[str, str], Trouble] = {}  # kind and topic
         self._stale: dict[str, str] = {}  # kinds of subscriptions to renew, and why
 
     # -- the connection
@@ -128,6 +122,7 @@ class IpcBus:
         """The client, if need be after one try to connect."""
         if self._connection.attempt():
             self._unanswered = None
+            self._try_refused()
             self._renew("the connection is new", KINDS)
         return self._connection.client
 
@@ -155,7 +150,10 @@ class IpcBus:
         if size > MAX_PAYLOAD:
             log.error("a message of %d bytes for %s is not sent: the nucleus takes %d at most; split it", size, topic, MAX_PAYLOAD)
             return False
-        give_up = self._monotonic() + (0.0 if topic in self._refused else patience_s)
+        trouble = self._troubles.get((kind, topic))
+        if trouble is not None and self._monotonic() < trouble.due:
+            return False
+        give_up = self._monotonic() + (0.0 if trouble is not None and trouble.given_up else patience_s)
         backoff = Backoff(0.05, 1.0)
         while True:
             client = self._connected()
@@ -171,34 +169,55 @@ class IpcBus:
             operation, make, request = how(topic, sealed)
             try:
                 sdk.call(make(client), request, sdk.CLOUD_TIMEOUT_S if kind == "cloud" else sdk.CALL_TIMEOUT_S)
-                self._sent(kind, operation, topic, again=backoff.tries > 0)
+                self._sent(kind, operation, topic)
                 return True
             except Exception as fault:
                 if isinstance(fault, sdk.LATE) and kind == "local":
                     self._connection.drop()  # a broker that does not answer at all: the next calls must not wait as long
-                if self._connection.client is not None and not self._failed(operation, topic, fault, give_up, backoff):
+                if self._connection.client is not None and not self._failed(kind, operation, topic, fault, give_up, backoff):
                     return False
                 self._sleep(backoff.next())
 
-    def _sent(self, kind: str, operation: str, topic: str, *, again: bool) -> None:
-        if topic in self._refused:
-            self._refused.discard(topic)
-            log.info("%s to %s works again", operation, topic)
-        elif not again:
+    def _sent(self, kind: str, operation: str, topic: str) -> None:
+        trouble = self._troubles.pop((kind, topic), None)
+        if trouble is None:
             return
-        for stale in ("cloud",) if kind == "cloud" else KINDS:
-            self._stale.setdefault(stale, f"{operation} to {topic} failed for a while, so something was restarted")
+        if trouble.given_up:
+            log.info("%s to %s works again", operation, topic)
+        now = self._monotonic()
+        for stale in trouble.stale(now, echoed=(kind, topic) in self._subscriptions):
+            why = f"{operation} to {topic} failed for {now - trouble.since:.1f} s, and subscriptions may have died with it"
+            self._stale.setdefault(stale, why)
 
-    def _failed(self, operation: str, topic: str, fault: Exception, give_up: float, backoff: Backoff) -> bool:
+    def _failed(self, kind: str, operation: str, topic: str, fault: Exception, give_up: float, backoff: Backoff) -> bool:
         """Whether to try again."""
-        if self.hurry or self._monotonic() >= give_up:
-            if topic not in self._refused:
-                self._refused.add(topic)
-                log.error("%s", sdk.refusal(operation, topic, fault))
+        now = self._monotonic()
+        trouble = self._troubles.setdefault((kind, topic), Trouble(kind, now, type(fault)))
+        trouble.fault = type(fault)
+        if self.hurry:
+            return False
+        if now >= give_up:
+            if trouble.give_up(now):
+                self._complain(logging.ERROR, operation, topic, fault)
             return False
         if backoff.tries == 0:
-            log.warning("%s; trying again", sdk.refusal(operation, topic, fault))
+            self._complain(logging.WARNING, operation, topic, fault, "; trying again")
         return True
+
+    def _complain(self, level: int, operation: str, topic: str, fault: Exception, suffix: str = "") -> None:
+        """Log why a call failed; nothing of it is an error while the component is being stopped."""
+        self._causes.log(logging.DEBUG if self.hurry else level, operation, topic, fault, suffix)
+
+    def _try_refused(self) -> None:
+        """What was refused may be permitted now."""
+        for trouble in self._troubles.values():
+            trouble.due = 0.0
+            trouble.backoff.reset()
+        for subscription in self._subscriptions.values():
+            if subscription.refused.tries:
+                subscription.refused.reset()
+                subscription.said.clear()
+                subscription.due = 0.0
 
     # -- receiving
 
@@ -219,7 +238,7 @@ class IpcBus:
         for kind in ("local", "cloud"):
             gone = self._subscriptions.pop((kind, topic), None)
             if gone is not None:
-                _end(gone)
+                gone.end()
 
     def start_heartbeat(self) -> None:
         """From now on `receive` notices when subscriptions have died."""
@@ -246,10 +265,10 @@ class IpcBus:
         while True:
             self._maintain()
             left = give_up - self._monotonic()
-            if left <= 0 or self.hurry:
-                return self.inbox.get(0.0)
-            item = self.inbox.get(min(left, self._heartbeat_s / 2))
-            if item is not None:
+            item = self.inbox.get(0.0 if left <= 0 or self.hurry else min(left, self._heartbeat_s / 2))
+            if item is not None and item.kind == "configuration" and item.payload != sdk.UNTOLD:
+                self._try_refused()
+            if item is not None or left <= 0 or self.hurry:
                 return item
 
     def _put(self, item: Received) -> None:
@@ -269,42 +288,54 @@ class IpcBus:
         self.inbox.put(item)
 
     def _add(self, kind: str, topic: str) -> None:
-        subscription = self._subscriptions.setdefault((kind, topic), _Subscription(kind, topic))
+        subscription = self._subscriptions.setdefault((kind, topic), Subscription(kind, topic))
         if subscription.operation is None and self._connected() is not None:
             self._try_subscribe(subscription)
 
-    def _try_subscribe(self, subscription: _Subscription) -> None:
+    def _try_subscribe(self, subscription: Subscription) -> None:
         client = self._connection.client
         if client is None or subscription.operation is not None:
             return  # connecting anew subscribes everything
         subscription.closed = threading.Event()
-        name, make, request = sdk.SUBSCRIPTIONS[subscription.kind](subscription.topic, self._put, subscription.closed.set)
+        operation_name, make, request = sdk.SUBSCRIPTIONS[subscription.kind](subscription.topic, self._put, subscription.closed.set)
         try:
             operation = make(client)
-            sdk.call(operation, request)
-            subscription.operation, subscription.stands_at = operation, self._monotonic()
-            if subscription.backoff.tries:
-                log.info("%s to %s works again", name, subscription.topic or "the configuration")
-                if subscription.kind == "configuration":
-                    self._reread()
-                else:
-                    self.renewed += 1
-            subscription.backoff.reset()
+            sdk.open_stream(operation, request)
         except Exception as fault:
-            if isinstance(fault, sdk.LATE):
-                self._connection.drop()
-            # A component without any configuration cannot watch it; that may still come.
-            first = subscription.backoff.tries == 0 and not isinstance(fault, model.ResourceNotFoundError)
-            log.log(logging.ERROR if first else logging.DEBUG, "%s; trying again", sdk.refusal(name, subscription.topic, fault))
-            subscription.due = self._monotonic() + subscription.backoff.next()
+            self._not_subscribed(subscription, operation_name, fault)
+            return
+        subscription.operation, subscription.stands_at = operation, self._monotonic()
+        if subscription.backoff.tries or subscription.refused.tries:
+            log.info("%s to %s works again", operation_name, subscription.topic or "the configuration")
+            if subscription.kind == "configuration":
+                self._reread()
+            else:
+                self.renewed += 1
+        subscription.backoff.reset()
+        subscription.refused.reset()
+        subscription.said.clear()
+
+    def _not_subscribed(self, subscription: Subscription, operation_name: str, fault: Exception) -> None:
+        if isinstance(fault, sdk.LATE):
+            self._connection.drop()
+        # A component without any configuration cannot watch it; that may still come.
+        news = type(fault) not in subscription.said and not isinstance(fault, model.ResourceNotFoundError)
+        subscription.said.add(type(fault))
+        self._complain(logging.ERROR if news else logging.DEBUG, operation_name, subscription.topic, fault, "; trying again")
+        refused = subscription.kind == "cloud" and isinstance(fault, model.UnauthorizedError)
+        wait = subscription.refused.next() if refused else subscription.backoff.next()
+        subscription.due = self._monotonic() + wait
 
     def _renew(self, why: str, kinds: tuple[str, ...]) -> None:
-        wanted = [subscription for subscription in self._subscriptions.values() if subscription.kind in kinds]
+        now = self._monotonic()
+        wanted = [
+            each for each in self._subscriptions.values() if each.kind in kinds and not (each.refused.tries and now < each.due)
+        ]
         if wanted:
             log.log(logging.WARNING if self.renewed else logging.INFO, "renewing %d subscriptions: %s", len(wanted), why)
             self.renewed += "local" in kinds
         for subscription in wanted:
-            _end(subscription)
+            subscription.end()
         self._unanswered = None
         for kind in kinds:
             self._stale.pop(kind, None)
@@ -352,7 +383,7 @@ class IpcBus:
         if not self._send("local", self._heartbeat_topic, b"", sdk.publish, 0.0):
             self._unanswered = waiting
 
-    def _listen(self, subscription: _Subscription, now: float) -> None:
+    def _listen(self, subscription: Subscription, now: float) -> None:
         """Subscribe anew, with back-off, to a topic that is never silent when both its ends live."""
         heard_at = subscription.heard_at or 0.0
         if heard_at > subscription.stands_at:
@@ -363,7 +394,7 @@ class IpcBus:
         level = logging.DEBUG if subscription.silences else logging.WARNING
         log.log(level, "%s: not even a keep-alive for %.1f s; subscribing anew", subscription.topic, patience_s)
         subscription.silences += 1
-        _end(subscription)
+        subscription.end()
         self._try_subscribe(subscription)
         self.renewed += 1
 
@@ -373,10 +404,14 @@ class IpcBus:
         """What a Greengrass secret holds; raises SealError where it cannot be read."""
         return sdk.secret(self._connected(), name)
 
-    def configuration(self, patience_s: float | None = None) -> dict[str, Any]:
+    def configuration(self, patience_s: float | None = None, known: Known | None = None) -> dict[str, Any]:
         """This component's whole configuration, as the nucleus has it.
 
+        Args:
+            known: the keys that count, for a configuration that is too large to be read at once; see `edgeml.configuration`.
+
         Raises:
+            ConfigurationTooLarge: a value does not fit into an answer.
             BusError: it cannot be read for `patience_s`, or that of the constructor.
         """
         give_up = self._monotonic() + (self._patience_s if patience_s is None else patience_s)
@@ -386,21 +421,16 @@ class IpcBus:
                 client = self._connected()
                 if client is None:
                     raise BusError("there is no connection")
-                answer = sdk.call(client.new_get_configuration(), model.GetConfigurationRequest(key_path=[]))
-                return answer.value if isinstance(answer.value, dict) else {}
-            except model.ResourceNotFoundError:
-                return {}
+                before = self._reader.last
+                whole = self._reader.read(functools.partial(sdk.configuration, client), known or {})
+                if whole != before:
+                    self._try_refused()
+                return whole
+            except ConfigurationTooLarge:
+                raise
             except Exception as fault:
                 if self.hurry or self._connection.hopeless or self._monotonic() >= give_up:
-                    sentence = f"the configuration cannot be read ({sdk.name(fault)}); is the nucleus's configuration store running?"
-                    raise BusError(sentence) from None
+                    store = isinstance(fault, (model.ServiceError, *sdk.LATE))
+                    hint = "is the nucleus's configuration store running?" if store else "it is tried again"
+                    raise BusError(f"the configuration cannot be read ({name(fault)}); {hint}") from None
                 self._sleep(backoff.next())
-
-
-def _end(subscription: _Subscription) -> None:
-    operation, subscription.operation = subscription.operation, None
-    if operation is not None:
-        try:
-            operation.close()
-        except Exception as fault:
-            log.debug("closing a dead subscription: %s", sdk.name(fault))

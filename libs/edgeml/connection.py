@@ -19,6 +19,7 @@ from awsiot.greengrasscoreipc.client import GreengrassCoreIPCClient
 
 from edgeml import sdk
 from edgeml.backoff import Backoff
+from edgeml.refusal import name
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class Connection:
         """Try to connect if it is time to; True when a connection was made that was not there before."""
         if self.client is not None or self._monotonic() < self.due:
             return False
-        missing = [name for name in NEEDED if not os.environ.get(name)]
+        missing = [each for each in NEEDED if not os.environ.get(each)]
         if missing:
             self.hopeless = f"the environment has no {missing[0]}: this component is started by a Greengrass nucleus"
             return False
@@ -83,9 +84,9 @@ class Connection:
         self._refusals = self._refusals + 1 if refused else 0
         if self._refusals >= REFUSALS:
             self.hopeless = (
-                f"the nucleus closed {REFUSALS} connections in a row: it does not know this process any more; exiting so that it launches "
-                "this component anew"
+                f"the nucleus closed {REFUSALS} connections in a row: it does not know this process any more, or takes no more clients; "
+                "exiting so that it launches this component anew"
             )
         level = logging.WARNING if self._backoff.tries == 0 else logging.DEBUG
-        log.log(level, "cannot connect to the nucleus (%s); trying again", sdk.name(fault))
+        log.log(level, "cannot connect to the nucleus (%s); trying again", name(fault))
         self.due = self._monotonic() + self._backoff.next()

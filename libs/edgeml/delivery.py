@@ -156,7 +156,8 @@ class Delivery:
         """What a person must see to, one sentence each."""
         return tuple(
             f"IoT Core echoes no {self._names[lane.kind]}: they are sent again and again, and kept; "
-            f"let this component subscribe to their topic, or set {self._proof_option(self._names[lane.kind])} to acknowledgement"
+            "the device may be offline; else let this component subscribe to their topic (accessControl, IoT policy), or set "
+            f"{self._proof_option(self._names[lane.kind])} to acknowledgement"
             for lane in self._lanes if lane.deaf
         )
 

@@ -70,3 +70,17 @@ class SourceError(EdgemlError):
 
 class BusError(EdgemlError):
     pass
+
+
+class ConfigurationTooLarge(BusError):
+    """A value of the configuration does not fit into an answer of the nucleus.
+
+    Args:
+        where: its key path.
+    """
+
+    def __init__(self, where: str) -> None:
+        super().__init__(
+            f"`{where or 'configuration'}` cannot be read: with all below it, it is larger than an answer of this nucleus (Lite: 255 "
+            "names and values, 10,000 bytes); make it smaller: machines of a kind can be one entry, such as `pump-{001..200}`"
+        )

@@ -98,6 +98,12 @@ def document(kind: type, prefix: str = "") -> list[tuple[str, str, Any, str]]:
     return rows
 
 
+def known(kind: type) -> dict[str, Any]:
+    """The keys of an options class, each with those of its own options class; empty for any other type."""
+    inner = {field.encode_name: _plain(field.type)[0] for field in msgspec.structs.fields(kind)}
+    return {key: known(each) if _is_struct(each) else {} for key, each in inner.items()}
+
+
 def _convert(kind: Any, raw: Any, where: str, faults: list[str]) -> Any:
     inner, description = _plain(kind)
     if _is_struct(inner):

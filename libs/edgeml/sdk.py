@@ -21,6 +21,7 @@ from awsiot.greengrasscoreipc import client as sdk
 from awsiot.greengrasscoreipc import model
 
 from edgeml.errors import SealError
+from edgeml.refusal import name
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,27 @@ Make = Callable[[sdk.GreengrassCoreIPCClient], Any]
 
 
 def call(operation: Any, request: Any, timeout_s: float = CALL_TIMEOUT_S) -> Any:
-    """The answer to one call; raises what the SDK raises, and one of `LATE` where none comes."""
+    """The answer to one call; raises what the SDK raises, and one of `LATE` where none comes.
+
+    Its stream is closed in any case: Lite answers without ending it, and the SDK keeps an open stream, with all that belongs to it, until
+    the connection closes. Where the nucleus has ended it, as classic does, nothing is sent.
+    """
+    try:
+        return _answer(operation, request, timeout_s)
+    finally:
+        operation.close()
+
+
+def open_stream(operation: Any, request: Any, timeout_s: float = CALL_TIMEOUT_S) -> Any:
+    """As `call`, for a subscription: its stream stays open unless this raises."""
+    try:
+        return _answer(operation, request, timeout_s)
+    except BaseException:
+        operation.close()
+        raise
+
+
+def _answer(operation: Any, request: Any, timeout_s: float) -> Any:
     operation.activate(request).result(timeout_s)
     return operation.get_response().result(timeout_s)
 
@@ -70,6 +91,11 @@ def publish_cloud(topic: str, payload: bytes) -> tuple[str, Make, Any]:
     """As `publish`, to IoT Core with QoS 1."""
     request = model.PublishToIoTCoreRequest(topic_name=topic, qos=model.QOS.AT_LEAST_ONCE, payload=payload)
     return PUBLISH_CLOUD, lambda client: client.new_publish_to_iot_core(), request
+
+
+def configuration(client: sdk.GreengrassCoreIPCClient, key_path: list[str], timeout_s: float = CALL_TIMEOUT_S) -> Any:
+    """What the component's own configuration has at a key path; raises as `call`."""
+    return call(client.new_get_configuration(), model.GetConfigurationRequest(key_path=key_path), timeout_s).value
 
 
 def secret(client: sdk.GreengrassCoreIPCClient | None, name: str) -> bytes:
@@ -113,22 +139,6 @@ SUBSCRIPTIONS: dict[str, Callable[[str, Put, Closed], tuple[str, Make, Any]]] = 
     "local": subscribe, "cloud": subscribe_cloud, "configuration": watch,
 }
 """By the kind of what is received."""
-
-
-def name(fault: BaseException) -> str:
-    """Type and text of a fault; Lite's errors have no text."""
-    text = str(fault)
-    return f"{type(fault).__name__}: {text}" if text else type(fault).__name__
-
-
-def refusal(operation: str, topic: str, fault: BaseException) -> str:
-    """A sentence on a call that failed; faults are told apart by type."""
-    where = f"{operation} on {topic or 'the configuration'}"
-    if isinstance(fault, model.UnauthorizedError):
-        return f"UnauthorizedError: {where} is refused; add this resource to accessControl of the component's configuration"
-    if isinstance(fault, model.ServiceError):
-        return f"ServiceError: {where} failed; for IoT Core topics the device is offline"
-    return f"{where} failed ({name(fault)})"
 
 
 class Link(eventstreamrpc.LifecycleHandler):

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from edgeml.errors import OptionsError
 from edgeml.messagekey import MessageOptions
-from edgeml.options import read
+from edgeml.options import known, read
 
 log = logging.getLogger("edgeml")
 
@@ -23,10 +23,14 @@ class Settings(Generic[O]):
     """Args:
         options: the class of the service's own options.
         work: the component's work directory.
+
+    Attributes:
+        known: the keys that a configuration may have, see `edgeml.configuration`.
     """
 
     def __init__(self, options: type[O], work: Path) -> None:
         self._options, self._path = options, work / LAST_GOOD
+        self.known = {"messages": known(MessageOptions), **known(options)}
 
     def read(self, raw: dict[str, Any]) -> tuple[MessageOptions, O]:
         """The options that every component has, and the service's own; raises OptionsError with every fault of both."""

@@ -6,10 +6,15 @@ keys on it is accepted, and lost between the daemons together with the subscript
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 MAX_DEPTH = 15
 MAX_INTEGER_TEXT = 18
+MAX_OBJECTS = 255
+"""Keys, values and list items of one answer, its own two keys and values included."""
+MAX_ANSWER = 10_000
+_PAIR = 21
 _REQUEST = (2206, 11, 21)
 _MESSAGE = (472, 11, 19.8)
 
@@ -32,6 +37,22 @@ def is_lost(message: Any) -> bool:
     items, keys, _, _ = _measure(message)
     room, item, key = _MESSAGE
     return items * item + keys * key > room
+
+
+def is_too_large(value: Any) -> bool:
+    """Whether a part of the configuration does not fit into one answer of the store.
+
+    A map counts twice its length, a list its length, and each what is below. The store keeps 21 bytes a pair beside its key and its value
+    as JSON.
+    """
+    items, keys, _, _ = _measure(value)
+    return 2 * 2 + items + 2 * keys > MAX_OBJECTS or _stored(value) > MAX_ANSWER
+
+
+def _stored(value: Any) -> int:
+    if isinstance(value, dict):
+        return sum(_PAIR + len(key.encode()) + _stored(item) for key, item in value.items())
+    return len(json.dumps(value, ensure_ascii=False).encode())
 
 
 def _measure(value: Any) -> tuple[int, int, int, int]:

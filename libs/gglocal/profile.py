@@ -26,7 +26,7 @@ class Profile:
         max_packet_in, max_packet_out: bytes of one event-stream packet from and to a component.
         max_clients: connections of the whole core.
         max_subscriptions: of the whole core.
-        small_json: JSON is limited as `jsonlimits` says.
+        small_json: JSON, and what one answer holds of the configuration, is limited as `jsonlimits` says.
         max_leaf: bytes of one configuration value as JSON.
         max_topic: bytes of a local topic or filter.
         max_iot_payload: bytes of an IoT Core message.

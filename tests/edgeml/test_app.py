@@ -325,3 +325,59 @@ def test_a_status_and_a_health_fit_whatever_is_in_them(run):
     assert "inbox" in healths[-1].queues and healths[-1].quiet
     Talkative.faults = ()
     running.until(lambda: not running.statuses[-1].faults, "a status without faults")
+
+
+TOO_LARGE = {f"n{number}": 1 for number in range(130)}
+"""More than 255 keys and values."""
+
+
+def test_what_is_too_large_to_be_read_is_named_and_the_service_goes_on(run, caplog):
+    running = run(level=0.25)
+    subscribed(running)
+    running.nucleus.do(running.nucleus.core.config.reset, NAME, ["level"])
+    running.configure({"level": TOO_LARGE})
+    running.until(lambda: bool(running.statuses[-1].faults), "a fault")
+    assert running.statuses[-1].state == "running"
+    assert running.statuses[-1].faults[0].startswith("`level` cannot be read: with all below it, it is larger")
+    assert "is the nucleus's configuration store running" not in caplog.text
+    running.nucleus.do(running.nucleus.core.config.reset, NAME, ["level"])
+    running.configure({"level": 0.25})
+    running.until(lambda: not running.statuses[-1].faults, "no fault any more")
+    (service,) = Service.made
+    assert not service.closed
+
+
+def test_a_process_that_starts_with_what_is_too_large_goes_on_with_what_worked(run):
+    running = run(level=0.25)
+    subscribed(running)
+    running.end()
+    running.nucleus.do(running.nucleus.core.config.reset, NAME, ["level"])
+    again = run(level=TOO_LARGE)
+    again.until(lambda: bool(again.statuses), "a status")
+    assert again.statuses[-1].state == "running" and "`level` cannot be read" in again.statuses[-1].faults[0]
+    assert Service.made[-1].options.level == 0.25
+
+
+def test_a_large_configuration_of_others_keys_is_read_by_the_own_ones(run):
+    running = run(level=0.75, big=TOO_LARGE)
+    subscribed(running)
+    assert Service.made[0].options.level == 0.75
+
+
+@pytest.mark.parametrize("removed", [True, False])
+def test_a_configuration_that_is_gone_altogether_is_no_error_at_once(run, monkeypatch, caplog, removed):
+    caplog.set_level("INFO")
+    monkeypatch.setattr(app, "GONE_S", 60.0 if removed else 0.2)
+    running = run(level=0.25)
+    subscribed(running)
+    running.nucleus.do(running.nucleus.core.config.reset, NAME, [])
+    running.app._reload_at = 0.0  # the look every 5 s
+    running.until(lambda: "the whole configuration is gone" in caplog.text, "a look at it")
+    if removed:
+        running.end()
+        assert len(Service.made) == 1
+        errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR" and record.name.startswith("edgeml")]
+        assert errors == []
+    else:
+        running.until(lambda: len(Service.made) == 2, "the defaults")
+        assert Service.made[1].options.level == 0.5

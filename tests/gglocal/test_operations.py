@@ -274,3 +274,27 @@ def test_a_secret_is_a_file_of_the_root_on_classic_only(tmp_path: Path) -> None:
             client.get_secret_value(secret_id="another")
     with world(LITE) as lite, pytest.raises(ServiceError):
         lite.client(ONE, SECRETS).get_secret_value(secret_id=SECRET)
+
+
+def _objects(count: int) -> dict[str, int]:
+    """A part of a configuration with so many keys and values, beside the answer's own four."""
+    return {f"k{number}": number for number in range(count // 2)}
+
+
+@pytest.mark.parametrize(("value", "fits"), [
+    (_objects(250), True), (_objects(252), False),
+    ([1] * 249, True), ([1] * 250, False),  # its key and its value count too
+    ({"a": "x" * 9_000}, True), ({"a": "x" * 9_990}, False),
+], ids=["objects", "too-many-objects", "items", "too-many-items", "bytes", "too-many-bytes"])
+def test_an_answer_of_lite_holds_only_so_much_of_a_configuration(either: World, value: object, fits: bool) -> None:
+    either.do(either.core.config.set_default, ONE, {"part": value, "other": 1})
+    client = either.client(ONE, {})
+    wanted = value if isinstance(value, dict) else {"part": value}
+    if fits or either.core.profile.name == "classic":
+        assert client.get_configuration(key_path=["part"]).value == wanted
+        return
+    for key_path in (["part"], []):
+        with pytest.raises(ServiceError) as error:
+            client.get_configuration(key_path=key_path)
+        assert not error.value.message
+    assert client.get_configuration(key_path=["other"]).value == {"other": 1}

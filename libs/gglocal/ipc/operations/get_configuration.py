@@ -7,6 +7,7 @@ from typing import Any
 from gglocal.config import KeyNotFound
 from gglocal.ipc.errors import IpcError
 from gglocal.ipc.request import Request
+from gglocal.jsonlimits import is_too_large
 
 
 def handle(request: Request) -> dict[str, Any]:
@@ -18,4 +19,6 @@ def handle(request: Request) -> dict[str, Any]:
         raise IpcError("ResourceNotFoundError", "Key not found.") from None
     if not isinstance(value, dict):
         value = {key_path[-1]: value}
+    if request.core.profile.small_json and is_too_large(value):
+        raise IpcError("ServiceError", f"the value at /{'/'.join(key_path)} does not fit into one answer")
     return {"componentName": component, "value": value}

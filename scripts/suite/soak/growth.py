@@ -1,0 +1,56 @@
+"""How fast a figure grows, and whether one is flat. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+BLOCKS = 6
+"""Each is then some minutes of an hour: longer than what a process uses stays above or below its trend."""
+_T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+"""Quantiles of Student's t at 0.975, for 1, 2, … degrees of freedom."""
+
+Point = tuple[float, float]
+"""A moment in hours, and a value."""
+
+
+@dataclass(frozen=True)
+class Growth:
+    """A slope per hour, and half of its 95 % confidence interval; infinite where there is too little to say."""
+
+    per_hour: float
+    margin: float
+
+
+def growth(points: Sequence[Point], blocks: int = BLOCKS) -> Growth:
+    """The least-squares slope of a figure, in its unit per hour.
+
+    What a process uses changes in steps that last, so neighbouring samples repeat each other, and an interval that took them as
+    independent would be far too narrow. The line goes through the means of `blocks` equal parts instead, which are close to independent;
+    their scatter around it, with `blocks` - 2 degrees of freedom, makes the interval.
+    """
+    means = _means(sorted(points), min(blocks, len(points), len(_T_975) + 2))
+    count = len(means)
+    if count < 3:
+        return Growth(0.0, math.inf)
+    at = sum(x for x, _ in means) / count
+    level = sum(y for _, y in means) / count
+    spread = sum((x - at) ** 2 for x, _ in means)
+    if not spread:
+        return Growth(0.0, math.inf)
+    slope = sum((x - at) * (y - level) for x, y in means) / spread
+    scatter = sum((y - level - slope * (x - at)) ** 2 for x, y in means) / (count - 2)
+    return Growth(slope, _T_975[count - 3] * math.sqrt(scatter / spread))
+
+
+def _means(points: Sequence[Point], blocks: int) -> list[Point]:
+    edges = [round(number * len(points) / blocks) for number in range(blocks + 1)] if blocks else []
+    parts = [points[begin:end] for begin, end in zip(edges, edges[1:], strict=False) if end > begin]
+    return [(sum(x for x, _ in part) / len(part), sum(y for _, y in part) / len(part)) for part in parts]
+
+
+def flat(values: Sequence[float]) -> bool:
+    """Whether a count that goes up and down has not risen: the last third comes down at least to where the first third went up to."""
+    third = len(values) // 3
+    return not third or min(values[-third:]) <= max(values[:third])
