@@ -47,6 +47,8 @@ log = logging.getLogger(__name__)
 STATE_FILE = "alarms.sqlite3"
 RETRY_S = 1.0
 """Between two tries to publish an alert that the nucleus did not take."""
+AT_ONCE = 50
+"""Alerts that one step publishes, at most: after an outage of the broker there may be thousands, and a command must not wait for them."""
 RELOAD_S = 5.0
 """After the state could not be written; results come again by a replay then."""
 
@@ -64,6 +66,7 @@ class AlertDispatcher:
         self._stream = new_stream()
         self._numbers: dict[str, int] = {}
         self._retry_at = 0.0
+        self._refused = 0  # alerts that wait because the nucleus takes none
         self._reload_at: float | None = None
         self._trouble = ""
         proof, thing = options.outbox.proof, context.thing
@@ -107,6 +110,8 @@ class AlertDispatcher:
             self._act()
             # A command to a machine must not wait for an alert that cannot be published, nor that for IoT Core.
             waits = [self._tick(action, now) for action in self._actions.values() if action.local]
+            # They may have put notes on alarms: alerts of their own, which every action is to see before they are published.
+            self._act()
             waits.append(self._publish_alerts(now))
             waits += [self._tick(action, now) for action in self._actions.values() if not action.local]
             self._store.look(now)
@@ -118,13 +123,15 @@ class AlertDispatcher:
 
     def status(self) -> Status:
         faults = (self._trouble,) if self._trouble else self._store.faults + self._delivery.faults
+        if self._refused:
+            faults += (f"{self._refused} alerts wait: the nucleus takes none on {topics.ALERTS}; see its broker, and accessControl",)
         return Status(component=self._context.component, state="running", faults=faults)
 
     def vitals(self) -> Vitals:
         drops = dict(self._store.outbox.dropped)
         if self._lost:
             drops["results lost on the way"] = self._lost
-        return Vitals(self._lag_s, queues=queues(self._store.outbox), drops=drops)
+        return Vitals(self._lag_s, queues=queues(self._store.outbox) | {f"to {topics.ALERTS}": (self._refused, 0)}, drops=drops)
 
     def close(self) -> None:
         self._gatherer.flush()
@@ -138,7 +145,7 @@ class AlertDispatcher:
         self._store = Store(self._context.work / STATE_FILE, self._options.outbox, self._context.monotonic)
         self._store.prune()
         outbox, bus = self._store.outbox, self._context.bus
-        self._delivery = Delivery(outbox, self._options.outbox, bus.publish_cloud, bus.renew_unheard)
+        self._delivery = Delivery(outbox, self._options.outbox, bus.publish_cloud, bus.renew_unheard, monotonic=self._context.monotonic)
         self._gatherer = Gatherer(self._context.thing, self._options.report.gather_s, outbox)
         self._policies: dict[tuple[str, str], Policy] = {}
         self._versions: dict[tuple[str, str], str] = {}
@@ -317,9 +324,7 @@ class AlertDispatcher:
     def _act(self) -> None:
         if not self._to_act:
             return
-        for pending in self._store.pending():
-            if pending.acted:
-                continue
+        for pending in self._store.to_act_upon():
             with self._store.transaction():
                 for action in self._actions.values():
                     try:
@@ -345,13 +350,14 @@ class AlertDispatcher:
             return IDLE_S
         if now < self._retry_at:
             return self._retry_at - now
-        for pending in self._store.pending():
+        for pending in self._store.to_publish(AT_ONCE):
             if not self._publish(pending.alert):
-                self._retry_at = now + RETRY_S
+                self._retry_at, self._refused = now + RETRY_S, self._store.unpublished
                 return RETRY_S
             self._store.published(pending.no)
-        self._to_publish = False
-        return IDLE_S
+        self._refused = 0
+        self._to_publish = self._store.unpublished > 0
+        return 0.0 if self._to_publish else IDLE_S
 
     def _publish(self, alert: Alert) -> bool:
         seq = self._numbers.get(alert.asset, 0)

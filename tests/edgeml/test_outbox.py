@@ -52,7 +52,7 @@ class Cloud:
 
     def begin(self) -> None:
         self.outbox = Outbox(File(self.path), self.options, lambda: self.now)
-        self.delivery = Delivery(self.outbox, self.options, self.publish, self.renewals.append)
+        self.delivery = Delivery(self.outbox, self.options, self.publish, self.renewals.append, monotonic=lambda: self.now)
 
     def publish(self, topic: str, payload: bytes) -> bool:
         self.tries += 1
@@ -178,6 +178,22 @@ def test_46_a_class_that_fails_holds_up_no_other(tmp_path):
     assert cloud.numbers(RESULTS) == [1] and cloud.outbox.counts == (1, 0, 0)
 
 
+def test_46_a_step_ends_once_a_message_was_taken_slowly(tmp_path):
+    cloud = Cloud(tmp_path)
+    cloud.put(ALERTS, *range(3))
+    cloud.put(RESULTS, *range(3))
+    taken = cloud.publish
+
+    def slowly(topic: str, payload: bytes) -> bool:
+        cloud.now += 1.0
+        return taken(topic, payload)
+
+    cloud.delivery._publish = slowly
+    for number in range(1, 7):
+        assert cloud.delivery.tick(cloud.now) == (0.0 if number < 6 else 60.0) and len(cloud.got) == number
+    assert [message["kind"] for message in cloud.got] == [ALERTS] * 3 + [RESULTS] * 3
+
+
 def test_46_while_offline_few_tries_are_made(tmp_path):
     cloud = Cloud(tmp_path)
     cloud.offline = True
@@ -259,6 +275,25 @@ def test_48_49_results_then_health_go_and_alerts_never_within_the_reserve(tmp_pa
     assert cloud.outbox.counts == (400, 0, 0) and cloud.outbox.dropped["results: refused"] == 1
     cloud.run(60)
     assert cloud.numbers(ALERTS) == list(range(400))
+
+
+def test_48_the_quota_is_used_to_the_last_byte_and_not_beyond(tmp_path):
+    cloud = Cloud(tmp_path, max_mb=0.1, reserve_alerts=0)
+    payload = b'{"pad":"%s"}' % bytes(880 - len(b'{"pad":""}')).replace(b"\0", b"x")
+    size = len(payload) + ROW
+    assert size == 1000
+    for number in range(99):
+        assert cloud.outbox.put(ALERTS, "t", payload, number) is not None
+    assert cloud.outbox.put(ALERTS, "t", payload[:-2] + b'x"}', 99) is None, "one byte more than there is room"
+    assert cloud.outbox.put(ALERTS, "t", payload, 99) is not None and cloud.outbox.used == cloud.outbox.most == 100_000
+    assert cloud.outbox.put(HEALTH, "t", b"{}", 100) is None
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_message_of_the_largest_size_is_kept_and_one_byte_more_is_not(tmp_path, more):
+    cloud = Cloud(tmp_path)
+    payload = b'{"pad":"%s"}' % (b"x" * (MAX_ENTRY + more - len(b'{"pad":""}')))
+    assert (cloud.outbox.put(ALERTS, "t", payload, 0) is None) == bool(more)
 
 
 def test_50_on_a_short_disk_the_outbox_does_not_grow(tmp_path):

@@ -69,7 +69,10 @@ class Action(ABC):
         """A message on one of `topics`."""
 
     def tick(self, now: float) -> float:
-        """Do what is due at the monotonic time `now`; returns how many seconds from now to be called again at the latest."""
+        """Do what is due at the monotonic time `now`; returns how many seconds from now to be called again at the latest.
+
+        What `act` has just written down is due, although the clock has gone on past `now` meanwhile.
+        """
         return IDLE_S
 
     def close(self) -> None:  # noqa: B027, most actions hold nothing

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -63,7 +64,7 @@ class _Awaited:
 
     Attributes:
         issued: when it was decided; its monotonic part is of this start of the system.
-        deadline, due: monotonic seconds: when it ends, and when there is something to do about it.
+        deadline, due: monotonic seconds: when it ends, and when there is something to do about it; at first that is at once.
         sendings: how often it was sent, in earlier processes too.
         forbidden: what the interlock said last; empty: nothing.
     """
@@ -127,6 +128,8 @@ class CommandAction(Action):
     def tick(self, now: float) -> float:
         wait = IDLE_S
         for awaited in list(self._awaited.values()):
+            # Each at its own instant: the sending of the one before may have taken seconds, in which deadlines, readings and permits age.
+            now = max(now, self._s.monotonic())
             if self._is_over(awaited, now):
                 self._give_up(awaited)
             elif now >= awaited.due:
@@ -147,7 +150,8 @@ class CommandAction(Action):
         self._s.store.remember(_issued_key(row.id), [issued.monotonic_s, issued.boot])
         deadline = issued.monotonic_s + row.timeout_s
         backoff = Backoff(self._options.retry_s, self._options.retry_longest_s)
-        self._awaited[row.id] = _Awaited(row, issued, deadline, now.monotonic_s, row.sent, backoff)
+        # Due at once and not from an instant on: one read here is later than that of the tick which is to send it.
+        self._awaited[row.id] = _Awaited(row, issued, deadline, -math.inf, row.sent, backoff)
 
     def _now(self) -> Moment:
         return Moment(self._s.wall_ns(), self._s.monotonic(), boot_id())

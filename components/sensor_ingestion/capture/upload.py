@@ -83,7 +83,7 @@ class Upload:
         self.left_out: dict[str, str] = {}
         self._delivery = Delivery(
             self, OutboxOptions(), bus.publish_cloud, bus.renew_unheard, {"captures": options.upload_proof == "echo"},
-            lambda name: "capture.upload_proof",
+            lambda name: "capture.upload_proof", monotonic,
         )
 
     # -- what the service calls
