@@ -44,9 +44,9 @@ class Waiting(Protocol):
 
     def delivered(self, no: int) -> bool: ...
 
-    def id_of(self, no: int) -> str: ...
+    def id_of(self, entry: Entry) -> str: ...
 
-    def number_of(self, entry_id: str) -> int | None: ...
+    def number_of(self, given: str) -> int | None: ...
 
 
 class _Entry(msgspec.Struct):
@@ -143,7 +143,7 @@ class Delivery:
         return min(waits)
 
     def echo(self, payload: bytes) -> None:
-        """A message has come back from IoT Core: what it was is delivered."""
+        """A message has come back from IoT Core: what it was is delivered, if it is one that was sent."""
         try:
             no = self._outbox.number_of(msgspec.json.decode(payload, type=_Entry).entry)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -188,7 +188,7 @@ class Delivery:
     def _send(self, lane: _Lane, entry: Entry, late: bool, now: float) -> bool:
         if late:
             self._bucket.take()
-        if not self._publish(entry.topic, entry.message(self._outbox.id_of(entry.no), late)):
+        if not self._publish(entry.topic, entry.message(self._outbox.id_of(entry), late)):
             if not lane.backoff.tries:
                 log.warning("IoT Core does not take %s; going on locally, and keeping them", entry.topic)
             lane.due = now + lane.backoff.next()

@@ -128,6 +128,68 @@ def test_44_what_is_no_echo_proves_nothing(tmp_path, payload):
     assert cloud.outbox.counts[ALERTS] == 1
 
 
+def guesses(seen: str) -> list[str]:
+    """What somebody might try who has seen the id of one message, about the next one."""
+    own, no, proof = seen.split("-")
+    following = int(no) + 1
+    return [
+        f"{own}-{following}", f"{own}-{following}-", f"{own}-{following}-{proof}", f"{own}-{following}-{'0' * 24}",
+        f"{own}-{following}-{proof}-{proof}", f"{own}-{following}-{proof[:-1]}\u00e9", f"{own}-0{following}-{proof}",
+    ]
+
+
+def test_44_an_echo_with_a_guessed_id_proves_nothing(tmp_path):
+    cloud = Cloud(tmp_path, "echo")
+    cloud.put(ALERTS, 1, 2, 3)
+    cloud.mute = True
+    cloud.run()
+    (first,) = cloud.got
+    for guess in guesses(first["entry"]):
+        for _ in range(2):
+            cloud.delivery.echo(json.dumps({**first, "entry": guess}).encode())
+            cloud.begin()
+    assert cloud.outbox.counts[ALERTS] == 3
+    cloud.mute = False
+    cloud.run(30)
+    assert cloud.numbers(ALERTS) == [1, 1, 2, 3] and len({message["entry"] for message in cloud.got}) == 3
+    assert cloud.outbox.counts[ALERTS] == 0
+
+
+def test_44_the_echo_of_another_message_of_the_same_number_proves_nothing(tmp_path):
+    cloud = Cloud(tmp_path, "echo")
+    cloud.put(ALERTS, 1)
+    cloud.mute = True
+    cloud.run()
+    cloud.outbox._db.do("UPDATE outgoing SET payload = ?", b'{"n":2,"kind":0}')  # as after a file was put back from a copy
+    cloud.delivery.echo(json.dumps(cloud.got[0]).encode())
+    assert cloud.outbox.counts[ALERTS] == 1
+
+
+def test_44_ids_of_two_outboxes_prove_nothing_to_each_other(tmp_path):
+    first, second = (Cloud(tmp_path / name, "echo") for name in ("a", "b") if (tmp_path / name).mkdir() is None)
+    second.outbox._db.do("UPDATE outgoing_id SET id = ?", first.outbox.id)
+    second.begin()
+    for cloud in (first, second):
+        cloud.put(ALERTS, 1)
+        cloud.mute = True
+        cloud.run()
+    assert first.outbox.id == second.outbox.id
+    second.delivery.echo(json.dumps(first.got[0]).encode())
+    assert second.outbox.counts[ALERTS] == 1
+
+
+def test_44_an_outbox_of_a_version_without_proofs_is_sent_and_proved(tmp_path):
+    cloud = Cloud(tmp_path, "echo")
+    cloud.put(ALERTS, 1, 2)
+    old = f"{cloud.outbox.id}-1"
+    cloud.outbox._db.do("DROP TABLE outgoing_key")
+    cloud.begin()
+    cloud.delivery.echo(json.dumps({"entry": old}).encode())
+    assert cloud.outbox.counts[ALERTS] == 2
+    cloud.run(30)
+    assert cloud.numbers(ALERTS) == [1, 2] and cloud.outbox.counts[ALERTS] == 0
+
+
 def test_45_what_was_acknowledged_and_lost_is_sent_again(tmp_path):
     cloud = Cloud(tmp_path, "echo")
     cloud.put(ALERTS, 1, 2)
@@ -343,7 +405,7 @@ def test_a_damaged_id_of_the_outbox_is_another_one(tmp_path, ids):
         cloud.outbox._db.do("INSERT INTO outgoing_id VALUES (?)", each)
     cloud.begin()
     cloud.run()
-    assert len(cloud.outbox.id) == 16 and cloud.got[0]["entry"] == f"{cloud.outbox.id}-1"
+    assert len(cloud.outbox.id) == 16 and cloud.got[0]["entry"].startswith(f"{cloud.outbox.id}-1-")
 
 
 def test_the_counts_are_those_of_the_tables_after_an_undone_transaction(tmp_path):
