@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -20,7 +21,7 @@ from edgeml import topics
 from edgeml.app import Context
 from edgeml.bus import RelaunchNeeded
 from edgeml.delivery import Delivery, queues
-from edgeml.errors import EdgemlError
+from edgeml.errors import EdgemlError, MessageError
 from edgeml.health import Vitals
 from edgeml.messages import (
     MAX_PAYLOAD,
@@ -34,6 +35,7 @@ from edgeml.messages import (
     ResultBlock,
     ResultColumns,
     Status,
+    decode,
     encode,
 )
 from edgeml.options import read
@@ -61,11 +63,14 @@ class AlertDispatcher:
         StoreError: the state cannot be opened.
     """
 
+    timed = True
+
     def __init__(self, context: Context, options: Options) -> None:
         self._context, self._options = context, options
         self._stream = new_stream()
         self._numbers: dict[str, int] = {}
         self._retry_at = 0.0
+        self._unread: Counter[str] = Counter()
         self._refused = 0  # alerts that wait because the nucleus takes none
         self._reload_at: float | None = None
         self._trouble = ""
@@ -86,12 +91,16 @@ class AlertDispatcher:
         """Ask for the results that came while nobody listened."""
         self._receiver.ask_again()
 
-    def on_message(self, topic: str, message: Message) -> None:
-        """Take a message; what does not belong on `topic` is named in the log and dropped."""
+    def on_message(self, topic: str, message: Message, sent_at: float | None = None) -> None:
+        """Take a message; what does not belong on `topic` is named in the log and dropped.
+
+        Args:
+            sent_at: monotonic time; None: just now.
+        """
         if self._reload_at is not None:
             return
         try:
-            self._take(topic, message)
+            self._take(topic, message, self._context.monotonic() if sent_at is None else sent_at)
         except StoreError as fault:
             self._trouble, self._reload_at = str(fault), self._context.monotonic() + RELOAD_S
             raise
@@ -129,6 +138,7 @@ class AlertDispatcher:
 
     def vitals(self) -> Vitals:
         drops = dict(self._store.outbox.dropped)
+        drops.update({f"not understood: {topic}": count for topic, count in self._unread.items()})
         if self._lost:
             drops["results lost on the way"] = self._lost
         return Vitals(self._lag_s, queues=queues(self._store.outbox) | {f"to {topics.ALERTS}": (self._refused, 0)}, drops=drops)
@@ -168,7 +178,7 @@ class AlertDispatcher:
         self._lost = 0
         self._thinners: dict[tuple[str, str], Thinner] = {}
         around = Surroundings(
-            bus, self._store, outbox, self._context.thing, self._context.monotonic, self._context.wall_ns, self._note
+            bus, self._store, outbox, self._context.thing, self._context.monotonic, self._context.wall_ns, self._note, self._catch_up
         )
         self._actions: dict[str, Action] = {}
         for name, raw in self._options.actions.items():
@@ -197,7 +207,7 @@ class AlertDispatcher:
 
     # -- messages
 
-    def _take(self, topic: str, message: Message) -> None:
+    def _take(self, topic: str, message: Message, sent_at: float) -> None:
         if topic == topics.RESULTS:
             if isinstance(message, ResultBlock):
                 self._judge(message)
@@ -219,7 +229,7 @@ class AlertDispatcher:
         else:
             for action in self._actions.values():
                 if topic in action.topics:
-                    action.on_message(topic, message)
+                    action.on_message(topic, message, sent_at)
             return
         log.warning("a %s message on %s does not belong there; check who publishes it", message.__struct_config__.tag, topic)
 
@@ -320,6 +330,15 @@ class AlertDispatcher:
                     self._keep(policy, version)
                     for change in changes:
                         self._decide(change, version)
+
+    def _catch_up(self, wanted: Sequence[str]) -> None:
+        for topic in wanted:
+            while (received := self._context.bus.take_waiting(topic)) is not None:
+                try:
+                    self._take(topic, decode(received.payload), received.sent_at)
+                except MessageError as fault:
+                    self._unread[topic] += 1
+                    log.log(logging.DEBUG if self._unread[topic] > 1 else logging.WARNING, "%s: %s", topic, fault)
 
     def _act(self) -> None:
         if not self._to_act:

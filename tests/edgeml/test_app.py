@@ -297,3 +297,25 @@ def test_an_end_closes_the_service(run):
 def test_what_only_a_relaunch_can_mend_has_an_exit_code_of_its_own(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("SVCUID", raising=False)
     assert app.main(NAME, Options, Service, ["--work", str(tmp_path)]) == app.RELAUNCH_EXIT
+
+
+class Timed(Service):
+    """Wants to know when each message was sent."""
+
+    timed = True
+
+    def on_message(self, topic: str, message: Message, sent_at: float = 0.0) -> None:
+        self.messages.append((message, sent_at))
+
+
+def test_a_service_is_told_when_a_message_was_sent_not_when_it_came(run, tmp_path):
+    running = run(make=Timed)
+    subscribed(running)
+    sealed = seal(tmp_path / "messages.key", TOPIC, ack("a"))
+    sealed_at = time.monotonic()
+    time.sleep(0.5)
+    running.publish_bare(sealed)
+    (service,) = Service.made
+    running.until(lambda: len(service.messages) == 1, "the acknowledgement")
+    ((message, sent_at),) = service.messages
+    assert message.alarm == "a" and abs(sent_at - sealed_at) < 0.3

@@ -304,8 +304,8 @@ def interlocked(data: bytes) -> None:
     interlock = Interlock(options)
     message = decode(data)
     topic = topics.INTERLOCK if isinstance(message, Permit) else topics.SENSORS
-    interlock.hear(topic, message, 100.0)
-    interlock.forbids(getattr(message, "asset", "pump-1"), 101.0, T0)
+    interlock.hear(topic, message, 100.0, T0)
+    interlock.forbids(getattr(message, "asset", "pump-1"), 101.0, T0 + 10**9)
 
 
 def configured(tree: Any) -> None:

@@ -108,9 +108,10 @@ class CommandAction(Action):
                 log.info("command %s is withdrawn: its alarm has cleared before it was sent", awaited.row.id)
                 self._settle(awaited, WITHDRAWN)
 
-    def on_message(self, topic: str, message: Message) -> None:
+    def on_message(self, topic: str, message: Message, sent_at: float) -> None:
         if topic in self._interlock.topics:
-            self._interlock.hear(topic, message, self._s.monotonic())
+            passed_ns = round((self._s.monotonic() - sent_at) * SECOND)
+            self._interlock.hear(topic, message, sent_at, self._s.wall_ns() - passed_ns)
             return
         if not isinstance(message, CommandAck):
             log.warning("a message on %s is no command-ack; check who publishes there", topic)
@@ -165,7 +166,9 @@ class CommandAction(Action):
 
     def _try(self, awaited: _Awaited, now: float) -> None:
         row = awaited.row
-        forbidden = self._interlock.forbids(row.asset, now, self._s.wall_ns())
+        # A denial, or a reading that forbids, may be here already and wait for its turn.
+        self._s.catch_up(self._interlock.topics)
+        forbidden = self._interlock.forbids(row.asset, max(now, self._s.monotonic()), self._s.wall_ns())
         if forbidden:
             self._hold(awaited, forbidden, now)
         elif awaited.sendings:
