@@ -11,6 +11,7 @@ import numpy as np
 
 from alert_dispatcher.actions import ACTIONS, Action, Surroundings
 from alert_dispatcher.actions.base import IDLE_S, ActionOptions
+from alert_dispatcher.expiry import LOOK_S, Expiry, Key
 from alert_dispatcher.health import Forwarder
 from alert_dispatcher.options import Options
 from alert_dispatcher.report import Gatherer, Thinner, entry, verdict
@@ -42,7 +43,7 @@ from edgeml.options import read
 from edgeml.outbox import HEALTH
 from edgeml.policy import ACKNOWLEDGED, CLEARED, PENDING, Alarm, Change, Policy
 from edgeml.streams import Receiver, new_stream
-from edgeml.times import age_s, to_iso
+from edgeml.times import Moment, age_s, boot_id, to_iso
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +117,7 @@ class AlertDispatcher:
             if self._reload_at is not None:
                 return self._reload(now)
             self._look(now)
+            self._expire(now)
             self._act()
             # A command to a machine must not wait for an alert that cannot be published, nor that for IoT Core.
             waits = [self._tick(action, now) for action in self._actions.values() if action.local]
@@ -172,6 +174,9 @@ class AlertDispatcher:
                 log.error("what is kept of %s and %s cannot be read (%s); they are judged anew", *key, fault)
                 continue
             self._versions[key] = kept.model_version
+        kept_at = {key: self._store.recall(_silent_key(key), Moment) for key in self._policies}
+        self._expiry = Expiry(self._options.expiry, {key: at for key, at in kept_at.items() if at is not None})
+        self._expire_at = 0.0
         self._receiver = Receiver(topics.RESULTS, self._ask, self._context.monotonic)
         for position in self._store.positions():
             self._receiver.resume(*position)
@@ -256,6 +261,8 @@ class AlertDispatcher:
             for change in judged.changes:
                 deviations = columns.deviations[change.row].tolist() if change.row >= 0 else ()
                 self._decide(change, block.model_version, block.channels, deviations)
+            if len(block) and self._expiry.answered(key, self._moment()):
+                self._store.forget(_silent_key(key))
             if self._options.report.enabled:
                 self._report(block, columns, judged.rows, judged.changes, before)
         self._policies[key], self._versions[key] = policy, block.model_version
@@ -278,6 +285,26 @@ class AlertDispatcher:
                     self._keep(policy, VERSION)
                 for change in judgement.changes:
                     self._decide(change, VERSION)
+
+    def _expire(self, now: float) -> None:
+        """End the alarms that nobody judges any more."""
+        if now < self._expire_at:
+            return
+        self._expire_at, moment = now + LOOK_S, self._moment()
+        alarms = [key for key, policy in self._policies.items() if policy.alarm is not None]
+        for key, at in self._expiry.silent(alarms, moment):
+            self._store.remember(_silent_key(key), at)
+        for key, because in self._expiry.expired(alarms, moment):
+            policy = self._policies[key]
+            with self._store.transaction(durable=True):
+                for change in policy.abandon(because):
+                    self._keep(policy, self._versions[key])
+                    self._decide(change, self._versions[key])
+                self._store.forget(_silent_key(key))
+            log.warning("an alarm about %s is ended: %s", key[0], because)
+
+    def _moment(self) -> Moment:
+        return Moment(self._context.wall_ns(), self._context.monotonic(), boot_id())
 
     # -- people
 
@@ -316,7 +343,7 @@ class AlertDispatcher:
     def _decide(
         self, change: Change, model_version: str, channels: Sequence[str] = (), deviations: Sequence[float] = ()
     ) -> None:
-        sentence = self._watch.sentence(change.alarm) or why(change.alarm, change.at, channels, deviations)
+        sentence = self._watch.sentence(change.alarm) or why(change.alarm, change.at, channels, deviations, change.because)
         alert = _alert(change.alarm, change.at, model_version, sentence)
         self._store.keep_alarm(change.alarm)
         self._store.post(alert, self._context.wall_ns())
@@ -412,6 +439,10 @@ def _alert(alarm: Alarm, at: int, model_version: str, sentence: str) -> Alert:
         confidence=alarm.confidence, peak_confidence=alarm.peak, why=sentence,
         acknowledged_by=alarm.acknowledged_by, note=alarm.note,
     )
+
+
+def _silent_key(key: Key) -> str:
+    return f"expiry/{key[0]}/{key[1]}"
 
 
 def _one_line(text: str, longest: int) -> str:

@@ -93,11 +93,17 @@ class Alarm(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class Change(NamedTuple):
-    """An alarm has changed its state at event time `at`, ns; `row` is the result's index in its block, or -1."""
+    """An alarm has changed its state at event time `at`, ns.
+
+    Attributes:
+        row: the result's index in its block, or -1.
+        because: why it ended, where no result said that it is over.
+    """
 
     alarm: Alarm
     at: int
     row: int = -1
+    because: str = ""
 
 
 class Judged(NamedTuple):
@@ -180,7 +186,7 @@ class Policy:
         if len(times) and stream not in s.streams:
             if s.judged is not None and times[0] < s.judged - self._rewind:
                 changes += self._begin_anew()
-            self._state.streams = [*s.streams, stream][-_STREAMS_KEPT:]
+            self._state.streams = [*self._state.streams, stream][-_STREAMS_KEPT:]
         rows = []
         for row, (time, confidence) in enumerate(zip(times, confidences, strict=True)):
             if self._is_new(time):
@@ -217,6 +223,11 @@ class Policy:
         if s.alarm is None or s.alarm.id != alarm_id or s.alarm.state != ACTIVE or s.judged is None:
             return []
         return [self._to(ACKNOWLEDGED, s.judged, acknowledged_by=by, note=_noted(s.alarm, note))]
+
+    def abandon(self, because: str) -> list[Change]:
+        """End the open alarm although no result says that it is over: nobody judges it any more, as `because` tells."""
+        s = self._state
+        return [] if s.alarm is None or s.judged is None else [self._end(s.judged, because)]
 
     def annotate(self, alarm_id: str, note: str) -> list[Change]:
         """Add to the note of the open alarm `alarm_id`; its state stays."""
@@ -266,9 +277,9 @@ class Policy:
         self._state.alarm = msgspec.structs.replace(self._state.alarm, state=state, **fields)
         return Change(self._state.alarm, at)
 
-    def _end(self, at: int, note: str = "") -> Change:
+    def _end(self, at: int, because: str = "") -> Change:
         assert self._state.alarm is not None
-        change = self._to(CLEARED, at, cleared_at=at, note=_noted(self._state.alarm, note))
+        change = self._to(CLEARED, at, cleared_at=at, note=_noted(self._state.alarm, because))._replace(because=because)
         s = self._state
         # What was high before the clear must not count towards the next alarm.
         s.alarm, s.held, s.low = None, 0, False
@@ -280,7 +291,7 @@ class Policy:
         s = self._state
         changes = []
         if s.alarm is not None and s.judged is not None:
-            changes.append(self._end(s.judged, note="the source began anew with earlier times"))
+            changes.append(self._end(s.judged, because="the source began anew with earlier times"))
         self._state = State(epoch=s.epoch + 1, streams=s.streams)
         return changes
 
