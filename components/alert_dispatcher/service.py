@@ -42,6 +42,7 @@ from edgeml.messages import (
 from edgeml.options import read
 from edgeml.outbox import HEALTH
 from edgeml.policy import ACKNOWLEDGED, CLEARED, PENDING, Alarm, Change, Policy
+from edgeml.settling import is_stopped
 from edgeml.streams import Receiver, new_stream
 from edgeml.times import Moment, age_s, boot_id, to_iso
 
@@ -254,7 +255,9 @@ class AlertDispatcher:
         policy = Policy(self._options.policy, block.asset, block.model, known.state() if known else None)
         before = policy.alarm.state if policy.alarm else ""
         confidences = np.where(columns.reason == 0, columns.confidence, np.nan)
-        judged = policy.judge_block(block.answers_stream, columns.times.tolist(), confidences.tolist())
+        standing = [False, *map(is_stopped, block.reasons)]
+        stopped = [standing[reason] for reason in columns.reason.tolist()] if any(standing) else None
+        judged = policy.judge_block(block.answers_stream, columns.times.tolist(), confidences.tolist(), columns.deviations, stopped)
         with self._store.transaction(durable=bool(judged.changes)):
             self._store.keep_position(block.asset, *self._receiver.position(block.asset))
             self._keep(policy, block.model_version)
