@@ -133,6 +133,9 @@ class Store:
         refused = self.outbox.dropped["alerts: refused"]
         if refused:
             faults.append(f"{refused} alerts for the cloud were refused, the outbox is full; see to the link, or raise outbox.max_mb")
+        large = self.outbox.dropped["alerts: too large"]
+        if large:
+            faults.append(f"{large} alerts are too large for the cloud and were published here alone; shorten the names in them")
         return tuple(faults)
 
     @contextmanager

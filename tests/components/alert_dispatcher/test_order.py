@@ -209,3 +209,14 @@ def test_open_alarm_keeps_its_command_however_many_others_come_and_go(tmp_path):
     bench.service._note(alarm, "somebody has looked")
     bench.wait(5)
     assert len(bench.commands()) == 1, "an alert of the same state is not another alarm"
+
+
+def test_alert_that_the_outbox_cannot_take_is_reported(tmp_path):
+    bench = Bench(tmp_path, outbox={"reserve_alerts": 0, "max_mb": 0.1})
+    with bench.service._store.transaction():
+        while bench.service._store.outbox.put(0, CLOUD, b'{"pad":"%s"}' % (b"x" * 900), 0) is not None:
+            pass
+    bench.results(ALARM[:12])
+    assert any("alerts for the cloud were refused, the outbox is full" in fault for fault in bench.service.status().faults)
+    assert bench.service._store.outbox.put(0, CLOUD, b'{"pad":"%s"}' % (b"x" * 9000), 0) is None
+    assert any(fault.startswith("1 alerts are too large for the cloud") for fault in bench.service.status().faults)
