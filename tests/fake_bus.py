@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from edgeml.bus import Received
 from edgeml.messages import MAX_PAYLOAD, decode
 
 
@@ -16,6 +17,7 @@ class FakeBus:
         deaf: topics on which publishing fails.
         tries: how often something was published, in vain included.
         on_publish: called with the topic at each try, first.
+        waiting: what came in and has not had its turn.
         renewals: why what cannot be heard from was to be renewed.
     """
 
@@ -26,6 +28,7 @@ class FakeBus:
         self.tries = 0
         self.on_publish: Callable[[str], None] = lambda topic: None
         self.renewals: list[str] = []
+        self.waiting: list[Received] = []
 
     def publish(self, topic: str, payload: bytes) -> bool:
         return self._keep(self.local, topic, payload)
@@ -35,6 +38,12 @@ class FakeBus:
 
     def renew_unheard(self, why: str) -> None:
         self.renewals.append(why)
+
+    def take_waiting(self, topic: str) -> Received | None:
+        found = next((item for item in self.waiting if item.topic == topic), None)
+        if found is not None:
+            self.waiting.remove(found)
+        return found
 
     def _keep(self, where: list[tuple[str, bytes]], topic: str, payload: bytes) -> bool:
         self.tries += 1

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from alert_dispatcher.actions import ACTIONS
+from alert_dispatcher.expiry import ExpiryOptions
 from alert_dispatcher.health import HealthOptions
 from alert_dispatcher.watch import WatchOptions
 from edgeml.errors import OptionsError
@@ -37,6 +38,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     )
     report: ReportOptions = ReportOptions()
     watch: WatchOptions = WatchOptions()
+    expiry: ExpiryOptions = ExpiryOptions()
     health: HealthOptions = HealthOptions()
     outbox: OutboxOptions = OutboxOptions()
 

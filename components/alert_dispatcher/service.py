@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -10,6 +11,7 @@ import numpy as np
 
 from alert_dispatcher.actions import ACTIONS, Action, Surroundings
 from alert_dispatcher.actions.base import IDLE_S, ActionOptions
+from alert_dispatcher.expiry import LOOK_S, Expiry, Key
 from alert_dispatcher.health import Forwarder
 from alert_dispatcher.options import Options
 from alert_dispatcher.report import Gatherer, Thinner, entry, verdict
@@ -20,7 +22,7 @@ from edgeml import topics
 from edgeml.app import Context
 from edgeml.bus import RelaunchNeeded
 from edgeml.delivery import Delivery, queues
-from edgeml.errors import EdgemlError
+from edgeml.errors import EdgemlError, MessageError
 from edgeml.health import Vitals
 from edgeml.messages import (
     Acknowledge,
@@ -33,15 +35,17 @@ from edgeml.messages import (
     ResultBlock,
     ResultColumns,
     Status,
+    decode,
     encode,
     encode_json,
 )
 from edgeml.options import read
 from edgeml.outbox import HEALTH, MAX_ENTRY
 from edgeml.policy import ACKNOWLEDGED, CLEARED, LONGEST_NOTE, PENDING, Alarm, Change, Policy
+from edgeml.settling import is_stopped
 from edgeml.streams import Receiver, new_stream
 from edgeml.text import fit_end, one_line, printable, size
-from edgeml.times import age_s, to_iso
+from edgeml.times import Moment, age_s, boot_id, to_iso
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +56,8 @@ LONGEST_BY = 200
 """Bytes of the name of a person."""
 NUMBERING = 64
 """Bytes by which an alert grows when it is published: its stream and number."""
+AT_ONCE = 50
+"""Alerts that one step publishes, at most: after an outage of the broker there may be thousands, and a command must not wait for them."""
 RELOAD_S = 5.0
 """After the state could not be written; results come again by a replay then."""
 
@@ -64,11 +70,15 @@ class AlertDispatcher:
         StoreError: the state cannot be opened.
     """
 
+    timed = True
+
     def __init__(self, context: Context, options: Options) -> None:
         self._context, self._options = context, options
         self._stream = new_stream()
         self._numbers: dict[str, int] = {}
         self._retry_at = 0.0
+        self._unread: Counter[str] = Counter()
+        self._refused = 0  # alerts that wait because the nucleus takes none
         self._reload_at: float | None = None
         self._trouble = ""
         proof, thing = options.outbox.proof, context.thing
@@ -88,12 +98,16 @@ class AlertDispatcher:
         """Ask for the results that came while nobody listened."""
         self._receiver.ask_again()
 
-    def on_message(self, topic: str, message: Message) -> None:
-        """Take a message; what does not belong on `topic` is named in the log and dropped."""
+    def on_message(self, topic: str, message: Message, sent_at: float | None = None) -> None:
+        """Take a message; what does not belong on `topic` is named in the log and dropped.
+
+        Args:
+            sent_at: monotonic time; None: just now.
+        """
         if self._reload_at is not None:
             return
         try:
-            self._take(topic, message)
+            self._take(topic, message, self._context.monotonic() if sent_at is None else sent_at)
         except StoreError as fault:
             self._trouble, self._reload_at = str(fault), self._context.monotonic() + RELOAD_S
             raise
@@ -109,9 +123,12 @@ class AlertDispatcher:
             if self._reload_at is not None:
                 return self._reload(now)
             self._look(now)
+            self._expire(now)
             self._act()
             # A command to a machine must not wait for an alert that cannot be published, nor that for IoT Core.
             waits = [self._tick(action, now) for action in self._actions.values() if action.local]
+            # They may have put notes on alarms: alerts of their own, which every action is to see before they are published.
+            self._act()
             waits.append(self._publish_alerts(now))
             waits += [self._tick(action, now) for action in self._actions.values() if not action.local]
             self._store.look(now)
@@ -123,13 +140,16 @@ class AlertDispatcher:
 
     def status(self) -> Status:
         faults = (self._trouble,) if self._trouble else self._store.faults + self._delivery.faults
+        if self._refused:
+            faults += (f"{self._refused} alerts wait: the nucleus takes none on {topics.ALERTS}; see its broker, and accessControl",)
         return Status(component=self._context.component, state="running", faults=faults)
 
     def vitals(self) -> Vitals:
         drops = dict(self._store.outbox.dropped)
+        drops.update({f"not understood: {topic}": count for topic, count in self._unread.items()})
         if self._lost:
             drops["results lost on the way"] = self._lost
-        return Vitals(self._lag_s, queues=queues(self._store.outbox), drops=drops)
+        return Vitals(self._lag_s, queues=queues(self._store.outbox) | {f"to {topics.ALERTS}": (self._refused, 0)}, drops=drops)
 
     def close(self) -> None:
         self._gatherer.flush()
@@ -143,7 +163,7 @@ class AlertDispatcher:
         self._store = Store(self._context.work / STATE_FILE, self._options.outbox, self._context.monotonic)
         self._store.prune()
         outbox, bus = self._store.outbox, self._context.bus
-        self._delivery = Delivery(outbox, self._options.outbox, bus.publish_cloud, bus.renew_unheard)
+        self._delivery = Delivery(outbox, self._options.outbox, bus.publish_cloud, bus.renew_unheard, monotonic=self._context.monotonic)
         self._gatherer = Gatherer(self._context.thing, self._options.report.gather_s, outbox)
         self._policies: dict[tuple[str, str], Policy] = {}
         self._versions: dict[tuple[str, str], str] = {}
@@ -160,13 +180,16 @@ class AlertDispatcher:
                 log.error("what is kept of %s and %s cannot be read (%s); they are judged anew", *key, fault)
                 continue
             self._versions[key] = kept.model_version
+        kept_at = {key: self._store.recall(_silent_key(key), Moment) for key in self._policies}
+        self._expiry = Expiry(self._options.expiry, {key: at for key, at in kept_at.items() if at is not None})
+        self._expire_at = 0.0
         self._receiver = Receiver(topics.RESULTS, self._ask, self._context.monotonic)
         for position in self._store.positions():
             self._receiver.resume(*position)
         self._lost = 0
         self._thinners: dict[tuple[str, str], Thinner] = {}
         around = Surroundings(
-            bus, self._store, outbox, self._context.thing, self._context.monotonic, self._context.wall_ns, self._note
+            bus, self._store, outbox, self._context.thing, self._context.monotonic, self._context.wall_ns, self._note, self._catch_up
         )
         self._actions: dict[str, Action] = {}
         for name, raw in self._options.actions.items():
@@ -195,7 +218,7 @@ class AlertDispatcher:
 
     # -- messages
 
-    def _take(self, topic: str, message: Message) -> None:
+    def _take(self, topic: str, message: Message, sent_at: float) -> None:
         if topic == topics.RESULTS:
             if isinstance(message, ResultBlock):
                 self._judge(message)
@@ -217,7 +240,7 @@ class AlertDispatcher:
         else:
             for action in self._actions.values():
                 if topic in action.topics:
-                    action.on_message(topic, message)
+                    action.on_message(topic, message, sent_at)
             return
         log.warning("a %s message on %s does not belong there; check who publishes it", message.__struct_config__.tag, topic)
 
@@ -237,13 +260,17 @@ class AlertDispatcher:
         policy = Policy(self._options.policy, block.asset, block.model, known.state() if known else None)
         before = policy.alarm.state if policy.alarm else ""
         confidences = np.where(columns.reason == 0, columns.confidence, np.nan)
-        judged = policy.judge_block(block.answers_stream, columns.times.tolist(), confidences.tolist())
+        standing = [False, *map(is_stopped, block.reasons)]
+        stopped = [standing[reason] for reason in columns.reason.tolist()] if any(standing) else None
+        judged = policy.judge_block(block.answers_stream, columns.times.tolist(), confidences.tolist(), columns.deviations, stopped)
         with self._store.transaction(durable=bool(judged.changes)):
             self._store.keep_position(block.asset, *self._receiver.position(block.asset))
             self._keep(policy, block.model_version)
             for change in judged.changes:
                 deviations = columns.deviations[change.row].tolist() if change.row >= 0 else ()
                 self._decide(change, block.model_version, block.channels, deviations)
+            if len(block) and self._expiry.answered(key, self._moment()):
+                self._store.forget(_silent_key(key))
             if self._options.report.enabled:
                 self._report(block, columns, judged.rows, judged.changes, before)
         self._policies[key], self._versions[key] = policy, block.model_version
@@ -266,6 +293,26 @@ class AlertDispatcher:
                     self._keep(policy, VERSION)
                 for change in judgement.changes:
                     self._decide(change, VERSION)
+
+    def _expire(self, now: float) -> None:
+        """End the alarms that nobody judges any more."""
+        if now < self._expire_at:
+            return
+        self._expire_at, moment = now + LOOK_S, self._moment()
+        alarms = [key for key, policy in self._policies.items() if policy.alarm is not None]
+        for key, at in self._expiry.silent(alarms, moment):
+            self._store.remember(_silent_key(key), at)
+        for key, because in self._expiry.expired(alarms, moment):
+            policy = self._policies[key]
+            with self._store.transaction(durable=True):
+                for change in policy.abandon(because):
+                    self._keep(policy, self._versions[key])
+                    self._decide(change, self._versions[key])
+                self._store.forget(_silent_key(key))
+            log.warning("an alarm about %s is ended: %s", key[0], because)
+
+    def _moment(self) -> Moment:
+        return Moment(self._context.wall_ns(), self._context.monotonic(), boot_id())
 
     # -- people
 
@@ -304,7 +351,7 @@ class AlertDispatcher:
     def _decide(
         self, change: Change, model_version: str, channels: Sequence[str] = (), deviations: Sequence[float] = ()
     ) -> None:
-        sentence = self._watch.sentence(change.alarm) or why(change.alarm, change.at, channels, deviations)
+        sentence = self._watch.sentence(change.alarm) or why(change.alarm, change.at, channels, deviations, change.because)
         alert = _alert(change.alarm, change.at, model_version, sentence)
         self._store.keep_alarm(change.alarm)
         self._store.post(alert, self._context.wall_ns())
@@ -319,12 +366,19 @@ class AlertDispatcher:
                     for change in changes:
                         self._decide(change, version)
 
+    def _catch_up(self, wanted: Sequence[str]) -> None:
+        for topic in wanted:
+            while (received := self._context.bus.take_waiting(topic)) is not None:
+                try:
+                    self._take(topic, decode(received.payload), received.sent_at)
+                except MessageError as fault:
+                    self._unread[topic] += 1
+                    log.log(logging.DEBUG if self._unread[topic] > 1 else logging.WARNING, "%s: %s", topic, fault)
+
     def _act(self) -> None:
         if not self._to_act:
             return
-        for pending in self._store.pending():
-            if pending.acted:
-                continue
+        for pending in self._store.to_act_upon():
             with self._store.transaction():
                 for action in self._actions.values():
                     try:
@@ -350,13 +404,14 @@ class AlertDispatcher:
             return IDLE_S
         if now < self._retry_at:
             return self._retry_at - now
-        for pending in self._store.pending():
+        for pending in self._store.to_publish(AT_ONCE):
             if not self._publish(pending.alert):
-                self._retry_at = now + RETRY_S
+                self._retry_at, self._refused = now + RETRY_S, self._store.unpublished
                 return RETRY_S
             self._store.published(pending.no)
-        self._to_publish = False
-        return IDLE_S
+        self._refused = 0
+        self._to_publish = self._store.unpublished > 0
+        return 0.0 if self._to_publish else IDLE_S
 
     def _publish(self, alert: Alert) -> bool:
         seq = self._numbers.get(alert.asset, 0)
@@ -393,3 +448,7 @@ def _alert(alarm: Alarm, at: int, model_version: str, sentence: str) -> Alert:
     by, why_text = one_line(alarm.acknowledged_by, min(LONGEST_BY, room // 4)), one_line(sentence, room // 3)
     note = fit_end(printable(alarm.note), room - size(by) - size(why_text))
     return msgspec.structs.replace(alert, why=why_text, acknowledged_by=by, note=note)
+
+
+def _silent_key(key: Key) -> str:
+    return f"expiry/{key[0]}/{key[1]}"

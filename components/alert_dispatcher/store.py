@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 
 SCHEMA = 1
 ALARMS_KEPT = 10_000
-OUTBOX_KEPT = 1_000
 RESERVE_WAL = 6_000_000
 RESERVE_ALERT = 8_000
 """Bytes of the reserve: for the write-ahead log, which is used anew at 1,000 pages of 4 kB, and for each alert in all tables."""
@@ -69,12 +68,11 @@ class KeptPolicy(NamedTuple):
 
 
 class Pending(NamedTuple):
-    """An alert that is not yet published, or not yet acted upon; `decided_ns` is wall-clock time."""
+    """An alert that is not yet acted upon, or not yet published; `decided_ns` is wall-clock time."""
 
     no: int
     alert: Alert
     decided_ns: int
-    acted: bool
 
 
 class CommandRow(NamedTuple):
@@ -135,6 +133,9 @@ class Store:
         refused = self.outbox.dropped["alerts: refused"]
         if refused:
             faults.append(f"{refused} alerts for the cloud were refused, the outbox is full; see to the link, or raise outbox.max_mb")
+        large = self.outbox.dropped["alerts: too large"]
+        if large:
+            faults.append(f"{large} alerts are too large for the cloud and were published here alone; shorten the names in them")
         return tuple(faults)
 
     @contextmanager
@@ -201,30 +202,44 @@ class Store:
         if no % ALERTS_BETWEEN_PRUNING == 0:
             self.prune()
 
-    def pending(self) -> list[Pending]:
-        rows = self.do("SELECT no, alert, decided_ns, acted FROM outbox ORDER BY no")
+    def to_act_upon(self) -> list[Pending]:
+        """The alerts that nothing was done about yet, in order."""
+        return self._pending("SELECT no, alert, decided_ns FROM outbox WHERE NOT acted ORDER BY no")
+
+    def to_publish(self, at_most: int) -> list[Pending]:
+        """The oldest alerts that are to be published, in order; what was not acted upon is none of them."""
+        return self._pending("SELECT no, alert, decided_ns FROM outbox WHERE acted ORDER BY no LIMIT ?", at_most)
+
+    @property
+    def unpublished(self) -> int:
+        """How many alerts were acted upon and are to be published. None is ever given up."""
+        ((count,),) = self.do("SELECT COUNT(*) FROM outbox WHERE acted")
+        return int(count)
+
+    def _pending(self, sql: str, *values: int) -> list[Pending]:
         found = []
-        for no, text, at, acted in rows:
+        for no, text, at in self.do(sql, *values):
             alert = _sound(text, Alert, "an alert") if isinstance(at, int) else None
             if alert is None:
-                self.published(no)
+                self.do("DELETE FROM outbox WHERE no = ?", no)
             else:
-                found.append(Pending(no, alert, at, bool(acted)))
+                found.append(Pending(no, alert, at))
         return found
 
     def acted(self, no: int) -> None:
         self.do("UPDATE outbox SET acted = 1 WHERE no = ?", no)
 
     def published(self, no: int) -> None:
-        self.do("DELETE FROM outbox WHERE no = ?", no)
+        """It is done with, once it was acted upon too: only then it is taken away."""
+        self.do("DELETE FROM outbox WHERE no = ? AND acted", no)
 
     def prune(self) -> None:
-        """Keep the newest alarms with their commands, and the newest unpublished alerts."""
+        """Keep the alarms that are open, the newest of those that have cleared, and the commands of both."""
         self.do(
-            "DELETE FROM alarms WHERE id NOT IN (SELECT id FROM alarms ORDER BY rowid DESC LIMIT ?)", ALARMS_KEPT
+            "DELETE FROM alarms WHERE id NOT IN (SELECT id FROM alarms ORDER BY rowid DESC LIMIT ?) AND body LIKE ?",
+            ALARMS_KEPT, '%"state":"cleared"%',
         )
         self.do("DELETE FROM commands WHERE status <> 'open' AND alarm NOT IN (SELECT id FROM alarms)")
-        self.do("DELETE FROM outbox WHERE acted AND no <= (SELECT MAX(no) FROM outbox) - ?", OUTBOX_KEPT)
 
     # -- commands
 

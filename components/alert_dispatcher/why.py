@@ -12,17 +12,20 @@ NOTABLE_SIGMAS = 3.0
 MOST_CHANNELS = 3
 
 
-def why(alarm: Alarm, at: int, channels: Sequence[str] = (), deviations: Sequence[float] = ()) -> str:
+def why(alarm: Alarm, at: int, channels: Sequence[str] = (), deviations: Sequence[float] = (), because: str = "") -> str:
     """One sentence: the asset, what deviates, the confidence, since when.
 
     Args:
         at: event time of the change, ns.
+        because: why it ended although no result said that it is over.
         channels, deviations: names, and how far each is from normal running in its standard deviations; NaN where unknown.
     """
     percent = f"{alarm.confidence * 100:.0f} %"
     lasting = duration((at - alarm.pending_at) / SECOND)
     if alarm.state == CLEARED:
         peak = f"{alarm.peak * 100:.0f} %"
+        if because:
+            return f"{alarm.asset}: ended, and not known to be over: {because}; confidence {percent} at last, at most {peak}"
         if alarm.raised_at is None:
             return f"{alarm.asset}: did not last, no alarm; confidence {percent} after {lasting}, at most {peak}"
         return f"{alarm.asset}: over; confidence {percent}, at most {peak} in {lasting}"

@@ -78,6 +78,8 @@ class Service(Protocol):
     A class whose new instance may be made while the old one still works says `side_by_side = True`: a configuration that it
     refuses then leaves the old one untouched. Others are closed first, because both would want the same file or device.
     One that names `echo_topics` among its `cloud_topics` gets the bytes that come on these by `on_echo(payload)`.
+    One that says `timed = True` gets `on_message(topic, message, sent_at)`: the monotonic time at which the message was sent, as far as is
+    known, and not that at which its turn has come.
     """
 
     topics: tuple[str, ...]
@@ -189,7 +191,8 @@ class App(Generic[O]):
             return
         if self._service is not None:
             service = self._service
-            self._guard(received.topic, lambda: service.on_message(received.topic, message))
+            when = (received.sent_at,) if getattr(service, "timed", False) and received.kind == "local" else ()
+            self._guard(received.topic, lambda: service.on_message(received.topic, message, *when))
 
     def _guard(self, where: str, work: Callable[[], Any]) -> Any:
         # A fault in the work on one message or tick must not end the component: that would spend one of the nucleus's three errors.

@@ -60,6 +60,7 @@ class Bus(Protocol):
     def publish(self, topic: str, payload: bytes) -> bool: ...
     def publish_cloud(self, topic: str, payload: bytes) -> bool: ...
     def renew_unheard(self, why: str) -> None: ...
+    def take_waiting(self, topic: str) -> Received | None: ...
 
 
 class IpcBus:
@@ -271,17 +272,22 @@ class IpcBus:
             if item is not None or left <= 0 or self.hurry:
                 return item
 
+    def take_waiting(self, topic: str) -> Received | None:
+        """The oldest message that waits on a local topic, before its turn; None: none waits."""
+        return self.inbox.take(topic)
+
     def _put(self, item: Received) -> None:
         # Called on a thread of the SDK: a few fields and the queue are touched. What is refused is not heard and takes no place, so a
         # neighbour who floods a topic pushes out nothing.
         if item.kind == "local":
-            message = self.guard.open(item.topic, item.payload) if self.guard is not None else item.payload
-            if message is None:
+            opened = self.guard.open_aged(item.topic, item.payload) if self.guard is not None else (item.payload, 0.0)
+            if opened is None:
                 return
-            item = Received(item.kind, item.topic, message)
+            now = self._monotonic()
+            item = Received(item.kind, item.topic, opened[0], now - opened[1])
             subscription = self._subscriptions.get(("local", item.topic))
             if subscription is not None:
-                subscription.heard_at = self._monotonic()
+                subscription.heard_at = now
             if item.topic == self._heartbeat_topic:
                 self._unanswered = None
                 return

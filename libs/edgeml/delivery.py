@@ -8,6 +8,7 @@ id, and the order is kept. Only where echoes stay out, others are sent without w
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 IDLE_S = 60.0
 AT_ONCE = 5
 """Messages in a step, at most: there is local work to do besides."""
+BUSY_S = 0.1
+"""And no further one once a step has taken this long: IoT Core may answer slowly, and nothing local must wait for more than one call."""
 DEAF_MOST = 100
 """Messages under way while echoes stay out."""
 ECHO_LONGEST_S = 600.0
@@ -41,9 +44,9 @@ class Waiting(Protocol):
 
     def delivered(self, no: int) -> bool: ...
 
-    def id_of(self, no: int) -> str: ...
+    def id_of(self, entry: Entry) -> str: ...
 
-    def number_of(self, entry_id: str) -> int | None: ...
+    def number_of(self, given: str) -> int | None: ...
 
 
 class _Entry(msgspec.Struct):
@@ -91,6 +94,7 @@ class Delivery:
         renew: called with a reason when echoes stay out: the subscription may have died.
         lanes: name of each class -> whether an echo is its proof; None: the outbox's, as its options say.
         proof_option: the option that says what a class's proof is.
+        monotonic: the clock that says how long a step has taken.
 
     Attributes:
         sent: messages that the nucleus took since the process began, repeated ones included.
@@ -99,7 +103,7 @@ class Delivery:
     def __init__(
         self, outbox: Waiting, options: OutboxOptions, publish: Callable[[str, bytes], bool],
         renew: Callable[[str], None] = lambda why: None, lanes: Mapping[str, bool] | None = None,
-        proof_option: Callable[[str], str] = "outbox.proof.{}".format,
+        proof_option: Callable[[str], str] = "outbox.proof.{}".format, monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._outbox, self._options, self._publish, self._renew = outbox, options, publish, renew
         if lanes is None:
@@ -108,12 +112,13 @@ class Delivery:
         self._lanes = [_Lane(kind, echo) for kind, echo in enumerate(lanes.values())]
         self._bucket = Bucket(options.catch_up_per_s)
         self._renew_at = 0.0
+        self._monotonic = monotonic
         self.sent = 0
 
     def tick(self, now: float) -> float:
         """Send what is due, alerts first; returns in how many seconds there is something to do again."""
         waits = [IDLE_S]
-        budget = AT_ONCE
+        budget, give_up = AT_ONCE, self._monotonic() + BUSY_S
         for lane in self._lanes:
             while True:
                 if now < lane.due:
@@ -128,7 +133,7 @@ class Delivery:
                 if wait:
                     waits.append(wait)
                     break
-                if not budget:
+                if not budget or self._monotonic() > give_up:
                     return 0.0
                 budget -= 1
                 if not self._send(lane, entry, late, now):
@@ -138,7 +143,7 @@ class Delivery:
         return min(waits)
 
     def echo(self, payload: bytes) -> None:
-        """A message has come back from IoT Core: what it was is delivered."""
+        """A message has come back from IoT Core: what it was is delivered, if it is one that was sent."""
         try:
             no = self._outbox.number_of(msgspec.json.decode(payload, type=_Entry).entry)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -184,7 +189,7 @@ class Delivery:
     def _send(self, lane: _Lane, entry: Entry, late: bool, now: float) -> bool:
         if late:
             self._bucket.take()
-        if not self._publish(entry.topic, entry.message(self._outbox.id_of(entry.no), late)):
+        if not self._publish(entry.topic, entry.message(self._outbox.id_of(entry), late)):
             if not lane.backoff.tries:
                 log.warning("IoT Core does not take %s; going on locally, and keeping them", entry.topic)
             lane.due = now + lane.backoff.next()

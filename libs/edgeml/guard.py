@@ -131,19 +131,25 @@ class Guard:
 
     def open(self, topic: str, payload: bytes) -> bytes | None:
         """The message without its seal; None: it is refused, and counted."""
+        opened = self.open_aged(topic, payload)
+        return None if opened is None else opened[0]
+
+    def open_aged(self, topic: str, payload: bytes) -> tuple[bytes, float] | None:
+        """As `open`, and how many seconds ago it was sealed, 0 where nothing tells."""
         if topic not in topics.SEALED:
-            return payload
+            return payload, 0.0
         now = self._clock_ns()
         with self._lock:
-            reason, sender, message = MALFORMED, "", payload
+            reason, sender, message, age_s = MALFORMED, "", payload, 0.0
             try:
                 sealed, message = split(payload)
                 reason = self._wrong(sealed, topic, message, now)
-                sender = sealed.sender if sealed is not None else ""
+                if sealed is not None:
+                    sender, age_s = sealed.sender, max(0.0, (now - sealed.number) / SECOND)
             except SealError:
                 pass
             if not reason:
-                return message
+                return message, age_s
             self._refuse(reason, topic, sender)
         return None
 

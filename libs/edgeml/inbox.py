@@ -57,6 +57,12 @@ class Inbox:
             lane.append((self._count, item))
             self._filled.notify()
 
+    def take(self, topic: str) -> Received | None:
+        """The oldest of one topic, or None; those that came before it on other topics keep waiting."""
+        with self._filled:
+            lane = self._lanes.get(topic)
+            return lane.popleft()[1] if lane else None
+
     def get(self, timeout: float) -> Received | None:
         """The oldest of all, or None after `timeout` seconds."""
         give_up = time.monotonic() + timeout

@@ -6,6 +6,7 @@ sends (that is `edgeml.delivery`) nor opens files. Three classes: alerts before 
 
 from __future__ import annotations
 
+import hmac
 import logging
 import secrets
 from collections import Counter
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 ALERTS, HEALTH, RESULTS = range(3)
 """The classes, the most important first."""
 CLASS_NAMES = ("alerts", "health", "results")
+PROOF = 12
+"""Bytes of an id that nobody can guess: 24 hex digits."""
 ENVELOPE = 130
 """Bytes that `Entry.message` adds at most."""
 MAX_ENTRY = MAX_PAYLOAD - ENVELOPE
@@ -37,6 +40,7 @@ _TABLES = (
     " event_ns INTEGER NOT NULL, queued_s REAL NOT NULL, boot TEXT NOT NULL, payload BLOB NOT NULL)",
     "CREATE INDEX IF NOT EXISTS outgoing_order ON outgoing (class, no)",
     "CREATE TABLE IF NOT EXISTS outgoing_id (id TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS outgoing_key (key TEXT NOT NULL)",
 )
 _UNSOUND = (
     "no <= 0 OR typeof(class) <> 'integer' OR class NOT BETWEEN 0 AND 2 OR typeof(event_ns) <> 'integer' OR typeof(queued_s) <> 'real'"
@@ -90,6 +94,22 @@ class Entry(NamedTuple):
         return self.payload[:-1] + tail + b"}"
 
 
+def entry_id(outbox: str, key: str, entry: Entry) -> str:
+    """The id that an entry carries, `OUTBOX-NUMBER-PROOF`: the same at each sending, and known to those alone who have seen the message.
+
+    Args:
+        outbox: the id of the outbox.
+        key: its secret, text, by which the proof follows from what is sent.
+    """
+    what = b"%d\n%s\n%s" % (entry.no, entry.topic.encode(), entry.payload)
+    return f"{outbox}-{entry.no}-{hmac.digest(key.encode(), what, 'sha256')[:PROOF].hex()}"
+
+
+def same_id(one: str, other: str) -> bool:
+    """Whether two ids are the same; how alike they are does not show in the time that it takes."""
+    return hmac.compare_digest(one.encode(errors="replace"), other.encode(errors="replace"))
+
+
 class Database(Protocol):
     """What keeps the tables."""
 
@@ -124,14 +144,20 @@ class Outbox:
         if unsound:
             log.error("%d messages for the cloud cannot be read and are left out", unsound)
             database.do(f"DELETE FROM outgoing WHERE {_UNSOUND}")
-        database.do("DELETE FROM outgoing_id WHERE typeof(id) <> 'text' OR LENGTH(id) <> 16 OR id GLOB '*[^0-9a-f]*'")
-        database.do("INSERT INTO outgoing_id SELECT ? WHERE NOT EXISTS (SELECT 1 FROM outgoing_id)", secrets.token_hex(8))
-        ((self.id,),) = database.do("SELECT id FROM outgoing_id LIMIT 1")
+        self.id, self._key = self._random("id", 16), self._random("key", 64)
         self._held: set[int] = set()
         self._count, self._bytes = [0, 0, 0], [0, 0, 0]
         self._known = False
         self._thinned_to, self._level = 0, 1
         self._at_most: int | None = None
+
+    def _random(self, name: str, digits: int) -> str:
+        """What is drawn once for this outbox, in hex."""
+        do, table = self._db.do, f"outgoing_{name}"
+        do(f"DELETE FROM {table} WHERE typeof({name}) <> 'text' OR LENGTH({name}) <> {digits} OR {name} GLOB '*[^0-9a-f]*'")
+        do(f"INSERT INTO {table} SELECT ? WHERE NOT EXISTS (SELECT 1 FROM {table})", secrets.token_hex(digits // 2))
+        ((drawn,),) = do(f"SELECT {name} FROM {table} LIMIT 1")
+        return str(drawn)
 
     # -- what waits
 
@@ -229,14 +255,17 @@ class Outbox:
         """It is proved to have arrived; False if it was not here any more."""
         return self._delete([no]) > 0
 
-    def id_of(self, no: int) -> str:
-        """The id that an entry carries, the same at each sending; no other outbox has it."""
-        return f"{self.id}-{no}"
+    def id_of(self, entry: Entry) -> str:
+        """The id that an entry carries, see `entry_id`."""
+        return entry_id(self.id, self._key, entry)
 
-    def number_of(self, entry_id: str) -> int | None:
-        """The number of an id of this outbox."""
-        own, _, no = entry_id.rpartition("-")
-        return int(no) if own == self.id and no.isascii() and no.isdigit() and len(no) < 19 else None
+    def number_of(self, given: str) -> int | None:
+        """The number of the entry that has this id, if it still waits here; None for any other text, a guessed one too."""
+        own, no, *_ = [*given.split("-"), ""]
+        if own != self.id or not (no.isascii() and no.isdigit() and len(no) < 19):
+            return None
+        entry = self.entry(int(no))
+        return entry.no if entry is not None and same_id(self.id_of(entry), given) else None
 
     # -- the quota
 

@@ -8,6 +8,10 @@ acknowledgement makes an active alarm *acknowledged*, which changes nothing but 
 An active or acknowledged alarm is *cleared* when the confidence was at or under `clear_at` for `clear_hold_s`; then for
 `cooldown_s` nothing new becomes pending.
 
+For `settle_s` after the machine stood still a pending alarm waits while all that is far from normal comes nearer to it (`edgeml.settling`):
+what starts cold warms up. It waits no longer than that, and not where something stays away, but for the first two minutes, in which
+that cannot be told yet.
+
 "No decision" (None or NaN) neither raises nor clears: it is not among the M, and time spent in it counts for no hold.
 Silence between two decided results does count: what silence is too long is the scorer's to say, by a "no decision".
 
@@ -25,6 +29,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import Meta
 
+from edgeml.settling import STEP_S, STEPS, Step, comes_nearer, follow
 from edgeml.text import fit, fit_end
 from edgeml.times import SECOND
 
@@ -37,6 +42,10 @@ Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 _STREAMS_KEPT = 16
 LONGEST_NOTE = 2000
 """Bytes of an alarm's note; the oldest of it goes first."""
+STANDSTILL_NS = 60 * SECOND
+"""A machine that stood for less is not cold. So a current that flickers below its level withholds no alarm."""
+SETTLING_NS = STEP_S * STEPS * SECOND
+WARMING = "not raised while the machine settles after its start: all that is far from normal comes nearer to it"
 
 
 class PolicyOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +58,10 @@ class PolicyOptions(msgspec.Struct, frozen=True, kw_only=True):
     hold_s: Annotated[Seconds, Meta(description="s of event time for which N of M must hold before an alarm is raised")] = 5
     clear_hold_s: Annotated[Seconds, Meta(description="s of event time at or under `clear_at` before it is cleared")] = 10
     cooldown_s: Annotated[Seconds, Meta(description="s of event time after a clear in which nothing new is pending")] = 60
+    settle_s: Annotated[
+        Seconds,
+        Meta(description="s of event time after a standstill in which an alarm waits while all that is far from normal comes nearer"),
+    ] = 3600
     rewind_s: Annotated[
         Seconds, Meta(description="s before the last judged time at which a new sensor stream counts as begun anew")
     ] = 300
@@ -96,11 +109,17 @@ class Alarm(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class Change(NamedTuple):
-    """An alarm has changed its state at event time `at`, ns; `row` is the result's index in its block, or -1."""
+    """An alarm has changed its state at event time `at`, ns.
+
+    Attributes:
+        row: the result's index in its block, or -1.
+        because: why it ended, where no result said that it is over.
+    """
 
     alarm: Alarm
     at: int
     row: int = -1
+    because: str = ""
 
 
 class Judged(NamedTuple):
@@ -122,6 +141,9 @@ class State(msgspec.Struct, kw_only=True):
         quiet_until: end of the cool-down, ns.
         epoch: how often a source began anew.
         streams: the sensor streams seen, the current one last.
+        standing_since: since when the machine stands, ns.
+        settling_until: to when a start is still fresh, ns; None: the machine has run for longer.
+        trail: how far from normal it has been meanwhile.
     """
 
     judged: int | None = None
@@ -132,6 +154,9 @@ class State(msgspec.Struct, kw_only=True):
     quiet_until: int | None = None
     epoch: int = 0
     streams: list[str] = []
+    standing_since: int | None = None
+    settling_until: int | None = None
+    trail: list[Step] = []
     alarm: Alarm | None = None
 
 
@@ -144,8 +169,8 @@ class Policy:
 
     def __init__(self, options: PolicyOptions, asset: str, model: str, state: dict[str, Any] | None = None) -> None:
         self.options, self.asset, self.model = options, asset, model
-        self._hold, self._clear_hold, self._cooldown, self._rewind = (
-            round(s * SECOND) for s in (options.hold_s, options.clear_hold_s, options.cooldown_s, options.rewind_s)
+        self._hold, self._clear_hold, self._cooldown, self._rewind, self._settle = (
+            round(s * SECOND) for s in (options.hold_s, options.clear_hold_s, options.cooldown_s, options.rewind_s, options.settle_s)
         )
         self._state = msgspec.convert(state, State) if state else State()
 
@@ -163,7 +188,10 @@ class Policy:
         """Plain data from which the policy goes on as if it had never stopped."""
         return msgspec.to_builtins(self._state)
 
-    def judge_block(self, stream: str, times: Sequence[int], confidences: Iterable[float | None]) -> Judged:
+    def judge_block(
+        self, stream: str, times: Sequence[int], confidences: Iterable[float | None],
+        deviations: Any = None, stopped: Sequence[bool] | None = None,
+    ) -> Judged:
         """Judge results of one sensor stream, in order.
 
         A stream never seen before whose first time is more than `rewind_s` before the last judged one is a recording
@@ -175,6 +203,7 @@ class Policy:
             stream: the id of the sensor stream behind the results (`answers_stream`), empty if there is none.
             times: event times, ns.
             confidences: one for each time; None or NaN for no decision.
+            deviations, stopped: for each time as in `judge`, (n, c) and (n,); None: not known.
         """
         s = self._state
         changes: list[Change] = []
@@ -183,16 +212,22 @@ class Policy:
         if len(times) and stream not in s.streams:
             if s.judged is not None and times[0] < s.judged - self._rewind:
                 changes += self._begin_anew()
-            self._state.streams = [*s.streams, stream][-_STREAMS_KEPT:]
+            self._state.streams = [*self._state.streams, stream][-_STREAMS_KEPT:]
         rows = []
         for row, (time, confidence) in enumerate(zip(times, confidences, strict=True)):
             if self._is_new(time):
                 rows.append(row)
-                changes += [change._replace(row=row) for change in self.judge(time, confidence)]
+                seen = () if deviations is None else deviations[row]
+                standing = stopped is not None and bool(stopped[row])
+                changes += [change._replace(row=row) for change in self.judge(time, confidence, seen, standing)]
         return Judged(changes, rows)
 
-    def judge(self, time: int, confidence: float | None) -> list[Change]:
+    def judge(self, time: int, confidence: float | None, deviations: Sequence[float] = (), stopped: bool = False) -> list[Change]:
         """Judge one result at event time `time`, ns; returns the changes it brings, usually none.
+
+        Args:
+            deviations: of each channel from normal running, in its standard deviations; NaN where unknown.
+            stopped: there is no decision because the machine stands, or has just been started.
 
         Confidences count to six decimals: they travel as float32, in which 0.9 is a little under 0.9.
         """
@@ -200,6 +235,7 @@ class Policy:
             return []
         s = self._state
         s.judged = time = int(time)
+        self._follow(time, deviations, stopped)
         if confidence is None or math.isnan(confidence):
             s.decided_at = None
             return []
@@ -221,6 +257,11 @@ class Policy:
             return []
         return [self._to(ACKNOWLEDGED, s.judged, acknowledged_by=by, note=_noted(s.alarm, note))]
 
+    def abandon(self, because: str) -> list[Change]:
+        """End the open alarm although no result says that it is over: nobody judges it any more, as `because` tells."""
+        s = self._state
+        return [] if s.alarm is None or s.judged is None else [self._end(s.judged, because)]
+
     def annotate(self, alarm_id: str, note: str) -> list[Change]:
         """Add to the note of the open alarm `alarm_id`; its state stays."""
         s = self._state
@@ -230,6 +271,19 @@ class Policy:
 
     def _is_new(self, time: int) -> bool:
         return self._state.judged is None or time > self._state.judged
+
+    def _follow(self, time: int, deviations: Sequence[float], stopped: bool) -> None:
+        s = self._state
+        if not stopped:
+            s.standing_since = None
+        elif s.standing_since is None:
+            s.standing_since = time
+        if s.standing_since is not None and time - s.standing_since >= STANDSTILL_NS:
+            s.settling_until, s.trail = time + self._settle, []
+        elif s.settling_until is not None and time >= s.settling_until:
+            s.settling_until, s.trail = None, []
+        elif s.settling_until is not None:
+            follow(s.trail, time, deviations)
 
     def _judge_unalarmed(self, time: int, confidence: float, passed: int) -> list[Change]:
         s = self._state
@@ -247,7 +301,13 @@ class Policy:
             changes.append(Change(s.alarm, time))
         else:
             s.held += passed
-        if s.held >= self._hold:
+        if s.held < self._hold:
+            return changes
+        if s.settling_until is not None and comes_nearer(s.trail):
+            if WARMING not in s.alarm.note:
+                changes.append(self._to(PENDING, time, note=_noted(s.alarm, WARMING)))
+        # Just after the start it cannot be told yet where things go.
+        elif s.settling_until is None or time >= s.settling_until - self._settle + SETTLING_NS:
             s.held, s.low = 0, False
             changes.append(self._to(ACTIVE, time, raised_at=time))
         return changes
@@ -269,9 +329,9 @@ class Policy:
         self._state.alarm = msgspec.structs.replace(self._state.alarm, state=state, **fields)
         return Change(self._state.alarm, at)
 
-    def _end(self, at: int, note: str = "") -> Change:
+    def _end(self, at: int, because: str = "") -> Change:
         assert self._state.alarm is not None
-        change = self._to(CLEARED, at, cleared_at=at, note=_noted(self._state.alarm, note))
+        change = self._to(CLEARED, at, cleared_at=at, note=_noted(self._state.alarm, because))._replace(because=because)
         s = self._state
         # What was high before the clear must not count towards the next alarm.
         s.alarm, s.held, s.low = None, 0, False
@@ -283,7 +343,7 @@ class Policy:
         s = self._state
         changes = []
         if s.alarm is not None and s.judged is not None:
-            changes.append(self._end(s.judged, note="the source began anew with earlier times"))
+            changes.append(self._end(s.judged, because="the source began anew with earlier times"))
         self._state = State(epoch=s.epoch + 1, streams=s.streams)
         return changes
 

@@ -12,7 +12,7 @@ import os
 import socket
 from collections.abc import Callable
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from awscrt.io import ClientBootstrap, DefaultHostResolver, EventLoopGroup, SocketDomain, SocketOptions
@@ -39,11 +39,17 @@ WATCH = "aws.greengrass#SubscribeToConfigurationUpdate"
 
 @dataclass(frozen=True)
 class Received:
-    """Something that came in. `kind` is `local`, `cloud` or `configuration` (something in it changed)."""
+    """Something that came in.
+
+    Attributes:
+        kind: `local`, `cloud` or `configuration` (something in it changed).
+        sent_at: of a local one: monotonic seconds at which it was sent, as far as its seal tells, else when it came.
+    """
 
     kind: str
     topic: str = ""
     payload: bytes = b""
+    sent_at: float = field(default=0.0, compare=False)
 
 
 UNTOLD = b"untold"

@@ -15,8 +15,8 @@ HEALTH = "edgeml/health"
 
 STREAMS = (SENSORS, RESULTS)
 """Numbered blocks of rows. Never silent for long, thanks to `KeepAlive`; to be had again by a replay, so the first to be dropped."""
-SAID_AGAIN = (STATUS, HEALTH, REPLAY)
-"""What is said again anyway: where a queue is full, the oldest goes."""
+SAID_AGAIN = (STATUS, HEALTH, REPLAY, INTERLOCK)
+"""What is said again anyway: where a queue is full, the oldest goes. Of permits the latest counts, and it may be a denial."""
 
 SEALED = frozenset({
     SENSORS, RESULTS, ALERTS, ALERTS_ACK, COMMANDS, COMMANDS_ACK, COMMANDS_RELEASE, INTERLOCK, REPLAY, CONTROL, HEALTH,

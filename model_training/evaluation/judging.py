@@ -11,6 +11,7 @@ from edgeml.bundle import Bundle, match_channels
 from edgeml.engines import open_engine
 from edgeml.policy import ACTIVE, ALARMED, Policy, PolicyOptions
 from edgeml.scoring import AssetScorer, Runs
+from edgeml.settling import is_stopped
 from model_training.evaluation.recordings import Recording
 
 
@@ -63,18 +64,21 @@ def judge_by(bundle: Bundle, engine: Runs | None = None, level: float | None = N
         confidence = np.where(result.reason == 0, result.confidence, np.float32(np.nan))
         counts = np.bincount(result.reason, minlength=len(texts) + 1)[1:]
         reasons = {text.split(" ")[0] if text.startswith("learning") else text: int(n) for text, n in zip(texts, counts, strict=True)}
-        return decide(recording, confidence, threshold, bundle.manifest.name, reasons, result.score, options)
+        standing = [False, *map(is_stopped, texts)]
+        stopped = [standing[reason] for reason in result.reason.tolist()]
+        return decide(recording, confidence, threshold, bundle.manifest.name, reasons, result.score, options, result.deviations, stopped)
 
     return judge
 
 
 def decide(
     recording: Recording, confidence: np.ndarray, level: float, model: str = "", reasons: dict[str, int] | None = None,
-    score: np.ndarray | None = None, options: PolicyOptions | None = None,
+    score: np.ndarray | None = None, options: PolicyOptions | None = None, deviations: np.ndarray | None = None,
+    stopped: list[bool] | None = None,
 ) -> Judged:
     """Verdicts and alarms from confidences: (n,) float32, NaN for no decision."""
     policy = Policy(options or PolicyOptions(), recording.full_name, model)
-    judged = policy.judge_block("recording", recording.times.tolist(), confidence.tolist())
+    judged = policy.judge_block("recording", recording.times.tolist(), confidence.tolist(), deviations, stopped)
     alarm = np.zeros(len(recording), bool)
     raised = []
     for change in judged.changes:

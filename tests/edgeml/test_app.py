@@ -381,3 +381,25 @@ def test_a_configuration_that_is_gone_altogether_is_no_error_at_once(run, monkey
     else:
         running.until(lambda: len(Service.made) == 2, "the defaults")
         assert Service.made[1].options.level == 0.5
+
+
+class Timed(Service):
+    """Wants to know when each message was sent."""
+
+    timed = True
+
+    def on_message(self, topic: str, message: Message, sent_at: float = 0.0) -> None:
+        self.messages.append((message, sent_at))
+
+
+def test_a_service_is_told_when_a_message_was_sent_not_when_it_came(run, tmp_path):
+    running = run(make=Timed)
+    subscribed(running)
+    sealed = seal(tmp_path / "messages.key", TOPIC, ack("a"))
+    sealed_at = time.monotonic()
+    time.sleep(0.5)
+    running.publish_bare(sealed)
+    (service,) = Service.made
+    running.until(lambda: len(service.messages) == 1, "the acknowledgement")
+    ((message, sent_at),) = service.messages
+    assert message.alarm == "a" and abs(sent_at - sealed_at) < 0.3

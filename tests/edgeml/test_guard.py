@@ -51,6 +51,18 @@ def test_what_one_component_says_another_believes_once(device: Device) -> None:
     assert two.open(TOPIC, sealed(one)) == b"m"
 
 
+def test_a_message_is_as_old_as_its_seal(device: Device) -> None:
+    one, two = device.guard("com.edgeml.Inference"), device.guard("com.edgeml.AlertDispatcher")
+    message = sealed(one)
+    device.now += 28 * SECOND
+    assert two.open_aged(TOPIC, message) == (b"m", 28.0)
+    device.now -= SECOND // 2
+    ahead = sealed(one)
+    device.now -= SECOND // 2
+    assert two.open_aged(TOPIC, ahead) == (b"m", 0.0), "none is from the future"
+    assert two.open_aged(topics.STATUS, b"m") == (b"m", 0.0)
+
+
 def test_numbers_grow_although_the_clock_stands(device: Device) -> None:
     one, two = device.guard("a"), device.guard("b")
     (device.root / "work" / "b" / NAME).write_bytes((device.root / "work" / "a" / NAME).read_bytes())

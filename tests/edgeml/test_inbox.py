@@ -31,6 +31,21 @@ def test_all_come_in_the_order_in_which_they_came():
     assert taken(inbox) == [(topics.ALERTS, 0), (topics.SENSORS, 1), (topics.COMMANDS, 2), (topics.SENSORS, 3)]
 
 
+def test_one_topic_can_be_taken_before_its_turn():
+    inbox = Inbox()
+    for number, topic in enumerate((topics.SENSORS, topics.INTERLOCK, topics.SENSORS, topics.INTERLOCK)):
+        inbox.put(item(topic, number))
+    assert [inbox.take(topics.INTERLOCK) for _ in range(3)] == [item(topics.INTERLOCK, 1), item(topics.INTERLOCK, 3), None]
+    assert inbox.take(topics.ALERTS) is None and taken(inbox) == [(topics.SENSORS, 0), (topics.SENSORS, 2)]
+
+
+def test_of_permits_the_newest_is_kept_as_it_may_be_a_denial():
+    inbox = Inbox(8)
+    for number in range(5):
+        inbox.put(item(topics.INTERLOCK, number))
+    assert taken(inbox) == [(topics.INTERLOCK, 3), (topics.INTERLOCK, 4)]
+
+
 @pytest.mark.parametrize("topic", [*topics.STREAMS, *topics.SAID_AGAIN])
 def test_of_what_can_be_had_again_the_oldest_goes(topic):
     inbox = Inbox(8)

@@ -52,7 +52,7 @@ class Cloud:
 
     def begin(self) -> None:
         self.outbox = Outbox(File(self.path), self.options, lambda: self.now)
-        self.delivery = Delivery(self.outbox, self.options, self.publish, self.renewals.append)
+        self.delivery = Delivery(self.outbox, self.options, self.publish, self.renewals.append, monotonic=lambda: self.now)
 
     def publish(self, topic: str, payload: bytes) -> bool:
         self.tries += 1
@@ -128,6 +128,68 @@ def test_44_what_is_no_echo_proves_nothing(tmp_path, payload):
     assert cloud.outbox.counts[ALERTS] == 1
 
 
+def guesses(seen: str) -> list[str]:
+    """What somebody might try who has seen the id of one message, about the next one."""
+    own, no, proof = seen.split("-")
+    following = int(no) + 1
+    return [
+        f"{own}-{following}", f"{own}-{following}-", f"{own}-{following}-{proof}", f"{own}-{following}-{'0' * 24}",
+        f"{own}-{following}-{proof}-{proof}", f"{own}-{following}-{proof[:-1]}\u00e9", f"{own}-0{following}-{proof}",
+    ]
+
+
+def test_44_an_echo_with_a_guessed_id_proves_nothing(tmp_path):
+    cloud = Cloud(tmp_path, "echo")
+    cloud.put(ALERTS, 1, 2, 3)
+    cloud.mute = True
+    cloud.run()
+    (first,) = cloud.got
+    for guess in guesses(first["entry"]):
+        for _ in range(2):
+            cloud.delivery.echo(json.dumps({**first, "entry": guess}).encode())
+            cloud.begin()
+    assert cloud.outbox.counts[ALERTS] == 3
+    cloud.mute = False
+    cloud.run(30)
+    assert cloud.numbers(ALERTS) == [1, 1, 2, 3] and len({message["entry"] for message in cloud.got}) == 3
+    assert cloud.outbox.counts[ALERTS] == 0
+
+
+def test_44_the_echo_of_another_message_of_the_same_number_proves_nothing(tmp_path):
+    cloud = Cloud(tmp_path, "echo")
+    cloud.put(ALERTS, 1)
+    cloud.mute = True
+    cloud.run()
+    cloud.outbox._db.do("UPDATE outgoing SET payload = ?", b'{"n":2,"kind":0}')  # as after a file was put back from a copy
+    cloud.delivery.echo(json.dumps(cloud.got[0]).encode())
+    assert cloud.outbox.counts[ALERTS] == 1
+
+
+def test_44_ids_of_two_outboxes_prove_nothing_to_each_other(tmp_path):
+    first, second = (Cloud(tmp_path / name, "echo") for name in ("a", "b") if (tmp_path / name).mkdir() is None)
+    second.outbox._db.do("UPDATE outgoing_id SET id = ?", first.outbox.id)
+    second.begin()
+    for cloud in (first, second):
+        cloud.put(ALERTS, 1)
+        cloud.mute = True
+        cloud.run()
+    assert first.outbox.id == second.outbox.id
+    second.delivery.echo(json.dumps(first.got[0]).encode())
+    assert second.outbox.counts[ALERTS] == 1
+
+
+def test_44_an_outbox_of_a_version_without_proofs_is_sent_and_proved(tmp_path):
+    cloud = Cloud(tmp_path, "echo")
+    cloud.put(ALERTS, 1, 2)
+    old = f"{cloud.outbox.id}-1"
+    cloud.outbox._db.do("DROP TABLE outgoing_key")
+    cloud.begin()
+    cloud.delivery.echo(json.dumps({"entry": old}).encode())
+    assert cloud.outbox.counts[ALERTS] == 2
+    cloud.run(30)
+    assert cloud.numbers(ALERTS) == [1, 2] and cloud.outbox.counts[ALERTS] == 0
+
+
 def test_45_what_was_acknowledged_and_lost_is_sent_again(tmp_path):
     cloud = Cloud(tmp_path, "echo")
     cloud.put(ALERTS, 1, 2)
@@ -176,6 +238,22 @@ def test_46_a_class_that_fails_holds_up_no_other(tmp_path):
     cloud.delivery._publish = lambda topic, payload: topic != "t/0" and taken(topic, payload)
     cloud.run(1)
     assert cloud.numbers(RESULTS) == [1] and cloud.outbox.counts == (1, 0, 0)
+
+
+def test_46_a_step_ends_once_a_message_was_taken_slowly(tmp_path):
+    cloud = Cloud(tmp_path)
+    cloud.put(ALERTS, *range(3))
+    cloud.put(RESULTS, *range(3))
+    taken = cloud.publish
+
+    def slowly(topic: str, payload: bytes) -> bool:
+        cloud.now += 1.0
+        return taken(topic, payload)
+
+    cloud.delivery._publish = slowly
+    for number in range(1, 7):
+        assert cloud.delivery.tick(cloud.now) == (0.0 if number < 6 else 60.0) and len(cloud.got) == number
+    assert [message["kind"] for message in cloud.got] == [ALERTS] * 3 + [RESULTS] * 3
 
 
 def test_46_while_offline_few_tries_are_made(tmp_path):
@@ -261,6 +339,25 @@ def test_48_49_results_then_health_go_and_alerts_never_within_the_reserve(tmp_pa
     assert cloud.numbers(ALERTS) == list(range(400))
 
 
+def test_48_the_quota_is_used_to_the_last_byte_and_not_beyond(tmp_path):
+    cloud = Cloud(tmp_path, max_mb=0.1, reserve_alerts=0)
+    payload = b'{"pad":"%s"}' % bytes(880 - len(b'{"pad":""}')).replace(b"\0", b"x")
+    size = len(payload) + ROW
+    assert size == 1000
+    for number in range(99):
+        assert cloud.outbox.put(ALERTS, "t", payload, number) is not None
+    assert cloud.outbox.put(ALERTS, "t", payload[:-2] + b'x"}', 99) is None, "one byte more than there is room"
+    assert cloud.outbox.put(ALERTS, "t", payload, 99) is not None and cloud.outbox.used == cloud.outbox.most == 100_000
+    assert cloud.outbox.put(HEALTH, "t", b"{}", 100) is None
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_message_of_the_largest_size_is_kept_and_one_byte_more_is_not(tmp_path, more):
+    cloud = Cloud(tmp_path)
+    payload = b'{"pad":"%s"}' % (b"x" * (MAX_ENTRY + more - len(b'{"pad":""}')))
+    assert (cloud.outbox.put(ALERTS, "t", payload, 0) is None) == bool(more)
+
+
 def test_50_on_a_short_disk_the_outbox_does_not_grow(tmp_path):
     cloud = Cloud(tmp_path)
     cloud.put(RESULTS, *range(100), size=200)
@@ -308,7 +405,7 @@ def test_a_damaged_id_of_the_outbox_is_another_one(tmp_path, ids):
         cloud.outbox._db.do("INSERT INTO outgoing_id VALUES (?)", each)
     cloud.begin()
     cloud.run()
-    assert len(cloud.outbox.id) == 16 and cloud.got[0]["entry"] == f"{cloud.outbox.id}-1"
+    assert len(cloud.outbox.id) == 16 and cloud.got[0]["entry"].startswith(f"{cloud.outbox.id}-1-")
 
 
 def test_the_counts_are_those_of_the_tables_after_an_undone_transaction(tmp_path):

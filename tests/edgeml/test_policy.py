@@ -202,6 +202,34 @@ def test_a_late_block_of_a_stream_that_was_followed_is_ignored():
     assert block(p, "b", range(20)).rows == list(range(10, 20))
 
 
+@pytest.mark.parametrize(("earlier_ns", "anew"), [(0, False), (1, True)])
+def test_new_stream_begins_anew_beyond_the_rewind_and_not_at_it(earlier_ns, anew):
+    p = policy(rewind_s=300)
+    block(p, "a", range(1000))
+    first = T0 + 699 * SECOND - earlier_ns
+    assert p.judge_block("b", [first], [0.0]).rows == ([0] if anew else [])
+
+
+def test_streams_from_before_a_recording_began_anew_are_remembered():
+    p = policy()
+    block(p, "a", range(1000))
+    block(p, "b", range(10))
+    assert p.state()["streams"] == ["a", "b"]
+    assert block(p, "a", range(20, 40)).rows == [], "what comes late from before it is no recording begun anew"
+    block(p, "c", range(1, 12))
+    assert block(p, "b", range(12, 40)).rows == [] and p.state()["streams"] == ["a", "b", "c"]
+
+
+def test_abandoned_alarm_ends_where_it_was_judged_last_and_says_why():
+    p, now, alarm = raised()
+    feed(p, [0.5], now)
+    (change,) = p.abandon("nobody judges it")
+    assert (change.alarm.id, change.alarm.state, change.because) == (alarm.id, "cleared", "nobody judges it")
+    assert change.alarm.cleared_at == change.at == T0 + now * SECOND and change.alarm.note == "nobody judges it"
+    assert p.alarm is None and p.abandon("again") == [] and policy().abandon("none") == []
+    assert feed(p, [1.0] * 7, now + 1) == [("pending", now + 3), ("active", now + 7)], "no cool-down follows: nothing was over"
+
+
 def test_the_same_stream_stepping_back_is_ignored():
     p = policy()
     block(p, "a", range(1000))

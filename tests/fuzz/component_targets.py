@@ -304,8 +304,8 @@ def interlocked(data: bytes) -> None:
     interlock = Interlock(options)
     message = decode(data)
     topic = topics.INTERLOCK if isinstance(message, Permit) else topics.SENSORS
-    interlock.hear(topic, message, 100.0)
-    interlock.forbids(getattr(message, "asset", "pump-1"), 101.0, T0)
+    interlock.hear(topic, message, 100.0, T0)
+    interlock.forbids(getattr(message, "asset", "pump-1"), 101.0, T0 + 10**9)
 
 
 def configured(tree: Any) -> None:
@@ -511,10 +511,10 @@ TARGETS: dict[str, Target] = {
     ),
     "dispatcher-echo": Target(
         ("alert_dispatcher.service.AlertDispatcher.on_echo",), "bytes", dispatcher_echoed, (),
-        lambda: [b'{"type":"alert","id":"a","entry":"0123456789abcdef-1"}', b'{"entry":"-1"}'],
+        lambda: [b'{"type":"alert","id":"a","entry":"0123456789abcdef-1-0123456789abcdef01234567"}', b'{"entry":"-1"}'],
     ),
     "dispatcher-state": Target(
-        ("alert_dispatcher.store.Store.policies", "alert_dispatcher.store.Store.pending"), "bytes", dispatcher_began, (StoreError,),
+        ("alert_dispatcher.store.Store.policies", "alert_dispatcher.store.Store.to_act_upon"), "bytes", dispatcher_began, (StoreError,),
         dispatcher_files,
     ),
     "dispatcher-rows": Target(

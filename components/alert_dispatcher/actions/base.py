@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -27,6 +27,7 @@ class Surroundings:
         outbox: where a message for IoT Core is put.
         monotonic, wall_ns: the clocks, in seconds and in nanoseconds since the epoch.
         note: called with an alarm's id and a sentence that its alerts are to carry from now on.
+        catch_up: called with local topics: what waits on them has its turn at once.
     """
 
     bus: Bus
@@ -36,6 +37,7 @@ class Surroundings:
     monotonic: Callable[[], float]
     wall_ns: Callable[[], int]
     note: Callable[[str, str], None]
+    catch_up: Callable[[Sequence[str]], None]
 
 
 class ActionOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,11 +67,14 @@ class Action(ABC):
             decided_ns: wall-clock time of the decision, which may have been before a restart.
         """
 
-    def on_message(self, topic: str, message: Message) -> None:  # noqa: B027, most actions want no messages
-        """A message on one of `topics`."""
+    def on_message(self, topic: str, message: Message, sent_at: float) -> None:  # noqa: B027, most actions want no messages
+        """A message on one of `topics`, sent at the monotonic time `sent_at`."""
 
     def tick(self, now: float) -> float:
-        """Do what is due at the monotonic time `now`; returns how many seconds from now to be called again at the latest."""
+        """Do what is due at the monotonic time `now`; returns how many seconds from now to be called again at the latest.
+
+        What `act` has just written down is due, although the clock has gone on past `now` meanwhile.
+        """
         return IDLE_S
 
     def close(self) -> None:  # noqa: B027, most actions hold nothing

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -63,7 +64,7 @@ class _Awaited:
 
     Attributes:
         issued: when it was decided; its monotonic part is of this start of the system.
-        deadline, due: monotonic seconds: when it ends, and when there is something to do about it.
+        deadline, due: monotonic seconds: when it ends, and when there is something to do about it; at first that is at once.
         sendings: how often it was sent, in earlier processes too.
         forbidden: what the interlock said last; empty: nothing.
     """
@@ -107,9 +108,10 @@ class CommandAction(Action):
                 log.info("command %s is withdrawn: its alarm has cleared before it was sent", awaited.row.id)
                 self._settle(awaited, WITHDRAWN)
 
-    def on_message(self, topic: str, message: Message) -> None:
+    def on_message(self, topic: str, message: Message, sent_at: float) -> None:
         if topic in self._interlock.topics:
-            self._interlock.hear(topic, message, self._s.monotonic())
+            passed_ns = round((self._s.monotonic() - sent_at) * SECOND)
+            self._interlock.hear(topic, message, sent_at, self._s.wall_ns() - passed_ns)
             return
         if not isinstance(message, CommandAck):
             log.warning("a message on %s is no command-ack; check who publishes there", topic)
@@ -127,6 +129,8 @@ class CommandAction(Action):
     def tick(self, now: float) -> float:
         wait = IDLE_S
         for awaited in list(self._awaited.values()):
+            # Each at its own instant: the sending of the one before may have taken seconds, in which deadlines, readings and permits age.
+            now = max(now, self._s.monotonic())
             if self._is_over(awaited, now):
                 self._give_up(awaited)
             elif now >= awaited.due:
@@ -147,7 +151,8 @@ class CommandAction(Action):
         self._s.store.remember(_issued_key(row.id), [issued.monotonic_s, issued.boot])
         deadline = issued.monotonic_s + row.timeout_s
         backoff = Backoff(self._options.retry_s, self._options.retry_longest_s)
-        self._awaited[row.id] = _Awaited(row, issued, deadline, now.monotonic_s, row.sent, backoff)
+        # Due at once and not from an instant on: one read here is later than that of the tick which is to send it.
+        self._awaited[row.id] = _Awaited(row, issued, deadline, -math.inf, row.sent, backoff)
 
     def _now(self) -> Moment:
         return Moment(self._s.wall_ns(), self._s.monotonic(), boot_id())
@@ -161,7 +166,9 @@ class CommandAction(Action):
 
     def _try(self, awaited: _Awaited, now: float) -> None:
         row = awaited.row
-        forbidden = self._interlock.forbids(row.asset, now, self._s.wall_ns())
+        # A denial, or a reading that forbids, may be here already and wait for its turn.
+        self._s.catch_up(self._interlock.topics)
+        forbidden = self._interlock.forbids(row.asset, max(now, self._s.monotonic()), self._s.wall_ns())
         if forbidden:
             self._hold(awaited, forbidden, now)
         elif awaited.sendings:

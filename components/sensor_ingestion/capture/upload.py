@@ -19,7 +19,7 @@ import msgspec
 from edgeml import topics
 from edgeml.bus import Bus
 from edgeml.delivery import Delivery
-from edgeml.outbox import Entry, OutboxOptions
+from edgeml.outbox import Entry, OutboxOptions, entry_id, same_id
 from edgeml.times import boot_id
 from sensor_ingestion.capture.pieces import FIRST_ROWS, Segment, time_of
 from sensor_ingestion.capture.store import WHOLE
@@ -28,6 +28,8 @@ from sensor_ingestion.options import Capture
 log = logging.getLogger(__name__)
 
 STATE_FILE = "upload.json"
+MOST_ROWS = 100_000
+"""That a piece is tried with."""
 LOOK_S = 1.0
 """How often it is looked whether there is a file to send."""
 
@@ -41,18 +43,22 @@ class Files(Protocol):
 
 
 class Place(msgspec.Struct):
-    """How far it is: with the same place goes the same number, and so the same id.
+    """How far it is: with the same place goes the same piece under the same number, and so the same id.
 
     Attributes:
         id: of this device's pieces.
         no: number of the next piece.
         segment, row: whose it is, and its first row.
+        at_most: rows that it is tried with.
+        key: by which ids cannot be guessed; empty: it is yet to be drawn.
     """
 
     id: str
     no: int = 1
     segment: str = ""
     row: int = 0
+    at_most: int = FIRST_ROWS
+    key: str = ""
 
 
 class _Open(NamedTuple):
@@ -77,13 +83,13 @@ class Upload:
         self._place = self._load()
         self._open: _Open | None = None
         self._entry: Entry | None = None
-        self._rows, self._at_most = 0, FIRST_ROWS
+        self._rows = 0
         self._due = monotonic()
         self._trouble = ""
         self.left_out: dict[str, str] = {}
         self._delivery = Delivery(
             self, OutboxOptions(), bus.publish_cloud, bus.renew_unheard, {"captures": options.upload_proof == "echo"},
-            lambda name: "capture.upload_proof",
+            lambda name: "capture.upload_proof", monotonic,
         )
 
     # -- what the service calls
@@ -131,16 +137,17 @@ class Upload:
             return False
         self._entry = None
         self._place.no, self._place.row = no + 1, self._place.row + self._rows
+        self._place.at_most = max(FIRST_ROWS, 2 * self._rows)
         self._due = self._monotonic() + self._pause_s
         self._save()
         self._finish()
         return True
 
-    def id_of(self, no: int) -> str:
-        return f"{self._place.id}-{no}"
+    def id_of(self, entry: Entry) -> str:
+        return entry_id(self._place.id, self._place.key, entry)
 
-    def number_of(self, entry_id: str) -> int | None:
-        return self._place.no if self._entry is not None and entry_id == self.id_of(self._place.no) else None
+    def number_of(self, given: str) -> int | None:
+        return self._entry.no if self._entry is not None and same_id(self.id_of(self._entry), given) else None
 
     # -- files
 
@@ -165,13 +172,16 @@ class Upload:
 
     def _next(self) -> Entry | None:
         assert self._open is not None
+        if not self._place.key:
+            # On the disk before it is used: another process would give the same piece another id.
+            self._place.key = secrets.token_hex(32)
+            self._save()
         path, segment = self._open
         try:
-            payload, self._rows = segment.piece(self._thing, _name(path), self._place.row, self._at_most)
+            payload, self._rows = segment.piece(self._thing, _name(path), self._place.row, self._place.at_most)
         except ValueError as fault:
             self._leave_out(path, str(fault))
             return None
-        self._at_most = max(FIRST_ROWS, 2 * self._rows)
         at = time_of(segment.rows[self._place.row])
         return Entry(self._place.no, self._topic, at, self._monotonic(), boot_id(), payload)
 
@@ -196,7 +206,9 @@ class Upload:
 
     def _load(self) -> Place:
         try:
-            return msgspec.json.decode(self._path.read_bytes(), type=Place)
+            place = msgspec.json.decode(self._path.read_bytes(), type=Place)
+            place.at_most = max(1, min(place.at_most, MOST_ROWS))
+            return place
         except FileNotFoundError:
             pass
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as fault:

@@ -86,7 +86,8 @@ class Run:
         return verdict
 
     def _deploy(self, made: list[Machine]) -> None:
-        config = {SOURCE: {"merge": source_config(made)}}
+        # What is expected follows from confidences alone, so nothing is to wait for what else is seen of a machine.
+        config = {SOURCE: {"merge": source_config(made)}, DISPATCHER: {"merge": {"policy": {"settle_s": 0}}}}
         recipes, artifacts = self._place.built / "recipes", self._place.built / "artifacts"
         # First who listens, so that event time begins when everybody is there.
         for names in (LISTENERS, (SOURCE,)):

@@ -88,6 +88,9 @@ class Link:
     def renew_unheard(self, why: str) -> None:
         """Its subscriptions do not die."""
 
+    def take_waiting(self, topic: str) -> None:
+        """Nothing waits."""
+
     def echo(self, service: AlertDispatcher) -> None:
         """Hand back what IoT Core echoes."""
         echoes, self._echoes = self._echoes, []

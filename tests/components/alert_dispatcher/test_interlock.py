@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from alert_dispatcher.actions.interlock import ASSETS_KEPT, Interlock, InterlockOptions
+from alert_dispatcher.actions.interlock import ASSETS_KEPT, STREAMS_KEPT, Interlock, InterlockOptions
 from alert_dispatcher.actions.limit import recent
 from alert_dispatcher.options import Options
 from edgeml import topics
+from edgeml.bus import Received
 from edgeml.errors import OptionsError
-from edgeml.messages import GAP, GOOD, MISSING, OUT_OF_RANGE, STUCK, Permit, SensorBatch
+from edgeml.messages import BACKWARDS, GAP, GOOD, MISSING, OUT_OF_RANGE, STUCK, Permit, SensorBatch, encode
 from edgeml.options import read
 from edgeml.times import SECOND, Moment
 from tests.components.alert_dispatcher.kit import ALARM, Bench, results
@@ -207,7 +208,8 @@ class Lock:
         self.lock = Interlock(read(InterlockOptions, {"allow_when": EXPRESSION, "max_age_s": 5, **options}))
 
     def hear(self, message, at_s: float = 1000.0) -> None:
-        self.lock.hear(topics.INTERLOCK if isinstance(message, Permit) else topics.SENSORS, message, at_s)
+        """Sent at that second of both clocks."""
+        self.lock.hear(topics.INTERLOCK if isinstance(message, Permit) else topics.SENSORS, message, at_s, int(at_s * SECOND))
 
     def says(self, at_s: float = 1000.0, set_by: float = 0.0, asset: str = "pump-1") -> str:
         return self.lock.forbids(asset, at_s, int((at_s + set_by) * SECOND))
@@ -221,6 +223,10 @@ class Lock:
     (batch(1000, 1, quality=(GOOD, STUCK)), "the reading of door_open is stuck"),
     (batch(1000, 1, quality=(OUT_OF_RANGE, GOOD)), "the reading of pressure is out of range"),
     (batch(1000, 1, quality=(99, GOOD)), "the reading of pressure is not trusted"),
+    (batch(1000, 1, quality=(BACKWARDS, GOOD)), "the reading of pressure is time running backwards"),
+    (batch(1000, 1, pressure=float("inf")), "the reading of pressure is not finite"),
+    (batch(1000, 1, pressure=float("-inf")), "the reading of pressure is not finite"),
+    (batch(1000, 1, door=float("inf")), "the reading of door_open is not finite"),
     (batch(1000, 1, quality=(GAP, GAP)), ""),
 ])
 def test_28_what_is_not_known_forbids(heard, said):
@@ -271,6 +277,70 @@ def test_28_a_clock_that_is_set_forbids():
     assert lock.says(set_by=60) == "the latest readings of pump-1 are 60.0 s old"
 
 
+def test_28_a_channel_that_a_batch_has_twice_is_not_known():
+    lock = Lock(allow_when="not door_open")
+    times, values = np.array([1000 * SECOND]), np.array([[1.0, 0.0]])
+    lock.hear(SensorBatch.of("pump-1", "sensors-1", 1, ("door_open", "door_open"), ("", ""), times, values))
+    assert lock.says() == "the reading of door_open is missing"
+
+
+OPEN_DOOR = "`pressure > 2.0 and not door_open` does not hold: pressure is 2.5, door_open is 1"
+
+
+@pytest.mark.parametrize("event_time", [True, False])
+@pytest.mark.parametrize("first", [0, 1])
+def test_28_an_older_reading_of_another_stream_does_not_win_whichever_comes_first(event_time, first):
+    lock = Lock(event_time=event_time)
+    heard = [(batch(1000, 9, door=1, stream="new"), 1000.0), (batch(997, 70, stream="old"), 1000.5)]
+    for message, at_s in heard[first:] + heard[:first]:
+        lock.hear(message, at_s)
+    assert lock.says(1001) == OPEN_DOOR
+    lock.hear(batch(1002, 10, stream="new"), 1002)
+    assert lock.says(1003) == "", "once it is later by both clocks, the door is closed"
+
+
+def test_28_where_clocks_disagree_about_which_stream_is_later_both_must_allow():
+    lock = Lock()
+    lock.hear(batch(1004, 1, stream="ahead"), 999)
+    lock.hear(batch(1000, 1, door=1, stream="right"), 1000)
+    assert lock.says(1000) == OPEN_DOOR, "a reading dated ahead hides no later one"
+    lock.hear(batch(1001, 2, stream="right"), 1001)
+    lock.hear(batch(1005, 2, door=1, stream="ahead"), 1001)
+    assert lock.says(1001) == OPEN_DOOR
+    assert lock.says(1007) == "the latest readings of pump-1 are 6.0 s old"
+
+
+def test_28_a_new_stream_after_a_restart_of_the_source_counts_at_once():
+    lock = Lock()
+    lock.hear(batch(1000, 500, door=1), 1000)
+    lock.hear(batch(1001, 0, stream="sensors-2"), 1001)
+    assert lock.says(1001) == ""
+
+
+def test_28_streams_that_somebody_makes_up_do_not_fill_the_memory():
+    lock = Lock()
+    for number in range(100):
+        lock.hear(batch(1000 - number / 100, 1, stream=f"s{number}"), 1000 + number / 100)
+    assert len(lock.lock._readings["pump-1"]) == STREAMS_KEPT
+
+
+def test_28_a_device_that_has_slept_knows_nothing_of_the_present():
+    lock = Lock(event_time=False, permit=True)
+    lock.hear(batch(1000, 1))
+    assert lock.lock.forbids("pump-1", 1001, 1600 * SECOND) == "the latest readings of pump-1 are 600.0 s old"
+    lock.hear(Permit(asset="pump-3", allowed=True))
+    slept = Lock(allow_when="", permit=True)
+    slept.hear(Permit(asset="pump-1", allowed=True))
+    assert slept.lock.forbids("pump-1", 1001, 1600 * SECOND) == "the latest permit for pump-1 is 600.0 s old"
+    assert slept.lock.forbids("pump-1", 1006, 400 * SECOND) == "the latest permit for pump-1 is 6.0 s old", "set back, it is no younger"
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", float("nan"), float("inf"), "-inf", 0])
+def test_28_an_age_without_bound_is_refused(value):
+    with pytest.raises(OptionsError):
+        read(InterlockOptions, {"max_age_s": value})
+
+
 def test_29_an_asset_may_have_a_condition_of_its_own_or_none():
     lock = Lock(assets={"pump-2": "pressure < 1", "pump-3": ""})
     for asset in ("pump-1", "pump-2"):
@@ -288,6 +358,55 @@ def test_31_a_permit_must_be_given_again_and_again():
     assert lock.says(1006) == "the permit for pump-1 is denied: guard door open"
     lock.hear(Permit(asset="pump-2", allowed=True), 1006)
     assert lock.says(1006) == "the permit for pump-1 is denied: guard door open"
+
+
+@pytest.mark.parametrize(("allowed_at", "denied_at"), [(1000, 1001), (1000, 1000)])
+@pytest.mark.parametrize("denied_first", [False, True])
+def test_31_of_two_permits_the_one_that_was_sent_later_counts_and_at_one_instant_the_denial(allowed_at, denied_at, denied_first):
+    lock = Lock(allow_when="", permit=True)
+    heard = [(Permit(asset="pump-1", allowed=True), allowed_at), (Permit(asset="pump-1", allowed=False), denied_at)]
+    for message, at_s in heard[::-1] if denied_first else heard:
+        lock.hear(message, at_s)
+    assert lock.says(1001) == "the permit for pump-1 is denied"
+
+
+def test_31_a_permit_is_as_old_as_its_sending_and_not_as_its_turn(tmp_path):
+    bench = bench_with(tmp_path, interlock={"permit": True, "max_age_s": 10})
+    bench.service.on_message(topics.INTERLOCK, Permit(asset="pump-1", allowed=True), bench.now - 28)
+    bench.results(ALARM[:12])
+    assert bench.commands() == [] and "the latest permit for pump-1 is 28.0 s old" in bench.alerts()[-1].note
+
+
+def waiting(bench, topic: str, message, age_s: float = 0.0) -> None:
+    """It has come, and its turn has not."""
+    bench.bus.waiting.append(Received("local", topic, message if isinstance(message, bytes) else encode(message), bench.now - age_s))
+
+
+def test_31_a_denial_that_waits_for_its_turn_forbids(tmp_path):
+    bench = bench_with(tmp_path, interlock={"permit": True, "max_age_s": 10})
+    bench.give(topics.INTERLOCK, Permit(asset="pump-1", allowed=True))
+    waiting(bench, topics.INTERLOCK, Permit(asset="pump-1", allowed=True), 5)
+    waiting(bench, topics.INTERLOCK, Permit(asset="pump-1", allowed=False, reason="guard door open"), 4)
+    bench.service.on_message(topics.INTERLOCK, Permit(asset="pump-1", allowed=True), bench.now - 6)
+    bench.now += 0.001
+    bench.results(ALARM[:12])
+    assert len(bench.commands()) == 1, "the permit given just now is the latest"
+    waiting(bench, topics.INTERLOCK, Permit(asset="pump-1", allowed=False, reason="guard door open"))
+    bench.wait(8)
+    assert len(bench.commands()) == 1 and bench.bus.waiting == []
+    assert "the permit for pump-1 is denied: guard door open" in bench.alerts()[-1].note
+
+
+def test_28_a_reading_that_waits_for_its_turn_counts_and_what_is_none_hides_no_other(tmp_path, caplog):
+    bench = interlocked(tmp_path)
+    bench.give(topics.SENSORS, batch(bench.now, 1))
+    for rubbish in (b"rubbish", encode(batch(bench.now, 2)).replace(b"values", b"valuez"), b"{}"):
+        waiting(bench, topics.SENSORS, rubbish)
+    waiting(bench, topics.SENSORS, batch(bench.now, 3, door=1))
+    bench.results(ALARM[:12])
+    assert bench.commands() == [] and "does not hold" in bench.alerts()[-1].note
+    assert bench.service.vitals().drops["not understood: edgeml/sensors"] == 3
+    assert len([record for record in caplog.records if record.message.startswith("edgeml/sensors: ")]) == 1
 
 
 def test_31_both_must_allow():

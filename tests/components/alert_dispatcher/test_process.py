@@ -194,7 +194,8 @@ def test_killed_in_mid_alarm_it_goes_on_with_the_same_id(device):
     device.give(topics.RESULTS, results(ALARM[12:15], 12, 1))
     device.give(topics.RESULTS, results(ALARM[15:], 15, 2))
     device.until(lambda: "cleared" in device.states())
-    assert device.states() == ["pending", "active", "cleared"]
+    # Killed between publishing an alert and noting that, it publishes that one again.
+    assert list(dict.fromkeys(device.states())) == ["pending", "active", "cleared"] and len(device.states()) <= 4
     assert len({alert.id for alert in device.on(topics.ALERTS)}) == 1
     assert len({command.id for command in device.on(topics.COMMANDS)}) == 1
 

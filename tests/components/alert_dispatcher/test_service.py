@@ -7,6 +7,7 @@ import logging
 import sqlite3
 
 import msgspec
+import numpy as np
 import pytest
 
 from alert_dispatcher.options import Options
@@ -200,6 +201,21 @@ def test_10_a_state_that_cannot_be_written_is_tried_again(bench, tmp_path):
     assert bench.bus.messages(topics.REPLAY)[-1].since == T0 + 7 * SECOND
     bench.give(topics.RESULTS, results(ALARM[8:12], 8, 1))
     assert [a.state for a in bench.alerts()] == ["pending", "active"]
+
+
+@pytest.mark.parametrize("warms_up", [True, False])
+def test_54_a_machine_that_starts_cold_is_not_stopped_while_it_warms_up(bench, warms_up):
+    standing = results([None] * 90, -60, 0)
+    bench.give(topics.RESULTS, msgspec.structs.replace(standing, reasons=("stopped",)))
+    for second in range(30, 400, 5):
+        far = -300.0 * np.exp(-second / 2400) if warms_up else -300.0
+        bench.give(topics.RESULTS, results([0.97] * 5, second, second // 5 - 5, deviations=(0.5, 0.2, far)))
+    states = [(alert.state, bool(alert.note)) for alert in bench.alerts()]
+    if warms_up:
+        assert states == [("pending", False), ("pending", True)] and bench.commands() == []
+        assert bench.alerts()[-1].note.startswith("not raised while the machine settles after its start")
+    else:
+        assert states[:2] == [("pending", False), ("active", False)] and len(bench.commands()) >= 1
 
 
 def test_11_wrong_options_are_all_named():

@@ -19,6 +19,7 @@ from sensor_ingestion.capture.recorder import Recorder
 from sensor_ingestion.capture.store import SENT
 from sensor_ingestion.capture.upload import STATE_FILE, Upload
 from sensor_ingestion.options import Capture, Options
+from tests.edgeml.test_outbox import guesses
 from tests.fake_bus import FakeBus
 
 from .kit import CSV, T0, Bench, Clock, recording, steady
@@ -160,6 +161,48 @@ def test_a_piece_whose_note_was_lost_comes_again_under_its_id(tmp_path: Path) ->
     device.run(30)
     first, second, again, *_ = device.sent()
     assert (second["entry"], second["row"]) == (again["entry"], again["row"]) and first["entry"] != second["entry"]
+
+
+def test_an_echo_with_a_guessed_id_proves_nothing(tmp_path: Path) -> None:  # 41
+    device = Device(tmp_path, upload_proof="echo", upload_per_s=50)
+    device.rows(0)
+    device.run(0.3)
+    (first,) = device.bus.cloud
+    seen = json.loads(first[1])["entry"]
+    device.upload.echo(first[1])
+    device.run(0.3)
+    for guess in guesses(seen):
+        device.upload.echo(json.dumps({"type": "capture", "entry": guess}).encode())
+    assert device.upload._place.no == 2 and len(device.sent()) == 2, "the second piece is under way still"
+    device.upload.echo(device.bus.cloud[1][1])
+    assert device.upload._place.no == 3
+
+
+def test_an_echo_that_comes_after_a_relaunch_proves_the_same_rows(tmp_path: Path) -> None:  # 41
+    device = Device(tmp_path, upload_proof="echo", upload_per_s=50)
+    device.rows(0, channels=1)
+    device.run(0.3)
+    device.upload.echo(device.bus.cloud[0][1])
+    device.run(0.3)
+    device.begin()
+    device.run(0.3)
+    first, second, again = device.sent()
+    assert (again["entry"], again["row"], again["rows"]) == (second["entry"], second["row"], second["rows"]) and second["rows"] > 256
+    device.upload.echo(device.bus.cloud[1][1])
+    assert device.upload._place.row == second["row"] + second["rows"]
+
+
+def test_a_note_of_a_version_without_proofs_is_gone_on_from(tmp_path: Path) -> None:  # 41
+    device = Device(tmp_path)
+    device.rows(0)
+    device.run(1)
+    note = json.loads((tmp_path / STATE_FILE).read_bytes())
+    (tmp_path / STATE_FILE).write_text(json.dumps({name: note[name] for name in ("id", "no", "segment", "row")}))
+    device.begin()
+    device.run(30)
+    first, second, *_ = device.sent()
+    assert second["row"] == first["rows"] and device.done() == [True]
+    assert sum(message["rows"] for message in device.sent()) == 1000
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b'{"id": 5}', b"\xff"])
