@@ -26,7 +26,7 @@ def open_plain(path: Path, *, follow: bool = True) -> BinaryIO:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY | (0 if follow else os.O_NOFOLLOW))
     except ValueError:  # a NUL in the path
-        raise OSError(errno.EINVAL, "is no path of a file", str(path)) from None
+        raise OSError(errno.ENOENT, "has a NUL in its name", str(path)) from None
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "is no plain file", str(path))

@@ -119,6 +119,7 @@ class Jsonl:
 
     def _parse(self, line: bytes) -> tuple[int, list[float]] | None:
         self._line += 1
+        record: dict[str, Any] | None
         try:
             record = msgspec.json.decode(line, type=dict[str, Any])
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
