@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import csv
+import functools
 import io
+import re
 from typing import BinaryIO, NamedTuple
 
 LONGEST = 65_536
@@ -89,15 +90,24 @@ def cells(text: str, delimiter: str) -> list[str]:
     Raises:
         ValueError: a quote in it is not closed. Its text is the reason.
     """
+    mark = delimiter.encode().decode(ENCODING) if delimiter > "\x7f" else delimiter
     if '"' not in text:
-        return text.split(delimiter.encode().decode(ENCODING) if delimiter > "\x7f" else delimiter)
-    # No character of the module csv's own stands for NUL, which Python 3.10 refuses; the delimiter is one character again.
-    plain = readable(text).replace("\0", "\ufffd")
-    try:
-        (found,) = csv.reader([plain], delimiter=delimiter, strict=True)
-    except (csv.Error, ValueError):
-        raise ValueError("a quote in it is not closed, or not where a cell begins and ends") from None
-    return [cell.encode("utf-8", "replace").decode(ENCODING) for cell in found]
+        return text.split(mark)
+    found, at = [], 0
+    cell = _cell(mark)
+    while (match := cell.match(text, at)) is not None:
+        quoted, plain, end = match.groups()
+        found.append(plain if quoted is None else quoted.replace('""', '"'))
+        at = match.end()
+        if not end:
+            return found
+    raise ValueError("a quote in it is not closed, or not where a cell begins and ends")
+
+
+@functools.cache
+def _cell(mark: str) -> re.Pattern[str]:
+    end = re.escape(mark)
+    return re.compile(rf'(?:[ \t]*"((?:[^"]|"")*)"[ \t]*|((?:(?!{end})[^"])*))({end}|\Z)', re.DOTALL)
 
 
 def readable(text: str) -> str:

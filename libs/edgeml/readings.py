@@ -103,7 +103,8 @@ def time_ns(text: str, unit: str = "iso", decimal: str = ".") -> int:
             raise ValueError(f"no time in {unit} since the epoch")
         exact = Decimal(plain)
         # An exponent may name a number that no memory holds.
-        ns = round(exact * UNITS_NS[unit]) if -40 < exact.adjusted() < 20 else -1 if exact else 0
+        size = exact.adjusted()
+        ns = round(exact * UNITS_NS[unit]) if -20 < size < 20 else 0 if size < 0 or not exact else -1
     if not 0 <= ns < _LATEST_NS:
         raise ValueError("before 1970 or after 2262")
     return ns
