@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from edgeml.files import read_plain
+from edgeml.files import plain_bytes
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class Checkpoint:
     def load(self) -> dict[str, Any] | None:
         """The content, or None if there is none for this configuration."""
         try:
-            stored = json.loads(read_plain(self.path))
+            stored = json.loads(plain_bytes(self.path))
             if stored["digest"] == self._digest:
                 return dict(stored["content"])
         except FileNotFoundError:

@@ -249,8 +249,8 @@ class Journal:
         for asset, latch in self._own.latches.items():
             db.execute(_LATCH, (asset, *(latch or ("", "")), int(latch is None)))
         self._damaged = (
-            f"the memory of commands was damaged and put aside as {self._path.with_suffix('.damaged').name}; commands from before are answered "
-            "unknown; see whether the machines obeyed, and to the disk"
+            f"the memory of commands was damaged and put aside as {self._path.with_suffix('.damaged').name}; commands from before are "
+            "answered unknown; see whether the machines obeyed, and to the disk"
         )
 
 

@@ -22,7 +22,7 @@ import msgspec
 import numpy as np
 
 from edgeml.errors import BundleError
-from edgeml.files import read_plain
+from edgeml.files import plain_bytes
 
 FORMAT = 1
 MODEL = "model.tflite"
@@ -328,7 +328,7 @@ def read_file(path: Path) -> bytes:
         BundleError: it is not there or cannot be read, is a link or no file, or has more than `MOST_BYTES`.
     """
     try:
-        return read_plain(path, MOST_BYTES, follow=False)  # a link could lead out of the bundle
+        return plain_bytes(path, MOST_BYTES, follow=False)  # a link could lead out of the bundle
     except OSError as fault:
         remedy = {
             errno.ELOOP: "is a symbolic link, where a plain file is wanted; copy the bundle again",

@@ -47,7 +47,7 @@ class Lines:
         self._text = _Text(self._file)
         self.offset, self.number = offset, number
 
-    def read(self) -> Line | None:
+    def next(self) -> Line | None:
         """The next one; None behind the last."""
         whole = self._text.readline(LONGEST)
         if not whole:

@@ -36,7 +36,7 @@ def open_plain(path: Path, *, follow: bool = True) -> BinaryIO:
         raise
 
 
-def read_plain(path: Path, most: int = MOST_BYTES, *, follow: bool = True) -> bytes:
+def plain_bytes(path: Path, most: int = MOST_BYTES, *, follow: bool = True) -> bytes:
     """All of the plain file at `path`.
 
     Raises:

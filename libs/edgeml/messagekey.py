@@ -127,7 +127,9 @@ def read(path: Path, follow: bool = True) -> bytes:
     except OSError as fault:
         if fault.errno == errno.EINVAL:
             raise SealError(f"{path}: the core's key is no plain file; put a file of {2 * SHORTEST} hex digits there") from None
-        raise SealError(f"{path}: the core's key cannot be read ({fault.strerror}); wanted is a file that this component's user owns") from None
+        raise SealError(
+            f"{path}: the core's key cannot be read ({fault.strerror}); wanted is a file that this component's user owns"
+        ) from None
     return checked(text, str(path))
 
 

@@ -119,7 +119,7 @@ def _read(path: Path, most: int = MOST_BYTES) -> "tuple[bytes, os.stat_result]":
             raise OSError(errno.EINVAL, "is no plain file", str(path))
         content = file.read(min(about.st_size, most) + 1)
     if len(content) > most:
-        raise OSError(errno.EFBIG, "has more than {} bytes".format(most), str(path))
+        raise OSError(errno.EFBIG, f"has more than {most} bytes", str(path))
     return content, about
 
 

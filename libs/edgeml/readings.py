@@ -29,7 +29,8 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,
 _PLAIN = {".": re.compile(r"[0-9+\-.eE \t|]*"), ",": re.compile(r"[0-9+\-,eE \t|]*")}
 # Numbers since the epoch without more decimals than nanoseconds have: (of them, how many decimals a nanosecond is).
 _PLAIN_EPOCH = {
-    unit: (re.compile(rf"(?:[0-9]{{1,19}}(?:\.[0-9]{{0,{places}}})?\|)*"), places) for unit, places in (("s", 9), ("ms", 6), ("us", 3), ("ns", 0))
+    unit: (re.compile(rf"(?:[0-9]{{1,19}}(?:\.[0-9]{{0,{places}}})?\|)*"), places)
+    for unit, places in (("s", 9), ("ms", 6), ("us", 3), ("ns", 0))
 }
 # Times for which numpy and from_iso agree. numpy alone takes words, years of any length, and dates beyond 64 bits.
 _PLAIN_ISO = re.compile(

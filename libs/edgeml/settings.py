@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from edgeml.errors import OptionsError
-from edgeml.files import read_plain
+from edgeml.files import plain_bytes
 from edgeml.messagekey import MessageOptions
 from edgeml.options import read
 
@@ -46,7 +46,7 @@ class Settings(Generic[O]):
 
     def last_good(self) -> dict[str, Any]:
         """What was remembered; raises FileNotFoundError when nothing is, and what else reading a damaged file raises."""
-        return dict(json.loads(read_plain(self._path)))
+        return dict(json.loads(plain_bytes(self._path)))
 
     def remember(self, raw: dict[str, Any]) -> None:
         """This configuration works."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from edgeml.bundle import MANIFEST, SIGNATURE, Bundle, Check
 from edgeml.errors import BundleError
-from edgeml.files import read_plain
+from edgeml.files import plain_bytes
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -163,7 +163,7 @@ def make_key(path: Path) -> str:
 
 def _read(path: Path) -> bytes:
     try:
-        return read_plain(path, MOST_KEY)
+        return plain_bytes(path, MOST_KEY)
     except (OSError, ValueError) as fault:
         reason = fault.strerror if isinstance(fault, OSError) else fault
         raise BundleError(f"{path}: the key cannot be read ({reason}); scripts/sign keygen makes a pair of keys") from None

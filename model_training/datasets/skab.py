@@ -87,7 +87,7 @@ def read_recording(name: str, content: bytes, whole_lines: bool = False) -> Reco
         content = content[: content.rfind(b"\n") + 1]
     try:
         lines = Lines(io.BytesIO(content))
-        found = [cells(line.text or "", ";") for line in iter(lines.read, None)]
+        found = [cells(line.text or "", ";") for line in iter(lines.next, None)]
         columns = headings(";".join(found[0]), ";") if found else []
     except ValueError as fault:
         raise DatasetError(f"{name} is no CSV text ({fault}); get the recording anew") from None

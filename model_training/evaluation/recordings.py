@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -162,9 +161,9 @@ def _records(path: Path) -> tuple[dict[int, int], list[list[str]], list[str]]:
     numbers: dict[int, int] = {}
     rows: list[list[str]] = []
     try:
-        first = lines.read()
+        first = lines.next()
         header = headings(first.text or "", delimiter) if first is not None else []
-        while (line := lines.read()) is not None:
+        while (line := lines.next()) is not None:
             if line.text is None or line.text.strip(BLANKS):
                 numbers[line.number - 2] = len(rows)
                 rows.append(_cells(line.text or "", delimiter))
@@ -184,8 +183,9 @@ def _cells(text: str, delimiter: str) -> list[str]:
 
 def _quietly(path: Path) -> Source:
     """The component's own source; its faults are told as remarks instead of in the log."""
-    logging.getLogger("sensor_ingestion.sources").setLevel(logging.ERROR)
-    return Source(RecordingOptions(path=str(path), layout=LAYOUT, speed=0), _CLOCKS)
+    source = Source(RecordingOptions(path=str(path), layout=LAYOUT, speed=0), _CLOCKS)
+    source.notes.quiet = True
+    return source
 
 
 def _read(path: Path, source: Source, numbers: dict[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -217,12 +217,12 @@ def _texts(header: list[str], cells: list[list[str]]) -> tuple[str, ...]:
     return tuple(row[place].strip() if place < len(row) else "" for row in cells)
 
 
-def _marks(path: Path, header: list[str], rows_cells: list[list[str]], rows: np.ndarray, column: str) -> tuple[np.ndarray | None, list[str]]:
+def _marks(path: Path, header: list[str], lines: list[list[str]], rows: np.ndarray, column: str) -> tuple[np.ndarray | None, list[str]]:
     if column not in header:
         return None, []
     place = header.index(column)
     try:
-        marks = np.array([number(rows_cells[row][place]) for row in rows])
+        marks = np.array([number(lines[row][place]) for row in rows])
     except (ValueError, IndexError):
         return None, [f"{path}: column {column!r} has cells that are no number; the recording counts as one without it; correct them"]
     return marks > 0, []

@@ -106,7 +106,7 @@ def _pieces(name: str, content: bytes, tally: Tally) -> list[Rows]:
 def _csv(name: str, content: bytes, layout: Csv, tally: Tally) -> list[Rows]:
     lines = Lines(io.BytesIO(content))
     try:
-        first = lines.read()
+        first = lines.next()
         heading = headings(first.text or "", layout.delimiter) if first is not None else []
     except ValueError as fault:
         raise PrepareError(f"is no CSV text ({fault}); take it out, or mend it") from None
@@ -141,7 +141,7 @@ def _csv(name: str, content: bytes, layout: Csv, tally: Tally) -> list[Rows]:
 def _chunks(name: str, lines: Lines, delimiter: str, width: int, tally: Tally) -> Iterator[list[tuple[int, list[str]]]]:
     """The whole rows of the file with their lines' numbers, `CHUNK` at a time."""
     chunk: list[tuple[int, list[str]]] = []
-    while (line := lines.read()) is not None:
+    while (line := lines.next()) is not None:
         where = f"{name}, line {line.number}"
         if line.text is not None and not line.text.strip(BLANKS):
             continue

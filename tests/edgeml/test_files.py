@@ -13,7 +13,7 @@ import pytest
 from edgeml import files, messagekey, place, signing
 from edgeml.bundle import read_file
 from edgeml.errors import BundleError, SealError, SourceError
-from edgeml.files import open_plain, read_plain
+from edgeml.files import open_plain, plain_bytes
 from edgeml.settings import LAST_GOOD, Settings
 from inference.memory import Memory
 from sensor_ingestion.checkpoint import Checkpoint
@@ -45,7 +45,7 @@ def spoil(request: pytest.FixtureRequest) -> Iterator[Callable[[Path], Path]]:
 @pytest.mark.timeout(20)
 def test_what_is_no_plain_file_is_refused_at_once(tmp_path: Path, spoil: Callable[[Path], Path]) -> None:
     path = spoil(tmp_path / "x")
-    for read in (open_plain, read_plain):
+    for read in (open_plain, plain_bytes):
         with pytest.raises(OSError) as caught:
             read(path)
         assert caught.value.errno in (errno.EINVAL, errno.EISDIR) and caught.value.strerror
@@ -54,39 +54,39 @@ def test_what_is_no_plain_file_is_refused_at_once(tmp_path: Path, spoil: Callabl
 def test_a_plain_file_and_one_behind_a_link(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"content")
     (tmp_path / "b").symlink_to("a")
-    assert read_plain(tmp_path / "a") == read_plain(tmp_path / "b") == b"content"
+    assert plain_bytes(tmp_path / "a") == plain_bytes(tmp_path / "b") == b"content"
     with open_plain(tmp_path / "b") as file:
         assert stat.S_ISREG(os.fstat(file.fileno()).st_mode) and not os.get_inheritable(file.fileno())
     with pytest.raises(OSError) as caught:
-        read_plain(tmp_path / "b", follow=False)
+        plain_bytes(tmp_path / "b", follow=False)
     assert caught.value.errno == errno.ELOOP
 
 
 def test_no_more_is_read_than_was_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"12345")
-    assert read_plain(path, 5) == b"12345"
+    assert plain_bytes(path, 5) == b"12345"
     with pytest.raises(OSError, match="more than 4 bytes"):
-        read_plain(path, 4)
+        plain_bytes(path, 4)
     with path.open("wb") as file:
         file.truncate(1 << 40)  # a hole: it has the size without the bytes
     with pytest.raises(OSError, match="more than 4096 bytes"):
-        read_plain(path, 4096)
+        plain_bytes(path, 4096)
 
 
 @pytest.mark.parametrize("name", ["a\0b", "none"])
 def test_a_file_that_cannot_be_there(tmp_path: Path, name: str) -> None:
     with pytest.raises(OSError):
-        read_plain(tmp_path / name)
+        plain_bytes(tmp_path / name)
 
 
 def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
     fifo(tmp_path / "x")
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(20):
         with pytest.raises(OSError):
             open_plain(tmp_path / "x")
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 @pytest.mark.timeout(60)

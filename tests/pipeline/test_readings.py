@@ -54,10 +54,12 @@ TIMES: list[tuple[str, str, str, int | None]] = [
     ("iso", ".", "2262-04-11T23:47:16.854775807Z", 2**63 - 1),
     ("iso", ".", "2020-02-29T00:00:00", 1_582_934_400 * SECOND),
     *(("iso", ".", text, None) for text in (
-        "1583748873", "1583748873.5", "20200309", "now", "today", "NaT", "nat", "20-03-09 10:14:33", "09.03.2020 10:14:33", "3/9/2020 10:14",
+        "1583748873", "1583748873.5", "20200309", "now", "today", "NaT", "nat", "20-03-09 10:14:33", "09.03.2020 10:14:33",
+        "3/9/2020 10:14",
         "1969-12-31T23:59:59Z", "2262-04-11T23:47:17Z", "2300-01-01", "9999-12-31T23:59:59", "0020-03-09", "+2020-03-09", "2020-02-30",
         "2019-02-29", "2020-13-01", "2020-03-09T24:00:00", "2020-03-09T10:60:00", "2016-12-31T23:59:60Z", "2020-03-09T10:14:33+24:00",
-        "2020-03-09T10:14:33+01:60", "2020-03-09T10:14:33 CET", "2020-03-09T10:14:33.", "2020-W11-1", "2020-069", "\uff12\uff10\uff12\uff10-03-09",
+        "2020-03-09T10:14:33+01:60", "2020-03-09T10:14:33 CET", "2020-03-09T10:14:33.", "2020-W11-1", "2020-069",
+        "\uff12\uff10\uff12\uff10-03-09",
         "2_020-03-09", "12:00", "noon", "2020-03-09T10:14:33\u22125", "2020-03", "2020", "x" * 5000,
     )),
     ("s", ".", "1583748873", T0),
@@ -72,7 +74,8 @@ TIMES: list[tuple[str, str, str, int | None]] = [
     ("ns", ".", str(T0 + 1), T0 + 1),
     ("ns", ".", str(2**63 - 1), 2**63 - 1),
     ("ns", ".", str(2**63), None),
-    ("ms", ".", "1e999", None), ("s", ".", "1e-999999999", 0), ("s", ".", "9" * 30, None), ("s", ".", "-1", None), ("s", ".", "-0.001", None),
+    ("ms", ".", "1e999", None), ("s", ".", "1e-999999999", 0), ("s", ".", "9" * 30, None), ("s", ".", "-1", None), ("s", ".", "-0.001",
+    None),
     *(("s", ".", text, None) for text in (
         "1583748873,25", "1.583.748.873", "1,583,748,873", "1_583_748_873", "0x5e661a09", "nan", "inf", "-inf", "1e", "15837 48873", "",
         "\u0661\u0665", "2020-03-09", "now", "\uff11\uff15", "1" * 500, "true",
@@ -82,12 +85,14 @@ TIMES: list[tuple[str, str, str, int | None]] = [
 
 NUMBERS: list[tuple[str, str, float | None, bool]] = [
     # decimal sign, text, the value (None: missing), whether it is named
-    (".", "121.5", 121.5, False), (".", " 121.5\t", 121.5, False), (".", "-1e-3", -0.001, False), (".", "+.5", 0.5, False), (".", "5.", 5, False),
+    (".", "121.5", 121.5, False), (".", " 121.5\t", 121.5, False), (".", "-1e-3", -0.001, False), (".", "+.5", 0.5, False), (".", "5.",
+    5, False),
     (".", "007", 7, False), (".", "1E3", 1000, False), (".", "1e-999", 0, False), (",", "121,5", 121.5, False), (",", "1,5e3", 1500, False),
     (",", "42", 42, False), (".", "3.4e38", 3.4e38, False), (".", '"121.5"', 121.5, False), (",", '"121,5"', 121.5, False),
     *((".", text, None, False) for text in ("", " ", "nan", "NaN", "-nan", "null", "None", "NA", "n/a", '""')),
     *((".", text, None, True) for text in (
-        "1_000", "1 000", "1,000.5", "1.000.000", "0x1F", "inf", "-Infinity", "1e999", "1e39", "-3.5e38", "1e", "e5", "--5", "5-", "1.5.", "five", "12 bar",
+        "1_000", "1 000", "1,000.5", "1.000.000", "0x1F", "inf", "-Infinity", "1e999", "1e39", "-3.5e38", "1e", "e5", "--5", "5-",
+        "1.5.", "five", "12 bar",
         "\uff11\uff12", "\u0661\u0662", "\u00b2", "\u221212", "1\u00a0000", "true", "1" * 500, "1\x000", "12\ufeff", "\u202f12", "1'000",
     )),
     *((",", text, None, True) for text in ("121.5", "1.000,5", "1.000", "1,000,000", "1_0")),
@@ -108,7 +113,8 @@ def rows(source: Source) -> tuple[np.ndarray, np.ndarray]:
 def by_csv(path: Path, content: bytes, unit: str, decimal: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
     path.write_bytes(content)
     options = RecordingOptions(
-        str(path), speed=0, delimiter=";", time_unit=unit, decimal=decimal, columns={"flow": "flow", "amps": "amps"},  # type: ignore[arg-type]
+        str(path), speed=0, delimiter=";", time_unit=unit, decimal=decimal, columns={"flow": "flow", "amps": "amps"},
+         # type: ignore[arg-type]
     )
     source = Recording(options, CLOCKS)
     times, values = rows(source)
@@ -190,8 +196,10 @@ def test_numbers(tmp_path: Path, decimal: str, text: str, value: float | None, n
 
 
 @pytest.mark.parametrize(("text", "value", "named"), [
-    ("121.5", 121.5, False), ("-1e-3", -0.001, False), ("1E3", 1000, False), ("1e-999", 0, False), ("null", None, False), ("NaN", None, False),
-    ("Infinity", None, True), ("-Infinity", None, True), ("1e999", None, True), ("1e39", None, True), ("1" * 500, None, True), ("true", None, True),
+    ("121.5", 121.5, False), ("-1e-3", -0.001, False), ("1E3", 1000, False), ("1e-999", 0, False), ("null", None, False), ("NaN", None,
+    False),
+    ("Infinity", None, True), ("-Infinity", None, True), ("1e999", None, True), ("1e39", None, True), ("1" * 500, None, True), ("true",
+    None, True),
     ('"121.5"', None, True),
 ])
 def test_numbers_in_lines_of_json(tmp_path: Path, text: str, value: float | None, named: bool) -> None:
@@ -265,13 +273,14 @@ def test_many_at_once_are_read_as_one_by_one() -> None:
     assert readings.numbers([])[0].shape == (0,) and readings.times_ns([])[0].shape == (0,)
 
 
-PYTHONS = [*Path("~/.pyenv/versions").expanduser().glob("3.1[0-3].*/bin/python"), *map(Path, ["/usr/bin/python3"])]
+PYENV = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
+PYTHONS = [Path(sys.executable), Path("/usr/bin/python3"), *sorted(PYENV.glob("versions/3.1[0-3].*/bin/python"))]
 
 
 @pytest.mark.parametrize("python", [path for path in PYTHONS if path.exists()], ids=str)
 def test_every_python_reads_the_same_times(python: Path) -> None:
     """`edgeml.times` needs no package, so that it runs on a bare Python of each version."""
-    if not subprocess.run([python, "-c", "import sys; sys.exit(sys.version_info < (3, 10))"], check=False).returncode == 0:
+    if subprocess.run([python, "-c", "import sys; sys.exit(sys.version_info < (3, 10))"], check=False).returncode != 0:
         pytest.skip("it is older than 3.10")
     texts = [text for unit, _, text, _ in TIMES if unit == "iso"]
     code = """
@@ -293,4 +302,4 @@ print(json.dumps([read(text) for text in json.load(sys.stdin)]))
             ours.append(from_iso(text))
         except ValueError as fault:
             ours.append(str(fault))
-    assert json.loads(done.stdout) == ours and sys.version_info >= (3, 10)
+    assert json.loads(done.stdout) == ours

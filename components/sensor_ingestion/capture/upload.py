@@ -19,7 +19,7 @@ import msgspec
 from edgeml import topics
 from edgeml.bus import Bus
 from edgeml.delivery import Delivery
-from edgeml.files import read_plain
+from edgeml.files import plain_bytes
 from edgeml.outbox import Entry, OutboxOptions
 from edgeml.times import boot_id
 from sensor_ingestion.capture.pieces import FIRST_ROWS, Segment, time_of
@@ -155,7 +155,7 @@ class Upload:
             if path is None:
                 return False
             try:
-                self._open = _Open(path, Segment.read(gzip.decompress(read_plain(path))))
+                self._open = _Open(path, Segment.read(gzip.decompress(plain_bytes(path))))
             except (OSError, EOFError, zlib.error, ValueError) as fault:
                 self._leave_out(path, f"it cannot be read ({fault})")
                 continue
@@ -197,7 +197,7 @@ class Upload:
 
     def _load(self) -> Place:
         try:
-            return msgspec.json.decode(read_plain(self._path), type=Place)
+            return msgspec.json.decode(plain_bytes(self._path), type=Place)
         except FileNotFoundError:
             pass
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as fault:

@@ -2,8 +2,9 @@
 
     python -I -S leash.py PROGRAM ARGUMENT...
 
-The owner holds the other end of the pipe on standard input; the kernel closes it even if the owner is killed. Then, and when the program
-ends, what is left of the group gets SIGTERM, and SIGKILL once the program has ended or after `PATIENCE_S`. Needs nothing but the standard library, so that it is small.
+The owner holds the other end of the pipe on standard input; the kernel closes it even if the owner is killed. Then, and when the
+program ends, what is left of the group gets SIGTERM, and SIGKILL once the program has ended or after `PATIENCE_S`. Needs nothing but the
+standard library, so that it is small.
 """
 
 import os

@@ -21,11 +21,13 @@ class Notes:
     Attributes:
         sentences: for `Source.faults`.
         count: of all sentences so far, by kind.
+        quiet: nothing is logged.
     """
 
     def __init__(self, where: str, monotonic: Callable[[], float]) -> None:
         self.sentences: list[str] = []
         self.count: Counter[str] = Counter()
+        self.quiet = False
         self._where, self._monotonic = where, monotonic
         self._logged: dict[str, float] = {}
         self._more = False
@@ -43,8 +45,12 @@ class Notes:
             self._tell(f"{self._where}: more of the kind; only the first {MAX_FAULTS} are named")
         if now - self._logged[kind] >= REPEAT_S:
             self._logged[kind] = now
-            log.warning("%s (%d times so far)", sentence, self.count[kind])
+            self._log(f"{sentence} ({self.count[kind]} times so far)")
 
     def _tell(self, sentence: str) -> None:
         self.sentences.append(sentence)
-        log.warning("%s", sentence)
+        self._log(sentence)
+
+    def _log(self, sentence: str) -> None:
+        if not self.quiet:
+            log.warning("%s", sentence)

@@ -74,7 +74,7 @@ class Waiting(NamedTuple):
     values: np.ndarray
     lines: list[Line]
 
-    def split(self, n: int) -> tuple[Waiting, Waiting]:
+    def cut(self, n: int) -> tuple[Waiting, Waiting]:
         """The first n rows and the others."""
         return Waiting(self.times[:n], self.values[:n], self.lines[:n]), Waiting(self.times[n:], self.values[n:], self.lines[n:])
 
@@ -87,6 +87,9 @@ class Waiting(NamedTuple):
 
 class Recording:
     """A `Source` that reads a file in chunks of `CHUNK` lines, and looks at `SLICE` lines at most before it lets others go on.
+
+    Attributes:
+        notes: what is wrong with the file.
 
     Raises:
         SourceError: the file or a column of it is not there.
@@ -101,7 +104,7 @@ class Recording:
         self.channels = tuple(_channel(name, options.units) for name in columns)
         self.paced = options.speed != 1
         self._options, self._path = options, Path(options.path)
-        self._notes = Notes(str(self._path), clocks.monotonic)
+        self.notes = Notes(str(self._path), clocks.monotonic)
         self._pace = Pace(options.speed)
         self._headings = [options.time_column or known.time_column, *columns.values()]
         state = checkpoint or {"record": 0, "rows": 0, "latest": None}
@@ -124,7 +127,7 @@ class Recording:
 
     @property
     def faults(self) -> Sequence[str]:
-        return self._notes.sentences
+        return self.notes.sentences
 
     @property
     def finished(self) -> bool:
@@ -136,7 +139,7 @@ class Recording:
         n = self._pace.due(now, self._waiting.times[:most])
         if n <= 0:
             return None
-        given, self._waiting = self._waiting.split(n)
+        given, self._waiting = self._waiting.cut(n)
         self._record, self._rows = given.lines[-1].number - 1, self._rows + n
         self._place = _mark(given.lines[-1])
         self._latest = int(max(given.times.max(), given.times[0] if self._latest is None else self._latest))
@@ -156,7 +159,7 @@ class Recording:
 
     def _find(self) -> list[int]:
         try:
-            line = self._lines.read()
+            line = self._lines.next()
             if line is not None and line.text is None:
                 raise ValueError(f"its first line has more than {LONGEST} bytes")
             header = headings(line.text or "", self._delimiter) if line is not None else []
@@ -175,12 +178,15 @@ class Recording:
     def _go_to(self, place: dict[str, int]) -> bool:
         """Go on behind the row that was given last, if it is where the checkpoint says; otherwise the records are counted again."""
         begin = self._lines.offset, self._lines.number
-        if begin[0] <= place["start"] < place["end"]:
-            self._lines.seek(place["start"], self._record)
-            line = self._lines.read()
+        if begin[0] <= place["start"]:
+            try:
+                self._lines.seek(place["start"], self._record)
+                line = self._lines.next()
+            except (OSError, OverflowError):  # no file has such a place
+                line = None
             if line is not None and _mark(line) == place:
                 return True
-            log.info("%s has changed since it was read last; its first %d records are skipped by counting", self._path, self._record)
+        log.info("%s has changed since it was read last; its first %d records are skipped by counting", self._path, self._record)
         self._lines.seek(*begin)
         return False
 
@@ -201,9 +207,9 @@ class Recording:
 
     def _read(self, n: int) -> list[Line]:
         """The next n lines."""
-        read, lines = self._lines.read, []
+        following, lines = self._lines.next, []
         for _ in range(n):
-            line = read()
+            line = following()
             if line is None:
                 self._ended = True
                 break
@@ -233,9 +239,10 @@ class Recording:
         values, bad = numbers([row[place] for row in rows for place in wanted], options.decimal)
         for i, reason in bad.items():
             at, column = divmod(i, len(wanted))
+            cell = readable(rows[at][wanted[column]][:40])
             self._note("number", (
-                f"{self._path}:{kept[at].number}, column {self._headings[1 + column]!r}: {readable(rows[at][wanted[column]][:40])!r} is {reason}; "
-                "the value is published as missing; correct the cell"
+                f"{self._path}:{kept[at].number}, column {self._headings[1 + column]!r}: {cell!r} is {reason}; the value is published "
+                "as missing; correct the cell"
             ))
         self._note_backwards(times, kept)
         self._waiting = self._waiting.and_then(Waiting(times, values.reshape(len(rows), len(wanted)), kept))
@@ -253,8 +260,8 @@ class Recording:
             return None
         if extra(found, self._width):
             self._note("cells", (
-                f"{self._path}:{line.number}: {len(found)} cells where there are {self._width} headings; nobody knows which is which, and the row "
-                "is left out; correct the line, or `delimiter` and `decimal`"
+                f"{self._path}:{line.number}: {len(found)} cells where there are {self._width} headings; nobody knows which is which, and "
+                "the row is left out; correct the line, or `delimiter` and `decimal`"
             ))
             return None
         needed = max(self._places) + 1
@@ -278,7 +285,7 @@ class Recording:
             ))
 
     def _note(self, kind: str, sentence: str) -> None:
-        self._notes.add(kind, sentence)
+        self.notes.add(kind, sentence)
 
 
 def _mark(line: Line) -> dict[str, int]:

@@ -120,7 +120,7 @@ class Simulator:
             self._follow_clock(0.0, 0)
 
     def _follow_clock(self, due_ns: float, tolerated_ns: int) -> None:
-        """Move all rows to come by whole intervals, so that the next one, which was due `due_ns` ago, has the time that the clock had then."""
+        """Move the rows to come by whole intervals, so that the next one, which was due `due_ns` ago, has the time of the clock then."""
         if self._wall_ns is None:
             return
         off = self._wall_ns() - self._time(self._row) - round(due_ns)

@@ -284,7 +284,8 @@ def test_a_program_does_not_see_what_lets_it_act_as_the_component(monkeypatch: p
     for name in CREDENTIALS:
         monkeypatch.setenv(name, "secret")
     monkeypatch.setenv("AWS_IOT_THING_NAME", "press-line")
-    code = "import os, json; print(json.dumps({'force': sum(v == 'secret' for v in os.environ.values()), 'stroke': len(os.environ['AWS_IOT_THING_NAME'])}))"
+    code = """import os, json
+print(json.dumps({'force': sum(v == 'secret' for v in os.environ.values()), 'stroke': len(os.environ['AWS_IOT_THING_NAME'])}))"""
     source = open_(program=python(code))
     assert rows(source, 1).values.tolist() == [[0, 10]]
     source.close()
