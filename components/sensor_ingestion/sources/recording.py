@@ -182,7 +182,7 @@ class Recording:
             try:
                 self._lines.seek(place["start"], self._record)
                 line = self._lines.next()
-            except (OSError, OverflowError):  # no file has such a place
+            except (OSError, ValueError, OverflowError):  # no file has such a place
                 line = None
             if line is not None and _mark(line) == place:
                 return True
