@@ -63,6 +63,21 @@ class Lines:
             return Line(self.number, start, self.offset, None)
         return Line(self.number, start, self.offset, text)
 
+    def skip(self, n: int) -> int:
+        """Go on behind the next n lines; gives how many there were."""
+        readline, done, part = self._text.readline, 0, False
+        while done < n:
+            whole = readline(LONGEST)
+            self.offset += len(whole)
+            if whole and whole[-1] not in "\r\n" and len(whole) == LONGEST:
+                part = True
+                continue
+            if not whole and not part:
+                break
+            done, part = done + 1, False
+        self.number += done
+        return done
+
     def close(self) -> None:
         self._file.close()
 

@@ -255,6 +255,8 @@ def delimited_lines(data: bytes) -> None:
         at = line.end
         found.append(line)
     assert at == max(len(data), lines.offset)
+    lines.seek(found[0].start if found else lines.offset, 0)
+    assert (lines.skip(len(found) + 1), lines.offset) == (len(found), at)
     for line in found[:: max(1, len(found) // 5)]:
         lines.seek(line.start, line.number - 1)
         assert lines.next() == line

@@ -77,7 +77,9 @@ class Simulator:
             self._row = 0
             self._start_ns = from_iso(options.start_time) if options.start_time else clocks.wall_ns() // SECOND * SECOND
         else:
-            self._row, self._start_ns = int(checkpoint["row"]), _in_range(int(checkpoint["start_ns"]))
+            self._row, self._start_ns = int(checkpoint["row"]), int(checkpoint["start_ns"])
+            if self._start_ns < -LATEST_NS:  # below 0 it is once the clock was set back by more than the skid had run
+                raise ValueError("not from 1970 to 2100")
             _in_range(self._time(self._row))
             self._skid.resume(checkpoint["skid"])
             self._go_on(clocks)

@@ -166,3 +166,15 @@ def test_rows_with_a_start_time_or_another_speed_go_on_as_they_were() -> None:  
         clock.now += 1000
         after = live(clock, first.checkpoint(), **options).read(clock.now, 1)
         assert before is not None and after is not None and after.times[0] - before.times[0] == SECOND
+
+
+def test_a_clock_that_was_set_to_1970_costs_no_checkpoint() -> None:  # 16
+    clock = Clock()
+    source = live(clock)
+    ages(source, clock, 50)
+    clock.wall_ns = lambda: 10 * SECOND + round((clock.now - 150.0) * SECOND)  # type: ignore[method-assign]
+    source._wall_ns = clock.wall_ns
+    assert all(0 <= age < 1 for age in ages(source, clock, 5))
+    again = live(clock, source.checkpoint())
+    block = again.read(clock.now, 5)
+    assert block is not None and block.times.tolist() == [15 * SECOND] and source.checkpoint()["start_ns"] < 0
