@@ -185,3 +185,46 @@ def files() -> Iterator[Path]:
                 stack.append(path)
             else:
                 yield path
+
+
+OPENED_ELSEWHERE = {
+    ("libs/edgeml/files.py", "os.open"): "it is the function that all others use",
+    ("libs/edgeml/place.py", "os.open"): "it runs without the library, and opens as edgeml.files does; the folder that is synced",
+    ("libs/edgeml/install.py", "stamp.read_text"): "it runs before the library can be imported, on files of its own",
+    ("libs/edgeml/install.py", "(wheels / TARGETS).read_text"): "part of the artifact",
+    ("libs/edgeml/install.py", "lock.read_text"): "part of the artifact",
+    ("libs/edgeml/install.py", "requirements.read_bytes"): "part of the artifact",
+    ("libs/edgeml/times.py", "Path('/proc/sys/kernel/random/boot_id').read_text"): "a file of the kernel",
+    ("libs/edgeml/database.py", "os.open"): "the folder that is synced",
+    ("libs/edgeml/database.py", "sqlite3.connect"): "SQLite opens its own file, which is looked at before",
+    ("components/sensor_ingestion/sources/jsonl.py", "os.open"): "a FIFO is what is wanted there, opened without waiting",
+}
+"""(file, call) -> why it need not go through edgeml.files."""
+
+
+def opening(paths: list[Path]) -> set[tuple[str, str]]:
+    """Calls that open something to read it; writing to a new name of one's own is none."""
+    found = set()
+    for path in paths:
+        for name, call in calls(path):
+            last = name.rpartition(".")[2]
+            texts = [each.value for each in (*call.args[:2], *(each.value for each in call.keywords if each.arg == "mode"))
+                     if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+            writes = any(re.fullmatch("[wax]b?", text) for text in texts) or "os.O_EXCL" in ast.unparse(call)
+            ours = name in ("self._bus.open", "bus.open", "self.guard.open")
+            opens = last in ("open", "read_bytes", "read_text", "loadtxt", "fromfile", "memmap") or name in ("sqlite3.connect", "np.load")
+            if opens and not writes and not ours:
+                found.add((path.relative_to(ROOT).as_posix(), name))
+    return found
+
+
+def test_files_that_others_name_are_opened_by_one_function() -> None:
+    """A FIFO or a device in the place of a file must hold up no component."""
+    places = [path for folder in ("libs/edgeml", "components") for path in sorted((ROOT / folder).rglob("*.py"))]
+    assert opening(places) == set(OPENED_ELSEWHERE)
+
+
+def test_the_rule_sees_what_opens_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
+    (tmp_path / "a.py").write_text("open(p)\np.open('rb')\np.open('w')\nq.read_bytes()\nos.open(p, os.O_RDONLY)\nos.open(p, os.O_EXCL)\n")
+    assert opening([tmp_path / "a.py"]) == {("a.py", "open"), ("a.py", "p.open"), ("a.py", "q.read_bytes"), ("a.py", "os.open")}

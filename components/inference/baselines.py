@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from edgeml.bundle import Manifest
 from edgeml.errors import BundleError
+from edgeml.files import plain_bytes
 from edgeml.scaling import Baseline
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ class Baselines:
         """The kept baseline, or None. One that is damaged or belongs to other inputs is reported and left alone."""
         path = self._path(asset)
         try:
-            return Baseline.from_dict(json.loads(path.read_text()), self._manifest)
+            return Baseline.from_dict(json.loads(plain_bytes(path)), self._manifest)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, RecursionError, BundleError) as fault:

@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from edgeml.errors import MessageError
+from edgeml.files import plain_bytes
 from edgeml.messages import MAX_PAYLOAD, SensorBatch, decode, encode
 
 log = logging.getLogger(__name__)
@@ -84,7 +85,7 @@ class Memory:
 
     def _read(self, path: Path) -> Iterator[SensorBatch]:
         try:
-            data = path.read_bytes()
+            data = plain_bytes(path)
         except FileNotFoundError:
             return
         except OSError as fault:

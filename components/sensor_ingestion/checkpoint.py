@@ -10,6 +10,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from edgeml.files import plain_bytes
+
 log = logging.getLogger(__name__)
 
 
@@ -30,7 +32,7 @@ class Checkpoint:
     def load(self) -> dict[str, Any] | None:
         """The content, or None if there is none for this configuration."""
         try:
-            stored = json.loads(self.path.read_bytes())
+            stored = json.loads(plain_bytes(self.path))
             if stored["digest"] == self._digest:
                 return dict(stored["content"])
         except FileNotFoundError:

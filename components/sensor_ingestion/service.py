@@ -111,6 +111,8 @@ class SensorIngestion:
 
     def status(self) -> Status:
         faults = (*self._faults, *(fault for asset in self._assets.values() for fault in asset.faults))
+        if self._journal.fault:
+            faults = (*faults, self._journal.fault)
         if self._recorder is not None and self._recorder.fault:
             faults = (*faults, self._recorder.fault)
         if self._upload is not None:

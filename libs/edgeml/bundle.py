@@ -13,7 +13,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import stat
 from bisect import bisect_right
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +22,7 @@ import msgspec
 import numpy as np
 
 from edgeml.errors import BundleError
+from edgeml.files import plain_bytes
 
 FORMAT = 1
 MODEL = "model.tflite"
@@ -328,21 +328,15 @@ def read_file(path: Path) -> bytes:
         BundleError: it is not there or cannot be read, is a link or no file, or has more than `MOST_BYTES`.
     """
     try:
-        # A pipe must not block, and a link could lead out of the bundle.
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with open(file, "rb") as opened:  # noqa: PTH123
-            found = os.fstat(file)
-            if not stat.S_ISREG(found.st_mode):
-                raise BundleError(f"{path}: is no plain file; copy the bundle again")
-            content = opened.read(min(found.st_size, MOST_BYTES) + 1)  # as much memory is taken as is asked for
-    except (OSError, ValueError) as fault:
-        if isinstance(fault, OSError) and fault.errno == errno.ELOOP:
-            raise BundleError(f"{path}: is a symbolic link, where a plain file is wanted; copy the bundle again") from None
-        reason = fault.strerror if isinstance(fault, OSError) else fault
-        raise BundleError(f"{path}: cannot be read ({reason}); a bundle is a folder with {MODEL} and {MANIFEST}") from None
-    if len(content) > MOST_BYTES:
-        raise BundleError(f"{path}: has more than the {MOST_BYTES} bytes that a bundle's file may have; copy or export it again")
-    return content
+        return plain_bytes(path, MOST_BYTES, follow=False)  # a link could lead out of the bundle
+    except OSError as fault:
+        remedy = {
+            errno.ELOOP: "is a symbolic link, where a plain file is wanted; copy the bundle again",
+            errno.EINVAL: "is no plain file; copy the bundle again",
+            errno.EFBIG: f"has more than the {MOST_BYTES} bytes that a bundle's file may have; copy or export it again",
+        }
+        otherwise = f"cannot be read ({fault.strerror}); a bundle is a folder with {MODEL} and {MANIFEST}"
+        raise BundleError(f"{path}: {remedy.get(fault.errno or 0, otherwise)}") from None
 
 
 def _faults(m: Manifest) -> Any:

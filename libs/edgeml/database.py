@@ -19,7 +19,8 @@ def _nothing(db: sqlite3.Connection) -> None:
 
 
 def open_database(
-    path: Path, lay_out: Act, *, synchronous: str, wait_s: float, lost: str, after_loss: Act = _nothing
+    path: Path, lay_out: Act, *, synchronous: str, wait_s: float, lost: str, after_loss: Act = _nothing,
+    damage: str = "",
 ) -> sqlite3.Connection:
     """The file at `path`, which is made where it is not. A damaged one is put aside as `<stem>.damaged` and begun anew.
 
@@ -31,6 +32,7 @@ def open_database(
         wait_s: seconds to wait for another process's lock.
         lost: what is lost when the file is damaged, for the log.
         after_loss: what the new file has to know of that.
+        damage: what its user found wrong with the file while it was open, which is no longer asked then; empty: nothing.
 
     Returns:
         The connection; each statement is a transaction of its own unless one is begun.
@@ -40,15 +42,17 @@ def open_database(
         OSError: what is damaged cannot be put aside.
     """
     new = path.with_suffix(".new")
-    if new.exists() and not path.exists():
-        _put_in_place(new, path)
-    try:
-        return _open(path, lay_out, synchronous, wait_s)
-    except sqlite3.OperationalError:
-        raise
-    except sqlite3.DatabaseError as fault:
-        aside = path.with_suffix(".damaged")
-        log.error("%s is damaged (%s) and put aside as %s; %s", path, fault, aside.name, lost)
+    if not damage:
+        if new.exists() and not path.exists():
+            _put_in_place(new, path)
+        try:
+            return _open(path, lay_out, synchronous, wait_s)
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError as fault:
+            damage = str(fault)
+    aside = path.with_suffix(".damaged")
+    log.error("%s is damaged (%s) and put aside as %s; %s", path, damage, aside.name, lost)
     _without_logs(new)
     new.unlink(missing_ok=True)
     made = _open(new, lay_out, synchronous, wait_s)
@@ -56,7 +60,8 @@ def open_database(
         after_loss(made)
     finally:
         made.close()
-    path.replace(aside)
+    if path.exists():
+        path.replace(aside)
     _put_in_place(new, path)
     return _open(path, lay_out, synchronous, wait_s)
 

@@ -12,6 +12,7 @@ import argparse
 import hashlib
 import importlib.util
 import logging
+import os
 import platform
 import subprocess
 import sys
@@ -19,6 +20,12 @@ from pathlib import Path
 
 OLDEST = (3, 10)
 STAMP = ".edgeml-installed"
+CREDENTIALS = (
+    "SVCUID", "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH", "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
+)
+"""As in `edgeml.environment`, which cannot be imported before the installation."""
 TARGETS = "targets.txt"
 """In the folder of wheels: which machines and Pythons they are for."""
 
@@ -104,7 +111,8 @@ def _interpreter() -> str:
 
 
 def _run(command: "list[str]", problem: str) -> None:
-    code = subprocess.call(command)
+    # What a package runs while it is built need not act as this component.
+    code = subprocess.call(command, env={name: value for name, value in os.environ.items() if name not in CREDENTIALS})
     if code != 0:
         raise InstallError(f"{problem} (exit code {code}); mend what the lines above say, such as a package index out of reach")
 

@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Meta
 
 from edgeml.errors import SealError
+from edgeml.files import open_plain
 
 NAME = "messages.key"
 HOMES = ("com.edgeml.AlertDispatcher", "com.edgeml.Inference", "com.edgeml.SensorIngestion")
@@ -77,7 +78,7 @@ def find(work: Path) -> bytes | None:
                 continue
             raise SealError(f"{place}: the core's key cannot be read ({fault.strerror})") from None
         if found.st_uid == os.geteuid():
-            return read(place, os.O_NOFOLLOW)
+            return read(place, follow=False)
     return None
 
 
@@ -112,23 +113,23 @@ def make(work: Path) -> None:
     raise SealError(f"{work / NAME}: the core's key cannot be made ({reason}); make the work directory writable, or name a key_file")
 
 
-def read(path: Path, flags: int = 0) -> bytes:
+def read(path: Path, follow: bool = True) -> bytes:
     """The key in a file: its text without the white space around it.
 
     Raises:
         SealError: it cannot be read, is no key, or others may read it.
     """
     try:
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags), "rb") as file:
-            found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode):
-                raise SealError(f"{path}: the core's key is no plain file; put a file of {2 * SHORTEST} hex digits there")
-            if found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        with open_plain(path, follow=follow) as file:
+            if os.fstat(file.fileno()).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
                 raise SealError(f"{path}: others may read the core's key; run: chmod 600 {path}, and put a new key there if they did")
             text = file.read(LONGEST + 1)
-    except (OSError, ValueError) as fault:
-        reason = fault.strerror if isinstance(fault, OSError) else fault
-        raise SealError(f"{path}: the core's key cannot be read ({reason}); wanted is a file that this component's user owns") from None
+    except OSError as fault:
+        if fault.errno == errno.EINVAL:
+            raise SealError(f"{path}: the core's key is no plain file; put a file of {2 * SHORTEST} hex digits there") from None
+        raise SealError(
+            f"{path}: the core's key cannot be read ({fault.strerror}); wanted is a file that this component's user owns"
+        ) from None
     return checked(text, str(path))
 
 

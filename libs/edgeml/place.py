@@ -9,12 +9,14 @@ but the standard library. The syntax is that of Python 3.6.
 """
 
 import argparse
+import errno
 import hashlib
 import json
 import logging
 import os
 import re
 import shutil
+import stat
 import sys
 import time
 from pathlib import Path
@@ -22,6 +24,7 @@ from pathlib import Path
 POINTER = "current"
 FOLDERS = "bundles"
 VERDICT = "verdict"
+MOST_BYTES = 64 * 1024 * 1024
 PATIENCE_S = 15.0
 """How long a reader is waited for: one that runs looks every second, and one that does not run yet looks when it starts."""
 
@@ -36,7 +39,7 @@ def place(bundle: Path, work: Path) -> Path:
     """
     names = sorted(path.name for path in bundle.iterdir() if path.is_file() and not path.is_symlink())
     digest = hashlib.sha256()
-    contents = {name: (bundle / name).read_bytes() for name in names}
+    contents = {name: _read(bundle / name)[0] for name in names}
     for name, content in contents.items():
         digest.update(b"%s\0%d\0" % (name.encode(), len(content)) + content)
     folders = work / FOLDERS
@@ -62,8 +65,8 @@ def place(bundle: Path, work: Path) -> Path:
 def placed(work: Path) -> "tuple[Path, tuple[int, int]] | None":
     """The folder of the bundle that was placed below `work`, and what tells this placing from a later one; None: there is none."""
     try:
-        with (work / POINTER).open(encoding="ascii") as file:
-            about, name = os.fstat(file.fileno()), file.read(80).strip()
+        content, about = _read(work / POINTER, 80)
+        name = content.decode("ascii").strip()
     except (OSError, ValueError):
         return None
     # The name comes from another component's folder: nothing but a digest is followed.
@@ -86,7 +89,7 @@ def judge(work: Path, placing: "tuple[int, int]", fault: str) -> None:
 def verdict(work: Path, placing: "tuple[int, int]") -> "str | None":
     """What the reader whose work directory this is said of a placing: its fault, empty when it is taken; None: nothing yet."""
     try:
-        said = json.loads((work / VERDICT).read_text(encoding="utf-8"))
+        said = json.loads(_read(work / VERDICT)[0].decode("utf-8"))
         return str(said["fault"]) if tuple(said["placing"]) == placing else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -101,6 +104,23 @@ def awaited(judge_work: Path, work: Path, patience_s: float = PATIENCE_S) -> "st
             return said
         time.sleep(0.1)
     return None
+
+
+def _read(path: Path, most: int = MOST_BYTES) -> "tuple[bytes, os.stat_result]":
+    """A plain file, and what the system knows of it; as `edgeml.files`, which this step does not have. A FIFO must not hold up its reader.
+
+    Raises:
+        OSError: it cannot be read, is no plain file, or has more than `most` bytes.
+    """
+    opened = os.open(str(path), os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with os.fdopen(opened, "rb") as file:
+        about = os.fstat(opened)
+        if not stat.S_ISREG(about.st_mode):
+            raise OSError(errno.EINVAL, "is no plain file", str(path))
+        content = file.read(min(about.st_size, most) + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"has more than {most} bytes", str(path))
+    return content, about
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from edgeml.errors import OptionsError
+from edgeml.files import plain_bytes
 from edgeml.messagekey import MessageOptions
 from edgeml.options import known, read
 
@@ -49,7 +50,7 @@ class Settings(Generic[O]):
 
     def last_good(self) -> dict[str, Any]:
         """What was remembered; raises FileNotFoundError when nothing is, and what else reading a damaged file raises."""
-        return dict(json.loads(self._path.read_text()))
+        return dict(json.loads(plain_bytes(self._path)))
 
     def remember(self, raw: dict[str, Any]) -> None:
         """This configuration works."""

@@ -18,11 +18,14 @@ from typing import TYPE_CHECKING
 
 from edgeml.bundle import MANIFEST, SIGNATURE, Bundle, Check
 from edgeml.errors import BundleError
+from edgeml.files import plain_bytes
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 ALGORITHM = "ed25519"
+MOST_KEY = 65_536
+"""Bytes of a file with a key."""
 log = logging.getLogger(__name__)
 
 
@@ -160,7 +163,7 @@ def make_key(path: Path) -> str:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return plain_bytes(path, MOST_KEY)
     except (OSError, ValueError) as fault:
         reason = fault.strerror if isinstance(fault, OSError) else fault
         raise BundleError(f"{path}: the key cannot be read ({reason}); scripts/sign keygen makes a pair of keys") from None

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from edgeml.times import from_iso
+from edgeml.delimited import Lines, cells, headings, readable
+from edgeml.readings import number, time_ns
 
 from .provenance import PARTIAL, DatasetError, Provenance, examine
 
@@ -85,25 +86,36 @@ def read_recording(name: str, content: bytes, whole_lines: bool = False) -> Reco
     if whole_lines:
         content = content[: content.rfind(b"\n") + 1]
     try:
-        lines = list(csv.reader(io.StringIO(content.decode("utf-8-sig")), delimiter=";"))
-    except (UnicodeDecodeError, csv.Error) as fault:
+        lines = Lines(io.BytesIO(content))
+        found = [cells(line.text or "", ";") for line in iter(lines.next, None)]
+        columns = headings(";".join(found[0]), ";") if found else []
+    except ValueError as fault:
         raise DatasetError(f"{name} is no CSV text ({fault}); get the recording anew") from None
-    if len(lines) < 2:
+    if len(found) < 2:
         raise DatasetError(f"{name} has no rows; get the recording anew or take it out of the folder")
-    header = {column: place for place, column in enumerate(lines[0])}
+    header = {column: place for place, column in enumerate(columns)}
     absent = [column for column in ("datetime", *COLUMNS) if column not in header]
     if absent:
-        raise DatasetError(f"{name} has no column {', '.join(absent)}; it has {', '.join(lines[0])}")
-    rows = [(number, line) for number, line in enumerate(lines[1:], 2) if line]
+        raise DatasetError(f"{name} has no column {', '.join(absent)}; it has {', '.join(columns)}")
+    rows = [(number, line) for number, line in enumerate(found[1:], 2) if line != [""]]
     times, values = np.empty(len(rows), np.int64), np.empty((len(rows), len(COLUMNS)), np.float32)
     labels = {label: np.zeros(len(rows), bool) for label in LABELS if label in header}
     places = [header[column] for column in COLUMNS]
-    for at, (number, line) in enumerate(rows):
+    for at, (at_line, line) in enumerate(rows):
         try:
-            times[at] = from_iso(line[header["datetime"]])
-            values[at] = [float(line[place]) for place in places]
+            times[at] = _read(line, header["datetime"], time_ns)
+            values[at] = [_read(line, place, number) for place in places]
             for label, marks in labels.items():
-                marks[at] = float(line[header[label]]) > 0
+                marks[at] = _read(line, header[label], number) > 0
         except (ValueError, IndexError) as fault:
-            raise DatasetError(f"{name}, line {number}: {fault}; get the recording anew or mend that line") from None
+            raise DatasetError(f"{name}, line {at_line}: {fault}; get the recording anew or mend that line") from None
     return Recording(name, times, values, labels.get("anomaly"), labels.get("changepoint"))
+
+
+def _read(line: list[str], place: int, read: Callable[[str], float]) -> float:
+    if not line[place].strip():
+        raise ValueError("a cell is empty")
+    try:
+        return read(line[place])
+    except ValueError as fault:
+        raise ValueError(f"{readable(line[place][:40])!r} is {fault}") from None

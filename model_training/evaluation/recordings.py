@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from edgeml.delimited import Lines, cells, headings, readable
 from edgeml.errors import SourceError
+from edgeml.files import open_plain
+from edgeml.readings import BLANKS, number
 from model_training import paths as _paths  # noqa: F401  the components become importable
 from model_training.evaluation.protocol import BASELINE_ROWS, FREE_GROUP, PIECE_ROWS, natural
 from sensor_ingestion.options import Quality
 from sensor_ingestion.quality import Checker
-from sensor_ingestion.sources.block import Channel, Clocks
+from sensor_ingestion.sources.block import Block, Channel, Clocks
 from sensor_ingestion.sources.layouts import LAYOUTS
 from sensor_ingestion.sources.recording import Recording as Source
 from sensor_ingestion.sources.recording import RecordingOptions
@@ -154,32 +154,43 @@ def _records(path: Path) -> tuple[dict[int, int], list[list[str]], list[str]]:
     try:
         if not path.stat().st_size:
             raise SourceError(f"{path}: the file is empty; copy it again, or take it away")
-        text = path.read_text(encoding="utf-8-sig", errors="replace")
+        lines = Lines(open_plain(path))
     except OSError as fault:
         raise SourceError(f"{path}: cannot be read ({fault.strerror}); make it readable, or take it away") from None
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=LAYOUTS[LAYOUT].delimiter)
+    delimiter = LAYOUTS[LAYOUT].delimiter
     numbers: dict[int, int] = {}
-    cells: list[list[str]] = []
+    rows: list[list[str]] = []
     try:
-        header = [heading.strip() for heading in next(reader, [])]
-        for number, record in enumerate(reader):
-            if record:
-                numbers[number] = len(cells)
-                cells.append(record)
-    except csv.Error as fault:
-        raise SourceError(f"{path}:{reader.line_num}: {fault}; this is no recording, correct the file") from None
-    return numbers, cells, header
+        first = lines.next()
+        header = headings(first.text or "", delimiter) if first is not None else []
+        while (line := lines.next()) is not None:
+            if line.text is None or line.text.strip(BLANKS):
+                numbers[line.number - 2] = len(rows)
+                rows.append(_cells(line.text or "", delimiter))
+    except ValueError as fault:
+        raise SourceError(f"{path}:1: {fault}; this is no recording, correct the file") from None
+    finally:
+        lines.close()
+    return numbers, rows, header
+
+
+def _cells(text: str, delimiter: str) -> list[str]:
+    try:
+        return [readable(cell) for cell in cells(text, delimiter)]
+    except ValueError:  # the component's own source says so, and leaves the row out
+        return []
 
 
 def _quietly(path: Path) -> Source:
     """The component's own source; its faults are told as remarks instead of in the log."""
-    logging.getLogger("sensor_ingestion.sources.recording").setLevel(logging.ERROR)
-    return Source(RecordingOptions(path=str(path), layout=LAYOUT, speed=0), _CLOCKS)
+    source = Source(RecordingOptions(path=str(path), layout=LAYOUT, speed=0), _CLOCKS)
+    source.notes.quiet = True
+    return source
 
 
 def _read(path: Path, source: Source, numbers: dict[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Row numbers, times, values of all rows that have a time."""
-    blocks = list(iter(lambda: source.read(0.0, len(numbers) + 1), None))
+    blocks = list(_blocks(source, len(numbers) + 1))
     if not blocks:
         return np.empty(0, int), np.empty(0, np.int64), np.empty((0, len(source.channels)), np.float32)
     times, values = (np.concatenate(column) for column in zip(*blocks, strict=True))
@@ -187,11 +198,18 @@ def _read(path: Path, source: Source, numbers: dict[int, int]) -> tuple[np.ndarr
         # Some rows had no time; which ones only the place of the last row read tells, so once more, row by row.
         again = _quietly(path)
         try:
-            places = [numbers[again.checkpoint()["record"] - 1] for _ in iter(lambda: again.read(0.0, 1), None)]
+            places = [numbers[again.checkpoint()["record"] - 1] for _ in _blocks(again, 1)]
         finally:
             again.close()
         return np.array(places), times, values
     return np.arange(len(times)), times, values
+
+
+def _blocks(source: Source, most: int) -> Iterator[Block]:
+    while not source.finished:
+        block = source.read(0.0, most)
+        if block is not None:
+            yield block
 
 
 def _texts(header: list[str], cells: list[list[str]]) -> tuple[str, ...]:
@@ -199,12 +217,12 @@ def _texts(header: list[str], cells: list[list[str]]) -> tuple[str, ...]:
     return tuple(row[place].strip() if place < len(row) else "" for row in cells)
 
 
-def _marks(path: Path, header: list[str], cells: list[list[str]], rows: np.ndarray, column: str) -> tuple[np.ndarray | None, list[str]]:
+def _marks(path: Path, header: list[str], lines: list[list[str]], rows: np.ndarray, column: str) -> tuple[np.ndarray | None, list[str]]:
     if column not in header:
         return None, []
     place = header.index(column)
     try:
-        marks = np.array([float(cells[row][place]) for row in rows])
+        marks = np.array([number(lines[row][place]) for row in rows])
     except (ValueError, IndexError):
         return None, [f"{path}: column {column!r} has cells that are no number; the recording counts as one without it; correct them"]
     return marks > 0, []

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import base64
-import csv
 import gzip
 import io
 import json
+import re
 import zlib
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 import numpy as np
 
+from edgeml.delimited import Lines, cells, extra, headings, readable
 from edgeml.messages import MISSING
-from edgeml.times import SECOND, from_iso
+from edgeml.readings import BLANKS, numbers, time_ns, times_ns
 
 from .plan import Csv
 from .rows import PrepareError, Rows, Tally
@@ -22,9 +24,9 @@ CAPTURE = b'# {"format": "edgeml-capture"'
 CAPTURE_VERSION = 1
 MESSAGE = b"{"
 """How a line of what Firehose writes begins; a CSV's heading does not."""
-UNITS_NS = {"s": SECOND, "ms": 1_000_000, "us": 1_000, "ns": 1}
-LATEST_NS = 1 << 63
-EMPTY = ("", "nan", "null", "none", "na", "n/a")
+FLAGS = re.compile("[0-9]*")
+CHUNK = 4096
+"""Rows that are read at a time."""
 
 
 def parse(name: str, content: bytes, layout: Csv, tally: Tally) -> list[Rows]:
@@ -51,27 +53,29 @@ def _captured(name: str, content: bytes, tally: Tally) -> Rows:
     if version > CAPTURE_VERSION:
         raise PrepareError(f"is of the capture's version {version}, known is {CAPTURE_VERSION}; update this project")
     tally.lost += lost
-    lines = rest[: rest.rfind(b"\n") + 1].decode("utf-8", "replace").splitlines()[1:]
+    lines = rest[: rest.rfind(b"\n") + 1].decode("utf-8", "replace").split("\n")[1:-1]
     if rest and not rest.endswith(b"\n"):
         tally.seen += 1
         tally.row("line breaks off", f"{name}, the last line")
     times, values, quality = [], [], []
     for number, line in enumerate(lines, 3):
         tally.seen += 1
-        cells = line.split(",")
-        if len(cells) != len(channels) + 3 or len(cells[-1]) != len(channels):
+        row = line.split(",")
+        if len(row) != len(channels) + 3 or len(row[-1]) != len(channels):
             tally.row("wrong number of cells", f"{name}, line {number}")
             continue
+        readings, wrong = numbers(row[2:-1])
         try:
-            if not 0 <= int(cells[0]) < LATEST_NS:
-                raise ValueError("no event time")
-            row = int(cells[0]), [float(cell) for cell in cells[2:-1]], [int(flag) for flag in cells[-1]]
+            if not FLAGS.fullmatch(row[-1]):
+                raise ValueError("no quality flags")
+            times.append(time_ns(row[0], "ns"))
         except ValueError:
             tally.row("not readable", f"{name}, line {number}")
             continue
-        times.append(row[0])
-        values.append(row[1])
-        quality.append(row[2])
+        for at in wrong:
+            tally.value("no number", f"{name}, line {number}, column {channels[at]!r}: {row[2 + at][:40]!r}")
+        values.append(readings.tolist())
+        quality.append([int(flag) for flag in row[-1]])
     known = {channel: unit for channel, unit in zip(channels, units, strict=False) if unit}
     return _rows(asset, channels, times, values, quality, known)
 
@@ -100,10 +104,11 @@ def _pieces(name: str, content: bytes, tally: Tally) -> list[Rows]:
 
 
 def _csv(name: str, content: bytes, layout: Csv, tally: Tally) -> list[Rows]:
+    lines = Lines(io.BytesIO(content))
     try:
-        reader = csv.reader(io.StringIO(content.decode("utf-8-sig")), delimiter=layout.delimiter)
-        heading = [cell.strip() for cell in next(reader, [])]
-    except (UnicodeDecodeError, csv.Error) as fault:
+        first = lines.next()
+        heading = headings(first.text or "", layout.delimiter) if first is not None else []
+    except ValueError as fault:
         raise PrepareError(f"is no CSV text ({fault}); take it out, or mend it") from None
     if not heading:
         raise PrepareError("is empty; take it out")
@@ -116,35 +121,79 @@ def _csv(name: str, content: bytes, layout: Csv, tally: Tally) -> list[Rows]:
     time_place = heading.index(layout.time_column)
     asset_place = heading.index(layout.asset_column) if layout.asset_column else None
     own = _asset(name, layout)
-    found: dict[str, tuple[list[int], list[list[float]], list[list[int]]]] = {}
-    try:
-        for cells in reader:
-            where = f"{name}, line {reader.line_num}"
-            if not cells:
-                continue
-            tally.seen += 1
-            if len(cells) != len(heading):
-                tally.row("wrong number of cells", where)
-                continue
-            try:
-                time = _time(cells[time_place], layout)
-            except (ValueError, OverflowError):
-                tally.row("time not readable", f"{where}: {cells[time_place][:40]!r}")
-                continue
-            asset = own if asset_place is None else cells[asset_place].strip()
-            if not asset:
-                tally.row("no asset named", where)
-                continue
-            numbers = [_number(cells[place], layout, tally, f"{where}, column {heading[place]!r}") for place in places]
-            times, values, quality = found.setdefault(asset, ([], [], []))
-            times.append(time)
-            values.append(numbers)
-            quality.append([MISSING if number != number else 0 for number in numbers])
-    except csv.Error as fault:
-        raise PrepareError(f"is no CSV text from line {reader.line_num} on ({fault}); take it out, or mend it") from None
+    found: dict[str, list[Rows]] = {}
+    for numbered in _chunks(name, lines, layout.delimiter, len(heading), tally):
+        kept = _timed(name, numbered, time_place, layout, tally)
+        by_asset: dict[str, list[tuple[int, int, list[str]]]] = {}
+        for time, number, row in kept:
+            asset = own if asset_place is None else readable(row[asset_place]).strip()
+            if asset:
+                by_asset.setdefault(asset, []).append((time, number, row))
+            else:
+                tally.row("no asset named", f"{name}, line {number}")
+        for asset, rows in by_asset.items():
+            found.setdefault(asset, []).append(_valued(name, asset, rows, heading, tuple(columns), places, layout, tally))
     if not found:
         raise PrepareError("has no rows that can be used; take it out, or mend it")
-    return [_rows(asset, tuple(columns), *parts, {}) for asset, parts in found.items()]
+    return [_together(parts) for parts in found.values()]
+
+
+def _chunks(name: str, lines: Lines, delimiter: str, width: int, tally: Tally) -> Iterator[list[tuple[int, list[str]]]]:
+    """The whole rows of the file with their lines' numbers, `CHUNK` at a time."""
+    chunk: list[tuple[int, list[str]]] = []
+    while (line := lines.next()) is not None:
+        where = f"{name}, line {line.number}"
+        if line.text is not None and not line.text.strip(BLANKS):
+            continue
+        tally.seen += 1
+        if line.text is None:
+            tally.row("line too long", where)
+            continue
+        try:
+            row = cells(line.text, delimiter)
+        except ValueError:
+            tally.row("quote not closed", where)
+            continue
+        if len(row) < width or extra(row, width):
+            tally.row("wrong number of cells", where)
+            continue
+        chunk.append((line.number, row))
+        if len(chunk) == CHUNK:
+            yield chunk
+            chunk = []
+    yield chunk
+
+
+def _timed(
+    name: str, rows: list[tuple[int, list[str]]], place: int, layout: Csv, tally: Tally
+) -> list[tuple[int, int, list[str]]]:
+    """(time, line, cells) of the rows whose time can be read."""
+    times, reasons = times_ns([row[place] for _, row in rows], layout.time_unit, layout.decimal)
+    for at in reasons:
+        number, row = rows[at]
+        tally.row("time not readable", f"{name}, line {number}: {readable(row[place][:40])!r}")
+    return [(time, *rows[at]) for at, time in enumerate(times.tolist()) if at not in reasons]
+
+
+def _valued(
+    name: str, asset: str, rows: list[tuple[int, int, list[str]]], heading: list[str], channels: tuple[str, ...], places: list[int],
+    layout: Csv, tally: Tally,
+) -> Rows:
+    values, reasons = numbers([row[place] for _, _, row in rows for place in places], layout.decimal)
+    for at in reasons:
+        of, column = divmod(at, len(places))
+        _, number, row = rows[of]
+        cell = readable(row[places[column]][:40])
+        tally.value("no number", f"{name}, line {number}, column {heading[places[column]]!r}: {cell!r}")
+    values = values.reshape(len(rows), len(places))
+    return Rows(
+        asset, channels, np.array([time for time, _, _ in rows], np.int64), values, np.isnan(values).astype(np.uint8) * MISSING, {},
+    )
+
+
+def _together(parts: list[Rows]) -> Rows:
+    times, values, quality = (np.concatenate([part[place] for part in parts]) for place in (2, 3, 4))
+    return parts[0]._replace(times=times, values=values, quality=quality)
 
 
 def _asset(name: str, layout: Csv) -> str:
@@ -152,36 +201,6 @@ def _asset(name: str, layout: Csv) -> str:
     if layout.asset == "folder" and len(path.parts) > 1:
         return str(path.parent)
     return name[: -len("".join(path.suffixes))] if path.suffixes else name
-
-
-def _time(cell: str, layout: Csv) -> int:
-    ns = _nanoseconds(cell, layout)
-    if not 0 <= ns < LATEST_NS:
-        raise ValueError("before 1970, or after 2262")
-    return ns
-
-
-def _nanoseconds(cell: str, layout: Csv) -> int:
-    if layout.time_unit == "iso":
-        return from_iso(cell)
-    text = cell.strip().replace(",", ".") if layout.decimal == "," else cell.strip()
-    whole, _, rest = text.partition(".")
-    scale = UNITS_NS[layout.time_unit]
-    if rest and "e" not in text.lower():
-        sign = -1 if whole.startswith("-") else 1
-        return int(whole) * scale + sign * round(float("0." + rest) * scale)
-    return int(whole) * scale if not rest else round(float(text) * scale)
-
-
-def _number(cell: str, layout: Csv, tally: Tally, where: str) -> float:
-    text = cell.strip()
-    if text.lower() in EMPTY:
-        return float("nan")
-    try:
-        return float(text.replace(",", ".") if layout.decimal == "," else text)
-    except ValueError:
-        tally.value("no number", f"{where}: {text[:40]!r}")
-        return float("nan")
 
 
 def _rows(

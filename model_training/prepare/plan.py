@@ -10,6 +10,7 @@ import yaml
 from msgspec import Meta
 
 from edgeml.options import read
+from edgeml.readings import DecimalSign, TimeUnit
 
 from .enrich import FUNCTIONS
 from .rows import PrepareError
@@ -38,9 +39,9 @@ class Csv(msgspec.Struct, frozen=True):
     """How the CSV files are written; captured files need nothing of it."""
 
     delimiter: Annotated[str, Meta(min_length=1, max_length=1, description="between cells")] = ","
-    decimal: Annotated[Literal[".", ","], Meta(description="the decimal point")] = "."
+    decimal: Annotated[DecimalSign, Meta(description="the decimal point")] = "."
     time_column: Annotated[str, Meta(description="heading of the event times")] = "time"
-    time_unit: Annotated[Literal["iso", "s", "ms", "us", "ns"], Meta(description="ISO 8601 text, or a number since the epoch")] = "iso"
+    time_unit: Annotated[TimeUnit, Meta(description="ISO 8601 text, or a number since the epoch")] = "iso"
     columns: Annotated[dict[str, str], Meta(description="channel -> heading; empty: every other column under its own name")] = {}
     asset_column: Annotated[str, Meta(description="heading of the column that names the asset; empty: `asset`")] = ""
     asset: Annotated[Literal["folder", "file"], Meta(description="an asset is a folder, or a file")] = "file"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgeml.times import SECOND, from_iso
+from edgeml.delimited import Lines, cells, headings
+from edgeml.files import open_plain
+from edgeml.readings import time_ns
+from edgeml.times import SECOND
 from suite.course import SOURCE
 from suite.tally import AlarmSeen, Tally
 
@@ -142,14 +144,20 @@ def onset_remark(onset: int | None, alarms: list[AlarmSeen]) -> str:
 def _look_at(path: Path) -> tuple[int, int | None]:
     """Rows, and the event time of the first one that is marked `anomaly`; what is wrong with the file is the source's to say."""
     count, onset = 0, None
-    with path.open(newline="", encoding="utf-8", errors="replace") as file:
-        sample = file.readline()
-        file.seek(0)
-        for row in csv.DictReader(file, delimiter=";" if ";" in sample else ","):
-            count += 1
-            if onset is None and (row.get("anomaly") or "").strip() in ("1", "1.0"):
-                try:
-                    onset = from_iso(row.get("datetime") or "")
-                except ValueError:
-                    continue
+    lines = Lines(open_plain(path))
+    first = lines.next()
+    delimiter = ";" if first is not None and ";" in (first.text or "") else ","
+    header = headings((first.text if first is not None else None) or "", delimiter)
+    while (line := lines.next()) is not None:
+        if line.text is not None and not line.text.strip():
+            continue
+        count += 1
+        if onset is None and line.text:
+            try:
+                row = dict(zip(header, cells(line.text, delimiter), strict=False))
+                if row.get("anomaly", "").strip() in ("1", "1.0"):
+                    onset = time_ns(row.get("datetime", ""))
+            except ValueError:
+                continue
+    lines.close()
     return count, onset

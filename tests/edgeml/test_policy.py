@@ -267,3 +267,12 @@ def test_levels_and_counts_that_contradict_each_other_are_refused():
 
 def test_defaults_are_those_of_the_spec():
     assert (PolicyOptions().raise_at, PolicyOptions().clear_at, PolicyOptions().check()) == (0.9, 0.3, [])
+
+
+@pytest.mark.parametrize(("back_ns", "anew"), [(300 * SECOND - 1, False), (300 * SECOND, False), (300 * SECOND + 1, True)])
+def test_a_step_back_by_more_than_the_limit_begins_anew(back_ns: int, anew: bool) -> None:
+    p = policy()
+    p.judge_block("one", [T0 + s * SECOND for s in range(400)], [1.0] * 400)
+    assert p.alarm is not None and p.alarm.state == "active"
+    judged = p.judge_block("two", [T0 + 399 * SECOND - back_ns], [1.0])
+    assert [change.alarm.state for change in judged.changes] == (["cleared"] if anew else []) and len(judged.rows) == int(anew)

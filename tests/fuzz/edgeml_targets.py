@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from functools import cache
@@ -12,7 +13,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from edgeml import messages, streams, topics
+from edgeml import delimited, messages, readings, streams, topics
 from edgeml.app import Context
 from edgeml.bundle import MANIFEST, MODEL, SIGNATURE, Bundle, Manifest, decode_manifest, match_channels
 from edgeml.errors import BundleError, MessageError, OptionsError, SealError
@@ -224,6 +225,48 @@ def time_text(text: str) -> None:
     assert isinstance(from_iso(text), int)
 
 
+def reading_text(text: str) -> None:
+    """One by one and many at once are read alike, and what is read fits into what carries it."""
+    for decimal in (".", ","):
+        each = number_or_reason(lambda decimal=decimal: readings.number(text, decimal))  # type: ignore[misc]
+        values, reasons = readings.numbers([text, "1", text], decimal)
+        assert isinstance(each, str) == (0 in reasons) == (2 in reasons) and values[1] == 1 and not np.isinf(values).any()
+        if isinstance(each, float):
+            assert np.array_equal(values[[0, 2]], np.array([each, each], "f4"), equal_nan=True)
+        for unit in ("iso", "s", "ms", "us", "ns"):
+            time = number_or_reason(lambda decimal=decimal, unit=unit: readings.time_ns(text, unit, decimal))  # type: ignore[misc]
+            times, wrong = readings.times_ns([text, text], unit, decimal)
+            assert isinstance(time, str) == (0 in wrong) and (isinstance(time, str) or times.tolist() == [time, time] and 0 <= time < 2**63)
+
+
+def number_or_reason(read: Callable[[], float]) -> float | str:
+    try:
+        return read()
+    except ValueError as fault:
+        return str(fault)
+
+
+def delimited_lines(data: bytes) -> None:
+    """No byte is in two lines or in none, and each line is read again from its place."""
+    lines = delimited.Lines(io.BytesIO(data))
+    at, found = lines.offset, []
+    while (line := lines.next()) is not None:
+        assert line.start == at < line.end
+        at = line.end
+        found.append(line)
+    assert at == max(len(data), lines.offset)
+    lines.seek(found[0].start if found else lines.offset, 0)
+    assert (lines.skip(len(found) + 1), lines.offset) == (len(found), at)
+    for line in found[:: max(1, len(found) // 5)]:
+        lines.seek(line.start, line.number - 1)
+        assert lines.next() == line
+        for delimiter in (",", ";", "\t", "§"):
+            try:
+                delimited.cells(line.text or "", delimiter)
+            except ValueError as fault:
+                assert str(fault)
+
+
 def time_there_and_back(data: bytes) -> None:
     """Any event time that a message carries can be shown to people."""
     ns = int.from_bytes(data[:8], "little", signed=True)
@@ -343,6 +386,14 @@ TARGETS: dict[str, Target] = {
     "time": Target(
         ("edgeml.times.from_iso",), "text", time_text, (ValueError,),
         lambda: ["2020-03-09T10:14:33.000Z", "2020-03-09 10:14:33.123456+02:00", "2020-03-09"],
+    ),
+    "reading": Target(
+        ("edgeml.readings.number", "edgeml.readings.time_ns"), "text", reading_text, (),
+        lambda: ["121.5", "121,5", "1_000", "1583748873.25", "2020-03-09T10:14:33,5+01:00", "nan", "1e999", " -.5e-3 "],
+    ),
+    "delimited": Target(
+        ("edgeml.delimited.Lines", "edgeml.delimited.cells"), "bytes", delimited_lines, (),
+        lambda: [b'\xef\xbb\xbftime;"a;b""c";x\r\n1;2;3\r"4;5\n\n' + b"x" * 70_000],
     ),
     "time-shown": Target(("edgeml.times.to_iso",), "bytes", time_there_and_back, (), lambda: [T0.to_bytes(8, "little"), b"\0" * 8]),
     "baseline": Target(

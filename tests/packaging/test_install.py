@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from edgeml import install as step
+from edgeml.environment import CREDENTIALS
 from suite.build import ROOT
 
 SCRIPT = ROOT / "libs" / "edgeml" / "install.py"
@@ -145,3 +146,14 @@ def works(python: str) -> bool:
 def test_no_module_beside_the_step_hides_one_of_the_standard_library() -> None:
     # `python3 edgeml/install.py` puts the library's folder first on the path.
     assert not {path.stem for path in SCRIPT.parent.iterdir()} & sys.stdlib_module_names
+
+
+def test_pip_does_not_see_what_lets_it_act_as_the_component(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert set(step.CREDENTIALS) == CREDENTIALS
+    for name in step.CREDENTIALS:
+        monkeypatch.setenv(name, "secret")
+    monkeypatch.setenv("PIP_INDEX_URL", "https://index.example")
+    seen = tmp_path / "seen"
+    code = f"import os, pathlib; pathlib.Path({str(seen)!r}).write_text(repr(dict(os.environ)))"
+    step._run([sys.executable, "-c", code], "it failed")
+    assert "secret" not in seen.read_text() and "index.example" in seen.read_text()

@@ -15,6 +15,7 @@ from collections import deque
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from edgeml.files import plain_bytes
 from edgeml.messages import SensorBatch
 from edgeml.times import SECOND
 from sensor_ingestion.capture import lines
@@ -141,7 +142,7 @@ class Store:
             return -1
         newest = max(found, key=lambda path: path.name.rsplit("-", 1)[1])
         try:
-            return lines.last_seq(gzip.decompress(newest.read_bytes()))
+            return lines.last_seq(gzip.decompress(plain_bytes(newest)))
         except (OSError, EOFError, zlib.error) as fault:
             log.warning("%s cannot be read (%s); some rows may be captured twice", newest, fault)
             return -1
@@ -176,7 +177,7 @@ class Store:
             opened.path.unlink(missing_ok=True)
 
     def _compress(self, part: Path) -> None:
-        text = part.read_bytes()
+        text = plain_bytes(part)
         whole = lines.recovered(text)
         if whole:
             packed = gzip.compress(whole, 6, mtime=0)

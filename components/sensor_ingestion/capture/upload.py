@@ -19,6 +19,7 @@ import msgspec
 from edgeml import topics
 from edgeml.bus import Bus
 from edgeml.delivery import Delivery
+from edgeml.files import plain_bytes
 from edgeml.outbox import Entry, OutboxOptions, entry_id, same_id
 from edgeml.times import boot_id
 from sensor_ingestion.capture.pieces import FIRST_ROWS, Segment, time_of
@@ -161,7 +162,7 @@ class Upload:
             if path is None:
                 return False
             try:
-                self._open = _Open(path, Segment.read(gzip.decompress(path.read_bytes())))
+                self._open = _Open(path, Segment.read(gzip.decompress(plain_bytes(path))))
             except (OSError, EOFError, zlib.error, ValueError) as fault:
                 self._leave_out(path, f"it cannot be read ({fault})")
                 continue
@@ -206,7 +207,7 @@ class Upload:
 
     def _load(self) -> Place:
         try:
-            place = msgspec.json.decode(self._path.read_bytes(), type=Place)
+            place = msgspec.json.decode(plain_bytes(self._path), type=Place)
             place.at_most = max(1, min(place.at_most, MOST_ROWS))
             return place
         except FileNotFoundError:

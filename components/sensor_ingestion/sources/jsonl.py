@@ -5,12 +5,16 @@ How a reader of one's own joins: it writes lines such as `{"time": "2026-01-31T1
 
 from __future__ import annotations
 
+import errno
+import json
 import logging
 import math
 import os
+import shutil
 import stat
 import subprocess
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,16 +23,20 @@ import numpy as np
 from msgspec import Meta
 
 from edgeml.backoff import Backoff
+from edgeml.environment import without_credentials
 from edgeml.errors import SourceError
-from edgeml.times import from_iso
-from sensor_ingestion.sources import pump
-from sensor_ingestion.sources.block import MAX_FAULTS, Block, Channel, Clocks
+from edgeml.readings import fits, time_ns
+from sensor_ingestion.sources import leash, pump
+from sensor_ingestion.sources.block import Block, Channel, Clocks
+from sensor_ingestion.sources.notes import Notes
 
 log = logging.getLogger(__name__)
 
 POLL_S = 0.05
 AT_ONCE = 65_536
 """Bytes read at a time; a longer line is no line."""
+EXACT = 17
+"""Characters of a float that are surely as they were written: up to 15 significant digits, sign and point."""
 STEADY_S = 30.0
 """After a program ran for this long, the waiting before its next start is short again."""
 
@@ -60,14 +68,19 @@ class Jsonl:
         known = {channel.name: channel for channel in pump.CHANNELS}
         units = options.units or {channel.name: channel.unit for channel in pump.CHANNELS}
         self.channels = tuple(known.get(name, Channel(name, unit))._replace(unit=unit) for name, unit in units.items())
-        self.faults: list[str] = []
         self.bad_lines = 0
         self._names = [channel.name for channel in self.channels]
         self._clocks = clocks
         self._pipe: _Pipe = _Fifo(Path(options.fifo)) if options.fifo else _Program(options.program, clocks.monotonic)
+        self._notes = Notes(self._pipe.name, clocks.monotonic)
         self._rest = b""
+        self._too_long = False  # what comes up to the next end of line belongs to a line that was given up
         self._lines: list[bytes] = []
         self._line = 0
+
+    @property
+    def faults(self) -> Sequence[str]:
+        return self._notes.sentences
 
     def read(self, now: float, most: int) -> Block | None:
         if len(self._lines) < most:
@@ -76,9 +89,7 @@ class Jsonl:
         rows = [row for row in map(self._parse, lines) if row is not None]
         if not rows:
             return None
-        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which is out of any range
-            values = np.array([values for _, values in rows], "f4")
-        return Block(np.array([time for time, _ in rows], np.int64), values)
+        return Block(np.array([time for time, _ in rows], np.int64), np.array([values for _, values in rows], "f4"))
 
     def wait(self, now: float, most: int) -> float:
         return 0.0 if self._lines else POLL_S
@@ -93,58 +104,105 @@ class Jsonl:
         if data is None:  # the writer is gone: what it left unfinished is its last line
             if self._rest:
                 self._lines.append(self._rest)
-                self._rest = b""
+            self._rest, self._too_long = b"", False
             return
+        data = data.replace(b"\r", b"\n")
+        if self._too_long:
+            _, end, data = data.partition(b"\n")
+            self._too_long = not end
         *lines, self._rest = (self._rest + data).split(b"\n")
         self._lines += [line for line in lines if line.strip()]
         if len(self._rest) > AT_ONCE:
+            self._line += 1
             self._bad(f"{len(self._rest)} bytes without an end of line")
-            self._rest = b""
+            self._rest, self._too_long = b"", True
 
     def _parse(self, line: bytes) -> tuple[int, list[float]] | None:
         self._line += 1
+        record: dict[str, Any] | None
         try:
             record = msgspec.json.decode(line, type=dict[str, Any])
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            self._bad(f"{line[:40].decode(errors='replace')!r} is no JSON object")
+            record = self._salvaged(line)
+        if record is None:
             return None
         if not any(name in record for name in self._names):
-            self._bad(f"none of the channels {', '.join(self._names)} is in {sorted(record)[:10]}")
+            self._bad(f"none of the channels {', '.join(self._names)} is in {[name[:40] for name in sorted(record)[:10]]}")
             return None
         try:
-            time = self._time(record.get("time"))
-        except (ValueError, OverflowError, TypeError):
-            self._bad(f"`time` is {record['time']!r}, wanted is ISO 8601 or seconds since the epoch")
+            time = self._time(record.get("time"), line)
+        except ValueError as fault:
+            self._bad(f"`time` is {_shown(record['time'])}, {fault}; wanted is ISO 8601 or seconds since the epoch")
             return None
         return time, [self._number(name, record.get(name)) for name in self._names]
 
-    def _time(self, value: Any) -> int:
+    def _salvaged(self, line: bytes) -> dict[str, Any] | None:
+        """A line that is JSON but for NaN, Infinity, a number too large, or bytes that are not UTF-8; None: it is not."""
+        text = line.decode(errors="replace").lstrip("\ufeff\0 \t")
+        try:
+            record = json.loads(text, parse_int=_whole)
+        except (ValueError, RecursionError):
+            record = None
+        if not isinstance(record, dict):
+            self._bad(f"{line[:40].decode(errors='replace')!r} is no JSON object")
+            return None
+        if "\ufffd" in text:
+            self._note("bytes", f"bytes that are not UTF-8 in {text[:40]!r}", "the rest of the line is read; write UTF-8")
+        return record
+
+    def _time(self, value: Any, line: bytes) -> int:
         if value is None:
             return self._clocks.wall_ns()
-        return from_iso(value) if isinstance(value, str) else _in_range(round(value * 1e9))
+        if isinstance(value, str):
+            return time_ns(value)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise ValueError("no time")
+        text = repr(value)
+        if isinstance(value, float) and len(text) > EXACT:
+            text = _as_written(line) or text
+        return time_ns(text, "s")
 
     def _number(self, name: str, value: Any) -> float:
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             try:
-                return float(value)
-            except OverflowError:
-                return math.inf
-        if value is not None:
-            self._note(f"{self._pipe.name}, line {self._line}: `{name}` is {value!r}, no number; published as missing")
+                return fits(float(value))
+            except (ValueError, OverflowError):
+                pass
+        elif value is None:
+            return math.nan
+        self._note("number", f"`{name}` is {_shown(value)}, no number that a reading can be", "published as missing")
         return math.nan
 
     def _bad(self, what: str) -> None:
         self.bad_lines += 1
         remedy = 'write one object a line, such as {"time": "2026-01-31T12:00:00Z", "flow": 1.5}'
-        self._note(f"{self._pipe.name}, line {self._line}: {what}; the line is left out; {remedy}")
+        self._note("line", what, f"the line is left out; {remedy}")
 
-    def _note(self, sentence: str) -> None:
-        if len(self.faults) < MAX_FAULTS:
-            log.warning("%s", sentence)
-            self.faults.append(sentence)
-        elif len(self.faults) == MAX_FAULTS:
-            self.faults.append(f"{self._pipe.name}: more of the kind; only the first {MAX_FAULTS} are named")
-            log.warning("%s", self.faults[-1])
+    def _note(self, kind: str, what: str, then: str) -> None:
+        self._notes.add(kind, f"{self._pipe.name}, line {self._line}: {what}; {then}")
+
+
+class _Time(msgspec.Struct):
+    time: msgspec.Raw
+
+
+def _as_written(line: bytes) -> str:
+    """The time's own digits: a float has not room for nanoseconds since the epoch."""
+    try:
+        return bytes(msgspec.json.decode(line, type=_Time).time).decode()
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return ""
+
+
+def _whole(digits: str) -> int | float:
+    return int(digits) if len(digits) < 400 else float(digits)
+
+
+def _shown(value: Any) -> str:
+    try:
+        return repr(value)[:60]
+    except (RecursionError, ValueError):  # nested too deep, or more digits than Python writes
+        return f"a {type(value).__name__}"
 
 
 class _Pipe:
@@ -205,7 +263,12 @@ class _Program(_Pipe):
 
     def _start(self) -> None:
         try:
-            self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+            if shutil.which(self._command[0]) is None:
+                raise FileNotFoundError(errno.ENOENT, "no such program, or it is not executable")
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", leash.__file__, *self._command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                start_new_session=True, env=without_credentials(os.environ),
+            )
         except (OSError, ValueError) as fault:
             raise SourceError(f"`program` {self._command} does not start ({fault}); correct the option") from None
         assert self._process.stdout is not None
@@ -222,20 +285,16 @@ class _Program(_Pipe):
         process, self._process = self._process, None
         if process is None:
             return None
-        assert process.stdout is not None
+        assert process.stdout is not None and process.stdin is not None
         process.stdout.close()
         try:
             return process.wait(0.2)  # one that closes its output is about to end
         except subprocess.TimeoutExpired:
-            process.terminate()
+            process.stdin.close()  # the leash ends the whole group
         try:
-            return process.wait(2.0)
+            return process.wait(leash.PATIENCE_S + 2.0)
         except subprocess.TimeoutExpired:
             process.kill()
             return process.wait()
-
-
-def _in_range(ns: int) -> int:
-    if not -(2**63) <= ns < 2**63:
-        raise OverflowError
-    return ns
+        finally:
+            process.stdin.close()

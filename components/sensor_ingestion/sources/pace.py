@@ -28,6 +28,21 @@ class Pace:
         due_at = origin[0] + (np.maximum.accumulate(times) - origin[1]) / (1e9 * self.speed)
         return int(np.searchsorted(due_at, now + 1e-6, side="right"))
 
+    def behind_ns(self, now: float, time: int) -> float:
+        """Nanoseconds since a row of that time was due; negative: until it is. 0 before the first row."""
+        if self._origin is None or self.speed == 0:
+            return 0.0
+        return (now - self._origin[0]) * 1e9 * self.speed - (time - self._origin[1])
+
+    def begin(self, at: float, first_ns: int) -> None:
+        """The first row, of `first_ns`, is due at `at`."""
+        self._origin, self._read_at = (at, first_ns), at - LONGEST_WAIT_S
+
+    def shift(self, ns: int) -> None:
+        """The event times of all rows to come have moved by that much, and they are due as before."""
+        if self._origin is not None:
+            self._origin = self._origin[0], self._origin[1] + ns
+
     def wait(self, now: float, first_ns: int, full_ns: int) -> float:
         """Seconds until it is worth while to read: the next row is of `first_ns`, the one that fills a block of `full_ns`."""
         if self.speed == 0:
@@ -38,5 +53,6 @@ class Pace:
 
     def _start(self, now: float, first_ns: int) -> tuple[float, int]:
         if self._origin is None:
-            self._origin, self._read_at = (now, first_ns), now - LONGEST_WAIT_S
+            self.begin(now, first_ns)
+        assert self._origin is not None
         return self._origin

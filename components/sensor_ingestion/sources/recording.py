@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-import csv
-import itertools
 import logging
-from collections.abc import Callable, Iterator, Mapping
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import numpy as np
 from msgspec import Meta
 
+from edgeml.delimited import ENCODING, LONGEST, Line, Lines, cells, extra, headings, readable
 from edgeml.errors import SourceError
-from edgeml.times import from_iso, to_iso
+from edgeml.files import open_plain
+from edgeml.readings import BLANKS, DecimalSign, TimeUnit, numbers, times_ns
+from edgeml.times import to_iso
 from sensor_ingestion.sources import pump
-from sensor_ingestion.sources.block import MAX_FAULTS, Block, Channel, Clocks
+from sensor_ingestion.sources.block import Block, Channel, Clocks
 from sensor_ingestion.sources.layouts import LAYOUTS, Layout
+from sensor_ingestion.sources.notes import Notes
 from sensor_ingestion.sources.pace import Pace
 
 log = logging.getLogger(__name__)
 
 CHUNK = 1000
-"""Records parsed at a time."""
-UNITS_NS = {"s": 1e9, "ms": 1e6, "us": 1e3, "ns": 1.0}
-EMPTY = ("", "nan", "null", "none", "na", "n/a")
+"""Lines parsed at a time."""
+SLICE = 10_000
+"""Lines looked at, at most, before the component's other work goes on: some 10 ms, or 50 ms where all of them are bad."""
 _KNOWN = {channel.name: channel for channel in pump.CHANNELS}
 
 
@@ -38,12 +41,12 @@ class RecordingOptions(msgspec.Struct, frozen=True):
         float, Meta(ge=0, description="event seconds a second; 1: true speed, 0: as fast as it goes")
     ] = 1.0
     delimiter: Annotated[str, Meta(max_length=1, description="between cells; empty: the layout's, or a comma")] = ""
-    decimal: Annotated[Literal[".", ","], Meta(description="the decimal point")] = "."
+    decimal: Annotated[DecimalSign, Meta(description="the decimal point")] = "."
     time_column: Annotated[
         str, Meta(description="heading of the column with the event times; empty: the layout's, or `time`")
     ] = ""
     time_unit: Annotated[
-        Literal["iso", "s", "ms", "us", "ns"], Meta(description="ISO 8601 text, or a number since the epoch")
+        TimeUnit, Meta(description="ISO 8601 text, or a number since the epoch")
     ] = "iso"
     columns: Annotated[dict[str, str], Meta(description="channel -> heading of its column")] = {}
     units: Annotated[dict[str, str], Meta(description="channel -> unit; the pump skid's channels have theirs")] = {}
@@ -60,8 +63,33 @@ class RecordingOptions(msgspec.Struct, frozen=True):
         return []
 
 
+class Waiting(NamedTuple):
+    """Rows that are read and not yet due.
+
+    Attributes:
+        lines: where each of them stands; a row's number in the file, from 0, is its line's number - 2.
+    """
+
+    times: np.ndarray
+    values: np.ndarray
+    lines: list[Line]
+
+    def cut(self, n: int) -> tuple[Waiting, Waiting]:
+        """The first n rows and the others."""
+        return Waiting(self.times[:n], self.values[:n], self.lines[:n]), Waiting(self.times[n:], self.values[n:], self.lines[n:])
+
+    def and_then(self, other: Waiting) -> Waiting:
+        """These rows and others behind them."""
+        if not self.lines:
+            return other
+        return Waiting(np.concatenate([self.times, other.times]), np.concatenate([self.values, other.values]), self.lines + other.lines)
+
+
 class Recording:
-    """A `Source` that reads a file in chunks of `CHUNK` records.
+    """A `Source` that reads a file in chunks of `CHUNK` lines, and looks at `SLICE` lines at most before it lets others go on.
+
+    Attributes:
+        notes: what is wrong with the file.
 
     Raises:
         SourceError: the file or a column of it is not there.
@@ -71,181 +99,198 @@ class Recording:
 
     def __init__(self, options: RecordingOptions, clocks: Clocks, checkpoint: dict[str, Any] | None = None) -> None:
         known = LAYOUTS.get(options.layout, Layout(",", "time", {}))
-        delimiter = options.delimiter or known.delimiter
+        self._delimiter = options.delimiter or known.delimiter
         columns = {**known.columns, **options.columns}
         self.channels = tuple(_channel(name, options.units) for name in columns)
         self.paced = options.speed != 1
-        self.faults: list[str] = []
         self._options, self._path = options, Path(options.path)
+        self.notes = Notes(str(self._path), clocks.monotonic)
         self._pace = Pace(options.speed)
         self._headings = [options.time_column or known.time_column, *columns.values()]
         state = checkpoint or {"record": 0, "rows": 0, "latest": None}
         self._record, self._rows, self._latest = state["record"], state["rows"], state["latest"]
+        self._place: dict[str, int] | None = state.get("place")  # of the last row that was given; see `_mark`
         self._ended = False
-        self._next = 0  # number of the record that is read next
-        self._times, self._values = np.empty(0, np.int64), np.empty((0, len(columns)), "f4")
-        self._numbers = np.empty(0, np.int64)  # of the records that the waiting rows come from
+        self._waiting = Waiting(np.empty(0, np.int64), np.empty((0, len(columns)), "f4"), [])
         try:
-            self._file = self._path.open(newline="", encoding="utf-8-sig", errors="replace")
+            self._lines = Lines(open_plain(self._path))
         except OSError as fault:
             raise SourceError(f"{self._path}: {fault.strerror or fault}; correct the path of the recording") from None
-        self._reader = csv.reader(self._file, delimiter=delimiter)
         try:
-            self._places = self._find(delimiter)
-        except SourceError:
-            self._file.close()
+            self._places = self._find()
+            self._skip = self._record or options.start
+            if self._place is not None and self._go_to(self._place):
+                self._skip = 0
+        except BaseException:
+            self._lines.close()
             raise
-        skip = self._record or options.start
-        self._next = sum(1 for _ in itertools.islice(self._cells(), skip))
+
+    @property
+    def faults(self) -> Sequence[str]:
+        return self.notes.sentences
 
     @property
     def finished(self) -> bool:
         limit = self._options.limit
-        return bool(limit and self._rows >= limit) or (self._ended and not len(self._times))
+        return bool(limit and self._rows >= limit) or (self._ended and not self._waiting.lines)
 
     def read(self, now: float, most: int) -> Block | None:
         most = self._fill(most)
-        n = self._pace.due(now, self._times[:most])
+        n = self._pace.due(now, self._waiting.times[:most])
         if n <= 0:
             return None
-        block = Block(self._times[:n], self._values[:n])
-        self._record, self._rows = int(self._numbers[n - 1]) + 1, self._rows + n
-        self._times, self._values, self._numbers = self._times[n:], self._values[n:], self._numbers[n:]
-        self._latest = int(max(block.times.max(), block.times[0] if self._latest is None else self._latest))
-        return block
+        given, self._waiting = self._waiting.cut(n)
+        self._record, self._rows = given.lines[-1].number - 1, self._rows + n
+        self._place = _mark(given.lines[-1])
+        self._latest = int(max(given.times.max(), given.times[0] if self._latest is None else self._latest))
+        return Block(given.times, given.values)
 
     def wait(self, now: float, most: int) -> float:
         most = self._fill(most)
         if not most:
             return 0.0
-        return self._pace.wait(now, int(self._times[0]), int(self._times[:most].max()))
+        return self._pace.wait(now, int(self._waiting.times[0]), int(self._waiting.times[:most].max()))
 
     def checkpoint(self) -> dict[str, Any]:
-        return {"record": self._record, "rows": self._rows, "latest": self._latest}
+        return {"record": self._record, "rows": self._rows, "latest": self._latest, "place": self._place}
 
     def close(self) -> None:
-        self._file.close()
+        self._lines.close()
 
-    def _find(self, delimiter: str) -> list[int]:
+    def _find(self) -> list[int]:
         try:
-            header = [heading.strip() for heading in next(self._reader, [])]
-        except csv.Error as fault:
+            line = self._lines.next()
+            if line is not None and line.text is None:
+                raise ValueError(f"its first line has more than {LONGEST} bytes")
+            header = headings(line.text or "", self._delimiter) if line is not None else []
+        except (ValueError, OSError) as fault:
             raise SourceError(f"{self._path}:1: {fault}; this is no CSV file, correct the path") from None
         missing = [heading for heading in self._headings if heading not in header]
         if missing:
             raise SourceError(
                 f"{self._path}: no column {' and no column '.join(map(repr, missing))}; there are "
                 f"{', '.join(map(repr, header)) or 'none'}; add the column to the file, or correct `columns`, "
-                f"`time_column` or `delimiter` (here {delimiter!r})"
+                f"`time_column` or `delimiter` (here {self._delimiter!r})"
             )
+        self._width = len(header)
         return [header.index(heading) for heading in self._headings]
 
+    def _go_to(self, place: dict[str, int]) -> bool:
+        """Go on behind the row that was given last, if it is where the checkpoint says; otherwise the records are counted again."""
+        begin = self._lines.offset, self._lines.number
+        if begin[0] <= place["start"]:
+            try:
+                self._lines.seek(place["start"], self._record)
+                line = self._lines.next()
+            except (OSError, ValueError, OverflowError):  # no file has such a place
+                line = None
+            if line is not None and _mark(line) == place:
+                return True
+        log.info("%s has changed since it was read last; its first %d records are skipped by counting", self._path, self._record)
+        self._lines.seek(*begin)
+        return False
+
     def _fill(self, most: int) -> int:
-        """Have `most` rows waiting, or as many as are left to publish; returns how many."""
+        """Have `most` rows waiting, or as many as are left to publish or can be had soon; returns how many."""
         if self._options.limit:
             most = min(most, self._options.limit - self._rows)
-        while len(self._times) < most and not self._ended:
-            records: list[tuple[int, int, list[str]]] = []  # number, line, cells
-            for cells in itertools.islice(self._cells(), CHUNK):
-                if cells:
-                    records.append((self._next, self._reader.line_num, cells))
-                self._next += 1
-            if records:
-                self._parse(records)
-        return min(most, len(self._times))
+        left = SLICE
+        while len(self._waiting.lines) < most and not self._ended and left > 0:
+            n = min(self._skip or CHUNK, left)
+            left -= n
+            if self._skip:
+                skipped = self._lines.skip(n)
+                self._skip, self._ended = self._skip - skipped, skipped < n
+            else:
+                self._parse(self._read(n))
+        return max(0, min(most, len(self._waiting.lines)))
 
-    def _cells(self) -> Iterator[list[str]]:
-        """The records that are left, an unreadable one as an empty one."""
-        while not self._ended:
-            try:
-                yield next(self._reader)
-            except StopIteration:
+    def _read(self, n: int) -> list[Line]:
+        """The next n lines."""
+        following, lines = self._lines.next, []
+        for _ in range(n):
+            line = following()
+            if line is None:
                 self._ended = True
-            except csv.Error as fault:
-                self._note(f"{self._path}:{self._reader.line_num}: {fault}; the row is left out; correct the line")
-                yield []
+                break
+            lines.append(line)
+        return lines
 
-    def _parse(self, records: list[tuple[int, int, list[str]]]) -> None:
-        width = max(self._places) + 1
-        rows = [cells if len(cells) >= width else cells + [""] * (width - len(cells)) for _, _, cells in records]
-        times, good = self._parse_times([row[self._places[0]] for row in rows], records)
+    def _parse(self, lines: list[Line]) -> None:
+        kept, rows = [], []
+        for line in lines:
+            row = self._cells(line)
+            if row is not None:
+                kept.append(line)
+                rows.append(row)
+        if not rows:
+            return
+        options, first = self._options, self._places[0]
+        times, untimed = times_ns([row[first] for row in rows], options.time_unit, options.decimal)
+        for i, reason in untimed.items():
+            self._note("time", (
+                f"{self._path}:{kept[i].number}, column {self._headings[0]!r}: {readable(rows[i][first][:40])!r} is {reason}; "
+                "the row has no time and is left out; correct the cell or `time_unit`"
+            ))
+        if untimed:
+            good = [i for i in range(len(rows)) if i not in untimed]
+            kept, rows, times = [kept[i] for i in good], [rows[i] for i in good], times[good]
+        wanted = self._places[1:]
+        values, bad = numbers([row[place] for row in rows for place in wanted], options.decimal)
+        for i, reason in bad.items():
+            at, column = divmod(i, len(wanted))
+            cell = readable(rows[at][wanted[column]][:40])
+            self._note("number", (
+                f"{self._path}:{kept[at].number}, column {self._headings[1 + column]!r}: {cell!r} is {reason}; the value is published "
+                "as missing; correct the cell"
+            ))
+        self._note_backwards(times, kept)
+        self._waiting = self._waiting.and_then(Waiting(times, values.reshape(len(rows), len(wanted)), kept))
+
+    def _cells(self, line: Line) -> list[str] | None:
+        """The cells of a row; None for an empty line and for one that is left out."""
+        if not line.text or not line.text.strip(BLANKS):
+            if line.text is None:
+                self._note("line", f"{self._path}:{line.number}: more than {LONGEST} bytes; the line is left out; correct it")
+            return None
         try:
-            if self._options.decimal != ".":
-                raise ValueError
-            values = np.array([[row[place] for place in self._places[1:]] for row in rows], dtype=float)
-        except ValueError:
-            values = np.array(list(self._parse_cells(rows, records)))
-        self._note_backwards(times[good], [record[1] for record, kept in zip(records, good, strict=True) if kept])
-        self._times = np.concatenate([self._times, times[good]])
-        self._values = np.concatenate([self._values, values[good].astype("f4")])
-        self._numbers = np.concatenate([self._numbers, np.array([record[0] for record in records])[good]])
+            found = cells(line.text, self._delimiter)
+        except ValueError as fault:
+            self._note("quote", f"{self._path}:{line.number}: {fault}; the row is left out; correct the line")
+            return None
+        if extra(found, self._width):
+            self._note("cells", (
+                f"{self._path}:{line.number}: {len(found)} cells where there are {self._width} headings; nobody knows which is which, and "
+                "the row is left out; correct the line, or `delimiter` and `decimal`"
+            ))
+            return None
+        needed = max(self._places) + 1
+        if len(found) < needed:
+            self._note("cells", f"{self._path}:{line.number}: {len(found)} cells are too few; the others are published as missing")
+            found += [""] * (needed - len(found))
+        return found
 
-    def _parse_cells(self, rows: list[list[str]], records: list[tuple[int, int, list[str]]]) -> Iterator[list[float]]:
-        for row, (_, line, cells) in zip(rows, records, strict=True):
-            if len(cells) <= max(self._places):
-                self._note(f"{self._path}:{line}: {len(cells)} cells are too few; the others are published as missing")
-            numbers = []
-            for place, heading in zip(self._places[1:], self._headings[1:], strict=True):
-                text = row[place].strip()
-                try:
-                    number = float(text.replace(",", ".") if self._options.decimal == "," else text)
-                except ValueError:
-                    number = float("nan")
-                    if text.lower() not in EMPTY:
-                        self._note(
-                            f"{self._path}:{line}, column {heading!r}: {text[:40]!r} is no number; the value is "
-                            "published as missing; correct the cell"
-                        )
-                numbers.append(number)
-            yield numbers
-
-    def _parse_times(self, texts: list[str], records: list[tuple[int, int, list[str]]]) -> tuple[np.ndarray, np.ndarray]:
-        """(n,) int64 ns and which of them could be read."""
-        scale = UNITS_NS.get(self._options.time_unit)
-        good = np.ones(len(texts), bool)
-        if scale is None:
-            try:
-                plain = [text.strip().removesuffix("Z") for text in texts]
-                if any("+" in text for text in plain):
-                    raise ValueError
-                times = np.array(plain, "datetime64[ns]")
-                if not np.isnat(times).any():
-                    return times.astype(np.int64), good
-            except ValueError:
-                pass
-        out = np.zeros(len(texts), np.int64)
-        for i, text in enumerate(texts):
-            try:
-                out[i] = from_iso(text) if scale is None else int(text) if scale == 1 else round(float(text) * scale)
-            except (ValueError, OverflowError):
-                good[i] = False
-                wanted = "ISO 8601 time" if scale is None else f"time in {self._options.time_unit} since the epoch"
-                self._note(
-                    f"{self._path}:{records[i][1]}, column {self._headings[0]!r}: {text[:40]!r} is no {wanted}; "
-                    "the row has no time and is left out; correct the cell or `time_unit`"
-                )
-        return out, good
-
-    def _note_backwards(self, times: np.ndarray, lines: list[int]) -> None:
-        before = self._latest if not len(self._times) else max(int(self._times.max()), self._latest or 0)
+    def _note_backwards(self, times: np.ndarray, lines: list[Line]) -> None:
         if not len(times):
             return
+        waiting = self._waiting.times
+        before = self._latest if not len(waiting) else max(int(waiting.max()), self._latest or 0)
         start = times[0] - 1 if before is None else before
         latest = np.maximum.accumulate(np.concatenate([[start], times]))[:-1]
         late = times <= latest
         for i in np.flatnonzero(late & ~np.concatenate([[False], late[:-1]])):
-            self._note(
-                f"{self._path}:{lines[i]}: time runs backwards, from {to_iso(latest[i])} to {to_iso(times[i])}; rows up "
+            self._note("backwards", (
+                f"{self._path}:{lines[i].number}: time runs backwards, from {to_iso(latest[i])} to {to_iso(times[i])}; rows up "
                 "to the former are published flagged and not judged; sort the recording by time"
-            )
+            ))
 
-    def _note(self, sentence: str) -> None:
-        if len(self.faults) < MAX_FAULTS:
-            log.warning("%s", sentence)
-            self.faults.append(sentence)
-        elif len(self.faults) == MAX_FAULTS:
-            self.faults.append(f"{self._path}: more of the kind; only the first {MAX_FAULTS} are named")
-            log.warning("%s", self.faults[-1])
+    def _note(self, kind: str, sentence: str) -> None:
+        self.notes.add(kind, sentence)
+
+
+def _mark(line: Line) -> dict[str, int]:
+    """What tells whether a line is still where it was."""
+    return {"start": line.start, "end": line.end, "crc": zlib.crc32((line.text or "").encode(ENCODING))}
 
 
 def _channel(name: str, units: dict[str, str]) -> Channel:

@@ -14,6 +14,8 @@ from sensor_ingestion.sources.block import Block, Clocks
 from sensor_ingestion.sources.pace import Pace
 from sensor_ingestion.sources.pump import CHANNELS, FAULTS, NAMES, Fault, PumpSkid
 
+CLOCK_STEP_NS = 2 * SECOND
+"""By how much the wall clock may go its own way before the rows follow it."""
 LATEST_NS = 4_102_444_800 * SECOND
 """2100."""
 
@@ -52,7 +54,11 @@ class SimulatorOptions(msgspec.Struct, frozen=True):
 
 
 class Simulator:
-    """A `Source`; while its process is down the skid stands still, and goes on with its next row afterwards."""
+    """A `Source`; while its process is down the skid stands still, and goes on with its next row afterwards.
+
+    At true speed, and where no `start_time` is given, rows carry the wall clock's time, as those of a real reader do: the time in which the
+    process was down, the system slept, or by which the clock was set, is skipped.
+    """
 
     channels = CHANNELS
 
@@ -60,6 +66,7 @@ class Simulator:
         self.paced = options.speed != 1
         self.faults: list[str] = []
         self._pace = Pace(options.speed)
+        self._wall_ns = clocks.wall_ns if options.speed == 1 and not options.start_time else None
         self._interval_ns = round(options.interval_s * SECOND)
         self._rows = round(options.duration_s / options.interval_s)
         fault = Fault(
@@ -70,9 +77,12 @@ class Simulator:
             self._row = 0
             self._start_ns = from_iso(options.start_time) if options.start_time else clocks.wall_ns() // SECOND * SECOND
         else:
-            self._row, self._start_ns = int(checkpoint["row"]), _in_range(int(checkpoint["start_ns"]))
+            self._row, self._start_ns = int(checkpoint["row"]), int(checkpoint["start_ns"])
+            if self._start_ns < -LATEST_NS:  # below 0 it is once the clock was set back by more than the skid had run
+                raise ValueError("not from 1970 to 2100")
             _in_range(self._time(self._row))
             self._skid.resume(checkpoint["skid"])
+            self._go_on(clocks)
         self.actions: Mapping[str, Callable[[], None]] = {
             "stop": self._skid.stop, "start": self._skid.start, "restore": self._skid.restore,
         }
@@ -84,6 +94,7 @@ class Simulator:
     def read(self, now: float, most: int) -> Block | None:
         if self._rows:
             most = min(most, self._rows - self._row)
+        self._follow_clock(self._pace.behind_ns(now, self._time(self._row)), CLOCK_STEP_NS)
         due = self._pace.due(now, self._time(self._row + np.arange(most, dtype=np.int64)))
         if due <= 0:
             return None
@@ -99,6 +110,26 @@ class Simulator:
 
     def close(self) -> None:
         pass
+
+    def _go_on(self, clocks: Clocks) -> None:
+        """Begin with a row of now, or wait for the next one if it is still to come."""
+        if self._wall_ns is None:
+            return
+        ahead = self._time(self._row) - self._wall_ns()
+        if 0 < ahead <= self._interval_ns + CLOCK_STEP_NS:
+            self._pace.begin(clocks.monotonic() + ahead / SECOND, self._time(self._row))
+        else:
+            self._follow_clock(0.0, 0)
+
+    def _follow_clock(self, due_ns: float, tolerated_ns: int) -> None:
+        """Move the rows to come by whole intervals, so that the next one, which was due `due_ns` ago, has the time of the clock then."""
+        if self._wall_ns is None:
+            return
+        off = self._wall_ns() - self._time(self._row) - round(due_ns)
+        if abs(off) > tolerated_ns:
+            moved = off // self._interval_ns * self._interval_ns
+            self._start_ns += moved
+            self._pace.shift(moved)
 
     def _time(self, row: Any) -> Any:
         return self._start_ns + row * self._interval_ns

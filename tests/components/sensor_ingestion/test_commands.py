@@ -289,3 +289,101 @@ def test_a_latch_in_the_service_its_status_and_its_topic(tmp_path: Path) -> None
 def test_a_latch_that_the_machine_cannot_set_is_refused(tmp_path: Path) -> None:  # 38
     with pytest.raises(OptionsError, match=r"`assets\.a\.latch_after` is 'halt', which its source cannot do; it can restore, start, stop"):
         Bench(tmp_path, {"a": {"source": "simulator", "latch_after": "halt"}}, Clock())
+
+
+def overwrite(work: Path) -> None:
+    for path in work.glob(FILE + "*"):
+        with path.open("r+b") as file:  # the same file, as a failing disk leaves it
+            file.write(os.urandom(path.stat().st_size))
+
+
+def take_away(work: Path) -> None:
+    for path in work.glob(FILE + "*"):
+        path.unlink()
+
+
+def put_another_there(work: Path) -> None:
+    (work / "other").write_bytes(os.urandom(5000))
+    (work / "other").replace(work / FILE)
+
+
+@pytest.mark.parametrize("damage", [overwrite, take_away, put_another_there])
+def test_a_memory_that_is_damaged_while_it_is_open(
+    tmp_path: Path, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:  # 36
+    machine = Machine(tmp_path, "stop")
+    machine.wall_s = 1
+    done = [machine.take(command(f"c{i}", "start", to_iso(T0 + SECOND))) for i in range(200)]
+    refused = machine.take(command("c-old", timeout_s=-1))
+    machine.wall_s = 2
+    damage(tmp_path)
+    fresh = command("stop", issued_at=to_iso(T0 + SECOND))
+    ack = machine.take(fresh)
+    assert ack.status == "executed" and machine.done.count("stop") == 1, "the very next command is obeyed"
+    if damage is not overwrite:  # what is in the cache still answers; a restart finds the damage then
+        assert "commands.damaged" in machine.journal.fault and "put aside" in caplog.text
+    machine.restart()
+    # At most once: what was done is not done again, and what was refused stays refused, as far as anything is known of it.
+    assert [machine.take(command(f"c{i}", "start", to_iso(T0 + SECOND))).status for i in (0, 199)] in (["executed"] * 2, ["unknown"] * 2)
+    assert machine.take(command("c-old", timeout_s=-1)).status in (refused.status, "unknown")
+    assert machine.take(fresh).status in ("executed", "unknown") and machine.take(command("x3", "start")).status != "executed"
+    assert machine.done == ["start"] * 200 + ["stop"] and done[0].status == "executed"
+    assert machine.desk.latched
+    machine.wall_s = 4
+    machine.desk.release(release())
+    assert machine.take(command("x4", "start", to_iso(T0 + 4 * SECOND))).status == "executed"
+
+
+class Malformed:
+    """A connection on which SQLite finds the file malformed from some statement on."""
+
+    def __init__(self, db: sqlite3.Connection, after: int) -> None:
+        self._db, self._left = db, after
+
+    def execute(self, *arguments: Any) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            raise sqlite3.DatabaseError("database disk image is malformed")
+        return self._db.execute(*arguments)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._db, name)
+
+
+@pytest.mark.parametrize("after", range(12))
+def test_damage_at_any_statement_neither_refuses_nor_repeats(tmp_path: Path, after: int) -> None:  # 36
+    machine = Machine(tmp_path, "stop")
+    assert machine.take(command("c0", "start")).status == "executed"
+    machine.wall_s = 1
+    machine.journal._db = Malformed(machine.journal._db, after)  # type: ignore[assignment, arg-type]
+    assert machine.take(command("c1", "stop", to_iso(T0))).status == "executed"
+    for _ in range(2):
+        assert machine.take(command("c1", "stop", to_iso(T0))).status == "executed"
+        assert machine.take(command("c0", "start")).status == "executed"
+        assert machine.take(command("c2", "start")).status == "refused" and machine.done == ["start", "stop"]
+        machine.restart()
+    assert "since" in machine.desk.latched
+
+
+def test_what_is_known_since_is_no_older_than_what_was_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # 36
+    monkeypatch.setattr(journal, "OWN_KEPT", 2)
+    machine = Machine(tmp_path)
+    for i in range(3):
+        machine.wall_s = i
+        assert machine.take(command(f"c{i}", issued_at=to_iso(T0 + i * SECOND))).status == "executed"
+    put_another_there(tmp_path)
+    machine.wall_s = 4
+    answers = [machine.take(command(f"c{i}", issued_at=to_iso(T0 + i * SECOND))).status for i in range(3)]
+    assert answers == ["unknown", "executed", "executed"] and machine.done == ["stop"] * 3
+    assert machine.take(command("new", issued_at=to_iso(T0 + 3 * SECOND))).status == "executed"
+
+
+def test_people_are_told_of_a_damaged_memory(tmp_path: Path) -> None:  # 36
+    bench = Bench(tmp_path, {"a": {"source": "simulator", "options": {"speed": 0}}})
+    bench.tell(topics.COMMANDS, command())
+    assert bench.service.status().faults == ()
+    put_another_there(tmp_path)
+    bench.tell(topics.COMMANDS, command("c2"))
+    assert [ack.status for ack in bench.wire.take(topics.COMMANDS_ACK)] == ["executed", "executed"]
+    (fault,) = bench.service.status().faults
+    assert "memory of commands was damaged" in fault and "see whether the machines obeyed" in fault

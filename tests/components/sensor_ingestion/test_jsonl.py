@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgeml.environment import CREDENTIALS
 from edgeml.errors import OptionsError, SourceError
 from edgeml.options import read
 from edgeml.times import SECOND
@@ -217,3 +220,113 @@ def test_closing_ends_the_program() -> None:
 def test_one_of_both_must_be_given(options: dict[str, Any]) -> None:
     with pytest.raises(OptionsError, match="give one of `o.fifo`"):
         read(JsonlOptions, options, "o")
+
+
+FAMILY = """import os, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import signal, time; signal.signal(15, 1); print(1, flush=True); time.sleep(600)"],
+    stdout=subprocess.PIPE)
+child.stdout.read(1)
+print('{"time": 1, "force": %d, "stroke": %d}' % (os.getpid(), child.pid), flush=True)
+"""
+
+
+def ended(pid: int, deadline_s: float = 20.0) -> bool:
+    give_up = time.monotonic() + deadline_s
+    while time.monotonic() < give_up:
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_children_end_with_the_source() -> None:  # 24
+    source = open_(program=python(FAMILY + "time.sleep(600)"))
+    pids = rows(source, 1).values[0].astype(int).tolist()
+    source.close()
+    assert all(ended(pid) for pid in pids)
+
+
+def test_children_end_with_their_program(caplog: pytest.LogCaptureFixture) -> None:  # 24
+    source = open_(program=python(FAMILY + "sys.exit(3)"))
+    _, child = rows(source, 1).values[0].astype(int).tolist()
+    assert ended(child)
+    give_up = time.monotonic() + 10
+    while "ended with exit code 3" not in caplog.text:
+        assert time.monotonic() < give_up
+        source.read(0.0, 5)
+    source.close()
+
+
+def test_children_end_with_a_component_that_is_killed() -> None:  # 24
+    owner = subprocess.Popen(
+        [sys.executable, "-c", f"""
+import json, sys, time
+sys.path[:0] = {sys.path!r}
+from sensor_ingestion.sources.block import Clocks
+from sensor_ingestion.sources.jsonl import Jsonl, JsonlOptions
+source = Jsonl(JsonlOptions(program={python(FAMILY + 'time.sleep(600)')!r}, units={UNITS!r}), Clocks(time.monotonic, time.time_ns))
+while (block := source.read(0.0, 5)) is None:
+    time.sleep(0.01)
+print(json.dumps(block.values[0].astype(int).tolist()), flush=True)
+time.sleep(600)
+"""], stdout=subprocess.PIPE)
+    assert owner.stdout is not None
+    pids = json.loads(owner.stdout.readline())
+    owner.kill()
+    owner.wait()
+    owner.stdout.close()
+    assert len(pids) == 2 and all(ended(pid) for pid in pids)
+
+
+def test_a_program_does_not_see_what_lets_it_act_as_the_component(monkeypatch: pytest.MonkeyPatch) -> None:  # 24
+    for name in CREDENTIALS:
+        monkeypatch.setenv(name, "secret")
+    monkeypatch.setenv("AWS_IOT_THING_NAME", "press-line")
+    code = """import os, json
+print(json.dumps({'force': sum(v == 'secret' for v in os.environ.values()), 'stroke': len(os.environ['AWS_IOT_THING_NAME'])}))"""
+    source = open_(program=python(code))
+    assert rows(source, 1).values.tolist() == [[0, 10]]
+    source.close()
+
+
+@pytest.mark.parametrize(("line", "force", "wanted"), [
+    (b'{"time": 1, "force": NaN, "stroke": 4}', None, ""),
+    (b'{"time": 1, "force": null, "stroke": 4}', None, ""),
+    (b'{"time": 1, "force": Infinity, "stroke": 4}', None, "`force` is inf"),
+    (b'{"time": 1, "force": 1e999, "stroke": 4}', None, "`force` is inf"),
+    (b'{"time": 1, "force": 1e39, "stroke": 4}', None, "`force` is 1e+39"),
+    (b'{"time": 1, "force": ' + b"9" * 5000 + b', "stroke": 4}', None, "`force` is"),
+    (b'{"time": 1, "force": "\xff", "stroke": 4}', None, "bytes that are not UTF-8"),
+    (b'{"time": 1, "force": 2, "note": "\xb0C", "stroke": 4}', 2.0, "bytes that are not UTF-8"),
+    (b'\xef\xbb\xbf{"time": 1, "force": 2, "stroke": 4}', 2.0, ""),
+    (b'{"time": 1, "force": ' + b"[" * 500 + b"]" * 500 + b', "stroke": 4}', None, "`force` is"),
+])
+def test_what_is_wrong_in_a_line_loses_itself_alone(fifo: Fifo, line: bytes, force: float | None, wanted: str) -> None:  # 23
+    os.write(fifo.writer, line + b"\n")
+    block = rows(fifo.source, 1)
+    assert block.times.tolist() == [SECOND] and block.values[0, 1] == 4
+    assert np.array_equal(block.values[0, 0], np.nan if force is None else force, equal_nan=True)
+    assert fifo.source.bad_lines == 0 and (wanted in fifo.source.faults[0] if wanted else fifo.source.faults == [])
+    assert all(len(fault) < 400 for fault in fifo.source.faults)
+
+
+def test_lines_may_end_with_carriage_returns(fifo: Fifo) -> None:
+    fifo.write('{"time": 1, "force": 1}\r{"time": 2, "force": 2}\r\n\r{"time": 3, "force": 3}\r')
+    assert rows(fifo.source, 3).values[:, 0].tolist() == [1, 2, 3] and fifo.source.faults == []
+
+
+def test_the_end_of_a_line_that_was_given_up_is_no_line(fifo: Fifo) -> None:  # 23
+    for part in ('{"note": "' + "x" * AT_ONCE, "x" * 40_000 + '"}'):
+        for at in range(0, len(part), 30_000):
+            fifo.write(part[at : at + 30_000])
+            assert fifo.source.read(0.0, 5) is None
+    fifo.write(' {"time": 2, "force": 2}\n{"time": 3, "force": 3}\n')
+    assert rows(fifo.source, 1).values[0, 0] == 3 and fifo.source.bad_lines == 1
+
+
+def test_a_time_keeps_its_nanoseconds(fifo: Fifo) -> None:
+    fifo.write('{"time": 1583748873.123456789, "force": 1}\n')
+    assert rows(fifo.source, 1).times.tolist() == [T0 + 123_456_789]

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from edgeml.delimited import Lines
 from edgeml.errors import OptionsError, SourceError
 from edgeml.options import read
 from edgeml.times import SECOND, to_iso
 from sensor_ingestion.sources.block import MAX_FAULTS
+from sensor_ingestion.sources.notes import Notes
 from sensor_ingestion.sources.recording import CHUNK, Recording, RecordingOptions
 
 from .kit import CSV, T0, Clock, drain, recording, steady
@@ -181,3 +184,110 @@ def test_faults_in_its_options(options: dict[str, Any], wanted: str) -> None:
     with pytest.raises(OptionsError) as caught:
         read(RecordingOptions, options, "o")
     assert len(caught.value.faults) == 1 and wanted in caught.value.faults[0]
+
+
+def test_a_restart_does_not_read_what_came_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # 10
+    path = recording(tmp_path / "a.csv", steady(5 * CHUNK))
+    first = open_(path)
+    head = [first.read(0.0, 100) for _ in range(40)]
+    looked: list[int] = []
+    following = Lines.next
+
+    def counted(lines: Lines) -> Any:
+        looked.append(lines.number)
+        return following(lines)
+
+    monkeypatch.setattr(Lines, "next", counted)
+    second = open_(path, json.loads(json.dumps(first.checkpoint())))
+    block = second.read(0.0, 100)
+    assert all(block is not None for block in head) and block is not None and int(block.times[0]) == T0 + 4000 * SECOND
+    assert min(looked[1:]) >= 3999 and len(looked) <= CHUNK + 2
+
+
+def before(path: Path) -> None:
+    """The same rows at other places in the file."""
+    path.write_text(path.read_text().replace("time,", "time ,", 1))
+
+
+def shorter(path: Path) -> None:
+    path.write_text("\n".join(path.read_text().splitlines()[:20]) + "\n")
+
+
+def rewritten(path: Path) -> None:
+    path.write_text(path.read_text().replace(",12", ",13"))
+
+
+@pytest.mark.parametrize(("change", "wanted"), [(before, list(range(25, 60))), (shorter, []), (rewritten, list(range(25, 60)))])
+def test_a_file_that_is_another_now_is_gone_through_again(
+    tmp_path: Path, change: Callable[[Path], None], wanted: list[int], caplog: pytest.LogCaptureFixture
+) -> None:  # 10
+    path = recording(tmp_path / "a.csv", steady(60))
+    first = open_(path)
+    for _ in range(5):
+        first.read(0.0, 5)
+    saved = json.loads(json.dumps(first.checkpoint()))
+    change(path)
+    with caplog.at_level(logging.INFO):
+        second = open_(path, saved)
+    got: list[int] = []
+    while not second.finished:
+        block = second.read(0.0, 5)
+        got += [] if block is None else ((block.times - T0) // SECOND).tolist()
+    assert got == wanted and "has changed since it was read last" in caplog.text
+
+
+def test_a_checkpoint_of_a_version_that_knew_no_places(tmp_path: Path) -> None:  # 10
+    source = open_(recording(tmp_path / "a.csv", steady(30)), {"record": 12, "rows": 12, "latest": T0 + 11 * SECOND})
+    assert ((drain(source).times - T0) // SECOND).tolist() == list(range(12, 30))
+
+
+@pytest.mark.parametrize("place", [
+    {"start": -5, "end": 3, "crc": 0}, {"start": 0, "end": 5, "crc": 1}, {"start": 200, "end": 215, "crc": 1},
+    {"start": 2**70, "end": 2**70 + 9, "crc": 1},
+    {"start": 10**15, "end": 10**15 + 9, "crc": 1},
+])
+def test_a_checkpoint_with_a_place_that_is_none(tmp_path: Path, place: dict[str, int]) -> None:  # 10
+    saved = {"record": 12, "rows": 12, "latest": T0 + 11 * SECOND, "place": place}
+    assert ((drain(open_(recording(tmp_path / "a.csv", steady(30)), saved)).times - T0) // SECOND).tolist() == list(range(12, 30))
+
+
+def test_skipping_goes_on_in_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # 10
+    monkeypatch.setattr("sensor_ingestion.sources.recording.SLICE", 10)
+    lines = steady(100)
+    lines[60:90] = ["late,1,2"] * 30
+    source = open_(recording(tmp_path / "a.csv", lines), start=35)
+    reads, got = 0, []
+    while not source.finished:
+        block = source.read(0.0, 5)
+        reads += block is None
+        got += [] if block is None else ((block.times - T0) // SECOND).tolist()
+        assert block is not None or source.finished or source.wait(0.0, 5) == 0.0
+    assert got == [*range(35, 60), *range(90, 100)]
+    assert reads >= 3, "what is skipped, and what is bad, does not keep the component from its other work"
+
+
+def test_each_kind_of_fault_is_named_even_behind_many_others(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:  # 25
+    lines = [f"{T0 // SECOND + i},x,1" for i in range(2 * CHUNK)]
+    lines += [f'{T0 // SECOND + 5000},"1,2', "noon,1,2", f"{T0 // SECOND + 5001},1,2,3"]
+    clock = Clock()
+    source = Recording(read(RecordingOptions, {"path": str(recording(tmp_path / "a.csv", lines)), **CSV}), clock.pair)
+    drain(source)
+    assert len(source.faults) == MAX_FAULTS + 4 and caplog.messages == source.faults
+    for word in ("a quote in it is not closed", "'noon' is no time", "4 cells where there are 3 headings"):
+        assert sum(word in fault for fault in source.faults) == 1
+
+
+def test_a_kind_that_goes_on_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:  # 25
+    clock = Clock()
+    notes = Notes("a.csv", clock.monotonic)
+    for i in range(1000):
+        notes.add("number", f"fault {i}")
+        clock.now += 1
+    assert len(notes.sentences) == MAX_FAULTS + 1 and notes.count["number"] == 1000
+    assert MAX_FAULTS + 10 < len(caplog.messages) < MAX_FAULTS + 20 and "times so far)" in caplog.messages[-1]
+
+
+def test_a_file_in_utf_16_is_said_to_be_one(tmp_path: Path) -> None:  # 20
+    (tmp_path / "a.csv").write_bytes("time,Flow,Amps\n1,2,3\n".encode("utf-16"))
+    with pytest.raises(SourceError, match="UTF-16; save it as CSV in UTF-8"):
+        open_(tmp_path / "a.csv")

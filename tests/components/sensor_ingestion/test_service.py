@@ -12,6 +12,7 @@ from edgeml import topics
 from edgeml.errors import OptionsError
 from edgeml.messages import (
     BACKWARDS,
+    GAP,
     MAX_PAYLOAD,
     MISSING,
     Command,
@@ -433,3 +434,23 @@ def test_its_health_says_how_long_each_asset_is_quiet_and_how_old_the_newest_row
     assert set(vitals.quiet) == {"live", "gone"} and vitals.quiet["gone"] == 7
     assert 6.9 <= vitals.quiet["live"] <= 7.1
     assert vitals.lag_s is not None and vitals.queues == {"unanswered batches": (0, 0)} and vitals.drops == {}
+
+
+def test_after_a_downtime_the_next_rows_are_of_now_and_behind_a_gap(tmp_path: Path) -> None:  # 3, 8, 16
+    clock = Clock()
+    first = Bench(tmp_path, {"a": skid(speed=1)}, clock)
+    for _ in range(20):
+        first.tick()
+        clock.now += 1
+    before = first.wire.batches()
+    clock.now += 600  # killed: nothing is closed
+    second = Bench(tmp_path, {"a": skid(speed=1)}, clock)
+    again = second.wire.batches()
+    for _ in range(5):
+        second.tick()
+        clock.now += 1
+    after = second.wire.batches()
+    assert again == before[-15:] and numbers(after) == list(range(20, 25)) and {batch.stream for batch in after} == {before[0].stream}
+    times, _, quality = rows(after)
+    assert (quality[0] == GAP).all() and not quality[1:].any(), "a gap, and never time running backwards"
+    assert times.tolist() == [T0 + (620 + i) * SECOND for i in range(5)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -82,3 +83,98 @@ def test_faults_in_its_options_name_what_is_valid() -> None:
     leak, noise, soon = caught.value.faults
     assert "assets.a.options.fault`" in leak and "'leak'" in leak and "cavitation" in leak
     assert "vibration_1" in noise and "ISO 8601" in soon
+
+
+def live(clock: Clock, checkpoint: Any = None, **options: Any) -> Simulator:
+    return Simulator(SimulatorOptions(**options), clock.pair, json.loads(json.dumps(checkpoint)))
+
+
+def ages(source: Simulator, clock: Clock, seconds: int = 20) -> list[float]:
+    """Of every row that comes in some seconds of the clock: its age by the wall clock, in s."""
+    found: list[float] = []
+    for _ in range(seconds):
+        block = source.read(clock.now, 100)
+        found += [] if block is None else ((clock.wall_ns() - block.times) / SECOND).tolist()
+        clock.now += 1
+    return found
+
+
+@pytest.mark.parametrize("down_s", [0.2, 0.9, 3.0, 7.5, 600.25, 86_400 * 400.0])
+@pytest.mark.parametrize("interval_s", [0.5, 1.0, 60.0])
+def test_after_a_downtime_rows_are_of_now_again(down_s: float, interval_s: float) -> None:  # 16
+    clock = Clock()
+    first = live(clock, interval_s=interval_s)
+    last = first.read(clock.now, 100)
+    clock.now += down_s
+    second = live(clock, first.checkpoint(), interval_s=interval_s)
+    times = [int(last.times[-1])] if last is not None else []
+    for _ in range(130):
+        block = second.read(clock.now, 1)
+        if block is not None:
+            age_s = (clock.wall_ns() - int(block.times[0])) / SECOND
+            assert -1e-6 <= age_s < max(interval_s, 1.0) + 1.0
+            times.append(int(block.times[0]))
+        clock.now += second.wait(clock.now, 1) or 0.1
+    steps = np.diff(times)
+    assert len(times) > 100 and (steps > 0).all(), "time never runs backwards"
+    assert (steps[1:] == interval_s * SECOND).all() and steps[0] >= interval_s * SECOND
+
+
+def test_the_skid_stands_still_while_its_process_is_down() -> None:  # 16
+    clock = Clock()
+    options = {"seed": 9, "fault": "valve", "fault_start_s": 20.0}
+    whole = live(Clock(), **options).read(0.0, 1)
+    first = live(clock, **options)
+    head = [first.read(clock.now + i, 1) for i in range(30)]
+    clock.now += 1000
+    second = live(clock, first.checkpoint(), **options)
+    tail = [second.read(clock.now + i, 1) for i in range(30)]
+    same = Simulator(SimulatorOptions(speed=0, **options), clock.pair)  # type: ignore[arg-type]
+    wanted = same.read(0.0, 60)
+    assert whole is not None and wanted is not None
+    values = np.concatenate([block.values for block in (*head, *tail) if block is not None])
+    assert np.array_equal(values, wanted.values)
+
+
+def test_rows_follow_a_clock_that_is_set_and_a_system_that_slept() -> None:  # 16
+    clock = Clock()
+    source = live(clock)
+    assert max(ages(source, clock)) < 1
+    for step_s in (3600.0, 2.5, -1800.0, -3.25):
+        wall_ns = clock.wall_ns
+        clock.wall_ns = lambda wall_ns=wall_ns, step_s=step_s: wall_ns() + round(step_s * SECOND)  # type: ignore[method-assign]
+        source._wall_ns = clock.wall_ns
+        assert all(0 <= age < 1 for age in ages(source, clock)), step_s
+
+
+def test_a_clock_that_is_adjusted_a_little_moves_no_row() -> None:  # 16
+    clock = Clock()
+    source = live(clock)
+    ages(source, clock)
+    for step_s in (1.9, -1.9):
+        source._wall_ns = lambda step_s=step_s: clock.wall_ns() + round(step_s * SECOND)
+        block = source.read(clock.now, 100)
+        assert block is not None and (block.times % SECOND == 0).all() and len(block.times) == 1
+        clock.now += 1
+
+
+def test_rows_with_a_start_time_or_another_speed_go_on_as_they_were() -> None:  # 16
+    for options in ({"start_time": "2026-01-31T12:00:00Z"}, {"speed": 10.0}, {"speed": 0.0}):
+        clock = Clock()
+        first = live(clock, **options)
+        before = first.read(clock.now, 1)
+        clock.now += 1000
+        after = live(clock, first.checkpoint(), **options).read(clock.now, 1)
+        assert before is not None and after is not None and after.times[0] - before.times[0] == SECOND
+
+
+def test_a_clock_that_was_set_to_1970_costs_no_checkpoint() -> None:  # 16
+    clock = Clock()
+    source = live(clock)
+    ages(source, clock, 50)
+    clock.wall_ns = lambda: 10 * SECOND + round((clock.now - 150.0) * SECOND)  # type: ignore[method-assign]
+    source._wall_ns = clock.wall_ns
+    assert all(0 <= age < 1 for age in ages(source, clock, 5))
+    again = live(clock, source.checkpoint())
+    block = again.read(clock.now, 5)
+    assert block is not None and block.times.tolist() == [15 * SECOND] and source.checkpoint()["start_ns"] < 0

@@ -142,3 +142,21 @@ def test_all_faults_of_a_plan_at_once() -> None:
     assert len(caught.value.faults) == 6 and "choose one of change, difference" in text and "ratio takes 2 to 2" in text
     with pytest.raises(OptionsError, match="name"):
         plan(name="../x")
+
+
+def test_a_step_half_good_is_the_mean_of_its_good_half() -> None:
+    steps = resample(rows([0, 0.25, 0.5, 1, 1.5], [[2, NAN], [NAN, 3], [4, NAN], [NAN, NAN], [6, 8]]), 1, 3)
+    assert steps.values.tolist() == [[3, 3], [6, 8]] and not steps.flags.any()
+
+
+def test_captured_rows_that_were_damaged_cost_what_was_damaged_alone() -> None:
+    about = b'# {"format": "edgeml-capture", "version": 1, "asset": "a", "channels": ["x", "y"], "units": ["", ""]}\n'
+    about += b"time_ns,seq,x,y,quality\n"
+    lines = [b"1,0,1.5,inf,02", b"2,0,1_0,nan,01", b"now,0,1,2,00", b"3,0,1,2,0\xc2\xb2", b"4,0,\xff,2\x0b,00", b"5,0,1,2,00"]
+    tally = Tally()
+    (got,) = parse("a.csv", about + b"\n".join(lines) + b"\n", Csv(), tally)
+    wanted = [[1.5, NAN], [NAN, NAN], [NAN, NAN], [1, 2]]
+    assert got.times.tolist() == [1, 2, 4, 5] and np.array_equal(got.values, np.array(wanted, "f4"), equal_nan=True)
+    assert got.quality.tolist() == [[0, 2], [0, 1], [0, 0], [0, 0]]
+    assert tally.values == {"no number": 4} and tally.rows == {"not readable": 2}
+    assert tally.examples["no number"] == "a.csv, line 3, column 'y': 'inf'"
