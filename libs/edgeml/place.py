@@ -2,11 +2,11 @@
 
     python3 place.py --bundle DIR --work DIR [--judge DIR] [--mend]
 
-`install` runs it without `--mend`, `run` with it. The bundle is copied to `WORK/bundles/DIGEST`, a name that its content makes, and then `WORK/current`, one line with that name, is
-replaced: a reader sees the old bundle or the new one, whole. Then the step waits a while for what the reader makes of it, which the
-reader writes into its own work directory, `--judge`: a bundle that is refused fails the step, and so the deployment. With `--mend`
-a bundle that stands whole, and was not refused, is left as it is. Needs nothing but the standard library. The syntax is that of
-Python 3.6.
+`install` runs it without `--mend`, `run` with it. The bundle is copied to `WORK/bundles/DIGEST`, a name that its content makes, and
+then `WORK/current`, one line with that name, is replaced: a reader sees the old bundle or the new one, whole. Then the step waits a
+while for what the reader makes of it, which the reader writes into its own work directory, `--judge`: a bundle that is refused fails
+the step, and so the deployment. With `--mend` a bundle that stands whole, and was not refused, is left as it is. Needs nothing but
+the standard library. The syntax is that of Python 3.6.
 """
 
 import argparse
