@@ -289,3 +289,13 @@ def test_members_finds_a_session(gglocal: Nucleus, shelf: Shelf) -> None:
     gglocal.wait_for_state("a", "RUNNING")
     pid = gglocal.component("a").pid
     assert pid is not None and pid in members({pid}, "no such mark")
+
+
+@pytest.mark.parametrize("profile, script, state", [
+    ("classic", "false", "BROKEN"), ("lite", "false", "RUNNING"), ("lite", "false || exit 1", "BROKEN"),
+])
+def test_lite_hides_how_a_startup_step_ends(gglocal_factory: Factory, shelf: Shelf, profile: str, script: str, state: str) -> None:
+    shelf.add("a", {"startup": script})
+    nucleus = gglocal_factory(profile=profile)
+    nucleus.deploy(shelf.recipes, merge={"a": "1.0.0"})
+    assert nucleus.wait_for_state("a", state) == state
