@@ -146,11 +146,12 @@ def test_a_failing_install_breaks_before_anything_runs(gglocal: Nucleus, shelf: 
     assert gglocal.component("a").starts == 0 and not (gglocal.work_dir("a") / "ran").exists()
 
 
-def test_install_is_limited_by_its_timeout(gglocal: Nucleus, shelf: Shelf) -> None:
+def test_install_is_limited_by_its_timeout(gglocal_factory: Factory, shelf: Shelf) -> None:
     shelf.add("a", {"install": {"Script": "sleep 1000", "Timeout": "{configuration:/limit}"}, "run": "true"}, config={"limit": 0.1})
-    _deploy(gglocal, shelf, "a")
-    gglocal.wait_for_state("a", "ERRORED")
-    assert "install took longer than its Timeout of 0.1 s" in gglocal.tail("a")
+    nucleus = gglocal_factory(profile="classic")  # Nucleus Lite takes no variable there
+    _deploy(nucleus, shelf, "a")
+    nucleus.wait_for_state("a", "ERRORED")
+    assert "install took longer than its Timeout of 0.1 s" in nucleus.tail("a")
 
 
 def test_a_hard_dependent_waits_and_restarts_with_its_dependency(gglocal: Nucleus, shelf: Shelf) -> None:
