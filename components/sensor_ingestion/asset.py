@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import base64
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
 
 from edgeml.backoff import Backoff
-from edgeml.errors import SourceError
-from edgeml.messages import MAX_PAYLOAD, Command, CommandAck, Release, ResultBlock, SensorBatch, encode
+from edgeml.errors import MessageError, SourceError
+from edgeml.messages import MAX_PAYLOAD, Command, CommandAck, Release, ResultBlock, SensorBatch, decode, encode
 from edgeml.streams import History, new_stream
 from edgeml.times import Moment, age_s, boot_id, to_iso
 from sensor_ingestion import options
-from sensor_ingestion.checkpoint import Checkpoint
+from sensor_ingestion.checkpoint import Checkpoint, Remembered, Sent
 from sensor_ingestion.commands import Desk
 from sensor_ingestion.journal import Journal
 from sensor_ingestion.quality import Checker
@@ -29,29 +29,20 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 4
 """Batches sent before the component looks at its messages again."""
-KEPT = 15
-"""The latest batches that a checkpoint holds when nobody's answers are awaited. Sent once a second at most, they outlast the 10 s for
-which subscriptions may have been dead when the process ended."""
+SENT_AGAIN = 15
+"""Batches that are sent again after a restart when nobody's answers are awaited. A consumer that lacks more asks for it."""
 RESEND_FIRST_S, RESEND_LONGEST_S = 3.0, 15.0
 
 
-class Sent(NamedTuple):
-    """A batch as it was sent: its number, event time of its last row (ns), the encoded message."""
-
-    seq: int
-    end_ns: int
-    payload: bytes
-
-
-class Kept(msgspec.Struct):
-    """What a checkpoint holds; `source` and `quality` are for these to judge."""
+class State(msgspec.Struct):
+    """What is saved with each batch; `source` and `quality` are for these to judge, and None where the source cannot go back."""
 
     stream: str
     next: int
     event_ns: int
-    source: dict[str, Any]
-    quality: dict[str, Any]
-    pending: list[tuple[int, int, str]]
+    source: dict[str, Any] | None = None
+    quality: dict[str, Any] | None = None
+    answered: int = -1
     obeyed: str = ""
     executed: dict[str, str] = {}
 
@@ -82,8 +73,10 @@ class Asset:
         self._clocks, self._send, self._keep = clocks, send, keep
         own = wanted.source_options()
         self._checkpoint = Checkpoint(work, name, [wanted.source, msgspec.to_builtins(own)])
-        remembered = self._checkpoint.load() or {}
-        self.source, remembered = _open(wanted.source, own, clocks, remembered, name)
+        remembered = self._checkpoint.load()
+        self.source, state = _open(wanted.source, own, clocks, remembered, name)
+        if state is None:
+            self._checkpoint.forget()
         self._channels = _overridden(self.source.channels, wanted.quality, name)
         quality = wanted.quality
         self._checker = Checker(
@@ -91,15 +84,18 @@ class Asset:
         )
         self.awaits_answers = self.source.paced and wanted.max_unanswered > 0
         self._bound = wanted.max_unanswered if self.awaits_answers else 0
-        self._history = History(name, remembered.get("stream") or new_stream(), wanted.history_s)
+        self._remembers = wanted.history_s > 0
+        # Rows that cannot be read again may have been sent under numbers that are not on the disk: other rows need another stream.
+        goes_on = state is not None and state.source is not None
+        self._history = History(name, state.stream if state is not None and goes_on else new_stream(), wanted.history_s)
         self._pending: deque[Sent] = deque()
-        self._event_ns = int(remembered.get("event_ns", 0))
-        self._desk = self._open_desk(wanted, journal, remembered)
+        self._event_ns = state.event_ns if state is not None else 0
+        self._desk = self._open_desk(wanted, journal, state)
         self._backoff = Backoff(RESEND_FIRST_S, RESEND_LONGEST_S)
         self._resend_at = 0.0
         self._rows = min(wanted.batch_rows, self._room())
-        if remembered:
-            self._resume(remembered)
+        if state is not None and remembered is not None:
+            self._resume(state, remembered.batches)
 
     @property
     def finished(self) -> bool:
@@ -172,16 +168,16 @@ class Asset:
         self._save()
         self.source.close()
 
-    def _open_desk(self, wanted: options.Asset, journal: Journal, remembered: dict[str, Any]) -> Desk:
+    def _open_desk(self, wanted: options.Asset, journal: Journal, state: State | None) -> Desk:
         actions, latch_after = self.source.actions, wanted.latch_after
         if latch_after and latch_after not in actions:
             there = f"it can {', '.join(sorted(actions))}" if actions else "it hears no commands"
             raise SourceError(f"`assets.{self.name}.latch_after` is {latch_after!r}, which its source cannot do; {there}")
         # Without a checkpoint nothing is known of what a machine in this process did before.
-        obeyed = remembered.get("obeyed", "") if remembered and SOURCES[wanted.source].inside else None
+        obeyed = state.obeyed if state is not None and SOURCES[wanted.source].inside else None
         desk = Desk(self.name, actions, journal, latch_after, lambda: self._save(durable=True), obeyed)
-        if remembered.get("executed"):
-            desk.adopt(remembered["executed"])
+        if state is not None and state.executed:
+            desk.adopt(state.executed)
         return desk
 
     def _blocked(self) -> bool:
@@ -200,13 +196,13 @@ class Asset:
         sent = Sent(batch.seq, self._event_ns, encode(batch))
         self._history.add(sent.end_ns, sent.payload)
         self._pending.append(sent)
-        if not self.awaits_answers and len(self._pending) > KEPT:
+        if not self.awaits_answers and len(self._pending) > SENT_AGAIN:
             self._pending.popleft()
         # Captured before it is saved: a process that dies in between reads it again, and the capture knows its number.
         if self._keep is not None:
             self._keep(batch)
         # Saved before it is sent: a process that dies in between sends it again, under the same number.
-        self._save()
+        self._save(sent)
         self._send(sent.payload)
 
     def _shown(self, block: Block) -> str:
@@ -243,54 +239,66 @@ class Asset:
             self._resend_at = now + self._backoff.next()
         return self._resend_at - now
 
-    def _save(self, durable: bool = False) -> None:
+    def _save(self, batch: Sent | None = None, durable: bool = False) -> None:
         source = self.source.checkpoint()
-        if source is None:
+        if source is None and (batch is None or not self._remembers):
             return
-        content = {
-            "stream": self._history.stream, "next": self._history.next_seq, "event_ns": self._event_ns,
-            "source": source, "quality": self._checker.state(), "obeyed": self._desk.obeyed,
-            "pending": [[sent.seq, sent.end_ns, base64.b64encode(sent.payload).decode()] for sent in self._pending],
-        }
+        state: dict[str, Any] = {"stream": self._history.stream, "next": self._history.next_seq, "event_ns": self._event_ns}
+        oldest = min(self._history.oldest, self._pending[0].seq if self._pending else self._history.next_seq)
+        if source is not None:
+            answered = (self._pending[0].seq if self._pending else self._history.next_seq) - 1
+            state |= {"source": source, "quality": self._checker.state(), "answered": answered, "obeyed": self._desk.obeyed}
         try:
-            self._checkpoint.save(content, durable)
+            self._checkpoint.save(state, batch, oldest, durable)
             self.fault = ""
         except OSError as fault:
             if not self.fault:
                 log.error("%s", fault)
-            self.fault = f"{self._checkpoint.path} cannot be written ({fault.strerror}); make room, or a restart repeats rows"
+            self.fault = f"{self._checkpoint.path} cannot be written ({fault.strerror}); make room, or a restart repeats or loses rows"
 
-    def _resume(self, remembered: dict[str, Any]) -> None:
-        self._checker.resume(remembered["quality"])
-        for seq, end_ns, payload in remembered["pending"]:
-            sent = Sent(seq, end_ns, base64.b64decode(payload))
-            self._history.next_seq = seq
-            self._history.add(end_ns, sent.payload)
-            self._pending.append(sent)
-        self._history.next_seq = remembered["next"]
+    def _resume(self, state: State, batches: Sequence[Sent]) -> None:
+        if state.quality is not None:
+            self._checker.resume(state.quality)
+        kept = batches if state.source is not None else _renamed(batches, self._history.stream)
+        for sent in (each for each in kept if each.seq < state.next):
+            self._history.next_seq = sent.seq
+            self._history.add(sent.end_ns, sent.payload)
+            if not self.awaits_answers or sent.seq > state.answered:
+                self._pending.append(sent)
+        while not self.awaits_answers and len(self._pending) > SENT_AGAIN:
+            self._pending.popleft()
+        self._history.next_seq = state.next
         self._resend_at = self._clocks.monotonic() + self._backoff.next()
         if self.finished:
             log.info("%s: its source has finished before; delete %s to begin anew", self.name, self._checkpoint.path)
 
 
+def _renamed(batches: Sequence[Sent], stream: str) -> Iterator[Sent]:
+    """The same batches as those of another stream; what is no batch is left out."""
+    for sent in batches:
+        with suppress(MessageError):
+            batch = decode(sent.payload)
+            if isinstance(batch, SensorBatch):
+                yield sent._replace(payload=encode(msgspec.structs.replace(batch, stream=stream)))
+
+
 def _open(
-    kind: str, own: Any, clocks: Clocks, remembered: dict[str, Any], name: str
-) -> tuple[Source, dict[str, Any]]:
-    if remembered:
+    kind: str, own: Any, clocks: Clocks, remembered: Remembered | None, name: str
+) -> tuple[Source, State | None]:
+    if remembered is not None:
         try:
-            kept = msgspec.convert(remembered, Kept)
-            for _, _, payload in kept.pending:
-                base64.b64decode(payload, validate=True)
-            source = SOURCES[kind].make(own, clocks, kept.source)
+            state = msgspec.convert(remembered.state, State)
+            source = SOURCES[kind].make(own, clocks, state.source)
             try:
-                Checker(source.channels).resume(kept.quality)
+                if state.quality is not None:
+                    Checker(source.channels).resume(state.quality)
             except BaseException:
                 source.close()
                 raise
-            return source, remembered
+            return source, state
         except (LookupError, TypeError, ValueError, ArithmeticError, msgspec.ValidationError, RecursionError) as fault:
             log.warning("%s: its checkpoint is of no use (%r); it begins anew", name, fault)
-    return SOURCES[kind].make(own, clocks, None), {}
+    return SOURCES[kind].make(own, clocks, None), None
 
 
 def _overridden(channels: Sequence[Channel], quality: options.Quality, asset: str) -> tuple[Channel, ...]:

@@ -1,22 +1,66 @@
-"""What an asset remembers over a restart of the process: one JSON file each, replaced as a whole."""
+"""What an asset remembers over a restart of the process: its latest batches, and with each of them its state.
+
+A folder an asset, with segment files that are appended to and never rewritten. A record is framed by its length and CRC-32, and holds the
+whole state, so that the last whole record says where to go on. A segment whose batches are all too old for a replay is deleted. Where a
+segment is damaged its rest is left out; a batch that could not be written is written with the next.
+"""
 
 from __future__ import annotations
 
+import base64
+import errno
 import hashlib
 import json
 import logging
 import os
 import re
+import shutil
+import struct
+import zlib
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import msgspec
 
 from edgeml.files import plain_bytes
 
 log = logging.getLogger(__name__)
 
+SEGMENT_BYTES = 256 * 1024
+"""A segment that is as long is followed by the next: by so much more than what a replay needs is kept."""
+UNWRITTEN_BYTES = 1_000_000
+"""Of records that wait for room on the disk, the oldest are dropped beyond this."""
+_FRAME = struct.Struct("<II")
+_MAGIC = "edgeml checkpoint 1"
+
+
+class Sent(NamedTuple):
+    """A batch as it was sent: its number, event time of its last row (ns), the encoded message."""
+
+    seq: int
+    end_ns: int
+    payload: bytes
+
+
+class Remembered(NamedTuple):
+    """The state that was saved last, JSON-able, and the batches that are kept, by number."""
+
+    state: dict[str, Any]
+    batches: list[Sent]
+
+
+class _Record(msgspec.Struct, array_like=True):
+    state: bytes
+    seq: int = -1
+    end_ns: int = 0
+    payload: bytes = b""
+
 
 class Checkpoint:
-    """The file of one asset. It belongs to a configuration: with another one the asset begins anew.
+    """The files of one asset. They belong to a configuration: with another one the asset begins anew.
 
     Args:
         work: the component's directory.
@@ -26,29 +70,154 @@ class Checkpoint:
 
     def __init__(self, work: Path, asset: str, configuration: Any) -> None:
         name = re.sub(r"[^A-Za-z0-9_-]", "_", asset)[:40] + "-" + hashlib.sha256(asset.encode()).hexdigest()[:8]
-        self.path = work / f"asset-{name}.json"
+        self.path = work / f"asset-{name}"
+        self._former_path = work / f"asset-{name}.json"
         self._digest = hashlib.sha256(json.dumps(configuration, sort_keys=True).encode()).hexdigest()
+        self._head = _framed(json.dumps({"format": _MAGIC, "digest": self._digest}).encode())
+        self._segments: list[tuple[Path, int]] = []  # oldest first, each with the number of its last batch
+        self._open: Path | None = None  # the segment that is appended to; None: the next record begins one
+        self._newest = -1
+        self._unwritten: deque[bytes] = deque()
 
-    def load(self) -> dict[str, Any] | None:
-        """The content, or None if there is none for this configuration."""
+    def load(self) -> Remembered | None:
+        """What was saved last, or None if there is nothing for this configuration."""
+        state, batches = b"", {}
         try:
-            stored = json.loads(plain_bytes(self.path))
-            if stored["digest"] == self._digest:
-                return dict(stored["content"])
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as fault:
-            log.warning("%s cannot be read (%s); this asset begins anew", self.path, fault)
-            return None
-        log.info("%s is of another configuration; this asset begins anew", self.path)
+            for path in sorted(self.path.glob("*.log")):
+                last = -1
+                for record in self._read(path):
+                    state = record.state
+                    if record.payload:
+                        batches[record.seq] = Sent(record.seq, record.end_ns, record.payload)
+                        last = max(last, record.seq)
+                self._segments.append((path, last))
+            if not state:
+                return self._former()
+            return Remembered(dict(json.loads(state)), [batches[seq] for seq in sorted(batches)])
+        except _OtherConfiguration:
+            log.info("%s is of another configuration; this asset begins anew", self.path)
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as fault:
+            log.warning("%s cannot be read (%r); this asset begins anew", self._former_path, fault)
+        self.forget()
         return None
 
-    def save(self, content: dict[str, Any], durable: bool = False) -> None:
-        """Replace the content; `durable`: it outlives a power cut too, which costs a wait for the disk."""
-        beside = self.path.with_suffix(".new")
-        with beside.open("w", encoding="utf-8") as file:
-            file.write(json.dumps({"digest": self._digest, "content": content}))
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        beside.replace(self.path)
+    def save(self, state: dict[str, Any], batch: Sent | None = None, oldest: int = 0, durable: bool = False) -> None:
+        """Append the state, and a batch.
+
+        Args:
+            oldest: the number of the oldest batch that is still wanted.
+            durable: it outlives a power cut too, which costs a wait for the disk.
+
+        Raises:
+            OSError: it cannot be written; it is tried again with the next.
+        """
+        record = _Record(json.dumps(state).encode(), *(batch or ()))
+        self._unwritten.append(_framed(msgspec.msgpack.encode(record)))
+        self._newest = max(self._newest, record.seq)
+        while sum(map(len, self._unwritten)) > UNWRITTEN_BYTES:
+            self._unwritten.popleft()
+        if self._open is None:
+            self._open = self._begin_segment()
+            self._delete(oldest)
+        size = self._append(self._open, durable)
+        self._unwritten.clear()
+        self._segments[-1] = self._open, self._newest
+        if size >= SEGMENT_BYTES:
+            self._open = None
+        self._former_path.unlink(missing_ok=True)
+
+    def forget(self) -> None:
+        """Delete all of it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        with suppress(OSError):
+            self._former_path.unlink()
+        self._segments, self._open = [], None
+
+    def _begin_segment(self) -> Path:
+        self.path.mkdir(parents=True, exist_ok=True)
+        number = max((int(path.stem) for path in self.path.glob("*.log") if path.stem.isdecimal()), default=-1) + 1
+        path = self.path / f"{number:010d}.log"
+        path.touch(exist_ok=False)
+        self._segments.append((path, -1))
+        return path
+
+    def _append(self, path: Path, durable: bool) -> int:
+        """Write what waits; gives the size of the segment."""
+        with path.open("ab", buffering=0) as file:
+            end = file.tell()
+            data = b"".join(self._unwritten) if end else self._head + b"".join(self._unwritten)
+            try:
+                if file.write(data) < len(data):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+                if durable:
+                    for each in (file.fileno(), self.path, self.path.parent):
+                        _sync(each)
+            except OSError:
+                self._open = None  # behind half a record nothing would be found again
+                file.truncate(end)
+                self._open = path
+                raise
+        return end + len(data)
+
+    def _delete(self, oldest: int) -> None:
+        while len(self._segments) > 1 and self._segments[0][1] < oldest:
+            self._segments[0][0].unlink(missing_ok=True)
+            del self._segments[0]
+
+    def _read(self, path: Path) -> Iterator[_Record]:
+        try:
+            frames = _frames(plain_bytes(path), path)
+            head = next(frames, None)
+            if head is None:
+                return
+            if json.loads(head) != json.loads(self._head[_FRAME.size :]):
+                raise _OtherConfiguration
+            for body in frames:
+                yield msgspec.msgpack.decode(body, type=_Record)
+        except (OSError, ValueError, msgspec.MsgspecError) as fault:
+            log.warning("%s cannot be read (%r); what is behind is left out", path, fault)
+
+    def _former(self) -> Remembered | None:
+        """What a version to 0.1 wrote: one JSON file, replaced as a whole."""
+        try:
+            stored = json.loads(plain_bytes(self._former_path))
+        except FileNotFoundError:
+            return None
+        if stored["digest"] != self._digest:
+            raise _OtherConfiguration
+        state = dict(stored["content"])
+        batches = [Sent(int(seq), int(end), base64.b64decode(payload, validate=True)) for seq, end, payload in state.pop("pending")]
+        return Remembered(state, batches)
+
+
+class _OtherConfiguration(Exception):
+    pass
+
+
+def _framed(body: bytes) -> bytes:
+    return _FRAME.pack(len(body), zlib.crc32(body)) + body
+
+
+def _frames(data: bytes, path: Path) -> Iterator[bytes]:
+    """The bodies up to the end, or to the first that is torn or altered."""
+    at = 0
+    while at + _FRAME.size <= len(data):
+        length, crc = _FRAME.unpack_from(data, at)
+        body = data[at + _FRAME.size : at + _FRAME.size + length]
+        if len(body) < length or zlib.crc32(body) != crc:
+            break
+        at += _FRAME.size + length
+        yield body
+    if at < len(data):
+        log.info("%s: its last %d bytes are no whole record and are left out", path, len(data) - at)
+
+
+def _sync(what: Path | int) -> None:
+    if isinstance(what, int):
+        os.fsync(what)
+        return
+    opened = os.open(what, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

@@ -1,11 +1,12 @@
-"""The startup step of a model component: its bundle, where Inference finds it.
+"""The steps of a model component: its bundle, where Inference finds it.
 
-    python3 place.py --bundle DIR --work DIR [--judge DIR]
+    python3 place.py --bundle DIR --work DIR [--judge DIR] [--mend]
 
-The bundle is copied to `WORK/bundles/DIGEST`, a name that its content makes, and then `WORK/current`, one line with that name, is
-replaced: a reader sees the old bundle or the new one, whole. Then the step waits a while for what the reader makes of it, which the
-reader writes into its own work directory, `--judge`: a bundle that is refused fails the step, and so the deployment. Needs nothing
-but the standard library. The syntax is that of Python 3.6.
+`install` runs it without `--mend`, `run` with it. The bundle is copied to `WORK/bundles/DIGEST`, a name that its content makes, and
+then `WORK/current`, one line with that name, is replaced: a reader sees the old bundle or the new one, whole. Then the step waits a
+while for what the reader makes of it, which the reader writes into its own work directory, `--judge`: a bundle that is refused fails
+the step, and so the deployment. With `--mend` a bundle that stands whole, and was not refused, is left as it is. Needs nothing but
+the standard library. The syntax is that of Python 3.6.
 """
 
 import argparse
@@ -37,9 +38,8 @@ def place(bundle: Path, work: Path) -> Path:
     Raises:
         OSError: something cannot be read or written; what was placed before stays.
     """
-    names = sorted(path.name for path in bundle.iterdir() if path.is_file() and not path.is_symlink())
     digest = hashlib.sha256()
-    contents = {name: _read(bundle / name)[0] for name in names}
+    contents = _contents(bundle)
     for name, content in contents.items():
         digest.update(b"%s\0%d\0" % (name.encode(), len(content)) + content)
     folders = work / FOLDERS
@@ -73,6 +73,15 @@ def placed(work: Path) -> "tuple[Path, tuple[int, int]] | None":
     if not re.fullmatch("[0-9a-f]{64}", name):
         return None
     return work / FOLDERS / name, (about.st_ino, about.st_mtime_ns)
+
+
+def stands(bundle: Path, work: Path) -> bool:
+    """Whether what is placed below `work` is the files of `bundle`, byte for byte."""
+    found = placed(work)
+    try:
+        return found is not None and _contents(bundle) == _contents(found[0])
+    except OSError:
+        return False
 
 
 def judge(work: Path, placing: "tuple[int, int]", fault: str) -> None:
@@ -123,6 +132,17 @@ def _read(path: Path, most: int = MOST_BYTES) -> "tuple[bytes, os.stat_result]":
     return content, about
 
 
+def _contents(folder: Path) -> "dict[str, bytes]":
+    """Its plain files by name, in the order of their names."""
+    names = sorted(path.name for path in folder.iterdir() if path.is_file() and not path.is_symlink())
+    return {name: _read(folder / name)[0] for name in names}
+
+
+def _refused(judge_work: "Path | None", work: Path) -> bool:
+    found = placed(work)
+    return judge_work is not None and found is not None and bool(verdict(judge_work, found[1]))
+
+
 def _write(path: Path, content: bytes) -> None:
     with path.open("wb") as file:
         file.write(content)
@@ -144,10 +164,15 @@ def main() -> int:
     parser.add_argument("--bundle", type=Path, required=True, help="the folder with manifest.json and model.tflite")
     parser.add_argument("--work", type=Path, required=True, help="the component's work directory")
     parser.add_argument("--judge", type=Path, help="the work directory of the component that takes the bundle or refuses it")
+    parser.add_argument("--mend", action="store_true", help="leave a bundle that stands whole and was not refused")
     arguments = parser.parse_args()
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     try:
-        log.info("the bundle is placed in %s", place(arguments.bundle, arguments.work))
+        # A refusal may be out of date: placed again, the bundle is judged again.
+        if arguments.mend and stands(arguments.bundle, arguments.work) and not _refused(arguments.judge, arguments.work):
+            log.info("the bundle stands whole in %s", arguments.work / FOLDERS)
+        else:
+            log.info("the bundle is placed in %s", place(arguments.bundle, arguments.work))
     except OSError as fault:
         log.error("%s: %s; nothing is changed; deploy the component again", fault.filename or arguments.bundle, fault.strerror)
         return 1

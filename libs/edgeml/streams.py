@@ -31,6 +31,11 @@ class History:
         self._kept: deque[tuple[int, int, bytes]] = deque()  # seq, event time of the last row, payload
         self._bytes = 0
 
+    @property
+    def oldest(self) -> int:
+        """The number of the first message that is kept; `next_seq` when none is."""
+        return self._kept[0][0] if self._kept else self.next_seq
+
     def add(self, end_ns: int, payload: bytes) -> None:
         """Keep the message numbered `next_seq`, whose last row is of `end_ns`, and go on to the next number."""
         self._kept.append((self.next_seq, end_ns, payload))

@@ -24,7 +24,7 @@ from gglocal.errors import EXIT_BROKEN, EXIT_OK, EXIT_TIMEOUT, EXIT_USAGE, Deplo
 from gglocal.faults import FAULTS
 from gglocal.faults.base import usage
 from gglocal.lifecycle import BROKEN, FINISHED
-from gglocal.lint import lint_file
+from gglocal.lint import IGNORED, lint_file
 from gglocal.nucleus import Nucleus
 from gglocal.printer import Printer, PrinterHandler
 from gglocal.profile import PROFILES
@@ -195,11 +195,15 @@ def fault(options: argparse.Namespace) -> int:
 
 
 def lint(options: argparse.Namespace) -> int:
-    faults = []
+    faults, notes = [], []
     for given in map(Path, options.recipes):
         paths = sorted(each for each in given.iterdir() if each.suffix in SUFFIXES) if given.is_dir() else [given]
         for path in paths:
             faults += lint_file(path)
+            notes += lint_file(path, kinds=(IGNORED,))
+    for note in notes:
+        if note not in faults:
+            print(f"note: {note}", file=sys.stderr)
     for fault in faults:
         print(fault)
     return EXIT_BROKEN if faults else EXIT_OK

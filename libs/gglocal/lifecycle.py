@@ -274,6 +274,8 @@ class Component:
         for key, value in (*self.unit.lifecycle.setenv, *step.setenv):
             env[key] = interpolate(value, scope, lite=lite)
         text = interpolate(step.script, scope, lite=lite, in_script=True)
+        if lite and name == "startup":
+            text += "\ntrue\n"  # Nucleus Lite tells systemd there that it is ready; what the script itself ends with is lost
         timeout = None if step.timeout is None else interpolate(step.timeout, scope, lite=lite)
         seconds = timeout_seconds(timeout, name, str(self.unit.recipe.path))
         if step.privileged and os.geteuid() != 0:

@@ -1,21 +1,19 @@
-"""What Nucleus Lite would say to a recipe, before it is on a device."""
+"""What Nucleus Lite would say to a recipe, before it is on a device: one table of rules, each of which its own sources keep."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+from gglocal import lintrules as rules
 from gglocal.errors import RecipeError
-from gglocal.platform import LITE_RUNTIMES, Host, has_step, select
+from gglocal.lintrules import Case
+from gglocal.platform import Host
 from gglocal.recipe import Recipe, load_recipe
-from gglocal.steps import Lifecycle, Step, parse_lifecycle
-from gglocal.variables import BRACED, SYSTEM, recipe_variable
 
 REFUSED, FAILS, IGNORED = "refused", "fails", "ignored"
-MAX_RECIPE_BYTES = 8196
-_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True)
@@ -23,104 +21,81 @@ class Finding:
     """One sentence about a recipe.
 
     Attributes:
-        kind: `refused`: Lite does not take the recipe; `fails`: it takes it and a step goes wrong; `ignored`: it leaves
-            something out.
+        kind: `refused`: Lite does not take the recipe; `fails`: it takes it, and a step, or its deployment from the cloud, goes wrong;
+            `ignored`: it leaves something out, or understands it otherwise than classic does.
+        rule: a name in `RULES`.
     """
 
     kind: str
     text: str
+    rule: str = ""
 
 
-def lint_file(path: Path, host: Host | None = None) -> list[str]:
+class Rule(NamedTuple):
+    """Attributes: kind: of what it finds."""
+
+    kind: str
+    check: Callable[[Case], Iterator[str]]
+
+
+RULES: dict[str, Rule] = {
+    "spelling": Rule(REFUSED, rules.spelling),
+    "unknown key": Rule(IGNORED, rules.unknown_keys),
+    "component type": Rule(REFUSED, rules.component_type),
+    "name": Rule(REFUSED, rules.names),
+    "version": Rule(REFUSED, rules.version),
+    "prerelease": Rule(IGNORED, rules.prerelease),
+    "size": Rule(REFUSED, rules.size),
+    "objects": Rule(REFUSED, rules.objects),
+    "unit size": Rule(FAILS, rules.unit_size),
+    "no description": Rule(IGNORED, rules.no_description),
+    "description": Rule(FAILS, rules.description),
+    "dependency": Rule(REFUSED, rules.dependency),
+    "requirement": Rule(REFUSED, rules.requirement),
+    "dependency type": Rule(IGNORED, rules.dependency_type),
+    "resource": Rule(REFUSED, rules.resources),
+    "resource variable": Rule(IGNORED, rules.resource_variables),
+    "platform": Rule(REFUSED, rules.platform),
+    "platform key": Rule(IGNORED, rules.platform_keys),
+    "global lifecycle": Rule(REFUSED, rules.global_lifecycle),
+    "no manifest": Rule(REFUSED, rules.no_manifest),
+    "no step": Rule(REFUSED, rules.no_step),
+    "no artifacts": Rule(FAILS, rules.no_artifacts),
+    "artifact": Rule(FAILS, rules.artifacts),
+    "permission": Rule(IGNORED, rules.permissions),
+    "archive name": Rule(FAILS, rules.archive_names),
+    "step": Rule(REFUSED, rules.step_shape),
+    "privilege": Rule(REFUSED, rules.privilege),
+    "timeout": Rule(REFUSED, rules.timeout),
+    "run timeout": Rule(IGNORED, rules.run_timeout),
+    "skipif": Rule(REFUSED, rules.skip_if),
+    "ignored step": Rule(IGNORED, rules.ignored_steps),
+    "startup": Rule(FAILS, rules.startup),
+    "startup and run": Rule(IGNORED, rules.startup_and_run),
+    "environment name": Rule(FAILS, rules.environment_names),
+    "environment value": Rule(FAILS, rules.environment_values),
+    "environment type": Rule(FAILS, rules.environment_types),
+    "brace": Rule(FAILS, rules.braces),
+    "variable": Rule(REFUSED, rules.variables),
+}
+"""Without `skipif` and `variable`, what is `refused` is what the nucleus refuses; these two it takes, and runs something else."""
+
+
+def lint_file(path: Path, host: Host | None = None, kinds: tuple[str, ...] = (REFUSED, FAILS)) -> list[str]:
     """What Lite refuses, or fails on, in the recipe file: a sentence each; empty: it is fit for Lite.
 
     Args:
         host: the core device; by default like this machine.
+        kinds: which findings are wanted.
     """
     try:
         recipe = load_recipe(path, text_scalars=True)
     except RecipeError as fault:
         return [str(fault)]
-    return [f"{path}: {finding.text}" for finding in findings(recipe, host or Host.detect()) if finding.kind != IGNORED]
+    return [f"{path}: {finding.text}" for finding in findings(recipe, host or Host.detect()) if finding.kind in kinds]
 
 
 def findings(recipe: Recipe, host: Host) -> list[Finding]:
-    """All that Lite has to say."""
-    return [Finding(kind, text) for kind, text in _findings(recipe, host)]
-
-
-def _findings(recipe: Recipe, host: Host) -> Iterator[tuple[str, str]]:
-    for where, name in recipe.misspelt:
-        yield REFUSED, f"the key {where} is spelt {name}, and keys are case-sensitive on Nucleus Lite"
-    for key in recipe.unknown:
-        yield IGNORED, f"the key {key} is unknown and ignored"
-    if recipe.component_type != "aws.greengrass.generic":
-        yield REFUSED, f"ComponentType is {recipe.component_type}; Nucleus Lite runs aws.greengrass.generic only"
-    if recipe.path.is_file() and recipe.path.stat().st_size > MAX_RECIPE_BYTES:
-        yield FAILS, f"it has {recipe.path.stat().st_size} bytes; Nucleus Lite reads recipes of at most {MAX_RECIPE_BYTES}"
-    if isinstance(recipe.lifecycle, list):
-        yield REFUSED, "the global Lifecycle is a list; write a map with the key all or linux"
-    selected = select(recipe, host, lite=True)
-    if selected is None:
-        yield REFUSED, _why_none(recipe, host)
-        return
-    if not has_step(selected.lifecycle):
-        yield REFUSED, "the lifecycle has none of the steps bootstrap, install, startup, run; Nucleus Lite needs one"
-    try:
-        lifecycle = parse_lifecycle(selected.lifecycle, str(recipe.path))
-    except RecipeError as fault:
-        yield REFUSED, str(fault).removeprefix(f"{recipe.path}: ")
-        return
-    yield from _of_lifecycle(lifecycle)
-
-
-def _of_lifecycle(lifecycle: Lifecycle) -> Iterator[tuple[str, str]]:
-    for key, value in lifecycle.setenv:
-        yield from _of_setenv("Setenv", key, value)
-    for step in lifecycle.steps.values():
-        if step.name in ("shutdown", "recover", "uninstall"):
-            yield IGNORED, f"Nucleus Lite does not run the step {step.name}; it is ignored"
-            continue
-        yield from _of_step(step)
-    if lifecycle.get("startup") and lifecycle.get("run"):
-        yield IGNORED, "there is a startup step, so the run step is ignored; keep one of them"
-
-
-def _of_step(step: Step) -> Iterator[tuple[str, str]]:
-    if step.skip_if is not None:
-        yield REFUSED, f"{step.name}/Skipif is not supported by Nucleus Lite; test for it inside the script"
-    yield from _of_text(f"{step.name}/Script", step.script)
-    for key, value in step.setenv:
-        yield from _of_setenv(f"{step.name}/Setenv", key, value)
-
-
-def _of_setenv(where: str, key: str, value: str) -> Iterator[tuple[str, str]]:
-    if not _ENV_NAME.fullmatch(key):
-        yield FAILS, f"{where}/{key} is no name for an environment variable on Nucleus Lite; use letters, digits and _"
-    yield from _of_text(f"{where}/{key}", value)
-
-
-def _of_text(where: str, text: str) -> Iterator[tuple[str, str]]:
-    for found in BRACED.finditer(text):
-        variable = recipe_variable(found[1])
-        if variable is None:
-            yield FAILS, f"{where} holds {found[0]}; Nucleus Lite takes every brace for a recipe variable, so move it to a file"
-        elif variable[0] is not None:
-            yield REFUSED, f"{where} holds {found[0]}; Nucleus Lite knows no variables of other components"
-        elif variable[1] != "configuration" and f"{variable[1]}:{variable[2]}" not in SYSTEM:
-            yield REFUSED, f"{where} holds {found[0]}; known are {', '.join('{' + name + '}' for name in SYSTEM)}"
-    if "{" in BRACED.sub("", text):
-        yield FAILS, f"{where} holds a brace that is not closed at once; Nucleus Lite takes it for a recipe variable"
-
-
-def _why_none(recipe: Recipe, host: Host) -> str:
-    if not recipe.manifests:
-        return 'it has no Manifests; add one with Platform: {os: linux, runtime: "*"}'
-    if not any((manifest.platform or {}).get("runtime") in LITE_RUNTIMES for manifest in recipe.manifests):
-        return 'no manifest is for Nucleus Lite; add runtime: "*" to its Platform, or use the profile classic'
-    if any("/" in value for manifest in recipe.manifests for value in (manifest.platform or {}).values()):
-        return f"no manifest fits {host} on Nucleus Lite, which takes no regular expressions in Platform; write one manifest each"
-    return (
-        f"no manifest with a lifecycle fits {host} on Nucleus Lite; check Platform (os and runtime are needed) and that the"
-        " global Lifecycle stands under all or linux"
-    )
+    """All that Lite has to say, in the order of the table."""
+    case = Case(recipe, host)
+    return [Finding(rule.kind, text, name) for name, rule in RULES.items() for text in rule.check(case)]

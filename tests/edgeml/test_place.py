@@ -1,4 +1,4 @@
-"""The run step of a model component."""
+"""The steps of a model component."""
 
 from __future__ import annotations
 
@@ -58,6 +58,35 @@ def test_the_step_fails_with_what_the_reader_says_of_this_placing(tmp_path: Path
     said, _ = running.communicate(timeout=30)
     assert running.returncode == 1
     assert said.splitlines()[-1] == "ERROR edgeml.place: it is signed with another key"
+
+
+def test_mending_leaves_a_whole_bundle_and_replaces_an_altered_or_refused_one(tmp_path: Path) -> None:
+    work, reader = tmp_path / "work", tmp_path / "com.edgeml.Inference"
+    reader.mkdir()
+
+    def mended() -> tuple[int, int]:
+        """What tells the placing after the step from another; the reader takes whatever is there, so the step need not wait."""
+        command = [sys.executable, step.__file__, "--bundle", bundle(tmp_path / "b", "one"), "--work", work, "--judge", reader, "--mend"]
+        running = subprocess.Popen(command)
+        before = step.placed(work)
+        while running.poll() is None:
+            now = step.placed(work)
+            if now is not None and now != before and step.verdict(reader, now[1]) is None:
+                step.judge(reader, now[1], "")
+            time.sleep(0.01)
+        assert running.returncode == 0
+        return step.placed(work)[1]  # type: ignore[index]
+
+    first = mended()
+    assert mended() == first
+    (step.placed(work)[0] / "extra").write_text("x")  # type: ignore[index]
+    second = mended()
+    assert second != first and mended() == second
+    (step.placed(work)[0] / "manifest.json").write_text("altered")  # type: ignore[index]
+    third = mended()
+    assert third != second and (step.placed(work)[0] / "manifest.json").read_text() == "one"  # type: ignore[index]
+    step.judge(reader, third, "it is signed with another key")
+    assert mended() != third
 
 
 @pytest.mark.parametrize("text", ["", "../../etc", "a" * 63, "a" * 65, "\xe5" * 64])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
+import hashlib
 import json
 import sqlite3
 from collections.abc import Callable
@@ -27,7 +29,7 @@ from sensor_ingestion.capture import lines
 from sensor_ingestion.capture.pieces import MOST, Segment
 from sensor_ingestion.capture.store import Limits, Store
 from sensor_ingestion.capture.upload import STATE_FILE, Upload
-from sensor_ingestion.checkpoint import Checkpoint
+from sensor_ingestion.checkpoint import Checkpoint, Sent
 from sensor_ingestion.commands import Desk
 from sensor_ingestion.journal import FILE, Answer, Journal, JournalError
 from sensor_ingestion.options import Asset as AssetOptions
@@ -125,41 +127,67 @@ def simulator(**changes: Any) -> AssetOptions:
 def checkpoint_went_on(content: bytes) -> None:
     """An asset starts from whatever stands in its checkpoint's file, reads on and obeys."""
     with scratch() as work:
-        journal = Journal(work, lambda: T0)
-        asset = simulator()
-        Checkpoint(work, "a", checkpoint_of(asset)).path.write_bytes(content)
-        sent: list[bytes] = []
-        running = Asset("a", asset, work, CLOCKS, sent.append, journal)
-        running.tick(100.0)
-        running.resend()
-        list(running.replay(0))
-        running.close()
-        journal.close()
-        assert sent
+        checkpoint = checkpoint_in(work)
+        checkpoint.path.mkdir()
+        (checkpoint.path / "0000000000.log").write_bytes(content)
+        went_on(work)
 
 
-def checkpoint_of(asset: AssetOptions) -> Any:
-    return [asset.source, msgspec.to_builtins(asset.source_options())]
+def went_on(work: Path) -> None:
+    journal = Journal(work, lambda: T0)
+    sent: list[bytes] = []
+    running = Asset("a", simulator(), work, CLOCKS, sent.append, journal)
+    running.tick(100.0)
+    running.resend()
+    list(running.replay(0))
+    running.close()
+    journal.close()
+    assert sent
+
+
+def checkpoint_in(work: Path) -> Checkpoint:
+    asset = simulator()
+    return Checkpoint(work, "a", [asset.source, msgspec.to_builtins(asset.source_options())])
 
 
 @cache
 def checkpoints() -> list[bytes]:
     with scratch() as work:
-        journal = Journal(work, lambda: T0)
-        asset = Asset("a", simulator(), work, CLOCKS, lambda payload: None, journal)
-        asset.tick(100.0)
-        asset.close()
-        journal.close()
-        return [Checkpoint(work, "a", None).path.read_bytes()]
+        went_on(work)
+        (path,) = checkpoint_in(work).path.iterdir()
+        return [path.read_bytes()]
 
 
+@cache
 def checkpoint_trees() -> list[Any]:
-    return [json.loads(checkpoints()[0])["content"]]
+    with scratch() as work:
+        went_on(work)
+        remembered = checkpoint_in(work).load()
+        assert remembered is not None
+        return [remembered.state]
 
 
 def checkpoint_tree_went_on(content: Any) -> None:
-    digest = json.loads(checkpoints()[0])["digest"]
-    checkpoint_went_on(json.dumps({"digest": digest, "content": content}).encode())
+    with scratch() as work:
+        checkpoint = checkpoint_in(work)
+        checkpoint.save(content, Sent(0, T0, encode(BATCH)))
+        went_on(work)
+
+
+def former_checkpoint_went_on(content: bytes) -> None:
+    """The file that versions to 0.1 wrote."""
+    with scratch() as work:
+        checkpoint = checkpoint_in(work)
+        checkpoint.path.with_name(f"{checkpoint.path.name}.json").write_bytes(content)
+        went_on(work)
+
+
+def former_checkpoints() -> list[bytes]:
+    asset = simulator()
+    configuration = [asset.source, msgspec.to_builtins(asset.source_options())]
+    digest = hashlib.sha256(json.dumps(configuration, sort_keys=True).encode()).hexdigest()
+    pending = [[0, T0, base64.b64encode(encode(BATCH)).decode()]]
+    return [json.dumps({"digest": digest, "content": {**checkpoint_trees()[0], "pending": pending}}).encode()]
 
 
 def journal_read(data: bytes) -> None:
@@ -479,6 +507,9 @@ TARGETS: dict[str, Target] = {
     ),
     "checkpoint-tree": Target(
         ("sensor_ingestion.checkpoint.Checkpoint.load",), "tree", checkpoint_tree_went_on, (), checkpoint_trees
+    ),
+    "checkpoint-former": Target(
+        ("sensor_ingestion.checkpoint.Checkpoint.load",), "bytes", former_checkpoint_went_on, (), former_checkpoints
     ),
     "journal": Target(("sensor_ingestion.journal.Journal.find",), "bytes", journal_read, (JournalError,), journals),
     "command": Target(("sensor_ingestion.commands.Desk.take",), "bytes", commanded, (MessageError,), commands),

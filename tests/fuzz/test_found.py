@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 import msgspec
@@ -58,7 +59,9 @@ FOUND: dict[str, tuple[str, Any]] = {
     "a baseline too deep": ("baseline", b"[" * 5000),
     "a checkpoint without quality": ("checkpoint-tree", {"stream": "s", "next": 0, "event_ns": 0, "source": {}}),
     "a checkpoint of other channels": ("checkpoint-tree", lambda: checkpoint_with("quality", "last", value=[1.0])),
-    "a checkpoint with half a payload": ("checkpoint-tree", lambda: checkpoint_with("pending", 0, 2, value="abcde")),
+    "a former checkpoint with half a payload": (
+        "checkpoint-former", lambda: re.sub(rb'"(?=\]\])', b'a"', component_targets.former_checkpoints()[0]),
+    ),
     "a checkpoint numbered by a map": ("checkpoint-tree", lambda: checkpoint_with("next", value={"a": 4})),
     "a checkpoint of a time beyond 64 bits": ("checkpoint-tree", lambda: checkpoint_with("quality", "since", 0, value=2**63)),
     "a skid with too few drifts": ("checkpoint-tree", lambda: checkpoint_with("source", "skid", "now", "drift", value=[])),

@@ -24,11 +24,12 @@ class Shelf:
         """Write a JSON recipe; `needs` is `{name: "HARD" or "SOFT"}`, `files` are artifacts."""
         recipe = {
             "RecipeFormatVersion": "2020-01-25", "ComponentName": name, "ComponentVersion": version,
+            "ComponentDescription": "For a test.",
             "ComponentConfiguration": {"DefaultConfiguration": config or {}},
             "ComponentDependencies": {
                 other: {"VersionRequirement": ">=0.0.0", "DependencyType": kind} for other, kind in (needs or {}).items()
             },
-            "Manifests": [{"Platform": LINUX, "Lifecycle": lifecycle, **(manifest or {})}],
+            "Manifests": [{"Platform": LINUX, "Lifecycle": lifecycle, "Artifacts": [], **(manifest or {})}],
         }
         for file_name, content in (files or {}).items():
             path = self.artifacts / name / version / file_name

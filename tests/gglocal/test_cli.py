@@ -201,6 +201,9 @@ def test_errors_are_one_sentence(capsys: pytest.CaptureFixture[str], tmp_path: P
 def test_lint(capsys: pytest.CaptureFixture[str], shelf: Shelf) -> None:
     shelf.add("good", {"run": "true"})
     assert main(["lint", str(shelf.recipes)]) == 0
+    shelf.add("good", {"run": "true", "shutdown": "true"})
+    assert main(["lint", str(shelf.recipes)]) == 0  # what is only left out is told
+    assert "note: " in (told := capsys.readouterr()).err and "does not run the step shutdown" in told.err and not told.out
     shelf.add("bad", {"Run": "true"})
     assert main(["lint", str(shelf.recipes)]) == 1
     assert "is spelt run" in capsys.readouterr().out

@@ -146,11 +146,12 @@ def test_a_failing_install_breaks_before_anything_runs(gglocal: Nucleus, shelf: 
     assert gglocal.component("a").starts == 0 and not (gglocal.work_dir("a") / "ran").exists()
 
 
-def test_install_is_limited_by_its_timeout(gglocal: Nucleus, shelf: Shelf) -> None:
+def test_install_is_limited_by_its_timeout(gglocal_factory: Factory, shelf: Shelf) -> None:
     shelf.add("a", {"install": {"Script": "sleep 1000", "Timeout": "{configuration:/limit}"}, "run": "true"}, config={"limit": 0.1})
-    _deploy(gglocal, shelf, "a")
-    gglocal.wait_for_state("a", "ERRORED")
-    assert "install took longer than its Timeout of 0.1 s" in gglocal.tail("a")
+    nucleus = gglocal_factory(profile="classic")  # Nucleus Lite takes no variable there
+    _deploy(nucleus, shelf, "a")
+    nucleus.wait_for_state("a", "ERRORED")
+    assert "install took longer than its Timeout of 0.1 s" in nucleus.tail("a")
 
 
 def test_a_hard_dependent_waits_and_restarts_with_its_dependency(gglocal: Nucleus, shelf: Shelf) -> None:
@@ -289,3 +290,13 @@ def test_members_finds_a_session(gglocal: Nucleus, shelf: Shelf) -> None:
     gglocal.wait_for_state("a", "RUNNING")
     pid = gglocal.component("a").pid
     assert pid is not None and pid in members({pid}, "no such mark")
+
+
+@pytest.mark.parametrize("profile, script, state", [
+    ("classic", "false", "BROKEN"), ("lite", "false", "RUNNING"), ("lite", "false || exit 1", "BROKEN"),
+])
+def test_lite_hides_how_a_startup_step_ends(gglocal_factory: Factory, shelf: Shelf, profile: str, script: str, state: str) -> None:
+    shelf.add("a", {"startup": script})
+    nucleus = gglocal_factory(profile=profile)
+    nucleus.deploy(shelf.recipes, merge={"a": "1.0.0"})
+    assert nucleus.wait_for_state("a", state) == state

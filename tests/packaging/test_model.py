@@ -28,6 +28,8 @@ def test_a_recipe_and_a_zip_beside_what_is_built(tmp_path: Path) -> None:
     read = yaml.safe_load(recipe.read_text())
     assert (read["ComponentName"], read["ComponentVersion"], read["ComponentPublisher"]) == (NAME, "1.2.3", "edgeml")
     assert read["Manifests"][0]["Artifacts"] == [{"Uri": f"s3://a-bucket/{NAME}/1.2.3/model.zip", "Unarchive": "ZIP"}]
+    # A deployment waits for `install` and its exit code on both nuclei; `run` is what a restart of the device runs.
+    assert list(read["Manifests"][0]["Lifecycle"]) == ["install", "run"]
     with zipfile.ZipFile(archive) as packed:
         assert sorted(packed.namelist()) == [*(f"bundle/{path.name}" for path in sorted(bundle.iterdir())), "place.py"]
         assert all(packed.read(f"bundle/{path.name}") == path.read_bytes() for path in bundle.iterdir())

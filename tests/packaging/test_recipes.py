@@ -116,6 +116,7 @@ def test_the_suite_wants_this_version_of_every_component_and_has_one_step(recipe
         name: {"VersionRequirement": version, "DependencyType": "HARD"} for name in COMPONENTS
     }
     assert [list(manifest["Lifecycle"]) for manifest in suite["Manifests"]] == [["run"]]
+    assert [manifest["Artifacts"] for manifest in suite["Manifests"]] == [[]]  # Nucleus Lite refuses a manifest without the key
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -26,13 +26,17 @@ def test_versions_come_and_go_while_inference_runs_on(line, version, tmp_path: P
     suite.until(lambda: bool(watch.blocks) and watch.blocks[-1].model_version == "1.0.0", 60, "results of the configured bundle")
     stream, starts = watch.more()[-1].stream, suite.nucleus.component(INFERENCE).starts
 
-    def deploy(bundle: Path, instead: Path | None = None) -> None:
+    def deploy(bundle: Path, instead: Path | None = None, ends: str = "FINISHED") -> None:
         archive, recipe = package(bundle, ROOT, tmp_path / "built")
         if instead is not None:  # what scripts/package-model refuses to make
             files = {f"bundle/{path.name}": path for path in instead.iterdir()}
             write_zip(archive, files | {"place.py": ROOT / "libs" / "edgeml" / "place.py"})
         suite.nucleus.deploy(recipe.parent, tmp_path / "built" / "artifacts", {MODEL: recipe.stem.rpartition("-")[2]})
-        suite.nucleus.wait_for_state(MODEL, ("RUNNING", "BROKEN"))
+        suite.until(lambda: suite.nucleus.component(MODEL).state in ("FINISHED", "BROKEN"), 60, "the end of the model's steps")
+        ended = suite.nucleus.component(MODEL)
+        assert ended.state == ends
+        if ends == "BROKEN":
+            assert "install ended with exit code 1" in ended.detail  # the step that a deployment waits for on both nuclei
 
     def runs(wanted: str) -> None:
         suite.until(lambda: watch.blocks[-1].model_version == wanted, 60, f"results of {wanted}")
@@ -41,11 +45,11 @@ def test_versions_come_and_go_while_inference_runs_on(line, version, tmp_path: P
     runs("1.1.0")
     deploy(trained(tmp_path / "b120", "1.2.0"))
     runs("1.2.0")
-    deploy(trained(tmp_path / "b130", "1.3.0", STRANGER))
+    deploy(trained(tmp_path / "b130", "1.3.0", STRANGER), ends="BROKEN")
     for sentence in ("is signed with the key", "golden window 1 of 6"):
         suite.until(lambda says=sentence: watch.says(says), 60, f"the refusal: {sentence}")
         assert {block.model_version for block in watch.more()} == {"1.2.0"}
-        deploy(trained(tmp_path / "b140", "1.4.0"), instead=untrue(tmp_path / "untrue", "1.4.0"))
+        deploy(trained(tmp_path / "b140", "1.4.0"), instead=untrue(tmp_path / "untrue", "1.4.0"), ends="BROKEN")
     deploy(trained(tmp_path / "b110", "1.1.0", other=True))  # back to an older version
     runs("1.1.0")
     suite.until(lambda: watch.status is not None and not watch.status.faults, 60, "a status without faults")

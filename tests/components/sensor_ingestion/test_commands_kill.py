@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
@@ -11,6 +10,10 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
+
+from sensor_ingestion.checkpoint import Checkpoint
+from sensor_ingestion.sources.simulator import SimulatorOptions
 from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[3]
@@ -64,8 +67,9 @@ def test_a_machine_in_the_process_obeys_once_whenever_that_is_killed(tmp_path: P
         work = tmp_path / str(kill_at)
         assert child(work, kill_at, "c1", source="simulator").wait(PATIENCE_S) == -signal.SIGKILL
         assert child(work, 0, "c1", source="simulator").wait(PATIENCE_S) == 0
-        (state,) = work.glob("asset-*.json")
-        running = json.loads(state.read_text())["content"]["source"]["skid"]["now"]["running"]
+        remembered = Checkpoint(work, "a", ["simulator", msgspec.to_builtins(SimulatorOptions())]).load()
+        assert remembered is not None
+        running = remembered.state["source"]["skid"]["now"]["running"]
         said = lines(work, "acks")[-1], running
         assert said == ("c1 executed", False), f"killed at step {kill_at - 1} ({steps[kill_at - 1]})"
 

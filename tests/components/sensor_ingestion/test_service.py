@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -236,12 +240,16 @@ def test_another_configuration_begins_anew(tmp_path: Path) -> None:  # 6
     assert other.wire.batches()[0].stream != stream
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"digest": 1}', b"\xff\x00"])
+def segments(work: Path) -> list[Path]:
+    return sorted(work.glob("asset-*/*.log"))
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff" * 100, b"\0" * 100])
 def test_a_checkpoint_that_cannot_be_read(tmp_path: Path, content: bytes) -> None:  # 11
     bench = Bench(tmp_path, {"a": skid()})
     bench.tick()
-    for path in tmp_path.glob("asset-*.json"):
-        path.write_bytes(content)
+    (path,) = segments(tmp_path)
+    path.write_bytes(content)
     again = Bench(tmp_path, {"a": skid()})
     again.tick()
     assert numbers(again.wire.batches()) == [0, 1, 2, 3]
@@ -250,8 +258,11 @@ def test_a_checkpoint_that_cannot_be_read(tmp_path: Path, content: bytes) -> Non
 def test_a_checkpoint_of_use_to_nobody(tmp_path: Path) -> None:  # 11
     bench = Bench(tmp_path, {"a": skid()})
     bench.tick()
-    path = next(tmp_path.glob("asset-*.json"))
-    path.write_text(path.read_text().replace('"skid"', '"ship"'))
+    wanted = read(Options, {"assets": {"a": skid()}}).assets["a"]
+    checkpoint = Checkpoint(tmp_path, "a", [wanted.source, msgspec.to_builtins(wanted.source_options())])
+    remembered = checkpoint.load()
+    assert remembered is not None
+    checkpoint.save({**remembered.state, "source": {"row": 1, "start_ns": T0, "ship": {}}})
     again = Bench(tmp_path, {"a": skid()})
     again.tick()
     assert numbers(again.wire.batches()) == [0, 1, 2, 3]
@@ -260,14 +271,18 @@ def test_a_checkpoint_of_use_to_nobody(tmp_path: Path) -> None:  # 11
 def test_a_checkpoint_that_cannot_be_written(tmp_path: Path) -> None:  # 11
     bench = Bench(tmp_path, {"a": skid()})
     path = Checkpoint(tmp_path, "a", None).path
-    path.mkdir()
+    path.write_text("")
     bench.tick()
     assert numbers(bench.wire.batches()) == [0, 1, 2, 3]
     assert "cannot be written" in bench.service.status().faults[0]
-    path.rmdir()
+    path.unlink()
     bench.answer(decode(encode(answer_target(bench))))  # type: ignore[arg-type]
     bench.tick()
     assert bench.service.status().faults == ()
+    # What could not be written is written with what could.
+    again = Bench(tmp_path, {"a": skid()})
+    again.tell(topics.REPLAY, Replay(topic=topics.SENSORS))
+    assert sorted({message.seq for message in again.wire.batches()}) == [0, 1, 2, 3, 4, 5, 6, 7]
 
 
 def answer_target(bench: Bench) -> SensorBatch:
@@ -276,19 +291,87 @@ def answer_target(bench: Bench) -> SensorBatch:
     return bench.wire.batches()[-1]
 
 
-def test_lines_leave_no_checkpoint_and_begin_a_new_stream(tmp_path: Path) -> None:  # 10
-    pipe = tmp_path / "in"
-    streams = set()
-    for _ in range(2):
-        bench = Bench(tmp_path, {"a": {"source": "jsonl", "options": {"fifo": str(pipe), "units": {"flow": "l/min"}}}})
-        with pipe.open("w") as writer:
-            writer.write('{"time": 1583748873, "flow": 120}\n')
-        assert bench.tick() <= 0.1
-        (batch,) = bench.wire.batches()
-        streams.add(batch.stream)
-        assert batch.seq == 0 and batch.units == ("l/min",) and seconds([batch]) == [0]
-        bench.service.close()
-    assert len(streams) == 2 and [path.name for path in tmp_path.iterdir()] == ["in"]
+def lines(work: Path, **asset: Any) -> dict[str, Any]:
+    return {"a": {"source": "jsonl", "options": {"fifo": str(work / "in"), "units": {"flow": "l/min"}}, **asset}}
+
+
+def written(bench: Bench, work: Path, *times: int) -> list[SensorBatch]:
+    with (work / "in").open("w") as writer:
+        for at in times:
+            writer.write(f'{{"time": {T0 // SECOND + at}, "flow": 120}}\n')
+            writer.flush()
+            bench.tick()
+    return bench.wire.batches()
+
+
+def test_lines_outlive_the_process_in_a_new_stream(tmp_path: Path) -> None:  # 7, 10
+    first = Bench(tmp_path, lines(tmp_path, history_s=60))
+    before = written(first, tmp_path, *range(100))
+    assert seconds(before) == list(range(100)) and numbers(before) == list(range(100))
+    second = Bench(tmp_path, lines(tmp_path, history_s=60))  # the first was killed
+    again = second.wire.batches()
+    assert seconds(again) == list(range(85, 100)) and numbers(again) == list(range(85, 100))
+    after = written(second, tmp_path, 100, 101)
+    assert numbers(after) == [100, 101]
+    assert {batch.stream for batch in again + after} == {again[0].stream} != {before[0].stream}
+    third = Bench(tmp_path, lines(tmp_path, history_s=60))
+    third.wire.batches()
+    third.tell(topics.REPLAY, Replay(topic=topics.SENSORS, since=T0 + 50 * SECOND))
+    replaying, *replayed = third.wire.take(topics.SENSORS)
+    assert isinstance(replaying, Replaying) and replaying.first == 51
+    assert seconds(replayed) == list(range(51, 102)) and {batch.stream for batch in replayed} == {replaying.stream}
+
+
+def test_lines_are_not_written_when_none_are_to_be_kept(tmp_path: Path) -> None:  # 10
+    bench = Bench(tmp_path, lines(tmp_path, history_s=0))
+    assert seconds(written(bench, tmp_path, 0, 1)) == [0, 1]
+    bench.service.close()
+    assert segments(tmp_path) == []
+
+
+@pytest.mark.parametrize("hz", [1, 5])
+def test_what_is_measured_while_the_bus_is_away_outlives_a_kill(tmp_path: Path, hz: int) -> None:  # 7, 8
+    asset = skid(speed=1, options={"interval_s": 1 / hz}, batch_rows=1)
+    first = Bench(tmp_path, {"a": asset})
+
+    def run(bench: Bench, seconds: int) -> None:
+        for _ in range(seconds * hz):
+            bench.tick()
+            bench.clock.now += 1 / hz
+
+    run(first, 20)
+    heard = first.wire.batches()
+    first.wire.publish = lambda topic, payload: False  # type: ignore[method-assign]
+    run(first, 40)
+    second = Bench(tmp_path, {"a": asset}, first.clock)
+    second.wire.batches()
+    second.tell(topics.REPLAY, Replay(topic=topics.SENSORS, since=heard[-1].arrays()[0][-1].item()))
+    missed = second.wire.batches()
+    assert numbers(heard + missed) == list(range(60 * hz))
+    run(second, 1)
+    assert numbers(second.wire.batches()) == [60 * hz + number for number in range(hz)]
+
+
+def test_what_an_older_version_wrote_is_read(tmp_path: Path) -> None:  # 8
+    bench = Bench(tmp_path, {"a": skid(max_unanswered=2)})
+    bench.tick()
+    before = bench.wire.batches()
+    wanted = read(Options, {"assets": {"a": skid()}}).assets["a"]
+    configuration = [wanted.source, msgspec.to_builtins(wanted.source_options())]
+    checkpoint = Checkpoint(tmp_path, "a", configuration)
+    remembered = checkpoint.load()
+    assert remembered is not None
+    state = {key: value for key, value in remembered.state.items() if key != "answered"}
+    state["pending"] = [[sent.seq, sent.end_ns, base64.b64encode(sent.payload).decode()] for sent in remembered.batches]
+    checkpoint.forget()
+    former = tmp_path / f"{checkpoint.path.name}.json"
+    digest = hashlib.sha256(json.dumps(configuration, sort_keys=True).encode()).hexdigest()
+    former.write_text(json.dumps({"digest": digest, "content": state}))
+    again = Bench(tmp_path, {"a": skid(max_unanswered=2)})
+    assert again.wire.batches() == before
+    again.answer(before[0])
+    again.tick()
+    assert numbers(again.wire.batches()) == [2] and not former.exists()
 
 
 def command(id: str, action: str, asset: str = "a") -> Command:
