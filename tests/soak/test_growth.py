@@ -59,7 +59,7 @@ def record(leak_mib_h: float = 0.0, threads_more: int = 0, queued: float = 0.0) 
     made = Record()
     for number, at in enumerate(HOUR):
         size = 60 + leak_mib_h * at
-        made.usages.append((at, Usage(size, size - 10, size - 20, 9 + threads_more * (number > 300), 20)))
+        made.usages.append((at, Usage(size, size - 10, size - 20, size - 30, 9 + threads_more * (number > 300), 20)))
         made.queues["inbox"].append((at, round(queued * number)))
     return made
 
@@ -72,10 +72,10 @@ def test_what_is_flat_has_no_problem():
 
 
 @pytest.mark.parametrize(("made", "words"), [
-    (record(leak_mib_h=1.2), ["rss_mib grows by 1.20 ± 0.00 MiB an hour, 1 are allowed", "private_mib grows by 1.20"]),
+    (record(leak_mib_h=1.2), ["rss_mib grows by 1.20 ± 0.00 MiB an hour, 1 are allowed", "anonymous_mib grows by 1.20"]),
     (record(threads_more=1), ["threads has risen: from at most 9 to at least 10"]),
     (record(queued=0.5), ["queue inbox has risen: from at most"]),
-    (Record(), ["rss_mib has 0 samples after the warm-up", "private_mib has 0 samples"]),
+    (Record(), ["rss_mib has 0 samples after the warm-up", "anonymous_mib has 0 samples"]),
 ])
 def test_each_bound_that_is_broken_is_named(made, words):
     _, problems = judged(made, 0.25, 1.0)

@@ -12,10 +12,11 @@ import math
 import sys
 from pathlib import Path
 
+from gglocal.errors import GglocalError
 from gglocal.profile import PROFILES
 from suite.build import ROOT, BuildError
 from suite.chaos.place import Place, hush
-from suite.soak.run import Soak
+from suite.soak.run import Soak, SoakError
 
 
 def main() -> int:
@@ -33,6 +34,9 @@ def main() -> int:
     soak = Soak(place, arguments.minutes, arguments.warmup, arguments.every, arguments.most, say)
     try:
         figures = soak.go()
+    except (SoakError, GglocalError) as fault:
+        print(f"soak: {fault}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("soak: interrupted; everything is stopped", file=sys.stderr)
         return 130

@@ -16,13 +16,15 @@ class Usage:
     Attributes:
         rss_mib: resident memory.
         pss_mib: resident memory, of which what several processes share counts in parts.
-        private_mib: resident memory that it shares with nobody.
+        private_mib: resident memory that it shares with nobody; a file's pages are no longer private once another process maps them too.
+        anonymous_mib: resident memory without files: what it has allocated.
         threads, descriptors: how many.
     """
 
     rss_mib: float
     pss_mib: float
     private_mib: float
+    anonymous_mib: float
     threads: int
     descriptors: int
 
@@ -38,6 +40,6 @@ def usage(pid: int) -> Usage:
         name, value = line.split(":", 1)
         sizes[name] = int(value.split()[0]) / KIB
     return Usage(
-        sizes["Rss"], sizes["Pss"], sizes["Private_Clean"] + sizes["Private_Dirty"], len(list((place / "task").iterdir())),
-        len(list((place / "fd").iterdir())),
+        sizes["Rss"], sizes["Pss"], sizes["Private_Clean"] + sizes["Private_Dirty"], sizes["Anonymous"],
+        len(list((place / "task").iterdir())), len(list((place / "fd").iterdir())),
     )

@@ -24,13 +24,18 @@ ASSETS = 10
 """Each measures once a second, as the one does that is configured by default."""
 SOURCE = "com.edgeml.SensorIngestion"
 LISTENERS = ("com.edgeml.Inference", "com.edgeml.AlertDispatcher")
-MEMORY = ("rss_mib", "pss_mib", "private_mib")
-JUDGED = ("rss_mib", "private_mib")
+MEMORY = ("rss_mib", "pss_mib", "private_mib", "anonymous_mib")
+JUDGED = ("rss_mib", "anonymous_mib")
+"""What others do has no part in these."""
 COUNTS = ("threads", "descriptors")
 READY_S = 300.0
 ROWS_SHARE = 0.95
 """Of the rows that the sources measure: a soak of a suite that does nothing shows nothing."""
 PROGRESS_S = 60.0
+
+
+class SoakError(Exception):
+    """The run cannot begin; one sentence."""
 
 
 @dataclass
@@ -62,15 +67,17 @@ class Soak:
         self._most_mib_h, self._say = most_mib_h, say
         self.records = {name: Record() for name in COMPONENTS}
         self._heard: queue.SimpleQueue[Delivery] = queue.SimpleQueue()
+        self._seen: set[str] = set()
         self._rows = 0
         self._began = 0.0
 
     def go(self) -> dict[str, Any]:
         """Run to the end; returns the figures, with what is wrong under `problems`."""
         with Nucleus(self._place.root("nucleus"), profile=self._place.profile, thing_name="soak") as nucleus:
-            self._deploy(nucleus)
             nucleus.tap(self._heard.put)
-            self._began = time.monotonic()
+            self._deploy(nucleus)
+            self._wait_for_all()
+            self._began, self._rows = time.monotonic(), 0
             next_sample = next_word = self._began
             while (now := time.monotonic()) - self._began < self._seconds:
                 if now >= next_sample:
@@ -94,6 +101,18 @@ class Soak:
             for name in names:
                 nucleus.wait_for_state(name, RUNNING, READY_S)
 
+    def _wait_for_all(self) -> None:
+        """Until each machine has sent rows.
+
+        Raises:
+            SoakError: one has not.
+        """
+        give_up = time.monotonic() + READY_S
+        while len(self._seen) < ASSETS:
+            if time.monotonic() > give_up:
+                raise SoakError(f"{len(self._seen)} of {ASSETS} machines sent rows in {READY_S:g} s; see the logs in {self._place.path}")
+            self._take(1.0)
+
     def _take(self, timeout: float) -> None:
         """The next message, if one comes within so many seconds."""
         try:
@@ -104,8 +123,9 @@ class Soak:
             return
         message = decode(bare(delivery.payload))
         if isinstance(message, SensorBatch):
+            self._seen.add(message.asset)
             self._rows += len(message.times) // 8
-        elif isinstance(message, Health):
+        elif isinstance(message, Health) and self._began:
             at_h = (time.monotonic() - self._began) / 3600
             for name, (length, _) in message.queues.items():
                 self.records[message.component].queues[name].append((at_h, length))
@@ -123,7 +143,7 @@ class Soak:
                 last = record.usages[-1][1]
                 waiting = sum(int(series[-1][1]) for series in record.queues.values() if series)
                 parts.append(
-                    f"{name.rsplit('.', 1)[-1]} {last.rss_mib:.1f} MiB ({last.private_mib:.1f} its own), {last.threads} threads, "
+                    f"{name.rsplit('.', 1)[-1]} {last.rss_mib:.1f} MiB ({last.anonymous_mib:.1f} allocated), {last.threads} threads, "
                     f"{last.descriptors} descriptors, {waiting} queued"
                 )
         self._say(f"{(now - self._began) / 60:5.1f} min  {'; '.join(parts)}; {self._rows} rows")
@@ -135,7 +155,7 @@ class Soak:
             problems += [f"{name}: {each}" for each in wrong]
             if starts[name] != 1:
                 problems.append(f"{name}: it was started {starts[name]} times; see its log")
-        wanted = ASSETS * seconds
+        wanted = ASSETS * (seconds - 1)  # the last row of each may be on its way
         if self._rows < ROWS_SHARE * wanted:
             problems.append(f"{self._rows} rows came, where {wanted:.0f} were to be measured")
         return {

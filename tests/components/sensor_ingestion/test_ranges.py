@@ -6,6 +6,7 @@ import pytest
 
 from edgeml.errors import OptionsError
 from edgeml.options import read
+from gglocal.jsonlimits import is_too_large
 from sensor_ingestion.options import Options
 from sensor_ingestion.ranges import filled, members
 
@@ -70,3 +71,11 @@ def test_faults_of_a_range_are_said_once(assets, sentence):
         read(Options, {"assets": assets})
     assert len(fault.value.faults) == 1
     assert sentence in fault.value.faults[0]
+
+
+@pytest.mark.parametrize(("machine", "most"), [
+    ({"source": "simulator"}, 62), ({"source": "simulator", "options": {"seed": 1}}, 31),
+])
+def test_so_many_machines_that_are_named_one_by_one_fit_on_lite(machine, most):
+    assert not is_too_large({f"p{number}": machine for number in range(most)})
+    assert is_too_large({f"p{number}": machine for number in range(most + 1)})
