@@ -217,7 +217,7 @@ class Policy:
         for row, (time, confidence) in enumerate(zip(times, confidences, strict=True)):
             if self._is_new(time):
                 rows.append(row)
-                seen = () if deviations is None else deviations[row]
+                seen = () if deviations is None or self._state.settling_until is None else deviations[row]
                 standing = stopped is not None and bool(stopped[row])
                 changes += [change._replace(row=row) for change in self.judge(time, confidence, seen, standing)]
         return Judged(changes, rows)
