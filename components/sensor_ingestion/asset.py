@@ -259,8 +259,7 @@ class Asset:
     def _resume(self, state: State, batches: Sequence[Sent]) -> None:
         if state.quality is not None:
             self._checker.resume(state.quality)
-        kept = batches if state.source is not None else _renamed(batches, self._history.stream)
-        for sent in (each for each in kept if each.seq < state.next):
+        for sent in batches if state.source is not None else _renamed(batches, self._history.stream):
             self._history.next_seq = sent.seq
             self._history.add(sent.end_ns, sent.payload)
             if not self.awaits_answers or sent.seq > state.answered:

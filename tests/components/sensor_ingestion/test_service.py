@@ -29,6 +29,7 @@ from edgeml.messages import (
 )
 from edgeml.options import read
 from edgeml.times import SECOND, to_iso
+from sensor_ingestion import checkpoint as checkpoint_module
 from sensor_ingestion.checkpoint import Checkpoint
 from sensor_ingestion.options import Options
 
@@ -192,6 +193,31 @@ def test_a_restart_in_true_speed_sends_the_latest_again(tmp_path: Path) -> None:
     assert second.wire.batches() == before[-15:]
     second.tick()
     assert numbers(second.wire.batches()) == [20]
+
+
+@pytest.mark.parametrize("segment_bytes", [1000, 1_000_000])  # one batch in a segment, or all
+def test_after_a_restart_what_is_unanswered_is_sent_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, segment_bytes: int
+) -> None:  # 8
+    monkeypatch.setattr(checkpoint_module, "SEGMENT_BYTES", segment_bytes)
+    asset = skid(max_unanswered=12, history_s=1)
+    first = Bench(tmp_path, {"a": asset})
+    for _ in range(3):
+        first.tick()
+    sent = first.wire.batches()
+    assert numbers(sent) == list(range(12))
+    first.answer(sent[4])
+    for _ in range(2):
+        first.tick()
+    sent += first.wire.batches()
+    second = Bench(tmp_path, {"a": asset})
+    assert second.wire.batches() == sent[5:] and len(sent) == 17
+    for batch in sent[5:]:
+        second.answer(batch)
+    for _ in range(2):
+        second.tick()
+    assert numbers(second.wire.batches()) == list(range(17, 25))
+    assert len(segments(tmp_path)) < 20
 
 
 def test_what_dies_between_checkpoint_and_publish_is_sent_by_the_next(tmp_path: Path) -> None:  # 8
