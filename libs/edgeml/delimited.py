@@ -49,19 +49,27 @@ class Lines:
 
     def next(self) -> Line | None:
         """The next one; None behind the last."""
-        whole = self._text.readline(LONGEST)
-        if not whole:
-            return None
-        start = self.offset
-        self.offset += len(whole)
-        self.number += 1
-        text = whole.rstrip("\r\n") if whole[-1] in "\r\n" else whole
-        if len(whole) == LONGEST and len(text) == LONGEST:
-            while whole and whole[-1] not in "\r\n":
-                whole = self._text.readline(LONGEST)
-                self.offset += len(whole)
-            return Line(self.number, start, self.offset, None)
-        return Line(self.number, start, self.offset, text)
+        found = self.take(1)
+        return found[0] if found else None
+
+    def take(self, n: int) -> list[Line]:
+        """The next n; fewer at the end."""
+        readline, offset, number = self._text.readline, self.offset, self.number
+        found = []
+        for _ in range(n):
+            whole = readline(LONGEST)
+            if not whole:
+                break
+            start, offset, number = offset, offset + len(whole), number + 1
+            text: str | None = whole.rstrip("\r\n")
+            if len(whole) == LONGEST and text == whole:
+                text = None
+                while whole and whole[-1] not in "\r\n":
+                    whole = readline(LONGEST)
+                    offset += len(whole)
+            found.append(Line(number, start, offset, text))
+        self.offset, self.number = offset, number
+        return found
 
     def skip(self, n: int) -> int:
         """Go on behind the next n lines; gives how many there were."""
@@ -105,7 +113,7 @@ def cells(text: str, delimiter: str) -> list[str]:
     Raises:
         ValueError: a quote in it is not closed. Its text is the reason.
     """
-    mark = delimiter.encode().decode(ENCODING) if delimiter > "\x7f" else delimiter
+    mark = delimiter_mark(delimiter)
     if '"' not in text:
         return text.split(mark)
     found, at = [], 0
@@ -117,6 +125,11 @@ def cells(text: str, delimiter: str) -> list[str]:
         if not end:
             return found
     raise ValueError("a quote in it is not closed, or not where a cell begins and ends")
+
+
+def delimiter_mark(delimiter: str) -> str:
+    """A delimiter as it is in the text of lines."""
+    return delimiter.encode().decode(ENCODING) if delimiter > "\x7f" else delimiter
 
 
 @functools.cache

@@ -23,7 +23,7 @@ EMPTY = ("", "nan", "-nan", "null", "none", "na", "n/a")
 """How a missing value is written; capitals do not matter."""
 BLANKS = " \t"
 _LATEST_NS = 1 << 63
-_LARGEST = float(np.finfo(np.float32).max)
+LARGEST = float(np.finfo(np.float32).max)
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,9})?")
 # With nothing but these characters, float() accepts what _NUMBER does and nothing else.
 _PLAIN = {".": re.compile(r"[0-9+\-.eE \t|]*"), ",": re.compile(r"[0-9+\-,eE \t|]*")}
@@ -59,7 +59,7 @@ def number(text: str, decimal: str = ".") -> float:
 
 def fits(value: float) -> float:
     """The value; raises ValueError for what float32 cannot hold."""
-    if abs(value) > _LARGEST:
+    if abs(value) > LARGEST:
         raise ValueError("no number that a reading can be")
     return value
 
@@ -73,7 +73,7 @@ def numbers(texts: Sequence[str], decimal: str = ".") -> tuple[np.ndarray, dict[
         except ValueError:
             pass
         else:
-            if not len(quick) or np.abs(quick).max() <= _LARGEST:
+            if not len(quick) or np.abs(quick).max() <= LARGEST:
                 return quick.astype(np.float32), {}
     values, reasons = np.full(len(texts), np.nan, np.float32), {}
     for place, text in enumerate(texts):

@@ -37,29 +37,36 @@ def from_iso(text: str) -> int:
     found = _EXTENDED.fullmatch(plain) or _BASIC.fullmatch(plain)
     if found is None:
         raise ValueError("no ISO 8601 time")
-    year, month, day, hour, minute, second, fraction, zone = found.groups(default="")
+    year, month, day, hour, minute, second, fraction, zone = found.groups("0")
     if second == "60":
         raise ValueError("a leap second, which has no place in Unix time")
-    hours, minutes, seconds = int(hour or 0), int(minute or 0), int(second or 0)
+    hours, minutes, seconds = int(hour), int(minute), int(second)
     if hours > 23 or minutes > 59 or seconds > 59:
         raise ValueError("no ISO 8601 time (no such time of day)")
     try:
-        days = date(int(year), int(month), int(day)).toordinal() - _EPOCH
+        days = _days(year, month, day)
     except ValueError as fault:
         raise ValueError(f"no ISO 8601 time ({fault})") from None
-    ns = (days * 86_400 + hours * 3600 + minutes * 60 + seconds - _offset_s(zone)) * SECOND + (_fraction_ns(fraction) if fraction else 0)
+    ns = (days * 86_400 + hours * 3600 + minutes * 60 + seconds - _offset_s(zone)) * SECOND + _fraction_ns(fraction)
     if not -(2**63) <= ns < 2**63:
         raise ValueError("not in the years 1678 to 2261")
     return ns
 
 
+@functools.lru_cache(maxsize=64)
+def _days(year: str, month: str, day: str) -> int:
+    return date(int(year), int(month), int(day)).toordinal() - _EPOCH
+
+
 def _fraction_ns(digits: str) -> int:
     """Nanoseconds of the decimals of a second, rounded."""
+    if len(digits) <= 9:
+        return int(digits.ljust(9, "0"))
     return round(int(digits[:12].ljust(12, "0")) / 1000)
 
 
 def _offset_s(zone: str) -> int:
-    if zone in ("", "Z", "z"):
+    if zone in ("0", "Z", "z"):
         return 0
     digits = zone[1:].replace(":", "")
     hours, minutes = int(digits[:2]), int(digits[2:] or 0)

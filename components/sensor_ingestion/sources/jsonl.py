@@ -25,7 +25,7 @@ from msgspec import Meta
 from edgeml.backoff import Backoff
 from edgeml.environment import without_credentials
 from edgeml.errors import SourceError
-from edgeml.readings import fits, time_ns
+from edgeml.readings import LARGEST, fits, time_ns
 from sensor_ingestion.sources import leash, pump
 from sensor_ingestion.sources.block import Block, Channel, Clocks
 from sensor_ingestion.sources.notes import Notes
@@ -35,8 +35,8 @@ log = logging.getLogger(__name__)
 POLL_S = 0.05
 AT_ONCE = 65_536
 """Bytes read at a time; a longer line is no line."""
-EXACT = 17
-"""Characters of a float that are surely as they were written: up to 15 significant digits, sign and point."""
+EXACT, EXACT_S = 6, 4e9
+"""So many decimals of a time in seconds a float holds, up to that time."""
 STEADY_S = 30.0
 """After a program ran for this long, the waiting before its next start is short again."""
 
@@ -157,12 +157,14 @@ class Jsonl:
             return time_ns(value)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise ValueError("no time")
-        text = repr(value)
-        if isinstance(value, float) and len(text) > EXACT:
-            text = _as_written(line) or text
-        return time_ns(text, "s")
+        written = _as_written(line) or repr(value)
+        if 0 <= value < EXACT_S and len(written.partition(".")[2]) <= EXACT and "e" not in written.lower():
+            return round(value * 1e6) * 1000
+        return time_ns(written, "s")
 
     def _number(self, name: str, value: Any) -> float:
+        if type(value) is float and -LARGEST <= value <= LARGEST:
+            return value
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             try:
                 return fits(float(value))

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from edgeml.delimited import ENCODING, LONGEST, Line, Lines, cells, extra, headings, readable
+from edgeml.delimited import ENCODING, LONGEST, Line, Lines, cells, delimiter_mark, extra, headings, readable
 from edgeml.errors import SourceError
 from edgeml.files import open_plain
 from edgeml.readings import BLANKS, DecimalSign, TimeUnit, numbers, times_ns
@@ -74,15 +74,12 @@ class Waiting(NamedTuple):
     values: np.ndarray
     lines: list[Line]
 
-    def cut(self, n: int) -> tuple[Waiting, Waiting]:
-        """The first n rows and the others."""
-        return Waiting(self.times[:n], self.values[:n], self.lines[:n]), Waiting(self.times[n:], self.values[n:], self.lines[n:])
-
-    def and_then(self, other: Waiting) -> Waiting:
-        """These rows and others behind them."""
-        if not self.lines:
+    def and_then(self, other: Waiting, after: int) -> Waiting:
+        """These rows without the first `after`, and others behind them."""
+        if after >= len(self.lines):
             return other
-        return Waiting(np.concatenate([self.times, other.times]), np.concatenate([self.values, other.values]), self.lines + other.lines)
+        times, values = (np.concatenate([mine[after:], theirs]) for mine, theirs in zip(self[:2], other[:2], strict=True))
+        return Waiting(times, values, self.lines[after:] + other.lines)
 
 
 class Recording:
@@ -110,8 +107,10 @@ class Recording:
         state = checkpoint or {"record": 0, "rows": 0, "latest": None}
         self._record, self._rows, self._latest = state["record"], state["rows"], state["latest"]
         self._place: dict[str, int] | None = state.get("place")  # of the last row that was given; see `_mark`
+        self._given: Line | None = None  # that row, once there is one
         self._ended = False
         self._waiting = Waiting(np.empty(0, np.int64), np.empty((0, len(columns)), "f4"), [])
+        self._at = 0  # so many of the waiting rows were given
         try:
             self._lines = Lines(open_plain(self._path))
         except OSError as fault:
@@ -132,27 +131,30 @@ class Recording:
     @property
     def finished(self) -> bool:
         limit = self._options.limit
-        return bool(limit and self._rows >= limit) or (self._ended and not self._waiting.lines)
+        return bool(limit and self._rows >= limit) or (self._ended and self._at >= len(self._waiting.lines))
 
     def read(self, now: float, most: int) -> Block | None:
         most = self._fill(most)
-        n = self._pace.due(now, self._waiting.times[:most])
+        at = self._at
+        n = self._pace.due(now, self._waiting.times[at : at + most])
         if n <= 0:
             return None
-        given, self._waiting = self._waiting.cut(n)
-        self._record, self._rows = given.lines[-1].number - 1, self._rows + n
-        self._place = _mark(given.lines[-1])
-        self._latest = int(max(given.times.max(), given.times[0] if self._latest is None else self._latest))
-        return Block(given.times, given.values)
+        block = Block(self._waiting.times[at : at + n], self._waiting.values[at : at + n])
+        self._at, self._rows, self._given = at + n, self._rows + n, self._waiting.lines[at + n - 1]
+        self._record = self._given.number - 1
+        self._latest = int(max(block.times.max(), block.times[0] if self._latest is None else self._latest))
+        return block
 
     def wait(self, now: float, most: int) -> float:
         most = self._fill(most)
         if not most:
             return 0.0
-        return self._pace.wait(now, int(self._waiting.times[0]), int(self._waiting.times[:most].max()))
+        times = self._waiting.times[self._at : self._at + most]
+        return self._pace.wait(now, int(times[0]), int(times.max()))
 
     def checkpoint(self) -> dict[str, Any]:
-        return {"record": self._record, "rows": self._rows, "latest": self._latest, "place": self._place}
+        place = self._place if self._given is None else _mark(self._given)
+        return {"record": self._record, "rows": self._rows, "latest": self._latest, "place": place}
 
     def close(self) -> None:
         self._lines.close()
@@ -195,31 +197,26 @@ class Recording:
         if self._options.limit:
             most = min(most, self._options.limit - self._rows)
         left = SLICE
-        while len(self._waiting.lines) < most and not self._ended and left > 0:
+        while len(self._waiting.lines) - self._at < most and not self._ended and left > 0:
             n = min(self._skip or CHUNK, left)
             left -= n
             if self._skip:
                 skipped = self._lines.skip(n)
                 self._skip, self._ended = self._skip - skipped, skipped < n
             else:
-                self._parse(self._read(n))
-        return max(0, min(most, len(self._waiting.lines)))
-
-    def _read(self, n: int) -> list[Line]:
-        """The next n lines."""
-        following, lines = self._lines.next, []
-        for _ in range(n):
-            line = following()
-            if line is None:
-                self._ended = True
-                break
-            lines.append(line)
-        return lines
+                lines = self._lines.take(n)
+                self._ended = len(lines) < n
+                self._parse(lines)
+        return max(0, min(most, len(self._waiting.lines) - self._at))
 
     def _parse(self, lines: list[Line]) -> None:
         kept, rows = [], []
+        mark, width = delimiter_mark(self._delimiter), self._width
         for line in lines:
-            row = self._cells(line)
+            # A plain line is split at once.
+            row = line.text.split(mark) if line.text and '"' not in line.text else None
+            if row is None or len(row) != width:
+                row = self._cells(line)
             if row is not None:
                 kept.append(line)
                 rows.append(row)
@@ -245,7 +242,8 @@ class Recording:
                 "as missing; correct the cell"
             ))
         self._note_backwards(times, kept)
-        self._waiting = self._waiting.and_then(Waiting(times, values.reshape(len(rows), len(wanted)), kept))
+        self._waiting = self._waiting.and_then(Waiting(times, values.reshape(len(rows), len(wanted)), kept), self._at)
+        self._at = 0
 
     def _cells(self, line: Line) -> list[str] | None:
         """The cells of a row; None for an empty line and for one that is left out."""
@@ -273,7 +271,7 @@ class Recording:
     def _note_backwards(self, times: np.ndarray, lines: list[Line]) -> None:
         if not len(times):
             return
-        waiting = self._waiting.times
+        waiting = self._waiting.times[self._at :]
         before = self._latest if not len(waiting) else max(int(waiting.max()), self._latest or 0)
         start = times[0] - 1 if before is None else before
         latest = np.maximum.accumulate(np.concatenate([[start], times]))[:-1]

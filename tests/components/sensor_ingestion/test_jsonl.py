@@ -17,6 +17,7 @@ import pytest
 from edgeml.environment import CREDENTIALS
 from edgeml.errors import OptionsError, SourceError
 from edgeml.options import read
+from edgeml.readings import time_ns
 from edgeml.times import SECOND
 from sensor_ingestion.sources.block import Block
 from sensor_ingestion.sources.jsonl import AT_ONCE, Jsonl, JsonlOptions
@@ -330,3 +331,11 @@ def test_the_end_of_a_line_that_was_given_up_is_no_line(fifo: Fifo) -> None:  # 
 def test_a_time_keeps_its_nanoseconds(fifo: Fifo) -> None:
     fifo.write('{"time": 1583748873.123456789, "force": 1}\n')
     assert rows(fifo.source, 1).times.tolist() == [T0 + 123_456_789]
+
+
+@pytest.mark.parametrize("written", [
+    "1583748873.12345708", "1583748873.123457", "1583748873.1234570004", "1583748873", "0.000000123", "1.583748873e9", "1e-7",
+])
+def test_seconds_are_read_as_they_are_written(fifo: Fifo, written: str) -> None:
+    fifo.write(f'{{"time": {written}, "force": 1}}\n')
+    assert rows(fifo.source, 1).times.tolist() == [time_ns(written, "s")]
