@@ -44,7 +44,8 @@ def allows(lite: bool, access_control: Any, operation: str, resource: str, place
     """Whether any policy lets the component do `operation` (full name) on `resource` (a topic or filter).
 
     A malformed policy grants nothing. Lite looks at no policy behind one that is no map, and grants nothing on a resource
-    with a `?` or an escape that it does not know. On classic one malformed policy voids the component's `accessControl`.
+    with a `?` or an escape that it does not know. On classic one malformed policy voids the component's `accessControl`, and
+    recipe variables in a resource are plain text: who wants them filled in does so in the configuration.
     """
     service = SERVICES[operation]
     if lite and not well_formed(resource):
@@ -53,7 +54,7 @@ def allows(lite: bool, access_control: Any, operation: str, resource: str, place
     for policy in _policies(lite, access_control, service):
         if operation not in policy["operations"] and "*" not in policy["operations"]:
             continue
-        for pattern in _filled_in(policy["resources"], place):
+        for pattern in _filled_in(policy["resources"], place) if lite else policy["resources"]:
             if not lite and not well_formed(pattern):
                 continue
             if pattern == "*" or _glob(pattern).fullmatch(resource):
