@@ -178,7 +178,13 @@ class Core:
             return
         refusal = Refusal(component, operation, resource)
         self.refusals.append(refusal)
-        log.warning("%s: %s on %r refused; its accessControl names no such resource", component, operation, resource)
+        why = "its accessControl names no such resource"
+        if known is not None and not self.profile.fills_in_policies and policy.has_variables(known.access_control):
+            why += (
+                ", and recipe variables in it are plain text on the classic nucleus; do without them, or set the option"
+                " interpolateComponentConfiguration of aws.greengrass.Nucleus to true"
+            )
+        log.warning("%s: %s on %r refused; %s", component, operation, resource, why)
         self._refused.tell(refusal)
         raise Unauthorized(component, operation, resource)
 

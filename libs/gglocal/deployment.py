@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gglocal.errors import DeploymentError, RecipeError, VersionError
+from gglocal.lint import CLASSIC as ON_CLASSIC
 from gglocal.lint import FAILS, REFUSED, findings
 from gglocal.platform import Host, Selected, select
 from gglocal.profile import CLASSIC, Profile
@@ -159,7 +160,7 @@ def _planned(recipe: Recipe, profile: Profile, host: Host) -> Planned:
         refused = [finding.text for finding in said if finding.kind == REFUSED]
         if refused:
             raise RecipeError(f"{recipe.path}: {'; '.join(refused)}")
-        for finding in said:
+        for finding in [each for each in said if each.kind != ON_CLASSIC]:
             log.warning("%s: %s%s", recipe.path, "on a device this fails: " if finding.kind == FAILS else "", finding.text)
     for name in recipe.dependencies:
         missed = (PROVIDED | PROVIDED_ON_CLASSIC).get(name, "it is left out" if name.startswith("aws.greengrass.") else "")

@@ -1,4 +1,4 @@
-"""What Nucleus Lite would say to a recipe, before it is on a device."""
+"""What Nucleus Lite would say to a recipe, before it is on a device; and where a stock classic nucleus does otherwise."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pathlib import Path
 
 from gglocal.errors import RecipeError
 from gglocal.platform import LITE_RUNTIMES, Host, has_step, select
+from gglocal.policy import has_variables
 from gglocal.recipe import Recipe, load_recipe
 from gglocal.steps import Lifecycle, Step, parse_lifecycle
 from gglocal.variables import BRACED, SYSTEM, recipe_variable
 
-REFUSED, FAILS, IGNORED = "refused", "fails", "ignored"
+REFUSED, FAILS, IGNORED, CLASSIC = "refused", "fails", "ignored", "classic"
 MAX_RECIPE_BYTES = 8196
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -24,7 +25,7 @@ class Finding:
 
     Attributes:
         kind: `refused`: Lite does not take the recipe; `fails`: it takes it and a step goes wrong; `ignored`: it leaves
-            something out.
+            something out; `classic`: Lite is content, and the classic nucleus is not.
     """
 
     kind: str
@@ -32,7 +33,7 @@ class Finding:
 
 
 def lint_file(path: Path, host: Host | None = None) -> list[str]:
-    """What Lite refuses, or fails on, in the recipe file: a sentence each; empty: it is fit for Lite.
+    """What Lite refuses, or fails on, in the recipe file, and what works on Lite alone: a sentence each; empty: it is fit for both.
 
     Args:
         host: the core device; by default like this machine.
@@ -58,6 +59,11 @@ def _findings(recipe: Recipe, host: Host) -> Iterator[tuple[str, str]]:
         yield REFUSED, f"ComponentType is {recipe.component_type}; Nucleus Lite runs aws.greengrass.generic only"
     if recipe.path.is_file() and recipe.path.stat().st_size > MAX_RECIPE_BYTES:
         yield FAILS, f"it has {recipe.path.stat().st_size} bytes; Nucleus Lite reads recipes of at most {MAX_RECIPE_BYTES}"
+    if has_variables(recipe.default_configuration.get("accessControl")):
+        yield CLASSIC, (
+            "accessControl has a recipe variable, which classic fills in only with the option interpolateComponentConfiguration;"
+            " write + for a level of an IoT Core topic, as a/+/b for a/{iot:thingName}/b"
+        )
     if isinstance(recipe.lifecycle, list):
         yield REFUSED, "the global Lifecycle is a list; write a map with the key all or linux"
     selected = select(recipe, host, lite=True)

@@ -145,7 +145,7 @@ class Nucleus:
             recipe_dir: holds recipes, JSON or YAML; or several such.
             artifact_dir: holds `<component>/<version>/<files>`; or several such.
             merge: version or range by component.
-            config: `{component: {"merge": {...}, "reset": ["/pointer"]}}`; of a component that is only a dependency it is ignored on classic.
+            config: `{component: {"merge": {...}, "reset": ["/pointer"]}}`; ignored on classic for what is only a dependency.
             remove: components that are no longer deployed for their own sake; what nothing needs then is removed, configuration and all.
             configured_as_roots: dependencies that `config` names are deployed for their own sake from now on.
 

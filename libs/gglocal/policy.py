@@ -15,6 +15,7 @@ from typing import Any
 
 from gglocal.config import ConfigStore, KeyNotFound
 from gglocal.profile import MANAGEMENT_OPERATIONS
+from gglocal.variables import BRACED, recipe_variable
 
 log = logging.getLogger("gglocal.policy")
 
@@ -108,6 +109,16 @@ def faults(access_control: Any) -> list[str]:
             if fault is not None:
                 found.append(f"policy {policy_id} of {service} grants nothing: {fault}")
     return found
+
+
+def has_variables(access_control: Any) -> bool:
+    """Whether a resource of any policy has a recipe variable in it."""
+    return any(
+        recipe_variable(braced) is not None
+        for policies in (access_control.values() if isinstance(access_control, dict) else ()) if isinstance(policies, dict)
+        for policy in policies.values() if _fault(policy) is None
+        for resource in policy["resources"] for braced in BRACED.findall(resource)
+    )
 
 
 def well_formed(resource: str) -> bool:

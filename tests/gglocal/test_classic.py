@@ -19,6 +19,7 @@ from awsiot.greengrasscoreipc.model import (
     ConfigurationValidityStatus,
     InvalidArgumentsError,
     ServiceError,
+    UnauthorizedError,
 )
 
 from gglocal.cli import main
@@ -55,6 +56,21 @@ def test_variables_in_a_configuration_stay_unless_the_nucleus_is_told_to_fill_th
     found = classic.component("a").configuration
     assert resources(classic, "a") == ["gglocal/x"]
     assert (found["at"], found["own"], found["other"]) == (f"{classic.work_dir('a')}/y", "{configuration:/at}", "{a b}")
+
+
+def test_a_variable_that_classic_leaves_is_named_by_the_refusal_and_by_the_lint(
+    classic: Nucleus, tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env = classic.client_env("com.test.A", access("{iot:thingName}/x")["accessControl"])
+    socket = env["AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT"]
+    client = GreengrassCoreIPCClientV2(client=connect(ipc_socket=socket, authtoken=env["SVCUID"]))
+    with pytest.raises(UnauthorizedError):
+        client.publish_to_iot_core(topic_name="gglocal/x", qos="1", payload=b"x")
+    assert "set the option interpolateComponentConfiguration of aws.greengrass.Nucleus" in caplog.text
+    client.close()
+    path = Shelf(tmp_path).add("a", SERVE, config=access("{iot:thingName}/x"))
+    assert main(["lint", str(path)]) == 1 and "write + for a level" in capsys.readouterr().out
+    assert main(["lint", str(Shelf(tmp_path).add("a", SERVE, config=access("+/x")))]) == 0
 
 
 def test_a_configuration_for_what_is_only_a_dependency_is_ignored(

@@ -1,4 +1,4 @@
-"""SubscribeToValidateConfigurationUpdates: an event before each deployment that changes the configuration. Classic only; needs no policy."""
+"""SubscribeToValidateConfigurationUpdates: an event before a deployment changes the configuration. Classic only; needs no policy."""
 
 from __future__ import annotations
 
