@@ -109,10 +109,9 @@ class Options(msgspec.Struct, frozen=True):
     capture: Annotated[Capture, Meta(description="what of the rows is kept on the device")] = Capture()
 
     def check(self, where: str) -> list[str]:
-        if not self.enabled():
-            return ["`assets` has none that is enabled; name at least one, such as `pump-1: {source: simulator}`"]
-        long = [name for name in self.assets if not name or len(name.encode()) > 128]
-        return [f"`assets.{name[:20]}…` is a name of {len(name)} characters; use 1 to 128" for name in long]
+        faults = [] if self.enabled() else ["`assets` has none that is enabled; name at least one, such as `pump-1: {source: simulator}`"]
+        long = [name for name in self.assets if not name or len(name.encode("utf-8", "surrogatepass")) > 128]
+        return faults + [f"`assets.{name[:20]}…` is a name of {len(name)} characters; use 1 to 128" for name in long]
 
     def enabled(self) -> dict[str, Asset]:
         """The machines to read, by name."""

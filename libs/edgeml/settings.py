@@ -19,6 +19,26 @@ LAST_GOOD = "last-good-configuration.json"
 O = TypeVar("O")  # noqa: E741
 
 
+def whole(options: type[O], raw: dict[str, Any]) -> tuple[MessageOptions, O]:
+    """A component's configuration as it is on a device: the options that every component has, and its own.
+
+    Raises:
+        OptionsError: with every fault of both.
+    """
+    common, own, faults = MessageOptions(), None, []
+    try:
+        common = read(MessageOptions, raw.get("messages"), "messages")
+    except OptionsError as wrong:
+        faults += wrong.faults
+    try:
+        own = read(options, {key: value for key, value in raw.items() if key not in ("messages", "accessControl")})
+    except OptionsError as wrong:
+        faults += wrong.faults
+    if own is None or faults:
+        raise OptionsError(faults)
+    return common, own
+
+
 class Settings(Generic[O]):
     """Args:
         options: the class of the service's own options.
@@ -30,18 +50,7 @@ class Settings(Generic[O]):
 
     def read(self, raw: dict[str, Any]) -> tuple[MessageOptions, O]:
         """The options that every component has, and the service's own; raises OptionsError with every fault of both."""
-        common, own, faults = MessageOptions(), None, []
-        try:
-            common = read(MessageOptions, raw.get("messages"), "messages")
-        except OptionsError as wrong:
-            faults += wrong.faults
-        try:
-            own = read(self._options, {key: value for key, value in raw.items() if key != "messages"})
-        except OptionsError as wrong:
-            faults += wrong.faults
-        if own is None or faults:
-            raise OptionsError(faults)
-        return common, own
+        return whole(self._options, raw)
 
     def last_good(self) -> dict[str, Any]:
         """What was remembered; raises FileNotFoundError when nothing is, and what else reading a damaged file raises."""
