@@ -103,7 +103,8 @@ def options(configurations: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     Raises:
         OptionsError: with every fault of all of them, each behind the component's name.
     """
-    read, faults = {}, []
+    read: dict[str, Any] = {}
+    faults: list[str] = []
     for name, configuration in configurations.items():
         try:
             read[name] = whole(OPTIONS[name], configuration)[1]
