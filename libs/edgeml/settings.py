@@ -39,6 +39,10 @@ def whole(options: type[O], raw: dict[str, Any]) -> tuple[MessageOptions, O]:
     return common, own
 
 
+REFUSED = "refused-configuration.json"
+"""In the work directory while the latest configuration is not in effect: the configuration and what is wrong with it."""
+
+
 class Settings(Generic[O]):
     """Args:
         options: the class of the service's own options.
@@ -46,7 +50,7 @@ class Settings(Generic[O]):
     """
 
     def __init__(self, options: type[O], work: Path) -> None:
-        self._options, self._path = options, work / LAST_GOOD
+        self._options, self._path, self._refused = options, work / LAST_GOOD, work / REFUSED
 
     def read(self, raw: dict[str, Any]) -> tuple[MessageOptions, O]:
         """The options that every component has, and the service's own; raises OptionsError with every fault of both."""
@@ -58,9 +62,21 @@ class Settings(Generic[O]):
 
     def remember(self, raw: dict[str, Any]) -> None:
         """This configuration works."""
-        fresh = self._path.with_suffix(".new")
         try:
-            fresh.write_text(json.dumps(raw))
-            fresh.replace(self._path)
+            _write(self._path, raw)
+            self._refused.unlink(missing_ok=True)
         except (OSError, TypeError, ValueError) as fault:
             log.warning("%s cannot be written (%s); after a restart a wrong configuration finds nothing to go back to", self._path, fault)
+
+    def refuse(self, raw: dict[str, Any], faults: tuple[str, ...]) -> None:
+        """This configuration does not work: a file says why, for whoever deployed it."""
+        try:
+            _write(self._refused, {"configuration": raw, "faults": faults})
+        except (OSError, TypeError, ValueError) as fault:
+            log.warning("%s cannot be written (%s); the faults are in this log and in the status", self._refused, fault)
+
+
+def _write(path: Path, value: Any) -> None:
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps(value))
+    fresh.replace(path)
