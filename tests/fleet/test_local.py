@@ -127,9 +127,9 @@ class Flaky:
         self.path.chmod(0o755)
 
 
-TRACE = """java.lang.RuntimeException: java.util.concurrent.ExecutionException: software.amazon.awssdk.model.ServiceError: the file is being written
+TRACE = """java.lang.RuntimeException: java.util.concurrent.ExecutionException: software.amazon.ServiceError: the file is being written
 \tat com.aws.greengrass.cli.commands.DeploymentCommand.status(DeploymentCommand.java:172)
-Caused by: java.util.concurrent.ExecutionException: software.amazon.awssdk.model.ServiceError: the file is being written
+Caused by: java.util.concurrent.ExecutionException: software.amazon.ServiceError: the file is being written
 \tat com.aws.greengrass.cli.adapter.Impl.get(Impl.java:166)
 \t... 13 more
 """
@@ -144,7 +144,8 @@ def test_a_status_call_that_fails_is_asked_again(gglocal_factory, tmp_path, monk
     (tmp_path / "trace").write_text(TRACE)
     count, until = tmp_path / "count", 1000 if lasting else 3
     Flaky(tmp_path / "device", nucleus.root.path, (
-        f'if [ "$2" = status ] && [ $(wc -c < {count}) -lt {until} ]; then printf x >> {count}; cat {tmp_path}/trace >&2; exit {exit_code}; fi\n'
+        f'if [ "$2" = status ] && [ $(wc -c < {count}) -lt {until} ]\n'
+        f"then printf x >> {count}; cat {tmp_path}/trace >&2; exit {exit_code}; fi\n"
         "exec REAL"
     ))
     count.touch()
@@ -162,7 +163,8 @@ def test_a_nucleus_that_does_something_else_than_it_was_asked_is_found_out(ggloc
     shelf.add("a", SERVE, config={"x": 1, "keep": True})
     # The configuration is dropped on the way, and SUCCEEDED is said.
     Flaky(tmp_path / "device", nucleus.root.path, (
-        'for each; do shift; [ "$each" = --update-config ] && { skip=1; continue; }; [ "$skip" ] && { skip=; continue; }; set -- "$@" "$each"; done\n'
+        'for each; do shift; [ "$each" = --update-config ] && { skip=1; continue; }\n'
+        '[ "$skip" ] && { skip=; continue; }; set -- "$@" "$each"; done\n'
         "exec REAL"
     ))
     config = tmp_path / "config.yaml"
@@ -175,10 +177,9 @@ def test_a_nucleus_that_does_something_else_than_it_was_asked_is_found_out(ggloc
 
 @pytest.mark.parametrize(("text", "cause"), [
     (TRACE, "the file is being written (ServiceError)"),
-    ("java.lang.RuntimeException: Unable to create ipc client\n\tat com.aws.x.Y.z(Y.java:1)\n", "Unable to create ipc client (RuntimeException)"),
+    ("java.lang.RuntimeException: Unable to connect\n\tat com.aws.x.Y.z(Y.java:1)\n", "Unable to connect (RuntimeException)"),
     ("a warning\ngglocal: no nucleus runs in /x\n", "no nucleus runs in /x"),
-    ("Value for option '--merge' should be in KEY=VALUE format but was a\nUsage: greengrass-cli deployment create [-hV]\n   [-a=Dir]\n",
-     "Value for option '--merge' should be in KEY=VALUE format but was a"),
+    ("Value for option '--merge' is wrong\nUsage: greengrass-cli [-hV]\n   [-a=Dir]\n", "Value for option '--merge' is wrong"),
     ("", ""),
 ])
 def test_the_cause_is_picked_from_what_a_command_wrote(text: str, cause: str) -> None:
@@ -188,8 +189,8 @@ def test_the_cause_is_picked_from_what_a_command_wrote(text: str, cause: str) ->
 @pytest.mark.parametrize(("merge", "has", "differs"), [
     ({"n": 5}, {"n": 5.0}, []), ({"n": 5}, {"n": "5"}, []), ({"n": 0.5}, {"n": "0.5"}, []), ({"b": True}, {"b": "true"}, []),
     ({"b": True}, {"b": 1}, ["b"]), ({"x": None}, {"x": "null"}, []), ({"x": None}, {}, []), ({"x": {}}, {"x": {}}, []),
-    ({"l": [1, {"a": 2}]}, {"l": [1.0, {"a": "2"}]}, []), ({"l": [1]}, {"l": [1, 2]}, ["l"]), ({"a": {"b": 1, "c": 2}}, {"a": {"b": 1}}, ["a.c"]),
-    ({"a": {"b": 1}}, None, ["a.b"]), ({"t": "5"}, {"t": 5}, ["t"]),
+    ({"l": [1, {"a": 2}]}, {"l": [1.0, {"a": "2"}]}, []), ({"l": [1]}, {"l": [1, 2]}, ["l"]),
+    ({"a": {"b": 1, "c": 2}}, {"a": {"b": 1}}, ["a.c"]), ({"a": {"b": 1}}, None, ["a.b"]), ({"t": "5"}, {"t": 5}, ["t"]),
 ])
 def test_what_was_asked_for_is_compared_with_what_the_device_has(merge, has, differs) -> None:
     found = nucleuscli.Component("1.0.0", "RUNNING", "", has)

@@ -67,8 +67,11 @@ def target(given: argparse.Namespace) -> Target:
     """The nucleus that a command line names.
 
     Raises:
-        FleetError: there is none.
+        FleetError: there is none, or no build for it.
     """
+    for folder in ("recipes", "artifacts"):
+        if not (given.build / folder).is_dir():
+            raise FleetError(f"{given.build} has no {folder}; make it with scripts/build, or name another with --build")
     command = given.device_root / "bin" / "greengrass-cli"
     if given.gglocal is None and command.exists():
         sudo = () if os.geteuid() == 0 else ("sudo",)
@@ -89,11 +92,8 @@ def deploy(given: argparse.Namespace, on: Target, versions: Mapping[str, str], u
         versions: of everything that is deployed for its own sake; what is configured is among it.
 
     Raises:
-        FleetError: there is no build, or the nucleus refuses.
+        FleetError: the nucleus refuses.
     """
-    for folder in ("recipes", "artifacts"):
-        if not (given.build / folder).is_dir():
-            raise FleetError(f"{given.build} has no {folder}; make it with scripts/build, or name another with --build")
     words = ["deployment", "create", "--failure-handling-policy", "ROLLBACK"]
     words += ["--recipeDir", str((given.build / "recipes").absolute()), "--artifactDir", str((given.build / "artifacts").absolute())]
     words += [word for name, version in versions.items() for word in ("--merge", f"{name}={version}")]
