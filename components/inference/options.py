@@ -19,16 +19,18 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
     public_key_file: Annotated[str, Meta(description="a file on the device with that key, instead of its text")] = ""
 
     def check(self, where: str) -> list[str]:
+        faults = []
         if self.public_key and self.public_key_file:
-            return [f"`{where}.public_key` and `{where}.public_key_file` are both set; set one to null"]
+            faults.append(f"`{where}.public_key` and `{where}.public_key_file` are both set; set one to null")
         if self.required and not self.public_key and not self.public_key_file:
-            return [f"`{where}` names no public key; set `{where}.public_key`, or `{where}.required` to false to run unsigned bundles"]
+            remedy = f"set `{where}.public_key`, or `{where}.required` to false to run unsigned bundles"
+            faults.append(f"`{where}` names no public key; {remedy}")
         try:
             if self.public_key:
                 public_key(self.public_key, f"`{where}.public_key`")
         except BundleError as fault:
-            return [str(fault)]
-        return []
+            faults.append(str(fault))
+        return faults
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):

@@ -119,7 +119,7 @@ class Options(msgspec.Struct, frozen=True):
             except ValueError as fault:
                 faults.append(f"`assets.{entry}` {fault}")
                 continue
-            long = [name for name, _ in named if not name or len(name.encode()) > 128]
+            long = [name for name, _ in named if not name or len(name.encode("utf-8", "surrogatepass")) > 128]
             faults += [f"`assets.{name[:20]}…` is a name of {len(name)} characters; use 1 to 128" for name in long[:1]]
             if named[0][1] is None:
                 continue

@@ -244,6 +244,7 @@ class App(Generic[O]):
         except Exception as fault:
             # Whatever it is, an exit would only spend one of the nucleus's three errors, and the next process would find the same.
             self._faults = _sentences(fault)
+            self._settings.refuse(raw, self._faults)
             for sentence in self._faults if not again else ():
                 log.error("configuration: %s", sentence, exc_info=not isinstance(fault, EdgemlError | OSError))
             if self._service is None:

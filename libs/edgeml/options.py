@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 import reprlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar, get_args, get_origin
 
 import msgspec
@@ -28,6 +29,8 @@ DEEPEST = 50
 """Levels of maps and lists in a configuration."""
 MOST = 100_000
 """Values in a configuration."""
+_KEY = re.compile("`([^`]*)`")
+"""A key path in a sentence; the first is that of the fault."""
 _shown = reprlib.Repr()
 _shown.maxstring = _shown.maxother = 160
 _shown.maxlist = _shown.maxdict = _shown.maxlevel = 6
@@ -41,38 +44,49 @@ def read(kind: type[T], raw: Any, where: str = "") -> T:
         where: the key path of `raw` itself, for the sentences.
 
     Raises:
-        OptionsError: with every fault. A class may define `check(self, where) -> list[str]` for rules over several options; those
-            are asked once its own values are right; and a static `check_raw(raw, where) -> list[str]` for what it
-            takes as plain data, asked together with the values.
+        OptionsError: with every fault. A class may define `check(self, where) -> list[str]` for rules over several options, each
+            sentence naming in backticks every option that it looks at: where one of them is wrong by itself, the rule is left out.
+            And a static `check_raw(raw, where) -> list[str]` for what it takes as plain data, asked together with the values.
     """
+    _measure(raw, where)
     faults = list(_unusable(raw, where))
-    if faults:
-        raise OptionsError(faults)
     value = _convert(kind, raw, where, faults)
     if faults:
-        raise OptionsError(faults)
+        raise OptionsError(list(dict.fromkeys(faults)))
     return value
 
 
-def _unusable(raw: Any, where: str) -> Iterator[str]:
-    """Sentences on what no option could be made of, whatever its type."""
+def _measure(raw: Any, where: str) -> None:
+    """Raises OptionsError for what is too much to be looked at."""
     waiting: list[tuple[str, Any, int]] = [(where, raw, 1)]
-    seen = 0
+    seen, deep = 0, []
     while waiting:
         place, value, depth = waiting.pop()
         seen += 1
         if seen > MOST:
-            yield f"`{where or 'configuration'}` has more than {MOST} values; correct the configuration"
-            return
-        if isinstance(value, str) and not _is_text(value):
-            yield f"`{place}` is {_shown.repr(value)}, which is no text: it has half of a character; write it anew"
-        elif isinstance(value, (dict, list)) and depth > DEEPEST:
-            yield f"`{place[:80]}…` is nested more than {DEEPEST} deep; correct the configuration"
+            raise OptionsError([f"`{where or 'configuration'}` has more than {MOST} values; correct the configuration"])
+        if isinstance(value, (dict, list)) and depth > DEEPEST:
+            deep.append(f"`{place[:80]}…` is nested more than {DEEPEST} deep; correct the configuration")
         elif isinstance(value, dict):
-            yield from (f"`{_join(place, str(key))}` is a key that is no text; write it anew" for key in value if not _is_text(str(key)))
             waiting += [(_join(place, str(key)), item, depth + 1) for key, item in value.items()]
         elif isinstance(value, list):
             waiting += [(place, item, depth + 1) for item in value]
+    if deep:
+        raise OptionsError(deep)
+
+
+def _unusable(raw: Any, where: str) -> Iterator[str]:
+    """Sentences on what no option could be made of, whatever its type."""
+    waiting: list[tuple[str, Any]] = [(where, raw)]
+    while waiting:
+        place, value = waiting.pop()
+        if isinstance(value, str) and not _is_text(value):
+            yield f"`{place}` is {_shown.repr(value)}, which is no text: it has half of a character; write it anew"
+        elif isinstance(value, dict):
+            yield from (f"`{_join(place, str(key))}` is a key that is no text; write it anew" for key in value if not _is_text(str(key)))
+            waiting += [(_join(place, str(key)), item) for key, item in value.items()]
+        elif isinstance(value, list):
+            waiting += [(f"{place}[{number}]", item) for number, item in enumerate(value)]
 
 
 def _is_text(value: str) -> bool:
@@ -110,15 +124,31 @@ def _convert(kind: Any, raw: Any, where: str, faults: list[str]) -> Any:
         return _convert_struct(inner, raw, where, faults)
     if dict in (inner, get_origin(inner)) and isinstance(raw, dict):
         item = (get_args(inner) or (str, Any))[1]
-        return {key: _convert(item, value, _join(where, key), faults) for key, value in entries(raw).items()}
+        return dict(_each(((key, value, _join(where, key)) for key, value in entries(raw).items()), item, faults))
+    if get_origin(inner) in (list, tuple) and isinstance(raw, list):
+        item, before = get_args(inner)[0], len(faults)
+        raw = [value for _, value in _each(((number, value, f"{where}[{number}]") for number, value in enumerate(raw)), item, faults)]
+        if len(faults) > before:
+            return raw
     try:
         value = msgspec.convert(_loose(raw), kind, strict=False)
     except msgspec.ValidationError as fault:
         faults.append(_sentence(where, raw, str(fault).split(" - at ")[0], description))
         return None
+    except UnicodeError:  # half of a character, which has its sentence
+        return None
     if isinstance(value, float) and not math.isfinite(value):
         faults.append(_sentence(where, raw, "Expected a finite number", description))
     return value
+
+
+def _each(items: Iterable[tuple[Any, Any, str]], kind: Any, faults: list[str]) -> Iterator[tuple[Any, Any]]:
+    """Key and converted value of each of (key, value, its key path), but of those that are wrong altogether."""
+    for key, raw, where in items:
+        before = len(faults)
+        value = _convert(kind, raw, where, faults)
+        if value is not None or len(faults) == before:
+            yield key, value
 
 
 def _convert_struct(kind: Any, raw: Any, where: str, faults: list[str]) -> Any:
@@ -138,16 +168,45 @@ def _convert_struct(kind: Any, raw: Any, where: str, faults: list[str]) -> Any:
     values: dict[str, Any] = {}
     for key, field in fields.items():
         if key in raw and not (_is_null(raw[key]) and not _takes_null(field.type)):
-            values[field.name] = _convert(field.type, raw[key], _join(where, key), faults)
+            had = len(faults)
+            value = _convert(field.type, raw[key], _join(where, key), faults)
+            if value is None and len(faults) > had:
+                value = _blank(field)
+            values[field.name] = value
         elif field.required:
             faults.append(f"`{_join(where, key)}` is missing; wanted is {_plain(field.type)[1] or _type_name(_plain(field.type)[0])}")
-    if len(faults) > before:
-        return None
+            values[field.name] = _blank(field)
     options = kind(**values)
     check: Callable[[str], list[str]] | None = getattr(options, "check", None)
     if check is not None:
-        faults += check(where)
+        faults += _rules(check, where, faults[before:], sound=not faults)
     return options
+
+
+def _blank(field: Any) -> Any:
+    """What stands for an option that is wrong, until the last fault is found: nobody gets to see it."""
+    if not field.required:
+        return _default(field)
+    kind = _plain(field.type)[0]
+    return {str: "", int: 0, float: 0.0, bool: False, dict: {}, list: [], tuple: ()}.get(get_origin(kind) or kind)
+
+
+def _rules(check: Callable[[str], list[str]], where: str, faults: list[str], *, sound: bool) -> list[str]:
+    """The faults that `check` finds, but those about options that have a fault of their own."""
+    try:
+        found = check(where)
+    except Exception:
+        if sound:
+            raise
+        return []  # a rule met a value that is told to be wrong
+    wrong = [keys[0] for keys in map(_KEY.findall, faults) if keys]
+    return [sentence for sentence in found if not any(_overlap(key, each) for key in _KEY.findall(sentence) for each in wrong)]
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether two key paths are the same, or one is inside the other."""
+    short, long = sorted((one, other), key=len)
+    return long == short or long.startswith((f"{short}.", f"{short}["))
 
 
 def choose(table: dict[str, T], name: str, where: str, what: str) -> T:

@@ -44,15 +44,9 @@ def place(bundle: Path, work: Path) -> Path:
         digest.update(b"%s\0%d\0" % (name.encode(), len(content)) + content)
     folders = work / FOLDERS
     target = folders / digest.hexdigest()
-    fresh = folders / (target.name + ".new")
-    shutil.rmtree(str(fresh), ignore_errors=True)
-    fresh.mkdir(parents=True)
-    for name, content in contents.items():
-        _write(fresh / name, content)
-    # A folder of this name may be an altered one: what is known to be right takes its place.
-    shutil.rmtree(str(target), ignore_errors=True)
-    fresh.rename(target)
-    _sync(folders)
+    # What is there and right is left alone: a kill must not find it half exchanged for itself.
+    if not _is(target, contents):
+        _fill(target, contents)
     _write(work / (POINTER + ".new"), (target.name + "\n").encode())
     (work / (POINTER + ".new")).replace(work / POINTER)
     _sync(work)
@@ -60,6 +54,34 @@ def place(bundle: Path, work: Path) -> Path:
         if other != target:
             shutil.rmtree(str(other), ignore_errors=True)
     return target
+
+
+def _is(folder: Path, contents: "dict[str, bytes]") -> bool:
+    """Whether a folder has exactly these files."""
+    try:
+        if {path.name for path in folder.iterdir()} != set(contents):
+            return False
+        return all(
+            path.is_file() and not path.is_symlink() and path.read_bytes() == contents[path.name] for path in folder.iterdir()
+        )
+    except OSError:
+        return False
+
+
+def _fill(target: Path, contents: "dict[str, bytes]") -> None:
+    """Make the folder `target`, whole or not at all; one of this name that is there was altered, and goes."""
+    fresh = target.with_name(target.name + ".new")
+    shutil.rmtree(str(fresh), ignore_errors=True)
+    try:
+        fresh.mkdir(parents=True)
+        for name, content in contents.items():
+            _write(fresh / name, content)
+        shutil.rmtree(str(target), ignore_errors=True)
+        fresh.rename(target)
+    except OSError:
+        shutil.rmtree(str(fresh), ignore_errors=True)  # on a full disk its part would be in the way
+        raise
+    _sync(target.parent)
 
 
 def placed(work: Path) -> "tuple[Path, tuple[int, int]] | None":

@@ -20,6 +20,30 @@ LAST_GOOD = "last-good-configuration.json"
 O = TypeVar("O")  # noqa: E741
 
 
+def whole(options: type[O], raw: dict[str, Any]) -> tuple[MessageOptions, O]:
+    """A component's configuration as it is on a device: the options that every component has, and its own.
+
+    Raises:
+        OptionsError: with every fault of both.
+    """
+    common, own, faults = MessageOptions(), None, []
+    try:
+        common = read(MessageOptions, raw.get("messages"), "messages")
+    except OptionsError as wrong:
+        faults += wrong.faults
+    try:
+        own = read(options, {key: value for key, value in raw.items() if key not in ("messages", "accessControl")})
+    except OptionsError as wrong:
+        faults += wrong.faults
+    if own is None or faults:
+        raise OptionsError(faults)
+    return common, own
+
+
+REFUSED = "refused-configuration.json"
+"""In the work directory while the latest configuration is not in effect: the configuration and what is wrong with it."""
+
+
 class Settings(Generic[O]):
     """Args:
         options: the class of the service's own options.
@@ -30,23 +54,12 @@ class Settings(Generic[O]):
     """
 
     def __init__(self, options: type[O], work: Path) -> None:
-        self._options, self._path = options, work / LAST_GOOD
+        self._options, self._path, self._refused = options, work / LAST_GOOD, work / REFUSED
         self.known = {"messages": known(MessageOptions), **known(options)}
 
     def read(self, raw: dict[str, Any]) -> tuple[MessageOptions, O]:
         """The options that every component has, and the service's own; raises OptionsError with every fault of both."""
-        common, own, faults = MessageOptions(), None, []
-        try:
-            common = read(MessageOptions, raw.get("messages"), "messages")
-        except OptionsError as wrong:
-            faults += wrong.faults
-        try:
-            own = read(self._options, {key: value for key, value in raw.items() if key != "messages"})
-        except OptionsError as wrong:
-            faults += wrong.faults
-        if own is None or faults:
-            raise OptionsError(faults)
-        return common, own
+        return whole(self._options, raw)
 
     def last_good(self) -> dict[str, Any]:
         """What was remembered; raises FileNotFoundError when nothing is, and what else reading a damaged file raises."""
@@ -54,9 +67,21 @@ class Settings(Generic[O]):
 
     def remember(self, raw: dict[str, Any]) -> None:
         """This configuration works."""
-        fresh = self._path.with_suffix(".new")
         try:
-            fresh.write_text(json.dumps(raw))
-            fresh.replace(self._path)
+            _write(self._path, raw)
+            self._refused.unlink(missing_ok=True)
         except (OSError, TypeError, ValueError) as fault:
             log.warning("%s cannot be written (%s); after a restart a wrong configuration finds nothing to go back to", self._path, fault)
+
+    def refuse(self, raw: dict[str, Any], faults: tuple[str, ...]) -> None:
+        """This configuration does not work: a file says why, for whoever deployed it."""
+        try:
+            _write(self._refused, {"configuration": raw, "faults": faults})
+        except (OSError, TypeError, ValueError) as fault:
+            log.warning("%s cannot be written (%s); the faults are in this log and in the status", self._refused, fault)
+
+
+def _write(path: Path, value: Any) -> None:
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps(value))
+    fresh.replace(path)

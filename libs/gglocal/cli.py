@@ -67,7 +67,9 @@ def run(options: argparse.Namespace) -> int:
         echo=None if options.quiet else lambda name, line: printer.put(f"[{name}] {line}"),
     )
     with closing(printer), _logging_to_stderr(options.verbose), _signals_set(wake), nucleus:
-        names = nucleus.deploy(options.recipe_dir, options.artifact_dir, merged(options.merge), _updates(options))
+        names = nucleus.deploy(
+            options.recipe_dir, options.artifact_dir, merged(options.merge), _updates(options), configured_as_roots=True
+        )
         log.info("deployed %s in %s; Ctrl-C stops it", ", ".join(names), nucleus.root.path)
         timed_out = not _wait(nucleus, wake, options)
         broken = [status for status in nucleus.components() if status.state == BROKEN]

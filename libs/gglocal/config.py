@@ -71,12 +71,17 @@ class ConfigStore:
             stale += not self._write(component, leaf, new, timestamp)
         return stale
 
-    def set_default(self, component: str, value: dict[str, Any]) -> None:
-        """Merge a recipe's `DefaultConfiguration`: it gives way to whatever was ever set by anybody else."""
+    def set_default(self, component: str, value: dict[str, Any], *, keep_old: bool = False) -> None:
+        """Merge a recipe's `DefaultConfiguration`: it gives way to whatever was ever set by anybody else.
+
+        Args:
+            keep_old: it gives way to an earlier default, too.
+        """
         self._components.setdefault(component, _Node())
         for leaf, new in _leaves(value, []):  # of a recipe, which is not as deep
             try:
-                self._write(component, leaf, new, 0)
+                if not (keep_old and self._has(component, leaf)):
+                    self._write(component, leaf, new, 0)
             except ConfigConflict:
                 continue
 
@@ -135,6 +140,13 @@ class ConfigStore:
         if node is None:
             raise KeyNotFound("/".join((component, *key_path)))
         return node
+
+    def _has(self, component: str, key_path: Sequence[str]) -> bool:
+        try:
+            self._find(component, key_path)
+        except KeyNotFound:
+            return False
+        return True
 
     def _write(self, component: str, key_path: list[str], value: Any, timestamp: int) -> bool:
         """False: it is older than what is there, which stays."""

@@ -98,7 +98,7 @@ async def _stop(device: Device, request: dict[str, Any]) -> AsyncGenerator[Any, 
 
 async def _deploy(device: Device, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
     recipe_dirs, artifact_dirs = ([Path(each) for each in request[key]] for key in ("recipe_dirs", "artifact_dirs"))
-    yield await device.engine.deploy(recipe_dirs, artifact_dirs, request["merge"], request["config"])
+    yield await device.engine.deploy(recipe_dirs, artifact_dirs, request["merge"], request["config"], configured_as_roots=True)
 
 
 async def _create_deployment(device: Device, request: dict[str, Any]) -> AsyncGenerator[Any, None]:

@@ -21,6 +21,7 @@ from gglocal.iotcore import IoTCore
 from gglocal.profile import Profile
 from gglocal.pubsub import Message, PubSub
 from gglocal.updates import Updates
+from gglocal.validation import Validation
 
 log = logging.getLogger("gglocal")
 
@@ -101,6 +102,7 @@ class Core:
         refusals: every `UnauthorizedError` so far, but those of a fault on demand.
         interference: what faults do to calls and deliveries.
         updates: who is asked before an update.
+        validation: who is asked whether a configuration is valid.
     """
 
     def __init__(
@@ -117,6 +119,7 @@ class Core:
         self.pubsub = PubSub()
         self.interference = Interference()
         self.updates = Updates()
+        self.validation = Validation()
         self.iot = iot
         self.refusals: list[Refusal] = []
         self._by_token: dict[str, Registration] = {}
@@ -175,7 +178,13 @@ class Core:
             return
         refusal = Refusal(component, operation, resource)
         self.refusals.append(refusal)
-        log.warning("%s: %s on %r refused; its accessControl names no such resource", component, operation, resource)
+        why = "its accessControl names no such resource"
+        if known is not None and not self.profile.fills_in_policies and policy.has_variables(known.access_control):
+            why += (
+                ", and recipe variables in it are plain text on the classic nucleus; do without them, or set the option"
+                " interpolateComponentConfiguration of aws.greengrass.Nucleus to true"
+            )
+        log.warning("%s: %s on %r refused; %s", component, operation, resource, why)
         self._refused.tell(refusal)
         raise Unauthorized(component, operation, resource)
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from gglocal.errors import DeploymentError, RecipeError, VersionError
+from gglocal.lint import CLASSIC as ON_CLASSIC
 from gglocal.lint import FAILS, REFUSED, findings
 from gglocal.platform import Host, Selected, select
-from gglocal.profile import Profile
+from gglocal.profile import CLASSIC, Profile
 from gglocal.recipe import SOFT, SUFFIXES, Dependency, Recipe, load_recipe
 from gglocal.version import Range, Version
 
@@ -24,6 +25,11 @@ PROVIDED: dict[str, str] = {
     "aws.greengrass.LogManager": "logs stay on this machine",
 }
 """Dependencies that a device has and gglocal stands in for by doing nothing; what a component misses by that."""
+PROVIDED_ON_CLASSIC: dict[str, str] = {
+    "aws.greengrass.SecretManager": "",  # GetSecretValue takes files of the root
+    "aws.greengrass.DiskSpooler": "what is for IoT Core is not kept while it is offline",
+}
+"""The same, of those that only the classic nucleus has."""
 
 _ROOT = "the deployment"
 
@@ -56,9 +62,13 @@ class RecipeStore:
             return
         self._recipes.setdefault(recipe.name, {})[recipe.version] = recipe
 
+    def provides(self, name: str) -> bool:
+        """Whether gglocal stands in for this component of AWS."""
+        return name in PROVIDED or self.profile is CLASSIC and name in PROVIDED_ON_CLASSIC
+
     def is_missed(self, name: str, dependency: Dependency) -> bool:
         """Whether a device has this component and gglocal does without it: it is of AWS, and soft or `PROVIDED`."""
-        return name in PROVIDED or name.startswith("aws.greengrass.") and dependency.kind == SOFT and name not in self._recipes
+        return self.provides(name) or name.startswith("aws.greengrass.") and dependency.kind == SOFT and name not in self._recipes
 
     def best(self, name: str, ranges: Mapping[str, Range]) -> Recipe:
         """The highest version that all ranges admit.
@@ -92,12 +102,16 @@ class Planned:
 def resolve(roots: Mapping[str, str], store: RecipeStore, host: Host) -> list[Planned]:
     """The components that `roots` (version requirements by name) and their dependencies come to, dependencies first.
 
+    Components of AWS that the store provides are none of them, whether as roots or as dependencies.
+
     Raises:
         DeploymentError: a component or version is missing, or components depend on each other in a circle.
         RecipeError: the profile's nucleus refuses a recipe.
     """
     wanted: dict[str, dict[str, Range]] = {}
     for name, text in roots.items():
+        if store.provides(name):
+            continue
         try:
             wanted[name] = {_ROOT: Range.parse(text)}
         except VersionError as fault:
@@ -106,7 +120,7 @@ def resolve(roots: Mapping[str, str], store: RecipeStore, host: Host) -> list[Pl
     # A version chosen early may bring requirements that rule out another: choose again until nothing moves.
     for _ in range(100):
         again = {name: store.best(name, ranges) for name, ranges in wanted.items()}
-        needs = {name: {_ROOT: wanted[name][_ROOT]} for name in roots}
+        needs = {name: {_ROOT: ranges[_ROOT]} for name, ranges in wanted.items() if _ROOT in ranges}
         for recipe in again.values():
             for name, dependency in recipe.dependencies.items():
                 if not store.is_missed(name, dependency):
@@ -146,10 +160,10 @@ def _planned(recipe: Recipe, profile: Profile, host: Host) -> Planned:
         refused = [finding.text for finding in said if finding.kind == REFUSED]
         if refused:
             raise RecipeError(f"{recipe.path}: {'; '.join(refused)}")
-        for finding in said:
+        for finding in [each for each in said if each.kind != ON_CLASSIC]:
             log.warning("%s: %s%s", recipe.path, "on a device this fails: " if finding.kind == FAILS else "", finding.text)
     for name in recipe.dependencies:
-        missed = PROVIDED.get(name, "it is left out" if name.startswith("aws.greengrass.") else "")
+        missed = (PROVIDED | PROVIDED_ON_CLASSIC).get(name, "it is left out" if name.startswith("aws.greengrass.") else "")
         if missed:
             log.warning("%s depends on %s, which gglocal does not have: %s", recipe, name, missed)
     selected = select(recipe, host, lite=lite)

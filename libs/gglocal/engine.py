@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -13,9 +12,9 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from gglocal import artifacts, environment
+from gglocal import artifacts, configuring, effective, environment
 from gglocal.componentlog import Echo
-from gglocal.config import ConfigConflict, KeyNotFound
+from gglocal.config import ConfigStore, KeyNotFound
 from gglocal.core import Core
 from gglocal.deployment import Planned, RecipeStore, configuration_updates, resolve
 from gglocal.errors import DeploymentError, NucleusError
@@ -29,7 +28,7 @@ from gglocal.root import Root
 from gglocal.shim import Shim
 from gglocal.steps import parse_lifecycle
 from gglocal.supervisor import OnState, Supervisor
-from gglocal.variables import Scope, pointer_path
+from gglocal.variables import Scope
 
 log = logging.getLogger("gglocal")
 
@@ -118,7 +117,7 @@ class Engine:
 
     async def deploy(
         self, recipe_dirs: list[Path], artifact_dirs: list[Path], merge: Mapping[str, str],
-        config: Mapping[str, Any] | None = None, remove: Iterable[str] = (),
+        config: Mapping[str, Any] | None = None, remove: Iterable[str] = (), *, configured_as_roots: bool = False,
     ) -> list[str]:
         """Add components to what is deployed, and take away those in `remove`; see `Nucleus.deploy`."""
         updates = configuration_updates(dict(config or {}), "configuration")
@@ -134,20 +133,23 @@ class Engine:
             if not roots and not gone:
                 raise DeploymentError("nothing to deploy; name a component with --merge NAME=VERSION")
             plan = resolve(roots, self._recipes, self._host)
-            strangers = set(updates) - {planned.recipe.name for planned in plan}
-            if strangers:
-                raise DeploymentError(f"the configuration names {', '.join(sorted(strangers))}, which is not deployed")
             units = self._as_units(plan)
+            if configured_as_roots:
+                roots |= {name: "*" for name in updates if name in units and name not in roots}
+            updates = configuring.that_count(updates, roots, units, self.profile)
             for planned in plan:
                 scope = units[planned.recipe.name].scope
                 await asyncio.to_thread(
                     artifacts.store, planned.recipe, planned.selected.manifest, artifact_dirs, scope.artifacts, scope.unarchived
                 )
-            deployment = str(uuid4()) if self._touches(units, updates) else ""
-            if deployment:
+            deployment = str(uuid4())
+            await self._validate(deployment, units, updates)
+            touches = self._touches(units, updates)
+            if touches:
                 await self.core.updates.ask(deployment)
-            for unit in units.values():
-                self._configure(unit, updates.get(unit.name, {}))
+            configuring.configure(self.core.config, units, updates, self.profile)
+            for name in units:
+                self.core.set_access_control(name, self._configuration(name).get("accessControl"))
             self._roots = roots
             self._save()
             self._watch()
@@ -156,8 +158,8 @@ class Engine:
             if gone:  # as on classic: what is removed leaves no configuration; what merely is no longer needed keeps it here
                 for name in removed:
                     self.core.config.reset(name)
-                self._save()
-            if deployment:
+            self._save()
+            if touches:
                 self.core.updates.tell_done(deployment)
             return list(units)
 
@@ -243,22 +245,27 @@ class Engine:
             units[recipe.name] = Unit(recipe, lifecycle, scope, present)
         return units
 
-    def _configure(self, unit: Unit, update: Mapping[str, Any]) -> None:
-        """As a device: the recipe's defaults give way to what was set before, then reset, then merge."""
-        config, defaults = self.core.config, unit.recipe.default_configuration
-        config.set_default(unit.name, defaults)
-        for pointer in update.get("reset", ()):
-            config.reset(unit.name, pointer_path(pointer))
-        config.set_default(unit.name, defaults)
-        try:
-            config.merge(unit.name, update.get("merge", {}), int(time.time() * 1000))
-        except ConfigConflict as fault:
-            raise DeploymentError(f"{unit.name}: the configuration does not merge: {fault}; reset that key first") from None
-        self.core.set_access_control(unit.name, self._configuration(unit.name).get("accessControl"))
+    async def _validate(self, deployment: str, units: Mapping[str, Unit], updates: Mapping[str, Any]) -> None:
+        """Ask components that keep their version whether their new configuration is valid.
+
+        Raises:
+            DeploymentError: one refuses it, or does not answer.
+        """
+        proposed = ConfigStore()
+        proposed.load(self.core.config.snapshot())
+        configuring.configure(proposed, units, updates, self.profile)
+        changed = {
+            name: proposed.get(name) for name, unit in units.items()
+            if name in self._units and self._units[name].recipe.version == unit.recipe.version
+            and proposed.get(name) != self._configuration(name)
+        }
+        refusal = await self.core.validation.ask(deployment, changed)
+        if refusal:
+            raise DeploymentError(refusal)
 
     async def _bring_about(self, units: dict[str, Unit], updates: Mapping[str, Any]) -> None:
         for name in [name for name in self._units if name not in units]:
-            await self._remove(name)
+            await self._remove(name, for_good=True)
         for name, unit in units.items():
             if name in self._units:
                 if not self._touched(unit, updates) and self.supervisor.get(name).state != BROKEN:
@@ -288,8 +295,8 @@ class Engine:
         """Whether a deployment stops or restarts anything that runs."""
         return any(name not in units or self._touched(units[name], updates) for name in self._units)
 
-    async def _remove(self, name: str) -> None:
-        await self.supervisor.remove(name)
+    async def _remove(self, name: str, *, for_good: bool = False) -> None:
+        await self.supervisor.remove(name, for_good=for_good)
         self.core.unregister(name)
 
     def _configuration(self, name: str) -> dict[str, Any]:
@@ -319,3 +326,7 @@ class Engine:
     def _save(self) -> None:
         self._saving = None
         self.root.save_state({"configuration": self.core.config.snapshot()})
+        if self.profile.writes_effective_configuration:
+            self.root.save_effective(effective.document(
+                self.root.path, self.thing_name, self._region, self.profile.version, self._roots, self._units, self.core.config,
+            ))

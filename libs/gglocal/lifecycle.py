@@ -131,6 +131,15 @@ class Component:
             self._to(BROKEN, f"the nucleus failed on it: {fault!r}")
             raise
 
+    async def uninstall(self) -> None:
+        """Run the step `uninstall`, where the nucleus does; what goes wrong in it is logged, and the component goes all the same."""
+        if not self.around.profile.runs_uninstall:
+            return
+        await self._best_effort("uninstall")
+        if self._script is not None:
+            await self._script.end()
+            self._script = None
+
     def reported(self, state: str) -> None:
         """The component itself says `RUNNING` or `ERRORED` (UpdateState)."""
         self._reported = state

@@ -1,4 +1,4 @@
-"""What Nucleus Lite would say to a recipe, before it is on a device: one table of rules, each of which its own sources keep."""
+"""What Nucleus Lite would say to a recipe before it is on a device, and a stock classic nucleus: one table of rules."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gglocal.lintrules import Case
 from gglocal.platform import Host
 from gglocal.recipe import Recipe, load_recipe
 
-REFUSED, FAILS, IGNORED = "refused", "fails", "ignored"
+REFUSED, FAILS, IGNORED, CLASSIC = "refused", "fails", "ignored", "classic"
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,8 @@ class Finding:
 
     Attributes:
         kind: `refused`: Lite does not take the recipe; `fails`: it takes it, and a step, or its deployment from the cloud, goes wrong;
-            `ignored`: it leaves something out, or understands it otherwise than classic does.
+            `ignored`: it leaves something out, or understands it otherwise than classic does; `classic`: Lite is content, and a stock
+            classic nucleus is not.
         rule: a name in `RULES`.
     """
 
@@ -55,6 +56,7 @@ RULES: dict[str, Rule] = {
     "dependency type": Rule(IGNORED, rules.dependency_type),
     "resource": Rule(REFUSED, rules.resources),
     "resource variable": Rule(IGNORED, rules.resource_variables),
+    "access variable": Rule(CLASSIC, rules.access_variables),
     "platform": Rule(REFUSED, rules.platform),
     "platform key": Rule(IGNORED, rules.platform_keys),
     "global lifecycle": Rule(REFUSED, rules.global_lifecycle),
@@ -81,8 +83,8 @@ RULES: dict[str, Rule] = {
 """Without `skipif` and `variable`, what is `refused` is what the nucleus refuses; these two it takes, and runs something else."""
 
 
-def lint_file(path: Path, host: Host | None = None, kinds: tuple[str, ...] = (REFUSED, FAILS)) -> list[str]:
-    """What Lite refuses, or fails on, in the recipe file: a sentence each; empty: it is fit for Lite.
+def lint_file(path: Path, host: Host | None = None, kinds: tuple[str, ...] = (REFUSED, FAILS, CLASSIC)) -> list[str]:
+    """What Lite refuses, or fails on, in the recipe file, and what works on Lite alone: a sentence each; empty: it is fit for both.
 
     Args:
         host: the core device; by default like this machine.

@@ -10,6 +10,7 @@ from typing import Any
 
 from gglocal.errors import RecipeError
 from gglocal.platform import LITE_RUNTIMES, Host, Selected, has_step, select
+from gglocal.policy import has_variables
 from gglocal.recipe import Recipe
 from gglocal.spelling import STEPS
 from gglocal.steps import Lifecycle, Step, parse_lifecycle
@@ -220,6 +221,14 @@ def resource_variables(case: Case) -> Iterator[str]:
     for resource in _resources(case.recipe.default_configuration.get("accessControl")):
         if BRACED.search(_ESCAPE.sub("", resource)):
             yield f"accessControl has the resource {resource!r}; Nucleus Lite 2.6.0 and older do not fill in its variable"
+
+
+def access_variables(case: Case) -> Iterator[str]:
+    if has_variables(case.recipe.default_configuration.get("accessControl")):
+        yield (
+            "accessControl has a recipe variable, which classic fills in only with the option interpolateComponentConfiguration; "
+            "write + for a level of an IoT Core topic, as a/+/b for a/{iot:thingName}/b"
+        )
 
 
 def platform(case: Case) -> Iterator[str]:

@@ -137,6 +137,7 @@ class Nucleus:
     def deploy(
         self, recipe_dir: PathLike | Iterable[PathLike], artifact_dir: PathLike | Iterable[PathLike] = (),
         merge: Mapping[str, str] | None = None, config: Mapping[str, Any] | None = None, remove: Iterable[str] = (),
+        *, configured_as_roots: bool = False,
     ) -> list[str]:
         """Deploy components beside those that are deployed, and their dependencies; returns once they are being started.
 
@@ -144,8 +145,9 @@ class Nucleus:
             recipe_dir: holds recipes, JSON or YAML; or several such.
             artifact_dir: holds `<component>/<version>/<files>`; or several such.
             merge: version or range by component.
-            config: `{component: {"merge": {...}, "reset": ["/pointer"]}}`.
+            config: `{component: {"merge": {...}, "reset": ["/pointer"]}}`; ignored on classic for what is only a dependency.
             remove: components that are no longer deployed for their own sake; what nothing needs then is removed, configuration and all.
+            configured_as_roots: dependencies that `config` names are deployed for their own sake from now on.
 
         Returns:
             The names of all that is deployed, dependencies first.
@@ -153,7 +155,9 @@ class Nucleus:
         Raises:
             GglocalError: a `RecipeError`, `DeploymentError` or `ArtifactError`; what runs goes on as it was.
         """
-        return self._run(self._device.engine.deploy(_paths(recipe_dir), _paths(artifact_dir), dict(merge or {}), config, tuple(remove)))
+        return self._run(self._device.engine.deploy(
+            _paths(recipe_dir), _paths(artifact_dir), dict(merge or {}), config, tuple(remove), configured_as_roots=configured_as_roots,
+        ))
 
     def components(self) -> list[Status]:
         """The state of every component, in the order of deployment."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from gglocal.config import ConfigStore, KeyNotFound
 from gglocal.profile import MANAGEMENT_OPERATIONS
+from gglocal.variables import BRACED, recipe_variable
 
 log = logging.getLogger("gglocal.policy")
 
@@ -44,7 +45,8 @@ def allows(lite: bool, access_control: Any, operation: str, resource: str, place
     """Whether any policy lets the component do `operation` (full name) on `resource` (a topic or filter).
 
     A malformed policy grants nothing. Lite looks at no policy behind one that is no map, and grants nothing on a resource
-    with a `?` or an escape that it does not know. On classic one malformed policy voids the component's `accessControl`.
+    with a `?` or an escape that it does not know. On classic one malformed policy voids the component's `accessControl`, and
+    recipe variables in a resource are plain text: who wants them filled in does so in the configuration.
     """
     service = SERVICES[operation]
     if lite and not well_formed(resource):
@@ -53,7 +55,7 @@ def allows(lite: bool, access_control: Any, operation: str, resource: str, place
     for policy in _policies(lite, access_control, service):
         if operation not in policy["operations"] and "*" not in policy["operations"]:
             continue
-        for pattern in _filled_in(policy["resources"], place):
+        for pattern in _filled_in(policy["resources"], place) if lite else policy["resources"]:
             if not lite and not well_formed(pattern):
                 continue
             if pattern == "*" or _glob(pattern).fullmatch(resource):
@@ -107,6 +109,16 @@ def faults(access_control: Any) -> list[str]:
             if fault is not None:
                 found.append(f"policy {policy_id} of {service} grants nothing: {fault}")
     return found
+
+
+def has_variables(access_control: Any) -> bool:
+    """Whether a resource of any policy has a recipe variable in it."""
+    return any(
+        recipe_variable(braced) is not None
+        for policies in (access_control.values() if isinstance(access_control, dict) else ()) if isinstance(policies, dict)
+        for policy in policies.values() if _fault(policy) is None
+        for resource in policy["resources"] for braced in BRACED.findall(resource)
+    )
 
 
 def well_formed(resource: str) -> bool:

@@ -8,7 +8,10 @@ COMMON_OPERATIONS = (
     "PublishToTopic", "SubscribeToTopic", "PublishToIoTCore", "SubscribeToIoTCore",
     "GetConfiguration", "UpdateConfiguration", "SubscribeToConfigurationUpdate", "UpdateState",
 )
-CLASSIC_OPERATIONS = ("SubscribeToComponentUpdates", "DeferComponentUpdate", "GetSecretValue")
+CLASSIC_OPERATIONS = (
+    "SubscribeToComponentUpdates", "DeferComponentUpdate", "GetSecretValue",
+    "SubscribeToValidateConfigurationUpdates", "SendConfigurationValidityReport",
+)
 
 MANAGEMENT_OPERATIONS = (
     "CreateLocalDeployment", "GetLocalDeploymentStatus", "ListLocalDeployments",
@@ -45,6 +48,12 @@ class Profile:
         runs_shutdown: `shutdown` and `recover` are run; otherwise they are ignored with a log line.
         restarts_on_configuration: a change of configuration alone restarts the component.
         rolls_back: a deployment that failed is taken back, where it asks for that.
+        runs_uninstall: `uninstall` is run when a component is removed.
+        writes_effective_configuration: `config/effectiveConfig.yaml` is kept up to date.
+        fills_in_policies: recipe variables in `accessControl` are filled in as it is judged. Otherwise variables in a configuration
+            stay as they are, unless the nucleus's own option `interpolateComponentConfiguration` is true.
+        configures_roots_only: a configuration update for a component that no deployment names itself is ignored.
+        keeps_old_defaults: a newer recipe's default does not replace a value that is there, not even an older recipe's default.
     """
 
     name: str
@@ -72,6 +81,11 @@ class Profile:
     runs_shutdown: bool
     restarts_on_configuration: bool
     rolls_back: bool
+    runs_uninstall: bool
+    writes_effective_configuration: bool
+    fills_in_policies: bool
+    configures_roots_only: bool
+    keeps_old_defaults: bool
 
 
 LITE = Profile(
@@ -80,7 +94,8 @@ LITE = Profile(
     operations=frozenset(COMMON_OPERATIONS), invalid_arguments="ServiceError",
     answers_ping=False, ends_streams=False, tells_refusal=False, receive_modes=False,
     silent_errors=True, lenient_qos=True, refuses_stale=False, float_timestamps=True, text_scalars=True, strict_recipes=True,
-    runs_shutdown=False, restarts_on_configuration=True, rolls_back=False,
+    runs_shutdown=False, restarts_on_configuration=True, rolls_back=False, runs_uninstall=False, writes_effective_configuration=False,
+    fills_in_policies=True, configures_roots_only=False, keeps_old_defaults=False,
 )
 CLASSIC = Profile(
     name="classic", version="2.17.0", max_packet_in=16 * 1024 * 1024, max_packet_out=16 * 1024 * 1024,
@@ -88,7 +103,8 @@ CLASSIC = Profile(
     operations=frozenset(COMMON_OPERATIONS + CLASSIC_OPERATIONS + MANAGEMENT_OPERATIONS), invalid_arguments="InvalidArgumentsError",
     answers_ping=True, ends_streams=True, tells_refusal=True, receive_modes=True,
     silent_errors=False, lenient_qos=False, refuses_stale=True, float_timestamps=False, text_scalars=False, strict_recipes=False,
-    runs_shutdown=True, restarts_on_configuration=False, rolls_back=True,
+    runs_shutdown=True, restarts_on_configuration=False, rolls_back=True, runs_uninstall=True, writes_effective_configuration=True,
+    fills_in_policies=False, configures_roots_only=True, keeps_old_defaults=True,
 )
 
 PROFILES: dict[str, Profile] = {profile.name: profile for profile in (LITE, CLASSIC)}

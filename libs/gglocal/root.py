@@ -11,8 +11,11 @@ import tempfile
 from pathlib import Path
 from typing import IO, Any
 
+import yaml
+
 from gglocal.errors import NucleusError
 
+_Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 MAX_SOCKET_PATH = 100
 """Bytes; a Unix socket's path is limited to about 107."""
 
@@ -31,6 +34,7 @@ class Root:
         self.work = self.path / "work"
         self.iot_record = self.path / "iot-core.jsonl"
         self._state = self.path / "config" / "gglocal.json"
+        self.effective = self.path / "config" / "effectiveConfig.yaml"
         self._lock: IO[str] | None = None
 
     def acquire(self) -> None:
@@ -104,6 +108,12 @@ class Root:
         fresh = self._state.with_suffix(".new")
         fresh.write_text(json.dumps(state))
         fresh.replace(self._state)
+
+    def save_effective(self, document: dict[str, Any]) -> None:
+        """Write the whole configuration for whoever reads it there."""
+        fresh = self.effective.with_suffix(".new")
+        fresh.write_text(yaml.dump(document, Dumper=_Dumper, explicit_start=True, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        fresh.replace(self.effective)
 
 
 def _is_state(state: Any) -> bool:

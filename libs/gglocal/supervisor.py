@@ -65,12 +65,18 @@ class Supervisor:
         seat = self._seats[unit.name] = _Seat(component)
         self._begin(seat)
 
-    async def remove(self, name: str) -> None:
-        """Stop a component and forget it."""
+    async def remove(self, name: str, *, for_good: bool = False) -> None:
+        """Stop a component and forget it.
+
+        Args:
+            for_good: no other version takes its place, so its step `uninstall` is run.
+        """
         seat = self._seat(name)
         async with seat.lock:
             # Not FINISHED: hard dependents must wait for whatever takes its place.
             await self._stop(seat, INSTALLED)
+            if for_good:
+                await seat.component.uninstall()
         seat.component.log.close()
         del self._seats[name]
 

@@ -79,6 +79,25 @@ def interpolate(text: str, scope: Scope, *, lite: bool, in_script: bool = False)
     return BRACED.sub(fill, text)
 
 
+def filled_in(value: Any, scope: Scope) -> Any:
+    """A configuration with its system variables filled in, as classic does with `interpolateComponentConfiguration`.
+
+    Those of `configuration` stay as they are, in a component's own and in others'.
+    """
+    if isinstance(value, dict):
+        return {key: filled_in(item, scope) for key, item in value.items()}
+    if isinstance(value, list):
+        return [filled_in(item, scope) for item in value]
+    if not isinstance(value, str):
+        return value
+
+    def fill(found: re.Match[str]) -> str:
+        variable = recipe_variable(found[1])
+        return found[0] if variable is None or variable[1] == "configuration" else interpolate(found[0], scope, lite=False)
+
+    return BRACED.sub(fill, value)
+
+
 def pointer_path(pointer: str) -> list[str]:
     """The keys of a JSON pointer (RFC 6901)."""
     return [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]]

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from edgeml import topics
-from edgeml.install import STAMP
+from edgeml.install import STAMP, STORE
 from edgeml.messages import Command, encode
 from gglocal.core import Delivery
 from gglocal.lifecycle import BROKEN, RUNNING
@@ -26,7 +26,8 @@ LISTENERS = ("com.edgeml.Inference", "com.edgeml.AlertDispatcher")
 SUITE = "com.edgeml.Suite"
 PATIENCE_S = 10.0
 """Seconds of set-up after which a sign of life is given."""
-KEPT = "venv"
+VENV = "venv"
+KEPT = (VENV, VENV + STORE)
 """What stays of a component's work directory from run to run."""
 
 
@@ -80,7 +81,7 @@ class Stage:
     @property
     def complete(self) -> bool:
         """Whether every component has its packages from an earlier run."""
-        return all((self.nucleus.work_dir(name) / KEPT / STAMP).is_file() for name in COMPONENTS)
+        return all((self.nucleus.work_dir(name) / VENV / STAMP).is_file() for name in COMPONENTS)
 
     def deploy(self, config: dict[str, Any]) -> None:
         """Deploy and start all: first who listens, then who speaks, so that event time begins when everybody is there.
@@ -95,7 +96,7 @@ class Stage:
         recipes, artifacts = self._built / "recipes", self._built / "artifacts"
         for names in (LISTENERS, (SUITE,)):
             own = {name: update for name, update in updates.items() if (name in LISTENERS) == (names == LISTENERS)}
-            started = self.nucleus.deploy(recipes, artifacts, dict.fromkeys(names, self._version), own)
+            started = self.nucleus.deploy(recipes, artifacts, dict.fromkeys((*names, *own), self._version), own)
             self._until_running([name for name in started if name != SUITE])
         self._installing = False
 
@@ -175,7 +176,7 @@ def _clear(root: Path) -> None:
     if not root.is_dir():
         return
     for entry in [*root.iterdir(), *(root / "work").glob("*/*")]:
-        if entry.parent == root and entry.name == "work" or entry.name == KEPT:
+        if entry.parent == root and entry.name == "work" or entry.name in KEPT:
             continue
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)

@@ -102,7 +102,8 @@ def test_a_configuration_that_is_wrong_is_one_sentence(tmp_path: Path, capsys: p
     config = tmp_path / "config.yaml"
     config.write_text("com.edgeml.AlertDispatcher: {merge: {report: {every: 5}}}\n")
     assert volume.main(["--config", str(config)]) == 1
-    assert capsys.readouterr().err == "cloud volume: `report.every` is an unknown option; did you mean `every_s`?\n"
+    wanted = "cloud volume: com.edgeml.AlertDispatcher: `report.every` is an unknown option; did you mean `every_s`?\n"
+    assert capsys.readouterr().err == wanted
 
 
 def test_the_document_has_what_is_computed() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from edgeml.install import STAMP
 from suite.build import COMPONENTS
-from suite.stage import Stage
+from suite.stage import Stage, _clear
 
 
 def _stage(place: Path) -> Stage:
@@ -37,3 +37,16 @@ def test_a_place_is_complete_when_every_component_has_its_packages(tmp_path: Pat
         venv.mkdir(parents=True)
         (venv / STAMP).touch()
     assert stage.complete
+
+
+def test_packages_stay_from_run_to_run_and_nothing_else_of_a_component(tmp_path: Path) -> None:
+    work = tmp_path / "work" / next(iter(COMPONENTS))
+    whole = work / "venv.d" / "digest"
+    whole.mkdir(parents=True)
+    (whole / STAMP).touch()
+    (work / "venv").symlink_to(Path("venv.d") / "digest", target_is_directory=True)
+    (work / "alarms.sqlite3").touch()
+    (tmp_path / "logs").mkdir()
+    _clear(tmp_path)
+    assert (work / "venv" / STAMP).is_file()
+    assert sorted(path.name for path in work.iterdir()) == ["venv", "venv.d"] and not (tmp_path / "logs").exists()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import pytest
@@ -83,6 +83,52 @@ def test_all_faults_are_reported_together_each_with_key_and_value():
 def test_a_rule_over_several_options():
     with pytest.raises(OptionsError, match="`limits.raise_at` is 0.2, not above `limits.clear_at`"):
         read(Options, {"limits": {"raise_at": 0.2}})
+
+
+class Rules(msgspec.Struct, frozen=True):
+    path: str
+    a: int = 0
+    b: int = 0
+    limits: Limits = Limits()
+    each: list[int] = []
+
+    def check(self, where: str) -> list[str]:
+        dot = f"{where}." if where else ""
+        faults = [f"`{dot}a` is {self.a} and `{dot}b` is {self.b}; make them differ"] if self.a == self.b else []
+        if self.limits.raise_at > 0.5:
+            faults.append(f"`{dot}limits.raise_at` is {self.limits.raise_at}; lower it")
+        if len(self.path) != 1:
+            faults.append(f"`{dot}path` is {self.path!r}; write one letter")
+        return faults
+
+
+@pytest.mark.parametrize(("raw", "keys"), [
+    # A rule is told beside a wrong value, unless it looks at one.
+    ({"path": "ab", "limits": {"raise_at": "x"}}, ["limits.raise_at", "a", "path"]),
+    ({"path": "p", "a": "x", "limits": {"raise_at": 0.6}}, ["a", "limits.raise_at"]),
+    ({"a": 1, "limits": {"raise_at": 0.2}}, ["path", "limits.raise_at"]),
+    ({"path": 5, "a": 1, "unknown": 1}, ["unknown", "path", "limits.raise_at"]),
+    ({"path": "p", "limits": 5}, ["limits", "a"]),
+    ({"path": "p", "a": 1, "limits": {"raise_at": 0.4, "clear_at": 0.1}, "each": [1, "x", 2, "y"]}, ["each[1]", "each[3]"]),
+    ({"path": "\ud800", "a": "x"}, ["path", "a", "limits.raise_at"]),
+])
+def test_no_fault_hides_behind_another(raw: dict[str, Any], keys: list[str]) -> None:
+    with pytest.raises(OptionsError) as caught:
+        read(Rules, raw)
+    assert [fault.split("`")[1] for fault in caught.value.faults] == keys
+
+
+def test_a_rule_that_fails_on_sound_values_is_not_swallowed() -> None:
+    class Broken(msgspec.Struct):
+        a: int = 0
+
+        def check(self, where: str) -> list[str]:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        read(Broken, {})
+    with pytest.raises(OptionsError):
+        read(Broken, {"a": "x"})
 
 
 def test_an_unknown_choice_lists_the_valid_ones():

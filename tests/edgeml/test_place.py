@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -87,6 +89,56 @@ def test_mending_leaves_a_whole_bundle_and_replaces_an_altered_or_refused_one(tm
     assert third != second and (step.placed(work)[0] / "manifest.json").read_text() == "one"  # type: ignore[index]
     step.judge(reader, third, "it is signed with another key")
     assert mended() != third
+
+
+KILL = """
+import os, pathlib, shutil, signal, sys
+sys.path.insert(0, sys.argv[1])
+import place as step
+
+def deadly(owner, name):
+    real = getattr(owner, name)
+    def call(*args, **kwargs):
+        counted.append(name)
+        if len(counted) == int(sys.argv[2]):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*args, **kwargs)
+    setattr(owner, name, call)
+
+counted = []
+for owner, name in ((shutil, "rmtree"), (pathlib.Path, "open"), (pathlib.Path, "rename"), (pathlib.Path, "replace"), (os, "fsync")):
+    deadly(owner, name)
+step.place(pathlib.Path(sys.argv[3]), pathlib.Path(sys.argv[4]))
+"""
+
+
+@pytest.mark.parametrize("content", ["one", "other"])
+def test_killed_at_any_step_a_whole_bundle_is_placed(tmp_path: Path, content: str) -> None:
+    work = tmp_path / "work"
+    step.place(bundle(tmp_path / "b", "one"), work)
+    source = bundle(tmp_path / "c", content)
+    for number in range(1, 100):
+        command = [sys.executable, "-c", KILL, Path(step.__file__).parent, str(number), source, work]
+        code = subprocess.run(command, check=False).returncode
+        found = step.placed(work)
+        assert found is not None and (found[0] / "manifest.json").read_text() in ("one", content), f"killed before effect {number}"
+        if code == 0:
+            break
+        assert code == -signal.SIGKILL
+        if content == "other":
+            step.place(tmp_path / "b", work)
+    assert number > 3 and [path.name for path in (work / "bundles").iterdir()] == [step.place(source, work).name]
+
+
+def test_a_full_disk_leaves_what_is_placed_and_no_rest(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    placed = step.place(bundle(tmp_path / "b", "one"), work)
+    bundle(tmp_path / "b", "x" * 200_000)
+    words = [sys.executable, step.__file__, "--bundle", str(tmp_path / "b"), "--work", str(work)]
+    # Files of 64 KiB at most: what is written fails, as on a full disk.
+    ran = subprocess.run(["bash", "-c", f"ulimit -f 64; exec {shlex.join(words)}"], capture_output=True, text=True, check=False)
+    assert ran.returncode == 1 and "File too large; nothing is changed" in ran.stdout
+    assert step.placed(work)[0] == placed and list((work / "bundles").iterdir()) == [placed]  # type: ignore[index]
 
 
 @pytest.mark.parametrize("text", ["", "../../etc", "a" * 63, "a" * 65, "\xe5" * 64])

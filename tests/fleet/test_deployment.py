@@ -13,7 +13,7 @@ from suite.fleet import settings
 from suite.fleet.deploy import versions
 from suite.fleet.deployment import Desired, Part, changes, configured, promoted, undo
 from suite.fleet.errors import FleetError
-from suite.fleet.follow import Progress
+from suite.fleet.follow import Progress, ill
 from suite.fleet.own import Said
 from suite.fleet.status import Seen, table
 
@@ -115,6 +115,18 @@ def test_progress_tells_each_news_once() -> None:
     assert progress.line() == "1 of 2 devices done: 1 queued, 1 succeeded"
     assert progress.take("a", "FAILED", "no disk") == "a: failed: no disk"
     assert (progress.left, progress.bad) == ([], {"a": "failed: no disk"})
+
+
+def test_what_a_device_has_is_compared_with_what_was_asked_for() -> None:
+    def installed(name: str, version: str = "1.0.0", state: str = "RUNNING", root: bool = True) -> dict[str, Any]:
+        return {"componentName": name, "componentVersion": version, "lifecycleState": state, "isRoot": root}
+
+    wanted = {"a": "1.0.0", "b": "1.0.0"}
+    assert ill([installed("a"), installed("b"), installed("other", "9.0.0", root=False)], wanted) == ""
+    assert ill([installed("a", "0.9.0"), installed("b", root=False)], wanted) == (
+        "has a 0.9.0 instead of 1.0.0, has b as a dependency alone, and ignores its configuration"
+    )
+    assert ill([installed("a", state="BROKEN")], wanted) == "has a 1.0.0 BROKEN, has no b"
 
 
 def test_the_table_of_the_fleet() -> None:

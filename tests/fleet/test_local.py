@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from suite.build import ROOT, Project
+from suite.fleet import here, nucleuscli, outcome
 from suite.fleet.deploy import main
 from tests.gglocal.recipes import Shelf
 
@@ -65,15 +65,136 @@ def test_what_is_not_there_is_one_sentence(tmp_path: Path, capsys: pytest.Captur
         assert sentence in said and said.count("\n") == 1
 
 
-def test_a_configuration_that_a_component_would_refuse_is_told(gglocal_factory, tmp_path, capsys) -> None:
-    nucleus, shelf = gglocal_factory(profile="classic"), Shelf(tmp_path / "build")
-    version, name = Project.read(ROOT).version, "com.edgeml.Inference"
-    made = shelf.add(name, SERVE, version, config={"bundle": "/b"})
-    made.rename(made.with_suffix(".yaml"))  # JSON is YAML
+NAME = "com.edgeml.AlertDispatcher"
+
+
+@pytest.fixture
+def dispatcher(place, venvs: dict[str, Path], built: Path):
+    """The arguments for a deployment of the real component to a nucleus that has its packages."""
+    nucleus, where, _ = place
+    work = nucleus.work_dir(NAME)
+    work.mkdir(parents=True)
+    (work / "venv").symlink_to(venvs[NAME])
+    if where[0] == "--device-root":
+        (Path(where[1]) / "work").symlink_to(nucleus.root.work)
+    return nucleus, ["--local", *where, "--build", str(built)]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="greengrass-cli is called with sudo, which may ask for a password")
+@pytest.mark.parametrize("place", ["greengrass-cli"], indirect=True)
+def test_it_succeeds_only_when_the_component_accepts_its_configuration(dispatcher, version, tmp_path, capsys) -> None:
+    nucleus, local = dispatcher
     config = tmp_path / "config.yaml"
-    local = ["--local", "--gglocal", str(nucleus.root.path), "--build", str(tmp_path / "build"), "--config", str(config)]
-    for value, told in (("thraeds", True), ("threads", False)):
-        config.write_text(f"{name}:\n  merge:\n    {value}: 1\n")
-        assert main([*local, "--component", f"{name}={version}"]) == 0
-        said = capsys.readouterr().out
-        assert ("`thraeds` is an unknown option" in said and "the component refuses this" in said) is told
+    config.write_text(f"{NAME}:\n  merge:\n    policy: {{raise_at: 0.95}}\n    report: {{every_s: 5, enabled: false}}\n")
+    assert main([*local, "--component", f"{NAME}={version}", "--config", str(config)]) == 0
+    assert capsys.readouterr().out.endswith("what was asked for runs, and is configured as asked\n")
+    # What is configured need not be named again, and is told apart by value: the deployment itself says SUCCEEDED each time.
+    config.write_text(f"{NAME}:\n  merge:\n    policy: {{raise_at: 0.1, nn: 5}}\n")
+    assert main([*local, "--config", str(config)]) == 1
+    said = capsys.readouterr().out
+    assert "SUCCEEDED" in said and f"not as asked: {NAME} refuses its configuration: `policy.nn` is an unknown option" in said
+    assert "`policy.raise_at` is 0.1, which is not above" in said
+    config.write_text(f"{NAME}:\n  reset: [/policy]\n")
+    assert main([*local, "--config", str(config)]) == 0
+    assert nucleus.component(NAME).configuration["policy"] == {"raise_at": 0.9, "clear_at": 0.3}
+
+
+def test_a_configuration_of_what_is_only_a_dependency_makes_it_a_root(place, tmp_path, capsys) -> None:
+    nucleus, where, shelf = place
+    if where[0] == "--device-root" and os.geteuid() != 0:
+        pytest.skip("greengrass-cli is called with sudo, which may ask for a password")
+    shelf.add("lib", SERVE, config={"x": 1, "y": "z"})
+    shelf.add("lib", SERVE, "1.1.0", config={"x": 1})
+    shelf.add("top", SERVE, needs={"lib": "HARD"})
+    local = ["--local", *where, "--build", str(tmp_path / "build")]
+    nucleus.deploy(shelf.recipes, shelf.artifacts, {"top": "1.0.0", "lib": "<1.1.0"}, remove=())
+    nucleus.deploy(shelf.recipes, shelf.artifacts, remove=["lib"])
+    config = tmp_path / "config.yaml"
+    config.write_text("lib:\n  merge: {x: 2, deep: {a: [1, 2]}}\n")
+    version = nucleus.component("lib").version
+    assert main([*local, "--config", str(config)]) == 0
+    assert nucleus.component("lib").configuration["x"] == 2 and nucleus.component("lib").version == version
+
+
+class Flaky:
+    """A greengrass-cli that fails now and then, and one whose nucleus does something else than it was asked."""
+
+    def __init__(self, folder: Path, root: Path, script: str) -> None:
+        self.path = folder / "bin" / "greengrass-cli"
+        self.path.parent.mkdir(parents=True)
+        real = f'{shlex.quote(sys.executable)} -m gglocal.cli "$@" --root {shlex.quote(str(root))}'
+        self.path.write_text(f"#!/bin/sh\n{script.replace('REAL', real)}\n")
+        self.path.chmod(0o755)
+
+
+TRACE = """java.lang.RuntimeException: java.util.concurrent.ExecutionException: software.amazon.ServiceError: the file is being written
+\tat com.aws.greengrass.cli.commands.DeploymentCommand.status(DeploymentCommand.java:172)
+Caused by: java.util.concurrent.ExecutionException: software.amazon.ServiceError: the file is being written
+\tat com.aws.greengrass.cli.adapter.Impl.get(Impl.java:166)
+\t... 13 more
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="greengrass-cli is called with sudo, which may ask for a password")
+@pytest.mark.parametrize(("exit_code", "lasting"), [(1, False), (0, False), (1, True)], ids=["fails", "ends with 0", "lasting"])
+def test_a_status_call_that_fails_is_asked_again(gglocal_factory, tmp_path, monkeypatch, capsys, exit_code, lasting) -> None:
+    monkeypatch.setattr(nucleuscli, "ASK_AGAIN_S", 0.01)
+    nucleus, shelf = gglocal_factory(profile="classic"), Shelf(tmp_path / "build")
+    shelf.add("a", SERVE)
+    (tmp_path / "trace").write_text(TRACE)
+    count, until = tmp_path / "count", 1000 if lasting else 3
+    Flaky(tmp_path / "device", nucleus.root.path, (
+        f'if [ "$2" = status ] && [ $(wc -c < {count}) -lt {until} ]\n'
+        f"then printf x >> {count}; cat {tmp_path}/trace >&2; exit {exit_code}; fi\n"
+        "exec REAL"
+    ))
+    count.touch()
+    local = ["--local", "--device-root", str(tmp_path / "device"), "--build", str(tmp_path / "build"), "--component", "a=1.0.0"]
+    assert main(local) == int(lasting)
+    assert len(count.read_text()) == (nucleuscli.TRIES if lasting else 3)
+    if lasting:
+        assert capsys.readouterr().err == "deploy: the nucleus refuses: the file is being written (ServiceError)\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="greengrass-cli is called with sudo, which may ask for a password")
+def test_a_nucleus_that_does_something_else_than_it_was_asked_is_found_out(gglocal_factory, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(here, "SETTLED_S", 1.0)
+    nucleus, shelf = gglocal_factory(profile="classic"), Shelf(tmp_path / "build")
+    shelf.add("a", SERVE, config={"x": 1, "keep": True})
+    # The configuration is dropped on the way, and SUCCEEDED is said.
+    Flaky(tmp_path / "device", nucleus.root.path, (
+        'for each; do shift; [ "$each" = --update-config ] && { skip=1; continue; }\n'
+        '[ "$skip" ] && { skip=; continue; }; set -- "$@" "$each"; done\n'
+        "exec REAL"
+    ))
+    config = tmp_path / "config.yaml"
+    config.write_text("a:\n  merge: {x: 2, deep: {y: text}, keep: true}\n")
+    local = ["--local", "--device-root", str(tmp_path / "device"), "--build", str(tmp_path / "build"), "--config", str(config)]
+    assert main([*local, "--component", "a=1.0.0"]) == 1
+    said = capsys.readouterr().out
+    assert 'not as asked: a is not configured as asked: x is 1, asked for was 2; deep.y is null, asked for was "text"\n' in said
+
+
+@pytest.mark.parametrize(("text", "cause"), [
+    (TRACE, "the file is being written (ServiceError)"),
+    ("java.lang.RuntimeException: Unable to connect\n\tat com.aws.x.Y.z(Y.java:1)\n", "Unable to connect (RuntimeException)"),
+    ("a warning\ngglocal: no nucleus runs in /x\n", "no nucleus runs in /x"),
+    ("Value for option '--merge' is wrong\nUsage: greengrass-cli [-hV]\n   [-a=Dir]\n", "Value for option '--merge' is wrong"),
+    ("", ""),
+])
+def test_the_cause_is_picked_from_what_a_command_wrote(text: str, cause: str) -> None:
+    assert nucleuscli.cause(text) == cause
+
+
+@pytest.mark.parametrize(("merge", "has", "differs"), [
+    ({"n": 5}, {"n": 5.0}, []), ({"n": 5}, {"n": "5"}, []), ({"n": 0.5}, {"n": "0.5"}, []), ({"b": True}, {"b": "true"}, []),
+    ({"b": True}, {"b": 1}, ["b"]), ({"x": None}, {"x": "null"}, []), ({"x": None}, {}, []), ({"x": {}}, {"x": {}}, []),
+    ({"l": [1, {"a": 2}]}, {"l": [1.0, {"a": "2"}]}, []), ({"l": [1]}, {"l": [1, 2]}, ["l"]),
+    ({"a": {"b": 1, "c": 2}}, {"a": {"b": 1}}, ["a.c"]), ({"a": {"b": 1}}, None, ["a.b"]), ({"t": "5"}, {"t": 5}, ["t"]),
+])
+def test_what_was_asked_for_is_compared_with_what_the_device_has(merge, has, differs) -> None:
+    found = nucleuscli.Component("1.0.0", "RUNNING", "", has)
+    told = list(outcome.unmet("a", "1.0.0", {"merge": merge}, found))
+    assert [each.split(" is ")[0] for sentence in told for each in sentence.partition(": ")[2].split("; ")] == differs
+    assert list(outcome.unmet("a", "2.0.0", {}, found)) == ["a is 1.0.0, asked for was 2.0.0"]
+    assert list(outcome.unmet("a", "", {}, None)) == ["a is not deployed"]

@@ -45,12 +45,7 @@ LOCAL_TABLE = [
     ("a/${$}", "a/$", True),
     ("a.b", "a.b", True),
     ("a.b", "axb", False),
-    ("{iot:thingName}/x", "a-thing/x", True),
-    ("{iot:thingName}/*", "a-thing/x/y", True),
-    ("{configuration:/where/to}/x", "hall/7/x", True),
-    ("{configuration:/n}/x", "3/x", True),
     ("{configuration:/nowhere}/x", "/x", False),
-    ("{no:such}", "{no:such}", False),
 ]
 
 
@@ -70,9 +65,23 @@ CLOUD_TABLE = [
     ("a/#", "b/a", False),
     ("#", "a/b", True),
     ("a/*/c", "a/b/x/c", True),
-    ("{iot:thingName}/+/x", "a-thing/b/x", True),
-    ("{iot:thingName}/+/x", "another/b/x", False),
 ]
+VARIABLES = [
+    ("{iot:thingName}/x", "a-thing/x"),
+    ("{iot:thingName}/*", "a-thing/x/y"),
+    ("{configuration:/where/to}/x", "hall/7/x"),
+    ("{configuration:/n}/x", "3/x"),
+]
+
+
+@pytest.mark.parametrize(("pattern", "resource"), VARIABLES)
+def test_recipe_variables_in_a_resource_are_filled_in_on_lite_and_plain_text_on_classic(pattern: str, resource: str) -> None:
+    plain = pattern.replace("/*", "/x/y")
+    for service, operation in ((LOCAL, PUBLISH), (CLOUD, TO_CLOUD)):
+        assert judged(service, operation, pattern, resource, lite=True) and not judged(service, operation, pattern, plain, lite=True)
+        assert judged(service, operation, pattern, plain, lite=False) and not judged(service, operation, pattern, resource, lite=False)
+    assert not judged(CLOUD, TO_CLOUD, "{iot:thingName}/+/x", "another/b/x", lite=True)
+    assert not judged(LOCAL, PUBLISH, "{no:such}", "{no:such}", lite=True)
 
 
 @pytest.mark.parametrize("lite", BOTH)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,10 +23,11 @@ from suite.build import ROOT
 SCRIPT = ROOT / "libs" / "edgeml" / "install.py"
 
 
-@pytest.fixture(scope="module")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def wheels(tmp_path: Path) -> Path:
     """A folder with the wheel of `tiny` 1.0."""
-    folder = tmp_path_factory.mktemp("wheels")
+    folder = tmp_path / "found"
+    folder.mkdir()
     with zipfile.ZipFile(folder / "tiny-1.0-py3-none-any.whl", "w") as wheel:
         wheel.writestr("tiny.py", "")
         wheel.writestr("tiny-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
@@ -49,52 +54,182 @@ def nothing(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def empty_venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment that the step made for empty requirements, through a link to an empty folder."""
+    """An environment that the step made for empty requirements."""
     folder = tmp_path_factory.mktemp("made")
     (folder / "nothing.txt").write_text("# nothing\n")
-    (folder / "target").mkdir()
-    (folder / "venv").symlink_to(folder / "target", target_is_directory=True)
     assert step.install([folder / "nothing.txt"], folder / "venv") is True
     return folder / "venv"
 
 
 @pytest.fixture
-def venv(empty_venv: Path, tmp_path: Path) -> Path:
+def quick(empty_venv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `python -m venv` would make in seconds is copied; pip is run as ever."""
+    call = subprocess.call
+
+    def copied(command: list[str], **options: Any) -> int:
+        if command[1:3] != ["-m", "venv"]:
+            return call(command, **options)
+        shutil.copytree(empty_venv.resolve(), command[3], symlinks=True)
+        return 0
+
+    monkeypatch.setattr(step.subprocess, "call", copied)
+
+
+@pytest.fixture
+def venv(empty_venv: Path, tmp_path: Path, quick: None) -> Path:
     """A copy of it, of this test's own."""
     return Path(shutil.copytree(empty_venv.resolve(), tmp_path / "venv", symlinks=True))
+
+
+def environments(venv: Path) -> set[Path]:
+    """Those that are kept behind a link."""
+    return {path for path in venv.with_name(venv.name + step.STORE).resolve().iterdir() if path.is_dir()}
 
 
 def has_tiny(venv: Path) -> bool:
     return subprocess.run([venv / "bin" / "python", "-c", "import tiny"], capture_output=True, check=False).returncode == 0
 
 
-def test_a_link_to_a_folder_serves_as_environment(empty_venv: Path) -> None:
-    assert empty_venv.is_symlink()
-    assert (empty_venv.resolve() / "bin" / "python").exists()
-    assert not has_tiny(empty_venv)
+def test_an_environment_is_a_link_to_what_was_built(empty_venv: Path) -> None:
+    assert empty_venv.is_symlink() and environments(empty_venv) == {empty_venv.resolve()}
+    assert (empty_venv / "bin" / "python").exists() and not has_tiny(empty_venv)
+    ran = subprocess.run([empty_venv / "bin" / "pip", "--version"], capture_output=True, text=True, check=True)  # its scripts work
+    assert str(empty_venv.resolve()) in ran.stdout
+
+
+def test_a_link_to_an_environment_elsewhere_serves_and_is_left_alone(venv: Path, requirements: Path, nothing: Path) -> None:
+    link = venv.with_name("link")
+    link.symlink_to(venv, target_is_directory=True)
+    assert step.install([nothing], link) is False
+    assert step.install([requirements], link) is True
+    assert has_tiny(link) and not has_tiny(venv) and (venv / step.STAMP).exists()
 
 
 def test_what_the_environment_has_is_not_installed_again(venv: Path, nothing: Path) -> None:
     assert step.install([nothing], venv) is False
 
 
-def test_other_requirements_are_installed_into_the_environment_that_is_there(requirements: Path, venv: Path) -> None:
-    (venv / "kept").touch()
+def test_other_requirements_get_an_environment_of_their_own_and_the_one_before_is_kept(
+    requirements: Path, nothing: Path, venv: Path
+) -> None:
+    before = venv.resolve()
+    assert step.install([requirements], venv) is True
+    assert has_tiny(venv) and venv.resolve() != before
+    assert step.install([requirements], venv) is False
+    assert step.install([nothing], venv) is True and not has_tiny(venv)
+    assert len(environments(venv)) == 2
+
+
+def test_going_back_needs_no_package_index(requirements: Path, nothing: Path, wheels: Path, venv: Path) -> None:
+    assert step.install([requirements], venv) is True
+    assert step.install([nothing], venv) is True
+    shutil.rmtree(wheels)
     assert step.install([requirements], venv) is True
     assert has_tiny(venv)
-    assert (venv / "kept").exists()
-    assert step.install([requirements], venv) is False
 
 
-def test_an_environment_that_another_python_made_is_made_anew(nothing: Path, venv: Path) -> None:
+def test_two_environments_are_kept_at_most(requirements: Path, venv: Path) -> None:
+    assert step.install([requirements], venv) is True  # moves what was a folder of its own
+    assert len(environments(venv)) == 2
+    text = requirements.read_text()
+    for comment in ("# one", "# two"):
+        requirements.write_text(f"{text}{comment}\n")
+        before = venv.resolve()
+        assert step.install([requirements], venv) is True
+        assert environments(venv) == {before, venv.resolve()}
+
+
+def test_an_environment_of_another_python_is_left_for_a_new_one(nothing: Path, venv: Path) -> None:
     (venv / "left over").touch()
     (venv / step.STAMP).write_text((venv / step.STAMP).read_text().replace("cpython-3.", "cpython-2."))
     assert step.install([nothing], venv) is True
     assert not (venv / "left over").exists()
 
 
+def test_an_environment_whose_python_is_gone_is_made_again(nothing: Path, venv: Path) -> None:
+    assert step.install([nothing], venv) is False
+    (venv / "bin" / "python").unlink()
+    assert step.install([nothing], venv) is True and step.install([nothing], venv) is False
+
+
+KILL = """
+import os, pathlib, signal, subprocess, sys
+sys.path.insert(0, sys.argv[1])
+import install as step
+
+def deadly(place, name):
+    real = getattr(place, name)
+    def call(*args, **kwargs):
+        counted.append(name)
+        if len(counted) == int(sys.argv[2]):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*args, **kwargs)
+    setattr(place, name, call)
+
+def quick(command, **options):
+    if command[1:3] != ["-m", "venv"]:
+        return called(command, **options)
+    shutil.copytree(sys.argv[5], command[3], symlinks=True)
+    return 0
+
+import shutil
+counted, called, step.subprocess.call = [], subprocess.call, quick
+for place, name in ((step.subprocess, "call"), (step.os, "sync"), (pathlib.Path, "write_text"), (pathlib.Path, "symlink_to"),
+                    (pathlib.Path, "replace"), (step.shutil, "rmtree")):
+    deadly(place, name)
+step.install([pathlib.Path(sys.argv[3])], pathlib.Path(sys.argv[4]))
+"""
+
+
+def test_killed_at_any_step_it_leaves_what_works(requirements: Path, empty_venv: Path, venv: Path, tmp_path: Path) -> None:
+    assert step.install([requirements], venv) is True
+    requirements.write_text(f"{requirements.read_text()}# another version\n")
+    older = tmp_path / "older.txt"
+    older.write_text(requirements.read_text().replace("# another version\n", ""))
+    for number in range(1, 100):
+        ran = subprocess.run(
+            [sys.executable, "-c", KILL, SCRIPT.parent, str(number), requirements, venv, empty_venv.resolve()],
+            capture_output=True, text=True, check=False,
+        )
+        assert has_tiny(venv), f"killed before effect {number}"
+        assert step.install([older], venv) in (False, True), "going back after a kill"
+        assert has_tiny(venv)
+        if ran.returncode == 0:
+            break
+        assert ran.returncode == -signal.SIGKILL, ran.stderr
+    assert number > 6
+    assert step.install([requirements], venv) is True and has_tiny(venv)
+    assert len(environments(venv)) == 2 and not list(venv.parent.glob("*.new"))
+
+
+@pytest.mark.parametrize("trouble", ["index out of reach", "pin that is not there", "no room"])
+def test_an_upgrade_that_fails_leaves_what_works(requirements: Path, venv: Path, trouble: str) -> None:
+    assert step.install([requirements], venv) is True
+    before, text = venv.resolve(), requirements.read_text()
+    lines = {"index out of reach": "--index-url http://127.0.0.1:9/simple\ntiny==1.1\n", "pin that is not there": f"{text}tiny==1.1\n"}
+    requirements.write_text(lines.get(trouble, f"{text}# more\n"))
+    limit = "" if trouble != "no room" else "ulimit -f 64; "  # files of 64 KiB at most: what is written fails, as on a full disk
+    command = f"{limit}exec {shlex.join(map(str, [sys.executable, SCRIPT, '--requirements', requirements, '--venv', venv]))}"
+    ran = subprocess.run(["bash", "-c", command], env=os.environ | {"PIP_RETRIES": "0"}, capture_output=True, text=True, check=False)
+    assert ran.returncode == 1
+    last = ran.stderr.strip().splitlines()[-1]
+    assert last.startswith("ERROR edgeml.install: ") and last.endswith("what was installed before is kept")
+    assert venv.resolve() == before and has_tiny(venv) and environments(venv) == {before}
+    # The rollback runs the older version's step.
+    requirements.write_text(text)
+    assert step.install([requirements], venv) is False
+
+
+def test_two_installs_at_once_take_turns(requirements: Path, venv: Path) -> None:
+    command = [sys.executable, SCRIPT, "--requirements", requirements, "--venv", venv]
+    running = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [each.communicate(timeout=120)[1] for each in running]
+    assert [each.returncode for each in running] == [0, 0], said
+    assert has_tiny(venv) and sum("installing what" in text for text in said) == 1
+
+
 def test_components_may_share_an_environment(requirements: Path, nothing: Path, venv: Path) -> None:
-    assert step.install([requirements, nothing], venv) is True
+    assert step.install([requirements, nothing], venv) is True and has_tiny(venv)
     assert step.install([requirements], venv) is False
     assert step.install([nothing], venv) is False
 
@@ -155,5 +290,6 @@ def test_pip_does_not_see_what_lets_it_act_as_the_component(monkeypatch: pytest.
     monkeypatch.setenv("PIP_INDEX_URL", "https://index.example")
     seen = tmp_path / "seen"
     code = f"import os, pathlib; pathlib.Path({str(seen)!r}).write_text(repr(dict(os.environ)))"
-    step._run([sys.executable, "-c", code], "it failed")
+    with (tmp_path / "lock").open("w") as lock:
+        step._run([sys.executable, "-c", code], "it failed", lock.fileno())
     assert "secret" not in seen.read_text() and "index.example" in seen.read_text()

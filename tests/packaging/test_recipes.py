@@ -20,7 +20,8 @@ Recipes = Callable[[str], dict[str, Any]]
 ALL = (*COMPONENTS, SUITE)
 PUBLISH, SUBSCRIBE = "aws.greengrass#PublishToTopic", "aws.greengrass#SubscribeToTopic"
 TO_CLOUD, FROM_CLOUD = "aws.greengrass#PublishToIoTCore", "aws.greengrass#SubscribeToIoTCore"
-THING = "{iot:thingName}"
+THING = "+"
+"""One level, whatever the thing is called: classic fills in no `{iot:thingName}` unless it is told to."""
 
 ACCESS: dict[str, dict[str, set[str]]] = {
     "com.edgeml.SensorIngestion": {

@@ -48,7 +48,7 @@ def test_without_one_resource_the_pipeline_is_refused_exactly_that(line, built, 
     config.setdefault(component, {})["accessControl"] = lacking
     refused: set[tuple[str, str, str]] = set()
     suite.deploy(config, version)
-    wanted = (component, operation, resource.replace("{iot:thingName}", THING))
+    wanted = (component, operation, resource.replace("+", THING))
 
     permitted = 0.0
 

@@ -25,7 +25,7 @@ def subscribed(built, version) -> dict[str, set[str]]:
         for service, policies in access(built, version, component).items():
             for policy in policies.values():
                 if any("Subscribe" in operation for operation in policy["operations"]):
-                    found[service] |= {resource.replace("{iot:thingName}", THING) for resource in policy["resources"]}
+                    found[service] |= {resource.replace("+", THING) for resource in policy["resources"]}
     return found
 
 

@@ -238,7 +238,7 @@ def load(config: dict[str, dict[str, Any]], alarms: float, row_s: float, root: P
     strangers = set(config) - set(checks.OPTIONS)
     if strangers:
         raise FleetError(f"the configuration names {', '.join(sorted(strangers))}; there are {', '.join(checks.OPTIONS)}")
-    options: dict[str, Any] = {name: read(kind, _configuration(root, name, config.get(name, {}))) for name, kind in checks.OPTIONS.items()}
+    options = checks.options({name: _configuration(root, name, config.get(name, {})) for name in checks.OPTIONS})
     dispatcher, ingestion = options["com.edgeml.AlertDispatcher"], options["com.edgeml.SensorIngestion"]
     assert isinstance(dispatcher, AlertDispatcherOptions) and isinstance(ingestion, SensorIngestionOptions)
     cloud = dispatcher.actions.get("iot_core")
@@ -288,8 +288,7 @@ def _piece() -> tuple[int, int]:
 def _configuration(root: Path, name: str, update: dict[str, Any]) -> dict[str, Any]:
     recipe = yaml.safe_load((root / "recipes" / f"{name}.yaml").read_text(encoding="utf-8"))
     defaults = recipe["ComponentConfiguration"]["DefaultConfiguration"]
-    value = configured(defaults, [Part("", update.get("merge", {}), tuple(update.get("reset", ())))])
-    return {key: item for key, item in value.items() if key != "accessControl"}
+    return configured(defaults, [Part("", update.get("merge", {}), tuple(update.get("reset", ())))])
 
 
 def _alert() -> Alert:

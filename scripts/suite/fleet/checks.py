@@ -11,7 +11,7 @@ import yaml
 
 from alert_dispatcher.options import Options as AlertDispatcherOptions
 from edgeml.errors import OptionsError
-from edgeml.options import read
+from edgeml.settings import whole
 from gglocal.deployment import configuration_updates
 from inference.options import Options as InferenceOptions
 from sensor_ingestion.options import Options as SensorIngestionOptions
@@ -78,10 +78,10 @@ def check(
     Raises:
         FleetError: with everything that the components would refuse.
     """
-    faults, remarks = [], []
+    remarks, values = [], {}
     for name, part in after.parts.items():
-        options, default = OPTIONS.get(name), defaults(name, part.version)
-        if options is None or default is None:
+        default = defaults(name, part.version)
+        if name not in OPTIONS or default is None:
             if part.merge:
                 remarks.append(f"the merge of {name} is not checked: it declares no options here")
             continue
@@ -89,11 +89,27 @@ def check(
             remarks.append(f"the configuration of {name} {part.version} is not checked: this checkout declares the options of {version}")
             continue
         had = [before.parts[name]] if before is not None and name in before.parts else []
-        value = configured(default, [*had, part])
+        values[name] = configured(default, [*had, part])
+    try:
+        options(values)
+    except OptionsError as fault:
+        raise FleetError(f"{'; '.join(fault.faults)}; mend the configuration, nothing was deployed") from None
+    return remarks
+
+
+def options(configurations: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """The options that components read from their configurations, by component.
+
+    Raises:
+        OptionsError: with every fault of all of them, each behind the component's name.
+    """
+    read: dict[str, Any] = {}
+    faults: list[str] = []
+    for name, configuration in configurations.items():
         try:
-            read(options, {key: item for key, item in value.items() if key != "accessControl"})
+            read[name] = whole(OPTIONS[name], configuration)[1]
         except OptionsError as fault:
             faults += [f"{name}: {each}" for each in fault.faults]
     if faults:
-        raise FleetError(f"{'; '.join(faults)}; mend the configuration, nothing was deployed")
-    return remarks
+        raise OptionsError(faults)
+    return read

@@ -96,16 +96,21 @@ def to_local(given: argparse.Namespace) -> int:
         raise FleetError("--rollback is for thing groups; the classic nucleus takes back a local deployment that fails by itself")
     version = build.Project.read(build.ROOT).version
     updates, named = checks.updates(given.config) if given.config else {}, versions(given, version)
-    wanted = Desired().with_versions({**dict.fromkeys(updates, version), **named}).with_updates(updates)
+    on = here.target(given)
+    # The classic nucleus configures only what is deployed for its own sake, and says nothing of the rest.
+    for name in [name for name in updates if name not in named]:
+        runs = on.cli.component(name)
+        named[name] = runs.version if runs is not None else version
+    wanted = Desired().with_versions(named).with_updates(updates)
     try:
         remarks = checks.check(None, wanted, here.defaults(given.build), version)
     except FleetError as fault:
-        # What was merged on this machine before is not known here, and may be what is missing: said, and left to the component.
+        # What was merged on this machine before may be what is missing: said, and left to the component.
         doubt = "unless an earlier merge mends it, the component refuses this"
         remarks = [str(fault).replace("mend the configuration, nothing was deployed", doubt)]
     for remark in remarks:
         say(remark)
-    return here.deploy(given, named, updates)
+    return here.deploy(given, on, named, updates, say)
 
 
 TARGETS: dict[str, Callable[[argparse.Namespace], int]] = {"group": to_group, "local": to_local}

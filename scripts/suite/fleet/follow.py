@@ -14,6 +14,8 @@ from suite.fleet.groups import Groups
 GOOD = {"SUCCEEDED", "COMPLETED"}
 BAD = {"FAILED", "REJECTED", "TIMED_OUT", "CANCELED"}
 WELL = {"RUNNING", "FINISHED"}
+LOOKS = 5
+"""At the components of a device that has succeeded, before they count as other than asked for."""
 CALLS_PER_S = 5.0
 """Of ListEffectiveDeployments, at most: a large group is looked at less often."""
 
@@ -58,9 +60,12 @@ class Progress:
 
 def follow(
     groups: Groups, arn: str, identity: str, say: Callable[[str], None], minutes: float, every_s: float,
-    wait: Callable[[float], None] = time.sleep, clock: Callable[[], float] = time.monotonic,
+    wait: Callable[[float], None] = time.sleep, clock: Callable[[], float] = time.monotonic, wanted: Mapping[str, str] | None = None,
 ) -> None:
-    """Say what each device makes of a deployment until all are done.
+    """Say what each device makes of a deployment until all are done, and compare what it has then with what was asked for.
+
+    Args:
+        wanted: the version of each component of the deployment.
 
     Raises:
         FleetError: with each device on which it failed and why; or some did not answer in time.
@@ -95,7 +100,12 @@ def follow(
     faults = dict(progress.bad)
     for device in devices:
         if device not in faults and device not in progress.left:
-            text = ill(groups.installed(device))
+            text = ill(groups.installed(device), wanted)
+            for _ in range(LOOKS if text else 0):  # what a device reports of its components may come behind its success
+                wait(every_s)
+                text = ill(groups.installed(device), wanted)
+                if not text:
+                    break
             if text:
                 faults[device] = text
     if faults:
@@ -107,13 +117,28 @@ def follow(
         )
 
 
-def ill(installed: list[Mapping[str, Any]] | list[dict[str, Any]]) -> str:
-    """Which components do not run, and why; empty: all do."""
-    return ", ".join(
+def ill(installed: list[Mapping[str, Any]] | list[dict[str, Any]], wanted: Mapping[str, str] | None = None) -> str:
+    """Which components do not run, and why, or are not those of a deployment; empty: all is as it should be.
+
+    Args:
+        wanted: the version of each component of the deployment. It is there for its own sake then, or the classic nucleus would
+            ignore the configuration that the deployment brings.
+    """
+    faults = [
         f"has {each['componentName']} {each['componentVersion']} {each['lifecycleState']}"
         + (f" ({each['lifecycleStateDetails']})" if each.get("lifecycleStateDetails") else "")
         for each in installed if each["lifecycleState"] not in WELL
-    )
+    ]
+    there = {each["componentName"]: each for each in installed}
+    for name, version in (wanted or {}).items():
+        each = there.get(name)
+        if each is None:
+            faults.append(f"has no {name}")
+        elif each["componentVersion"] != version:
+            faults.append(f"has {name} {each['componentVersion']} instead of {version}")
+        elif not each.get("isRoot", True):
+            faults.append(f"has {name} as a dependency alone, and ignores its configuration")
+    return ", ".join(faults)
 
 
 def _reason(found: Mapping[str, Any]) -> str:

@@ -9,18 +9,25 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgeml.settings import LAST_GOOD, REFUSED
 from gglocal.recipe import load_recipe
 from gglocal.root import default_root
 from suite.build import ROOT
+from suite.fleet import checks, outcome
 from suite.fleet.errors import FleetError
+from suite.fleet.nucleuscli import NucleusCli
 
 DEVICE = Path("/greengrass/v2")
+Updates = Mapping[str, Mapping[str, Any]]
 _ENDED = re.compile(r"\b(SUCCEEDED|FAILED|CANCELED)\b")
 _ASK_AGAIN_S = 1.0
+SETTLED_S = 60.0
+"""How long, after a deployment that succeeded, its components may take to run and to take up their configurations."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,27 +39,82 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--wait", type=float, default=900.0, metavar="SECONDS", help="how long the deployment is followed (default 900)")
 
 
-def deploy(given: argparse.Namespace, versions: Mapping[str, str], updates: Mapping[str, Mapping[str, Any]]) -> int:
-    """Create the deployment and follow it; 0 when it has succeeded, 1 when not.
+@dataclass(frozen=True)
+class Target:
+    """A nucleus of this machine.
+
+    Attributes:
+        work: holds the components' work directories.
+        sudo: what goes before a command that reads there.
+    """
+
+    cli: NucleusCli
+    work: Path
+    sudo: tuple[str, ...] = ()
+
+    def kept(self, component: str, file: str, since: float) -> Any:
+        """What a component has written to a JSON file of its work directory since then (epoch, s); None: nothing that can be read."""
+        words = ["sh", "-c", 'stat -c %Y "$1" && cat "$1"', "sh", str(self.work / component / file)]
+        read = subprocess.run([*self.sudo, *words], capture_output=True, text=True, check=False)
+        try:
+            at, _, text = read.stdout.partition("\n")
+            return json.loads(text) if int(at) >= int(since) else None
+        except ValueError:
+            return None
+
+
+def target(given: argparse.Namespace) -> Target:
+    """The nucleus that a command line names.
 
     Raises:
-        FleetError: there is no build or no nucleus, or the nucleus refuses.
+        FleetError: there is none, or no build for it.
     """
     for folder in ("recipes", "artifacts"):
         if not (given.build / folder).is_dir():
             raise FleetError(f"{given.build} has no {folder}; make it with scripts/build, or name another with --build")
-    command = nucleus(given)
-    words = ["deployment", "create"]
+    command = given.device_root / "bin" / "greengrass-cli"
+    if given.gglocal is None and command.exists():
+        sudo = () if os.geteuid() == 0 else ("sudo",)
+        return Target(NucleusCli([*sudo, str(command)]), given.device_root / "work", sudo)
+    root = given.gglocal or default_root()
+    if not root.is_dir():
+        raise FleetError(
+            f"there is neither {command} nor a gglocal in {root}; on a core device deploy aws.greengrass.Cli, or start gglocal run, "
+            "or name its root with --gglocal"
+        )
+    return Target(NucleusCli([sys.executable, "-m", "gglocal.cli"], ["--root", str(root)]), root / "work")
+
+
+def deploy(given: argparse.Namespace, on: Target, versions: Mapping[str, str], updates: Updates, say: Callable[[str], None]) -> int:
+    """Create the deployment and follow it; 0 when what was asked for runs, 1 when not.
+
+    Args:
+        versions: of everything that is deployed for its own sake; what is configured is among it.
+
+    Raises:
+        FleetError: the nucleus refuses.
+    """
+    words = ["deployment", "create", "--failure-handling-policy", "ROLLBACK"]
     words += ["--recipeDir", str((given.build / "recipes").absolute()), "--artifactDir", str((given.build / "artifacts").absolute())]
     words += [word for name, version in versions.items() for word in ("--merge", f"{name}={version}")]
     words += [word for name in given.remove for word in ("--remove", name)]
     if updates:
         upper = {name: {key.upper(): value for key, value in update.items() if value} for name, update in updates.items()}
         words += ["--update-config", json.dumps(upper)]
-    made = re.search(r"Deployment Id: (\S+)", call(command, words))
+    before, began = {name: on.cli.component(name) for name in versions if name in checks.OPTIONS}, time.time()
+    made = re.search(r"Deployment Id: (\S+)", on.cli.call(*words))
     if made is None:
-        raise FleetError(f"{' '.join(command)} named no deployment; ask it: deployment list")
-    return follow(command, made[1], given.wait)
+        raise FleetError(f"{on.cli} named no deployment; ask it: deployment list")
+    if not follow(on.cli, made[1], given.wait, say):
+        return 1
+    # What a process of another version thought of the same configuration does not count.
+    since = {name: 0.0 if found is not None and found.version == versions[name] else began for name, found in before.items()}
+    unmet = list(compare(on, versions, updates, since))
+    for sentence in unmet:
+        say(f"not as asked: {sentence}")
+    if not unmet:
+        say("what was asked for runs" + (", and is configured as asked" if updates else ""))
+    return 1 if unmet else 0
 
 
 def defaults(build: Path) -> Callable[[str, str], Mapping[str, Any] | None]:
@@ -66,46 +128,42 @@ def defaults(build: Path) -> Callable[[str, str], Mapping[str, Any] | None]:
     return of
 
 
-def nucleus(given: argparse.Namespace) -> list[str]:
-    """How the nucleus of this machine is spoken to.
-
-    Raises:
-        FleetError: there is none.
-    """
-    command = given.device_root / "bin" / "greengrass-cli"
-    if given.gglocal is None and command.exists():
-        return [str(command)] if os.geteuid() == 0 else ["sudo", str(command)]
-    root = given.gglocal or default_root()
-    if not root.is_dir():
-        raise FleetError(
-            f"there is neither {command} nor a gglocal in {root}; on a core device deploy aws.greengrass.Cli, or start gglocal run, "
-            "or name its root with --gglocal"
-        )
-    return [sys.executable, "-m", "gglocal.cli", "--root", str(root)]
-
-
-def follow(command: list[str], deployment: str, seconds: float) -> int:
-    """Say each state of a deployment until it has ended."""
+def follow(cli: NucleusCli, deployment: str, seconds: float, say: Callable[[str], None]) -> bool:
+    """Say each state of a deployment until it has ended; whether it succeeded."""
     give_up, said = time.monotonic() + seconds, ""
     while True:
-        text = call(command, ["deployment", "status", "-i", deployment]).strip()
+        text = cli.ask("deployment", "status", "-i", deployment).strip()
         if text != said:
             said = text
-            print(text, flush=True)
+            say(text)
         ended = _ENDED.search(text)
         if ended:
-            return 0 if ended[1] == "SUCCEEDED" else 1
+            return ended[1] == "SUCCEEDED"
         if time.monotonic() >= give_up:
             raise FleetError(f"the deployment has not ended within {seconds:g} s; ask again with: deployment status -i {deployment}")
         time.sleep(_ASK_AGAIN_S)
 
 
-def call(command: list[str], words: list[str]) -> str:
-    """What the nucleus's command says."""
-    # gglocal takes its root behind the verbs.
-    whole = [*command[:3], *words, *command[3:]] if command[0] == sys.executable else [*command, *words]
-    ran = subprocess.run(whole, capture_output=True, text=True, check=False)
-    if ran.returncode != 0:
-        last = (ran.stderr.strip() or ran.stdout.strip() or "it said nothing").splitlines()[-1]
-        raise FleetError(f"the nucleus refuses: {last.removeprefix('gglocal: ')}")
-    return ran.stdout
+def compare(on: Target, versions: Mapping[str, str], updates: Updates, since: Mapping[str, float]) -> Iterator[str]:
+    """What of a deployment that succeeded is not so, a sentence each; what has yet to come is waited for.
+
+    Args:
+        since: from when on (epoch, s) the word of each of the suite's components counts.
+    """
+    give_up = time.monotonic() + SETTLED_S
+    for name in [name for name in versions if not name.startswith("aws.greengrass.")]:
+        while True:
+            found = on.cli.component(name)
+            unmet = list(outcome.unmet(name, versions[name], updates.get(name, {}), found))
+            if not unmet and name in since and found is not None:
+                accepted, refused = (on.kept(name, file, since[name]) for file in (LAST_GOOD, REFUSED))
+                said = outcome.verdict(found.configuration, accepted, refused)
+                if said is None:
+                    unmet = [f"{name} has not taken up its configuration; see its log"]
+                elif said:
+                    unmet = [f"{name} refuses its configuration: {said}"]
+                    break
+            if not unmet or (found is not None and found.state in outcome.LOST) or time.monotonic() >= give_up:
+                break
+            time.sleep(_ASK_AGAIN_S)
+        yield from unmet

@@ -57,7 +57,10 @@ class Reviser:
             running = self.groups.create(after.request(arn, f"edgeml {after.parts[SUITE].version}" if SUITE in after.parts else "edgeml"))
             self._say(f"deployment {running} of {group}")
         if not given.no_wait:
-            follow(self.groups, arn, running, self._say, given.minutes, given.every)
+            wanted = {name: part.version for name, part in after.parts.items() if not name.startswith("aws.greengrass.")}
+            follow(self.groups, arn, running, self._say, given.minutes, given.every, wanted=wanted)
+            if any(part.merge or part.reset for part in after.parts.values()):
+                self._say("whether the components accept their configurations, scripts/fleet status says once they have reported")
         return 0
 
     def _defaults(self, name: str, version: str) -> Mapping[str, Any] | None:

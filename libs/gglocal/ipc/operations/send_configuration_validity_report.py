@@ -1,0 +1,22 @@
+"""SendConfigurationValidityReport: whether a configuration that was shown before a deployment is valid. Classic only; needs no policy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gglocal.ipc.request import Request
+from gglocal.validation import ACCEPTED, REJECTED, NotAwaited
+
+
+def handle(request: Request) -> dict[str, Any]:
+    report = request.argument("configurationValidityReport", dict)
+    deployment, status, message = (report.get(key) for key in ("deploymentId", "status", "message"))
+    if not isinstance(deployment, str):
+        raise request.invalid("Cannot accept configuration validity report, the deployment ID provided was null")
+    if status not in (ACCEPTED, REJECTED):
+        raise request.invalid(f"configurationValidityReport.status must be {ACCEPTED} or {REJECTED}")
+    try:
+        request.core.validation.report(request.component, deployment, str(status), message if isinstance(message, str) else "")
+    except NotAwaited:
+        raise request.invalid("Validation request either timed out or was never made") from None
+    return {}
