@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from edgeml.errors import OptionsError
+from edgeml.lasting import Lasting
 from edgeml.messagekey import MessageOptions
 from edgeml.options import read
 
@@ -25,8 +28,9 @@ class Settings(Generic[O]):
         work: the component's work directory.
     """
 
-    def __init__(self, options: type[O], work: Path) -> None:
+    def __init__(self, options: type[O], work: Path, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._options, self._path = options, work / LAST_GOOD
+        self._lasting = Lasting(monotonic)
 
     def read(self, raw: dict[str, Any]) -> tuple[MessageOptions, O]:
         """The options that every component has, and the service's own; raises OptionsError with every fault of both."""
@@ -49,9 +53,24 @@ class Settings(Generic[O]):
 
     def remember(self, raw: dict[str, Any]) -> None:
         """This configuration works."""
-        fresh = self._path.with_suffix(".new")
         try:
-            fresh.write_text(json.dumps(raw))
-            fresh.replace(self._path)
-        except (OSError, TypeError, ValueError) as fault:
+            text = json.dumps(raw)
+        except (TypeError, ValueError) as fault:
             log.warning("%s cannot be written (%s); after a restart a wrong configuration finds nothing to go back to", self._path, fault)
+            return
+        sentence = f"{self._path} cannot be written ({{}}); make room, or after a restart a wrong configuration finds nothing to go back to"
+        self._lasting.do("last good", lambda: self._write(text), sentence)
+
+    def tick(self) -> None:
+        """Write what could not be written before."""
+        self._lasting.tick()
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What could not be written yet."""
+        return self._lasting.faults
+
+    def _write(self, text: str) -> None:
+        fresh = self._path.with_suffix(".new")
+        fresh.write_text(text)
+        fresh.replace(self._path)
