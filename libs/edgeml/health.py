@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import msgspec
 
 from edgeml import topics
 from edgeml.bus import IpcBus
-from edgeml.messages import MAX_PAYLOAD, Health, Status, encode
-from edgeml.times import to_iso
+from edgeml.messages import MAX_PAYLOAD, Health, NotJudged, Status, encode
+from edgeml.times import SECOND, to_iso
 
 SAID_S = 10.0
 """Status and health are published at each change, and again after this long for who listens later."""
@@ -17,6 +20,24 @@ CHANGE_S = 1.0
 """Changes of health are published at most so often."""
 MOST_QUIET = 20
 MOST_FAULTS, LONGEST_FAULT = 5, 200
+LONGEST_REASON = 100
+"""Bytes."""
+
+
+class Unjudged(NamedTuple):
+    """Most of an asset's latest rows have no decision.
+
+    Attributes:
+        reason: the most frequent one.
+        since: monotonic time of the first of them.
+        rows: rows without a decision since then.
+        share: of the latest rows, 0 to 1.
+    """
+
+    reason: str
+    since: float
+    rows: int
+    share: float
 
 
 @dataclass(frozen=True)
@@ -27,6 +48,7 @@ class Vitals:
     queues: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     quiet: Mapping[str, float] = field(default_factory=dict)
     drops: Mapping[str, int] = field(default_factory=dict)
+    not_judged: Mapping[str, Unjudged] = field(default_factory=dict)
 
 
 class Reporter:
@@ -69,8 +91,29 @@ class Reporter:
             heard={topic: None if age is None else round(age, 1) for topic, age in self._bus.heard().items()},
             quiet={asset: round(age, 1) for asset, age in longest}, drops=dict(drops),
         )
-        payload = encode(health)
-        if len(payload) <= MAX_PAYLOAD:
-            return payload
-        # Long names of many things: what alarms are made of matters more than the sentences, which stand in the status too.
-        return encode(Health(component=health.component, at=health.at, state=health.state, heard=health.heard, drops={"": drops.total()}))
+        if len(encode(health)) > MAX_PAYLOAD:
+            # Long names of many things: what alarms are made of matters more than the sentences, which stand in the status too.
+            health = Health(
+                component=health.component, at=health.at, state=health.state, heard=health.heard, drops={"": drops.total()}
+            )
+        return encode(self._with_unjudged(health, vitals.not_judged))
+
+    def _with_unjudged(self, health: Health, unjudged: Mapping[str, Unjudged]) -> Health:
+        """With as many of the assets that are not judged as fit, those first that are not for the longest time."""
+        if not unjudged:
+            return health
+        now, wall_ns = self._monotonic(), self._wall_ns()
+        room = MAX_PAYLOAD - len(encode(msgspec.structs.replace(health, not_judged={}, not_judged_more=len(unjudged))))
+        told: dict[str, NotJudged] = {}
+        for asset, one in sorted(unjudged.items(), key=lambda item: item[1].since):
+            for_s = max(0.0, now - one.since)
+            reason = one.reason.encode()[:LONGEST_REASON].decode(errors="ignore")
+            entry = NotJudged(
+                reason=reason, since=to_iso(wall_ns - round(for_s * SECOND)), for_s=round(for_s, 1), rows=one.rows,
+                share=round(one.share, 3),
+            )
+            room -= len(msgspec.json.encode({asset: entry})) - 1  # its braces go, and a comma comes
+            if room < 0:
+                break
+            told[asset] = entry
+        return msgspec.structs.replace(health, not_judged=told, not_judged_more=len(unjudged) - len(told))

@@ -20,7 +20,7 @@ from alert_dispatcher.service import AlertDispatcher
 from alert_dispatcher.store import StoreError
 from edgeml import topics
 from edgeml.errors import MessageError, OptionsError, SourceError
-from edgeml.messages import Acknowledge, CommandAck, Permit, SensorBatch, decode, encode
+from edgeml.messages import Acknowledge, CommandAck, Permit, Replay, SensorBatch, decode, encode
 from edgeml.times import Moment
 from sensor_ingestion.asset import Asset
 from sensor_ingestion.capture import lines
@@ -132,7 +132,7 @@ def checkpoint_went_on(content: bytes) -> None:
         running = Asset("a", asset, work, CLOCKS, sent.append, journal)
         running.tick(100.0)
         running.resend()
-        list(running.replay(0))
+        list(running.replay(Replay(topic="")))
         running.close()
         journal.close()
         assert sent

@@ -18,7 +18,7 @@ from edgeml.times import from_iso, to_iso
 from sensor_ingestion.sources import pump
 from sensor_ingestion.sources.block import MAX_FAULTS, Block, Channel, Clocks
 from sensor_ingestion.sources.layouts import LAYOUTS, Layout
-from sensor_ingestion.sources.pace import Pace
+from sensor_ingestion.sources.pace import LOOK_AHEAD, Pace
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +68,7 @@ class Recording:
     """
 
     actions: Mapping[str, Callable[[], None]] = {}
+    own_time = False
 
     def __init__(self, options: RecordingOptions, clocks: Clocks, checkpoint: dict[str, Any] | None = None) -> None:
         known = LAYOUTS.get(options.layout, Layout(",", "time", {}))
@@ -105,7 +106,7 @@ class Recording:
 
     def read(self, now: float, most: int) -> Block | None:
         most = self._fill(most)
-        n = self._pace.due(now, self._times[:most])
+        n = self._pace.due(now, self._awaited(most))
         if n <= 0:
             return None
         block = Block(self._times[:n], self._values[:n])
@@ -118,13 +119,22 @@ class Recording:
         most = self._fill(most)
         if not most:
             return 0.0
-        return self._pace.wait(now, int(self._times[0]), int(self._times[:most].max()))
+        times = self._awaited(most)
+        return self._pace.wait(now, int(times[0]), int(times.max()))
 
     def checkpoint(self) -> dict[str, Any]:
         return {"record": self._record, "rows": self._rows, "latest": self._latest}
 
     def close(self) -> None:
         self._file.close()
+
+    def _awaited(self, most: int) -> np.ndarray:
+        """The times that the next `most` rows wait for."""
+        if self._options.speed == 0:
+            return self._times[:most]
+        if len(self._times) < most + LOOK_AHEAD:
+            self._fill(most + LOOK_AHEAD)
+        return self._pace.steady(self._times[: most + LOOK_AHEAD])[:most]
 
     def _find(self, delimiter: str) -> list[int]:
         try:
@@ -236,7 +246,7 @@ class Recording:
         for i in np.flatnonzero(late & ~np.concatenate([[False], late[:-1]])):
             self._note(
                 f"{self._path}:{lines[i]}: time runs backwards, from {to_iso(latest[i])} to {to_iso(times[i])}; rows up "
-                "to the former are published flagged and not judged; sort the recording by time"
+                "to the former are published flagged and not judged, unless earlier times last; sort the recording by time"
             )
 
     def _note(self, sentence: str) -> None:

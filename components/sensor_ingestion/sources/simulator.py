@@ -55,6 +55,7 @@ class Simulator:
     """A `Source`; while its process is down the skid stands still, and goes on with its next row afterwards."""
 
     channels = CHANNELS
+    own_time = True
 
     def __init__(self, options: SimulatorOptions, clocks: Clocks, checkpoint: dict[str, Any] | None = None) -> None:
         self.paced = options.speed != 1
