@@ -246,7 +246,9 @@ class AlertDispatcher:
 
     def _judge(self, block: ResultBlock) -> None:
         columns = block.arrays()
-        end = int(columns.times[-1]) if len(block) else 0
+        sound = block.in_line(columns.reason)
+        line = columns.times if sound is None else columns.times[sound]
+        end = int(line[-1]) if len(line) else 0
         if not self._receiver.accept(block.asset, block.stream, block.seq, end):
             return
         if self._receiver.lost > self._lost:
@@ -260,9 +262,13 @@ class AlertDispatcher:
         policy = Policy(self._options.policy, block.asset, block.model, known.state() if known else None)
         before = policy.alarm.state if policy.alarm else ""
         confidences = np.where(columns.reason == 0, columns.confidence, np.nan)
+        epoch = 0 if block.epoch is msgspec.UNSET else block.epoch
+        in_line = None if sound is None else sound.tolist()
         standing = [False, *map(is_stopped, block.reasons)]
         stopped = [standing[reason] for reason in columns.reason.tolist()] if any(standing) else None
-        judged = policy.judge_block(block.answers_stream, columns.times.tolist(), confidences.tolist(), columns.deviations, stopped)
+        judged = policy.judge_block(
+            block.answers_stream, columns.times.tolist(), confidences.tolist(), columns.deviations, stopped, epoch, in_line
+        )
         with self._store.transaction(durable=bool(judged.changes)):
             self._store.keep_position(block.asset, *self._receiver.position(block.asset))
             self._keep(policy, block.model_version)

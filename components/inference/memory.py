@@ -12,15 +12,39 @@ import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote
 
 from edgeml.errors import MessageError
+from edgeml.filenames import file_name
 from edgeml.files import plain_bytes
 from edgeml.messages import MAX_PAYLOAD, SensorBatch, decode, encode
 
 log = logging.getLogger(__name__)
 
+WHICH = ("newer", "older")
 _LENGTH = struct.Struct("<I")
+
+
+def latest(folder: Path) -> Iterator[SensorBatch]:
+    """The latest batch of each asset that is remembered in `folder`."""
+    found: set[str] = set()
+    for which in WHICH:
+        for path in sorted(folder.glob(f"*.{which}")):
+            try:
+                payloads = list(_payloads(path.read_bytes()))
+            except OSError as fault:
+                log.warning("%s: %s; what came since is asked for by time", path, fault.strerror)
+                continue
+            batch = next(filter(None, map(_batch, reversed(payloads))), None)
+            if batch is not None and batch.asset not in found and path.stem == file_name(batch.asset):
+                found.add(batch.asset)
+                yield batch
+
+
+def end_of(batch: SensorBatch) -> int:
+    """Event time of its latest row in line, ns; 0: it has none."""
+    times, _, quality = batch.arrays()
+    sound = batch.in_line(quality)
+    return int((times if sound is None else times[sound]).max(initial=0))
 
 
 class Memory:
@@ -33,11 +57,17 @@ class Memory:
 
     def __init__(self, folder: Path, asset: str, rows: int) -> None:
         self._asset, self._rows = asset, rows
-        self._newer, self._older = (folder / f"{quote(asset, safe='')}.{which}" for which in ("newer", "older"))
+        self._newer, self._older = (folder / f"{file_name(asset)}.{which}" for which in WHICH)
         self._held = 0
         self._waiting: list[SensorBatch] = []
         self._hole = False
         self._fault = ""
+
+    @property
+    def fault(self) -> str:
+        """What cannot be written, or empty."""
+        sentence = f"{self._asset}: its rows cannot be remembered ({self._fault}); make room, or its windows fill anew after a restart"
+        return sentence if self._fault else ""
 
     def load(self) -> list[SensorBatch]:
         """What was kept; a torn end, and what is no batch of this asset, is left out."""
@@ -60,7 +90,7 @@ class Memory:
         except OSError as fault:
             if not self._fault:
                 log.warning("%s: %s; after a restart its windows fill anew", self._newer, fault.strerror)
-            self._fault = str(fault)
+            self._fault = fault.strerror or type(fault).__name__
             return
         self._fault = ""
 
@@ -92,18 +122,26 @@ class Memory:
             log.warning("%s: %s; its windows fill anew", path, fault.strerror)
             return
         at = 0
-        while at + _LENGTH.size <= len(data):
-            (length,) = _LENGTH.unpack_from(data, at)
-            payload = data[at + _LENGTH.size : at + _LENGTH.size + length]
-            if length > MAX_PAYLOAD or len(payload) < length:
-                break
-            at += _LENGTH.size + length
+        for payload in _payloads(data):
+            at += _LENGTH.size + len(payload)
             batch = _batch(payload)
             if batch is not None and batch.asset == self._asset:
                 yield batch
         if at < len(data):
             log.info("%s: its last %d bytes are no whole batch and are left out", path, len(data) - at)
             os.truncate(path, at)
+
+
+def _payloads(data: bytes) -> Iterator[bytes]:
+    """The whole ones, up to a torn end."""
+    at = 0
+    while at + _LENGTH.size <= len(data):
+        (length,) = _LENGTH.unpack_from(data, at)
+        payload = data[at + _LENGTH.size : at + _LENGTH.size + length]
+        if length > MAX_PAYLOAD or len(payload) < length:
+            return
+        at += _LENGTH.size + length
+        yield payload
 
 
 def _batch(payload: bytes) -> SensorBatch | None:

@@ -11,6 +11,7 @@ from edgeml.app import Context
 from edgeml.bundle import Bundle
 from edgeml.engines import Engine, open_engine
 from edgeml.errors import BundleError
+from edgeml.lasting import Lasting
 from edgeml.place import judge, place, placed
 from edgeml.signing import pinned
 from inference.options import Options
@@ -44,7 +45,13 @@ class Models:
         self._source = context.work.absolute().parent / options.model if options.model else None
         self._work, self._kept = context.work, context.work / KEPT
         self._seen: tuple[int, int] | None = None
+        self._lasting = Lasting(context.monotonic)
         self.fault = ""
+
+    @property
+    def unwritten(self) -> tuple[str, ...]:
+        """What should be on the disk and is not yet."""
+        return self._lasting.faults
 
     def first(self) -> Model:
         """What to begin with: what the model component placed, or of its bundles the one that ran before, or the configured one.
@@ -66,6 +73,7 @@ class Models:
 
     def fresh(self) -> Model | None:
         """The model of a bundle that was placed since this was asked last; None: there is none, or it is refused (`fault`)."""
+        self._lasting.tick()
         found = placed(self._source) if self._source is not None else None
         if found is None or found[1] == self._seen:
             return None
@@ -93,17 +101,14 @@ class Models:
 
     def _tell(self, placing: tuple[int, int]) -> None:
         # The model component's step waits for this: a bundle that is refused is a deployment that failed.
-        try:
-            judge(self._work, placing, self.fault)
-        except OSError as fault:
-            log.warning("what became of the bundle cannot be said in %s (%s); its deployment succeeds in any case", self._work, fault)
+        fault = self.fault
+        sentence = f"the verdict on the bundle cannot be written to {self._work} ({{}}); make room, or a refused one's deployment succeeds"
+        self._lasting.do("verdict", lambda: judge(self._work, placing, fault), sentence)
 
     def _keep(self, folder: Path) -> None:
         # The model component's own folder goes when it is replaced; the model must outlive a bad successor and a restart.
-        try:
-            place(folder, self._kept)
-        except OSError as fault:
-            log.warning("%s cannot be kept in %s (%s); after a restart it must still be there", folder, self._kept, fault)
+        sentence = f"the bundle that runs cannot be copied to {self._kept} ({{}}); make room, or {folder} must be there after a restart"
+        self._lasting.do("copy", lambda: place(folder, self._kept), sentence)
 
 
 def _folder(artifacts: Path, bundle: str) -> Path:

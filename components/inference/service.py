@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 
 from edgeml import topics
@@ -12,8 +13,8 @@ from edgeml.scoring import same_windows
 from edgeml.streams import Pulse, Receiver, new_stream
 from edgeml.times import age_s
 from inference.asset import Asset
-from inference.baselines import Baselines
-from inference.memory import Memory
+from inference.baselines import Baselines, LostError
+from inference.memory import Memory, end_of, latest
 from inference.model import Models
 from inference.options import Options
 
@@ -21,6 +22,9 @@ log = logging.getLogger(__name__)
 
 LEARNING_STEPS = 4
 """So often it is said how far learning has come."""
+LOST = "its baseline is lost, so it is not judged"
+LOST_S = 5.0
+"""Between two looks for a baseline that could not be read."""
 RECALLED_RESULTS = 300
 """Results of an earlier process that can be had again of this one, by who was away when they were sent."""
 
@@ -62,28 +66,37 @@ class Inference:
 
     def tick(self, now: float) -> float:
         self._renew()
+        self._baselines.tick()
+        self._look_for_lost(now)
         if not self._assets:
             return self._pulse.tick(now, self._stream)
         return min(self._pulse.tick(now, self._stream, asset.name, asset.history.next_seq) for asset in self._assets.values())
 
     def status(self) -> Status:
-        faults = tuple(fault for fault in (self._models.fault, *(asset.fault for asset in self._assets.values())) if fault)
+        assets = self._assets.values()
+        own = (self._models.fault, *(asset.fault for asset in assets), *(asset.withheld for asset in assets))
+        faults = tuple(filter(None, (*own, *self._models.unwritten, *self._baselines.faults, *self._unremembered())))
         return Status(component=self._context.component, state="running", faults=faults)
 
     def vitals(self) -> Vitals:
-        return Vitals(self._lag_s, drops={"sensor batches lost on the way": self._lost} if self._lost else {})
+        drops = {"sensor batches lost on the way": self._lost} if self._lost else {}
+        found = {name: unjudged for name, asset in self._assets.items() if (unjudged := asset.tally.unjudged()) is not None}
+        return Vitals(self._lag_s, drops=drops, not_judged=found)
 
     def close(self) -> None:
         pass
 
     def _begin(self) -> None:
         """A stream of its own, in which nothing is known of any asset."""
-        self._baselines = Baselines(self._context.work / "baselines", self._model.bundle.manifest)
+        self._baselines = Baselines(self._context.work / "baselines", self._model.bundle.manifest, self._context.monotonic)
+        self._look_at = self._context.monotonic() + LOST_S
         self._stream = new_stream()
         self._assets: dict[str, Asset] = {}
         self._memories: dict[str, Memory] = {}
         self._receiver = Receiver(topics.SENSORS, self._ask, self._context.monotonic)
         self._lost = 0
+        for batch in latest(self._context.work / "rows"):
+            self._receiver.resume(batch.asset, batch.stream, batch.seq + 1, end_of(batch))
 
     def _renew(self) -> None:
         """Go over to a new model of the model component, between two batches."""
@@ -101,17 +114,17 @@ class Inference:
         self._receiver.ask_again()
 
     def _batch(self, batch: SensorBatch) -> None:
-        times, _, _ = batch.arrays()
+        end = end_of(batch)
         asset = self._assets.get(batch.asset) or self._add(batch.asset)
-        if not self._receiver.accept(batch.asset, batch.stream, batch.seq, int(times[-1]) if len(times) else 0):
+        if not self._receiver.accept(batch.asset, batch.stream, batch.seq, end):
             # A source repeats a batch whose answer it did not get.
             self._publish(asset.answered(batch))
             return
         if self._receiver.lost != self._lost:
             log.warning("%d sensor batches were lost so far", self._receiver.lost)
             self._lost = self._receiver.lost
-        if len(times):
-            self._lag_s = age_s(self._context.wall_ns(), int(times[-1]))
+        if end:
+            self._lag_s = age_s(self._context.wall_ns(), end)
         blocks = self._score(asset, batch)
         # Before it is answered: the source forgets what is.
         self._memories[batch.asset].keep(batch)
@@ -119,7 +132,7 @@ class Inference:
 
     def _score(self, asset: Asset, batch: SensorBatch) -> list[bytes]:
         learning, (before, wanted) = asset.baseline is None, asset.learned
-        blocks = asset.score(batch)
+        blocks = asset.score(batch, self._context.monotonic())
         if learning and asset.baseline is not None:
             self._baselines.keep(batch.asset, asset.baseline)
             log.info("%s: the baseline is learned", batch.asset)
@@ -128,10 +141,16 @@ class Inference:
         return blocks
 
     def _add(self, name: str) -> Asset:
-        baseline = self._baselines.load(name)
+        baseline, withheld = None, ""
+        try:
+            baseline = self._baselines.load(name)
+        except LostError as fault:
+            withheld = f"{name}: {LOST} ({fault}); when the machine runs normally, send a ResetBaseline, and it is learned again"
+            log.error("%s", withheld)
         asset = self._assets[name] = Asset(
             name, self._stream, self._model.bundle, self._model.engine, baseline, self._options.history_s
         )
+        asset.withheld = withheld
         # The oldest step of a view is a mean of rows from before it.
         longest = max(view.rows + view.every for view in self._model.bundle.manifest.views)
         memory = self._memories[name] = Memory(self._context.work / "rows", name, longest)
@@ -151,9 +170,24 @@ class Inference:
         if learning and asset.baseline is not None:
             self._baselines.keep(name, asset.baseline)
         if remembered:
-            last = remembered[-1]
-            self._receiver.resume(name, last.stream, last.seq + 1, int(last.arrays()[0].max(initial=0)))
             log.info("%s: goes on with %d remembered batches", name, len(remembered))
+
+    def _look_for_lost(self, now: float) -> None:
+        """A file that could not be read may be readable again."""
+        if now < self._look_at:
+            return
+        self._look_at = now + LOST_S
+        for name, asset in self._assets.items():
+            if asset.withheld:
+                with contextlib.suppress(LostError):
+                    baseline = self._baselines.load(name)
+                    if baseline is not None:
+                        asset.restore(baseline)
+                        log.info("%s: its baseline can be read again", name)
+
+    def _unremembered(self) -> tuple[str, ...]:
+        faults = [memory.fault for memory in self._memories.values() if memory.fault]
+        return (faults[0] + (f" (and {len(faults) - 1} more assets)" if len(faults) > 1 else ""),) if faults else ()
 
     def _publish(self, blocks: list[bytes]) -> None:
         for payload in blocks:
@@ -165,7 +199,7 @@ class Inference:
     def _replay(self, wanted: Replay) -> None:
         for asset in self._assets.values():
             if wanted.asset in ("", asset.name):
-                for payload in asset.history.replay(wanted.since):
+                for payload in asset.history.replay(wanted):
                     self._context.bus.publish(topics.RESULTS, payload)
 
     def _reset(self, name: str) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from edgeml.backoff import Backoff
 from edgeml.errors import MessageError, SourceError
-from edgeml.messages import MAX_PAYLOAD, Command, CommandAck, Release, ResultBlock, SensorBatch, decode, encode
+from edgeml.messages import MAX_PAYLOAD, Command, CommandAck, Release, Replay, ResultBlock, SensorBatch, decode, encode
 from edgeml.streams import History, new_stream
 from edgeml.times import Moment, age_s, boot_id, to_iso
 from sensor_ingestion import options
@@ -24,6 +24,7 @@ from sensor_ingestion.journal import Journal
 from sensor_ingestion.quality import Checker
 from sensor_ingestion.sources import SOURCES
 from sensor_ingestion.sources.block import Block, Channel, Clocks, Source
+from sensor_ingestion.timing import Timing
 
 log = logging.getLogger(__name__)
 
@@ -80,8 +81,9 @@ class Asset:
         self._channels = _overridden(self.source.channels, wanted.quality, name)
         quality = wanted.quality
         self._checker = Checker(
-            self._channels, quality.longest_gap_s, quality.stopped_channel, quality.stopped_below
+            self._channels, quality.longest_gap_s, quality.stopped_channel, quality.stopped_below, quality.step_back_s, quality.ahead_s
         )
+        self._timing = Timing(name, quality.ahead_s)
         self.awaits_answers = self.source.paced and wanted.max_unanswered > 0
         self._bound = wanted.max_unanswered if self.awaits_answers else 0
         self._remembers = wanted.history_s > 0
@@ -114,7 +116,8 @@ class Asset:
     @property
     def faults(self) -> tuple[str, ...]:
         """Sentences about bad input and the like."""
-        own = tuple(f"{self.name}: {fault}" for fault in (*self.source.faults, self.fault) if fault)
+        clock = self._timing.fault(self._clocks.monotonic())
+        own = tuple(f"{self.name}: {fault}" for fault in (*self.source.faults, self.fault, clock) if fault)
         return (*own, self._desk.latched) if self._desk.latched else own
 
     def tick(self, now: float) -> float:
@@ -155,9 +158,9 @@ class Asset:
         """Its stream, its name and the number of its next batch."""
         return self._history.stream, self.name, self._history.next_seq
 
-    def replay(self, since_ns: int) -> Iterator[bytes]:
-        """Encoded messages: what is still had of the rows after `since_ns`."""
-        return self._history.replay(since_ns)
+    def replay(self, wanted: Replay) -> Iterator[bytes]:
+        """Encoded messages: what is wanted of what is still had."""
+        return self._history.replay(wanted)
 
     def resend(self) -> None:
         """Send what is unanswered, or was last sent, once more."""
@@ -186,24 +189,32 @@ class Asset:
     def _take(self, block: Block, now: float) -> None:
         if self.lag_s is None:
             log.info("%s: the first row is of %s: %s", self.name, to_iso(int(block.times[0])), self._shown(block))
-        quality = self._checker.check(block.times, block.values)
-        self._event_ns = int(block.times[-1])
-        self._row_at, self.lag_s = now, age_s(self._clocks.wall_ns(), self._event_ns)
+        wall_ns, timeline = self._clocks.wall_ns(), self._checker.timeline
+        before, epoch = timeline.latest, timeline.epoch
+        parts = self._checker.parts(block.times, block.values, None if self.source.own_time else wall_ns)
+        clock_ns = None if self.source.own_time else wall_ns
+        self._timing.look(timeline, before, timeline.epoch > epoch, block.times, clock_ns, now)
+        self._event_ns = int(block.times[-1]) if timeline.latest is None else timeline.latest
+        self._row_at, self.lag_s = now, age_s(wall_ns, self._event_ns)
         if self.awaits_answers and not self._pending:
             self._backoff.reset()
             self._resend_at = now + self._backoff.next()
-        batch = self._batch(block, quality)
-        sent = Sent(batch.seq, self._event_ns, encode(batch))
-        self._history.add(sent.end_ns, sent.payload)
-        self._pending.append(sent)
-        if not self.awaits_answers and len(self._pending) > SENT_AGAIN:
-            self._pending.popleft()
-        # Captured before it is saved: a process that dies in between reads it again, and the capture knows its number.
-        if self._keep is not None:
-            self._keep(batch)
+        made = []
+        for part in parts:
+            batch = self._batch(Block(block.times[part.rows], block.values[part.rows]), part.quality, part.epoch)
+            sent = Sent(batch.seq, part.end_ns, encode(batch))
+            self._history.add(sent.end_ns, sent.payload, part.epoch)
+            self._pending.append(sent)
+            made.append(sent)
+            if not self.awaits_answers and len(self._pending) > SENT_AGAIN:
+                self._pending.popleft()
+            # Captured before it is saved: a process that dies in between reads it again, and the capture knows its number.
+            if self._keep is not None:
+                self._keep(batch)
         # Saved before it is sent: a process that dies in between sends it again, under the same number.
-        self._save(sent)
-        self._send(sent.payload)
+        self._save(*made)
+        for sent in made:
+            self._send(sent.payload)
 
     def _shown(self, block: Block) -> str:
         """Its first row, for people."""
@@ -211,17 +222,17 @@ class Asset:
             f"{channel.name} {value:.4g} {channel.unit}".rstrip() for channel, value in zip(self._channels, block.values[0], strict=True)
         )
 
-    def _batch(self, block: Block, quality: np.ndarray | None) -> SensorBatch:
+    def _batch(self, block: Block, quality: np.ndarray | None, epoch: int = 0) -> SensorBatch:
         names = tuple(channel.name for channel in self._channels)
         units = tuple(channel.unit for channel in self._channels)
         stream, seq = self._history.stream, self._history.next_seq
-        return SensorBatch.of(self.name, stream, seq, names, units, block.times, block.values, quality)
+        return SensorBatch.of(self.name, stream, seq, names, units, block.times, block.values, quality, epoch)
 
     def _room(self) -> int:
         """Rows that one message holds."""
         channels = len(self._channels)
         empty = self._batch(Block(np.empty(0, np.int64), np.empty((0, channels), "f4")), None)
-        spare = 32  # the lengths and the number grow by some bytes
+        spare = 48  # the lengths and the number grow by some bytes, and the epoch may come
         rows = (MAX_PAYLOAD - spare - len(encode(empty))) // (8 + 5 * channels)
         if rows < 1:
             raise SourceError(
@@ -239,9 +250,9 @@ class Asset:
             self._resend_at = now + self._backoff.next()
         return self._resend_at - now
 
-    def _save(self, batch: Sent | None = None, durable: bool = False) -> None:
+    def _save(self, *batches: Sent, durable: bool = False) -> None:
         source = self.source.checkpoint()
-        if source is None and (batch is None or not self._remembers):
+        if source is None and not (batches and self._remembers):
             return
         state: dict[str, Any] = {"stream": self._history.stream, "next": self._history.next_seq, "event_ns": self._event_ns}
         oldest = min(self._history.oldest, self._pending[0].seq if self._pending else self._history.next_seq)
@@ -249,7 +260,7 @@ class Asset:
             answered = (self._pending[0].seq if self._pending else self._history.next_seq) - 1
             state |= {"source": source, "quality": self._checker.state(), "answered": answered, "obeyed": self._desk.obeyed}
         try:
-            self._checkpoint.save(state, batch, oldest, durable)
+            self._checkpoint.save(state, batches, oldest, durable)
             self.fault = ""
         except OSError as fault:
             if not self.fault:
@@ -261,7 +272,7 @@ class Asset:
             self._checker.resume(state.quality)
         for sent in batches if state.source is not None else _renamed(batches, self._history.stream):
             self._history.next_seq = sent.seq
-            self._history.add(sent.end_ns, sent.payload)
+            self._history.add(sent.end_ns, sent.payload, self._checker.timeline.epoch)
             if not self.awaits_answers or sent.seq > state.answered:
                 self._pending.append(sent)
         while not self.awaits_answers and len(self._pending) > SENT_AGAIN:

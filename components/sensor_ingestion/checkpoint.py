@@ -18,7 +18,7 @@ import shutil
 import struct
 import zlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -86,14 +86,16 @@ class Checkpoint:
             for path in sorted(self.path.glob("*.log")):
                 last = -1
                 for record in self._read(path):
-                    state = record.state
+                    state = record.state or state
                     if record.payload:
                         batches[record.seq] = Sent(record.seq, record.end_ns, record.payload)
                         last = max(last, record.seq)
                 self._segments.append((path, last))
             if not state:
                 return self._former()
-            return Remembered(dict(json.loads(state)), [batches[seq] for seq in sorted(batches)])
+            # Of several batches only the last has the state: without it those before are read again, under the same numbers.
+            known = dict(json.loads(state))
+            return Remembered(known, [batches[seq] for seq in sorted(batches) if seq < known["next"]])
         except _OtherConfiguration:
             log.info("%s is of another configuration; this asset begins anew", self.path)
         except (OSError, ValueError, TypeError, KeyError, RecursionError) as fault:
@@ -101,8 +103,8 @@ class Checkpoint:
         self.forget()
         return None
 
-    def save(self, state: dict[str, Any], batch: Sent | None = None, oldest: int = 0, durable: bool = False) -> None:
-        """Append the state, and a batch.
+    def save(self, state: dict[str, Any], batches: Sequence[Sent] = (), oldest: int = 0, durable: bool = False) -> None:
+        """Append the state, and the batches that led to it: all of them, or what is as if there had been none.
 
         Args:
             oldest: the number of the oldest batch that is still wanted.
@@ -111,9 +113,10 @@ class Checkpoint:
         Raises:
             OSError: it cannot be written; it is tried again with the next.
         """
-        record = _Record(json.dumps(state).encode(), *(batch or ()))
-        self._unwritten.append(_framed(msgspec.msgpack.encode(record)))
-        self._newest = max(self._newest, record.seq)
+        *before, last = batches or ((),)
+        records = [*(_Record(b"", *batch) for batch in before), _Record(json.dumps(state).encode(), *last)]
+        self._unwritten.append(b"".join(_framed(msgspec.msgpack.encode(record)) for record in records))
+        self._newest = max(self._newest, records[-1].seq)
         while sum(map(len, self._unwritten)) > UNWRITTEN_BYTES:
             self._unwritten.popleft()
         if self._open is None:

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from edgeml.errors import OptionsError
 from edgeml.options import choose, read
+from edgeml.timeline import AHEAD_S, LASTING_S
 from sensor_ingestion.ranges import filled, members
 from sensor_ingestion.sources import SOURCES
 
@@ -41,6 +42,12 @@ class Quality(msgspec.Struct, frozen=True):
         str, Meta(description="the machine stands while this channel is below stopped_below; nothing is stuck then")
     ] = "current"
     stopped_below: Annotated[float, Meta(description="in the unit of stopped_channel")] = 0.2
+    ahead_s: Annotated[
+        float, Meta(gt=0, le=1e9, description="seconds by which a row may be dated ahead of the clock; a later one is flagged")
+    ] = AHEAD_S
+    step_back_s: Annotated[
+        float, Meta(ge=0, le=1e9, description="event seconds for which wrong times must go on to count as a clock that was set; 0: never")
+    ] = LASTING_S
     channels: Annotated[dict[str, ChannelQuality], Meta(description="by channel")] = {}
 
 

@@ -76,7 +76,7 @@ class SensorIngestion:
         elif isinstance(message, Replay) and message.topic == topics.SENSORS:
             for name, asset in self._assets.items():
                 if message.asset in ("", name):
-                    for payload in asset.replay(message.since):
+                    for payload in asset.replay(message):
                         self._send(payload)
         # What moves a machine is taken from its own topic alone: who may publish there is what accessControl says.
         elif isinstance(message, Release) and topic == topics.COMMANDS_RELEASE and message.asset in self._assets:

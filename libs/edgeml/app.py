@@ -113,7 +113,7 @@ class App(Generic[O]):
 
     def __init__(self, bus: IpcBus, context: Context, options: type[O], make: Callable[[Context, O], Service]) -> None:
         self._bus, self._context, self._make = bus, context, make
-        self._settings = Settings(options, context.work)
+        self._settings = Settings(options, context.work, context.monotonic)
         self._seals = bus.guard = bus.guard or Guard(context.component, context.work)
         self._seals.secret = bus.secret
         self._service: Service | None = None
@@ -158,6 +158,7 @@ class App(Generic[O]):
             self._reload_at = None
             self._reload()
         self._guard("messages", lambda: self._look_at_seals(now))
+        self._settings.tick()
         wait = 1.0
         if self._service is not None:
             if self._bus.renewed != self._renewed:
@@ -317,7 +318,8 @@ class App(Generic[O]):
                 status = Status(component=self._context.component, state="running")
             measured = self._guard("vitals", self._service.vitals)
             vitals = vitals if measured is FAILED else measured
-        faults = self._unread + self._faults + self._seals.faults(self._context.monotonic()) + self._noise.faults() + status.faults
+        own = self._unread + self._faults + self._settings.faults + self._seals.faults(self._context.monotonic()) + self._noise.faults()
+        faults = own + status.faults
         self._reporter.report(Status(component=status.component, state=status.state, faults=faults), vitals)
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import msgspec
 
 from edgeml import topics
 from edgeml.bus import IpcBus
-from edgeml.messages import MAX_PAYLOAD, Health, Status, encode
+from edgeml.messages import MAX_PAYLOAD, Health, NotJudged, Status, encode
 from edgeml.text import fit_all, fit_items, one_line
-from edgeml.times import to_iso
+from edgeml.times import SECOND, to_iso
 
 SAID_S = 10.0
 """Status and health are published at each change, and again after this long for who listens later."""
@@ -22,8 +25,28 @@ ENVELOPE = 800
 STATUS_FAULTS, STATUS_FAULT = MAX_PAYLOAD - ENVELOPE, 600
 """Bytes of all faults in a status, and of one."""
 HEALTH_FAULTS, HEALTH_FAULT = 1200, 300
-HEALTH_MAPS = (MAX_PAYLOAD - ENVELOPE - HEALTH_FAULTS) // 4
-"""Bytes of each map in a health."""
+HEALTH_MAPS = (MAX_PAYLOAD - ENVELOPE - HEALTH_FAULTS) // 5
+"""Bytes of each map in a health; `not_judged` has what the others leave."""
+LONGEST_REASON = 100
+"""Bytes."""
+FORWARDED = 130
+"""Bytes by which a health grows on its way to IoT Core."""
+
+
+class Unjudged(NamedTuple):
+    """Most of an asset's latest rows have no decision.
+
+    Attributes:
+        reason: the most frequent one.
+        since: monotonic time of the first of them.
+        rows: rows without a decision since then.
+        share: of the latest rows, 0 to 1.
+    """
+
+    reason: str
+    since: float
+    rows: int
+    share: float
 
 
 @dataclass(frozen=True)
@@ -34,6 +57,7 @@ class Vitals:
     queues: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     quiet: Mapping[str, float] = field(default_factory=dict)
     drops: Mapping[str, int] = field(default_factory=dict)
+    not_judged: Mapping[str, Unjudged] = field(default_factory=dict)
 
 
 class Reporter:
@@ -71,14 +95,34 @@ class Reporter:
     def _encoded(self, status: Status, vitals: Vitals, drops: Counter[str]) -> bytes:
         longest = sorted(vitals.quiet.items(), key=lambda item: -item[1])[:MOST_QUIET]
         queues = {"inbox": (len(self._bus.inbox), self._bus.inbox.most), **vitals.queues}
-        return encode(Health(
+        health = Health(
             component=status.component, at=to_iso(self._wall_ns()), state=status.state,
             faults=fit_all(status.faults, HEALTH_FAULTS, HEALTH_FAULT),
             lag_s=None if vitals.lag_s is None else round(vitals.lag_s, 3),
             queues=fit_items(queues, HEALTH_MAPS),
             heard=fit_items({topic: None if age is None else round(age, 1) for topic, age in self._bus.heard().items()}, HEALTH_MAPS),
             quiet=fit_items({asset: round(age, 1) for asset, age in longest}, HEALTH_MAPS), drops=_fit_drops(drops),
-        ))
+        )
+        return encode(self._with_unjudged(health, vitals.not_judged))
+
+    def _with_unjudged(self, health: Health, unjudged: Mapping[str, Unjudged]) -> Health:
+        """With as many of the assets that are not judged as fit, those first that are not for the longest time."""
+        if not unjudged:
+            return health
+        now, wall_ns = self._monotonic(), self._wall_ns()
+        room = MAX_PAYLOAD - FORWARDED - len(encode(msgspec.structs.replace(health, not_judged={}, not_judged_more=len(unjudged))))
+        told: dict[str, NotJudged] = {}
+        for asset, one in sorted(unjudged.items(), key=lambda item: item[1].since):
+            for_s = max(0.0, now - one.since)
+            entry = NotJudged(
+                reason=one_line(one.reason, LONGEST_REASON), since=to_iso(wall_ns - round(for_s * SECOND)), for_s=round(for_s, 1),
+                rows=one.rows, share=round(one.share, 3),
+            )
+            room -= len(msgspec.json.encode({asset: entry})) - 1  # its braces go, and a comma comes
+            if room < 0:
+                break
+            told[asset] = entry
+        return msgspec.structs.replace(health, not_judged=told, not_judged_more=len(unjudged) - len(told))
 
 
 def _fit_drops(drops: Counter[str]) -> dict[str, int]:

@@ -26,8 +26,13 @@ Name = Annotated[str, Meta(max_length=128)]
 an alert or a block of results, must fit into a message too."""
 
 # Quality of one sensor value; the codes are part of the wire format.
-GOOD, MISSING, OUT_OF_RANGE, STUCK, GAP, BACKWARDS = range(6)
-QUALITY_NAMES = ("good", "missing", "out of range", "stuck", "after a gap", "time running backwards")
+GOOD, MISSING, OUT_OF_RANGE, STUCK, GAP, BACKWARDS, AHEAD = range(7)
+QUALITY_NAMES = ("good", "missing", "out of range", "stuck", "after a gap", "time running backwards", "ahead of the clock")
+OUT_OF_LINE = (BACKWARDS, AHEAD)
+"""Quality of a row whose time cannot be true: no reader takes it for the latest of its series."""
+
+
+_OUT_OF_LINE_NAMES = tuple(QUALITY_NAMES[code] for code in OUT_OF_LINE)
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -49,6 +54,7 @@ class SensorBatch(Message, frozen=True, kw_only=True, tag="sensor-batch"):
         times: n int64, event time in ns since the epoch.
         values: n * c float32, row by row; a missing value is NaN.
         quality: n * c uint8 quality codes, row by row; empty when all are good.
+        epoch: how often the time of this stream's rows went back for good, unset: never; what is later is told within an epoch.
     """
 
     asset: Name
@@ -59,19 +65,28 @@ class SensorBatch(Message, frozen=True, kw_only=True, tag="sensor-batch"):
     times: bytes
     values: bytes
     quality: bytes = b""
+    # Unset is left out of the bytes, so that those of a version before are what they were.
+    epoch: int | msgspec.UnsetType = msgspec.UNSET
 
     @classmethod
     def of(
         cls, asset: str, stream: str, seq: int, channels: tuple[str, ...], units: tuple[str, ...],
-        times: np.ndarray, values: np.ndarray, quality: np.ndarray | None = None,
+        times: np.ndarray, values: np.ndarray, quality: np.ndarray | None = None, epoch: int = 0,
     ) -> SensorBatch:
         """Pack arrays: times (n,) ns, values (n, c), quality (n, c) or None for all good."""
         flags = b"" if quality is None or not quality.any() else np.ascontiguousarray(quality, "u1").tobytes()
         return cls(
             asset=asset, stream=stream, seq=seq, channels=channels, units=units,
             times=np.ascontiguousarray(times, "<i8").tobytes(),
-            values=np.ascontiguousarray(values, "<f4").tobytes(), quality=flags,
+            values=np.ascontiguousarray(values, "<f4").tobytes(), quality=flags, epoch=epoch or msgspec.UNSET,
         )
+
+    def in_line(self, quality: np.ndarray) -> np.ndarray | None:
+        """(n,) bool: rows whose time may be true, by their (n, c) quality; None: all of them."""
+        if not self.quality:
+            return None
+        wrong = (quality == BACKWARDS) | (quality == AHEAD)
+        return ~wrong.any(axis=1) if wrong.any() else None
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Times (n,) int64, values (n, c) float32, quality (n, c) uint8, read-only.
@@ -107,6 +122,7 @@ class ResultBlock(Message, frozen=True, kw_only=True, tag="results"):
         reasons: why there was no decision.
         deviations: n * c float16: how far the latest rows are from the baseline, in its standard deviations; NaN where unknown.
         took_us: n * 2 float32: microseconds spent on preparing the window and on the model.
+        epoch: that of the batch.
     """
 
     asset: Name
@@ -127,6 +143,7 @@ class ResultBlock(Message, frozen=True, kw_only=True, tag="results"):
     reasons: tuple[str, ...]
     deviations: bytes
     took_us: bytes
+    epoch: int | msgspec.UnsetType = msgspec.UNSET
 
     def __len__(self) -> int:
         return len(self.reason)
@@ -148,6 +165,11 @@ class ResultBlock(Message, frozen=True, kw_only=True, tag="results"):
             score=np.frombuffer(self.score, "<f4"), confidence=np.frombuffer(self.confidence, "<f4"), reason=reason,
             deviations=np.frombuffer(self.deviations, "<f2").reshape(n, c), took_us=np.frombuffer(self.took_us, "<f4").reshape(n, 2),
         )
+
+    def in_line(self, reason: np.ndarray) -> np.ndarray | None:
+        """(n,) bool: results whose time may be true, by their (n,) reason codes; None: all of them."""
+        wrong = [code for code, text in enumerate(self.reasons, 1) if text in _OUT_OF_LINE_NAMES]
+        return ~np.isin(reason, wrong) if wrong else None
 
 
 class ResultColumns(msgspec.Struct, frozen=True, kw_only=True):
@@ -275,11 +297,17 @@ class Replay(Message, frozen=True, kw_only=True, tag="replay"):
         topic: a local topic of `edgeml.topics`.
         asset: one asset, or empty for all.
         since: event time in ns; what ends before it is not wanted.
+        stream, next: the stream that is known and the number that is wanted next; where the producer's is the same, these count, and
+            not `since`.
+        most: how many messages are sent, at most; 0: none, just the `Replaying`, which says what there is. Unset: all.
     """
 
     topic: str
     asset: Name = ""
     since: int = 0
+    stream: str | msgspec.UnsetType = msgspec.UNSET
+    next: int | msgspec.UnsetType = msgspec.UNSET
+    most: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class Replaying(Message, frozen=True, kw_only=True, tag="replaying"):
@@ -287,12 +315,18 @@ class Replaying(Message, frozen=True, kw_only=True, tag="replaying"):
 
     Attributes:
         stream: the producer's.
-        first: number of the first message that follows; what is older is gone.
+        first: number of the first message that follows; what is older is gone, or was not asked for.
+        oldest: number of the oldest message that the producer still has; what is older is gone.
+        last: number of the last message that follows; `first` - 1: none follows.
+        newest: number of the last message of all, -1: there is none.
     """
 
     asset: Name
     stream: Name
     first: int
+    oldest: int | msgspec.UnsetType = msgspec.UNSET
+    last: int | msgspec.UnsetType = msgspec.UNSET
+    newest: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class KeepAlive(Message, frozen=True, kw_only=True, tag="keep-alive"):
@@ -328,6 +362,24 @@ class Status(Message, frozen=True, kw_only=True, tag="status"):
     faults: tuple[str, ...] = ()
 
 
+class NotJudged(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why one asset is not judged.
+
+    Attributes:
+        reason: the most frequent reason for no decision, cut to 100 bytes.
+        since: wall-clock time since when, ISO 8601.
+        for_s: the same in seconds of the monotonic clock.
+        rows: rows without a decision since then.
+        share: of the latest rows, 0.5 to 1.
+    """
+
+    reason: str
+    since: str
+    for_s: float
+    rows: int
+    share: float = 1.0
+
+
 class Health(Message, frozen=True, kw_only=True, tag="health"):
     """How a component is, again and again.
 
@@ -340,6 +392,9 @@ class Health(Message, frozen=True, kw_only=True, tag="health"):
         heard: topic that it listens on -> seconds since a message came; null: none came yet.
         quiet: asset -> seconds since a row was read; the longest ones only, without assets whose source has ended.
         drops: reason -> how often something was dropped since the process started.
+        not_judged: asset -> why most of its latest rows had no decision; those without one for the longest time, as many as fit. Rows of
+            a machine that is stopped or settles, and rows that a baseline is learned from, do not count.
+        not_judged_more: how many further assets there are of that kind.
     """
 
     component: Name
@@ -351,6 +406,8 @@ class Health(Message, frozen=True, kw_only=True, tag="health"):
     heard: dict[str, float | None] = {}
     quiet: dict[str, float] = {}
     drops: dict[str, int] = {}
+    not_judged: dict[str, NotJudged] | msgspec.UnsetType = msgspec.UNSET
+    not_judged_more: int | msgspec.UnsetType = msgspec.UNSET
 
 
 MESSAGES: tuple[type[Message], ...] = (

@@ -16,7 +16,7 @@ that cannot be told yet.
 Silence between two decided results does count: what silence is too long is the scorer's to say, by a "no decision".
 
 A result at or before the last judged event time is a repetition and ignored. A source that is started anew with old
-event times is told from a repetition by its stream: see `Policy.judge_block`.
+event times is told from a repetition by its stream, and one whose clock was set back by its epoch: see `Policy.judge_block`.
 """
 
 from __future__ import annotations
@@ -144,6 +144,7 @@ class State(msgspec.Struct, kw_only=True):
         standing_since: since when the machine stands, ns.
         settling_until: to when a start is still fresh, ns; None: the machine has run for longer.
         trail: how far from normal it has been meanwhile.
+        stream_epoch: the epoch within the current stream.
     """
 
     judged: int | None = None
@@ -157,6 +158,7 @@ class State(msgspec.Struct, kw_only=True):
     standing_since: int | None = None
     settling_until: int | None = None
     trail: list[Step] = []
+    stream_epoch: int = 0
     alarm: Alarm | None = None
 
 
@@ -190,32 +192,38 @@ class Policy:
 
     def judge_block(
         self, stream: str, times: Sequence[int], confidences: Iterable[float | None],
-        deviations: Any = None, stopped: Sequence[bool] | None = None,
+        deviations: Any = None, stopped: Sequence[bool] | None = None, epoch: int = 0, in_line: Sequence[bool] | None = None,
     ) -> Judged:
         """Judge results of one sensor stream, in order.
 
         A stream never seen before whose first time is more than `rewind_s` before the last judged one is a recording
         begun anew: an open alarm is cleared, and judging starts afresh there. A smaller step back is a source that
-        resumed at its checkpoint; what it repeats is ignored. Blocks of a stream that was followed by another are late
-        repetitions and ignored.
+        resumed at its checkpoint; what it repeats is ignored. A later epoch of a stream is begun anew however small the step. Blocks of
+        a stream or an epoch that was followed by another are late repetitions and ignored.
 
         Args:
             stream: the id of the sensor stream behind the results (`answers_stream`), empty if there is none.
             times: event times, ns.
             confidences: one for each time; None or NaN for no decision.
             deviations, stopped: for each time as in `judge`, (n, c) and (n,); None: not known.
+            epoch: how often the stream went back in time for good.
+            in_line: whether each time may be true; one that may not is ignored with its result. None: all may.
         """
         s = self._state
         changes: list[Change] = []
-        if stream in s.streams[:-1]:
+        if stream in s.streams[:-1] or (stream in s.streams and epoch < s.stream_epoch):
             return Judged(changes, [])
-        if len(times) and stream not in s.streams:
-            if s.judged is not None and times[0] < s.judged - self._rewind:
+        first = next((time for row, time in enumerate(times) if in_line is None or in_line[row]), None)
+        if first is not None and (stream not in s.streams or epoch > s.stream_epoch):
+            back = 0 if s.judged is None else s.judged - first
+            if s.judged is not None and (back > self._rewind or (epoch and back >= 0)):
                 changes += self._begin_anew()
-            self._state.streams = [*self._state.streams, stream][-_STREAMS_KEPT:]
+            if stream not in s.streams:
+                self._state.streams = [*self._state.streams, stream][-_STREAMS_KEPT:]
+            self._state.stream_epoch = epoch
         rows = []
         for row, (time, confidence) in enumerate(zip(times, confidences, strict=True)):
-            if self._is_new(time):
+            if self._is_new(time) and (in_line is None or in_line[row]):
                 rows.append(row)
                 seen = () if deviations is None or self._state.settling_until is None else deviations[row]
                 standing = stopped is not None and bool(stopped[row])

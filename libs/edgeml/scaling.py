@@ -69,18 +69,17 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
         try:
             baseline = msgspec.convert(kept, cls, strict=False)
         except (msgspec.ValidationError, RecursionError) as fault:
-            raise BundleError(f"a kept baseline cannot be read: {fault}; it will be learned anew") from None
+            raise BundleError(f"a kept baseline cannot be read: {fault}") from None
         if baseline.scaling_id != manifest.scaling_id:
             raise BundleError(
-                f"a kept baseline belongs to inputs {baseline.scaling_id} where model {manifest.name} wants {manifest.scaling_id}; "
-                "it will be learned anew"
+                f"a kept baseline belongs to inputs {baseline.scaling_id} where model {manifest.name} wants {manifest.scaling_id}"
             )
         c = len(manifest.channels)
         shapes = [len(baseline.mean), len(baseline.std), *(len(s) for s in baseline.spread)]
         numbers = np.concatenate([baseline.std, *baseline.spread])
         sound = np.isfinite(baseline.mean).all() and ((numbers > 0) & (numbers < MOST)).all()
         if shapes != [c] * (2 + len(manifest.views)) or not sound:
-            raise BundleError(f"a kept baseline does not have {c} sound numbers a row; it will be learned anew")
+            raise BundleError(f"a kept baseline does not have {c} sound numbers a row")
         return baseline
 
 

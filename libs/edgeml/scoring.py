@@ -2,7 +2,7 @@
 
 What keeps a row from a decision, in this order:
 
-1. its time does not come after the last row's: ignored;
+1. its time does not come after the last row's, or is flagged as out of line: ignored;
 2. rows come more than twice, or less than half, as often as the model wants, in the median of the last complete `PACE_ROWS`;
 3. the machine is stopped, or has just been started and settles: the row enters nothing, the window begins anew;
 4. the baseline is being learned: only good rows of a running machine count;
@@ -24,15 +24,17 @@ import numpy as np
 
 from edgeml.bundle import Bundle, Manifest, Stopped
 from edgeml.errors import BundleError
-from edgeml.messages import BACKWARDS, GAP, GOOD, MISSING, QUALITY_NAMES, ResultColumns
+from edgeml.messages import AHEAD, BACKWARDS, GAP, GOOD, MISSING, QUALITY_NAMES, ResultColumns
 from edgeml.scaling import Baseline
 from edgeml.windows import Window
 
 STOPPED = "stopped"
 SETTLING = "stopped: settling after the start"
 FILLING = "window filling"
+LEARNING = "learning"
 AFTER_GAP = "gap: window filling"
-NOT_LATER = "time running backwards"
+NOT_LATER, AHEAD_OF_CLOCK = QUALITY_NAMES[BACKWARDS], QUALITY_NAMES[AHEAD]
+OUT_OF_LINE = (NOT_LATER, AHEAD_OF_CLOCK)
 PACE_ROWS = 20
 
 
@@ -67,11 +69,20 @@ class AssetScorer:
         # A gap no longer than what the longest view spans leaves some of that view's time in it.
         self._memory = round(max(view.rows for view in manifest.views) * manifest.interval_s * 1e9)
         self._after = min(manifest.min_rows, manifest.rows_after_gap or manifest.min_rows)
+        self._last: int | None = None
         self._begin(baseline)
 
     def reset(self) -> None:
         """Forget everything about the asset, its learned baseline included."""
         self._begin(None)
+
+    def begin_epoch(self) -> None:
+        """The next row may be of any time: the windows begin anew, what was learned so far stays."""
+        self._last = None
+        self._running.begin_epoch()
+        self._pace = _Pace(self._manifest.interval_s, self._manifest.name)
+        self._answers.clear()
+        self._restart(after_gap=True)
 
     def adopt(self, bundle: Bundle, engine: Runs) -> None:
         """Go on with another model of the `same_windows`: the baseline, what the window holds and the rest stay.
@@ -108,14 +119,14 @@ class AssetScorer:
             reason, ready = self._take(at, values[i], faults[i] if faulty[i] else None)
             features = None if ready is None else ready.features()
             window = self._window
-            if window is not None and window.rows and reason not in (STOPPED, SETTLING, NOT_LATER) and not self._pace.fault:
+            if window is not None and window.rows and reason not in (STOPPED, SETTLING, *OUT_OF_LINE) and not self._pace.fault:
                 out.starts[i] = window.start
                 out.deviations[i] = np.clip(window.latest, -6e4, 6e4)
             prepared = self._clock()
             out.took_us[i, 0] = (prepared - begun) / 1000
             if features is None:
                 out.reason[i] = reasons.code(reason)
-                if reason != NOT_LATER:
+                if reason not in OUT_OF_LINE:
                     self._answers.clear()
                 continue
             self._answers.append(self._engine.run(features))
@@ -141,7 +152,7 @@ class AssetScorer:
         return "learning {}/{}".format(*self.learned)
 
     def _begin(self, baseline: Baseline | None) -> None:
-        self._last: int | None = None
+        self._last = None
         self._running = _Running(self._manifest.stopped, self._manifest.names)
         self._pace = _Pace(self._manifest.interval_s, self._manifest.name)
         self._after_gap = False
@@ -163,6 +174,8 @@ class AssetScorer:
 
     def _take(self, at: int, row: np.ndarray, faults: np.ndarray | None) -> tuple[str, Window | None]:
         """Take in one row: the reason for no decision, or the window whose features are the model's input."""
+        if faults is not None and (faults == AHEAD).any():
+            return AHEAD_OF_CLOCK, None
         if (self._last is not None and at <= self._last) or (faults is not None and (faults == BACKWARDS).any()):
             return NOT_LATER, None
         if self._last is not None and at - self._last > self._longest_gap:
@@ -271,6 +284,10 @@ class _Running:
         self._settled_at: int | None = None
         self.stopped = False
 
+    def begin_epoch(self) -> None:
+        """Times begin anew; whether the machine runs does not change by that."""
+        self._settled_at = None
+
     def halt(self, at: int, row: np.ndarray, faults: np.ndarray | None) -> str | None:
         """The reason why this row is not one of a running machine, or None."""
         rule = self._rule
@@ -330,7 +347,7 @@ class _Learner:
 class _Reasons:
     """Texts and their codes, 1 and up; learning has one text for all rows of a block, with the progress at its end."""
 
-    LEARNING = "learning"
+    LEARNING = LEARNING
     _MOST = 255
 
     def __init__(self) -> None:

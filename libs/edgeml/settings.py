@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from edgeml.errors import OptionsError
 from edgeml.files import plain_bytes
+from edgeml.lasting import Lasting
 from edgeml.messagekey import MessageOptions
 from edgeml.options import known, read
 
@@ -53,9 +56,10 @@ class Settings(Generic[O]):
         known: the keys that a configuration may have, see `edgeml.configuration`.
     """
 
-    def __init__(self, options: type[O], work: Path) -> None:
+    def __init__(self, options: type[O], work: Path, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._options, self._path, self._refused = options, work / LAST_GOOD, work / REFUSED
         self.known = {"messages": known(MessageOptions), **known(options)}
+        self._lasting = Lasting(monotonic)
 
     def read(self, raw: dict[str, Any]) -> tuple[MessageOptions, O]:
         """The options that every component has, and the service's own; raises OptionsError with every fault of both."""
@@ -68,20 +72,39 @@ class Settings(Generic[O]):
     def remember(self, raw: dict[str, Any]) -> None:
         """This configuration works."""
         try:
-            _write(self._path, raw)
-            self._refused.unlink(missing_ok=True)
-        except (OSError, TypeError, ValueError) as fault:
+            text = json.dumps(raw)
+        except (TypeError, ValueError) as fault:
             log.warning("%s cannot be written (%s); after a restart a wrong configuration finds nothing to go back to", self._path, fault)
+            return
+        sentence = f"{self._path} cannot be written ({{}}); make room, or after a restart a wrong configuration finds nothing to go back to"
+        self._lasting.drop("refused")
+        self._lasting.do("last good", lambda: self._accept(text), sentence)
 
     def refuse(self, raw: dict[str, Any], faults: tuple[str, ...]) -> None:
         """This configuration does not work: a file says why, for whoever deployed it."""
         try:
-            _write(self._refused, {"configuration": raw, "faults": faults})
-        except (OSError, TypeError, ValueError) as fault:
+            text = json.dumps({"configuration": raw, "faults": faults})
+        except (TypeError, ValueError) as fault:
             log.warning("%s cannot be written (%s); the faults are in this log and in the status", self._refused, fault)
+            return
+        sentence = f"{self._refused} cannot be written ({{}}); make room, or whoever deployed it sees the faults in the log alone"
+        self._lasting.do("refused", lambda: _write(self._refused, text), sentence)
+
+    def tick(self) -> None:
+        """Write what could not be written before."""
+        self._lasting.tick()
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What could not be written yet."""
+        return self._lasting.faults
+
+    def _accept(self, text: str) -> None:
+        _write(self._path, text)
+        self._refused.unlink(missing_ok=True)
 
 
-def _write(path: Path, value: Any) -> None:
+def _write(path: Path, text: str) -> None:
     fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps(value))
+    fresh.write_text(text)
     fresh.replace(path)

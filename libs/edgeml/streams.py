@@ -9,16 +9,24 @@ carries its original number, so a consumer takes each exactly once and in order.
 
 from __future__ import annotations
 
+import itertools
 import secrets
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+
+import msgspec
 
 from edgeml.messages import KeepAlive, Replay, Replaying, encode
 from edgeml.times import SECOND
 
 KEEP_ALIVE_S = 2.0
 """A producer that has sent nothing of an asset for this long sends a `KeepAlive`."""
+
+
+LEAST_TRIES = 4
+"""So often at least a replay is asked for before a loss is accepted, unless the latest try is unanswered; with many assets behind, each
+waits for its turn."""
 
 
 class History:
@@ -30,29 +38,41 @@ class History:
         self._keep_ns, self._keep_bytes = int(keep_s * SECOND), keep_bytes
         self._kept: deque[tuple[int, int, bytes]] = deque()  # seq, event time of the last row, payload
         self._bytes = 0
+        self._rewound = False
 
     @property
     def oldest(self) -> int:
         """The number of the first message that is kept; `next_seq` when none is."""
         return self._kept[0][0] if self._kept else self.next_seq
 
-    def add(self, end_ns: int, payload: bytes) -> None:
-        """Keep the message numbered `next_seq`, whose last row is of `end_ns`, and go on to the next number."""
+    def add(self, end_ns: int, payload: bytes, epoch: int = 0) -> None:
+        """Keep the message numbered `next_seq`, whose last row in line is of `end_ns`, and go on to the next number.
+
+        Args:
+            epoch: how often the stream's time went back for good; what is older is told within an epoch.
+        """
         self._kept.append((self.next_seq, end_ns, payload))
         self._bytes += len(payload)
         self.next_seq += 1
+        self._rewound |= epoch > 0
         while len(self._kept) > 1 and (self._bytes > self._keep_bytes or self._kept[0][1] < end_ns - self._keep_ns):
             self._bytes -= len(self._kept.popleft()[2])
 
-    def replay(self, since_ns: int) -> Iterator[bytes]:
-        """`Replaying`, then every kept message from the first that ends after `since_ns` on."""
-        wanted = list(self._kept)
-        while wanted and wanted[0][1] <= since_ns:
-            wanted.pop(0)
-        first = wanted[0][0] if wanted else self.next_seq
-        yield encode(Replaying(asset=self.asset, stream=self.stream, first=first))
-        for _, _, payload in wanted:
-            yield payload
+    def replay(self, wanted: Replay) -> Iterator[bytes]:
+        """`Replaying`, then what is wanted of the kept messages, in their order."""
+        oldest = self.oldest
+        if wanted.stream == self.stream and wanted.next is not msgspec.UNSET:
+            first = min(max(wanted.next, oldest), self.next_seq)
+        elif self._rewound and wanted.stream is not msgspec.UNSET:
+            first = oldest  # who knows another stream cannot tell by a time what it lacks of one that went back
+        else:
+            first = next((seq for seq, end_ns, _ in self._kept if end_ns > wanted.since), self.next_seq)
+        end = self.next_seq if wanted.most is msgspec.UNSET else min(first + max(wanted.most, 0), self.next_seq)
+        sent = [payload for _, _, payload in itertools.islice(self._kept, first - oldest, end - oldest)]
+        yield encode(Replaying(
+            asset=self.asset, stream=self.stream, first=first, oldest=oldest, last=first + len(sent) - 1, newest=self.next_seq - 1,
+        ))
+        yield from sent
 
 
 class Pulse:
@@ -91,16 +111,48 @@ def new_stream() -> str:
 
 @dataclass
 class _Expected:
+    """What is known of an asset's messages.
+
+    Attributes:
+        seq: the number that is taken next.
+        end_ns: event time up to which all is known.
+        newest: the highest number that the producer is known to have sent.
+        missing_at: monotonic time at which the next one was asked for first.
+        tries: how often it was.
+        fresh: nothing of this stream was taken yet, so what came before is no loss.
+    """
+
     stream: str
     seq: int
     end_ns: int = 0
-    asked_at: float | None = None
-    missing_at: float | None = None  # since when a number is missing
-    fresh: bool = False  # nothing of this stream was taken yet, so what came before is no loss
+    newest: int = -1
+    missing_at: float | None = None
+    tries: int = 0
+    fresh: bool = False
+
+    @property
+    def behind(self) -> bool:
+        return self.newest >= self.seq
+
+
+@dataclass
+class _Asked:
+    """A replay that is under way.
+
+    Attributes:
+        at: monotonic time of the latest sign of it.
+        last: number of the last message that comes with it; None: not answered yet.
+    """
+
+    at: float
+    last: int | None = None
 
 
 class Receiver:
     """A consumer's end of one topic: says of each message whether to take it, counts losses, asks for what is missing.
+
+    What is missing is asked for a few messages at a time and of a few assets at once, so that the new messages of all others do not wait
+    behind old ones.
 
     Args:
         topic: the topic these messages come from.
@@ -115,84 +167,144 @@ class Receiver:
         repeated: messages that came again.
     """
 
+    AT_ONCE, MOST = 2, 8
+    """Assets of which a replay is under way at once, and messages that are asked for at a time."""
+
     def __init__(
         self, topic: str, ask: Callable[[Replay], None], monotonic: Callable[[], float], patience_s: float = 2.0, give_up_s: float = 15.0,
     ) -> None:
         self._topic, self._ask, self._monotonic, self._patience_s, self._give_up_s = topic, ask, monotonic, patience_s, give_up_s
         self._expected: dict[str, _Expected] = {}
+        self._queue: dict[str, None] = {}  # assets whose replay is to be asked for, in order
+        self._asked: dict[str, _Asked] = {}
         self.lost = 0
         self.repeated = 0
 
     def resume(self, asset: str, stream: str, seq: int, end_ns: int) -> None:
         """Go on where an earlier process of this consumer was: message `seq` of `stream` is next, all to `end_ns` is known."""
-        self._expected[asset] = _Expected(stream, seq, end_ns)
+        newest = self._expected[asset].newest if asset in self._expected and self._expected[asset].stream == stream else -1
+        self._expected[asset] = _Expected(stream, seq, end_ns, newest)
 
     def position(self, asset: str) -> tuple[str, int, int]:
         """(stream, next number, event time of the last row) of an asset that was accepted; what `resume` takes."""
         state = self._expected[asset]
         return state.stream, state.seq, state.end_ns
 
-    def ask_again(self, since: dict[str, int] | None = None) -> None:
-        """Ask for what may have been missed: at the start, or after subscriptions were renewed.
-
-        Args:
-            since: for each asset the event time up to which all is known; for other assets everything is asked for.
-        """
-        if not since and not self._expected:
-            self._ask(Replay(topic=self._topic))
-            return
-        known = {asset: state.end_ns for asset, state in self._expected.items()} | (since or {})
-        for asset, end_ns in known.items():
-            self._ask(Replay(topic=self._topic, asset=asset, since=end_ns))
+    def ask_again(self) -> None:
+        """Ask what there is, at the start or after subscriptions were renewed: the answers show what may have been missed."""
+        self._asked.clear()
+        self._ask(Replay(topic=self._topic, most=0, since=min((state.end_ns for state in self._expected.values()), default=0)))
 
     def replaying(self, message: Replaying) -> None:
-        """The producer says from which number on it repeats."""
+        """The producer says from which number on it repeats, and what it has."""
         state = self._expected.get(message.asset)
-        if state is None or state.stream != message.stream:
-            self._expected[message.asset] = _Expected(message.stream, message.first)
+        asked = self._asked.get(message.asset)
+        newest = message.first - 1 if message.newest is msgspec.UNSET else message.newest
+        if message.last is msgspec.UNSET:
+            # A producer that does not know `most` sends all it has.
+            if state is None or state.stream != message.stream:
+                self._expected[message.asset] = _Expected(message.stream, message.first)
+            elif message.first > state.seq:
+                self._skip(state, message.first)
+            self._asked.pop(message.asset, None)
+            self._proceed()
             return
-        if message.first > state.seq:
-            self._skip(state, message.first)
-        state.asked_at = None
+        if state is None or state.stream != message.stream:
+            # Where this consumer begins in a stream that is new to it is answered to what it asks of that asset alone.
+            if asked is None:
+                state = self._known(message.asset, message.stream)
+            else:
+                state = self._expected[message.asset] = _Expected(message.stream, message.first, state.end_ns if state else 0, fresh=True)
+        elif asked is not None and state.fresh:
+            state.seq = max(state.seq, message.first)
+        elif message.oldest is not msgspec.UNSET and message.oldest > state.seq:
+            self._skip(state, message.oldest)
+        state.newest = newest  # who numbers them knows best; what comes later comes behind this
+        if asked is not None and asked.last is None:
+            asked.at, asked.last = self._monotonic(), message.last
+        self._settle(message.asset, state)
 
     def keep_alive(self, message: KeepAlive) -> None:
         """The producer has sent nothing for a while. What it sent last must have come; if not, it is asked for, until it answers."""
         if message.seq < 0:
             return
-        state = self._expected.get(message.asset)
-        if state is not None and state.stream == message.stream and message.seq < state.seq:
-            return
-        if state is None or state.stream != message.stream:
-            state = self._expected[message.asset] = _Expected(message.stream, 0, state.end_ns if state else 0, fresh=True)
-        now = self._monotonic()
-        if state.asked_at is None or now - state.asked_at >= self._patience_s:
-            state.asked_at = now
-            self._ask(Replay(topic=self._topic, asset=message.asset, since=state.end_ns))
+        state = self._known(message.asset, message.stream)
+        state.newest = max(state.newest, message.seq)
+        self._settle(message.asset, state)
 
     def accept(self, asset: str, stream: str, seq: int, end_ns: int) -> bool:
         """Whether this message is new and in order. If not, it is a repetition, or it will come again in a replay.
 
         Args:
-            end_ns: event time of its last row.
+            end_ns: event time of its last row in line; 0: it has none.
         """
-        state = self._expected.get(asset)
-        if state is None or state.stream != stream:
-            # A stream that began before this consumer did: its earlier messages are asked for first.
-            state = self._expected[asset] = _Expected(stream, 0, state.end_ns if state else 0, fresh=True)
+        state = self._known(asset, stream)
         if seq < state.seq:
             self.repeated += 1
             return False
+        state.newest = max(state.newest, seq)
         if seq > state.seq:
-            now = self._monotonic()
-            state.missing_at = now if state.missing_at is None else state.missing_at
-            if now - state.missing_at < self._give_up_s:
-                if state.asked_at is None or now - state.asked_at >= self._patience_s:
-                    state.asked_at = now
-                    self._ask(Replay(topic=self._topic, asset=asset, since=state.end_ns))
+            if not self._hopeless(asset, state):
+                if state.fresh and 0 < end_ns < state.end_ns:
+                    state.end_ns = 0  # its time went back, so what came before it is not known either
+                self._settle(asset, state)
                 return False
             self._skip(state, seq)
-        state.seq, state.end_ns, state.asked_at, state.missing_at, state.fresh = seq + 1, end_ns, None, None, False
+        state.seq, state.end_ns, state.missing_at, state.tries, state.fresh = seq + 1, end_ns or state.end_ns, None, 0, False
+        asked = self._asked.get(asset)
+        if asked is not None:
+            asked.at = self._monotonic()
+        if asked is not None or self._queue:
+            self._settle(asset, state)
         return True
+
+    def _hopeless(self, asset: str, state: _Expected) -> bool:
+        """Whether what is missing was asked for in vain for long enough."""
+        now, asked = self._monotonic(), self._asked.get(asset)
+        if state.missing_at is None or now - state.missing_at < self._give_up_s:
+            return False
+        return state.tries >= LEAST_TRIES or (asked is not None and now - asked.at >= self._patience_s)
+
+    def _known(self, asset: str, stream: str) -> _Expected:
+        """What is known of the asset in this stream; its earlier messages, of before this consumer began, are asked for first."""
+        state = self._expected.get(asset)
+        if state is None or state.stream != stream:
+            self._asked.pop(asset, None)
+            state = self._expected[asset] = _Expected(stream, 0, state.end_ns if state else 0, fresh=True)
+        return state
+
+    def _settle(self, asset: str, state: _Expected) -> None:
+        """See whether what was asked of an asset is there, and whether more is to be asked."""
+        asked = self._asked.get(asset)
+        if asked is not None and ((asked.last is not None and state.seq > asked.last) or not state.behind):
+            del self._asked[asset]
+        if state.behind and asset not in self._asked:
+            self._queue.setdefault(asset)
+        self._proceed()
+
+    def _proceed(self) -> None:
+        """Ask for what is due."""
+        now = self._monotonic()
+        for asset, asked in list(self._asked.items()):
+            if now - asked.at >= self._patience_s:
+                del self._asked[asset]
+                self._queue.setdefault(asset)
+        while self._queue and len(self._asked) < self.AT_ONCE:
+            asset = next(iter(self._queue))
+            del self._queue[asset]
+            state = self._expected[asset]
+            if not state.behind:
+                continue
+            self._asked[asset] = _Asked(now)
+            state.missing_at = now if state.missing_at is None else state.missing_at
+            state.tries += 1
+            self._ask(self._wanted(asset, state))
+
+    def _wanted(self, asset: str, state: _Expected) -> Replay:
+        # What is asked of a stream of which nothing was taken is told by time: it may repeat what is known of the one before.
+        if state.fresh and state.seq == 0:
+            return Replay(topic=self._topic, asset=asset, since=state.end_ns, stream="", next=0, most=self.MOST)
+        return Replay(topic=self._topic, asset=asset, since=state.end_ns, stream=state.stream, next=state.seq, most=self.MOST)
 
     def _skip(self, state: _Expected, to: int) -> None:
         if not state.fresh:

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from edgeml.messages import BACKWARDS, MISSING, OUT_OF_RANGE, QUALITY_NAMES, STUCK
+from edgeml.messages import MISSING, OUT_OF_LINE, OUT_OF_RANGE, QUALITY_NAMES, STUCK
 from edgeml.times import to_iso
 
 from .plan import Range
 from .rows import PrepareError, Rows, Tally
 
 UNTRUE = (OUT_OF_RANGE, STUCK)
-"""Quality flags that take a value out. After a gap says nothing against a value, missing is one, time running backwards takes the row."""
+"""Quality flags that take a value out. After a gap says nothing against a value, missing is one, a time out of line takes the row."""
 
 
 def together(parts: list[Rows], wanted: list[str]) -> Rows:
@@ -47,8 +47,8 @@ def together(parts: list[Rows], wanted: list[str]) -> Rows:
 
 def clean(rows: Rows, ranges: Mapping[str, Range], tally: Tally) -> Rows:
     """Rows with strictly rising times and only values that can be true; others are NaN, or their rows gone, and counted."""
-    backwards = (rows.quality == BACKWARDS).any(axis=1)
-    rows = _without(rows, backwards, QUALITY_NAMES[BACKWARDS], tally)
+    for code in OUT_OF_LINE:
+        rows = _without(rows, (rows.quality == code).any(axis=1), QUALITY_NAMES[code], tally)
     again = np.zeros(len(rows.times), bool)
     again[1:] = rows.times[1:] == rows.times[:-1]
     first = np.maximum.accumulate(np.where(again, 0, np.arange(len(again))))

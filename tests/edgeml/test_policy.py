@@ -236,6 +236,44 @@ def test_the_same_stream_stepping_back_is_ignored():
     assert block(p, "a", range(500)).rows == []
 
 
+def test_blocks_of_a_stream_before_the_one_begun_anew_stay_known():
+    p = policy()
+    block(p, "a", range(1000))
+    block(p, "b", range(1000), 1.0)  # begun anew
+    before = p.state()
+    assert block(p, "a", range(1000, 1100)).rows == [], "a late block of the recording before must not be judged"
+    assert p.state() == before
+
+
+def test_a_later_epoch_of_a_stream_is_judged_however_small_the_step():
+    p = policy()
+    block(p, "a", range(1000), 1.0)
+    again = p.judge_block("a", [T0 + s * SECOND for s in range(950, 960)], [1.0] * 10, epoch=1)
+    assert again.rows == list(range(10))
+    assert [c.alarm.state for c in again.changes] == ["cleared", "pending", "active"]
+    late = p.judge_block("a", [T0 + s * SECOND for s in range(1000, 1010)], [1.0] * 10, epoch=0)
+    assert late.rows == [], "a late block of the epoch before must not be judged"
+    kept = Policy(OPTIONS, "pump-1", "skab", json.loads(json.dumps(p.state())))
+    assert kept.judge_block("a", [T0 + 955 * SECOND, T0 + 960 * SECOND], [1.0] * 2, epoch=1).rows == [1]
+
+
+def test_a_stream_in_a_later_epoch_is_begun_anew_where_it_is_met_first():
+    p = policy()
+    block(p, "a", range(1000), 1.0)
+    assert len(p.judge_block("b", [T0 + s * SECOND for s in range(950, 960)], [0.0] * 10, epoch=2).rows) == 10
+    q = policy()
+    block(q, "a", range(1000), 1.0)
+    later = q.judge_block("b", [T0 + s * SECOND for s in range(1000, 1010)], [1.0] * 10, epoch=2)
+    assert later.changes == [] and q.alarm is not None, "what goes on in time goes on with its alarm"
+
+
+def test_a_time_out_of_line_moves_nothing():
+    p = policy()
+    block(p, "a", range(10))
+    wrong = p.judge_block("a", [T0 + 10**9 * SECOND, T0 + 10 * SECOND], [None, 0.0], in_line=[False, True])
+    assert wrong.rows == [1] and p.judged == T0 + 10 * SECOND
+
+
 def test_changes_name_the_row_of_their_block():
     changes = block(policy(), "a", range(20), 1.0).changes
     assert [(c.alarm.state, c.row) for c in changes] == [("pending", 2), ("active", 6)]

@@ -10,7 +10,7 @@ import pytest
 from edgeml.bundle import Bundle, Scaling
 from edgeml.engines import open_engine
 from edgeml.errors import BundleError
-from edgeml.messages import BACKWARDS, GAP, MISSING, OUT_OF_RANGE, STUCK, ResultColumns
+from edgeml.messages import AHEAD, BACKWARDS, GAP, MISSING, OUT_OF_RANGE, STUCK, ResultColumns
 from edgeml.scaling import Baseline
 from edgeml.scoring import AssetScorer
 from tests.edgeml.tiny import SECOND, SHIPPED, Largest, normal, tiny
@@ -234,6 +234,61 @@ def test_time_running_backwards_is_ignored(tmp_path: Path) -> None:
     result, reasons = scorer.feed(back, wild, flags)
     assert [reasons[code - 1] for code in result.reason[45:47]] == ["time running backwards"] * 2
     assert np.array_equal(np.delete(result.score, [45, 46]), wanted.score, equal_nan=True)
+
+
+def test_a_row_of_the_same_time_is_not_scored_twice(tmp_path: Path) -> None:
+    times, values, quality = normal(60)
+    scorer, undisturbed = AssetScorer(tiny(tmp_path), Largest()), AssetScorer(tiny(tmp_path), Largest())
+    wanted = undisturbed.feed(times, values, quality)[0]
+    # No flag: a sender that checks nothing.
+    twice = [np.insert(column, 50, column[49], axis=0) for column in (times, values, quality)]
+    twice[1][50] = [1e6, 1e6]
+    result, reasons = scorer.feed(*twice)
+    assert reasons[result.reason[50] - 1] == "time running backwards"
+    assert np.array_equal(np.delete(result.score, 50), wanted.score, equal_nan=True)
+
+
+def test_a_row_ahead_of_the_clock_is_ignored(tmp_path: Path) -> None:
+    times, values, quality = normal(60)
+    scorer, undisturbed = AssetScorer(tiny(tmp_path), Largest()), AssetScorer(tiny(tmp_path), Largest())
+    wanted = undisturbed.feed(times, values, quality)[0]
+    ahead = np.insert(times, 45, times[44] + 10**9 * SECOND)
+    wild, flags = np.insert(values, 45, [[1e6, 1e6]], axis=0), np.insert(quality, 45, [[AHEAD] * 2], axis=0)
+    result, reasons = scorer.feed(ahead, wild, flags)
+    assert reasons[result.reason[45] - 1] == "ahead of the clock"
+    assert np.array_equal(np.delete(result.score, 45), wanted.score, equal_nan=True)
+
+
+def test_an_epoch_begins_with_a_new_window_and_keeps_what_was_learned(scorer: AssetScorer) -> None:
+    times, values, quality = normal(60)
+    feed(scorer, times, values, quality)
+    baseline = scorer.baseline
+    scorer.begin_epoch()
+    earlier = times - 30 * SECOND
+    reasons = feed(scorer, earlier, values, quality)
+    assert reasons[:3] == ["gap: window filling"] * 3 and reasons[3:] == [""] * 57
+    assert scorer.baseline is baseline
+    # The same rows after a fresh start with that baseline give the same scores.
+    fresh = AssetScorer(scorer.bundle, Largest(), baseline)
+    fresh.feed(earlier, values, quality)
+    assert np.array_equal(fresh._engine.inputs, scorer._engine.inputs[-57:])
+
+
+def test_an_epoch_that_begins_while_it_learns_goes_on_learning(scorer: AssetScorer) -> None:
+    times, values, quality = normal(60)
+    feed(scorer, times[:20], values[:20], quality[:20])
+    scorer.begin_epoch()
+    reasons = feed(scorer, times[:20], values[20:40], quality[20:40])
+    assert reasons[9] == "learning 30/30" and scorer.baseline is not None
+
+
+def test_an_epoch_that_begins_while_it_settles_does_not_settle_until_the_later_time(scorer: AssetScorer) -> None:
+    times, values, quality = normal(80)
+    values[40:45] = 0.0
+    feed(scorer, times[:46], values[:46], quality[:46])
+    scorer.begin_epoch()
+    reasons = feed(scorer, times[:30], values[50:80], quality[50:80])
+    assert "" in reasons and reasons.count("stopped: settling after the start") == 0
 
 
 def test_a_stop_and_a_start(scorer: AssetScorer) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
-from edgeml.messages import KeepAlive, Replay, Replaying, decode
+from edgeml.messages import KeepAlive, Replay, Replaying, decode, encode
 from edgeml.streams import History, Pulse, Receiver
 from edgeml.times import SECOND
 
@@ -22,6 +23,11 @@ def make(patience_s: float = 2.0) -> tuple[Receiver, list[Replay], Clock]:
     return Receiver("edgeml/sensors", asked.append, clock, patience_s), asked, clock
 
 
+def wanted(**fields: Any) -> Replay:
+    """What a receiver asks of one asset."""
+    return Replay(topic="edgeml/sensors", asset="p", most=Receiver.MOST, **fields)
+
+
 def test_messages_in_order_are_taken_once():
     receiver, asked, _ = make()
     assert [receiver.accept("p", "s", seq, seq) for seq in (0, 1, 1, 0, 2)] == [True, True, False, False, True]
@@ -33,7 +39,7 @@ def test_a_gap_is_asked_for_once_and_filled_by_the_replay():
     receiver.accept("p", "s", 0, 100)
     assert not receiver.accept("p", "s", 2, 300)
     assert not receiver.accept("p", "s", 3, 400)
-    assert asked == [Replay(topic="edgeml/sensors", asset="p", since=100)]
+    assert asked == [wanted(since=100, stream="s", next=1)]
     receiver.replaying(Replaying(asset="p", stream="s", first=1))
     assert [receiver.accept("p", "s", seq, seq) for seq in (1, 2, 3)] == [True, True, True]
     assert receiver.lost == 0
@@ -53,7 +59,7 @@ def test_a_producer_that_does_not_hear_is_asked_again_and_not_waited_for_for_eve
     receiver.accept("p", "s", 0, 100)
     for clock.now in (0.0, 1.0, 2.0, 3.0, 4.0, 14.9):
         assert not receiver.accept("p", "s", 3, 400)
-    assert asked == [Replay(topic="edgeml/sensors", asset="p", since=100)] * 4
+    assert asked == [wanted(since=100, stream="s", next=1)] * 4
     clock.now = 15.0
     assert receiver.accept("p", "s", 4, 500)
     assert receiver.lost == 3
@@ -72,8 +78,9 @@ def test_a_producer_that_hears_again_after_ten_seconds_loses_nothing():
 def test_a_consumer_that_joins_late_asks_for_the_history_and_counts_no_loss():
     receiver, asked, _ = make()
     receiver.ask_again()
-    assert asked == [Replay(topic="edgeml/sensors")]
+    assert asked == [Replay(topic="edgeml/sensors", most=0)]
     assert not receiver.accept("p", "s", 50, 5000)
+    assert asked[1:] == [wanted(since=0, stream="", next=0)]
     receiver.replaying(Replaying(asset="p", stream="s", first=40))
     assert all(receiver.accept("p", "s", seq, seq) for seq in range(40, 51))
     assert receiver.lost == 0
@@ -90,7 +97,11 @@ def test_after_a_renewal_only_what_is_newer_is_asked_for():
     receiver, asked, _ = make()
     receiver.accept("p", "s", 0, 100)
     receiver.ask_again()
-    assert asked[-1] == Replay(topic="edgeml/sensors", asset="p", since=100)
+    assert asked == [Replay(topic="edgeml/sensors", since=100, most=0)]
+    receiver.replaying(Replaying(asset="p", stream="s", first=1, oldest=0, last=0, newest=0))
+    assert len(asked) == 1  # there is nothing newer
+    receiver.replaying(Replaying(asset="p", stream="s", first=1, oldest=0, last=0, newest=2))
+    assert asked[1:] == [wanted(since=100, stream="s", next=1)]
 
 
 def test_a_keep_alive_shows_the_loss_of_a_last_message_and_is_asked_for_until_it_comes():
@@ -100,7 +111,7 @@ def test_a_keep_alive_shows_the_loss_of_a_last_message_and_is_asked_for_until_it
     assert asked == []  # quiet, nothing is missing
     for clock.now in (0.0, 1.0, 2.0):
         receiver.keep_alive(KeepAlive(asset="p", stream="s", seq=1))
-    assert asked == [Replay(topic="edgeml/sensors", asset="p", since=100)] * 2
+    assert asked == [wanted(since=100, stream="s", next=1)] * 2
     receiver.replaying(Replaying(asset="p", stream="s", first=1))
     assert receiver.accept("p", "s", 1, 200)
     receiver.keep_alive(KeepAlive(asset="p", stream="s", seq=1))
@@ -113,7 +124,7 @@ def test_a_keep_alive_of_an_unknown_stream_is_a_history_to_ask_for():
     receiver.keep_alive(KeepAlive(asset="p", stream="s", seq=-1))
     assert asked == []
     receiver.keep_alive(KeepAlive(asset="p", stream="s", seq=7))
-    assert asked == [Replay(topic="edgeml/sensors", asset="p")]
+    assert asked == [wanted(since=0, stream="", next=0)]
     receiver.replaying(Replaying(asset="p", stream="s", first=5))
     assert [receiver.accept("p", "s", seq, seq) for seq in (5, 6, 7)] == [True, True, True]
     assert receiver.lost == 0
@@ -133,51 +144,144 @@ def test_a_keep_alive_goes_only_when_nothing_else_went():
     assert [decode(message) for message in said] == [keep_alive, keep_alive, KeepAlive(asset="", stream="s", seq=-1)]
 
 
+ALL = Replay(topic="edgeml/sensors")
+
+
 def test_history_keeps_by_event_time_and_by_size():
     history = History("p", "s", keep_s=10, keep_bytes=500)
     for second in range(100):
         history.add(second * SECOND, b"x" * 10)
-    messages = list(history.replay(0))
-    assert decode(messages[0]) == Replaying(asset="p", stream="s", first=89)
+    messages = list(history.replay(ALL))
+    assert decode(messages[0]) == Replaying(asset="p", stream="s", first=89, oldest=89, last=99, newest=99)
     assert len(messages) == 1 + 11
     history.add(100 * SECOND, b"x" * 495)
-    assert len(list(history.replay(0))) == 1 + 1
+    assert len(list(history.replay(ALL))) == 1 + 1
 
 
 def test_an_empty_history_says_so():
     history = History("p", "s")
     history.add(5, b"x")
-    assert [decode(message) for message in history.replay(5)] == [Replaying(asset="p", stream="s", first=1)]
+    nothing = Replaying(asset="p", stream="s", first=1, oldest=0, last=0, newest=0)
+    assert [decode(message) for message in history.replay(Replay(topic="t", since=5))] == [nothing]
+
+
+def test_history_sends_what_is_asked_for_by_number_and_no_more():
+    history = History("p", "s")
+    for number in range(20):
+        history.add(100 - number, b"%d" % number)  # by their times nobody could say which are newer
+    start, *sent = history.replay(Replay(topic="t", since=10**18, stream="s", next=5, most=3))
+    assert decode(start) == Replaying(asset="p", stream="s", first=5, oldest=0, last=7, newest=19) and sent == [b"5", b"6", b"7"]
+    assert len(list(history.replay(Replay(topic="t", most=0)))) == 1
+    assert len(list(history.replay(Replay(topic="t", stream="s", next=99)))) == 1
+
+
+def test_history_of_a_stream_that_went_back_in_time_is_sent_whole_to_who_knows_another():
+    history = History("p", "s")
+    history.add(1000, b"before")
+    history.add(10, b"after", epoch=1)
+    asked = Replay(topic="t", since=2000, stream="other", next=7)
+    assert [*history.replay(asked)][1:] == [b"before", b"after"]
+    assert [*history.replay(Replay(topic="t", since=2000, stream="s", next=1))][1:] == [b"after"]
 
 
 def test_whatever_is_dropped_on_the_way_all_arrives_in_order():
     chance = random.Random(3)
     for _ in range(200):
-        history = History("p", "s")
-        taken: list[int] = []
-        channel: list[tuple[str, int]] = []
-
-        def ask(replay: Replay, history: History = history, channel: list[tuple[str, int]] = channel) -> None:
-            first, *rest = history.replay(replay.since)
-            start = decode(first).first  # type: ignore[attr-defined]
-            channel.append(("replaying", start))
-            channel.extend(("message", start + i) for i in range(len(rest)))
-
-        receiver = Receiver("edgeml/sensors", ask, lambda: 0.0)
+        line = Line(chance)
         for seq in range(30):
-            history.add(seq + 1, b"")
-            if chance.random() < 0.7 or seq == 29:
-                channel.append(("message", seq))
-            while channel and chance.random() < 0.8:
-                _deliver(receiver, taken, *channel.pop(0))
-        while channel:
-            _deliver(receiver, taken, *channel.pop(0))
-        assert taken == list(range(30))
-        assert receiver.lost == 0
+            line.publish("p", seq, lost=seq < 29 and chance.random() < 0.3)
+            line.deliver(share=0.8)
+        line.deliver()
+        assert line.taken["p"] == list(range(30))
+        assert line.receiver.lost == 0
 
 
-def _deliver(receiver: Receiver, taken: list[int], kind: str, number: int) -> None:
-    if kind == "replaying":
-        receiver.replaying(Replaying(asset="p", stream="s", first=number))
-    elif receiver.accept("p", "s", number, number + 1):
-        taken.append(number)
+class Line:
+    """A producer of many assets, a channel that keeps the order, and a receiver at its end."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self.clock, self.chance = Clock(), chance
+        self.histories: dict[str, History] = {}
+        self.taken: dict[str, list[int]] = {}
+        self.channel: list[bytes] = []
+        self.receiver = Receiver("edgeml/sensors", self.ask, self.clock)
+
+    def ask(self, replay: Replay) -> None:
+        for asset, history in self.histories.items():
+            if replay.asset in ("", asset):
+                self.channel += history.replay(replay)
+
+    def publish(self, asset: str, seq: int, lost: bool = False) -> None:
+        payload = encode(KeepAlive(asset=asset, stream="s", seq=seq))  # stands for a batch
+        self.histories.setdefault(asset, History(asset, "s")).add(seq + 1, payload)
+        if not lost:
+            self.channel.append(payload)
+
+    def deliver_one(self) -> None:
+        message = decode(self.channel.pop(0))
+        if isinstance(message, Replaying):
+            self.receiver.replaying(message)
+        elif self.receiver.accept(message.asset, "s", message.seq, message.seq + 1):
+            self.taken.setdefault(message.asset, []).append(message.seq)
+
+    def deliver(self, share: float = 1.0) -> None:
+        while self.channel and self.chance.random() < share:
+            self.deliver_one()
+
+
+def test_old_messages_of_many_assets_never_fill_the_channel():
+    line = Line(random.Random(4))
+    assets = [f"pump-{number}" for number in range(40)]
+    for seq in range(200):
+        for asset in assets:
+            line.publish(asset, seq, lost=True)  # the consumer was away
+    line.receiver.ask_again()
+    most = 0
+    for seq in range(200, 1200):
+        for asset in assets:
+            line.publish(asset, seq)
+        for _ in range(60):
+            most = max(most, len(line.channel))
+            if line.channel:
+                line.deliver_one()
+    line.deliver()
+    # What waits is what is new, the answer to the first question, and what is asked for at a time.
+    assert most <= 2 * len(assets) + Receiver.AT_ONCE * (Receiver.MOST + 1)
+    assert all(line.taken[asset] == list(range(1200)) for asset in assets) and line.receiver.lost == 0
+
+
+def test_a_consumer_that_knows_its_place_asks_for_nothing_older():
+    line = Line(random.Random(5))
+    for seq in range(100):
+        line.publish("p", seq, lost=True)
+    line.receiver.resume("p", "s", 97, 97)
+    line.receiver.ask_again()
+    line.deliver()
+    assert line.taken["p"] == [97, 98, 99]
+
+
+def test_a_stream_that_went_back_in_time_is_had_by_number():
+    line = Line(random.Random(6))
+    history = line.histories["p"] = History("p", "s")
+    line.receiver.resume("p", "s", 1, 10**18)
+    history.add(10**18, encode(KeepAlive(asset="p", stream="s", seq=0)))
+    history.add(5, encode(KeepAlive(asset="p", stream="s", seq=1)), epoch=1)
+    line.receiver.ask_again()
+    line.deliver()
+    assert line.taken["p"] == [1]
+
+
+def test_a_new_stream_that_began_earlier_in_time_is_asked_for_from_its_beginning():
+    receiver, asked, _ = make()
+    receiver.accept("p", "s", 0, 1000)
+    assert not receiver.accept("p", "other", 3, 400)
+    assert asked == [wanted(since=0, stream="", next=0)]
+
+
+def test_an_earlier_version_that_sends_all_at_once_is_understood():
+    receiver, asked, _ = make()
+    receiver.accept("p", "s", 0, 100)
+    receiver.accept("p", "s", 30, 3000)
+    receiver.replaying(Replaying(asset="p", stream="s", first=1))
+    assert all(receiver.accept("p", "s", seq, seq) for seq in range(1, 31))
+    assert len(asked) == 1 and receiver.lost == 0

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
+import pytest
 
+from edgeml.bundle import View
 from edgeml.messages import MISSING, STUCK
 from edgeml.windows import Window
 from tests.edgeml.tiny import MANIFEST
@@ -73,3 +76,24 @@ def test_the_latest_deviation_is_that_of_the_longest_step() -> None:
     for i in range(2):
         window.push(60 + i, ROWS[i], np.array([0, MISSING], np.uint8))
     assert np.isfinite(window.latest[0]) and np.isnan(window.latest[1])
+
+
+def test_a_step_of_which_exactly_half_is_good_counts() -> None:
+    manifest = msgspec.structs.replace(MANIFEST, views=(View(every=1, steps=4), View(every=4, steps=2)))
+    for faulty, mean in ((0, 2.5), (1, 3.0), (2, 3.5), (3, 0.0), (4, 0.0)):
+        window = Window(manifest, np.ones((2, 2)))
+        for i in range(8):
+            row = np.full(2, i % 4 + 1, np.float32)
+            codes = np.array([MISSING if i % 4 < faulty else 0, 0], np.uint8)
+            window.push(i, row, codes if codes.any() else None)
+        steps = window._rings[1][:8, 0][3::4]
+        assert steps.tolist() == [mean, mean], faulty
+        assert np.isnan(window.latest[0]) == (faulty > 2)
+
+
+@pytest.mark.parametrize("value", [-7.9, -8.1, -15.9, -100.0, 7.9, 8.1, 15.9, 100.0])
+def test_features_are_clipped_at_both_ends_alike(value: float) -> None:
+    window = Window(MANIFEST, np.ones((2, 2)))
+    for i in range(12):
+        window.push(i, np.full(2, value, np.float32))
+    assert np.allclose(window.features(), np.clip(value, -8, 8), atol=1e-5)

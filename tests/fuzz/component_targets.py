@@ -22,7 +22,7 @@ from alert_dispatcher.service import AlertDispatcher
 from alert_dispatcher.store import StoreError
 from edgeml import topics
 from edgeml.errors import MessageError, OptionsError, SourceError
-from edgeml.messages import Acknowledge, CommandAck, Permit, SensorBatch, decode, encode
+from edgeml.messages import Acknowledge, CommandAck, Permit, Replay, SensorBatch, decode, encode
 from edgeml.times import Moment
 from sensor_ingestion.asset import Asset
 from sensor_ingestion.capture import lines
@@ -139,7 +139,7 @@ def went_on(work: Path) -> None:
     running = Asset("a", simulator(), work, CLOCKS, sent.append, journal)
     running.tick(100.0)
     running.resend()
-    list(running.replay(0))
+    list(running.replay(Replay(topic="")))
     running.close()
     journal.close()
     assert sent
@@ -170,7 +170,7 @@ def checkpoint_trees() -> list[Any]:
 def checkpoint_tree_went_on(content: Any) -> None:
     with scratch() as work:
         checkpoint = checkpoint_in(work)
-        checkpoint.save(content, Sent(0, T0, encode(BATCH)))
+        checkpoint.save(content, [Sent(0, T0, encode(BATCH))])
         went_on(work)
 
 

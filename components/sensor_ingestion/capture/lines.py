@@ -11,13 +11,13 @@ digit for each channel, in their order (`edgeml.messages.QUALITY_NAMES`). Values
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 from datetime import datetime, timezone
 from typing import NamedTuple
 from urllib.parse import quote
 
+from edgeml.filenames import file_name
 from edgeml.messages import SensorBatch
 from edgeml.times import SECOND
 
@@ -81,13 +81,8 @@ def day(time_ns: int) -> str:
 
 
 def folder_name(asset: str) -> str:
-    """A folder's name for an asset: its own name where that is possible, else with `%` signs; never longer than 200 bytes."""
-    name = quote(asset, safe="")
-    if name.startswith("."):
-        name = "%2E" + name[1:]
-    if len(name) > 200:
-        name = name[:180] + "~" + hashlib.sha256(asset.encode()).hexdigest()[:16]
-    return name
+    """A folder's name for an asset: see `edgeml.filenames`."""
+    return file_name(asset)
 
 
 def segment_name(time_ns: int, stream: str, seq: int) -> str:

@@ -34,18 +34,26 @@ class Window:
         self._before, self._after = before_ns, after_ns
         self._waiting: deque[tuple[SensorBatch, Row]] = deque()
         self._spans: list[tuple[int, int]] = []
+        self._newest: int | None = None  # of the rows in line
 
     def add(self, batch: SensorBatch, rows: Iterable[Row]) -> list[tuple[SensorBatch, Row]]:
-        """Rows that are to be kept now; the others wait."""
+        """Of all rows of a batch those that are to be kept now; the others wait."""
+        sound = batch.in_line(batch.arrays()[2])
         near = []
-        for row in rows:
+        for number, row in enumerate(rows):
+            if sound is None or sound[number]:
+                if self._newest is not None and row.time < self._newest:
+                    # A clock was set back, or another recording begins: what waits would be too old for ever.
+                    self._waiting.clear()
+                    self._spans.clear()
+                self._newest = row.time
             if any(begin <= row.time <= end for begin, end in self._spans):
                 near.append((batch, row))
             else:
                 self._waiting.append((batch, row))
-        if self._waiting:
-            newest = self._waiting[-1][1].time
-            while self._waiting[0][1].time < newest - self._before - LATE_NS:
+        if self._newest is not None:
+            newest = self._newest
+            while self._waiting and self._waiting[0][1].time < newest - self._before - LATE_NS:
                 self._waiting.popleft()
             self._spans = [span for span in self._spans if span[1] >= newest]
         return near

@@ -54,6 +54,7 @@ class Source(Protocol):
     Attributes:
         channels: what it measures.
         paced: it can wait for its consumers, because it does not run at a real machine's speed.
+        own_time: its event times are computed, and no clock dated them, so they may be ahead of this device's.
         actions: what it can be commanded to do; empty: it hears no commands.
         finished: no row will come any more.
         faults: sentences about bad input so far, the latest last, at most `MAX_FAULTS`.
@@ -63,6 +64,8 @@ class Source(Protocol):
     def channels(self) -> Sequence[Channel]: ...
     @property
     def paced(self) -> bool: ...
+    @property
+    def own_time(self) -> bool: ...
     @property
     def actions(self) -> Mapping[str, Callable[[], None]]: ...
     @property

@@ -62,6 +62,7 @@ class Jsonl:
 
     paced = False
     finished = False
+    own_time = False
     actions: Mapping[str, Callable[[], None]] = {}
 
     def __init__(self, options: JsonlOptions, clocks: Clocks, checkpoint: dict[str, Any] | None = None) -> None:

@@ -21,7 +21,7 @@ from sensor_ingestion.sources import pump
 from sensor_ingestion.sources.block import Block, Channel, Clocks
 from sensor_ingestion.sources.layouts import LAYOUTS, Layout
 from sensor_ingestion.sources.notes import Notes
-from sensor_ingestion.sources.pace import Pace
+from sensor_ingestion.sources.pace import LOOK_AHEAD, Pace
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +93,7 @@ class Recording:
     """
 
     actions: Mapping[str, Callable[[], None]] = {}
+    own_time = False
 
     def __init__(self, options: RecordingOptions, clocks: Clocks, checkpoint: dict[str, Any] | None = None) -> None:
         known = LAYOUTS.get(options.layout, Layout(",", "time", {}))
@@ -135,8 +136,8 @@ class Recording:
 
     def read(self, now: float, most: int) -> Block | None:
         most = self._fill(most)
+        n = self._pace.due(now, self._awaited(most))
         at = self._at
-        n = self._pace.due(now, self._waiting.times[at : at + most])
         if n <= 0:
             return None
         block = Block(self._waiting.times[at : at + n], self._waiting.values[at : at + n])
@@ -149,7 +150,7 @@ class Recording:
         most = self._fill(most)
         if not most:
             return 0.0
-        times = self._waiting.times[self._at : self._at + most]
+        times = self._awaited(most)
         return self._pace.wait(now, int(times[0]), int(times.max()))
 
     def checkpoint(self) -> dict[str, Any]:
@@ -158,6 +159,14 @@ class Recording:
 
     def close(self) -> None:
         self._lines.close()
+
+    def _awaited(self, most: int) -> np.ndarray:
+        """The times that the next `most` rows wait for."""
+        if self._options.speed == 0:
+            return self._waiting.times[self._at : self._at + most]
+        if len(self._waiting.lines) - self._at < most + LOOK_AHEAD:
+            self._fill(most + LOOK_AHEAD)
+        return self._pace.steady(self._waiting.times[self._at : self._at + most + LOOK_AHEAD])[:most]
 
     def _find(self) -> list[int]:
         try:
@@ -279,7 +288,7 @@ class Recording:
         for i in np.flatnonzero(late & ~np.concatenate([[False], late[:-1]])):
             self._note("backwards", (
                 f"{self._path}:{lines[i].number}: time runs backwards, from {to_iso(latest[i])} to {to_iso(times[i])}; rows up "
-                "to the former are published flagged and not judged; sort the recording by time"
+                "to the former are published flagged and not judged, unless earlier times last; sort the recording by time"
             ))
 
     def _note(self, kind: str, sentence: str) -> None:

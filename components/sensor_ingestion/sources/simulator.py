@@ -61,6 +61,7 @@ class Simulator:
     """
 
     channels = CHANNELS
+    own_time = True
 
     def __init__(self, options: SimulatorOptions, clocks: Clocks, checkpoint: dict[str, Any] | None = None) -> None:
         self.paced = options.speed != 1

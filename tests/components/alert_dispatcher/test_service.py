@@ -64,7 +64,7 @@ def test_5_it_asks_for_what_it_missed_and_drops_what_it_had(bench):
     bench.kill()
     bench.restart()
     replay = bench.bus.messages(topics.REPLAY)[-1]
-    assert (replay.topic, replay.asset, replay.since) == (topics.RESULTS, "pump-1", T0 + 11 * SECOND)
+    assert (replay.topic, replay.asset, replay.since) == (topics.RESULTS, "", T0 + 11 * SECOND)
     # Inference was restarted too: a new stream, and old times judged again.
     bench.give(topics.RESULTS, Replaying(asset="pump-1", stream="inference-2", first=0))
     bench.give(topics.RESULTS, results(ALARM, 0, 0, stream="inference-2"))
@@ -96,6 +96,26 @@ def test_6_a_recording_begun_anew_is_judged_again(bench):
     bench.give(topics.RESULTS, results(ALARM, 0, 0, stream="inference-2", answers="sensors-2"))
     assert [a.state for a in bench.alerts()] == ["pending", "active", "cleared"] * 2
     assert len({a.id for a in bench.alerts()}) == 2
+
+
+def test_6_a_clock_that_was_set_back_begins_anew_however_small_the_step(bench):
+    bench.results(ALARM[:12], 100)
+    bench.kill()
+    bench.restart()
+    bench.give(topics.RESULTS, msgspec.structs.replace(results(ALARM, 60, 1), answers_stream="sensors-1", epoch=1))
+    assert [a.state for a in bench.alerts()] == ["pending", "active", "cleared", "pending", "active", "cleared"]
+    assert "began anew with earlier times" in bench.alerts()[2].note
+
+
+@pytest.mark.parametrize("reason", ["ahead of the clock", "time running backwards"])
+def test_6_a_result_whose_time_cannot_be_true_moves_nothing(bench, reason):
+    years = 10**8
+    bench.give(topics.RESULTS, msgspec.structs.replace(results([None], years, 0), reasons=(reason,)))
+    for start, block in ((0, ALARM[:8]), (8, ALARM[8:])):
+        bench.seq += 1
+        bench.give(topics.RESULTS, results(block, start, bench.seq))
+    assert [a.state for a in bench.alerts()] == ["pending", "active", "cleared"]
+    assert bench.service._receiver.position("pump-1")[2] == T0 + 24 * SECOND
 
 
 @pytest.mark.parametrize("topic", [topics.ALERTS_ACK, topics.cloud_alerts_ack("gateway")])

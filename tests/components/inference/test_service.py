@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
+from urllib.parse import quote
 
 import msgspec
 import numpy as np
 import pytest
 
 from edgeml import topics
+from edgeml.bundle import Bundle
 from edgeml.errors import BundleError, OptionsError
 from edgeml.messages import MAX_PAYLOAD, KeepAlive, Replay, Replaying, ResetBaseline, SensorBatch, encode
 from edgeml.options import read
 from edgeml.signing import sign
+from edgeml.streams import Receiver
 from edgeml.times import SECOND
 from inference.options import Options
 from tests.components.inference.kit import NAMES, SHIPPED, T0, UNITS, Bench, batches, column, pump, reasons
@@ -130,14 +133,88 @@ def test_how_far_learning_has_come_is_logged(bench, caplog):
     assert caplog.text.index(steps[-1]) < caplog.text.index("the baseline is learned")
 
 
-def test_4_a_damaged_baseline_is_learned_anew(bench, caplog, tmp_path):
+def test_22_a_damaged_baseline_is_not_learned_again_from_whatever_runs_now(bench, caplog, tmp_path):
     bench.feed(*batches(pump(500)))
     (kept,) = (tmp_path / "baselines").glob("*.json")
-    kept.write_text(kept.read_text()[:40])
-    shutil.rmtree(tmp_path / "rows")  # or it would be learned from these at once
+    whole = kept.read_text()
+    kept.write_text(whole[:40])
     bench.restart()
-    assert reasons(bench.feed(*batches(pump(10), stream="t")))[0].startswith("learning")
-    assert str(kept) in caplog.text and "learned anew" in caplog.text
+    said = reasons(bench.feed(*batches(pump(550)[500:], first=500)))
+    assert len(said) == 50 and all("its baseline is lost" in reason for reason in said)
+    (fault,) = bench.service.status().faults
+    assert str(kept) in fault and "send a ResetBaseline" in fault and fault in caplog.text
+    kept.write_text(whole)  # somebody puts it back
+    bench.now = 10.0
+    bench.service.tick(bench.now)
+    assert bench.service.status().faults == ()
+    assert reasons(bench.feed(*batches(pump(750)[550:], first=550)))[-1] == ""
+
+
+def test_22_a_lost_baseline_is_learned_again_when_a_person_orders_it(bench, tmp_path):
+    bench.feed(*batches(pump(500)))
+    (kept,) = (tmp_path / "baselines").glob("*.json")
+    kept.write_text("{}")
+    bench.restart()
+    bench.feed(*batches(pump(550)[500:], first=500))
+    bench.feed(ResetBaseline(asset="pump-1"), topic=topics.CONTROL)
+    said = reasons(bench.feed(*batches(pump(600)[550:], first=550)))
+    assert said[0].startswith("learning") and bench.service.status().faults == ()
+
+
+@pytest.fixture
+def no_room(tmp_path):
+    """Nothing new fits into the folder of baselines while it holds; names do."""
+    place = tmp_path / "baselines"
+    blocked = [place / f"pump-1.{scaling_id()}.new"]
+    for path in blocked:
+        path.mkdir(parents=True)
+    yield lambda: [path.rmdir() for path in blocked]
+
+
+def scaling_id():
+    return Bundle.load(SHIPPED / "pump_anomaly").manifest.scaling_id
+
+
+def test_22_a_baseline_that_could_not_be_written_is_written_later(bench, tmp_path, no_room):
+    blocks = bench.feed(*batches(pump(500)))
+    assert len(column(blocks, "times")) == 500 and reasons(blocks)[-1] == "", "a full disk keeps no row from its answer"
+    (fault,) = bench.service.status().faults
+    assert "pump-1: the baseline cannot be written" in fault
+    no_room()
+    bench.now += 10.0
+    bench.service.tick(bench.now)
+    assert bench.service.status().faults == ()
+    bench.restart()
+    again = bench.feed(*batches(pump(550)[500:], first=500))
+    assert reasons(again)[-1] == ""
+    assert not list((tmp_path / "baselines").glob("*.unwritten"))
+
+
+def test_22_a_baseline_lost_with_a_restart_is_not_learned_from_a_faulty_machine(bench, tmp_path, no_room):
+    bench.feed(*batches(pump(500)))
+    bench.restart()
+    blocks = bench.feed(*batches(pump(1200, fault_at=100)[500:], first=500))
+    assert all("its baseline is lost" in reason for reason in reasons(blocks))
+    assert np.isnan(column(blocks, "confidence")).all()
+
+
+def test_22_names_of_any_length_have_a_baseline_and_rows(bench, tmp_path):
+    asset = "泵" * 42 + "-é"  # 129 bytes, 384 characters when quoted
+    bench.feed(*batches(pump(500), asset=asset))
+    bench.restart()
+    again = bench.feed(*batches(pump(550)[500:], first=500, asset=asset))
+    assert reasons(again)[-1] == "" and bench.service.status().faults == ()
+
+
+def test_22_a_baseline_of_an_earlier_version_under_a_long_name_is_found(bench, tmp_path):
+    asset = "a/" * 52  # 208 characters when quoted
+    bench.feed(*batches(pump(500), asset=asset))
+    (kept,) = (tmp_path / "baselines").glob("*.json")
+    kept.rename(kept.with_name(f"{quote(asset, safe='')}.{scaling_id()}.json"))
+    bench.restart()
+    assert reasons(bench.feed(*batches(pump(550)[500:], first=500, asset=asset)))[-1] == ""
+    bench.feed(ResetBaseline(asset=asset), topic=topics.CONTROL)
+    assert not list((tmp_path / "baselines").iterdir())
 
 
 def test_5_a_baseline_is_reset_by_a_message(bench, tmp_path, caplog):
@@ -161,7 +238,7 @@ def test_9_a_restart_fills_the_windows_from_a_replay_and_scores_what_was_not(ben
     shutil.rmtree(tmp_path / "rows")
     bench.restart()
     asked = bench.bus.take(topics.REPLAY)
-    assert asked[0] == Replay(topic=topics.SENSORS)
+    assert asked[0] == Replay(topic=topics.SENSORS, most=0)
     # A live batch comes before the replay does: it waits for its turn.
     assert bench.feed(sent[21]) == []
     again = bench.feed(Replaying(asset="pump-1", stream="s", first=2), *sent[2:])
@@ -176,7 +253,7 @@ def test_9_a_missing_number_is_asked_for(bench):
     bench.bus.take(topics.REPLAY)
     bench.feed(sent[0], sent[2])
     (asked,) = bench.bus.take(topics.REPLAY)
-    assert asked == Replay(topic=topics.SENSORS, asset="pump-1", since=T0 + 49 * SECOND)
+    assert asked == Replay(topic=topics.SENSORS, asset="pump-1", since=T0 + 49 * SECOND, stream="s", next=1, most=Receiver.MOST)
     blocks = bench.feed(Replaying(asset="pump-1", stream="s", first=1), *sent[1:])
     assert len(column(blocks, "times")) == 250
 
@@ -191,7 +268,7 @@ def test_11_results_can_be_had_again(bench):
     first = bench.feed(*batches(pump(300)))
     bench.service.on_message(topics.REPLAY, Replay(topic=topics.RESULTS, since=T0 + 99 * SECOND))
     start, *again = bench.bus.take(topics.RESULTS)
-    assert start == Replaying(asset="pump-1", stream=first[0].stream, first=2)
+    assert start == Replaying(asset="pump-1", stream=first[0].stream, first=2, oldest=0, last=5, newest=5)
     assert again == first[2:]
 
 
@@ -325,7 +402,8 @@ def test_a_last_batch_that_was_lost_is_asked_for(bench):
     bench.feed(KeepAlive(asset="pump-1", stream="s", seq=1))
     assert bench.bus.take(topics.REPLAY) == []
     bench.feed(KeepAlive(asset="pump-1", stream="s", seq=2))
-    assert bench.bus.take(topics.REPLAY) == [Replay(topic=topics.SENSORS, asset="pump-1", since=int(T0 + 99 * SECOND))]
+    wanted = Replay(topic=topics.SENSORS, asset="pump-1", since=int(T0 + 99 * SECOND), stream="s", next=2, most=Receiver.MOST)
+    assert bench.bus.take(topics.REPLAY) == [wanted]
     assert len(bench.feed(Replaying(asset="pump-1", stream="s", first=2), sent[2])) > 0
 
 

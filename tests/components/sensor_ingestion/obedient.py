@@ -64,7 +64,7 @@ class Press:
     """A machine outside of the process: what it did stays done."""
 
     channels = (Channel("force", "kN"),)
-    paced, finished, faults = False, False, ()
+    paced, finished, own_time, faults = False, False, False, ()
 
     def __init__(self, *_: Any) -> None:
         self.actions = {"stop": self._stop}

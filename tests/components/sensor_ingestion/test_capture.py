@@ -14,11 +14,11 @@ import pytest
 
 from edgeml import topics
 from edgeml.errors import OptionsError
-from edgeml.messages import MISSING, Alert, SensorBatch
+from edgeml.messages import AHEAD, MISSING, Alert, SensorBatch
 from edgeml.options import read
 from edgeml.times import SECOND, to_iso
 from sensor_ingestion.capture import lines, store
-from sensor_ingestion.capture.recorder import Recorder
+from sensor_ingestion.capture.recorder import Recorder, Window
 from sensor_ingestion.capture.store import Limits, Store
 from sensor_ingestion.options import Capture, Options
 
@@ -311,3 +311,21 @@ def test_wrong_options_are_said() -> None:
     with pytest.raises(OptionsError) as caught:
         read(Options, {"assets": {"a": {"source": "simulator"}}, "capture": {"mode": "some", "quota_mb": 0}})
     assert len(caught.value.faults) == 2 and "`capture.mode`" in caught.value.faults[0]
+
+
+def test_rows_wait_for_an_alarm_whatever_one_wrong_time_says() -> None:  # 40
+    window, channels = Window(10 * SECOND, 5 * SECOND), ("x",)
+    flags = np.array([[0], [0], [AHEAD], [0]], np.uint8)
+    times = T0 + np.array([0, 1, 10**8, 2], np.int64) * SECOND
+    made = SensorBatch.of("a", "s", 0, channels, ("V",), times, np.ones((4, 1)), flags)
+    assert window.add(made, lines.rows(made)) == []
+    assert [row.time for _, row in window.alarm(T0 + 2 * SECOND)] == [T0, T0 + SECOND, T0 + 2 * SECOND]
+
+
+def test_what_waits_for_an_alarm_is_bounded_when_a_clock_was_set_back() -> None:  # 40
+    window = Window(10 * SECOND, 5 * SECOND)
+    for second in [*range(1000, 1100), *range(500)]:
+        made = SensorBatch.of("a", "s", second, ("x",), ("V",), np.array([T0 + second * SECOND]), np.ones((1, 1)))
+        window.add(made, lines.rows(made))
+    assert len(window._waiting) <= 10 + 60 + 1
+    assert window.alarm(T0 + 499 * SECOND)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeml.messages import BACKWARDS, GAP, GOOD, MISSING, OUT_OF_RANGE, STUCK
+from edgeml.messages import AHEAD, BACKWARDS, GAP, GOOD, MISSING, OUT_OF_RANGE, STUCK
 from edgeml.times import SECOND
 from sensor_ingestion.quality import Checker
 from sensor_ingestion.sources.block import Channel
@@ -49,6 +49,43 @@ def test_the_first_row_after_a_long_gap(gap: float, flag: int) -> None:  # 3
 def test_time_running_backwards_until_it_has_caught_up() -> None:  # 3
     quality = Checker(PAIR).check(seconds(0, 1, 2, 1, 2, 3, 2, 4), running(8))
     assert (quality[:, 0] == BACKWARDS).tolist() == [False, False, False, True, True, False, True, False]
+
+
+def test_a_row_ahead_of_the_clock_flags_itself_alone() -> None:  # 3
+    now = T0 + 10 * SECOND
+    quality = Checker(PAIR).check(seconds(0, 1, 10**8, 2, 3), running(5), now)
+    assert quality.tolist() == [[0, 0], [0, 0], [AHEAD, AHEAD], [0, 0], [0, 0]]
+    checker = Checker(PAIR)
+    assert checker.check(seconds(10**8, 1, 2), running(3), now).tolist() == [[AHEAD] * 2, [0, 0], [0, 0]]
+    (part,) = checker.parts(seconds(3, 10**8), running(2), now)
+    assert part.end_ns == T0 + 3 * SECOND
+
+
+def test_a_clock_that_was_set_back_begins_a_part_of_its_own() -> None:  # 40
+    times = seconds(*range(1000, 1020), *range(900, 940))
+    checker = Checker(PAIR, lasting_s=10)
+    before, after = checker.parts(times, running(60))
+    assert (before.rows, before.epoch, before.end_ns) == (slice(0, 30), 0, T0 + 1019 * SECOND)
+    assert (after.rows, after.epoch, after.end_ns) == (slice(30, 60), 1, T0 + 939 * SECOND)
+    assert before.quality[:, 0].tolist() == [0] * 20 + [BACKWARDS] * 10
+    assert after.quality[:, 0].tolist() == [GAP] + [0] * 29
+
+
+def test_an_epoch_that_begins_with_a_block_begins_once() -> None:  # 40
+    checker = Checker(PAIR, lasting_s=10)
+    epochs = []
+    for second in [*range(1000, 1020), *range(900, 940)]:
+        (part,) = checker.parts(seconds(second), running(1))
+        epochs.append(part.epoch)
+    assert epochs == [0] * 30 + [1] * 30
+
+
+def test_stuck_is_counted_from_where_an_epoch_begins() -> None:  # 40
+    values = np.full((100, 1), 7, "f4")
+    checker = Checker([Channel("x", "", stuck_after_s=15.0)], lasting_s=10)
+    times = seconds(*range(1000, 1020), *range(500, 540))
+    quality = checker.check(times, values[:60])
+    assert np.flatnonzero(quality[:, 0] == STUCK).tolist() == [*range(15, 20), *range(45, 60)]
 
 
 def test_what_says_most_comes_first() -> None:  # 3

@@ -291,3 +291,51 @@ def test_a_file_in_utf_16_is_said_to_be_one(tmp_path: Path) -> None:  # 20
     (tmp_path / "a.csv").write_bytes("time,Flow,Amps\n1,2,3\n".encode("utf-16"))
     with pytest.raises(SourceError, match="UTF-16; save it as CSV in UTF-8"):
         open_(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("batch", [1, 5])
+@pytest.mark.parametrize("number", [0, 1, 7, 11])
+def test_a_row_dated_years_ahead_holds_up_nothing(tmp_path: Path, number: int, batch: int) -> None:  # 41
+    lines = steady(30)
+    lines[number] = lines[number].replace(str(T0 // SECOND + number), str(T0 // SECOND + 10**8))
+    source, now, due = open_(recording(tmp_path / "a.csv", lines), speed=1), 0.0, []
+    while not source.finished:
+        now += source.wait(now, batch)
+        block = source.read(now, batch)
+        due += [now] * (0 if block is None else len(block.times))
+        assert now < 60
+    assert len(due) == 30 and due[-1] == pytest.approx(29, abs=4.5)
+
+
+@pytest.mark.parametrize("batch", [1, 5])
+@pytest.mark.parametrize("number", [0, 1, 7, 29])
+def test_a_row_dated_years_back_holds_up_nothing(tmp_path: Path, number: int, batch: int) -> None:  # 41
+    lines = steady(30)
+    lines[number] = lines[number].replace(str(T0 // SECOND + number), str(T0 // SECOND - 10**8))
+    source, now, rows = open_(recording(tmp_path / "a.csv", lines), speed=1), 0.0, 0
+    while not source.finished:
+        now += source.wait(now, batch)
+        block = source.read(now, batch)
+        rows += 0 if block is None else len(block.times)
+        assert now < 60
+    assert rows == 30 and now > 24
+
+
+def test_a_recording_whose_clock_was_set_back_goes_on_at_its_pace(tmp_path: Path) -> None:  # 41
+    lines = [*steady(20, start=10_000), *steady(20)]
+    source, now, rows = open_(recording(tmp_path / "a.csv", lines), speed=1), 0.0, 0
+    while not source.finished:
+        now += source.wait(now, 5)
+        block = source.read(now, 5)
+        rows += 0 if block is None else len(block.times)
+        assert now < 100
+    assert rows == 40 and now > 28
+
+
+def test_a_gap_of_hours_is_still_waited_for(tmp_path: Path) -> None:  # 2
+    source = open_(recording(tmp_path / "a.csv", [*steady(10), *steady(20, start=7200)]), speed=1)
+    now = 0.0
+    while now < 20:
+        source.read(now, 5)
+        now += 1
+    assert source.read(7199.0, 5) is None and source.read(7200.0, 5) is not None

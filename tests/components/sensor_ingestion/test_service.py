@@ -126,7 +126,9 @@ def test_a_replay(tmp_path: Path) -> None:  # 7
     sent = {name: [batch for batch in bench.run() if batch.asset == name] for name in ("a",)}["a"]
     bench.tell(topics.REPLAY, Replay(topic=topics.SENSORS, asset="a", since=T0 + 69 * SECOND))
     messages = bench.wire.take(topics.SENSORS)
-    assert messages[0] == Replaying(asset="a", stream=sent[0].stream, first=14) and messages[1:] == sent[14:]
+    assert messages[0] == Replaying(
+        asset="a", stream=sent[0].stream, first=14, oldest=9, last=19, newest=19,
+    ) and messages[1:] == sent[14:]
     bench.tell(topics.REPLAY, Replay(topic=topics.SENSORS, asset="a"))
     assert bench.wire.take(topics.SENSORS)[0].first in (9, 10)  # what is older than history_s is gone
     bench.tell(topics.REPLAY, Replay(topic=topics.SENSORS))

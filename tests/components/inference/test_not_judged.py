@@ -1,0 +1,123 @@
+"""Assets that are not judged are named in `Health`, with the reason, and it fits: README 23."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pytest
+
+from edgeml import topics
+from edgeml.health import Reporter, Unjudged, Vitals
+from edgeml.inbox import Inbox
+from edgeml.messages import MAX_PAYLOAD, MISSING, Status
+from edgeml.times import SECOND
+from inference.tally import Tally
+from tests.components.inference.kit import T0, Bench, batches, pump
+from tests.fake_bus import FakeBus
+
+DEAD = "sensor: flow missing"
+
+
+def counted(*reasons: str, tally: Tally | None = None, start: float = 0.0) -> Tally:
+    """One row a second, an empty text for a decision."""
+    tally = tally or Tally()
+    for second, reason in enumerate(reasons):
+        tally.take(np.array([1 if reason else 0], np.uint8), (reason,) if reason else (), start + second)
+    return tally
+
+
+def test_an_asset_that_is_judged_is_none():
+    assert counted(*[""] * 60).unjudged() is None
+
+
+def test_a_dead_channel_is_seen_with_its_reason_and_since_when():
+    tally = counted(*[""] * 100, *[DEAD] * 60)
+    found = tally.unjudged()
+    assert found is not None and found.reason == DEAD and found.share == 1.0
+    assert 100 <= found.since <= 120 and found.rows == 160 - found.since
+
+
+def test_it_is_over_once_rows_are_judged_again():
+    tally = counted(*[DEAD] * 60, *[""] * 30)
+    assert tally.unjudged() is None
+
+
+@pytest.mark.parametrize("reason", ["stopped", "stopped: settling after the start", "learning 3/400", "window filling"])
+def test_what_is_meant_to_be_is_none(reason: str):
+    assert counted(*[reason] * 200).unjudged() is None
+    assert counted(*[DEAD] * 60, *[reason] * 200).unjudged() is None
+
+
+def test_the_most_frequent_reason_is_told():
+    found = counted(*["gap: window filling", DEAD, DEAD] * 20).unjudged()
+    assert found is not None and found.reason == DEAD
+
+
+def test_a_channel_that_comes_and_goes_counts_by_its_share():
+    found = counted(*[DEAD, DEAD, DEAD, ""] * 20).unjudged()
+    assert found is not None and found.share == pytest.approx(0.75, abs=0.1)
+    assert counted(*[DEAD, "", "", ""] * 20).unjudged() is None
+
+
+def test_rows_that_come_seldom_count_too():
+    tally = Tally()
+    for minute in range(30):
+        tally.take(np.ones(1, np.uint8), ("interval: a row each 60 s, 1 s wanted by model x",), minute * 60.0)
+    found = tally.unjudged()
+    assert found is not None and (found.since, found.rows) == (0.0, 30)
+
+
+class Wire(FakeBus):
+    """As much of the bus as a reporter needs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inbox, self.guard = Inbox(), None
+
+    def heard(self) -> dict[str, float | None]:
+        return {}
+
+
+def said(unjudged: dict[str, Unjudged], faults: tuple[str, ...] = ()):
+    wire = Wire()
+    Reporter("com.edgeml.Inference", wire, lambda: 1000.0, lambda: T0).report(  # type: ignore[arg-type]
+        Status(component="com.edgeml.Inference", state="running", faults=faults), Vitals(not_judged=unjudged),
+    )
+    (health,) = wire.messages(topics.HEALTH)
+    (payload,) = [payload for topic, payload in wire.local if topic == topics.HEALTH]
+    return health, len(payload)
+
+
+def test_nothing_is_said_where_all_is_well():
+    assert said({})[0].not_judged is msgspec.UNSET
+
+
+def test_the_worst_are_told_and_the_rest_is_counted():
+    many = {f"泵站-{number:03d}-" + "é" * 20: Unjudged("sensor: " + "ü" * 200, 990.0 - number, 10, 1.0) for number in range(400)}
+    health, size = said(many, ("x" * 300,) * 10)
+    assert size <= MAX_PAYLOAD and len(health.not_judged) > 10
+    assert health.not_judged_more == 400 - len(health.not_judged)
+    assert list(health.not_judged) == list(reversed(many))[: len(health.not_judged)]
+    first = next(iter(health.not_judged.values()))
+    assert (first.for_s, first.rows, first.since) == (409.0, 10, "2020-03-09T09:53:11.000Z")
+    assert len(first.reason.encode()) <= 100 and first.reason.startswith("sensor: ü")
+
+
+def test_inference_tells_of_a_dead_channel_and_not_of_what_it_remembers(tmp_path):
+    bench = Bench(tmp_path)
+    rows = pump(800)
+    bench.feed(*batches(rows[:500]))
+    assert bench.service.vitals().not_judged == {}
+    for number, batch in enumerate(batches(rows[500:600], size=5, first=500)):
+        values = batch.arrays()[1].copy()
+        values[:, 7] = np.nan
+        quality = np.zeros(values.shape, np.uint8)
+        quality[:, 7] = MISSING
+        bench.now += 5.0
+        dead = msgspec.structs.replace(batch, seq=10 + number, values=values.tobytes(), quality=quality.tobytes())
+        bench.feed(dead)
+    found = bench.service.vitals().not_judged["pump-1"]
+    assert found.reason == DEAD and bench.now - found.since >= 80
+    bench.restart()
+    bench.feed(msgspec.structs.replace(batches(rows[600:605], size=5)[0], seq=30, times=(T0 + np.arange(600, 605) * SECOND).tobytes()))
+    assert "pump-1" not in bench.service.vitals().not_judged or bench.service.vitals().not_judged["pump-1"].rows <= 5

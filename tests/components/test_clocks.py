@@ -1,0 +1,204 @@
+"""Wrong clocks through all three services: a wrong time costs its row, a clock that was set costs seconds, and people are told."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from alert_dispatcher.options import Options as DispatcherOptions
+from alert_dispatcher.service import AlertDispatcher
+from edgeml import topics
+from edgeml.app import Context, Service
+from edgeml.messages import AHEAD, Alert, Replay, ResultBlock, SensorBatch, decode, encode
+from edgeml.options import read
+from edgeml.times import SECOND
+from inference.options import Options as InferenceOptions
+from inference.service import Inference
+from sensor_ingestion.options import Options as IngestionOptions
+from sensor_ingestion.service import SensorIngestion
+from tests.components.inference.kit import SHIPPED, pump
+from tests.edgeml.keys import PINNED
+from tests.fake_bus import FakeBus
+
+T0 = 1_583_748_000
+YEARS = 10**8
+HOUR = 3600
+
+
+class Pipeline:
+    """The three services around one bus, and a machine whose rows a FIFO brings; `now` is the monotonic clock, `wall` the other one."""
+
+    def __init__(self, work: Path) -> None:
+        self.work, self.bus = work, FakeBus()
+        self.now, self.wall = 1000.0, float(T0)
+        self.results: dict[int, float | str] = {}
+        self.alerts: list[Alert] = []
+        self.services: dict[str, Service] = {}
+        self._passed = 0
+        for name in ("SensorIngestion", "Inference", "AlertDispatcher"):
+            self.launch(name)
+        self._fifo = os.open(work / "in", os.O_WRONLY)
+
+    def launch(self, name: str) -> None:
+        """A new process of that component, the one before killed."""
+        place = self.work / name
+        place.mkdir(exist_ok=True)
+        context = Context(
+            bus=self.bus, component=f"com.edgeml.{name}", thing="t", work=place, artifacts=SHIPPED, monotonic=lambda: self.now,
+            wall_ns=lambda: round(self.wall * SECOND),
+        )
+        if name == "SensorIngestion":
+            options: Any = {"assets": {"pump-1": {"source": "jsonl", "options": {"fifo": str(self.work / "in")}}}}
+            self.services[name] = SensorIngestion(context, read(IngestionOptions, options))
+        elif name == "Inference":
+            self.services[name] = Inference(context, read(InferenceOptions, {"signature": PINNED}))
+        else:
+            self.services[name] = AlertDispatcher(context, read(DispatcherOptions, {"outbox": {"reserve_alerts": 0}}))
+        self.services[name].start()
+        self.deliver()
+
+    def row(self, values: np.ndarray, at: float, passed: float = 1.0) -> None:
+        """The machine writes a row dated `at`, `passed` seconds of both clocks after the last."""
+        self.now += passed
+        self.wall += passed
+        names = ("vibration_1", "vibration_2", "current", "pressure", "motor_temperature", "fluid_temperature", "voltage", "flow")
+        cells = ", ".join(f'"{name}": {float(value)!r}' for name, value in zip(names, values, strict=True))
+        os.write(self._fifo, f'{{"time": {at!r}, {cells}}}\n'.encode())
+        for service in self.services.values():
+            service.tick(self.now)
+        self.deliver()
+
+    def rows(self, values: np.ndarray, first: float) -> None:
+        """Rows a second apart, the first dated `first`."""
+        for number, row in enumerate(values):
+            self.row(row, first + number)
+
+    def deliver(self) -> None:
+        while self._passed < len(self.bus.local):
+            topic, payload = self.bus.local[self._passed]
+            self._passed += 1
+            message = decode(payload)
+            if isinstance(message, ResultBlock):
+                columns = message.arrays()
+                for at, confidence, code in zip(columns.times, columns.confidence, columns.reason, strict=True):
+                    self.results[int(at)] = message.reasons[code - 1] if code else float(confidence)
+            elif isinstance(message, Alert):
+                self.alerts.append(message)
+            for service in self.services.values():
+                if topic in service.topics:
+                    service.on_message(topic, message)
+
+    def decided(self, first: float, rows: int) -> list[bool]:
+        """Whether each of these rows has a verdict."""
+        return [isinstance(self.results.get(round((first + number) * SECOND)), float) for number in range(rows)]
+
+    def faults(self) -> str:
+        return "; ".join(fault for service in self.services.values() for fault in service.status().faults)
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
+    line = Pipeline(tmp_path)
+    line.rows(pump(600)[:500], T0)
+    assert all(line.decided(T0 + 480, 20))
+    yield line
+    for service in line.services.values():
+        service.close()
+
+
+@pytest.mark.parametrize("times", [[YEARS], [YEARS, 2 * YEARS], [-YEARS]])
+def test_rows_with_a_wrong_time_cost_nothing_but_themselves(pipeline: Pipeline, times: list[float], tmp_path: Path, caplog: Any) -> None:
+    values = pump(700)
+    for wrong in times:
+        pipeline.row(values[500], T0 + wrong, passed=0.0)
+    pipeline.rows(values[500:600], T0 + 500)
+    assert all(pipeline.decided(T0 + 500, 100))
+    assert not any(pipeline.decided(T0 + wrong, 1)[0] for wrong in times)
+    if times[0] > 0:
+        flagged = [message for message in pipeline.bus.messages(topics.SENSORS) if isinstance(message, SensorBatch) and message.quality]
+        assert all((batch.arrays()[2] == AHEAD).all(axis=1).any() for batch in flagged) and flagged
+        assert "ahead of this device's clock" in pipeline.faults()
+        assert sum("ahead of this device's clock" in record.getMessage() for record in caplog.records) == 1
+    # Killed right after, each goes on as well.
+    for name in ("Inference", "AlertDispatcher"):
+        pipeline.launch(name)
+        start = 600 if name == "Inference" else 620
+        pipeline.rows(values[start:start + 20], T0 + start)
+        assert all(pipeline.decided(T0 + start, 20)), name
+
+
+@pytest.mark.parametrize("step", [HOUR, 120, 30 * 86_400])
+def test_a_clock_set_back_costs_seconds_and_alarms_come_again(pipeline: Pipeline, step: float) -> None:
+    values = pump(1300, fault_at=750)
+    pipeline.wall -= step
+    pipeline.rows(values[500:540], T0 + 500 - step)
+    assert "went back from" in pipeline.faults() and "ahead" not in pipeline.faults()
+    pipeline.rows(values[540:1300], T0 + 540 - step)
+    decided = pipeline.decided(T0 + 500 - step, 800)
+    assert decided.index(True) <= 11 + 60, "the step must last, and a window must fill"
+    assert all(decided[decided.index(True):])
+    assert [alert.state for alert in pipeline.alerts][:2] == ["pending", "active"]
+
+
+def test_a_clock_set_back_while_inference_is_away(pipeline: Pipeline) -> None:
+    values = pump(1300, fault_at=750)
+    gone = pipeline.services.pop("Inference")
+    pipeline.rows(values[500:540], T0 + 500 - HOUR)
+    gone.close()
+    pipeline.launch("Inference")
+    pipeline.rows(values[540:1300], T0 + 540 - HOUR)
+    assert all(pipeline.decided(T0 + 640 - HOUR, 600))
+    assert len([at for at in pipeline.results if at < T0 * SECOND]) >= 800 - 5, "what was not scored meanwhile is"
+    assert [alert.state for alert in pipeline.alerts][:2] == ["pending", "active"]
+
+
+def test_a_clock_set_back_while_alert_dispatcher_is_away(pipeline: Pipeline) -> None:
+    values = pump(1300, fault_at=600)
+    gone = pipeline.services.pop("AlertDispatcher")
+    pipeline.rows(values[500:1100], T0 + 500 - HOUR)
+    gone.close()
+    pipeline.launch("AlertDispatcher")
+    pipeline.rows(values[1100:1110], T0 + 1100 - HOUR)
+    assert [alert.state for alert in pipeline.alerts][:2] == ["pending", "active"]
+
+
+def test_a_clock_set_back_while_both_are_away_and_sent_only_once_asked(pipeline: Pipeline) -> None:
+    values = pump(1300, fault_at=600)
+    for name in ("Inference", "AlertDispatcher"):
+        pipeline.services.pop(name).close()
+    pipeline.rows(values[500:1000], T0 + 500 - HOUR)
+    pipeline.launch("AlertDispatcher")
+    pipeline.launch("Inference")
+    pipeline.rows(values[1000:1020], T0 + 1000 - HOUR)
+    assert [alert.state for alert in pipeline.alerts][:2] == ["pending", "active"]
+
+
+def test_a_gateway_whose_clock_was_set_after_its_start_judges_on(pipeline: Pipeline) -> None:
+    """The clock of a gateway without a battery jumps to the present; rows are dated by it."""
+    values = pump(900)
+    pipeline.wall += YEARS
+    pipeline.rows(values[500:700], T0 + YEARS + 500)
+    assert all(pipeline.decided(T0 + YEARS + 560, 140))
+    assert "clock" not in pipeline.faults()
+
+
+def test_a_source_whose_clock_is_ahead_for_good_is_judged_and_people_are_told(pipeline: Pipeline) -> None:
+    values = pump(900)
+    pipeline.rows(values[500:700], T0 + 500 + HOUR)
+    assert all(pipeline.decided(T0 + 580 + HOUR, 120))
+    assert "its rows are dated" in pipeline.faults()
+    pipeline.rows(values[700:900], T0 + 700)  # and somebody sets it right
+    assert all(pipeline.decided(T0 + 780, 120))
+
+
+def test_an_old_request_for_a_replay_is_understood(pipeline: Pipeline) -> None:
+    """By a version that knows no numbers."""
+    sensors = len(pipeline.bus.messages(topics.SENSORS))
+    pipeline.services["SensorIngestion"].on_message(topics.REPLAY, decode(encode(Replay(topic=topics.SENSORS, since=(T0 + 489) * SECOND))))
+    fresh = pipeline.bus.messages(topics.SENSORS)[sensors:]
+    assert sum(len(batch.times) // 8 for batch in fresh if isinstance(batch, SensorBatch)) == 10
