@@ -36,6 +36,9 @@ class WatchOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     source_after_s: Annotated[Seconds, Meta(description="s of the clock without a row of an asset")] = 60.0
     sources: Annotated[dict[str, float], Meta(description="the same for an asset, by its name; 0: never")] = {}
+    unjudged_after_s: Annotated[
+        Seconds, Meta(description="s of the clock in which most rows of an asset have no decision; stopped, settling and learning do not count")
+    ] = 120.0
     stream_after_s: Annotated[Seconds, Meta(description="s of the clock in which a component hears nothing of a stream of blocks")] = 30.0
     component_after_s: Annotated[Seconds, Meta(description="s of the clock without the health of a component that was heard before")] = 60.0
     queue_share: Annotated[float, Meta(ge=0, le=1, description="how full a queue may be, as a share of its bound")] = 0.9
@@ -63,7 +66,7 @@ class View(NamedTuple):
         started: since when anything could be heard.
         heard: by component.
         never: since when a component says that it has heard nothing at all on a topic.
-        silent: components with an open alarm for that.
+        silent, unjudged: components and assets with an open alarm for that.
     """
 
     options: WatchOptions
@@ -72,6 +75,7 @@ class View(NamedTuple):
     heard: dict[str, Heard]
     never: dict[tuple[str, str], float]
     silent: tuple[str, ...] = ()
+    unjudged: tuple[str, ...] = ()
 
     def living(self) -> list[tuple[str, Health]]:
         """What is known of the components whose health came lately."""
@@ -91,6 +95,20 @@ def _source(view: View) -> dict[str, str]:
             stalled = bool(most) and quiet_s > most
             sentence = f"{asset}: its source has given no row for {duration(quiet_s)}; see to the sensor and its connection"
             found[asset] = sentence if stalled else ""
+    return found
+
+
+def _unjudged(view: View) -> dict[str, str]:
+    found = dict.fromkeys(view.unjudged, "") if view.lives(PRODUCERS[topics.RESULTS]) else {}
+    for component, health in view.living():
+        for asset, one in ({} if isinstance(health.not_judged, msgspec.UnsetType) else health.not_judged).items():
+            most = view.options.unjudged_after_s
+            sentence = (
+                f"{asset} is not judged: {100 * one.share:.0f} % of its rows have had no decision for {duration(one.for_s)} "
+                f"({one.reason}); check its sensors and {component}'s status"
+            )
+            # One that is alarmed stays so: a component that was launched again counts from its start.
+            found[asset] = sentence if 0 < most < one.for_s or (most and asset in view.unjudged) else ""
     return found
 
 
@@ -145,18 +163,21 @@ class Condition(NamedTuple):
         look: what it is about (an asset, a component, a component and its topic or queue) -> a sentence where it holds, empty where it is
             known not to; what is not known is not there.
         over: the sentence's end once it is over.
+        by: what it is about -> the component whose health reports it.
     """
 
     look: Callable[[View], dict[str, str]]
     over: str
+    by: Callable[[str], str]
 
 
 CONDITIONS: dict[str, Condition] = {
-    "source-stalled": Condition(_source, "rows come again, or none are expected any more"),
-    "stream-silent": Condition(_stream, "it is heard again"),
-    "component-silent": Condition(_component, "it says how it is again"),
-    "component-faulty": Condition(_faulty, "it works again"),
-    "queue-full": Condition(_queue, "there is room again"),
+    "source-stalled": Condition(_source, "rows come again, or none are expected any more", lambda about: PRODUCERS[topics.SENSORS]),
+    "not-judged": Condition(_unjudged, "its rows are judged again, or none come any more", lambda about: PRODUCERS[topics.RESULTS]),
+    "stream-silent": Condition(_stream, "it is heard again", lambda about: about.split()[0]),
+    "component-silent": Condition(_component, "it says how it is again", lambda about: about),
+    "component-faulty": Condition(_faulty, "it works again", lambda about: about),
+    "queue-full": Condition(_queue, "there is room again", lambda about: about.split()[0]),
 }
 
 
@@ -205,12 +226,14 @@ class Watch:
         if now - self._looked < LOOK_S:
             return []
         self._looked = now
-        silent = tuple(about for about, model in self.open if model == PREFIX + "component-silent")
-        view = View(self._options, now, self._started, self._heard, self._never, silent)
+        silent, unjudged = (
+            tuple(about for about, model in self.open if model == PREFIX + name) for name in ("component-silent", "not-judged")
+        )
+        view = View(self._options, now, self._started, self._heard, self._never, silent, unjudged)
         known = {(about, PREFIX + name): said for name, one in CONDITIONS.items() for about, said in one.look(view).items()}
         if now - self._started > self._options.start_s:
-            # What an open alarm was about is not spoken of any more: an asset was taken away, or a queue.
-            known = dict.fromkeys(self.open, "") | known
+            # The component that reports it lives and mentions it no more: it is over, or the asset or the queue was taken away.
+            known = {key: "" for key in self.open if view.lives(_reporter(*key))} | known
         judged = []
         for key, sentence in known.items():
             if key in self.open or (sentence and len(self.open) < MOST):
@@ -241,6 +264,11 @@ class Watch:
             del self.open[key]
             self._sentences.pop(key, None)
         return Judgement(policy, changes) if changes else None
+
+
+def _reporter(about: str, model: str) -> str:
+    condition = CONDITIONS.get(model.removeprefix(PREFIX))
+    return condition.by(about) if condition is not None else ""
 
 
 VERSION = edgeml.__version__

@@ -9,7 +9,7 @@ import pytest
 
 from alert_dispatcher.watch import CONDITIONS, PREFIX
 from edgeml import topics
-from edgeml.messages import Acknowledge, Alert, Health
+from edgeml.messages import Acknowledge, Alert, Health, NotJudged
 from tests.components.alert_dispatcher.kit import Bench
 
 SENSING, JUDGING = "com.edgeml.SensorIngestion", "com.edgeml.Inference"
@@ -39,8 +39,13 @@ def watched(bench: Bench) -> list[Alert]:
     return [alert for alert in bench.alerts() if alert.model.startswith(PREFIX)]
 
 
+UNJUDGED = NotJudged(reason="sensor: flow missing", since="2020-03-09T10:12:32.000Z", for_s=121.0, rows=500, share=0.9)
 SILENT: dict[str, tuple[str, dict[str, Any], str]] = {
     "source-stalled": ("pump-1", {"SensorIngestion": {"quiet": {"pump-1": 61.0}}}, "pump-1: its source has given no row for 1 min 1 s"),
+    "not-judged": (
+        "pump-1", {"Inference": {"not_judged": {"pump-1": UNJUDGED}}},
+        "pump-1 is not judged: 90 % of its rows have had no decision for 2 min 1 s (sensor: flow missing); check its sensors and",
+    ),
     "stream-silent": (
         f"{JUDGING} {topics.SENSORS}", {"Inference": {"heard": {topics.SENSORS: 31.0}}},
         f"{JUDGING} hears nothing on edgeml/sensors for 31 s, not even that it is quiet; {SENSING} lives, so the subscription is deaf",
@@ -146,6 +151,32 @@ def test_39_an_asset_that_was_taken_away_is_stalled_no_longer(bench):
     live(bench, 20, SensorIngestion={"quiet": {"pump-1": 61.0}})
     live(bench, 320, SensorIngestion={"quiet": {}})
     assert [alert.state for alert in watched(bench)] == ["pending", "active", "cleared"]
+
+
+def test_39_what_a_silent_component_reported_stands(bench):
+    live(bench, 20, SensorIngestion={"quiet": {"pump-1": 61.0}})
+    live(bench, 400, without=SENSING)
+    about = [(alert.state, alert.asset) for alert in watched(bench)]
+    assert about.count(("active", "pump-1")) == 1 and ("cleared", "pump-1") not in about
+
+
+def test_39_an_asset_that_is_not_judged_stays_alarmed_while_inference_counts_from_its_start(bench):
+    live(bench, 20, Inference={"not_judged": {"pump-1": UNJUDGED}})
+    for for_s in (0.0, 10.0, 60.0):
+        live(bench, 20, Inference={"not_judged": {"pump-1": msgspec.structs.replace(UNJUDGED, for_s=for_s)}})
+    assert [alert.state for alert in watched(bench)] == ["pending", "active"]
+    live(bench, 20)
+    assert watched(bench)[-1].state == "cleared"
+
+
+def test_37_an_asset_that_is_not_judged_is_no_alarm_before_its_time_and_never_with_0(tmp_path):
+    bench = Bench(tmp_path, watch={"unjudged_after_s": 0})
+    live(bench, 60, Inference={"not_judged": {"pump-1": msgspec.structs.replace(UNJUDGED, for_s=1e6)}})
+    assert watched(bench) == []
+    (tmp_path / "other").mkdir()
+    bench = Bench(tmp_path / "other")
+    live(bench, 60, Inference={"not_judged": {"pump-1": msgspec.structs.replace(UNJUDGED, for_s=119.0)}})
+    assert watched(bench) == []
 
 
 def test_39_a_wall_clock_that_is_set_back_stops_nothing(bench):
