@@ -37,7 +37,7 @@ class WatchOptions(msgspec.Struct, frozen=True, kw_only=True):
     source_after_s: Annotated[Seconds, Meta(description="s of the clock without a row of an asset")] = 60.0
     sources: Annotated[dict[str, float], Meta(description="the same for an asset, by its name; 0: never")] = {}
     unjudged_after_s: Annotated[
-        Seconds, Meta(description="s of the clock in which most rows of an asset have no decision; stopped, settling and learning do not count")
+        Seconds, Meta(description="s of the clock in which most rows of an asset have no decision; stopped and learning do not count")
     ] = 120.0
     stream_after_s: Annotated[Seconds, Meta(description="s of the clock in which a component hears nothing of a stream of blocks")] = 30.0
     component_after_s: Annotated[Seconds, Meta(description="s of the clock without the health of a component that was heard before")] = 60.0
