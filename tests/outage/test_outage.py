@@ -12,6 +12,7 @@ from suite.outage.feed import Feed
 from suite.outage.kill import FIGURES, count, got, kill, life, live, without_broken_off
 from suite.outage.link import Arrived
 from suite.outage.offline import offline
+from suite.outage.untaken import untaken
 
 
 def test_after_an_outage_everything_arrives_in_order_and_flagged(tmp_path: Path) -> None:
@@ -77,6 +78,13 @@ def test_a_repetition_is_told_from_a_message_that_was_made_twice(again: str, rep
     for entry in ("a-1", again):
         arrived.take({"type": "alert", "id": "x", "state": "active", "at": "t", "entry": entry})
     assert (arrived.repeated, arrived.renamed, len(arrived.alerts)) == (repeated, renamed, 1)
+
+
+def test_alerts_that_the_local_broker_does_not_take_are_all_published_later(tmp_path: Path) -> None:
+    figures = untaken(tmp_path, 1_050)  # more than any bound on what waits
+    assert figures["taken_while_away"] == 0 and figures["published"] == figures["alerts"] >= 1_050
+    assert figures["lost"] == figures["out_of_order"] == figures["repeated"] == 0
+    assert figures["cloud_alerts"] > 0 and figures["cloud_lost"] == figures["cloud_out_of_order"] == 0
 
 
 def test_what_is_lost_is_counted(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from suite.build import ROOT, BuildError
 from suite.chaos.broken import third_error
 from suite.chaos.place import Place, hush
 from suite.chaos.plan import SHIM
+from suite.chaos.scenarios import SCENARIOS
 
 LARGEST = ("longest_silence_s",)
 """Figures of which the largest counts; all others add up."""
@@ -40,9 +41,11 @@ class Runs:
         with self._printing:
             print(line, flush=True)
 
-    def run(self, seed: int) -> dict[str, Any]:
-        """One seed's result, as `suite.chaos.seed` prints it."""
-        command = [sys.executable, "-m", "suite.chaos.seed", "--seed", str(seed), "--seconds", str(self._seconds)]
+    def run(self, seed: int, scenario: str = "") -> dict[str, Any]:
+        """One seed's result, or a scenario's, as `suite.chaos.seed` prints it."""
+        seconds, label = (SCENARIOS[scenario].seconds, scenario) if scenario else (self._seconds, f"seed {seed:3d}")
+        command = [sys.executable, "-m", "suite.chaos.seed", "--seed", str(seed), "--seconds", str(seconds)]
+        command += ["--scenario", scenario] if scenario else []
         process = subprocess.Popen(
             [*command, "--profile", self._place.profile, "--place", str(self._place.path)], stdout=subprocess.PIPE, text=True
         )
@@ -61,12 +64,12 @@ class Runs:
             result: dict[str, Any] = json.loads(last)
         except ValueError:
             sentence = f"the run ended with exit code {process.returncode} and without a result"
-            result = {"seed": seed, "faults": {}, "figures": {}, "violations": [[self._seconds, sentence]]}
+            result = {"seed": seed, "faults": {}, "figures": {}, "violations": [[seconds, sentence]]}
         for at_s, sentence in result["violations"]:
-            self.say(f"seed {seed:3d}  VIOLATED at {at_s:.1f} s: {sentence}")
+            self.say(f"{label}  VIOLATED at {at_s:.1f} s: {sentence}")
         figures = result["figures"]
         self.say(
-            f"seed {seed:3d}  done: {sum(result['faults'].values())} faults, {figures.get('alarms', 0)} alarms, longest silence "
+            f"{label}  done: {sum(result['faults'].values())} faults, {figures.get('alarms', 0)} alarms, longest silence "
             f"{figures.get('longest_silence_s', 0)} s, {len(result['violations'])} promises violated"
         )
         return result
@@ -100,7 +103,9 @@ def main() -> int:
     with ThreadPoolExecutor(arguments.jobs) as pool:
         try:
             third = pool.submit(runs.third_error)
-            results = list(pool.map(runs.run, seeds))
+            planned = [name for name, each in SCENARIOS.items() if compiler() is not None or not each.shim]
+            by_hand = [pool.submit(runs.run, seeds[0], name) for name in planned]
+            results = list(pool.map(runs.run, seeds)) + [each.result() for each in by_hand]
             wrong = third.result()
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -108,7 +113,7 @@ def main() -> int:
             print("chaos: interrupted; everything is stopped", file=sys.stderr)
             return 130
     told = total(results) | {
-        "third_error_is_broken": not wrong, "profile": arguments.profile, "seeds": [seeds[0], seeds[-1]],
+        "third_error_is_broken": not wrong, "profile": arguments.profile, "seeds": [seeds[0], seeds[-1]], "scenarios": planned,
         "minutes_per_seed": arguments.minutes, "seconds": round(time.monotonic() - begun, 1),
     }
     print(json.dumps(told), flush=True)

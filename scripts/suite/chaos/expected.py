@@ -18,8 +18,8 @@ Judged = tuple[int, float | None]
 """Event time in ns and confidence; None: no decision."""
 
 
-def results(rows: Rows, bundle: Bundle, baseline: Baseline) -> list[Judged]:
-    """One result a row, in the order of time, as of an Inference that was never disturbed."""
+def results(rows: Rows, bundle: Bundle, baseline: Baseline | None) -> list[Judged]:
+    """One result a row, in the order of time, as of an Inference that was never disturbed; without a baseline it learns one."""
     scorer = AssetScorer(bundle, open_engine(bundle), baseline)
     times = np.array(sorted(rows.rows), np.int64)
     if not len(times):

@@ -10,6 +10,7 @@ from alert_dispatcher.watch import PREFIX
 from edgeml.policy import Alarm
 from edgeml.times import SECOND, from_iso
 from suite.chaos import expected
+from suite.chaos.machines import WIRE
 from suite.chaos.plan import Strike
 from suite.chaos.watch import AlertKey, Alerts, Watch
 
@@ -99,6 +100,8 @@ def _by_policy(watch: Watch, options: Any) -> tuple[dict[AlertKey, Alarm], dict[
     certain: dict[AlertKey, Alarm] = {}
     possible: dict[AlertKey, Alarm] = {}
     for asset, said in watch.results.items():
+        if asset == WIRE:
+            continue  # its time goes back: what came first is not what is oldest
         ways = [
             expected.alerts(asset, watch.model, [(time, said[time][which][1]) for time in sorted(said)], options) for which in (0, -1)
         ]
@@ -133,7 +136,8 @@ def _alerts(
     verdict.count(name, lost)
     odd = [
         Violation(told.first_s, f"the alert {state} of {told.asset}, alarm {id}, came to {where} and follows from no result")
-        for (id, state), told in heard.told.items() if (id, state) not in possible and not told.model.startswith(PREFIX)
+        for (id, state), told in heard.told.items()
+        if (id, state) not in possible and told.asset != WIRE and not told.model.startswith(PREFIX)
     ]
     verdict.count(name.replace("lost", "odd"), odd)
 
@@ -194,6 +198,8 @@ def _stops(watch: Watch) -> dict[str, tuple[int, int]]:
 def _silence(verdict: Verdict, watch: Watch, strikes: list[Strike], until_s: float) -> None:
     longest = 0.0
     for topic, moments in watch.flow.items():
+        if topic == WIRE and WIRE not in watch.rows:
+            continue
         for seconds, at_s in silences([at for at in moments if at <= until_s] or [0.0], strikes, until_s):
             longest = max(longest, seconds)
             if seconds > SILENCE_S:

@@ -15,6 +15,8 @@ BURST_S = 7.0
 PERIOD_S = 20.0
 """From burst to burst; the calm between them is longer than what a recovery may take."""
 PER_BURST = 6
+WIRE_SETTLES_S = 6.0
+"""For so long a machine whose clock was set back need not be judged: windows fill from nothing, at many rows a second."""
 RELAUNCHES = 2
 """Relaunching faults for each component, at most: a third error within the nucleus's window would leave it BROKEN."""
 
@@ -64,6 +66,14 @@ def _clock(chance: random.Random, components: Sequence[str]) -> tuple[dict[str, 
     return options | {"by_s": round(chance.choice((-1, 1)) * chance.choice((3.0, 60.0, 86_400.0)) * chance.uniform(0.5, 1.5), 1)}, seconds
 
 
+def _one_ahead(chance: random.Random, components: Sequence[str]) -> tuple[dict[str, Any], float]:
+    return {"by_s": chance.choice((3600, 86_400, 5 * 365 * 86_400))}, 0.0
+
+
+def _source_step(chance: random.Random, components: Sequence[str]) -> tuple[dict[str, Any], float]:
+    return {"by_s": -chance.randrange(3600, 4000)}, WIRE_SETTLES_S
+
+
 KINDS: dict[str, Draw] = {
     "pubsub-restart": _restarted,
     "config-restart": _lasting(0.5, 5.0),
@@ -75,11 +85,15 @@ KINDS: dict[str, Draw] = {
     "pause": _lasting(0.5, 5.0, component=True),
     "disk-full": _lasting(0.5, 5.0, component=True),
     "clock-step": _clock,
+    "row-from-the-future": _one_ahead,
+    "source-clock-step": _source_step,
 }
 """What can be drawn any number of times."""
 SHIM = ("disk-full", "clock-step")
 """What needs gglocal's shim, and so a C compiler."""
 RELAUNCHING = ("kill", "ipc-restart")
+AT_THE_WIRE = {"row-from-the-future": "ahead", "source-clock-step": "step"}
+"""Faults of a machine's own clock, and what `suite.chaos.wire` calls them; all others are the nucleus's."""
 
 
 def plan(seed: int, seconds: float, components: Sequence[str], shim: bool = True) -> list[Strike]:

@@ -28,9 +28,10 @@ from gglocal.shim import compiler
 from suite.build import COMPONENTS
 from suite.chaos import expected
 from suite.chaos.judge import DISPATCHER, Verdict, Violation, judge
-from suite.chaos.machines import BUNDLE, Machine, learn, machines, source_config
+from suite.chaos.machines import BUNDLE, WIRE, Machine, learn, machines, source_config, wired
 from suite.chaos.place import Place, hush
-from suite.chaos.plan import Strike, plan
+from suite.chaos.plan import AT_THE_WIRE, Strike, plan
+from suite.chaos.scenarios import SCENARIOS, Scenario
 from suite.chaos.watch import Alerts, Watch, cloud_alerts
 from suite.maintenance import Maintenance
 
@@ -50,12 +51,17 @@ class Run:
     Args:
         seconds: how long it is disturbed.
         say: is told of progress.
+        scenario: faults planned by hand; None: at random, by the seed.
     """
 
-    def __init__(self, seed: int, seconds: float, place: Place, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, seed: int, seconds: float, place: Place, say: Callable[[str], None], name: str = "", scenario: Scenario | None = None
+    ) -> None:
         self.seed, self.seconds = seed, seconds
-        self._place, self._say = place, say
-        self.nucleus = Nucleus(place.root(f"seed-{seed}"), profile=place.profile, thing_name=THING, echo=self._echo, shim=SHIM)
+        self._place, self._say, self._scenario = place, say, scenario
+        root = place.root(name or f"seed-{seed}")
+        self._control = root / "wire"
+        self.nucleus = Nucleus(root, profile=place.profile, thing_name=THING, echo=self._echo, shim=SHIM)
         self.watch, self.struck = Watch(), list[Strike]()
         self._heard: queue.SimpleQueue[tuple[Delivery, float]] = queue.SimpleQueue()
         self._person = Maintenance()
@@ -63,25 +69,30 @@ class Run:
 
     def go(self) -> Verdict:
         """Deploy, disturb, wait until all has come out, compare."""
-        made = machines(self.seed, self.seconds, to_iso(time.time_ns()))
-        baselines = learn(made, self.nucleus.work_dir("com.edgeml.Inference"))
+        start_time = to_iso(time.time_ns())
+        if self._scenario is None:
+            made = [*machines(self.seed, self.seconds, start_time), wired(self.seed, start_time, self._control)]
+            strikes = plan(self.seed, self.seconds, list(COMPONENTS), SHIM)
+        else:
+            made, strikes = self._scenario.make(self.seed, self.seconds, start_time), list(self._scenario.strikes)
+        learned = self._scenario is None or self._scenario.learned
+        baselines = learn(made, self.nucleus.work_dir("com.edgeml.Inference")) if learned else {}
         with self.nucleus:
             self.nucleus.tap(lambda delivery: self._heard.put((delivery, time.monotonic())))
             self._began, self._began_wall = time.monotonic(), time.time()
             self._deploy(made)
             self._began, self._began_wall = time.monotonic(), time.time()
-            self._disturb(plan(self.seed, self.seconds, list(COMPONENTS), SHIM))
-            until_s = self._drain()
+            self._disturb(strikes)
+            until_s = self._drain(made)
             options = read(PolicyOptions, self.nucleus.component(DISPATCHER).configuration["policy"], "policy")
             starts = {name: self.nucleus.component(name).starts for name in COMPONENTS}
             cloud = self._cloud(options)
             broken = [f"{each.name} is BROKEN ({each.detail})" for each in self.nucleus.components() if each.state == BROKEN]
         bundle = Bundle.load(BUNDLE)
-        offline = {name: expected.results(rows, bundle, baselines[name]) for name, rows in self.watch.rows.items()}
-        verdict = judge(
-            self.watch, cloud, self.struck, offline, options, starts,
-            {each.name: each.options["duration_s"] for each in made}, until_s,
-        )
+        offline = {
+            name: expected.results(rows, bundle, baselines.get(name)) for name, rows in self.watch.rows.items() if name != WIRE
+        }
+        verdict = judge(self.watch, cloud, self.struck, offline, options, starts, _lengths(made), until_s)
         verdict.violations += [Violation(until_s, sentence) for sentence in broken]
         return verdict
 
@@ -108,7 +119,11 @@ class Run:
         for _ in range(STRIKE_TRIES):
             try:
                 at = self._now()
-                self.nucleus.fault(strike.name, **strike.options)
+                if strike.name in AT_THE_WIRE:
+                    with self._control.open("a") as control:
+                        control.write(f"{AT_THE_WIRE[strike.name]} {strike.options['by_s']}\n")
+                else:
+                    self.nucleus.fault(strike.name, **strike.options)
                 break
             except NucleusError:  # the component is just being launched anew
                 time.sleep(STRIKE_AGAIN_S)
@@ -118,9 +133,14 @@ class Run:
         told = " ".join(f"{key}={value}" for key, value in strike.options.items())
         self._say(f"{at:6.1f} s  {strike.name} {told}")
 
-    def _drain(self) -> float:
-        """Returns when the sources had ended."""
-        self._until(lambda: self.watch.finished and not self.watch.unanswered, DRAIN_S)
+    def _drain(self, made: list[Machine]) -> float:
+        """Returns when the sources had ended, but for the one that never does."""
+        lengths = _lengths(made)
+
+        def ended() -> bool:
+            return all(self.watch.length_s(name) >= seconds - 1 for name, seconds in lengths.items()) and not self.watch.unanswered
+
+        self._until(ended, DRAIN_S)
         until_s = self._now()
         self._until(lambda: False, SETTLED_S)
         return until_s
@@ -168,16 +188,24 @@ class Run:
         return time.monotonic() - self._began
 
 
+def _lengths(made: list[Machine]) -> dict[str, int]:
+    """Event seconds of each source that ends."""
+    return {each.name: each.options["duration_s"] for each in made if each.name != WIRE}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     kinds: dict[str, Any] = {"seed": int, "seconds": float, "profile": str, "place": Path}
     for name, kind in kinds.items():
         parser.add_argument(f"--{name}", type=kind, required=True)
+    parser.add_argument("--scenario", choices=tuple(SCENARIOS))
     given = parser.parse_args()
     hush()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     place = Place(given.place, given.profile)
-    run = Run(given.seed, given.seconds, place, lambda line: print(f"seed {given.seed:3d}  {line}", flush=True))
+    label = given.scenario or f"seed {given.seed:3d}"
+    scenario = SCENARIOS.get(given.scenario or "")
+    run = Run(given.seed, given.seconds, place, lambda line: print(f"{label}  {line}", flush=True), given.scenario or "", scenario)
     verdict = run.go()
     result: dict[str, Any] = {
         "seed": given.seed, "faults": dict(Counter(strike.name for strike in run.struck)), "figures": verdict.figures,

@@ -16,7 +16,9 @@ import numpy as np
 
 from edgeml import topics
 from edgeml.errors import MessageError
-from edgeml.messages import Alert, Command, CommandAck, Message, ResultBlock, SensorBatch, Status, decode
+from edgeml.messages import Alert, Command, CommandAck, Message, ResultBlock, SensorBatch, decode
+from edgeml.times import SECOND
+from suite.chaos.machines import WIRE
 
 AlertKey = tuple[str, str]
 """Id and state."""
@@ -73,9 +75,8 @@ class Watch:
     """
     Attributes:
         results: asset -> event time -> every confidence that was said of that row (None: no decision), with the time it was said.
-        flow: for each topic of the steady flow, when something new came.
+        flow: for each topic of the steady flow, when something new came; for `WIRE`, when one of its rows was judged.
         executed: id of a command -> when SensorIngestion said first that it was executed, by the system's monotonic clock.
-        finished: SensorIngestion says that every source has ended.
     """
 
     rows: dict[str, Rows] = field(default_factory=dict)
@@ -85,9 +86,8 @@ class Watch:
     commands: dict[str, Command] = field(default_factory=dict)
     acks: dict[str, list[CommandAck]] = field(default_factory=dict)
     executed: dict[str, float] = field(default_factory=dict)
-    flow: dict[str, list[float]] = field(default_factory=lambda: {topics.SENSORS: [], topics.RESULTS: []})
+    flow: dict[str, list[float]] = field(default_factory=lambda: {topics.SENSORS: [], topics.RESULTS: [], WIRE: []})
     unreadable: int = 0
-    finished: bool = False
 
     def take(self, topic: str, payload: bytes, sender: str | None, at_s: float) -> Message | None:
         """A message on a local topic; returns what it says."""
@@ -107,6 +107,11 @@ class Watch:
         if found:
             self.executed.setdefault(found[1], monotonic_s)
 
+    def length_s(self, asset: str) -> float:
+        """Event seconds from its first row to its last, both included; 0: none came."""
+        rows = self.rows[asset].rows if asset in self.rows else {}
+        return (max(rows) - min(rows)) / SECOND + 1 if rows else 0.0
+
     @property
     def unanswered(self) -> int:
         """Rows without a result."""
@@ -123,8 +128,6 @@ class Watch:
             self.commands.setdefault(message.id, message)
         elif isinstance(message, CommandAck):
             self.acks.setdefault(message.id, []).append(message)
-        elif isinstance(message, Status) and message.component == "com.edgeml.SensorIngestion":
-            self.finished = message.state == "finished"
 
     def _take_rows(self, batch: SensorBatch, at_s: float) -> None:
         rows = self.rows.setdefault(batch.asset, Rows(batch.channels, batch.units))
@@ -147,6 +150,8 @@ class Watch:
             known.setdefault(time, []).append((at_s, None if reason else confidence))
         if len(known) > before:
             self.flow[topics.RESULTS].append(at_s)
+            if block.asset == WIRE and not columns.reason.all():
+                self.flow[WIRE].append(at_s)
 
 
 def cloud_alerts(record: Path, thing: str, began: float) -> Alerts:

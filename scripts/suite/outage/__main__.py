@@ -10,6 +10,7 @@ from pathlib import Path
 
 from suite.outage.kill import kill
 from suite.outage.offline import offline
+from suite.outage.untaken import untaken
 
 
 def main() -> int:
@@ -21,6 +22,8 @@ def main() -> int:
     killed = commands.add_parser("kill", help="the process is killed at random instants, and started again")
     killed.add_argument("--times", type=int, default=1000, help="how often (default: 1000)")
     killed.add_argument("--seed", type=int, default=1, help="of the instants (default: 1)")
+    refused = commands.add_parser("untaken", help="alerts that the local broker does not take, with relaunches in between, until it does")
+    refused.add_argument("--alerts", type=int, default=1500, help="how many, at least (default: 1500)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="edgeml-outage-") as place:
         if arguments.command == "offline":
@@ -28,6 +31,9 @@ def main() -> int:
             good = not any(figures[name] for name in ("alerts_lost", "out_of_order", "not_flagged_late", "fresh_flagged_late"))
             good = good and figures["rss_mb_end"] - figures["rss_mb_first_hour"] <= 5
             good = good and (not figures["results_missing"] or bool(figures["dropped"]))
+        elif arguments.command == "untaken":
+            figures = untaken(Path(place), arguments.alerts, say)
+            good = not any(figures[name] for name in ("lost", "out_of_order", "cloud_lost", "cloud_out_of_order"))
         else:
             figures = kill(Path(place), arguments.times, arguments.seed, say)
             good = not any(figures[name] for name in ("alerts_lost", "results_lost", "renamed")) and figures["repeated"] <= figures["kills"]

@@ -56,15 +56,15 @@ class Feed:
         for number in range(int(first), self.blocks):
             yield self.block(number)
 
-    def alerts(self) -> list[tuple[str, str, str]]:
-        """(id, state, time) of every alert that is for IoT Core, by the policy alone."""
+    def alerts(self, raised_only: bool = True) -> list[tuple[str, str, str]]:
+        """(id, state, time) of every alert that is for IoT Core, or of every alert, by the policy alone."""
         policy = Policy(self.policy, ASSET, MODEL, None)
         found = []
         for number in range(self.blocks):
             block = self.block(number)
             columns = block.arrays()
             for change in policy.judge_block(block.answers_stream, columns.times.tolist(), columns.confidence.tolist()).changes:
-                if change.alarm.raised_at is not None:
+                if change.alarm.raised_at is not None or not raised_only:
                     found.append((change.alarm.id, change.alarm.state, to_iso(change.at)))
         return found
 

@@ -54,14 +54,19 @@ class Arrived:
 
 
 class Link:
-    """A `Bus` whose way to IoT Core is `up` or not.
+    """A `Bus` whose way to IoT Core is `up` or not, and whose local broker takes alerts or does not (`takes_alerts`).
 
     Args:
         arrive: called with each payload that IoT Core gets.
+        publish: called with each alert that the local broker takes.
     """
 
-    def __init__(self, arrive: Callable[[bytes], object], step: Callable[[], None] = lambda: None) -> None:
-        self.up = True
+    def __init__(
+        self, arrive: Callable[[bytes], object], step: Callable[[], None] = lambda: None,
+        publish: Callable[[bytes], object] = lambda payload: None,
+    ) -> None:
+        self.up = self.takes_alerts = True
+        self._publish = publish
         self.since: int | None = None
         self._arrive, self._step = arrive, step
         self._echoes: list[bytes] = []
@@ -72,6 +77,10 @@ class Link:
             message = decode(payload)
             assert isinstance(message, Replay)
             self.since = message.since
+        elif topic == topics.ALERTS:
+            if not self.takes_alerts:
+                return False
+            self._publish(payload)
         return True
 
     def publish_cloud(self, topic: str, payload: bytes) -> bool:
