@@ -118,7 +118,7 @@ def logs(options: argparse.Namespace) -> int:
     if options.name == "get":
         verbs.get_logs(folder, options.filter, options.follow, options.lines, print)
         return EXIT_OK
-    path = folder / f"{options.name}.log"
+    path = Root(options.root).log_of(options.name)
     if not path.is_file():
         known = ", ".join(sorted(each.stem for each in folder.glob("*.log"))) or "none"
         raise NucleusError(f"{options.root}: there is no log of {options.name}; there are logs of {known}")
