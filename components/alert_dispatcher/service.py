@@ -36,9 +36,11 @@ from edgeml.messages import (
     Status,
     encode,
 )
+from edgeml.noise import RateLimited
 from edgeml.options import read
 from edgeml.outbox import HEALTH
 from edgeml.policy import ACKNOWLEDGED, CLEARED, PENDING, Alarm, Change, Policy
+from edgeml.printable import printable
 from edgeml.streams import Receiver, new_stream
 from edgeml.times import age_s, to_iso
 
@@ -61,6 +63,7 @@ class AlertDispatcher:
 
     def __init__(self, context: Context, options: Options) -> None:
         self._context, self._options = context, options
+        self._seldom = RateLimited(log, context.monotonic)
         self._stream = new_stream()
         self._numbers: dict[str, int] = {}
         self._retry_at = 0.0
@@ -214,7 +217,7 @@ class AlertDispatcher:
                 if topic in action.topics:
                     action.on_message(topic, message)
             return
-        log.warning("a %s message on %s does not belong there; check who publishes it", message.__struct_config__.tag, topic)
+        self._seldom.warning("a %s message on %s does not belong there; check who publishes it", message.__struct_config__.tag, topic)
 
     def _judge(self, block: ResultBlock) -> None:
         columns = block.arrays()
@@ -222,7 +225,7 @@ class AlertDispatcher:
         if not self._receiver.accept(block.asset, block.stream, block.seq, end):
             return
         if self._receiver.lost > self._lost:
-            log.warning("%d results messages were lost before number %d of %s", self._receiver.lost - self._lost, block.seq, block.asset)
+            self._seldom.warning("%d results messages were lost before number %d of %s", self._receiver.lost - self._lost, block.seq, block.asset)
             self._lost = self._receiver.lost
         if end:
             self._lag_s = age_s(self._context.wall_ns(), end)
@@ -283,13 +286,13 @@ class AlertDispatcher:
         alarm = self._store.alarm(message.alarm)
         shown = repr(message.alarm[:80])
         if alarm is None:
-            log.warning("nobody has raised an alarm %s; nothing is acknowledged, see %s for the ids", shown, topics.ALERTS)
+            self._seldom.warning("nobody has raised an alarm %s; nothing is acknowledged, see %s for the ids", shown, topics.ALERTS)
         elif alarm.state == ACKNOWLEDGED:
-            log.info("alarm %s is acknowledged already%s", shown, f" by {alarm.acknowledged_by}" if alarm.acknowledged_by else "")
+            self._seldom.info("alarm %s is acknowledged already%s", shown, f" by {alarm.acknowledged_by}" if alarm.acknowledged_by else "")
         elif alarm.state == PENDING:
-            log.warning("alarm %s is pending, not active; acknowledge it when it is", shown)
+            self._seldom.warning("alarm %s is pending, not active; acknowledge it when it is", shown)
         else:
-            log.warning("alarm %s is %s; there is nothing to acknowledge any more", shown, alarm.state)
+            self._seldom.warning("alarm %s is %s; there is nothing to acknowledge any more", shown, alarm.state)
 
     # -- decisions
 
@@ -357,7 +360,7 @@ class AlertDispatcher:
         seq = self._numbers.get(alert.asset, 0)
         payload = encode(msgspec.structs.replace(alert, stream=self._stream, seq=seq))
         if len(payload) > MAX_PAYLOAD:
-            log.error("the alert about alarm %s is not published: %d bytes; shorten the asset's name", alert.id, len(payload))
+            self._seldom.error("the alert about alarm %s is not published: %d bytes; shorten the asset's name", alert.id, len(payload))
             return True
         if not self._context.bus.publish(topics.ALERTS, payload):
             return False
@@ -390,4 +393,4 @@ def _alert(alarm: Alarm, at: int, model_version: str, sentence: str) -> Alert:
 
 
 def _one_line(text: str, longest: int) -> str:
-    return " ".join(text.split())[:longest]
+    return printable(text)[:longest]

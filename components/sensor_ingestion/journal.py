@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from edgeml.database import open_database
 from edgeml.errors import EdgemlError
+from edgeml.noise import RateLimited
 
 log = logging.getLogger(__name__)
 
@@ -59,10 +60,14 @@ class Journal:
     One that is damaged is put aside and begun anew; `lost_ns` is then the wall-clock time before which nothing is known.
 
     Every method raises JournalError.
+
+    Attributes:
+        lines: logs what concerns single messages about commands, within one limit for all assets.
     """
 
     def __init__(self, work: Path, wall_ns: Callable[[], int]) -> None:
         self._path, self._wall_ns = work / FILE, wall_ns
+        self.lines = RateLimited(log)
         self._db: sqlite3.Connection | None = None
 
     def find(self, asset: str, id: str) -> Answer | None:

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from edgeml.errors import OptionsError
 from edgeml.options import choose, read
+from edgeml.printable import is_name
 from sensor_ingestion.sources import SOURCES
 
 
@@ -111,8 +112,13 @@ class Options(msgspec.Struct, frozen=True):
     def check(self, where: str) -> list[str]:
         if not self.enabled():
             return ["`assets` has none that is enabled; name at least one, such as `pump-1: {source: simulator}`"]
-        long = [name for name in self.assets if not name or len(name.encode()) > 128]
-        return [f"`assets.{name[:20]}…` is a name of {len(name)} characters; use 1 to 128" for name in long]
+        faults = []
+        for name in self.assets:
+            if not name or len(name.encode()) > 128:
+                faults.append(f"`assets.{name[:20]}…` is a name of {len(name)} characters; use 1 to 128")
+            elif not is_name(name):
+                faults.append(f"`assets` has the name {name[:60]!r}, which does not print; use letters, digits and single spaces")
+        return faults
 
     def enabled(self) -> dict[str, Asset]:
         """The machines to read, by name."""

@@ -30,6 +30,7 @@ from edgeml.errors import BusError
 from edgeml.guard import Guard
 from edgeml.inbox import Inbox
 from edgeml.messages import MAX_PAYLOAD
+from edgeml.noise import RateLimited
 from edgeml.sdk import Received
 from edgeml.streams import KEEP_ALIVE_S
 
@@ -99,6 +100,7 @@ class IpcBus:
         self._monotonic, self._sleep, self._patience_s = monotonic, sleep, patience_s
         self._heartbeat_s, self._silence_s, self._reread_s = heartbeat_s, silence_s, reread_s
         self._connection = Connection(monotonic)
+        self._seldom = RateLimited(log, monotonic)
         self._subscriptions: dict[tuple[str, str], _Subscription] = {}
         self._heartbeat_topic = topics.heartbeat(component)
         self._beat_at = 0.0
@@ -153,7 +155,7 @@ class IpcBus:
     ) -> bool:
         size = len(payload)
         if size > MAX_PAYLOAD:
-            log.error("a message of %d bytes for %s is not sent: the nucleus takes %d at most; split it", size, topic, MAX_PAYLOAD)
+            self._seldom.error("a message of %d bytes for %s is not sent: the nucleus takes %d at most; split it", size, topic, MAX_PAYLOAD)
             return False
         give_up = self._monotonic() + (0.0 if topic in self._refused else patience_s)
         backoff = Backoff(0.05, 1.0)

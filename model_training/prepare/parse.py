@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import csv
-import gzip
 import io
 import json
 import zlib
@@ -14,6 +13,7 @@ import numpy as np
 
 from edgeml.messages import MISSING
 from edgeml.times import SECOND, from_iso
+from model_training.bounded import gunzip
 
 from .plan import Csv
 from .rows import PrepareError, Rows, Tally
@@ -24,6 +24,8 @@ MESSAGE = b"{"
 """How a line of what Firehose writes begins; a CSV's heading does not."""
 UNITS_NS = {"s": SECOND, "ms": 1_000_000, "us": 1_000, "ns": 1}
 LATEST_NS = 1 << 63
+MOST_PIECE = 2**24
+"""Bytes that the rows of one message unpack to, at most; a message is of 5 kB."""
 EMPTY = ("", "nan", "null", "none", "na", "n/a")
 
 
@@ -84,7 +86,7 @@ def _pieces(name: str, content: bytes, tally: Tally) -> list[Rows]:
         try:
             message = json.loads(line)
             thing, packed = str(message["thing"]), base64.b64decode(message["gzip"], validate=True)
-            text = gzip.decompress(packed)
+            text = gunzip(packed, MOST_PIECE)
             if message["type"] != "capture" or not text.startswith(CAPTURE):
                 raise ValueError("no captured rows")
             rows = _captured(where, text, tally)

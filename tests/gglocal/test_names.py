@@ -42,9 +42,9 @@ def test_names_and_versions_of_the_greatest_length_are_taken(tmp_path: Path) -> 
         load_recipe(_recipe(tmp_path, ComponentVersion="1.0.\u0663"))
 
 
-@pytest.mark.parametrize("uri", ["s3://b/...zip", "s3://b/..zip", "s3://b/..", "s3://b/. .zip", "s3://b/a\x00.zip", f"s3://b/{'a' * 300}.zip", "/"])
-def test_an_artifact_whose_name_leads_elsewhere_is_refused(tmp_path: Path, uri: str) -> None:
-    manifests = [{"Artifacts": [{"Uri": uri, "Unarchive": "ZIP"}]}]
+@pytest.mark.parametrize("name", ["...zip", "..zip", "..", ". .zip", "a\x00.zip", "a" * 300 + ".zip"])
+def test_an_artifact_whose_name_leads_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
+    manifests = [{"Artifacts": [{"Uri": f"s3://b/{name}", "Unarchive": "ZIP"}]}]
     with pytest.raises(RecipeError, match="Manifests/0/Artifacts/0/Uri: .*file"):
         load_recipe(_recipe(tmp_path, Manifests=manifests))
 
