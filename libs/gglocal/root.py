@@ -17,6 +17,8 @@ from gglocal.names import component_fault
 
 log = logging.getLogger("gglocal")
 
+PARTS = ("config", "faults", "iot-core.jsonl", "lock", "logs", "packages", "secrets", "work")
+"""What a root consists of, and people may put into a new one."""
 MAX_SOCKET_PATH = 100
 """Bytes; a Unix socket's path is limited to about 107."""
 
@@ -65,7 +67,7 @@ class Root:
         mode = stat.S_IMODE(self.path.stat().st_mode)
         if not mode & 0o077:
             return
-        if not (self.path / "lock").exists() and any(self.path.iterdir()):
+        if not (self.path / "lock").exists() and any(each.name not in PARTS for each in self.path.iterdir()):
             raise NucleusError(
                 f"{self.path}: this folder holds other files, and others may read it (mode {mode:o}); "
                 f"choose a new folder with --root, or run: chmod 700 {self.path}"
