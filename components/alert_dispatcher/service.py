@@ -225,7 +225,8 @@ class AlertDispatcher:
         if not self._receiver.accept(block.asset, block.stream, block.seq, end):
             return
         if self._receiver.lost > self._lost:
-            self._seldom.warning("%d results messages were lost before number %d of %s", self._receiver.lost - self._lost, block.seq, block.asset)
+            lost = self._receiver.lost - self._lost
+            self._seldom.warning("%d results messages were lost before number %d of %s", lost, block.seq, block.asset)
             self._lost = self._receiver.lost
         if end:
             self._lag_s = age_s(self._context.wall_ns(), end)

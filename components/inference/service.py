@@ -9,6 +9,7 @@ from edgeml.app import Context
 from edgeml.health import Vitals
 from edgeml.messages import KeepAlive, Message, Replay, Replaying, ResetBaseline, SensorBatch, Status, encode
 from edgeml.noise import RateLimited
+from edgeml.printable import printable
 from edgeml.scoring import same_windows
 from edgeml.streams import Pulse, Receiver, new_stream
 from edgeml.times import age_s
@@ -172,7 +173,8 @@ class Inference:
 
     def _reset(self, name: str) -> None:
         if name and name not in self._assets:
-            self._seldom.warning("%s: the baseline of an unknown asset cannot be reset; known are %s", name, ", ".join(self._assets) or "none")
+            known = ", ".join(self._assets) or "none"
+            self._seldom.warning("%s: the baseline of an unknown asset cannot be reset; known are %s", printable(name)[:128], known)
             return
         self._baselines.forget(name)
         for asset in self._assets.values():

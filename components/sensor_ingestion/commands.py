@@ -71,7 +71,8 @@ class Desk:
             event_ns: event time of the machine.
         """
         if not self._actions:
-            self._seldom.info("%s cannot obey; command %s (%s) is not answered", command.asset, command.id[:LONGEST_ID], command.action[:64])
+            shown = printable(command.id)[:LONGEST_ID], printable(command.action)[:64]
+            self._seldom.info("%s cannot obey; command %s (%s) is not answered", command.asset, *shown)
             return None
         at = to_iso(event_ns)
         try:
@@ -79,7 +80,8 @@ class Desk:
         except JournalError as fault:
             answer = self._say(command.id, Answer("refused", at, str(fault)))
         (log if answer.status == EXECUTED else self._seldom).info(
-            "command %s to %s: %s, %s %s", command.id[:LONGEST_ID], command.asset, command.action[:64], answer.status, answer.detail
+            "command %s to %s: %s, %s %s", printable(command.id)[:LONGEST_ID], command.asset, printable(command.action)[:64],
+            answer.status, answer.detail,
         )
         return CommandAck(id=command.id, asset=command.asset, status=answer.status, at=answer.at, detail=answer.detail)
 
@@ -87,7 +89,8 @@ class Desk:
         """A person lets the machine be commanded again."""
         by = printable(release.by)[:100]
         if not by:
-            self._seldom.warning("a release of %s names nobody and is ignored; put the name of the person who saw to it into `by`", self._asset)
+            remedy = "put the name of the person who saw to it into `by`"
+            self._seldom.warning("a release of %s names nobody and is ignored; %s", self._asset, remedy)
         elif not self.latched:
             self._seldom.info("%s releases %s, which is not latched", by, self._asset)
         else:

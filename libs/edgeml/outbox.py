@@ -173,7 +173,9 @@ class Outbox:
             hold: it is not to be sent before `release`, so that more can be put into it by `rewrite`.
         """
         if len(payload) > MAX_ENTRY:
-            self._seldom.error("a message of %d bytes for %s is not kept: %d at most; shorten the names in it", len(payload), topic, MAX_ENTRY)
+            self._seldom.error(
+                "a message of %d bytes for %s is not kept: %d at most; shorten the names in it", len(payload), topic, MAX_ENTRY
+            )
             self.dropped[f"{CLASS_NAMES[kind]}: too large"] += 1
             return None
         size = len(payload) + ROW

@@ -1,8 +1,8 @@
 """Makes a component of a signed model bundle: `scripts/package-model BUNDLE`.
 
 Its name comes of the bundle's (`pump_anomaly`: com.edgeml.Model.PumpAnomaly), its version is the bundle's. What is not signed, or does
-not answer its golden windows here, is refused. The same bundle gives the same bytes. Standard output is the configuration with which devices run
-it, in YAML: `scripts/package-model BUNDLE > model.yaml`, then `--config model.yaml`.
+not answer its golden windows here, is refused. The same bundle gives the same bytes.
+Standard output is the configuration with which devices run it: `scripts/package-model BUNDLE > model.yaml`, then `--config model.yaml`.
 """
 
 from __future__ import annotations

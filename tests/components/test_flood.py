@@ -44,7 +44,8 @@ def flood(number: int) -> list[Message]:
     return [
         Acknowledge(alarm=f"{number}", by="x"), Command(id=f"{number}", asset=name, action=f"leap {number}"),
         CommandAck(id=f"{number}", asset=name, status="executed"), Release(asset=name, by="\u200b"), Release(asset=name, by="Ada"),
-        Permit(asset=name, allowed=False), Replay(topic=topics.SENSORS, asset=name), Replaying(asset=name, stream=f"{number}", first=number),
+        Permit(asset=name, allowed=False), Replay(topic=topics.SENSORS, asset=name),
+        Replaying(asset=name, stream=f"{number}", first=number),
         KeepAlive(asset=name, stream=f"{number}", seq=number), ResetBaseline(asset=f"nobody {number}"), ResetBaseline(),
         Status(component="x", state="running"), Health(component=f"com.edgeml.X{number}", at="now", state="running"),
         Alert(id=f"{number}", asset=name, stream="s", seq=number, model="m", model_version="1", state="active", at="soon"),
@@ -63,7 +64,8 @@ def inference(work: Path) -> tuple[Callable[[str, Message], None], Callable[[], 
 
 
 def ingestion(work: Path) -> tuple[Callable[[str, Message], None], Callable[[], float]]:
-    assets = {"pump-1": {"source": "simulator", "latch_after": "stop"}, "pump-2": {"source": "jsonl", "options": {"program": ["sleep", "99"]}}}
+    silent = {"source": "jsonl", "options": {"program": ["sleep", "99"]}}
+    assets = {"pump-1": {"source": "simulator", "latch_after": "stop"}, "pump-2": silent}
     bench = Ingestion(work, assets, capture={"mode": "alarms"})
     return bench.service.on_message, bench.tick
 
