@@ -17,7 +17,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from gglocal import verbs
+from gglocal import readers, verbs
 from gglocal.control import ask
 from gglocal.deployment import configuration_updates
 from gglocal.errors import EXIT_BROKEN, EXIT_OK, EXIT_TIMEOUT, EXIT_USAGE, DeploymentError, GglocalError, NucleusError
@@ -31,7 +31,8 @@ from gglocal.profile import PROFILES
 from gglocal.recipe import SUFFIXES, read_document
 from gglocal.root import Root, default_root
 from gglocal.sealed import find_key, seal
-from gglocal.show import details, fault_line, heard_line, published, table
+from gglocal.show import details, fault_line, heard_lines, published, table
+from gglocal.topicfilter import is_wild
 from gglocal.verbs import merged
 
 log = logging.getLogger("gglocal")
@@ -145,6 +146,8 @@ def pub(options: argparse.Namespace) -> int:
     key = options.key or (find_key(Root(options.root).work) if options.seal else None)
     if key is not None and (options.json or options.iot):
         raise NucleusError("only a binary local message can be sealed; leave --json and --iot out")
+    if is_wild(options.topic) or not options.topic:
+        raise NucleusError(f"{options.topic!r} is a filter, not a topic; a message goes to one topic, without + and #")
     if options.json:
         try:
             request["json"] = json.loads(payload)
@@ -155,6 +158,8 @@ def pub(options: argparse.Namespace) -> int:
             payload = base64.b64decode(payload, validate=True)
         except ValueError:
             raise NucleusError("the payload is no base64; leave --base64 out to send it as it is") from None
+    if key is not None and (why := readers.fault(options.topic, payload)):
+        raise NucleusError(f"not sealed and not sent: {why}")
     if not options.json:
         request["payload"] = base64.b64encode(payload if key is None else seal(key, options.topic, payload)).decode()
     for answer in ask(Root(options.root), request, timeout=30):
@@ -170,7 +175,7 @@ def sub(options: argparse.Namespace) -> int:
         if "subscribed" in answer:
             print(f"subscribed to {answer['subscribed']}", file=sys.stderr, flush=True)
             continue
-        print(heard_line(answer, options.json, options.base64), flush=True)
+        print(*heard_lines(answer, options.json, options.base64), sep="\n", flush=True)
         heard += 1
         if options.count is not None and heard >= options.count:
             return EXIT_OK
@@ -331,7 +336,7 @@ def _parser() -> argparse.ArgumentParser:
     subscribe.add_argument("filter", metavar="FILTER", help="an MQTT topic filter")
     subscribe.add_argument("--count", type=int, help="end after so many messages")
     subscribe.add_argument("--timeout", type=float, help="end after so many seconds; exit code 3 if --count was not reached")
-    subscribe.add_argument("--json", action="store_true", help="one JSON object a line: topic, payload (base64), text or null, sender, at")
+    subscribe.add_argument("--json", action="store_true", help="an object a line: topic, payload (base64), text or null, value or null, sender, at")
     subscribe.add_argument("--base64", action="store_true", help="payloads as base64")
     subscribe.add_argument("--iot", action="store_true", help="messages of IoT Core")
     known = [f"{name}: {each.effect}; options: {usage(each.options)}" for name, each in FAULTS.items()]

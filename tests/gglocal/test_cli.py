@@ -136,6 +136,13 @@ def test_pub_and_sub(running: subprocess.Popen[str], tmp_path: Path, publish: li
     assert (heard["topic"], heard["text"].encode()) == ("t/1", wanted)
 
 
+@pytest.mark.parametrize("topic", ["t/#", "+/a", "#", "", "a/+/b"])
+@pytest.mark.parametrize("how", [[], ["--iot"], ["--json"]])
+def test_pub_takes_a_topic_and_no_filter(tmp_path: Path, capsys: pytest.CaptureFixture[str], topic: str, how: list[str]) -> None:
+    assert main(["pub", *how, topic, "{}", "--root", str(tmp_path / "root")]) == 2
+    assert f"{topic!r} is a filter, not a topic" in capsys.readouterr().err
+
+
 def test_output_that_nobody_reads_holds_up_nobody(shelf: Shelf, tmp_path: Path) -> None:
     shelf.add("loud", {"run": "yes a long line of output | head -n 100000"})
     arguments = _gglocal(tmp_path / "root", *_run_arguments(shelf, "loud"), "--exit-when-finished")

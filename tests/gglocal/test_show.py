@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gglocal.readable import one_line, text_of
-from gglocal.show import heard_line, published, table
+from gglocal.show import heard_lines, published, table
 
 
 def _status(name: str, state: str, **changes: Any) -> dict[str, Any]:
@@ -45,11 +45,13 @@ def test_a_message_that_was_heard() -> None:
     def answer(payload: bytes) -> dict[str, Any]:
         return {"topic": "t", "payload": base64.b64encode(payload).decode(), "sender": None, "at": 1.0}
 
-    assert heard_line(answer(b'{"a":1}'), False, False) == 't {"a": 1}'
-    assert heard_line(answer(b"\xff"), False, False) == "t base64:/w=="
-    assert heard_line(answer(b"hi"), False, True) == "t aGk="
-    assert json.loads(heard_line(answer(b"hi"), True, False)) == {**answer(b"hi"), "text": "hi"}
-    assert json.loads(heard_line(answer(b"\xff"), True, False))["text"] is None
+    assert heard_lines(answer(b'{"a":1}'), False, False) == ['t {"a": 1}']
+    assert heard_lines(answer(b"\xff"), False, False) == ["t base64:/w=="]
+    assert heard_lines(answer(b"hi"), False, True) == ["t aGk="]
+    assert json.loads(*heard_lines(answer(b"hi"), True, False)) == {**answer(b"hi"), "text": "hi", "value": None}
+    assert json.loads(*heard_lines(answer(b"\xff"), True, False))["text"] is None
+    for text, value in ((b'{"a": [1, NaN]}', {"a": [1, None]}), (b"1e999", None), (b"[" * 100_000, None), (b"0", 0)):
+        assert json.loads(*heard_lines(answer(text), True, False))["value"] == value
 
 
 def test_what_was_published() -> None:
