@@ -66,7 +66,7 @@ def value(topic: str, payload: bytes) -> Any:
     """A block as plain data, `rows` with the values of each row by name; None: it is none. NaN becomes None."""
     block = _block(payload)
     if isinstance(block, SensorBatch):
-        head = {"units": dict(zip(block.channels, block.units, strict=True)), "rows": list(_readings(block))}
+        head: dict[str, Any] = {"units": dict(zip(block.channels, block.units, strict=True)), "rows": list(_readings(block))}
     elif isinstance(block, ResultBlock):
         answers = {"answers_stream": block.answers_stream, "answers_seq": block.answers_seq, "complete": block.complete}
         head = {"model": block.model, "model_version": block.model_version, "digest": block.digest, **answers, "rows": list(_results(block))}

@@ -336,7 +336,7 @@ def _parser() -> argparse.ArgumentParser:
     subscribe.add_argument("filter", metavar="FILTER", help="an MQTT topic filter")
     subscribe.add_argument("--count", type=int, help="end after so many messages")
     subscribe.add_argument("--timeout", type=float, help="end after so many seconds; exit code 3 if --count was not reached")
-    subscribe.add_argument("--json", action="store_true", help="an object a line: topic, payload (base64), text or null, value or null, sender, at")
+    subscribe.add_argument("--json", action="store_true", help="an object a line: topic, payload (base64), text, value, sender, at")
     subscribe.add_argument("--base64", action="store_true", help="payloads as base64")
     subscribe.add_argument("--iot", action="store_true", help="messages of IoT Core")
     known = [f"{name}: {each.effect}; options: {usage(each.options)}" for name, each in FAULTS.items()]
