@@ -69,7 +69,8 @@ def value(topic: str, payload: bytes) -> Any:
         head: dict[str, Any] = {"units": dict(zip(block.channels, block.units, strict=True)), "rows": list(_readings(block))}
     elif isinstance(block, ResultBlock):
         answers = {"answers_stream": block.answers_stream, "answers_seq": block.answers_seq, "complete": block.complete}
-        head = {"model": block.model, "model_version": block.model_version, "digest": block.digest, **answers, "rows": list(_results(block))}
+        head = {"model": block.model, "model_version": block.model_version, "digest": block.digest, **answers}
+        head["rows"] = list(_results(block))
     else:
         return None
     return {"type": block.__struct_config__.tag, "asset": block.asset, "stream": block.stream, "seq": block.seq, **head}

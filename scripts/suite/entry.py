@@ -1,0 +1,43 @@
+"""Runs a module as the command that a script of `scripts/` is: `python -m suite.entry NAME MODULE [ARGUMENT...]`.
+
+What ends every command alike is here: Ctrl-C and a closed output end it without a stack trace, and a file or folder that cannot be used
+is one sentence. A command that knows a better sentence, or has to clean up, does so itself before.
+Exit codes: the command's; 130: interrupted; 1: a file could not be used.
+"""
+
+from __future__ import annotations
+
+import os
+import runpy
+import sys
+from pathlib import Path
+
+INTERRUPTED = 130
+
+
+def run(name: str, module: str, arguments: list[str]) -> int:
+    """Returns the exit code of the command."""
+    sys.argv = [name, *arguments]
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+            return 1
+        return end.code or 0
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as fault:
+        if not fault.filename:
+            raise
+        print(f"{name}: {os.fsdecode(fault.filename)}: {fault.strerror}; see to it, or name another file or folder", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(Path(sys.argv[1]).name, sys.argv[2], sys.argv[3:]))
