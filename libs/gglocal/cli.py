@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from gglocal import readers, verbs
+from gglocal.arguments import LONGEST_S, number, whole
 from gglocal.control import ask
 from gglocal.deployment import configuration_updates
 from gglocal.errors import EXIT_BROKEN, EXIT_OK, EXIT_TIMEOUT, EXIT_USAGE, DeploymentError, GglocalError, NucleusError
@@ -55,6 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
+    except OSError as fault:
+        print(f"gglocal: {fault.filename or options.root}: {fault.strerror or fault}; name another file or folder", file=sys.stderr)
+        return EXIT_USAGE
     except KeyboardInterrupt:
         return 130
 
@@ -187,7 +191,7 @@ def sub(options: argparse.Namespace) -> int:
 def fault(options: argparse.Namespace) -> int:
     root = Root(options.root)
     if options.end is not None:
-        list(ask(root, {"do": "end-fault", "number": None if options.end == "all" else int(options.end)}))
+        list(ask(root, {"do": "end-fault", "number": None if options.end == "all" else options.end}))
         return EXIT_OK
     if options.name is None:
         active = list(ask(root, {"do": "faults"}))
@@ -322,7 +326,7 @@ def _parser() -> argparse.ArgumentParser:
     tail.add_argument("name", metavar="NAME", help="the component; get: all of them, as greengrass-cli does")
     tail.add_argument("--filter", action="append", default=[], help="with get: regular expressions or levels, commas between alternatives")
     tail.add_argument("-f", "--follow", action="store_true", help="go on with what is appended")
-    tail.add_argument("-n", "--lines", type=int, help="the last N lines only")
+    tail.add_argument("-n", "--lines", type=whole(0, 10**9), help="the last N lines only")
     publish = _command(commands, "pub", pub, "publish a message")
     publish.add_argument("topic", metavar="TOPIC")
     publish.add_argument("payload", metavar="PAYLOAD", nargs="?")
@@ -334,8 +338,8 @@ def _parser() -> argparse.ArgumentParser:
     publish.add_argument("--key", type=Path, metavar="FILE", help="seal it with the key in this file")
     subscribe = _command(commands, "sub", sub, "print messages as they come")
     subscribe.add_argument("filter", metavar="FILTER", help="an MQTT topic filter")
-    subscribe.add_argument("--count", type=int, help="end after so many messages")
-    subscribe.add_argument("--timeout", type=float, help="end after so many seconds; exit code 3 if --count was not reached")
+    subscribe.add_argument("--count", type=whole(1, 10**9), help="end after so many messages")
+    subscribe.add_argument("--timeout", type=number(0, LONGEST_S), help="end after so many seconds; exit code 3 if --count was not reached")
     subscribe.add_argument("--json", action="store_true", help="an object a line: topic, payload (base64), text, value, sender, at")
     subscribe.add_argument("--base64", action="store_true", help="payloads as base64")
     subscribe.add_argument("--iot", action="store_true", help="messages of IoT Core")
@@ -343,10 +347,14 @@ def _parser() -> argparse.ArgumentParser:
     disturb = _command(commands, "fault", fault, "bring about a fault; without NAME: which are active", epilog="\n".join(known))
     disturb.add_argument("name", metavar="NAME", nargs="?", choices=list(FAULTS), help="one of those below")
     disturb.add_argument("options", metavar="KEY=VALUE", nargs="*", help="its options")
-    disturb.add_argument("--end", metavar="NUMBER|all", help="end what lasts, by the number that it was given")
+    disturb.add_argument("--end", metavar="NUMBER|all", type=_fault_number, help="end what lasts, by the number that it was given")
     check = _command(commands, "lint", lint, "what Nucleus Lite refuses in recipes")
     check.add_argument("recipes", nargs="+", metavar="FILE", help="recipes, or directories of them")
     return parser
+
+
+def _fault_number(text: str) -> int | str:
+    return "all" if text == "all" else whole(0, 10**9)(text)
 
 
 def _command(
@@ -380,13 +388,14 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", choices=list(PROFILES), default="lite", help="the nucleus that it stands for (default lite)")
     parser.add_argument("--iot-core", default="recorder", metavar="URL", help="recorder, recorder:FILE or mqtt://host:port")
     parser.add_argument(
-        "--error-reset", type=float, default=3600.0, metavar="SECONDS", help="three errors, each within this of the last, break a component"
+        "--error-reset", type=number(0, LONGEST_S), default=3600.0, metavar="SECONDS",
+        help="three errors, each within this of the last, break a component",
     )
     parser.add_argument("--thing-name", default="gglocal", help="AWS_IOT_THING_NAME (default gglocal)")
     parser.add_argument("--region", default="us-east-1", help="AWS_REGION (default us-east-1)")
     parser.add_argument("--shim", action="store_true", help="make the faults disk-full and clock-step possible; needs a C compiler")
     parser.add_argument("--exit-when-finished", action="store_true", help="end when all are FINISHED, or one is BROKEN")
-    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="end after so long")
+    parser.add_argument("--timeout", type=number(0, LONGEST_S), metavar="SECONDS", help="end after so long")
     parser.add_argument("--quiet", action="store_true", help="do not print what the components write")
     parser.add_argument("--verbose", action="store_true", help="log more")
 

@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 
 from edgeml.bundle import MANIFEST, Bundle
 from model_training.bounded import Bounded, TooMuch
+from model_training.outputs import check_folder
 from model_training.request import TrainingError
 
 MOST_BYTES = 64 * 2**20
@@ -37,6 +38,8 @@ def fetch(found: dict[str, Any], s3: Any, out: Path, say: Callable[[str], None])
         TrainingError: the archive is not there, too large or unsafe, or has no bundle.
         BundleError: a bundle is not what its manifest says.
     """
+    if unfit := check_folder(out):
+        raise TrainingError(unfit)
     where = found["ModelArtifacts"]["S3ModelArtifacts"]
     address = urlsplit(where)
     bucket, key = address.netloc, address.path.lstrip("/")
@@ -49,7 +52,6 @@ def fetch(found: dict[str, Any], s3: Any, out: Path, say: Callable[[str], None])
     if size > MOST_BYTES:
         raise TrainingError(f"{where} has {size} bytes, more than the {MOST_BYTES} that a model may have; it is not unpacked")
     archive = s3.get_object(Bucket=bucket, Key=key)["Body"].read(MOST_BYTES)
-    out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out, prefix=".fetch-") as scratch:
         unpack(archive, Path(scratch), where)
         return place(Path(scratch), out, where, say)
