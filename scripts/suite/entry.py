@@ -9,14 +9,33 @@ from __future__ import annotations
 
 import os
 import runpy
+import signal
 import sys
 from pathlib import Path
+from types import FrameType
 
 INTERRUPTED = 130
 
 
-def run(name: str, module: str, arguments: list[str]) -> int:
-    """Returns the exit code of the command."""
+def main(name: str, module: str, arguments: list[str]) -> int:
+    """Returns the exit code."""
+    came: list[int] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        signal.default_int_handler(number, frame)
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt)
+    code = _run(name, module, arguments)
+    # What is interrupted in the import of a compiled module, or in a callback of one, is told as a fault of that module.
+    if came and code not in (0, INTERRUPTED):
+        print(f"{name}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    return code
+
+
+def _run(name: str, module: str, arguments: list[str]) -> int:
     sys.argv = [name, *arguments]
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
@@ -24,7 +43,7 @@ def run(name: str, module: str, arguments: list[str]) -> int:
         if isinstance(end.code, str):
             print(end.code, file=sys.stderr)
             return 1
-        return end.code or 0
+        return int(end.code or 0)
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -40,4 +59,4 @@ def run(name: str, module: str, arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run(Path(sys.argv[1]).name, sys.argv[2], sys.argv[3:]))
+    sys.exit(main(Path(sys.argv[1]).name, sys.argv[2], sys.argv[3:]))
