@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from gglocal.lint import lint_file
 from gglocal.nucleus import Nucleus
 from gglocal.printer import Printer, PrinterHandler
 from gglocal.profile import PROFILES
+from gglocal.readable import is_pip_progress
 from gglocal.recipe import SUFFIXES, read_document
 from gglocal.root import Root, default_root
 from gglocal.sealed import find_key, seal
@@ -69,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
     nucleus = Nucleus(
         options.root, profile=options.profile, shim=options.shim, thing_name=options.thing_name, region=options.region,
         iot_core=options.iot_core, error_reset=options.error_reset,
-        echo=None if options.quiet else lambda name, line: printer.put(f"[{name}] {line}"),
+        echo=None if options.quiet else partial(_echo, printer, options.verbose),
     )
     with closing(printer), _logging_to_stderr(options.verbose), _signals_set(wake), nucleus:
         names = nucleus.deploy(options.recipe_dir, options.artifact_dir, merged(options.merge), _updates(options))
@@ -267,6 +269,11 @@ def _show(statuses: list[dict[str, Any]], options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
+def _echo(printer: Printer, verbose: bool, name: str, line: str) -> None:
+    if verbose or not is_pip_progress(line):  # the component's log has all of it
+        printer.put(f"[{name}] {line}")
+
+
 def _hint(options: argparse.Namespace, *words: str) -> str:
     """A command line for the same nucleus."""
     root = () if options.root == default_root() else ("--root", str(options.root))
@@ -397,7 +404,7 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--exit-when-finished", action="store_true", help="end when all are FINISHED, or one is BROKEN")
     parser.add_argument("--timeout", type=number(0, LONGEST_S), metavar="SECONDS", help="end after so long")
     parser.add_argument("--quiet", action="store_true", help="do not print what the components write")
-    parser.add_argument("--verbose", action="store_true", help="log more")
+    parser.add_argument("--verbose", action="store_true", help="log more, and print what pip tells of its progress")
 
 
 if __name__ == "__main__":

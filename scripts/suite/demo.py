@@ -140,7 +140,8 @@ def _conclude(
 ) -> int:
     tally = course.tally
     remarks = [remark for remark in (onset_remark(scenario.onset, tally.raised), *_unanswered(tally)) if remark]
-    path = Path(os.path.relpath(arguments.out / "report.html"))
+    # A failed run leaves the report of the last good one alone.
+    path = Path(os.path.relpath(arguments.out / ("report-failed.html" if problems else "report.html")))
     counts: dict[str, Any] = {
         **summary(tally), "scenario": scenario.title, "as_expected": not problems, "problems": problems,
         "seconds": round(seconds, 1), "report": str(path),
@@ -150,7 +151,11 @@ def _conclude(
         scenario.title, command, levels, course.trace, tally, counts, tuple(problems), seconds, scenario.onset, tuple(remarks),
         scenario.pace, scenario.notes,
     )
-    path.write_text(report.render(told), encoding="utf-8")
+    fresh = path.with_suffix(".html.new")
+    fresh.write_text(report.render(told), encoding="utf-8")
+    fresh.replace(path)
+    if not problems:
+        (arguments.out / "report-failed.html").unlink(missing_ok=True)
     for line in brief(counts):
         _say(f"  {line}")
     for remark in remarks:

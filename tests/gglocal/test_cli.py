@@ -219,3 +219,12 @@ def test_the_root_comes_from_the_environment(shelf: Shelf, tmp_path: Path) -> No
     command = _gglocal(tmp_path, *_run_arguments(shelf, "good"), "--exit-when-finished")[:-2]
     subprocess.run(command, env={**os.environ, "GGLOCAL_ROOT": str(tmp_path / "there")}, check=True, timeout=DEADLINE_S)
     assert (tmp_path / "there" / "logs" / "good.log").exists()
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_pips_progress_is_in_the_log_and_not_on_the_terminal(shelf: Shelf, tmp_path: Path, verbose: bool) -> None:
+    shelf.add("a", {"install": "echo 'Collecting numpy'; echo 'ERROR: no numpy'", "run": "echo up"})
+    ran = _call(tmp_path / "root", *_run_arguments(shelf, "a"), "--exit-when-finished", *(["--verbose"] if verbose else []))
+    wanted = [*(["[a] Collecting numpy"] if verbose else []), "[a] ERROR: no numpy", "[a] up"]
+    assert ran.stdout.splitlines() == wanted
+    assert "Collecting numpy" in (tmp_path / "root" / "logs" / "a.log").read_text()

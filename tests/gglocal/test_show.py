@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gglocal.readable import one_line, text_of
+from gglocal.readable import is_pip_progress, one_line, text_of
 from gglocal.show import heard_lines, published, table
 
 
@@ -32,6 +32,18 @@ def test_a_component_is_one_line() -> None:
 ])
 def test_what_is_text(payload: bytes, text: str | None) -> None:
     assert text_of(payload) == text
+
+
+@pytest.mark.parametrize(("line", "progress"), [
+    ("Collecting awscrt==0.36.1 (from -r requirements.lock (line 4))", True), ("  Downloading awscrt-0.36.1.whl (4.3 MB)", True),
+    ("Ignoring numpy: markers 'python_version == \"3.10\"' don't match your environment", True),
+    ("  Using cached numpy-2.4.6.whl (16.9 MB)", True),
+    ("Installing collected packages: numpy", True),
+    ("Successfully installed numpy-2.4.6", True), ("ERROR: No matching distribution", False),
+    ("WARNING: Retrying (Retry(total=4))", False), ("INFO edgeml.install: installing what x names", False), ("Collected 3 rows", False),
+])
+def test_the_lines_by_which_pip_tells_how_far_it_is(line: str, progress: bool) -> None:
+    assert is_pip_progress(line) is progress
 
 
 @pytest.mark.parametrize(("text", "line"), [
