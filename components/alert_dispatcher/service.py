@@ -40,7 +40,7 @@ from edgeml.noise import RateLimited
 from edgeml.options import read
 from edgeml.outbox import HEALTH
 from edgeml.policy import ACKNOWLEDGED, CLEARED, PENDING, Alarm, Change, Policy
-from edgeml.printable import printable
+from edgeml.printable import cut, printable
 from edgeml.streams import Receiver, new_stream
 from edgeml.times import age_s, to_iso
 
@@ -394,4 +394,4 @@ def _alert(alarm: Alarm, at: int, model_version: str, sentence: str) -> Alert:
 
 
 def _one_line(text: str, longest: int) -> str:
-    return printable(text)[:longest]
+    return cut(printable(text), longest)

@@ -9,7 +9,7 @@ import msgspec
 
 from edgeml import topics
 from edgeml.messages import Command, CommandAck, Release
-from edgeml.printable import is_name, printable
+from edgeml.printable import cut, is_name, printable
 from edgeml.times import Moment, from_iso, to_iso
 from sensor_ingestion.journal import EXECUTED, UNKNOWN, Answer, Journal, JournalError, Latch
 
@@ -87,7 +87,7 @@ class Desk:
 
     def release(self, release: Release) -> None:
         """A person lets the machine be commanded again."""
-        by = printable(release.by)[:100]
+        by = cut(printable(release.by), 100)
         if not by:
             remedy = "put the name of the person who saw to it into `by`"
             self._seldom.warning("a release of %s names nobody and is ignored; %s", self._asset, remedy)
@@ -100,7 +100,7 @@ class Desk:
                 log.error("%s stays latched: %s", self._asset, fault)
                 return
             self.latched = ""
-            log.warning("%s is released by %s: %s", self._asset, by, printable(release.note)[:1000] or "no note")
+            log.warning("%s is released by %s: %s", self._asset, by, cut(printable(release.note), 1000) or "no note")
 
     def _decide(self, command: Command, now: Moment, at: str) -> Answer:
         refusal = self._cannot(command)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from edgeml import topics
 from edgeml.bus import IpcBus
 from edgeml.messages import MAX_PAYLOAD, Health, Status, encode
+from edgeml.printable import cut
 from edgeml.times import to_iso
 
 SAID_S = 10.0
@@ -63,7 +64,7 @@ class Reporter:
         longest = sorted(vitals.quiet.items(), key=lambda item: -item[1])[:MOST_QUIET]
         health = Health(
             component=self._component, at=to_iso(self._wall_ns()), state=status.state,
-            faults=tuple(fault[:LONGEST_FAULT] for fault in status.faults[:MOST_FAULTS]),
+            faults=tuple(cut(fault, LONGEST_FAULT) for fault in status.faults[:MOST_FAULTS]),
             lag_s=None if vitals.lag_s is None else round(vitals.lag_s, 3),
             queues={"inbox": (len(self._bus.inbox), self._bus.inbox.most), **vitals.queues},
             heard={topic: None if age is None else round(age, 1) for topic, age in self._bus.heard().items()},

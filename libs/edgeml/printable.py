@@ -22,3 +22,12 @@ def printable(text: str) -> str:
 def is_name(text: str) -> bool:
     """Whether this can name a machine, a command or a person: it can be seen, all of it, on one line."""
     return bool(text) and printable(text) == text
+
+
+def cut(text: str, most: int) -> str:
+    """The text if it has at most `most` characters, else as many whole words as fit with an ellipsis; a single long word is cut within."""
+    if len(text) <= most:
+        return text
+    head = text[: max(0, most - 2)]
+    words = head.rpartition(" ")[0] if text[len(head) : len(head) + 1] != " " else head
+    return f"{words.rstrip()} …" if words.strip() else f"{text[: max(0, most - 1)]}…"

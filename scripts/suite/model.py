@@ -87,7 +87,7 @@ def signer(folder: Path) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0, or 1 when the bundle is not right."""
-    parser = argparse.ArgumentParser(prog="scripts/package-model", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(prog="scripts/package-model", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("bundle", metavar="BUNDLE", type=Path, help="the folder of a bundle that scripts/sign signed")
     parser.add_argument("--bucket", type=bucket_name, help="S3 bucket of the artifact, for a deployment from the cloud")
     parser.add_argument("--out", type=Path, default=ROOT / "greengrass-build", help="default: greengrass-build in the checkout")

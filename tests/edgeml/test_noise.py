@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from edgeml.noise import REPEAT_S, RateLimited
-from edgeml.printable import is_name, printable
+from edgeml.printable import cut, is_name, printable
 
 
 def test_lines_of_a_kind_are_limited_and_what_is_left_out_is_counted(caplog: pytest.LogCaptureFixture) -> None:
@@ -33,3 +33,12 @@ def test_lines_of_a_kind_are_limited_and_what_is_left_out_is_counted(caplog: pyt
 def test_what_does_not_print_is_left_out(text: str, wanted: str) -> None:
     assert printable(text) == wanted
     assert is_name(text) is (text == wanted != "")
+
+
+@pytest.mark.parametrize(("text", "most", "wanted"), [
+    ("one two three", 13, "one two three"), ("one two three", 12, "one two …"), ("one two three", 9, "one two …"),
+    ("one two three", 8, "one …"),
+    ("abcdefgh", 5, "abcd…"), ("", 3, ""), ("one two", 1, "…"), ("a  b c", 5, "a …"),
+])
+def test_a_text_is_cut_between_words(text: str, most: int, wanted: str) -> None:
+    assert cut(text, most) == wanted and len(cut(text, most)) <= most

@@ -112,6 +112,8 @@ def test_help_with_an_environment_lists_the_options_and_changes_nothing(
     ran = run(used, command, network[0], "--help")
     assert (ran.returncode, ran.stderr) == (0, ""), ran.stderr
     assert ran.stdout.startswith("usage: ") and "--help" in ran.stdout
+    about = ran.stdout.split("\n\n")[1]
+    assert command.startswith("scripts/test") or about.rstrip().endswith((".", ":", ")", "`")), "a sentence without its end"
     assert state(used.parent) == before and network[1] == []
 
 

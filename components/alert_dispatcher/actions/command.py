@@ -19,7 +19,7 @@ from edgeml.backoff import Backoff
 from edgeml.messages import Alert, Command, CommandAck, Message, encode
 from edgeml.noise import RateLimited
 from edgeml.policy import ACTIVE, CLEARED
-from edgeml.printable import printable
+from edgeml.printable import cut, printable
 from edgeml.times import SECOND, Moment, boot_id, to_iso
 
 log = logging.getLogger(__name__)
@@ -261,4 +261,4 @@ def _issued_key(command_id: str) -> str:
 def _answer(ack: CommandAck) -> tuple[str, str]:
     """The status, and what follows it in a sentence; both cut to what a note may hold."""
     status, detail = (printable(text) for text in (ack.status, ack.detail))
-    return status[:LONGEST_STATUS] or "nothing", f": {detail[:LONGEST_DETAIL]}" if detail else ""
+    return status[:LONGEST_STATUS] or "nothing", f": {cut(detail, LONGEST_DETAIL)}" if detail else ""
