@@ -245,7 +245,7 @@ def test_the_command_makes_signs_and_verifies(tmp_path: Path, capsys: pytest.Cap
     bundle, key = shipped_as(tmp_path / "bundle", None), tmp_path / "a.key"
     assert command.main(["keygen", str(key)]) == 0
     text = key.with_suffix(".pub").read_text().strip()
-    assert f"signature.public_key: {text}" in capsys.readouterr().out
+    assert f"public key: {text}" in capsys.readouterr().out
     assert command.main(["verify", str(bundle), "--public-key", text]) == 1
     assert capsys.readouterr().err.startswith(f"sign: {bundle}: has no manifest.sig")
     assert command.main(["sign", str(bundle), "--key", str(key)]) == 0
