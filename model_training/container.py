@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgeml.text import fit
 from model_training.request import TrainingError
 
 BASE = "/opt/ml"
@@ -87,7 +88,7 @@ class Container:
         data = self.environ.get("SM_OUTPUT_DATA_DIR")
         folder = Path(self.environ.get("SM_OUTPUT_DIR") or (Path(data).parent if data else self.base / "output"))
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "failure").write_text(reason[:REASON_CHARACTERS], encoding="utf-8")
+        (folder / "failure").write_text(fit(reason, REASON_CHARACTERS), encoding="utf-8")
 
     def _config(self, name: str) -> dict[str, Any]:
         path = self.base / "input" / "config" / name

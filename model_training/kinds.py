@@ -30,8 +30,13 @@ class Kind:
             TrainingError: what is not there, or what is wrong with the data.
         """
         try:
-            train: Callable[[Request], Path] = importlib.import_module(self.module).train
-            return train(request)
+            train: Callable[[Request], Path] | None = getattr(importlib.import_module(self.module), "train", None)
+            if train is None:
+                raise TrainingError(f"{self.module} has no function `train`; write `def train(request: Request) -> Path` in it")
+            written = train(request)
+            if not isinstance(written, Path) or not written.is_dir():
+                raise TrainingError(f"{self.module}: `train` gave {written!r}; it must give the folder of the bundle that it wrote")
+            return written
         except ModuleNotFoundError as fault:
             if fault.name and self.module.startswith(fault.name):
                 raise TrainingError(f"{self.module}: this checkout has no such module; update it") from None

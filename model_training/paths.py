@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -10,3 +11,16 @@ COMPONENTS = ROOT / "components"
 
 if str(COMPONENTS) not in sys.path:
     sys.path.append(str(COMPONENTS))
+
+
+def given(variable: str, default: Path, what: str) -> Path:
+    """The file or folder that an environment variable names, for a notebook.
+
+    Raises:
+        SystemExit: it is not there; one sentence, which a notebook shows without a stack trace.
+    """
+    path = Path(os.environ.get(variable) or default)
+    if not path.exists():
+        where = "which it names" if os.environ.get(variable) else "the default"
+        raise SystemExit(f"{variable} names {what}. {path}, {where}, is not there: set the variable before the notebook is started.")
+    return path

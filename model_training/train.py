@@ -26,6 +26,7 @@ from edgeml.signing import private_key, sign  # noqa: E402
 from model_training import golden, kinds  # noqa: E402
 from model_training.container import Container  # noqa: E402
 from model_training.datasets.provenance import DatasetError  # noqa: E402
+from model_training.outputs import check_folder  # noqa: E402
 from model_training.request import Request, TrainingError  # noqa: E402
 
 OUT = ROOT / "build" / "models"
@@ -62,6 +63,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     given.name = given.name or given.kind
     if given.version and not VERSION.fullmatch(given.version):
         parser.error(f"--version {given.version} is no version of a component; write three numbers, as 2.0.0")
+    if not 0 <= given.seed < 2**32:
+        parser.error(f"--seed {str(given.seed)[:40]} is not a whole number from 0 to {2**32 - 1}")
     if not given.name:
         parser.error(f"NAME is missing, one of {', '.join(kinds.KINDS)}")
     return given
@@ -96,6 +99,8 @@ def run(arguments: Sequence[str], container: Container | None) -> Path:
     key = private_key(given.key) if given.key else None  # before the training, which takes long
     data = given.folder or (container.data() if container else None)
     out = given.out or (container.model if container else OUT)
+    if unfit := check_folder(out):
+        raise TrainingError(unfit)
     written = kind.train(Request(data, out, given.seed, given.quick, say))
     for folder in (written, written.with_name(f"{written.name}-float32")):
         if folder.is_dir():

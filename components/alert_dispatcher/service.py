@@ -39,12 +39,13 @@ from edgeml.messages import (
     encode,
     encode_json,
 )
+from edgeml.noise import RateLimited
 from edgeml.options import read
 from edgeml.outbox import HEALTH, MAX_ENTRY
 from edgeml.policy import ACKNOWLEDGED, CLEARED, LONGEST_NOTE, PENDING, Alarm, Change, Policy
 from edgeml.settling import is_stopped
 from edgeml.streams import Receiver, new_stream
-from edgeml.text import fit_end, one_line, printable, size
+from edgeml.text import fit, fit_end, one_line, printable, size, visible
 from edgeml.times import Moment, age_s, boot_id, to_iso
 
 log = logging.getLogger(__name__)
@@ -74,6 +75,7 @@ class AlertDispatcher:
 
     def __init__(self, context: Context, options: Options) -> None:
         self._context, self._options = context, options
+        self._seldom = RateLimited(log, context.monotonic)
         self._stream = new_stream()
         self._numbers: dict[str, int] = {}
         self._retry_at = 0.0
@@ -242,7 +244,7 @@ class AlertDispatcher:
                 if topic in action.topics:
                     action.on_message(topic, message, sent_at)
             return
-        log.warning("a %s message on %s does not belong there; check who publishes it", message.__struct_config__.tag, topic)
+        self._seldom.warning("a %s message on %s does not belong there; check who publishes it", message.__struct_config__.tag, topic)
 
     def _judge(self, block: ResultBlock) -> None:
         columns = block.arrays()
@@ -252,7 +254,8 @@ class AlertDispatcher:
         if not self._receiver.accept(block.asset, block.stream, block.seq, end):
             return
         if self._receiver.lost > self._lost:
-            log.warning("%d results messages were lost before number %d of %s", self._receiver.lost - self._lost, block.seq, block.asset)
+            lost = self._receiver.lost - self._lost
+            self._seldom.warning("%d results messages were lost before number %d of %s", lost, block.seq, block.asset)
             self._lost = self._receiver.lost
         if end:
             self._lag_s = age_s(self._context.wall_ns(), end)
@@ -330,8 +333,9 @@ class AlertDispatcher:
             yield policy, VERSION
 
     def _acknowledge(self, message: Acknowledge) -> None:
+        by, note = fit(visible(message.by), LONGEST_BY), fit(visible(message.note), LONGEST_NOTE // 2)
         for policy, version in self._open():
-            changes = policy.acknowledge(message.alarm, one_line(message.by, LONGEST_BY), one_line(message.note, LONGEST_NOTE // 2))
+            changes = policy.acknowledge(message.alarm, by, note)
             if changes:
                 with self._store.transaction(durable=True):
                     self._keep(policy, version)
@@ -341,13 +345,13 @@ class AlertDispatcher:
         alarm = self._store.alarm(message.alarm)
         shown = repr(message.alarm[:80])
         if alarm is None:
-            log.warning("nobody has raised an alarm %s; nothing is acknowledged, see %s for the ids", shown, topics.ALERTS)
+            self._seldom.warning("nobody has raised an alarm %s; nothing is acknowledged, see %s for the ids", shown, topics.ALERTS)
         elif alarm.state == ACKNOWLEDGED:
-            log.info("alarm %s is acknowledged already%s", shown, f" by {alarm.acknowledged_by}" if alarm.acknowledged_by else "")
+            self._seldom.info("alarm %s is acknowledged already%s", shown, f" by {alarm.acknowledged_by}" if alarm.acknowledged_by else "")
         elif alarm.state == PENDING:
-            log.warning("alarm %s is pending, not active; acknowledge it when it is", shown)
+            self._seldom.warning("alarm %s is pending, not active; acknowledge it when it is", shown)
         else:
-            log.warning("alarm %s is %s; there is nothing to acknowledge any more", shown, alarm.state)
+            self._seldom.warning("alarm %s is %s; there is nothing to acknowledge any more", shown, alarm.state)
 
     # -- decisions
 

@@ -41,7 +41,8 @@ class Models:
 
     def __init__(self, context: Context, options: Options) -> None:
         self._options, self._artifacts = options, context.artifacts
-        self._believed = pinned(options.signature.public_key, options.signature.public_key_file, options.signature.required)
+        trust = options.signature
+        self._believed = pinned(trust.public_key, trust.public_key_file, trust.required, trust.public_keys.values())
         self._source = context.work.absolute().parent / options.model if options.model else None
         self._work, self._kept = context.work, context.work / KEPT
         self._seen: tuple[int, int] | None = None

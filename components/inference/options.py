@@ -15,21 +15,24 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
     """Whose bundles are believed."""
 
     required: Annotated[bool, Meta(description="a bundle without a signature is refused")] = True
-    public_key: Annotated[str, Meta(description="the trainer's public key, as scripts/sign keygen prints it")] = ""
-    public_key_file: Annotated[str, Meta(description="a file on the device with that key, instead of its text")] = ""
+    public_key: Annotated[str, Meta(description="a trusted public key, as scripts/sign keygen prints it")] = ""
+    public_keys: Annotated[
+        dict[str, str], Meta(description="further trusted public keys, by any name; a merge adds to them, null removes one")
+    ] = {}
+    public_key_file: Annotated[str, Meta(description="a file on the device with further trusted public keys, one a line")] = ""
 
     def check(self, where: str) -> list[str]:
+        named = {f"{where}.public_key": self.public_key, **{f"{where}.public_keys.{name}": key for name, key in self.public_keys.items()}}
+        named = {name: key for name, key in named.items() if key}
         faults = []
-        if self.public_key and self.public_key_file:
-            faults.append(f"`{where}.public_key` and `{where}.public_key_file` are both set; set one to null")
-        if self.required and not self.public_key and not self.public_key_file:
+        if self.required and not named and not self.public_key_file:
             remedy = f"set `{where}.public_key`, or `{where}.required` to false to run unsigned bundles"
             faults.append(f"`{where}` names no public key; {remedy}")
-        try:
-            if self.public_key:
-                public_key(self.public_key, f"`{where}.public_key`")
-        except BundleError as fault:
-            faults.append(str(fault))
+        for name, key in named.items():
+            try:
+                public_key(key, f"`{name}`")
+            except BundleError as fault:
+                faults.append(str(fault))
         return faults
 
 

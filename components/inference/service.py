@@ -9,8 +9,10 @@ from edgeml import topics
 from edgeml.app import Context
 from edgeml.health import Vitals
 from edgeml.messages import KeepAlive, Message, Replay, Replaying, ResetBaseline, SensorBatch, Status, encode
+from edgeml.noise import RateLimited
 from edgeml.scoring import same_windows
 from edgeml.streams import Pulse, Receiver, new_stream
+from edgeml.text import visible
 from edgeml.times import age_s
 from inference.asset import Asset
 from inference.baselines import Baselines, LostError
@@ -43,6 +45,7 @@ class Inference:
 
     def __init__(self, context: Context, options: Options) -> None:
         self._context, self._options = context, options
+        self._seldom = RateLimited(log, context.monotonic)
         self._models = Models(context, options)
         self._model = self._models.first()
         self._begin()
@@ -121,7 +124,7 @@ class Inference:
             self._publish(asset.answered(batch))
             return
         if self._receiver.lost != self._lost:
-            log.warning("%d sensor batches were lost so far", self._receiver.lost)
+            self._seldom.warning("%d sensor batches were lost so far", self._receiver.lost)
             self._lost = self._receiver.lost
         if end:
             self._lag_s = age_s(self._context.wall_ns(), end)
@@ -204,11 +207,12 @@ class Inference:
 
     def _reset(self, name: str) -> None:
         if name and name not in self._assets:
-            log.warning("%s: the baseline of an unknown asset cannot be reset; known are %s", name, ", ".join(self._assets) or "none")
+            known = ", ".join(self._assets) or "none"
+            self._seldom.warning("%s: the baseline of an unknown asset cannot be reset; known are %s", visible(name)[:128], known)
             return
         self._baselines.forget(name)
         for asset in self._assets.values():
             if name in ("", asset.name):
                 asset.reset()
                 self._memories[asset.name].forget()
-                log.info("%s: the baseline is forgotten and learned anew", asset.name)
+                self._seldom.info("%s: the baseline is forgotten and learned anew", asset.name)

@@ -9,7 +9,7 @@ import msgspec
 
 from edgeml import topics
 from edgeml.messages import Command, CommandAck, Release
-from edgeml.text import fit, one_line
+from edgeml.text import fit, is_name, one_line, visible
 from edgeml.times import Moment, from_iso, to_iso
 from sensor_ingestion.journal import EXECUTED, UNKNOWN, Answer, Journal, JournalError, Latch
 
@@ -49,6 +49,7 @@ class Desk:
     ) -> None:
         self._asset, self._actions, self._journal = asset, actions, journal
         self._latch_after, self._acted = latch_after, acted
+        self._seldom = journal.lines
         self._said: dict[str, Answer] = {}
         self.obeyed = obeyed or ""
         self.latched = ""
@@ -72,26 +73,29 @@ class Desk:
             event_ns: event time of the machine.
         """
         if not self._actions:
-            log.info("%s cannot obey; command %s (%s) is not answered", command.asset, command.id[:LONGEST_ID], command.action[:64])
+            shown = visible(command.id)[:LONGEST_ID], visible(command.action)[:64]
+            self._seldom.info("%s cannot obey; command %s (%s) is not answered", command.asset, *shown)
             return None
         at = to_iso(event_ns)
         try:
             answer = self._said.get(command.id) or self._journal.find(self._asset, command.id) or self._decide(command, now, at)
         except JournalError as fault:
             answer = self._say(command.id, Answer("refused", at, str(fault)))
-        log.info(
-            "command %s to %s: %s, %s %s", command.id[:LONGEST_ID], command.asset, command.action[:64], answer.status, answer.detail
+        (log if answer.status == EXECUTED else self._seldom).info(
+            "command %s to %s: %s, %s %s", visible(command.id)[:LONGEST_ID], command.asset, visible(command.action)[:64],
+            answer.status, answer.detail,
         )
         detail = one_line(answer.detail, LONGEST_DETAIL)
         return CommandAck(id=fit(command.id, 6 * LONGEST_ID), asset=command.asset, status=answer.status, at=answer.at, detail=detail)
 
     def release(self, release: Release) -> None:
         """A person lets the machine be commanded again."""
-        by = " ".join(release.by.split())[:100]
+        by = fit(visible(release.by), 200)
         if not by:
-            log.warning("a release of %s names nobody and is ignored; put the name of the person who saw to it into `by`", self._asset)
+            remedy = "put the name of the person who saw to it into `by`"
+            self._seldom.warning("a release of %s names nobody and is ignored; %s", self._asset, remedy)
         elif not self.latched:
-            log.info("%s releases %s, which is not latched", by, self._asset)
+            self._seldom.info("%s releases %s, which is not latched", by, self._asset)
         else:
             try:
                 self._journal.release(self._asset)
@@ -99,7 +103,7 @@ class Desk:
                 log.error("%s stays latched: %s", self._asset, fault)
                 return
             self.latched = ""
-            log.warning("%s is released by %s: %s", self._asset, by, " ".join(release.note.split())[:1000] or "no note")
+            log.warning("%s is released by %s: %s", self._asset, by, fit(visible(release.note), 1000) or "no note")
 
     def _decide(self, command: Command, now: Moment, at: str) -> Answer:
         refusal = self._cannot(command)
@@ -132,6 +136,8 @@ class Desk:
         """Why it would be refused at any time; empty if it would not."""
         if not 1 <= len(command.id) <= LONGEST_ID:
             return f"its id has {len(command.id)} characters; give it 1 to {LONGEST_ID}"
+        if not is_name(command.id):
+            return f"its id {command.id[:80]!r} has characters that do not print; use letters, digits and -"
         if command.action not in self._actions:
             return f"unknown action {command.action[:64]!r}; choose one of {', '.join(sorted(self._actions))}"
         if command.issued_at:

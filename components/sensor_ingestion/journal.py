@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from edgeml.database import open_database
 from edgeml.errors import EdgemlError
+from edgeml.noise import RateLimited
 
 log = logging.getLogger(__name__)
 
@@ -71,10 +72,14 @@ class Journal:
         fault: a sentence for people, while the file cannot be used and after one was damaged; empty at first.
 
     Every method raises JournalError.
+
+    Attributes:
+        lines: logs what concerns single messages about commands, within one limit for all assets.
     """
 
     def __init__(self, work: Path, wall_ns: Callable[[], int]) -> None:
         self._path, self._wall_ns = work / FILE, wall_ns
+        self.lines = RateLimited(log)
         self._db: sqlite3.Connection | None = None
         self._inode = 0
         self._own = _Own()

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from edgeml.errors import OptionsError
 from edgeml.options import choose, read
+from edgeml.text import is_name
 from edgeml.timeline import AHEAD_S, LASTING_S
 from sensor_ingestion.ranges import filled, members
 from sensor_ingestion.sources import SOURCES
@@ -128,6 +129,9 @@ class Options(msgspec.Struct, frozen=True):
                 continue
             long = [name for name, _ in named if not name or len(name.encode("utf-8", "surrogatepass")) > 128]
             faults += [f"`assets.{name[:20]}…` is a name of {len(name)} characters; use 1 to 128" for name in long[:1]]
+            hidden = [name for name, _ in named if name not in long and not is_name(name)]
+            remedy = "which does not print; use letters, digits and single spaces"
+            faults += [f"`assets` has the name {name[:60]!r}, {remedy}" for name in hidden[:1]]
             if named[0][1] is None:
                 continue
             twice = [name for name, _ in named if name in owner]

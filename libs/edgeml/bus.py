@@ -32,6 +32,7 @@ from edgeml.errors import BusError, ConfigurationTooLarge
 from edgeml.guard import Guard
 from edgeml.inbox import Inbox
 from edgeml.messages import MAX_PAYLOAD
+from edgeml.noise import RateLimited
 from edgeml.refusal import name
 from edgeml.sdk import Received
 from edgeml.streams import KEEP_ALIVE_S
@@ -92,6 +93,7 @@ class IpcBus:
         self._monotonic, self._sleep, self._patience_s = monotonic, sleep, patience_s
         self._heartbeat_s, self._silence_s, self._reread_s = heartbeat_s, silence_s, reread_s
         self._connection = Connection(monotonic)
+        self._seldom = RateLimited(log, monotonic)
         self._reader = Reader()
         self._causes = Causes(self._connection, self._reader)
         self._subscriptions: dict[tuple[str, str], Subscription] = {}
@@ -149,7 +151,7 @@ class IpcBus:
     ) -> bool:
         size = len(payload)
         if size > MAX_PAYLOAD:
-            log.error("a message of %d bytes for %s is not sent: the nucleus takes %d at most; split it", size, topic, MAX_PAYLOAD)
+            self._seldom.error("a message of %d bytes for %s is not sent: the nucleus takes %d at most; split it", size, topic, MAX_PAYLOAD)
             return False
         trouble = self._troubles.get((kind, topic))
         if trouble is not None and self._monotonic() < trouble.due:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -38,3 +39,36 @@ class Noise:
         now = self._monotonic()
         self._lasting = {kind: (at, text) for kind, (at, text) in self._lasting.items() if now - at < REPEAT_S}
         return tuple(text for _, text in self._lasting.values())
+
+
+class RateLimited:
+    """A logger for lines about single messages: of each kind, `burst` lines in `REPEAT_S`; the next one has the number left out.
+
+    A kind is the format string: what a sender can choose stands in the arguments, so it cannot make new kinds.
+    """
+
+    def __init__(self, logger: logging.Logger, monotonic: Callable[[], float] = time.monotonic, burst: int = 5) -> None:
+        self._logger, self._monotonic, self._burst = logger, monotonic, burst
+        self._begun: dict[str, float] = {}
+        self._count: Counter[str] = Counter()
+
+    def info(self, text: str, *values: object) -> None:
+        self.log(logging.INFO, text, *values)
+
+    def warning(self, text: str, *values: object) -> None:
+        self.log(logging.WARNING, text, *values)
+
+    def error(self, text: str, *values: object) -> None:
+        self.log(logging.ERROR, text, *values)
+
+    def log(self, level: int, text: str, *values: object) -> None:
+        now = self._monotonic()
+        left_out = 0
+        if now - self._begun.get(text, -REPEAT_S) >= REPEAT_S:
+            left_out = max(0, self._count.pop(text, 0) - self._burst)
+            self._begun[text] = now
+        self._count[text] += 1
+        if self._count[text] > self._burst:
+            return
+        more = " (%d more of this kind were not logged)" if left_out else ""
+        self._logger.log(level, text + more, *values, *((left_out,) if left_out else ()))

@@ -31,6 +31,13 @@ MOST = 100_000
 """Values in a configuration."""
 _KEY = re.compile("`([^`]*)`")
 """A key path in a sentence; the first is that of the fault."""
+LONGEST = 10_000
+"""Characters of a text; a nucleus takes no more in one message."""
+MOST_SECONDS = 1e9
+"""Of an option whose name ends in `_s`, at most; some thirty years, and in nanoseconds it still fits 64 bits."""
+GREATEST, LEAST = 1e15, 1e-9
+"""Of any other number; and of any number that is not 0: beyond these, sums and quotients lose their sense."""
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
 _shown = reprlib.Repr()
 _shown.maxstring = _shown.maxother = 160
 _shown.maxlist = _shown.maxdict = _shown.maxlevel = 6
@@ -82,6 +89,10 @@ def _unusable(raw: Any, where: str) -> Iterator[str]:
         place, value = waiting.pop()
         if isinstance(value, str) and not _is_text(value):
             yield f"`{place}` is {_shown.repr(value)}, which is no text: it has half of a character; write it anew"
+        elif isinstance(value, str) and len(value) > LONGEST:
+            yield f"`{place}` has {len(value)} characters, at most {LONGEST} are read; shorten it"
+        elif isinstance(value, str) and _CONTROL.search(value):
+            yield f"`{place}` is {_shown.repr(value)}, which has control characters; write it without them"
         elif isinstance(value, dict):
             yield from (f"`{_join(place, str(key))}` is a key that is no text; write it anew" for key in value if not _is_text(str(key)))
             waiting += [(_join(place, str(key)), item) for key, item in value.items()]
@@ -139,6 +150,8 @@ def _convert(kind: Any, raw: Any, where: str, faults: list[str]) -> Any:
         return None
     if isinstance(value, float) and not math.isfinite(value):
         faults.append(_sentence(where, raw, "Expected a finite number", description))
+    elif isinstance(value, (int, float)) and (problem := _beyond(where, value)):
+        faults.append(_sentence(where, raw, problem, description))
     return value
 
 
@@ -149,6 +162,14 @@ def _each(items: Iterable[tuple[Any, Any, str]], kind: Any, faults: list[str]) -
         value = _convert(kind, raw, where, faults)
         if value is not None or len(faults) == before:
             yield key, value
+
+
+def _beyond(where: str, value: float) -> str:
+    """Why no option can be this number, whatever its own bounds are; empty: one can."""
+    most = MOST_SECONDS if where.endswith("_s") else GREATEST
+    if abs(value) > most:
+        return f"Expected a number of at most {most:g}"
+    return f"Expected 0, or a number of at least {LEAST:g}" if 0 < abs(value) < LEAST else ""
 
 
 def _convert_struct(kind: Any, raw: Any, where: str, faults: list[str]) -> Any:

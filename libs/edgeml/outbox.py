@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Meta
 
 from edgeml.messages import MAX_PAYLOAD
+from edgeml.noise import RateLimited
 from edgeml.times import boot_id, to_iso
 
 log = logging.getLogger(__name__)
@@ -136,6 +137,7 @@ class Outbox:
 
     def __init__(self, database: Database, options: OutboxOptions, monotonic: Callable[[], float]) -> None:
         self._db, self._monotonic = database, monotonic
+        self._seldom = RateLimited(log, monotonic)
         self._most, self._reserve = int(options.max_mb * 1e6), options.reserve_alerts
         self.dropped: Counter[str] = Counter()
         for table in _TABLES:
@@ -197,7 +199,9 @@ class Outbox:
             hold: it is not to be sent before `release`, so that more can be put into it by `rewrite`.
         """
         if len(payload) > MAX_ENTRY:
-            log.error("a message of %d bytes for %s is not kept: %d at most; shorten the names in it", len(payload), topic, MAX_ENTRY)
+            self._seldom.error(
+                "a message of %d bytes for %s is not kept: %d at most; shorten the names in it", len(payload), topic, MAX_ENTRY
+            )
             self.dropped[f"{CLASS_NAMES[kind]}: too large"] += 1
             return None
         size = len(payload) + ROW

@@ -1,7 +1,7 @@
 """Signed bundles: who made a model is proved by an Ed25519 signature over the exact bytes of its manifest.
 
 The manifest holds the digest of the model, so the signature covers both. `manifest.sig` is one line of text,
-`ed25519 PUBLIC SIGNATURE`, both in base64; PUBLIC only serves to say which key signed, what is believed is the key that is pinned.
+`ed25519 PUBLIC SIGNATURE`, both in base64; PUBLIC only serves to say which key signed, what is believed are the keys that are pinned.
 A public key is the base64 text of its 32 bytes; a private key is a PKCS #8 file that only its owner may read.
 `cryptography` is imported when it is used: only Inference has it among its requirements.
 """
@@ -13,6 +13,8 @@ import binascii
 import logging
 import os
 import stat
+import tempfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,37 +28,41 @@ if TYPE_CHECKING:
 ALGORITHM = "ed25519"
 MOST_KEY = 65_536
 """Bytes of a file with a key."""
+SHOWN = 3
+"""Keys that a sentence names, at most."""
 log = logging.getLogger(__name__)
 
 
-def pinned(public: str, public_file: str, required: bool) -> Check:
-    """The check of a bundle's signature against one public key, for `Bundle.load`.
+def pinned(public: str, public_file: str, required: bool, more: Iterable[str] = ()) -> Check:
+    """The check of a bundle's signature against the public keys that are trusted, for `Bundle.load`: one of them must have signed it.
 
     Args:
-        public, public_file: the key's text, or a file with it; at most one. Neither: nothing can be verified.
+        public, public_file, more: a key's text, a file with keys, one a line, and the texts of further ones. None at all: nothing
+            can be verified.
         required: False lets a bundle without a signature pass; one that is there must be right all the same.
 
     Raises:
-        BundleError: the key's file cannot be read, or the key is none.
+        BundleError: the keys' file cannot be read, or a key is none.
     """
+    keys = [public_key(text, "the pinned public key") for text in (public, *more) if text]
     if public_file:
-        public = _read(Path(public_file)).decode("ascii", "replace")
-    key = public_key(public, public_file or "the pinned public key") if public or public_file else None
+        lines = _read(Path(public_file)).decode("ascii", "replace").split("\n")
+        keys += [public_key(line, public_file) for line in lines if line.strip()] or [public_key("", public_file)]
 
     def check(manifest: bytes, signature: bytes | None, where: str) -> None:
-        if signature is None or key is None:
+        if signature is None or not keys:
             if required:
                 what = f"has no {SIGNATURE}" if signature is None else "cannot be verified without a public key"
                 raise BundleError(f"{where}: {what}, and an unsigned bundle is refused; sign it with scripts/sign, or copy it again")
             log.warning("%s: runs without proof of who made it; `signature.required` is false", where)
             return
-        verify(manifest, signature, key, where)
+        verify(manifest, signature, keys, where)
 
     return check
 
 
-def verify(manifest: bytes, signature: bytes, key: Ed25519PublicKey, where: str) -> None:
-    """Raises BundleError, which names `where`, unless `signature` (the bytes of `manifest.sig`) is that of `manifest` by `key`."""
+def verify(manifest: bytes, signature: bytes, keys: Sequence[Ed25519PublicKey], where: str) -> None:
+    """Raises BundleError, which names `where`, unless `signature` (the bytes of `manifest.sig`) is that of `manifest` by one of `keys`."""
     from cryptography.exceptions import InvalidSignature
 
     try:
@@ -66,11 +72,12 @@ def verify(manifest: bytes, signature: bytes, key: Ed25519PublicKey, where: str)
         raise BundleError(f"{where}: {SIGNATURE} is no signature; sign the bundle again with scripts/sign") from None
     if algorithm != ALGORITHM:
         raise BundleError(f"{where}: {SIGNATURE} is of kind {algorithm[:40]!r} where {ALGORITHM} is wanted; sign it with scripts/sign")
-    pinned_bytes = key.public_bytes_raw()
-    if signed_by != pinned_bytes:
+    key = next((each for each in keys if each.public_bytes_raw() == signed_by), None)
+    if key is None:
+        known = ", ".join(map(public_text, keys[:SHOWN])) + (f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else "")
         raise BundleError(
-            f"{where}: is signed with the key {signer[:44]} where {public_text(key)} is pinned; "
-            "sign it with the right key, or pin the other one if you trust it"
+            f"{where}: is signed with the key {signer[:44]} where {known} {'is' if len(keys) == 1 else 'are'} pinned; "
+            "sign it with the right key, or add the other one to `signature.public_keys` if you trust it"
         )
     try:
         key.verify(proof, manifest)
@@ -88,10 +95,12 @@ def sign(folder: Path, key: Ed25519PrivateKey) -> Bundle:
     bundle = Bundle.load(folder, lambda manifest, signature, where: seen.append(manifest))
     line = f"{ALGORITHM} {public_text(key.public_key())} {base64.b64encode(key.sign(seen[0])).decode()}\n"
     target = Path(folder) / SIGNATURE
-    fresh = target.with_suffix(".new")
     try:
-        fresh.write_text(line, encoding="ascii")
-        fresh.replace(target)
+        # A new file of a name that nobody can foresee: one that is there could be a link to another file.
+        with tempfile.NamedTemporaryFile("w", encoding="ascii", dir=folder, prefix=".manifest-", delete=False) as fresh:
+            fresh.write(line)
+        Path(fresh.name).chmod(0o644)
+        Path(fresh.name).replace(target)
     except OSError as fault:
         raise BundleError(f"{target}: cannot be written ({fault.strerror}); make the folder writable") from None
     return bundle
@@ -142,23 +151,31 @@ def make_key(path: Path) -> str:
     """Write a new private key to `path`, for its owner alone, and its public key beside it (`.pub`); gives the public key's text.
 
     Raises:
-        BundleError: there is a file already, or it cannot be written.
+        BundleError: one of the two files is there already, its name is that of a public key, or it cannot be written.
     """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-    key = Ed25519PrivateKey.generate()
+    if not path.name or path.suffix.lower() == ".pub":
+        raise BundleError(f"{path}: is the name of a public key; name the private one, such as {path.with_suffix('.key').name}")
+    key, public = Ed25519PrivateKey.generate(), path.with_suffix(".pub")
     text = public_text(key.public_key())
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-        path.with_suffix(".pub").write_text(text + "\n", encoding="ascii")
-    except FileExistsError:
-        raise BundleError(f"{path}: is there already and is not overwritten; choose another name") from None
+        if os.path.lexists(public):
+            raise FileExistsError(17, "File exists", str(public))
+        _create(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
+        _create(public, f"{text}\n".encode(), 0o644)
+    except FileExistsError as fault:
+        raise BundleError(f"{fault.filename}: is there already and is not overwritten; choose another name") from None
     except OSError as fault:
         raise BundleError(f"{path}: cannot be written ({fault.strerror}); choose another folder") from None
     return text
+
+
+def _create(path: Path, content: bytes, mode: int) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(content)
 
 
 def _read(path: Path) -> bytes:

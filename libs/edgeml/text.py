@@ -12,6 +12,8 @@ CUT = " …"
 """Ends a text that was cut."""
 _HARMLESS = "\u00ad\u200c\u200d"
 """Format characters that scripts and emoji need and that move nothing on a terminal."""
+_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+"""Letters and symbols that are drawn as nothing."""
 _ESCAPED = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
 
 V = TypeVar("V")
@@ -26,6 +28,22 @@ def printable(text: str, keep: str = "") -> str:
     if text.isprintable():
         return text
     return "".join(_escape(one) if unicodedata.category(one) in _ESCAPED and one not in keep + _HARMLESS else one for one in text)
+
+
+def visible(text: str) -> str:
+    """The text on one line, without what does not print: controls, escapes, directions of writing, zero widths, half characters.
+
+    Returns:
+        Words with one space between them; empty where nothing of the text can be seen.
+    """
+    seen = "".join(each for each in " ".join(text.split()) if each == " " or unicodedata.category(each)[0] not in "CZ")
+    seen = " ".join(seen.split())
+    return seen if any(unicodedata.category(each)[0] in "LNPS" and each not in _BLANK for each in seen) else ""
+
+
+def is_name(text: str) -> bool:
+    """Whether this can name a machine, a command or a person: it can be seen, all of it, on one line."""
+    return bool(text) and visible(text) == text
 
 
 def one_line(text: str, most: int) -> str:

@@ -33,13 +33,13 @@ def store(recipe: Recipe, manifest: Manifest, artifact_dirs: list[Path], into: P
         if place.is_dir():
             _copy_tree(place, into)
     for artifact in manifest.artifacts:
-        if urlsplit(artifact.uri).scheme == "docker":
+        if artifact.is_image:
             log.warning("%s: images are left to the step that runs them: %s is not pulled", recipe, artifact.uri)
             continue
         stored = _fetch(recipe, artifact, into, places)
         _set_mode(stored, artifact)
         if artifact.unarchive == "ZIP":
-            _unzip(recipe, artifact, stored, unarchived / stored.stem)
+            _unzip(recipe, artifact, stored, unarchived / artifact.stem)
 
 
 def _fetch(recipe: Recipe, artifact: Artifact, into: Path, places: list[Path]) -> Path:

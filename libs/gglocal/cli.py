@@ -14,10 +14,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gglocal import verbs
+from gglocal import readers, verbs
+from gglocal.arguments import LONGEST_S, number, whole
 from gglocal.control import ask
 from gglocal.deployment import configuration_updates
 from gglocal.errors import EXIT_BROKEN, EXIT_OK, EXIT_TIMEOUT, EXIT_USAGE, DeploymentError, GglocalError, NucleusError
@@ -28,10 +30,12 @@ from gglocal.lint import IGNORED, lint_file
 from gglocal.nucleus import Nucleus
 from gglocal.printer import Printer, PrinterHandler
 from gglocal.profile import PROFILES
+from gglocal.readable import is_pip_progress
 from gglocal.recipe import SUFFIXES, read_document
 from gglocal.root import Root, default_root
 from gglocal.sealed import find_key, seal
-from gglocal.show import details, fault_line, heard_line, published, table
+from gglocal.show import details, fault_line, heard_lines, published, table
+from gglocal.topicfilter import is_wild
 from gglocal.verbs import merged
 
 log = logging.getLogger("gglocal")
@@ -54,6 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
+    except OSError as fault:
+        print(f"gglocal: {fault.filename or options.root}: {fault.strerror or fault}; name another file or folder", file=sys.stderr)
+        return EXIT_USAGE
     except KeyboardInterrupt:
         return 130
 
@@ -64,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
     nucleus = Nucleus(
         options.root, profile=options.profile, shim=options.shim, thing_name=options.thing_name, region=options.region,
         iot_core=options.iot_core, error_reset=options.error_reset,
-        echo=None if options.quiet else lambda name, line: printer.put(f"[{name}] {line}"),
+        echo=None if options.quiet else partial(_echo, printer, options.verbose),
     )
     with closing(printer), _logging_to_stderr(options.verbose), _signals_set(wake), nucleus:
         names = nucleus.deploy(
@@ -120,7 +127,7 @@ def logs(options: argparse.Namespace) -> int:
     if options.name == "get":
         verbs.get_logs(folder, options.filter, options.follow, options.lines, print)
         return EXIT_OK
-    path = folder / f"{options.name}.log"
+    path = Root(options.root).log_of(options.name)
     if not path.is_file():
         known = ", ".join(sorted(each.stem for each in folder.glob("*.log"))) or "none"
         raise NucleusError(f"{options.root}: there is no log of {options.name}; there are logs of {known}")
@@ -147,6 +154,8 @@ def pub(options: argparse.Namespace) -> int:
     key = options.key or (find_key(Root(options.root).work) if options.seal else None)
     if key is not None and (options.json or options.iot):
         raise NucleusError("only a binary local message can be sealed; leave --json and --iot out")
+    if is_wild(options.topic) or not options.topic:
+        raise NucleusError(f"{options.topic!r} is a filter, not a topic; a message goes to one topic, without + and #")
     if options.json:
         try:
             request["json"] = json.loads(payload)
@@ -157,6 +166,8 @@ def pub(options: argparse.Namespace) -> int:
             payload = base64.b64decode(payload, validate=True)
         except ValueError:
             raise NucleusError("the payload is no base64; leave --base64 out to send it as it is") from None
+    if key is not None and (why := readers.fault(options.topic, payload)):
+        raise NucleusError(f"not sealed and not sent: {why}")
     if not options.json:
         request["payload"] = base64.b64encode(payload if key is None else seal(key, options.topic, payload)).decode()
     for answer in ask(Root(options.root), request, timeout=30):
@@ -172,7 +183,7 @@ def sub(options: argparse.Namespace) -> int:
         if "subscribed" in answer:
             print(f"subscribed to {answer['subscribed']}", file=sys.stderr, flush=True)
             continue
-        print(heard_line(answer, options.json, options.base64), flush=True)
+        print(*heard_lines(answer, options.json, options.base64), sep="\n", flush=True)
         heard += 1
         if options.count is not None and heard >= options.count:
             return EXIT_OK
@@ -184,7 +195,7 @@ def sub(options: argparse.Namespace) -> int:
 def fault(options: argparse.Namespace) -> int:
     root = Root(options.root)
     if options.end is not None:
-        list(ask(root, {"do": "end-fault", "number": None if options.end == "all" else int(options.end)}))
+        list(ask(root, {"do": "end-fault", "number": None if options.end == "all" else options.end}))
         return EXIT_OK
     if options.name is None:
         active = list(ask(root, {"do": "faults"}))
@@ -264,6 +275,11 @@ def _show(statuses: list[dict[str, Any]], options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
+def _echo(printer: Printer, verbose: bool, name: str, line: str) -> None:
+    if verbose or not is_pip_progress(line):  # the component's log has all of it
+        printer.put(f"[{name}] {line}")
+
+
 def _hint(options: argparse.Namespace, *words: str) -> str:
     """A command line for the same nucleus."""
     root = () if options.root == default_root() else ("--root", str(options.root))
@@ -323,7 +339,7 @@ def _parser() -> argparse.ArgumentParser:
     tail.add_argument("name", metavar="NAME", help="the component; get: all of them, as greengrass-cli does")
     tail.add_argument("--filter", action="append", default=[], help="with get: regular expressions or levels, commas between alternatives")
     tail.add_argument("-f", "--follow", action="store_true", help="go on with what is appended")
-    tail.add_argument("-n", "--lines", type=int, help="the last N lines only")
+    tail.add_argument("-n", "--lines", type=whole(0, 10**9), help="the last N lines only")
     publish = _command(commands, "pub", pub, "publish a message")
     publish.add_argument("topic", metavar="TOPIC")
     publish.add_argument("payload", metavar="PAYLOAD", nargs="?")
@@ -335,19 +351,23 @@ def _parser() -> argparse.ArgumentParser:
     publish.add_argument("--key", type=Path, metavar="FILE", help="seal it with the key in this file")
     subscribe = _command(commands, "sub", sub, "print messages as they come")
     subscribe.add_argument("filter", metavar="FILTER", help="an MQTT topic filter")
-    subscribe.add_argument("--count", type=int, help="end after so many messages")
-    subscribe.add_argument("--timeout", type=float, help="end after so many seconds; exit code 3 if --count was not reached")
-    subscribe.add_argument("--json", action="store_true", help="one JSON object a line: topic, payload (base64), text or null, sender, at")
+    subscribe.add_argument("--count", type=whole(1, 10**9), help="end after so many messages")
+    subscribe.add_argument("--timeout", type=number(0, LONGEST_S), help="end after so many seconds; exit code 3 if --count was not reached")
+    subscribe.add_argument("--json", action="store_true", help="an object a line: topic, payload (base64), text, value, sender, at")
     subscribe.add_argument("--base64", action="store_true", help="payloads as base64")
     subscribe.add_argument("--iot", action="store_true", help="messages of IoT Core")
     known = [f"{name}: {each.effect}; options: {usage(each.options)}" for name, each in FAULTS.items()]
     disturb = _command(commands, "fault", fault, "bring about a fault; without NAME: which are active", epilog="\n".join(known))
     disturb.add_argument("name", metavar="NAME", nargs="?", choices=list(FAULTS), help="one of those below")
     disturb.add_argument("options", metavar="KEY=VALUE", nargs="*", help="its options")
-    disturb.add_argument("--end", metavar="NUMBER|all", help="end what lasts, by the number that it was given")
+    disturb.add_argument("--end", metavar="NUMBER|all", type=_fault_number, help="end what lasts, by the number that it was given")
     check = _command(commands, "lint", lint, "what Nucleus Lite refuses in recipes")
     check.add_argument("recipes", nargs="+", metavar="FILE", help="recipes, or directories of them")
     return parser
+
+
+def _fault_number(text: str) -> int | str:
+    return "all" if text == "all" else whole(0, 10**9)(text)
 
 
 def _command(
@@ -381,15 +401,16 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", choices=list(PROFILES), default="lite", help="the nucleus that it stands for (default lite)")
     parser.add_argument("--iot-core", default="recorder", metavar="URL", help="recorder, recorder:FILE or mqtt://host:port")
     parser.add_argument(
-        "--error-reset", type=float, default=3600.0, metavar="SECONDS", help="three errors, each within this of the last, break a component"
+        "--error-reset", type=number(0, LONGEST_S), default=3600.0, metavar="SECONDS",
+        help="three errors, each within this of the last, break a component",
     )
     parser.add_argument("--thing-name", default="gglocal", help="AWS_IOT_THING_NAME (default gglocal)")
     parser.add_argument("--region", default="us-east-1", help="AWS_REGION (default us-east-1)")
     parser.add_argument("--shim", action="store_true", help="make the faults disk-full and clock-step possible; needs a C compiler")
     parser.add_argument("--exit-when-finished", action="store_true", help="end when all are FINISHED, or one is BROKEN")
-    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="end after so long")
+    parser.add_argument("--timeout", type=number(0, LONGEST_S), metavar="SECONDS", help="end after so long")
     parser.add_argument("--quiet", action="store_true", help="do not print what the components write")
-    parser.add_argument("--verbose", action="store_true", help="log more")
+    parser.add_argument("--verbose", action="store_true", help="log more, and print what pip tells of its progress")
 
 
 if __name__ == "__main__":

@@ -36,31 +36,32 @@ _ROOT = "the deployment"
 
 @dataclass
 class RecipeStore:
-    """Recipes by name and version; files that are no recipe are kept as faults."""
+    """Recipes by name and version."""
 
     profile: Profile
     _recipes: dict[str, dict[Version, Recipe]] = field(default_factory=dict)
-    _faults: list[str] = field(default_factory=list)
 
     def add_directory(self, directory: Path) -> None:
         """Read every recipe in a directory; one of a version that is known replaces it.
 
         Raises:
             DeploymentError: there is no such directory.
+            RecipeError: a file in it is not a recipe, which fails a deployment on a device too: were it skipped, an older
+                version would be deployed in its place. None of them is added.
         """
         if not directory.is_dir():
             raise DeploymentError(f"{directory}: there is no such recipe directory; give --recipe-dir")
+        read, faults = [], []
         for path in sorted(directory.iterdir()):
             if path.suffix in SUFFIXES and path.is_file():
-                self.add_file(path)
-
-    def add_file(self, path: Path) -> None:
-        try:
-            recipe = load_recipe(path, text_scalars=self.profile.text_scalars)
-        except RecipeError as fault:
-            self._faults.append(str(fault))
-            return
-        self._recipes.setdefault(recipe.name, {})[recipe.version] = recipe
+                try:
+                    read.append(load_recipe(path, text_scalars=self.profile.text_scalars))
+                except RecipeError as fault:
+                    faults.append(str(fault))
+        if faults:
+            raise RecipeError(f"{'; '.join(faults)}; correct or remove what is not a recipe, nothing was deployed")
+        for recipe in read:
+            self._recipes.setdefault(recipe.name, {})[recipe.version] = recipe
 
     def provides(self, name: str) -> bool:
         """Whether gglocal stands in for this component of AWS."""
@@ -86,9 +87,8 @@ class RecipeStore:
         wants = ", ".join(f"{who} wants {wanted}" for who, wanted in ranges.items())
         if versions:
             raise DeploymentError(f"no version of {name} fits: {wants}; there is {', '.join(map(str, sorted(versions)))}")
-        unread = f"; not readable: {'; '.join(self._faults)}" if self._faults else ""
         known = ", ".join(sorted(self._recipes)) or "none"
-        raise DeploymentError(f"there is no recipe of {name} ({wants}); there are recipes of {known}{unread}")
+        raise DeploymentError(f"there is no recipe of {name} ({wants}); there are recipes of {known}")
 
 
 @dataclass(frozen=True)

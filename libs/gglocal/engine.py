@@ -21,6 +21,7 @@ from gglocal.errors import DeploymentError, NucleusError
 from gglocal.iotcore import open_iot_core
 from gglocal.iotcore.link import Link
 from gglocal.lifecycle import BROKEN, Component, Unit
+from gglocal.names import component_fault
 from gglocal.platform import Host
 from gglocal.profile import Profile
 from gglocal.pubsub import Message
@@ -202,6 +203,8 @@ class Engine:
 
     def client_env(self, name: str, access_control: Any) -> dict[str, str]:
         """Register a component that somebody else starts, and what its process needs to be told."""
+        if wrong := component_fault(name):
+            raise NucleusError(wrong)
         self.core.config.set_default(name, {"accessControl": access_control})
         svcuid = self.core.register(name, "0.0.0", access_control)
         return environment.of_nucleus(

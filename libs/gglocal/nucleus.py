@@ -20,6 +20,7 @@ from gglocal.engine import Status
 from gglocal.errors import NucleusError
 from gglocal.faults import Active
 from gglocal.lifecycle import BROKEN
+from gglocal.names import thing_fault
 from gglocal.profile import PROFILES
 from gglocal.pubsub import Message
 from gglocal.root import Root
@@ -88,6 +89,8 @@ class Nucleus:
     ) -> None:
         if profile not in PROFILES:
             raise NucleusError(f"unknown profile {profile!r}; known are {', '.join(PROFILES)}")
+        if wrong := thing_fault(thing_name):
+            raise NucleusError(f"thing_name: {wrong}")
         self.root = Root(Path(root))
         self._options: dict[str, Any] = {
             "thing_name": thing_name, "region": region, "iot_core": iot_core, "error_reset": error_reset, "echo": echo,
@@ -217,10 +220,18 @@ class Nucleus:
         return "\n".join(path.read_text(encoding="utf-8").splitlines()[-lines:]) if path.exists() else "(no log)"
 
     def log_file(self, name: str) -> Path:
-        return self.root.logs / f"{name}.log"
+        """
+        Raises:
+            NucleusError: no component can have this name.
+        """
+        return self.root.log_of(name)
 
     def work_dir(self, name: str) -> Path:
-        return self.root.work / name
+        """
+        Raises:
+            NucleusError: no component can have this name.
+        """
+        return self.root.work_of(name)
 
     def kill(self, name: str, signal: int = signals.SIGKILL) -> None:
         """Send a signal to every process of a component.

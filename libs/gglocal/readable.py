@@ -18,6 +18,18 @@ def text_of(payload: bytes) -> str | None:
     return None if _CONTROL.search(text) else text
 
 
+_PIP = re.compile(
+    r" *(Collecting|Downloading|Using cached|Ignoring|Obtaining|Preparing|Getting requirements|Building|Created wheel|Stored in|"
+    r"Installing (collected|build)|Successfully (installed|built)|Requirement already|Looking in|Attempting|Found existing|Uninstalling|"
+    r"Discarding|Processing) "
+)
+
+
+def is_pip_progress(line: str) -> bool:
+    """Whether a line is one of the many by which pip tells how far it is; warnings and errors are none."""
+    return _PIP.match(line) is not None
+
+
 def one_line(text: str) -> str:
     """A JSON object or array on one line, with a space after each `,` and `:`; any other text as it is."""
     if not text.lstrip().startswith(("{", "[")):

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from gglocal.errors import RecipeError, VersionError
+from gglocal.names import LONGEST_VERSION, component_fault, file_fault
 from gglocal.spelling import respell, unknown_keys
 from gglocal.version import Range, Version
 
@@ -41,6 +42,17 @@ class Artifact:
     def file_name(self) -> str:
         """The last segment of the URI."""
         return self.uri.split("?")[0].rstrip("/").rsplit("/", 1)[-1]
+
+    @property
+    def is_image(self) -> bool:
+        """Whether it is a container image, which has no file."""
+        return self.uri.lower().startswith("docker:")
+
+    @property
+    def stem(self) -> str:
+        """The folder that it is unpacked to: the file's name without its last extension."""
+        head, dot, _ = self.file_name.rpartition(".")
+        return head if dot else self.file_name
 
 
 @dataclass(frozen=True)
@@ -161,6 +173,8 @@ class _Reader:
     def recipe(self, raw: dict[str, Any]) -> Recipe:
         document, misspelt = respell(raw)
         name = self._text(document, "ComponentName", "")
+        if isinstance(document.get("ComponentName"), str):
+            self._named("ComponentName", component_fault(name))
         recipe = Recipe(
             name=name, version=self._version(document), path=self._path,
             component_type=self._text(document, "ComponentType", "", "aws.greengrass.generic"),
@@ -176,8 +190,11 @@ class _Reader:
         return recipe
 
     def _version(self, document: dict[str, Any]) -> Version:
+        text = self._text(document, "ComponentVersion", "", "") or "0.0.0"
+        if len(text) > LONGEST_VERSION:
+            self._faults.append(f"ComponentVersion has {len(text)} characters; at most {LONGEST_VERSION} are allowed")
         try:
-            return Version.parse(self._text(document, "ComponentVersion", "", "") or "0.0.0")
+            return Version.parse(text)
         except VersionError as fault:
             self._faults.append(f"ComponentVersion: {fault}")
             return Version((0, 0, 0))
@@ -186,6 +203,7 @@ class _Reader:
         found = {}
         for name, item in raw.items():
             where = f"ComponentDependencies/{name}/"
+            self._named("ComponentDependencies", component_fault(str(name)))
             if not isinstance(item, dict):
                 self._faults.append(f"{where[:-1]} must be a map with VersionRequirement")
                 continue
@@ -230,6 +248,9 @@ class _Reader:
                 read=self._text(permission, "Read", where + "Permission/", "OWNER").upper(),
                 execute=self._text(permission, "Execute", where + "Permission/", "NONE").upper(),
             )
+            if artifact.uri and not artifact.is_image:
+                folder_fault = file_fault(artifact.stem) if artifact.unarchive == "ZIP" else ""
+                self._named(f"{where}Uri", file_fault(artifact.file_name) or folder_fault)
             if artifact.unarchive not in ("NONE", "ZIP"):
                 self._faults.append(f"{where}Unarchive is {artifact.unarchive!r}; write NONE or ZIP")
             for key, value in (("Read", artifact.read), ("Execute", artifact.execute)):
@@ -237,6 +258,10 @@ class _Reader:
                     self._faults.append(f"{where}Permission/{key} is {value!r}; write NONE, OWNER or ALL")
             found.append(artifact)
         return found
+
+    def _named(self, where: str, fault: str) -> None:
+        if fault:
+            self._faults.append(f"{where}: {fault}")
 
     def _text(self, raw: dict[str, Any], key: str, where: str, default: str | None = None) -> str:
         value = raw.get(key)

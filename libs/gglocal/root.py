@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import stat
 import tempfile
@@ -14,8 +15,13 @@ from typing import IO, Any
 import yaml
 
 from gglocal.errors import NucleusError
+from gglocal.names import component_fault
 
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+log = logging.getLogger("gglocal")
+
+PARTS = ("config", "faults", "iot-core.jsonl", "lock", "logs", "packages", "secrets", "work")
+"""What a root consists of, and people may put into a new one."""
 MAX_SOCKET_PATH = 100
 """Bytes; a Unix socket's path is limited to about 107."""
 
@@ -41,10 +47,11 @@ class Root:
         """Make the folder, for this user alone, and hold it until `release`.
 
         Raises:
-            NucleusError: another nucleus runs there, or the folder cannot be written.
+            NucleusError: another nucleus runs there, the folder cannot be written, or it holds other files that others may read.
         """
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._close_to_others()
             for folder in (self.logs, self.work, self._state.parent):
                 folder.mkdir(parents=True, exist_ok=True)
             lock = (self.path / "lock").open("a")
@@ -58,6 +65,19 @@ class Root:
                 f"{self.path}: a nucleus already runs in this root; stop it, or choose another with --root"
             ) from None
         self._lock = lock
+
+    def _close_to_others(self) -> None:
+        """Keys, logs and sockets are for this user alone, in a folder that was there before too."""
+        mode = stat.S_IMODE(self.path.stat().st_mode)
+        if not mode & 0o077:
+            return
+        if not (self.path / "lock").exists() and any(each.name not in PARTS for each in self.path.iterdir()):
+            raise NucleusError(
+                f"{self.path}: this folder holds other files, and others may read it (mode {mode:o}); "
+                f"choose a new folder with --root, or run: chmod 700 {self.path}"
+            )
+        self.path.chmod(0o700)
+        log.warning("%s: others could read this folder (mode %o); it is yours alone from now on (mode 700)", self.path, mode)
 
     def release(self) -> None:
         if self._lock is not None:
@@ -88,6 +108,22 @@ class Root:
             raise NucleusError(f"{folder}: this folder is not yours alone; remove it, or choose a shorter --root")
         return folder / name
 
+    def log_of(self, component: str) -> Path:
+        """Where a component's log is.
+
+        Raises:
+            NucleusError: no component can have this name.
+        """
+        return self.logs / f"{_checked(component)}.log"
+
+    def work_of(self, component: str) -> Path:
+        """A component's work directory.
+
+        Raises:
+            NucleusError: no component can have this name.
+        """
+        return self.work / _checked(component)
+
     def load_state(self) -> dict[str, Any]:
         """What was saved last; empty: nothing.
 
@@ -101,7 +137,7 @@ class Root:
             return dict(state)
         except FileNotFoundError:
             return {}
-        except (ValueError, RecursionError) as fault:
+        except (OSError, ValueError, RecursionError) as fault:
             raise NucleusError(f"{self._state}: the saved configuration is damaged ({fault}); remove the file") from None
 
     def save_state(self, state: dict[str, Any]) -> None:
@@ -114,6 +150,12 @@ class Root:
         fresh = self.effective.with_suffix(".new")
         fresh.write_text(yaml.dump(document, Dumper=_Dumper, explicit_start=True, sort_keys=False, allow_unicode=True), encoding="utf-8")
         fresh.replace(self.effective)
+
+
+def _checked(component: str) -> str:
+    if fault := component_fault(component):
+        raise NucleusError(fault)
+    return component
 
 
 def _is_state(state: Any) -> bool:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from gglocal import readers
 from gglocal.readable import one_line, text_of
 from gglocal.sealed import bare
 
@@ -44,14 +45,33 @@ def published(answer: dict[str, Any]) -> str:
     return f"published {size} to {answer['topic']}; {heard} of components heard it"
 
 
-def heard_line(answer: dict[str, Any], as_json: bool, as_base64: bool) -> str:
-    """A message that was heard: its topic, and its payload as text where it is text. A seal is no part of the text."""
-    text = None if as_base64 else text_of(bare(base64.b64decode(answer["payload"])))
+def heard_lines(answer: dict[str, Any], as_json: bool, as_base64: bool) -> list[str]:
+    """A message that was heard: its topic, and its payload as text where it is text, as a line for each of its rows where an application
+    knows how to read it, else in base64. A seal is no part of it.
+
+    Args:
+        as_json: one line, an object with `text`, the payload where it is text, and `value`, what it holds as JSON; either may be null.
+    """
+    topic, payload = answer["topic"], bare(base64.b64decode(answer["payload"]))
+    text = None if as_base64 else text_of(payload)
     if as_json:
-        return json.dumps({**answer, "text": text})
+        return [json.dumps({**answer, "text": text, "value": _value(topic, payload, text)}, allow_nan=False)]
     if as_base64:
-        return f"{answer['topic']} {answer['payload']}"
-    return f"{answer['topic']} {'base64:' + answer['payload'] if text is None else one_line(text)}"
+        return [f"{topic} {answer['payload']}"]
+    if text is not None:
+        return [f"{topic} {one_line(text)}"]
+    return [f"{topic} {line}" for line in readers.lines(topic, payload) or [f"base64:{answer['payload']}"]]
+
+
+def _value(topic: str, payload: bytes, text: str | None) -> Any:
+    if text is None:
+        return readers.value(topic, payload)
+    try:
+        found = json.loads(text, parse_constant=lambda constant: None)
+        json.dumps(found, allow_nan=False)  # 1e999 is read as infinity, which JSON cannot write
+    except (ValueError, RecursionError):
+        return None
+    return found
 
 
 def fault_line(answer: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from gglocal.arguments import LONGEST_S, number
 from gglocal.control import ask
 from gglocal.errors import EXIT_BROKEN, EXIT_OK, DeploymentError, NucleusError
 from gglocal.localdeployments import POLICIES, ROLLBACK, SUCCEEDED
@@ -179,4 +180,6 @@ def create_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--groupId", "-g", help="taken, and changes nothing: there is one group")
     parser.add_argument("--runWith", action="append", help="taken, and changes nothing: components run as you")
     parser.add_argument("--systemLimits", help="taken, and changes nothing")
-    parser.add_argument("--wait", type=float, metavar="SECONDS", help="until it has ended; exit code 1 when it failed, 3 when it has not")
+    parser.add_argument(
+        "--wait", type=number(0, LONGEST_S), metavar="SECONDS", help="until it has ended; exit code 1 when it failed, 3 when it has not"
+    )

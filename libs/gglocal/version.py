@@ -11,7 +11,7 @@ from gglocal.errors import VersionError
 
 LONGEST = 256
 """Characters of a version, and of a range."""
-_VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)(?:-([0-9A-Za-z.-]+))?(?:\+([0-9A-Za-z.-]+))?")
+_VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)(?:-([0-9A-Za-z.-]+))?(?:\+([0-9A-Za-z.-]+))?", re.ASCII)
 _PARTIAL = r"[vV=]*(?:[xX*]|\d+)(?:\.(?:[xX*]|\d+)){0,2}(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?"
 _COMPARATOR = re.compile(rf"(\^|~>?|>=|<=|>|<|=)?\s*({_PARTIAL})")
 _HYPHEN = re.compile(rf"\s*({_PARTIAL})\s+-\s+({_PARTIAL})\s*")

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from model_training import paths as _paths  # noqa: F401  the components become importable
+from model_training.request import TrainingError
 from sensor_ingestion.sources.pump import Fault, PumpSkid
 
 BASELINE_ROWS = 400
@@ -25,6 +26,8 @@ COLUMNS = (
     "Volume Flow RateRMS",
 )
 """The columns of a recording, in the order of the model's channels."""
+TIME, MARK = "datetime", "anomaly"
+LAYOUT = f"a recording has the columns {TIME};{';'.join(COLUMNS)}, with ;{MARK} where it is labelled, and times such as 2024-03-01 10:00:00"
 
 
 class Recording(NamedTuple):
@@ -61,25 +64,43 @@ def load_recordings(folder: Path) -> list[Recording]:
     """Every recording below `folder`, or below its `skab`, in the order of their names.
 
     Raises:
-        FileNotFoundError: there is none.
+        TrainingError: there is none, or one has another layout.
     """
     root = folder / "skab" if (folder / "skab").is_dir() else folder
     paths = sorted(root.glob("*/*.csv"))
     if not paths:
-        raise FileNotFoundError(f"{folder}: no recordings (*/*.csv); give the folder that holds skab/ with --from")
+        raise TrainingError(f"{folder}: no recordings (*/*.csv); give the folder that holds skab/ with --from")
     return [load_recording(path, path.relative_to(root).as_posix()) for path in paths]
 
 
 def load_recording(path: Path, name: str) -> Recording:
-    """One `;`-separated recording."""
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file, delimiter=";"))
-    times = [datetime.fromisoformat(row["datetime"]).replace(tzinfo=timezone.utc).timestamp() for row in rows]
-    marked = "anomaly" in rows[0]
-    return Recording(
-        name, np.array(times, np.int64) * 10**9, np.array([[float(row[c]) for c in COLUMNS] for row in rows], np.float32),
-        np.array([float(row["anomaly"]) > 0 for row in rows]) if marked else None,
-    )
+    """One `;`-separated recording.
+
+    Raises:
+        TrainingError: it cannot be read, or has another layout.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, delimiter=";")
+            missing = [column for column in (TIME, *COLUMNS) if column not in (reader.fieldnames or ())]
+            if missing:
+                raise TrainingError(f"{path}: has no column {', '.join(missing)}; {LAYOUT}")
+            marked = MARK in (reader.fieldnames or ())
+            rows = [_row(path, reader.line_num, row, marked) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as fault:
+        raise TrainingError(f"{path}: cannot be read ({' '.join(str(fault).split())}); take it away, or copy it again") from None
+    if not rows:
+        raise TrainingError(f"{path}: has no rows; take it away, or copy it again")
+    times, values, marks = zip(*rows, strict=True)
+    return Recording(name, np.array(times, np.int64) * 10**9, np.array(values, np.float32), np.array(marks) if marked else None)
+
+
+def _row(path: Path, line: int, row: dict[str, str], marked: bool) -> tuple[float, list[float], bool]:
+    try:
+        time = datetime.fromisoformat(row[TIME]).replace(tzinfo=timezone.utc).timestamp()
+        return time, [float(row[column]) for column in COLUMNS], marked and float(row[MARK]) > 0
+    except (ValueError, TypeError) as fault:  # a short line gives None
+        raise TrainingError(f"{path}:{line}: a cell is not what it should be ({fault}); {LAYOUT}") from None
 
 
 def digests(folder: Path) -> dict[str, str]:

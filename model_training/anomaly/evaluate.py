@@ -16,6 +16,7 @@ from edgeml.bundle import Bundle
 from edgeml.engines import open_engine
 from edgeml.policy import ACTIVE, CLEARED, Policy, PolicyOptions
 from edgeml.scoring import AssetScorer, Runs
+from gglocal.arguments import whole
 from model_training.anomaly.data import BASELINE_ROWS, FREE, FREE_TRAINING_ROWS, Fault, Recording, Visit, load_recordings, simulate
 
 SHIPPED = Path(__file__).parents[1] / "bundles" / "pump_anomaly"
@@ -150,7 +151,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Judge a bundle on recordings and on simulated pumps.")
     parser.add_argument("--bundle", type=Path, default=SHIPPED)
     parser.add_argument("--from", dest="folder", type=Path, help="folder with the recordings (skab/…)")
-    parser.add_argument("--seeds", type=int, default=20, help="simulated pumps with the seeds 1 to this")
+    parser.add_argument("--seeds", type=whole(1, 100_000), default=20, help="simulated pumps with the seeds 1 to this")
     given = parser.parse_args()
     bundle = Bundle.load(given.bundle)
     engine = open_engine(bundle)

@@ -27,10 +27,7 @@ def train(request: Request) -> Path:
     """Train and write the int8 bundle and the float32 one; gives the folder of the first."""
     if request.data is None:
         raise TrainingError("anomaly wants recordings; give the folder that holds skab/ with --from")
-    try:
-        recordings = data.load_recordings(request.data)
-    except FileNotFoundError as fault:
-        raise TrainingError(str(fault)) from None
+    recordings = data.load_recordings(request.data)
     for recording in recordings:
         for sentence in doubts(recording):
             request.say(sentence)

@@ -96,11 +96,15 @@ def _from_address(dataset: Dataset, base: str, wanted: list[str], say: Say) -> I
 def _members(archive: bytes, address: str, depth: int = 2) -> dict[str, bytes]:
     """The files of a zip by their last name, those in a zip within it too."""
     members: dict[str, bytes] = {}
+    total = 0
     try:
         with zipfile.ZipFile(io.BytesIO(archive)) as opened:
             for entry in opened.infolist():
                 if entry.is_dir() or entry.file_size > LARGEST:
                     continue
+                total += entry.file_size
+                if total > LARGEST:
+                    raise DatasetError(f"{address} unpacks to more than {LARGEST >> 20} MiB, which is none of these data sets")
                 content = opened.read(entry)
                 if entry.filename.endswith(".zip") and depth:
                     members |= _members(content, f"{address}, {entry.filename}", depth - 1)

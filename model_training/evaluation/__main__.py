@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import sys
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ from edgeml.bundle import Bundle
 from edgeml.errors import EdgemlError
 from model_training.evaluation import predictions, recordings, report
 from model_training.evaluation.run import Evaluated, evaluate
+from model_training.outputs import check_file, check_folder
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -22,6 +24,10 @@ def main(arguments: list[str] | None = None) -> int:
     def say(text: str) -> None:
         print(f"evaluate: [{time.monotonic() - begun:5.1f} s] {text}", file=sys.stderr, flush=True)
 
+    unfit = _unfit(given)
+    if unfit:
+        print(f"evaluate: {unfit}", file=sys.stderr)
+        return 1
     try:
         bundles = [Bundle.load(folder) for folder in given.bundle]
         found = recordings.find(given.data, bundles[0].manifest.interval_s)
@@ -45,6 +51,15 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"evaluate: {fault.filename}: cannot be written ({fault.strerror}); name another file", file=sys.stderr)
         return 1
     return 0
+
+
+def _unfit(given: argparse.Namespace) -> str:
+    """Why what will come cannot be written, before it takes minutes; else empty."""
+    if given.report and importlib.util.find_spec("matplotlib") is None:
+        return "--report needs matplotlib, which is not installed; run `scripts/env report`, then this again"
+    files = [check_file(path) for path in (given.predictions, given.json) if path]
+    folders = [check_folder(given.report)] if given.report else []
+    return next(filter(None, (*files, *folders)), "")
 
 
 def _write(given: argparse.Namespace, result: dict[str, Any], judged: list[Evaluated], found: recordings.Found) -> None:
@@ -119,7 +134,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _levels(text: str) -> tuple[float, ...]:
-    levels = tuple(float(part) for part in text.split(","))
+    try:
+        levels = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} has what is not a number; write levels such as 0.4,0.5,0.6") from None
     if not all(0 <= level <= 1 for level in levels):
         raise argparse.ArgumentTypeError(f"{text!r} has a level outside 0 to 1")
     return levels

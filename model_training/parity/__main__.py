@@ -10,6 +10,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from edgeml.bundle import Bundle
+from edgeml.errors import EdgemlError
+from model_training.evaluation import recordings
+from model_training.outputs import check_folder
 from model_training.parity.compare import compare
 from model_training.parity.environment import EnvironmentFault, ready
 from model_training.paths import COMPONENTS, ROOT
@@ -26,6 +30,16 @@ def main(arguments: list[str] | None = None) -> int:
     def say(text: str) -> None:
         print(f"parity: {text}", file=sys.stderr, flush=True)
 
+    unfit = check_folder(given.out) if given.out else ""
+    if unfit:
+        say(unfit)
+        return 1
+    try:
+        recordings.find(given.data)
+        Bundle.load(given.bundle)
+    except EdgemlError as fault:
+        say(str(fault))
+        return 1
     try:
         other = ready(say)
     except EnvironmentFault as fault:

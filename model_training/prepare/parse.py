@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import gzip
 import io
 import json
 import re
@@ -16,6 +15,7 @@ import numpy as np
 from edgeml.delimited import Lines, cells, extra, headings, readable
 from edgeml.messages import MISSING
 from edgeml.readings import BLANKS, numbers, time_ns, times_ns
+from model_training.bounded import gunzip
 
 from .plan import Csv
 from .rows import PrepareError, Rows, Tally
@@ -27,6 +27,8 @@ MESSAGE = b"{"
 FLAGS = re.compile("[0-9]*")
 CHUNK = 4096
 """Rows that are read at a time."""
+MOST_PIECE = 2**24
+"""Bytes that the rows of one message unpack to, at most; a message is of 5 kB."""
 
 
 def parse(name: str, content: bytes, layout: Csv, tally: Tally) -> list[Rows]:
@@ -88,7 +90,7 @@ def _pieces(name: str, content: bytes, tally: Tally) -> list[Rows]:
         try:
             message = json.loads(line)
             thing, packed = str(message["thing"]), base64.b64decode(message["gzip"], validate=True)
-            text = gzip.decompress(packed)
+            text = gunzip(packed, MOST_PIECE)
             if message["type"] != "capture" or not text.startswith(CAPTURE):
                 raise ValueError("no captured rows")
             rows = _captured(where, text, tally)

@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from model_training.request import TrainingError
 
-class PrepareError(Exception):
+
+class PrepareError(TrainingError):
     """The preparation cannot go on; its text is one sentence: what, where, the remedy."""
 
 

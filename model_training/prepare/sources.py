@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from model_training.bounded import TooMuch, gunzip
 
 from .rows import PrepareError
 
@@ -54,7 +55,9 @@ def text(content: bytes) -> bytes:
     if content[:2] != b"\x1f\x8b":
         return content
     try:
-        return gzip.decompress(content)
+        return gunzip(content)
+    except TooMuch as fault:
+        raise PrepareError(f"{fault}; divide it into several files") from None
     except (OSError, EOFError, zlib.error) as fault:
         raise PrepareError(f"is no whole gzip file ({fault})") from None
 

@@ -16,6 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from edgeml.errors import EdgemlError
+from gglocal.arguments import number, whole
 from model_training import kinds
 from model_training.request import TrainingError
 from model_training.sagemaker import artifact, images, jobs, logs
@@ -33,9 +34,9 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--role", required=True, help="ARN of the role that SageMaker takes on")
     train.add_argument("--image", help="URI of the training image (default: AWS's TensorFlow 2.21 training image in the region)")
     train.add_argument("--instance", default="ml.m5.large", help="instance type (default: ml.m5.large)")
-    train.add_argument("--minutes", type=int, default=60, help="the job is stopped after so many (default: 60)")
+    train.add_argument("--minutes", type=whole(1, 40_320), default=60, help="the job is stopped after so many (default: 60)")
     train.add_argument("--job", help="name of the job (default: made of the kind and the time)")
-    train.add_argument("--seed", type=int, default=1)
+    train.add_argument("--seed", type=whole(0, 2**32 - 1), default=1)
     train.add_argument("--quick", action="store_true", help="a short run that shows that everything works; its model is no good")
     train.add_argument("--no-wait", action="store_true", help="start the job and go")
     status = commands.add_parser("status", help="say what a job went through; fails when the job did")
@@ -45,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
     fetch.add_argument("job")
     fetch.add_argument("--out", type=Path, default=OUT, help="folder to put the bundles into (default: build/models)")
     for command in (train, status):
-        command.add_argument("--every", type=float, default=15.0, help="seconds between looks at the job (default: 15)")
+        command.add_argument("--every", type=number(0, 3600), default=15.0, help="seconds between looks at the job (default: 15)")
     return made
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import shutil
 import tarfile
@@ -15,12 +16,16 @@ from urllib.parse import urlsplit
 from botocore.exceptions import ClientError
 
 from edgeml.bundle import MANIFEST, Bundle
+from model_training.bounded import Bounded, TooMuch
+from model_training.outputs import check_folder
 from model_training.request import TrainingError
 
 MOST_BYTES = 64 * 2**20
 """Both of an archive and of what it unpacks to; a bundle is far below."""
 
 MOST_FILES = 1000
+MOST_HEADERS = MOST_FILES * 8 * tarfile.BLOCKSIZE
+"""Bytes of the archive that are not of files: headers, long names, padding."""
 
 
 def fetch(found: dict[str, Any], s3: Any, out: Path, say: Callable[[str], None]) -> list[Bundle]:
@@ -33,6 +38,8 @@ def fetch(found: dict[str, Any], s3: Any, out: Path, say: Callable[[str], None])
         TrainingError: the archive is not there, too large or unsafe, or has no bundle.
         BundleError: a bundle is not what its manifest says.
     """
+    if unfit := check_folder(out):
+        raise TrainingError(unfit)
     where = found["ModelArtifacts"]["S3ModelArtifacts"]
     address = urlsplit(where)
     bucket, key = address.netloc, address.path.lstrip("/")
@@ -44,8 +51,7 @@ def fetch(found: dict[str, Any], s3: Any, out: Path, say: Callable[[str], None])
         ) from None
     if size > MOST_BYTES:
         raise TrainingError(f"{where} has {size} bytes, more than the {MOST_BYTES} that a model may have; it is not unpacked")
-    archive = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-    out.mkdir(parents=True, exist_ok=True)
+    archive = s3.get_object(Bucket=bucket, Key=key)["Body"].read(MOST_BYTES)
     with tempfile.TemporaryDirectory(dir=out, prefix=".fetch-") as scratch:
         unpack(archive, Path(scratch), where)
         return place(Path(scratch), out, where, say)
@@ -59,7 +65,11 @@ def unpack(archive: bytes, folder: Path, where: str) -> None:
     """
     total = count = 0
     try:
-        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as tar:
+        # As a stream, so that neither a header nor a file is held in memory before its size has been counted.
+        with (
+            gzip.GzipFile(fileobj=io.BytesIO(archive)) as unzipped,
+            tarfile.open(fileobj=Bounded(unzipped, MOST_BYTES + MOST_HEADERS), mode="r|") as tar,
+        ):
             for member in tar:
                 path = PurePosixPath(member.name)
                 count, total = count + 1, total + member.size
@@ -71,7 +81,10 @@ def unpack(archive: bytes, folder: Path, where: str) -> None:
                 if content is not None:
                     target = folder / path
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    target.write_bytes(content.read())
+                    with target.open("wb") as file:
+                        shutil.copyfileobj(content, file)
+    except TooMuch:
+        raise TrainingError(f"{where} unpacks to more than {MOST_BYTES} bytes; nothing of it is used") from None
     except (tarfile.TarError, EOFError, zlib.error, OSError) as fault:
         raise TrainingError(f"{where} cannot be unpacked ({fault}); a model.tar.gz that a training job wrote is wanted") from None
 

@@ -221,7 +221,7 @@ def _thing_group(text: str) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0, or 1 when something is missing."""
-    parser = argparse.ArgumentParser(prog="scripts/build", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(prog="scripts/build", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--bucket", type=bucket_name, help="S3 bucket of the artifacts, for a deployment from the cloud")
     parser.add_argument("--thing-group-arn", type=_thing_group, help="whom deployment.json is for")
     parser.add_argument("--out", type=Path, default=ROOT / "greengrass-build", help="default: greengrass-build in the checkout")

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from edgeml.times import SECOND, to_iso
+from gglocal.arguments import number, whole
 from gglocal.errors import GglocalError
 from gglocal.profile import PROFILES
 from suite import report
@@ -139,7 +140,8 @@ def _conclude(
 ) -> int:
     tally = course.tally
     remarks = [remark for remark in (onset_remark(scenario.onset, tally.raised), *_unanswered(tally)) if remark]
-    path = Path(os.path.relpath(arguments.out / "report.html"))
+    # A failed run leaves the report of the last good one alone.
+    path = Path(os.path.relpath(arguments.out / ("report-failed.html" if problems else "report.html")))
     counts: dict[str, Any] = {
         **summary(tally), "scenario": scenario.title, "as_expected": not problems, "problems": problems,
         "seconds": round(seconds, 1), "report": str(path),
@@ -149,7 +151,11 @@ def _conclude(
         scenario.title, command, levels, course.trace, tally, counts, tuple(problems), seconds, scenario.onset, tuple(remarks),
         scenario.pace, scenario.notes,
     )
-    path.write_text(report.render(told), encoding="utf-8")
+    fresh = path.with_suffix(".html.new")
+    fresh.write_text(report.render(told), encoding="utf-8")
+    fresh.replace(path)
+    if not problems:
+        (arguments.out / "report-failed.html").unlink(missing_ok=True)
     for line in brief(counts):
         _say(f"  {line}")
     for remark in remarks:
@@ -193,8 +199,8 @@ def _parser() -> argparse.ArgumentParser:
         description="A machine's sensors in, a TFLite verdict, an alert out: on a local nucleus, without an AWS account.",
     )
     parser.add_argument("--fault", choices=tuple(FAULTS), default="valve", help="what happens to the simulated pump")
-    parser.add_argument("--seed", type=int, default=1, help="which simulated pump")
-    parser.add_argument("--speed", type=_speed, default=SPEED, help="event seconds a second of the simulated pump")
+    parser.add_argument("--seed", type=whole(0, 2**32 - 1), default=1, help="which simulated pump")
+    parser.add_argument("--speed", type=number(1, 1000), default=SPEED, help="event seconds a second of the simulated pump")
     parser.add_argument("--recording", type=Path, metavar="FILE.csv", help="a recording in SKAB's layout instead, as fast as it goes")
     parser.add_argument("--headless", action="store_true", help="plain lines instead of the live view")
     parser.add_argument("--profile", choices=tuple(PROFILES), default="lite", help="which nucleus to stand in for")
@@ -205,16 +211,6 @@ def _parser() -> argparse.ArgumentParser:
 def _say(text: str) -> None:
     """A line for people: a terminal does not break it within a word, a file has it whole."""
     print(wrapped(text, shutil.get_terminal_size().columns, 2) if sys.stdout.isatty() else text, flush=True)
-
-
-def _speed(text: str) -> float:
-    try:
-        speed = float(text)
-    except ValueError:
-        speed = 0.0
-    if not 1.0 <= speed <= 1000.0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no speed; give a number from 1 to 1000")
-    return speed
 
 
 def _interrupt(*_: object) -> None:

@@ -7,6 +7,7 @@ A target for which the index lacks wheels is left out and named.
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -125,8 +126,9 @@ def _pip(asked: list[str], target: Target) -> dict[str, Wheel] | str:
     return made
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0, or 1 when pip failed."""
+    argparse.ArgumentParser(prog="scripts/lock", description=(__doc__ or "").split("\n\n")[0]).parse_args(arguments)
     try:
         said = lock(ROOT)
     except WheelError as fault:

@@ -2,15 +2,19 @@
 
 Its name comes of the bundle's (`pump_anomaly`: com.edgeml.Model.PumpAnomaly), its version is the bundle's. What is not signed, or does
 not answer its golden windows here, is refused. The same bundle gives the same bytes.
+Standard output is the configuration with which devices run it: `scripts/package-model BUNDLE > model.yaml`, then `--config model.yaml`.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import re
 import sys
 from pathlib import Path
+
+import yaml
 
 from edgeml import golden
 from edgeml.bundle import GOLDEN, MANIFEST, MODEL, SIGNATURE, Bundle
@@ -62,6 +66,17 @@ def package(folder: Path, root: Path, out: Path, bucket: str = NO_BUCKET, public
     ]
 
 
+def configuration(bundle: Bundle, key: str) -> str:
+    """What makes a device run the packaged model, as YAML for `--config`; it changes nothing else that a device has.
+
+    Args:
+        key: the public key that signed it.
+    """
+    name = f"key-{hashlib.sha256(key.encode()).hexdigest()[:8]}"  # by the key: a merge of another one leaves it where it is
+    merge = {"model": component_name(bundle.manifest.name), "signature": {"public_keys": {name: key}}}
+    return yaml.safe_dump({"com.edgeml.Inference": {"merge": merge}}, sort_keys=False)
+
+
 def signer(folder: Path) -> str:
     """The text of the key that a bundle's signature names; empty: it has none that can be read."""
     try:
@@ -72,7 +87,7 @@ def signer(folder: Path) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0, or 1 when the bundle is not right."""
-    parser = argparse.ArgumentParser(prog="scripts/package-model", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(prog="scripts/package-model", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("bundle", metavar="BUNDLE", type=Path, help="the folder of a bundle that scripts/sign signed")
     parser.add_argument("--bucket", type=bucket_name, help="S3 bucket of the artifact, for a deployment from the cloud")
     parser.add_argument("--out", type=Path, default=ROOT / "greengrass-build", help="default: greengrass-build in the checkout")
@@ -84,8 +99,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"package-model: {fault}", file=sys.stderr)
         return 1
     for path in written:
-        print(f"{path.stat().st_size:>9,} bytes  {os.path.relpath(path)}")
-    print(f"{written[1].stem}: devices must pin signature.public_key {signer(given.bundle)}")
+        print(f"{path.stat().st_size:>9,} bytes  {os.path.relpath(path)}", file=sys.stderr)
+    key = signer(given.bundle)
+    print(f"Configuration with which devices run {written[1].stem}, for --config:", file=sys.stderr)
+    print(configuration(Bundle.load(given.bundle, pinned(key, "", required=True)), key), end="")
     return 0
 
 

@@ -23,6 +23,7 @@ from edgeml.bus import IpcBus
 from edgeml.guard import Guard
 from edgeml.messagekey import MessageOptions
 from edgeml.messages import MAX_PAYLOAD
+from gglocal.arguments import whole
 from gglocal.nucleus import Nucleus
 
 NAME = "com.example.Measure"
@@ -35,7 +36,7 @@ ROUNDS = 10
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = argparse.ArgumentParser(prog="scripts/seals", description="Measures what a seal costs, a message.")
-    parser.add_argument("--messages", type=int, default=2000, help="how many of each kind (default 2000)")
+    parser.add_argument("--messages", type=whole(1, 10**6), default=2000, help="how many of each kind (default 2000)")
     parser.add_argument("--serve", metavar="DIR", help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.serve:

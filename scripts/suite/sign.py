@@ -12,6 +12,7 @@ from edgeml.signing import make_key, pinned, private_key, public_text, sign
 from suite.build import ROOT
 
 KEY = ROOT / "build" / "keys" / "bundle.key"
+TRUST = "scripts/package-model BUNDLE prints the configuration that adds it to the keys that devices trust"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,13 +34,15 @@ def main(arguments: list[str] | None = None) -> int:
         if given.command == "keygen":
             text = make_key(given.file)
             print(f"{given.file} is the private key; keep it off devices and out of repositories")
-            print(f"signature.public_key: {text}")
+            print(f"public key: {text}")
+            print(TRUST)
         elif given.command == "sign":
             key = private_key(given.key)
             for folder in given.bundle:
                 bundle = sign(folder, key)
                 print(f"signed {folder}: {bundle.manifest.name} {bundle.manifest.version}, SHA-256 {bundle.digest}")
-            print(f"signature.public_key: {public_text(key.public_key())}")
+            print(f"public key: {public_text(key.public_key())}")
+            print(TRUST)
         else:
             check = pinned(given.public_key, given.public_key_file, required=True)
             for folder in given.bundle:

@@ -163,8 +163,8 @@ def install_progress(line: str) -> str:
     words = line.strip()
     if words.startswith("INFO edgeml.install: making"):
         return "making its virtual environment"
-    fetched = re.match(r"(?:Downloading|Using cached) ([\w.]+)-([\w.]+)-\S+ (\(.+\))", words)
-    if fetched:
+    fetched = re.match(r"Downloading ([\w.]+)-([\w.]+)-\S+ (\((?:\d{2,}(?:\.\d+)? MB|.+ GB)\))", words)
+    if fetched:  # smaller ones, and those of pip's cache, take no time
         return f"fetching {fetched[1]} {fetched[2]} {fetched[3]}"
     if words.startswith("Installing collected packages"):
         return "installing these packages"

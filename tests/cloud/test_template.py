@@ -20,6 +20,8 @@ from suite.cloud.template import TEMPLATE
 from tests.cloud.resolved import ACCOUNT, REGION, Resolved
 
 THING = "pump-gateway-7"
+NEXT = THING + "0"
+"""Another thing, whose name begins with that of the first."""
 IOT = f"arn:aws:iot:{REGION}:{ACCOUNT}"
 ARTIFACTS = f"arn:aws:s3:::edgeml-components-{REGION}-{ACCOUNT}"
 DATA = f"arn:aws:s3:::edgeml-data-{REGION}-{ACCOUNT}"
@@ -107,6 +109,14 @@ DENIED = [
     Use("DevicePolicy", "iot:Publish", f"{IOT}:topic/{topics.cloud_alerts_ack(THING)}"),
     Use("DevicePolicy", "iot:Subscribe", f"{IOT}:topicfilter/edgeml/#"),
     Use("NucleusPolicy", "iot:Publish", f"{IOT}:topic/$aws/things/another/jobs/get"),
+    *(
+        Use("NucleusPolicy", f"iot:{action}", f"{IOT}:{kind}/$aws/things/{NEXT}/{place}")
+        for action, kind in (("Publish", "topic"), ("Receive", "topic"), ("Subscribe", "topicfilter"))
+        for place in ("jobs/get", "shadow/name/x/get", "greengrass/health/json", "greengrassv2/health/json")
+    ),
+    Use("NucleusPolicy", "iot:Connect", f"{IOT}:client/{NEXT}"),
+    Use("DevicePolicy", "iot:Publish", f"{IOT}:topic/{topics.cloud_alerts(NEXT)}"),
+    Use("DevicePolicy", "iot:Receive", f"{IOT}:topic/{topics.cloud_alerts_ack(NEXT)}"),
     Use("OperatorPolicy", "iot:Publish", f"{IOT}:topic/{topics.cloud_alerts(THING)}"),
     Use("RuleRole", "s3:PutObject", f"{DATA}/results/2026/11/25/a.gz"),
     Use("StreamRole", "s3:DeleteObject", f"{DATA}/results/2026/11/25/a.gz"),
@@ -180,6 +190,15 @@ def test_nothing_more_is_allowed(resolved: Resolved, use: Use) -> None:
         key for key, statement in statements(resolved).items()
         for action, resource in grants(statement) if key[0] == use.who and action == use.action and covers(resource, use)
     ]
+
+
+def test_a_thing_reaches_no_other_whose_name_begins_with_its_own(resolved: Resolved) -> None:
+    """No pattern goes on right after the name: what follows it is another level of the topic, or the `#` of a further connection."""
+    found = [
+        (who, resource) for (who, sid), statement in statements(resolved).items() for _, resource in grants(statement)
+        if "ThingName}" in resource and not re.search(r"ThingName\}($|/|#\*$)", resource)
+    ]
+    assert found == []
 
 
 def test_an_iot_policy_fits_into_what_the_service_takes(resolved: Resolved) -> None:

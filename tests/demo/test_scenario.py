@@ -94,7 +94,9 @@ def test_a_recording_that_is_not_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("line", "said"), [
     ("  Downloading numpy-2.4.6-cp311-cp311-manylinux_2_28_x86_64.whl (16.9 MB)", "fetching numpy 2.4.6 (16.9 MB)"),
-    ("Using cached ai_edge_litert-2.3.0-cp311-cp311-manylinux_2_27_x86_64.whl (21.8 MB)", "fetching ai_edge_litert 2.3.0 (21.8 MB)"),
+    ("Using cached ai_edge_litert-2.3.0-cp311-cp311-manylinux_2_27_x86_64.whl (21.8 MB)", ""),
+    ("  Downloading msgspec-0.22.0-cp311-cp311-manylinux_2_28_x86_64.whl (225 kB)", ""),
+    ("  Downloading awscrt-0.36.1-cp311-abi3-manylinux2014_x86_64.whl (4.3 MB)", ""),
     ("INFO edgeml.install: making the virtual environment /x/venv with Python 3.11.7", "making its virtual environment"),
     ("Installing collected packages: numpy, msgspec", "installing these packages"),
     ("ERROR: No matching distribution found for numpy", "ERROR: No matching distribution found for numpy"),

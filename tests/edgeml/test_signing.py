@@ -187,6 +187,48 @@ def test_a_private_key_is_its_owners_alone_and_is_not_overwritten(tmp_path: Path
         private_key(path)
 
 
+@pytest.mark.parametrize("name", ["x.pub", "x.PUB"])
+def test_a_key_named_as_a_public_one_is_refused_before_anything_is_written(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BundleError, match="is the name of a public key; name the private one, such as x.key"):
+        make_key(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_a_public_key_that_is_there_is_not_overwritten(tmp_path: Path, link: bool) -> None:
+    (tmp_path / "other").write_text("kept")
+    if link:
+        (tmp_path / "a.pub").symlink_to(tmp_path / "other")
+    else:
+        (tmp_path / "a.pub").write_text("kept")
+    with pytest.raises(BundleError, match="a.pub: is there already and is not overwritten"):
+        make_key(tmp_path / "a.key")
+    assert not (tmp_path / "a.key").exists() and (tmp_path / "a.pub").read_text() == (tmp_path / "other").read_text() == "kept"
+
+
+def test_signing_writes_through_no_link(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").write_text("kept")
+    for name in ("manifest.new", "manifest.sig.new"):
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).symlink_to(tmp_path / "other")
+    sign(folder, TRAINER)
+    assert (tmp_path / "other").read_text() == "kept"
+    assert not list(folder.glob(".manifest-*"))
+    Bundle.load(folder, pinned(TRUSTED, "", True))
+
+
+def test_each_of_several_keys_is_believed_and_no_other(folder: Path, tmp_path: Path) -> None:
+    third = public_text(STRANGER.public_key())
+    shipped = PINNED["public_key"]
+    for check in (pinned(shipped, "", True, [TRUSTED]), pinned(TRUSTED, "", True, [shipped]), pinned("", "", True, ["", TRUSTED])):
+        Bundle.load(folder, check)
+    (tmp_path / "keys").write_text(f"{shipped}\n\n{TRUSTED}\n")
+    Bundle.load(folder, pinned(third, str(tmp_path / "keys"), True))
+    with pytest.raises(BundleError, match="signature.public_keys") as caught:
+        Bundle.load(folder, pinned(shipped, "", True, [third]))
+    assert shipped in str(caught.value) and third in str(caught.value)
+
+
 def test_a_private_key_that_is_none(tmp_path: Path) -> None:
     path = tmp_path / "a.key"
     with pytest.raises(BundleError, match="cannot be read"):
@@ -203,7 +245,7 @@ def test_the_command_makes_signs_and_verifies(tmp_path: Path, capsys: pytest.Cap
     bundle, key = shipped_as(tmp_path / "bundle", None), tmp_path / "a.key"
     assert command.main(["keygen", str(key)]) == 0
     text = key.with_suffix(".pub").read_text().strip()
-    assert f"signature.public_key: {text}" in capsys.readouterr().out
+    assert f"public key: {text}" in capsys.readouterr().out
     assert command.main(["verify", str(bundle), "--public-key", text]) == 1
     assert capsys.readouterr().err.startswith(f"sign: {bundle}: has no manifest.sig")
     assert command.main(["sign", str(bundle), "--key", str(key)]) == 0

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeml.app import LogFormatter
-from edgeml.text import CUT, fit, fit_all, fit_end, fit_items, one_line, printable, size
+from edgeml.text import CUT, fit, fit_all, fit_end, fit_items, is_name, one_line, printable, size, visible
 
 ANY = st.text(st.characters(), max_size=400)
 
@@ -41,6 +41,16 @@ def test_the_latest_sentences_are_what_is_kept_of_a_note():
 def test_what_moves_a_cursor_is_escaped(text):
     shown = printable(text)
     assert shown.isprintable() and shown != text and "\\" in shown
+
+
+@pytest.mark.parametrize(("text", "wanted"), [
+    ("Ada", "Ada"), ("  Ada \n Lovelace\t", "Ada Lovelace"), ("Zoë Müller-李", "Zoë Müller-李"), ("\x1b[31mAda\x07", "[31mAda"),
+    ("A\u202edA\u200b", "AdA"), ("\u200b\u200d\ufeff", ""), ("\u3164\u2800", ""), ("\u0301", ""), ("\ud800", ""), ("\u2028", ""), ("", ""),
+    ("\U000e0041", ""), ("🙂", "🙂"), ("a \u200b b", "a b"),
+])
+def test_what_does_not_print_is_left_out(text: str, wanted: str) -> None:
+    assert visible(text) == wanted
+    assert is_name(text) is (text == wanted != "")
 
 
 def test_scripts_and_emoji_are_left_alone():

@@ -28,6 +28,7 @@ except ImportError:
 
 OURS = ["edgeml", "gglocal", "sensor_ingestion", "inference", "alert_dispatcher", "model_training"]
 with atheris.instrument_imports(include=OURS):
+    from gglocal.arguments import number, whole
     from tests.fuzz import mutate
     from tests.fuzz.table import TARGETS
     from tests.fuzz.target import ROOT, Crash, Target, outcome, quiet
@@ -179,8 +180,8 @@ def say(line: str) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/fuzz", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"all of these by default: {', '.join(TARGETS)}")
-    parser.add_argument("--minutes", type=float, default=15.0, help="for all targets together (default: 15)")
-    parser.add_argument("--seed", type=int, default=1, help="of the changes (default: 1)")
+    parser.add_argument("--minutes", type=number(0.01, 10**6), default=15.0, help="for all targets together (default: 15)")
+    parser.add_argument("--seed", type=whole(0, 2**31 - 1), default=1, help="of the changes (default: 1)")
     parser.add_argument("--fresh", action="store_true", help="begin with the samples alone, not with what earlier runs kept")
     given = parser.parse_args()
     unknown = [name for name in given.targets if name not in TARGETS]

@@ -159,7 +159,7 @@ TARGETS: dict[str, Target] = {
         lambda: [recording_text(("1583748873", "1583748874,5", "1,5e9"), ";", comma=True)],
     ),
     "gzip": Target(
-        ("model_training.prepare.sources.text",), "bytes", sources.text, (PrepareError,),
+        ("model_training.prepare.sources.text", "model_training.bounded.Bounded.read"), "bytes", sources.text, (PrepareError,),
         lambda: [gzip.compress(b"a,b\n" * 20, mtime=0), b"a"],
     ),
     "prepared": Target(

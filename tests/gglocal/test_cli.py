@@ -135,6 +135,13 @@ def test_pub_and_sub(running: subprocess.Popen[str], tmp_path: Path, publish: li
     assert (heard["topic"], heard["text"].encode()) == ("t/1", wanted)
 
 
+@pytest.mark.parametrize("topic", ["t/#", "+/a", "#", "", "a/+/b"])
+@pytest.mark.parametrize("how", [[], ["--iot"], ["--json"]])
+def test_pub_takes_a_topic_and_no_filter(tmp_path: Path, capsys: pytest.CaptureFixture[str], topic: str, how: list[str]) -> None:
+    assert main(["pub", *how, topic, "{}", "--root", str(tmp_path / "root")]) == 2
+    assert f"{topic!r} is a filter, not a topic" in capsys.readouterr().err
+
+
 def test_output_that_nobody_reads_holds_up_nobody(shelf: Shelf, tmp_path: Path) -> None:
     shelf.add("loud", {"run": "yes a long line of output | head -n 100000"})
     arguments = _gglocal(tmp_path / "root", *_run_arguments(shelf, "loud"), "--exit-when-finished")
@@ -214,3 +221,12 @@ def test_the_root_comes_from_the_environment(shelf: Shelf, tmp_path: Path) -> No
     command = _gglocal(tmp_path, *_run_arguments(shelf, "good"), "--exit-when-finished")[:-2]
     subprocess.run(command, env={**os.environ, "GGLOCAL_ROOT": str(tmp_path / "there")}, check=True, timeout=PATIENCE_S)
     assert (tmp_path / "there" / "logs" / "good.log").exists()
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_pips_progress_is_in_the_log_and_not_on_the_terminal(shelf: Shelf, tmp_path: Path, verbose: bool) -> None:
+    shelf.add("a", {"install": "echo 'Collecting numpy'; echo 'ERROR: no numpy'", "run": "echo up"})
+    ran = _call(tmp_path / "root", *_run_arguments(shelf, "a"), "--exit-when-finished", *(["--verbose"] if verbose else []))
+    wanted = [*(["[a] Collecting numpy"] if verbose else []), "[a] ERROR: no numpy", "[a] up"]
+    assert ran.stdout.splitlines() == wanted
+    assert "Collecting numpy" in (tmp_path / "root" / "logs" / "a.log").read_text()

@@ -7,7 +7,7 @@ import pytest
 from gglocal.deployment import RecipeStore, configuration_updates, resolve
 from gglocal.errors import DeploymentError, RecipeError
 from gglocal.platform import Host
-from gglocal.profile import CLASSIC, LITE
+from gglocal.profile import CLASSIC, LITE, Profile
 from tests.gglocal.recipes import Shelf
 
 HOST = Host({"os": "linux", "architecture": "amd64"})
@@ -43,13 +43,27 @@ def test_the_highest_version_that_everybody_wants(tmp_path: Path) -> None:
 def test_what_is_missing_or_goes_in_circles(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path)
     shelf.add("a", {"run": "true"}, needs={"b": "HARD"})
-    shelf.write("broken.yaml", "ComponentName: [")
-    wanted = r"no recipe of b \(a 1.0.0 wants >=0.0.0\); there are recipes of a; not readable: .*broken.yaml"
+    wanted = r"no recipe of b \(a 1.0.0 wants >=0.0.0\); there are recipes of a$"
     with pytest.raises(DeploymentError, match=wanted):
         _plan(shelf, a="1.0.0")
     shelf.add("b", {"run": "true"}, needs={"a": "SOFT"})
     with pytest.raises(DeploymentError, match="a -> b -> a"):
         _plan(shelf, a="1.0.0")
+
+
+@pytest.mark.parametrize("profile", [LITE, CLASSIC])
+def test_a_newer_recipe_that_cannot_be_read_fails_the_deployment(tmp_path: Path, profile: Profile) -> None:
+    shelf = Shelf(tmp_path)
+    shelf.add("a", {"run": "true"}, "1.0.0")
+    store = RecipeStore(profile)
+    store.add_directory(shelf.recipes)
+    shelf.add("a", {"run": "true"}, "1.1.0").write_text('{"ComponentName": "a", "ComponentVersion": "1.1.0", ')
+    shelf.write("worse.yaml", "ComponentName: [")
+    shelf.add("b", {"run": "true"})
+    with pytest.raises(RecipeError, match=r"a-1.1.0.json: no JSON.*; .*worse.yaml: no YAML.*nothing was deployed"):
+        store.add_directory(shelf.recipes)
+    with pytest.raises(DeploymentError, match="no recipe of b"):
+        resolve({"b": "*"}, store, HOST)
 
 
 def test_lite_refuses_what_classic_takes(tmp_path: Path) -> None:

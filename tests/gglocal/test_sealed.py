@@ -13,10 +13,10 @@ from gglocal.cli import main
 from gglocal.errors import NucleusError
 from gglocal.nucleus import Nucleus
 from gglocal.sealed import bare
-from gglocal.show import heard_line
+from gglocal.show import heard_lines
 
 TOPIC = "edgeml/alerts/ack"
-ACK = '{"type":"acknowledge"}'
+ACK = '{"type":"acknowledge","alarm":"1"}'
 
 
 def keyed(nucleus: Nucleus) -> Path:
@@ -42,12 +42,26 @@ def test_pub_seals_with_the_components_key_or_a_named_one(gglocal: Nucleus, tmp_
     (["--seal"], "no component has made a messages.key there"), (["--key", "/nowhere/key"], "/nowhere/key: cannot be read"),
     (["--key", "/nowhere/key", "--json"], "only a binary local message can be sealed"),
     (["--key", "/nowhere/key", "--iot"], "only a binary local message can be sealed"),
-], ids=["no key", "no file", "json", "iot"])
+    (["--topic", "edgeml/commands"], "does not belong on edgeml/commands, which carries command"),
+    (["--topic", "edgeml/elsewhere"], "'edgeml/elsewhere' is not a topic of the suite; those are edgeml/sensors, "),
+    (["--payload", '{"type": "acknowledge"}'], "a acknowledge message that is not well formed: Object missing required field `alarm`"),
+    (["--payload", "hello"], "no message of this suite"),
+], ids=["no key", "no file", "json", "iot", "another topic", "no topic", "no alarm", "no message"])
 def test_what_cannot_be_sealed_is_a_sentence(
     gglocal: Nucleus, capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
 ) -> None:
-    assert main(["pub", *arguments, TOPIC, ACK, "--root", str(gglocal.root.path)]) == 2
+    topic, payload, heard = TOPIC, ACK, gglocal.listen("#")
+    if arguments[0] in ("--topic", "--payload"):
+        keyed(gglocal)
+        topic, payload = (arguments[1], ACK) if arguments[0] == "--topic" else (TOPIC, arguments[1])
+        arguments = ["--seal"]
+    assert main(["pub", *arguments, topic, payload, "--root", str(gglocal.root.path)]) == 2
     assert sentence in capsys.readouterr().err
+    gglocal.publish("end", b"")
+    assert heard.get(10).topic == "end"  # nothing came before it
+
+
+def test_without_a_key_a_program_cannot_seal(gglocal: Nucleus) -> None:
     with pytest.raises(NucleusError, match="no component has made"):
         gglocal.publish(TOPIC, b"x", sealed=True)
 
@@ -55,8 +69,8 @@ def test_what_cannot_be_sealed_is_a_sentence(
 def test_a_sealed_message_is_shown_as_the_message_that_it_is() -> None:
     sealed = f"edgeml1 com.edgeml.Inference 12 {'0' * 32}\n".encode() + b'{"a":1}'
     answer = {"topic": "t", "payload": base64.b64encode(sealed).decode(), "sender": None, "at": 1.0}
-    assert heard_line(answer, False, False) == 't {"a": 1}'
-    assert f'"payload": "{answer["payload"]}"' in heard_line(answer, True, False)
+    assert heard_lines(answer, False, False) == ['t {"a": 1}']
+    assert f'"payload": "{answer["payload"]}"' in heard_lines(answer, True, False)[0]
     assert bare(b"edgeml1 is no seal\n{}") == b"edgeml1 is no seal\n{}"
 
 

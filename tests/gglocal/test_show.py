@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from gglocal.readable import one_line, text_of
-from gglocal.show import heard_line, published, table
+from gglocal.readable import is_pip_progress, one_line, text_of
+from gglocal.show import heard_lines, published, table
 
 
 def _status(name: str, state: str, **changes: Any) -> dict[str, Any]:
@@ -34,6 +34,18 @@ def test_what_is_text(payload: bytes, text: str | None) -> None:
     assert text_of(payload) == text
 
 
+@pytest.mark.parametrize(("line", "progress"), [
+    ("Collecting awscrt==0.36.1 (from -r requirements.lock (line 4))", True), ("  Downloading awscrt-0.36.1.whl (4.3 MB)", True),
+    ("Ignoring numpy: markers 'python_version == \"3.10\"' don't match your environment", True),
+    ("  Using cached numpy-2.4.6.whl (16.9 MB)", True),
+    ("Installing collected packages: numpy", True),
+    ("Successfully installed numpy-2.4.6", True), ("ERROR: No matching distribution", False),
+    ("WARNING: Retrying (Retry(total=4))", False), ("INFO edgeml.install: installing what x names", False), ("Collected 3 rows", False),
+])
+def test_the_lines_by_which_pip_tells_how_far_it_is(line: str, progress: bool) -> None:
+    assert is_pip_progress(line) is progress
+
+
 @pytest.mark.parametrize(("text", "line"), [
     ('{\n "a":1,\n "b":"σ"\n}', '{"a": 1, "b": "σ"}'), ("[1,2]", "[1, 2]"), ("{no json", "{no json"), ("1.50", "1.50"), ("", ""),
 ])
@@ -45,11 +57,13 @@ def test_a_message_that_was_heard() -> None:
     def answer(payload: bytes) -> dict[str, Any]:
         return {"topic": "t", "payload": base64.b64encode(payload).decode(), "sender": None, "at": 1.0}
 
-    assert heard_line(answer(b'{"a":1}'), False, False) == 't {"a": 1}'
-    assert heard_line(answer(b"\xff"), False, False) == "t base64:/w=="
-    assert heard_line(answer(b"hi"), False, True) == "t aGk="
-    assert json.loads(heard_line(answer(b"hi"), True, False)) == {**answer(b"hi"), "text": "hi"}
-    assert json.loads(heard_line(answer(b"\xff"), True, False))["text"] is None
+    assert heard_lines(answer(b'{"a":1}'), False, False) == ['t {"a": 1}']
+    assert heard_lines(answer(b"\xff"), False, False) == ["t base64:/w=="]
+    assert heard_lines(answer(b"hi"), False, True) == ["t aGk="]
+    assert json.loads(*heard_lines(answer(b"hi"), True, False)) == {**answer(b"hi"), "text": "hi", "value": None}
+    assert json.loads(*heard_lines(answer(b"\xff"), True, False))["text"] is None
+    for text, value in ((b'{"a": [1, NaN]}', {"a": [1, None]}), (b"1e999", None), (b"[" * 100_000, None), (b"0", 0)):
+        assert json.loads(*heard_lines(answer(text), True, False))["value"] == value
 
 
 def test_what_was_published() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from model_training import kinds
+from model_training import kinds, train
 from model_training.kinds import Kind
 from model_training.request import Request, TrainingError
 
@@ -44,3 +45,24 @@ def test_a_package_that_is_not_installed_is_one_sentence(tmp_path: Path, monkeyp
     sentence = r"^wanting needs the Python package tensorfloh, .* scripts/train, or: pip install -e .\[train\]$"
     with pytest.raises(TrainingError, match=sentence):
         Kind("", "wanting").train(REQUEST)
+
+
+@pytest.mark.parametrize(("text", "sentence"), [
+    ("", "own has no function `train`"), ("def train(request): pass", "own: `train` gave None; it must give the folder"),
+    ("from pathlib import Path\ndef train(request): return Path('nowhere')", "own: `train` gave .*nowhere.*; it must give the folder"),
+    (
+        "from model_training.prepare import load_prepared\ndef train(request): load_prepared(request.data)",
+        r"card.json is missing; name a folder that scripts/prepare build has made",
+    ),
+])
+def test_a_kind_of_ones_own_that_is_not_right_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], text: str, sentence: str
+) -> None:
+    (tmp_path / "own.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "own", raising=False)
+    monkeypatch.setitem(kinds.KINDS, "own", Kind("", "own"))
+    assert train.main(["own", "--from", str(tmp_path / "wrong"), "--out", str(tmp_path / "out")], {}) == 1
+    said = capsys.readouterr().err
+    assert re.search(sentence, said) and "Traceback" not in said
+    monkeypatch.delitem(sys.modules, "own", raising=False)

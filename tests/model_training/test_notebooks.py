@@ -47,6 +47,19 @@ def run(name: str, **variables: str) -> str:
     return ended.stdout
 
 
+@pytest.mark.parametrize(("name", "variable"), [
+    ("1-explore", "EDGEML_DATA"), ("2-train-and-choose", "EDGEML_DATA"), ("3-judge-a-deployed-model", "EDGEML_REPORTS"),
+])
+def test_a_notebook_without_its_data_says_which_variable_to_set(name: str, variable: str, tmp_path: Path) -> None:
+    environ = {key: value for key, value in os.environ.items() if not key.startswith(("EDGEML_", "PYTHON"))}
+    ended = subprocess.run(
+        [sys.executable, "-c", RUN, f"{name}.ipynb"], cwd=NOTEBOOKS, capture_output=True, text=True, timeout=280, check=False,
+        env={**environ, "PYTHONPATH": str(ROOT / "libs"), "MPLBACKEND": "agg", variable: str(tmp_path / "nowhere")},
+    )
+    assert ended.returncode == 1 and ended.stderr.startswith(f"{variable} names the f") and str(tmp_path / "nowhere") in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 @pytest.fixture(scope="module")
 def plant(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Recordings of simulated pumps: three with a fault, one without."""

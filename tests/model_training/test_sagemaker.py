@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import shutil
 import tarfile
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -222,6 +224,24 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="unpacks to more than"):
         artifact.unpack(body, tmp_path, "s3://b/model.tar.gz")
     assert not (tmp_path / "zeros").exists()
+
+
+def test_an_archive_with_an_endless_header_is_refused_without_holding_it(tmp_path: Path) -> None:
+    """A name of hundreds of megabytes compresses to next to nothing, and stands in no member's size."""
+    raw = io.BytesIO()
+    name = tarfile.TarInfo("././@LongLink")
+    name.type, name.size = tarfile.GNUTYPE_LONGNAME, 512 * 2**20
+    with gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=1) as zipped:
+        zipped.write(name.tobuf(tarfile.GNU_FORMAT))
+        for _ in range(512):
+            zipped.write(b"a" * 2**20)
+    tracemalloc.start()
+    try:
+        with pytest.raises(TrainingError, match="unpacks to more than"):
+            artifact.unpack(raw.getvalue(), tmp_path, "s3://b/model.tar.gz")
+        assert tracemalloc.get_traced_memory()[1] < 4 * artifact.MOST_BYTES
+    finally:
+        tracemalloc.stop()
 
 
 def broken(tmp_path: Path) -> bytes:

@@ -9,11 +9,14 @@ import pytest
 import yaml
 
 from edgeml.errors import BundleError
+from edgeml.options import read
+from gglocal.deployment import configuration_updates
 from gglocal.lint import lint_file
 from gglocal.platform import Host
+from inference.options import Options
 from suite.build import ROOT, BuildError
 from suite.model import component_name, main, package
-from tests.edgeml.keys import STRANGER, TRUSTED, edit
+from tests.edgeml.keys import PINNED, STRANGER, TRUSTED, edit
 from tests.edgeml.models import trained, untrue
 from tests.edgeml.tiny import SHIPPED
 
@@ -67,6 +70,18 @@ def test_what_is_not_right_is_refused_and_nothing_written(tmp_path, made, public
     arguments = [str(folder), "--out", str(tmp_path / "out"), *(["--public-key", public_key] if public_key else [])]
     assert main(arguments) == 1
     assert capsys.readouterr().err.startswith("package-model: ")
+
+
+def test_standard_output_is_the_configuration_and_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle = trained(tmp_path / "bundle", "2.0.0", name="my_pump")
+    assert main([str(bundle), "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr()
+    update = configuration_updates(yaml.safe_load(said.out), "it")["com.edgeml.Inference"]["merge"]
+    assert update.keys() == {"model", "signature"} and update["model"] == "com.edgeml.Model.MyPump"
+    assert list(update["signature"]["public_keys"].values()) == [TRUSTED]
+    shipped = read(Options, {"signature": {**PINNED, **update["signature"]}, "model": update["model"]})
+    assert shipped.signature.public_key == PINNED["public_key"]
+    assert "model.zip" in said.err and "com.edgeml.Model.MyPump-2.0.0" in said.err
 
 
 def test_names() -> None:

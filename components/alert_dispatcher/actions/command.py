@@ -18,7 +18,9 @@ from alert_dispatcher.watch import PREFIX, SOURCE
 from edgeml import topics
 from edgeml.backoff import Backoff
 from edgeml.messages import Alert, Command, CommandAck, Message, encode
+from edgeml.noise import RateLimited
 from edgeml.policy import ACTIVE, CLEARED
+from edgeml.text import fit, visible
 from edgeml.times import SECOND, Moment, boot_id, to_iso
 
 log = logging.getLogger(__name__)
@@ -84,6 +86,7 @@ class CommandAction(Action):
     local = True
 
     def __init__(self, surroundings: Surroundings, options: CommandOptions) -> None:
+        self._seldom = RateLimited(log, surroundings.monotonic)
         self._s, self._options = surroundings, options
         self._interlock = Interlock(options.interlock)
         self.topics = (topics.COMMANDS_ACK, *self._interlock.topics)
@@ -114,7 +117,7 @@ class CommandAction(Action):
             self._interlock.hear(topic, message, sent_at, self._s.wall_ns() - passed_ns)
             return
         if not isinstance(message, CommandAck):
-            log.warning("a message on %s is no command-ack; check who publishes there", topic)
+            self._seldom.warning("a message on %s is no command-ack; check who publishes there", topic)
             return
         awaited = self._awaited.get(message.id)
         if awaited is None or awaited.row.asset != message.asset:
@@ -264,5 +267,5 @@ def _issued_key(command_id: str) -> str:
 
 def _answer(ack: CommandAck) -> tuple[str, str]:
     """The status, and what follows it in a sentence; both cut to what a note may hold."""
-    status, detail = (" ".join(text.split()) for text in (ack.status, ack.detail))
-    return status[:LONGEST_STATUS] or "nothing", f": {detail[:LONGEST_DETAIL]}" if detail else ""
+    status, detail = (visible(text) for text in (ack.status, ack.detail))
+    return status[:LONGEST_STATUS] or "nothing", f": {fit(detail, LONGEST_DETAIL)}" if detail else ""

@@ -10,6 +10,7 @@ from itertools import groupby
 from pathlib import Path
 
 from edgeml.messages import Alert, SensorBatch
+from edgeml.noise import RateLimited
 from edgeml.times import SECOND, from_iso
 from sensor_ingestion.capture import lines
 from sensor_ingestion.capture.lines import Row
@@ -78,6 +79,7 @@ class Recorder:
     """
 
     def __init__(self, options: Capture, work: Path, assets: int, monotonic: Callable[[], float]) -> None:
+        self._seldom = RateLimited(log, monotonic)
         self._options, self._monotonic = options, monotonic
         self._folder = Path(options.folder) if options.folder else work / "capture"
         self._limits = Limits.of(options.quota_mb, options.segment_rows, options.segment_s, assets)
@@ -108,7 +110,7 @@ class Recorder:
         try:
             at = from_iso(alert.at)
         except ValueError as fault:
-            log.warning("an alert of %s without a time (%s) starts no capture", alert.asset, fault)
+            self._seldom.warning("an alert of %s without a time (%s) starts no capture", alert.asset, fault)
             return
         self._keep(self._window(alert.asset).alarm(at))
 

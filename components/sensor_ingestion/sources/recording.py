@@ -38,7 +38,7 @@ class RecordingOptions(msgspec.Struct, frozen=True):
     path: Annotated[str, Meta(min_length=1, description="the file, absolute or relative to the component's directory")]
     layout: Annotated[str, Meta(description="a kind of recording in LAYOUTS; empty: by the options below")] = ""
     speed: Annotated[
-        float, Meta(ge=0, description="event seconds a second; 1: true speed, 0: as fast as it goes")
+        float, Meta(ge=0, le=1_000_000, description="event seconds a second; 1: true speed, 0: as fast as it goes")
     ] = 1.0
     delimiter: Annotated[str, Meta(max_length=1, description="between cells; empty: the layout's, or a comma")] = ""
     decimal: Annotated[DecimalSign, Meta(description="the decimal point")] = "."

@@ -25,7 +25,7 @@ class SimulatorOptions(msgspec.Struct, frozen=True):
 
     seed: Annotated[int, Meta(ge=0, description="which skid: operating point, drift and noise")] = 1
     speed: Annotated[
-        float, Meta(ge=0, description="event seconds a second; 1: true speed, 0: as fast as it goes")
+        float, Meta(ge=0, le=1_000_000, description="event seconds a second; 1: true speed, 0: as fast as it goes")
     ] = 1.0
     interval_s: Annotated[float, Meta(ge=0.001, le=3600, description="event seconds from row to row")] = 1.0
     start_time: Annotated[str, Meta(description="event time of the first row, ISO 8601; empty: now")] = ""

@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from gglocal.arguments import number, whole
 from gglocal.profile import PROFILES
 from gglocal.shim import compiler
 from suite.build import ROOT, BuildError
@@ -139,26 +140,13 @@ def _parser() -> argparse.ArgumentParser:
         prog="scripts/chaos", formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         description="The deployed pipeline under seeded random faults, compared with what ought to come out.",
     )
-    parser.add_argument("--seeds", type=_number(int, 1), default=2, help="how many runs, each with the next seed")
-    parser.add_argument("--seed", type=_number(int, 0), default=1, help="the first seed; the same one gives the same faults again")
-    parser.add_argument("--minutes", type=_number(float, 0.4), default=2.0, help="how long each run is disturbed")
+    parser.add_argument("--seeds", type=whole(1, 10**6), default=2, help="how many runs, each with the next seed")
+    parser.add_argument("--seed", type=whole(0, 2**32 - 1), default=1, help="the first seed; the same one gives the same faults again")
+    parser.add_argument("--minutes", type=number(0.4, 10**6), default=2.0, help="how long each run is disturbed")
     parser.add_argument("--profile", choices=tuple(PROFILES), default="lite", help="which nucleus to stand in for")
-    parser.add_argument("--jobs", type=_number(int, 1), default=os.cpu_count() or 1, help="runs at a time")
+    parser.add_argument("--jobs", type=whole(1, 1000), default=os.cpu_count() or 1, help="runs at a time")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "chaos", help="where the nuclei, their logs and the packages are kept")
     return parser
-
-
-def _number(kind: type[Any], least: float) -> Any:
-    def read(text: str) -> Any:
-        try:
-            value = kind(text)
-        except ValueError:
-            value = None
-        if value is None or not value >= least:
-            raise argparse.ArgumentTypeError(f"{text!r} is not at least {least:g}")
-        return value
-
-    return read
 
 
 if __name__ == "__main__":

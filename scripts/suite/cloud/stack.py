@@ -12,6 +12,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from gglocal.arguments import whole
 from suite.build import ROOT
 from suite.cloud import template
 from suite.fleet import account
@@ -200,7 +201,7 @@ def parser() -> argparse.ArgumentParser:
     make = commands.add_parser("deploy", help="make it, or bring it up to date")
     make.add_argument("--alert-email", metavar="ADDRESS", help="alerts are sent there; an empty one: nowhere")
     for option, what in (("results", "results"), ("health", "health messages"), ("captures", "captured rows"), ("error", "errors")):
-        make.add_argument(f"--{option}-days", type=_days, metavar="N", help=f"days for which {what} are kept")
+        make.add_argument(f"--{option}-days", type=whole(1, 36500), metavar="N", help=f"days for which {what} are kept")
     take = commands.add_parser("destroy", help="take it away")
     take.add_argument("--yes", action="store_true", help="do it; without it, only what would go is said")
     take.add_argument("--with-data", action="store_true", help="delete what is in its buckets too")
@@ -208,12 +209,6 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("--stack", default="edgeml", type=_name, help="name of the stack (default: edgeml)")
         account.arguments(command)
     return made
-
-
-def _days(text: str) -> int:
-    if not (text.isdigit() and 1 <= int(text) <= 36500):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of days from 1 to 36500")
-    return int(text)
 
 
 def _name(text: str) -> str:

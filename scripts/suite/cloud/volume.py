@@ -24,6 +24,7 @@ from edgeml.health import SAID_S
 from edgeml.messages import Acknowledge, Alert, Health, ResultBlock, ResultColumns, SensorBatch, encode_json
 from edgeml.options import read
 from edgeml.outbox import Entry
+from gglocal.arguments import number
 from sensor_ingestion.capture import lines as captured
 from sensor_ingestion.capture.pieces import Segment
 from sensor_ingestion.options import Capture
@@ -340,8 +341,8 @@ def _number(value: float) -> str:
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="scripts/cloud/volume", description="Messages and storage of a month, for fleets of several sizes.")
     made.add_argument("--config", type=Path, metavar="FILE", help="merge and reset by component, as scripts/deploy takes it")
-    made.add_argument("--alarms", type=float, default=2.0, metavar="N", help="alarms of a machine in a month (default: 2)")
-    made.add_argument("--row-s", type=float, default=1.0, metavar="S", help="seconds between rows (default: 1)")
+    made.add_argument("--alarms", type=number(0, 10**9), default=2.0, metavar="N", help="alarms of a machine in a month (default: 2)")
+    made.add_argument("--row-s", type=number(0.001, 10**9), default=1.0, metavar="S", help="seconds between rows (default: 1)")
     made.add_argument("--prices", type=Path, metavar="FILE", help="a YAML map of your region's prices: by million or thousand or GB")
     made.add_argument("--write", type=Path, metavar="FILE", help=f"replace what stands between `{BEGIN}` and `{END}` in this file")
     return made

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeml.settings import LAST_GOOD, REFUSED
+from gglocal.arguments import number
 from gglocal.recipe import load_recipe
 from gglocal.root import default_root
 from suite.build import ROOT
@@ -36,7 +37,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--build", type=Path, default=ROOT / "greengrass-build", help="what scripts/build made (default: greengrass-build)")
     group.add_argument("--device-root", type=Path, default=DEVICE, metavar="DIR", help=f"root of the core device (default {DEVICE})")
     group.add_argument("--gglocal", type=Path, nargs="?", const=default_root(), metavar="ROOT", help="the gglocal that runs in this root")
-    group.add_argument("--wait", type=float, default=900.0, metavar="SECONDS", help="how long the deployment is followed (default 900)")
+    group.add_argument("--wait", type=number(0, 10**6), default=900.0, metavar="SECONDS", help="follow it so long (default 900)")
 
 
 @dataclass(frozen=True)

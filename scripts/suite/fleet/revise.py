@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from gglocal.arguments import number
 from suite import build
 from suite.build import ROOT, SUITE
 from suite.fleet import checks, settings
@@ -86,5 +87,5 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     settings.add(parser)
     parser.add_argument("--yes", action="store_true", help="do it; without it, only what a group's devices would get is shown")
     parser.add_argument("--no-wait", action="store_true", help="do not follow the devices")
-    parser.add_argument("--minutes", type=float, default=30.0, metavar="N", help="follow the devices for so long (default: 30)")
-    parser.add_argument("--every", type=float, default=3.0, metavar="S", help="seconds between two looks at the devices (default: 3)")
+    parser.add_argument("--minutes", type=number(0, 10**6), default=30.0, metavar="N", help="follow the devices for so long (default: 30)")
+    parser.add_argument("--every", type=number(0.05, 3600), default=3.0, metavar="S", help="seconds between two looks (default: 3)")

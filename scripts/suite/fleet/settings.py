@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from gglocal.arguments import number, whole
 from suite.fleet.deployment import Desired
 from suite.fleet.errors import FleetError
 
@@ -17,19 +17,19 @@ UPDATE = {"notify": "NOTIFY_COMPONENTS", "at-once": "SKIP_NOTIFY_COMPONENTS"}
 def add(parser: argparse.ArgumentParser) -> None:
     """The options; one that is not given leaves what the group's current deployment has."""
     rollout = parser.add_argument_group("rollout", "what is not given stays as the group's current deployment has it")
-    rollout.add_argument("--rollout-rate", type=_whole(1, 1000), metavar="N", help="devices that begin in a minute, at most")
+    rollout.add_argument("--rollout-rate", type=whole(1, 1000), metavar="N", help="devices that begin in a minute, at most")
     rollout.add_argument(
-        "--rollout-growth", type=_number(1.1, 5), metavar="F",
+        "--rollout-growth", type=number(1.1, 5), metavar="F",
         help="the rate is multiplied by so much each time that as many devices as --rollout-rate have succeeded",
     )
     rollout.add_argument(
-        "--abort-threshold", type=_number(0.01, 100), metavar="PERCENT", help="cancel the rest when so many of those that are done failed"
+        "--abort-threshold", type=number(0.01, 100), metavar="PERCENT", help="cancel the rest when so many of those that are done failed"
     )
-    rollout.add_argument("--abort-after", type=_whole(1, 1000), metavar="N", help="but not before so many are done (default: 1)")
-    rollout.add_argument("--device-minutes", type=_whole(1, 10080), metavar="N", help="a device that takes longer has failed")
+    rollout.add_argument("--abort-after", type=whole(1, 1000), metavar="N", help="but not before so many are done (default: 1)")
+    rollout.add_argument("--device-minutes", type=whole(1, 10080), metavar="N", help="a device that takes longer has failed")
     rollout.add_argument("--on-failure", choices=FAILURE, help="a device that fails goes back, or keeps what came of it")
     rollout.add_argument("--update", choices=UPDATE, help="components are asked before they are stopped, or not")
-    rollout.add_argument("--update-seconds", type=_whole(1, 2**31 - 1), metavar="N", help="how long they may put it off")
+    rollout.add_argument("--update-seconds", type=whole(1, 2**31 - 1), metavar="N", help="how long they may put it off")
 
 
 def apply(given: argparse.Namespace, desired: Desired) -> Desired:
@@ -69,24 +69,3 @@ def apply(given: argparse.Namespace, desired: Desired) -> Desired:
         policies["componentUpdatePolicy"] = update
     return replace(desired, job=job, policies=policies)
 
-
-def _whole(low: int, high: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        if not (text.isdigit() and low <= int(text) <= high):
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {low} to {high}")
-        return int(text)
-
-    return read
-
-
-def _number(low: float, high: float) -> Callable[[str], float]:
-    def read(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = low - 1
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text!r} is no number from {low:g} to {high:g}")
-        return value
-
-    return read

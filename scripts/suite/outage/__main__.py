@@ -8,6 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from gglocal.arguments import number, whole
 from suite.outage.kill import kill
 from suite.outage.offline import offline
 from suite.outage.untaken import untaken
@@ -17,13 +18,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/outage", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     away = commands.add_parser("offline", help="hours without IoT Core by a simulated clock, then back")
-    away.add_argument("--hours", type=float, default=24.0, help="of the outage, simulated (default: 24)")
-    away.add_argument("--max-mb", type=float, default=64.0, help="outbox.max_mb (default: 64)")
+    away.add_argument("--hours", type=number(0.01, 10_000), default=24.0, help="of the outage, simulated (default: 24)")
+    away.add_argument("--max-mb", type=number(1, 100_000), default=64.0, help="outbox.max_mb (default: 64)")
     killed = commands.add_parser("kill", help="the process is killed at random instants, and started again")
-    killed.add_argument("--times", type=int, default=1000, help="how often (default: 1000)")
-    killed.add_argument("--seed", type=int, default=1, help="of the instants (default: 1)")
+    killed.add_argument("--times", type=whole(1, 10**6), default=1000, help="how often (default: 1000)")
+    killed.add_argument("--seed", type=whole(0, 2**32 - 1), default=1, help="of the instants (default: 1)")
     refused = commands.add_parser("untaken", help="alerts that the local broker does not take, with relaunches in between, until it does")
-    refused.add_argument("--alerts", type=int, default=1500, help="how many, at least (default: 1500)")
+    refused.add_argument("--alerts", type=whole(1, 10**6), default=1500, help="how many, at least (default: 1500)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="edgeml-outage-") as place:
         if arguments.command == "offline":

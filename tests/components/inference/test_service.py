@@ -89,7 +89,8 @@ def test_14_a_bundle_that_the_pinned_key_did_not_sign_is_refused(tmp_path, spoil
     ("signature", "sentence"),
     [
         ({}, "`signature` names no public key"),
-        ({"public_key": TRUSTED, "public_key_file": "a"}, "both set"),
+        ({"public_keys": {"mine": "null"}}, "`signature` names no public key"),
+        ({"public_key": TRUSTED, "public_keys": {"mine": "AAAA"}}, "`signature.public_keys.mine` is no Ed25519 public key"),
         ({"public_key": "AAAA"}, "`signature.public_key` is no Ed25519 public key"),
     ],
 )
