@@ -8,7 +8,7 @@ acknowledgement makes an active alarm *acknowledged*, which changes nothing but 
 An active or acknowledged alarm is *cleared* when the confidence was at or under `clear_at` for `clear_hold_s`; then for
 `cooldown_s` nothing new becomes pending.
 
-"No decision" (None or NaN) neither raises nor clears: it is not among the M, and time spent in it counts for no hold.
+"No decision" (None, or no finite number) neither raises nor clears: it is not among the M, and time spent in it counts for no hold.
 Silence between two decided results does count: what silence is too long is the scorer's to say, by a "no decision".
 
 A result at or before the last judged event time is a repetition and ignored. A source that is started anew with old
@@ -171,7 +171,7 @@ class Policy:
         Args:
             stream: the id of the sensor stream behind the results (`answers_stream`), empty if there is none.
             times: event times, ns.
-            confidences: one for each time; None or NaN for no decision.
+            confidences: one for each time; None or no finite number for no decision.
         """
         s = self._state
         changes: list[Change] = []
@@ -197,7 +197,7 @@ class Policy:
             return []
         s = self._state
         s.judged = time = int(time)
-        if confidence is None or math.isnan(confidence):
+        if confidence is None or not math.isfinite(confidence):
             s.decided_at = None
             return []
         confidence = round(float(confidence), 6)
