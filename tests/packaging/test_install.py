@@ -67,6 +67,13 @@ def has_tiny(venv: Path) -> bool:
     return subprocess.run([venv / "bin" / "python", "-c", "import tiny"], capture_output=True, check=False).returncode == 0
 
 
+@pytest.mark.parametrize("machine", ["armv7l", "aarch64"])  # the latter: a 64-bit kernel under a 32-bit system
+def test_a_32_bit_python_is_one_sentence(machine: str) -> None:
+    with pytest.raises(step.InstallError, match=f"a 32-bit Python on {machine}, for which there are no wheels .*; install a 64-bit"):
+        step.check_machine(2**31 - 1, machine)
+    step.check_machine(sys.maxsize, machine)
+
+
 def test_a_link_to_a_folder_serves_as_environment(empty_venv: Path) -> None:
     assert empty_venv.is_symlink()
     assert (empty_venv.resolve() / "bin" / "python").exists()
