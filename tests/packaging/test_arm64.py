@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from edgeml.bundle import Bundle, save
 from suite import arm64
 from suite.arm64 import __main__ as command
 from suite.arm64 import root as module
@@ -103,12 +104,16 @@ def test_without_a_network_the_command_has_none(tmp_path: Path) -> None:
 
 
 def test_the_check_of_the_golden_windows_fails_with_a_model_that_does_not_fit(tmp_path: Path) -> None:
-    def check(bundle: Path) -> subprocess.CompletedProcess[str]:
-        run = [sys.executable, "-c", command.GOLDEN, str(bundle)]
+    def check(*bundles: Path) -> subprocess.CompletedProcess[str]:
+        run = [sys.executable, "-c", command.GOLDEN, *map(str, bundles)]
         return subprocess.run(run, cwd=ROOT / "libs", capture_output=True, text=True, check=False)
 
-    assert check(BUNDLE).stdout.startswith("pump_anomaly ") and "13 golden windows" in check(BUNDLE).stdout
-    assert check(tmp_path).returncode != 0
+    good = check(BUNDLE)
+    assert good.returncode == 0 and good.stdout.startswith("pump_anomaly ") and "13 golden windows" in good.stdout
+    shipped = Bundle.load(BUNDLE)
+    save(tmp_path / "other", shipped.manifest, (ROOT / "tests" / "edgeml" / "files" / "sibling.tflite").read_bytes(), shipped.golden)
+    bad = check(tmp_path / "other", BUNDLE)
+    assert bad.returncode == 1 and [line.split(" ")[0] for line in bad.stdout.splitlines()] == ["refused:", "pump_anomaly"]
 
 
 def test_the_tests_that_it_names_are_there() -> None:

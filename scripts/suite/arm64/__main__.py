@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from suite import wheels
@@ -36,19 +36,31 @@ from pathlib import Path
 from edgeml import golden
 from edgeml.bundle import Bundle
 from edgeml.engines import open_engine
-bundle = Bundle.load(Path(sys.argv[1]))
-engine = open_engine(bundle)
-print(f"{bundle.manifest.name} {bundle.manifest.version} on {engine.kind}: {golden.verify(bundle, engine)}")
+from edgeml.errors import BundleError
+failed = 0
+for place in sys.argv[1:]:
+    try:
+        bundle = Bundle.load(Path(place))
+        engine = open_engine(bundle)
+        print(f"{bundle.manifest.name} {bundle.manifest.version} on {engine.kind}: {golden.verify(bundle, engine)}")
+    except BundleError as fault:
+        failed = 1
+        print(f"refused: {fault}")
+sys.exit(failed)
 """
 
 Step = Callable[["Bench"], int]
 
 
 class Bench:
-    """The root, what was put into it, and what is said of it."""
+    """The root, what was put into it, and what is said of it.
 
-    def __init__(self, root: Root) -> None:
-        self.root = root
+    Attributes:
+        bundles: folders of bundles to check besides the one that ships.
+    """
+
+    def __init__(self, root: Root, bundles: Sequence[Path] = ()) -> None:
+        self.root, self.bundles = root, bundles
         self.place = root.path / PLACE.lstrip("/")
         self._begun = time.monotonic()
 
@@ -79,9 +91,10 @@ def _install(folder: str) -> list[str]:
 
 
 def golden(bench: Bench) -> int:
-    """The shipped bundle, by what Inference's zip and its wheels brought."""
+    """The shipped bundle and those that were named, by what Inference's zip and its wheels brought."""
     python, inside = f"{PLACE}/venvs/inference/bin/python", f"{PLACE}/artifacts"
-    return bench.root.run([python, "-c", GOLDEN, f"{inside}/pump_anomaly"], cwd=f"{inside}/inference", network=False)
+    binds = {folder: f"{PLACE}/bundles/{number}/{folder.absolute().name}" for number, folder in enumerate(bench.bundles)}
+    return bench.root.run([python, "-c", GOLDEN, f"{inside}/pump_anomaly", *binds.values()], binds, f"{inside}/inference", network=False)
 
 
 def tests(bench: Bench) -> int:
@@ -123,11 +136,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("step", nargs="*", metavar="STEP", help=f"of {', '.join(STEPS)}; default: all, in this order")
     parser.add_argument("--root", type=Path, default=ROOT / "build" / "arm64-root", help="default: build/arm64-root in the checkout")
     parser.add_argument("--mirror", default="", help="of Debian's packages; default: debootstrap's own")
+    parser.add_argument("--bundle", type=Path, action="append", default=[], help="a bundle of your own to check in the step `golden`")
     given = parser.parse_args(arguments)
     unknown = [step for step in given.step if step not in STEPS]
     if unknown:
         parser.error(f"{', '.join(unknown)}: no such step; known are {', '.join(STEPS)}")
-    bench = Bench(Root(given.root))
+    bench = Bench(Root(given.root), given.bundle)
     failed = []
     try:
         bench.root.make(bench.say, given.mirror)

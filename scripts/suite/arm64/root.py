@@ -79,7 +79,7 @@ class Root:
             network: False: not even a loopback interface that is up.
         """
         inside = shlex.quote(str(self.path))
-        lines = ["set -e", f"mount -t proc proc {inside}/proc", f"mount --rbind /dev {inside}/dev"]
+        lines = ["set -e", f"mount -t proc proc {inside}/proc", f"mount --rbind /dev {inside}/dev", f"mount --rbind /sys {inside}/sys"]
         for place, name in (binds or {}).items():
             target = shlex.quote(f"{self.path}{name}")
             lines += [f"mkdir -p {target}", f"mount --bind {shlex.quote(str(place.absolute()))} {target}"]
