@@ -118,6 +118,8 @@ def test_the_check_of_the_golden_windows_fails_with_a_model_that_does_not_fit(tm
 
 def test_the_tests_that_it_names_are_there() -> None:
     assert all((ROOT / name).is_file() for name in command.TESTS)
+    file, _, name = command.SILENT.partition("::")
+    assert file in command.TESTS and f"def {name}(" in (ROOT / file).read_text()
     assert arm64.__doc__
 
 

@@ -79,7 +79,10 @@ class Root:
             network: False: not even a loopback interface that is up.
         """
         inside = shlex.quote(str(self.path))
-        lines = ["set -e", f"mount -t proc proc {inside}/proc", f"mount --rbind /dev {inside}/dev", f"mount --rbind /sys {inside}/sys"]
+        lines = ["set -e", f"mount -t proc proc {inside}/proc", f"mount --rbind /dev {inside}/dev"]
+        if not emulated():
+            # Emulated, /proc and /sys are those of another machine, and LiteRT crashes counting its processors; without /sys it does not.
+            lines.append(f"mount --rbind /sys {inside}/sys")
         for place, name in (binds or {}).items():
             target = shlex.quote(f"{self.path}{name}")
             lines += [f"mkdir -p {target}", f"mount --bind {shlex.quote(str(place.absolute()))} {target}"]
@@ -98,13 +101,18 @@ class Root:
         return subprocess.call(self.command(command, binds, cwd, network))
 
 
+def emulated() -> bool:
+    """Whether this machine is of another kind."""
+    return platform.machine() != "aarch64"
+
+
 def emulate() -> None:
     """See that this machine runs programs of 64-bit ARM, registering the emulator with the kernel where that was not done.
 
     Raises:
         RootError: it does not, and the remedy.
     """
-    if platform.machine() == "aarch64" or _registered():
+    if not emulated() or _registered():
         return
     if not (BINFMT / "register").exists():
         subprocess.run(["mount", "-t", "binfmt_misc", "binfmt_misc", str(BINFMT)], capture_output=True, check=False)
