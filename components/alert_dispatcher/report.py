@@ -36,7 +36,7 @@ class Report(msgspec.Struct, kw_only=True, tag_field="type", tag="report"):
 
 def verdict(confidence: float, decided: bool, raise_at: float) -> str:
     """`no decision`, or `anomalous` for a confidence at or over the level that speaks for an alarm, else `normal`."""
-    if not decided or math.isnan(confidence):
+    if not decided or not math.isfinite(confidence):
         return NO_DECISION
     return ANOMALOUS if round(float(confidence), 6) >= raise_at else NORMAL
 

@@ -97,7 +97,7 @@ class Models:
         bundle = Bundle.load(folder, self._believed)
         engine = open_engine(bundle, self._options.engine, self._options.threads)
         checked = golden.verify(bundle, engine)
-        log.info("model %s %s on %s; %d golden windows", bundle.manifest.name, bundle.manifest.version, engine.kind, checked)
+        log.info("model %s %s on %s; %s", bundle.manifest.name, bundle.manifest.version, engine.kind, checked)
         return Model(bundle, engine)
 
     def _tell(self, placing: tuple[int, int]) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import math
 import os
 from bisect import bisect_right
 from collections.abc import Callable
@@ -33,6 +34,8 @@ MOST_BYTES = 64 * 2**20
 """No file of a bundle is larger."""
 MOST_SECONDS = 1e9
 """No span of time in a manifest is longer: what is computed with it stays a number."""
+MOST_SCORE = 1e30
+"""No score in a calibration is larger: what is computed with it stays a finite number."""
 MOST_ROWS = 1_000_000
 """No window or baseline is made of more: a component holds them in memory."""
 
@@ -108,7 +111,9 @@ class Calibration(_Part, frozen=True, kw_only=True):
     confidences: tuple[float, ...] = ()
 
     def confidence(self, score: float) -> float:
-        """The confidence, 0 to 1, that belongs to a score."""
+        """The confidence, 0 to 1, that belongs to a score; NaN for a score of NaN."""
+        if math.isnan(score):
+            return math.nan  # min and max would make a number of it
         if self.kind == "identity":
             return min(1.0, max(0.0, score))
         x, y = self.scores, self.confidences
@@ -405,5 +410,7 @@ def _calibration_faults(calibration: Calibration) -> Any:
     x, y = calibration.scores, calibration.confidences
     rising = all(a < b for a, b in zip(x, x[1:], strict=False))
     one_way = list(y) in (sorted(y), sorted(y, reverse=True))
+    if any(abs(score) > MOST_SCORE for score in x):
+        yield f"`calibration` has scores up to {max(map(abs, x)):g}, at most {MOST_SCORE:g} is wanted"
     if len(x) != len(y) or len(x) < 2 or not rising or not one_way or not 0 <= min(y) <= max(y) <= 1:
         yield "`calibration` wants as many `confidences` (0 to 1, all rising or all falling) as `scores` (rising), at least 2"

@@ -1,12 +1,14 @@
 """The TFLite runtimes that a model may run on.
 
 `ENGINES` names them; `open_engine` opens a bundle on one of them and refuses a model that does not fit its manifest.
-The built-in kernels are used, without a delegate: they give the same bits on every device, and a model of this size gains
-nothing by a delegate.
+The built-in kernels are used, without a delegate: a model of this size gains nothing by one. On one machine and one runtime the same
+input gives the same bits, whatever was answered before; another architecture or another runtime rounds otherwise (`edgeml.golden` has
+how far a model may be off).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -41,7 +43,7 @@ ENGINES: dict[str, Callable[[bytes, int], Any]] = {"litert": _litert, "tflite-ru
 
 
 class Network:
-    """One input tensor, one output tensor, float32 outside whatever they are inside.
+    """One input tensor, one output tensor, float32 outside whatever they are inside; no state from one input to the next.
 
     Attributes:
         kind: the runtime's name.
@@ -54,13 +56,19 @@ class Network:
         inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
         if len(inputs) != 1 or len(outputs) != 1:
             raise ValueError(f"it has {len(inputs)} inputs and {len(outputs)} outputs where one of each is wanted")
+        if any(tensor["dtype"] is np.object_ for tensor in interpreter.get_tensor_details()):  # a handle of a variable
+            raise ValueError("it keeps a state in resource variables, which no runtime resets, so assets would share it")
         self.kind, self._interpreter = kind, interpreter
         self._input, self._output = _Tensor(inputs[0], "input"), _Tensor(outputs[0], "output")
         self.input_shape, self.output_shape = self._input.shape[1:], self._output.shape[1:]
         self.step = self._output.step
 
     def invoke(self, values: np.ndarray) -> np.ndarray:
-        """values of `input_shape`, float32, to what the model answers, of `output_shape`, float32."""
+        """values of `input_shape`, float32, to what the model answers, of `output_shape`, float32; NaN where a value is NaN."""
+        if math.isnan(np.vdot(values, values)):  # the quickest way to see one among many
+            # int8 has no NaN, and kernels such as max(0, x) make a number of it.
+            return np.full(self.output_shape, np.nan, np.float32)
+        self._interpreter.reset_all_variables()  # of recurrent layers: what was answered before is of another row or asset
         self._interpreter.set_tensor(self._input.index, self._input.inward(values))
         self._interpreter.invoke()
         return self._output.outward(self._interpreter.get_tensor(self._output.index))
@@ -119,11 +127,16 @@ class Engine:
         self.kind, self.step, self._network, self._classes = network.kind, network.step, network, bool(classes)
 
     def run(self, features: np.ndarray) -> float:
-        """The score of one input, (steps, features) float32."""
-        return self.score(self.answer(features))
+        """The score of one input, (steps, features) float32; NaN if the answer is not finite or the runtime gives none."""
+        try:
+            return self.score(self.answer(features))
+        except RuntimeError:  # a kernel refuses these very values; others may do
+            return math.nan
 
     def score(self, answer: np.ndarray) -> float:
-        """The score that an answer of the model stands for."""
+        """The score that an answer of the model stands for; NaN unless every number of it is finite."""
+        if not all(map(math.isfinite, answer)):
+            return math.nan
         return 1.0 - float(answer[0]) if self._classes else float(answer[0])
 
     def answer(self, features: np.ndarray) -> np.ndarray:
@@ -155,9 +168,22 @@ def open_engine(bundle: Bundle, kind: str = "auto", threads: int = 1) -> Engine:
     """Open a bundle's model and check it against the manifest.
 
     Raises:
-        BundleError: as `open_network`, or the model's input or output is not what the manifest says.
+        BundleError: as `open_network`, or the model's input or output is not what the manifest says, or it fails, or answers the same
+            input differently.
     """
-    return Engine(open_network(bundle.model, kind, threads, f"{bundle.where}: {MODEL}"), bundle)
+    engine = Engine(open_network(bundle.model, kind, threads, f"{bundle.where}: {MODEL}"), bundle)
+    one, other = np.random.default_rng(0).normal(0, 1, (2, *bundle.manifest.input_shape)).astype(np.float32)
+    try:
+        first, _, again = (engine.answer(each) for each in (one, other, one))
+    except RuntimeError as fault:
+        text = " ".join(str(fault).split())
+        raise BundleError(f"{bundle.where}: {engine.kind} cannot run this model: {text}; export it again") from None
+    if not np.array_equal(first, again, equal_nan=True):
+        raise BundleError(
+            f"{bundle.where}: {MODEL} answers the same input with {first[0]:.6g} and then with {again[0]:.6g}: it keeps a state or draws "
+            "random numbers, so a verdict would depend on other assets; export it without"
+        )
+    return engine
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -56,6 +56,7 @@ def install(requirements: "list[Path]", venv: Path) -> bool:
         InstallError: this Python is too old or has no venv, a file is missing, pip failed, or the disk is full; `venv` is as it was.
     """
     check_python((sys.version_info[0], sys.version_info[1]))
+    check_machine(sys.maxsize, platform.machine())
     try:
         sources = [_source(path) for path in requirements]
         wanted = sorted({_digest(listed) for listed, _ in sources})
@@ -79,6 +80,15 @@ def check_python(version: "tuple[int, ...]") -> None:
         raise InstallError(f"python3 is {'.'.join(map(str, version[:2]))}, wanted is 3.10 or later; install a newer Python")
     if importlib.util.find_spec("venv") is None or importlib.util.find_spec("ensurepip") is None:
         raise InstallError("this Python cannot make virtual environments; run `apt install python3-venv`")
+
+
+def check_machine(largest: int, machine: str) -> None:
+    """Raises InstallError for a Python of 32 bits, whatever the kernel has; `largest` is its `sys.maxsize`."""
+    if largest < 2**32:
+        raise InstallError(
+            f"this is a 32-bit Python on {machine}, for which there are no wheels of what a component needs; "
+            "install a 64-bit operating system"
+        )
 
 
 def _install(sources: "list[tuple[Path, list[str]]]", wanted: "list[str]", venv: Path, store: Path, lock: int) -> None:

@@ -12,7 +12,7 @@ For `settle_s` after the machine stood still a pending alarm waits while all tha
 what starts cold warms up. It waits no longer than that, and not where something stays away, but for the first two minutes, in which
 that cannot be told yet.
 
-"No decision" (None or NaN) neither raises nor clears: it is not among the M, and time spent in it counts for no hold.
+"No decision" (None, or no finite number) neither raises nor clears: it is not among the M, and time spent in it counts for no hold.
 Silence between two decided results does count: what silence is too long is the scorer's to say, by a "no decision".
 
 A result at or before the last judged event time is a repetition and ignored. A source that is started anew with old
@@ -204,7 +204,7 @@ class Policy:
         Args:
             stream: the id of the sensor stream behind the results (`answers_stream`), empty if there is none.
             times: event times, ns.
-            confidences: one for each time; None or NaN for no decision.
+            confidences: one for each time; None or no finite number for no decision.
             deviations, stopped: for each time as in `judge`, (n, c) and (n,); None: not known.
             epoch: how often the stream went back in time for good.
             in_line: whether each time may be true; one that may not is ignored with its result. None: all may.
@@ -244,7 +244,7 @@ class Policy:
         s = self._state
         s.judged = time = int(time)
         self._follow(time, deviations, stopped)
-        if confidence is None or math.isnan(confidence):
+        if confidence is None or not math.isfinite(confidence):
             s.decided_at = None
             return []
         confidence = round(float(confidence), 6)

@@ -10,11 +10,13 @@ What keeps a row from a decision, in this order:
    to be wholly good;
 6. the window does not hold `min_rows` rows yet, at the start, after a gap, or after a stop. After a gap the views keep what they hold of
    the time before it, unless the gap is longer than they are: a fault that began in the gap is seen against what was; then
-   `rows_after_gap` new rows are enough.
+   `rows_after_gap` new rows are enough;
+7. the model's answer is not finite, or the runtime gives none.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -35,11 +37,14 @@ LEARNING = "learning"
 AFTER_GAP = "gap: window filling"
 NOT_LATER, AHEAD_OF_CLOCK = QUALITY_NAMES[BACKWARDS], QUALITY_NAMES[AHEAD]
 OUT_OF_LINE = (NOT_LATER, AHEAD_OF_CLOCK)
+NO_NUMBER = "model: no finite answer"
 PACE_ROWS = 20
+MOST_READING = np.float32(1e20)
+"""A larger one counts as this: float32 holds its deviation and sums of them, so that two wild readings do not make a NaN."""
 
 
 class Runs(Protocol):
-    """What scores an input; `edgeml.engines.Engine` does."""
+    """What scores an input; `edgeml.engines.Engine` does. A score that is not finite leads to no decision."""
 
     def run(self, features: np.ndarray) -> float: ...
 
@@ -113,7 +118,7 @@ class AssetScorer:
             deviations=np.full((n, c), np.nan, np.float16), took_us=np.zeros((n, 2), np.float32),
         )
         reasons = _Reasons()
-        faults, faulty = _faults(values, quality)
+        values, faults, faulty = _sound(values, quality)
         for i, at in enumerate(out.times.tolist()):
             begun = self._clock()
             reason, ready = self._take(at, values[i], faults[i] if faulty[i] else None)
@@ -129,16 +134,20 @@ class AssetScorer:
                 if reason not in OUT_OF_LINE:
                     self._answers.clear()
                 continue
-            self._answers.append(self._engine.run(features))
-            score = sum(self._answers) / len(self._answers)
-            out.score[i] = score
-            out.confidence[i] = self._manifest.calibration.confidence(score)
+            answer = self._engine.run(features)
+            if math.isfinite(answer):
+                self._answers.append(answer)
+                out.score[i] = score = sum(self._answers) / len(self._answers)
+                out.confidence[i] = self._manifest.calibration.confidence(score)
+            else:
+                out.reason[i] = reasons.code(NO_NUMBER)
+                self._answers.clear()
             out.took_us[i, 1] = (self._clock() - prepared) / 1000
         return out, reasons.texts(self._progress())
 
     def warm(self, times: np.ndarray, values: np.ndarray, quality: np.ndarray) -> None:
         """Take in rows as `feed` does, for the windows and the learning alone: the model is not asked."""
-        faults, faulty = _faults(values, quality)
+        values, faults, faulty = _sound(values, quality)
         for i, at in enumerate(times.tolist()):
             self._take(at, values[i], faults[i] if faulty[i] else None)
 
@@ -234,12 +243,12 @@ class AssetScorer:
         return f"sensor: {self._manifest.names[channel]} {name}"
 
 
-def _faults(values: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each value what is wrong with it, (n, c), and whether anything is with a row, (n,)."""
+def _sound(values: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The values within bounds; for each what is wrong with it, (n, c); and whether anything is with a row, (n,)."""
     # A NaN without a flag is as faulty as one with it. A row after a gap is sound: the gap is seen by the times.
     faults = np.where(quality == GAP, np.uint8(GOOD), quality)
     faults = np.where(np.isfinite(values) | (faults != GOOD), faults, np.uint8(MISSING))
-    return faults, np.any(faults, axis=1)
+    return np.clip(values, -MOST_READING, MOST_READING), faults, np.any(faults, axis=1)
 
 
 def same_windows(one: Manifest, other: Manifest) -> bool:

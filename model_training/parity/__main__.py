@@ -1,30 +1,60 @@
-"""`scripts/parity --data DIR --bundle DIR`: the same recordings on LiteRT and on tflite-runtime 2.14, compared row by row."""
+"""`scripts/parity --data DIR --bundle DIR [--arm64 ROOT]`: the same recordings on LiteRT and on tflite-runtime 2.14, and on 64-bit ARM,
+compared row by row with LiteRT here."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
+import platform
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from edgeml.bundle import Bundle
 from edgeml.errors import EdgemlError
+from edgeml.golden import levels
 from model_training.evaluation import recordings
 from model_training.outputs import check_folder
-from model_training.parity.compare import compare
-from model_training.parity.environment import EnvironmentFault, ready
+from model_training.parity.compare import ACROSS, SAME, Bounds, compare
+from model_training.parity.environment import LITERT, PLACE, REQUIREMENTS, EnvironmentFault, ready
 from model_training.paths import COMPONENTS, ROOT
+
+WANTED = ("litert", "tflite-runtime")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the recordings are judged.
+
+    Attributes:
+        name: of the predictions file.
+        python: with a runtime.
+        prefix: what runs a command there.
+        bounds: how far it may be from here.
+    """
+
+    name: str
+    engine: str
+    machine: str
+    python: str
+    bounds: Bounds = SAME
+    prefix: Sequence[str] = ()
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit status: 0 within the bounds, 1 beyond them or when a runtime cannot be asked."""
-    parser = argparse.ArgumentParser(prog="scripts/parity", description="Compare a bundle on LiteRT and on tflite-runtime 2.14.")
+    parser = argparse.ArgumentParser(
+        prog="scripts/parity", description="Compare a bundle on LiteRT and on tflite-runtime 2.14, and on 64-bit ARM."
+    )
     parser.add_argument("--data", type=Path, required=True, help="folder with <group>/<n>.csv, and anomaly-free/*.csv")
     parser.add_argument("--bundle", type=Path, required=True, help="folder of the bundle")
-    parser.add_argument("--out", type=Path, help="folder to keep both predictions files in")
+    parser.add_argument("--out", type=Path, help="folder to keep the predictions files in")
+    parser.add_argument("--arm64", type=Path, metavar="ROOT", help="compare in this root of scripts/test-arm64 too; made if absent")
+    parser.add_argument("--json", type=Path, help="file to write the figures to, for `python -m model_training.report.parity`")
     given = parser.parse_args(arguments)
 
     def say(text: str) -> None:
@@ -40,37 +70,65 @@ def main(arguments: list[str] | None = None) -> int:
     except EdgemlError as fault:
         say(str(fault))
         return 1
-    try:
-        other = ready(say)
-    except EnvironmentFault as fault:
-        say(str(fault))
-        return 1
     with tempfile.TemporaryDirectory() as scratch:
-        out = given.out or Path(scratch)
+        out = (given.out or Path(scratch)).absolute()
         out.mkdir(parents=True, exist_ok=True)
-        files, engines = [], []
-        for name, python in (("here", sys.executable), ("tflite-runtime", str(other))):
-            file = out / f"{name}.csv"
-            say(f"judging with {python}")
-            engine = predict(python, given.data, given.bundle, file)
-            if engine is None:
-                return 1
-            files.append(file)
-            engines.append(engine)
-        if engines[1] != "tflite-runtime" or engines[0] == engines[1]:
-            say(f"the runtimes were {' and '.join(engines)}, where two different ones are to be compared; install ai-edge-litert here")
+        try:
+            bundle = Bundle.load(given.bundle)
+            return _compare(bundle, given, out, say)
+        except (EnvironmentFault, EdgemlError) as fault:
+            say(str(fault))
             return 1
-        parity = compare(*files)
-    print(f"{given.bundle.name} on {' and '.join(engines)}: {parity}")
-    return 0 if parity.passed else 1
 
 
-def predict(python: str, data: Path, bundle: Path, file: Path) -> str | None:
+def _compare(bundle: Bundle, given: argparse.Namespace, out: Path, say: Callable[[str], None]) -> int:
+    rows, first, passed = [], None, True
+    for place in _places(given, out, say):
+        file = out / f"{place.name}.csv"
+        say(f"judging with {place.engine} on {place.machine}")
+        engine = predict(place.python, given.data, given.bundle, file, place.prefix)
+        if engine is None:
+            return 1
+        if engine != place.engine:
+            say(f"the runtime was {engine} where {place.engine} is to be compared; install {' or '.join(LITERT[:1] + REQUIREMENTS[:1])}")
+            return 1
+        if first is None:
+            first = file
+            continue
+        parity = compare(first, file, place.bounds, levels(bundle.manifest))
+        passed = passed and parity.passed
+        print(f"{given.bundle.name} on {WANTED[0]} ({platform.machine()}) and {engine} ({place.machine}): {parity}", flush=True)
+        rows.append({"engine": engine, "machine": place.machine} | parity.plain())
+    if given.json:
+        manifest = bundle.manifest
+        result = {"name": manifest.name, "version": manifest.version, "digest": bundle.digest, "here": platform.machine(), "compared": rows}
+        given.json.parent.mkdir(parents=True, exist_ok=True)
+        given.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    return 0 if passed else 1
+
+
+def _places(given: argparse.Namespace, out: Path, say: Callable[[str], None]) -> Iterator[Place]:
+    """Here first; each environment is made when it is its turn."""
+    machine = platform.machine()
+    yield Place("here", WANTED[0], machine, sys.executable)
+    yield Place("tflite-runtime", WANTED[1], machine, str(ready(say)))
+    if given.arm64 is None:
+        return
+    bound = [word for each in (ROOT, given.data, given.bundle, out) for word in ("--bind", str(each.absolute()))]
+    enter = ("env", f"PYTHONPATH={ROOT / 'scripts'}", sys.executable, "-m", "suite.arm64.enter", str(given.arm64.absolute()), *bound, "--")
+    for engine, requirements in zip(WANTED, (LITERT, REQUIREMENTS), strict=True):
+        python = ready(say, PLACE.with_name(f"parity-arm64-{engine}"), requirements=requirements, prefix=enter)
+        yield Place(f"arm64-{engine}", engine, "aarch64", str(python), ACROSS, enter)
+
+
+def predict(python: str, data: Path, bundle: Path, file: Path, prefix: Sequence[str] = ()) -> str | None:
     """Write predictions by `python`'s runtime; its name, or None when it failed, which it has said on standard error."""
     result = file.with_suffix(".json")
-    command = [python, "-m", "model_training.evaluation", "--data", data, "--bundle", bundle, "--predictions", file, "--json", result]
-    around = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "libs", COMPONENTS)))}
-    done = subprocess.run([*map(str, command), "--no-audits"], env=around, stdout=subprocess.DEVNULL, check=False)
+    around = f"PYTHONPATH={os.pathsep.join(map(str, (ROOT, ROOT / 'libs', COMPONENTS)))}"
+    command = [python, "-m", "model_training.evaluation", "--data", data.absolute(), "--bundle", bundle.absolute(), "--predictions", file]
+    done = subprocess.run(
+        [*prefix, "env", around, *map(str, command), "--json", str(result), "--no-audits"], stdout=subprocess.DEVNULL, check=False
+    )
     if done.returncode:
         return None
     return str(json.loads(result.read_text(encoding="utf-8"))["bundles"][0]["engine"])

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-CONFIDENCE_BOUND = 0.03
-VERDICT_BOUND = 0.001
+from edgeml import golden
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How far two runtimes may be apart: in confidence, and in the share of rows whose verdicts differ."""
+
+    confidence: float
+    verdicts: float
+
+
+SAME = Bounds(0.03, 0.001)
+"""On one architecture."""
+ACROSS = Bounds(golden.WITHIN, 0.005)
+"""On two."""
 
 
 @dataclass(frozen=True)
@@ -20,36 +35,49 @@ class Parity:
         rows: compared.
         decided: rows that both decided.
         undecided_differing: rows that one of them decided and the other did not.
-        largest: difference of confidence.
+        largest, p99, mean: difference of confidence.
         confidences_differing, verdicts_differing, alarms_differing: rows.
+        across: level -> rows whose confidences are on different sides of it.
     """
 
     rows: int
     decided: int
     undecided_differing: int
     largest: float
+    p99: float
+    mean: float
     confidences_differing: int
     verdicts_differing: int
     alarms_differing: int
+    across: dict[float, int]
+    bounds: Bounds = SAME
 
     @property
     def passed(self) -> bool:
         return (
-            self.decided > 0 and not self.undecided_differing and self.largest <= CONFIDENCE_BOUND
-            and self.verdicts_differing <= VERDICT_BOUND * self.rows
+            self.decided > 0 and not self.undecided_differing and self.largest <= self.bounds.confidence
+            and self.verdicts_differing <= self.bounds.verdicts * self.rows
         )
+
+    def plain(self) -> dict[str, Any]:
+        """For a file."""
+        return {key: value for key, value in asdict(self).items() if key not in ("bounds", "across")} | {
+            "across": {f"{level:g}": rows for level, rows in self.across.items()}, "passed": self.passed,
+        }
 
     def __str__(self) -> str:
         share = 100 * self.verdicts_differing / max(1, self.rows)
+        sides = ", ".join(f"{rows} at {level:g}" for level, rows in self.across.items())
         return (
             f"{self.rows} rows, {self.decided} of them decided by both and {self.undecided_differing} by one alone; "
-            f"confidence differs by {self.largest:.4f} at most (in {self.confidences_differing} rows; allowed {CONFIDENCE_BOUND:g}), "
-            f"verdicts in {self.verdicts_differing} rows, {share:.3f} % (allowed {100 * VERDICT_BOUND:g} %), "
-            f"alarms in {self.alarms_differing}: {'passed' if self.passed else 'FAILED'}"
+            f"confidence differs by {self.largest:.4f} at most (in {self.confidences_differing} rows; allowed {self.bounds.confidence:g}), "
+            f"{self.p99:.4f} at the 99th percentile, {self.mean:.5f} on average; "
+            f"verdicts in {self.verdicts_differing} rows, {share:.3f} % (allowed {100 * self.bounds.verdicts:g} %), "
+            f"alarms in {self.alarms_differing}{f'; sides of a level: {sides}' if sides else ''}: {'passed' if self.passed else 'FAILED'}"
         )
 
 
-def compare(one: Path, other: Path) -> Parity:
+def compare(one: Path, other: Path, bounds: Bounds = SAME, levels: Sequence[float] = ()) -> Parity:
     """Compare predictions of the same recordings.
 
     Raises:
@@ -59,11 +87,14 @@ def compare(one: Path, other: Path) -> Parity:
     if rows != rows_other:
         raise ValueError(f"{one} and {other} are predictions of different rows; make both of the same recordings")
     decided = np.isfinite(first[:, 0]) & np.isfinite(second[:, 0])
-    apart = np.abs(first[decided, 0] - second[decided, 0])
+    here, there = first[decided, 0], second[decided, 0]
+    apart = np.abs(here - there)
     return Parity(
         rows=len(rows), decided=int(decided.sum()), undecided_differing=int((np.isfinite(first[:, 0]) != np.isfinite(second[:, 0])).sum()),
-        largest=float(apart.max(initial=0.0)), confidences_differing=int((apart > 0).sum()),
+        largest=float(apart.max(initial=0.0)), p99=float(np.quantile(apart, 0.99)) if len(apart) else 0.0,
+        mean=float(apart.mean()) if len(apart) else 0.0, confidences_differing=int((apart > 0).sum()),
         verdicts_differing=int((first[:, 1] != second[:, 1]).sum()), alarms_differing=int((first[:, 2] != second[:, 2]).sum()),
+        across={level: int(((here >= level) != (there >= level)).sum()) for level in levels}, bounds=bounds,
     )
 
 

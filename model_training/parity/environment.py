@@ -1,4 +1,4 @@
-"""An environment of its own for tflite-runtime, which wants an old Python and an old numpy."""
+"""Environments for a runtime: tflite-runtime wants an old Python and an old numpy, another architecture a root of its own."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from model_training.paths import ROOT
 PLACE = ROOT / "build" / "parity-venv"
 REQUIREMENTS = ("tflite-runtime==2.14.0", "numpy>=1.26,<2", "msgspec>=0.20")
 """What scoring needs, beside the project's own code."""
+LITERT = ("ai-edge-litert==2.3.0", "numpy>=1.26", "msgspec>=0.20")
+"""The same for LiteRT, in the version that Inference is installed with."""
 NEWEST = (3, 11)
 """tflite-runtime 2.14 is built up to this Python."""
 
@@ -22,24 +24,28 @@ class EnvironmentFault(Exception):
     """One sentence: what is missing, and the remedy."""
 
 
-def ready(say: Callable[[str], None], place: Path = PLACE, pythons: Sequence[str] | None = None) -> Path:
+def ready(
+    say: Callable[[str], None], place: Path = PLACE, pythons: Sequence[str] | None = None, requirements: Sequence[str] = REQUIREMENTS,
+    prefix: Sequence[str] = (),
+) -> Path:
     """The environment's Python; the environment is made where it is not there, or was made for other requirements.
 
     Args:
         pythons: names of interpreters to try; None: the running one and those on the path.
+        prefix: what runs a command where the environment is for, such as in a root of another architecture; `place` is there too.
 
     Raises:
         EnvironmentFault: no Python that is old enough, or the packages cannot be installed.
     """
-    digest = hashlib.sha256("\n".join(REQUIREMENTS).encode()).hexdigest()
+    digest = hashlib.sha256("\n".join(requirements).encode()).hexdigest()
     stamp, python = place / ".made-of", place / "bin" / "python"
-    if stamp.is_file() and stamp.read_text() == digest and python.exists():
+    if stamp.is_file() and stamp.read_text() == digest and python.is_symlink():  # to a file that may be in the root alone
         return python
-    base = _old_enough(pythons if pythons is not None else (sys.executable, "python3.11", "python3.10"))
-    say(f"making {place} with {', '.join(REQUIREMENTS)}; this downloads packages, once")
-    _run([base, "-m", "venv", "--clear", str(place)], "an environment cannot be made; run: apt install python3-venv")
+    base = "python3" if prefix else _old_enough(pythons if pythons is not None else (sys.executable, "python3.11", "python3.10"))
+    say(f"making {place} with {', '.join(requirements)}; this downloads packages, once")
+    _run([*prefix, base, "-m", "venv", "--clear", str(place)], "an environment cannot be made; run: apt install python3-venv")
     _run(
-        [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", *REQUIREMENTS],
+        [*prefix, str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", *requirements],
         "the packages cannot be installed; check the network, then run this again",
     )
     stamp.write_text(digest)

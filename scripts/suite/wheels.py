@@ -15,8 +15,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-GLIBC: dict[str, int] = {"x86_64": 28, "aarch64": 28, "armv7l": 31}
-"""Machines, and the minor version of the newest glibc 2 that a wheel for them may want: Debian 10 (armv7l: 11), Ubuntu 20.04."""
+GLIBC: dict[str, int] = {"x86_64": 28, "aarch64": 28}
+"""Machines, and the minor version of the newest glibc 2 that a wheel for them may want: Debian 10, Ubuntu 20.04."""
 PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 _MARKER = re.compile(r'platform_machine == "(\w+)" and python_version == "([\d.]+)"')
 

@@ -39,7 +39,7 @@ def untrue(folder: Path, version: str, key: Ed25519PrivateKey = TRAINER) -> Path
     """A rightly signed bundle whose model answers its golden windows otherwise than they say."""
     trained(folder, version, None)
     text = json.loads((folder / "golden.json").read_text())
-    text["windows"][0]["answer"] = [0.5]
+    text["windows"][0]["confidence"] = 0.5
     lie = json.dumps(text).encode()
     manifest = decode_manifest((folder / "manifest.json").read_bytes(), str(folder))
     save(folder, manifest, (folder / "model.tflite").read_bytes(), lie)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,7 @@ def test_a_wrong_type(tmp_path: Path) -> None:
         ({"calibration": Calibration(kind="table", scores=(0.5, 0.0), confidences=(0.1, 0.5))}, ["`calibration`", "`scores` (rising)"]),
         ({"calibration": Calibration(kind="table", scores=(0.0, 0.5, 1.0), confidences=(0.5, 0.1, 0.5))}, ["all rising or all falling"]),
         ({"calibration": Calibration(kind="table", scores=(0.0, 0.5), confidences=(1.5, 0.1))}, ["0 to 1"]),
+        ({"calibration": Calibration(kind="table", scores=(-1e308, 1e308), confidences=(0.0, 1.0))}, ["1e+308", "at most 1e+30"]),
         ({"horizon": 0.0}, ["`horizon` is 0.0"]),
         ({"horizon": float("nan")}, ["`horizon`"]),
         ({"classes": ("none",)}, ["`classes`", "two"]),
@@ -182,6 +184,7 @@ def test_data_that_do_not_fit(tmp_path: Path) -> None:
 
 def test_confidence_from_score() -> None:
     assert [Calibration().confidence(s) for s in (-0.5, 0.25, 2.0)] == [0.0, 0.25, 1.0]
+    assert all(math.isnan(c.confidence(math.nan)) for c in (Calibration(), Calibration(kind="table", scores=(0, 1), confidences=(0, 1))))
     table = Calibration(kind="table", scores=(0.0, 10.0, 20.0), confidences=(0.1, 0.5, 0.9))
     assert [table.confidence(s) for s in (-5.0, 0.0, 5.0, 10.0, 15.0, 99.0)] == pytest.approx([0.1, 0.1, 0.3, 0.5, 0.7, 0.9])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from edgeml.bundle import Bundle, View, save
 from edgeml.engines import ENGINES, Engine, open_engine, open_network
 from edgeml.errors import BundleError
+from tests.edgeml import networks
 from tests.edgeml.tiny import MANIFEST, SHIPPED, tiny
 
 
@@ -74,6 +76,65 @@ class Answers:
 
     def invoke(self, values: np.ndarray) -> np.ndarray:
         return self._answer
+
+
+def noise(n: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0, 1, (n, 4, 4)).astype(np.float32)
+
+
+def test_a_recurrent_model_answers_each_input_as_if_it_were_the_first(tmp_path: Path) -> None:
+    bundle = save(tmp_path, MANIFEST, networks.recurrent())
+    alone = [open_engine(bundle).run(each) for each in noise(5)]
+    assert len(set(alone)) == 5
+    engine = open_engine(bundle)
+    assert [engine.run(each) for each in noise(5)] == alone
+    assert [engine.run(each) for each in noise(5)[::-1]] == alone[::-1]
+
+
+def test_the_test_above_would_notice_a_state_that_is_kept() -> None:
+    network = open_network(networks.recurrent())
+    network._interpreter.reset_all_variables = lambda: None  # noqa: SLF001
+    first, again = (float(network.invoke(noise(1)[0])) for _ in range(2))
+    assert abs(first - again) > 0.01
+
+
+def test_a_state_that_no_runtime_resets_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="keeps a state in resource variables, which no runtime resets") as caught:
+        open_engine(save(tmp_path, MANIFEST, networks.counting()))
+    assert str(tmp_path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_model_that_answers_the_same_input_otherwise_the_next_time_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"answers the same input with \S+ and then with \S+: it keeps a state or draws random numbers"):
+        open_engine(save(tmp_path, MANIFEST, networks.drawing()))
+
+
+def test_an_answer_that_is_not_finite_is_no_score(tmp_path: Path) -> None:
+    engine = open_engine(save(tmp_path, MANIFEST, networks.root()))
+    assert engine.run(np.full((4, 4), 4, np.float32)) == 2.0
+    assert math.isnan(engine.run(np.full((4, 4), -1, np.float32)))
+    assert math.isnan(engine.run(np.full((4, 4), np.inf, np.float32)))
+    classes = tiny(tmp_path / "c", classes=("none", "power", "wear"))
+    for answer in ((0.25, np.nan, 0.75), (0.5, 0.5, np.inf)):
+        assert math.isnan(Engine(Answers(*answer), classes).run(np.zeros((4, 4), np.float32)))
+
+
+@pytest.mark.parametrize("model", ["int8", "float32"])
+def test_an_input_that_is_not_a_number_gets_no_answer_that_is_one(tmp_path: Path, model: str) -> None:
+    """int8 has no NaN, and max(0, x) is 0 for it."""
+    engine = open_engine(Bundle.load(SHIPPED) if model == "int8" else save(tmp_path, MANIFEST, networks.positive()))
+    features = np.zeros((60, 16) if model == "int8" else (4, 4), np.float32)
+    assert math.isfinite(engine.run(features))
+    features[1, 1] = np.nan
+    assert math.isnan(engine.run(features))
+
+
+def test_a_runtime_that_fails_on_an_input_gives_no_score(tmp_path: Path) -> None:
+    class Fails(Answers):
+        def invoke(self, values: np.ndarray) -> np.ndarray:
+            raise RuntimeError("gather index out of bounds")
+
+    assert math.isnan(Engine(Fails(0.5), tiny(tmp_path)).run(np.zeros((4, 4), np.float32)))
 
 
 def test_with_classes_the_score_is_what_is_left_by_nothing_wrong(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_without_cooldown_the_next_alarm_still_needs_its_own_results():
     assert feed(p, [1.0], now + 3) == [("pending", 10)]
 
 
-@pytest.mark.parametrize("nothing", [None, math.nan])
+@pytest.mark.parametrize("nothing", [None, math.nan, math.inf, -math.inf])
 def test_no_decision_neither_raises_nor_clears(nothing):
     p = policy()
     assert feed(p, [1, 1, 1]) == [("pending", 2)]

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeml.bundle import Bundle, Scaling
+from edgeml.bundle import Bundle, Calibration, Scaling
 from edgeml.engines import open_engine
 from edgeml.errors import BundleError
 from edgeml.messages import AHEAD, BACKWARDS, GAP, MISSING, OUT_OF_RANGE, STUCK, ResultColumns
 from edgeml.scaling import Baseline
-from edgeml.scoring import AssetScorer
+from edgeml.scoring import NO_NUMBER, AssetScorer
 from tests.edgeml.tiny import SECOND, SHIPPED, Largest, normal, tiny
 
 
@@ -204,6 +204,33 @@ def test_the_score_is_the_mean_of_the_latest_answers(tmp_path: Path) -> None:
     after = undecided[-1] + 1
     assert (np.isnan(mean) == np.isnan(each)).all() and mean[after] == each[after], "nothing from before rows without a decision"
     assert mean[after + 1] == pytest.approx(each[after:after + 2].mean())
+
+
+@pytest.mark.parametrize("calibration", [Calibration(), Calibration(kind="table", scores=(0.0, 1.0), confidences=(0.9, 0.1))])
+@pytest.mark.parametrize("answer", [np.nan, np.inf, -np.inf])
+def test_an_answer_that_is_not_finite_is_no_decision(tmp_path: Path, answer: float, calibration: Calibration) -> None:
+    class Sometimes(Largest):
+        def run(self, features: np.ndarray) -> float:
+            super().run(features)
+            return answer if len(self.inputs) == 5 else len(self.inputs) / 100
+
+    scorer = AssetScorer(tiny(tmp_path, smooth_rows=3, calibration=calibration), Sometimes())
+    times, values, quality = normal(40)
+    result, reasons = scorer.feed(times, values, quality)
+    check(result)
+    assert [reasons[code - 1] for code in result.reason[34:35]] == [NO_NUMBER] and not result.reason[35:].any()
+    # It enters no mean: after it the score is that of new answers alone.
+    assert result.score[30:].tolist() == pytest.approx([0.01, 0.015, 0.02, 0.03, np.nan, 0.06, 0.065, 0.07, 0.08, 0.09], nan_ok=True)
+
+
+@pytest.mark.filterwarnings("error")
+def test_wild_readings_do_not_overflow_into_what_is_not_a_number(tmp_path: Path) -> None:
+    times, values, quality = normal(60)
+    values[40, 1], values[41, 1] = 3e38, -3e38
+    engine = Largest()
+    result, _ = AssetScorer(tiny(tmp_path), engine).feed(times, values, quality)
+    check(result)
+    assert not result.reason[30:].any() and np.isfinite(engine.inputs).all()
 
 
 def test_a_stop_right_after_a_gap_forgets_what_was(scorer: AssetScorer) -> None:

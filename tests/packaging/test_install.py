@@ -90,6 +90,13 @@ def has_tiny(venv: Path) -> bool:
     return subprocess.run([venv / "bin" / "python", "-c", "import tiny"], capture_output=True, check=False).returncode == 0
 
 
+@pytest.mark.parametrize("machine", ["armv7l", "aarch64"])  # the latter: a 64-bit kernel under a 32-bit system
+def test_a_32_bit_python_is_one_sentence(machine: str) -> None:
+    with pytest.raises(step.InstallError, match=f"a 32-bit Python on {machine}, for which there are no wheels .*; install a 64-bit"):
+        step.check_machine(2**31 - 1, machine)
+    step.check_machine(sys.maxsize, machine)
+
+
 def test_an_environment_is_a_link_to_what_was_built(empty_venv: Path) -> None:
     assert empty_venv.is_symlink() and environments(empty_venv) == {empty_venv.resolve()}
     assert (empty_venv / "bin" / "python").exists() and not has_tiny(empty_venv)

@@ -10,7 +10,10 @@ import pytest
 
 from suite.build import ROOT
 
-SCRIPTS = ("build", "chaos", "demo", "deploy", "env", "fleet", "fuzz", "promote", "publish", "sign", "test", "train", "version")
+SCRIPTS = (
+    "build", "chaos", "demo", "deploy", "env", "fleet", "fuzz", "parity", "promote", "publish", "sign", "test", "test-arm64", "train",
+    "version",
+)
 
 
 def env(python: Path | str) -> subprocess.CompletedProcess[str]:

@@ -46,7 +46,7 @@ def test_versions_come_and_go_while_inference_runs_on(line, version, tmp_path: P
     deploy(trained(tmp_path / "b120", "1.2.0"))
     runs("1.2.0")
     deploy(trained(tmp_path / "b130", "1.3.0", STRANGER), ends="BROKEN")
-    for sentence in ("is signed with the key", "golden window 1 of 6"):
+    for sentence in ("is signed with the key", "golden window 1 of 13"):
         suite.until(lambda says=sentence: watch.says(says), 60, f"the refusal: {sentence}")
         assert {block.model_version for block in watch.more()} == {"1.2.0"}
         deploy(trained(tmp_path / "b140", "1.4.0"), instead=untrue(tmp_path / "untrue", "1.4.0"), ends="BROKEN")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
+
+import pytest
 
 from edgeml import topics
 from edgeml.messages import MAX_PAYLOAD
@@ -54,6 +57,15 @@ def test_20_with_0_every_result_is_reported_several_in_a_message(tmp_path):
     assert head == {
         "type": "report", "v": 1, "thing": "gateway", "asset": "pump-1", "model": "skab", "model_version": "1.2.0", "digest": "ab" * 32
     }
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_20_a_confidence_that_is_not_finite_is_no_decision_whoever_sends_it(tmp_path, value):
+    bench = Bench(tmp_path, report={"every_s": 0})
+    bench.results([value] * 30)
+    bench.wait(2)
+    assert bench.alerts() == []
+    assert {(r["verdict"], r["score"], r["confidence"]) for r in reported(bench)} == {("no decision", None, None)}
 
 
 def test_21_thinned_by_event_time_and_at_each_change(tmp_path):

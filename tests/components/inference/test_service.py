@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edgeml import topics
-from edgeml.bundle import Bundle
+from edgeml.bundle import Bundle, decode_manifest, save
 from edgeml.errors import BundleError, OptionsError
 from edgeml.messages import MAX_PAYLOAD, KeepAlive, Replay, Replaying, ResetBaseline, SensorBatch, encode
 from edgeml.options import read
@@ -20,6 +20,7 @@ from edgeml.streams import Receiver
 from edgeml.times import SECOND
 from inference.options import Options
 from tests.components.inference.kit import NAMES, SHIPPED, T0, UNITS, Bench, batches, column, pump, reasons
+from tests.edgeml import networks
 from tests.edgeml.keys import STRANGER, TRUSTED
 
 
@@ -36,6 +37,19 @@ def test_1_every_row_gets_one_result_in_blocks_below_the_limit(bench):
     assert [block.seq for block in blocks] == list(range(len(blocks)))
     assert [(b.answers_stream, b.answers_seq) for b in blocks if b.complete] == [(batch.stream, batch.seq) for batch in sent]
     assert len(blocks) > len(sent)  # so splitting is part of what is tested
+
+
+def test_1_an_answer_that_is_not_finite_is_no_decision_with_its_reason(tmp_path):
+    manifest = decode_manifest((SHIPPED / "pump_anomaly" / "manifest.json").read_bytes(), "m")
+    save(tmp_path / "artifacts" / "pump_anomaly", manifest, networks.root(60, 16))
+    bench = Bench(tmp_path / "work", tmp_path / "artifacts", signature={"required": False})
+    rows = pump(800)
+    rows[600:] *= 1.02  # above the baseline, and before below it
+    blocks = bench.feed(*batches(rows))
+    judged = list(zip(reasons(blocks), column(blocks, "confidence"), column(blocks, "score"), strict=True))[460:]
+    assert {reason for reason, _, _ in judged} == {"", "model: no finite answer"}
+    for reason, confidence, score in judged:
+        assert np.isfinite(confidence) == np.isfinite(score) == (reason == "")
 
 
 def test_1_a_long_sensor_sentence_does_not_burst_a_block(tmp_path):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 from model_training.parity import __main__ as command
-from model_training.parity.compare import compare
+from model_training.parity.compare import ACROSS, compare
 from model_training.parity.environment import EnvironmentFault, ready
 from model_training.paths import ROOT
+from model_training.report import parity as table
 
 BUNDLE = ROOT / "model_training" / "bundles" / "pump_anomaly"
 HEAD = "group,recording,row,time,confidence,verdict,alarm"
@@ -32,7 +34,7 @@ def test_both_runtimes_say_the_same_of_a_recording(shared: Path, tmp_path: Path,
     shutil.copy(recording, tmp_path / "valve1" / "0.csv")
     assert command.main(["--data", str(tmp_path), "--bundle", str(BUNDLE)]) == 0
     said = capsys.readouterr().out
-    assert "pump_anomaly on litert and tflite-runtime: 1147 rows, 7" in said and said.endswith("passed\n")
+    assert ") and tflite-runtime (" in said and ": 1147 rows, 7" in said and said.endswith("passed\n")
 
 
 def test_a_larger_difference_fails(tmp_path: Path) -> None:
@@ -44,6 +46,29 @@ def test_a_larger_difference_fails(tmp_path: Path) -> None:
     assert not compare(one, write(tmp_path / "turned.csv", ",0,0", *["0.5,0,1"] * 3, *["0.5,1,1"] * 1996)).passed
     assert not compare(one, write(tmp_path / "silent.csv", ",0,0", ",0,0", *["0.5,1,1"] * 1998)).passed
     assert not compare(write(tmp_path / "none.csv", ",0,0"), write(tmp_path / "too.csv", ",0,0")).passed
+
+
+def test_across_architectures_more_is_allowed_and_sides_of_levels_are_counted(tmp_path: Path) -> None:
+    one = write(tmp_path / "one.csv", "0.69,0,0", *["0.5,1,1"] * 999)
+    other = write(tmp_path / "other.csv", "0.73,1,0", *["0.5,1,1"] * 999)
+    across = compare(one, other, ACROSS, (0.3, 0.7))
+    assert across.passed and not compare(one, other).passed
+    assert across.across == {0.3: 0, 0.7: 1} and across.mean == pytest.approx(0.04 / 1000)
+    assert not compare(one, write(tmp_path / "far.csv", "0.75,1,0", *["0.5,1,1"] * 999), ACROSS).passed
+
+
+def test_the_model_card_gets_the_figures_of_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    parity = compare(write(tmp_path / "a.csv", "0.69,0,0", "0.5,1,1"), write(tmp_path / "b.csv", "0.73,1,0", "0.5,1,1"), ACROSS, (0.3, 0.7))
+    run, card = tmp_path / "run.json", tmp_path / "card.md"
+    compared = [{"engine": "litert", "machine": "aarch64"} | parity.plain()]
+    run.write_text(json.dumps({"name": "m", "version": "1", "digest": "ab" * 32, "here": "x86_64", "compared": compared}))
+    card.write_text("before\n<!-- parity: begin -->\nold\n<!-- parity: end -->\nafter\n")
+    assert table.main([str(run), str(card)]) == 0
+    said = card.read_text()
+    assert "| litert, aarch64 | 0.0400 | 0.0396 | 0.02000 | 0, 1 | 0 |" in said and "old" not in said
+    assert said.startswith("before\n") and said.endswith("after\n")
+    card.write_text("no marks")
+    assert table.main([str(run), str(card)]) == 1 and "parity: begin" in capsys.readouterr().err
 
 
 def test_predictions_of_other_rows_are_refused(tmp_path: Path) -> None:
