@@ -190,13 +190,14 @@ def files() -> Iterator[Path]:
 OPENED_ELSEWHERE = {
     ("libs/edgeml/files.py", "os.open"): "it is the function that all others use",
     ("libs/edgeml/place.py", "os.open"): "it runs without the library, and opens as edgeml.files does; the folder that is synced",
-    ("libs/edgeml/install.py", "stamp.read_text"): "it runs before the library can be imported, on files of its own",
+    ("libs/edgeml/install.py", "(venv / STAMP).read_text"): "it runs before the library can be imported, on files of its own",
     ("libs/edgeml/install.py", "(wheels / TARGETS).read_text"): "part of the artifact",
     ("libs/edgeml/install.py", "lock.read_text"): "part of the artifact",
     ("libs/edgeml/install.py", "requirements.read_bytes"): "part of the artifact",
     ("libs/edgeml/times.py", "Path('/proc/sys/kernel/random/boot_id').read_text"): "a file of the kernel",
     ("libs/edgeml/database.py", "os.open"): "the folder that is synced",
     ("libs/edgeml/database.py", "sqlite3.connect"): "SQLite opens its own file, which is looked at before",
+    ("components/sensor_ingestion/checkpoint.py", "os.open"): "the folder that is synced",
     ("components/sensor_ingestion/sources/jsonl.py", "os.open"): "a FIFO is what is wanted there, opened without waiting",
 }
 """(file, call) -> why it need not go through edgeml.files."""

@@ -30,7 +30,7 @@ def latest(folder: Path) -> Iterator[SensorBatch]:
     for which in WHICH:
         for path in sorted(folder.glob(f"*.{which}")):
             try:
-                payloads = list(_payloads(path.read_bytes()))
+                payloads = list(_payloads(plain_bytes(path)))
             except OSError as fault:
                 log.warning("%s: %s; what came since is asked for by time", path, fault.strerror)
                 continue
