@@ -43,7 +43,6 @@ RULES: dict[str, Rule] = {
     "spelling": Rule(REFUSED, rules.spelling),
     "unknown key": Rule(IGNORED, rules.unknown_keys),
     "component type": Rule(REFUSED, rules.component_type),
-    "name": Rule(REFUSED, rules.names),
     "version": Rule(REFUSED, rules.version),
     "prerelease": Rule(IGNORED, rules.prerelease),
     "size": Rule(REFUSED, rules.size),

@@ -17,7 +17,6 @@ from gglocal.steps import Lifecycle, Step, parse_lifecycle
 from gglocal.variables import BRACED, SYSTEM, recipe_variable
 
 MAX_RECIPE_BYTES = 8196
-MAX_NAME, MAX_VERSION = 128, 64
 MAX_VARIABLE_BYTES = 256
 MAX_UNIT_BYTES, UNIT_BYTES = 2048, 560
 """Of a systemd unit; and what it has apart from descriptions, names and dependencies, with a root such as /var/lib/greengrass."""
@@ -26,7 +25,6 @@ MAX_OBJECTS, MAX_LEVELS = 255, 14
 BUILT_IN = ("aws.greengrass.Nucleus", "aws.greengrass.NucleusLite", "aws.greengrass.TokenExchangeService", "aws.greengrass.Cli")
 SCHEMES = ("s3", "greengrass", "docker")
 
-_NAME = re.compile(r"[A-Za-z0-9._-]+")
 _NUMBER = r"(?:0|[1-9]\d*)"
 _PRE = r"(?:0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*)"
 _SEMVER = re.compile(rf"{_NUMBER}(?:\.{_NUMBER}){{2}}(?:-{_PRE}(?:\.{_PRE})*)?(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?")
@@ -128,16 +126,10 @@ def component_type(case: Case) -> Iterator[str]:
         yield f"ComponentType is {case.recipe.component_type}; Nucleus Lite runs aws.greengrass.generic only"
 
 
-def names(case: Case) -> Iterator[str]:
-    for where, name in (("ComponentName", case.recipe.name), *(("ComponentDependencies", name) for name, _ in case.dependencies)):
-        if not _NAME.fullmatch(name) or len(name) > MAX_NAME:
-            yield f"{where} has {name[:40]!r}; a name is 1 to {MAX_NAME} letters, digits, dots, dashes and underscores"
-
-
 def version(case: Case) -> Iterator[str]:
     text = str(case.document.get("ComponentVersion"))
-    if not _SEMVER.fullmatch(text) or len(text) > MAX_VERSION:
-        yield f"ComponentVersion is {text[:40]!r}; write major.minor.patch without leading zeros, at most {MAX_VERSION} characters"
+    if not _SEMVER.fullmatch(text):
+        yield f"ComponentVersion is {text[:40]!r}; write major.minor.patch without leading zeros"
 
 
 def prerelease(case: Case) -> Iterator[str]:

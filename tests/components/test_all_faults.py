@@ -32,7 +32,7 @@ SOURCE, INFERENCE, DISPATCHER = OPTIONS
         "assets.s.quality.channels.flow.low", "assets.s.quality.channels.flow.stuck_after_s", "capture.quota_mb", "capture.upload",
     ]),
     (INFERENCE, {"threads": 0, "signature": {"public_key": "x", "public_key_file": "/k", "required": "maybe"}}, [
-        "threads", "signature.required", "signature.public_key", "signature.public_key",
+        "threads", "signature.required", "signature.public_key",
     ]),
     (DISPATCHER, {
         "policy": {"raise_at": 0.2, "n": 9, "m": 3, "hold_s": -1},

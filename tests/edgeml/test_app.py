@@ -308,7 +308,7 @@ class Talkative(Service):
         return Status(component=self._name, state="running", faults=self.faults)
 
     def vitals(self) -> Vitals:
-        names = [f"{number}\x1b" + "ü" * 500 for number in range(200)]
+        names = [f"{number}\x1b" + "ü" * 120 for number in range(200)]
         return Vitals(lag_s=0.5, queues=dict.fromkeys(names, (1, 2)), quiet=dict.fromkeys(names, 1.0), drops=dict.fromkeys(names, 1))
 
 

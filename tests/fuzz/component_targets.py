@@ -283,7 +283,9 @@ def uploaded(data: bytes) -> None:
             (folder / f"{name}.csv.gz").write_bytes(content)
         recorder = Files(folder)
         upload = Upload(Capture(mode="all", upload=True, upload_per_s=100), folder, "t", recorder, FakeBus(), recorder.clock)
-        for _ in range(100):
+        for _ in range(2000):
+            if not [path for path in recorder.unsent() if path.name not in upload.left_out]:
+                break
             upload.tick(recorder.clock())
         assert not [path for path in recorder.unsent() if path.name not in upload.left_out] and "c.csv.gz" not in upload.left_out
 

@@ -18,6 +18,7 @@ PACKAGES = {
     **{path.name: path for path in sorted((ROOT / "components").iterdir()) if (path / "__init__.py").is_file()},
 }
 LEFT_OUT: dict[str, str] = {
+    "edgeml.configuration.Reader.read": "asks the nucleus; what it gives is read by edgeml.options.read",
     "model_training.anomaly.data.load_recordings": "reads a folder of recordings with model_training.datasets.skab",
     "model_training.anomaly.data.load_recording": "takes what model_training.datasets.skab has read",
     "model_training.anomaly.dataset.from_recording": "takes rows, not a file",

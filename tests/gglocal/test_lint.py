@@ -102,14 +102,7 @@ CASES: dict[str, list[tuple[Change, str]]] = {
     ],
     "unknown key": [(top(Author="me"), "the key Author is unknown"), (lifecycle(run="true", go="true"), "go of the lifecycle is no step")],
     "component type": [(top(ComponentType="aws.greengrass.lambda"), "ComponentType is aws.greengrass.lambda")],
-    "name": [
-        (top(ComponentName="com/example"), "ComponentName has 'com/example'"), (top(ComponentName="a" * 129), "1 to 128 letters"),
-        (top(ComponentName=""), "ComponentName has ''"),
-        (top(ComponentDependencies={"a b": {"VersionRequirement": "1.0.0", "DependencyType": "HARD"}}), "ComponentDependencies has 'a b'"),
-    ],
-    "version": [
-        (top(ComponentVersion="1.0.0-" + "a" * 60), "at most 64 characters"), (top(ComponentVersion="1.0.0-01"), "without leading zeros"),
-    ],
+    "version": [(top(ComponentVersion="1.0.0-01"), "without leading zeros")],
     "prerelease": [(top(ComponentVersion="1.2.0-rc.1+b"), "takes for later than 1.2.0")],
     "size": [(top(ComponentPublisher="x" * 8000), "recipes of at most 8196")],
     "objects": [

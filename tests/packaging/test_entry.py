@@ -17,6 +17,7 @@ from model_training.evaluation.__main__ import main as evaluate
 
 from suite.build import ROOT
 from tests.edgeml.tiny import SHIPPED
+from tests.patience import PATIENCE_S
 
 PATHS = os.pathsep.join(map(str, (ROOT / "scripts", ROOT / "components", ROOT)))
 
@@ -57,8 +58,7 @@ def test_a_fault_of_ours_keeps_its_stack_trace(module: Path) -> None:
 
 @pytest.mark.parametrize(("name", "module_name", "arguments"), [
     ("prepare", "model_training.prepare", ("build", "data", "--plan")),
-    ("sign", "suite.sign", ("sign", str(SHIPPED), "--key")),
-    ("train", "model_training.train", ("anomaly", "--from", "data", "--key")),
+    ("volume", "suite.cloud.volume", ("--config",)),
 ])
 def test_ctrl_c_ends_a_command_with_130(tmp_path: Path, name: str, module_name: str, arguments: tuple[str, ...]) -> None:
     """Each waits for what another writes into the file that it reads, so that the signal comes while it works."""
@@ -66,11 +66,21 @@ def test_ctrl_c_ends_a_command_with_130(tmp_path: Path, name: str, module_name: 
     with entry(name, module_name, *arguments, str(tmp_path / "file"), cwd=tmp_path) as process:
         held = opened(tmp_path / "file", process)
         try:
-            process.send_signal(signal.SIGINT)
-            _, err = process.communicate(timeout=60)
+            err = interrupted(process)
         finally:
             os.close(held)
     assert (process.returncode, err) == (130, f"{name}: interrupted\n")
+
+
+def interrupted(process: subprocess.Popen[str]) -> str:
+    """Its standard error once Ctrl-C has ended it. Pressed again, as people do: Python drops one that comes in a callback of its own."""
+    give_up = time.monotonic() + PATIENCE_S
+    while True:
+        process.send_signal(signal.SIGINT)
+        try:
+            return process.communicate(timeout=5)[1]
+        except subprocess.TimeoutExpired:
+            assert time.monotonic() < give_up, "it does not end"
 
 
 def opened(fifo: Path, process: subprocess.Popen[str]) -> int:
@@ -92,8 +102,7 @@ def test_ctrl_c_ends_an_evaluation_with_130(tmp_path: Path) -> None:
         assert process.stderr is not None
         while not process.stderr.readline().startswith("evaluate: ["):  # it has begun to judge
             assert process.poll() is None
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        err = interrupted(process)
     assert process.returncode == 130 and err.endswith("evaluate: interrupted\n") and "Traceback" not in err
 
 

@@ -23,7 +23,7 @@ COMMANDS = sorted(
     path.relative_to(ROOT).as_posix() for folder in ("scripts", "scripts/cloud") for path in (ROOT / folder).iterdir()
     if path.is_file() and os.access(path, os.X_OK)
 )
-PLAIN = {"scripts/build", "scripts/version"}
+PLAIN = {"scripts/build", "scripts/test-arm64", "scripts/version"}
 """These need nothing but Python, so that their help is whole in any clone."""
 
 

@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 from edgeml import topics
 from edgeml.errors import MessageError
-from edgeml.messages import Acknowledge, Command, CommandAck, Message, ResultBlock, decode, encode, encode_json
+from edgeml.messages import Acknowledge, Alert, Command, CommandAck, Message, ResultBlock, decode, encode, encode_json
 from suite.scenario import ASSET
+from tests.components.alert_dispatcher.kit import results
 from tests.pipeline.line import COMPONENTS, THING, Line, valve
 
 log = logging.getLogger(__name__)
@@ -37,8 +38,8 @@ class Pulse:
         return {
             "rows are scored": lambda: len(self._results()) > rows + 1,
             "a command is answered": lambda: any(isinstance(m, CommandAck) and m.id == name for m in self.messages),
-            "an acknowledgement is heard": lambda: f"alarm 'local {name}'" in self.suite.log(DISPATCHER),
-            "an operator's is heard": lambda: f"alarm 'cloud {name}'" in self.suite.log(DISPATCHER),
+            "an acknowledgement is heard": lambda: bool(self._alarms(f"local {name}", "acknowledged")),
+            "an operator's is heard": lambda: bool(self._alarms(f"cloud {name}", "acknowledged")),
             "a configuration is taken up": lambda: self.suite.log(INFERENCE).count(" on litert") > loads,
         }
 
@@ -48,8 +49,13 @@ class Pulse:
         self._asked = time.monotonic()
         nucleus = self.suite.nucleus
         nucleus.publish(topics.COMMANDS, encode(Command(id=name, asset=ASSET, action="dance")), sealed=True)
-        nucleus.publish(topics.ALERTS_ACK, encode(Acknowledge(alarm=f"local {name}")), sealed=True)
-        nucleus.publish_iot(topics.cloud_alerts_ack(THING), encode_json(Acknowledge(alarm=f"cloud {name}")))
+        for where in ("local", "cloud"):
+            # A machine of its own for each time and way, whose alarm is to be acknowledged.
+            nucleus.publish(topics.RESULTS, encode(results([1.0] * 120, asset=f"{where} {name}", stream=where)), sealed=True)
+        for alarm in self._alarms(f"local {name}", "active"):
+            nucleus.publish(topics.ALERTS_ACK, encode(Acknowledge(alarm=alarm)), sealed=True)
+        for alarm in self._alarms(f"cloud {name}", "active"):
+            nucleus.publish_iot(topics.cloud_alerts_ack(THING), encode_json(Acknowledge(alarm=alarm)))
 
     def recovery_s(self, name: str, change: Callable[[], None]) -> float:
         """Seconds until everything lives; fails when that takes too long."""
@@ -62,8 +68,12 @@ class Pulse:
             time.sleep(0.05)
         return time.monotonic() - begun
 
+    def _alarms(self, asset: str, state: str) -> set[str]:
+        """Ids of the alarms of an asset that were in a state."""
+        return {m.id for m in self.messages if isinstance(m, Alert) and (m.asset, m.state) == (asset, state)}
+
     def _results(self) -> list[ResultBlock]:
-        return [message for message in self.messages if isinstance(message, ResultBlock)]
+        return [message for message in self.messages if isinstance(message, ResultBlock) and message.asset == ASSET]
 
     def _hear(self, payload: bytes) -> None:
         try:

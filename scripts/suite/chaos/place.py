@@ -57,6 +57,7 @@ class Place:
         """An empty root of a nucleus, in which every component's virtual environment is made already."""
         root = self.path / name
         shutil.rmtree(root, ignore_errors=True)
+        root.mkdir(mode=0o700, parents=True)
         for component, folder in COMPONENTS.items():
             work = root / "work" / component
             work.mkdir(parents=True)

@@ -368,7 +368,7 @@ def run(given: argparse.Namespace) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0, or 1 when it could not be done."""
     given = parser().parse_args(arguments)
-    return told("cloud volume", lambda: run(given))
+    return told("cloud volume", lambda: run(given), begins=False)
 
 
 if __name__ == "__main__":

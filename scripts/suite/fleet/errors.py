@@ -58,8 +58,12 @@ def of_aws(fault: Exception) -> str:
     return " ".join(str(fault).split())
 
 
-def told(command: str, work: Callable[[], int]) -> int:
-    """Do the work of a command; what goes wrong is said in one sentence on standard error, and the exit code is 1."""
+def told(command: str, work: Callable[[], int], begins: bool = True) -> int:
+    """Do the work of a command; what goes wrong is said in one sentence on standard error, and the exit code is 1.
+
+    Args:
+        begins: it begins something in AWS, which an interruption does not end.
+    """
     try:
         return work()
     except OptionsError as fault:
@@ -69,6 +73,8 @@ def told(command: str, work: Callable[[], int]) -> int:
     except (ClientError, BotoCoreError, Boto3Error) as fault:
         text = of_aws(fault)
     except KeyboardInterrupt:
-        text = "interrupted; what was begun goes on in AWS, and the same command takes it up again"
+        if begins:
+            print(f"{command}: what was begun goes on in AWS, and the same command takes it up again", file=sys.stderr)
+        raise
     print(f"{command}: {text}", file=sys.stderr)
     return 1

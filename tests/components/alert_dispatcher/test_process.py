@@ -218,7 +218,7 @@ def test_a_wrong_configuration_is_said_and_a_right_one_is_taken(device):
     device.until(lambda: device.on(topics.STATUS))
     (status,) = device.on(topics.STATUS)
     assert isinstance(status, Status) and status.state == "faulty"
-    assert [fault.split(" ")[0] for fault in status.faults] == ["`actions.mail`", "`policy.hold_s`"]
+    assert [fault.split(" ")[0] for fault in status.faults] == ["`actions.mail`", "`policy.hold_s`", "`policy.raise_at`"]
     assert device.on(topics.REPLAY) == []
     device.nucleus.do(device.nucleus.core.config.reset, NAME, ["actions", "mail"])
     device.configure({"policy": {"raise_at": "0.9", "hold_s": "4"}}, 3)

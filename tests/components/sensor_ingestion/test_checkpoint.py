@@ -21,7 +21,7 @@ def filled(work: Path, numbers: range, size: int = 300) -> Checkpoint:
     checkpoint = Checkpoint(work, "a", "c")
     checkpoint.load()
     for number in numbers:
-        checkpoint.save({"next": number + 1}, sent(number, size))
+        checkpoint.save({"next": number + 1}, [sent(number, size)])
     return checkpoint
 
 
@@ -64,7 +64,7 @@ def test_a_damaged_segment_costs_no_other(tmp_path: Path) -> None:
 def test_what_no_replay_needs_is_deleted_and_what_one_needs_is_not(tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path, "a", "c")
     for number in range(4000):
-        checkpoint.save({"next": number + 1}, sent(number), max(0, number - 900))
+        checkpoint.save({"next": number + 1}, [sent(number)], max(0, number - 900))
         assert number % 500 or loaded(tmp_path)[1][-901:] == list(range(max(0, number - 900), number + 1))
     assert sum(path.stat().st_size for path in segments(tmp_path)) < 901 * 350 + 2 * SEGMENT_BYTES
 
@@ -88,10 +88,10 @@ def test_what_finds_no_room_is_written_when_there_is_some(tmp_path: Path) -> Non
     with room(path.stat().st_size + 100):
         for number in (3, 4, 5):
             with pytest.raises(OSError, match="File too large|No space"):
-                checkpoint.save({"next": number + 1}, sent(number))
+                checkpoint.save({"next": number + 1}, [sent(number)])
     assert loaded(tmp_path) == (3, [0, 1, 2])  # killed now: not half a record, and no file more
     assert segments(tmp_path) == [path]
-    checkpoint.save({"next": 7}, sent(6))
+    checkpoint.save({"next": 7}, [sent(6)])
     assert loaded(tmp_path) == (7, list(range(7)))
 
 
@@ -100,8 +100,8 @@ def test_no_room_for_the_first_record_either(tmp_path: Path) -> None:
     with room(10):
         for number in (0, 1):
             with pytest.raises(OSError):
-                checkpoint.save({"next": number + 1}, sent(number))
-    checkpoint.save({"next": 3}, sent(2))
+                checkpoint.save({"next": number + 1}, [sent(number)])
+    checkpoint.save({"next": 3}, [sent(2)])
     assert loaded(tmp_path) == (3, [0, 1, 2]) and len(segments(tmp_path)) == 1
 
 
@@ -115,5 +115,5 @@ def test_restarts_leave_no_heap_of_files(tmp_path: Path) -> None:
     for number in range(50):
         checkpoint = Checkpoint(tmp_path, "a", "c")
         checkpoint.load()
-        checkpoint.save({"next": number + 1}, sent(number), oldest=max(0, number - 4))
+        checkpoint.save({"next": number + 1}, [sent(number)], oldest=max(0, number - 4))
     assert len(segments(tmp_path)) <= 6 and loaded(tmp_path)[1][-5:] == [45, 46, 47, 48, 49]
