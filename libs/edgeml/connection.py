@@ -81,6 +81,8 @@ class Connection:
     def _failed(self, fault: Exception) -> None:
         # A broker that takes the connection and says nothing is busy or stopped: that mends without us.
         refused = not isinstance(fault, sdk.LATE) and sdk.answers()
+        if refused and not self._refusals:
+            self._backoff.reset()  # it is back: however long it was waited for, what it answers is soon known
         self._refusals = self._refusals + 1 if refused else 0
         if self._refusals >= REFUSALS:
             self.hopeless = (

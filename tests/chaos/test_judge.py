@@ -12,6 +12,7 @@ from edgeml.policy import PolicyOptions
 from edgeml.times import SECOND, from_iso, to_iso
 from suite.chaos import expected
 from suite.chaos.judge import judge, silences
+from suite.chaos.machines import WIRE
 from suite.chaos.plan import Strike
 from suite.chaos.watch import Alerts, Watch
 
@@ -62,6 +63,7 @@ class World:
 
     def __init__(self) -> None:
         self.watch, self.cloud = Watch(), Alerts()
+        self.watch.flow[WIRE] = [float(second) for second in range(ROWS)]
         self.relaunches = 0
         self.strikes: list[Strike] = []
         self.pause_s = 0.0
@@ -167,3 +169,10 @@ def test_silence_counts_from_the_end_of_a_fault():
     faults = [Strike(2.0, "pause", {}, 5.0), Strike(6.0, "iot-cut", {}, 14.0), Strike(25.0, "kill", {}, 0.0)]
     assert silences(moments, faults, 30.0) == [(1.0, 1.0), (1.0, 2.0), (5.0, 25.0), (5.0, 30.0), (0.0, 30.0)]
     assert silences(moments, [], 30.0) == [(1.0, 1.0), (29.0, 30.0), (0.0, 30.0)]
+
+
+def test_a_machine_whose_clock_was_set_must_be_judged_again():
+    world = World()
+    del world.watch.flow[WIRE][20:35]
+    verdict = world.verdict()
+    assert [violation.sentence for violation in verdict.violations] == [f"{WIRE} was silent for 16.0 s with no fault active"]

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 
 from edgeml import bus as bus_module
-from edgeml import topics
+from edgeml import sdk, topics
 from edgeml.bus import IpcBus, Received, RelaunchNeeded
 from edgeml.connection import REFUSALS, Connection
 from edgeml.guard import Guard
@@ -209,6 +209,29 @@ def test_nobody_listening_on_the_socket_is_no_refusal(monkeypatch, tmp_path):
         assert not connection.attempt()
     assert connection.hopeless == ""
     dead.close()
+
+
+def test_a_broker_that_was_away_for_long_and_forgot_us_is_known_in_seconds(monkeypatch):
+    monkeypatch.setenv("SVCUID", "X")
+    monkeypatch.setenv("AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT", "/nowhere")
+    back = False
+
+    def refuse() -> None:
+        raise ConnectionError("closed")
+
+    monkeypatch.setattr(sdk, "dial", refuse)
+    monkeypatch.setattr(sdk, "answers", lambda: back)
+    now = 0.0
+    connection = Connection(lambda: now)
+    while now < 60.0:
+        connection.attempt()
+        now = connection.due
+    assert not connection.hopeless
+    back, begun = True, now
+    while not connection.hopeless:
+        connection.attempt()
+        now = connection.due
+    assert now - begun < 7  # with the waiting after the last refusal
 
 
 def test_while_the_broker_is_away_only_the_first_publish_waits(open_bus, nucleus):

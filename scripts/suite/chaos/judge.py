@@ -198,8 +198,6 @@ def _stops(watch: Watch) -> dict[str, tuple[int, int]]:
 def _silence(verdict: Verdict, watch: Watch, strikes: list[Strike], until_s: float) -> None:
     longest = 0.0
     for topic, moments in watch.flow.items():
-        if topic == WIRE and WIRE not in watch.rows:
-            continue
         for seconds, at_s in silences([at for at in moments if at <= until_s] or [0.0], strikes, until_s):
             longest = max(longest, seconds)
             if seconds > SILENCE_S:

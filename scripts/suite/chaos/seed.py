@@ -106,7 +106,11 @@ class Run:
             self.nucleus.deploy(recipes, artifacts, dict.fromkeys(names, self._place.version), own)
             for name in names:
                 self.nucleus.wait_for_state(name, RUNNING, timeout=120)
-        self._until(lambda: len(self.watch.rows) == len(made), 60.0)
+        if not any(each.name == WIRE for each in made):
+            del self.watch.flow[WIRE]
+        if not self._until(lambda: len(self.watch.rows) == len(made), 60.0):
+            missing = {each.name for each in made} - self.watch.rows.keys()
+            raise RuntimeError(f"no row came of {', '.join(sorted(missing))} within 60 s; see the log of {SOURCE}")
 
     def _disturb(self, strikes: list[Strike]) -> None:
         with ThreadPoolExecutor(8) as pool:

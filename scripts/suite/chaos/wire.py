@@ -19,7 +19,7 @@ def main(seed: int, start_ns: int, speed: float, control: Path) -> None:
     sys.path[:0] = [str(ROOT / "components"), str(ROOT / "libs")]
     from sensor_ingestion.sources.pump import CHANNELS, PumpSkid
 
-    began, _ = (int(word) for word in control.read_text().split("\n", 1)[0].split())
+    began = int(control.read_text().split()[0])
     pump = PumpSkid(seed)
     row, done = 0, 1
     while True:
