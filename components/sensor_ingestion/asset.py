@@ -36,7 +36,8 @@ RESEND_FIRST_S, RESEND_LONGEST_S = 3.0, 15.0
 
 
 class State(msgspec.Struct):
-    """What is saved with each batch; `source` and `quality` are for these to judge, and None where the source cannot go back."""
+    """What is saved with each batch; `source` and `quality` are for these to judge. `source` is None where it cannot go back, while the
+    line of its times goes on all the same."""
 
     stream: str
     next: int
@@ -254,11 +255,13 @@ class Asset:
         source = self.source.checkpoint()
         if source is None and not (batches and self._remembers):
             return
-        state: dict[str, Any] = {"stream": self._history.stream, "next": self._history.next_seq, "event_ns": self._event_ns}
+        state: dict[str, Any] = {
+            "stream": self._history.stream, "next": self._history.next_seq, "event_ns": self._event_ns, "quality": self._checker.state(),
+        }
         oldest = min(self._history.oldest, self._pending[0].seq if self._pending else self._history.next_seq)
         if source is not None:
             answered = (self._pending[0].seq if self._pending else self._history.next_seq) - 1
-            state |= {"source": source, "quality": self._checker.state(), "answered": answered, "obeyed": self._desk.obeyed}
+            state |= {"source": source, "answered": answered, "obeyed": self._desk.obeyed}
         try:
             self._checkpoint.save(state, batches, oldest, durable)
             self.fault = ""
@@ -270,7 +273,11 @@ class Asset:
     def _resume(self, state: State, batches: Sequence[Sent]) -> None:
         if state.quality is not None:
             self._checker.resume(state.quality)
-        for sent in batches if state.source is not None else _renamed(batches, self._history.stream):
+        if state.source is None:
+            # Another stream begins with an epoch of its own; what was kept of those before is not wanted any more.
+            batches = list(_renamed(batches, self._history.stream, self._checker.timeline.epoch))
+            self._checker.timeline.epoch = 0
+        for sent in batches:
             self._history.next_seq = sent.seq
             self._history.add(sent.end_ns, sent.payload, self._checker.timeline.epoch)
             if not self.awaits_answers or sent.seq > state.answered:
@@ -283,13 +290,13 @@ class Asset:
             log.info("%s: its source has finished before; delete %s to begin anew", self.name, self._checkpoint.path)
 
 
-def _renamed(batches: Sequence[Sent], stream: str) -> Iterator[Sent]:
-    """The same batches as those of another stream; what is no batch is left out."""
+def _renamed(batches: Sequence[Sent], stream: str, epoch: int) -> Iterator[Sent]:
+    """The batches of one epoch as those of another stream's first; what is no batch is left out."""
     for sent in batches:
         with suppress(MessageError):
             batch = decode(sent.payload)
-            if isinstance(batch, SensorBatch):
-                yield sent._replace(payload=encode(msgspec.structs.replace(batch, stream=stream)))
+            if isinstance(batch, SensorBatch) and (batch.epoch or 0) == epoch:
+                yield sent._replace(payload=encode(msgspec.structs.replace(batch, stream=stream, epoch=msgspec.UNSET)))
 
 
 def _open(

@@ -202,3 +202,18 @@ def test_an_old_request_for_a_replay_is_understood(pipeline: Pipeline) -> None:
     pipeline.services["SensorIngestion"].on_message(topics.REPLAY, decode(encode(Replay(topic=topics.SENSORS, since=(T0 + 489) * SECOND))))
     fresh = pipeline.bus.messages(topics.SENSORS)[sensors:]
     assert sum(len(batch.times) // 8 for batch in fresh if isinstance(batch, SensorBatch)) == 10
+
+
+@pytest.mark.parametrize("first", [None, YEARS])
+@pytest.mark.parametrize("relaunched", [("SensorIngestion",), ("SensorIngestion", "Inference"), ("Inference", "SensorIngestion")])
+def test_after_a_clock_was_set_back_a_relaunch_judges_on(pipeline: Pipeline, first: int | None, relaunched: tuple[str, ...]) -> None:
+    """What is kept of the time before is sent again in the new stream, in its epochs; the rows that follow are not older than it."""
+    values, back = pump(900), T0 - HOUR
+    pipeline.rows(values[500:620], back)
+    assert all(pipeline.decided(back + 100, 20))
+    for name in relaunched:
+        pipeline.launch(name)
+    if first is not None:
+        pipeline.row(values[620], T0 + first)
+    pipeline.rows(values[620:740], back + 125)
+    assert all(pipeline.decided(back + 125 + 80, 40))

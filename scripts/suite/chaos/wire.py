@@ -21,7 +21,7 @@ def main(seed: int, start_ns: int, speed: float, control: Path) -> None:
 
     began = int(control.read_text().split()[0])
     pump = PumpSkid(seed)
-    row, done = 0, 1
+    row, done = 0, len(control.read_text().splitlines())
     while True:
         now = (time.clock_gettime_ns(time.CLOCK_BOOTTIME) - began) * speed / SECOND
         row = max(row + 1, int(now))  # a machine does not wait for who reads it: what nobody read is gone
