@@ -143,6 +143,7 @@ def follow(cli: NucleusCli, deployment: str, seconds: float, say: Callable[[str]
     """Say each state of a deployment until it has ended; whether it succeeded, and what was said last."""
     give_up, said = time.monotonic() + seconds, ""
     while True:
+        # Not even "cannot find" is final: a deployment that was just taken is unknown until the nucleus has written it down.
         text = cli.ask("deployment", "status", "-i", deployment).strip()
         if text != said:
             said = text
