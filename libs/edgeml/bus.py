@@ -18,6 +18,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import wait
 from typing import Any, Protocol
 
 from awsiot.greengrasscoreipc import model
@@ -126,6 +127,8 @@ class IpcBus:
         if self._connection.attempt():
             self._unanswered = None
             self._try_refused()
+            for subscription in self._subscriptions.values():
+                subscription.end()
             self._renew("the connection is new", KINDS)
         return self._connection.client
 
@@ -308,10 +311,43 @@ class IpcBus:
         operation_name, make, request = sdk.SUBSCRIPTIONS[subscription.kind](subscription.topic, self._put, subscription.closed.set)
         try:
             operation = make(client)
-            sdk.open_stream(operation, request)
+            if subscription.kind != "cloud":
+                sdk.open_stream(operation, request)
         except Exception as fault:
             self._not_subscribed(subscription, operation_name, fault)
             return
+        if subscription.kind == "cloud":
+            self._begin_cloud(subscription, operation_name, operation, request)
+        else:
+            self._subscribed(subscription, operation_name, operation)
+
+    def _begin_cloud(self, subscription: Subscription, operation_name: str, operation: Any, request: Any) -> None:
+        """Classic answers when IoT Core has, which may take hours. So the answer is waited for without holding up local work."""
+        late = any(each.answer is not None for each in self._subscriptions.values())
+        try:
+            answer = sdk.begin(operation, request)
+        except Exception as fault:
+            self._not_subscribed(subscription, operation_name, fault)
+            return
+        subscription.operation, subscription.answer, subscription.stands_at = operation, answer, self._monotonic()
+        # Mostly it comes at once. Where one is late, the others are too.
+        wait([answer], 0.0 if late else sdk.CLOUD_TIMEOUT_S)
+        if answer.done():
+            self._answered(subscription)
+        else:
+            log.info("%s to %s has no answer yet; it comes when the nucleus reaches IoT Core", operation_name, subscription.topic)
+
+    def _answered(self, subscription: Subscription) -> None:
+        operation, answer, subscription.answer = subscription.operation, subscription.answer, None
+        try:
+            answer.result(0)
+        except Exception as fault:
+            subscription.end()
+            self._not_subscribed(subscription, sdk.SUBSCRIBE_CLOUD, fault)
+            return
+        self._subscribed(subscription, sdk.SUBSCRIBE_CLOUD, operation)
+
+    def _subscribed(self, subscription: Subscription, operation_name: str, operation: Any) -> None:
         subscription.operation, subscription.stands_at = operation, self._monotonic()
         if subscription.backoff.tries or subscription.refused.tries:
             log.info("%s to %s works again", operation_name, subscription.topic or "the configuration")
@@ -324,20 +360,21 @@ class IpcBus:
         subscription.said.clear()
 
     def _not_subscribed(self, subscription: Subscription, operation_name: str, fault: Exception) -> None:
-        if isinstance(fault, sdk.LATE):
+        if isinstance(fault, sdk.LATE) and subscription.kind != "cloud":
             self._connection.drop()
         # A component without any configuration cannot watch it; that may still come.
         news = type(fault) not in subscription.said and not isinstance(fault, model.ResourceNotFoundError)
         subscription.said.add(type(fault))
         self._complain(logging.ERROR if news else logging.DEBUG, operation_name, subscription.topic, fault, "; trying again")
         refused = subscription.kind == "cloud" and isinstance(fault, model.UnauthorizedError)
-        wait = subscription.refused.next() if refused else subscription.backoff.next()
-        subscription.due = self._monotonic() + wait
+        pause = subscription.refused.next() if refused else subscription.backoff.next()
+        subscription.due = self._monotonic() + pause
 
     def _renew(self, why: str, kinds: tuple[str, ...]) -> None:
         now = self._monotonic()
         wanted = [
-            each for each in self._subscriptions.values() if each.kind in kinds and not (each.refused.tries and now < each.due)
+            each for each in self._subscriptions.values()
+            if each.kind in kinds and each.answer is None and not (each.refused.tries and now < each.due)
         ]
         if wanted:
             log.log(logging.WARNING if self.renewed else logging.INFO, "renewing %d subscriptions: %s", len(wanted), why)
@@ -365,9 +402,12 @@ class IpcBus:
             return
         now = self._monotonic()
         for subscription in list(self._subscriptions.values()):
-            if subscription.operation is not None and subscription.closed.is_set():
+            if subscription.answer is not None and subscription.answer.done():
+                self._answered(subscription)
+            elif subscription.operation is not None and subscription.closed.is_set():
                 log.warning("the nucleus ended the subscription to %s; subscribing anew", subscription.topic or "the configuration")
-                subscription.operation, subscription.due = None, now + max(1.0, subscription.backoff.next())
+                subscription.operation, subscription.answer = None, None
+                subscription.due = now + max(1.0, subscription.backoff.next())
             elif subscription.operation is None and now >= subscription.due:
                 self._try_subscribe(subscription)
             elif subscription.topic in topics.STREAMS:

@@ -81,6 +81,16 @@ def open_stream(operation: Any, request: Any, timeout_s: float = CALL_TIMEOUT_S)
         raise
 
 
+def begin(operation: Any, request: Any) -> Any:
+    """As `open_stream`, without waiting for the answer: a future that has it, or raises."""
+    try:
+        operation.activate(request).result(CALL_TIMEOUT_S)
+        return operation.get_response()
+    except BaseException:
+        operation.close()
+        raise
+
+
 def _answer(operation: Any, request: Any, timeout_s: float) -> Any:
     operation.activate(request).result(timeout_s)
     return operation.get_response().result(timeout_s)

@@ -19,7 +19,8 @@ class Subscription:
     """
     Attributes:
         kind: as in `edgeml.sdk.Received`.
-        operation: the SDK's, while it stands.
+        operation: the SDK's, while it stands, or waits for its answer.
+        answer: the answer that is waited for; None: it came.
         backoff, refused: the waiting between tries; the second of those that IoT Core's side refuses.
         said: kinds of faults that were logged.
         due: not tried before.
@@ -32,6 +33,7 @@ class Subscription:
     kind: str
     topic: str
     operation: Any = None
+    answer: Any = None
     backoff: Backoff = field(default_factory=lambda: Backoff(0.2, 5.0))
     refused: Backoff = field(default_factory=seldom)
     said: set[type] = field(default_factory=set)
@@ -43,7 +45,7 @@ class Subscription:
 
     def end(self) -> None:
         """Close its stream, dead or alive."""
-        operation, self.operation = self.operation, None
+        operation, self.operation, self.answer = self.operation, None, None
         if operation is not None:
             try:
                 operation.close()

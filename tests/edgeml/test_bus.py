@@ -17,6 +17,7 @@ from edgeml.connection import REFUSALS, Connection
 from edgeml.guard import Guard
 from edgeml.messagekey import MessageOptions
 from edgeml.messages import MAX_PAYLOAD
+from gglocal.interference import Matching
 from gglocal.profile import CLASSIC, LITE
 from tests.gglocal.ipc_world import EVERYTHING, World, world
 from tests.patience import PATIENCE_S
@@ -96,6 +97,32 @@ def test_a_message_above_the_limit_is_refused_here_and_the_connection_lives(open
     assert "6801 bytes for a/b is not sent" in caplog.text
     assert bus.publish("a/b", bytes(MAX_PAYLOAD))
     assert len(receive(bus).payload) == MAX_PAYLOAD
+
+
+def test_a_nucleus_that_cannot_reach_iot_core_holds_up_no_local_message(open_bus, nucleus, monkeypatch, caplog):
+    # Classic answers a subscription to IoT Core when IoT Core has; after a start without a link that may take hours.
+    monkeypatch.setattr(sdk, "CLOUD_TIMEOUT_S", 0.2)
+    end = nucleus.do(nucleus.core.interference.delay_answers, Matching("SubscribeToIoTCore"), sdk.CALL_TIMEOUT_S + 1.0)
+    bus = open_bus()
+    began = time.monotonic()
+    for topic in ("cloud/x", "cloud/y", "cloud/z"):
+        bus.subscribe_cloud(topic)
+    bus.subscribe("a/b")
+    bus.start_heartbeat()
+    client, renewed = bus._connection.client, bus.renewed
+    while time.monotonic() < began + 2.0:
+        before = time.monotonic()
+        assert bus.publish("a/b", b"x") and receive(bus).payload == b"x"
+        assert time.monotonic() - before < 1.0 + PATIENCE_S / 10
+        bus.renew_unheard("nothing is heard from IoT Core")
+    assert bus._connection.client is client  # a missing answer from IoT Core says nothing of the connection
+    nucleus.do(end)
+    give_up = time.monotonic() + PATIENCE_S
+    while any(each.answer is not None for each in bus._subscriptions.values()) and time.monotonic() < give_up:
+        bus.receive(0.1)
+    assert bus.publish_cloud("cloud/z", b"up")
+    assert receive(bus, "cloud") == Received("cloud", "cloud/z", b"up")
+    assert "renewing" not in caplog.text and bus.renewed == renewed
 
 
 def test_the_cloud_both_ways(open_bus, nucleus):

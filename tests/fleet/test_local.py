@@ -133,15 +133,57 @@ Caused by: java.util.concurrent.ExecutionException: software.amazon.ServiceError
 \tat com.aws.greengrass.cli.adapter.Impl.get(Impl.java:166)
 \t... 13 more
 """
+UNKNOWN = TRACE.replace("ServiceError: the file is being written", "ResourceNotFoundError: Cannot find deployment")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="greengrass-cli is called with sudo, which may ask for a password")
-@pytest.mark.parametrize(("exit_code", "lasting"), [(1, False), (0, False), (1, True)], ids=["fails", "ends with 0", "lasting"])
-def test_a_status_call_that_fails_is_asked_again(gglocal_factory, tmp_path, monkeypatch, capsys, exit_code, lasting) -> None:
+def test_a_deployment_that_fails_says_what_the_component_logged(place, tmp_path, capsys) -> None:
+    nucleus, where, shelf = place
+    if where[0] == "--device-root":
+        (Path(where[1]) / "logs").symlink_to(nucleus.root.path / "logs")
+    shelf.add("old", SERVE)
+    shelf.add("model", {"install": "echo 'ERROR edgeml.place: model: the key is not trusted'; exit 1", "run": "exec sleep 1000"})
+    shelf.add("mute", {"install": "exit 1", "run": "exec sleep 1000"})
+    local = ["--local", *where, "--build", str(tmp_path / "build"), "--component", "old=1.0.0"]
+    assert main([*local, "--component", "model=1.0.0"]) == 1
+    assert capsys.readouterr().out.endswith(f"\nmodel: the key is not trusted (see {where[1]}/logs/model.log)\n")
+    assert main([*local, "--component", "mute=1.0.0"]) == 1
+    assert f"\nmute: see {where[1]}/logs/mute.log\n" in capsys.readouterr().out
+
+
+CLASSIC = """2026-11-28T13:52:57.632Z [INFO] (Copier) m: stdout. INFO edgeml.place: the bundle is placed. {scriptName=install}
+2026-11-28T13:52:57.718Z [INFO] (Copier) m: stdout. ERROR edgeml.place: m: /w: is signed with another key. {scriptName=install}
+2026-11-28T13:52:58.000Z [WARN] (Copier) m: stderr. ERROR edgeml.install: pip failed; is there 99.9? {scriptName=install}
+2026-11-28T13:52:58.761Z [WARN] (Copier) m: stderr. ERROR edgeml.install: pip failed. {scriptName=install, command=["python3 /tmp"]}
+2026-11-28T13:52:58.777Z [WARN] (pool-3-thread-25) m: shell-runner-error. {scriptName=install, serviceName=m}
+2026-11-28T13:52:58.999Z [INFO] stdout: ERROR edgeml.place: as gglocal writes it
+"""
+
+
+@pytest.mark.parametrize(("lines", "since", "error"), [
+    (slice(0, 2), 0, "m: /w: is signed with another key"), (slice(0, 5), 0, "pip failed"), (slice(0, 6), 0, "as gglocal writes it"),
+    (slice(0, 2), 2e9, ""), (slice(0, 1), 0, ""), (slice(4, 5), 0, ""),
+])
+def test_the_last_error_of_a_log_is_what_the_component_wrote_since(lines, since, error) -> None:
+    assert outcome.last_error("\n".join(CLASSIC.splitlines()[lines]), since) == error
+
+
+@pytest.mark.parametrize(("text", "named"), [
+    ("Deployment Failure Cause: Service a.b in broken state after deployment", ["a.b"]), ("a.b.c is BROKEN", ["a.b.c"]), ("a.b-c", []),
+])
+def test_the_components_that_a_failure_is_about(text: str, named: list[str]) -> None:
+    assert outcome.named(["a.b", "a.b.c"], text) == named
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="greengrass-cli is called with sudo, which may ask for a password")
+@pytest.mark.parametrize(("exit_code", "lasting", "trace"), [
+    (1, False, TRACE), (0, False, TRACE), (1, False, UNKNOWN), (1, True, TRACE),
+], ids=["fails", "ends with 0", "not known yet", "lasting"])
+def test_a_status_call_that_fails_is_asked_again(gglocal_factory, tmp_path, monkeypatch, capsys, exit_code, lasting, trace) -> None:
     monkeypatch.setattr(nucleuscli, "ASK_AGAIN_S", 0.01)
     nucleus, shelf = gglocal_factory(profile="classic"), Shelf(tmp_path / "build")
     shelf.add("a", SERVE)
-    (tmp_path / "trace").write_text(TRACE)
+    (tmp_path / "trace").write_text(trace)
     count, until = tmp_path / "count", 1000 if lasting else 3
     Flaky(tmp_path / "device", nucleus.root.path, (
         f'if [ "$2" = status ] && [ $(wc -c < {count}) -lt {until} ]\n'

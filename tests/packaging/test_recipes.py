@@ -82,6 +82,14 @@ def test_nothing_that_lite_refuses(name: str, architecture: str, built: Path, ve
     assert lint_file(built / "recipes" / f"{name}-{version}.yaml", host) == []
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_a_timeout_is_text(name: str, recipe: Recipes) -> None:
+    # The classic nucleus reads back its own number as another type after a restart or a rollback. The next deployment, of whatever
+    # component, then counts as a changed install step: everything is installed and started again.
+    steps = [step for manifest in recipe(name)["Manifests"] for step in manifest["Lifecycle"].values() if isinstance(step, dict)]
+    assert [step["Timeout"] for step in steps if not isinstance(step.get("Timeout", ""), str)] == []
+
+
 @pytest.mark.parametrize("name", COMPONENTS)
 def test_default_configuration_is_what_the_component_declares(name: str, recipe: Recipes) -> None:
     options = importlib.import_module(f"{COMPONENTS[name]}.options").Options

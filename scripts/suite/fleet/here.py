@@ -45,23 +45,30 @@ class Target:
     """A nucleus of this machine.
 
     Attributes:
-        work: holds the components' work directories.
+        root: holds the components' work directories and their logs.
         sudo: what goes before a command that reads there.
     """
 
     cli: NucleusCli
-    work: Path
+    root: Path
     sudo: tuple[str, ...] = ()
 
     def kept(self, component: str, file: str, since: float) -> Any:
         """What a component has written to a JSON file of its work directory since then (epoch, s); None: nothing that can be read."""
-        words = ["sh", "-c", 'stat -c %Y "$1" && cat "$1"', "sh", str(self.work / component / file)]
+        words = ["sh", "-c", 'stat -c %Y "$1" && cat "$1"', "sh", str(self.root / "work" / component / file)]
         read = subprocess.run([*self.sudo, *words], capture_output=True, text=True, check=False)
         try:
             at, _, text = read.stdout.partition("\n")
             return json.loads(text) if int(at) >= int(since) else None
         except ValueError:
             return None
+
+    def last_error(self, component: str, since: float) -> str:
+        """The last error that a component has logged since then (epoch, s), and where its log is."""
+        path = self.root / "logs" / f"{component}.log"
+        found = subprocess.run([*self.sudo, "grep", "-a", "ERROR", str(path)], capture_output=True, check=False)
+        error = outcome.last_error(found.stdout.decode(errors="replace"), since).removeprefix(f"{component}: ")
+        return f"{error} (see {path})" if error else f"see {path}"
 
 
 def target(given: argparse.Namespace) -> Target:
@@ -76,14 +83,14 @@ def target(given: argparse.Namespace) -> Target:
     command = given.device_root / "bin" / "greengrass-cli"
     if given.gglocal is None and command.exists():
         sudo = () if os.geteuid() == 0 else ("sudo",)
-        return Target(NucleusCli([*sudo, str(command)]), given.device_root / "work", sudo)
+        return Target(NucleusCli([*sudo, str(command)]), given.device_root, sudo)
     root = given.gglocal or default_root()
     if not root.is_dir():
         raise FleetError(
             f"there is neither {command} nor a gglocal in {root}; on a core device deploy aws.greengrass.Cli, or start gglocal run, "
             "or name its root with --gglocal"
         )
-    return Target(NucleusCli([sys.executable, "-m", "gglocal.cli"], ["--root", str(root)]), root / "work")
+    return Target(NucleusCli([sys.executable, "-m", "gglocal.cli"], ["--root", str(root)]), root)
 
 
 def deploy(given: argparse.Namespace, on: Target, versions: Mapping[str, str], updates: Updates, say: Callable[[str], None]) -> int:
@@ -106,7 +113,10 @@ def deploy(given: argparse.Namespace, on: Target, versions: Mapping[str, str], u
     made = re.search(r"Deployment Id: (\S+)", on.cli.call(*words))
     if made is None:
         raise FleetError(f"{on.cli} named no deployment; ask it: deployment list")
-    if not follow(on.cli, made[1], given.wait, say):
+    succeeded, text = follow(on.cli, made[1], given.wait, say)
+    if not succeeded:
+        for name in outcome.named(versions, text):
+            say(f"{name}: {on.last_error(name, began)}")
         return 1
     # What a process of another version thought of the same configuration does not count.
     since = {name: 0.0 if found is not None and found.version == versions[name] else began for name, found in before.items()}
@@ -129,17 +139,18 @@ def defaults(build: Path) -> Callable[[str, str], Mapping[str, Any] | None]:
     return of
 
 
-def follow(cli: NucleusCli, deployment: str, seconds: float, say: Callable[[str], None]) -> bool:
-    """Say each state of a deployment until it has ended; whether it succeeded."""
+def follow(cli: NucleusCli, deployment: str, seconds: float, say: Callable[[str], None]) -> tuple[bool, str]:
+    """Say each state of a deployment until it has ended; whether it succeeded, and what was said last."""
     give_up, said = time.monotonic() + seconds, ""
     while True:
+        # Not even "cannot find" is final: a deployment that was just taken is unknown until the nucleus has written it down.
         text = cli.ask("deployment", "status", "-i", deployment).strip()
         if text != said:
             said = text
             say(text)
         ended = _ENDED.search(text)
         if ended:
-            return ended[1] == "SUCCEEDED"
+            return ended[1] == "SUCCEEDED", text
         if time.monotonic() >= give_up:
             raise FleetError(f"the deployment has not ended within {seconds:g} s; ask again with: deployment status -i {deployment}")
         time.sleep(_ASK_AGAIN_S)

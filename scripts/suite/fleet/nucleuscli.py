@@ -58,13 +58,17 @@ class NucleusCli:
             raise FleetError(f"the nucleus refuses: {cause(ran.stderr) or cause(ran.stdout) or 'it said nothing'}")
         return ran.stdout
 
-    def ask(self, *words: str) -> str:
-        """As `call`, for a question: a failure is tried again a few times."""
+    def ask(self, *words: str, final: re.Pattern[str] | None = None) -> str:
+        """As `call`, for a question: a failure is tried again a few times.
+
+        Args:
+            final: a failure in whose text this is found is the answer.
+        """
         for _ in range(TRIES - 1):
             try:
                 return self.call(*words)
             except FleetError as fault:
-                if _ABSENT.search(str(fault)):
+                if final is not None and final.search(str(fault)):
                     raise
                 time.sleep(ASK_AGAIN_S)
         return self.call(*words)
@@ -72,7 +76,7 @@ class NucleusCli:
     def component(self, name: str) -> Component | None:
         """What runs of it; None: it is not deployed."""
         try:
-            text = self.ask("component", "details", "-n", name)
+            text = self.ask("component", "details", "-n", name, final=_ABSENT)
         except FleetError as fault:
             if _ABSENT.search(str(fault)):
                 return None

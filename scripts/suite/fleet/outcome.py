@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from edgeml.times import SECOND, to_iso
 from suite.fleet.nucleuscli import Component
 
 WELL = ("RUNNING", "FINISHED")
 LOST = ("BROKEN", "ERRORED")
+_ERROR = re.compile(r"(\S+Z) \[.*?\bstd(?:out|err)[.:] ERROR [\w.]+: (.+?)(?:\. \{scriptName=.*)?")
+"""A line of a component's log, of gglocal or of the classic nucleus, that the component wrote as an error."""
 
 
 def unmet(name: str, version: str, update: Mapping[str, Any], found: Component | None) -> Iterator[str]:
@@ -29,6 +33,18 @@ def unmet(name: str, version: str, update: Mapping[str, Any], found: Component |
     differing = [f"{key} is {_shown(has)}, asked for was {_shown(wanted)}" for key, wanted, has in _differing(update, found.configuration)]
     if differing:
         yield f"{name} is not configured as asked: {'; '.join(differing)}"
+
+
+def named(components: Iterable[str], text: str) -> list[str]:
+    """Those of the components that a text is about."""
+    return [name for name in components if re.search(rf"(?<![\w.-]){re.escape(name)}(?!\.?[\w-])", text)]
+
+
+def last_error(log: str, since: float) -> str:
+    """The last error that a component wrote into its log since then (epoch, s); empty: none."""
+    begin = to_iso(int(since * SECOND))
+    found = [line for line in map(_ERROR.fullmatch, log.splitlines()) if line is not None and line[1] >= begin]
+    return found[-1][2] if found else ""
 
 
 def verdict(configuration: Any, accepted: Any, refused: Any) -> str | None:
