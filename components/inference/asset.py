@@ -43,7 +43,7 @@ class Asset:
         self._columns: tuple[tuple[str, ...], tuple[str, ...]] | None = None
         self._order: np.ndarray | None = None
         self._sender, self._epoch = "", 0
-        self._last = self._repeated_to = -1
+        self._last = self._repeated_to = self._step = -1
         self._answers: OrderedDict[tuple[str, int], list[bytes]] = OrderedDict()
         self.name = name
         self.fault = ""
@@ -60,9 +60,21 @@ class Asset:
         """How many good rows it has learned normal running from, and how many it wants."""
         return self._scorer.learned
 
+    def learns_on(self, steps: int) -> bool:
+        """Whether learning has begun, or passed another of so many steps, since this was last asked.
+
+        A machine that stands, or whose rows cannot be judged, stays at the same step however many batches it sends.
+        """
+        count, wanted = self.learned
+        step = -1 if self.fault or self.withheld else count * steps // wanted
+        passed = step > self._step
+        self._step = max(self._step, step)
+        return passed
+
     def reset(self) -> None:
         """Forget what normal running looks like, and learn it anew."""
         self.withheld = ""
+        self._step = -1
         self._scorer.reset()
 
     def restore(self, baseline: Baseline) -> None:

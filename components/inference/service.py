@@ -134,12 +134,12 @@ class Inference:
         self._publish(blocks)
 
     def _score(self, asset: Asset, batch: SensorBatch) -> list[bytes]:
-        learning, (before, wanted) = asset.baseline is None, asset.learned
+        learning = asset.baseline is None
         blocks = asset.score(batch, self._context.monotonic())
         if learning and asset.baseline is not None:
             self._baselines.keep(batch.asset, asset.baseline)
             log.info("%s: the baseline is learned", batch.asset)
-        elif learning and (not before or before * LEARNING_STEPS // wanted < asset.learned[0] * LEARNING_STEPS // wanted):
+        elif learning and asset.learns_on(LEARNING_STEPS):
             log.info("%s: learning what is normal, %d of %d good rows", batch.asset, *asset.learned)
         return blocks
 

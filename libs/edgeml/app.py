@@ -159,17 +159,23 @@ class App(Generic[O]):
             self._reload()
         self._guard("messages", lambda: self._look_at_seals(now))
         self._settings.tick()
-        wait = 1.0
+        wait, took = 1.0, 0.0
         if self._service is not None:
             if self._bus.renewed != self._renewed:
                 self._renewed = self._bus.renewed
                 self._guard("start", self._service.start)
+            began = self._context.monotonic()
             due = self._guard("tick", lambda: self._service.tick(now))  # type: ignore[union-attr]
-            wait = min(wait, 1.0 if due is FAILED else due)
+            wait, took = min(wait, 1.0 if due is FAILED else due), self._context.monotonic() - began
         self._guard("status", self._report)
         received = self._bus.receive(wait if self._reload_at is None else min(wait, SETTLE_S))
-        if received is not None:
+        # Messages get as much time as the tick took: one after each tick that waited for a broker is too few to keep up with a command.
+        until = self._context.monotonic() + took
+        while received is not None:
             self._take(received)
+            if self._stopping or self._context.monotonic() >= until:
+                break
+            received = self._bus.receive(0.0)
 
     def _look_at_seals(self, now: float) -> None:
         self._seals.tick(now)

@@ -33,7 +33,7 @@ from edgeml.errors import BusError, ConfigurationTooLarge
 from edgeml.guard import Guard
 from edgeml.inbox import Inbox
 from edgeml.messages import MAX_PAYLOAD
-from edgeml.noise import RateLimited
+from edgeml.noise import REPEAT_S, RateLimited
 from edgeml.refusal import name
 from edgeml.sdk import Received
 from edgeml.streams import KEEP_ALIVE_S
@@ -103,6 +103,7 @@ class IpcBus:
         self._read_at = monotonic()
         self._unanswered: float | None = None  # since when a heartbeat is on its way
         self._troubles: dict[tuple[str, str], Trouble] = {}  # kind and topic
+        self._logged: dict[tuple[int, str, str, type], float] = {}  # level, kind, topic, fault: when a failed publish was logged last
         self._stale: dict[str, str] = {}  # kinds of subscriptions to renew, and why
 
     # -- the connection
@@ -204,11 +205,18 @@ class IpcBus:
             return False
         if now >= give_up:
             if trouble.give_up(now):
-                self._complain(logging.ERROR, operation, topic, fault)
+                self._complain_seldom(logging.ERROR, kind, operation, topic, fault)
             return False
         if backoff.tries == 0:
-            self._complain(logging.WARNING, operation, topic, fault, "; trying again")
+            self._complain_seldom(logging.WARNING, kind, operation, topic, fault, "; trying again")
         return True
+
+    def _complain_seldom(self, level: int, kind: str, operation: str, topic: str, fault: Exception, suffix: str = "") -> None:
+        """A buffer that fills and empties again fails every few calls."""
+        now, what = self._monotonic(), (level, kind, topic, type(fault))
+        if now - self._logged.get(what, -REPEAT_S) >= REPEAT_S:
+            self._logged[what] = now
+            self._complain(level, operation, topic, fault, suffix)
 
     def _complain(self, level: int, operation: str, topic: str, fault: Exception, suffix: str = "") -> None:
         """Log why a call failed; nothing of it is an error while the component is being stopped."""

@@ -141,18 +141,20 @@ class _Asked:
 
     Attributes:
         at: monotonic time of the latest sign of it.
+        lacks: messages that were missing when it was asked for; those that came meanwhile come with it.
         last: number of the last message that comes with it; None: not answered yet.
     """
 
     at: float
+    lacks: int
     last: int | None = None
 
 
 class Receiver:
     """A consumer's end of one topic: says of each message whether to take it, counts losses, asks for what is missing.
 
-    What is missing is asked for a few messages at a time and of a few assets at once, so that the new messages of all others do not wait
-    behind old ones.
+    What is missing is asked for a few messages at a time, so that the new messages of all assets do not wait behind old ones. Assets that
+    lack little are asked for together: an answer takes its time, and an asset that waits for its turn comes to lack more.
 
     Args:
         topic: the topic these messages come from.
@@ -167,8 +169,8 @@ class Receiver:
         repeated: messages that came again.
     """
 
-    AT_ONCE, MOST = 2, 8
-    """Assets of which a replay is under way at once, and messages that are asked for at a time."""
+    AT_ONCE, MOST = 16, 8
+    """Messages that are asked for at a time, of all assets together (or as many as there are assets) and of one."""
 
     def __init__(
         self, topic: str, ask: Callable[[Replay], None], monotonic: Callable[[], float], patience_s: float = 2.0, give_up_s: float = 15.0,
@@ -289,13 +291,18 @@ class Receiver:
             if now - asked.at >= self._patience_s:
                 del self._asked[asset]
                 self._queue.setdefault(asset)
-        while self._queue and len(self._asked) < self.AT_ONCE:
+        room = max(self.AT_ONCE, len(self._expected)) - sum(asked.lacks for asked in self._asked.values())
+        while self._queue:
             asset = next(iter(self._queue))
-            del self._queue[asset]
             state = self._expected[asset]
+            lacks = min(state.newest - state.seq + 1, self.MOST)
+            if state.behind and lacks > room:
+                return
+            del self._queue[asset]
             if not state.behind:
                 continue
-            self._asked[asset] = _Asked(now)
+            room -= lacks
+            self._asked[asset] = _Asked(now, lacks)
             state.missing_at = now if state.missing_at is None else state.missing_at
             state.tries += 1
             self._ask(self._wanted(asset, state))

@@ -403,3 +403,35 @@ def test_a_service_is_told_when_a_message_was_sent_not_when_it_came(run, tmp_pat
     running.until(lambda: len(service.messages) == 1, "the acknowledgement")
     ((message, sent_at),) = service.messages
     assert message.alarm == "a" and abs(sent_at - sealed_at) < 0.3
+
+
+class Busy(Service):
+    """A tick that waits, as those do that publish while a broker is slow; `taken` has for each message the tick before it."""
+
+    def __init__(self, context: Context, options: Options) -> None:
+        super().__init__(context, options)
+        self.ticks, self.held, self.go, self.taken = 0, threading.Event(), threading.Event(), []
+
+    def on_message(self, topic: str, message: Message) -> None:
+        self.taken.append(self.ticks)
+        self.held.set()
+
+    def tick(self, now: float) -> float:
+        self.ticks += 1
+        if self.held.is_set() and not self.go.is_set():
+            self.go.wait(PATIENCE_S)
+        return 0.0
+
+
+def test_messages_get_as_much_time_as_the_tick_took(run):
+    running = run(make=Busy)
+    subscribed(running)
+    (service,) = Service.made
+    running.publish(ack("first"))
+    running.until(service.held.is_set, "the first message")
+    for number in range(40):
+        running.publish(ack(str(number)))
+    running.until(lambda: len(running.app._bus.inbox) >= 40, "what is waiting")
+    service.go.set()
+    running.until(lambda: len(service.taken) == 41, "what waited")
+    assert len(set(service.taken[1:])) == 1

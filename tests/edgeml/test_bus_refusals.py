@@ -144,6 +144,8 @@ def test_a_full_buffer_of_iot_core_renews_nothing(open_bus, nucleus, caplog):
         bus.receive(0.0)
     assert "renewing" not in caplog.text
     assert "restarted" not in caplog.text
+    lines = [each for each in caplog.records if each.levelno >= logging.WARNING and "PublishToIoTCore" in each.getMessage()]
+    assert [each.levelname for each in lines] == ["WARNING", "ERROR"], "a buffer that is full again and again is logged once a minute"
 
 
 def test_nothing_is_an_error_while_the_component_is_being_removed(open_bus, nucleus, caplog):

@@ -68,6 +68,7 @@ class Simulator:
         self.faults: list[str] = []
         self._pace = Pace(options.speed)
         self._wall_ns = clocks.wall_ns if options.speed == 1 and not options.start_time else None
+        self._monotonic = clocks.monotonic
         self._interval_ns = round(options.interval_s * SECOND)
         self._rows = round(options.duration_s / options.interval_s)
         fault = Fault(
@@ -95,7 +96,8 @@ class Simulator:
     def read(self, now: float, most: int) -> Block | None:
         if self._rows:
             most = min(most, self._rows - self._row)
-        self._follow_clock(self._pace.behind_ns(now, self._time(self._row)), CLOCK_STEP_NS)
+        # By both clocks of this moment: `now` is of before the assets ahead of this one, whose messages may have waited for a broker.
+        self._follow_clock(self._pace.behind_ns(self._monotonic(), self._time(self._row)), CLOCK_STEP_NS)
         due = self._pace.due(now, self._time(self._row + np.arange(most, dtype=np.int64)))
         if due <= 0:
             return None

@@ -13,7 +13,7 @@ import pytest
 from edgeml import topics
 from edgeml.bundle import Bundle, decode_manifest, save
 from edgeml.errors import BundleError, OptionsError
-from edgeml.messages import MAX_PAYLOAD, KeepAlive, Replay, Replaying, ResetBaseline, SensorBatch, encode
+from edgeml.messages import MAX_PAYLOAD, QUALITY_NAMES, KeepAlive, Replay, Replaying, ResetBaseline, SensorBatch, encode
 from edgeml.options import read
 from edgeml.signing import sign
 from edgeml.streams import Receiver
@@ -146,6 +146,17 @@ def test_how_far_learning_has_come_is_logged(bench, caplog):
     steps = [each.getMessage() for each in caplog.records if "learning what is normal" in each.getMessage()]
     assert 2 <= len(steps) <= 5 and all(each.endswith("of 400 good rows") for each in steps)
     assert caplog.text.index(steps[-1]) < caplog.text.index("the baseline is learned")
+
+
+def test_a_machine_that_does_not_get_on_with_learning_is_not_logged_with_each_batch(bench, caplog):
+    caplog.set_level("INFO")
+    made = batches(pump(100))
+    flagged = [msgspec.structs.replace(batch, quality=bytes([QUALITY_NAMES.index("missing")]) * (len(batch.values) // 4)) for batch in made]
+    press = [msgspec.structs.replace(batch, asset="press-1", channels=("f0", *batch.channels[1:])) for batch in made]
+    bench.feed(*flagged)
+    bench.feed(*press)
+    lines = [each.getMessage() for each in caplog.records if "learning what is normal" in each.getMessage()]
+    assert lines == ["pump-1: learning what is normal, 0 of 400 good rows"]
 
 
 def test_22_a_damaged_baseline_is_not_learned_again_from_whatever_runs_now(bench, caplog, tmp_path):

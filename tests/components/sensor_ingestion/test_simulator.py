@@ -147,6 +147,21 @@ def test_rows_follow_a_clock_that_is_set_and_a_system_that_slept() -> None:  # 1
         assert all(0 <= age < 1 for age in ages(source, clock)), step_s
 
 
+def test_a_tick_that_took_long_moves_no_row() -> None:  # 16
+    clock = Clock()
+    source = live(clock)
+    ages(source, clock)
+    times: list[int] = []
+    for waited_s in (0.0, 7.0, 0.0, 0.0):
+        tick_began = clock.now
+        clock.now += waited_s  # another asset's message waited for the broker
+        while (block := source.read(tick_began, 5)) is not None:
+            times += block.times.tolist()
+        clock.now += 1
+    steps = np.diff(times)
+    assert (steps == SECOND).all() and len(times) >= 10
+
+
 def test_a_clock_that_is_adjusted_a_little_moves_no_row() -> None:  # 16
     clock = Clock()
     source = live(clock)
