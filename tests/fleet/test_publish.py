@@ -131,8 +131,9 @@ def test_an_interrupted_publish_is_finished_by_the_next(cloud: Cloud, source: Pa
 
     with monkeypatch.context() as patched:
         patched.setattr(boto3.Session, "client", client)
-        code = run(source)
-    assert (code, left[0]) == (1, 0)
+        with pytest.raises(KeyboardInterrupt):  # which `suite.entry` turns into a sentence and 130
+            run(source)
+    assert left[0] == 0
     assert run(source) == 0
     assert list(cloud.standin.components) == ORDER
     assert not any(each.faults for versions in cloud.standin.components.values() for each in versions.values())
