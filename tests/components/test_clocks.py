@@ -207,7 +207,6 @@ def test_an_old_request_for_a_replay_is_understood(pipeline: Pipeline) -> None:
 @pytest.mark.parametrize("first", [None, YEARS])
 @pytest.mark.parametrize("relaunched", [("SensorIngestion",), ("SensorIngestion", "Inference"), ("Inference", "SensorIngestion")])
 def test_after_a_clock_was_set_back_a_relaunch_judges_on(pipeline: Pipeline, first: int | None, relaunched: tuple[str, ...]) -> None:
-    """What is kept of the time before is sent again in the new stream, in its epochs; the rows that follow are not older than it."""
     values, back = pump(900), T0 - HOUR
     pipeline.rows(values[500:620], back)
     assert all(pipeline.decided(back + 100, 20))
@@ -217,3 +216,14 @@ def test_after_a_clock_was_set_back_a_relaunch_judges_on(pipeline: Pipeline, fir
         pipeline.row(values[620], T0 + first)
     pipeline.rows(values[620:740], back + 125)
     assert all(pipeline.decided(back + 125 + 80, 40))
+
+
+def test_a_relaunched_source_that_cannot_go_back_replays_its_latest_epoch_alone(pipeline: Pipeline) -> None:
+    """Rows of before the clock was set back, in a stream that is new to everybody, would be taken for the latest there are."""
+    pipeline.rows(pump(900)[500:620], T0 - HOUR)
+    pipeline.launch("SensorIngestion")
+    source: Any = pipeline.services["SensorIngestion"]
+    batches = [decode(payload) for payload in source._assets["pump-1"].replay(Replay(topic=topics.SENSORS))]
+    kept = [batch for batch in batches if isinstance(batch, SensorBatch)]
+    assert kept and all(not batch.epoch for batch in kept)
+    assert all(int(batch.arrays()[0].max()) < T0 * SECOND for batch in kept)
