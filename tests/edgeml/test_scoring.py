@@ -382,3 +382,18 @@ def test_the_shipped_model_is_quick() -> None:
     result, _ = AssetScorer(bundle, open_engine(bundle)).feed(np.arange(900) * SECOND, values, np.zeros((900, 8), np.uint8))
     # Far above what a row takes, so that a busy machine does not fail the test, far below what a slip would cost.
     assert np.median(result.took_us[result.reason == 0].sum(1)) < 2000
+
+
+@pytest.mark.parametrize(("every_s", "fits"), [(0.3, False), (0.45, False), (0.55, True), (1.9, True), (2.1, False), (3.0, False)])
+def test_a_pace_fits_between_half_and_twice_of_what_is_wanted(scorer: AssetScorer, every_s: float, fits: bool) -> None:
+    _, values, quality = normal(80)
+    times = np.round((1 + np.arange(80)) * every_s * SECOND).astype(np.int64)
+    reasons = feed(scorer, times, values, quality)
+    assert any(reason.startswith("interval: ") for reason in reasons) is not fits
+
+
+def test_a_machine_that_stands_for_just_so_many_rows_settles_after_it(scorer: AssetScorer) -> None:
+    times, values, quality = normal(60)
+    values[45:47, 0] = 0.0  # `for_rows` is 2
+    reasons = feed(scorer, times, values, quality)
+    assert reasons[45:50] == ["stopped"] * 2 + ["stopped: settling after the start"] * 3
