@@ -280,7 +280,8 @@ class Asset:
         for sent in batches:
             self._history.next_seq = sent.seq
             self._history.add(sent.end_ns, sent.payload, self._checker.timeline.epoch)
-            if not self.awaits_answers or sent.seq > state.answered:
+            # What is kept for another stream is told by its time, and by who asks: unasked, it would look like a source that begins anew.
+            if state.source is not None and (not self.awaits_answers or sent.seq > state.answered):
                 self._pending.append(sent)
         while not self.awaits_answers and len(self._pending) > SENT_AGAIN:
             self._pending.popleft()

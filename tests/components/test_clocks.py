@@ -227,3 +227,18 @@ def test_a_relaunched_source_that_cannot_go_back_replays_its_latest_epoch_alone(
     kept = [batch for batch in batches if isinstance(batch, SensorBatch)]
     assert kept and all(not batch.epoch for batch in kept)
     assert all(int(batch.arrays()[0].max()) < T0 * SECOND for batch in kept)
+
+
+@pytest.mark.parametrize("relaunched", [("SensorIngestion",), ("SensorIngestion", "Inference"), ("SensorIngestion", "AlertDispatcher")])
+def test_a_relaunched_source_that_cannot_go_back_has_nothing_judged_again(pipeline: Pipeline, relaunched: tuple[str, ...]) -> None:
+    """An alarm of minutes ago would be raised once more, under another id, about a machine that is well by now."""
+    values = pump(900)
+    for name in relaunched:
+        pipeline.launch(name)
+    before = len(pipeline.bus.local)
+    pipeline.rows(values[500:560], T0 + 503)
+    answered = [decode(payload) for topic, payload in pipeline.bus.local[before:] if topic == topics.RESULTS]
+    times = [at for block in answered if isinstance(block, ResultBlock) for at in block.arrays().times.tolist()]
+    assert min(times) >= (T0 + 500) * SECOND
+    assert all(pipeline.decided(T0 + 503, 60))
+    assert pipeline.alerts == []

@@ -114,8 +114,8 @@ class Watch:
 
     @property
     def unanswered(self) -> int:
-        """Rows without a result."""
-        return sum(len(rows.rows.keys() - self.results.get(asset, {}).keys()) for asset, rows in self.rows.items())
+        """Rows without a result, but for those of the machine that never ends."""
+        return sum(len(rows.rows.keys() - self.results.get(asset, {}).keys()) for asset, rows in self.rows.items() if asset != WIRE)
 
     def _learn(self, message: Message, sender: str | None, at_s: float) -> None:
         if isinstance(message, SensorBatch):
