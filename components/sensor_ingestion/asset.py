@@ -32,12 +32,14 @@ AT_ONCE = 4
 """Batches sent before the component looks at its messages again."""
 SENT_AGAIN = 15
 """Batches that are sent again after a restart when nobody's answers are awaited. A consumer that lacks more asks for it."""
+FORMER_STREAMS = 8
+"""Earlier streams of a source that cannot go back whose consumers are answered by number."""
 RESEND_FIRST_S, RESEND_LONGEST_S = 3.0, 15.0
 
 
 class State(msgspec.Struct):
     """What is saved with each batch; `source` and `quality` are for these to judge. `source` is None where it cannot go back, while the
-    line of its times goes on all the same."""
+    line of its times goes on all the same, and `former` names the streams of before, each with the number at which it ended."""
 
     stream: str
     next: int
@@ -47,6 +49,7 @@ class State(msgspec.Struct):
     answered: int = -1
     obeyed: str = ""
     executed: dict[str, str] = {}
+    former: dict[str, int] = {}
 
 
 class Asset:
@@ -90,7 +93,11 @@ class Asset:
         self._remembers = wanted.history_s > 0
         # Rows that cannot be read again may have been sent under numbers that are not on the disk: other rows need another stream.
         goes_on = state is not None and state.source is not None
-        self._history = History(name, state.stream if state is not None and goes_on else new_stream(), wanted.history_s)
+        self._former: dict[str, int] = {}
+        if state is not None and not goes_on:
+            self._former = dict([*state.former.items(), (state.stream, state.next)][-FORMER_STREAMS:])
+        stream = state.stream if state is not None and goes_on else new_stream()
+        self._history = History(name, stream, wanted.history_s, former=self._former)
         self._pending: deque[Sent] = deque()
         self._event_ns = state.event_ns if state is not None else 0
         self._desk = self._open_desk(wanted, journal, state)
@@ -258,6 +265,8 @@ class Asset:
         state: dict[str, Any] = {
             "stream": self._history.stream, "next": self._history.next_seq, "event_ns": self._event_ns, "quality": self._checker.state(),
         }
+        if self._former:
+            state["former"] = self._former
         oldest = min(self._history.oldest, self._pending[0].seq if self._pending else self._history.next_seq)
         if source is not None:
             answered = (self._pending[0].seq if self._pending else self._history.next_seq) - 1
@@ -275,29 +284,41 @@ class Asset:
             self._checker.resume(state.quality)
         if state.source is None:
             # Another stream begins with an epoch of its own; what was kept of those before is not wanted any more.
-            batches = list(_renamed(batches, self._history.stream, self._checker.timeline.epoch))
+            batches = _renamed(batches, self._history.stream)
             self._checker.timeline.epoch = 0
         for sent in batches:
-            self._history.next_seq = sent.seq
+            self._history.go_on(sent.seq)
             self._history.add(sent.end_ns, sent.payload, self._checker.timeline.epoch)
             # What is kept for another stream is told by its time, and by who asks: unasked, it would look like a source that begins anew.
             if state.source is not None and (not self.awaits_answers or sent.seq > state.answered):
                 self._pending.append(sent)
         while not self.awaits_answers and len(self._pending) > SENT_AGAIN:
             self._pending.popleft()
-        self._history.next_seq = state.next
+        self._history.go_on(state.next)
         self._resend_at = self._clocks.monotonic() + self._backoff.next()
         if self.finished:
             log.info("%s: its source has finished before; delete %s to begin anew", self.name, self._checkpoint.path)
 
 
-def _renamed(batches: Sequence[Sent], stream: str, epoch: int) -> Iterator[Sent]:
-    """The batches of one epoch as those of another stream's first; what is no batch is left out."""
-    for sent in batches:
+def _renamed(batches: Sequence[Sent], stream: str) -> list[Sent]:
+    """The latest batches, all of one epoch, as those of another stream's first.
+
+    The first epoch of a stream is the last of the stream before: each begins to count anew, while the line of the times goes on.
+    """
+    kept: list[Sent] = []
+    later: SensorBatch | None = None
+    for sent in reversed(batches):
         with suppress(MessageError):
             batch = decode(sent.payload)
-            if isinstance(batch, SensorBatch) and (batch.epoch or 0) == epoch:
-                yield sent._replace(payload=encode(msgspec.structs.replace(batch, stream=stream, epoch=msgspec.UNSET)))
+            if not isinstance(batch, SensorBatch) or (later is not None and not _one_epoch(batch, later)):
+                break
+            later = batch
+            kept.append(sent._replace(payload=encode(msgspec.structs.replace(batch, stream=stream, epoch=msgspec.UNSET))))
+    return kept[::-1]
+
+
+def _one_epoch(batch: SensorBatch, later: SensorBatch) -> bool:
+    return (batch.epoch or 0) == (later.epoch or 0) if batch.stream == later.stream else not later.epoch
 
 
 def _open(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -30,10 +30,18 @@ waits for its turn."""
 
 
 class History:
-    """One producer's numbered messages of one asset, the last `keep_s` seconds of event time, at most `keep_bytes`."""
+    """One producer's numbered messages of one asset, the last `keep_s` seconds of event time, at most `keep_bytes`.
 
-    def __init__(self, asset: str, stream: str, keep_s: float = 900.0, keep_bytes: int = 1_000_000) -> None:
+    Args:
+        former: streams whose numbers this one goes on with, each with the number at which it ended. A consumer that knows one of them is
+            answered by number: after a clock was set back, a time does not tell what the consumer lacks.
+    """
+
+    def __init__(
+        self, asset: str, stream: str, keep_s: float = 900.0, keep_bytes: int = 1_000_000, former: Mapping[str, int] | None = None
+    ) -> None:
         self.asset, self.stream = asset, stream
+        self._former = former or {}
         self.next_seq = 0
         self._keep_ns, self._keep_bytes = int(keep_s * SECOND), keep_bytes
         self._kept: deque[tuple[int, int, bytes]] = deque()  # seq, event time of the last row, payload
@@ -58,11 +66,20 @@ class History:
         while len(self._kept) > 1 and (self._bytes > self._keep_bytes or self._kept[0][1] < end_ns - self._keep_ns):
             self._bytes -= len(self._kept.popleft()[2])
 
+    def go_on(self, seq: int) -> None:
+        """Let `seq` be the next number. Replays are of consecutive numbers, so a gap costs what is kept from before it."""
+        if seq != self.next_seq:
+            self._kept.clear()
+            self._bytes = 0
+        self.next_seq = seq
+
     def replay(self, wanted: Replay) -> Iterator[bytes]:
         """`Replaying`, then what is wanted of the kept messages, in their order."""
         oldest = self.oldest
-        if wanted.stream == self.stream and wanted.next is not msgspec.UNSET:
-            first = min(max(wanted.next, oldest), self.next_seq)
+        ended = self.next_seq if wanted.stream == self.stream else self._former.get(wanted.stream or "")
+        if ended is not None and wanted.next is not msgspec.UNSET:
+            # A consumer may have had messages of a former stream that this one does not know of.
+            first = min(max(min(wanted.next, ended), oldest), self.next_seq)
         elif self._rewound and wanted.stream is not msgspec.UNSET:
             first = oldest  # who knows another stream cannot tell by a time what it lacks of one that went back
         else:
@@ -120,6 +137,7 @@ class _Expected:
         missing_at: monotonic time at which the next one was asked for first.
         tries: how often it was.
         fresh: nothing of this stream was taken yet, so what came before is no loss.
+        before: the stream of which messages were taken last, and the number that was next in it.
     """
 
     stream: str
@@ -129,6 +147,15 @@ class _Expected:
     missing_at: float | None = None
     tries: int = 0
     fresh: bool = False
+    before: tuple[str, int] = ("", 0)
+
+    @classmethod
+    def begin(cls, stream: str, seq: int, former: _Expected | None) -> _Expected:
+        """A stream of which nothing was taken yet, after what is known of the asset so far."""
+        if former is None:
+            return cls(stream, seq, fresh=True)
+        before = former.before if former.fresh else (former.stream, former.seq)
+        return cls(stream, seq, former.end_ns, fresh=True, before=before)
 
     @property
     def behind(self) -> bool:
@@ -216,7 +243,7 @@ class Receiver:
             if asked is None:
                 state = self._known(message.asset, message.stream)
             else:
-                state = self._expected[message.asset] = _Expected(message.stream, message.first, state.end_ns if state else 0, fresh=True)
+                state = self._expected[message.asset] = _Expected.begin(message.stream, message.first, state)
         elif asked is not None and state.fresh:
             state.seq = max(state.seq, message.first)
         elif message.oldest is not msgspec.UNSET and message.oldest > state.seq:
@@ -272,7 +299,7 @@ class Receiver:
         state = self._expected.get(asset)
         if state is None or state.stream != stream:
             self._asked.pop(asset, None)
-            state = self._expected[asset] = _Expected(stream, 0, state.end_ns if state else 0, fresh=True)
+            state = self._expected[asset] = _Expected.begin(stream, 0, state)
         return state
 
     def _settle(self, asset: str, state: _Expected) -> None:
@@ -308,9 +335,10 @@ class Receiver:
             self._ask(self._wanted(asset, state))
 
     def _wanted(self, asset: str, state: _Expected) -> Replay:
-        # What is asked of a stream of which nothing was taken is told by time: it may repeat what is known of the one before.
+        # A stream of which nothing was taken may go on with the numbers of the one before, or repeat what is known of it, told by time.
         if state.fresh and state.seq == 0:
-            return Replay(topic=self._topic, asset=asset, since=state.end_ns, stream="", next=0, most=self.MOST)
+            stream, seq = state.before
+            return Replay(topic=self._topic, asset=asset, since=state.end_ns, stream=stream, next=seq, most=self.MOST)
         return Replay(topic=self._topic, asset=asset, since=state.end_ns, stream=state.stream, next=state.seq, most=self.MOST)
 
     def _skip(self, state: _Expected, to: int) -> None:

@@ -242,3 +242,20 @@ def test_a_relaunched_source_that_cannot_go_back_has_nothing_judged_again(pipeli
     assert min(times) >= (T0 + 500) * SECOND
     assert all(pipeline.decided(T0 + 503, 60))
     assert pipeline.alerts == []
+
+
+@pytest.mark.parametrize("relaunched", [("SensorIngestion",), ("SensorIngestion", "Inference"), ("Inference", "SensorIngestion")])
+def test_a_clock_set_back_between_relaunches_is_judged_on(pipeline: Pipeline, relaunched: tuple[str, ...]) -> None:
+    """Each stream counts its epochs anew, so that one of before may bear the number of the latest."""
+    values = pump(900)
+    for step in (1, 2, 3):
+        back = T0 - step * HOUR
+        pipeline.rows(values[500:640], back)
+        before = len(pipeline.bus.local)
+        for name in relaunched:
+            pipeline.launch(name)
+        pipeline.rows(values[640:660], back + 140)
+        sent = [decode(payload) for topic, payload in pipeline.bus.local[before:] if topic == topics.SENSORS]
+        times = [at for batch in sent if isinstance(batch, SensorBatch) for at in batch.arrays()[0].tolist()]
+        assert times and (back - 1) * SECOND < min(times) and max(times) < (back + HOUR) * SECOND
+        assert all(pipeline.decided(back + 140, 20))

@@ -184,6 +184,45 @@ def test_history_of_a_stream_that_went_back_in_time_is_sent_whole_to_who_knows_a
     assert [*history.replay(Replay(topic="t", since=2000, stream="s", next=1))][1:] == [b"after"]
 
 
+def test_history_answers_a_consumer_of_a_former_stream_by_number():
+    history = History("p", "s3", former={"s1": 3, "s2": 5})
+    for number in range(8):
+        history.add(1000 - 100 * number, b"%d" % number, epoch=number)
+
+    def sent(stream: str, following: int) -> list[bytes]:
+        return [*history.replay(Replay(topic="t", since=950, stream=stream, next=following))][1:]
+
+    assert sent("s2", 4) == [b"4", b"5", b"6", b"7"]
+    assert sent("s1", 1)[0] == b"1"
+    # It had a message of that stream that the producer lost when it died: the number now belongs to another one.
+    assert sent("s2", 6) == [b"5", b"6", b"7"]
+    assert sent("s1", 4)[0] == b"3"
+    assert len(sent("unknown", 4)) == 8
+
+
+def test_history_never_has_a_gap():
+    """A consumer that asks for a number in a gap would get nothing, and wait."""
+    history = History("p", "s")
+    for number in (3, 4, 8, 9):
+        history.go_on(number)
+        history.add(number, b"%d" % number)
+    assert [*history.replay(Replay(topic="t", stream="s", next=4))][1:] == [b"8", b"9"]
+    history.go_on(10)
+    assert history.oldest == 8
+    history.go_on(11)
+    assert history.oldest == history.next_seq == 11
+
+
+def test_a_consumer_asks_a_new_stream_for_what_follows_what_it_took_last():
+    receiver, asked, _ = make()
+    receiver.resume("p", "s1", 41, 1000)
+    receiver.keep_alive(KeepAlive(asset="p", stream="s2", seq=45))
+    receiver.keep_alive(KeepAlive(asset="p", stream="s3", seq=46))
+    assert asked == [wanted(since=1000, stream="s1", next=41)] * 2
+    receiver.replaying(Replaying(asset="p", stream="s3", first=41, oldest=0, last=46, newest=46))
+    assert [receiver.accept("p", "s3", seq, 5) for seq in range(41, 47)] == [True] * 6 and receiver.lost == 0
+
+
 def test_whatever_is_dropped_on_the_way_all_arrives_in_order():
     chance = random.Random(3)
     for _ in range(200):
@@ -294,7 +333,7 @@ def test_a_new_stream_that_began_earlier_in_time_is_asked_for_from_its_beginning
     receiver, asked, _ = make()
     receiver.accept("p", "s", 0, 1000)
     assert not receiver.accept("p", "other", 3, 400)
-    assert asked == [wanted(since=0, stream="", next=0)]
+    assert asked == [wanted(since=0, stream="s", next=1)]
 
 
 def test_an_earlier_version_that_sends_all_at_once_is_understood():
