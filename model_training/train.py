@@ -1,7 +1,7 @@
 """Trains one kind of model: `scripts/train NAME [--from DIR] [--out DIR] [--seed N] [--version V] [--quick] [--key FILE]`.
 
 The same file is the entry point of a SageMaker training container, where NAME is the hyperparameter `kind`, the data are the channel
-`training`, and the bundles go to `SM_MODEL_DIR`; see `model_training.container`.
+`training`, and the bundles go to `SM_MODEL_DIR`; see `model_training.training_container`.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if __name__ == "__main__" and __package__ in (None, ""):
     sys.path[:] = [str(ROOT), str(ROOT / "libs"), *(entry for entry in sys.path if Path(entry).resolve() != ROOT / "model_training")]
 
 from edgeml.errors import EdgemlError  # noqa: E402
-from edgeml.signing import private_key, sign  # noqa: E402
-from model_training import golden, kinds  # noqa: E402
-from model_training.container import Container  # noqa: E402
+from edgeml.model.signature import private_key, sign  # noqa: E402
+from model_training import golden_samples, model_kinds  # noqa: E402
 from model_training.datasets.provenance import DatasetError  # noqa: E402
-from model_training.outputs import check_folder  # noqa: E402
-from model_training.request import Request, TrainingError  # noqa: E402
+from model_training.output_paths import check_folder  # noqa: E402
+from model_training.training_container import Container  # noqa: E402
+from model_training.training_request import Request, TrainingError  # noqa: E402
 
 OUT = ROOT / "build" / "models"
 
@@ -48,7 +48,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     Raises:
         TrainingError: an argument is unknown, missing or wrong.
     """
-    listed = "; ".join(f"{name}: {kind.what}" for name, kind in kinds.KINDS.items())
+    listed = "; ".join(f"{name}: {kind.what}" for name, kind in model_kinds.KINDS.items())
     parser = Parser(prog="scripts/train", description="Train a model and write its bundles.", allow_abbrev=False)
     parser.add_argument("name", metavar="NAME", nargs="?", help=listed)
     parser.add_argument("--from", dest="folder", type=Path, help="folder with the data; regression and classification fetch theirs without")
@@ -66,7 +66,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     if not 0 <= given.seed < 2**32:
         parser.error(f"--seed {str(given.seed)[:40]} is not a whole number from 0 to {2**32 - 1}")
     if not given.name:
-        parser.error(f"NAME is missing, one of {', '.join(kinds.KINDS)}")
+        parser.error(f"NAME is missing, one of {', '.join(model_kinds.KINDS)}")
     return given
 
 
@@ -95,7 +95,7 @@ def run(arguments: Sequence[str], container: Container | None) -> Path:
     def say(text: str) -> None:
         print(f"[{time.monotonic() - begun:5.1f} s] {text}", flush=True)
 
-    kind = kinds.find(given.name)
+    kind = model_kinds.find(given.name)
     key = private_key(given.key) if given.key else None  # before the training, which takes long
     data = given.folder or (container.data() if container else None)
     out = given.out or (container.model if container else OUT)
@@ -105,8 +105,8 @@ def run(arguments: Sequence[str], container: Container | None) -> Path:
     for folder in (written, written.with_name(f"{written.name}-float32")):
         if folder.is_dir():
             if given.version:
-                golden.rename(folder, given.version)
-            golden.write(folder)
+                golden_samples.rename(folder, given.version)
+            golden_samples.write(folder)
             if key is not None:
                 sign(folder, key)
                 say(f"signed {folder}")

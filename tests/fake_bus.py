@@ -1,11 +1,11 @@
-"""A fake of `edgeml.bus.Bus`, for tests of services; it keeps the contract in tests/edgeml/test_bus_contract.py, as the real one does."""
+"""A fake of `edgeml.ipc.bus.Bus`, for tests of services; it keeps the contract in tests/edgeml/ipc/test_bus_contract.py, as the real one does."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from edgeml.bus import Received
+from edgeml.ipc.bus import Received
 from edgeml.messages import MAX_PAYLOAD, decode
 
 

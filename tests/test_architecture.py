@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 import edgeml
-from suite.build import Project
-from suite.version import PLACES, found
+from edgeml_cli.build.package import Project
+from edgeml_cli.build.set_version import PLACES, found
 
 ROOT = Path(__file__).resolve().parents[1]
 LIBS = ROOT / "libs"
 COMPONENTS = sorted(path.name for path in (ROOT / "components").iterdir() if (path / "__init__.py").is_file())
-OURS = {*COMPONENTS, "edgeml", "gglocal", "suite", "model_training", "tests", "scripts", "components", "libs"}
+OURS = {*COMPONENTS, "edgeml", "gglocal", "edgeml_cli", "model_training", "tests", "scripts", "components", "libs"}
 SKIPPED = {"build", "greengrass-build", "node_modules", "__pycache__"}
 
 
@@ -62,13 +62,13 @@ def test_the_local_nucleus_imports_neither_a_component_nor_the_library() -> None
 
 def test_the_rules_see_an_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
-    (tmp_path / "a.py").write_text("def f():\n    from edgeml.bus import Bus\n    import importlib, gglocal.cli\n")
+    (tmp_path / "a.py").write_text("def f():\n    from edgeml.ipc.bus import Bus\n    import importlib, gglocal.cli.main\n")
     assert strangers(tmp_path, set()) == ["a.py:2 imports edgeml", "a.py:3 imports gglocal"]
 
 
 def modules() -> dict[str, Path]:
     """Every module of ours by the name under which it is imported."""
-    places = (LIBS, ROOT / "components", ROOT / "scripts", ROOT)
+    places = (LIBS, ROOT / "components", ROOT)
     found = {}
     for place in places:
         for path in place.glob("*/**/*.py"):
@@ -92,7 +92,7 @@ def imported(path: Path, known: Collection[str]) -> Iterator[str]:
 
 def test_no_module_imports_what_imports_it() -> None:
     known = modules()
-    assert {"edgeml.bus", "gglocal.engine", "inference.service", "suite.tally", "model_training.train"} <= known.keys()
+    assert {"edgeml.ipc.bus", "gglocal.deployment.engine", "inference.service", "edgeml_cli.demo.statistics", "model_training.train"} <= known.keys()
     graphlib.TopologicalSorter({name: set(imported(path, known)) - {name} for name, path in known.items()}).prepare()
 
 
@@ -152,7 +152,7 @@ def risky(paths: list[Path], names: set[str]) -> list[str]:
 
 
 def test_no_shell_is_given_a_text_but_that_of_a_recipe() -> None:
-    assert [where.split(":")[0] for where in risky(SOURCES, set())] == ["libs/gglocal/process.py"]
+    assert [where.split(":")[0] for where in risky(SOURCES, set())] == ["libs/gglocal/process/script.py"]
 
 
 def test_on_a_device_nothing_that_comes_in_is_run() -> None:
@@ -188,19 +188,19 @@ def files() -> Iterator[Path]:
 
 
 OPENED_ELSEWHERE = {
-    ("libs/edgeml/files.py", "os.open"): "it is the function that all others use",
-    ("libs/edgeml/place.py", "os.open"): "it runs without the library, and opens as edgeml.files does; the folder that is synced",
-    ("libs/edgeml/install.py", "(venv / STAMP).read_text"): "it runs before the library can be imported, on files of its own",
-    ("libs/edgeml/install.py", "(wheels / TARGETS).read_text"): "part of the artifact",
-    ("libs/edgeml/install.py", "lock.read_text"): "part of the artifact",
-    ("libs/edgeml/install.py", "requirements.read_bytes"): "part of the artifact",
-    ("libs/edgeml/times.py", "Path('/proc/sys/kernel/random/boot_id').read_text"): "a file of the kernel",
-    ("libs/edgeml/database.py", "os.open"): "the folder that is synced",
-    ("libs/edgeml/database.py", "sqlite3.connect"): "SQLite opens its own file, which is looked at before",
+    ("libs/edgeml/storage/regular_files.py", "os.open"): "it is the function that all others use",
+    ("libs/edgeml/model/install_bundle.py", "os.open"): "it runs without the library, and opens as edgeml.storage.regular_files does; the folder that is synced",
+    ("libs/edgeml/runtime/install_venv.py", "(venv / STAMP).read_text"): "it runs before the library can be imported, on files of its own",
+    ("libs/edgeml/runtime/install_venv.py", "(wheels / TARGETS).read_text"): "part of the artifact",
+    ("libs/edgeml/runtime/install_venv.py", "lock.read_text"): "part of the artifact",
+    ("libs/edgeml/runtime/install_venv.py", "requirements.read_bytes"): "part of the artifact",
+    ("libs/edgeml/timestamps.py", "Path('/proc/sys/kernel/random/boot_id').read_text"): "a file of the kernel",
+    ("libs/edgeml/storage/sqlite_file.py", "os.open"): "the folder that is synced",
+    ("libs/edgeml/storage/sqlite_file.py", "sqlite3.connect"): "SQLite opens its own file, which is looked at before",
     ("components/sensor_ingestion/checkpoint.py", "os.open"): "the folder that is synced",
     ("components/sensor_ingestion/sources/jsonl.py", "os.open"): "a FIFO is what is wanted there, opened without waiting",
 }
-"""(file, call) -> why it need not go through edgeml.files."""
+"""(file, call) -> why it need not go through edgeml.storage.regular_files."""
 
 
 def opening(paths: list[Path]) -> set[tuple[str, str]]:

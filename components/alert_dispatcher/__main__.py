@@ -4,7 +4,7 @@ import sys
 
 from alert_dispatcher.options import Options
 from alert_dispatcher.service import AlertDispatcher
-from edgeml import app
+from edgeml.runtime import runner
 
 if __name__ == "__main__":
-    sys.exit(app.main("com.edgeml.AlertDispatcher", Options, AlertDispatcher))
+    sys.exit(runner.main("com.edgeml.AlertDispatcher", Options, AlertDispatcher))

@@ -8,13 +8,13 @@ import msgspec
 from msgspec import Meta
 
 from alert_dispatcher.actions import ACTIONS
-from alert_dispatcher.expiry import ExpiryOptions
-from alert_dispatcher.health import HealthOptions
-from alert_dispatcher.watch import WatchOptions
+from alert_dispatcher.alarm_expiry import ExpiryOptions
+from alert_dispatcher.health_alarms import WatchOptions
+from alert_dispatcher.health_forwarder import HealthOptions
+from edgeml.alarms.alarm_policy import PolicyOptions
+from edgeml.cloud.outbox import OutboxOptions
+from edgeml.config.schema import choose, entries, read
 from edgeml.errors import OptionsError
-from edgeml.options import choose, entries, read
-from edgeml.outbox import OutboxOptions
-from edgeml.policy import PolicyOptions
 
 
 class ReportOptions(msgspec.Struct, frozen=True, kw_only=True):

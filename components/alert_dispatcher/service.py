@@ -11,19 +11,20 @@ import numpy as np
 
 from alert_dispatcher.actions import ACTIONS, Action, Surroundings
 from alert_dispatcher.actions.base import IDLE_S, ActionOptions
-from alert_dispatcher.expiry import LOOK_S, Expiry, Key
-from alert_dispatcher.health import Forwarder
+from alert_dispatcher.alarm_expiry import LOOK_S, Expiry, Key
+from alert_dispatcher.alert_text import why
+from alert_dispatcher.health_alarms import PREFIX, VERSION, Watch
+from alert_dispatcher.health_forwarder import Forwarder
 from alert_dispatcher.options import Options
-from alert_dispatcher.report import Gatherer, Thinner, entry, verdict
-from alert_dispatcher.store import KeptPolicy, Store, StoreError
-from alert_dispatcher.watch import PREFIX, VERSION, Watch
-from alert_dispatcher.why import why
-from edgeml import topics
-from edgeml.app import Context
-from edgeml.bus import RelaunchNeeded
-from edgeml.delivery import Delivery, queues
+from alert_dispatcher.result_reporter import Gatherer, Thinner, entry, verdict
+from alert_dispatcher.state_db import KeptPolicy, Store, StoreError
+from edgeml.alarms.alarm_policy import ACKNOWLEDGED, CLEARED, LONGEST_NOTE, PENDING, Alarm, Change, Policy
+from edgeml.cloud.outbox import HEALTH, MAX_ENTRY
+from edgeml.cloud.sender import Delivery, queues
+from edgeml.config.schema import read
 from edgeml.errors import EdgemlError, MessageError
-from edgeml.health import Vitals
+from edgeml.ipc.bus import RelaunchNeeded
+from edgeml.log_throttle import RateLimited
 from edgeml.messages import (
     Acknowledge,
     Alert,
@@ -38,15 +39,14 @@ from edgeml.messages import (
     decode,
     encode,
     encode_json,
+    topics,
 )
-from edgeml.noise import RateLimited
-from edgeml.options import read
-from edgeml.outbox import HEALTH, MAX_ENTRY
-from edgeml.policy import ACKNOWLEDGED, CLEARED, LONGEST_NOTE, PENDING, Alarm, Change, Policy
-from edgeml.settling import is_stopped
-from edgeml.streams import Receiver, new_stream
-from edgeml.text import fit, fit_end, one_line, printable, size, visible
-from edgeml.times import Moment, age_s, boot_id, to_iso
+from edgeml.messages.sequencing import Receiver, new_stream
+from edgeml.model.startup_recovery import is_stopped
+from edgeml.parsing.sanitize import fit, fit_end, one_line, printable, size, visible
+from edgeml.runtime.runner import Context
+from edgeml.runtime.status_reporter import Vitals
+from edgeml.timestamps import Moment, age_s, boot_id, to_iso
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ RELOAD_S = 5.0
 
 
 class AlertDispatcher:
-    """The service that `edgeml.app` runs.
+    """The service that `edgeml.runtime.runner` runs.
 
     Raises:
         OptionsError: an action's options are wrong.
@@ -94,7 +94,7 @@ class AlertDispatcher:
         wanted = {topic: None for action in self._actions.values() for topic in action.topics}
         self.topics: tuple[str, ...] = own + tuple(topic for topic in wanted if topic not in own)
 
-    # -- what edgeml.app calls
+    # -- what edgeml.runtime.runner calls
 
     def start(self) -> None:
         """Ask for the results that came while nobody listened."""

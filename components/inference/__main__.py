@@ -1,7 +1,7 @@
 import sys
 
-from edgeml import app
+from edgeml.runtime import runner
 from inference.options import Options
 from inference.service import Inference
 
-sys.exit(app.main("com.edgeml.Inference", Options, Inference))
+sys.exit(runner.main("com.edgeml.Inference", Options, Inference))

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from edgeml.errors import BundleError
-from edgeml.signing import public_key
+from edgeml.model.signature import public_key
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,20 +5,19 @@ from __future__ import annotations
 import contextlib
 import logging
 
-from edgeml import topics
-from edgeml.app import Context
-from edgeml.health import Vitals
-from edgeml.messages import KeepAlive, Message, Replay, Replaying, ResetBaseline, SensorBatch, Status, encode
-from edgeml.noise import RateLimited
-from edgeml.scoring import same_windows
-from edgeml.streams import Pulse, Receiver, new_stream
-from edgeml.text import visible
-from edgeml.times import age_s
-from inference.asset import Asset
-from inference.baselines import Baselines, LostError
-from inference.memory import Memory, end_of, latest
-from inference.model import Models
+from edgeml.log_throttle import RateLimited
+from edgeml.messages import KeepAlive, Message, Replay, Replaying, ResetBaseline, SensorBatch, Status, encode, topics
+from edgeml.messages.sequencing import Pulse, Receiver, new_stream
+from edgeml.model.scorer import same_windows
+from edgeml.parsing.sanitize import visible
+from edgeml.runtime.runner import Context
+from edgeml.runtime.status_reporter import Vitals
+from edgeml.timestamps import age_s
+from inference.baseline_files import Baselines, LostError
+from inference.model_loader import Models
 from inference.options import Options
+from inference.recent_rows import Memory, end_of, latest
+from inference.scored_asset import Asset
 
 log = logging.getLogger(__name__)
 

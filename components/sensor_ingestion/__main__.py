@@ -2,9 +2,9 @@
 
 import sys
 
-from edgeml import app
+from edgeml.runtime import runner
 from sensor_ingestion.options import Options
 from sensor_ingestion.service import SensorIngestion
 
 if __name__ == "__main__":
-    sys.exit(app.main("com.edgeml.SensorIngestion", Options, SensorIngestion))
+    sys.exit(runner.main("com.edgeml.SensorIngestion", Options, SensorIngestion))

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from edgeml.files import plain_bytes
+from edgeml.storage.regular_files import plain_bytes
 
 log = logging.getLogger(__name__)
 

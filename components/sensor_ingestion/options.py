@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from edgeml.config.schema import choose, read
 from edgeml.errors import OptionsError
-from edgeml.options import choose, read
-from edgeml.text import is_name
+from edgeml.parsing.sanitize import is_name
 from edgeml.timeline import AHEAD_S, LASTING_S
-from sensor_ingestion.ranges import filled, members
+from sensor_ingestion.asset_ranges import filled, members
 from sensor_ingestion.sources import SOURCES
 
 

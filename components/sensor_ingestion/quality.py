@@ -9,8 +9,8 @@ import numpy as np
 
 from edgeml.messages import GAP, MISSING, OUT_OF_RANGE, STUCK
 from edgeml.timeline import AHEAD_S, LASTING_S, Timeline
-from edgeml.times import SECOND
-from sensor_ingestion.sources.block import Channel
+from edgeml.timestamps import SECOND
+from sensor_ingestion.sources.base import Channel
 
 
 class Part(NamedTuple):

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import logging
 
-from edgeml import topics
-from edgeml.app import Context
 from edgeml.errors import OptionsError, SourceError
-from edgeml.health import Vitals
-from edgeml.messages import Alert, Command, Message, Release, Replay, ResultBlock, Status, encode
-from edgeml.streams import Pulse, new_stream
-from sensor_ingestion.asset import Asset
+from edgeml.messages import Alert, Command, Message, Release, Replay, ResultBlock, Status, encode, topics
+from edgeml.messages.sequencing import Pulse, new_stream
+from edgeml.runtime.runner import Context
+from edgeml.runtime.status_reporter import Vitals
+from sensor_ingestion.asset_pipeline import Asset
 from sensor_ingestion.capture.recorder import Recorder
-from sensor_ingestion.capture.upload import Upload
-from sensor_ingestion.journal import Journal
+from sensor_ingestion.capture.uploader import Upload
+from sensor_ingestion.command_journal import Journal
 from sensor_ingestion.options import Options
-from sensor_ingestion.sources.block import Clocks
+from sensor_ingestion.sources.base import Clocks
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from edgeml.messages import AHEAD, BACKWARDS
-from edgeml.times import SECOND
+from edgeml.timestamps import SECOND
 
 LASTING_ROWS = 5
 """Rows out of line that must follow each other, rising, before they can become the line."""

@@ -12,12 +12,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edgeml.bundle import Bundle
-from edgeml.engines import open_engine
-from edgeml.policy import ACTIVE, CLEARED, Policy, PolicyOptions
-from edgeml.scoring import AssetScorer, Runs
-from gglocal.arguments import whole
-from model_training.anomaly.data import BASELINE_ROWS, FREE, FREE_TRAINING_ROWS, Fault, Recording, Visit, load_recordings, simulate
+from edgeml.alarms.alarm_policy import ACTIVE, CLEARED, Policy, PolicyOptions
+from edgeml.model.bundle import Bundle
+from edgeml.model.runtime import open_engine
+from edgeml.model.scorer import AssetScorer, Runs
+from gglocal.cli.arguments import whole
+from model_training.anomaly.rig_recordings import (
+    BASELINE_ROWS,
+    FREE,
+    FREE_TRAINING_ROWS,
+    Fault,
+    Recording,
+    Visit,
+    load_recordings,
+    simulate,
+)
 
 SHIPPED = Path(__file__).parents[1] / "bundles" / "pump_anomaly"
 

@@ -1,10 +1,10 @@
-"""The model's input for many rows at once: the same numbers as `edgeml.windows.Window`, which a test compares."""
+"""The model's input for many rows at once: the same numbers as `edgeml.model.window.Window`, which a test compares."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from edgeml.bundle import Manifest
+from edgeml.model.bundle import Manifest
 
 
 def features(manifest: Manifest, deviations: np.ndarray, relative_spread: np.ndarray, at: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from model_training import tflite
+from model_training import tflite_export
 
 MEMBERS, UNITS = 6, (24, 16)
 SPANS = ((2, 3, 5, 5, 10, 15, 20), (1, 2, 2, 3, 4, 6, 8, 10, 12, 12))
@@ -23,7 +23,7 @@ def train(x: np.ndarray, y: np.ndarray, seed: int, epochs: int, progress: Callab
 
     Half of the weight goes to each answer: the prior of the score. Each member learns for itself.
     """
-    tf = tflite.begin(seed)
+    tf = tflite_export.begin(seed)
     layers = tf.keras.layers
     weight = np.where(y > 0, 0.5 / y.mean(), 0.5 / (1 - y.mean())).astype(np.float32)
     pooled = _pooling(tf, x.shape[1:])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from model_training.classification.design import CHANNELS
+from model_training.classification.manifest_template import CHANNELS
 
 _AT = {channel.name: i for i, channel in enumerate(CHANNELS)}
 _MIDDLE = np.array([(channel.low + channel.high) / 2 for channel in CHANNELS])

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from model_training import tflite
+from model_training import tflite_export
 from model_training.classification import features
 from model_training.progress import Epochs
 
@@ -21,7 +21,7 @@ def train(x: np.ndarray, y: np.ndarray, classes: int, seed: int, epochs: int, sa
     Rows are not weighted for their rarity: probabilities stay those of the data, and the verdict level bears the imbalance. The weights
     are the running mean of those that training passes through.
     """
-    tf = tflite.begin(seed)
+    tf = tflite_export.begin(seed)
     layers = tf.keras.layers
 
     def total(weights: tuple[np.ndarray, float]) -> Any:

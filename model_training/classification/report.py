@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from edgeml.bundle import Bundle
+from edgeml.model.bundle import Bundle
 from model_training import calibration
-from model_training.classification import crossing, design, judging
+from model_training.classification import cross_validation, evaluation, manifest_template
 from model_training.datasets import Ai4i
-from model_training.report import card, plots
-from model_training.request import Request
+from model_training.report import model_card, plots
+from model_training.training_request import Request
 
 CHOSEN = (
     "Features, scaling, epochs and learning rate were chosen among 7 settings by the same five-fold figures that stand above, which "
@@ -37,7 +37,7 @@ def write(
         scores, probabilities: by method (n,) and (n, classes), each row's by a model that was trained without it.
     """
     failure = classes > 0
-    confidence = {name: crossing.crosswise(score, failure, request.seed) for name, score in scores.items()}
+    confidence = {name: cross_validation.crosswise(score, failure, request.seed) for name, score in scores.items()}
     figures: dict[str, Any] = {
         "data": data.provenance.as_json(), "types_derived": data.derived, "seed": request.seed,
         "cross_validation": {name: _figures(confidence[name], probabilities.get(name), classes) for name in scores},
@@ -47,14 +47,14 @@ def write(
         request.say(f"{name}: F1 of failure {each['f1']:.3f}, calibration error {each['calibration_error']:.3f}, cross-validated")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
-    plots.reliability(folder / "reliability.png", "Rows kept out of training, int8", confidence["int8"], failure, design.PRIOR)
+    plots.reliability(folder / "reliability.png", "Rows kept out of training, int8", confidence["int8"], failure, manifest_template.PRIOR)
     source = data.provenance.as_json()
-    card.write(folder, card.Card(
+    model_card.write(folder, model_card.Card(
         answers="For each workpiece: how probable is it that the machine fails on it, and of what? It is trained on a synthetic milling "
         "machine.",
         data=f"{source['citation']}; {source['licence']}. " + "; ".join(data.notes) + ".", figures=table(figures), limits=LIMITS,
         plots={"Reliability": "reliability.png"},
-        sections={"By type of failure": card.markdown(types(figures)), "How it was chosen": CHOSEN},
+        sections={"By type of failure": model_card.markdown(types(figures)), "How it was chosen": CHOSEN},
     ), list(bundles.values()))
     return figures
 
@@ -87,10 +87,10 @@ def types(figures: dict[str, Any]) -> list[tuple[str, ...]]:
 def _figures(confidence: np.ndarray, probabilities: np.ndarray | None, classes: np.ndarray) -> dict[str, Any]:
     failure = classes > 0
     out: dict[str, Any] = {
-        **judging.rates(confidence >= design.VERDICT_LEVEL, failure)._asdict(),
-        "calibration_error": calibration.expected_error(confidence, failure, design.PRIOR),
+        **evaluation.rates(confidence >= manifest_template.VERDICT_LEVEL, failure)._asdict(),
+        "calibration_error": calibration.expected_error(confidence, failure, manifest_template.PRIOR),
     }
     if probabilities is not None:
-        each = judging.by_class(judging.named(confidence, probabilities, design.VERDICT_LEVEL), classes, design.CLASSES)
-        out |= {"types": {name: rate._asdict() for name, rate in each.items()}, "macro_f1": judging.macro(each)}
+        each = evaluation.by_class(evaluation.named(confidence, probabilities, manifest_template.VERDICT_LEVEL), classes, manifest_template.CLASSES)
+        out |= {"types": {name: rate._asdict() for name, rate in each.items()}, "macro_f1": evaluation.macro(each)}
     return out

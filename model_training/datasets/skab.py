@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edgeml.delimited import Lines, cells, headings, readable
-from edgeml.readings import number, time_ns
+from edgeml.parsing.csv_records import Lines, cells, headings, readable
+from edgeml.parsing.readings import number, time_ns
 
 from .provenance import PARTIAL, DatasetError, Provenance, examine
 

@@ -9,11 +9,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from edgeml.bundle import Bundle
 from edgeml.errors import EdgemlError
+from edgeml.model.bundle import Bundle
 from model_training.evaluation import predictions, recordings, report
 from model_training.evaluation.run import Evaluated, evaluate
-from model_training.outputs import check_file, check_folder
+from model_training.output_paths import check_file, check_folder
 
 
 def main(arguments: list[str] | None = None) -> int:

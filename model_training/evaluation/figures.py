@@ -12,9 +12,9 @@ import numpy as np
 
 from model_training import calibration
 from model_training.evaluation import metrics, nab
-from model_training.evaluation.judging import Judge, Judged
-from model_training.evaluation.protocol import BASELINE_ROWS, pieces
+from model_training.evaluation.bundle_scoring import Judge, Judged
 from model_training.evaluation.recordings import Recording
+from model_training.evaluation.splits import BASELINE_ROWS, pieces
 
 TEST = slice(BASELINE_ROWS, None)
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edgeml.times import SECOND
+from edgeml.timestamps import SECOND
 
 
 class Count(NamedTuple):

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from model_training.evaluation.bundle_scoring import Judge
 from model_training.evaluation.figures import Stretch
-from model_training.evaluation.judging import Judge
-from model_training.evaluation.protocol import pieces
 from model_training.evaluation.recordings import Recording
+from model_training.evaluation.splits import pieces
 
 HEADINGS = ("group", "recording", "row", "time", "confidence", "verdict", "alarm")
 

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeml.delimited import Lines, cells, headings, readable
 from edgeml.errors import SourceError
-from edgeml.files import open_plain
-from edgeml.readings import BLANKS, number
-from model_training import paths as _paths  # noqa: F401  the components become importable
-from model_training.evaluation.protocol import BASELINE_ROWS, FREE_GROUP, PIECE_ROWS, natural
+from edgeml.parsing.csv_records import Lines, cells, headings, readable
+from edgeml.parsing.readings import BLANKS, number
+from edgeml.storage.regular_files import open_plain
+from model_training import component_path as _paths  # noqa: F401  the components become importable
+from model_training.evaluation.splits import BASELINE_ROWS, FREE_GROUP, PIECE_ROWS, natural
 from sensor_ingestion.options import Quality
 from sensor_ingestion.quality import Checker
-from sensor_ingestion.sources.block import Block, Channel, Clocks
-from sensor_ingestion.sources.layouts import LAYOUTS
-from sensor_ingestion.sources.recording import Recording as Source
-from sensor_ingestion.sources.recording import RecordingOptions
+from sensor_ingestion.sources.base import Block, Channel, Clocks
+from sensor_ingestion.sources.csv_layouts import LAYOUTS
+from sensor_ingestion.sources.csv_replay import Recording as Source
+from sensor_ingestion.sources.csv_replay import RecordingOptions
 
 LAYOUT = "skab"
 ANOMALY, CHANGEPOINT = "anomaly", "changepoint"

@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from edgeml.bundle import Bundle
-from edgeml.engines import open_engine
-from edgeml.policy import PolicyOptions
-from model_training.evaluation import audits as auditing
-from model_training.evaluation import crosswise
+from edgeml.alarms.alarm_policy import PolicyOptions
+from edgeml.model.bundle import Bundle
+from edgeml.model.runtime import open_engine
+from model_training.evaluation import cross_selection
+from model_training.evaluation import robustness as auditing
+from model_training.evaluation.bundle_scoring import Judge, judge_by
 from model_training.evaluation.figures import Stretch, figures, free_pieces, judge_all
-from model_training.evaluation.judging import Judge, judge_by
-from model_training.evaluation.protocol import BASELINE_ROWS
 from model_training.evaluation.recordings import Found
+from model_training.evaluation.splits import BASELINE_ROWS
 
 Say = Callable[[str], None]
 
@@ -54,9 +54,9 @@ class Evaluated:
         named, code = manifest.provenance.get("design"), str(manifest.provenance.get("code", ""))
         return str(named) if named else f"{manifest.name} {manifest.version} {code[:8]}".strip()
 
-    def as_run(self) -> crosswise.Run:
+    def as_run(self) -> cross_selection.Run:
         manifest = self.bundle.manifest
-        return crosswise.Run(self.design, self.seed, manifest.verdict_level, manifest.prior, self.stretches, self.near)
+        return cross_selection.Run(self.design, self.seed, manifest.verdict_level, manifest.prior, self.stretches, self.near)
 
 
 def judge_bundle(bundle: Bundle, found: Found) -> Evaluated:
@@ -92,7 +92,7 @@ def evaluate(
         result["bundles"].append(_bundle(each, audits))
     chosen_from = [each.as_run() for each in judged if each.weights != "float32"] or [each.as_run() for each in judged]
     if any(stretch.recording.anomaly is not None for stretch in judged[0].stretches):
-        result["crosswise"] = crosswise.choose(chosen_from, levels).plain()
+        result["crosswise"] = cross_selection.choose(chosen_from, levels).plain()
     result["quantised"] = _compare(judged)
     return result, judged
 

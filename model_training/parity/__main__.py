@@ -14,14 +14,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeml.bundle import Bundle
 from edgeml.errors import EdgemlError
-from edgeml.golden import levels
+from edgeml.model.bundle import Bundle
+from edgeml.model.self_test import levels
+from model_training.component_path import COMPONENTS, ROOT
 from model_training.evaluation import recordings
-from model_training.outputs import check_folder
+from model_training.output_paths import check_folder
 from model_training.parity.compare import ACROSS, SAME, Bounds, compare
 from model_training.parity.environment import LITERT, PLACE, REQUIREMENTS, EnvironmentFault, ready
-from model_training.paths import COMPONENTS, ROOT
 
 WANTED = ("litert", "tflite-runtime")
 
@@ -115,7 +115,7 @@ def _places(given: argparse.Namespace, out: Path, say: Callable[[str], None]) ->
     if given.arm64 is None:
         return
     bound = [word for each in (ROOT, given.data, given.bundle, out) for word in ("--bind", str(each.absolute()))]
-    enter = ("env", f"PYTHONPATH={ROOT / 'scripts'}", sys.executable, "-m", "suite.arm64.enter", str(given.arm64.absolute()), *bound, "--")
+    enter = ("env", f"PYTHONPATH={ROOT / 'libs'}", sys.executable, "-m", "edgeml_cli.verify.arm64.enter", str(given.arm64.absolute()), *bound, "--")
     for engine, requirements in zip(WANTED, (LITERT, REQUIREMENTS), strict=True):
         python = ready(say, PLACE.with_name(f"parity-arm64-{engine}"), requirements=requirements, prefix=enter)
         yield Place(f"arm64-{engine}", engine, "aarch64", str(python), ACROSS, enter)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeml import golden
+from edgeml.model import self_test
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Bounds:
 
 SAME = Bounds(0.03, 0.001)
 """On one architecture."""
-ACROSS = Bounds(golden.WITHIN, 0.005)
+ACROSS = Bounds(self_test.WITHIN, 0.005)
 """On two."""
 
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from model_training.paths import ROOT
+from model_training.component_path import ROOT
 
 PLACE = ROOT / "build" / "parity-venv"
 REQUIREMENTS = ("tflite-runtime==2.14.0", "numpy>=1.26,<2", "msgspec>=0.20")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from edgeml.messages import MISSING, OUT_OF_LINE, OUT_OF_RANGE, QUALITY_NAMES, STUCK
-from edgeml.times import to_iso
+from edgeml.timestamps import to_iso
 
 from .plan import Range
 from .rows import PrepareError, Rows, Tally

@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote
 
 import numpy as np
 
-from edgeml.times import SECOND
+from edgeml.timestamps import SECOND
 
 from .resample import Steps
 from .rows import PrepareError

@@ -12,10 +12,10 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from edgeml.delimited import Lines, cells, extra, headings, readable
 from edgeml.messages import MISSING
-from edgeml.readings import BLANKS, numbers, time_ns, times_ns
-from model_training.bounded import gunzip
+from edgeml.parsing.csv_records import Lines, cells, extra, headings, readable
+from edgeml.parsing.readings import BLANKS, numbers, time_ns, times_ns
+from model_training.bounded_decompression import gunzip
 
 from .plan import Csv
 from .rows import PrepareError, Rows, Tally

@@ -9,8 +9,8 @@ import msgspec
 import yaml
 from msgspec import Meta
 
-from edgeml.options import read
-from edgeml.readings import DecimalSign, TimeUnit
+from edgeml.config.schema import read
+from edgeml.parsing.readings import DecimalSign, TimeUnit
 
 from .enrich import FUNCTIONS
 from .rows import PrepareError

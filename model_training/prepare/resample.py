@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edgeml.times import SECOND, to_iso
+from edgeml.timestamps import SECOND, to_iso
 
 from .rows import PrepareError, Rows
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from model_training.request import TrainingError
+from model_training.training_request import TrainingError
 
 
 class PrepareError(TrainingError):

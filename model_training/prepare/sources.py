@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from model_training.bounded import TooMuch, gunzip
+from model_training.bounded_decompression import TooMuch, gunzip
 
 from .rows import PrepareError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from model_training.regression.design import CAP
+from model_training.regression.manifest_template import CAP
 
 
 def fit(x: np.ndarray, life: np.ndarray, ridge: float = 10.0) -> np.ndarray:

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edgeml.bundle import Manifest
-from edgeml.windows import Window
+from edgeml.model.bundle import Manifest
+from edgeml.model.window import Window
 from model_training.datasets import Engines
-from model_training.regression.design import SENSORS
+from model_training.regression.manifest_template import SENSORS
 
 
 class Examples(NamedTuple):

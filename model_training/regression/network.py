@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from model_training import tflite
+from model_training import tflite_export
 from model_training.progress import Epochs
 
 MEMBERS = 3
@@ -22,7 +22,7 @@ def train(
 
     The weights are the running mean of those that training passes through.
     """
-    tf = tflite.begin(seed)
+    tf = tflite_export.begin(seed)
     layers = tf.keras.layers
     inputs = layers.Input(x.shape[1:])
     flat = layers.Flatten()(inputs)

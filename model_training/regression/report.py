@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from edgeml.bundle import Bundle
+from edgeml.model.bundle import Bundle
 from model_training import calibration
 from model_training.datasets import Cmapss
-from model_training.regression import baseline, calibrating, design, examples, judging
+from model_training.regression import baseline, evaluation, examples, life_calibration, manifest_template
 from model_training.regression.examples import Examples
-from model_training.report import card, lives, plots
-from model_training.request import Request
+from model_training.report import life_plots, model_card, plots
+from model_training.training_request import Request
 
 DRAWN = 6
 """Test engines whose whole course is drawn."""
@@ -40,17 +40,17 @@ def write(
         given: the training engines' examples.
         apart: for `network` and `baseline`, (n,) cycles: each example's answer by a model that was trained without its engine.
     """
-    answers = {weights: judging.answer(bundle, data.test) for weights, bundle in bundles.items()}
+    answers = {weights: evaluation.answer(bundle, data.test) for weights, bundle in bundles.items()}
     figures = _figures(bundles, answers, data, given, apart, request.seed)
     for name, each in figures["test"].items():
-        request.say(f"{name}: RMSE {each['rmse']:.2f} cycles over {each['engines']} test engines, capped at {design.CAP:g}")
+        request.say(f"{name}: RMSE {each['rmse']:.2f} cycles over {each['engines']} test engines, capped at {manifest_template.CAP:g}")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
     drawn = _draw(folder, answers["int8"])
     citation = data.provenance.as_json()
-    card.write(folder, card.Card(
-        answers=f"After each cycle: how many cycles has this engine left, up to {design.CAP:g}, and how probable is it that they are fewer "
-        f"than {design.HORIZON:g}? It is trained on simulated turbofans and fits no other machine.",
+    model_card.write(folder, model_card.Card(
+        answers=f"After each cycle: how many cycles has this engine left, up to {manifest_template.CAP:g}, and how probable is it that they are fewer "
+        f"than {manifest_template.HORIZON:g}? It is trained on simulated turbofans and fits no other machine.",
         data=f"{citation['citation']}; {citation['licence']}. " + "; ".join(data.notes) + ".",
         figures=table(figures), limits=LIMITS, plots=drawn,
         sections={"How it was chosen": CHOSEN, "By test engine": _engines(answers["int8"])},
@@ -66,10 +66,10 @@ def table(figures: dict[str, Any]) -> list[tuple[str, ...]]:
     def line(name: str, key: str, form: str, target: str = "") -> None:
         rows.append((name, *(format(test[of][key], form) if key in test[of] else "-" for of in ("int8", "float32", "baseline")), target))
 
-    line(f"RMSE in cycles, last row of {test['int8']['engines']} test engines, capped at {design.CAP:g}", "rmse", ".2f", "≤ 14, aim 12")
+    line(f"RMSE in cycles, last row of {test['int8']['engines']} test engines, capped at {manifest_template.CAP:g}", "rmse", ".2f", "≤ 14, aim 12")
     line("the same over all rows with a decision", "rmse_rows", ".2f")
     line("score of the PHM 2008 challenge, capped", "nasa", ".0f")
-    line(f"calibration error at a prior of {design.PRIOR:g}, test rows", "calibration_error", ".3f", "≤ 0.10, aim 0.05")
+    line(f"calibration error at a prior of {manifest_template.PRIOR:g}, test rows", "calibration_error", ".3f", "≤ 0.10, aim 0.05")
     line("bytes of the model", "bytes", "d")
     rows.append((
         f"RMSE over rows of {cross['engines']} training engines, each kept out of training", "-", f"{cross['rmse_rows_network']:.2f}",
@@ -81,54 +81,54 @@ def table(figures: dict[str, Any]) -> list[tuple[str, ...]]:
 
 
 def _figures(
-    bundles: dict[str, Bundle], answers: dict[str, judging.Answers], data: Cmapss, given: Examples, apart: dict[str, np.ndarray], seed: int
+    bundles: dict[str, Bundle], answers: dict[str, evaluation.Answers], data: Cmapss, given: Examples, apart: dict[str, np.ndarray], seed: int
 ) -> dict[str, Any]:
-    confidence, capped = calibrating.crosswise(apart["network"], given, seed), np.minimum(given.life, design.CAP)
+    confidence, capped = life_calibration.crosswise(apart["network"], given, seed), np.minimum(given.life, manifest_template.CAP)
     test: dict[str, Any] = {
         weights: {
-            **judging.worth(said, design.HORIZON, design.PRIOR)._asdict(),
+            **evaluation.worth(said, manifest_template.HORIZON, manifest_template.PRIOR)._asdict(),
             "bytes": len(bundles[weights].model), "sha256": bundles[weights].digest,
         } for weights, said in answers.items()
     }
     linear = baseline.fit(given.x, given.life)
     judged = examples.build(bundles["int8"].manifest, data.test)
     ends = np.append(np.flatnonzero(np.diff(judged.engine)), len(judged.engine) - 1)
-    off = baseline.predict(linear, judged.x) - np.minimum(judged.life, design.CAP)
-    test["baseline"] = {"rmse": judging.rms(off[ends]), "rmse_rows": judging.rms(off), "engines": len(ends)}
+    off = baseline.predict(linear, judged.x) - np.minimum(judged.life, manifest_template.CAP)
+    test["baseline"] = {"rmse": evaluation.rms(off[ends]), "rmse_rows": evaluation.rms(off), "engines": len(ends)}
     return {
         "data": data.provenance.as_json(), "seed": seed, "test": test,
         "cross_validation": {
             "engines": len(np.unique(given.engine)),
-            "calibration_error": calibration.expected_error(confidence, given.life < design.HORIZON, design.PRIOR),
-            **{f"rmse_rows_{name}": judging.rms(said - capped) for name, said in apart.items()},
+            "calibration_error": calibration.expected_error(confidence, given.life < manifest_template.HORIZON, manifest_template.PRIOR),
+            **{f"rmse_rows_{name}": evaluation.rms(said - capped) for name, said in apart.items()},
         },
     }
 
 
-def _engines(answers: judging.Answers) -> str:
+def _engines(answers: evaluation.Answers) -> str:
     rows: list[tuple[str, ...]] = [("engine", "cycles seen", "cycles left", "said", "confidence")]
     for at in np.flatnonzero(answers.last):
         rows.append((
             str(answers.engine[at]), str(answers.cycle[at]), f"{answers.life[at]:.0f}", f"{answers.score[at]:.0f}",
             f"{answers.confidence[at]:.2f}",
         ))
-    return card.markdown(rows)
+    return model_card.markdown(rows)
 
 
-def _draw(folder: Path, answers: judging.Answers) -> dict[str, str]:
+def _draw(folder: Path, answers: evaluation.Answers) -> dict[str, str]:
     decided = ~np.isnan(answers.score)
-    below = answers.life[decided] < design.HORIZON
-    lives.scatter(
-        folder / "test.png", "Test engines at their last row", np.minimum(answers.life[answers.last], design.CAP),
+    below = answers.life[decided] < manifest_template.HORIZON
+    life_plots.scatter(
+        folder / "test.png", "Test engines at their last row", np.minimum(answers.life[answers.last], manifest_template.CAP),
         answers.score[answers.last], "cycles left, capped", "cycles said",
     )
     longest = sorted(np.unique(answers.engine), key=lambda engine: -int((answers.engine == engine).sum()))[:DRAWN]
-    lives.courses(folder / "courses.png", "The longest test engines", {
-        f"engine {engine}": (answers.cycle[at], np.minimum(answers.life[at], design.CAP), answers.score[at])
+    life_plots.courses(folder / "courses.png", "The longest test engines", {
+        f"engine {engine}": (answers.cycle[at], np.minimum(answers.life[at], manifest_template.CAP), answers.score[at])
         for engine in longest for at in [answers.engine == engine]
     }, "cycle", "cycles left")
     drawn = {"Test engines at their last row": "test.png", "Their course": "courses.png"}
     if below.any() and not below.all():
-        plots.reliability(folder / "reliability.png", "Test rows", answers.confidence[decided], below, design.PRIOR)
+        plots.reliability(folder / "reliability.png", "Test rows", answers.confidence[decided], below, manifest_template.PRIOR)
         drawn["Reliability on test rows"] = "reliability.png"
     return drawn

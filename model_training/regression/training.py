@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from edgeml.bundle import save
-from model_training import sources, tflite
+from edgeml.model.bundle import save
+from model_training import source_digest, tflite_export
 from model_training.datasets import Cmapss, DatasetError, load_cmapss
 from model_training.datasets.fetch import fetch
-from model_training.regression import baseline, calibrating, design, examples, network, report, stretched
+from model_training.regression import augmentation, baseline, examples, life_calibration, manifest_template, network, report
 from model_training.regression.examples import Examples
-from model_training.request import Request, TrainingError
+from model_training.training_request import Request, TrainingError
 
 EPOCHS, FOLDS, EXAMPLES = 8, 3, 1000
 
@@ -36,31 +36,31 @@ def train(request: Request) -> Path:
 
 def _write(data: Cmapss, request: Request) -> Path:
     say, epochs = request.say, 1 if request.quick else EPOCHS
-    scaling = design.scaling(examples.channels(data.train))
-    given = examples.build(design.manifest(scaling), data.train)
+    scaling = manifest_template.scaling(examples.channels(data.train))
+    given = examples.build(manifest_template.manifest(scaling), data.train)
     if not len(given.x):
-        raise TrainingError(f"no engine in train_FD001.txt lasts {design.manifest(scaling).min_rows} cycles; get the file anew")
-    copies = stretched.stretched(data.train, 1 if request.quick else stretched.COPIES, request.seed)
-    more = examples.build(design.manifest(scaling), copies)
+        raise TrainingError(f"no engine in train_FD001.txt lasts {manifest_template.manifest(scaling).min_rows} cycles; get the file anew")
+    copies = augmentation.stretched(data.train, 1 if request.quick else augmentation.COPIES, request.seed)
+    more = examples.build(manifest_template.manifest(scaling), copies)
     say(f"{len(given.x)} examples of {len(np.unique(given.engine))} engines, and {len(more.x)} of stretched copies")
     apart = held_out(given, more, epochs, request)
-    table = calibrating.falling(apart["network"], given.life < design.HORIZON, design.PRIOR)
+    table = life_calibration.falling(apart["network"], given.life < manifest_template.HORIZON, manifest_template.PRIOR)
     say("training on all engines")
     model = _network(given, more, epochs, request)
     picked = np.random.default_rng(request.seed).choice(len(given.x), min(EXAMPLES, len(given.x)), replace=False)
     provenance = {
         "data": data.digests, "partial": data.partial, "data_source": data.provenance.as_json()["citation"], "seed": request.seed,
         "epochs": epochs, "parameters": int(model.count_params()),
-        "examples": len(given.x) + len(more.x), "code": sources.digest(__package__),
-        "tensorflow": tflite.begin(request.seed).__version__,
+        "examples": len(given.x) + len(more.x), "code": source_digest.digest(__package__),
+        "tensorflow": tflite_export.begin(request.seed).__version__,
     }
     bundles = {}
-    for suffix, weights, file in (("", "int8", tflite.to_int8(model, given.x[picked])), ("-float32", "float32", tflite.to_float32(model))):
-        folder = request.out / f"{design.NAME}{suffix}"
-        bundles[weights] = save(folder, design.manifest(scaling, table, {**provenance, "weights": weights}), file)
+    for suffix, weights, file in (("", "int8", tflite_export.to_int8(model, given.x[picked])), ("-float32", "float32", tflite_export.to_float32(model))):
+        folder = request.out / f"{manifest_template.NAME}{suffix}"
+        bundles[weights] = save(folder, manifest_template.manifest(scaling, table, {**provenance, "weights": weights}), file)
         say(f"wrote {folder}: {len(file)} bytes, SHA-256 {bundles[weights].digest}")
-    report.write(request.out / f"{design.NAME}-report", bundles, data, given, apart, request)
-    return request.out / design.NAME
+    report.write(request.out / f"{manifest_template.NAME}-report", bundles, data, given, apart, request)
+    return request.out / manifest_template.NAME
 
 
 def held_out(given: Examples, more: Examples, epochs: int, request: Request) -> dict[str, np.ndarray]:
@@ -78,4 +78,4 @@ def held_out(given: Examples, more: Examples, epochs: int, request: Request) -> 
 
 def _network(given: Examples, more: Examples, epochs: int, request: Request) -> Any:
     x, life = np.concatenate([given.x, more.x]), np.concatenate([given.life, more.life])
-    return network.train(x, life, design.CAP, request.seed, epochs, request.say)
+    return network.train(x, life, manifest_template.CAP, request.seed, epochs, request.say)

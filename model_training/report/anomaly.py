@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from edgeml.bundle import Bundle
+from edgeml.model.bundle import Bundle
 from model_training.evaluation import metrics, recordings, report
 from model_training.evaluation.figures import TEST, Stretch, decided
-from model_training.evaluation.protocol import BASELINE_ROWS, FREE_END, FREE_TRAINING_ROWS, PIECE_TEST_ROWS
 from model_training.evaluation.run import Evaluated, evaluate
-from model_training.report import card, plots
+from model_training.evaluation.splits import BASELINE_ROWS, FREE_END, FREE_TRAINING_ROWS, PIECE_TEST_ROWS
+from model_training.report import model_card, plots
 from model_training.report.tables import headline
 
 SHOWN = 4
@@ -39,7 +39,7 @@ def write(folder: Path, result: dict[str, Any], judged: Sequence[Evaluated]) -> 
     (folder / "figures.json").write_text(report.to_json(result), encoding="utf-8")
     first, said = judged[0], result["bundles"][0]
     drawn = _draw(folder, first, said)
-    return card.write(folder, card.Card(
+    return model_card.write(folder, model_card.Card(
         answers=(
             "Once for each row: how far does this machine run otherwise than in its own baseline? It does not say what is wrong, and it is "
             "no protection of people or machines."

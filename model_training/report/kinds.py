@@ -13,11 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from model_training.classification import design as failure
+from model_training.classification import manifest_template as failure
 from model_training.classification import report as failure_report
-from model_training.regression import design as life
+from model_training.regression import manifest_template as life
 from model_training.regression import report as life_report
-from model_training.report.card import markdown
+from model_training.report.model_card import markdown
 
 
 def _life(figures: dict[str, Any]) -> str:

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from model_training.report.card import markdown
 from model_training.report.kinds import replace
+from model_training.report.model_card import markdown
 
 NAME = "parity"
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from model_training.evaluation import report
 from model_training.evaluation.report import number, percent, seconds
-from model_training.report.card import markdown
+from model_training.report.model_card import markdown
 
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 TARGETS = {

@@ -16,18 +16,18 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from edgeml.errors import EdgemlError
-from gglocal.arguments import number, whole
-from model_training import kinds
-from model_training.request import TrainingError
+from gglocal.cli.arguments import number, whole
+from model_training import model_kinds
 from model_training.sagemaker import artifact, images, jobs, logs
 from model_training.train import OUT
+from model_training.training_request import TrainingError
 
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="scripts/sagemaker", description="Train a model in SageMaker and bring it back.")
     commands = made.add_subparsers(dest="command", required=True)
     train = commands.add_parser("train", help="start a training job and follow it to its end")
-    train.add_argument("name", metavar="NAME", help=f"the kind of model: {', '.join(kinds.KINDS)}")
+    train.add_argument("name", metavar="NAME", help=f"the kind of model: {', '.join(model_kinds.KINDS)}")
     train.add_argument("--from", dest="folder", type=Path, required=True, help="folder with the data")
     train.add_argument("--bucket", required=True, help="S3 bucket for source, data and results")
     train.add_argument("--prefix", default="edgeml", help="where in the bucket (default: edgeml)")
@@ -63,7 +63,7 @@ def run(given: argparse.Namespace) -> None:
     sagemaker = session.client("sagemaker")
     name = given.job
     if given.command == "train":
-        kinds.find(given.name)
+        model_kinds.find(given.name)
         name = name or f"edgeml-{given.name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
         hyperparameters = {"kind": given.name, "seed": given.seed, "quick": given.quick}
         jobs.start(jobs.Job(

@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
 
-from edgeml.bundle import MANIFEST, Bundle
-from model_training.bounded import Bounded, TooMuch
-from model_training.outputs import check_folder
-from model_training.request import TrainingError
+from edgeml.model.bundle import MANIFEST, Bundle
+from model_training.bounded_decompression import Bounded, TooMuch
+from model_training.output_paths import check_folder
+from model_training.training_request import TrainingError
 
 MOST_BYTES = 64 * 2**20
 """Both of an archive and of what it unpacks to; a bundle is far below."""

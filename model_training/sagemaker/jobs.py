@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model_training.container import CHANNELS
-from model_training.request import TrainingError
 from model_training.sagemaker import source
+from model_training.training_container import CHANNELS
+from model_training.training_request import TrainingError
 
 DONE = ("Completed", "Failed", "Stopped")
 METRICS = [{"Name": "train:loss", "Regex": r"epoch [0-9]+/[0-9]+: loss ([0-9.]+)"}]

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from edgeml.errors import OptionsError
-from edgeml.settings import whole
-from suite.fleet.checks import OPTIONS
+from edgeml.runtime.last_good_config import whole
+from edgeml_cli.fleet.config_check import OPTIONS
 
 SOURCE, INFERENCE, DISPATCHER = OPTIONS
 

@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeml import topics
-from edgeml.app import Context, Service
-from edgeml.messages import ResultBlock, SensorBatch, decode
-from edgeml.options import read
-from edgeml.times import SECOND
+from edgeml.config.schema import read
+from edgeml.messages import ResultBlock, SensorBatch, decode, topics
+from edgeml.runtime.runner import Context, Service
+from edgeml.timestamps import SECOND
 from inference.options import Options as InferenceOptions
 from inference.service import Inference
 from sensor_ingestion.options import Options as IngestionOptions

@@ -12,11 +12,10 @@ import pytest
 
 from alert_dispatcher.options import Options as DispatcherOptions
 from alert_dispatcher.service import AlertDispatcher
-from edgeml import topics
-from edgeml.app import Context, Service
-from edgeml.messages import AHEAD, Alert, Replay, ResultBlock, SensorBatch, decode, encode
-from edgeml.options import read
-from edgeml.times import SECOND
+from edgeml.config.schema import read
+from edgeml.messages import AHEAD, Alert, Replay, ResultBlock, SensorBatch, decode, encode, topics
+from edgeml.runtime.runner import Context, Service
+from edgeml.timestamps import SECOND
 from inference.options import Options as InferenceOptions
 from inference.service import Inference
 from sensor_ingestion.options import Options as IngestionOptions

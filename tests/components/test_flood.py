@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from edgeml import topics
 from edgeml.errors import EdgemlError
 from edgeml.messages import (
     Acknowledge,
@@ -26,6 +25,7 @@ from edgeml.messages import (
     Replaying,
     ResetBaseline,
     Status,
+    topics,
 )
 from tests.components.alert_dispatcher.kit import Bench as Dispatcher
 from tests.components.alert_dispatcher.kit import results

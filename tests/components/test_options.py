@@ -11,9 +11,9 @@ import pytest
 
 from alert_dispatcher.actions import ACTIONS
 from alert_dispatcher.options import Options as DispatcherOptions
+from edgeml.auth.device_key import MessageOptions
+from edgeml.config.schema import GREATEST, LEAST, MOST_SECONDS, _is_struct, _plain, read
 from edgeml.errors import EdgemlError, OptionsError
-from edgeml.messagekey import MessageOptions
-from edgeml.options import GREATEST, LEAST, MOST_SECONDS, _is_struct, _plain, read
 from inference.options import Options as InferenceOptions
 from sensor_ingestion.options import Capture
 from sensor_ingestion.options import Options as IngestionOptions

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgeml import messages as m
-from edgeml.times import SECOND
+from edgeml.timestamps import SECOND
 
 T0 = 1_583_748_873 * SECOND
 TIMES = T0 + np.arange(3) * SECOND

@@ -9,7 +9,7 @@ import pytest
 
 from edgeml.messages import AHEAD, BACKWARDS
 from edgeml.timeline import LASTING_ROWS, Timeline
-from edgeml.times import SECOND
+from edgeml.timestamps import SECOND
 
 T0 = 1_583_748_000 * SECOND
 YEAR = 31_556_952

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from edgeml.bundle import FORMAT, Bundle, Calibration, Channel, Manifest, Scaling, Stopped, View, save
+from edgeml.model.bundle import FORMAT, Bundle, Calibration, Channel, Manifest, Scaling, Stopped, View, save
 
 SECOND = 1_000_000_000
 SHIPPED = Path(__file__).parents[2] / "model_training" / "bundles" / "pump_anomaly"

@@ -28,7 +28,7 @@ except ImportError:
 
 OURS = ["edgeml", "gglocal", "sensor_ingestion", "inference", "alert_dispatcher", "model_training"]
 with atheris.instrument_imports(include=OURS):
-    from gglocal.arguments import number, whole
+    from gglocal.cli.arguments import number, whole
     from tests.fuzz import mutate
     from tests.fuzz.table import TARGETS
     from tests.fuzz.target import ROOT, Crash, Target, outcome, quiet

@@ -19,26 +19,25 @@ from alert_dispatcher.actions.expression import Expression, ExpressionError
 from alert_dispatcher.actions.interlock import Interlock, InterlockOptions
 from alert_dispatcher.options import Options as DispatcherOptions
 from alert_dispatcher.service import AlertDispatcher
-from alert_dispatcher.store import StoreError
-from edgeml import topics
+from alert_dispatcher.state_db import StoreError
 from edgeml.errors import MessageError, OptionsError, SourceError
-from edgeml.messages import Acknowledge, CommandAck, Permit, Replay, SensorBatch, decode, encode
-from edgeml.times import Moment
-from sensor_ingestion.asset import Asset
-from sensor_ingestion.capture import lines
-from sensor_ingestion.capture.pieces import MOST, Segment
-from sensor_ingestion.capture.store import Limits, Store
-from sensor_ingestion.capture.upload import STATE_FILE, Upload
+from edgeml.messages import Acknowledge, CommandAck, Permit, Replay, SensorBatch, decode, encode, topics
+from edgeml.timestamps import Moment
+from sensor_ingestion.asset_pipeline import Asset
+from sensor_ingestion.capture import segment_format
+from sensor_ingestion.capture.chunks import MOST, Segment
+from sensor_ingestion.capture.segment_store import Limits, Store
+from sensor_ingestion.capture.uploader import STATE_FILE, Upload
 from sensor_ingestion.checkpoint import Checkpoint, Sent
-from sensor_ingestion.commands import Desk
-from sensor_ingestion.journal import FILE, Answer, Journal, JournalError
+from sensor_ingestion.command_handler import Desk
+from sensor_ingestion.command_journal import FILE, Answer, Journal, JournalError
 from sensor_ingestion.options import Asset as AssetOptions
 from sensor_ingestion.options import Capture, Options
 from sensor_ingestion.quality import Checker
 from sensor_ingestion.service import SensorIngestion
-from sensor_ingestion.sources.block import Clocks
+from sensor_ingestion.sources.base import Clocks
+from sensor_ingestion.sources.csv_replay import Recording, RecordingOptions
 from sensor_ingestion.sources.jsonl import Jsonl, JsonlOptions
-from sensor_ingestion.sources.recording import Recording, RecordingOptions
 from tests.components.alert_dispatcher.kit import ALARM
 from tests.components.alert_dispatcher.kit import Bench as DispatcherBench
 from tests.edgeml.samples import BATCH, SAMPLES, T0
@@ -239,16 +238,16 @@ def commands() -> list[bytes]:
 
 def captured(data: bytes) -> None:
     """What is left of a segment, and of a whole one."""
-    whole = lines.recovered(data)
+    whole = segment_format.recovered(data)
     assert whole == b"" or whole.endswith(b"\n")
-    assert lines.last_seq(whole) >= -1
+    assert segment_format.last_seq(whole) >= -1
     batch = msgspec.structs.replace(BATCH, asset=data[:300].decode("latin-1"), channels=(data[:20].decode("latin-1"), "b"))
-    assert len(lines.folder_name(batch.asset).encode()) <= 200
-    assert lines.header(batch, 0).count(b"\n") == lines.HEADER_LINES
+    assert len(segment_format.folder_name(batch.asset).encode()) <= 200
+    assert segment_format.header(batch, 0).count(b"\n") == segment_format.HEADER_LINES
 
 
 def segments() -> list[bytes]:
-    return [lines.header(BATCH, 3) + b"".join(row.line for row in lines.rows(BATCH))]
+    return [segment_format.header(BATCH, 3) + b"".join(row.line for row in segment_format.rows(BATCH))]
 
 
 def capture_store_recovered(data: bytes) -> None:
@@ -256,13 +255,13 @@ def capture_store_recovered(data: bytes) -> None:
     with scratch() as folder:
         day = folder / "pump-1" / "2020-03-09"
         day.mkdir(parents=True)
-        name = lines.segment_name(T0, BATCH.stream, 7)
+        name = segment_format.segment_name(T0, BATCH.stream, 7)
         (day / f"{name}.part").write_bytes(data)
-        (day / f"{lines.segment_name(T0, 'other', 7)}.csv.gz").write_bytes(data)
+        (day / f"{segment_format.segment_name(T0, 'other', 7)}.csv.gz").write_bytes(data)
         store = Store(folder, Limits.of(1.0, 100, 100.0, 1))
         assert store.last_seq("pump-1", BATCH.stream) >= -1
         assert store.last_seq("pump-1", "other") >= -1
-        store.write(BATCH, lines.rows(BATCH), 0)
+        store.write(BATCH, segment_format.rows(BATCH), 0)
         store.close_all()
 
 
@@ -311,11 +310,11 @@ def batch_captured(data: bytes) -> None:
     """Any batch that can be decoded can be written down, or is refused by its times."""
     message = decode(data)
     if isinstance(message, SensorBatch):
-        written = lines.rows(message)
-        head = lines.header(message, 0)
+        written = segment_format.rows(message)
+        head = segment_format.header(message, 0)
         if written:
-            lines.day(written[0].time), lines.segment_name(written[0].time, message.stream, message.seq)  # noqa: B018
-        assert head.count(b"\n") == lines.HEADER_LINES
+            segment_format.day(written[0].time), segment_format.segment_name(written[0].time, message.stream, message.seq)  # noqa: B018
+        assert head.count(b"\n") == segment_format.HEADER_LINES
 
 
 def expression_judged(text: str) -> None:
@@ -496,11 +495,11 @@ def quality_resumed(state: Any) -> None:
 
 TARGETS: dict[str, Target] = {
     "csv": Target(
-        ("sensor_ingestion.sources.recording.Recording.read",), "bytes", recording_read(), (SourceError,),
+        ("sensor_ingestion.sources.csv_replay.Recording.read",), "bytes", recording_read(), (SourceError,),
         lambda: [recording_text(ISO_TIMES)],
     ),
     "csv-numbers": Target(
-        ("sensor_ingestion.sources.recording.Recording.read",), "bytes", recording_read(time_unit="s", decimal=",", delimiter=";"),
+        ("sensor_ingestion.sources.csv_replay.Recording.read",), "bytes", recording_read(time_unit="s", decimal=",", delimiter=";"),
         (SourceError,), lambda: [recording_text(("1583748873", "1583748874,5", "1.5e9", "-1"), ";", comma=True)],
     ),
     "jsonl": Target(("sensor_ingestion.sources.jsonl.Jsonl.read",), "bytes", lines_read, (), lambda: [JSON_LINES]),
@@ -513,24 +512,24 @@ TARGETS: dict[str, Target] = {
     "checkpoint-former": Target(
         ("sensor_ingestion.checkpoint.Checkpoint.load",), "bytes", former_checkpoint_went_on, (), former_checkpoints
     ),
-    "journal": Target(("sensor_ingestion.journal.Journal.find",), "bytes", journal_read, (JournalError,), journals),
-    "command": Target(("sensor_ingestion.commands.Desk.take",), "bytes", commanded, (MessageError,), commands),
+    "journal": Target(("sensor_ingestion.command_journal.Journal.find",), "bytes", journal_read, (JournalError,), journals),
+    "command": Target(("sensor_ingestion.command_handler.Desk.take",), "bytes", commanded, (MessageError,), commands),
     "capture-lines": Target(
-        ("sensor_ingestion.capture.lines.recovered", "sensor_ingestion.capture.lines.last_seq"), "bytes", captured, (), segments,
+        ("sensor_ingestion.capture.segment_format.recovered", "sensor_ingestion.capture.segment_format.last_seq"), "bytes", captured, (), segments,
     ),
     "capture-batch": Target(
-        ("sensor_ingestion.capture.lines.rows",), "bytes", batch_captured, (MessageError,), lambda: [encode(BATCH)],
+        ("sensor_ingestion.capture.segment_format.rows",), "bytes", batch_captured, (MessageError,), lambda: [encode(BATCH)],
     ),
-    "capture-pieces": Target(("sensor_ingestion.capture.pieces.Segment.read",), "bytes", cut, (ValueError,), segments),
+    "capture-pieces": Target(("sensor_ingestion.capture.chunks.Segment.read",), "bytes", cut, (ValueError,), segments),
     "capture-upload": Target(
-        ("sensor_ingestion.capture.upload.Upload",), "bytes", uploaded, (),
+        ("sensor_ingestion.capture.uploader.Upload",), "bytes", uploaded, (),
         lambda: [b'{"id":"00ff","no":3,"segment":"c","row":1}', segments()[0]],
     ),
     "capture-store": Target(
-        ("sensor_ingestion.capture.store.Store.last_seq",), "bytes", capture_store_recovered, (OSError,),
+        ("sensor_ingestion.capture.segment_store.Store.last_seq",), "bytes", capture_store_recovered, (OSError,),
         lambda: [segments()[0], gzip.compress(segments()[0], mtime=0)],
     ),
-    "options-sensors": Target(("edgeml.options.read",), "tree", configured, (OptionsError, SourceError), sensor_configurations),
+    "options-sensors": Target(("edgeml.config.schema.read",), "tree", configured, (OptionsError, SourceError), sensor_configurations),
     "expression": Target(
         ("alert_dispatcher.actions.expression.Expression",), "text", expression_judged, (ExpressionError,), lambda: list(EXPRESSIONS),
     ),
@@ -538,7 +537,7 @@ TARGETS: dict[str, Target] = {
         ("alert_dispatcher.actions.interlock.Interlock.hear",), "bytes", interlocked, (MessageError,),
         lambda: [encode(SAMPLES["permit"]), encode(BATCH)],
     ),
-    "options-dispatcher": Target(("edgeml.options.read",), "tree", dispatcher_configured, (OptionsError,), dispatcher_configurations),
+    "options-dispatcher": Target(("edgeml.config.schema.read",), "tree", dispatcher_configured, (OptionsError,), dispatcher_configurations),
     "dispatcher-messages": Target(
         ("alert_dispatcher.service.AlertDispatcher.on_message",), "bytes", dispatcher_heard, (MessageError,), dispatcher_messages,
     ),
@@ -547,11 +546,11 @@ TARGETS: dict[str, Target] = {
         lambda: [b'{"type":"alert","id":"a","entry":"0123456789abcdef-1-0123456789abcdef01234567"}', b'{"entry":"-1"}'],
     ),
     "dispatcher-state": Target(
-        ("alert_dispatcher.store.Store.policies", "alert_dispatcher.store.Store.to_act_upon"), "bytes", dispatcher_began, (StoreError,),
+        ("alert_dispatcher.state_db.Store.policies", "alert_dispatcher.state_db.Store.to_act_upon"), "bytes", dispatcher_began, (StoreError,),
         dispatcher_files,
     ),
     "dispatcher-rows": Target(
-        ("alert_dispatcher.store.Store.policies", "alert_dispatcher.store.Store.recall"), "tree", dispatcher_began_with, (StoreError,),
+        ("alert_dispatcher.state_db.Store.policies", "alert_dispatcher.state_db.Store.recall"), "tree", dispatcher_began_with, (StoreError,),
         dispatcher_rows,
     ),
 }

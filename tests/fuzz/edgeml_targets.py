@@ -13,26 +13,28 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from edgeml import delimited, messages, readings, streams, topics
-from edgeml.app import Context
-from edgeml.bundle import MANIFEST, MODEL, SIGNATURE, Bundle, Manifest, decode_manifest, match_channels
+from edgeml import messages
+from edgeml.alarms.alarm_policy import Policy, PolicyOptions
+from edgeml.auth.device_key import MessageOptions
+from edgeml.auth.device_key import read as read_key
+from edgeml.auth.envelope import bare, seal, split
+from edgeml.auth.verifier import Guard
+from edgeml.config.schema import read
 from edgeml.errors import BundleError, MessageError, OptionsError, SealError
-from edgeml.guard import Guard
-from edgeml.messagekey import MessageOptions
-from edgeml.messagekey import read as read_key
-from edgeml.options import read
-from edgeml.policy import Policy, PolicyOptions
-from edgeml.scaling import Baseline
-from edgeml.scoring import AssetScorer
-from edgeml.seal import bare, seal, split
-from edgeml.settings import LAST_GOOD, Settings
-from edgeml.signing import pinned, private_key, public_key
-from edgeml.streams import Receiver
-from edgeml.times import SECOND, from_iso, to_iso
-from inference.asset import Asset
-from inference.baselines import Baselines, LostError
-from inference.memory import Memory
+from edgeml.messages import sequencing, topics
+from edgeml.messages.sequencing import Receiver
+from edgeml.model.baseline import Baseline
+from edgeml.model.bundle import MANIFEST, MODEL, SIGNATURE, Bundle, Manifest, decode_manifest, match_channels
+from edgeml.model.scorer import AssetScorer
+from edgeml.model.signature import pinned, private_key, public_key
+from edgeml.parsing import csv_records, readings
+from edgeml.runtime.last_good_config import LAST_GOOD, Settings
+from edgeml.runtime.runner import Context
+from edgeml.timestamps import SECOND, from_iso, to_iso
+from inference.baseline_files import Baselines, LostError
 from inference.options import Options as InferenceOptions
+from inference.recent_rows import Memory
+from inference.scored_asset import Asset
 from tests.edgeml.keys import PINNED, TRAINER, TRUSTED
 from tests.edgeml.samples import BATCH, SAMPLES, T0
 from tests.edgeml.tiny import MANIFEST as TINY
@@ -57,7 +59,7 @@ def context(work: Path, component: str = "com.edgeml.X") -> Context:
 
 
 def options_of(kind: type) -> Callable[[Any], Any]:
-    """Reads a tree as these options; the faults go into a status, as in `edgeml.app`."""
+    """Reads a tree as these options; the faults go into a status, as in `edgeml.runtime.runner`."""
     def run(tree: Any) -> Any:
         try:
             return read(kind, tree)
@@ -130,14 +132,14 @@ def received(data: bytes) -> None:
         receiver.accept(message.asset, message.stream, message.seq, int(message.arrays()[0][-1]) if len(message.times) >= 8 else 0) \
             if isinstance(message, messages.SensorBatch) else receiver.accept(message.asset, message.stream, message.seq, 0)
     elif isinstance(message, messages.Replay):
-        history = streams.History("pump-1", "s")
+        history = sequencing.History("pump-1", "s")
         history.add(T0, b"x")
         list(history.replay(message))
 
 
 @cache
 def tiny_bundle() -> Bundle:
-    from edgeml.bundle import seal as sealed_bundle
+    from edgeml.model.bundle import seal as sealed_bundle
 
     return sealed_bundle(TINY, b"no network")
 
@@ -248,7 +250,7 @@ def number_or_reason(read: Callable[[], float]) -> float | str:
 
 def delimited_lines(data: bytes) -> None:
     """No byte is in two lines or in none, and each line is read again from its place."""
-    lines = delimited.Lines(io.BytesIO(data))
+    lines = csv_records.Lines(io.BytesIO(data))
     at, found = lines.offset, []
     while (line := lines.next()) is not None:
         assert line.start == at < line.end
@@ -262,7 +264,7 @@ def delimited_lines(data: bytes) -> None:
         assert lines.next() == line
         for delimiter in (",", ";", "\t", "§"):
             try:
-                delimited.cells(line.text or "", delimiter)
+                csv_records.cells(line.text or "", delimiter)
             except ValueError as fault:
                 assert str(fault)
 
@@ -353,58 +355,58 @@ def remembered_rows() -> list[bytes]:
 
 
 TARGETS: dict[str, Target] = {
-    "rows": Target(("inference.memory.Memory.load",), "bytes", rows_remembered, (), remembered_rows),
+    "rows": Target(("inference.recent_rows.Memory.load",), "bytes", rows_remembered, (), remembered_rows),
     "message": Target(("edgeml.messages.decode",), "bytes", decoded, (MessageError,), encoded_samples),
     "message-as": Target(("edgeml.messages.decode_as",), "bytes", scored, (MessageError,), batches),
-    "stream": Target(("edgeml.streams.Receiver.resume",), "bytes", received, (MessageError,), encoded_samples),
+    "stream": Target(("edgeml.messages.sequencing.Receiver.resume",), "bytes", received, (MessageError,), encoded_samples),
     "seal": Target(
-        ("edgeml.seal.split", "edgeml.guard.Guard.open"), "bytes", opened, (SealError, MessageError), sealed_messages
+        ("edgeml.auth.envelope.split", "edgeml.auth.verifier.Guard.open"), "bytes", opened, (SealError, MessageError), sealed_messages
     ),
-    "message-key": Target(("edgeml.messagekey.read",), "bytes", in_file("messages.key", message_key_at), (SealError,), lambda: [KEY]),
-    "manifest": Target(("edgeml.bundle.decode_manifest",), "bytes", used, (BundleError,), lambda: [manifest_text()]),
+    "message-key": Target(("edgeml.auth.device_key.read",), "bytes", in_file("messages.key", message_key_at), (SealError,), lambda: [KEY]),
+    "manifest": Target(("edgeml.model.bundle.decode_manifest",), "bytes", used, (BundleError,), lambda: [manifest_text()]),
     "manifest-tree": Target(
-        ("edgeml.bundle.decode_manifest",), "tree", lambda tree: used(json.dumps(tree).encode()), (BundleError,),
+        ("edgeml.model.bundle.decode_manifest",), "tree", lambda tree: used(json.dumps(tree).encode()), (BundleError,),
         lambda: [json.loads(manifest_text())],
     ),
-    "bundle": Target(("edgeml.bundle.Bundle.load", "edgeml.bundle.read_file"), "bytes", loaded, (BundleError,), bundle_files),
-    "signature": Target(("edgeml.signing.pinned",), "bytes", signature_checked, (BundleError,), signature_files),
-    "public-key": Target(("edgeml.signing.public_key",), "text", lambda text: public_key(text, "it"), (BundleError,), lambda: [TRUSTED]),
-    "private-key": Target(("edgeml.signing.private_key",), "bytes", in_file("k.key", private_key_at), (BundleError,), pem),
-    "options": Target(("edgeml.options.read",), "tree", options_of(EveryKind), (OptionsError,), lambda: [EVERY_KIND]),
+    "bundle": Target(("edgeml.model.bundle.Bundle.load", "edgeml.model.bundle.read_file"), "bytes", loaded, (BundleError,), bundle_files),
+    "signature": Target(("edgeml.model.signature.pinned",), "bytes", signature_checked, (BundleError,), signature_files),
+    "public-key": Target(("edgeml.model.signature.public_key",), "text", lambda text: public_key(text, "it"), (BundleError,), lambda: [TRUSTED]),
+    "private-key": Target(("edgeml.model.signature.private_key",), "bytes", in_file("k.key", private_key_at), (BundleError,), pem),
+    "options": Target(("edgeml.config.schema.read",), "tree", options_of(EveryKind), (OptionsError,), lambda: [EVERY_KIND]),
     "last-configuration": Target(
-        ("edgeml.settings.Settings.read", "edgeml.settings.Settings.last_good"), "bytes", in_file(LAST_GOOD, last_configuration),
+        ("edgeml.runtime.last_good_config.Settings.read", "edgeml.runtime.last_good_config.Settings.last_good"), "bytes", in_file(LAST_GOOD, last_configuration),
         (OptionsError, OSError, ValueError, TypeError, RecursionError), lambda: [json.dumps({"messages": {}, **EVERY_KIND}).encode()],
     ),
     "options-messages": Target(
-        ("edgeml.options.read",), "tree", options_of(MessageOptions), (OptionsError,), lambda: [{"required": "false", "key_file": "/k"}],
+        ("edgeml.config.schema.read",), "tree", options_of(MessageOptions), (OptionsError,), lambda: [{"required": "false", "key_file": "/k"}],
     ),
     "options-policy": Target(
-        ("edgeml.options.read",), "tree", policy_configured, (OptionsError,),
+        ("edgeml.config.schema.read",), "tree", policy_configured, (OptionsError,),
         lambda: [{"raise_at": 0.8, "clear_at": "0.2", "n": 2, "m": 4.0, "hold_s": 3, "clear_hold_s": 4, "cooldown_s": 5, "rewind_s": 6}],
     ),
     "options-inference": Target(
-        ("edgeml.options.read",), "tree", options_of(InferenceOptions), (OptionsError,),
+        ("edgeml.config.schema.read",), "tree", options_of(InferenceOptions), (OptionsError,),
         lambda: [{"bundle": "b", "signature": PINNED, "engine": "auto", "threads": "2", "history_s": 5}],
     ),
     "time": Target(
-        ("edgeml.times.from_iso",), "text", time_text, (ValueError,),
+        ("edgeml.timestamps.from_iso",), "text", time_text, (ValueError,),
         lambda: ["2020-03-09T10:14:33.000Z", "2020-03-09 10:14:33.123456+02:00", "2020-03-09"],
     ),
     "reading": Target(
-        ("edgeml.readings.number", "edgeml.readings.time_ns"), "text", reading_text, (),
+        ("edgeml.parsing.readings.number", "edgeml.parsing.readings.time_ns"), "text", reading_text, (),
         lambda: ["121.5", "121,5", "1_000", "1583748873.25", "2020-03-09T10:14:33,5+01:00", "nan", "1e999", " -.5e-3 "],
     ),
     "delimited": Target(
-        ("edgeml.delimited.Lines", "edgeml.delimited.cells"), "bytes", delimited_lines, (),
+        ("edgeml.parsing.csv_records.Lines", "edgeml.parsing.csv_records.cells"), "bytes", delimited_lines, (),
         lambda: [b'\xef\xbb\xbftime;"a;b""c";x\r\n1;2;3\r"4;5\n\n' + b"x" * 70_000],
     ),
-    "time-shown": Target(("edgeml.times.to_iso",), "bytes", time_there_and_back, (), lambda: [T0.to_bytes(8, "little"), b"\0" * 8]),
+    "time-shown": Target(("edgeml.timestamps.to_iso",), "bytes", time_there_and_back, (), lambda: [T0.to_bytes(8, "little"), b"\0" * 8]),
     "baseline": Target(
-        ("edgeml.scaling.Baseline.from_dict", "inference.baselines.Baselines.load"), "bytes", baseline_kept, (),
+        ("edgeml.model.baseline.Baseline.from_dict", "inference.baseline_files.Baselines.load"), "bytes", baseline_kept, (),
         lambda: [json.dumps(baseline()).encode()],
     ),
     "baseline-tree": Target(
-        ("edgeml.scaling.Baseline.from_dict",), "tree", lambda tree: baseline_kept(json.dumps(tree).encode()), (), lambda: [baseline()],
+        ("edgeml.model.baseline.Baseline.from_dict",), "tree", lambda tree: baseline_kept(json.dumps(tree).encode()), (), lambda: [baseline()],
     ),
-    "policy-state": Target(("edgeml.policy.Policy",), "tree", policy_went_on, (msgspec.DecodeError,), policy_states),
+    "policy-state": Target(("edgeml.alarms.alarm_policy.Policy",), "tree", policy_went_on, (msgspec.DecodeError,), policy_states),
 }

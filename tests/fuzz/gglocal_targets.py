@@ -9,32 +9,32 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from gglocal import eventstream, sealed
-from gglocal.artifacts import store
-from gglocal.config import ConfigConflict, ConfigStore, KeyNotFound
-from gglocal.core import Core
-from gglocal.deployment import configuration_updates
+from gglocal.cli import signed_messages
+from gglocal.core.access_policy import Place, allows, faults, well_formed
+from gglocal.core.config_store import ConfigConflict, ConfigStore, KeyNotFound
+from gglocal.core.lite_json_limits import is_lost, refusal
+from gglocal.core.pubsub import Message
+from gglocal.core.state import Core
+from gglocal.deployment.artifacts import store
+from gglocal.deployment.resolver import configuration_updates
 from gglocal.errors import ArtifactError, DeploymentError, GglocalError, NucleusError, RecipeError, VariableError, VersionError
-from gglocal.eventstream import FrameError
 from gglocal.faults import FAULTS
 from gglocal.faults.base import read_options
-from gglocal.iotcore import open_iot_core
-from gglocal.ipc import protocol
+from gglocal.iot_core import open_iot_core
+from gglocal.ipc import event_stream, protocol
+from gglocal.ipc.client_limits import Seats
 from gglocal.ipc.connection import Connection
-from gglocal.ipc.seats import Seats
-from gglocal.jsonlimits import is_lost, refusal
-from gglocal.lint import findings
-from gglocal.platform import Host, select
-from gglocal.policy import Place, allows, faults, well_formed
+from gglocal.ipc.event_stream import FrameError
+from gglocal.payload_text import one_line, text_of
 from gglocal.profile import CLASSIC, LITE, Profile
-from gglocal.pubsub import Message
-from gglocal.readable import one_line, text_of
-from gglocal.recipe import Artifact, Manifest, load_recipe, read_document
-from gglocal.root import Root
-from gglocal.steps import parse_lifecycle, timeout_seconds
-from gglocal.topicfilter import is_valid, matches
-from gglocal.variables import Scope, interpolate, pointer_path
-from gglocal.version import Range, Version
+from gglocal.recipe.lifecycle_steps import parse_lifecycle, timeout_seconds
+from gglocal.recipe.lint import findings
+from gglocal.recipe.manifest_selection import Host, select
+from gglocal.recipe.parser import Artifact, Manifest, load_recipe, read_document
+from gglocal.recipe.semver import Range, Version
+from gglocal.recipe.variables import Scope, interpolate, pointer_path
+from gglocal.root_dir import Root
+from gglocal.topic_filter import is_valid, matches
 from tests.fuzz.target import ROOT, Target, in_file, scratch
 
 HOST = Host({"os": "linux", "architecture": "amd64"})
@@ -48,10 +48,10 @@ ACCESS = {
 
 def framed(data: bytes) -> None:
     for piece in (1, len(data) or 1):
-        splitter = eventstream.Splitter(10_012)
+        splitter = event_stream.Splitter(10_012)
         for at in range(0, len(data), piece):
             for packet in splitter.feed(data[at:at + piece]):
-                assert eventstream.decode(eventstream.encode(packet.headers, packet.payload)) == packet
+                assert event_stream.decode(event_stream.encode(packet.headers, packet.payload)) == packet
         if len(data) > 500:
             break
 
@@ -60,10 +60,10 @@ def packets() -> list[bytes]:
     import uuid
 
     headers = {
-        ":message-type": 0, "a": True, "b": eventstream.Byte(-5), "c": eventstream.Int16(300), "d": eventstream.Int64(2**40), "e": b"raw",
-        "f": "text", "g": eventstream.Timestamp(1), "h": uuid.UUID(int=5),
+        ":message-type": 0, "a": True, "b": event_stream.Byte(-5), "c": event_stream.Int16(300), "d": event_stream.Int64(2**40), "e": b"raw",
+        "f": "text", "g": event_stream.Timestamp(1), "h": uuid.UUID(int=5),
     }
-    return [eventstream.encode(headers, b'{"a": 1}'), eventstream.encode({}), eventstream.encode(headers) + eventstream.encode({}, b"x")]
+    return [event_stream.encode(headers, b'{"a": 1}'), event_stream.encode({}), event_stream.encode(headers) + event_stream.encode({}, b"x")]
 
 
 def resealed(data: bytes) -> bytes:
@@ -116,11 +116,11 @@ async def _call(profile: Profile, operation: Any, arguments: Any) -> None:
     connection.connection_made(wire)
     token = core.register("com.x", "1.0.0", ACCESS)
     hello = {protocol.TYPE: protocol.CONNECT, protocol.FLAGS: 0, protocol.STREAM: 0, protocol.VERSION: protocol.PROTOCOL_VERSION}
-    connection.data_received(eventstream.encode(hello, json.dumps({"authToken": token}).encode()))
+    connection.data_received(event_stream.encode(hello, json.dumps({"authToken": token}).encode()))
     assert wire.open
     try:
         headers = {protocol.TYPE: 0, protocol.FLAGS: 0, protocol.STREAM: 1, protocol.OPERATION: str(operation)}
-        call = eventstream.encode(headers, json.dumps(arguments).encode())
+        call = event_stream.encode(headers, json.dumps(arguments).encode())
     except (FrameError, UnicodeEncodeError):
         return
     connection.data_received(call)
@@ -160,7 +160,7 @@ def connected(data: bytes) -> None:
 
 def first_packets() -> list[bytes]:
     hello = {protocol.TYPE: protocol.CONNECT, protocol.FLAGS: 0, protocol.STREAM: 0, protocol.VERSION: protocol.PROTOCOL_VERSION}
-    return [eventstream.encode(hello, b'{"authToken": "none"}')]
+    return [event_stream.encode(hello, b'{"authToken": "none"}')]
 
 
 def recipe_read(path: Path) -> None:
@@ -334,7 +334,7 @@ def fault_options(tree: Any) -> None:
 
 
 def shown(data: bytes) -> None:
-    text = text_of(sealed.bare(data))
+    text = text_of(signed_messages.bare(data))
     if text is not None:
         one_line(text)
     message = Message.of_bytes(data)
@@ -344,47 +344,47 @@ def shown(data: bytes) -> None:
 
 
 TARGETS: dict[str, Target] = {
-    "frames": Target(("gglocal.eventstream.decode", "gglocal.eventstream.Splitter.feed"), "bytes", framed, (FrameError,), packets),
+    "frames": Target(("gglocal.ipc.event_stream.decode", "gglocal.ipc.event_stream.Splitter.feed"), "bytes", framed, (FrameError,), packets),
     "frames-sealed": Target(
-        ("gglocal.eventstream.decode",), "bytes", lambda data: framed(resealed(data)), (FrameError,), lambda: packets()[:2],
+        ("gglocal.ipc.event_stream.decode",), "bytes", lambda data: framed(resealed(data)), (FrameError,), lambda: packets()[:2],
     ),
     "connection": Target(("gglocal.ipc.connection.Connection.data_received",), "bytes", connected, (), first_packets),
     "ipc-call": Target(("gglocal.ipc.connection.Connection.data_received",), "tree", called, (), calls),
     "recipe": Target(
-        ("gglocal.recipe.load_recipe", "gglocal.recipe.read_document"), "bytes", in_file("r.yaml", recipe_read), (RecipeError,),
+        ("gglocal.recipe.parser.load_recipe", "gglocal.recipe.parser.read_document"), "bytes", in_file("r.yaml", recipe_read), (RecipeError,),
         yaml_recipes,
     ),
     "recipe-tree": Target(
-        ("gglocal.recipe.load_recipe", "gglocal.steps.parse_lifecycle"), "tree", recipe_tree_read, (RecipeError,), recipe_trees,
+        ("gglocal.recipe.parser.load_recipe", "gglocal.recipe.lifecycle_steps.parse_lifecycle"), "tree", recipe_tree_read, (RecipeError,), recipe_trees,
     ),
     "document": Target(
-        ("gglocal.recipe.read_document",), "bytes", in_file("c.json", read_document), (RecipeError,),
+        ("gglocal.recipe.parser.read_document",), "bytes", in_file("c.json", read_document), (RecipeError,),
         lambda: [b'{"com.x": {"merge": {"a": 1}}}'],
     ),
     "configuration": Target(
-        ("gglocal.config.ConfigStore.load",), "tree", configuration_kept, (ConfigConflict, KeyNotFound),
+        ("gglocal.core.config_store.ConfigStore.load",), "tree", configuration_kept, (ConfigConflict, KeyNotFound),
         lambda: [{"a": {"b": 2, "c": [1]}, "d": "x", "e": {}}],
     ),
     "saved-state": Target(
-        ("gglocal.root.Root.load_state", "gglocal.config.ConfigStore.load"), "bytes", snapshot_loaded, (NucleusError,), snapshots,
+        ("gglocal.root_dir.Root.load_state", "gglocal.core.config_store.ConfigStore.load"), "bytes", snapshot_loaded, (NucleusError,), snapshots,
     ),
     "configuration-updates": Target(
-        ("gglocal.deployment.configuration_updates",), "tree", lambda tree: configuration_updates(tree, "--config"), (DeploymentError,),
+        ("gglocal.deployment.resolver.configuration_updates",), "tree", lambda tree: configuration_updates(tree, "--config"), (DeploymentError,),
         lambda: [{"com.x": {"merge": {"a": 1}, "reset": ["/b"]}, "com.y": {"MERGE": '{"k": [1]}'}}],
     ),
-    "access-control": Target(("gglocal.policy.allows", "gglocal.policy.faults"), "tree", judged, (), lambda: [ACCESS]),
+    "access-control": Target(("gglocal.core.access_policy.allows", "gglocal.core.access_policy.faults"), "tree", judged, (), lambda: [ACCESS]),
     "topic-filter": Target(
-        ("gglocal.topicfilter.matches", "gglocal.policy.allows"), "text", resource_judged, (),
+        ("gglocal.topic_filter.matches", "gglocal.core.access_policy.allows"), "text", resource_judged, (),
         lambda: ["a/+/# a/b/c", "*x*/${*}{iot:thingName} t", "$a/# $a/b"],
     ),
-    "zip": Target(("gglocal.artifacts.store",), "bytes", zip_unpacked, (ArtifactError,), zips),
-    "version": Target(("gglocal.version.Version.parse",), "text", version_read, (VersionError,), lambda: ["1.2.3", "1.0.0-rc.1+build.5"]),
+    "zip": Target(("gglocal.deployment.artifacts.store",), "bytes", zip_unpacked, (ArtifactError,), zips),
+    "version": Target(("gglocal.recipe.semver.Version.parse",), "text", version_read, (VersionError,), lambda: ["1.2.3", "1.0.0-rc.1+build.5"]),
     "version-range": Target(
-        ("gglocal.version.Range.parse",), "text", range_read, (VersionError,),
+        ("gglocal.recipe.semver.Range.parse",), "text", range_read, (VersionError,),
         lambda: [">=1.0.0 <2.0.0 || ^0.2", "1.0.0 - 2.x", "~1.2, *", "=v1"],
     ),
     "variables": Target(
-        ("gglocal.variables.interpolate",), "text", filled, (),
+        ("gglocal.recipe.variables.interpolate",), "text", filled, (),
         lambda: ["{configuration:/a/b/1} {com.y:artifacts:path} {work:path} $`\\"],
     ),
     "fault-options": Target(
@@ -395,7 +395,7 @@ TARGETS: dict[str, Target] = {
         ],
     ),
     "payload": Target(
-        ("gglocal.sealed.bare", "gglocal.readable.text_of"), "bytes", shown, (),
+        ("gglocal.cli.signed_messages.bare", "gglocal.payload_text.text_of"), "bytes", shown, (),
         lambda: [b'edgeml1 com.x 5 ' + b"0" * 32 + b'\n{"a": [1]}', b'[1, {"b": null}]', b"\0\1"],
     ),
 }

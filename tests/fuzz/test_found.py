@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from edgeml.config.schema import read
 from edgeml.errors import LONGEST_FAULT, MOST_FAULT_BYTES, OptionsError
 from edgeml.messages import MAX_PAYLOAD, Status, encode
-from edgeml.options import read
 from tests.edgeml.tiny import MANIFEST
 from tests.fuzz import component_targets, edgeml_targets, gglocal_targets, training_targets
 from tests.fuzz.edgeml_targets import EVERY_KIND, EveryKind, manifest_text

@@ -18,16 +18,16 @@ PACKAGES = {
     **{path.name: path for path in sorted((ROOT / "components").iterdir()) if (path / "__init__.py").is_file()},
 }
 LEFT_OUT: dict[str, str] = {
-    "edgeml.configuration.Reader.read": "asks the nucleus; what it gives is read by edgeml.options.read",
-    "model_training.anomaly.data.load_recordings": "reads a folder of recordings with model_training.datasets.skab",
-    "model_training.anomaly.data.load_recording": "takes what model_training.datasets.skab has read",
-    "model_training.anomaly.dataset.from_recording": "takes rows, not a file",
-    "model_training.anomaly.dataset.from_pump": "makes rows",
+    "edgeml.ipc.configuration_reader.Reader.read": "asks the nucleus; what it gives is read by edgeml.config.schema.read",
+    "model_training.anomaly.rig_recordings.load_recordings": "reads a folder of recordings with model_training.datasets.skab",
+    "model_training.anomaly.rig_recordings.load_recording": "takes what model_training.datasets.skab has read",
+    "model_training.anomaly.training_examples.from_recording": "takes rows, not a file",
+    "model_training.anomaly.training_examples.from_pump": "makes rows",
     "model_training.datasets.skab.load_skab": "reads a folder, each file with read_recording",
     "model_training.evaluation.report.from_json": "reads the figures that its own module has just written",
     "model_training.train.parse": "reads arguments of the command line",
-    "sensor_ingestion.sources.block.Source.read": "a protocol",
-    "sensor_ingestion.sources.pump.PumpSkid.from_state": "the simulator's state is in the target checkpoint",
+    "sensor_ingestion.sources.base.Source.read": "a protocol",
+    "sensor_ingestion.sources.pump_physics.PumpSkid.from_state": "the simulator's state is in the target checkpoint",
     "sensor_ingestion.sources.simulator.Simulator.read": "makes rows",
 }
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from model_training.container import Container
 from model_training.datasets import ai4i, cmapss, fetch, provenance, skab
 from model_training.datasets.provenance import DatasetError
 from model_training.evaluation.recordings import load
@@ -20,12 +19,13 @@ from model_training.prepare.parquet import load_prepared
 from model_training.prepare.parse import parse
 from model_training.prepare.plan import Csv, load_plan
 from model_training.prepare.rows import PrepareError, Tally
-from model_training.reported import read, summary
-from model_training.request import TrainingError
+from model_training.reported_results import read, summary
 from model_training.sagemaker.artifact import unpack
+from model_training.training_container import Container
+from model_training.training_request import TrainingError
 
 from edgeml.errors import OptionsError, SourceError
-from sensor_ingestion.capture.pieces import Segment
+from sensor_ingestion.capture.chunks import Segment
 from tests.fuzz.component_targets import ISO_TIMES, recording_text, segments
 from tests.fuzz.target import Target, in_file, scratch
 
@@ -159,7 +159,7 @@ TARGETS: dict[str, Target] = {
         lambda: [recording_text(("1583748873", "1583748874,5", "1,5e9"), ";", comma=True)],
     ),
     "gzip": Target(
-        ("model_training.prepare.sources.text", "model_training.bounded.Bounded.read"), "bytes", sources.text, (PrepareError,),
+        ("model_training.prepare.sources.text", "model_training.bounded_decompression.Bounded.read"), "bytes", sources.text, (PrepareError,),
         lambda: [gzip.compress(b"a,b\n" * 20, mtime=0), b"a"],
     ),
     "prepared": Target(
@@ -183,12 +183,12 @@ TARGETS: dict[str, Target] = {
         ("model_training.sagemaker.artifact.unpack",), "bytes", tar_of, (TrainingError,), lambda: [gzip.decompress(tars()[0])],
     ),
     "reported": Target(
-        ("model_training.reported.read",), "bytes", in_file("r.jsonl", reports), (FileNotFoundError,),
+        ("model_training.reported_results.read",), "bytes", in_file("r.jsonl", reports), (FileNotFoundError,),
         lambda: [json.dumps(REPORT).encode() + b"\n" + json.dumps({"topic": "x", "text": json.dumps(REPORT)}).encode() + b"\n"],
     ),
-    "reported-tree": Target(("model_training.reported.read",), "tree", report_trees, (FileNotFoundError,), lambda: [REPORT]),
+    "reported-tree": Target(("model_training.reported_results.read",), "tree", report_trees, (FileNotFoundError,), lambda: [REPORT]),
     "hyperparameters": Target(
-        ("model_training.container.Container.arguments",), "text", hyperparameters, (TrainingError,),
+        ("model_training.training_container.Container.arguments",), "text", hyperparameters, (TrainingError,),
         lambda: ['{"seed": "5", "quick": "true", "sagemaker_program": "x", "list": "[1]"}'],
     ),
 }

@@ -17,10 +17,9 @@ from awsiot.greengrasscoreipc import connect
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 from awsiot.greengrasscoreipc.model import BinaryMessage, PublishMessage
 
-from gglocal import eventstream
-from gglocal.core import Core
-from gglocal.iotcore import IoTCore, open_iot_core
-from gglocal.ipc import IpcServer, protocol
+from gglocal.core.state import Core
+from gglocal.iot_core import IoTCore, open_iot_core
+from gglocal.ipc import IpcServer, event_stream, protocol
 from gglocal.profile import LITE, Profile
 from tests.patience import PATIENCE_S
 
@@ -107,21 +106,21 @@ class RawClient:
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(PATIENCE_S)
         self.socket.connect(str(path))
-        self._splitter = eventstream.Splitter(1 << 24)
-        self._read: list[eventstream.Packet] = []
+        self._splitter = event_stream.Splitter(1 << 24)
+        self._read: list[event_stream.Packet] = []
         if token is not None:
             self.send(protocol.CONNECT, 0, b'{"authToken": "%s"}' % token.encode(), **{":version": "0.1.0"})
             assert self.receive().headers[protocol.FLAGS] == protocol.CONNECTION_ACCEPTED
 
     def send(self, kind: int, stream: int, payload: bytes = b"", flags: int = 0, **headers: Any) -> None:
         common = {protocol.TYPE: kind, protocol.FLAGS: flags, protocol.STREAM: stream}
-        self.socket.sendall(eventstream.encode({**common, **headers}, payload))
+        self.socket.sendall(event_stream.encode({**common, **headers}, payload))
 
-    def call(self, stream: int, operation: str, payload: bytes) -> eventstream.Packet:
+    def call(self, stream: int, operation: str, payload: bytes) -> event_stream.Packet:
         self.send(protocol.APPLICATION_MESSAGE, stream, payload, operation="aws.greengrass#" + operation)
         return self.receive()
 
-    def receive(self) -> eventstream.Packet:
+    def receive(self) -> event_stream.Packet:
         while not self._read:
             data = self.socket.recv(1 << 16)
             if not data:

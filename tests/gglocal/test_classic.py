@@ -22,9 +22,9 @@ from awsiot.greengrasscoreipc.model import (
     UnauthorizedError,
 )
 
-from gglocal.cli import main
+from gglocal.api.nucleus import Nucleus
+from gglocal.cli.main import main
 from gglocal.errors import DeploymentError
-from gglocal.nucleus import Nucleus
 from tests.gglocal.ipc_world import EVERYTHING, Inbox
 from tests.gglocal.recipes import Shelf
 

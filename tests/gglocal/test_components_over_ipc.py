@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gglocal.nucleus import Nucleus
+from gglocal.api.nucleus import Nucleus
 from tests.gglocal.recipes import Shelf
 
 pytest.importorskip("awsiot.greengrasscoreipc")

@@ -15,12 +15,12 @@ from awsiot.greengrasscoreipc import connect
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 from awsiot.greengrasscoreipc.model import QOS, ServiceError, UnauthorizedError
 
+from gglocal.api.nucleus import Nucleus
 from gglocal.errors import NucleusError
 from gglocal.faults import FAULTS
 from gglocal.faults.base import usage
-from gglocal.lifecycle import RUNNING
-from gglocal.nucleus import Nucleus
-from gglocal.shim import compiler
+from gglocal.process.component import RUNNING
+from gglocal.process.preload import compiler
 from tests.gglocal.ipc_world import EVERYTHING, Inbox, binary
 from tests.gglocal.recipes import Shelf
 from tests.patience import PATIENCE_S
@@ -271,7 +271,7 @@ def test_wrong_faults_are_refused_in_a_sentence(gglocal):
 
 def test_the_command_line_begins_lists_and_ends_faults(gglocal):
     def call(*words: str) -> str:
-        command = [sys.executable, "-m", "gglocal.cli", "fault", *words, "--root", str(gglocal.root.path)]
+        command = [sys.executable, "-m", "gglocal.cli.main", "fault", *words, "--root", str(gglocal.root.path)]
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
 
     assert call() == "no fault is active\n"

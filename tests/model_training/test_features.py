@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from model_training.anomaly.design import manifest
 from model_training.anomaly.features import features
+from model_training.anomaly.manifest_template import manifest
 
-from edgeml.windows import Window
+from edgeml.model.window import Window
 
 
 def test_many_rows_at_once_are_as_row_by_row() -> None:

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from model_training import reported
-from model_training.anomaly.data import COLUMNS, Fault, simulate
+from model_training import reported_results
+from model_training.anomaly.rig_recordings import COLUMNS, Fault, simulate
 from model_training.evaluation import recordings
-from model_training.evaluation.judging import Judged, judge_by
+from model_training.evaluation.bundle_scoring import Judged, judge_by
 
-from edgeml.bundle import Bundle
-from edgeml.times import SECOND
+from edgeml.model.bundle import Bundle
+from edgeml.timestamps import SECOND
 from tests.components.alert_dispatcher.kit import T0, Bench
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -140,18 +140,18 @@ def test_train_and_choose(plant: Path, tmp_path: Path) -> None:
 
 def test_between_two_reports_the_last_one_holds(record: Path, judged: tuple[recordings.Recording, Judged]) -> None:
     recording, result = judged
-    (each,) = reported.read(record).reported
+    (each,) = reported_results.read(record).reported
     assert len(each.times) < len(recording) / 4, "the reports are thinned"
     held = each.held(recording.times)
     known = held >= 0
     raise_at = 0.9
     assert (each.verdict[held[known]] == (np.round(result.confidence.astype(float), 6) >= raise_at)[known]).all()
     assert (each.alarm[held[known]] == result.alarm[known]).all()
-    counted, delays = reported.against_marks(each, recording)
+    counted, delays = reported_results.against_marks(each, recording)
     assert sum(counted) == int((known & (recording.times <= each.times[-1])).sum())
     onset = int(np.flatnonzero(recording.anomaly)[0])
     assert delays == [result.raised[0] - onset]
-    ran = reported.summary(each)
+    ran = reported_results.summary(each)
     assert ran.alarms == len(result.raised) == 1
     assert ran.hours == pytest.approx((each.times[-1] - each.times[0]) / SECOND / 3600)
 
@@ -163,9 +163,9 @@ def test_what_is_no_report_is_left_out_and_said(record: Path, tmp_path: Path) ->
     (mixed / "a.jsonl").write_text(f"no json\n{record.read_text()}{wrong}\n")
     # What a rule of IoT Core writes is the message itself, without an envelope.
     (mixed / "b.jsonl").write_text("\n".join(json.loads(line)["text"] for line in record.read_text().splitlines()))
-    found, alone = reported.read(mixed), reported.read(record)
+    found, alone = reported_results.read(mixed), reported_results.read(record)
     assert [fault.split(": ")[0].rsplit(":", 1)[1] for fault in found.faults] == ["1", str(len(record.read_text().splitlines()) + 2)]
     assert np.array_equal(found.reported[0].times, alone.reported[0].times)
     (tmp_path / "empty.jsonl").write_text("")
     with pytest.raises(FileNotFoundError, match=r"no reports in it; give the record"):
-        reported.read(tmp_path / "empty.jsonl")
+        reported_results.read(tmp_path / "empty.jsonl")

@@ -16,14 +16,14 @@ from urllib.request import Request, urlopen
 
 import boto3
 import pytest
-from model_training.request import TrainingError
 from model_training.sagemaker import __main__ as command
 from model_training.sagemaker import artifact, images, jobs, logs, source
+from model_training.training_request import TrainingError
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.sagemaker.models import sagemaker_backends
 from moto.server import ThreadedMotoServer
 
-from edgeml.bundle import MANIFEST, MODEL, Bundle
+from edgeml.model.bundle import MANIFEST, MODEL, Bundle
 
 SHIPPED = source.ROOT / "model_training" / "bundles" / "pump_anomaly"
 REGION, BUCKET = "eu-west-1", "plant"
@@ -303,7 +303,7 @@ def test_the_source_is_reproducible_and_enough_to_start(tmp_path: Path) -> None:
         wanted = tar.extractfile("requirements.txt")
         assert wanted is not None
         lines = wanted.read().decode().splitlines()
-    assert {source.ENTRY, "libs/edgeml/bundle.py", "components/sensor_ingestion/sources/pump.py"} <= set(names)
+    assert {source.ENTRY, "libs/edgeml/model/bundle.py", "components/sensor_ingestion/sources/pump_physics.py"} <= set(names)
     assert "setup.py" not in names, "the toolkit would take it for a package and run another way"
     assert any(line.startswith("msgspec") for line in lines) and not any(line.startswith(("tensorflow", "pytest")) for line in lines)
     assert not any("extra" in line for line in lines)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from model_training.anomaly import data, design
-from model_training.anomaly.data import Fault, Visit
+from model_training.anomaly import manifest_template, rig_recordings
 from model_training.anomaly.evaluate import SHIPPED, judge
+from model_training.anomaly.rig_recordings import Fault, Visit
 
-from edgeml.bundle import Bundle
-from edgeml.engines import Engine, open_engine
+from edgeml.model.bundle import Bundle
+from edgeml.model.runtime import Engine, open_engine
 
 SEEDS = range(1, 6)
 
@@ -27,7 +27,7 @@ def engine(bundle: Bundle) -> Engine:
 
 
 def test_it_is_of_this_design_and_says_where_it_comes_from(bundle: Bundle) -> None:
-    wanted = design.manifest(bundle.manifest.provenance)
+    wanted = manifest_template.manifest(bundle.manifest.provenance)
     given = bundle.manifest
     assert {name: getattr(given, name) for name in given.__struct_fields__ if name != "digests"} == {
         name: getattr(wanted, name) for name in wanted.__struct_fields__ if name != "digests"
@@ -37,7 +37,7 @@ def test_it_is_of_this_design_and_says_where_it_comes_from(bundle: Bundle) -> No
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_healthy_pump_raises_no_alarm_over_a_stop_and_a_start(bundle: Bundle, engine: Engine, seed: int) -> None:
-    run = data.simulate(seed, 2200, visits=(Visit(1000, 60), Visit(1500, 300)))
+    run = rig_recordings.simulate(seed, 2200, visits=(Visit(1000, 60), Visit(1500, 300)))
     judged = judge(bundle, engine, run.times, run.values)
     assert judged.raised == []
     assert np.isfinite(judged.confidence).sum() > 1200
@@ -46,7 +46,7 @@ def test_a_healthy_pump_raises_no_alarm_over_a_stop_and_a_start(bundle: Bundle, 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("kind", ["valve", "imbalance", "cavitation"])
 def test_a_fault_raises_one_alarm_which_clears_after_the_repair(bundle: Bundle, engine: Engine, kind: str, seed: int) -> None:
-    run = data.simulate(seed, 1200, (Fault(kind, start_s=500),), (Visit(620, 30),))
+    run = rig_recordings.simulate(seed, 1200, (Fault(kind, start_s=500),), (Visit(620, 30),))
     judged = judge(bundle, engine, run.times, run.values)
     assert len(judged.raised) == len(judged.cleared) == 1
     assert 500 < judged.raised[0] < 620 < judged.cleared[0] < 800
@@ -57,7 +57,7 @@ def test_a_real_recording_raises_one_alarm_soon_after_its_onset(bundle: Bundle, 
     file = shared / "data" / "skab" / "valve1" / "0.csv"
     if not file.is_file():
         pytest.skip(f"no recording {file}")
-    recording = data.load_recording(file, "valve1/0.csv")
+    recording = rig_recordings.load_recording(file, "valve1/0.csv")
     assert recording.anomaly is not None
     onset = recording.times[np.flatnonzero(recording.anomaly)[0]]
     judged = judge(bundle, engine, recording.times, recording.values)

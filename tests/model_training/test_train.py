@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from model_training.anomaly import design, training
-from model_training.anomaly.data import Recording
+from model_training.anomaly import manifest_template, training
+from model_training.anomaly.rig_recordings import Recording
 
-from edgeml.bundle import Bundle
-from edgeml.engines import open_engine
+from edgeml.model.bundle import Bundle
+from edgeml.model.runtime import open_engine
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +36,8 @@ def test_bundles_are_trained_reproducibly(tmp_path: Path, recordings: list[Recor
     for name in ("a", "b"):
         assert training.write(
             recordings, digests, tmp_path / name, 1, said.append, episodes=6, pumps=2, epochs=1,
-        ) == tmp_path / name / design.NAME
-    for bundle in (design.NAME, f"{design.NAME}-float32"):
+        ) == tmp_path / name / manifest_template.NAME
+    for bundle in (manifest_template.NAME, f"{manifest_template.NAME}-float32"):
         a, b = (Bundle.load(tmp_path / name / bundle) for name in ("a", "b"))
         assert a.digest == b.digest
         assert (tmp_path / "a" / bundle / "manifest.json").read_bytes() == (tmp_path / "b" / bundle / "manifest.json").read_bytes()

@@ -10,15 +10,14 @@ from typing import Any
 
 import yaml
 
-from edgeml import topics
-from edgeml.messages import encode
-from edgeml.times import from_iso
-from gglocal.core import Delivery
-from gglocal.nucleus import Nucleus
-from suite.course import Course
-from suite.scenario import ASSET, Scenario, simulated
-from suite.tally import Tally
-from suite.trace import Trace
+from edgeml.messages import encode, topics
+from edgeml.timestamps import from_iso
+from edgeml_cli.demo.recorder import Trace
+from edgeml_cli.demo.run_monitor import Course
+from edgeml_cli.demo.scenario import ASSET, Scenario, simulated
+from edgeml_cli.demo.statistics import Tally
+from gglocal.api.nucleus import Nucleus
+from gglocal.core.state import Delivery
 
 COMPONENTS = ("com.edgeml.SensorIngestion", "com.edgeml.Inference", "com.edgeml.AlertDispatcher")
 START = "2026-01-01T00:00:00Z"

@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-from edgeml import topics
-from edgeml.messages import Permit, encode
+from edgeml.messages import Permit, encode, topics
+from edgeml_cli.demo.scenario import ASSET
 from gglocal.errors import NucleusError
-from suite.scenario import ASSET
 from tests.pipeline.line import COMPONENTS, THING, access, valve
 
 ROOT = Path(__file__).parents[2]

@@ -7,11 +7,10 @@ import random
 import msgspec
 import pytest
 
-from edgeml import topics
-from edgeml.messages import MESSAGES, Status, decode
-from gglocal.core import Delivery
-from suite.course import Course
-from suite.scenario import ASSET, one_episode
+from edgeml.messages import MESSAGES, Status, decode, topics
+from edgeml_cli.demo.run_monitor import Course
+from edgeml_cli.demo.scenario import ASSET, one_episode
+from gglocal.core.state import Delivery
 from tests.patience import PATIENCE_S
 from tests.pipeline.line import COMPONENTS, THING, Line, access, valve
 

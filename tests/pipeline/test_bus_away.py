@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgeml.errors import MessageError
 from edgeml.messages import ResultBlock, decode
-from gglocal.core import Delivery
+from gglocal.core.state import Delivery
 from tests.pipeline.line import COMPONENTS
 
 SOURCE, INFERENCE, _ = COMPONENTS

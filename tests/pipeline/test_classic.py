@@ -6,10 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from edgeml import topics
-from edgeml.messages import Acknowledge, Alert, decode, encode_json
-from edgeml.policy import ACKNOWLEDGED
-from suite.build import SUITE
+from edgeml.alarms.alarm_policy import ACKNOWLEDGED
+from edgeml.messages import Acknowledge, Alert, decode, encode_json, topics
+from edgeml_cli.build.package import SUITE
 from tests.pipeline.line import COMPONENTS, THING, valve
 
 SOURCE, _, DISPATCHER = COMPONENTS

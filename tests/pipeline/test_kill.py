@@ -7,11 +7,11 @@ from collections.abc import Callable
 import pytest
 
 from edgeml.messages import Command, decode
-from edgeml.times import SECOND
-from gglocal.core import Delivery
-from suite.course import Course
-from suite.scenario import one_episode
-from suite.tally import Tally
+from edgeml.timestamps import SECOND
+from edgeml_cli.demo.run_monitor import Course
+from edgeml_cli.demo.scenario import one_episode
+from edgeml_cli.demo.statistics import Tally
+from gglocal.core.state import Delivery
 from tests.pipeline.line import COMPONENTS, Line, valve
 
 SPEED = 150.0

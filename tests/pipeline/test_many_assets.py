@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from edgeml.auth.envelope import bare
 from edgeml.messages import SensorBatch, decode
-from edgeml.seal import bare
-from gglocal.jsonlimits import is_too_large
-from suite.scenario import Scenario, no_alarm
+from edgeml_cli.demo.scenario import Scenario, no_alarm
+from gglocal.core.lite_json_limits import is_too_large
 from tests.pipeline.line import COMPONENTS
 
 SOURCE = COMPONENTS[0]

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeml import topics
 from edgeml.messages import (
     Acknowledge,
     Command,
@@ -28,12 +27,13 @@ from edgeml.messages import (
     Status,
     decode,
     encode,
+    topics,
 )
-from edgeml.times import SECOND
-from gglocal.core import Delivery
-from gglocal.sealed import seal
-from suite.course import Course
-from suite.scenario import ASSET, one_episode
+from edgeml.timestamps import SECOND
+from edgeml_cli.demo.run_monitor import Course
+from edgeml_cli.demo.scenario import ASSET, one_episode
+from gglocal.cli.signed_messages import seal
+from gglocal.core.state import Delivery
 from tests.gglocal.ipc_world import EVERYTHING
 from tests.patience import PATIENCE_S
 from tests.pipeline.line import COMPONENTS, Line, valve

@@ -16,11 +16,11 @@ from model_training.prepare.parse import parse
 from model_training.prepare.plan import Csv
 from model_training.prepare.rows import PrepareError, Tally
 
-from edgeml import readings
-from edgeml.times import SECOND, from_iso
-from sensor_ingestion.sources.block import Clocks, Source
+from edgeml.parsing import readings
+from edgeml.timestamps import SECOND, from_iso
+from sensor_ingestion.sources.base import Clocks, Source
+from sensor_ingestion.sources.csv_replay import Recording, RecordingOptions
 from sensor_ingestion.sources.jsonl import Jsonl, JsonlOptions
-from sensor_ingestion.sources.recording import Recording, RecordingOptions
 
 ROOT = Path(__file__).resolve().parents[2]
 CLOCKS = Clocks(lambda: 0.0, lambda: 7)
@@ -279,7 +279,7 @@ PYTHONS = [Path(sys.executable), Path("/usr/bin/python3"), *sorted(PYENV.glob("v
 
 @pytest.mark.parametrize("python", [path for path in PYTHONS if path.exists()], ids=str)
 def test_every_python_reads_the_same_times(python: Path) -> None:
-    """`edgeml.times` needs no package, so that it runs on a bare Python of each version."""
+    """`edgeml.timestamps` needs no package, so that it runs on a bare Python of each version."""
     if subprocess.run([python, "-c", "import sys; sys.exit(sys.version_info < (3, 10))"], check=False).returncode != 0:
         pytest.skip("it is older than 3.10")
     texts = [text for unit, _, text, _ in TIMES if unit == "iso"]

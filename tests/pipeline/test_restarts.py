@@ -6,10 +6,9 @@ import logging
 import time
 from collections.abc import Callable
 
-from edgeml import topics
 from edgeml.errors import MessageError
-from edgeml.messages import Acknowledge, Alert, Command, CommandAck, Message, ResultBlock, decode, encode, encode_json
-from suite.scenario import ASSET
+from edgeml.messages import Acknowledge, Alert, Command, CommandAck, Message, ResultBlock, decode, encode, encode_json, topics
+from edgeml_cli.demo.scenario import ASSET
 from tests.components.alert_dispatcher.kit import results
 from tests.pipeline.line import COMPONENTS, THING, Line, valve
 

@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 from model_training.evaluation.__main__ import main
 
-from edgeml import topics
-from edgeml.messages import Alert, ResultBlock, decode
-from edgeml.policy import ACTIVE, CLEARED
-from edgeml.times import from_iso
-from gglocal.core import Delivery
-from suite.scenario import recorded
+from edgeml.alarms.alarm_policy import ACTIVE, CLEARED
+from edgeml.messages import Alert, ResultBlock, decode, topics
+from edgeml.timestamps import from_iso
+from edgeml_cli.demo.scenario import recorded
+from gglocal.core.state import Delivery
 
 
 def test_the_deployed_zips_say_of_a_recording_what_its_predictions_say(line, built: Path, version, shared: Path, tmp_path: Path) -> None:

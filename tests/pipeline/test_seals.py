@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 
-from suite.build import ROOT
+from edgeml_cli.build.package import ROOT
 
 
 def test_it_measures_and_ends_with_its_figures() -> None:

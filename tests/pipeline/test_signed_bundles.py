@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from edgeml import topics
-from edgeml.messages import ResultBlock, Status, decode
-from gglocal.core import Delivery
+from edgeml.messages import ResultBlock, Status, decode, topics
+from gglocal.core.state import Delivery
 from tests.edgeml.keys import STRANGER, TRAINER, TRUSTED, edit, shipped_as
 from tests.edgeml.tiny import SHIPPED
 from tests.pipeline.line import COMPONENTS, Line, valve

@@ -10,10 +10,10 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from alert_dispatcher.store import Store
-from edgeml.bus import Bus
+from alert_dispatcher.state_db import Store
+from edgeml.cloud.outbox import Outbox
+from edgeml.ipc.bus import Bus
 from edgeml.messages import Alert, Message
-from edgeml.outbox import Outbox
 
 IDLE_S = 60.0
 """What `tick` returns when nothing is due."""

@@ -12,16 +12,15 @@ from msgspec import Meta
 
 from alert_dispatcher.actions.base import IDLE_S, Action, ActionOptions, Surroundings
 from alert_dispatcher.actions.interlock import Interlock, InterlockOptions
-from alert_dispatcher.actions.limit import recent
-from alert_dispatcher.store import CommandRow
-from alert_dispatcher.watch import PREFIX, SOURCE
-from edgeml import topics
+from alert_dispatcher.actions.rate_limit import recent
+from alert_dispatcher.health_alarms import PREFIX, SOURCE
+from alert_dispatcher.state_db import CommandRow
+from edgeml.alarms.alarm_policy import ACTIVE, CLEARED
 from edgeml.backoff import Backoff
-from edgeml.messages import Alert, Command, CommandAck, Message, encode
-from edgeml.noise import RateLimited
-from edgeml.policy import ACTIVE, CLEARED
-from edgeml.text import fit, visible
-from edgeml.times import SECOND, Moment, boot_id, to_iso
+from edgeml.log_throttle import RateLimited
+from edgeml.messages import Alert, Command, CommandAck, Message, encode, topics
+from edgeml.parsing.sanitize import fit, visible
+from edgeml.timestamps import SECOND, Moment, boot_id, to_iso
 
 log = logging.getLogger(__name__)
 

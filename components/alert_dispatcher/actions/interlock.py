@@ -9,9 +9,8 @@ import msgspec
 from msgspec import Meta
 
 from alert_dispatcher.actions.expression import ALLOWED, Expression, ExpressionError
-from edgeml import topics
-from edgeml.messages import GAP, GOOD, QUALITY_NAMES, Message, Permit, SensorBatch
-from edgeml.times import SECOND
+from edgeml.messages import GAP, GOOD, QUALITY_NAMES, Message, Permit, SensorBatch, topics
+from edgeml.timestamps import SECOND
 
 ASSETS_KEPT = 1_000
 """Assets of which readings and permits are remembered: a bound against whoever makes up names."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from alert_dispatcher.actions.base import Action, ActionOptions, Surroundings
-from edgeml import topics
-from edgeml.messages import Alert, encode_json
-from edgeml.outbox import ALERTS
-from edgeml.times import from_iso
+from edgeml.cloud.outbox import ALERTS
+from edgeml.messages import Alert, encode_json, topics
+from edgeml.timestamps import from_iso
 
 
 class IotCoreOptions(ActionOptions, frozen=True, kw_only=True):

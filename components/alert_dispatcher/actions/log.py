@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 
 from alert_dispatcher.actions.base import Action, ActionOptions, Surroundings
+from edgeml.alarms.alarm_policy import ACKNOWLEDGED, ACTIVE
 from edgeml.messages import Alert
-from edgeml.policy import ACKNOWLEDGED, ACTIVE
 
 log = logging.getLogger("alert_dispatcher.alarms")
 

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable
 from itertools import groupby
 from pathlib import Path
 
+from edgeml.log_throttle import RateLimited
 from edgeml.messages import Alert, SensorBatch
-from edgeml.noise import RateLimited
-from edgeml.times import SECOND, from_iso
-from sensor_ingestion.capture import lines
-from sensor_ingestion.capture.lines import Row
-from sensor_ingestion.capture.store import Limits, Store
+from edgeml.timestamps import SECOND, from_iso
+from sensor_ingestion.capture import segment_format
+from sensor_ingestion.capture.segment_format import Row
+from sensor_ingestion.capture.segment_store import Limits, Store
 from sensor_ingestion.options import Capture
 
 log = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ class Recorder:
         """A batch that is about to be sent."""
         if self._repeated(batch):
             return
-        rows = lines.rows(batch)
+        rows = segment_format.rows(batch)
         if self._options.mode == "alarms":
             self._keep(self._window(batch.asset).add(batch, rows))
         else:

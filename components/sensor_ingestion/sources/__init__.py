@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from sensor_ingestion.sources.block import Clocks, Source
+from sensor_ingestion.sources.base import Clocks, Source
+from sensor_ingestion.sources.csv_replay import Recording, RecordingOptions
 from sensor_ingestion.sources.jsonl import Jsonl, JsonlOptions
-from sensor_ingestion.sources.recording import Recording, RecordingOptions
 from sensor_ingestion.sources.simulator import Simulator, SimulatorOptions
 
 

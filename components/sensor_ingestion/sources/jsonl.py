@@ -23,12 +23,12 @@ import numpy as np
 from msgspec import Meta
 
 from edgeml.backoff import Backoff
-from edgeml.environment import without_credentials
 from edgeml.errors import SourceError
-from edgeml.readings import LARGEST, fits, time_ns
-from sensor_ingestion.sources import leash, pump
-from sensor_ingestion.sources.block import Block, Channel, Clocks
-from sensor_ingestion.sources.notes import Notes
+from edgeml.parsing.readings import LARGEST, fits, time_ns
+from edgeml.runtime.subprocess_env import without_credentials
+from sensor_ingestion.sources import process_guard, pump_physics
+from sensor_ingestion.sources.base import Block, Channel, Clocks
+from sensor_ingestion.sources.input_faults import Notes
 
 log = logging.getLogger(__name__)
 
@@ -66,8 +66,8 @@ class Jsonl:
     actions: Mapping[str, Callable[[], None]] = {}
 
     def __init__(self, options: JsonlOptions, clocks: Clocks, checkpoint: dict[str, Any] | None = None) -> None:
-        known = {channel.name: channel for channel in pump.CHANNELS}
-        units = options.units or {channel.name: channel.unit for channel in pump.CHANNELS}
+        known = {channel.name: channel for channel in pump_physics.CHANNELS}
+        units = options.units or {channel.name: channel.unit for channel in pump_physics.CHANNELS}
         self.channels = tuple(known.get(name, Channel(name, unit))._replace(unit=unit) for name, unit in units.items())
         self.bad_lines = 0
         self._names = [channel.name for channel in self.channels]
@@ -269,7 +269,7 @@ class _Program(_Pipe):
             if shutil.which(self._command[0]) is None:
                 raise FileNotFoundError(errno.ENOENT, "no such program, or it is not executable")
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", leash.__file__, *self._command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                [sys.executable, "-I", "-S", process_guard.__file__, *self._command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                 start_new_session=True, env=without_credentials(os.environ),
             )
         except (OSError, ValueError) as fault:
@@ -295,7 +295,7 @@ class _Program(_Pipe):
         except subprocess.TimeoutExpired:
             process.stdin.close()  # the leash ends the whole group
         try:
-            return process.wait(leash.PATIENCE_S + 2.0)
+            return process.wait(process_guard.PATIENCE_S + 2.0)
         except subprocess.TimeoutExpired:
             process.kill()
             return process.wait()

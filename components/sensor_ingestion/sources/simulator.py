@@ -9,10 +9,10 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from edgeml.times import SECOND, from_iso
-from sensor_ingestion.sources.block import Block, Clocks
-from sensor_ingestion.sources.pace import Pace
-from sensor_ingestion.sources.pump import CHANNELS, FAULTS, NAMES, Fault, PumpSkid
+from edgeml.timestamps import SECOND, from_iso
+from sensor_ingestion.sources.base import Block, Clocks
+from sensor_ingestion.sources.pacing import Pace
+from sensor_ingestion.sources.pump_physics import CHANNELS, FAULTS, NAMES, Fault, PumpSkid
 
 CLOCK_STEP_NS = 2 * SECOND
 """By how much the wall clock may go its own way before the rows follow it."""

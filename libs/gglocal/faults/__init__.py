@@ -9,9 +9,9 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from gglocal.engine import Engine
+from gglocal.deployment.engine import Engine
 from gglocal.errors import NucleusError
-from gglocal.faults import clock_step, config_restart, delay, disk_full, iot_core, ipc_restart, process, pubsub_restart, refuse
+from gglocal.faults import clock_step, config_restart, delay, disk_full, iot_core, ipc_restart, process_signals, pubsub_restart, refuse
 from gglocal.faults.base import End, Fault, Target, read_options
 from gglocal.ipc.server import IpcServer
 
@@ -30,8 +30,8 @@ FAULTS: dict[str, Fault] = {
     "delay-deliveries": Fault(delay.Options, "subscribers are told late, in order", delay.deliveries),
     "iot-cut": Fault(iot_core.Options, "IoT Core is offline: a ServiceError, and what it sends is lost", iot_core.cut),
     "iot-lose": Fault(iot_core.Options, "publishes to IoT Core are acknowledged and lost", iot_core.lose),
-    "kill": Fault(process.KillOptions, "all processes of a component get a signal, SIGKILL by default", process.kill),
-    "pause": Fault(process.PauseOptions, "all processes of a component stand still (SIGSTOP)", process.pause),
+    "kill": Fault(process_signals.KillOptions, "all processes of a component get a signal, SIGKILL by default", process_signals.kill),
+    "pause": Fault(process_signals.PauseOptions, "all processes of a component stand still (SIGSTOP)", process_signals.pause),
     "disk-full": Fault(disk_full.Options, "nothing can be written under a component's work directory; needs --shim", disk_full.begin),
     "clock-step": Fault(clock_step.Options, "a component's wall clock is set on, or back; needs --shim", clock_step.begin),
 }

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any, NamedTuple
 
-from gglocal.engine import Engine
+from gglocal.deployment.engine import Engine
 from gglocal.errors import NucleusError
 from gglocal.ipc.server import IpcServer
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gglocal.core.fault_injection import Matching
 from gglocal.faults.base import End, Lasting, Target
-from gglocal.interference import Matching
 
 
 @dataclass(frozen=True, kw_only=True)

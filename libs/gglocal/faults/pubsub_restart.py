@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from gglocal.core.fault_injection import Matching
 from gglocal.faults.base import End, Target
-from gglocal.interference import Matching
 
 
 @dataclass(frozen=True)

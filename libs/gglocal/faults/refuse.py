@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gglocal.core.fault_injection import Matching
 from gglocal.errors import NucleusError
 from gglocal.faults.base import End, Lasting, Target
-from gglocal.interference import Matching
 
 ERRORS = ("ServiceError", "UnauthorizedError")
 
@@ -16,7 +16,7 @@ class Options(Lasting):
     """
     Attributes:
         error: what they are answered with.
-        operation, component, topic: which calls; see `gglocal.interference.Matching`.
+        operation, component, topic: which calls; see `gglocal.core.fault_injection.Matching`.
     """
 
     error: str = "ServiceError"

@@ -9,13 +9,13 @@ import logging
 from collections.abc import Awaitable
 from typing import Any
 
-from gglocal import jsonlimits
-from gglocal.eventstream import FrameError, Packet, Splitter, encode
+from gglocal.core import lite_json_limits
 from gglocal.ipc import protocol
+from gglocal.ipc.client_limits import Seats
 from gglocal.ipc.errors import IpcError, Malformed
+from gglocal.ipc.event_stream import FrameError, Packet, Splitter, encode
 from gglocal.ipc.operations import OPERATIONS, Handler, Outcome
 from gglocal.ipc.request import Request
-from gglocal.ipc.seats import Seats
 
 log = logging.getLogger("gglocal.ipc")
 
@@ -137,7 +137,7 @@ class Connection(asyncio.Protocol):
                 raise IpcError("ServiceError", f"a message of type {kind} with flags {flags} calls no operation")
             if arguments is None:
                 raise IpcError("ServiceError", "the payload is no JSON object")
-            too_much = jsonlimits.refusal(arguments) if self._profile.small_json else None
+            too_much = lite_json_limits.refusal(arguments) if self._profile.small_json else None
             if too_much:
                 raise IpcError("ServiceError", too_much)
             if stream_id in self._streams:

@@ -6,11 +6,11 @@ import logging
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
-from gglocal.core import Unauthorized
+from gglocal.core.state import Unauthorized
+from gglocal.deployment.queue import LocalDeployments
+from gglocal.ipc.client_limits import Seats
 from gglocal.ipc.errors import IpcError
 from gglocal.ipc.protocol import NAMESPACE
-from gglocal.ipc.seats import Seats
-from gglocal.localdeployments import LocalDeployments
 
 log = logging.getLogger("gglocal.ipc")
 

@@ -7,10 +7,10 @@ import os
 import socket
 from pathlib import Path
 
-from gglocal.core import Core
+from gglocal.core.state import Core
+from gglocal.deployment.queue import LocalDeployments
+from gglocal.ipc.client_limits import Seats
 from gglocal.ipc.connection import Connection
-from gglocal.ipc.seats import Seats
-from gglocal.localdeployments import LocalDeployments
 
 MAX_PATH = 107
 """Bytes of a Unix socket's path, Linux."""

@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from model_training.evaluation import audits as auditing
-from model_training.evaluation.baselines import chart, convae, pca, simple
+from model_training.component_path import ROOT
+from model_training.evaluation import robustness as auditing
+from model_training.evaluation.baselines import control_chart, conv_autoencoder, pca, trivial
 from model_training.evaluation.baselines.cache import Cache
+from model_training.evaluation.bundle_scoring import Judge, Judged, decide
 from model_training.evaluation.figures import figures, free_pieces, judge_all
-from model_training.evaluation.judging import Judge, Judged, decide
-from model_training.evaluation.protocol import BASELINE_ROWS
 from model_training.evaluation.recordings import Found, Recording
-from model_training.paths import ROOT
+from model_training.evaluation.splits import BASELINE_ROWS
 
 Verdict = Callable[[Recording], np.ndarray]
 ALL = tuple(auditing.AUDITS)
@@ -48,24 +48,24 @@ def _plain(verdict: Verdict) -> Callable[[Found], tuple[Verdict, Callable[[Recor
 
 
 def _chart(found: Found) -> tuple[Verdict, Callable[[Recording], str]]:
-    choice = chart.choose(found.recordings)
+    choice = control_chart.choose(found.recordings)
 
-    def setting(recording: Recording) -> chart.Setting:
+    def setting(recording: Recording) -> control_chart.Setting:
         return choice.get(recording.full_name, choice[""])
 
-    return lambda recording: chart.verdict(recording, setting(recording)), lambda recording: str(tuple(setting(recording)))
+    return lambda recording: control_chart.verdict(recording, setting(recording)), lambda recording: str(tuple(setting(recording)))
 
 
-_CONV_AE = convae.ConvAe()
+_CONV_AE = conv_autoencoder.ConvAe()
 _FEW = ("shifted", "without an anomaly")
 
 BASELINES: dict[str, Method] = {
-    "always alarm": Method(_plain(simple.always), 1),
-    "position only": Method(_plain(simple.position), [simple.FIRST, simple.LAST]),
-    "moving-average chart": Method(_chart, chart.DEFINITION),
+    "always alarm": Method(_plain(trivial.always), 1),
+    "position only": Method(_plain(trivial.position), [trivial.FIRST, trivial.LAST]),
+    "moving-average chart": Method(_chart, control_chart.DEFINITION),
     "PCA T2+Q": Method(_plain(pca.verdict), pca.DEFINITION),
-    "Conv-AE causal": Method(_plain(_CONV_AE.causal), convae.DEFINITION, _FEW, tensorflow=True),
-    "Conv-AE published": Method(_plain(_CONV_AE.published), convae.DEFINITION, _FEW, tensorflow=True),
+    "Conv-AE causal": Method(_plain(_CONV_AE.causal), conv_autoencoder.DEFINITION, _FEW, tensorflow=True),
+    "Conv-AE published": Method(_plain(_CONV_AE.published), conv_autoencoder.DEFINITION, _FEW, tensorflow=True),
 }
 
 

@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 from model_training.evaluation import recordings
-from model_training.evaluation.audits import changed
 from model_training.evaluation.baselines import BASELINES, judge_by_verdict
 from model_training.evaluation.baselines.cache import Cache
 from model_training.evaluation.figures import free_pieces
+from model_training.evaluation.robustness import changed
 
 
 def main() -> None:

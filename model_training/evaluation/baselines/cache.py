@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from model_training.component_path import ROOT
 from model_training.evaluation.recordings import Recording
-from model_training.paths import ROOT
 
 PLACE = ROOT / "build" / "baselines"
 KNOWN = Path(__file__).parent / "known"

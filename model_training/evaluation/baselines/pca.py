@@ -6,9 +6,9 @@ from statistics import NormalDist
 
 import numpy as np
 
-from model_training.evaluation.baselines.chart import filled
-from model_training.evaluation.protocol import BASELINE_ROWS
+from model_training.evaluation.baselines.control_chart import filled
 from model_training.evaluation.recordings import Recording
+from model_training.evaluation.splits import BASELINE_ROWS
 
 VARIANCE = 0.9
 LEVEL = 0.999

@@ -10,8 +10,8 @@ import logging
 import sys
 from pathlib import Path
 
-from alert_dispatcher.store import StoreError
-from edgeml import topics
+from alert_dispatcher.state_db import StoreError
+from edgeml.messages import topics
 from tests.components.alert_dispatcher.kit import ALARM, Bench, results
 
 ALARMS = 50

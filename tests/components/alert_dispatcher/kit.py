@@ -9,11 +9,10 @@ import numpy as np
 
 from alert_dispatcher.options import Options
 from alert_dispatcher.service import AlertDispatcher
-from edgeml import topics
-from edgeml.app import Context
-from edgeml.messages import Acknowledge, Alert, Command, CommandAck, Message, ResultBlock, ResultColumns
-from edgeml.options import read
-from edgeml.times import SECOND
+from edgeml.config.schema import read
+from edgeml.messages import Acknowledge, Alert, Command, CommandAck, Message, ResultBlock, ResultColumns, topics
+from edgeml.runtime.runner import Context
+from edgeml.timestamps import SECOND
 from tests.fake_bus import FakeBus
 
 T0 = 1_583_748_000 * SECOND

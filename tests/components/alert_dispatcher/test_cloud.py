@@ -7,9 +7,8 @@ import math
 
 import pytest
 
-from edgeml import topics
-from edgeml.messages import MAX_PAYLOAD
-from edgeml.times import SECOND, to_iso
+from edgeml.messages import MAX_PAYLOAD, topics
+from edgeml.timestamps import SECOND, to_iso
 from tests.components.alert_dispatcher.kit import ALARM, T0, Bench
 
 ALERTS, RESULTS = topics.cloud_alerts("gateway"), topics.cloud_results("gateway")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgeml.times import SECOND, boot_id, to_iso
+from edgeml.timestamps import SECOND, boot_id, to_iso
 from tests.components.alert_dispatcher.kit import ALARM, Bench
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from alert_dispatcher.actions.expression import DEEPEST, LONGEST, Expression, ExpressionError
 from alert_dispatcher.actions.interlock import InterlockOptions
+from edgeml.config.schema import read
 from edgeml.errors import OptionsError
-from edgeml.options import read
 
 PRESSURE, DOOR = "pressure", "door_open"
 

@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 
 from alert_dispatcher.actions.interlock import ASSETS_KEPT, STREAMS_KEPT, Interlock, InterlockOptions
-from alert_dispatcher.actions.limit import recent
+from alert_dispatcher.actions.rate_limit import recent
 from alert_dispatcher.options import Options
-from edgeml import topics
-from edgeml.bus import Received
+from edgeml.config.schema import read
 from edgeml.errors import OptionsError
-from edgeml.messages import BACKWARDS, GAP, GOOD, MISSING, OUT_OF_RANGE, STUCK, Permit, SensorBatch, encode
-from edgeml.options import read
-from edgeml.times import SECOND, Moment
+from edgeml.ipc.bus import Received
+from edgeml.messages import BACKWARDS, GAP, GOOD, MISSING, OUT_OF_RANGE, STUCK, Permit, SensorBatch, encode, topics
+from edgeml.timestamps import SECOND, Moment
 from tests.components.alert_dispatcher.kit import ALARM, Bench, results
 
 EXPRESSION = "pressure > 2.0 and not door_open"

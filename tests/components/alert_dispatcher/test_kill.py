@@ -6,8 +6,7 @@ import sqlite3
 
 import pytest
 
-from edgeml import topics
-from edgeml.messages import Command, CommandAck, Replay, Replaying, decode
+from edgeml.messages import Command, CommandAck, Replay, Replaying, decode, topics
 from tests.components.alert_dispatcher.kit import ALARM, Bench, Killed, results
 
 BLOCKS = [results(ALARM[start : start + 5], start, start // 5) for start in range(0, len(ALARM), 5)] + [

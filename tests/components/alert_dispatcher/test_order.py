@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from alert_dispatcher.service import AT_ONCE
-from alert_dispatcher.store import ALARMS_KEPT, ALERTS_BETWEEN_PRUNING
-from edgeml import topics
-from edgeml.policy import Alarm
-from edgeml.times import SECOND
+from alert_dispatcher.state_db import ALARMS_KEPT, ALERTS_BETWEEN_PRUNING
+from edgeml.alarms.alarm_policy import Alarm
+from edgeml.messages import topics
+from edgeml.timestamps import SECOND
 from tests.components.alert_dispatcher.kit import ALARM, Bench, results
 from tests.components.alert_dispatcher.test_interlock import batch
 

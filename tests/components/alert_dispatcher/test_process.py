@@ -18,7 +18,6 @@ import msgspec
 import pytest
 import yaml
 
-from edgeml import topics
 from edgeml.messages import (
     Acknowledge,
     Alert,
@@ -31,10 +30,11 @@ from edgeml.messages import (
     decode,
     encode,
     encode_json,
+    topics,
 )
-from edgeml.times import SECOND
-from gglocal.core import Delivery
-from gglocal.sealed import seal
+from edgeml.timestamps import SECOND
+from gglocal.cli.signed_messages import seal
+from gglocal.core.state import Delivery
 from tests.components.alert_dispatcher.kit import ALARM, POLICY, T0, results
 from tests.gglocal.ipc_world import EVERYTHING, World, binary, world
 from tests.patience import PATIENCE_S

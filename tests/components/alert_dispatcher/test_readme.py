@@ -7,8 +7,8 @@ from pathlib import Path
 
 from alert_dispatcher.actions import ACTIONS
 from alert_dispatcher.options import Options
-from edgeml.messagekey import MessageOptions
-from edgeml.options import document
+from edgeml.auth.device_key import MessageOptions
+from edgeml.config.schema import document
 
 README = Path(__file__).parents[3] / "components" / "alert_dispatcher" / "README.md"
 

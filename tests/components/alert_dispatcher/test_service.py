@@ -12,11 +12,10 @@ import pytest
 
 from alert_dispatcher.options import Options
 from alert_dispatcher.service import STATE_FILE
-from edgeml import topics
+from edgeml.config.schema import read
 from edgeml.errors import MessageError, OptionsError
-from edgeml.messages import Acknowledge, Replaying, Status
-from edgeml.options import read
-from edgeml.times import SECOND, to_iso
+from edgeml.messages import Acknowledge, Replaying, Status, topics
+from edgeml.timestamps import SECOND, to_iso
 from tests.components.alert_dispatcher.kit import ALARM, T0, Bench, results
 
 

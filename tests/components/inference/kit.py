@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from edgeml import topics
-from edgeml.app import Context
-from edgeml.messages import Message, ResultBlock, SensorBatch
-from edgeml.options import read
-from edgeml.times import SECOND
+from edgeml.config.schema import read
+from edgeml.messages import Message, ResultBlock, SensorBatch, topics
+from edgeml.runtime.runner import Context
+from edgeml.timestamps import SECOND
 from inference.options import Options
 from inference.service import Inference
-from sensor_ingestion.sources.pump import CHANNELS, Fault, PumpSkid
+from sensor_ingestion.sources.pump_physics import CHANNELS, Fault, PumpSkid
 from tests.edgeml.keys import PINNED
 from tests.fake_bus import FakeBus
 

@@ -12,8 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from edgeml import topics
-from edgeml.place import place
+from edgeml.messages import topics
+from edgeml.model.install_bundle import place
 from tests.components.inference.kit import Bench, batches, pump
 from tests.edgeml.keys import TRUSTED
 from tests.edgeml.models import trained

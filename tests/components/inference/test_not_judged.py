@@ -6,12 +6,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from edgeml import topics
-from edgeml.health import Reporter, Unjudged, Vitals
-from edgeml.inbox import Inbox
-from edgeml.messages import MAX_PAYLOAD, MISSING, Status
-from edgeml.times import SECOND
-from inference.tally import Tally
+from edgeml.ipc.receive_queue import Inbox
+from edgeml.messages import MAX_PAYLOAD, MISSING, Status, topics
+from edgeml.runtime.status_reporter import Reporter, Unjudged, Vitals
+from edgeml.timestamps import SECOND
+from inference.scoring_coverage import Tally
 from tests.components.inference.kit import T0, Bench, batches, pump
 from tests.fake_bus import FakeBus
 

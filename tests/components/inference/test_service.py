@@ -10,14 +10,13 @@ import msgspec
 import numpy as np
 import pytest
 
-from edgeml import topics
-from edgeml.bundle import Bundle, decode_manifest, save
+from edgeml.config.schema import read
 from edgeml.errors import BundleError, OptionsError
-from edgeml.messages import MAX_PAYLOAD, QUALITY_NAMES, KeepAlive, Replay, Replaying, ResetBaseline, SensorBatch, encode
-from edgeml.options import read
-from edgeml.signing import sign
-from edgeml.streams import Receiver
-from edgeml.times import SECOND
+from edgeml.messages import MAX_PAYLOAD, QUALITY_NAMES, KeepAlive, Replay, Replaying, ResetBaseline, SensorBatch, encode, topics
+from edgeml.messages.sequencing import Receiver
+from edgeml.model.bundle import Bundle, decode_manifest, save
+from edgeml.model.signature import sign
+from edgeml.timestamps import SECOND
 from inference.options import Options
 from tests.components.inference.kit import NAMES, SHIPPED, T0, UNITS, Bench, batches, column, pump, reasons
 from tests.edgeml import networks

@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from edgeml import topics
-from edgeml.app import Context
-from edgeml.messages import Message, ResultBlock, SensorBatch
-from edgeml.options import read
-from edgeml.times import SECOND
+from edgeml.config.schema import read
+from edgeml.messages import Message, ResultBlock, SensorBatch, topics
+from edgeml.runtime.runner import Context
+from edgeml.timestamps import SECOND
 from sensor_ingestion.options import Options
 from sensor_ingestion.service import SensorIngestion
-from sensor_ingestion.sources.block import Block, Clocks, Source
+from sensor_ingestion.sources.base import Block, Clocks, Source
 from tests.fake_bus import FakeBus
 
 T0 = 1_583_748_873 * SECOND  # 2020-03-09T10:14:33Z

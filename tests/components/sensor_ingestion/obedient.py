@@ -19,17 +19,16 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from edgeml import topics
-from edgeml.app import Context
-from edgeml.messages import Command
-from edgeml.options import read
-from edgeml.times import Moment, boot_id, to_iso
+from edgeml.config.schema import read
+from edgeml.messages import Command, topics
+from edgeml.runtime.runner import Context
+from edgeml.timestamps import Moment, boot_id, to_iso
 from sensor_ingestion.checkpoint import Checkpoint
-from sensor_ingestion.journal import Journal
+from sensor_ingestion.command_journal import Journal
 from sensor_ingestion.options import Options
 from sensor_ingestion.service import SensorIngestion
 from sensor_ingestion.sources import SOURCES, Kind
-from sensor_ingestion.sources.block import Block, Channel
+from sensor_ingestion.sources.base import Block, Channel
 from tests.fake_bus import FakeBus
 
 WORK, KILL_AT = Path(sys.argv[1]), int(sys.argv[2])

@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeml import topics
+from edgeml.config.schema import read
 from edgeml.errors import OptionsError
-from edgeml.messages import AHEAD, MISSING, Alert, SensorBatch
-from edgeml.options import read
-from edgeml.times import SECOND, to_iso
-from sensor_ingestion.capture import lines, store
+from edgeml.messages import AHEAD, MISSING, Alert, SensorBatch, topics
+from edgeml.timestamps import SECOND, to_iso
+from sensor_ingestion.capture import segment_format, segment_store
 from sensor_ingestion.capture.recorder import Recorder, Window
-from sensor_ingestion.capture.store import Limits, Store
+from sensor_ingestion.capture.segment_store import Limits, Store
 from sensor_ingestion.options import Capture, Options
 
 from .kit import CSV, T0, Bench, Clock, recording, rows, steady
@@ -95,8 +94,8 @@ def test_off_captures_nothing_and_hears_no_alerts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["pump-1", "a/b", "..", "ü" * 60, "x" * 128, "a,b\n"])
 def test_every_asset_has_a_folder_of_its_own(name: str) -> None:
-    folder = lines.folder_name(name)
-    assert "/" not in folder and folder not in (".", "..") and len(folder) < 250 and folder != lines.folder_name(name + "2")
+    folder = segment_format.folder_name(name)
+    assert "/" not in folder and folder not in (".", "..") and len(folder) < 250 and folder != segment_format.folder_name(name + "2")
 
 
 def test_never_more_than_the_quota_and_the_oldest_go_first(tmp_path: Path) -> None:  # 29
@@ -253,7 +252,7 @@ def test_a_full_disk_stops_no_row_and_is_said_once(
             raise OSError(errno.ENOSPC, "No space left on device")
         file.write(text)
 
-    monkeypatch.setattr(store, "_append", append)
+    monkeypatch.setattr(segment_store, "_append", append)
     bench = Bench(tmp_path, {"a": {"source": "simulator", "options": {"seed": 3}}}, capture={"mode": "all"})
     for second in range(60):
         full[0] = 20 <= second < 40
@@ -303,7 +302,7 @@ def test_open_files_and_one_more_fit_into_the_quota(tmp_path: Path) -> None:  # 
     for seq in range(300):
         for asset in "abc":
             each = batch(seq, 100, asset)
-            kept.write(each, lines.rows(each), 0)
+            kept.write(each, segment_format.rows(each), 0)
             assert size(tmp_path) == kept.used <= limits.quota
 
 
@@ -318,7 +317,7 @@ def test_rows_wait_for_an_alarm_whatever_one_wrong_time_says() -> None:  # 40
     flags = np.array([[0], [0], [AHEAD], [0]], np.uint8)
     times = T0 + np.array([0, 1, 10**8, 2], np.int64) * SECOND
     made = SensorBatch.of("a", "s", 0, channels, ("V",), times, np.ones((4, 1)), flags)
-    assert window.add(made, lines.rows(made)) == []
+    assert window.add(made, segment_format.rows(made)) == []
     assert [row.time for _, row in window.alarm(T0 + 2 * SECOND)] == [T0, T0 + SECOND, T0 + 2 * SECOND]
 
 
@@ -326,6 +325,6 @@ def test_what_waits_for_an_alarm_is_bounded_when_a_clock_was_set_back() -> None:
     window = Window(10 * SECOND, 5 * SECOND)
     for second in [*range(1000, 1100), *range(500)]:
         made = SensorBatch.of("a", "s", second, ("x",), ("V",), np.array([T0 + second * SECOND]), np.ones((1, 1)))
-        window.add(made, lines.rows(made))
+        window.add(made, segment_format.rows(made))
     assert len(window._waiting) <= 10 + 60 + 1
     assert window.alarm(T0 + 499 * SECOND)

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeml.environment import CREDENTIALS
+from edgeml.config.schema import read
 from edgeml.errors import OptionsError, SourceError
-from edgeml.options import read
-from edgeml.readings import time_ns
-from edgeml.times import SECOND
-from sensor_ingestion.sources.block import Block
+from edgeml.parsing.readings import time_ns
+from edgeml.runtime.subprocess_env import CREDENTIALS
+from edgeml.timestamps import SECOND
+from sensor_ingestion.sources.base import Block
 from sensor_ingestion.sources.jsonl import AT_ONCE, Jsonl, JsonlOptions
 from tests.patience import PATIENCE_S
 

@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-from edgeml import topics
-from edgeml.messages import Command, CommandAck, Message, Replay, Replaying, SensorBatch, Status, decode, encode, encode_json
-from edgeml.times import SECOND, to_iso
-from gglocal.nucleus import Nucleus
+from edgeml.messages import Command, CommandAck, Message, Replay, Replaying, SensorBatch, Status, decode, encode, encode_json, topics
+from edgeml.timestamps import SECOND, to_iso
+from gglocal.api.nucleus import Nucleus
 from tests.patience import PATIENCE_S
 
 from .kit import CSV, T0, answer, recording, rows, steady

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from edgeml.messages import AHEAD, BACKWARDS, GAP, GOOD, MISSING, OUT_OF_RANGE, STUCK
-from edgeml.times import SECOND
+from edgeml.timestamps import SECOND
 from sensor_ingestion.quality import Checker
-from sensor_ingestion.sources.block import Channel
-from sensor_ingestion.sources.pump import CHANNELS, Fault, PumpSkid
-from sensor_ingestion.sources.recording import Recording, RecordingOptions
+from sensor_ingestion.sources.base import Channel
+from sensor_ingestion.sources.csv_replay import Recording, RecordingOptions
+from sensor_ingestion.sources.pump_physics import CHANNELS, Fault, PumpSkid
 
 from .kit import T0, Clock
 

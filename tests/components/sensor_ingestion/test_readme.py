@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from edgeml.messagekey import MessageOptions
-from edgeml.options import document
+from edgeml.auth.device_key import MessageOptions
+from edgeml.config.schema import document
 from sensor_ingestion.options import Options
 from sensor_ingestion.sources import SOURCES
-from sensor_ingestion.sources.pump import FAULTS
+from sensor_ingestion.sources.pump_physics import FAULTS
 
 HERE = Path(__file__).parent
 README = (HERE.parents[2] / "components" / "sensor_ingestion" / "README.md").read_text()

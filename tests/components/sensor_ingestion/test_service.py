@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from edgeml import topics
+from edgeml.config.schema import read
 from edgeml.errors import OptionsError
 from edgeml.messages import (
     BACKWARDS,
@@ -26,9 +26,9 @@ from edgeml.messages import (
     SensorBatch,
     decode,
     encode,
+    topics,
 )
-from edgeml.options import read
-from edgeml.times import SECOND, to_iso
+from edgeml.timestamps import SECOND, to_iso
 from sensor_ingestion import checkpoint as checkpoint_module
 from sensor_ingestion.checkpoint import Checkpoint
 from sensor_ingestion.options import Options

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgeml.config.schema import read
 from edgeml.errors import OptionsError
-from edgeml.options import read
-from edgeml.times import SECOND, to_iso
+from edgeml.timestamps import SECOND, to_iso
 from sensor_ingestion.sources.simulator import Simulator, SimulatorOptions
 
 from .kit import T0, Clock, drain

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from model_training.classification import baseline, crossing, design, features, judging, training
+from model_training.classification import baseline, cross_validation, evaluation, features, manifest_template, training
 from model_training.datasets import DatasetError, load_ai4i
-from model_training.request import Request, TrainingError
+from model_training.training_request import Request, TrainingError
 
-from edgeml.bundle import Bundle
+from edgeml.model.bundle import Bundle
 
 HEADER = (
     "UDI,Product ID,Type,Air temperature [K],Process temperature [K],Rotational speed [rpm],Torque [Nm],Tool wear [min],Machine failure"
@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_the_features_are_the_physics() -> None:
     rows = np.array([[1.0, 300.0, 309.0, 1500.0, 40.0, 100.0], [2.0, 298.0, 310.0, 2500.0, 10.0, 200.0]])
-    seen = features.features(design.scaled(rows))
+    seen = features.features(manifest_template.scaled(rows))
     assert seen.shape == (2, 10)
     assert seen[:, 6] * 2.25 + 9.85 == pytest.approx([9.0, 12.0])
     assert seen[:, 7] * 80 * 2900 == pytest.approx([60_000, 25_000])
@@ -43,23 +43,23 @@ def test_the_features_are_the_physics() -> None:
 
 def test_channels_are_in_the_manifests_order(folder: Path) -> None:
     data = load_ai4i(folder)
-    rows = design.rows(data)
-    names = design.manifest().names
+    rows = manifest_template.rows(data)
+    names = manifest_template.manifest().names
     assert rows[:3, names.index("quality")].tolist() == [0.0, 1.0, 2.0]
     assert np.array_equal(rows[:, names.index("torque")], data.features[:, 3])
-    assert np.abs(design.scaled(rows)).max() <= 1.0
+    assert np.abs(manifest_template.scaled(rows)).max() <= 1.0
 
 
 def test_kinds_of_the_data_set_become_the_models_classes(folder: Path) -> None:
     data = load_ai4i(folder)
-    found = design.classes(data, training.KINDS)
-    assert np.array_equal(found > 0, data.failure) and set(found.tolist()) == {0, design.CLASSES.index("power")}
-    assert set(design.OF_KIND) == set(training.KINDS)
+    found = manifest_template.classes(data, training.KINDS)
+    assert np.array_equal(found > 0, data.failure) and set(found.tolist()) == {0, manifest_template.CLASSES.index("power")}
+    assert set(manifest_template.OF_KIND) == set(training.KINDS)
 
 
 def test_folds_deal_every_class() -> None:
     classes = np.repeat([0, 1, 2], [90, 10, 5])
-    parts = crossing.folds(classes, 5, seed=1)
+    parts = cross_validation.folds(classes, 5, seed=1)
     assert np.sum(parts, 0).tolist() == [1] * 105
     assert [np.bincount(classes[part], minlength=3).tolist() for part in parts] == [[18, 2, 1]] * 5
 
@@ -75,18 +75,18 @@ def test_crosswise_confidence_is_no_half_s_own() -> None:
     """Where scores say nothing, a table that judged its own rows would look right by chance, and another's does not."""
     rng = np.random.default_rng(0)
     score, failure = rng.random(400), rng.random(400) < 0.3
-    confidence = crossing.crosswise(score, failure, seed=1)
+    confidence = cross_validation.crosswise(score, failure, seed=1)
     assert len(set(np.round(confidence, 6))) > 1 and abs(np.corrcoef(confidence, failure)[0, 1]) < 0.2
 
 
 def test_rates_and_types() -> None:
     confidence = np.array([0.9, 0.9, 0.1, 0.5])
     probabilities = np.array([[0.1, 0.8, 0.1], [0.1, 0.2, 0.7], [0.9, 0.1, 0.0], [0.5, 0.5, 0.0]])
-    said = judging.named(confidence, probabilities, 0.4)
+    said = evaluation.named(confidence, probabilities, 0.4)
     assert said.tolist() == [1, 2, 0, 1]
-    each = judging.by_class(said, np.array([1, 1, 0, 1]), ("none", "power", "wear"))
+    each = evaluation.by_class(said, np.array([1, 1, 0, 1]), ("none", "power", "wear"))
     assert each["power"] == (0.8, 1.0, 2 / 3, 3) and each["wear"] == (0.0, 0.0, 0.0, 0)
-    assert judging.macro(each) == 0.8
+    assert evaluation.macro(each) == 0.8
 
 
 def refusal(data: Path | None, out: Path) -> str:
@@ -131,9 +131,9 @@ def test_the_same_seed_gives_the_same_bytes_and_the_bundle_names_a_type(folder: 
         made.append(Bundle.load(training.train(Request(folder, tmp_path / name, 1, True, said.append))))
         assert "partial" in said[0] and any("F1 of failure" in line for line in said)
     assert made[0].digest == made[1].digest
-    rows = design.rows(load_ai4i(folder))
+    rows = manifest_template.rows(load_ai4i(folder))
     for each in (made[0], Bundle.load(tmp_path / "a" / "mill_failure-float32")):
-        score, confidence, probabilities = judging.answer(each, rows)
+        score, confidence, probabilities = evaluation.answer(each, rows)
         assert probabilities.sum(1) == pytest.approx(np.ones(len(rows)), abs=0.02)
         assert score == pytest.approx(1 - probabilities[:, 0], abs=1e-6) and np.isfinite(confidence).all()
     assert len(made[0].model) < 64_000

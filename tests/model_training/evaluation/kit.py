@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from model_training.evaluation.judging import Judge, Judged, decide
+from model_training.evaluation.bundle_scoring import Judge, Judged, decide
 from model_training.evaluation.recordings import Recording
 
-from sensor_ingestion.sources.layouts import LAYOUTS
-from sensor_ingestion.sources.pump import CHANNELS
+from sensor_ingestion.sources.csv_layouts import LAYOUTS
+from sensor_ingestion.sources.pump_physics import CHANNELS
 
 HEADINGS = ("datetime", *LAYOUTS["skab"].columns.values())
 START = np.datetime64("2026-01-01T00:00:00", "s")

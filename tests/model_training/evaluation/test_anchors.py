@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from model_training.evaluation import audits, recordings
+from model_training.evaluation import recordings, robustness
 from model_training.evaluation.baselines import BASELINES, judge_by_verdict
 from model_training.evaluation.baselines.cache import Cache
+from model_training.evaluation.bundle_scoring import Judge
 from model_training.evaluation.figures import Figures, figures, free_pieces, judge_all
-from model_training.evaluation.judging import Judge
 from model_training.evaluation.recordings import Found
 
 
@@ -46,7 +46,7 @@ def test_rows_570_to_970_without_a_sensor(found: Found, tmp_path: Path) -> None:
 
 def test_the_position_cheat_fails_the_audits_of_position(found: Found, tmp_path: Path) -> None:
     by = judge("position only", found, tmp_path)
-    results = {result.name: result for result in audits.run(by, judge_all(by, found.recordings), 0.5)}
+    results = {result.name: result for result in robustness.run(by, judge_all(by, found.recordings), 0.5)}
     assert not results["shifted"].passed and results["shifted"].change < -0.05
     assert not results["without an anomaly"].passed and results["without an anomaly"].false_alarm_rate > 0.5
     assert results["rescaled"].change == 0
@@ -54,5 +54,5 @@ def test_the_position_cheat_fails_the_audits_of_position(found: Found, tmp_path:
 
 def test_a_chart_of_sensors_passes_them(found: Found, tmp_path: Path) -> None:
     by = judge("moving-average chart", found, tmp_path)
-    results = {result.name: result for result in audits.run(by, judge_all(by, found.recordings), 0.5, ("shifted", "rescaled"))}
+    results = {result.name: result for result in robustness.run(by, judge_all(by, found.recordings), 0.5, ("shifted", "rescaled"))}
     assert results["shifted"].passed and abs(results["rescaled"].change) < 1e-3

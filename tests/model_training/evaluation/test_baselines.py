@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from model_training.evaluation import baselines
-from model_training.evaluation.baselines import cache, chart, pca
-from model_training.evaluation.baselines.convae import ConvAe
+from model_training.evaluation.baselines import cache, control_chart, pca
+from model_training.evaluation.baselines.conv_autoencoder import ConvAe
 from model_training.evaluation.recordings import Found
 
 from tests.model_training.evaluation.kit import made
@@ -23,17 +23,17 @@ def flowing(onset: int = 570, end: int = 970, name: str = "1"):
 
 def test_the_chart_finds_a_mean_that_moved_and_takes_its_setting_from_the_other_half() -> None:
     recordings = [flowing(name=str(number)) for number in range(4)]
-    setting = chart.choose(recordings)
+    setting = control_chart.choose(recordings)
     assert set(setting) == {"", *(recording.full_name for recording in recordings)}
     one = recordings[0]
-    said = chart.verdict(one, setting[one.full_name])[400:]
+    said = control_chart.verdict(one, setting[one.full_name])[400:]
     assert one.anomaly is not None
     assert np.mean(said == one.anomaly[400:]) > 0.9
 
 
 def test_a_missing_value_is_as_its_predecessor() -> None:
     values = np.array([[np.nan, 1.0], [2.0, np.nan], [np.nan, 3.0]])
-    assert chart.filled(values).tolist() == [[0.0, 1.0], [2.0, 1.0], [2.0, 3.0]]
+    assert control_chart.filled(values).tolist() == [[0.0, 1.0], [2.0, 1.0], [2.0, 3.0]]
 
 
 def test_components_see_a_mean_that_moved() -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from model_training.component_path import ROOT
 from model_training.evaluation.__main__ import main
 from model_training.evaluation.recordings import find, load
-from model_training.paths import ROOT
 
-from edgeml.bundle import Bundle
 from edgeml.errors import SourceError
+from edgeml.model.bundle import Bundle
 from tests.model_training.evaluation.kit import write
 
 BUNDLE = ROOT / "model_training" / "bundles" / "pump_anomaly"

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from model_training.evaluation import crosswise
+from model_training.evaluation import cross_selection
 from model_training.evaluation.figures import Stretch, figures, free_pieces, judge_all
-from model_training.evaluation.protocol import halves, pieces
+from model_training.evaluation.splits import halves, pieces
 
 from tests.model_training.evaluation.kit import made, saying
 
@@ -61,31 +61,31 @@ def test_one_half_chooses_and_the_other_is_reported() -> None:
     recordings = [made(name=str(i)) for i in range(4)]
     first, second = (set(side) for side in halves([recording.full_name for recording in recordings]))
 
-    def run(design: str, good: set[str], seed: int) -> crosswise.Run:
+    def run(design: str, good: set[str], seed: int) -> cross_selection.Run:
         told = {
             recording.full_name: np.where(recording.anomaly, 1.0 if recording.full_name in good else 0.6, 0.0)
             for recording in recordings if recording.anomaly is not None
         }
-        return crosswise.Run(design, seed, 0.7, 0.5, judge_all(saying(told), recordings), [])
+        return cross_selection.Run(design, seed, 0.7, 0.5, judge_all(saying(told), recordings), [])
 
     runs = [run(design, good, seed) for seed in (1, 2) for design, good in (("one", first), ("other", second))]
-    at_own = crosswise.choose([crosswise.at_level(each, 0.9) for each in runs])
+    at_own = cross_selection.choose([cross_selection.at_level(each, 0.9) for each in runs])
     assert at_own.chosen == (("one", 0.9), ("other", 0.9))
     # What is right on the half that chooses is wrong on the half that is reported: both halves are missed.
     assert [seed.f1 for seed in at_own.seeds] == [0, 0]
     assert at_own.halves == (sorted(first), sorted(second))
-    plain = crosswise.choose(runs, levels=(0.5, 0.9)).plain()
+    plain = cross_selection.choose(runs, levels=(0.5, 0.9)).plain()
     assert (plain["candidates"], plain["mean"]["f1"], plain["spread"]["f1"]) == (4, 1, 0)
 
 
 def test_seeds_are_reported_by_mean_and_spread() -> None:
     recordings = [made(name=str(i)) for i in range(2)]
 
-    def run(seed: int, right: bool) -> crosswise.Run:
+    def run(seed: int, right: bool) -> cross_selection.Run:
         said = {r.full_name: (r.anomaly if right else np.ones(1150)).astype(np.float32) for r in recordings if r.anomaly is not None}
-        return crosswise.Run("one", seed, 0.5, 0.5, judge_all(saying(said), recordings), [])
+        return cross_selection.Run("one", seed, 0.5, 0.5, judge_all(saying(said), recordings), [])
 
-    plain = crosswise.choose([run(1, True), run(2, False)]).plain()
+    plain = cross_selection.choose([run(1, True), run(2, False)]).plain()
     assert plain["mean"]["false_alarm_rate"] == pytest.approx(0.5)
     assert plain["spread"]["false_alarm_rate"] == pytest.approx(math.sqrt(0.5))
 
@@ -112,10 +112,10 @@ def test_normal_running_counts_once_even_where_the_halves_choose_differently() -
     normal = [made(name=str(i), onset=0, end=0) for i in range(2)]
     first, second = (set(side) for side in halves([recording.full_name for recording in recordings]))
 
-    def run(design: str, good: set[str]) -> crosswise.Run:
+    def run(design: str, good: set[str]) -> cross_selection.Run:
         told = {r.full_name: r.anomaly * (r.full_name in good) for r in recordings if r.anomaly is not None}
         quiet = {r.full_name: np.full(1150, float(design == "one")) for r in normal}
-        return crosswise.Run(design, 1, 0.5, 0.5, judge_all(saying(told), recordings), judge_all(saying(quiet), normal))
+        return cross_selection.Run(design, 1, 0.5, 0.5, judge_all(saying(told), recordings), judge_all(saying(quiet), normal))
 
-    said = crosswise.choose([run("one", first), run("other", second)]).seeds[0]
+    said = cross_selection.choose([run("one", first), run("other", second)]).seeds[0]
     assert (said.normal_rows, said.normal_false_alarm_rate) == (1500, 0.5)

@@ -7,10 +7,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from model_training.component_path import ROOT
 from model_training.parity import __main__ as command
 from model_training.parity.compare import ACROSS, compare
 from model_training.parity.environment import EnvironmentFault, ready
-from model_training.paths import ROOT
 from model_training.report import parity as table
 
 BUNDLE = ROOT / "model_training" / "bundles" / "pump_anomaly"

@@ -9,11 +9,11 @@ import numpy as np
 from model_training.prepare.plan import Plan
 from model_training.prepare.rows import Rows
 
+from edgeml.config.schema import read
 from edgeml.messages import SensorBatch
-from edgeml.options import read
-from edgeml.times import SECOND
+from edgeml.timestamps import SECOND
 from sensor_ingestion.capture.recorder import Recorder
-from sensor_ingestion.capture.upload import Upload
+from sensor_ingestion.capture.uploader import Upload
 from sensor_ingestion.options import Capture
 from tests.fake_bus import FakeBus
 

@@ -13,7 +13,7 @@ from model_training.prepare.rows import PrepareError, Tally
 
 from edgeml.errors import OptionsError
 from edgeml.messages import BACKWARDS, GAP, OUT_OF_RANGE, STUCK
-from edgeml.times import SECOND
+from edgeml.timestamps import SECOND
 
 from .kit import T0, plan, rows
 

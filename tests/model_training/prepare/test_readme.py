@@ -10,7 +10,7 @@ from model_training.datasets import DATASETS
 from model_training.prepare.enrich import FUNCTIONS
 from model_training.prepare.plan import Plan
 
-from edgeml.options import document, read
+from edgeml.config.schema import document, read
 
 README = (Path(__file__).parents[3] / "model_training" / "README.md").read_text()
 DATA = README.split("\n## Data\n")[1].split("\n## ")[0]

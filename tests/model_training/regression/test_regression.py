@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from model_training import calibration
 from model_training.datasets import DatasetError, load_cmapss
-from model_training.regression import baseline, calibrating, design, examples, judging, stretched, training
-from model_training.request import Request, TrainingError
+from model_training.regression import augmentation, baseline, evaluation, examples, life_calibration, manifest_template, training
+from model_training.training_request import Request, TrainingError
 
-from edgeml.bundle import Bundle, seal
 from edgeml.messages import GOOD
-from edgeml.scoring import AssetScorer
+from edgeml.model.bundle import Bundle, seal
+from edgeml.model.scorer import AssetScorer
 from tests.model_training.regression.made import write
 
 LIVES = (150, 180, 120, 200)
@@ -27,8 +27,8 @@ def folder(tmp_path: Path) -> Path:
 
 def bundle(folder: Path) -> Bundle:
     rows = examples.channels(load_cmapss(folder).train)
-    table = calibrating.falling(np.array([10.0, 20.0, 40.0, 80.0]), np.array([True, True, False, False]), design.PRIOR)
-    return seal(design.manifest(design.scaling(rows), table), b"no network")
+    table = life_calibration.falling(np.array([10.0, 20.0, 40.0, 80.0]), np.array([True, True, False, False]), manifest_template.PRIOR)
+    return seal(manifest_template.manifest(manifest_template.scaling(rows), table), b"no network")
 
 
 class Keeps:
@@ -48,7 +48,7 @@ def test_training_sees_what_a_device_sees(folder: Path) -> None:
     rows, kept = examples.channels(engines), Keeps()
     for engine in np.unique(engines.engine):
         at = engines.engine == engine
-        times = engines.cycle[at].astype(np.int64) * round(design.CYCLE_S * 1e9)
+        times = engines.cycle[at].astype(np.int64) * round(manifest_template.CYCLE_S * 1e9)
         AssetScorer(made, kept).feed(times, rows[at], np.full(rows[at].shape, GOOD, np.uint8))
     assert seen.x.shape == (sum(life - 29 for life in LIVES), 6, 42)
     assert np.array_equal(seen.x, np.array(kept.inputs))
@@ -69,8 +69,8 @@ def test_folds_split_engines_whole() -> None:
 
 def test_stretched_engines_wear_as_the_real_ones_do(folder: Path) -> None:
     real = load_cmapss(folder).train
-    made = stretched.stretched(real, 3, seed=1)
-    assert np.array_equal(made.sensors, stretched.stretched(real, 3, seed=1).sensors)
+    made = augmentation.stretched(real, 3, seed=1)
+    assert np.array_equal(made.sensors, augmentation.stretched(real, 3, seed=1).sensors)
     for number, life in enumerate(LIVES, 1):
         mine = made.engine == number
         ends = np.flatnonzero(mine & (made.life == 0))
@@ -82,7 +82,7 @@ def test_stretched_engines_wear_as_the_real_ones_do(folder: Path) -> None:
 
 def test_smoothing_keeps_a_straight_line() -> None:
     line = np.arange(60.0)[:, None] * [1.0, -2.0]
-    assert np.abs(stretched.smooth(line) - line).max() < 1e-9
+    assert np.abs(augmentation.smooth(line) - line).max() < 1e-9
 
 
 def test_the_baseline_finds_a_straight_line() -> None:
@@ -94,11 +94,11 @@ def test_the_baseline_finds_a_straight_line() -> None:
 def test_confidence_falls_with_remaining_life_and_is_right_at_the_prior() -> None:
     rng = np.random.default_rng(0)
     life = rng.uniform(0, 200, 20_000)
-    score, below = life + rng.normal(0, 8, len(life)), life < design.HORIZON
-    table = calibrating.falling(score, below, design.PRIOR)
+    score, below = life + rng.normal(0, 8, len(life)), life < manifest_template.HORIZON
+    table = life_calibration.falling(score, below, manifest_template.PRIOR)
     assert table.confidence(0.0) > 0.95 and table.confidence(125.0) < 0.02
     assert list(table.confidences) == sorted(table.confidences, reverse=True)
-    assert calibration.expected_error(calibration.apply(table, score), below, design.PRIOR) < 0.01
+    assert calibration.expected_error(calibration.apply(table, score), below, manifest_template.PRIOR) < 0.01
 
 
 def test_the_manifest_says_the_horizon_and_what_the_score_means(folder: Path) -> None:
@@ -108,12 +108,12 @@ def test_the_manifest_says_the_horizon_and_what_the_score_means(folder: Path) ->
 
 def test_figures_of_answers() -> None:
     nan = np.nan
-    answers = judging.Answers(
+    answers = evaluation.Answers(
         engine=np.array([1, 1, 2, 3]), cycle=np.array([1, 2, 1, 1]), score=np.array([50, 40, 100, nan], np.float32),
         confidence=np.array([0.0, 0.0, 1.0, nan], np.float32), life=np.array([50, 43, 20, 300], np.float32),
         last=np.array([False, True, True, True]),
     )
-    worth = judging.worth(answers, horizon=30.0, prior=0.5)
+    worth = evaluation.worth(answers, horizon=30.0, prior=0.5)
     # Off by -3, +80, and by nothing where no decision and 300 cycles both count as the cap.
     assert (worth.engines, worth.undecided) == (3, 1)
     assert worth.rmse == pytest.approx(np.sqrt((9 + 6400) / 3))
@@ -172,7 +172,7 @@ def test_the_same_seed_gives_the_same_bytes_and_the_bundle_answers_in_cycles(fol
         assert "partial" in said[0] and any("RMSE" in line for line in said)
     assert made[0].digest == made[1].digest
     for each in (made[0], Bundle.load(tmp_path / "a" / "engine_life-float32")):
-        answers = judging.answer(each, load_cmapss(folder).test)
+        answers = evaluation.answer(each, load_cmapss(folder).test)
         decided = ~np.isnan(answers.score)
         assert decided.sum() == 2 + 0 + 111 and (answers.cycle[decided] >= 30).all()
         assert (answers.score[decided] >= 0).all() and (answers.score[decided] <= 125.5).all()

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from model_training.report import kinds, lives
+from model_training.report import kinds, life_plots
 
 FIGURES: dict[str, Any] = {
     "data": {"partial": True, "sha256": "ab" * 32}, "seed": 7,
@@ -47,7 +47,7 @@ def test_what_is_missing_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_lives_are_drawn(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="plots need matplotlib")
     true, said = np.array([10.0, 50.0, 125.0]), np.array([12.0, np.nan, 120.0])
-    drawn = lives.scatter(tmp_path / "a.png", "engines", true, said, "left", "said")
+    drawn = life_plots.scatter(tmp_path / "a.png", "engines", true, said, "left", "said")
     course = (np.arange(3), true[::-1], said)
-    many = lives.courses(tmp_path / "b.png", "courses", {str(i): course for i in range(4)}, "cycle", "left")
+    many = life_plots.courses(tmp_path / "b.png", "courses", {str(i): course for i in range(4)}, "cycle", "left")
     assert drawn.read_bytes()[:4] == many.read_bytes()[:4] == b"\x89PNG"

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from model_training.component_path import ROOT
 from model_training.evaluation import report as text
 from model_training.evaluation.recordings import find
 from model_training.evaluation.run import evaluate
-from model_training.paths import ROOT
 from model_training.report import tables
 
-from edgeml.bundle import Bundle
+from edgeml.model.bundle import Bundle
 from tests.model_training.evaluation.kit import write
 
 BUNDLE = ROOT / "model_training" / "bundles" / "pump_anomaly"

@@ -9,10 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from gglocal.deployment.queue import ROLLBACK, Wanted
 from gglocal.errors import DeploymentError
 from gglocal.ipc.errors import IpcError
 from gglocal.ipc.request import Request
-from gglocal.localdeployments import ROLLBACK, Wanted
 
 
 def handle(request: Request) -> dict[str, Any]:

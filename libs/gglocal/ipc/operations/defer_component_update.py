@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 
+from gglocal.core.update_deferral import NotSubscribed, TooLate
 from gglocal.ipc.errors import IpcError
 from gglocal.ipc.request import Request
-from gglocal.updates import NotSubscribed, TooLate
 
 log = logging.getLogger("gglocal.ipc")
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from gglocal.config import KeyNotFound
+from gglocal.core.config_store import KeyNotFound
+from gglocal.core.lite_json_limits import is_too_large
 from gglocal.ipc.errors import IpcError
 from gglocal.ipc.request import Request
-from gglocal.jsonlimits import is_too_large
 
 
 def handle(request: Request) -> dict[str, Any]:

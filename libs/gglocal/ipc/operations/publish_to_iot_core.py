@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 
-from gglocal.iotcore import Offline
+from gglocal.iot_core import Offline
 from gglocal.ipc.errors import IpcError
 from gglocal.ipc.operations.qos import qos_of
 from gglocal.ipc.request import Request

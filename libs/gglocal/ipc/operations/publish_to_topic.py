@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from gglocal.core.pubsub import Message
 from gglocal.ipc.errors import IpcError
 from gglocal.ipc.request import Request
-from gglocal.pubsub import Message
 
 
 def handle(request: Request) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from gglocal.core.config_validation import ACCEPTED, REJECTED, NotAwaited
 from gglocal.ipc.request import Request
-from gglocal.validation import ACCEPTED, REJECTED, NotAwaited
 
 
 def handle(request: Request) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from gglocal.config import KeyNotFound
+from gglocal.core.config_store import KeyNotFound
 from gglocal.ipc.errors import IpcError
 from gglocal.ipc.request import Request
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import json
 
-from gglocal.iotcore import Offline
+from gglocal.iot_core import Offline
 from gglocal.ipc.errors import IpcError
 from gglocal.ipc.operations.qos import qos_of
 from gglocal.ipc.request import Request
-from gglocal.topicfilter import is_valid
+from gglocal.topic_filter import is_valid
 
 
 async def handle(request: Request) -> None:

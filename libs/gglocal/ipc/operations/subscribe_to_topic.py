@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from gglocal.core.pubsub import Message
 from gglocal.ipc.errors import IpcError
 from gglocal.ipc.request import Request
-from gglocal.pubsub import Message
-from gglocal.topicfilter import is_wild
+from gglocal.topic_filter import is_wild
 
 FROM_OTHERS, ALL = "RECEIVE_MESSAGES_FROM_OTHERS", "RECEIVE_ALL_MESSAGES"
 

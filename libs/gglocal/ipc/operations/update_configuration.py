@@ -6,7 +6,7 @@ import json
 import math
 from typing import Any
 
-from gglocal.config import ConfigConflict
+from gglocal.core.config_store import ConfigConflict
 from gglocal.ipc.errors import IpcError
 from gglocal.ipc.request import Request
 

@@ -1,0 +1,111 @@
+"""Baselines on disk: what each asset looks like in normal running outlives a restart."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote
+
+from edgeml.errors import BundleError
+from edgeml.model.baseline import Baseline
+from edgeml.model.bundle import Manifest
+from edgeml.storage.asset_filenames import file_name
+from edgeml.storage.regular_files import plain_bytes
+from edgeml.storage.retrying_writer import Lasting
+
+log = logging.getLogger(__name__)
+
+LONGEST_NAME = 255
+UNWRITTEN = ".unwritten"
+"""An empty file where a baseline could not be written: mostly there is room for a name where there is none for content."""
+
+
+class LostError(BundleError):
+    """An asset had a baseline, and it cannot be had any more."""
+
+
+class Baselines:
+    """One JSON file an asset and kind of model input, in `folder`.
+
+    Raises:
+        OSError: the folder cannot be made.
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._folder, self._manifest = folder, manifest
+        self._lasting = Lasting(monotonic)
+        folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What could not be written yet."""
+        return self._lasting.faults
+
+    def tick(self) -> None:
+        """Write what could not be written before."""
+        self._lasting.tick()
+
+    def load(self, asset: str) -> Baseline | None:
+        """The kept baseline, or None where there never was one.
+
+        Raises:
+            LostError: there was one, and it is damaged, of other inputs, or could not be written. The machine may be faulty by now, so
+                learning from its present rows is for a person to order.
+        """
+        path = self._path(asset)
+        try:
+            return Baseline.from_dict(json.loads(plain_bytes(self._found(asset, path))), self._manifest)
+        except FileNotFoundError:
+            if not path.with_suffix(UNWRITTEN).exists():
+                return None
+            raise LostError(f"{path} could not be written before the restart") from None
+        except (OSError, ValueError, RecursionError, BundleError) as fault:
+            raise LostError(f"{path}: {fault.strerror if isinstance(fault, OSError) else fault}") from None
+
+    def keep(self, asset: str, baseline: Baseline) -> None:
+        """Write it so that a power failure leaves either the old file or the new one; where it cannot be, `tick` tries it again."""
+        path = self._path(asset)
+        sentence = f"{asset}: the baseline cannot be written to {path} ({{}}); make room, or it is lost with a restart"
+        if not self._lasting.do(asset, lambda: _write(path, baseline), sentence):
+            with contextlib.suppress(OSError):
+                path.with_suffix(UNWRITTEN).touch()
+
+    def forget(self, asset: str) -> None:
+        """Forget that of `asset`, or of every asset when it is empty.
+
+        Raises:
+            OSError: a file cannot be removed.
+        """
+        paths = [self._path(asset)] if asset else self._folder.glob(f"*.{self._manifest.scaling_id}.*")
+        self._lasting.drop(asset)
+        for path in paths:
+            for each in {path, path.with_suffix(UNWRITTEN), *([_earlier(path.parent, asset, path)] if asset else [])}:
+                each.unlink(missing_ok=True)
+
+    def _found(self, asset: str, path: Path) -> Path:
+        earlier = _earlier(self._folder, asset, path)
+        return earlier if not path.exists() and earlier.exists() else path
+
+    def _path(self, asset: str) -> Path:
+        return self._folder / f"{file_name(asset)}.{self._manifest.scaling_id}.json"
+
+
+def _earlier(folder: Path, asset: str, path: Path) -> Path:
+    """Where earlier versions kept it: long names were as long as they are."""
+    name = f"{quote(asset, safe='')}.{path.name.rsplit('.', 2)[1]}.json"
+    return folder / name if len(name) <= LONGEST_NAME else path
+
+
+def _write(path: Path, baseline: Baseline) -> None:
+    fresh = path.with_suffix(".new")
+    with fresh.open("w") as file:
+        json.dump(baseline.to_dict(), file)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+    path.with_suffix(UNWRITTEN).unlink(missing_ok=True)

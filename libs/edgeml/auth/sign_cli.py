@@ -1,0 +1,70 @@
+"""Seals one message and writes it to standard output, for people and for programs that cannot do it themselves.
+
+    python -m edgeml.auth.sign_cli TOPIC MESSAGE --key FILE [--as NAME]
+
+MESSAGE is JSON, or `-` for standard input. What is written has to be published within seconds, and once:
+
+    greengrass-cli pubsub pub --topic TOPIC --message "$(python -m edgeml.auth.sign_cli TOPIC MESSAGE --key FILE)"
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import os
+import re
+import sys
+from pathlib import Path
+
+from edgeml.auth.device_key import read
+from edgeml.auth.envelope import SENDER, seal
+from edgeml.auth.verifier import boottime_ns
+from edgeml.errors import EdgemlError, SealError
+from edgeml.messages import MAX_PAYLOAD, decode, topics
+from edgeml.timestamps import boot_id
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m edgeml.auth.sign_cli", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("topic", metavar="TOPIC", help=f"one of {', '.join(sorted(topics.SEALED))}")
+    parser.add_argument("message", metavar="MESSAGE", help="the message in JSON; - for standard input")
+    parser.add_argument("--key", type=Path, required=True, help="the core's key, such as WORK/com.edgeml.AlertDispatcher/messages.key")
+    parser.add_argument("--as", dest="sender", default="", help="the name of the sender (default: of the user and this process)")
+    arguments = parser.parse_args(argv)
+    payload = sys.stdin.buffer.read() if arguments.message == "-" else arguments.message.encode()
+    try:
+        sys.stdout.buffer.write(sealed(arguments.topic, payload, arguments.key, arguments.sender or _name()))
+        sys.stdout.buffer.flush()
+    except EdgemlError as fault:
+        sys.stderr.write(f"edgeml.auth.sign_cli: {fault}\n")
+        return 2
+    return 0
+
+
+def sealed(topic: str, payload: bytes, key: Path, sender: str) -> bytes:
+    """The message with its seal.
+
+    Raises:
+        EdgemlError: it is none of this suite, the topic has no seals, or the key cannot be read.
+    """
+    if topic not in topics.SEALED:
+        raise SealError(f"{topic!r} is a topic without seals; those with are {', '.join(sorted(topics.SEALED))}")
+    if not SENDER.fullmatch(sender):
+        raise SealError(f"{sender!r} is no name of a sender; wanted are 1 to 64 letters, digits and . _ : @ -")
+    decode(payload)
+    if len(payload) > MAX_PAYLOAD:
+        raise SealError(f"the message has {len(payload)} bytes, at most {MAX_PAYLOAD} can be sent")
+    return seal(read(key), topic, sender, boot_id(), boottime_ns(), payload)
+
+
+def _name() -> str:
+    try:
+        user = re.sub(r"[^A-Za-z0-9._-]", "_", getpass.getuser())[:40]
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}:{os.getpid()}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+"""A component's configuration as its own: read, and remembered when it has worked."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from edgeml.auth.device_key import MessageOptions
+from edgeml.config.schema import known, read
+from edgeml.errors import OptionsError
+from edgeml.storage.regular_files import plain_bytes
+from edgeml.storage.retrying_writer import Lasting
+
+log = logging.getLogger("edgeml")
+
+LAST_GOOD = "last-good-configuration.json"
+"""In the work directory: Lite restarts a component at each change of its configuration, so the one that worked outlives the process."""
+
+O = TypeVar("O")  # noqa: E741
+
+
+def whole(options: type[O], raw: dict[str, Any]) -> tuple[MessageOptions, O]:
+    """A component's configuration as it is on a device: the options that every component has, and its own.
+
+    Raises:
+        OptionsError: with every fault of both.
+    """
+    common, own, faults = MessageOptions(), None, []
+    try:
+        common = read(MessageOptions, raw.get("messages"), "messages")
+    except OptionsError as wrong:
+        faults += wrong.faults
+    try:
+        own = read(options, {key: value for key, value in raw.items() if key not in ("messages", "accessControl")})
+    except OptionsError as wrong:
+        faults += wrong.faults
+    if own is None or faults:
+        raise OptionsError(faults)
+    return common, own
+
+
+REFUSED = "refused-configuration.json"
+"""In the work directory while the latest configuration is not in effect: the configuration and what is wrong with it."""
+
+
+class Settings(Generic[O]):
+    """Args:
+        options: the class of the service's own options.
+        work: the component's work directory.
+
+    Attributes:
+        known: the keys that a configuration may have, see `edgeml.ipc.configuration_reader`.
+    """
+
+    def __init__(self, options: type[O], work: Path, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._options, self._path, self._refused = options, work / LAST_GOOD, work / REFUSED
+        self.known = {"messages": known(MessageOptions), **known(options)}
+        self._lasting = Lasting(monotonic)
+
+    def read(self, raw: dict[str, Any]) -> tuple[MessageOptions, O]:
+        """The options that every component has, and the service's own; raises OptionsError with every fault of both."""
+        return whole(self._options, raw)
+
+    def last_good(self) -> dict[str, Any]:
+        """What was remembered; raises FileNotFoundError when nothing is, and what else reading a damaged file raises."""
+        return dict(json.loads(plain_bytes(self._path)))
+
+    def remember(self, raw: dict[str, Any]) -> None:
+        """This configuration works."""
+        try:
+            text = json.dumps(raw)
+        except (TypeError, ValueError) as fault:
+            log.warning("%s cannot be written (%s); after a restart a wrong configuration finds nothing to go back to", self._path, fault)
+            return
+        sentence = f"{self._path} cannot be written ({{}}); make room, or after a restart a wrong configuration finds nothing to go back to"
+        self._lasting.drop("refused")
+        self._lasting.do("last good", lambda: self._accept(text), sentence)
+
+    def refuse(self, raw: dict[str, Any], faults: tuple[str, ...]) -> None:
+        """This configuration does not work: a file says why, for whoever deployed it."""
+        try:
+            text = json.dumps({"configuration": raw, "faults": faults})
+        except (TypeError, ValueError) as fault:
+            log.warning("%s cannot be written (%s); the faults are in this log and in the status", self._refused, fault)
+            return
+        sentence = f"{self._refused} cannot be written ({{}}); make room, or whoever deployed it sees the faults in the log alone"
+        self._lasting.do("refused", lambda: _write(self._refused, text), sentence)
+
+    def tick(self) -> None:
+        """Write what could not be written before."""
+        self._lasting.tick()
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What could not be written yet."""
+        return self._lasting.faults
+
+    def _accept(self, text: str) -> None:
+        _write(self._path, text)
+        self._refused.unlink(missing_ok=True)
+
+
+def _write(path: Path, text: str) -> None:
+    fresh = path.with_suffix(".new")
+    fresh.write_text(text)
+    fresh.replace(path)

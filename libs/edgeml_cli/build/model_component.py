@@ -1,0 +1,110 @@
+"""Makes a component of a signed model bundle: `scripts/package-model BUNDLE`.
+
+Its name comes of the bundle's (`pump_anomaly`: com.edgeml.Model.PumpAnomaly), its version is the bundle's. What is not signed, or does
+not answer its golden windows here, is refused. The same bundle gives the same bytes.
+Standard output is the configuration with which devices run it: `scripts/package-model BUNDLE > model.yaml`, then `--config model.yaml`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import re
+import sys
+from pathlib import Path
+
+import yaml
+
+from edgeml.errors import BundleError
+from edgeml.model import self_test
+from edgeml.model.bundle import GOLDEN, MANIFEST, MODEL, SIGNATURE, Bundle
+from edgeml.model.runtime import open_engine
+from edgeml.model.signature import pinned
+from edgeml_cli.build.package import NO_BUCKET, ROOT, BuildError, Project, bucket_name, fill, write_text, write_zip
+
+PREFIX = "com.edgeml.Model."
+TEMPLATE = Path(__file__).with_name("model.yaml")
+
+
+def component_name(bundle: str) -> str:
+    """The component's name for a bundle's.
+
+    Raises:
+        BuildError: nothing in it can be part of a name.
+    """
+    words = re.findall(r"[A-Za-z0-9]+", bundle)
+    if not words:
+        raise BuildError(f"the bundle's name {bundle!r} has neither letters nor digits; name it in its manifest and sign it again")
+    return PREFIX + "".join(word[0].upper() + word[1:] for word in words)
+
+
+def package(folder: Path, root: Path, out: Path, bucket: str = NO_BUCKET, public_key: str = "") -> list[Path]:
+    """Add the component to the build in `out`; returns the files written: the recipe and the zip.
+
+    Args:
+        folder: the bundle.
+        root: the checkout.
+        public_key: the key that must have signed it; empty: the one that its signature names.
+
+    Raises:
+        BundleError: the bundle is not what its manifest says, not signed, or answers otherwise than it did where it was made.
+        BuildError: its version is no exact one.
+    """
+    believed = pinned(public_key or signer(folder), "", required=True)
+    bundle = Bundle.load(folder, believed)
+    self_test.verify(bundle, open_engine(bundle))
+    name, version = component_name(bundle.manifest.name), bundle.manifest.version
+    if not re.fullmatch(r"\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?", version):
+        raise BuildError(f"{folder}: the bundle's version is {version!r}, wanted is an exact one such as 1.2.3; a component needs it")
+    files = [file for file in (MANIFEST, SIGNATURE, MODEL, GOLDEN) if file != GOLDEN or bundle.golden is not None]
+    members = {f"bundle/{file}": folder / file for file in files} | {"install_bundle.py": root / "libs" / "edgeml" / "model" / "install_bundle.py"}
+    text = fill(TEMPLATE.read_text(encoding="utf-8"), name, version, Project.read(root).author, bucket)
+    return [
+        write_zip(out / "artifacts" / name / version / "model.zip", members),
+        write_text(out / "recipes" / f"{name}-{version}.yaml", text),
+    ]
+
+
+def configuration(bundle: Bundle, key: str) -> str:
+    """What makes a device run the packaged model, as YAML for `--config`; it changes nothing else that a device has.
+
+    Args:
+        key: the public key that signed it.
+    """
+    name = f"key-{hashlib.sha256(key.encode()).hexdigest()[:8]}"  # by the key: a merge of another one leaves it where it is
+    merge = {"model": component_name(bundle.manifest.name), "signature": {"public_keys": {name: key}}}
+    return yaml.safe_dump({"com.edgeml.Inference": {"merge": merge}}, sort_keys=False)
+
+
+def signer(folder: Path) -> str:
+    """The text of the key that a bundle's signature names; empty: it has none that can be read."""
+    try:
+        return (folder / SIGNATURE).read_text(encoding="ascii").split()[1]
+    except (OSError, UnicodeDecodeError, IndexError):
+        return ""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Returns the exit code: 0, or 1 when the bundle is not right."""
+    parser = argparse.ArgumentParser(prog="scripts/package-model", description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("bundle", metavar="BUNDLE", type=Path, help="the folder of a bundle that scripts/sign signed")
+    parser.add_argument("--bucket", type=bucket_name, help="S3 bucket of the artifact, for a deployment from the cloud")
+    parser.add_argument("--out", type=Path, default=ROOT / "greengrass-build", help="default: greengrass-build in the checkout")
+    parser.add_argument("--public-key", default="", metavar="TEXT", help="refuse a bundle that another key signed")
+    given = parser.parse_args(arguments)
+    try:
+        written = package(given.bundle, ROOT, given.out, given.bucket or NO_BUCKET, given.public_key)
+    except (BuildError, BundleError) as fault:
+        print(f"package-model: {fault}", file=sys.stderr)
+        return 1
+    for path in written:
+        print(f"{path.stat().st_size:>9,} bytes  {os.path.relpath(path)}", file=sys.stderr)
+    key = signer(given.bundle)
+    print(f"Configuration with which devices run {written[1].stem}, for --config:", file=sys.stderr)
+    print(configuration(Bundle.load(given.bundle, pinned(key, "", required=True)), key), end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

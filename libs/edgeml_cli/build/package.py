@@ -1,0 +1,249 @@
+"""Builds the suite into `greengrass-build/`: recipes, one zip a component, the model bundle's zip, and `deployment.json`.
+
+The same sources give the same bytes, whatever the machine, the checkout's place, the umask or the time. Needs nothing but the
+standard library, so that `gdk component build` can call it with any python3; with `--wheels`, pip.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import sys
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeml_cli.build import wheelhouse
+from edgeml_cli.build.wheelhouse import Target, WheelError
+
+ROOT = Path(__file__).resolve().parents[3]
+SUITE = "com.edgeml.Suite"
+COMPONENTS: dict[str, str] = {
+    "com.edgeml.SensorIngestion": "sensor_ingestion",
+    "com.edgeml.Inference": "inference",
+    "com.edgeml.AlertDispatcher": "alert_dispatcher",
+}
+"""Full name of each component, and its folder in `components/`."""
+BUNDLES: dict[str, tuple[str, ...]] = {"com.edgeml.Inference": ("pump_anomaly",)}
+"""Model bundles in `model_training/bundles/` that a component ships, each as an artifact of its own."""
+BUNDLE_FILES = ("manifest.json", "manifest.sig", "model.tflite")
+
+NO_BUCKET = "BUCKET_NAME"
+NO_THING_GROUP = "arn:aws:iot:REGION:000000000000:thinggroup/THING_GROUP"
+TARGETS = "targets.txt"
+"""Beside the wheels in a zip: whom they are for, as `edgeml.runtime.install_venv` reads it."""
+EARLIEST = (1980, 1, 1, 0, 0, 0)
+VERSION = r"\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?"
+"""A semantic version."""
+
+
+class BuildError(Exception):
+    """One sentence: what is wrong, where, the remedy."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """What `gdk-config.json` says of the suite; its version is that of every component."""
+
+    version: str
+    author: str
+
+    @classmethod
+    def read(cls, root: Path) -> Project:
+        path = root / "gdk-config.json"
+        try:
+            suite = json.loads(path.read_text(encoding="utf-8"))["component"][SUITE]
+            version, author = suite["version"], suite["author"]
+        except (OSError, ValueError, KeyError) as fault:
+            raise BuildError(f"{path}: `component.{SUITE}` with `version` and `author` cannot be read from it: {fault!r}") from None
+        if not re.fullmatch(VERSION, version):
+            raise BuildError(f"{path}: the version is {version!r}, wanted is an exact one such as 1.2.3")
+        return cls(version, author)
+
+
+def build(
+    root: Path, out: Path, bucket: str = NO_BUCKET, thing_group: str = NO_THING_GROUP, devices: Sequence[Target] = (),
+) -> list[Path]:
+    """Build everything anew; returns the files written.
+
+    Args:
+        root: the checkout.
+        out: the directory to fill; what it held is removed.
+        bucket: the S3 bucket named in the recipes' artifact URIs.
+        thing_group: ARN of the thing group named in `deployment.json`.
+        devices: whose wheels go into the zips, so that the install step needs no package index; none: it uses one.
+
+    Raises:
+        BuildError: something is missing or misnamed.
+    """
+    project = Project.read(root)
+    _library_is_of(root, project.version)
+    recipes = {name: _recipe(root, name, project, bucket) for name in (*COMPONENTS, SUITE)}
+    archives = {name: dict(_archives(root, name, devices)) for name in COMPONENTS}
+    _empty(out)
+    (out / "artifacts" / SUITE / project.version).mkdir(parents=True)
+    written = []
+    for name, files in archives.items():
+        for archive, members in files.items():
+            written.append(write_zip(out / "artifacts" / name / project.version / archive, members))
+    for name, text in recipes.items():
+        written.append(write_text(out / "recipes" / f"{name}-{project.version}.yaml", text))
+    # `gdk component publish` looks for the recipe under the name that the root's recipe.yaml links to.
+    written.append(write_text(out / "recipes" / f"{SUITE}.yaml", recipes[SUITE]))
+    written.append(write_text(out / "deployment.json", json.dumps(deployment(project.version, thing_group), indent=2) + "\n"))
+    return written
+
+
+def deployment(version: str, thing_group: str = NO_THING_GROUP) -> dict[str, Any]:
+    """The request of `aws greengrassv2 create-deployment`. Every component is in it, so that each can be given a configuration."""
+    names = (SUITE, *COMPONENTS)
+    return {
+        "targetArn": thing_group,
+        "deploymentName": f"edgeml {version}",
+        "components": {name: {"componentVersion": version} for name in names},
+    }
+
+
+def _library_is_of(root: Path, version: str) -> None:
+    """
+    Raises:
+        BuildError: the library, which tells its version on devices, has another.
+    """
+    path = root / "libs" / "edgeml" / "__init__.py"
+    if f'\n__version__ = "{version}"\n' not in path.read_text(encoding="utf-8"):
+        raise BuildError(f"{path} does not name the version {version} of gdk-config.json; run: scripts/version {version}")
+
+
+def _recipe(root: Path, name: str, project: Project, bucket: str) -> str:
+    path = root / "recipes" / f"{name}.yaml"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as fault:
+        raise BuildError(f"{path} cannot be read: {fault.strerror}") from None
+    return fill(text, name, project.version, project.author, bucket)
+
+
+def fill(text: str, name: str, version: str, author: str, bucket: str) -> str:
+    """A recipe with its placeholders filled in."""
+    values = {
+        "{COMPONENT_VERSION}": version, "{COMPONENT_AUTHOR}": author, "COMPONENT_AUTHOR": author,
+        "BUCKET_NAME": bucket, "COMPONENT_NAME": name, "COMPONENT_VERSION": version,
+    }
+    return re.sub("|".join(map(re.escape, values)), lambda found: values[found[0]], text)
+
+
+def _archives(root: Path, name: str, devices: Sequence[Target]) -> Iterator[tuple[str, dict[str, Path]]]:
+    """Each archive of a component: its name, and what it holds: path in it to file."""
+    folder = COMPONENTS[name]
+    source = root / "components" / folder
+    members = dict(_files(source, folder)) | dict(_files(root / "libs" / "edgeml", "edgeml"))
+    for file in ("requirements.txt", "requirements.lock"):
+        members[file] = source / file
+        members.pop(f"{folder}/{file}", None)
+    for needed in (f"{folder}/__main__.py", "edgeml/runtime/install_venv.py", "requirements.txt"):
+        if not members.get(needed, Path()).is_file():
+            raise BuildError(f"{name} needs {needed}, which is not in {source} or {root / 'libs'}; restore it")
+    try:
+        lock = wheelhouse.fresh(members["requirements.txt"])
+        brought = {path.name: path for device in devices for path in wheelhouse.download(lock, device, root / "build" / "wheels")}
+    except WheelError as fault:
+        raise BuildError(str(fault)) from None
+    if devices:
+        members |= {f"wheels/{file}": path for file, path in brought.items()}
+        members[f"wheels/{TARGETS}"] = write_text(root / "build" / "wheels" / TARGETS, "".join(f"{each}\n" for each in sorted(devices)))
+    yield f"{folder}.zip", members
+    for bundle in BUNDLES.get(name, ()):
+        place = root / "model_training" / "bundles" / bundle
+        names = BUNDLE_FILES + tuple(file for file in ("golden.json",) if (place / file).is_file())
+        missing = [file for file in names if not (place / file).is_file()]
+        if missing:
+            remedy = "restore it, or train it with scripts/train and sign it with scripts/sign"
+            raise BuildError(f"the model bundle {place} lacks {' and '.join(missing)}; {remedy}")
+        yield f"{bundle}.zip", {file: place / file for file in names}
+
+
+def _files(folder: Path, prefix: str) -> Iterator[tuple[str, Path]]:
+    for path in sorted(folder.rglob("*")):
+        parts = path.relative_to(folder).parts
+        hidden = any(part.startswith(".") or part == "__pycache__" for part in parts)
+        if path.is_file() and not hidden and path.suffix not in (".pyc", ".md") and not path.name.endswith("~"):
+            yield "/".join((prefix, *parts)), path
+
+
+def write_zip(path: Path, members: dict[str, Path]) -> Path:
+    """A zip that is the same for the same members, whatever the machine and the time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Stored, because compressed bytes depend on the version of zlib.
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name in sorted(members):
+            entry = zipfile.ZipInfo(name, EARLIEST)
+            entry.create_system = 3
+            entry.external_attr = 0o100644 << 16
+            archive.writestr(entry, members[name].read_bytes())
+    return path
+
+
+def write_text(path: Path, text: str) -> Path:
+    """A file, and the folders above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text.encode())
+    return path
+
+
+def _empty(out: Path) -> None:
+    if not out.is_dir():
+        out.mkdir(parents=True)
+        return
+    for entry in out.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def bucket_name(text: str) -> str:
+    """An argument of the command line that names an S3 bucket."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no name of an S3 bucket: 3 to 63 lower-case letters, digits, dots, hyphens")
+    return text
+
+
+def _thing_group(text: str) -> str:
+    if not re.fullmatch(r"arn:[^:]+:iot:[^:]+:[0-9]+:thinggroup/[a-zA-Z0-9:_-]+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no thing group's ARN, such as {NO_THING_GROUP}")
+    return text
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Returns the exit code: 0, or 1 when something is missing."""
+    parser = argparse.ArgumentParser(prog="scripts/build", description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--bucket", type=bucket_name, help="S3 bucket of the artifacts, for a deployment from the cloud")
+    parser.add_argument("--thing-group-arn", type=_thing_group, help="whom deployment.json is for")
+    parser.add_argument("--out", type=Path, default=ROOT / "greengrass-build", help="default: greengrass-build in the checkout")
+    parser.add_argument(
+        "--wheels", metavar="PLATFORM,…", help="ship the wheels of these devices, such as linux-aarch64,linux-x86_64; no index is needed"
+    )
+    parser.add_argument("--python", metavar="VERSION,…", help="with --wheels: the Pythons of these devices, such as 3.11")
+    given = parser.parse_args(arguments)
+    try:
+        if bool(given.wheels) != bool(given.python):
+            raise BuildError("--wheels and --python go together, such as --wheels linux-aarch64 --python 3.11")
+        devices = wheelhouse.targets(given.wheels.split(","), given.python.split(",")) if given.wheels else []
+        written = build(ROOT, given.out, given.bucket or NO_BUCKET, given.thing_group_arn or NO_THING_GROUP, devices)
+    except (BuildError, WheelError) as fault:
+        print(f"build: {fault}", file=sys.stderr)
+        return 1
+    for path in written:
+        print(f"{path.stat().st_size:>9,} bytes  {os.path.relpath(path)}")
+    if given.bucket is None or given.thing_group_arn is None:
+        print("Ready for a local deployment. From the cloud: scripts/publish, scripts/deploy; or build with --bucket, --thing-group-arn.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

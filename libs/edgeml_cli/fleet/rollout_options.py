@@ -1,0 +1,71 @@
+"""Arguments of a rollout, and what CreateDeployment takes for them. Pure."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from typing import Any
+
+from edgeml_cli.fleet.deployment_plan import Desired
+from edgeml_cli.fleet.errors import FleetError
+from gglocal.cli.arguments import number, whole
+
+FAILURE = {"rollback": "ROLLBACK", "keep": "DO_NOTHING"}
+UPDATE = {"notify": "NOTIFY_COMPONENTS", "at-once": "SKIP_NOTIFY_COMPONENTS"}
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """The options; one that is not given leaves what the group's current deployment has."""
+    rollout = parser.add_argument_group("rollout", "what is not given stays as the group's current deployment has it")
+    rollout.add_argument("--rollout-rate", type=whole(1, 1000), metavar="N", help="devices that begin in a minute, at most")
+    rollout.add_argument(
+        "--rollout-growth", type=number(1.1, 5), metavar="F",
+        help="the rate is multiplied by so much each time that as many devices as --rollout-rate have succeeded",
+    )
+    rollout.add_argument(
+        "--abort-threshold", type=number(0.01, 100), metavar="PERCENT", help="cancel the rest when so many of those that are done failed"
+    )
+    rollout.add_argument("--abort-after", type=whole(1, 1000), metavar="N", help="but not before so many are done (default: 1)")
+    rollout.add_argument("--device-minutes", type=whole(1, 10080), metavar="N", help="a device that takes longer has failed")
+    rollout.add_argument("--on-failure", choices=FAILURE, help="a device that fails goes back, or keeps what came of it")
+    rollout.add_argument("--update", choices=UPDATE, help="components are asked before they are stopped, or not")
+    rollout.add_argument("--update-seconds", type=whole(1, 2**31 - 1), metavar="N", help="how long they may put it off")
+
+
+def apply(given: argparse.Namespace, desired: Desired) -> Desired:
+    """The deployment with what was given.
+
+    Raises:
+        FleetError: an option is given without the one that it goes with.
+    """
+    job: dict[str, Any] = dict(desired.job)
+    if given.rollout_growth is not None:
+        if given.rollout_rate is None:
+            raise FleetError("--rollout-growth needs --rollout-rate, the devices of the first minute; give both")
+        grow = {"numberOfSucceededThings": given.rollout_rate}
+        job["jobExecutionsRolloutConfig"] = {"exponentialRate": {
+            "baseRatePerMinute": given.rollout_rate, "incrementFactor": given.rollout_growth, "rateIncreaseCriteria": grow,
+        }}
+    elif given.rollout_rate is not None:
+        job["jobExecutionsRolloutConfig"] = {"maximumPerMinute": given.rollout_rate}
+    if given.abort_threshold is not None:
+        job["abortConfig"] = {"criteriaList": [{
+            "failureType": "ALL", "action": "CANCEL", "thresholdPercentage": given.abort_threshold,
+            "minNumberOfExecutedThings": given.abort_after or 1,
+        }]}
+    elif given.abort_after is not None:
+        raise FleetError("--abort-after needs --abort-threshold, the percentage of failures; give both")
+    if given.device_minutes is not None:
+        job["timeoutConfig"] = {"inProgressTimeoutInMinutes": given.device_minutes}
+    policies = dict(desired.policies)
+    if given.on_failure is not None:
+        policies["failureHandlingPolicy"] = FAILURE[given.on_failure]
+    if given.update is not None or given.update_seconds is not None:
+        update = dict(policies["componentUpdatePolicy"])
+        if given.update is not None:
+            update["action"] = UPDATE[given.update]
+        if given.update_seconds is not None:
+            update["timeoutInSeconds"] = given.update_seconds
+        policies["componentUpdatePolicy"] = update
+    return replace(desired, job=job, policies=policies)
+

@@ -1,0 +1,57 @@
+"""What ought to come out, by the pure parts alone: `edgeml.model.scorer.AssetScorer` and `edgeml.alarms.alarm_policy.Policy`, from what went in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from edgeml.alarms.alarm_policy import Alarm, Policy, PolicyOptions
+from edgeml.model.baseline import Baseline
+from edgeml.model.bundle import Bundle, match_channels
+from edgeml.model.runtime import open_engine
+from edgeml.model.scorer import AssetScorer
+from edgeml.timestamps import SECOND
+from edgeml_cli.verify.chaos.traffic_recorder import AlertKey, Rows
+
+Judged = tuple[int, float | None]
+"""Event time in ns and confidence; None: no decision."""
+
+
+def results(rows: Rows, bundle: Bundle, baseline: Baseline | None) -> list[Judged]:
+    """One result a row, in the order of time, as of an Inference that was never disturbed; without a baseline it learns one."""
+    scorer = AssetScorer(bundle, open_engine(bundle), baseline)
+    times = np.array(sorted(rows.rows), np.int64)
+    if not len(times):
+        return []
+    order = match_channels(bundle, rows.channels, rows.units)
+    values = np.stack([rows.rows[time][0] for time in times.tolist()])[:, order]
+    quality = np.stack([rows.rows[time][1] for time in times.tolist()])[:, order]
+    columns, _ = scorer.feed(times, values, quality)
+    return [
+        (time, None if reason else confidence)
+        for time, confidence, reason in zip(times.tolist(), columns.confidence.tolist(), columns.reason.tolist(), strict=True)
+    ]
+
+
+def alerts(asset: str, model: str, judged: Sequence[Judged], options: PolicyOptions) -> dict[AlertKey, Alarm]:
+    """Every change of every alarm that the policy makes of these results."""
+    policy = Policy(options, asset, model)
+    return {
+        (change.alarm.id, change.alarm.state): change.alarm
+        for time, confidence in judged for change in policy.judge(time, confidence)
+    }
+
+
+def raised(changes: Iterable[Alarm]) -> dict[str, Alarm]:
+    """The alarms that went active, as they ended, by id."""
+    return {alarm.id: alarm for alarm in changes if alarm.raised_at is not None}
+
+
+def missed(wanted: dict[str, Alarm], given: dict[str, Alarm], within_s: float) -> list[Alarm]:
+    """Raised alarms to which none of the same asset corresponds that was raised at about the same event time."""
+    def near(one: Alarm, other: Alarm) -> bool:
+        assert one.raised_at is not None and other.raised_at is not None
+        return abs(one.raised_at - other.raised_at) <= within_s * SECOND
+
+    return [alarm for alarm in wanted.values() if alarm.id not in given and not any(near(alarm, each) for each in given.values())]

@@ -1,0 +1,173 @@
+"""What passed the nucleus in one run, with the time of each: the observed half of the comparison.
+
+No clock of its own: seconds since the run began are an argument.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from edgeml.errors import MessageError
+from edgeml.messages import Alert, Command, CommandAck, Message, ResultBlock, SensorBatch, decode, topics
+from edgeml.timestamps import SECOND
+from edgeml_cli.verify.chaos.machines import WIRE
+
+AlertKey = tuple[str, str]
+"""Id and state."""
+
+_EXECUTED = re.compile(r"command (\S+) to (\S+): \w+, executed")
+
+
+@dataclass
+class Told:
+    """One alert: what it is about, which model raised it, when it came first, and how often it came, by its note."""
+
+    asset: str
+    model: str
+    event_at: str
+    first_s: float
+    raised: bool
+    notes: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def repeated(self) -> int:
+        return sum(count - 1 for count in self.notes.values())
+
+
+@dataclass
+class Alerts:
+    """Alerts by id and state, as one place heard them."""
+
+    told: dict[AlertKey, Told] = field(default_factory=dict)
+
+    def take(self, alert: Alert, at_s: float) -> None:
+        known = self.told.setdefault((alert.id, alert.state), Told(alert.asset, alert.model, alert.at, at_s, alert.raised_at is not None))
+        known.notes[alert.note] += 1
+
+    @property
+    def repeated(self) -> int:
+        return sum(each.repeated for each in self.told.values())
+
+    def notes(self, id: str) -> str:
+        return "; ".join(note for (own, _), each in self.told.items() if own == id for note in each.notes if note)
+
+
+@dataclass
+class Rows:
+    """One asset's rows, each once: event time -> values and quality."""
+
+    channels: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
+    streams: list[str] = field(default_factory=list)
+    rows: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+
+
+@dataclass
+class Watch:
+    """
+    Attributes:
+        results: asset -> event time -> every confidence that was said of that row (None: no decision), with the time it was said.
+        flow: for each topic of the steady flow, when something new came; for `WIRE`, when one of its rows was judged.
+        executed: id of a command -> when SensorIngestion said first that it was executed, by the system's monotonic clock.
+    """
+
+    rows: dict[str, Rows] = field(default_factory=dict)
+    results: dict[str, dict[int, list[tuple[float, float | None]]]] = field(default_factory=dict)
+    model: str = ""
+    alerts: Alerts = field(default_factory=Alerts)
+    commands: dict[str, Command] = field(default_factory=dict)
+    acks: dict[str, list[CommandAck]] = field(default_factory=dict)
+    executed: dict[str, float] = field(default_factory=dict)
+    flow: dict[str, list[float]] = field(default_factory=lambda: {topics.SENSORS: [], topics.RESULTS: [], WIRE: []})
+    unreadable: int = 0
+
+    def take(self, topic: str, payload: bytes, sender: str | None, at_s: float) -> Message | None:
+        """A message on a local topic; returns what it says."""
+        if not topic.startswith("edgeml/") or topic.startswith(topics.heartbeat("")):
+            return None
+        try:
+            message = decode(payload)
+            self._learn(message, sender, at_s)
+        except MessageError:
+            self.unreadable += 1
+            return None
+        return message
+
+    def hear(self, line: str, monotonic_s: float) -> None:
+        """A line that SensorIngestion wrote."""
+        found = _EXECUTED.search(line)
+        if found:
+            self.executed.setdefault(found[1], monotonic_s)
+
+    def length_s(self, asset: str) -> float:
+        """Event seconds from its first row to its last, both included; 0: none came."""
+        rows = self.rows[asset].rows if asset in self.rows else {}
+        return (max(rows) - min(rows)) / SECOND + 1 if rows else 0.0
+
+    @property
+    def unanswered(self) -> int:
+        """Rows without a result, but for those of the machine that never ends."""
+        return sum(len(rows.rows.keys() - self.results.get(asset, {}).keys()) for asset, rows in self.rows.items() if asset != WIRE)
+
+    def _learn(self, message: Message, sender: str | None, at_s: float) -> None:
+        if isinstance(message, SensorBatch):
+            self._take_rows(message, at_s)
+        elif isinstance(message, ResultBlock):
+            self._take_results(message, at_s)
+        elif isinstance(message, Alert):
+            self.alerts.take(message, at_s)
+        elif isinstance(message, Command):
+            self.commands.setdefault(message.id, message)
+        elif isinstance(message, CommandAck):
+            self.acks.setdefault(message.id, []).append(message)
+
+    def _take_rows(self, batch: SensorBatch, at_s: float) -> None:
+        rows = self.rows.setdefault(batch.asset, Rows(batch.channels, batch.units))
+        if batch.stream not in rows.streams:
+            rows.streams.append(batch.stream)
+        times, values, quality = batch.arrays()
+        before = len(rows.rows)
+        for i, time in enumerate(times.tolist()):
+            rows.rows.setdefault(time, (values[i], quality[i]))
+        if len(rows.rows) > before:
+            self.flow[topics.SENSORS].append(at_s)
+
+    def _take_results(self, block: ResultBlock, at_s: float) -> None:
+        self.model = block.model
+        columns, known = block.arrays(), self.results.setdefault(block.asset, {})
+        before = len(known)
+        for time, confidence, reason in zip(
+            columns.times.tolist(), columns.confidence.tolist(), columns.reason.tolist(), strict=True
+        ):
+            known.setdefault(time, []).append((at_s, None if reason else confidence))
+        if len(known) > before:
+            self.flow[topics.RESULTS].append(at_s)
+            if block.asset == WIRE and not columns.reason.all():
+                self.flow[WIRE].append(at_s)
+
+
+def cloud_alerts(record: Path, thing: str, began: float) -> Alerts:
+    """What arrived in IoT Core, by gglocal's record of it.
+
+    Args:
+        began: seconds since the epoch at which the run began.
+    """
+    heard = Alerts()
+    for line in _lines(record):
+        entry = json.loads(line)
+        if entry["topic"] == topics.cloud_alerts(thing):
+            message = decode(entry["text"].encode())
+            if isinstance(message, Alert):
+                heard.take(message, entry["at"] - began)
+    return heard
+
+
+def _lines(path: Path) -> Iterable[str]:
+    return path.read_text(encoding="utf-8").splitlines() if path.exists() else ()

@@ -1,0 +1,169 @@
+"""An AlertDispatcher that is killed with SIGKILL, at a given step or at random instants, and started again on what it left on disk.
+
+Steps are the statements of SQL, and before and after each publish. The life is a forked process, so a kill leaves what the system has:
+files, nothing else.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from alert_dispatcher.service import AlertDispatcher
+from edgeml.messages import Replaying, topics
+from edgeml.runtime.runner import Context
+from edgeml_cli.verify.outage.generated_results import ASSET, STREAM, Feed
+from edgeml_cli.verify.outage.recording_bus import THING, Arrived, Link, arrived
+
+STEP_S = 0.3
+"""By which the clock of a life is turned on between two steps of its loop."""
+OPTIONS = {"catch_up_per_s": 1000, "echo_s": 5, "reserve_alerts": 0}
+AWAY = (0.3, 0.5)
+"""From which share of a life's blocks to which the link is away."""
+FIGURES = ("kills", "rounds", "alerts", "alerts_lost", "results", "results_lost", "repeated", "renamed", "out_of_order")
+_FORK = multiprocessing.get_context("fork")
+
+
+def life(work: Path, feed: Feed, kill_at: int = 0) -> None:
+    """Go on from what is on disk until everything is judged and delivered; what IoT Core gets is in the file `arrived`.
+
+    Args:
+        kill_at: the step at which this process kills itself; 0: never. How many steps there were is in the file `steps`.
+    """
+    steps = 0
+
+    def step() -> None:
+        nonlocal steps
+        steps += 1
+        if steps == kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    without_broken_off(work / "arrived")
+    record = os.open(work / "arrived", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    link = Link(lambda payload: os.write(record, payload + b"\n"), step)
+    clock = [time.monotonic()]
+    context = Context(
+        bus=link, component="com.edgeml.AlertDispatcher", thing=THING, work=work, artifacts=work, monotonic=lambda: clock[0],
+        wall_ns=time.time_ns,
+    )
+    service = AlertDispatcher(context, feed.options(outbox=OPTIONS))
+    store: Any = service._store
+    store._db = Counted(store._db, step)
+    service.start()
+    assert link.since is not None
+    blocks = list(feed.since(link.since))
+    if blocks:
+        service.on_message(topics.RESULTS, Replaying(asset=ASSET, stream=STREAM, first=blocks[0].seq))
+    away = range(*(round(share * len(blocks)) for share in AWAY))
+    for number, block in enumerate(blocks):
+        link.up = number not in away
+        service.on_message(topics.RESULTS, block)
+        _turn(service, link, clock)
+    link.up = True
+    while sum(store.outbox.counts):
+        _turn(service, link, clock)
+    service.close()
+    (work / "steps").write_text(str(steps))
+
+
+def _quietly(work: Path, feed: Feed, kill_at: int) -> None:
+    """`life` in a process of its own, where nobody else's log is switched off."""
+    logging.disable(logging.CRITICAL)
+    life(work, feed, kill_at)
+
+
+def _turn(service: AlertDispatcher, link: Link, clock: list[float]) -> None:
+    clock[0] += STEP_S
+    service.tick(clock[0])
+    link.echo(service)
+
+
+class Counted:
+    """A connection that counts its statements."""
+
+    def __init__(self, db: Any, step: Callable[[], None]) -> None:
+        self._db, self._step = db, step
+
+    def execute(self, sql: str, values: tuple[Any, ...] = ()) -> Any:
+        self._step()
+        return self._db.execute(sql, values)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._db, name)
+
+
+def live(work: Path, feed: Feed, *, kill_at: int = 0, kill_after_s: float | None = None) -> bool:
+    """One life in a process of its own; True if it was killed before its end.
+
+    Raises:
+        RuntimeError: it ended by itself with an error.
+    """
+    process = _FORK.Process(target=_quietly, args=(work, feed, kill_at))
+    process.start()
+    process.join(kill_after_s)
+    if process.exitcode is None:
+        process.kill()
+        process.join()
+    if process.exitcode not in (0, -signal.SIGKILL):
+        raise RuntimeError(f"a life ended with {process.exitcode}")
+    return process.exitcode != 0
+
+
+def without_broken_off(path: Path) -> None:
+    """Take away a last line that is not whole.
+
+    SIGKILL ends a long write at a page boundary. A broker makes no message of a packet that breaks off with its connection, and
+    neither may the file that stands in for it: the message did not arrive.
+    """
+    if path.exists():
+        whole = path.read_bytes().rpartition(b"\n")
+        os.truncate(path, len(whole[0]) + len(whole[1]))
+
+
+def got(work: Path) -> Arrived:
+    """What IoT Core has got so far."""
+    path = work / "arrived"
+    without_broken_off(path)
+    return arrived(path.read_bytes().splitlines() if path.exists() else [])
+
+
+def kill(place: Path, times: int, seed: int, say: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
+    """Kill lives at random instants until it was done `times` times; each round ends with a life that is left alone."""
+    began = time.monotonic()
+    instants = random.Random(seed)
+    feed = Feed(20, 5, 60)
+    figures: Counter[str] = Counter(dict.fromkeys(FIGURES, 0))
+    while figures["kills"] < times:
+        work = place / str(figures["rounds"])
+        work.mkdir()
+        alive = False
+        while figures["kills"] < times and not alive:
+            alive = not live(work, feed, kill_after_s=instants.uniform(0.002, 0.08))
+            figures["kills"] += not alive
+        if not alive:
+            live(work, feed)
+        count(figures, feed, got(work))
+        figures["rounds"] += 1
+        if figures["rounds"] % 20 == 0:
+            say(f"outage: {figures['kills']} kills in {figures['rounds']} rounds")
+    return {**figures, "took_s": round(time.monotonic() - began)}
+
+
+def count(figures: Counter[str], feed: Feed, arrived: Arrived) -> None:
+    """Add what became of one round."""
+    alerts, results = feed.alerts(), feed.times()
+    figures["alerts"] += len(alerts)
+    figures["alerts_lost"] += len(set(alerts) - set(arrived.alerts))
+    figures["results"] += len(results)
+    figures["results_lost"] += len(set(results) - set(arrived.times))
+    figures["repeated"] += arrived.repeated
+    figures["renamed"] += arrived.renamed
+    figures["out_of_order"] += arrived.alerts != alerts or arrived.times != results

@@ -1,0 +1,34 @@
+"""A nucleus at work, put together: the engine, local deployments, IPC for components, and faults on demand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gglocal.deployment.engine import Engine
+from gglocal.deployment.queue import LocalDeployments
+from gglocal.faults import ActiveFaults
+from gglocal.ipc.server import IpcServer
+from gglocal.profile import Profile
+from gglocal.root_dir import Root
+
+
+class Device:
+    """Lives on the loop on which `start` was called; the arguments are the engine's."""
+
+    def __init__(self, root: Root, profile: Profile, **options: Any) -> None:
+        self.engine = Engine(root, profile, **options)
+        self.deployments = LocalDeployments(self.engine)
+        self.ipc = IpcServer(self.engine.core, root.ipc_socket, self.deployments)
+        self.faults = ActiveFaults(self.engine, self.ipc)
+
+    async def start(self) -> None:
+        await self.engine.start()
+        await self.ipc.start()
+
+    async def close(self) -> None:
+        """Stop every component, then the nucleus."""
+        self.faults.end_all()
+        await self.deployments.close()
+        await self.engine.stop()
+        await self.ipc.close()
+        await self.engine.close()

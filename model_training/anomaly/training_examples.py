@@ -1,0 +1,127 @@
+"""Training examples: inputs of the model with what it should answer."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from edgeml.model.baseline import Baseline
+from edgeml.model.bundle import MODEL, Bundle, Digest, Manifest
+from edgeml.model.scorer import AssetScorer
+from model_training.anomaly.features import features
+from model_training.anomaly.rig_recordings import BASELINE_ROWS, Fault, Recording, Visit, simulate, training_rows
+from model_training.anomaly.synthetic_faults import episode
+
+FIRST_SEED = 1000
+"""Simulated pumps with smaller seeds are for judging; none of them trains."""
+
+EPISODES, PUMPS, PICKED = 60, 60, 25
+"""Synthetic episodes over each background, simulated pumps, and rows of an episode that train."""
+
+LONGEST, EVERY = 1150, 100
+"""Rows of an episode, and of a background at most; a longer recording holds a background from each so many rows on."""
+
+LEARNED_LEVEL = 0.15
+"""A simulated fault counts as one from this level on; below it, neither answer is learned."""
+
+STUCK = (0.1, 0.1, 0.05, 0.4, 0.05, 0.05, 0.05, 0.2)
+"""How often each channel sticks, in a simulated pump whose sensor does. A coarse sensor takes longest to be known as stuck."""
+
+
+class Examples(NamedTuple):
+    """x (n, steps, features) float32, y (n,) 0 or 1."""
+
+    x: np.ndarray
+    y: np.ndarray
+
+
+def build(
+    manifest: Manifest, recordings: Sequence[Recording], seed: int, progress: Callable[[str], None],
+    episodes: int = EPISODES, pumps: int = PUMPS,
+) -> Examples:
+    """Examples from recordings and simulated pumps.
+
+    Args:
+        episodes: synthetic ones per background.
+        pumps: how many are simulated.
+    """
+    rng = np.random.default_rng(seed)
+    parts = [from_recording(manifest, recording, rng, episodes) for recording in recordings]
+    progress(f"synthetic episodes over {len(recordings)} recordings: {sum(len(p.y) for p in parts)} examples")
+    for i in range(pumps):
+        parts.append(from_pump(manifest, FIRST_SEED + seed * 10_000 + i, rng))
+        if (i + 1) % 20 == 0:
+            progress(f"simulated pumps: {i + 1}/{pumps}")
+    return Examples(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def from_recording(manifest: Manifest, recording: Recording, rng: np.random.Generator, episodes: int) -> Examples:
+    """Episodes over each background in the normal rows of one recording."""
+    rows = training_rows(recording)
+    parts = []
+    for start in range(0, max(1, len(rows) - LONGEST + 1), EVERY):
+        baseline = Baseline.fit(manifest, rows[start:start + BASELINE_ROWS], np.zeros(min(len(rows), BASELINE_ROWS), int))
+        relative = np.array(baseline.spread) / np.array(baseline.std)
+        z = (rows[start:start + LONGEST] - np.array(baseline.mean)) / np.array(baseline.std)
+        for _ in range(episodes):
+            made = episode(rng, z, BASELINE_ROWS, LONGEST)
+            learned = np.flatnonzero(~np.isnan(made.label))
+            learned = learned[learned >= max(made.begin + manifest.min_rows - 1, BASELINE_ROWS)]
+            chance = made.weight[learned] / made.weight[learned].sum()
+            at = rng.choice(learned, PICKED, p=chance)
+            parts.append(Examples(features(manifest, made.deviations[made.begin:], relative, at - made.begin), made.label[at]))
+    return Examples(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+class Capture:
+    """Stands in for the engine of a scorer and keeps the inputs."""
+
+    def __init__(self) -> None:
+        self.inputs: list[np.ndarray] = []
+
+    def run(self, features: np.ndarray) -> float:
+        self.inputs.append(features)
+        return 0.0
+
+
+def from_pump(manifest: Manifest, seed: int, rng: np.random.Generator) -> Examples:
+    """One simulated pump: healthy, with a fault of a sensor, or with a fault of the machine; stopped and started or not."""
+    run = simulate(seed, *_story(manifest, rng))
+    capture = Capture()
+    scorer = AssetScorer(unverified(manifest), capture)
+    result, _ = scorer.feed(run.times, run.values, np.zeros(run.values.shape, np.uint8))
+    decided = np.flatnonzero(result.reason == 0)
+    level = run.level[decided]
+    known = np.flatnonzero((level == 0) | (level >= LEARNED_LEVEL))
+    picked = rng.choice(known, min(max(250, len(known) // 8), len(known)), replace=False)
+    x = np.stack([capture.inputs[i] for i in picked])
+    y = (level[picked] > 0).astype(np.float32)
+    return Examples(x, y)
+
+
+def _story(manifest: Manifest, rng: np.random.Generator) -> tuple[int, tuple[Fault, ...], tuple[Visit, ...]]:
+    """Rows, faults and visits of one simulated pump."""
+    kind = rng.choice(["none", "valve", "imbalance", "cavitation", "sensor-stuck", "sensor-gap"], p=[0.3, 0.23, 0.12, 0.12, 0.19, 0.04])
+    # A healthy pump is followed for hours: what its slow drift looks like has to be learned as normal.
+    rows = int(rng.integers(3000, 9000) if kind == "none" else rng.integers(1400, 3600))
+    start = int(rng.integers(BASELINE_ROWS + 60, rows - 400))
+    fault = Fault(
+        str(kind), start_s=float(start), ramp_s=float(np.exp(rng.uniform(np.log(5), np.log(400)))),
+        severity=float(rng.uniform(0.4, 1.0)),
+        channel=str(rng.choice(manifest.names, p=STUCK)),
+    )
+    visits: tuple[Visit, ...] = ()
+    if rng.random() < 0.6:
+        at = min(rows - 300, start + int(rng.integers(20, 500)))
+        visits = (Visit(at, int(np.exp(rng.uniform(np.log(5), np.log(250)))), repair=bool(rng.random() < 0.85)),)
+    return rows, (fault,), visits
+
+
+def unverified(manifest: Manifest) -> Bundle:
+    """A bundle around a manifest whose model is not there yet."""
+    empty = Digest(sha256=hashlib.sha256(b"").hexdigest(), bytes=0)
+    return Bundle(msgspec.structs.replace(manifest, digests={MODEL: empty}), b"")

@@ -1,0 +1,157 @@
+"""Changed copies of the recordings, on which a judge that reads sensors does as well, and one that reads elapsed time does not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from model_training.evaluation.bundle_scoring import Judge
+from model_training.evaluation.figures import Stretch, figures, judge_all
+from model_training.evaluation.recordings import Recording
+from model_training.evaluation.splits import BASELINE_ROWS, PIECE_ROWS
+
+SEED = 20
+F1_BOUND = 0.03
+"""An audit fails when F1 changes by more."""
+NORMAL_BOUND = 0.20
+"""Where nothing is anomalous, an audit fails at a higher false-alarm rate."""
+SHORTEST, LONGEST = 30, 150
+FACTOR = 2.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an audit showed.
+
+    Attributes:
+        change: of F1 against the recordings as they are; NaN where there is no anomaly to find.
+        false_alarm_rate: on the changed copies.
+        passed: within the bound.
+    """
+
+    name: str
+    f1: float
+    change: float
+    false_alarm_rate: float
+    missed_alarm_rate: float
+    passed: bool
+
+
+class Audit(NamedTuple):
+    """How recordings are changed, and whether an anomaly is left in them."""
+
+    change: Callable[[Recording, np.random.Generator], Recording | None]
+    anomalous: bool
+    says: str
+
+
+def shifted(recording: Recording, rng: np.random.Generator) -> Recording | None:
+    """Random normal test rows before the onset are deleted and what follows moves up, so that the onset comes earlier."""
+    keep = _thinned(recording, rng)
+    if keep is None:
+        return None
+    steps = np.diff(recording.times, prepend=recording.times[:1])
+    part = recording.part(keep)
+    return replace(part, times=recording.times[0] + np.cumsum(steps[keep]))
+
+
+def shifted_in_place(recording: Recording, rng: np.random.Generator) -> Recording | None:
+    """The same, up to a third of them, and what follows keeps its time: the onset comes fewer rows later, but at the same time."""
+    keep = _thinned(recording, rng, 3)
+    return None if keep is None else recording.part(keep)
+
+
+def with_gap(recording: Recording, rng: np.random.Generator) -> Recording | None:
+    """One stretch of normal test rows before the onset is missing, and its time with it is not closed up."""
+    before = _before_onset(recording)
+    if before is None:
+        return None
+    n = int(rng.integers(SHORTEST, min(LONGEST, len(before)) + 1))
+    start = int(rng.integers(0, len(before) - n + 1))
+    keep = np.ones(len(recording), bool)
+    keep[before[start:start + n]] = False
+    return recording.part(np.flatnonzero(keep))
+
+
+def rescaled(recording: Recording, rng: np.random.Generator) -> Recording | None:
+    """Each channel in another unit: times a factor between a half and two; flagged as it was, for ranges move with units."""
+    factors = np.exp(rng.uniform(-np.log(FACTOR), np.log(FACTOR), recording.values.shape[1])).astype(np.float32)
+    return replace(recording, values=recording.values * factors, flags=recording.quality())
+
+
+def without_anomaly(recording: Recording, rng: np.random.Generator) -> Recording | None:
+    """Baseline and the normal rows up to the onset, those forwards and backwards in turn, as long as a recording is."""
+    before = _before_onset(recording)
+    if before is None:
+        return None
+    there_and_back = np.concatenate([before, before[::-1]])
+    test = np.tile(there_and_back, PIECE_ROWS // len(there_and_back) + 1)[:PIECE_ROWS - BASELINE_ROWS]
+    rows = np.concatenate([np.arange(BASELINE_ROWS), test])
+    part = recording.part(rows)
+    step = int(np.median(np.diff(recording.times)))
+    return replace(part, times=recording.times[0] + step * np.arange(len(rows)))
+
+
+AUDITS: dict[str, Audit] = {
+    "shifted": Audit(shifted, True, "random normal rows before the onset deleted, time closed up"),
+    "shifted, time kept": Audit(shifted_in_place, True, "up to a third of the normal rows before the onset deleted, time left as it was"),
+    "gap": Audit(with_gap, True, "a stretch of normal rows before the onset missing, time left as it was"),
+    "rescaled": Audit(rescaled, True, "each channel times a factor of a half to two"),
+    "without an anomaly": Audit(without_anomaly, False, "normal rows only, prolonged to the length of a recording"),
+}
+"""Name -> audit; a new one is a function and an entry."""
+
+
+def run(judge: Judge, stretches: Sequence[Stretch], prior: float, names: Sequence[str] = ()) -> list[Result]:
+    """The audits `names`, none for all.
+
+    Args:
+        stretches: the recordings as they are, judged; those without labels do not count.
+    """
+    known = {stretch.recording.full_name: stretch for stretch in stretches if stretch.recording.anomaly is not None}
+    results = []
+    for name in names or AUDITS:
+        copies = changed(name, [stretch.recording for stretch in known.values()])
+        if not copies:
+            continue
+        now = figures(judge_all(judge, copies), [], prior)
+        then = figures([known[copy.full_name] for copy in copies], [], prior)
+        anomalous = AUDITS[name].anomalous
+        f1, change = (now.f1, now.f1 - then.f1) if anomalous else (math.nan, math.nan)
+        passed = abs(change) <= F1_BOUND if anomalous else now.false_alarm_rate <= NORMAL_BOUND
+        results.append(Result(name, f1, change, now.false_alarm_rate, now.missed_alarm_rate, passed))
+    return results
+
+
+def changed(name: str, recordings: Sequence[Recording], seed: int = SEED) -> list[Recording]:
+    """Changed copies of the labelled recordings that the audit can be made of; the same seed changes each in the same way."""
+    out = []
+    for recording in recordings:
+        if recording.anomaly is None:
+            continue
+        rng = np.random.default_rng([seed, *recording.full_name.encode(), *name.encode()])
+        copy = AUDITS[name].change(recording, rng)
+        if copy is not None:
+            out.append(copy)
+    return out
+
+
+def _before_onset(recording: Recording) -> np.ndarray | None:
+    """Normal test rows up to the first anomalous one, if there are some."""
+    assert recording.anomaly is not None
+    marked = np.flatnonzero(recording.anomaly)
+    onset = int(marked[0]) if len(marked) else len(recording)
+    return np.arange(BASELINE_ROWS, onset) if onset >= BASELINE_ROWS + SHORTEST else None
+
+
+def _thinned(recording: Recording, rng: np.random.Generator, share: int = 1) -> np.ndarray | None:
+    before = _before_onset(recording)
+    if before is None:
+        return None
+    n = int(rng.integers(SHORTEST, min(LONGEST, len(before)) + 1)) // share
+    gone = rng.choice(before, n, replace=False)
+    return np.setdiff1d(np.arange(len(recording)), gone)

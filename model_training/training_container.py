@@ -1,0 +1,113 @@
+"""The contract of a SageMaker training container in script mode, as `sagemaker-training-toolkit` and the platform keep it.
+
+The toolkit sets `SM_*` and passes the hyperparameters as arguments; without it they stand in `/opt/ml/input/config`. The model goes
+to `SM_MODEL_DIR`, other files to `SM_OUTPUT_DATA_DIR`, and why a job failed to `failure` in the output folder, whose first 1,024
+characters SageMaker shows as the job's `FailureReason`.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeml.parsing.sanitize import fit
+from model_training.training_request import TrainingError
+
+BASE = "/opt/ml"
+REASON_CHARACTERS = 1024
+CHANNELS = ("training", "train")
+"""The names of the channel with the data, the first one first; a channel that is alone may have any name."""
+
+PLATFORM = ("sagemaker_", "_tuning_", "model_dir")
+"""How hyperparameters begin that the platform adds for itself."""
+
+
+@dataclass(frozen=True)
+class Container:
+    """Where a training container reads and writes."""
+
+    environ: Mapping[str, str]
+    base: Path
+
+    @classmethod
+    def around(cls, environ: Mapping[str, str]) -> Container | None:
+        """The container that this process runs in; None: it runs in none."""
+        base = Path(environ.get("SAGEMAKER_BASE_DIR", BASE))
+        return cls(environ, base) if "SM_MODEL_DIR" in environ or (base / "input" / "config").is_dir() else None
+
+    @property
+    def model(self) -> Path:
+        return Path(self.environ.get("SM_MODEL_DIR") or self.base / "model")
+
+    @property
+    def output(self) -> Path:
+        """For files beside the model."""
+        return Path(self.environ.get("SM_OUTPUT_DATA_DIR") or self.base / "output" / "data")
+
+    def data(self) -> Path | None:
+        """The folder of the channel with the data; None: the job has no channel.
+
+        Raises:
+            TrainingError: it cannot be told which channel it is, or its folder is not there.
+        """
+        prefix = "SM_CHANNEL_"
+        folders = {key[len(prefix):].lower(): Path(value) for key, value in self.environ.items() if key.startswith(prefix)}
+        folders = folders or {name: self.base / "input" / "data" / name for name in self._config("inputdataconfig.json")}
+        if not folders:
+            return None
+        named = [name for name in CHANNELS if name in folders]
+        if not named and len(folders) > 1:
+            raise TrainingError(f"the job has the channels {', '.join(sorted(folders))}; call the one with the data `{CHANNELS[0]}`")
+        name = named[0] if named else next(iter(folders))
+        if not folders[name].is_dir():
+            raise TrainingError(f"the channel `{name}` has no folder {folders[name]}; give it data, in input mode File")
+        return folders[name]
+
+    def arguments(self) -> list[str]:
+        """The hyperparameters as arguments, but for those that the platform adds."""
+        given = self._config("hyperparameters.json") if "SM_HPS" not in self.environ else _json(self.environ["SM_HPS"], "SM_HPS")
+        made: list[str] = []
+        for name, value in given.items():
+            if not name.startswith(PLATFORM):
+                made += [f"--{name}", str(_plain(value))]
+        return made
+
+    def tidy(self, out: Path) -> None:
+        """Move the reports from beside the model to where SageMaker keeps what is no model."""
+        for report in sorted(out.glob("*-report")):
+            self.output.mkdir(parents=True, exist_ok=True)
+            shutil.copytree(report, self.output / report.name, dirs_exist_ok=True)
+            shutil.rmtree(report)
+
+    def fail(self, reason: str) -> None:
+        """Leave the reason where SageMaker looks for it."""
+        data = self.environ.get("SM_OUTPUT_DATA_DIR")
+        folder = Path(self.environ.get("SM_OUTPUT_DIR") or (Path(data).parent if data else self.base / "output"))
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "failure").write_text(fit(reason, REASON_CHARACTERS), encoding="utf-8")
+
+    def _config(self, name: str) -> dict[str, Any]:
+        path = self.base / "input" / "config" / name
+        return _json(path.read_text(encoding="utf-8"), str(path)) if path.is_file() else {}
+
+
+def _json(text: str, where: str) -> dict[str, Any]:
+    try:
+        given = json.loads(text)
+    except (ValueError, RecursionError):
+        given = None
+    if not isinstance(given, dict):
+        raise TrainingError(f"{where} is no JSON object: {text[:60]!r}; SageMaker writes one from the job's request")
+    return given
+
+
+def _plain(value: Any) -> Any:
+    """A hyperparameter without the JSON that clients put around each value."""
+    try:
+        return json.loads(value)
+    except (ValueError, TypeError, RecursionError):
+        return value

@@ -1,0 +1,388 @@
+"""Commands: README 12 to 15 and 34 to 39, with the memory on disk."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgeml.errors import OptionsError
+from edgeml.messages import Command, CommandAck, Release, topics
+from edgeml.timestamps import SECOND, Moment, to_iso
+from sensor_ingestion import command_journal
+from sensor_ingestion.command_handler import Desk
+from sensor_ingestion.command_journal import FILE, Journal
+
+from .kit import T0, Bench, Clock
+
+BOOT = "this-start"
+
+
+def command(id: str = "c1", action: str = "stop", issued_at: str = to_iso(T0), timeout_s: float = 10.0, **more: Any) -> Command:
+    return Command(id=id, asset="a", action=action, issued_at=issued_at, timeout_s=timeout_s, **more)
+
+
+class Machine:
+    """A machine that obeys, its desk, and both clocks; `wall_s` and `monotonic_s` count from the time of issue."""
+
+    def __init__(self, work: Path, latch_after: str = "") -> None:
+        self.work, self.latch_after = work, latch_after
+        self.done: list[str] = []
+        self.wall_s = self.monotonic_s = 0.0
+        self.boot = BOOT
+        self.actions: dict[str, Callable[[], None]] = {
+            name: lambda name=name: self.done.append(name) for name in ("stop", "start", "restore")
+        }
+        self.restart()
+
+    def restart(self) -> None:
+        self.journal = Journal(self.work, lambda: T0 + round(self.wall_s * SECOND))
+        self.desk = Desk("a", self.actions, self.journal, self.latch_after)
+
+    def take(self, command: Command, event_s: float = 0.0) -> CommandAck:
+        now = Moment(T0 + round(self.wall_s * SECOND), 500.0 + self.monotonic_s, self.boot)
+        ack = self.desk.take(command, now, T0 + round(event_s * SECOND))
+        assert ack is not None
+        return ack
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+def test_executed_once_and_acknowledged_again_with_the_first_answer(machine: Machine) -> None:  # 12
+    first = machine.take(command())
+    assert (first.status, first.at) == ("executed", to_iso(T0))
+    machine.wall_s = 3
+    assert machine.take(command(), 5) == first
+    machine.wall_s = 3600
+    assert machine.take(command(), 6) == first
+    machine.restart()
+    assert machine.take(command(), 7) == first and machine.done == ["stop"]
+
+
+def test_each_note_is_synced(machine: Machine) -> None:  # 12
+    machine.take(command())
+    db = machine.journal._db
+    assert db is not None
+    assert db.execute("PRAGMA journal_mode").fetchall() == [("wal",)]
+    assert db.execute("PRAGMA synchronous").fetchall() == [(2,)], "FULL: the log is synced at each commit"
+
+
+def test_another_configuration_forgets_nothing(tmp_path: Path) -> None:  # 12
+    acks = []
+    for seed in (3, 4):
+        bench = Bench(tmp_path, {"a": {"source": "simulator", "options": {"seed": seed, "speed": 0}}})
+        bench.tell(topics.COMMANDS, command())
+        acks += bench.wire.take(topics.COMMANDS_ACK)
+        bench.service.close()
+    assert len(acks) == 2 and acks[0] == acks[1] and acks[0].status == "executed"
+
+
+def test_what_a_version_before_executed_is_not_executed_again(machine: Machine) -> None:  # 12
+    machine.desk.adopt({"c1": to_iso(T0 - SECOND)})
+    machine.restart()
+    ack = machine.take(command())
+    assert (ack.status, ack.at, machine.done) == ("executed", to_iso(T0 - SECOND), [])
+
+
+def test_the_memory_is_bounded_and_refusals_push_nothing_out(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:  # 12
+    monkeypatch.setattr(command_journal, "ACTED_KEPT", 3)
+    monkeypatch.setattr(command_journal, "REFUSED_KEPT", 2)
+    for i in range(5):
+        machine.take(command(str(i)))
+    for i in range(9):
+        machine.take(command(f"late{i}", timeout_s=-1))
+        machine.take(command(f"unknown{i}", "fly"))
+    with sqlite3.connect(machine.work / FILE) as db:
+        kept = [id for (id,) in db.execute("SELECT id FROM commands ORDER BY no")]
+    assert kept == ["2", "3", "4", "late7", "late8"]
+
+
+def test_too_late_by_the_wall_clock(machine: Machine) -> None:  # 13
+    machine.wall_s = 10
+    assert machine.take(command("in time")).status == "executed"
+    machine.wall_s = 10.5
+    ack = machine.take(command("late"))
+    assert (ack.status, ack.detail) == ("expired", "it came 0.5 s after its deadline")
+    machine.wall_s = 99_999
+    assert machine.take(command("undated", issued_at="")).status == "executed"
+    assert machine.done == ["stop", "stop"]
+
+
+def test_a_clock_that_is_set_back_makes_no_late_command_early(machine: Machine) -> None:  # 13
+    dated = {"issued_monotonic_s": 500.0, "boot": BOOT}
+    machine.wall_s, machine.monotonic_s = -3590, 10.5
+    assert machine.take(command("late", **dated)).status == "expired"
+    machine.monotonic_s = 9.5
+    assert machine.take(command("in time", **dated)).status == "executed"
+    assert machine.done == ["stop"]
+
+
+def test_a_clock_that_is_set_on_or_a_sleep_makes_it_late(machine: Machine) -> None:  # 13
+    machine.wall_s, machine.monotonic_s = 3600, 1
+    assert machine.take(command(issued_monotonic_s=500.0, boot=BOOT)).status == "expired"
+    assert machine.done == []
+
+
+def test_the_monotonic_clock_of_another_start_of_the_system_says_nothing(machine: Machine) -> None:  # 13
+    machine.wall_s, machine.monotonic_s = 1, -499
+    assert machine.take(command(issued_monotonic_s=99_999.0, boot="an earlier start")).status == "executed"
+
+
+def test_what_was_answered_as_late_stays_so_when_the_clock_is_set_back(machine: Machine) -> None:  # 13
+    machine.wall_s = 11
+    first = machine.take(command())
+    machine.wall_s = 1
+    machine.restart()
+    assert machine.take(command()) == first and first.status == "expired" and machine.done == []
+
+
+@pytest.mark.parametrize("timeout_s", [float("nan"), -1.0])
+def test_a_time_limit_that_is_none_is_late(machine: Machine, timeout_s: float) -> None:  # 13
+    assert machine.take(command(timeout_s=timeout_s)).status == "expired" and machine.done == []
+
+
+def test_an_unknown_action_is_refused_with_the_valid_ones(machine: Machine) -> None:  # 14
+    ack = machine.take(command(action="explode"))
+    assert ack.status == "refused" and "restore, start, stop" in ack.detail and machine.done == []
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    ({"issued_at": "yesterday"}, "ISO 8601"), ({"id": ""}, "1 to 256"), ({"id": "x" * 257}, "257 characters"),
+])
+def test_what_cannot_be_judged_is_refused(machine: Machine, change: dict[str, str], said: str) -> None:  # 14
+    ack = machine.take(command(**change))  # type: ignore[arg-type]
+    assert ack.status == "refused" and said in ack.detail and machine.done == []
+
+
+def test_a_machine_that_hears_nothing_answers_nothing(tmp_path: Path) -> None:  # 15
+    assert Desk("a", {}, Journal(tmp_path, lambda: T0)).take(command(), Moment(T0), T0) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_action_that_fails_is_unknown_and_not_tried_again(machine: Machine) -> None:  # 35
+    tries = []
+
+    def fail() -> None:
+        tries.append(1)
+        raise OSError("the contactor does not answer")
+
+    machine.actions["stop"] = fail
+    ack = machine.take(command())
+    assert ack.status == "unknown" and "the contactor does not answer" in ack.detail
+    machine.restart()
+    assert machine.take(command()) == ack and tries == [1]
+
+
+def test_without_its_memory_it_executes_nothing(machine: Machine) -> None:  # 36
+    machine.take(command("before"))
+    with sqlite3.connect(machine.work / FILE, isolation_level=None) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        ack = machine.take(command())
+        assert ack.status == "refused" and "commands.sqlite3 cannot be used (database is locked)" in ack.detail
+        other.execute("ROLLBACK")
+    # The sender was told that it is refused; a copy that comes when the disk is back must not be executed.
+    assert machine.take(command()) == ack and machine.done == ["stop"]
+    assert machine.take(command("after")).status == "executed"
+
+
+def test_a_full_disk_refuses_what_it_cannot_note(machine: Machine) -> None:  # 36
+    machine.take(command("before"))
+    db = machine.journal._db
+    assert db is not None
+    ((pages,),) = db.execute("PRAGMA page_count").fetchall()
+    db.execute(f"PRAGMA max_page_count = {pages}")  # what SQLite says then is what it says of a full disk
+    statuses = [machine.take(command(f"{i}-{'x' * 200}")).status for i in range(200)]
+    executed = statuses.count("executed")
+    assert set(statuses[executed:]) == {"refused"} and 0 < executed < 200
+    assert len(machine.done) == executed + 1
+
+
+def test_a_damaged_memory_is_put_aside_and_nothing_of_before_is_executed(
+    machine: Machine, caplog: pytest.LogCaptureFixture
+) -> None:  # 36
+    machine.take(command())
+    machine.journal.close()
+    (machine.work / FILE).write_bytes(os.urandom(5000))
+    machine.wall_s = 2
+    machine.restart()
+    ack = machine.take(command())
+    assert ack.status == "unknown" and "memory of commands was lost" in ack.detail and machine.done == ["stop"]
+    assert "damaged" in caplog.text and (machine.work / "commands.damaged").exists()
+    assert machine.take(command("c2", issued_at=to_iso(T0 + 2 * SECOND))).status == "executed"
+
+
+def test_what_is_dated_ahead_is_refused(machine: Machine) -> None:  # 37
+    machine.wall_s = -4
+    assert machine.take(command("a little")).status == "executed"
+    machine.wall_s = -30
+    ack = machine.take(command())
+    assert ack.status == "refused" and "30.0 s ahead" in ack.detail and machine.done == ["stop"]
+
+
+def release(by: str = "Ada") -> Release:
+    return Release(asset="a", by=by, note="the valve is open again")
+
+
+def test_a_latch_holds_until_a_person_releases_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:  # 38
+    machine = Machine(tmp_path, "stop")
+    assert machine.take(command("c0", "start")).status == "executed" and not machine.desk.latched
+    machine.take(command("c1", "stop"))
+    for _ in range(2):
+        for action in ("start", "restore"):
+            ack = machine.take(command(f"{action}", action))
+            assert ack.status == "refused" and f"latched since {to_iso(T0)} by command c1" in ack.detail
+            assert '{"type":"release","asset":"a","by":"…"}' in ack.detail and topics.COMMANDS_RELEASE in ack.detail
+        machine.restart()
+    assert machine.take(command("c2", "stop")).status == "executed"
+    machine.desk.release(release(by=" \n"))
+    assert machine.desk.latched and "names nobody" in caplog.text
+    machine.desk.release(release())
+    assert machine.take(command("start", "start")).status == "refused", "it was answered before"
+    machine.restart()
+    assert machine.take(command("c3", "start")).status == "executed"
+    assert machine.done == ["start", "stop", "stop", "start"]
+
+
+def test_a_machine_whose_stop_failed_is_latched(tmp_path: Path) -> None:  # 38
+    machine = Machine(tmp_path, "stop")
+    machine.actions["stop"] = lambda: 1 / 0  # type: ignore[assignment, return-value]
+    assert machine.take(command()).status == "unknown"
+    machine.restart()
+    assert machine.take(command("c2", "start")).status == "refused"
+
+
+def test_after_a_loss_it_counts_as_latched(tmp_path: Path) -> None:  # 36, 38
+    (tmp_path / FILE).write_bytes(os.urandom(5000))
+    machine = Machine(tmp_path, "stop")
+    assert "because the memory of commands was lost" in machine.take(command("c1", "start")).detail
+    machine.desk.release(release())
+    machine.restart()
+    assert machine.take(command("c2", "start")).status == "executed"
+
+
+def test_a_latch_in_the_service_its_status_and_its_topic(tmp_path: Path) -> None:  # 38, 39
+    asset = {"source": "simulator", "options": {"speed": 0}, "latch_after": "stop"}
+    bench = Bench(tmp_path, {"a": asset})
+    assert topics.COMMANDS_RELEASE in bench.service.topics and bench.service.status().faults == ()
+
+    def send(id: str, action: str, topic: str = topics.COMMANDS) -> list[str]:
+        bench.tell(topic, command(id, action))
+        return [ack.status for ack in bench.wire.take(topics.COMMANDS_ACK)]
+
+    assert send("c0", "stop", topics.REPLAY) == []
+    assert send("c1", "stop") == ["executed"]
+    assert bench.service.status().faults[0].startswith("a is latched since")
+    bench.tell(topics.REPLAY, release())
+    assert send("c2", "start") == ["refused"]
+    bench.tell(topics.COMMANDS_RELEASE, release())
+    assert send("c3", "start") == ["executed"] and bench.service.status().faults == ()
+
+
+def test_a_latch_that_the_machine_cannot_set_is_refused(tmp_path: Path) -> None:  # 38
+    with pytest.raises(OptionsError, match=r"`assets\.a\.latch_after` is 'halt', which its source cannot do; it can restore, start, stop"):
+        Bench(tmp_path, {"a": {"source": "simulator", "latch_after": "halt"}}, Clock())
+
+
+def overwrite(work: Path) -> None:
+    for path in work.glob(FILE + "*"):
+        with path.open("r+b") as file:  # the same file, as a failing disk leaves it
+            file.write(os.urandom(path.stat().st_size))
+
+
+def take_away(work: Path) -> None:
+    for path in work.glob(FILE + "*"):
+        path.unlink()
+
+
+def put_another_there(work: Path) -> None:
+    (work / "other").write_bytes(os.urandom(5000))
+    (work / "other").replace(work / FILE)
+
+
+@pytest.mark.parametrize("damage", [overwrite, take_away, put_another_there])
+def test_a_memory_that_is_damaged_while_it_is_open(
+    tmp_path: Path, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:  # 36
+    machine = Machine(tmp_path, "stop")
+    machine.wall_s = 1
+    done = [machine.take(command(f"c{i}", "start", to_iso(T0 + SECOND))) for i in range(200)]
+    refused = machine.take(command("c-old", timeout_s=-1))
+    machine.wall_s = 2
+    damage(tmp_path)
+    fresh = command("stop", issued_at=to_iso(T0 + SECOND))
+    ack = machine.take(fresh)
+    assert ack.status == "executed" and machine.done.count("stop") == 1, "the very next command is obeyed"
+    if damage is not overwrite:  # what is in the cache still answers; a restart finds the damage then
+        assert "commands.damaged" in machine.journal.fault and "put aside" in caplog.text
+    machine.restart()
+    # At most once: what was done is not done again, and what was refused stays refused, as far as anything is known of it.
+    assert [machine.take(command(f"c{i}", "start", to_iso(T0 + SECOND))).status for i in (0, 199)] in (["executed"] * 2, ["unknown"] * 2)
+    assert machine.take(command("c-old", timeout_s=-1)).status in (refused.status, "unknown")
+    assert machine.take(fresh).status in ("executed", "unknown") and machine.take(command("x3", "start")).status != "executed"
+    assert machine.done == ["start"] * 200 + ["stop"] and done[0].status == "executed"
+    assert machine.desk.latched
+    machine.wall_s = 4
+    machine.desk.release(release())
+    assert machine.take(command("x4", "start", to_iso(T0 + 4 * SECOND))).status == "executed"
+
+
+class Malformed:
+    """A connection on which SQLite finds the file malformed from some statement on."""
+
+    def __init__(self, db: sqlite3.Connection, after: int) -> None:
+        self._db, self._left = db, after
+
+    def execute(self, *arguments: Any) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            raise sqlite3.DatabaseError("database disk image is malformed")
+        return self._db.execute(*arguments)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._db, name)
+
+
+@pytest.mark.parametrize("after", range(12))
+def test_damage_at_any_statement_neither_refuses_nor_repeats(tmp_path: Path, after: int) -> None:  # 36
+    machine = Machine(tmp_path, "stop")
+    assert machine.take(command("c0", "start")).status == "executed"
+    machine.wall_s = 1
+    machine.journal._db = Malformed(machine.journal._db, after)  # type: ignore[assignment, arg-type]
+    assert machine.take(command("c1", "stop", to_iso(T0))).status == "executed"
+    for _ in range(2):
+        assert machine.take(command("c1", "stop", to_iso(T0))).status == "executed"
+        assert machine.take(command("c0", "start")).status == "executed"
+        assert machine.take(command("c2", "start")).status == "refused" and machine.done == ["start", "stop"]
+        machine.restart()
+    assert "since" in machine.desk.latched
+
+
+def test_what_is_known_since_is_no_older_than_what_was_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # 36
+    monkeypatch.setattr(command_journal, "OWN_KEPT", 2)
+    machine = Machine(tmp_path)
+    for i in range(3):
+        machine.wall_s = i
+        assert machine.take(command(f"c{i}", issued_at=to_iso(T0 + i * SECOND))).status == "executed"
+    put_another_there(tmp_path)
+    machine.wall_s = 4
+    answers = [machine.take(command(f"c{i}", issued_at=to_iso(T0 + i * SECOND))).status for i in range(3)]
+    assert answers == ["unknown", "executed", "executed"] and machine.done == ["stop"] * 3
+    assert machine.take(command("new", issued_at=to_iso(T0 + 3 * SECOND))).status == "executed"
+
+
+def test_people_are_told_of_a_damaged_memory(tmp_path: Path) -> None:  # 36
+    bench = Bench(tmp_path, {"a": {"source": "simulator", "options": {"speed": 0}}})
+    bench.tell(topics.COMMANDS, command())
+    assert bench.service.status().faults == ()
+    put_another_there(tmp_path)
+    bench.tell(topics.COMMANDS, command("c2"))
+    assert [ack.status for ack in bench.wire.take(topics.COMMANDS_ACK)] == ["executed", "executed"]
+    (fault,) = bench.service.status().faults
+    assert "memory of commands was damaged" in fault and "see whether the machines obeyed" in fault

@@ -1,0 +1,341 @@
+"""The source `csv`: README 2, 20 to 22."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgeml.config.schema import read
+from edgeml.errors import OptionsError, SourceError
+from edgeml.parsing.csv_records import Lines
+from edgeml.timestamps import SECOND, to_iso
+from sensor_ingestion.sources.base import MAX_FAULTS
+from sensor_ingestion.sources.csv_replay import CHUNK, Recording, RecordingOptions
+from sensor_ingestion.sources.input_faults import Notes
+
+from .kit import CSV, T0, Clock, drain, recording, steady
+
+
+def open_(path: Path, checkpoint: dict[str, Any] | None = None, **options: Any) -> Recording:
+    return Recording(read(RecordingOptions, {"path": str(path), **CSV, **options}), Clock().pair, checkpoint)
+
+
+def test_every_row_with_its_time_channel_and_unit(tmp_path: Path) -> None:  # 1
+    n = 2 * CHUNK + 7
+    source = open_(recording(tmp_path / "a.csv", steady(n)))
+    block = drain(source)
+    assert [(channel.name, channel.unit) for channel in source.channels] == [("flow", "l/min"), ("current", "A")]
+    assert np.array_equal(block.times, T0 + np.arange(n) * SECOND)
+    assert np.array_equal(block.values[:, 0], (120 + np.arange(n) % 3).astype("f4")) and source.faults == []
+
+
+@pytest.mark.parametrize("time", [
+    "2020-03-09 10:14:33", "2020-03-09T10:14:33Z", "2020-03-09T11:14:33+01:00", "2020-03-09T10:14:33.000",
+])
+def test_ways_to_write_a_time(tmp_path: Path, time: str) -> None:
+    assert drain(open_(recording(tmp_path / "a.csv", [f"{time},1,2"]), time_unit="iso")).times.tolist() == [T0]
+
+
+@pytest.mark.parametrize(("unit", "text"), [("s", f"{T0 // SECOND}.5"), ("ms", "1583748873500"), ("ns", "1583748873500000000")])
+def test_numbers_as_times(tmp_path: Path, unit: str, text: str) -> None:
+    times = drain(open_(recording(tmp_path / "a.csv", [f"{text},1,2"]), time_unit=unit)).times
+    assert to_iso(times[0]) == "2020-03-09T10:14:33.500Z"
+
+
+def test_the_layout_of_the_benchmark(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(
+        "datetime;Accelerometer1RMS;Accelerometer2RMS;Current;Pressure;Temperature;Thermocouple;Voltage;"
+        "Volume Flow RateRMS;anomaly;changepoint\n2020-03-09 10:14:33;0.026;0.04;1.33;0.05;79.3;26.0;233.0;32.0;0.0;0.0\n"
+    )
+    source = Recording(read(RecordingOptions, {"path": str(path), "layout": "skab", "speed": "0"}), Clock().pair)
+    block = drain(source)
+    assert dict(zip([channel.name for channel in source.channels], block.values[0].tolist(), strict=True)) == pytest.approx({
+        "vibration_1": 0.026, "vibration_2": 0.04, "current": 1.33, "pressure": 0.05, "motor_temperature": 79.3,
+        "fluid_temperature": 26.0, "voltage": 233.0, "flow": 32.0,
+    })
+    assert block.times.tolist() == [T0]
+
+
+def test_semicolons_and_decimal_commas(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"time;Flow;Amps\n{T0 // SECOND};120,5;2,25\n")
+    assert drain(open_(path, delimiter=";", decimal=",")).values.tolist() == [[120.5, 2.25]]
+
+
+def test_start_and_limit(tmp_path: Path) -> None:
+    block = drain(open_(recording(tmp_path / "a.csv", steady(50)), start=10, limit=7))
+    assert ((block.times - T0) // SECOND).tolist() == list(range(10, 17))
+
+
+def test_true_speed_waits_for_gaps(tmp_path: Path) -> None:  # 2
+    seconds = T0 // SECOND
+    source = open_(recording(tmp_path / "a.csv", [f"{seconds + s},1,2" for s in (0, 1, 2, 40)]), speed=1)
+    first = source.read(10.0, 5)
+    assert first is not None and len(first.times) == 1 and source.wait(10.0, 5) == pytest.approx(1.0)
+    later = source.read(13.0, 5)
+    assert later is not None and len(later.times) == 2 and source.wait(13.0, 5) == pytest.approx(37.0)
+    assert not source.finished and source.read(50.0, 5) is not None and source.finished
+
+
+def test_a_restart_goes_on_with_the_next_row(tmp_path: Path) -> None:  # 10
+    lines = steady(30)
+    lines.insert(4, "")
+    lines.insert(9, "late,1,2")
+    path = recording(tmp_path / "a.csv", lines)
+    first = open_(path, limit=25)
+    head = first.read(0.0, 12)
+    tail = drain(open_(path, json.loads(json.dumps(first.checkpoint())), limit=25))
+    assert head is not None
+    assert ((np.concatenate([head.times, tail.times]) - T0) // SECOND).tolist() == list(range(25))
+
+
+def test_a_missing_column(tmp_path: Path) -> None:  # 20
+    path = recording(tmp_path / "a.csv", steady(3), header="time,Flow,Power")
+    with pytest.raises(SourceError) as caught:
+        open_(path)
+    text = str(caught.value)
+    assert str(path) in text and "no column 'Amps'" in text and "'time', 'Flow', 'Power'" in text and "`columns`" in text
+
+
+@pytest.mark.parametrize("name", ["none.csv", "."])
+def test_a_file_that_is_not_there(tmp_path: Path, name: str) -> None:  # 20
+    with pytest.raises(SourceError, match="correct the path"):
+        open_(tmp_path / name)
+
+
+def test_text_in_a_number(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:  # 21
+    lines = steady(10)
+    lines[3] = f"{T0 // SECOND + 3},offline,2.0"
+    path = recording(tmp_path / "a.csv", lines)
+    with caplog.at_level(logging.WARNING):
+        source = open_(path)
+        block = drain(source)
+    assert len(block.times) == 10 and np.isnan(block.values[3, 0]) and np.isnan(block.values).sum() == 1
+    assert caplog.messages == source.faults and len(source.faults) == 1
+    assert f"{path}:5, column 'Flow': 'offline' is no number" in source.faults[0]
+
+
+def test_empty_cells_are_missing_without_a_word(tmp_path: Path) -> None:  # 21
+    lines = [f"{T0 // SECOND},,2.0", f"{T0 // SECOND + 1},NaN,2.0", f"{T0 // SECOND + 2},1.0,"]
+    source = open_(recording(tmp_path / "a.csv", lines))
+    assert np.isnan(drain(source).values).tolist() == [[True, False], [True, False], [False, True]] and source.faults == []
+
+
+def test_a_short_row_is_published_with_what_it_has(tmp_path: Path) -> None:  # 21
+    source = open_(recording(tmp_path / "a.csv", [*steady(2), f"{T0 // SECOND + 2},99"]))
+    assert drain(source).values[2].tolist() == pytest.approx([99, np.nan], nan_ok=True)
+    assert len(source.faults) == 1 and ":4: 2 cells are too few" in source.faults[0]
+
+
+def test_a_row_without_a_time_is_left_out(tmp_path: Path) -> None:  # 21
+    lines = steady(5)
+    lines[2] = "noon,1,2"
+    source = open_(recording(tmp_path / "a.csv", lines))
+    assert ((drain(source).times - T0) // SECOND).tolist() == [0, 1, 3, 4]
+    assert ":4, column 'time': 'noon' is no time in s" in source.faults[0]
+
+
+def test_time_running_backwards_is_named_once_a_stretch(tmp_path: Path) -> None:  # 22
+    order = [*range(10), 5, 6, *range(10, 15), 3]
+    lines = steady(20)
+    source = open_(recording(tmp_path / "a.csv", [lines[i] for i in order]))
+    assert ((drain(source).times - T0) // SECOND).tolist() == order
+    assert len(source.faults) == 2
+    assert ":12: time runs backwards, from 2020-03-09T10:14:42.000Z to 2020-03-09T10:14:38.000Z" in source.faults[0]
+    assert ":19: time runs backwards" in source.faults[1]
+
+
+def test_backwards_is_seen_across_chunks(tmp_path: Path) -> None:  # 22
+    lines = [*steady(CHUNK), *steady(CHUNK, start=CHUNK - 3)]
+    source = open_(recording(tmp_path / "a.csv", lines))
+    drain(source)
+    assert len(source.faults) == 1 and f":{CHUNK + 2}: time runs backwards" in source.faults[0]
+
+
+def test_many_faults_are_not_a_flood(tmp_path: Path) -> None:  # 25
+    source = open_(recording(tmp_path / "a.csv", [f"{T0 // SECOND + i},x,y" for i in range(500)]))
+    assert len(drain(source).times) == 500
+    assert len(source.faults) == MAX_FAULTS + 1 and "more of the kind" in source.faults[-1]
+
+
+def test_bytes_that_are_no_text_lose_only_their_cell(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes("\n".join(["time,Flow,Amps", *steady(5)]).replace("121", "\x00\xff", 1).encode("latin-1"))
+    source = open_(path)
+    block = drain(source)
+    assert len(source.faults) == 1 and 4 <= len(block.times) <= 5 and np.isfinite(block.values[-1]).all()
+
+
+@pytest.mark.parametrize(("options", "wanted"), [
+    ({"path": "a"}, "choose a `layout` (skab)"),
+    ({"path": "a", "layout": "skap"}, "unknown layout; choose one of skab"),
+    ({"path": "a", "layout": "skab", "sped": 2}, "did you mean `speed`"),
+    ({"path": "a", "layout": "skab", "speed": -1}, "`o.speed` is -1"),
+    ({"layout": "skab"}, "`o.path` is missing"),
+])
+def test_faults_in_its_options(options: dict[str, Any], wanted: str) -> None:
+    with pytest.raises(OptionsError) as caught:
+        read(RecordingOptions, options, "o")
+    assert len(caught.value.faults) == 1 and wanted in caught.value.faults[0]
+
+
+def test_a_restart_does_not_read_what_came_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # 10
+    path = recording(tmp_path / "a.csv", steady(5 * CHUNK))
+    first = open_(path)
+    head = [first.read(0.0, 100) for _ in range(40)]
+    looked: list[int] = []
+    following = Lines.next
+
+    def counted(lines: Lines) -> Any:
+        looked.append(lines.number)
+        return following(lines)
+
+    monkeypatch.setattr(Lines, "next", counted)
+    second = open_(path, json.loads(json.dumps(first.checkpoint())))
+    block = second.read(0.0, 100)
+    assert all(block is not None for block in head) and block is not None and int(block.times[0]) == T0 + 4000 * SECOND
+    assert min(looked[1:]) >= 3999 and len(looked) <= CHUNK + 2
+
+
+def before(path: Path) -> None:
+    """The same rows at other places in the file."""
+    path.write_text(path.read_text().replace("time,", "time ,", 1))
+
+
+def shorter(path: Path) -> None:
+    path.write_text("\n".join(path.read_text().splitlines()[:20]) + "\n")
+
+
+def rewritten(path: Path) -> None:
+    path.write_text(path.read_text().replace(",12", ",13"))
+
+
+@pytest.mark.parametrize(("change", "wanted"), [(before, list(range(25, 60))), (shorter, []), (rewritten, list(range(25, 60)))])
+def test_a_file_that_is_another_now_is_gone_through_again(
+    tmp_path: Path, change: Callable[[Path], None], wanted: list[int], caplog: pytest.LogCaptureFixture
+) -> None:  # 10
+    path = recording(tmp_path / "a.csv", steady(60))
+    first = open_(path)
+    for _ in range(5):
+        first.read(0.0, 5)
+    saved = json.loads(json.dumps(first.checkpoint()))
+    change(path)
+    with caplog.at_level(logging.INFO):
+        second = open_(path, saved)
+    got: list[int] = []
+    while not second.finished:
+        block = second.read(0.0, 5)
+        got += [] if block is None else ((block.times - T0) // SECOND).tolist()
+    assert got == wanted and "has changed since it was read last" in caplog.text
+
+
+def test_a_checkpoint_of_a_version_that_knew_no_places(tmp_path: Path) -> None:  # 10
+    source = open_(recording(tmp_path / "a.csv", steady(30)), {"record": 12, "rows": 12, "latest": T0 + 11 * SECOND})
+    assert ((drain(source).times - T0) // SECOND).tolist() == list(range(12, 30))
+
+
+@pytest.mark.parametrize("place", [
+    {"start": -5, "end": 3, "crc": 0}, {"start": 0, "end": 5, "crc": 1}, {"start": 200, "end": 215, "crc": 1},
+    {"start": 2**70, "end": 2**70 + 9, "crc": 1},
+    {"start": 10**15, "end": 10**15 + 9, "crc": 1},
+])
+def test_a_checkpoint_with_a_place_that_is_none(tmp_path: Path, place: dict[str, int]) -> None:  # 10
+    saved = {"record": 12, "rows": 12, "latest": T0 + 11 * SECOND, "place": place}
+    assert ((drain(open_(recording(tmp_path / "a.csv", steady(30)), saved)).times - T0) // SECOND).tolist() == list(range(12, 30))
+
+
+def test_skipping_goes_on_in_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # 10
+    monkeypatch.setattr("sensor_ingestion.sources.csv_replay.SLICE", 10)
+    lines = steady(100)
+    lines[60:90] = ["late,1,2"] * 30
+    source = open_(recording(tmp_path / "a.csv", lines), start=35)
+    reads, got = 0, []
+    while not source.finished:
+        block = source.read(0.0, 5)
+        reads += block is None
+        got += [] if block is None else ((block.times - T0) // SECOND).tolist()
+        assert block is not None or source.finished or source.wait(0.0, 5) == 0.0
+    assert got == [*range(35, 60), *range(90, 100)]
+    assert reads >= 3, "what is skipped, and what is bad, does not keep the component from its other work"
+
+
+def test_each_kind_of_fault_is_named_even_behind_many_others(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:  # 25
+    lines = [f"{T0 // SECOND + i},x,1" for i in range(2 * CHUNK)]
+    lines += [f'{T0 // SECOND + 5000},"1,2', "noon,1,2", f"{T0 // SECOND + 5001},1,2,3"]
+    clock = Clock()
+    source = Recording(read(RecordingOptions, {"path": str(recording(tmp_path / "a.csv", lines)), **CSV}), clock.pair)
+    drain(source)
+    assert len(source.faults) == MAX_FAULTS + 4 and caplog.messages == source.faults
+    for word in ("a quote in it is not closed", "'noon' is no time", "4 cells where there are 3 headings"):
+        assert sum(word in fault for fault in source.faults) == 1
+
+
+def test_a_kind_that_goes_on_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:  # 25
+    clock = Clock()
+    notes = Notes("a.csv", clock.monotonic)
+    for i in range(1000):
+        notes.add("number", f"fault {i}")
+        clock.now += 1
+    assert len(notes.sentences) == MAX_FAULTS + 1 and notes.count["number"] == 1000
+    assert MAX_FAULTS + 10 < len(caplog.messages) < MAX_FAULTS + 20 and "times so far)" in caplog.messages[-1]
+
+
+def test_a_file_in_utf_16_is_said_to_be_one(tmp_path: Path) -> None:  # 20
+    (tmp_path / "a.csv").write_bytes("time,Flow,Amps\n1,2,3\n".encode("utf-16"))
+    with pytest.raises(SourceError, match="UTF-16; save it as CSV in UTF-8"):
+        open_(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("batch", [1, 5])
+@pytest.mark.parametrize("number", [0, 1, 7, 11])
+def test_a_row_dated_years_ahead_holds_up_nothing(tmp_path: Path, number: int, batch: int) -> None:  # 41
+    lines = steady(30)
+    lines[number] = lines[number].replace(str(T0 // SECOND + number), str(T0 // SECOND + 10**8))
+    source, now, due = open_(recording(tmp_path / "a.csv", lines), speed=1), 0.0, []
+    while not source.finished:
+        now += source.wait(now, batch)
+        block = source.read(now, batch)
+        due += [now] * (0 if block is None else len(block.times))
+        assert now < 60
+    assert len(due) == 30 and due[-1] == pytest.approx(29, abs=4.5)
+
+
+@pytest.mark.parametrize("batch", [1, 5])
+@pytest.mark.parametrize("number", [0, 1, 7, 29])
+def test_a_row_dated_years_back_holds_up_nothing(tmp_path: Path, number: int, batch: int) -> None:  # 41
+    lines = steady(30)
+    lines[number] = lines[number].replace(str(T0 // SECOND + number), str(T0 // SECOND - 10**8))
+    source, now, rows = open_(recording(tmp_path / "a.csv", lines), speed=1), 0.0, 0
+    while not source.finished:
+        now += source.wait(now, batch)
+        block = source.read(now, batch)
+        rows += 0 if block is None else len(block.times)
+        assert now < 60
+    assert rows == 30 and now > 24
+
+
+def test_a_recording_whose_clock_was_set_back_goes_on_at_its_pace(tmp_path: Path) -> None:  # 41
+    lines = [*steady(20, start=10_000), *steady(20)]
+    source, now, rows = open_(recording(tmp_path / "a.csv", lines), speed=1), 0.0, 0
+    while not source.finished:
+        now += source.wait(now, 5)
+        block = source.read(now, 5)
+        rows += 0 if block is None else len(block.times)
+        assert now < 100
+    assert rows == 40 and now > 28
+
+
+def test_a_gap_of_hours_is_still_waited_for(tmp_path: Path) -> None:  # 2
+    source = open_(recording(tmp_path / "a.csv", [*steady(10), *steady(20, start=7200)]), speed=1)
+    now = 0.0
+    while now < 20:
+        source.read(now, 5)
+        now += 1
+    assert source.read(7199.0, 5) is None and source.read(7200.0, 5) is not None

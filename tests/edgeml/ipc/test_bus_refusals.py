@@ -1,0 +1,170 @@
+"""What the bus makes of calls that are refused or fail, against a real IPC server."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from edgeml.ipc import sdk_adapter
+from edgeml.ipc.bus import IpcBus
+from edgeml.messages import topics
+from gglocal.core.fault_injection import Matching
+from gglocal.profile import CLASSIC
+from tests.gglocal.ipc_world import World, world
+
+NAME = "com.test.One"
+DEADLINE = 10.0
+CLOUD = "edgeml/a-thing/alerts"
+
+
+def allowed(*resources: str) -> dict[str, Any]:
+    """Local topics are all permitted, of IoT Core these."""
+    operations = ["*"]
+    return {
+        "aws.greengrass.ipc.pubsub": {"all": {"operations": operations, "resources": ["*"]}},
+        "aws.greengrass.ipc.mqttproxy": {"some": {"operations": operations, "resources": list(resources)}},
+    }
+
+
+class Clock:
+    """Goes on by itself, and by what it is set forward."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.ahead
+
+
+@pytest.fixture
+def nucleus() -> Iterator[World]:
+    with world(CLASSIC) as running:
+        yield running
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def open_bus(nucleus: World, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., IpcBus]]:
+    opened: list[IpcBus] = []
+
+    def make(access: dict[str, Any], **options: Any) -> IpcBus:
+        monkeypatch.setenv("SVCUID", nucleus.token(NAME, access))
+        monkeypatch.setenv(sdk_adapter.SOCKET, str(nucleus.socket_path))
+        nucleus.do(nucleus.core.config.merge, NAME, {"accessControl": access, "threads": 1}, 1)
+        bus = IpcBus(NAME, **{"patience_s": 0.2, "monotonic": clock} | options)
+        bus.open()
+        opened.append(bus)
+        return bus
+
+    yield make
+    for bus in opened:
+        bus.close()
+
+
+def test_the_cause_of_a_refusal_is_looked_up(open_bus, caplog):
+    bus = open_bus(allowed("edgeml/{iot:nothing}/x", "edgeml/a-thing/health"))
+    assert not bus.publish_cloud(CLOUD, b"x")
+    assert f"PublishToIoTCore on {CLOUD} is refused; add this resource to accessControl" in caplog.text
+
+
+def test_a_variable_that_classic_does_not_replace_is_named(open_bus, nucleus, caplog):
+    bus = open_bus(allowed("edgeml/{iot:thingName}/alerts"))
+    nucleus.do(nucleus.core.set_access_control, NAME, allowed("edgeml/{iot:other}/alerts"))  # as classic takes it literally
+    bus.publish_cloud(CLOUD, b"x")
+    assert "this nucleus does not replace the variable; set interpolateComponentConfiguration" in caplog.text
+
+
+def test_what_access_control_has_is_not_asked_for(open_bus, nucleus, caplog):
+    bus = open_bus(allowed(CLOUD))
+    nucleus.do(nucleus.core.interference.refuse, Matching(operation="PublishToIoTCore"), "UnauthorizedError")
+    bus.publish_cloud(CLOUD, b"x")
+    assert "although accessControl of the component's configuration has this resource" in caplog.text
+    assert "add this resource" not in caplog.text
+
+
+def subscriptions(nucleus: World) -> int:
+    return sum(refusal.operation.endswith("SubscribeToIoTCore") for refusal in nucleus.core.refusals)
+
+
+def test_a_refused_iot_core_subscription_is_tried_ever_more_seldom(open_bus, nucleus, clock, caplog):
+    bus = open_bus(allowed())
+    bus.subscribe_cloud(CLOUD)
+    bus.subscribe("a/b")
+    for second in range(600):
+        clock.ahead += 1
+        if second % 30 == 0:
+            bus.renew_unheard("what is refused is not tried for this")
+        bus.receive(0.0)
+    assert 5 <= subscriptions(nucleus) <= 12
+    errors = [record for record in caplog.records if record.levelno >= logging.ERROR and record.name == "edgeml.ipc.bus"]
+    assert len(errors) == 1
+
+
+def test_a_permission_that_comes_later_is_tried_at_once(open_bus, nucleus, clock):
+    bus = open_bus(allowed())
+    bus.watch_configuration()
+    bus.subscribe_cloud(CLOUD)
+    for _ in range(60):
+        clock.ahead += 10
+        bus.receive(0.0)
+    assert not bus.publish_cloud(CLOUD, b"before")
+    nucleus.do(nucleus.core.set_access_control, NAME, allowed(CLOUD))
+    nucleus.do(nucleus.core.config.merge, NAME, {"threads": 2}, time.time())
+    give_up = time.monotonic() + DEADLINE
+    received = None
+    while (received is None or received.kind != "cloud") and time.monotonic() < give_up:
+        received = bus.receive(0.05)
+        bus.publish_cloud(CLOUD, b"after")
+    assert received is not None and received.payload == b"after"
+
+
+def test_a_refused_publish_to_iot_core_is_not_sent_again_and_again(open_bus, nucleus, clock):
+    bus = open_bus(allowed())
+    for _ in range(300):
+        clock.ahead += 1
+        assert not bus.publish_cloud(CLOUD, b"x")
+    assert len(nucleus.core.refusals) < 25
+
+
+def test_a_full_buffer_of_iot_core_renews_nothing(open_bus, nucleus, caplog):
+    bus = open_bus(allowed("*"))
+    bus.subscribe_cloud("edgeml/a-thing/alerts/ack")
+    for _ in range(5):
+        end = nucleus.do(nucleus.core.interference.refuse, Matching(operation="PublishToIoTCore"), "ServiceError")
+        assert not bus.publish_cloud(CLOUD, b"x")
+        nucleus.do(end)
+        assert bus.publish_cloud(CLOUD, b"x")
+        bus.receive(0.0)
+    assert "renewing" not in caplog.text
+    assert "restarted" not in caplog.text
+    lines = [each for each in caplog.records if each.levelno >= logging.WARNING and "PublishToIoTCore" in each.getMessage()]
+    assert [each.levelname for each in lines] == ["WARNING", "ERROR"], "a buffer that is full again and again is logged once a minute"
+
+
+def test_nothing_is_an_error_while_the_component_is_being_removed(open_bus, nucleus, caplog):
+    caplog.set_level(logging.DEBUG)
+    bus = open_bus(allowed("*"))
+    assert bus.configuration()["threads"] == 1
+    nucleus.do(nucleus.core.config.reset, NAME, [])
+    nucleus.do(nucleus.core.set_access_control, NAME, {})
+    assert not bus.publish_cloud(CLOUD, b"x")
+    assert not bus.publish(topics.STATUS, b"x")
+    bus.subscribe("a/b")
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING and record.name.startswith("edgeml")] == []
+    assert caplog.text.count("it is being removed") == 1
+
+
+def test_nothing_is_an_error_once_the_component_is_to_end(open_bus, nucleus, caplog):
+    bus = open_bus(allowed("*"))
+    nucleus.do(nucleus.core.interference.refuse, Matching(), "ServiceError")
+    bus.hurry = True
+    assert not bus.publish(topics.STATUS, b"x")
+    assert [record for record in caplog.records if record.name.startswith("edgeml") and record.levelno >= logging.WARNING] == []

@@ -1,0 +1,345 @@
+"""Numbered streams: a loss is seen and asked for, a repetition is not taken twice, in any order of events."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from edgeml.messages import KeepAlive, Replay, Replaying, decode, encode
+from edgeml.messages.sequencing import History, Pulse, Receiver
+from edgeml.timestamps import SECOND
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def make(patience_s: float = 2.0) -> tuple[Receiver, list[Replay], Clock]:
+    asked: list[Replay] = []
+    clock = Clock()
+    return Receiver("edgeml/sensors", asked.append, clock, patience_s), asked, clock
+
+
+def wanted(**fields: Any) -> Replay:
+    """What a receiver asks of one asset."""
+    return Replay(topic="edgeml/sensors", asset="p", most=Receiver.MOST, **fields)
+
+
+def test_messages_in_order_are_taken_once():
+    receiver, asked, _ = make()
+    assert [receiver.accept("p", "s", seq, seq) for seq in (0, 1, 1, 0, 2)] == [True, True, False, False, True]
+    assert (receiver.lost, receiver.repeated, asked) == (0, 2, [])
+
+
+def test_a_gap_is_asked_for_once_and_filled_by_the_replay():
+    receiver, asked, _ = make()
+    receiver.accept("p", "s", 0, 100)
+    assert not receiver.accept("p", "s", 2, 300)
+    assert not receiver.accept("p", "s", 3, 400)
+    assert asked == [wanted(since=100, stream="s", next=1)]
+    receiver.replaying(Replaying(asset="p", stream="s", first=1))
+    assert [receiver.accept("p", "s", seq, seq) for seq in (1, 2, 3)] == [True, True, True]
+    assert receiver.lost == 0
+
+
+def test_what_the_producer_no_longer_has_is_counted_as_lost():
+    receiver, _, _ = make()
+    receiver.accept("p", "s", 0, 100)
+    receiver.accept("p", "s", 5, 600)
+    receiver.replaying(Replaying(asset="p", stream="s", first=4))
+    assert receiver.accept("p", "s", 4, 500)
+    assert receiver.lost == 3
+
+
+def test_a_producer_that_does_not_hear_is_asked_again_and_not_waited_for_for_ever():
+    receiver, asked, clock = make(patience_s=2.0)
+    receiver.accept("p", "s", 0, 100)
+    for clock.now in (0.0, 1.0, 2.0, 3.0, 4.0, 14.9):
+        assert not receiver.accept("p", "s", 3, 400)
+    assert asked == [wanted(since=100, stream="s", next=1)] * 4
+    clock.now = 15.0
+    assert receiver.accept("p", "s", 4, 500)
+    assert receiver.lost == 3
+
+
+def test_a_producer_that_hears_again_after_ten_seconds_loses_nothing():
+    receiver, asked, clock = make(patience_s=2.0)
+    receiver.accept("p", "s", 0, 100)
+    for clock.now in range(10):
+        assert not receiver.accept("p", "s", 3 + clock.now, 400)
+    receiver.replaying(Replaying(asset="p", stream="s", first=1))
+    assert all(receiver.accept("p", "s", seq, seq) for seq in range(1, 13))
+    assert receiver.lost == 0 and len(asked) == 5
+
+
+def test_a_consumer_that_joins_late_asks_for_the_history_and_counts_no_loss():
+    receiver, asked, _ = make()
+    receiver.ask_again()
+    assert asked == [Replay(topic="edgeml/sensors", most=0)]
+    assert not receiver.accept("p", "s", 50, 5000)
+    assert asked[1:] == [wanted(since=0, stream="", next=0)]
+    receiver.replaying(Replaying(asset="p", stream="s", first=40))
+    assert all(receiver.accept("p", "s", seq, seq) for seq in range(40, 51))
+    assert receiver.lost == 0
+
+
+def test_a_new_stream_begins_anew():
+    receiver, _, _ = make()
+    receiver.accept("p", "s", 0, 100)
+    assert receiver.accept("p", "other", 0, 200)
+    assert receiver.lost == 0
+
+
+def test_after_a_renewal_only_what_is_newer_is_asked_for():
+    receiver, asked, _ = make()
+    receiver.accept("p", "s", 0, 100)
+    receiver.ask_again()
+    assert asked == [Replay(topic="edgeml/sensors", since=100, most=0)]
+    receiver.replaying(Replaying(asset="p", stream="s", first=1, oldest=0, last=0, newest=0))
+    assert len(asked) == 1  # there is nothing newer
+    receiver.replaying(Replaying(asset="p", stream="s", first=1, oldest=0, last=0, newest=2))
+    assert asked[1:] == [wanted(since=100, stream="s", next=1)]
+
+
+def test_a_keep_alive_shows_the_loss_of_a_last_message_and_is_asked_for_until_it_comes():
+    receiver, asked, clock = make(patience_s=2.0)
+    receiver.accept("p", "s", 0, 100)
+    receiver.keep_alive(KeepAlive(asset="p", stream="s", seq=0))
+    assert asked == []  # quiet, nothing is missing
+    for clock.now in (0.0, 1.0, 2.0):
+        receiver.keep_alive(KeepAlive(asset="p", stream="s", seq=1))
+    assert asked == [wanted(since=100, stream="s", next=1)] * 2
+    receiver.replaying(Replaying(asset="p", stream="s", first=1))
+    assert receiver.accept("p", "s", 1, 200)
+    receiver.keep_alive(KeepAlive(asset="p", stream="s", seq=1))
+    assert len(asked) == 2 and receiver.lost == 0
+
+
+def test_a_keep_alive_of_an_unknown_stream_is_a_history_to_ask_for():
+    receiver, asked, _ = make()
+    receiver.keep_alive(KeepAlive(asset="", stream="s", seq=-1))
+    receiver.keep_alive(KeepAlive(asset="p", stream="s", seq=-1))
+    assert asked == []
+    receiver.keep_alive(KeepAlive(asset="p", stream="s", seq=7))
+    assert asked == [wanted(since=0, stream="", next=0)]
+    receiver.replaying(Replaying(asset="p", stream="s", first=5))
+    assert [receiver.accept("p", "s", seq, seq) for seq in (5, 6, 7)] == [True, True, True]
+    assert receiver.lost == 0
+
+
+def test_a_keep_alive_goes_only_when_nothing_else_went():
+    said: list[bytes] = []
+    pulse = Pulse(said.append, every_s=2.0)
+    pulse.tick(0.0, "s", "p", 1)  # a message went
+    pulse.tick(1.5, "s", "p", 2)  # and another
+    assert pulse.tick(3.0, "s", "p", 2) == 0.5 and said == []
+    pulse.tick(3.5, "s", "p", 2)
+    pulse.tick(4.0, "s", "p", 2)
+    pulse.tick(5.5, "s", "p", 2)
+    pulse.tick(5.5, "s")  # one that has no asset yet is alive too
+    keep_alive = KeepAlive(asset="p", stream="s", seq=1)
+    assert [decode(message) for message in said] == [keep_alive, keep_alive, KeepAlive(asset="", stream="s", seq=-1)]
+
+
+ALL = Replay(topic="edgeml/sensors")
+
+
+def test_history_keeps_by_event_time_and_by_size():
+    history = History("p", "s", keep_s=10, keep_bytes=500)
+    for second in range(100):
+        history.add(second * SECOND, b"x" * 10)
+    messages = list(history.replay(ALL))
+    assert decode(messages[0]) == Replaying(asset="p", stream="s", first=89, oldest=89, last=99, newest=99)
+    assert len(messages) == 1 + 11
+    history.add(100 * SECOND, b"x" * 495)
+    assert len(list(history.replay(ALL))) == 1 + 1
+
+
+def test_an_empty_history_says_so():
+    history = History("p", "s")
+    history.add(5, b"x")
+    nothing = Replaying(asset="p", stream="s", first=1, oldest=0, last=0, newest=0)
+    assert [decode(message) for message in history.replay(Replay(topic="t", since=5))] == [nothing]
+
+
+def test_history_sends_what_is_asked_for_by_number_and_no_more():
+    history = History("p", "s")
+    for number in range(20):
+        history.add(100 - number, b"%d" % number)  # by their times nobody could say which are newer
+    start, *sent = history.replay(Replay(topic="t", since=10**18, stream="s", next=5, most=3))
+    assert decode(start) == Replaying(asset="p", stream="s", first=5, oldest=0, last=7, newest=19) and sent == [b"5", b"6", b"7"]
+    assert len(list(history.replay(Replay(topic="t", most=0)))) == 1
+    assert len(list(history.replay(Replay(topic="t", stream="s", next=99)))) == 1
+
+
+def test_history_of_a_stream_that_went_back_in_time_is_sent_whole_to_who_knows_another():
+    history = History("p", "s")
+    history.add(1000, b"before")
+    history.add(10, b"after", epoch=1)
+    asked = Replay(topic="t", since=2000, stream="other", next=7)
+    assert [*history.replay(asked)][1:] == [b"before", b"after"]
+    assert [*history.replay(Replay(topic="t", since=2000, stream="s", next=1))][1:] == [b"after"]
+
+
+def test_history_answers_a_consumer_of_a_former_stream_by_number():
+    history = History("p", "s3", former={"s1": 3, "s2": 5})
+    for number in range(8):
+        history.add(1000 - 100 * number, b"%d" % number, epoch=number)
+
+    def sent(stream: str, following: int) -> list[bytes]:
+        return [*history.replay(Replay(topic="t", since=950, stream=stream, next=following))][1:]
+
+    assert sent("s2", 4) == [b"4", b"5", b"6", b"7"]
+    assert sent("s1", 1)[0] == b"1"
+    # It had a message of that stream that the producer lost when it died: the number now belongs to another one.
+    assert sent("s2", 6) == [b"5", b"6", b"7"]
+    assert sent("s1", 4)[0] == b"3"
+    assert len(sent("unknown", 4)) == 8
+
+
+def test_history_never_has_a_gap():
+    """A consumer that asks for a number in a gap would get nothing, and wait."""
+    history = History("p", "s")
+    for number in (3, 4, 8, 9):
+        history.go_on(number)
+        history.add(number, b"%d" % number)
+    assert [*history.replay(Replay(topic="t", stream="s", next=4))][1:] == [b"8", b"9"]
+    history.go_on(10)
+    assert history.oldest == 8
+    history.go_on(11)
+    assert history.oldest == history.next_seq == 11
+
+
+def test_a_consumer_asks_a_new_stream_for_what_follows_what_it_took_last():
+    receiver, asked, _ = make()
+    receiver.resume("p", "s1", 41, 1000)
+    receiver.keep_alive(KeepAlive(asset="p", stream="s2", seq=45))
+    receiver.keep_alive(KeepAlive(asset="p", stream="s3", seq=46))
+    assert asked == [wanted(since=1000, stream="s1", next=41)] * 2
+    receiver.replaying(Replaying(asset="p", stream="s3", first=41, oldest=0, last=46, newest=46))
+    assert [receiver.accept("p", "s3", seq, 5) for seq in range(41, 47)] == [True] * 6 and receiver.lost == 0
+
+
+def test_whatever_is_dropped_on_the_way_all_arrives_in_order():
+    chance = random.Random(3)
+    for _ in range(200):
+        line = Line(chance)
+        for seq in range(30):
+            line.publish("p", seq, lost=seq < 29 and chance.random() < 0.3)
+            line.deliver(share=0.8)
+        line.deliver()
+        assert line.taken["p"] == list(range(30))
+        assert line.receiver.lost == 0
+
+
+class Line:
+    """A producer of many assets, a channel that keeps the order, and a receiver at its end."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self.clock, self.chance = Clock(), chance
+        self.histories: dict[str, History] = {}
+        self.taken: dict[str, list[int]] = {}
+        self.channel: list[bytes] = []
+        self.receiver = Receiver("edgeml/sensors", self.ask, self.clock)
+
+    def ask(self, replay: Replay) -> None:
+        for asset, history in self.histories.items():
+            if replay.asset in ("", asset):
+                self.channel += history.replay(replay)
+
+    def publish(self, asset: str, seq: int, lost: bool = False) -> None:
+        payload = encode(KeepAlive(asset=asset, stream="s", seq=seq))  # stands for a batch
+        self.histories.setdefault(asset, History(asset, "s")).add(seq + 1, payload)
+        if not lost:
+            self.channel.append(payload)
+
+    def deliver_one(self) -> None:
+        message = decode(self.channel.pop(0))
+        if isinstance(message, Replaying):
+            self.receiver.replaying(message)
+        elif self.receiver.accept(message.asset, "s", message.seq, message.seq + 1):
+            self.taken.setdefault(message.asset, []).append(message.seq)
+
+    def deliver(self, share: float = 1.0) -> None:
+        while self.channel and self.chance.random() < share:
+            self.deliver_one()
+
+
+def test_old_messages_of_many_assets_never_fill_the_channel():
+    line = Line(random.Random(4))
+    assets = [f"pump-{number}" for number in range(40)]
+    for seq in range(200):
+        for asset in assets:
+            line.publish(asset, seq, lost=True)  # the consumer was away
+    line.receiver.ask_again()
+    most = 0
+    for seq in range(200, 1200):
+        for asset in assets:
+            line.publish(asset, seq)
+        for _ in range(60):
+            most = max(most, len(line.channel))
+            if line.channel:
+                line.deliver_one()
+    line.deliver()
+    # As many old messages as there are assets, and twice as many new ones, as two of three that are taken are new.
+    assert most <= 5 * len(assets)
+    assert all(line.taken[asset] == list(range(1200)) for asset in assets) and line.receiver.lost == 0
+
+
+def test_many_assets_that_lack_little_do_not_wait_for_each_other():
+    line = Line(random.Random(7))
+    assets = [f"pump-{number}" for number in range(126)]
+    for asset in assets:
+        line.publish(asset, 0)
+    line.deliver()
+    for asset in assets:
+        line.publish(asset, 1, lost=True)  # the consumer was launched again
+    line.receiver.ask_again()
+    for seq in range(2, 20):  # an answer takes as long as a new message of each asset
+        for asset in assets:
+            line.publish(asset, seq)
+        for _ in range(len(line.channel)):
+            line.deliver_one()
+        if all(line.taken[asset][-1] == seq for asset in assets):
+            break
+    assert seq <= 6 and line.receiver.lost == 0
+
+
+def test_a_consumer_that_knows_its_place_asks_for_nothing_older():
+    line = Line(random.Random(5))
+    for seq in range(100):
+        line.publish("p", seq, lost=True)
+    line.receiver.resume("p", "s", 97, 97)
+    line.receiver.ask_again()
+    line.deliver()
+    assert line.taken["p"] == [97, 98, 99]
+
+
+def test_a_stream_that_went_back_in_time_is_had_by_number():
+    line = Line(random.Random(6))
+    history = line.histories["p"] = History("p", "s")
+    line.receiver.resume("p", "s", 1, 10**18)
+    history.add(10**18, encode(KeepAlive(asset="p", stream="s", seq=0)))
+    history.add(5, encode(KeepAlive(asset="p", stream="s", seq=1)), epoch=1)
+    line.receiver.ask_again()
+    line.deliver()
+    assert line.taken["p"] == [1]
+
+
+def test_a_new_stream_that_began_earlier_in_time_is_asked_for_from_its_beginning():
+    receiver, asked, _ = make()
+    receiver.accept("p", "s", 0, 1000)
+    assert not receiver.accept("p", "other", 3, 400)
+    assert asked == [wanted(since=0, stream="s", next=1)]
+
+
+def test_an_earlier_version_that_sends_all_at_once_is_understood():
+    receiver, asked, _ = make()
+    receiver.accept("p", "s", 0, 100)
+    receiver.accept("p", "s", 30, 3000)
+    receiver.replaying(Replaying(asset="p", stream="s", first=1))
+    assert all(receiver.accept("p", "s", seq, seq) for seq in range(1, 31))
+    assert len(asked) == 1 and receiver.lost == 0

@@ -1,0 +1,220 @@
+"""A bundle is verified before it is used, and the error says what was wanted and what was given."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from edgeml.errors import BundleError
+from edgeml.model.bundle import MOST_BYTES, Bundle, Calibration, Scaling, Stopped, View, match_channels, save
+from tests.edgeml.tiny import MANIFEST, SHIPPED, tiny
+
+
+def edit(folder: Path, change: Any) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    change(manifest)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(BundleError) as caught:
+        Bundle.load(folder)
+    text = str(caught.value)
+    assert str(folder) in text and "\n" not in text
+    return text
+
+
+def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
+    saved = tiny(tmp_path)
+    loaded = Bundle.load(tmp_path)
+    assert (loaded.manifest, loaded.model, loaded.digest) == (saved.manifest, b"no network", saved.digest)
+    assert loaded.manifest.input_shape == (4, 4)
+
+
+def test_saving_twice_gives_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        tiny(tmp_path / name)
+    for file in ("manifest.json", "model.tflite"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+def test_the_shipped_bundle_is_sound() -> None:
+    bundle = Bundle.load(SHIPPED)
+    assert bundle.manifest.input_shape == (60, 16)
+    assert len(bundle.model) < 64_000
+
+
+def test_a_truncated_model(tmp_path: Path) -> None:
+    tiny(tmp_path)
+    (tmp_path / "model.tflite").write_bytes(b"no net")
+    text = refusal(tmp_path)
+    assert "6 bytes" in text and "10" in text and "truncated" in text
+
+
+def test_a_wrong_digest(tmp_path: Path) -> None:
+    bundle = tiny(tmp_path)
+    (tmp_path / "model.tflite").write_bytes(b"no NETWORK")
+    text = refusal(tmp_path)
+    assert bundle.digest in text and "SHA-256" in text
+
+
+@pytest.mark.parametrize("file", ["model.tflite", "manifest.json"])
+def test_a_missing_file(tmp_path: Path, file: str) -> None:
+    tiny(tmp_path)
+    (tmp_path / file).unlink()
+    assert file in refusal(tmp_path)
+
+
+def test_a_missing_folder(tmp_path: Path) -> None:
+    assert "manifest.json" in refusal(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("file", ["model.tflite", "manifest.json"])
+def test_a_link_is_no_part_of_a_bundle(tmp_path: Path, file: str) -> None:
+    tiny(tmp_path)
+    (tmp_path / file).rename(tmp_path / "elsewhere")
+    (tmp_path / file).symlink_to(tmp_path / "elsewhere")
+    assert f"{file}: is a symbolic link" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_does_not_hold_the_component_up(tmp_path: Path, make: Any) -> None:
+    tiny(tmp_path)
+    (tmp_path / "model.tflite").unlink()
+    make(tmp_path / "model.tflite")
+    assert "model.tflite" in refusal(tmp_path)
+
+
+def test_a_file_without_end_is_not_read_to_its_end(tmp_path: Path) -> None:
+    tiny(tmp_path)
+    with (tmp_path / "manifest.json").open("r+b") as file:
+        file.truncate(MOST_BYTES + 1)
+    assert f"more than the {MOST_BYTES} bytes" in refusal(tmp_path)
+
+
+def test_a_path_that_is_none(tmp_path: Path) -> None:
+    assert "cannot be read" in refusal(tmp_path / "a\0b")
+
+
+def test_no_json(tmp_path: Path) -> None:
+    tiny(tmp_path)
+    (tmp_path / "manifest.json").write_bytes(b"\xff\x00{")
+    assert "manifest.json" in refusal(tmp_path)
+
+
+def test_another_format_version(tmp_path: Path) -> None:
+    tiny(tmp_path)
+    edit(tmp_path, lambda m: m.update(format=2, something="new"))
+    text = refusal(tmp_path)
+    assert "format 2" in text and "format 1" in text and "update" in text
+
+
+@pytest.mark.parametrize("key", sorted(set(MANIFEST.__struct_fields__) - {"horizon", "classes", "rows_after_gap", "smooth_rows"}))
+def test_a_missing_key(tmp_path: Path, key: str) -> None:
+    tiny(tmp_path)
+    edit(tmp_path, lambda m: m.pop(key))
+    assert f"`{key}`" in refusal(tmp_path)
+
+
+def test_an_unknown_key(tmp_path: Path) -> None:
+    tiny(tmp_path)
+    edit(tmp_path, lambda m: m["views"][0].update(stepz=3))
+    text = refusal(tmp_path)
+    assert "`stepz`" in text and "views" in text
+
+
+def test_a_wrong_type(tmp_path: Path) -> None:
+    tiny(tmp_path)
+    edit(tmp_path, lambda m: m.update(min_rows="four"))
+    text = refusal(tmp_path)
+    assert "min_rows" in text and "int" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"channels": ()}, ["`channels`"]),
+        ({"channels": MANIFEST.channels[:1] * 2}, ["`channels`", "twice"]),
+        ({"interval_s": 0.0}, ["`interval_s`", "0"]),
+        ({"verdict_level": 1.5}, ["`verdict_level`", "1.5", "0 to 1"]),
+        ({"views": ()}, ["`views`"]),
+        ({"views": (View(every=1, steps=4), View(every=2, steps=5))}, ["4 and 5 steps"]),
+        ({"min_rows": 3}, ["`min_rows` is 3", "4 to 12"]),
+        ({"min_rows": 13}, ["`min_rows` is 13"]),
+        ({"rows_after_gap": 5}, ["`rows_after_gap` is 5", "0 to 4"]),
+        ({"smooth_rows": 0}, ["`smooth_rows` is 0", "1 to 12"]),
+        ({"smooth_rows": 13}, ["`smooth_rows` is 13"]),
+        ({"scaling": Scaling(kind="baseline", rows=1)}, ["`scaling.rows` is 1"]),
+        ({"scaling": Scaling(kind="fixed")}, ["`scaling.mean`", "`scaling.std`", "`scaling.spread`"]),
+        ({"stopped": Stopped(channel="speed", below=1.0)}, ["`speed`", "current, flow"]),
+        ({"calibration": Calibration(kind="table", scores=(0.5, 0.0), confidences=(0.1, 0.5))}, ["`calibration`", "`scores` (rising)"]),
+        ({"calibration": Calibration(kind="table", scores=(0.0, 0.5, 1.0), confidences=(0.5, 0.1, 0.5))}, ["all rising or all falling"]),
+        ({"calibration": Calibration(kind="table", scores=(0.0, 0.5), confidences=(1.5, 0.1))}, ["0 to 1"]),
+        ({"calibration": Calibration(kind="table", scores=(-1e308, 1e308), confidences=(0.0, 1.0))}, ["1e+308", "at most 1e+30"]),
+        ({"horizon": 0.0}, ["`horizon` is 0.0"]),
+        ({"horizon": float("nan")}, ["`horizon`"]),
+        ({"classes": ("none",)}, ["`classes`", "two"]),
+        ({"classes": ("none", "power", "power")}, ["`classes`", "power, power"]),
+    ],
+)
+def test_values_that_make_no_sense(tmp_path: Path, changes: dict[str, Any], named: list[str]) -> None:
+    with pytest.raises(BundleError) as caught:
+        tiny(tmp_path, **changes)
+    assert all(part in str(caught.value) for part in named), caught.value
+    assert not (tmp_path / "model.tflite").exists()
+
+
+def test_channels_are_found_wherever_they_stand(tmp_path: Path) -> None:
+    assert match_channels(tiny(tmp_path), ("speed", "flow", "current"), ("1/min", "l/min", "A")).tolist() == [2, 1]
+
+
+def test_data_that_do_not_fit(tmp_path: Path) -> None:
+    bundle = tiny(tmp_path)
+    with pytest.raises(BundleError, match=r"no `flow` in l/min.*wanted current \(A\), flow \(l/min\); given current \(A\)"):
+        match_channels(bundle, ("current",), ("A",))
+    with pytest.raises(BundleError, match="`flow` in m³/h where l/min is wanted"):
+        match_channels(bundle, ("current", "flow"), ("A", "m³/h"))
+
+
+def test_confidence_from_score() -> None:
+    assert [Calibration().confidence(s) for s in (-0.5, 0.25, 2.0)] == [0.0, 0.25, 1.0]
+    assert all(math.isnan(c.confidence(math.nan)) for c in (Calibration(), Calibration(kind="table", scores=(0, 1), confidences=(0, 1))))
+    table = Calibration(kind="table", scores=(0.0, 10.0, 20.0), confidences=(0.1, 0.5, 0.9))
+    assert [table.confidence(s) for s in (-5.0, 0.0, 5.0, 10.0, 15.0, 99.0)] == pytest.approx([0.1, 0.1, 0.3, 0.5, 0.7, 0.9])
+
+
+def test_confidence_may_fall_as_the_score_rises() -> None:
+    table = Calibration(kind="table", scores=(10.0, 30.0, 50.0), confidences=(1.0, 0.5, 0.0))
+    assert [table.confidence(s) for s in (0.0, 20.0, 30.0, 45.0, 125.0)] == pytest.approx([1.0, 0.75, 0.5, 0.125, 0.0])
+
+
+def test_what_only_some_kinds_of_models_have_stands_in_no_other_manifest(tmp_path: Path) -> None:
+    tiny(tmp_path / "plain")
+    assert not {"horizon", "classes"} & set(json.loads((tmp_path / "plain" / "manifest.json").read_text()))
+    tiny(tmp_path / "life", horizon=30.0)
+    assert Bundle.load(tmp_path / "life").manifest.horizon == 30.0
+    tiny(tmp_path / "types", classes=("none", "power"))
+    assert Bundle.load(tmp_path / "types").manifest.output_shape == (2,)
+
+
+def test_the_shipped_manifest_is_written_as_it_was_read(tmp_path: Path) -> None:
+    shipped = Bundle.load(SHIPPED)
+    save(tmp_path, shipped.manifest, shipped.model, shipped.golden)
+    assert (tmp_path / "manifest.json").read_bytes() == (SHIPPED / "manifest.json").read_bytes()
+
+
+def test_a_baseline_outlives_a_retrained_model_but_not_other_inputs() -> None:
+    retrained = msgspec.structs.replace(MANIFEST, version="2.0.0", verdict_level=0.7)
+    other = msgspec.structs.replace(MANIFEST, views=(View(every=1, steps=4), View(every=2, steps=4)))
+    assert retrained.scaling_id == MANIFEST.scaling_id != other.scaling_id
+
+
+def test_save_fills_in_the_digest(tmp_path: Path) -> None:
+    bundle = save(tmp_path, MANIFEST, b"abc")
+    assert bundle.manifest.digests["model.tflite"].sha256 == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

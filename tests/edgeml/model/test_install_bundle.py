@@ -1,0 +1,158 @@
+"""The steps of a model component."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from edgeml.model import install_bundle as step
+from tests.edgeml.tiny import SHIPPED
+
+
+def bundle(folder: Path, content: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "manifest.json").write_text(content)
+    return folder
+
+
+def test_a_bundle_is_placed_under_a_name_of_its_content_and_the_one_before_goes(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    one = step.place(bundle(tmp_path / "b", "one"), work)
+    assert step.placed(work) is not None and step.placed(work)[0] == one  # type: ignore[index]
+    other = step.place(bundle(tmp_path / "b", "other"), work)
+    assert one != other and not one.exists() and (other / "manifest.json").read_text() == "other"
+    assert step.place(bundle(tmp_path / "b", "one"), work) == one
+
+
+def test_placing_again_is_seen_as_new_and_mends_what_was_altered(tmp_path: Path) -> None:
+    folder = step.place(bundle(tmp_path / "b", "one"), tmp_path / "work")
+    before = step.placed(tmp_path / "work")
+    (folder / "manifest.json").write_text("altered")
+    assert step.place(bundle(tmp_path / "b", "one"), tmp_path / "work") == folder
+    assert (folder / "manifest.json").read_text() == "one" and step.placed(tmp_path / "work") != before
+
+
+def test_the_step_fails_with_what_the_reader_says_of_this_placing(tmp_path: Path) -> None:
+    work, reader = tmp_path / "work", tmp_path / "com.edgeml.Inference"
+    assert step.awaited(reader, work) is None  # nobody is there to be waited for
+    reader.mkdir()
+    step.place(bundle(tmp_path / "b", "one"), work)
+    first = step.placed(work)[1]  # type: ignore[index]
+    assert step.awaited(reader, work, 0) is None
+    step.judge(reader, first, "")
+    assert step.awaited(reader, work) == ""
+    step.place(bundle(tmp_path / "b", "one"), work)
+    assert step.awaited(reader, work, 0) is None  # it was of the placing before
+    (reader / "verdict").write_text("[]")
+    assert step.awaited(reader, work, 0) is None
+    command = [sys.executable, step.__file__, "--bundle", tmp_path / "b", "--work", work, "--judge", reader]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    second = step.placed(work)
+    while second is None or step.placed(work) == second:
+        time.sleep(0.01)
+    step.judge(reader, step.placed(work)[1], "it is signed with another key")  # type: ignore[index]
+    said, _ = running.communicate(timeout=30)
+    assert running.returncode == 1
+    assert said.splitlines()[-1] == "ERROR edgeml.model.install_bundle: it is signed with another key"
+
+
+def test_mending_leaves_a_whole_bundle_and_replaces_an_altered_or_refused_one(tmp_path: Path) -> None:
+    work, reader = tmp_path / "work", tmp_path / "com.edgeml.Inference"
+    reader.mkdir()
+
+    def mended() -> tuple[int, int]:
+        """What tells the placing after the step from another; the reader takes whatever is there, so the step need not wait."""
+        command = [sys.executable, step.__file__, "--bundle", bundle(tmp_path / "b", "one"), "--work", work, "--judge", reader, "--mend"]
+        running = subprocess.Popen(command)
+        before = step.placed(work)
+        while running.poll() is None:
+            now = step.placed(work)
+            if now is not None and now != before and step.verdict(reader, now[1]) is None:
+                step.judge(reader, now[1], "")
+            time.sleep(0.01)
+        assert running.returncode == 0
+        return step.placed(work)[1]  # type: ignore[index]
+
+    first = mended()
+    assert mended() == first
+    (step.placed(work)[0] / "extra").write_text("x")  # type: ignore[index]
+    second = mended()
+    assert second != first and mended() == second
+    (step.placed(work)[0] / "manifest.json").write_text("altered")  # type: ignore[index]
+    third = mended()
+    assert third != second and (step.placed(work)[0] / "manifest.json").read_text() == "one"  # type: ignore[index]
+    step.judge(reader, third, "it is signed with another key")
+    assert mended() != third
+
+
+KILL = """
+import os, pathlib, shutil, signal, sys
+sys.path.insert(0, sys.argv[1])
+import place as step
+
+def deadly(owner, name):
+    real = getattr(owner, name)
+    def call(*args, **kwargs):
+        counted.append(name)
+        if len(counted) == int(sys.argv[2]):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*args, **kwargs)
+    setattr(owner, name, call)
+
+counted = []
+for owner, name in ((shutil, "rmtree"), (pathlib.Path, "open"), (pathlib.Path, "rename"), (pathlib.Path, "replace"), (os, "fsync")):
+    deadly(owner, name)
+step.place(pathlib.Path(sys.argv[3]), pathlib.Path(sys.argv[4]))
+"""
+
+
+@pytest.mark.parametrize("content", ["one", "other"])
+def test_killed_at_any_step_a_whole_bundle_is_placed(tmp_path: Path, content: str) -> None:
+    work = tmp_path / "work"
+    step.place(bundle(tmp_path / "b", "one"), work)
+    source = bundle(tmp_path / "c", content)
+    for number in range(1, 100):
+        command = [sys.executable, "-c", KILL, Path(step.__file__).parent, str(number), source, work]
+        code = subprocess.run(command, check=False).returncode
+        found = step.placed(work)
+        assert found is not None and (found[0] / "manifest.json").read_text() in ("one", content), f"killed before effect {number}"
+        if code == 0:
+            break
+        assert code == -signal.SIGKILL
+        if content == "other":
+            step.place(tmp_path / "b", work)
+    assert number > 3 and [path.name for path in (work / "bundles").iterdir()] == [step.place(source, work).name]
+
+
+def test_a_full_disk_leaves_what_is_placed_and_no_rest(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    placed = step.place(bundle(tmp_path / "b", "one"), work)
+    bundle(tmp_path / "b", "x" * 200_000)
+    words = [sys.executable, step.__file__, "--bundle", str(tmp_path / "b"), "--work", str(work)]
+    # Files of 64 KiB at most: what is written fails, as on a full disk.
+    ran = subprocess.run(["bash", "-c", f"ulimit -f 64; exec {shlex.join(words)}"], capture_output=True, text=True, check=False)
+    assert ran.returncode == 1 and "File too large; nothing is changed" in ran.stdout
+    assert step.placed(work)[0] == placed and list((work / "bundles").iterdir()) == [placed]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("text", ["", "../../etc", "a" * 63, "a" * 65, "\xe5" * 64])
+def test_a_pointer_that_is_no_digest_is_not_followed(tmp_path: Path, text: str) -> None:
+    (tmp_path / "current").write_text(text)
+    assert step.placed(tmp_path) is None
+
+
+def test_a_bundle_that_is_not_there_is_one_sentence_and_changes_nothing(tmp_path: Path) -> None:
+    placed = step.place(SHIPPED, tmp_path / "work")
+    command = [sys.executable, step.__file__, "--bundle", tmp_path / "absent", "--work", tmp_path / "work"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 1
+    assert ran.stdout == (
+        f"ERROR edgeml.model.install_bundle: {tmp_path / 'absent'}: No such file or directory; nothing is changed; deploy the component again\n"
+    )
+    assert step.placed(tmp_path / "work")[0] == placed  # type: ignore[index]

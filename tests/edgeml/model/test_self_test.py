@@ -1,0 +1,258 @@
+"""Golden windows: a model judges here as it did where it was made, or it is refused."""
+
+from __future__ import annotations
+
+import base64
+import json
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from model_training import golden_samples as training
+
+from edgeml.errors import BundleError
+from edgeml.model import self_test
+from edgeml.model.bundle import Bundle, Calibration, Channel, save, seal
+from edgeml.model.runtime import open_engine
+from tests.edgeml import networks
+from tests.edgeml.models import trained, untrue
+from tests.edgeml.tiny import MANIFEST, SHIPPED
+
+FILES = Path(__file__).parents[1] / "files"
+
+
+@pytest.fixture
+def shipped() -> Bundle:
+    return Bundle.load(SHIPPED)
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The shipped model with golden windows that were made on this machine, so that nothing is rounded otherwise."""
+    return Bundle.load(trained(tmp_path_factory.mktemp("local") / "b", "1.0.1"))
+
+
+class Off:
+    """The bundle's engine, whose scores are off by so much: `fixed`, and by turns more and less by `swing`."""
+
+    def __init__(self, bundle: Bundle, fixed: float = 0.0, swing: float = 0.0) -> None:
+        self._engine, self._fixed, self._swing = open_engine(bundle), fixed, swing
+        self.step, self._seen = self._engine.step, {}
+
+    def run(self, features: np.ndarray) -> float:
+        turn = self._seen.setdefault(features.tobytes(), len(self._seen)) // 3 % 2
+        return self._engine.run(features) + self._fixed + (self._swing if turn else -self._swing)
+
+    def score(self, answer: np.ndarray) -> float:
+        return self._engine.score(answer)
+
+
+def held(bundle: Bundle) -> self_test.Golden:
+    assert bundle.golden is not None
+    return msgspec.json.decode(bundle.golden, type=self_test.Golden)
+
+
+def test_the_shipped_model_judges_here_as_it_did_where_it_was_made(shipped: Bundle) -> None:
+    """On any architecture and either runtime; scripts/test-arm64 runs this on 64-bit ARM."""
+    compared = self_test.verify(shipped, open_engine(shipped))
+    assert compared.windows == 13 and compared.largest <= self_test.WITHIN and compared.mean <= self_test.WITHIN_MEAN
+
+
+def test_its_windows_are_on_both_sides_of_each_level_and_far_from_them(shipped: Bundle) -> None:
+    given = held(shipped)
+    assert given.levels == (0.3, 0.7, 0.9)
+    confidences = [window.confidence for window in given.windows]
+    for level in given.levels:
+        for side in (-1, 1):
+            assert self_test.WITHIN < min(d for c in confidences if (d := side * (c - level)) > 0) < 2 * self_test.WITHIN, (level, side)
+    assert min(confidences) < 0.01 and max(confidences) > 0.99
+    assert all(len(window.inputs) == shipped.manifest.smooth_rows for window in given.windows)
+    assert len(shipped.golden or b"") < 64_000
+
+
+def test_windows_are_chosen_on_both_sides_of_a_level_but_not_nearer_than_rounding_may_carry() -> None:
+    confidences = np.array([0.0, 0.44, 0.47, 0.5, 0.53, 0.56, 0.62, 1.0])
+    chosen = training.choose(confidences, np.full(8, 0.05), (0.5,))
+    assert {1, 5} <= set(chosen)
+
+
+def test_the_same_bundle_gets_the_same_windows(tmp_path: Path) -> None:
+    one, other = trained(tmp_path / "a", "1.0.1"), trained(tmp_path / "b", "1.0.1")
+    assert (one / "golden.json").read_bytes() == (other / "golden.json").read_bytes()
+
+
+def test_a_bundle_without_them_is_as_before(shipped: Bundle, tmp_path: Path) -> None:
+    older = save(tmp_path / "b", shipped.manifest, shipped.model)
+    assert list(older.manifest.digests) == ["model.tflite"]
+    loaded = Bundle.load(tmp_path / "b")
+    assert loaded.golden is None and self_test.verify(loaded, open_engine(loaded)).windows == 0
+
+
+def test_confidences_are_smoothed_and_calibrated_as_on_a_device(shipped: Bundle) -> None:
+    table = Calibration(kind="table", scores=(0.0, 0.5, 1.0), confidences=(0.0, 0.2, 1.0))
+    manifest = msgspec.structs.replace(shipped.manifest, calibration=table)
+    engine = open_engine(shipped)
+    window = held(shipped).windows[7]
+    inputs = np.stack([np.frombuffer(each, np.int8).reshape(60, 16) for each in window.inputs]) * np.float32(held(shipped).scale)
+    score, known = self_test.confidence(manifest, engine, inputs)
+    assert score == pytest.approx(np.mean([engine.run(each) for each in inputs]))
+    assert known == pytest.approx(table.confidence(score)) != pytest.approx(score)
+
+
+def test_where_the_calibration_is_steep_two_steps_of_the_score_are_allowed(shipped: Bundle) -> None:
+    engine = open_engine(shipped)
+    steep = Calibration(kind="table", scores=(0.0, 0.5, 0.52, 1.0), confidences=(0.0, 0.1, 0.3, 1.0))
+    manifest = msgspec.structs.replace(shipped.manifest, calibration=steep)
+    assert self_test.allowed(manifest, engine, 0.25) == self_test.WITHIN
+    assert self_test.allowed(manifest, engine, 0.51) == pytest.approx(2 * engine.step * 10)
+
+
+# -- what is refused
+
+
+def refused(bundle: Bundle, engine: Any = None) -> str:
+    with pytest.raises(BundleError) as caught:
+        self_test.verify(bundle, engine or open_engine(bundle))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_bundle_that_lies_is_refused(tmp_path: Path) -> None:
+    assert "golden window 1 of 13 has the confidence 0 where 0.5 within 0.05 is wanted (across the level 0.3)" in refused(
+        Bundle.load(untrue(tmp_path / "b", "1.0.1"))
+    )
+
+
+def test_a_model_of_the_same_recipe_and_another_seed_is_refused(shipped: Bundle) -> None:
+    sibling = (FILES / "sibling.tflite").read_bytes()
+    assert "the model does not run here as it was judged" in refused(seal(shipped.manifest, sibling, "sibling", shipped.golden))
+
+
+@pytest.mark.parametrize("layer", range(14))
+def test_a_model_with_one_altered_layer_is_refused(shipped: Bundle, layer: int) -> None:
+    model = networks.altered(shipped.model, layer, 0.0)
+    assert "the model does not run here as it was judged" in refused(seal(shipped.manifest, model, "altered", shipped.golden))
+
+
+@pytest.mark.parametrize("off", [0.06, -0.06])
+def test_a_runtime_that_is_further_off_than_rounding_is_refused(local: Bundle, off: float) -> None:
+    assert "within 0.05 is wanted" in refused(local, Off(local, swing=off))
+
+
+@pytest.mark.parametrize("off", [0.02, -0.02])
+def test_a_runtime_that_is_off_everywhere_is_refused_though_no_window_is_far_off(local: Bundle, off: float) -> None:
+    assert "golden windows have confidences that are 0.0" in refused(local, Off(local, fixed=off))
+
+
+def test_rounding_as_it_was_measured_is_accepted(local: Bundle) -> None:
+    compared = self_test.verify(local, Off(local, swing=0.01))  # type: ignore[arg-type]
+    assert 0.005 < compared.mean <= compared.largest < 0.02
+
+
+class Wrong:
+    """Answers what is no finite number."""
+
+    step = 0.0
+
+    def __init__(self, answer: float) -> None:
+        self._answer = answer
+
+    def run(self, features: np.ndarray) -> float:
+        return self._answer
+
+
+@pytest.mark.parametrize("answer", [np.nan, np.inf, -np.inf])
+def test_an_answer_that_is_not_finite_fits_nothing(shipped: Bundle, tmp_path: Path, answer: float) -> None:
+    assert "golden window 1 of 13 has the confidence nan" in refused(shipped, Wrong(answer))
+    with pytest.raises(BundleError, match="not a finite number"):
+        self_test.add(trained(tmp_path / "b", "1.0.1"), [np.zeros((1, 60, 16), np.int8)], 1.0, Wrong(answer))  # type: ignore[arg-type]
+
+
+def test_windows_are_answered_again_in_another_order(tmp_path: Path) -> None:
+    """A model that remembers gives every window its confidence once, in the order in which they were made."""
+
+    class Remembers:
+        step, last = 0.0, 0.5
+
+        def run(self, features: np.ndarray) -> float:
+            answer, self.last = 0.5 + self.last / 50, float(features.mean())
+            return answer
+
+    manifest = msgspec.structs.replace(MANIFEST, min_rows=4)
+    folder = tmp_path / "b"
+    save(folder, manifest, b"no network")
+    bundle = self_test.add(folder, [np.full((1, 4, 4), each, np.int8) for each in (-1, 0, 1)], 1.0, Remembers())  # type: ignore[arg-type]
+    assert "the model keeps a state" in refused(bundle, Remembers())
+
+
+# -- the file
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (lambda path: path.unlink(), "cannot be read"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-3]), "golden.json has .* truncated"),
+        (lambda path: path.write_bytes(path.read_bytes().replace(b"0.0", b"0.9")), "golden.json has the SHA-256 digest"),
+    ],
+)
+def test_a_file_that_is_not_what_the_manifest_says_is_refused(tmp_path: Path, spoil: Any, sentence: str) -> None:
+    folder = trained(tmp_path / "b", "1.0.1")
+    spoil(folder / "golden.json")
+    with pytest.raises(BundleError, match=sentence):
+        Bundle.load(folder)
+
+
+HEAD = '"format":2,"scale":1.0,"within_mean":0.01,"levels":[]'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]", "{}", "[" * 100_000, "\xff", '{"within":0.1,"windows":[]}', '{"within":0.1,"windows":[{"input":"AAAA","answer":[1]}]}',
+        f'{{{HEAD},"windows":[]}}', f'{{{HEAD},"windows":[{{"inputs":["AAAA"],"score":0.5,"confidence":0.5,"within":0.05}}]}}',
+        f'{{{HEAD},"windows":[{{"inputs":[],"score":0.5,"confidence":0.5,"within":0.05}}]}}',
+        f'{{{HEAD},"windows":[{{"inputs":["AAAA"],"score":0.5,"confidence":0.5,"within":0.9}}]}}',
+    ],
+)
+def test_a_file_that_holds_something_else_is_one_sentence(shipped: Bundle, text: str) -> None:
+    assert "golden.json: " in (said := refused(seal(shipped.manifest, shipped.model, "b", text.encode("latin-1")))), said
+    assert said.endswith("; export the model again")
+
+
+def test_windows_of_a_later_format_ask_for_an_update(shipped: Bundle) -> None:
+    said = refused(seal(shipped.manifest, shipped.model, "b", b'{"format":3,"other":1}'))
+    assert said == "b: golden.json has format 3 where up to 2 is known; update this component"
+
+
+def test_windows_of_format_1_are_compared_by_their_confidences(shipped: Bundle) -> None:
+    text = (FILES / "golden.format1.json").read_bytes()
+    older, engine = seal(shipped.manifest, shipped.model, "older", text), open_engine(shipped)
+    assert self_test.verify(older, engine).windows == 6
+    local = json.loads(text)
+    for window in local["windows"]:
+        inputs = np.frombuffer(base64.b64decode(window["input"]), "<f4").reshape(60, 16)
+        window["answer"] = [engine.run(inputs)]
+    # Three int8 steps, which the bound in the file refuses: LiteRT on 64-bit ARM gives such an answer.
+    near, far = deepcopy(local), deepcopy(local)
+    near["windows"][2]["answer"][0] += 3 / 256
+    far["windows"][2]["answer"][0] += 0.1
+    bundle = seal(shipped.manifest, shipped.model, "near", json.dumps(near).encode())
+    assert self_test.verify(bundle, open_engine(bundle)).largest == pytest.approx(3 / 256)
+    assert "golden window 3 of 6" in refused(seal(shipped.manifest, shipped.model, "far", json.dumps(far).encode()))
+    near["windows"][2]["answer"] = [0.5, 0.5]
+    assert "an answer has 2 numbers where 1 are wanted" in refused(seal(shipped.manifest, shipped.model, "b", json.dumps(near).encode()))
+
+
+def test_a_model_of_other_channels_gets_windows_of_noise_near_its_levels(tmp_path: Path) -> None:
+    manifest = msgspec.structs.replace(MANIFEST, channels=(Channel(name="load", unit="N"), Channel(name="way", unit="mm")), stopped=None)
+    folder = tmp_path / "b"
+    save(folder, manifest, networks.positive())
+    bundle = training.write(folder)
+    confidences = [window.confidence for window in held(bundle).windows]
+    assert self_test.verify(bundle, open_engine(bundle)).windows == len(confidences)
+    for level in self_test.levels(manifest):
+        assert any(0 < level - each < 0.1 for each in confidences) and any(0 < each - level < 0.1 for each in confidences)

@@ -1,0 +1,117 @@
+"""Plain files alone are opened, wherever a configuration or another process names one: nothing else holds a component up."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from edgeml.auth import device_key
+from edgeml.errors import BundleError, SealError, SourceError
+from edgeml.model import install_bundle, signature
+from edgeml.model.bundle import read_file
+from edgeml.runtime.last_good_config import LAST_GOOD, Settings
+from edgeml.storage import regular_files
+from edgeml.storage.regular_files import open_plain, plain_bytes
+from inference.recent_rows import Memory
+from sensor_ingestion.checkpoint import Checkpoint
+from sensor_ingestion.options import Options
+from sensor_ingestion.sources.base import Clocks
+from sensor_ingestion.sources.csv_replay import Recording, RecordingOptions
+
+
+def fifo(path: Path) -> Path:
+    os.mkfifo(path, 0o600)
+    return path
+
+
+def device(path: Path) -> Path:
+    path.symlink_to("/dev/zero")
+    return path
+
+
+def folder(path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
+@pytest.fixture(params=[fifo, device, folder])
+def spoil(request: pytest.FixtureRequest) -> Iterator[Callable[[Path], Path]]:
+    yield request.param
+
+
+@pytest.mark.timeout(20)
+def test_what_is_no_plain_file_is_refused_at_once(tmp_path: Path, spoil: Callable[[Path], Path]) -> None:
+    path = spoil(tmp_path / "x")
+    for read in (open_plain, plain_bytes):
+        with pytest.raises(OSError) as caught:
+            read(path)
+        assert caught.value.errno in (errno.EINVAL, errno.EISDIR) and caught.value.strerror
+
+
+def test_a_plain_file_and_one_behind_a_link(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"content")
+    (tmp_path / "b").symlink_to("a")
+    assert plain_bytes(tmp_path / "a") == plain_bytes(tmp_path / "b") == b"content"
+    with open_plain(tmp_path / "b") as file:
+        assert stat.S_ISREG(os.fstat(file.fileno()).st_mode) and not os.get_inheritable(file.fileno())
+    with pytest.raises(OSError) as caught:
+        plain_bytes(tmp_path / "b", follow=False)
+    assert caught.value.errno == errno.ELOOP
+
+
+def test_no_more_is_read_than_was_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"12345")
+    assert plain_bytes(path, 5) == b"12345"
+    with pytest.raises(OSError, match="more than 4 bytes"):
+        plain_bytes(path, 4)
+    with path.open("wb") as file:
+        file.truncate(1 << 40)  # a hole: it has the size without the bytes
+    with pytest.raises(OSError, match="more than 4096 bytes"):
+        plain_bytes(path, 4096)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "none"])
+def test_a_file_that_cannot_be_there(tmp_path: Path, name: str) -> None:
+    with pytest.raises(OSError):
+        plain_bytes(tmp_path / name)
+
+
+def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
+    fifo(tmp_path / "x")
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(20):
+        with pytest.raises(OSError):
+            open_plain(tmp_path / "x")
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@pytest.mark.timeout(60)
+def test_nothing_that_reads_a_named_file_is_held_up(tmp_path: Path, spoil: Callable[[Path], Path]) -> None:
+    path = spoil(tmp_path / "x")
+    clocks = Clocks(lambda: 0.0, lambda: 0)
+    with pytest.raises(SourceError, match="is no plain file|Is a directory"):
+        Recording(RecordingOptions(path=str(path), layout="skab"), clocks)
+    for refused, read in ((SealError, device_key.read), (BundleError, read_file), (BundleError, signature._read)):
+        with pytest.raises(refused):
+            read(path)
+    (tmp_path / "work").mkdir()
+    for name in (install_bundle.POINTER, install_bundle.VERDICT, LAST_GOOD):
+        spoil(tmp_path / "work" / name)
+    assert install_bundle.placed(tmp_path / "work") is None and install_bundle.verdict(tmp_path / "work", (1, 2)) is None
+    with pytest.raises(OSError):
+        Settings(Options, tmp_path / "work").last_good()
+    checkpoint = Checkpoint(tmp_path, "a", {})
+    spoil(checkpoint.path)
+    assert checkpoint.load() is None
+    spoil(tmp_path / "a.newer")
+    assert Memory(tmp_path, "a", 10).load() == []
+
+
+def test_the_step_that_places_reads_as_everybody_does() -> None:
+    assert install_bundle.MOST_BYTES == regular_files.MOST_BYTES

@@ -1,0 +1,177 @@
+"""Each promise that is broken is seen: what chaos reports as 0 could be another number."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pytest
+
+from edgeml.alarms.alarm_policy import PolicyOptions
+from edgeml.messages import Alert, Command, CommandAck, ResultBlock, ResultColumns, SensorBatch, encode, topics
+from edgeml.timestamps import SECOND, from_iso, to_iso
+from edgeml_cli.verify.chaos import reference_results
+from edgeml_cli.verify.chaos.fault_schedule import Strike
+from edgeml_cli.verify.chaos.judge import judge, silences
+from edgeml_cli.verify.chaos.machines import WIRE
+from edgeml_cli.verify.chaos.traffic_recorder import Alerts, Watch
+
+OPTIONS = PolicyOptions(hold_s=2, clear_hold_s=2, cooldown_s=0)
+ASSET, MODEL, CHANNELS, ROWS = "p", "m", ("current",), 40
+START = 1_700_000_000 * SECOND
+CONFIDENCES = [1.0 if 10 <= row < 20 else 0.0 for row in range(ROWS)]
+TIMES = [START + row * SECOND for row in range(ROWS)]
+CURRENT = [0.0 if 15 <= row < 25 else 2.0 for row in range(ROWS)]
+
+
+def batch(row: int) -> bytes:
+    values = np.array([[CURRENT[row]]], np.float32)
+    return encode(SensorBatch.of(ASSET, "s", row, CHANNELS, ("A",), np.array([TIMES[row]]), values))
+
+
+def block(row: int, confidence: float) -> bytes:
+    columns = ResultColumns(
+        times=np.array([TIMES[row]]), starts=np.array([TIMES[row]]), score=np.array([confidence], np.float32),
+        confidence=np.array([confidence], np.float32), reason=np.zeros(1, np.uint8), deviations=np.zeros((1, 1), np.float16),
+        took_us=np.zeros((1, 2), np.float32),
+    )
+    return encode(ResultBlock(
+        asset=ASSET, stream="r", seq=row, model=MODEL, model_version="1", digest="d", answers_stream="s", answers_seq=row, complete=True,
+        channels=CHANNELS, reasons=(), **columns.packed(),
+    ))
+
+
+def told() -> list[Alert]:
+    """What AlertDispatcher says of these results."""
+    changes = reference_results.alerts(ASSET, MODEL, list(zip(TIMES, CONFIDENCES, strict=True)), OPTIONS)
+    return [
+        Alert(
+            id=id, asset=ASSET, stream="a", seq=0, model=MODEL, model_version="1", state=state,
+            at=to_iso({"pending": alarm.pending_at, "active": alarm.raised_at, "cleared": alarm.cleared_at}[state]),
+            raised_at=None if alarm.raised_at is None else to_iso(alarm.raised_at), cleared_at=None, confidence=1.0, peak_confidence=1.0,
+            why="", acknowledged_by="", note="",
+        )
+        for (id, state), alarm in changes.items()
+    ]
+
+
+ID = f"{told()[0].id}:stop"
+
+
+class World:
+    """A run of 40 s without a flaw, into which flaws can be put."""
+
+    def __init__(self) -> None:
+        self.watch, self.cloud = Watch(), Alerts()
+        self.watch.flow[WIRE] = [float(second) for second in range(ROWS)]
+        self.relaunches = 0
+        self.strikes: list[Strike] = []
+        self.pause_s = 0.0
+        self.lost_row = -1
+        self.alerts = told()
+        self.acks = [CommandAck(id=ID, asset=ASSET, status="executed", at="one")]
+        self.executed_at = 1.0
+
+    def take(self, topic: str, payload: bytes, at_s: float) -> None:
+        assert self.watch.take(topic, payload, "x", at_s) is not None
+
+    def verdict(self):
+        for row in range(ROWS):
+            at_s = row + (self.pause_s if row >= 30 else 0.0)
+            if row != self.lost_row:
+                self.take(topics.SENSORS, batch(row), at_s)
+                self.take(topics.RESULTS, block(row, CONFIDENCES[row]), at_s)
+        for alert in self.alerts:
+            at_s = (from_iso(alert.at) - START) / SECOND + 0.5
+            self.take(topics.ALERTS, encode(alert), at_s)
+            if alert.raised_at is not None:
+                self.cloud.take(alert, at_s)
+        command = Command(id=ID, asset=ASSET, action="stop", alarm=told()[0].id, timeout_s=10.0, issued_monotonic_s=0.0, boot="b")
+        self.take(topics.COMMANDS, encode(command), 16.0)
+        for ack in self.acks:
+            self.take(topics.COMMANDS_ACK, encode(ack), 17.0)
+        if self.acks:
+            self.watch.hear(f"INFO x: command {ID} to p: stop, executed ", self.executed_at)
+        offline = {ASSET: list(zip(TIMES, CONFIDENCES, strict=True))}
+        starts = {"com.edgeml.AlertDispatcher": 1 + self.relaunches}
+        return judge(self.watch, self.cloud, self.strikes, offline, OPTIONS, starts, {ASSET: ROWS}, 40.0 + self.pause_s)
+
+
+def test_a_run_without_a_flaw():
+    verdict = World().verdict()
+    assert verdict.violations == []
+    assert (verdict.figures["alarms"], verdict.figures["alerts"], verdict.figures["commands_executed"]) == (1, 3, 1)
+    assert verdict.figures["longest_silence_s"] == 1.0
+
+
+def lose_an_alert(world):
+    del world.alerts[1]
+
+
+def invent_an_alert(world):
+    world.alerts.append(msgspec.structs.replace(world.alerts[0], id="other"))
+
+
+def repeat_an_alert(world):
+    world.alerts.append(world.alerts[0])
+
+
+def lose_a_row(world):
+    world.lost_row = 35
+
+
+def execute_twice(world):
+    world.acks.append(CommandAck(id=ID, asset=ASSET, status="executed", at="two"))
+
+
+def execute_late(world):
+    world.executed_at = 10.5
+
+
+def stay_silent(world):
+    world.pause_s = 10.5
+
+
+def say_nothing_of_a_command(world):
+    world.acks.clear()
+
+
+@pytest.mark.parametrize(("flaw", "figure", "value"), [
+    (lose_an_alert, "alerts_lost", 1), (lose_an_alert, "cloud_alerts_lost", 1), (invent_an_alert, "alerts_odd", 1),
+    (repeat_an_alert, "duplicates", 1), (lose_a_row, "rows_lost", 1), (execute_twice, "commands_executed_twice", 1),
+    (execute_late, "commands_late", 1), (say_nothing_of_a_command, "commands_untold", 1), (stay_silent, "longest_silence_s", 11.5),
+])
+def test_a_flaw_is_seen(flaw, figure, value):
+    world = World()
+    flaw(world)
+    verdict = world.verdict()
+    assert verdict.figures[figure] == value
+    assert verdict.violations
+
+
+def test_an_alarm_about_the_suite_itself_follows_from_no_result_and_need_not():
+    world = World()
+    world.alerts.append(msgspec.structs.replace(world.alerts[0], id="other", asset="com.edgeml.Inference", model="watch/component-silent"))
+    verdict = world.verdict()
+    assert (verdict.violations, verdict.figures["alerts_odd"], verdict.figures["alerts_about_the_suite"]) == ([], 0, 1)
+
+
+def test_a_duplicate_is_allowed_for_each_relaunch():
+    world = World()
+    world.relaunches = 1
+    repeat_an_alert(world)
+    verdict = world.verdict()
+    assert (verdict.violations, verdict.figures["duplicates"]) == ([], 1)
+
+
+def test_silence_counts_from_the_end_of_a_fault():
+    moments = [0.0, 1.0, 30.0]
+    faults = [Strike(2.0, "pause", {}, 5.0), Strike(6.0, "iot-cut", {}, 14.0), Strike(25.0, "kill", {}, 0.0)]
+    assert silences(moments, faults, 30.0) == [(1.0, 1.0), (1.0, 2.0), (5.0, 25.0), (5.0, 30.0), (0.0, 30.0)]
+    assert silences(moments, [], 30.0) == [(1.0, 1.0), (29.0, 30.0), (0.0, 30.0)]
+
+
+def test_a_machine_whose_clock_was_set_must_be_judged_again():
+    world = World()
+    del world.watch.flow[WIRE][20:35]
+    verdict = world.verdict()
+    assert [violation.sentence for violation in verdict.violations] == [f"{WIRE} was silent for 16.0 s with no fault active"]

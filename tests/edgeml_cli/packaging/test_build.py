@@ -1,0 +1,123 @@
+"""scripts/build: the tree that it makes, and that the same sources make the same bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from edgeml_cli.build import package
+
+PARTS = ("components", "libs", "recipes", "scripts", "model_training", "gdk-config.json", "recipe.yaml")
+JUNK = shutil.ignore_patterns("__pycache__", ".*", "*.egg-info")
+
+
+def checkout(target: Path) -> Path:
+    """A copy of what a build reads."""
+    target.mkdir(parents=True)
+    for part in PARTS:
+        source = package.ROOT / part
+        if source.is_dir():
+            shutil.copytree(source, target / part, ignore=JUNK, symlinks=True)
+        else:
+            shutil.copy2(source, target / part, follow_symlinks=False)
+    return target
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*")) if path.is_file()
+    }
+
+
+def pythons() -> list[str]:
+    """One interpreter of each version that is on the PATH."""
+    found = {f"3.{sys.version_info.minor}": sys.executable}
+    for minor in range(10, 16):
+        path = shutil.which(f"python3.{minor}")
+        if path and subprocess.run([path, "--version"], capture_output=True, check=False).returncode == 0:
+            found.setdefault(f"3.{minor}", path)
+    return list(found.values())
+
+
+def test_another_checkout_umask_time_and_python_give_the_same_bytes(built: Path, tmp_path: Path) -> None:
+    other = checkout(tmp_path / "elsewhere" / "a checkout")
+    for path in other.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            os.utime(path, (1e9, 1e9))
+            path.chmod(0o700 if path.parent.name == "scripts" else 0o600)
+    (other / "libs" / "edgeml" / "__pycache__").mkdir()
+    (other / "libs" / "edgeml" / "__pycache__" / "bus.cpython-310.pyc").write_bytes(b"compiled")
+    (other / "libs" / "edgeml" / ".bus.py.swp").write_bytes(b"an editor's")
+    wanted = digests(built)
+    assert len(wanted) == 10
+    for python in pythons():
+        made = subprocess.run(
+            [python, "-m", "edgeml_cli.build.package"], cwd=other, env={**os.environ, "PYTHONPATH": str(other / "libs"), "TZ": "Asia/Tokyo"},
+            umask=0o077, capture_output=True, text=True, check=False,
+        )
+        assert made.returncode == 0, made.stderr
+        assert digests(other / "greengrass-build") == wanted, python
+
+
+def test_each_zip_holds_the_component_the_library_and_the_requirements(built: Path, version: str) -> None:
+    for name, folder in package.COMPONENTS.items():
+        with zipfile.ZipFile(built / "artifacts" / name / version / f"{folder}.zip") as archive:
+            names = archive.namelist()
+            assert {entry.date_time for entry in archive.infolist()} == {package.EARLIEST}
+        assert {path.split("/")[0] for path in names} == {folder, "edgeml", "requirements.txt", "requirements.lock"}
+        assert {f"{folder}/__main__.py", f"{folder}/__init__.py", "edgeml/runtime/install_venv.py", "edgeml/ipc/bus.py"} <= set(names)
+        assert all(path.endswith((".py", "requirements.txt", "requirements.lock")) for path in names), names
+
+
+def test_the_model_bundle_is_an_artifact_of_its_own(built: Path, version: str) -> None:
+    with zipfile.ZipFile(built / "artifacts" / "com.edgeml.Inference" / version / "pump_anomaly.zip") as archive:
+        assert archive.namelist() == ["golden.json", "manifest.json", "manifest.sig", "model.tflite"]
+
+
+def test_a_missing_model_is_said_and_the_last_build_stays(tmp_path: Path) -> None:
+    root = checkout(tmp_path / "checkout")
+    package.build(root, root / "greengrass-build")
+    before = digests(root / "greengrass-build")
+    (root / "model_training" / "bundles" / "pump_anomaly" / "model.tflite").unlink()
+    with pytest.raises(package.BuildError, match=r"pump_anomaly lacks model\.tflite; restore it, or train it with scripts/train"):
+        package.build(root, root / "greengrass-build")
+    assert digests(root / "greengrass-build") == before
+
+
+def test_a_build_leaves_nothing_of_the_one_before(tmp_path: Path) -> None:
+    out = tmp_path / "greengrass-build"
+    package.build(package.ROOT, out)
+    (out / "recipes" / "com.edgeml.Gone-0.0.1.yaml").write_text("")
+    (out / "artifacts" / "com.edgeml.Gone").mkdir()
+    package.build(package.ROOT, out)
+    assert not list(out.rglob("*Gone*"))
+
+
+@pytest.mark.parametrize("version", ["NEXT_PATCH", "1.0", ""])
+def test_only_an_exact_version_is_taken(tmp_path: Path, version: str) -> None:
+    (tmp_path / "gdk-config.json").write_text(f'{{"component": {{"{package.SUITE}": {{"author": "a", "version": "{version}"}}}}}}')
+    with pytest.raises(package.BuildError, match="wanted is an exact one"):
+        package.Project.read(tmp_path)
+
+
+@pytest.mark.parametrize("arguments", [["--bucket", "My_Bucket"], ["--thing-group-arn", "pumps"]])
+def test_a_malformed_name_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        package.main(arguments)
+    assert "is no" in capsys.readouterr().err
+
+
+def test_bucket_and_thing_group_are_filled_in(tmp_path: Path, version: str) -> None:
+    arn = "arn:aws:iot:eu-central-1:123456789012:thinggroup/pumps"
+    assert package.main(["--bucket", "pumps-edge", "--thing-group-arn", arn, "--out", str(tmp_path)]) == 0
+    assert arn in (tmp_path / "deployment.json").read_text()
+    text = (tmp_path / "recipes" / f"com.edgeml.Inference-{version}.yaml").read_text()
+    assert f"Uri: s3://pumps-edge/com.edgeml.Inference/{version}/inference.zip" in text

@@ -1,0 +1,61 @@
+"""What the scripts say on a machine that lacks something."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from edgeml_cli.build.package import ROOT
+
+SCRIPTS = (
+    "build", "chaos", "demo", "deploy", "env", "fleet", "fuzz", "parity", "promote", "publish", "sign", "test", "test-arm64", "train",
+    "version",
+)
+
+
+def env(python: Path | str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [ROOT / "scripts" / "env"], env={**os.environ, "PYTHON": str(python)}, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture
+def interpreter(tmp_path: Path) -> Path:
+    """Stands for a python3 of version 3.9: answers what it is asked as such a one does."""
+    path = tmp_path / "python3"
+    path.write_text('#!/bin/sh\n[ "$1" = --version ] && echo "Python 3.9.2" && exit\nexit 1\n')
+    path.chmod(0o755)
+    return path
+
+
+def test_no_python_is_one_sentence() -> None:
+    ran = env("python-that-is-not-there")
+    assert ran.returncode == 1
+    assert ran.stdout == ""
+    assert ran.stderr == (
+        "env: python-that-is-not-there is not installed; install Python 3.10 or later, such as: apt install python3 python3-venv\n"
+    )
+
+
+def test_an_old_python_is_one_sentence(interpreter: Path) -> None:
+    ran = env(interpreter)
+    assert ran.returncode == 1
+    assert ran.stderr.startswith(f"env: {interpreter} is Python 3.9.2, wanted is 3.10 or later; name a newer one, such as: PYTHON=")
+    assert ran.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_script_can_be_run_and_says_what_it_is(name: str) -> None:
+    path = ROOT / "scripts" / name
+    assert os.access(path, os.X_OK)
+    first, second = path.read_text().splitlines()[:2]
+    assert first == "#!/usr/bin/env bash"
+    assert second.startswith("# ")
+
+
+def test_the_build_names_its_options() -> None:
+    shown = subprocess.run([ROOT / "scripts" / "build", "--help"], capture_output=True, text=True, check=True).stdout
+    assert "--bucket" in shown and "--thing-group-arn" in shown

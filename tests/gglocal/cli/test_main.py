@@ -1,0 +1,232 @@
+"""The installed command, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gglocal.cli.main import main
+from gglocal.process.reaper import members
+from tests.gglocal.recipes import Shelf
+from tests.patience import PATIENCE_S
+
+
+def _gglocal(root: Path, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "gglocal.cli.main", *arguments, "--root", str(root)]
+
+
+def _call(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(_gglocal(root, *arguments), capture_output=True, text=True, timeout=PATIENCE_S)
+
+
+def _run_arguments(shelf: Shelf, *names: str) -> list[str]:
+    merges = [word for name in names for word in ("--merge", f"{name}=1.0.0")]
+    return ["run", "--recipe-dir", str(shelf.recipes), "--artifact-dir", str(shelf.artifacts), *merges]
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    return Shelf(tmp_path)
+
+
+@pytest.fixture
+def running(shelf: Shelf, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """`gglocal run` with one component, which has said `up` and started a process that left its group."""
+    shelf.add("a", {"run": "setsid sleep 1000 & echo up; sleep 1000"}, config={"x": 1})
+    process = subprocess.Popen(
+        _gglocal(tmp_path / "root", *_run_arguments(shelf, "a")), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    assert process.stdout is not None and process.stdout.readline() == "[a] up\n"
+    yield process
+    if process.poll() is None:
+        process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def _pid(root: Path) -> int:
+    return int(json.loads(_call(root, "component", "list", "--json").stdout)[0]["pid"])
+
+
+def _family(pid: int) -> set[int]:
+    """The session of a component, and what carries the same mark."""
+    environ = (Path("/proc") / str(pid) / "environ").read_bytes().split(b"\0")
+    mark = next(item for item in environ if item.startswith(b"GGLOCAL_MARK=")).partition(b"=")[2].decode()
+    return set(members({pid}, mark))
+
+
+def _gone(pids: set[int]) -> bool:
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        if not any((Path("/proc") / str(pid)).exists() and _is_alive(pid) for pid in pids):
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGTERM, 0), (signal.SIGINT, 0), (signal.SIGKILL, -9)])
+def test_nothing_is_left_behind(
+    running: subprocess.Popen[str], shelf: Shelf, tmp_path: Path, number: int, code: int
+) -> None:
+    family = _family(_pid(tmp_path / "root"))
+    assert len(family) >= 2
+    running.send_signal(number)
+    assert running.wait(PATIENCE_S) == code
+    assert _gone(family)
+    shelf.add("next", {"run": "echo again"})
+    again = _call(tmp_path / "root", *_run_arguments(shelf, "next"), "--exit-when-finished")
+    assert (again.returncode, again.stdout) == (0, "[next] again\n")
+
+
+def test_talking_to_a_running_nucleus(running: subprocess.Popen[str], shelf: Shelf, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    assert [line.split() for line in _call(root, "component", "list").stdout.splitlines()] == [
+        ["NAME", "VERSION", "STATE", "STARTS", "PID"], ["a", "1.0.0", "RUNNING", "1", str(_pid(root))],
+    ]
+    everything = _call(root, "component", "details", "a").stdout
+    assert "Component Name: a" in everything and "State: RUNNING" in everything and 'Configuration: {"x": 1}' in everything
+    details = json.loads(_call(root, "component", "details", "a", "--json").stdout)
+    assert (details["state"], details["starts"], details["version"]) == ("RUNNING", 1, "1.0.0")
+    assert json.loads(_call(root, "component", "restart", "a", "--json").stdout)[0]["name"] == "a"
+    assert "FINISHED" in _call(root, "component", "stop", "a").stdout
+    assert "stdout: up" in _call(root, "logs", "a").stdout
+    shelf.add("b", {"run": "true"})
+    config = tmp_path / "config.yaml"
+    config.write_text("b:\n  reset: [/old]\n  merge: {y: two}\n")
+    deployed = _call(root, "deploy", "--recipe-dir", str(shelf.recipes), "--merge", "b=1.0.0", "--config", str(config))
+    assert "deployed: a, b" in deployed.stdout
+    assert f"gglocal logs b --root {root}" in deployed.stderr and "gglocal logs a" not in deployed.stderr
+    assert json.loads(_call(root, "component", "details", "b", "--json").stdout)["configuration"] == {"y": "two"}
+    unknown = _call(root, "component", "details", "zzz")
+    assert unknown.returncode == 2 and "no component zzz is deployed; there are a, b" in unknown.stderr
+
+
+@pytest.mark.parametrize("publish, wanted", [
+    (["pub", "t/1", "hello"], b"hello"), (["pub", "t/1", "aGk=", "--base64"], b"hi"), (["pub", "t/1", '{"a": 1}', "--json"], b'{"a":1}'),
+])
+def test_pub_and_sub(running: subprocess.Popen[str], tmp_path: Path, publish: list[str], wanted: bytes) -> None:
+    root = tmp_path / "root"
+    with subprocess.Popen(
+        _gglocal(root, "sub", "t/#", "--count", "1", "--timeout", "20", "--json"), stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True,
+    ) as listener:
+        assert listener.stderr is not None and listener.stdout is not None
+        assert "subscribed to t/#" in listener.stderr.readline()
+        told = _call(root, *publish)
+        assert (told.returncode, told.stdout) == (0, "")
+        assert told.stderr == f"published {len(wanted)} bytes to t/1; 0 subscriptions of components heard it\n"
+        heard = json.loads(listener.stdout.readline())
+        assert listener.wait(PATIENCE_S) == 0
+    assert (heard["topic"], heard["text"].encode()) == ("t/1", wanted)
+
+
+@pytest.mark.parametrize("topic", ["t/#", "+/a", "#", "", "a/+/b"])
+@pytest.mark.parametrize("how", [[], ["--iot"], ["--json"]])
+def test_pub_takes_a_topic_and_no_filter(tmp_path: Path, capsys: pytest.CaptureFixture[str], topic: str, how: list[str]) -> None:
+    assert main(["pub", *how, topic, "{}", "--root", str(tmp_path / "root")]) == 2
+    assert f"{topic!r} is a filter, not a topic" in capsys.readouterr().err
+
+
+def test_output_that_nobody_reads_holds_up_nobody(shelf: Shelf, tmp_path: Path) -> None:
+    shelf.add("loud", {"run": "yes a long line of output | head -n 100000"})
+    arguments = _gglocal(tmp_path / "root", *_run_arguments(shelf, "loud"), "--exit-when-finished")
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.wait(PATIENCE_S) == 0
+    assert sum(1 for _ in (tmp_path / "root" / "logs" / "loud.log").open()) > 100_000
+
+
+def test_hearing_what_goes_to_the_cloud(running: subprocess.Popen[str], tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    with subprocess.Popen(
+        _gglocal(root, "sub", "cloud/+", "--iot", "--count", "1", "--timeout", "20"), stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True,
+    ) as listener:
+        assert listener.stderr is not None and listener.stdout is not None
+        assert "subscribed to cloud/+" in listener.stderr.readline()
+        assert _call(root, "pub", "--iot", "cloud/a", "hello").stderr == "published 5 bytes to cloud/a on IoT Core\n"
+        assert listener.stdout.readline() == "cloud/a hello\n"
+        assert listener.wait(PATIENCE_S) == 0
+
+
+def test_to_the_cloud(running: subprocess.Popen[str], tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    assert _call(root, "pub", "--iot", "cloud/a", "hello").returncode == 0
+    assert _call(root, "pub", "--iot", "cloud/a", "/w==", "--base64").returncode == 0
+    first, second = map(json.loads, (root / "iot-core.jsonl").read_text().splitlines())
+    assert (first["text"], second["payload"]) == ("hello", "/w==")
+    assert "payload" not in first and "text" not in second
+
+
+def test_scripts_can_wait_for_the_end(shelf: Shelf, tmp_path: Path) -> None:
+    shelf.add("good", {"run": 'echo "{configuration:/word}"'}, config={"word": "plain"})
+    shelf.add("bad", {"run": "exit 5"})
+    config = json.dumps({"good": {"merge": {"word": "special"}}})
+    good = _call(tmp_path / "root", *_run_arguments(shelf, "good"), "--exit-when-finished", "--config", config)
+    assert (good.returncode, good.stdout) == (0, "[good] special\n")
+    bad = _call(tmp_path / "root", *_run_arguments(shelf, "bad"), "--exit-when-finished")
+    assert bad.returncode == 1 and "bad is BROKEN: run ended with exit code 5" in bad.stderr
+
+
+def test_a_configuration_file_of_yaml_is_text_on_lite(shelf: Shelf, tmp_path: Path) -> None:
+    shelf.add("good", {"run": "echo '{configuration:/n}'"})
+    (tmp_path / "config.yaml").write_text("good: {MERGE: {n: 1.50}}")
+    done = _call(tmp_path / "root", *_run_arguments(shelf, "good"), "--exit-when-finished", "--config", str(tmp_path / "config.yaml"))
+    assert done.stdout == "[good] 1.50\n"
+
+
+@pytest.mark.parametrize("arguments, wanted", [
+    (["run", "--merge", "a"], "--merge 'a' names no version"),
+    (["run", "--recipe-dir", "/nowhere", "--merge", "a=1.0.0"], "/nowhere: there is no such recipe directory"),
+    (["run"], "nothing to deploy; name a component with --merge NAME=VERSION"),
+    (["run", "--iot-core", "http://x", "--merge", "a=1.0.0"], "unknown IoT Core 'http://x'"),
+    (["run", "--config", "{", "--merge", "a=1.0.0"], "--config is no JSON"),
+    (["component", "list"], "no nucleus runs in"),
+    (["logs", "a"], "there is no log of a"),
+    (["pub", "t"], "pub takes either PAYLOAD or --file FILE"),
+])
+def test_errors_are_one_sentence(capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: list[str], wanted: str) -> None:
+    assert main([*arguments, "--root", str(tmp_path / "root")]) == 2
+    said = capsys.readouterr().err
+    assert wanted in said and "Traceback" not in said
+
+
+def test_lint(capsys: pytest.CaptureFixture[str], shelf: Shelf) -> None:
+    shelf.add("good", {"run": "true"})
+    assert main(["lint", str(shelf.recipes)]) == 0
+    shelf.add("good", {"run": "true", "shutdown": "true"})
+    assert main(["lint", str(shelf.recipes)]) == 0  # what is only left out is told
+    assert "note: " in (told := capsys.readouterr()).err and "does not run the step shutdown" in told.err and not told.out
+    shelf.add("bad", {"Run": "true"})
+    assert main(["lint", str(shelf.recipes)]) == 1
+    assert "is spelt run" in capsys.readouterr().out
+
+
+def test_the_root_comes_from_the_environment(shelf: Shelf, tmp_path: Path) -> None:
+    shelf.add("good", {"run": "true"})
+    command = _gglocal(tmp_path, *_run_arguments(shelf, "good"), "--exit-when-finished")[:-2]
+    subprocess.run(command, env={**os.environ, "GGLOCAL_ROOT": str(tmp_path / "there")}, check=True, timeout=PATIENCE_S)
+    assert (tmp_path / "there" / "logs" / "good.log").exists()
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_pips_progress_is_in_the_log_and_not_on_the_terminal(shelf: Shelf, tmp_path: Path, verbose: bool) -> None:
+    shelf.add("a", {"install": "echo 'Collecting numpy'; echo 'ERROR: no numpy'", "run": "echo up"})
+    ran = _call(tmp_path / "root", *_run_arguments(shelf, "a"), "--exit-when-finished", *(["--verbose"] if verbose else []))
+    wanted = [*(["[a] Collecting numpy"] if verbose else []), "[a] ERROR: no numpy", "[a] up"]
+    assert ran.stdout.splitlines() == wanted
+    assert "Collecting numpy" in (tmp_path / "root" / "logs" / "a.log").read_text()

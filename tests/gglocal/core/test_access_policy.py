@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gglocal.core.access_policy import Place, allows, faults, well_formed
+from gglocal.core.config_store import ConfigStore
+
+PUBLISH, SUBSCRIBE = "aws.greengrass#PublishToTopic", "aws.greengrass#SubscribeToTopic"
+TO_CLOUD, FROM_CLOUD = "aws.greengrass#PublishToIoTCore", "aws.greengrass#SubscribeToIoTCore"
+LOCAL, CLOUD = "aws.greengrass.ipc.pubsub", "aws.greengrass.ipc.mqttproxy"
+BOTH = [True, False]
+
+
+def place() -> Place:
+    config = ConfigStore()
+    config.set_default("com.test.One", {"where": {"to": "hall/7"}, "n": 3})
+    return Place("com.test.One", "1.0.0", "a-thing", "/gg", config)
+
+
+def judged(service: str, operation: str, pattern: str, resource: str, lite: bool) -> bool:
+    return allows(lite, {service: {"p": {"operations": [operation], "resources": [pattern]}}}, operation, resource, place())
+
+
+LOCAL_TABLE = [
+    # pattern, resource, allowed
+    ("a/b", "a/b", True),
+    ("a/b", "a/bc", False),
+    ("a/b", "A/b", False),
+    ("*", "anything/at/all", True),
+    ("a/*", "a/b/c/d", True),
+    ("a/*", "b/a/", False),
+    ("a/*/d", "a/b/c/d", True),
+    ("a/*/d", "a/d", False),
+    ("*a*b*", "xxaxxbxx", True),
+    ("a*", "a", True),
+    ("a/+/c", "a/b/c", False),
+    ("a/+/c", "a/+/c", True),
+    ("a/#", "a/b", False),
+    ("a/#", "a/#", True),
+    ("a/*", "a/#", True),
+    ("a/${*}", "a/*", True),
+    ("a/${*}", "a/b", False),
+    ("a/${$}", "a/$", True),
+    ("a.b", "a.b", True),
+    ("a.b", "axb", False),
+    ("{configuration:/nowhere}/x", "/x", False),
+]
+
+
+@pytest.mark.parametrize("lite", BOTH)
+@pytest.mark.parametrize(("pattern", "resource", "allowed"), LOCAL_TABLE)
+def test_local_resources(pattern: str, resource: str, allowed: bool, lite: bool) -> None:
+    assert judged(LOCAL, PUBLISH, pattern, resource, lite) is allowed
+    assert judged(LOCAL, SUBSCRIBE, pattern, resource, lite) is allowed
+
+
+CLOUD_TABLE = [
+    ("a/+/c", "a/b/c", True),
+    ("a/+/c", "a/b/x/c", False),
+    ("a/+/c", "a/+/c", True),
+    ("a/#", "a/b/c", True),
+    ("a/#", "a/+/b", True),
+    ("a/#", "b/a", False),
+    ("#", "a/b", True),
+    ("a/*/c", "a/b/x/c", True),
+]
+VARIABLES = [
+    ("{iot:thingName}/x", "a-thing/x"),
+    ("{iot:thingName}/*", "a-thing/x/y"),
+    ("{configuration:/where/to}/x", "hall/7/x"),
+    ("{configuration:/n}/x", "3/x"),
+]
+
+
+@pytest.mark.parametrize(("pattern", "resource"), VARIABLES)
+def test_recipe_variables_in_a_resource_are_filled_in_on_lite_and_plain_text_on_classic(pattern: str, resource: str) -> None:
+    plain = pattern.replace("/*", "/x/y")
+    for service, operation in ((LOCAL, PUBLISH), (CLOUD, TO_CLOUD)):
+        assert judged(service, operation, pattern, resource, lite=True) and not judged(service, operation, pattern, plain, lite=True)
+        assert judged(service, operation, pattern, plain, lite=False) and not judged(service, operation, pattern, resource, lite=False)
+    assert not judged(CLOUD, TO_CLOUD, "{iot:thingName}/+/x", "another/b/x", lite=True)
+    assert not judged(LOCAL, PUBLISH, "{no:such}", "{no:such}", lite=True)
+
+
+@pytest.mark.parametrize("lite", BOTH)
+@pytest.mark.parametrize(("pattern", "resource", "allowed"), CLOUD_TABLE)
+def test_cloud_resources_know_mqtt_wildcards(pattern: str, resource: str, allowed: bool, lite: bool) -> None:
+    assert judged(CLOUD, TO_CLOUD, pattern, resource, lite) is allowed
+    assert judged(CLOUD, FROM_CLOUD, pattern, resource, lite) is allowed
+
+
+def test_the_level_above_a_hash_belongs_to_it_on_classic_alone() -> None:
+    assert not judged(CLOUD, TO_CLOUD, "a/#", "a", lite=True)
+    assert judged(CLOUD, TO_CLOUD, "a/#", "a", lite=False)
+
+
+@pytest.mark.parametrize(("resource", "good"), [
+    ("a/b", True), ("$aws/x", True), ("a/${*}/${?}/${$}", True), ("a/b?", False), ("a${x}b", False), ("a${", False), ("a${?", False),
+])
+def test_what_lite_takes_as_a_resource(resource: str, good: bool) -> None:
+    assert well_formed(resource) is good
+    assert judged(LOCAL, PUBLISH, "*", resource, lite=True) is good
+    assert judged(LOCAL, PUBLISH, "*", resource, lite=False)
+
+
+@pytest.mark.parametrize("lite", BOTH)
+def test_an_operation_is_allowed_by_its_full_name_or_a_star_in_its_own_service(lite: bool) -> None:
+    def granted(service: str, *operations: str) -> bool:
+        return allows(lite, {service: {"p": {"operations": list(operations), "resources": ["*"]}}}, PUBLISH, "a", place())
+
+    assert granted(LOCAL, "*")
+    assert granted(LOCAL, SUBSCRIBE, PUBLISH)
+    assert not granted(LOCAL, SUBSCRIBE)
+    assert not granted(LOCAL, "PublishToTopic")
+    assert not granted(CLOUD, "*")
+
+
+@pytest.mark.parametrize("lite", BOTH)
+@pytest.mark.parametrize("nothing", [
+    None, {}, "text", {LOCAL: None}, {LOCAL: []}, {LOCAL: {"p": {"operations": ["*"]}}},
+    {LOCAL: {"p": {"operations": "*", "resources": "*"}}},
+    {LOCAL: {"p": {"operations": ["*"], "resources": [5]}}},
+])
+def test_a_malformed_policy_grants_nothing(nothing: Any, lite: bool) -> None:
+    assert not allows(lite, nothing, PUBLISH, "a", place())
+
+
+def test_lite_looks_at_nothing_behind_a_policy_that_is_no_map() -> None:
+    good = {"operations": ["*"], "resources": ["*"]}
+    assert allows(True, {LOCAL: {"p": good, "q": "bad"}}, PUBLISH, "a", place())
+    assert not allows(True, {LOCAL: {"q": "bad", "p": good}}, PUBLISH, "a", place())
+    assert allows(True, {LOCAL: {"bad": {"operations": ["*"]}, "p": good}}, PUBLISH, "a", place())
+
+
+def test_one_malformed_policy_voids_them_all_on_classic() -> None:
+    good = {"operations": ["*"], "resources": ["*"]}
+    assert allows(True, {LOCAL: {"p": good}, CLOUD: {"q": "bad"}}, PUBLISH, "a", place())
+    assert not allows(False, {LOCAL: {"p": good}, CLOUD: {"q": "bad"}}, PUBLISH, "a", place())
+
+
+def test_each_malformed_policy_is_named() -> None:
+    told = faults({LOCAL: {"p": {"operations": ["*"]}, "q": {"operations": [], "resources": []}}, CLOUD: 5})
+    assert told == [
+        f"policy p of {LOCAL} grants nothing: it needs a list of strings named resources",
+        f"accessControl of {CLOUD} is no map of policies, so it grants nothing",
+    ]
