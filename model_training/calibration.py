@@ -57,7 +57,7 @@ def fit(scores: np.ndarray, truth: np.ndarray, prior: float, points: int = POINT
     # Points of one block of equal shares say nothing more than its two ends; few blocks are kept, by their weight.
     while len(blocks) > points:
         lightest = min(range(len(blocks) - 1), key=lambda i: blocks[i][1] + blocks[i + 1][1])
-        blocks[lightest:lightest + 2] = [_join(blocks[lightest], blocks[lightest + 1])]
+        blocks[lightest : lightest + 2] = [_join(blocks[lightest], blocks[lightest + 1])]
     x = np.array([centre / mass for centre, mass, _ in blocks])
     y = np.array([share / mass for _, mass, share in blocks])
     if len(x) == 1:
@@ -83,9 +83,13 @@ def reliability(confidence: np.ndarray, truth: np.ndarray, prior: float, bins: i
         inside = place == each
         mass = float(weight[inside].sum())
         if mass > 0:
-            out.append((
-                float((weight * confidence)[inside].sum()) / mass, float((weight * truth)[inside].sum()) / mass, mass,
-            ))
+            out.append(
+                (
+                    float((weight * confidence)[inside].sum()) / mass,
+                    float((weight * truth)[inside].sum()) / mass,
+                    mass,
+                )
+            )
     return out
 
 

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from model_training.training_request import Request, TrainingError
+from model_training.training_request import TrainingError, TrainingRequest
 
 
 @dataclass(frozen=True)
-class Kind:
+class ModelKind:
     """One kind of model.
 
     Attributes:
@@ -23,14 +23,14 @@ class Kind:
     what: str
     module: str
 
-    def train(self, request: Request) -> Path:
+    def train(self, request: TrainingRequest) -> Path:
         """Train as requested; gives the folder of the int8 bundle.
 
         Raises:
             TrainingError: what is not there, or what is wrong with the data.
         """
         try:
-            train: Callable[[Request], Path] | None = getattr(importlib.import_module(self.module), "train", None)
+            train: Callable[[TrainingRequest], Path] | None = getattr(importlib.import_module(self.module), "train", None)
             if train is None:
                 raise TrainingError(f"{self.module} has no function `train`; write `def train(request: Request) -> Path` in it")
             written = train(request)
@@ -46,14 +46,14 @@ class Kind:
             ) from None
 
 
-KINDS: dict[str, Kind] = {
-    "anomaly": Kind("how far a machine runs otherwise than in its own baseline", "model_training.anomaly"),
-    "regression": Kind("whether the remaining useful life is below a horizon", "model_training.regression"),
-    "classification": Kind("whether a failure is there, of whichever type", "model_training.classification"),
+KINDS: dict[str, ModelKind] = {
+    "anomaly": ModelKind("how far a machine runs otherwise than in its own baseline", "model_training.anomaly"),
+    "regression": ModelKind("whether the remaining useful life is below a horizon", "model_training.regression"),
+    "classification": ModelKind("whether a failure is there, of whichever type", "model_training.classification"),
 }
 
 
-def find(name: str) -> Kind:
+def find(name: str) -> ModelKind:
     """The kind of that name.
 
     Raises:

@@ -152,8 +152,10 @@ def summary(reported: Reported) -> Summary:
     took = reported.took_us.sum(axis=1)
     took = took[np.isfinite(took)]
     return Summary(
-        hours=float(seconds.sum()) / 3600, alarms=int((np.diff(reported.alarm.astype(int), prepend=0) == 1).sum()),
-        in_alarm=float(seconds[reported.alarm].sum()) / whole, anomalous=float(seconds[reported.verdict].sum()) / whole,
+        hours=float(seconds.sum()) / 3600,
+        alarms=int((np.diff(reported.alarm.astype(int), prepend=0) == 1).sum()),
+        in_alarm=float(seconds[reported.alarm].sum()) / whole,
+        anomalous=float(seconds[reported.verdict].sum()) / whole,
         undecided=dict(undecided),
         took_us=(float(np.median(took)), float(np.quantile(took, 0.99))) if len(took) else (np.nan, np.nan),
     )
@@ -204,9 +206,11 @@ def _columns(key: tuple[str, str, str, str, str], results: dict[int, _Result]) -
     times = sorted(results)
     rows = [results[time] for time in times]
     return Reported(
-        *key, np.array(times, np.int64),
+        *key,
+        np.array(times, np.int64),
         np.array([np.nan if row.confidence is None else row.confidence for row in rows], np.float32),
-        np.array([row.verdict == "anomalous" for row in rows]), np.array([row.alarm in ALARMED for row in rows]),
+        np.array([row.verdict == "anomalous" for row in rows]),
+        np.array([row.alarm in ALARMED for row in rows]),
         tuple(row.reason or "" for row in rows),
         np.array([[np.nan if us is None else us for us in row.took_us] for row in rows], np.float32),
     )

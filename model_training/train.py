@@ -27,7 +27,7 @@ from model_training import golden_samples, model_kinds  # noqa: E402
 from model_training.datasets.provenance import DatasetError  # noqa: E402
 from model_training.output_paths import check_folder  # noqa: E402
 from model_training.training_container import Container  # noqa: E402
-from model_training.training_request import Request, TrainingError  # noqa: E402
+from model_training.training_request import TrainingError, TrainingRequest  # noqa: E402
 
 OUT = ROOT / "build" / "models"
 
@@ -101,7 +101,7 @@ def run(arguments: Sequence[str], container: Container | None) -> Path:
     out = given.out or (container.model if container else OUT)
     if unfit := check_folder(out):
         raise TrainingError(unfit)
-    written = kind.train(Request(data, out, given.seed, given.quick, say))
+    written = kind.train(TrainingRequest(data, out, given.seed, given.quick, say))
     for folder in (written, written.with_name(f"{written.name}-float32")):
         if folder.is_dir():
             if given.version:

@@ -55,7 +55,7 @@ class Container:
             TrainingError: it cannot be told which channel it is, or its folder is not there.
         """
         prefix = "SM_CHANNEL_"
-        folders = {key[len(prefix):].lower(): Path(value) for key, value in self.environ.items() if key.startswith(prefix)}
+        folders = {key[len(prefix) :].lower(): Path(value) for key, value in self.environ.items() if key.startswith(prefix)}
         folders = folders or {name: self.base / "input" / "data" / name for name in self._config("inputdataconfig.json")}
         if not folders:
             return None

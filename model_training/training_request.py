@@ -12,7 +12,7 @@ class TrainingError(Exception):
 
 
 @dataclass(frozen=True)
-class Request:
+class TrainingRequest:
     """One training run.
 
     Attributes:

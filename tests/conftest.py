@@ -65,6 +65,13 @@ def venvs() -> dict[str, Path]:
         for component, folder in package.COMPONENTS.items():
             made[component] = place / folder
             requirements = REPOSITORY / "components" / folder / "requirements.txt"
-            command = [sys.executable, REPOSITORY / "libs/edgeml/runtime/install_venv.py", "--venv", made[component], "--requirements", requirements]
+            command = [
+                sys.executable,
+                REPOSITORY / "libs/edgeml/runtime/install_venv.py",
+                "--venv",
+                made[component],
+                "--requirements",
+                requirements,
+            ]
             subprocess.run(command, check=True)
     return made

@@ -92,7 +92,13 @@ def imported(path: Path, known: Collection[str]) -> Iterator[str]:
 
 def test_no_module_imports_what_imports_it() -> None:
     known = modules()
-    assert {"edgeml.ipc.bus", "gglocal.deployment.engine", "inference.service", "edgeml_cli.demo.statistics", "model_training.train"} <= known.keys()
+    assert {
+        "edgeml.ipc.bus",
+        "gglocal.deployment.engine",
+        "inference.service",
+        "edgeml_cli.demo.statistics",
+        "model_training.train",
+    } <= known.keys()
     graphlib.TopologicalSorter({name: set(imported(path, known)) - {name} for name, path in known.items()}).prepare()
 
 
@@ -189,7 +195,10 @@ def files() -> Iterator[Path]:
 
 OPENED_ELSEWHERE = {
     ("libs/edgeml/storage/regular_files.py", "os.open"): "it is the function that all others use",
-    ("libs/edgeml/model/install_bundle.py", "os.open"): "it runs without the library, and opens as edgeml.storage.regular_files does; the folder that is synced",
+    (
+        "libs/edgeml/model/install_bundle.py",
+        "os.open",
+    ): "it runs without the library, and opens as edgeml.storage.regular_files does; the folder that is synced",
     ("libs/edgeml/runtime/install_venv.py", "(venv / STAMP).read_text"): "it runs before the library can be imported, on files of its own",
     ("libs/edgeml/runtime/install_venv.py", "(wheels / TARGETS).read_text"): "part of the artifact",
     ("libs/edgeml/runtime/install_venv.py", "lock.read_text"): "part of the artifact",
@@ -209,8 +218,11 @@ def opening(paths: list[Path]) -> set[tuple[str, str]]:
     for path in paths:
         for name, call in calls(path):
             last = name.rpartition(".")[2]
-            texts = [each.value for each in (*call.args[:2], *(each.value for each in call.keywords if each.arg == "mode"))
-                     if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+            texts = [
+                each.value
+                for each in (*call.args[:2], *(each.value for each in call.keywords if each.arg == "mode"))
+                if isinstance(each, ast.Constant) and isinstance(each.value, str)
+            ]
             writes = any(re.fullmatch("[wax]b?", text) for text in texts) or "os.O_EXCL" in ast.unparse(call)
             ours = name in ("self._bus.open", "bus.open", "self.guard.open")
             opens = last in ("open", "read_bytes", "read_text", "loadtxt", "fromfile", "memmap") or name in ("sqlite3.connect", "np.load")

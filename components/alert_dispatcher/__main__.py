@@ -2,9 +2,9 @@
 
 import sys
 
-from alert_dispatcher.options import Options
+from alert_dispatcher.options import AlertDispatcherOptions
 from alert_dispatcher.service import AlertDispatcher
 from edgeml.runtime import runner
 
 if __name__ == "__main__":
-    sys.exit(runner.main("com.edgeml.AlertDispatcher", Options, AlertDispatcher))
+    sys.exit(runner.main("com.edgeml.AlertDispatcher", AlertDispatcherOptions, AlertDispatcher))

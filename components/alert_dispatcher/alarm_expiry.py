@@ -30,14 +30,14 @@ class ExpiryOptions(msgspec.Struct, frozen=True, kw_only=True):
     ] = 86_400.0
 
 
-class Expired(NamedTuple):
+class ExpiredAlarm(NamedTuple):
     """An alarm that is to end; `because` is what an operator reads."""
 
     key: Key
     because: str
 
 
-class Expiry:
+class AlarmExpiry:
     """Follows who answers for which asset.
 
     Args:
@@ -65,9 +65,9 @@ class Expiry:
         self._noted.update(quiet)
         return [(key, self._last[key]) for key in quiet]
 
-    def expired(self, open_alarms: Iterable[Key], now: Moment) -> list[Expired]:
+    def expired(self, open_alarms: Iterable[Key], now: Moment) -> list[ExpiredAlarm]:
         """Of these the ones that are to end."""
-        return [Expired(key, because) for key in open_alarms if (because := self._why(key, now))]
+        return [ExpiredAlarm(key, because) for key in open_alarms if (because := self._why(key, now))]
 
     def _why(self, key: Key, now: Moment) -> str:
         asset, model = key

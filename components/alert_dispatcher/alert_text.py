@@ -32,8 +32,7 @@ def why(alarm: Alarm, at: int, channels: Sequence[str] = (), deviations: Sequenc
     heads = {
         PENDING: f"confidence {percent} since {to_iso(at)}",
         ACTIVE: f"confidence {percent} for {lasting}",
-        ACKNOWLEDGED: f"acknowledged{f' by {alarm.acknowledged_by}' if alarm.acknowledged_by else ''}, "
-        f"confidence {percent} for {lasting}",
+        ACKNOWLEDGED: f"acknowledged{f' by {alarm.acknowledged_by}' if alarm.acknowledged_by else ''}, confidence {percent} for {lasting}",
     }
     deviating = deviation_text(channels, deviations)
     return f"{alarm.asset}: " + (f"{deviating}; " if deviating else "") + heads[alarm.state]

@@ -14,8 +14,8 @@ from msgspec import Meta
 
 import edgeml
 from alert_dispatcher.alert_text import duration
-from alert_dispatcher.state_db import KeptPolicy
-from edgeml.alarms.alarm_policy import ACKNOWLEDGED, CLEARED, Alarm, Change, Policy, PolicyOptions
+from alert_dispatcher.state_db import SavedPolicy
+from edgeml.alarms.alarm_policy import ACKNOWLEDGED, CLEARED, Alarm, AlarmPolicy, Change, PolicyOptions
 from edgeml.messages import Health, topics
 from edgeml.timestamps import SECOND
 
@@ -30,7 +30,7 @@ LOOK_S = 1.0
 Seconds = Annotated[float, Meta(ge=0)]
 
 
-class WatchOptions(msgspec.Struct, frozen=True, kw_only=True):
+class HealthAlarmOptions(msgspec.Struct, frozen=True, kw_only=True):
     """From when on silence is an alarm; 0 switches a condition off and clears its alarms."""
 
     source_after_s: Annotated[Seconds, Meta(description="s of the clock without a row of an asset")] = 60.0
@@ -51,14 +51,14 @@ class WatchOptions(msgspec.Struct, frozen=True, kw_only=True):
         return [f"`{where}.sources.{name}` is {self.sources[name]:g}; wanted is a number of seconds, 0 for never" for name in low]
 
 
-class Heard(NamedTuple):
+class LastReport(NamedTuple):
     """The last health of a component, and when it came, s of the monotonic clock."""
 
     health: Health
     at: float
 
 
-class View(NamedTuple):
+class HealthSnapshot(NamedTuple):
     """What is known at the monotonic time `now`.
 
     Attributes:
@@ -68,10 +68,10 @@ class View(NamedTuple):
         silent, unjudged: components and assets with an open alarm for that.
     """
 
-    options: WatchOptions
+    options: HealthAlarmOptions
     now: float
     started: float
-    heard: dict[str, Heard]
+    heard: dict[str, LastReport]
     never: dict[tuple[str, str], float]
     silent: tuple[str, ...] = ()
     unjudged: tuple[str, ...] = ()
@@ -86,7 +86,7 @@ class View(NamedTuple):
         return last is not None and self.now - last.at <= (self.options.component_after_s or 60.0)
 
 
-def _source(view: View) -> dict[str, str]:
+def _source(view: HealthSnapshot) -> dict[str, str]:
     found = {}
     for _, health in view.living():
         for asset, quiet_s in health.quiet.items():
@@ -97,7 +97,7 @@ def _source(view: View) -> dict[str, str]:
     return found
 
 
-def _unjudged(view: View) -> dict[str, str]:
+def _unjudged(view: HealthSnapshot) -> dict[str, str]:
     found = dict.fromkeys(view.unjudged, "") if view.lives(PRODUCERS[topics.RESULTS]) else {}
     for component, health in view.living():
         for asset, one in ({} if isinstance(health.not_judged, msgspec.UnsetType) else health.not_judged).items():
@@ -111,7 +111,7 @@ def _unjudged(view: View) -> dict[str, str]:
     return found
 
 
-def _stream(view: View) -> dict[str, str]:
+def _stream(view: HealthSnapshot) -> dict[str, str]:
     found = {}
     for component, health in view.living():
         for topic in (topic for topic in topics.STREAMS if topic in health.heard):
@@ -125,7 +125,7 @@ def _stream(view: View) -> dict[str, str]:
     return found
 
 
-def _component(view: View) -> dict[str, str]:
+def _component(view: HealthSnapshot) -> dict[str, str]:
     found = {}
     for component in {*view.heard, *view.silent}:
         last = view.heard.get(component)
@@ -137,7 +137,7 @@ def _component(view: View) -> dict[str, str]:
     return found
 
 
-def _faulty(view: View) -> dict[str, str]:
+def _faulty(view: HealthSnapshot) -> dict[str, str]:
     found = {}
     for component, health in view.living():
         first = f": {health.faults[0]}" if health.faults else ""
@@ -145,7 +145,7 @@ def _faulty(view: View) -> dict[str, str]:
     return found
 
 
-def _queue(view: View) -> dict[str, str]:
+def _queue(view: HealthSnapshot) -> dict[str, str]:
     found = {}
     for component, health in view.living():
         for queue, (length, most) in health.queues.items():
@@ -165,7 +165,7 @@ class Condition(NamedTuple):
         by: what it is about -> the component whose health reports it.
     """
 
-    look: Callable[[View], dict[str, str]]
+    look: Callable[[HealthSnapshot], dict[str, str]]
     over: str
     by: Callable[[str], str]
 
@@ -180,14 +180,14 @@ CONDITIONS: dict[str, Condition] = {
 }
 
 
-class Judgement(NamedTuple):
+class Evaluation(NamedTuple):
     """A condition's policy has changed."""
 
-    policy: Policy
+    policy: AlarmPolicy
     changes: list[Change]
 
 
-class Watch:
+class HealthMonitor:
     """Judges every condition, once in `LOOK_S`.
 
     Args:
@@ -198,29 +198,29 @@ class Watch:
         open: by (what it is about, model): the policies of alarms that are not cleared.
     """
 
-    def __init__(self, options: WatchOptions, kept: Iterable[KeptPolicy], now: float, wall_ns: int) -> None:
+    def __init__(self, options: HealthAlarmOptions, kept: Iterable[SavedPolicy], now: float, wall_ns: int) -> None:
         self._options, self._started, self._looked = options, now, now
         self._policy = PolicyOptions(
             raise_at=0.9, clear_at=0.1, n=1, m=1, hold_s=options.hold_s, clear_hold_s=options.clear_hold_s, cooldown_s=0
         )
-        self._heard: dict[str, Heard] = {}
+        self._heard: dict[str, LastReport] = {}
         self._never: dict[tuple[str, str], float] = {}
         self._sentences: dict[tuple[str, str], str] = {}
-        self.open = {(one.asset, one.model): Policy(self._policy, one.asset, one.model, one.state) for one in kept}
+        self.open = {(one.asset, one.model): AlarmPolicy(self._policy, one.asset, one.model, one.state) for one in kept}
         self._begun_ns = max([wall_ns, *(policy.judged + 1 for policy in self.open.values() if policy.judged is not None)])
 
     def hear(self, health: Health, now: float) -> None:
         """A component has said how it is."""
         if health.component not in self._heard and len(self._heard) >= MOST:
             return
-        self._heard[health.component] = Heard(health, now)
+        self._heard[health.component] = LastReport(health, now)
         for topic, age in health.heard.items():
             if age is not None:
                 self._never.pop((health.component, topic), None)
             elif topic in topics.STREAMS:
                 self._never.setdefault((health.component, topic), now)
 
-    def tick(self, now: float) -> list[Judgement]:
+    def tick(self, now: float) -> list[Evaluation]:
         """What has changed by the monotonic time `now`."""
         if now - self._looked < LOOK_S:
             return []
@@ -228,7 +228,7 @@ class Watch:
         silent, unjudged = (
             tuple(about for about, model in self.open if model == PREFIX + name) for name in ("component-silent", "not-judged")
         )
-        view = View(self._options, now, self._started, self._heard, self._never, silent, unjudged)
+        view = HealthSnapshot(self._options, now, self._started, self._heard, self._never, silent, unjudged)
         known = {(about, PREFIX + name): said for name, one in CONDITIONS.items() for about, said in one.look(view).items()}
         if now - self._started > self._options.start_s:
             # The component that reports it lives and mentions it no more: it is over, or the asset or the queue was taken away.
@@ -253,8 +253,8 @@ class Watch:
             return said
         return f"{said}; acknowledged{f' by {alarm.acknowledged_by}' if alarm.acknowledged_by else ''}"
 
-    def _judge(self, key: tuple[str, str], sentence: str, at: int) -> Judgement | None:
-        policy = self.open.get(key) or Policy(self._policy, *key)
+    def _judge(self, key: tuple[str, str], sentence: str, at: int) -> Evaluation | None:
+        policy = self.open.get(key) or AlarmPolicy(self._policy, *key)
         if sentence:
             self._sentences[key] = sentence
         changes = policy.judge(at, 1.0 if sentence else 0.0)
@@ -262,7 +262,7 @@ class Watch:
         if policy.alarm is None:
             del self.open[key]
             self._sentences.pop(key, None)
-        return Judgement(policy, changes) if changes else None
+        return Evaluation(policy, changes) if changes else None
 
 
 def _reporter(about: str, model: str) -> str:

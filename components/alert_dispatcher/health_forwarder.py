@@ -20,7 +20,7 @@ class HealthOptions(msgspec.Struct, frozen=True, kw_only=True):
     every_s: Annotated[float, Meta(ge=0, description="s of the clock between two messages about a component in the same state")] = 300.0
 
 
-class Forwarder:
+class HealthForwarder:
     """Picks from what components say of themselves: one in `every_s`, and each change of state."""
 
     def __init__(self, options: HealthOptions) -> None:

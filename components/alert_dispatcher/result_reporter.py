@@ -16,7 +16,7 @@ from edgeml.timestamps import SECOND, to_iso
 NO_DECISION, ANOMALOUS, NORMAL = "no decision", "anomalous", "normal"
 
 
-class Report(msgspec.Struct, kw_only=True, tag_field="type", tag="report"):
+class ResultReporter(msgspec.Struct, kw_only=True, tag_field="type", tag="report"):
     """What is sent: results of one asset by one model.
 
     Attributes:
@@ -56,7 +56,7 @@ def entry(block: ResultBlock, columns: ResultColumns, row: int, said: str, alarm
     }
 
 
-class Thinner:
+class Downsampler:
     """Picks results of one asset and model: one in `every_s` of event time, and each change of verdict or alarm state."""
 
     def __init__(self, every_s: float) -> None:
@@ -84,7 +84,7 @@ class _Gathered:
     times: list[int] = field(default_factory=list)
 
 
-class Gatherer:
+class BatchWriter:
     """Puts results of the same asset and model into one message of the outbox, at most `MAX_ENTRY` bytes each.
 
     A result is in the outbox at once, in the transaction that judged it. Its message is held back for `gather_s`, and others join it.
@@ -99,8 +99,11 @@ class Gatherer:
         """Take results of one block, each with its event time in ns."""
         key = (block.asset, block.model)
         head: dict[str, Any] = {
-            "thing": self._thing, "asset": block.asset, "model": block.model,
-            "model_version": block.model_version, "digest": block.digest,
+            "thing": self._thing,
+            "asset": block.asset,
+            "model": block.model,
+            "model_version": block.model_version,
+            "digest": block.digest,
         }
         if key in self._open and self._open[key].head != head:
             self._close(key)
@@ -110,7 +113,7 @@ class Gatherer:
                 self._write(self._open[key])
                 self._close(key)
             if key not in self._open:
-                self._open[key] = _Gathered(head, now, MAX_ENTRY - len(msgspec.json.encode(Report(**head, results=[]))))
+                self._open[key] = _Gathered(head, now, MAX_ENTRY - len(msgspec.json.encode(ResultReporter(**head, results=[]))))
             gathered = self._open[key]
             gathered.results.append(raw)
             gathered.times.append(at)
@@ -145,7 +148,7 @@ class Gatherer:
 
 
 def _encode(gathered: _Gathered) -> bytes:
-    return msgspec.json.encode(Report(**gathered.head, results=gathered.results))
+    return msgspec.json.encode(ResultReporter(**gathered.head, results=gathered.results))
 
 
 def _number(value: Any) -> float | None:

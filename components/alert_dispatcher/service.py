@@ -9,30 +9,30 @@ from collections.abc import Iterator, Sequence
 import msgspec
 import numpy as np
 
-from alert_dispatcher.actions import ACTIONS, Action, Surroundings
+from alert_dispatcher.actions import ACTIONS, Action, ActionContext
 from alert_dispatcher.actions.base import IDLE_S, ActionOptions
-from alert_dispatcher.alarm_expiry import LOOK_S, Expiry, Key
+from alert_dispatcher.alarm_expiry import LOOK_S, AlarmExpiry, Key
 from alert_dispatcher.alert_text import why
-from alert_dispatcher.health_alarms import PREFIX, VERSION, Watch
-from alert_dispatcher.health_forwarder import Forwarder
-from alert_dispatcher.options import Options
-from alert_dispatcher.result_reporter import Gatherer, Thinner, entry, verdict
-from alert_dispatcher.state_db import KeptPolicy, Store, StoreError
-from edgeml.alarms.alarm_policy import ACKNOWLEDGED, CLEARED, LONGEST_NOTE, PENDING, Alarm, Change, Policy
+from alert_dispatcher.health_alarms import PREFIX, VERSION, HealthMonitor
+from alert_dispatcher.health_forwarder import HealthForwarder
+from alert_dispatcher.options import AlertDispatcherOptions
+from alert_dispatcher.result_reporter import BatchWriter, Downsampler, entry, verdict
+from alert_dispatcher.state_db import SavedPolicy, StateDb, StateDbError
+from edgeml.alarms.alarm_policy import ACKNOWLEDGED, CLEARED, LONGEST_NOTE, PENDING, Alarm, AlarmPolicy, Change
 from edgeml.cloud.outbox import HEALTH, MAX_ENTRY
-from edgeml.cloud.sender import Delivery, queues
+from edgeml.cloud.sender import CloudSender, queues
 from edgeml.config.schema import read
 from edgeml.errors import EdgemlError, MessageError
 from edgeml.ipc.bus import RelaunchNeeded
-from edgeml.log_throttle import RateLimited
+from edgeml.log_throttle import RateLimitedLog
 from edgeml.messages import (
     Acknowledge,
     Alert,
     Health,
     KeepAlive,
     Message,
-    Replay,
-    Replaying,
+    ReplayRequest,
+    ReplayStart,
     ResultBlock,
     ResultColumns,
     Status,
@@ -41,11 +41,11 @@ from edgeml.messages import (
     encode_json,
     topics,
 )
-from edgeml.messages.sequencing import Receiver, new_stream
+from edgeml.messages.sequencing import SequenceTracker, new_stream
 from edgeml.model.startup_recovery import is_stopped
 from edgeml.parsing.sanitize import fit, fit_end, one_line, printable, size, visible
-from edgeml.runtime.runner import Context
-from edgeml.runtime.status_reporter import Vitals
+from edgeml.runtime.runner import ComponentContext
+from edgeml.runtime.status_reporter import Metrics
 from edgeml.timestamps import Moment, age_s, boot_id, to_iso
 
 log = logging.getLogger(__name__)
@@ -68,14 +68,14 @@ class AlertDispatcher:
 
     Raises:
         OptionsError: an action's options are wrong.
-        StoreError: the state cannot be opened.
+        StateDbError: the state cannot be opened.
     """
 
     timed = True
 
-    def __init__(self, context: Context, options: Options) -> None:
+    def __init__(self, context: ComponentContext, options: AlertDispatcherOptions) -> None:
         self._context, self._options = context, options
-        self._seldom = RateLimited(log, context.monotonic)
+        self._seldom = RateLimitedLog(log, context.monotonic)
         self._stream = new_stream()
         self._numbers: dict[str, int] = {}
         self._retry_at = 0.0
@@ -87,7 +87,7 @@ class AlertDispatcher:
         own_topics = ((proof.alerts, topics.cloud_alerts), (proof.health, topics.cloud_health), (proof.results, topics.cloud_results))
         self.echo_topics: tuple[str, ...] = tuple(topic(thing) for how, topic in own_topics if how == "echo")
         self.cloud_topics: tuple[str, ...] = (topics.cloud_alerts_ack(thing), *self.echo_topics)
-        self._forwarder = Forwarder(options.health)
+        self._forwarder = HealthForwarder(options.health)
         self._lag_s: float | None = None
         self._load()
         own = (topics.RESULTS, topics.ALERTS_ACK, topics.HEALTH)
@@ -110,7 +110,7 @@ class AlertDispatcher:
             return
         try:
             self._take(topic, message, self._context.monotonic() if sent_at is None else sent_at)
-        except StoreError as fault:
+        except StateDbError as fault:
             self._trouble, self._reload_at = str(fault), self._context.monotonic() + RELOAD_S
             raise
 
@@ -135,7 +135,7 @@ class AlertDispatcher:
             waits += [self._tick(action, now) for action in self._actions.values() if not action.local]
             self._store.look(now)
             waits += [self._gatherer.tick(now), self._delivery.tick(now)]
-        except StoreError as fault:
+        except StateDbError as fault:
             self._trouble, self._reload_at = str(fault), now + RELOAD_S
             raise
         return min(waits)
@@ -146,12 +146,12 @@ class AlertDispatcher:
             faults += (f"{self._refused} alerts wait: the nucleus takes none on {topics.ALERTS}; see its broker, and accessControl",)
         return Status(component=self._context.component, state="running", faults=faults)
 
-    def vitals(self) -> Vitals:
+    def vitals(self) -> Metrics:
         drops = dict(self._store.outbox.dropped)
         drops.update({f"not understood: {topic}": count for topic, count in self._unread.items()})
         if self._lost:
             drops["results lost on the way"] = self._lost
-        return Vitals(self._lag_s, queues=queues(self._store.outbox) | {f"to {topics.ALERTS}": (self._refused, 0)}, drops=drops)
+        return Metrics(self._lag_s, queues=queues(self._store.outbox) | {f"to {topics.ALERTS}": (self._refused, 0)}, drops=drops)
 
     def close(self) -> None:
         self._gatherer.flush()
@@ -162,35 +162,35 @@ class AlertDispatcher:
     # -- state
 
     def _load(self) -> None:
-        self._store = Store(self._context.work / STATE_FILE, self._options.outbox, self._context.monotonic)
+        self._store = StateDb(self._context.work / STATE_FILE, self._options.outbox, self._context.monotonic)
         self._store.prune()
         outbox, bus = self._store.outbox, self._context.bus
-        self._delivery = Delivery(outbox, self._options.outbox, bus.publish_cloud, bus.renew_unheard, monotonic=self._context.monotonic)
-        self._gatherer = Gatherer(self._context.thing, self._options.report.gather_s, outbox)
-        self._policies: dict[tuple[str, str], Policy] = {}
+        self._delivery = CloudSender(outbox, self._options.outbox, bus.publish_cloud, bus.renew_unheard, monotonic=self._context.monotonic)
+        self._gatherer = BatchWriter(self._context.thing, self._options.report.gather_s, outbox)
+        self._policies: dict[tuple[str, str], AlarmPolicy] = {}
         self._versions: dict[tuple[str, str], str] = {}
-        watched: list[KeptPolicy] = []
-        judged: list[KeptPolicy] = []
+        watched: list[SavedPolicy] = []
+        judged: list[SavedPolicy] = []
         for kept in self._store.policies():
             (watched if kept.model.startswith(PREFIX) else judged).append(kept)
-        self._watch = Watch(self._options.watch, watched, self._context.monotonic(), self._context.wall_ns())
+        self._watch = HealthMonitor(self._options.watch, watched, self._context.monotonic(), self._context.wall_ns())
         for kept in judged:
             key = kept.asset, kept.model
             try:
-                self._policies[key] = Policy(self._options.policy, kept.asset, kept.model, kept.state)
+                self._policies[key] = AlarmPolicy(self._options.policy, kept.asset, kept.model, kept.state)
             except msgspec.ValidationError as fault:
                 log.error("what is kept of %s and %s cannot be read (%s); they are judged anew", *key, fault)
                 continue
             self._versions[key] = kept.model_version
         kept_at = {key: self._store.recall(_silent_key(key), Moment) for key in self._policies}
-        self._expiry = Expiry(self._options.expiry, {key: at for key, at in kept_at.items() if at is not None})
+        self._expiry = AlarmExpiry(self._options.expiry, {key: at for key, at in kept_at.items() if at is not None})
         self._expire_at = 0.0
-        self._receiver = Receiver(topics.RESULTS, self._ask, self._context.monotonic)
+        self._receiver = SequenceTracker(topics.RESULTS, self._ask, self._context.monotonic)
         for position in self._store.positions():
             self._receiver.resume(*position)
         self._lost = 0
-        self._thinners: dict[tuple[str, str], Thinner] = {}
-        around = Surroundings(
+        self._thinners: dict[tuple[str, str], Downsampler] = {}
+        around = ActionContext(
             bus, self._store, outbox, self._context.thing, self._context.monotonic, self._context.wall_ns, self._note, self._catch_up
         )
         self._actions: dict[str, Action] = {}
@@ -208,14 +208,14 @@ class AlertDispatcher:
         try:
             self._store.close()
             self._load()
-        except StoreError as fault:
+        except StateDbError as fault:
             self._trouble = str(fault)
             raise
         self._reload_at, self._trouble = None, ""
         self._receiver.ask_again()
         return 0.0
 
-    def _ask(self, replay: Replay) -> None:
+    def _ask(self, replay: ReplayRequest) -> None:
         self._context.bus.publish(topics.REPLAY, encode(replay))
 
     # -- messages
@@ -225,7 +225,7 @@ class AlertDispatcher:
             if isinstance(message, ResultBlock):
                 self._judge(message)
                 return
-            if isinstance(message, Replaying):
+            if isinstance(message, ReplayStart):
                 self._receiver.replaying(message)
                 return
             if isinstance(message, KeepAlive):
@@ -262,7 +262,7 @@ class AlertDispatcher:
         key = block.asset, block.model
         known = self._policies.get(key)
         # Judged on a copy: until the transaction is through, nothing has happened.
-        policy = Policy(self._options.policy, block.asset, block.model, known.state() if known else None)
+        policy = AlarmPolicy(self._options.policy, block.asset, block.model, known.state() if known else None)
         before = policy.alarm.state if policy.alarm else ""
         confidences = np.where(columns.reason == 0, columns.confidence, np.nan)
         epoch = 0 if block.epoch is msgspec.UNSET else block.epoch
@@ -325,7 +325,7 @@ class AlertDispatcher:
 
     # -- people
 
-    def _open(self) -> Iterator[tuple[Policy, str]]:
+    def _open(self) -> Iterator[tuple[AlarmPolicy, str]]:
         """Every policy that may have an alarm, and the version of the model that it judges."""
         for key, policy in self._policies.items():
             yield policy, self._versions[key]
@@ -355,12 +355,10 @@ class AlertDispatcher:
 
     # -- decisions
 
-    def _keep(self, policy: Policy, model_version: str) -> None:
-        self._store.keep_policy(KeptPolicy(policy.asset, policy.model, model_version, policy.state()))
+    def _keep(self, policy: AlarmPolicy, model_version: str) -> None:
+        self._store.keep_policy(SavedPolicy(policy.asset, policy.model, model_version, policy.state()))
 
-    def _decide(
-        self, change: Change, model_version: str, channels: Sequence[str] = (), deviations: Sequence[float] = ()
-    ) -> None:
+    def _decide(self, change: Change, model_version: str, channels: Sequence[str] = (), deviations: Sequence[float] = ()) -> None:
         sentence = self._watch.sentence(change.alarm) or why(change.alarm, change.at, channels, deviations, change.because)
         alert = _alert(change.alarm, change.at, model_version, sentence)
         self._store.keep_alarm(change.alarm)
@@ -393,7 +391,7 @@ class AlertDispatcher:
                 for action in self._actions.values():
                     try:
                         action.act(pending.alert, pending.decided_ns)
-                    except StoreError:
+                    except StateDbError:
                         raise
                     except Exception:
                         log.exception("%s failed on alarm %s; the other actions go on", type(action).__name__, pending.alert.id)
@@ -431,10 +429,8 @@ class AlertDispatcher:
         self._numbers[alert.asset] = seq + 1
         return True
 
-    def _report(
-        self, block: ResultBlock, columns: ResultColumns, rows: Sequence[int], changes: Sequence[Change], state: str
-    ) -> None:
-        thinner = self._thinners.setdefault((block.asset, block.model), Thinner(self._options.report.every_s))
+    def _report(self, block: ResultBlock, columns: ResultColumns, rows: Sequence[int], changes: Sequence[Change], state: str) -> None:
+        thinner = self._thinners.setdefault((block.asset, block.model), Downsampler(self._options.report.every_s))
         states = {change.row: "" if change.alarm.state == CLEARED else change.alarm.state for change in changes}
         state = states.get(-1, state)
         wanted = []
@@ -449,10 +445,18 @@ class AlertDispatcher:
 def _alert(alarm: Alarm, at: int, model_version: str, sentence: str) -> Alert:
     """The alert, with texts that fit into a message whatever the names in it are."""
     alert = Alert(
-        id=alarm.id, asset=alarm.asset, stream="", seq=0, model=alarm.model, model_version=model_version, state=alarm.state,
-        at=to_iso(at), raised_at=None if alarm.raised_at is None else to_iso(alarm.raised_at),
+        id=alarm.id,
+        asset=alarm.asset,
+        stream="",
+        seq=0,
+        model=alarm.model,
+        model_version=model_version,
+        state=alarm.state,
+        at=to_iso(at),
+        raised_at=None if alarm.raised_at is None else to_iso(alarm.raised_at),
         cleared_at=None if alarm.cleared_at is None else to_iso(alarm.cleared_at),
-        confidence=alarm.confidence, peak_confidence=alarm.peak,
+        confidence=alarm.confidence,
+        peak_confidence=alarm.peak,
     )
     room = MAX_ENTRY - NUMBERING - len(encode_json(alert))
     by, why_text = one_line(alarm.acknowledged_by, min(LONGEST_BY, room // 4)), one_line(sentence, room // 3)

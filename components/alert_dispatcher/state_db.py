@@ -21,7 +21,7 @@ from edgeml.alarms.alarm_policy import Alarm
 from edgeml.cloud.outbox import Outbox, OutboxOptions
 from edgeml.errors import EdgemlError
 from edgeml.messages import Alert
-from edgeml.storage.disk_reserve import Reserve
+from edgeml.storage.disk_reserve import DiskReserve
 from edgeml.storage.sqlite_file import open_database
 
 log = logging.getLogger(__name__)
@@ -56,18 +56,18 @@ def _lay_out(db: sqlite3.Connection) -> None:
     db.execute(_MEMORY)
 
 
-class StoreError(EdgemlError):
+class StateDbError(EdgemlError):
     """The state cannot be read or written."""
 
 
-class KeptPolicy(NamedTuple):
+class SavedPolicy(NamedTuple):
     asset: str
     model: str
     model_version: str
     state: dict[str, Any]
 
 
-class Pending(NamedTuple):
+class PendingAlert(NamedTuple):
     """An alert that is not yet acted upon, or not yet published; `decided_ns` is wall-clock time."""
 
     no: int
@@ -88,7 +88,7 @@ class CommandRow(NamedTuple):
     sent: int
 
 
-class Store:
+class StateDb:
     """The SQLite file at `path`. One that is damaged is put aside and a new one begun.
 
     Beside it a file keeps room on the disk for `options.reserve_alerts` alerts; it is given up when a write finds the disk full.
@@ -97,14 +97,14 @@ class Store:
         outbox: what is to go to IoT Core, in the same file.
 
     Raises:
-        StoreError: it cannot be opened or written; also by every method.
+        StateDbError: it cannot be opened or written; also by every method.
     """
 
     def __init__(self, path: Path, options: OutboxOptions, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._path = path
         self._begun = False
         size = RESERVE_WAL + RESERVE_ALERT * options.reserve_alerts if options.reserve_alerts else 0
-        self.reserve = Reserve(path.with_suffix(".reserve"), size, int(options.keep_free_mb * 1e6))
+        self.reserve = DiskReserve(path.with_suffix(".reserve"), size, int(options.keep_free_mb * 1e6))
         self._db = self._open(path)
         self.outbox = Outbox(self, options, monotonic)
         self.outbox.short = self.reserve.short
@@ -165,11 +165,11 @@ class Store:
 
     # -- policies and where each producer's stream was
 
-    def policies(self) -> list[KeptPolicy]:
+    def policies(self) -> list[SavedPolicy]:
         rows = self.do("SELECT asset, model, model_version, state FROM policies")
-        return [KeptPolicy(row[0], row[1], row[2], state) for row in rows if (state := _sound(row[3], dict[str, Any], "a policy"))]
+        return [SavedPolicy(row[0], row[1], row[2], state) for row in rows if (state := _sound(row[3], dict[str, Any], "a policy"))]
 
-    def keep_policy(self, kept: KeptPolicy) -> None:
+    def keep_policy(self, kept: SavedPolicy) -> None:
         state = msgspec.json.encode(kept.state).decode()
         self.do("INSERT OR REPLACE INTO policies VALUES (?, ?, ?, ?)", kept.asset, kept.model, kept.model_version, state)
 
@@ -202,11 +202,11 @@ class Store:
         if no % ALERTS_BETWEEN_PRUNING == 0:
             self.prune()
 
-    def to_act_upon(self) -> list[Pending]:
+    def to_act_upon(self) -> list[PendingAlert]:
         """The alerts that nothing was done about yet, in order."""
         return self._pending("SELECT no, alert, decided_ns FROM outbox WHERE NOT acted ORDER BY no")
 
-    def to_publish(self, at_most: int) -> list[Pending]:
+    def to_publish(self, at_most: int) -> list[PendingAlert]:
         """The oldest alerts that are to be published, in order; what was not acted upon is none of them."""
         return self._pending("SELECT no, alert, decided_ns FROM outbox WHERE acted ORDER BY no LIMIT ?", at_most)
 
@@ -216,14 +216,14 @@ class Store:
         ((count,),) = self.do("SELECT COUNT(*) FROM outbox WHERE acted")
         return int(count)
 
-    def _pending(self, sql: str, *values: int) -> list[Pending]:
+    def _pending(self, sql: str, *values: int) -> list[PendingAlert]:
         found = []
         for no, text, at in self.do(sql, *values):
             alert = _sound(text, Alert, "an alert") if isinstance(at, int) else None
             if alert is None:
                 self.do("DELETE FROM outbox WHERE no = ?", no)
             else:
-                found.append(Pending(no, alert, at))
+                found.append(PendingAlert(no, alert, at))
         return found
 
     def acted(self, no: int) -> None:
@@ -237,7 +237,8 @@ class Store:
         """Keep the alarms that are open, the newest of those that have cleared, and the commands of both."""
         self.do(
             "DELETE FROM alarms WHERE id NOT IN (SELECT id FROM alarms ORDER BY rowid DESC LIMIT ?) AND body LIKE ?",
-            ALARMS_KEPT, '%"state":"cleared"%',
+            ALARMS_KEPT,
+            '%"state":"cleared"%',
         )
         self.do("DELETE FROM commands WHERE status <> 'open' AND alarm NOT IN (SELECT id FROM alarms)")
 
@@ -287,11 +288,11 @@ class Store:
         except (sqlite3.Error, UnicodeError) as fault:
             raise self._error(fault) from None
 
-    def _error(self, fault: Exception) -> StoreError:
+    def _error(self, fault: Exception) -> StateDbError:
         # On a full disk the memory that SQLite shares beside the log fails as I/O.
         if "full" in str(fault) or ("I/O" in str(fault) and self.reserve.short):
             self.reserve.release()
-        return StoreError(f"the state in {self._path} cannot be used ({fault}); see to its permissions and the free space")
+        return StateDbError(f"the state in {self._path} cannot be used ({fault}); see to its permissions and the free space")
 
 
 def _sound(text: Any, kind: Any, what: str) -> Any:

@@ -1,7 +1,7 @@
 import sys
 
 from edgeml.runtime import runner
-from inference.options import Options
+from inference.options import InferenceOptions
 from inference.service import Inference
 
-sys.exit(runner.main("com.edgeml.Inference", Options, Inference))
+sys.exit(runner.main("com.edgeml.Inference", InferenceOptions, Inference))

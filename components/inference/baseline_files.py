@@ -16,7 +16,7 @@ from edgeml.model.baseline import Baseline
 from edgeml.model.bundle import Manifest
 from edgeml.storage.asset_filenames import file_name
 from edgeml.storage.regular_files import plain_bytes
-from edgeml.storage.retrying_writer import Lasting
+from edgeml.storage.retrying_writer import RetryingWriter
 
 log = logging.getLogger(__name__)
 
@@ -25,11 +25,11 @@ UNWRITTEN = ".unwritten"
 """An empty file where a baseline could not be written: mostly there is room for a name where there is none for content."""
 
 
-class LostError(BundleError):
+class LostBaselineError(BundleError):
     """An asset had a baseline, and it cannot be had any more."""
 
 
-class Baselines:
+class BaselineFiles:
     """One JSON file an asset and kind of model input, in `folder`.
 
     Raises:
@@ -38,7 +38,7 @@ class Baselines:
 
     def __init__(self, folder: Path, manifest: Manifest, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._folder, self._manifest = folder, manifest
-        self._lasting = Lasting(monotonic)
+        self._lasting = RetryingWriter(monotonic)
         folder.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -54,7 +54,7 @@ class Baselines:
         """The kept baseline, or None where there never was one.
 
         Raises:
-            LostError: there was one, and it is damaged, of other inputs, or could not be written. The machine may be faulty by now, so
+            LostBaselineError: there was one, and it is damaged, of other inputs, or could not be written. The machine may be faulty by now, so
                 learning from its present rows is for a person to order.
         """
         path = self._path(asset)
@@ -63,9 +63,9 @@ class Baselines:
         except FileNotFoundError:
             if not path.with_suffix(UNWRITTEN).exists():
                 return None
-            raise LostError(f"{path} could not be written before the restart") from None
+            raise LostBaselineError(f"{path} could not be written before the restart") from None
         except (OSError, ValueError, RecursionError, BundleError) as fault:
-            raise LostError(f"{path}: {fault.strerror if isinstance(fault, OSError) else fault}") from None
+            raise LostBaselineError(f"{path}: {fault.strerror if isinstance(fault, OSError) else fault}") from None
 
     def keep(self, asset: str, baseline: Baseline) -> None:
         """Write it so that a power failure leaves either the old file or the new one; where it cannot be, `tick` tries it again."""

@@ -12,9 +12,9 @@ from edgeml.model.bundle import Bundle
 from edgeml.model.install_bundle import judge, place, placed
 from edgeml.model.runtime import Engine, open_engine
 from edgeml.model.signature import pinned
-from edgeml.runtime.runner import Context
-from edgeml.storage.retrying_writer import Lasting
-from inference.options import Options
+from edgeml.runtime.runner import ComponentContext
+from edgeml.storage.retrying_writer import RetryingWriter
+from inference.options import InferenceOptions
 
 KEPT = "model"
 """In the work directory: the model component's bundle that worked last."""
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Model:
+class LoadedModel:
     """A bundle that was verified, and its engine."""
 
     bundle: Bundle
@@ -32,21 +32,21 @@ class Model:
         return f"{self.bundle.manifest.name} {self.bundle.manifest.version}"
 
 
-class Models:
+class ModelLoader:
     """Opens models, and looks for a new one of the model component.
 
     Attributes:
         fault: why the bundle that the model component placed last does not run, or empty.
     """
 
-    def __init__(self, context: Context, options: Options) -> None:
+    def __init__(self, context: ComponentContext, options: InferenceOptions) -> None:
         self._options, self._artifacts = options, context.artifacts
         trust = options.signature
         self._believed = pinned(trust.public_key, trust.public_key_file, trust.required, trust.public_keys.values())
         self._source = context.work.absolute().parent / options.model if options.model else None
         self._work, self._kept = context.work, context.work / KEPT
         self._seen: tuple[int, int] | None = None
-        self._lasting = Lasting(context.monotonic)
+        self._lasting = RetryingWriter(context.monotonic)
         self.fault = ""
 
     @property
@@ -54,7 +54,7 @@ class Models:
         """What should be on the disk and is not yet."""
         return self._lasting.faults
 
-    def first(self) -> Model:
+    def first(self) -> LoadedModel:
         """What to begin with: what the model component placed, or of its bundles the one that ran before, or the configured one.
 
         Raises:
@@ -72,7 +72,7 @@ class Models:
                 log.warning("%s; the configured bundle runs instead", fault)
         return self._open(_folder(self._artifacts, self._options.bundle))
 
-    def fresh(self) -> Model | None:
+    def fresh(self) -> LoadedModel | None:
         """The model of a bundle that was placed since this was asked last; None: there is none, or it is refused (`fault`)."""
         self._lasting.tick()
         found = placed(self._source) if self._source is not None else None
@@ -93,12 +93,12 @@ class Models:
         self._keep(folder)
         return model
 
-    def _open(self, folder: Path) -> Model:
+    def _open(self, folder: Path) -> LoadedModel:
         bundle = Bundle.load(folder, self._believed)
         engine = open_engine(bundle, self._options.engine, self._options.threads)
         checked = self_test.verify(bundle, engine)
         log.info("model %s %s on %s; %s", bundle.manifest.name, bundle.manifest.version, engine.kind, checked)
-        return Model(bundle, engine)
+        return LoadedModel(bundle, engine)
 
     def _tell(self, placing: tuple[int, int]) -> None:
         # The model component's step waits for this: a bundle that is refused is a deployment that failed.

@@ -11,7 +11,7 @@ from edgeml.errors import BundleError
 from edgeml.model.signature import public_key
 
 
-class Signature(msgspec.Struct, frozen=True, kw_only=True):
+class SignatureOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Whose bundles are believed."""
 
     required: Annotated[bool, Meta(description="a bundle without a signature is refused")] = True
@@ -36,7 +36,7 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
         return faults
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True):
+class InferenceOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The options of Inference; see its README."""
 
     bundle: Annotated[str, Meta(min_length=1, description="the model bundle's folder: a name among the artifacts, or a path")] = (
@@ -45,7 +45,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     model: Annotated[str, Meta(description="the model component whose bundle runs instead of `bundle`, once it is there")] = (
         "com.edgeml.Model.PumpAnomaly"
     )
-    signature: Signature = msgspec.field(default_factory=Signature)
+    signature: SignatureOptions = msgspec.field(default_factory=SignatureOptions)
     engine: Annotated[Literal["auto", "litert", "tflite-runtime"], Meta(description="the TFLite runtime")] = "auto"
     threads: Annotated[int, Meta(ge=1, le=16, description="threads of the TFLite runtime")] = 1
     history_s: Annotated[float, Meta(ge=0, le=86400, description="seconds of event time of results kept for a replay")] = 900.0

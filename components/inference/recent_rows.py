@@ -47,7 +47,7 @@ def end_of(batch: SensorBatch) -> int:
     return int((times if sound is None else times[sound]).max(initial=0))
 
 
-class Memory:
+class RecentRows:
     """One asset's batches, oldest first; between `rows` and twice as many.
 
     Args:

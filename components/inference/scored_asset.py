@@ -10,14 +10,14 @@ import numpy as np
 
 from edgeml.errors import BundleError
 from edgeml.messages import MAX_PAYLOAD, OUT_OF_LINE, QUALITY_NAMES, ResultBlock, ResultColumns, SensorBatch, encode
-from edgeml.messages.sequencing import History
+from edgeml.messages.sequencing import ReplayBuffer
 from edgeml.model.baseline import Baseline
 from edgeml.model.bundle import Bundle, match_channels
 from edgeml.model.runtime import Engine
 from edgeml.model.scorer import AssetScorer
 from edgeml.parsing.sanitize import one_line
 from edgeml.timestamps import SECOND
-from inference.scoring_coverage import Tally
+from inference.scoring_coverage import ScoringCoverage
 
 REWIND_S = 300.0
 """A new stream that begins so much before the last scored row is another recording; AlertDispatcher's policy takes it likewise."""
@@ -27,7 +27,7 @@ ANSWERS_KEPT = 64
 """Batches whose answers can be repeated; a source waits with fewer unanswered."""
 
 
-class Asset:
+class ScoredAsset:
     """Turns batches into encoded result blocks.
 
     Attributes:
@@ -48,8 +48,8 @@ class Asset:
         self.name = name
         self.fault = ""
         self.withheld = ""
-        self.tally = Tally()
-        self.history = History(name, stream, history_s)
+        self.tally = ScoringCoverage()
+        self.history = ReplayBuffer(name, stream, history_s)
 
     @property
     def baseline(self) -> Baseline | None:
@@ -178,9 +178,18 @@ class Asset:
         for start in range(0, max(n, 1), step):
             part: dict[str, Any] = dict(columns.part(slice(start, start + step)).packed())
             block = ResultBlock(
-                asset=self.name, stream=self.history.stream, seq=self.history.next_seq, model=manifest.name,
-                model_version=manifest.version, digest=self._bundle.digest, answers_stream=batch.stream, answers_seq=batch.seq,
-                complete=start + step >= n, channels=manifest.names, reasons=reasons, epoch=batch.epoch,
+                asset=self.name,
+                stream=self.history.stream,
+                seq=self.history.next_seq,
+                model=manifest.name,
+                model_version=manifest.version,
+                digest=self._bundle.digest,
+                answers_stream=batch.stream,
+                answers_seq=batch.seq,
+                complete=start + step >= n,
+                channels=manifest.names,
+                reasons=reasons,
+                epoch=batch.epoch,
                 **part,
             )
             payload = encode(block)
@@ -200,7 +209,12 @@ def _refused(times: np.ndarray, channels: int, reason: str, quality: np.ndarray)
             reasons.append(QUALITY_NAMES[code])
             codes[wrong] = len(reasons)
     columns = ResultColumns(
-        times=times, starts=times, score=nan, confidence=nan, reason=codes,
-        deviations=np.full((n, channels), np.nan, np.float16), took_us=np.zeros((n, 2), np.float32),
+        times=times,
+        starts=times,
+        score=nan,
+        confidence=nan,
+        reason=codes,
+        deviations=np.full((n, channels), np.nan, np.float16),
+        took_us=np.zeros((n, 2), np.float32),
     )
     return columns, tuple(reasons)

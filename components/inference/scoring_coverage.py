@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 
 from edgeml.model.scorer import FILLING, LEARNING, SETTLING, STOPPED
-from edgeml.runtime.status_reporter import Unjudged
+from edgeml.runtime.status_reporter import UnscoredRows
 
 EXPECTED = (STOPPED, SETTLING, FILLING)
 """Reasons that say nothing against sensing; nor do those that begin with `LEARNING`."""
@@ -16,7 +16,7 @@ SPAN_S, SPAN_ROWS = 10.0, 10
 SHARE = 0.5
 
 
-class Tally:
+class ScoringCoverage:
     """Counts the rows of one asset."""
 
     def __init__(self) -> None:
@@ -34,7 +34,8 @@ class Tally:
             self._begun, self._length, (decided, undecided) = now, 0, self._spans[-1]
         self._length += len(reason)
         found = {
-            text: count for text, count in zip(reasons, counts[1:], strict=False)
+            text: count
+            for text, count in zip(reasons, counts[1:], strict=False)
             if count and text not in EXPECTED and not text.startswith(LEARNING)
         }
         undecided.update(found)
@@ -45,12 +46,12 @@ class Tally:
         if self._since is not None and self._share() < SHARE:
             self._since = None
 
-    def unjudged(self) -> Unjudged | None:
+    def unjudged(self) -> UnscoredRows | None:
         """What is wrong, or None."""
         if self._since is None:
             return None
         reasons = self._spans[0][1] + self._spans[1][1]
-        return Unjudged(reasons.most_common(1)[0][0], self._since, self._rows, self._share())
+        return UnscoredRows(reasons.most_common(1)[0][0], self._since, self._rows, self._share())
 
     def _share(self) -> float:
         wrong = sum(reasons.total() for _, reasons in self._spans)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import contextlib
 import logging
 
-from edgeml.log_throttle import RateLimited
-from edgeml.messages import KeepAlive, Message, Replay, Replaying, ResetBaseline, SensorBatch, Status, encode, topics
-from edgeml.messages.sequencing import Pulse, Receiver, new_stream
+from edgeml.log_throttle import RateLimitedLog
+from edgeml.messages import KeepAlive, Message, ReplayRequest, ReplayStart, ResetBaseline, SensorBatch, Status, encode, topics
+from edgeml.messages.sequencing import KeepAliveTimer, SequenceTracker, new_stream
 from edgeml.model.scorer import same_windows
 from edgeml.parsing.sanitize import visible
-from edgeml.runtime.runner import Context
-from edgeml.runtime.status_reporter import Vitals
+from edgeml.runtime.runner import ComponentContext
+from edgeml.runtime.status_reporter import Metrics
 from edgeml.timestamps import age_s
-from inference.baseline_files import Baselines, LostError
-from inference.model_loader import Models
-from inference.options import Options
-from inference.recent_rows import Memory, end_of, latest
-from inference.scored_asset import Asset
+from inference.baseline_files import BaselineFiles, LostBaselineError
+from inference.model_loader import ModelLoader
+from inference.options import InferenceOptions
+from inference.recent_rows import RecentRows, end_of, latest
+from inference.scored_asset import ScoredAsset
 
 log = logging.getLogger(__name__)
 
@@ -42,13 +42,13 @@ class Inference:
     topics: tuple[str, ...] = (topics.SENSORS, topics.REPLAY, topics.CONTROL)
     cloud_topics: tuple[str, ...] = ()
 
-    def __init__(self, context: Context, options: Options) -> None:
+    def __init__(self, context: ComponentContext, options: InferenceOptions) -> None:
         self._context, self._options = context, options
-        self._seldom = RateLimited(log, context.monotonic)
-        self._models = Models(context, options)
+        self._seldom = RateLimitedLog(log, context.monotonic)
+        self._models = ModelLoader(context, options)
         self._model = self._models.first()
         self._begin()
-        self._pulse = Pulse(lambda payload: context.bus.publish(topics.RESULTS, payload))
+        self._pulse = KeepAliveTimer(lambda payload: context.bus.publish(topics.RESULTS, payload))
         self._lag_s: float | None = None
 
     def start(self) -> None:
@@ -57,11 +57,11 @@ class Inference:
     def on_message(self, topic: str, message: Message) -> None:
         if isinstance(message, SensorBatch):
             self._batch(message)
-        elif isinstance(message, Replaying) and topic == topics.SENSORS:
+        elif isinstance(message, ReplayStart) and topic == topics.SENSORS:
             self._receiver.replaying(message)
         elif isinstance(message, KeepAlive) and topic == topics.SENSORS:
             self._receiver.keep_alive(message)
-        elif isinstance(message, Replay) and message.topic == topics.RESULTS:
+        elif isinstance(message, ReplayRequest) and message.topic == topics.RESULTS:
             self._replay(message)
         elif isinstance(message, ResetBaseline):
             self._reset(message.asset)
@@ -80,22 +80,22 @@ class Inference:
         faults = tuple(filter(None, (*own, *self._models.unwritten, *self._baselines.faults, *self._unremembered())))
         return Status(component=self._context.component, state="running", faults=faults)
 
-    def vitals(self) -> Vitals:
+    def vitals(self) -> Metrics:
         drops = {"sensor batches lost on the way": self._lost} if self._lost else {}
         found = {name: unjudged for name, asset in self._assets.items() if (unjudged := asset.tally.unjudged()) is not None}
-        return Vitals(self._lag_s, drops=drops, not_judged=found)
+        return Metrics(self._lag_s, drops=drops, not_judged=found)
 
     def close(self) -> None:
         pass
 
     def _begin(self) -> None:
         """A stream of its own, in which nothing is known of any asset."""
-        self._baselines = Baselines(self._context.work / "baselines", self._model.bundle.manifest, self._context.monotonic)
+        self._baselines = BaselineFiles(self._context.work / "baselines", self._model.bundle.manifest, self._context.monotonic)
         self._look_at = self._context.monotonic() + LOST_S
         self._stream = new_stream()
-        self._assets: dict[str, Asset] = {}
-        self._memories: dict[str, Memory] = {}
-        self._receiver = Receiver(topics.SENSORS, self._ask, self._context.monotonic)
+        self._assets: dict[str, ScoredAsset] = {}
+        self._memories: dict[str, RecentRows] = {}
+        self._receiver = SequenceTracker(topics.SENSORS, self._ask, self._context.monotonic)
         self._lost = 0
         for batch in latest(self._context.work / "rows"):
             self._receiver.resume(batch.asset, batch.stream, batch.seq + 1, end_of(batch))
@@ -132,7 +132,7 @@ class Inference:
         self._memories[batch.asset].keep(batch)
         self._publish(blocks)
 
-    def _score(self, asset: Asset, batch: SensorBatch) -> list[bytes]:
+    def _score(self, asset: ScoredAsset, batch: SensorBatch) -> list[bytes]:
         learning = asset.baseline is None
         blocks = asset.score(batch, self._context.monotonic())
         if learning and asset.baseline is not None:
@@ -142,24 +142,24 @@ class Inference:
             log.info("%s: learning what is normal, %d of %d good rows", batch.asset, *asset.learned)
         return blocks
 
-    def _add(self, name: str) -> Asset:
+    def _add(self, name: str) -> ScoredAsset:
         baseline, withheld = None, ""
         try:
             baseline = self._baselines.load(name)
-        except LostError as fault:
+        except LostBaselineError as fault:
             withheld = f"{name}: {LOST} ({fault}); when the machine runs normally, send a ResetBaseline, and it is learned again"
             log.error("%s", withheld)
-        asset = self._assets[name] = Asset(
+        asset = self._assets[name] = ScoredAsset(
             name, self._stream, self._model.bundle, self._model.engine, baseline, self._options.history_s
         )
         asset.withheld = withheld
         # The oldest step of a view is a mean of rows from before it.
         longest = max(view.rows + view.every for view in self._model.bundle.manifest.views)
-        memory = self._memories[name] = Memory(self._context.work / "rows", name, longest)
+        memory = self._memories[name] = RecentRows(self._context.work / "rows", name, longest)
         self._recall(asset, memory.load())
         return asset
 
-    def _recall(self, asset: Asset, remembered: list[SensorBatch]) -> None:
+    def _recall(self, asset: ScoredAsset, remembered: list[SensorBatch]) -> None:
         """Go on where an earlier process was. Its latest results can be had again; of what was before, the windows are filled."""
         name, learning = asset.name, asset.baseline is None
         behind = sum(len(batch.times) // 8 for batch in remembered)
@@ -181,7 +181,7 @@ class Inference:
         self._look_at = now + LOST_S
         for name, asset in self._assets.items():
             if asset.withheld:
-                with contextlib.suppress(LostError):
+                with contextlib.suppress(LostBaselineError):
                     baseline = self._baselines.load(name)
                     if baseline is not None:
                         asset.restore(baseline)
@@ -195,10 +195,10 @@ class Inference:
         for payload in blocks:
             self._context.bus.publish(topics.RESULTS, payload)
 
-    def _ask(self, replay: Replay) -> None:
+    def _ask(self, replay: ReplayRequest) -> None:
         self._context.bus.publish(topics.REPLAY, encode(replay))
 
-    def _replay(self, wanted: Replay) -> None:
+    def _replay(self, wanted: ReplayRequest) -> None:
         for asset in self._assets.values():
             if wanted.asset in ("", asset.name):
                 for payload in asset.history.replay(wanted):

@@ -3,8 +3,8 @@
 import sys
 
 from edgeml.runtime import runner
-from sensor_ingestion.options import Options
+from sensor_ingestion.options import SensorIngestionOptions
 from sensor_ingestion.service import SensorIngestion
 
 if __name__ == "__main__":
-    sys.exit(runner.main("com.edgeml.SensorIngestion", Options, SensorIngestion))
+    sys.exit(runner.main("com.edgeml.SensorIngestion", SensorIngestionOptions, SensorIngestion))

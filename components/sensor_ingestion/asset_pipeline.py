@@ -14,17 +14,17 @@ import numpy as np
 
 from edgeml.backoff import Backoff
 from edgeml.errors import MessageError, SourceError
-from edgeml.messages import MAX_PAYLOAD, Command, CommandAck, Release, Replay, ResultBlock, SensorBatch, decode, encode
-from edgeml.messages.sequencing import History, new_stream
+from edgeml.messages import MAX_PAYLOAD, Command, CommandAck, Release, ReplayRequest, ResultBlock, SensorBatch, decode, encode
+from edgeml.messages.sequencing import ReplayBuffer, new_stream
 from edgeml.timestamps import Moment, age_s, boot_id, to_iso
 from sensor_ingestion import options
-from sensor_ingestion.checkpoint import Checkpoint, Remembered, Sent
-from sensor_ingestion.command_handler import Desk
-from sensor_ingestion.command_journal import Journal
-from sensor_ingestion.quality import Checker
+from sensor_ingestion.checkpoint import Checkpoint, CheckpointData, SentBatch
+from sensor_ingestion.command_handler import CommandHandler
+from sensor_ingestion.command_journal import CommandJournal
+from sensor_ingestion.quality import QualityChecker
 from sensor_ingestion.sources import SOURCES
-from sensor_ingestion.sources.base import Block, Channel, Clocks, Source
-from sensor_ingestion.time_faults import Timing
+from sensor_ingestion.sources.base import Channel, Clocks, RowBlock, Source
+from sensor_ingestion.time_faults import TimeFaults
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ FORMER_STREAMS = 8
 RESEND_FIRST_S, RESEND_LONGEST_S = 3.0, 15.0
 
 
-class State(msgspec.Struct):
+class PipelineState(msgspec.Struct):
     """What is saved with each batch; `source` and `quality` are for these to judge. `source` is None where it cannot go back, while the
     line of its times goes on all the same, and `former` names the streams of before, each with the number at which it ended."""
 
@@ -52,7 +52,7 @@ class State(msgspec.Struct):
     former: dict[str, int] = {}
 
 
-class Asset:
+class AssetPipeline:
     """Reads, judges, numbers, sends, and remembers.
 
     Attributes:
@@ -68,7 +68,13 @@ class Asset:
     """
 
     def __init__(
-        self, name: str, wanted: options.Asset, work: Path, clocks: Clocks, send: Callable[[bytes], object], journal: Journal,
+        self,
+        name: str,
+        wanted: options.AssetOptions,
+        work: Path,
+        clocks: Clocks,
+        send: Callable[[bytes], object],
+        journal: CommandJournal,
         keep: Callable[[SensorBatch], object] | None = None,
     ) -> None:
         self.name = name
@@ -84,10 +90,10 @@ class Asset:
             self._checkpoint.forget()
         self._channels = _overridden(self.source.channels, wanted.quality, name)
         quality = wanted.quality
-        self._checker = Checker(
+        self._checker = QualityChecker(
             self._channels, quality.longest_gap_s, quality.stopped_channel, quality.stopped_below, quality.step_back_s, quality.ahead_s
         )
-        self._timing = Timing(name, quality.ahead_s)
+        self._timing = TimeFaults(name, quality.ahead_s)
         self.awaits_answers = self.source.paced and wanted.max_unanswered > 0
         self._bound = wanted.max_unanswered if self.awaits_answers else 0
         self._remembers = wanted.history_s > 0
@@ -97,8 +103,8 @@ class Asset:
         if state is not None and not goes_on:
             self._former = dict([*state.former.items(), (state.stream, state.next)][-FORMER_STREAMS:])
         stream = state.stream if state is not None and goes_on else new_stream()
-        self._history = History(name, stream, wanted.history_s, former=self._former)
-        self._pending: deque[Sent] = deque()
+        self._history = ReplayBuffer(name, stream, wanted.history_s, former=self._former)
+        self._pending: deque[SentBatch] = deque()
         self._event_ns = state.event_ns if state is not None else 0
         self._desk = self._open_desk(wanted, journal, state)
         self._backoff = Backoff(RESEND_FIRST_S, RESEND_LONGEST_S)
@@ -166,7 +172,7 @@ class Asset:
         """Its stream, its name and the number of its next batch."""
         return self._history.stream, self.name, self._history.next_seq
 
-    def replay(self, wanted: Replay) -> Iterator[bytes]:
+    def replay(self, wanted: ReplayRequest) -> Iterator[bytes]:
         """Encoded messages: what is wanted of what is still had."""
         return self._history.replay(wanted)
 
@@ -179,14 +185,14 @@ class Asset:
         self._save()
         self.source.close()
 
-    def _open_desk(self, wanted: options.Asset, journal: Journal, state: State | None) -> Desk:
+    def _open_desk(self, wanted: options.AssetOptions, journal: CommandJournal, state: PipelineState | None) -> CommandHandler:
         actions, latch_after = self.source.actions, wanted.latch_after
         if latch_after and latch_after not in actions:
             there = f"it can {', '.join(sorted(actions))}" if actions else "it hears no commands"
             raise SourceError(f"`assets.{self.name}.latch_after` is {latch_after!r}, which its source cannot do; {there}")
         # Without a checkpoint nothing is known of what a machine in this process did before.
         obeyed = state.obeyed if state is not None and SOURCES[wanted.source].inside else None
-        desk = Desk(self.name, actions, journal, latch_after, lambda: self._save(durable=True), obeyed)
+        desk = CommandHandler(self.name, actions, journal, latch_after, lambda: self._save(durable=True), obeyed)
         if state is not None and state.executed:
             desk.adopt(state.executed)
         return desk
@@ -194,7 +200,7 @@ class Asset:
     def _blocked(self) -> bool:
         return self.awaits_answers and len(self._pending) >= self._bound
 
-    def _take(self, block: Block, now: float) -> None:
+    def _take(self, block: RowBlock, now: float) -> None:
         if self.lag_s is None:
             log.info("%s: the first row is of %s: %s", self.name, to_iso(int(block.times[0])), self._shown(block))
         wall_ns, timeline = self._clocks.wall_ns(), self._checker.timeline
@@ -209,8 +215,8 @@ class Asset:
             self._resend_at = now + self._backoff.next()
         made = []
         for part in parts:
-            batch = self._batch(Block(block.times[part.rows], block.values[part.rows]), part.quality, part.epoch)
-            sent = Sent(batch.seq, part.end_ns, encode(batch))
+            batch = self._batch(RowBlock(block.times[part.rows], block.values[part.rows]), part.quality, part.epoch)
+            sent = SentBatch(batch.seq, part.end_ns, encode(batch))
             self._history.add(sent.end_ns, sent.payload, part.epoch)
             self._pending.append(sent)
             made.append(sent)
@@ -224,13 +230,13 @@ class Asset:
         for sent in made:
             self._send(sent.payload)
 
-    def _shown(self, block: Block) -> str:
+    def _shown(self, block: RowBlock) -> str:
         """Its first row, for people."""
         return ", ".join(
             f"{channel.name} {value:.4g} {channel.unit}".rstrip() for channel, value in zip(self._channels, block.values[0], strict=True)
         )
 
-    def _batch(self, block: Block, quality: np.ndarray | None, epoch: int = 0) -> SensorBatch:
+    def _batch(self, block: RowBlock, quality: np.ndarray | None, epoch: int = 0) -> SensorBatch:
         names = tuple(channel.name for channel in self._channels)
         units = tuple(channel.unit for channel in self._channels)
         stream, seq = self._history.stream, self._history.next_seq
@@ -239,7 +245,7 @@ class Asset:
     def _room(self) -> int:
         """Rows that one message holds."""
         channels = len(self._channels)
-        empty = self._batch(Block(np.empty(0, np.int64), np.empty((0, channels), "f4")), None)
+        empty = self._batch(RowBlock(np.empty(0, np.int64), np.empty((0, channels), "f4")), None)
         spare = 48  # the lengths and the number grow by some bytes, and the epoch may come
         rows = (MAX_PAYLOAD - spare - len(encode(empty))) // (8 + 5 * channels)
         if rows < 1:
@@ -258,12 +264,15 @@ class Asset:
             self._resend_at = now + self._backoff.next()
         return self._resend_at - now
 
-    def _save(self, *batches: Sent, durable: bool = False) -> None:
+    def _save(self, *batches: SentBatch, durable: bool = False) -> None:
         source = self.source.checkpoint()
         if source is None and not (batches and self._remembers):
             return
         state: dict[str, Any] = {
-            "stream": self._history.stream, "next": self._history.next_seq, "event_ns": self._event_ns, "quality": self._checker.state(),
+            "stream": self._history.stream,
+            "next": self._history.next_seq,
+            "event_ns": self._event_ns,
+            "quality": self._checker.state(),
         }
         if self._former:
             state["former"] = self._former
@@ -279,7 +288,7 @@ class Asset:
                 log.error("%s", fault)
             self.fault = f"{self._checkpoint.path} cannot be written ({fault.strerror}); make room, or a restart repeats or loses rows"
 
-    def _resume(self, state: State, batches: Sequence[Sent]) -> None:
+    def _resume(self, state: PipelineState, batches: Sequence[SentBatch]) -> None:
         if state.quality is not None:
             self._checker.resume(state.quality)
         if state.source is None:
@@ -300,12 +309,12 @@ class Asset:
             log.info("%s: its source has finished before; delete %s to begin anew", self.name, self._checkpoint.path)
 
 
-def _renamed(batches: Sequence[Sent], stream: str) -> list[Sent]:
+def _renamed(batches: Sequence[SentBatch], stream: str) -> list[SentBatch]:
     """The latest batches, all of one epoch, as those of another stream's first.
 
     The first epoch of a stream is the last of the stream before: each begins to count anew, while the line of the times goes on.
     """
-    kept: list[Sent] = []
+    kept: list[SentBatch] = []
     later: SensorBatch | None = None
     for sent in reversed(batches):
         with suppress(MessageError):
@@ -321,16 +330,14 @@ def _one_epoch(batch: SensorBatch, later: SensorBatch) -> bool:
     return (batch.epoch or 0) == (later.epoch or 0) if batch.stream == later.stream else not later.epoch
 
 
-def _open(
-    kind: str, own: Any, clocks: Clocks, remembered: Remembered | None, name: str
-) -> tuple[Source, State | None]:
+def _open(kind: str, own: Any, clocks: Clocks, remembered: CheckpointData | None, name: str) -> tuple[Source, PipelineState | None]:
     if remembered is not None:
         try:
-            state = msgspec.convert(remembered.state, State)
+            state = msgspec.convert(remembered.state, PipelineState)
             source = SOURCES[kind].make(own, clocks, state.source)
             try:
                 if state.quality is not None:
-                    Checker(source.channels).resume(state.quality)
+                    QualityChecker(source.channels).resume(state.quality)
             except BaseException:
                 source.close()
                 raise
@@ -340,7 +347,7 @@ def _open(
     return SOURCES[kind].make(own, clocks, None), None
 
 
-def _overridden(channels: Sequence[Channel], quality: options.Quality, asset: str) -> tuple[Channel, ...]:
+def _overridden(channels: Sequence[Channel], quality: options.QualityOptions, asset: str) -> tuple[Channel, ...]:
     names = [channel.name for channel in channels]
     unknown = [name for name in quality.channels if name not in names]
     if unknown:

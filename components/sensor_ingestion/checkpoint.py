@@ -37,7 +37,7 @@ _FRAME = struct.Struct("<II")
 _MAGIC = "edgeml checkpoint 1"
 
 
-class Sent(NamedTuple):
+class SentBatch(NamedTuple):
     """A batch as it was sent: its number, event time of its last row (ns), the encoded message."""
 
     seq: int
@@ -45,11 +45,11 @@ class Sent(NamedTuple):
     payload: bytes
 
 
-class Remembered(NamedTuple):
+class CheckpointData(NamedTuple):
     """The state that was saved last, JSON-able, and the batches that are kept, by number."""
 
     state: dict[str, Any]
-    batches: list[Sent]
+    batches: list[SentBatch]
 
 
 class _Record(msgspec.Struct, array_like=True):
@@ -79,7 +79,7 @@ class Checkpoint:
         self._newest = -1
         self._unwritten: deque[bytes] = deque()
 
-    def load(self) -> Remembered | None:
+    def load(self) -> CheckpointData | None:
         """What was saved last, or None if there is nothing for this configuration."""
         state, batches = b"", {}
         try:
@@ -88,14 +88,14 @@ class Checkpoint:
                 for record in self._read(path):
                     state = record.state or state
                     if record.payload:
-                        batches[record.seq] = Sent(record.seq, record.end_ns, record.payload)
+                        batches[record.seq] = SentBatch(record.seq, record.end_ns, record.payload)
                         last = max(last, record.seq)
                 self._segments.append((path, last))
             if not state:
                 return self._former()
             # Of several batches only the last has the state: without it those before are read again, under the same numbers.
             known = dict(json.loads(state))
-            return Remembered(known, [batches[seq] for seq in sorted(batches) if seq < known["next"]])
+            return CheckpointData(known, [batches[seq] for seq in sorted(batches) if seq < known["next"]])
         except _OtherConfiguration:
             log.info("%s is of another configuration; this asset begins anew", self.path)
         except (OSError, ValueError, TypeError, KeyError, RecursionError) as fault:
@@ -103,7 +103,7 @@ class Checkpoint:
         self.forget()
         return None
 
-    def save(self, state: dict[str, Any], batches: Sequence[Sent] = (), oldest: int = 0, durable: bool = False) -> None:
+    def save(self, state: dict[str, Any], batches: Sequence[SentBatch] = (), oldest: int = 0, durable: bool = False) -> None:
         """Append the state, and the batches that led to it: all of them, or what is as if there had been none.
 
         Args:
@@ -180,7 +180,7 @@ class Checkpoint:
         except (OSError, ValueError, msgspec.MsgspecError) as fault:
             log.warning("%s cannot be read (%r); what is behind is left out", path, fault)
 
-    def _former(self) -> Remembered | None:
+    def _former(self) -> CheckpointData | None:
         """What a version to 0.1 wrote: one JSON file, replaced as a whole."""
         try:
             stored = json.loads(plain_bytes(self._former_path))
@@ -189,8 +189,8 @@ class Checkpoint:
         if stored["digest"] != self._digest:
             raise _OtherConfiguration
         state = dict(stored["content"])
-        batches = [Sent(int(seq), int(end), base64.b64decode(payload, validate=True)) for seq, end, payload in state.pop("pending")]
-        return Remembered(state, batches)
+        batches = [SentBatch(int(seq), int(end), base64.b64decode(payload, validate=True)) for seq, end, payload in state.pop("pending")]
+        return CheckpointData(state, batches)
 
 
 class _OtherConfiguration(Exception):

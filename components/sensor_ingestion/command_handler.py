@@ -10,7 +10,7 @@ import msgspec
 from edgeml.messages import Command, CommandAck, Release, topics
 from edgeml.parsing.sanitize import fit, is_name, one_line, visible
 from edgeml.timestamps import Moment, from_iso, to_iso
-from sensor_ingestion.command_journal import EXECUTED, UNKNOWN, Answer, Journal, JournalError, Latch
+from sensor_ingestion.command_journal import EXECUTED, UNKNOWN, Answer, CommandJournal, JournalError, Lockout
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ SAID_KEPT = 1_000
 """Answers held in memory because the disk did not take them."""
 
 
-class Desk:
+class CommandHandler:
     """Takes the commands for one asset.
 
     The order is: what is about to happen is on disk and synced; the machine acts; what the process itself remembers of the machine
@@ -43,8 +43,13 @@ class Desk:
     """
 
     def __init__(
-        self, asset: str, actions: Mapping[str, Callable[[], None]], journal: Journal, latch_after: str = "",
-        acted: Callable[[], None] = lambda: None, obeyed: str | None = None,
+        self,
+        asset: str,
+        actions: Mapping[str, Callable[[], None]],
+        journal: CommandJournal,
+        latch_after: str = "",
+        acted: Callable[[], None] = lambda: None,
+        obeyed: str | None = None,
     ) -> None:
         self._asset, self._actions, self._journal = asset, actions, journal
         self._latch_after, self._acted = latch_after, acted
@@ -81,8 +86,12 @@ class Desk:
         except JournalError as fault:
             answer = self._say(command.id, Answer("refused", at, str(fault)))
         (log if answer.status == EXECUTED else self._seldom).info(
-            "command %s to %s: %s, %s %s", visible(command.id)[:LONGEST_ID], command.asset, visible(command.action)[:64],
-            answer.status, answer.detail,
+            "command %s to %s: %s, %s %s",
+            visible(command.id)[:LONGEST_ID],
+            command.asset,
+            visible(command.action)[:64],
+            answer.status,
+            answer.detail,
         )
         detail = one_line(answer.detail, LONGEST_DETAIL)
         return CommandAck(id=fit(command.id, 6 * LONGEST_ID), asset=command.asset, status=answer.status, at=answer.at, detail=detail)
@@ -116,7 +125,7 @@ class Desk:
             return answer
         self._journal.begin(self._asset, command.id, at, latch=command.action == self._latch_after)
         if command.action == self._latch_after:
-            self.latched = self._sentence(Latch(command.id, at))
+            self.latched = self._sentence(Lockout(command.id, at))
         try:
             self._actions[command.action]()
             answer, self.obeyed = Answer(EXECUTED, at), command.id
@@ -185,7 +194,7 @@ class Desk:
                 log.error("command %s to %s was begun and not finished; see whether the machine obeyed", id, self._asset)
             self._journal.finish(self._asset, id, answer)
 
-    def _sentence(self, latch: Latch | None) -> str:
+    def _sentence(self, latch: Lockout | None) -> str:
         if latch is None:
             return ""
         since = f"since {latch.at} by command {latch.command}" if latch.command else "because the memory of commands was lost"

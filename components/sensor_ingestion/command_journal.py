@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from edgeml.errors import EdgemlError
-from edgeml.log_throttle import RateLimited
+from edgeml.log_throttle import RateLimitedLog
 from edgeml.storage.sqlite_file import open_database
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class Answer(NamedTuple):
     detail: str = ""
 
 
-class Latch(NamedTuple):
+class Lockout(NamedTuple):
     """What keeps a machine from being commanded: the id of the command, and its event time, ISO 8601; empty if that was lost."""
 
     command: str
@@ -62,7 +62,7 @@ class _Damage(Exception):
     """The file that is open is damaged, or is no longer the one of its name."""
 
 
-class Journal:
+class CommandJournal:
     """The file in the directory `work`, opened when it is first needed and tried again when that fails.
 
     One that is damaged is put aside and a new one begun, while the process runs too: what this process itself did is then written into the
@@ -79,7 +79,7 @@ class Journal:
 
     def __init__(self, work: Path, wall_ns: Callable[[], int]) -> None:
         self._path, self._wall_ns = work / FILE, wall_ns
-        self.lines = RateLimited(log)
+        self.lines = RateLimitedLog(log)
         self._db: sqlite3.Connection | None = None
         self._inode = 0
         self._own = _Own()
@@ -106,6 +106,7 @@ class Journal:
 
     def begin(self, asset: str, id: str, at: str, latch: bool) -> None:
         """The machine is about to be told; `latch`: and is latched from now on."""
+
         def work() -> None:
             _insert(self._do, asset, id, True, Answer(BEGUN, at))
             if latch:
@@ -114,7 +115,7 @@ class Journal:
         self._whole(work)
         self._own.note(asset, id, True, Answer(BEGUN, at), self._wall_ns())
         if latch:
-            self._own.latches[asset] = Latch(id, at)
+            self._own.latches[asset] = Lockout(id, at)
 
     def finish(self, asset: str, id: str, answer: Answer) -> None:
         """What came of a command that was begun."""
@@ -123,6 +124,7 @@ class Journal:
 
     def forget(self, asset: str, id: str) -> None:
         """A command that was begun has had no effect, and latched nothing."""
+
         def work() -> None:
             self._do("DELETE FROM commands WHERE asset = ? AND id = ?", asset, id)
             self._do("DELETE FROM latches WHERE asset = ? AND command = ?", asset, id)
@@ -133,6 +135,7 @@ class Journal:
 
     def note(self, asset: str, id: str, answer: Answer) -> None:
         """A command is answered without being begun."""
+
         def work() -> None:
             _insert(self._do, asset, id, False, answer)
 
@@ -151,14 +154,14 @@ class Journal:
         for id, at in fresh.items():
             self._own.note(asset, id, True, Answer(EXECUTED, at), self._wall_ns())
 
-    def latch(self, asset: str) -> Latch | None:
+    def latch(self, asset: str) -> Lockout | None:
         """What latched the asset; after a loss whatever nobody has released since counts as latched."""
         rows = self._try("SELECT command, at, released FROM latches WHERE asset = ?", asset)
         if not rows:
-            found = Latch("", "") if self.lost_ns() else None
+            found = Lockout("", "") if self.lost_ns() else None
         else:
             command, at, released = rows[0]
-            found = None if released else Latch(command, at)
+            found = None if released else Lockout(command, at)
         self._own.latches[asset] = found
         return found
 
@@ -181,6 +184,7 @@ class Journal:
 
     def _whole(self, work: Callable[[], None]) -> None:
         """All statements of `work` happen, or none."""
+
         def whole() -> None:
             self._do("BEGIN IMMEDIATE")
             try:
@@ -235,8 +239,13 @@ class Journal:
             self.close()
         if self._db is None:
             self._db = open_database(
-                self._path, lambda db: db.executescript(_TABLES), synchronous="FULL", wait_s=1.0, damage=damage,
-                lost="commands that were issued before and are not known are not executed", after_loss=self._begin_after_loss,
+                self._path,
+                lambda db: db.executescript(_TABLES),
+                synchronous="FULL",
+                wait_s=1.0,
+                damage=damage,
+                lost="commands that were issued before and are not known are not executed",
+                after_loss=self._begin_after_loss,
             )
             self._inode = self._path.stat().st_ino
             self._own.since_ns = self._own.since_ns or self._wall_ns()
@@ -269,7 +278,7 @@ class _Own:
     def __init__(self) -> None:
         self.since_ns = 0
         self.commands: dict[tuple[str, str], tuple[bool, Answer]] = {}
-        self.latches: dict[str, Latch | None] = {}
+        self.latches: dict[str, Lockout | None] = {}
 
     def note(self, asset: str, id: str, acted: bool, answer: Answer, now_ns: int) -> None:
         self.commands[asset, id] = acted, answer
@@ -284,5 +293,9 @@ def _insert(do: Callable[..., object], asset: str, id: str, acted: bool, answer:
     do(
         "DELETE FROM commands WHERE asset = ? AND acted = ? AND no <= "
         "(SELECT no FROM commands WHERE asset = ? AND acted = ? ORDER BY no DESC LIMIT 1 OFFSET ?)",
-        asset, acted, asset, acted, ACTED_KEPT if acted else REFUSED_KEPT,
+        asset,
+        acted,
+        asset,
+        acted,
+        ACTED_KEPT if acted else REFUSED_KEPT,
     )

@@ -15,14 +15,12 @@ from sensor_ingestion.asset_ranges import filled, members
 from sensor_ingestion.sources import SOURCES
 
 
-class ChannelQuality(msgspec.Struct, frozen=True):
+class ChannelQualityOptions(msgspec.Struct, frozen=True):
     """What a channel's readings must be like; what is not given is the source's own."""
 
     low: Annotated[float | None, Meta(description="a lower reading is out of range, in the channel's unit")] = None
     high: Annotated[float | None, Meta(description="a higher reading is out of range, in the channel's unit")] = None
-    stuck_after_s: Annotated[
-        float | None, Meta(description="exactly unchanged for that many event seconds is stuck; 0: never")
-    ] = None
+    stuck_after_s: Annotated[float | None, Meta(description="exactly unchanged for that many event seconds is stuck; 0: never")] = None
 
     def check(self, where: str) -> list[str]:
         faults = []
@@ -33,12 +31,10 @@ class ChannelQuality(msgspec.Struct, frozen=True):
         return faults
 
 
-class Quality(msgspec.Struct, frozen=True):
+class QualityOptions(msgspec.Struct, frozen=True):
     """When readings are not to be trusted."""
 
-    longest_gap_s: Annotated[
-        float, Meta(gt=0, description="event seconds between rows; the first row after a longer gap is flagged")
-    ] = 5.0
+    longest_gap_s: Annotated[float, Meta(gt=0, description="event seconds between rows; the first row after a longer gap is flagged")] = 5.0
     stopped_channel: Annotated[
         str, Meta(description="the machine stands while this channel is below stopped_below; nothing is stuck then")
     ] = "current"
@@ -49,19 +45,17 @@ class Quality(msgspec.Struct, frozen=True):
     step_back_s: Annotated[
         float, Meta(ge=0, le=1e9, description="event seconds for which wrong times must go on to count as a clock that was set; 0: never")
     ] = LASTING_S
-    channels: Annotated[dict[str, ChannelQuality], Meta(description="by channel")] = {}
+    channels: Annotated[dict[str, ChannelQualityOptions], Meta(description="by channel")] = {}
 
 
-class Asset(msgspec.Struct, frozen=True):
+class AssetOptions(msgspec.Struct, frozen=True):
     """One machine."""
 
     source: Annotated[str, Meta(description="a name in SOURCES: simulator, csv, jsonl")]
     options: Annotated[dict[str, Any], Meta(description="the source's own options")] = {}
-    quality: Annotated[Quality, Meta(description="when readings are not to be trusted")] = Quality()
+    quality: Annotated[QualityOptions, Meta(description="when readings are not to be trusted")] = QualityOptions()
     batch_rows: Annotated[int, Meta(ge=1, le=1000, description="rows in a message, at most")] = 5
-    max_unanswered: Annotated[
-        int, Meta(ge=0, description="batches that may lack results when the speed is not 1; 0: no bound")
-    ] = 4
+    max_unanswered: Annotated[int, Meta(ge=0, description="batches that may lack results when the speed is not 1; 0: no bound")] = 4
     history_s: Annotated[float, Meta(ge=0, description="event seconds of rows kept for replays")] = 900.0
     latch_after: Annotated[
         str, Meta(description="the action after which every other one is refused until a person releases the machine; empty: none")
@@ -90,7 +84,7 @@ def _source_options(source: str, options: Any, where: str) -> Any:
     return read(kind.options, options, f"{prefix}options")
 
 
-class Capture(msgspec.Struct, frozen=True):
+class CaptureOptions(msgspec.Struct, frozen=True):
     """What of the rows is kept on the device."""
 
     mode: Annotated[Literal["off", "all", "alarms"], Meta(description="off, all, or alarms: only what is around them")] = "off"
@@ -112,11 +106,11 @@ class Capture(msgspec.Struct, frozen=True):
         return []
 
 
-class Options(msgspec.Struct, frozen=True):
+class SensorIngestionOptions(msgspec.Struct, frozen=True):
     """The whole configuration of SensorIngestion."""
 
-    assets: Annotated[dict[str, Asset], Meta(description="the machines, by name; `pump-{001..200}` names 200 of a kind")] = {}
-    capture: Annotated[Capture, Meta(description="what of the rows is kept on the device")] = Capture()
+    assets: Annotated[dict[str, AssetOptions], Meta(description="the machines, by name; `pump-{001..200}` names 200 of a kind")] = {}
+    capture: Annotated[CaptureOptions, Meta(description="what of the rows is kept on the device")] = CaptureOptions()
 
     def check(self, where: str) -> list[str]:
         faults = []
@@ -142,9 +136,9 @@ class Options(msgspec.Struct, frozen=True):
             return ["`assets` has none that is enabled; name at least one, such as `pump-1: {source: simulator}`"]
         return faults
 
-    def enabled(self) -> dict[str, Asset]:
+    def enabled(self) -> dict[str, AssetOptions]:
         """The machines to read, by name; one that has an entry of its own goes by that, not by a range's."""
-        found: dict[str, Asset] = {}
+        found: dict[str, AssetOptions] = {}
         for entry, asset in self.assets.items():
             for name, number in members(entry):
                 if number is None or name not in self.assets:

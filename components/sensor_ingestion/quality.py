@@ -29,7 +29,7 @@ class Part(NamedTuple):
     end_ns: int
 
 
-class Checker:
+class QualityChecker:
     """Flags the values of one asset, block by block; how the rows are cut into blocks makes no difference.
 
     A value gets one flag; what says most comes first: time running backwards or ahead of the clock, missing, out of range, stuck,
@@ -46,8 +46,13 @@ class Checker:
     """
 
     def __init__(
-        self, channels: Sequence[Channel], longest_gap_s: float = 5.0, stopped_channel: str = "current",
-        stopped_below: float = 0.2, lasting_s: float = LASTING_S, ahead_s: float = AHEAD_S,
+        self,
+        channels: Sequence[Channel],
+        longest_gap_s: float = 5.0,
+        stopped_channel: str = "current",
+        stopped_below: float = 0.2,
+        lasting_s: float = LASTING_S,
+        ahead_s: float = AHEAD_S,
     ) -> None:
         self._low = np.array([channel.low for channel in channels], "f8")
         self._high = np.array([channel.high for channel in channels], "f8")

@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 
 from edgeml.errors import OptionsError, SourceError
-from edgeml.messages import Alert, Command, Message, Release, Replay, ResultBlock, Status, encode, topics
-from edgeml.messages.sequencing import Pulse, new_stream
-from edgeml.runtime.runner import Context
-from edgeml.runtime.status_reporter import Vitals
-from sensor_ingestion.asset_pipeline import Asset
-from sensor_ingestion.capture.recorder import Recorder
-from sensor_ingestion.capture.uploader import Upload
-from sensor_ingestion.command_journal import Journal
-from sensor_ingestion.options import Options
+from edgeml.messages import Alert, Command, Message, Release, ReplayRequest, ResultBlock, Status, encode, topics
+from edgeml.messages.sequencing import KeepAliveTimer, new_stream
+from edgeml.runtime.runner import ComponentContext
+from edgeml.runtime.status_reporter import Metrics
+from sensor_ingestion.asset_pipeline import AssetPipeline
+from sensor_ingestion.capture.recorder import CaptureRecorder
+from sensor_ingestion.capture.uploader import Uploader
+from sensor_ingestion.command_journal import CommandJournal
+from sensor_ingestion.options import SensorIngestionOptions
 from sensor_ingestion.sources.base import Clocks
 
 log = logging.getLogger(__name__)
@@ -26,27 +26,27 @@ class SensorIngestion:
         OptionsError: no asset can be read; a sentence for each.
     """
 
-    def __init__(self, context: Context, options: Options) -> None:
+    def __init__(self, context: ComponentContext, options: SensorIngestionOptions) -> None:
         self._context = context
-        self._assets: dict[str, Asset] = {}
+        self._assets: dict[str, AssetPipeline] = {}
         self._faults: list[str] = []
         self._failed: dict[str, float] = {}  # assets that have ended with a fault, and when
         clocks = Clocks(context.monotonic, context.wall_ns)
         capture = options.capture
-        self._recorder: Recorder | None = None
+        self._recorder: CaptureRecorder | None = None
         if capture.mode != "off":
-            self._recorder = Recorder(capture, context.work, len(options.enabled()), context.monotonic)
-        self._upload: Upload | None = None
+            self._recorder = CaptureRecorder(capture, context.work, len(options.enabled()), context.monotonic)
+        self._upload: Uploader | None = None
         if capture.upload and self._recorder is not None:
-            self._upload = Upload(capture, context.work, context.thing, self._recorder, context.bus, context.monotonic)
+            self._upload = Uploader(capture, context.work, context.thing, self._recorder, context.bus, context.monotonic)
         echoes = self._upload is not None and capture.upload_proof == "echo"
         self.cloud_topics: tuple[str, ...] = (topics.cloud_captures(context.thing),) if echoes else ()
         self.echo_topics = self.cloud_topics
         keep = self._recorder.take if self._recorder is not None else None
-        self._journal = Journal(context.work, context.wall_ns)
+        self._journal = CommandJournal(context.work, context.wall_ns)
         for name, wanted in options.enabled().items():
             try:
-                self._assets[name] = Asset(name, wanted, context.work, clocks, self._send, self._journal, keep)
+                self._assets[name] = AssetPipeline(name, wanted, context.work, clocks, self._send, self._journal, keep)
             except SourceError as fault:
                 self._faults.append(f"{name}: {fault}")
                 self._failed[name] = context.monotonic()
@@ -54,7 +54,7 @@ class SensorIngestion:
             raise OptionsError(self._faults)
         for sentence in self._faults:
             log.error("%s; the other assets go on", sentence)
-        self._pulse, self._stream = Pulse(self._send), new_stream()
+        self._pulse, self._stream = KeepAliveTimer(self._send), new_stream()
         answers = (topics.RESULTS,) if any(asset.awaits_answers for asset in self._assets.values()) else ()
         alerts = (topics.ALERTS,) if capture.mode == "alarms" else ()
         releases = (topics.COMMANDS_RELEASE,) if any(asset.latch_after for asset in options.enabled().values()) else ()
@@ -72,7 +72,7 @@ class SensorIngestion:
         elif isinstance(message, Alert):
             if self._recorder is not None and message.asset in self._assets:
                 self._recorder.heard(message)
-        elif isinstance(message, Replay) and message.topic == topics.SENSORS:
+        elif isinstance(message, ReplayRequest) and message.topic == topics.SENSORS:
             for name, asset in self._assets.items():
                 if message.asset in ("", name):
                     for payload in asset.replay(message):
@@ -123,7 +123,7 @@ class SensorIngestion:
             state = "finished"
         return Status(component=self._context.component, state=state, faults=faults)
 
-    def vitals(self) -> Vitals:
+    def vitals(self) -> Metrics:
         now, assets = self._context.monotonic(), self._assets.values()
         lags = [asset.lag_s for asset in assets if asset.lag_s is not None]
         queues, drops = {"unanswered batches": (sum(asset.unanswered for asset in assets), 0)}, {}
@@ -131,13 +131,20 @@ class SensorIngestion:
             drops["rows not captured"] = self._recorder.lost.total()
         if self._recorder is not None and self._upload is not None:
             queues["to IoT Core: captured files"] = (self._upload.waiting, 0)
-            drops |= {reason: count for reason, count in (
-                ("captured files deleted unsent", self._recorder.deleted_unsent), ("captured files left out", len(self._upload.left_out)),
-            ) if count}
+            drops |= {
+                reason: count
+                for reason, count in (
+                    ("captured files deleted unsent", self._recorder.deleted_unsent),
+                    ("captured files left out", len(self._upload.left_out)),
+                )
+                if count
+            }
         quiet = {name: now - since for name, since in self._failed.items()}
-        return Vitals(
-            min(lags, default=None), queues=queues,
-            quiet=quiet | {asset.name: age for asset in assets if (age := asset.quiet_s(now)) is not None}, drops=drops,
+        return Metrics(
+            min(lags, default=None),
+            queues=queues,
+            quiet=quiet | {asset.name: age for asset in assets if (age := asset.quiet_s(now)) is not None},
+            drops=drops,
         )
 
     def close(self) -> None:

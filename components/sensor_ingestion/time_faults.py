@@ -15,7 +15,7 @@ SHOWN_S = 600.0
 """For how long a fault is reported after it was seen last."""
 
 
-class Timing:
+class TimeFaults:
     """Watches the timeline of one asset, and logs each fault of its clock once.
 
     Args:
@@ -26,9 +26,7 @@ class Timing:
         self._asset, self._ahead_s = asset, ahead_s
         self._faults: dict[str, tuple[str, float]] = {}  # by kind: the sentence, and when it was true last
 
-    def look(
-        self, timeline: Timeline, before: int | None, begun: bool, times: np.ndarray, wall_ns: int | None, now: float
-    ) -> None:
+    def look(self, timeline: Timeline, before: int | None, begun: bool, times: np.ndarray, wall_ns: int | None, now: float) -> None:
         """Rows were placed.
 
         Args:
@@ -40,18 +38,30 @@ class Timing:
         """
         latest = timeline.latest
         if begun:
-            self._say("step", now, f"the time of its rows went back from {_shown(before)} to {_shown(latest)} and stays there; windows and "
-                      "alarms begin at the earlier time; check the clock that dates the rows")
+            self._say(
+                "step",
+                now,
+                f"the time of its rows went back from {_shown(before)} to {_shown(latest)} and stays there; windows and "
+                "alarms begin at the earlier time; check the clock that dates the rows",
+            )
         if wall_ns is not None:
             most = int(times.max())
             if latest is not None and not timeline.strayed and age_s(wall_ns, latest) < -self._ahead_s:
                 self._say("ahead", now, f"its rows are dated {_span(latest - wall_ns)} ahead of this device's clock; check which is wrong")
             elif most > (latest or 0) and age_s(wall_ns, most) < -self._ahead_s:
-                self._say("row", now, f"a row is dated {_shown(most)}, {_span(most - wall_ns)} ahead of this device's clock; such rows are "
-                          "flagged and not judged; check the clock that dates the rows")
+                self._say(
+                    "row",
+                    now,
+                    f"a row is dated {_shown(most)}, {_span(most - wall_ns)} ahead of this device's clock; such rows are "
+                    "flagged and not judged; check the clock that dates the rows",
+                )
         if timeline.strayed >= LASTING_ROWS and latest is not None and int(times[-1]) <= latest:
-            self._say("late", now, f"its rows are dated {_shown(int(times[-1]))} and do not come after {_shown(latest)}; they are "
-                      "flagged and not judged; check the clock that dates the rows")
+            self._say(
+                "late",
+                now,
+                f"its rows are dated {_shown(int(times[-1]))} and do not come after {_shown(latest)}; they are "
+                "flagged and not judged; check the clock that dates the rows",
+            )
 
     def fault(self, now: float) -> str:
         """What is wrong or was within `SHOWN_S`, or empty."""

@@ -5,7 +5,7 @@ EdgemlError
 │   └── NewerVersionError its version is newer than this component's
 ├── OptionsError          a wrong configuration, all faults together
 ├── BundleError           a model bundle that is incomplete, altered, or does not fit its manifest or the data
-├── SealError             a seal that is none, or a core's key that cannot be had
+├── AuthenticationError             a seal that is none, or a core's key that cannot be had
 ├── SourceError           a sensor source that cannot be opened or read
 └── BusError              the nucleus cannot be reached, or refuses
 """
@@ -60,7 +60,7 @@ class BundleError(EdgemlError):
     pass
 
 
-class SealError(EdgemlError):
+class AuthenticationError(EdgemlError):
     pass
 
 

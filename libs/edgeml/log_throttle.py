@@ -13,7 +13,7 @@ REPEAT_S = 60.0
 """A fault of the same kind on the same topic is logged again after this long, and stands in the status for as long after the last time."""
 
 
-class Noise:
+class LogThrottle:
     """Logs a fault of one kind once, then at most once in `REPEAT_S`, with the number of repeats in between."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
@@ -41,7 +41,7 @@ class Noise:
         return tuple(text for _, text in self._lasting.values())
 
 
-class RateLimited:
+class RateLimitedLog:
     """A logger for lines about single messages: of each kind, `burst` lines in `REPEAT_S`; the next one has the number left out.
 
     A kind is the format string: what a sender can choose stands in the arguments, so it cannot make new kinds.

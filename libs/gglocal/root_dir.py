@@ -61,9 +61,7 @@ class Root:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.close()
-            raise NucleusError(
-                f"{self.path}: a nucleus already runs in this root; stop it, or choose another with --root"
-            ) from None
+            raise NucleusError(f"{self.path}: a nucleus already runs in this root; stop it, or choose another with --root") from None
         self._lock = lock
 
     def _close_to_others(self) -> None:

@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edgeml.alarms.alarm_policy import ACTIVE, CLEARED, Policy, PolicyOptions
+from edgeml.alarms.alarm_policy import ACTIVE, CLEARED, AlarmPolicy, PolicyOptions
 from edgeml.model.bundle import Bundle
 from edgeml.model.runtime import open_engine
-from edgeml.model.scorer import AssetScorer, Runs
+from edgeml.model.scorer import AssetScorer, ScoringEngine
 from gglocal.cli.arguments import whole
 from model_training.anomaly.rig_recordings import (
     BASELINE_ROWS,
@@ -44,10 +44,10 @@ class Judged(NamedTuple):
     cleared: list[int]
 
 
-def judge(bundle: Bundle, engine: Runs, times: np.ndarray, values: np.ndarray, options: PolicyOptions | None = None) -> Judged:
+def judge(bundle: Bundle, engine: ScoringEngine, times: np.ndarray, values: np.ndarray, options: PolicyOptions | None = None) -> Judged:
     """Run rows, all good, through scorer and policy."""
     result, _ = AssetScorer(bundle, engine).feed(times, values, np.zeros(values.shape, np.uint8))
-    policy = Policy(options or PolicyOptions(), "asset", bundle.manifest.name)
+    policy = AlarmPolicy(options or PolicyOptions(), "asset", bundle.manifest.name)
     raised, cleared = [], []
     for row, (at, confidence) in enumerate(zip(times.tolist(), result.confidence.tolist(), strict=True)):
         for change in policy.judge(at, confidence):
@@ -80,7 +80,9 @@ def count(bundle: Bundle, judged: Judged, recording: Recording) -> Count:
     return Count(*(int(np.sum(a & b)) for a, b in ((verdict, mark), (verdict, ~mark), (~verdict, mark), (~verdict, ~mark))))
 
 
-def report_recordings(bundle: Bundle, engine: Runs, recordings: Sequence[Recording], options: PolicyOptions | None = None) -> Count:
+def report_recordings(
+    bundle: Bundle, engine: ScoringEngine, recordings: Sequence[Recording], options: PolicyOptions | None = None
+) -> Count:
     """Print a line a recording and the pooled figures."""
     total = np.zeros(4, int)
     prompt = clean = 0
@@ -130,7 +132,7 @@ SCENARIOS: dict[str, tuple[int, tuple[Fault, ...], tuple[Visit, ...], int]] = {
 }
 
 
-def report_pumps(bundle: Bundle, engine: Runs, seeds: Sequence[int], options: PolicyOptions | None = None) -> int:
+def report_pumps(bundle: Bundle, engine: ScoringEngine, seeds: Sequence[int], options: PolicyOptions | None = None) -> int:
     """Print a line a scenario; returns how many runs did not have the alarms that they should have."""
     wrong = 0
     for name, (rows, faults, visits, wanted) in SCENARIOS.items():

@@ -23,14 +23,26 @@ CHANNELS = (
 def manifest(provenance: dict[str, Any] | None = None) -> Manifest:
     """The manifest; the digest in it is a placeholder until `edgeml.model.bundle.save` fills it in."""
     return Manifest(
-        format=FORMAT, name=NAME, version=VERSION, channels=CHANNELS, interval_s=1.0, longest_gap_s=5.0,
-        views=(View(every=1, steps=60), View(every=10, steps=60)), min_rows=60, clip=8.0,
-        scaling=Scaling(kind="baseline", rows=400), rows_after_gap=10, smooth_rows=3,
+        format=FORMAT,
+        name=NAME,
+        version=VERSION,
+        channels=CHANNELS,
+        interval_s=1.0,
+        longest_gap_s=5.0,
+        views=(View(every=1, steps=60), View(every=10, steps=60)),
+        min_rows=60,
+        clip=8.0,
+        scaling=Scaling(kind="baseline", rows=400),
+        rows_after_gap=10,
+        smooth_rows=3,
         # The motor of a running pump draws 0.35 A or more in all training rows, a stopped one next to nothing.
         stopped=Stopped(channel="current", below=0.2, for_rows=2, settle_s=20.0),
         score="How far the model believes that the machine runs otherwise than in its baseline, 0 to 1: the output of a "
         "sigmoid trained on normal rows and on synthetic and simulated faults, half of each.",
         # Above a half: an operator is served better by a verdict that is right than by one that is a second earlier.
-        verdict_level=0.7, prior=0.5, calibration=Calibration(kind="identity"), provenance=provenance or {},
+        verdict_level=0.7,
+        prior=0.5,
+        calibration=Calibration(kind="identity"),
+        provenance=provenance or {},
         digests={MODEL: Digest(sha256="", bytes=0)},
     )

@@ -37,8 +37,14 @@ def train(x: np.ndarray, y: np.ndarray, seed: int, epochs: int, progress: Callab
     )
     # The means are fixed, so they are formed once.
     members.fit(
-        pooled.predict(x, batch_size=4096, verbose=0), [y] * MEMBERS, sample_weight=[weight] * MEMBERS, batch_size=batch, epochs=epochs,
-        shuffle=True, verbose=0, callbacks=[say],
+        pooled.predict(x, batch_size=4096, verbose=0),
+        [y] * MEMBERS,
+        sample_weight=[weight] * MEMBERS,
+        batch_size=batch,
+        epochs=epochs,
+        shuffle=True,
+        verbose=0,
+        callbacks=[say],
     )
     whole = layers.Input(x.shape[1:])
     return tf.keras.Model(whole, layers.Average()(members(pooled(whole))))
@@ -50,7 +56,7 @@ def _pooling(tf: Any, shape: tuple[int, ...]) -> Any:
     layers = tf.keras.layers
     steps, c = shape[0], shape[1] // len(SPANS)
     inputs = layers.Input(shape)
-    views = [inputs[:, :, number * c:(number + 1) * c] for number in range(len(SPANS))]
+    views = [inputs[:, :, number * c : (number + 1) * c] for number in range(len(SPANS))]
     parts = [_fixed(layers, means(steps, spans))(layers.Permute((2, 1))(view)) for view, spans in zip(views, SPANS, strict=True)]
     rises = layers.AveragePooling1D(steps - 1)(_along(layers, np.array([[-1, 1]]), "relu")(views[0]))
     step = np.concatenate([np.full(OLDER, -1 / OLDER), np.full(NEWER, 1 / NEWER)]) / 2
@@ -70,14 +76,22 @@ def means(steps: int, spans: Sequence[int]) -> np.ndarray:
 def _fixed(layers: Any, matrix: np.ndarray) -> Any:
     """A linear map over the last axis that does not learn; a convolution, because its weights are quantised column by column."""
     return layers.Conv1D(
-        matrix.shape[1], 1, use_bias=False, trainable=False, kernel_initializer=lambda shape, dtype=None: matrix.astype(np.float32)[None],
+        matrix.shape[1],
+        1,
+        use_bias=False,
+        trainable=False,
+        kernel_initializer=lambda shape, dtype=None: matrix.astype(np.float32)[None],
     )
 
 
 def _along(layers: Any, kernels: np.ndarray, activation: str | None = None) -> Any:
     """Kernels (k, length) along the steps of each channel; they do not learn."""
     return layers.DepthwiseConv1D(
-        kernels.shape[1], depth_multiplier=len(kernels), use_bias=False, trainable=False, activation=activation,
+        kernels.shape[1],
+        depth_multiplier=len(kernels),
+        use_bias=False,
+        trainable=False,
+        activation=activation,
         depthwise_initializer=lambda shape, dtype=None: np.broadcast_to(kernels.T[:, None, :], shape).astype(np.float32),
     )
 

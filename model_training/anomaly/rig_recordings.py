@@ -22,7 +22,13 @@ FREE = "anomaly-free/anomaly-free.csv"
 FREE_TRAINING_ROWS = 2350
 
 COLUMNS = (
-    "Accelerometer1RMS", "Accelerometer2RMS", "Current", "Pressure", "Temperature", "Thermocouple", "Voltage",
+    "Accelerometer1RMS",
+    "Accelerometer2RMS",
+    "Current",
+    "Pressure",
+    "Temperature",
+    "Thermocouple",
+    "Voltage",
     "Volume Flow RateRMS",
 )
 """The columns of a recording, in the order of the model's channels."""
@@ -106,9 +112,7 @@ def _row(path: Path, line: int, row: dict[str, str], marked: bool) -> tuple[floa
 def digests(folder: Path) -> dict[str, str]:
     """The SHA-256 of each recording's file, by name."""
     root = folder / "skab" if (folder / "skab").is_dir() else folder
-    return {
-        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(root.glob("*/*.csv"))
-    }
+    return {path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(root.glob("*/*.csv"))}
 
 
 def training_rows(recording: Recording) -> np.ndarray:

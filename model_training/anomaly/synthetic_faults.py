@@ -64,13 +64,13 @@ def episode(rng: np.random.Generator, background: np.ndarray, baseline: int, lon
         rows = int(rng.integers(min(700, longest), longest + 1))
         z = np.concatenate([background[:baseline], extend(rng, background[:baseline], rows - baseline)])
         # The rows that gave mean and spread do not drift away from them.
-        z += drift(rng, rows, DRIFT[:z.shape[1]]) * np.clip((np.arange(rows) - 100) / 300, 0, 1)[:, None]
+        z += drift(rng, rows, DRIFT[: z.shape[1]]) * np.clip((np.arange(rows) - 100) / 300, 0, 1)[:, None]
     label, weight, onset = np.zeros(len(z), np.float32), np.ones(len(z)), len(z)
     if rng.random() < FAULTY:
         onset, over = lay_fault(rng, z, label, baseline + 30)
         # Rows soon after a change decide how fast and how surely an alarm comes, and goes.
         for change, more in ((onset, 4.0), (over, 2.0)):
-            weight[change:change + 90] = more
+            weight[change : change + 90] = more
     begin = int(rng.integers(0, min(onset, len(z) - 200))) if rng.random() < RESTARTED else 0
     return Episode(z, label, weight, begin)
 
@@ -80,7 +80,7 @@ def extend(rng: np.random.Generator, background: np.ndarray, rows: int) -> np.nd
     m = len(background)
     length = min(m, int(rng.integers(max(2, m // 2), m + 1)))
     start = int(rng.integers(0, m - length + 1))
-    piece = background[start:start + length]
+    piece = background[start : start + length]
     if rng.random() < 0.5:
         piece = piece[::-1]
     there_and_back = np.concatenate([piece, piece[::-1]])
@@ -118,10 +118,10 @@ def lay_fault(rng: np.random.Generator, z: np.ndarray, label: np.ndarray, earlie
     z += left * np.interp(rows, [over, over + release], [0, 1])[:, None]
     well = over + release + SETTLED
     label[onset:well] = 1.0
-    label[well:well + UNSURE] = np.nan
+    label[well : well + UNSURE] = np.nan
     # What is still hidden in the noise cannot be learned: a ramp counts from its first smallest fault on.
     strength = (np.abs(height) / LOWEST[:c]).max() + 2.0 * np.abs(np.log(gain)).max()
-    label[onset:onset + int(ramp / max(1.0, strength)) + 1] = np.nan
+    label[onset : onset + int(ramp / max(1.0, strength)) + 1] = np.nan
     return onset, well
 
 

@@ -11,19 +11,26 @@ import numpy as np
 from edgeml.model.bundle import save
 from model_training import tflite_export
 from model_training.anomaly import manifest_template, network, rig_recordings, training_examples
-from model_training.training_request import Request, TrainingError
+from model_training.training_request import TrainingError, TrainingRequest
 
 EPOCHS = 10
 EXAMPLES = 2000
 
 CODE = (
-    "training.py", "rig_recordings.py", "training_examples.py", "manifest_template.py", "features.py", "network.py", "synthetic_faults.py",
-    "../tflite_export.py", "../../components/sensor_ingestion/sources/pump_physics.py",
+    "training.py",
+    "rig_recordings.py",
+    "training_examples.py",
+    "manifest_template.py",
+    "features.py",
+    "network.py",
+    "synthetic_faults.py",
+    "../tflite_export.py",
+    "../../components/sensor_ingestion/sources/pump_physics.py",
 )
 """What makes the model what it is, beside the data; its digest stands in the manifest."""
 
 
-def train(request: Request) -> Path:
+def train(request: TrainingRequest) -> Path:
     """Train and write the int8 bundle and the float32 one; gives the folder of the first."""
     if request.data is None:
         raise TrainingError("anomaly wants recordings; give the folder that holds skab/ with --from")
@@ -33,13 +40,20 @@ def train(request: Request) -> Path:
             request.say(sentence)
     episodes, pumps = (4, 4) if request.quick else (training_examples.EPISODES, training_examples.PUMPS)
     return write(
-        recordings, rig_recordings.digests(request.data), request.out, request.seed, request.say, episodes, pumps, 1 if request.quick else EPOCHS
+        recordings,
+        rig_recordings.digests(request.data),
+        request.out,
+        request.seed,
+        request.say,
+        episodes,
+        pumps,
+        1 if request.quick else EPOCHS,
     )
 
 
 def doubts(recording: rig_recordings.Recording) -> list[str]:
     """A sentence where rows that train as normal are labelled anomalous; the label changes nothing."""
-    marked = 0 if recording.anomaly is None else int(recording.anomaly[:rig_recordings.BASELINE_ROWS].sum())
+    marked = 0 if recording.anomaly is None else int(recording.anomaly[: rig_recordings.BASELINE_ROWS].sum())
     if not marked:
         return []
     return [
@@ -49,8 +63,14 @@ def doubts(recording: rig_recordings.Recording) -> list[str]:
 
 
 def write(
-    recordings: list[rig_recordings.Recording], digests: dict[str, str], out: Path, seed: int, say: Callable[[str], None],
-    episodes: int = training_examples.EPISODES, pumps: int = training_examples.PUMPS, epochs: int = EPOCHS,
+    recordings: list[rig_recordings.Recording],
+    digests: dict[str, str],
+    out: Path,
+    seed: int,
+    say: Callable[[str], None],
+    episodes: int = training_examples.EPISODES,
+    pumps: int = training_examples.PUMPS,
+    epochs: int = EPOCHS,
 ) -> Path:
     """Train on recordings and simulated pumps and write both bundles below `out`; the same arguments give the same bytes."""
     manifest = manifest_template.manifest()
@@ -66,11 +86,16 @@ def write(
         "recordings_source": "Skoltech Anomaly Benchmark (SKAB) v0.9, Katser and Kozitsin 2020, GPL-3.0; normal rows only, no labels",
         "simulator": "sensor_ingestion.sources.pump_physics",
         "code": source_digest(),
-        "seed": seed, "networks": network.MEMBERS, "epochs": epochs, "parameters": int(model.count_params()), "examples": len(examples.y),
+        "seed": seed,
+        "networks": network.MEMBERS,
+        "epochs": epochs,
+        "parameters": int(model.count_params()),
+        "examples": len(examples.y),
         "tensorflow": tf.__version__,
     }
     for suffix, weights, converted in (
-        ("", "int8", tflite_export.to_int8(model, examples.x[picked])), ("-float32", "float32", tflite_export.to_float32(model)),
+        ("", "int8", tflite_export.to_int8(model, examples.x[picked])),
+        ("-float32", "float32", tflite_export.to_float32(model)),
     ):
         folder = out / f"{manifest_template.NAME}{suffix}"
         bundle = save(folder, manifest_template.manifest({**provenance, "weights": weights}), converted)

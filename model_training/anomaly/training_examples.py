@@ -40,8 +40,12 @@ class Examples(NamedTuple):
 
 
 def build(
-    manifest: Manifest, recordings: Sequence[Recording], seed: int, progress: Callable[[str], None],
-    episodes: int = EPISODES, pumps: int = PUMPS,
+    manifest: Manifest,
+    recordings: Sequence[Recording],
+    seed: int,
+    progress: Callable[[str], None],
+    episodes: int = EPISODES,
+    pumps: int = PUMPS,
 ) -> Examples:
     """Examples from recordings and simulated pumps.
 
@@ -64,16 +68,16 @@ def from_recording(manifest: Manifest, recording: Recording, rng: np.random.Gene
     rows = training_rows(recording)
     parts = []
     for start in range(0, max(1, len(rows) - LONGEST + 1), EVERY):
-        baseline = Baseline.fit(manifest, rows[start:start + BASELINE_ROWS], np.zeros(min(len(rows), BASELINE_ROWS), int))
+        baseline = Baseline.fit(manifest, rows[start : start + BASELINE_ROWS], np.zeros(min(len(rows), BASELINE_ROWS), int))
         relative = np.array(baseline.spread) / np.array(baseline.std)
-        z = (rows[start:start + LONGEST] - np.array(baseline.mean)) / np.array(baseline.std)
+        z = (rows[start : start + LONGEST] - np.array(baseline.mean)) / np.array(baseline.std)
         for _ in range(episodes):
             made = episode(rng, z, BASELINE_ROWS, LONGEST)
             learned = np.flatnonzero(~np.isnan(made.label))
             learned = learned[learned >= max(made.begin + manifest.min_rows - 1, BASELINE_ROWS)]
             chance = made.weight[learned] / made.weight[learned].sum()
             at = rng.choice(learned, PICKED, p=chance)
-            parts.append(Examples(features(manifest, made.deviations[made.begin:], relative, at - made.begin), made.label[at]))
+            parts.append(Examples(features(manifest, made.deviations[made.begin :], relative, at - made.begin), made.label[at]))
     return Examples(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
@@ -110,7 +114,9 @@ def _story(manifest: Manifest, rng: np.random.Generator) -> tuple[int, tuple[Fau
     rows = int(rng.integers(3000, 9000) if kind == "none" else rng.integers(1400, 3600))
     start = int(rng.integers(BASELINE_ROWS + 60, rows - 400))
     fault = Fault(
-        str(kind), start_s=float(start), ramp_s=float(np.exp(rng.uniform(np.log(5), np.log(400)))),
+        str(kind),
+        start_s=float(start),
+        ramp_s=float(np.exp(rng.uniform(np.log(5), np.log(400)))),
         severity=float(rng.uniform(0.4, 1.0)),
         channel=str(rng.choice(manifest.names, p=STUCK)),
     )

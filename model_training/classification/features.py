@@ -34,6 +34,7 @@ LIMIT = _sum(11_000.0, 260.0 * 80.0, quality=1000.0)
 
 def features(scaled: np.ndarray) -> np.ndarray:
     """scaled (n, 6), -1 to 1; gives (n, 10): the same, difference, power, strain, and strain over its limit."""
+
     def total(weights: tuple[np.ndarray, float]) -> np.ndarray:
         return scaled @ weights[0] + weights[1]
 

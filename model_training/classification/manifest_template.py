@@ -33,9 +33,12 @@ class Measured(NamedTuple):
 
 
 CHANNELS = (
-    Measured("quality", "1", 0.0, 2.0), Measured("air_temperature", "K", 295.0, 305.0),
-    Measured("process_temperature", "K", 305.0, 314.5), Measured("speed", "1/min", 1150.0, 2900.0),
-    Measured("torque", "Nm", 0.0, 80.0), Measured("tool_wear", "min", 0.0, 260.0),
+    Measured("quality", "1", 0.0, 2.0),
+    Measured("air_temperature", "K", 295.0, 305.0),
+    Measured("process_temperature", "K", 305.0, 314.5),
+    Measured("speed", "1/min", 1150.0, 2900.0),
+    Measured("torque", "Nm", 0.0, 80.0),
+    Measured("tool_wear", "min", 0.0, 260.0),
 )
 
 
@@ -61,11 +64,23 @@ def manifest(calibration: Calibration | None = None, provenance: dict[str, Any] 
     middle = tuple((channel.low + channel.high) / 2 for channel in CHANNELS)
     half = tuple((channel.high - channel.low) / 2 for channel in CHANNELS)
     return Manifest(
-        format=FORMAT, name=NAME, version=VERSION, channels=tuple(Channel(name=c.name, unit=c.unit) for c in CHANNELS),
-        interval_s=ROW_S, longest_gap_s=90 * 86400.0, views=(View(every=1, steps=1),), min_rows=1, clip=1.0,
-        scaling=Scaling(kind="fixed", mean=middle, std=half, spread=(half,)), stopped=None,
+        format=FORMAT,
+        name=NAME,
+        version=VERSION,
+        channels=tuple(Channel(name=c.name, unit=c.unit) for c in CHANNELS),
+        interval_s=ROW_S,
+        longest_gap_s=90 * 86400.0,
+        views=(View(every=1, steps=1),),
+        min_rows=1,
+        clip=1.0,
+        scaling=Scaling(kind="fixed", mean=middle, std=half, spread=(half,)),
+        stopped=None,
         score="1 minus the model's probability of no failure, 0 to 1. The confidence is the probability of a failure of any type; the type "
         f"is the most probable of {', '.join(CLASSES[1:])}.",
-        verdict_level=VERDICT_LEVEL, prior=PRIOR, calibration=calibration or Calibration(), provenance=provenance or {},
-        digests={MODEL: Digest(sha256="", bytes=0)}, classes=CLASSES,
+        verdict_level=VERDICT_LEVEL,
+        prior=PRIOR,
+        calibration=calibration or Calibration(),
+        provenance=provenance or {},
+        digests={MODEL: Digest(sha256="", bytes=0)},
+        classes=CLASSES,
     )

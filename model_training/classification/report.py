@@ -13,7 +13,7 @@ from model_training import calibration
 from model_training.classification import cross_validation, evaluation, manifest_template
 from model_training.datasets import Ai4i
 from model_training.report import model_card, plots
-from model_training.training_request import Request
+from model_training.training_request import TrainingRequest
 
 CHOSEN = (
     "Features, scaling, epochs and learning rate were chosen among 7 settings by the same five-fold figures that stand above, which "
@@ -27,8 +27,13 @@ LIMITS = (
 
 
 def write(
-    folder: Path, bundles: dict[str, Bundle], data: Ai4i, classes: np.ndarray, scores: dict[str, np.ndarray],
-    probabilities: dict[str, np.ndarray], request: Request,
+    folder: Path,
+    bundles: dict[str, Bundle],
+    data: Ai4i,
+    classes: np.ndarray,
+    scores: dict[str, np.ndarray],
+    probabilities: dict[str, np.ndarray],
+    request: TrainingRequest,
 ) -> dict[str, Any]:
     """Write the report on bundles (by weights, int8 first); gives its figures.
 
@@ -39,7 +44,9 @@ def write(
     failure = classes > 0
     confidence = {name: cross_validation.crosswise(score, failure, request.seed) for name, score in scores.items()}
     figures: dict[str, Any] = {
-        "data": data.provenance.as_json(), "types_derived": data.derived, "seed": request.seed,
+        "data": data.provenance.as_json(),
+        "types_derived": data.derived,
+        "seed": request.seed,
         "cross_validation": {name: _figures(confidence[name], probabilities.get(name), classes) for name in scores},
         "bundles": {weights: {"bytes": len(bundle.model), "sha256": bundle.digest} for weights, bundle in bundles.items()},
     }
@@ -49,13 +56,19 @@ def write(
     (folder / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
     plots.reliability(folder / "reliability.png", "Rows kept out of training, int8", confidence["int8"], failure, manifest_template.PRIOR)
     source = data.provenance.as_json()
-    model_card.write(folder, model_card.Card(
-        answers="For each workpiece: how probable is it that the machine fails on it, and of what? It is trained on a synthetic milling "
-        "machine.",
-        data=f"{source['citation']}; {source['licence']}. " + "; ".join(data.notes) + ".", figures=table(figures), limits=LIMITS,
-        plots={"Reliability": "reliability.png"},
-        sections={"By type of failure": model_card.markdown(types(figures)), "How it was chosen": CHOSEN},
-    ), list(bundles.values()))
+    model_card.write(
+        folder,
+        model_card.Card(
+            answers="For each workpiece: how probable is it that the machine fails on it, and of what? It is trained on a synthetic milling "
+            "machine.",
+            data=f"{source['citation']}; {source['licence']}. " + "; ".join(data.notes) + ".",
+            figures=table(figures),
+            limits=LIMITS,
+            plots={"Reliability": "reliability.png"},
+            sections={"By type of failure": model_card.markdown(types(figures)), "How it was chosen": CHOSEN},
+        ),
+        list(bundles.values()),
+    )
     return figures
 
 
@@ -64,15 +77,24 @@ def table(figures: dict[str, Any]) -> list[tuple[str, ...]]:
     head = "five-fold, failure or none", "F1", "precision", "recall", "macro F1 of types", "calibration error", "bytes"
     rows: list[tuple[str, ...]] = [head]
     names = {
-        "int8": "network, int8", "float32": "network, float32", "baseline": "logistic regression, channels",
+        "int8": "network, int8",
+        "float32": "network, float32",
+        "baseline": "logistic regression, channels",
         "baseline_features": "logistic regression, with the physical features",
     }
     for key, each in figures["cross_validation"].items():
         size = figures["bundles"].get(key, {}).get("bytes")
-        rows.append((
-            names[key], f"{each['f1']:.3f}", f"{each['precision']:.3f}", f"{each['recall']:.3f}",
-            f"{each['macro_f1']:.3f}" if "macro_f1" in each else "-", f"{each['calibration_error']:.3f}", str(size) if size else "-",
-        ))
+        rows.append(
+            (
+                names[key],
+                f"{each['f1']:.3f}",
+                f"{each['precision']:.3f}",
+                f"{each['recall']:.3f}",
+                f"{each['macro_f1']:.3f}" if "macro_f1" in each else "-",
+                f"{each['calibration_error']:.3f}",
+                str(size) if size else "-",
+            )
+        )
     return rows
 
 
@@ -91,6 +113,8 @@ def _figures(confidence: np.ndarray, probabilities: np.ndarray | None, classes: 
         "calibration_error": calibration.expected_error(confidence, failure, manifest_template.PRIOR),
     }
     if probabilities is not None:
-        each = evaluation.by_class(evaluation.named(confidence, probabilities, manifest_template.VERDICT_LEVEL), classes, manifest_template.CLASSES)
+        each = evaluation.by_class(
+            evaluation.named(confidence, probabilities, manifest_template.VERDICT_LEVEL), classes, manifest_template.CLASSES
+        )
         out |= {"types": {name: rate._asdict() for name, rate in each.items()}, "macro_f1": evaluation.macro(each)}
     return out

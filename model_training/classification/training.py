@@ -13,12 +13,12 @@ from model_training.classification import baseline, cross_validation, evaluation
 from model_training.datasets import Ai4i, DatasetError, load_ai4i
 from model_training.datasets.ai4i import CLASSES as KINDS
 from model_training.datasets.fetch import fetch
-from model_training.training_request import Request, TrainingError
+from model_training.training_request import TrainingError, TrainingRequest
 
 EPOCHS, FOLDS, EXAMPLES = 60, 5, 1000
 
 
-def train(request: Request) -> Path:
+def train(request: TrainingRequest) -> Path:
     """Train, calibrate crosswise, write both bundles and the report; gives the int8 bundle's folder."""
     try:
         if request.data is None:
@@ -39,7 +39,7 @@ def train(request: Request) -> Path:
 class _Run:
     """One training run."""
 
-    def __init__(self, data: Ai4i, request: Request) -> None:
+    def __init__(self, data: Ai4i, request: TrainingRequest) -> None:
         self._data, self._request = data, request
         self._rows, self._classes = manifest_template.rows(data), manifest_template.classes(data, KINDS)
         self._manifest = manifest_template.manifest()
@@ -53,9 +53,16 @@ class _Run:
         request.say("training on all rows")
         model = self._train(np.ones(len(failure), bool))
         provenance = {
-            "data": self._data.digests, "partial": self._data.partial, "data_source": self._data.provenance.as_json()["citation"],
-            "types_derived": self._data.derived, "seed": request.seed, "epochs": self._epochs, "parameters": int(model.count_params()),
-            "examples": len(self._x), "code": source_digest.digest(__package__), "tensorflow": tflite_export.begin(request.seed).__version__,
+            "data": self._data.digests,
+            "partial": self._data.partial,
+            "data_source": self._data.provenance.as_json()["citation"],
+            "types_derived": self._data.derived,
+            "seed": request.seed,
+            "epochs": self._epochs,
+            "parameters": int(model.count_params()),
+            "examples": len(self._x),
+            "code": source_digest.digest(__package__),
+            "tensorflow": tflite_export.begin(request.seed).__version__,
         }
         bundles = {}
         for suffix, weights, file in (("", "int8", self._int8(model)), ("-float32", "float32", tflite_export.to_float32(model))):
@@ -67,7 +74,12 @@ class _Run:
 
     def _train(self, chosen: np.ndarray) -> Any:
         return network.train(
-            self._x[chosen], self._classes[chosen], len(manifest_template.CLASSES), self._request.seed, self._epochs, self._request.say,
+            self._x[chosen],
+            self._classes[chosen],
+            len(manifest_template.CLASSES),
+            self._request.seed,
+            self._epochs,
+            self._request.say,
         )
 
     def _int8(self, model: Any) -> bytes:

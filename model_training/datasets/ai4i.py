@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .provenance import PARTIAL, DatasetError, Provenance, examine
+from model_training.datasets.provenance import PARTIAL, DatasetError, Provenance, examine
 
 FEATURES = ("Air temperature [K]", "Process temperature [K]", "Rotational speed [rpm]", "Torque [Nm]", "Tool wear [min]")
 FAILURE = "Machine failure"

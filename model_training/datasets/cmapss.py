@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .provenance import PARTIAL, DatasetError, Provenance, examine
-from .table import DATASETS
+from model_training.datasets.provenance import PARTIAL, DatasetError, Provenance, examine
+from model_training.datasets.table import DATASETS
 
 SETTINGS, SENSORS = 3, 21
 
@@ -89,8 +89,11 @@ def load_cmapss(folder: Path) -> Cmapss:
 
 def _engines(rows: np.ndarray, life: np.ndarray) -> Engines:
     return Engines(
-        rows[:, 0].astype(np.int32), rows[:, 1].astype(np.int32), rows[:, 2 : 2 + SETTINGS].astype(np.float32),
-        rows[:, 2 + SETTINGS :].astype(np.float32), np.asarray(life, np.float32),
+        rows[:, 0].astype(np.int32),
+        rows[:, 1].astype(np.int32),
+        rows[:, 2 : 2 + SETTINGS].astype(np.float32),
+        rows[:, 2 + SETTINGS :].astype(np.float32),
+        np.asarray(life, np.float32),
     )
 
 

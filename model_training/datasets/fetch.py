@@ -11,8 +11,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from .provenance import ALTERED, COMPLETE, DatasetError, FileState, Provenance, judge
-from .table import DATASETS, Dataset
+from model_training.datasets.provenance import ALTERED, COMPLETE, DatasetError, FileState, Provenance, judge
+from model_training.datasets.table import DATASETS, Dataset
 
 Say = Callable[[str], None]
 LARGEST = 1 << 28

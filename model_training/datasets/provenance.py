@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .table import DATASETS, Dataset, File
+from model_training.datasets.table import DATASETS, Dataset, File
 
 COMPLETE, PARTIAL, UNVERIFIED, FOREIGN, ALTERED = "complete", "partial", "unverified", "not of the data set", "altered"
 
@@ -81,8 +81,14 @@ class Provenance(NamedTuple):
         """For reports and cards."""
         about = DATASETS[self.dataset]
         return {
-            "dataset": self.dataset, "state": self.state, "partial": self.partial, "sha256": self.digest, "licence": about.licence,
-            "citation": about.citation, "missing": list(self.missing), "files": [file._asdict() for file in self.files],
+            "dataset": self.dataset,
+            "state": self.state,
+            "partial": self.partial,
+            "sha256": self.digest,
+            "licence": about.licence,
+            "citation": about.citation,
+            "missing": list(self.missing),
+            "files": [file._asdict() for file in self.files],
         }
 
 

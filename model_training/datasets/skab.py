@@ -11,11 +11,16 @@ import numpy as np
 
 from edgeml.parsing.csv_records import Lines, cells, headings, readable
 from edgeml.parsing.readings import number, time_ns
-
-from .provenance import PARTIAL, DatasetError, Provenance, examine
+from model_training.datasets.provenance import PARTIAL, DatasetError, Provenance, examine
 
 COLUMNS = (
-    "Accelerometer1RMS", "Accelerometer2RMS", "Current", "Pressure", "Temperature", "Thermocouple", "Voltage",
+    "Accelerometer1RMS",
+    "Accelerometer2RMS",
+    "Current",
+    "Pressure",
+    "Temperature",
+    "Thermocouple",
+    "Voltage",
     "Volume Flow RateRMS",
 )
 """The columns of a recording, in the order of the model's channels."""
@@ -68,9 +73,7 @@ def load_skab(folder: Path, altered: str = "refuse") -> Skab:
         DatasetError: there is none; one is altered; one cannot be read, with file and line.
     """
     provenance, contents = examine("skab", folder, "*/*.csv", altered)
-    recordings = [
-        read_recording(file.name, contents[file.name], whole_lines=file.state == PARTIAL) for file in provenance.files
-    ]
+    recordings = [read_recording(file.name, contents[file.name], whole_lines=file.state == PARTIAL) for file in provenance.files]
     return Skab(recordings, provenance)
 
 

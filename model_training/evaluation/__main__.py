@@ -121,7 +121,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--data", type=Path, required=True, help="folder with <group>/<n>.csv, and anomaly-free/*.csv")
     parser.add_argument(
-        "--bundle", type=Path, required=True, action="append",
+        "--bundle",
+        type=Path,
+        required=True,
+        action="append",
         help="folder of a bundle; several times: seeds and designs, chosen among crosswise; int8 and float32, compared",
     )
     parser.add_argument("--predictions", type=Path, help="file to write a line for each row to (of the first bundle)")

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgeml.alarms.alarm_policy import ACTIVE, ALARMED, Policy, PolicyOptions
+from edgeml.alarms.alarm_policy import ACTIVE, ALARMED, AlarmPolicy, PolicyOptions
 from edgeml.model.bundle import Bundle, match_channels
 from edgeml.model.runtime import open_engine
-from edgeml.model.scorer import AssetScorer, Runs
+from edgeml.model.scorer import AssetScorer, ScoringEngine
 from edgeml.model.startup_recovery import is_stopped
 from model_training.evaluation.recordings import Recording
 
@@ -44,7 +44,9 @@ Judge = Callable[[Recording], Judged]
 """What judges a recording: a bundle, or something to compare it with."""
 
 
-def judge_by(bundle: Bundle, engine: Runs | None = None, level: float | None = None, options: PolicyOptions | None = None) -> Judge:
+def judge_by(
+    bundle: Bundle, engine: ScoringEngine | None = None, level: float | None = None, options: PolicyOptions | None = None
+) -> Judge:
     """A bundle as a judge.
 
     Args:
@@ -72,21 +74,31 @@ def judge_by(bundle: Bundle, engine: Runs | None = None, level: float | None = N
 
 
 def decide(
-    recording: Recording, confidence: np.ndarray, level: float, model: str = "", reasons: dict[str, int] | None = None,
-    score: np.ndarray | None = None, options: PolicyOptions | None = None, deviations: np.ndarray | None = None,
+    recording: Recording,
+    confidence: np.ndarray,
+    level: float,
+    model: str = "",
+    reasons: dict[str, int] | None = None,
+    score: np.ndarray | None = None,
+    options: PolicyOptions | None = None,
+    deviations: np.ndarray | None = None,
     stopped: list[bool] | None = None,
 ) -> Judged:
     """Verdicts and alarms from confidences: (n,) float32, NaN for no decision."""
-    policy = Policy(options or PolicyOptions(), recording.full_name, model)
+    policy = AlarmPolicy(options or PolicyOptions(), recording.full_name, model)
     judged = policy.judge_block("recording", recording.times.tolist(), confidence.tolist(), deviations, stopped)
     alarm = np.zeros(len(recording), bool)
     raised = []
     for change in judged.changes:
-        alarm[change.row:] = change.alarm.state in ALARMED
+        alarm[change.row :] = change.alarm.state in ALARMED
         if change.alarm.state == ACTIVE:
             raised.append(change.row)
     return Judged(
-        confidence, as_written(confidence) >= level, alarm, tuple(raised), reasons or {},
+        confidence,
+        as_written(confidence) >= level,
+        alarm,
+        tuple(raised),
+        reasons or {},
         confidence if score is None else score,
     )
 

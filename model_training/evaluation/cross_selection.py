@@ -56,11 +56,16 @@ class Crosswise:
         each = [seed.plain() for seed in self.seeds]
         numbers = [key for key, value in each[0].items() if isinstance(value, (int, float))]
         return {
-            "halves": self.halves, "candidates": self.candidates, "chosen": self.chosen, "seeds": each,
+            "halves": self.halves,
+            "candidates": self.candidates,
+            "chosen": self.chosen,
+            "seeds": each,
             "mean": {key: _mean([seed[key] for seed in each]) for key in numbers},
             "spread": {key: _spread([seed[key] for seed in each]) for key in numbers},
             "refitted_calibration_error": {
-                "seeds": self.calibration_error, "mean": _mean(self.calibration_error), "spread": _spread(self.calibration_error),
+                "seeds": self.calibration_error,
+                "mean": _mean(self.calibration_error),
+                "spread": _spread(self.calibration_error),
             },
         }
 

@@ -114,14 +114,25 @@ def figures(stretches: Sequence[Stretch], normal: Sequence[Stretch], prior: floa
     for stretch in known:
         reasons.update({reason: n for reason, n in stretch.judged.reasons.items() if n})
     return Figures(
-        recordings=len(known), rows=sum(total), f1=total.f1, false_alarm_rate=total.false_alarm_rate,
-        missed_alarm_rate=total.missed_alarm_rate, nab=nab.total(map(_nab, known)).score,
-        normal_false_alarm_rate=quiet_count.false_alarm_rate, normal_rows=sum(quiet_count),
-        delay_median_s=metrics.median(delays), delay_p90_s=metrics.quantile(delays, 0.9),
-        alarm_delay_median_s=metrics.median(alarm_delays), alarm_delay_p90_s=metrics.quantile(alarm_delays, 0.9),
-        episodes=len(alarm_delays), found=sum(math.isfinite(delay) for delay in alarm_delays),
-        false_alarms=false, hours=hours, false_alarms_per_hour=false / hours if hours else math.nan,
-        normal_false_alarms=quiet_false, normal_hours=quiet_hours,
+        recordings=len(known),
+        rows=sum(total),
+        f1=total.f1,
+        false_alarm_rate=total.false_alarm_rate,
+        missed_alarm_rate=total.missed_alarm_rate,
+        nab=nab.total(map(_nab, known)).score,
+        normal_false_alarm_rate=quiet_count.false_alarm_rate,
+        normal_rows=sum(quiet_count),
+        delay_median_s=metrics.median(delays),
+        delay_p90_s=metrics.quantile(delays, 0.9),
+        alarm_delay_median_s=metrics.median(alarm_delays),
+        alarm_delay_p90_s=metrics.quantile(alarm_delays, 0.9),
+        episodes=len(alarm_delays),
+        found=sum(math.isfinite(delay) for delay in alarm_delays),
+        false_alarms=false,
+        hours=hours,
+        false_alarms_per_hour=false / hours if hours else math.nan,
+        normal_false_alarms=quiet_false,
+        normal_hours=quiet_hours,
         calibration_error=_calibration_error(known, prior),
         undecided=sum(int(stretch.judged.undecided[TEST].sum()) for stretch in known),
         undecided_anomalous=sum(int((stretch.judged.undecided & stretch.recording.anomaly)[TEST].sum()) for stretch in known),
@@ -185,5 +196,3 @@ def _false_alarms(stretches: Sequence[Stretch]) -> tuple[int, float]:
         alarms += sum(row >= BASELINE_ROWS and not truth[row] for row in stretch.judged.raised)
         hours += metrics.hours(stretch.recording.times[TEST], ~truth[TEST])
     return alarms, hours
-
-

@@ -15,12 +15,12 @@ from edgeml.parsing.readings import BLANKS, number
 from edgeml.storage.regular_files import open_plain
 from model_training import component_path as _paths  # noqa: F401  the components become importable
 from model_training.evaluation.splits import BASELINE_ROWS, FREE_GROUP, PIECE_ROWS, natural
-from sensor_ingestion.options import Quality
-from sensor_ingestion.quality import Checker
-from sensor_ingestion.sources.base import Block, Channel, Clocks
+from sensor_ingestion.options import QualityOptions
+from sensor_ingestion.quality import QualityChecker
+from sensor_ingestion.sources.base import Channel, Clocks, RowBlock
 from sensor_ingestion.sources.csv_layouts import LAYOUTS
-from sensor_ingestion.sources.csv_replay import Recording as Source
-from sensor_ingestion.sources.csv_replay import RecordingOptions
+from sensor_ingestion.sources.csv_replay import CsvReplay as Source
+from sensor_ingestion.sources.csv_replay import CsvReplayOptions
 
 LAYOUT = "skab"
 ANOMALY, CHANGEPOINT = "anomaly", "changepoint"
@@ -66,14 +66,18 @@ class Recording:
         """(n, c) uint8: what SensorIngestion says of each value, with its defaults."""
         if self.flags is not None:
             return self.flags
-        options = Quality()
-        checker = Checker(self.channels, options.longest_gap_s, options.stopped_channel, options.stopped_below)
+        options = QualityOptions()
+        checker = QualityChecker(self.channels, options.longest_gap_s, options.stopped_channel, options.stopped_below)
         return checker.check(self.times, self.values)
 
     def part(self, rows: slice | np.ndarray) -> Recording:
         """Some of its rows, as a recording of their own, whose quality is checked anew."""
         return replace(
-            self, rows=self.rows[rows], times=self.times[rows], values=self.values[rows], flags=None,
+            self,
+            rows=self.rows[rows],
+            times=self.times[rows],
+            values=self.values[rows],
+            flags=None,
             anomaly=None if self.anomaly is None else self.anomaly[rows],
             changepoint=None if self.changepoint is None else self.changepoint[rows],
         )
@@ -140,7 +144,15 @@ def load(path: Path, interval_s: float = 1.0) -> Recording:
         anomaly, wrong = _marks(path, header, cells, rows, ANOMALY)
         changepoint, more = _marks(path, header, cells, rows, CHANGEPOINT)
         recording = Recording(
-            path.parent.name, path.stem, source.channels, rows, _texts(header, cells), times, values, anomaly, changepoint,
+            path.parent.name,
+            path.stem,
+            source.channels,
+            rows,
+            _texts(header, cells),
+            times,
+            values,
+            anomaly,
+            changepoint,
         )
     finally:
         source.close()
@@ -183,7 +195,7 @@ def _cells(text: str, delimiter: str) -> list[str]:
 
 def _quietly(path: Path) -> Source:
     """The component's own source; its faults are told as remarks instead of in the log."""
-    source = Source(RecordingOptions(path=str(path), layout=LAYOUT, speed=0), _CLOCKS)
+    source = Source(CsvReplayOptions(path=str(path), layout=LAYOUT, speed=0), _CLOCKS)
     source.notes.quiet = True
     return source
 
@@ -205,7 +217,7 @@ def _read(path: Path, source: Source, numbers: dict[int, int]) -> tuple[np.ndarr
     return np.arange(len(times)), times, values
 
 
-def _blocks(source: Source, most: int) -> Iterator[Block]:
+def _blocks(source: Source, most: int) -> Iterator[RowBlock]:
     while not source.finished:
         block = source.read(0.0, most)
         if block is not None:
@@ -233,8 +245,7 @@ def _check_pace(path: Path, recording: Recording, interval_s: float) -> None:
     steps = steps[steps > 0]
     if len(steps) and not interval_s / 2 < (given := float(np.median(steps)) / 1e9) < interval_s * 2:
         raise SourceError(
-            f"{path}: a row each {given:g} s where the model wants one each {interval_s:g} s; resample the recording, "
-            "or take it away"
+            f"{path}: a row each {given:g} s where the model wants one each {interval_s:g} s; resample the recording, or take it away"
         )
 
 

@@ -63,8 +63,14 @@ def recordings(rows: list[dict[str, Any]]) -> str:
     head = ("recording", "F1", "false", "missed", "delay", "alarm after", "false alarms", "no decision")
     body = [
         (
-            "  " + row["name"], number(row["f1"]), percent(row["false_alarm_rate"]), percent(row["missed_alarm_rate"]),
-            seconds(row["delay_median_s"]), seconds(row["alarm_delay_median_s"]), str(row["false_alarms"]), str(row["undecided"]),
+            "  " + row["name"],
+            number(row["f1"]),
+            percent(row["false_alarm_rate"]),
+            percent(row["missed_alarm_rate"]),
+            seconds(row["delay_median_s"]),
+            seconds(row["alarm_delay_median_s"]),
+            str(row["false_alarms"]),
+            str(row["undecided"]),
         )
         for row in rows
     ]
@@ -76,8 +82,12 @@ def audits(rows: list[dict[str, Any]]) -> str:
     head = ("audit", "F1", "change", "false", "missed", "")
     body = [
         (
-            "  " + row["name"], number(row["f1"]), "-" if math.isnan(row["change"]) else f"{row['change']:+.3f}",
-            percent(row["false_alarm_rate"]), percent(row["missed_alarm_rate"]), "passed" if row["passed"] else "FAILED",
+            "  " + row["name"],
+            number(row["f1"]),
+            "-" if math.isnan(row["change"]) else f"{row['change']:+.3f}",
+            percent(row["false_alarm_rate"]),
+            percent(row["missed_alarm_rate"]),
+            "passed" if row["passed"] else "FAILED",
         )
         for row in rows
     ]
@@ -139,12 +149,22 @@ def baselines(rows: dict[str, Any]) -> str:
             absent.append(f"  {name}: {row['absent']}")
             continue
         f, audits = row["figures"], {audit["name"]: audit for audit in row["audits"]}
-        body.append((
-            "  " + name, number(f["f1"]), percent(f["false_alarm_rate"]), percent(f["missed_alarm_rate"]), number(f["nab"], 1),
-            percent(f["normal_false_alarm_rate"]), seconds(f["delay_median_s"]), seconds(f["alarm_delay_median_s"]),
-            number(f["false_alarms_per_hour"], 1), f"{f['found']}/{f['episodes']}",
-            _audited(audits.get("shifted")), _audited(audits.get("without an anomaly")),
-        ))
+        body.append(
+            (
+                "  " + name,
+                number(f["f1"]),
+                percent(f["false_alarm_rate"]),
+                percent(f["missed_alarm_rate"]),
+                number(f["nab"], 1),
+                percent(f["normal_false_alarm_rate"]),
+                seconds(f["delay_median_s"]),
+                seconds(f["alarm_delay_median_s"]),
+                number(f["false_alarms_per_hour"], 1),
+                f"{f['found']}/{f['episodes']}",
+                _audited(audits.get("shifted")),
+                _audited(audits.get("without an anomaly")),
+            )
+        )
     return "\n".join(["baselines", table([head, *body]), *absent])
 
 

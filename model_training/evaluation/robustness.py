@@ -73,7 +73,7 @@ def with_gap(recording: Recording, rng: np.random.Generator) -> Recording | None
     n = int(rng.integers(SHORTEST, min(LONGEST, len(before)) + 1))
     start = int(rng.integers(0, len(before) - n + 1))
     keep = np.ones(len(recording), bool)
-    keep[before[start:start + n]] = False
+    keep[before[start : start + n]] = False
     return recording.part(np.flatnonzero(keep))
 
 
@@ -89,7 +89,7 @@ def without_anomaly(recording: Recording, rng: np.random.Generator) -> Recording
     if before is None:
         return None
     there_and_back = np.concatenate([before, before[::-1]])
-    test = np.tile(there_and_back, PIECE_ROWS // len(there_and_back) + 1)[:PIECE_ROWS - BASELINE_ROWS]
+    test = np.tile(there_and_back, PIECE_ROWS // len(there_and_back) + 1)[: PIECE_ROWS - BASELINE_ROWS]
     rows = np.concatenate([np.arange(BASELINE_ROWS), test])
     part = recording.part(rows)
     step = int(np.median(np.diff(recording.times)))

@@ -71,14 +71,17 @@ def judge_bundle(bundle: Bundle, found: Found) -> Evaluated:
     judge = judge_by(bundle, engine)
     near, later = free_pieces(found.free)
     own = set(bundle.manifest.provenance.get("calibrated_on", ()))
-    stretches = [
-        replace(stretch, calibrated=stretch.recording.full_name in own) for stretch in judge_all(judge, found.recordings)
-    ]
+    stretches = [replace(stretch, calibrated=stretch.recording.full_name in own) for stretch in judge_all(judge, found.recordings)]
     return Evaluated(bundle, judge, engine.kind, stretches, judge_all(judge, near), judge_all(judge, later))
 
 
 def evaluate(
-    bundles: Sequence[Bundle], found: Found, data: Path, levels: Sequence[float], audits: bool, say: Say,
+    bundles: Sequence[Bundle],
+    found: Found,
+    data: Path,
+    levels: Sequence[float],
+    audits: bool,
+    say: Say,
 ) -> tuple[dict[str, Any], list[Evaluated]]:
     """The result, plain values only, and what it was made of."""
     judged: list[Evaluated] = []
@@ -100,11 +103,14 @@ def evaluate(
 def data_of(found: Found, data: Path) -> dict[str, Any]:
     """What was judged, by name and digest."""
     return {
-        "folder": data.name, "digest": digest(found),
+        "folder": data.name,
+        "digest": digest(found),
         "recordings": [recording.full_name for recording in found.recordings],
         "unlabelled": [recording.full_name for recording in found.recordings if recording.anomaly is None],
         "free": [recording.full_name for recording in found.free],
-        "left_out": _short(found.left_out, data), "remarks": _short(found.remarks, data), "baseline_rows": BASELINE_ROWS,
+        "left_out": _short(found.left_out, data),
+        "remarks": _short(found.remarks, data),
+        "baseline_rows": BASELINE_ROWS,
     }
 
 
@@ -126,9 +132,17 @@ def digest(found: Found) -> str:
 def _bundle(each: Evaluated, audits: bool) -> dict[str, Any]:
     manifest = each.bundle.manifest
     said = {
-        "where": Path(each.bundle.where).name, "name": manifest.name, "version": manifest.version, "digest": each.bundle.digest,
-        "bytes": len(each.bundle.model), "engine": each.engine, "weights": each.weights, "seed": each.seed, "design": each.design,
-        "verdict_level": manifest.verdict_level, "prior": manifest.prior,
+        "where": Path(each.bundle.where).name,
+        "name": manifest.name,
+        "version": manifest.version,
+        "digest": each.bundle.digest,
+        "bytes": len(each.bundle.model),
+        "engine": each.engine,
+        "weights": each.weights,
+        "seed": each.seed,
+        "design": each.design,
+        "verdict_level": manifest.verdict_level,
+        "prior": manifest.prior,
         "figures": figures(each.stretches, each.near, manifest.prior).plain(),
         "recordings": per_recording(each.stretches, manifest.prior),
         "normal": per_recording(each.near, manifest.prior),
@@ -165,10 +179,16 @@ def _compare(judged: Sequence[Evaluated]) -> list[dict[str, Any]]:
         own, reference = (figures(one.stretches, [], one.bundle.manifest.prior).f1 for one in (each, other))
         said, wanted = (np.concatenate([s.judged.confidence for s in (*one.stretches, *one.near)]) for one in (each, other))
         verdicts = [np.concatenate([s.judged.verdict for s in (*one.stretches, *one.near)]) for one in (each, other)]
-        out.append({
-            "seed": each.seed, "int8": own, "float32": reference, "lost": reference - own,
-            "largest_difference": float(np.nanmax(np.abs(said - wanted))), "verdicts_differing": float(np.mean(verdicts[0] != verdicts[1])),
-        })
+        out.append(
+            {
+                "seed": each.seed,
+                "int8": own,
+                "float32": reference,
+                "lost": reference - own,
+                "largest_difference": float(np.nanmax(np.abs(said - wanted))),
+                "verdicts_differing": float(np.mean(verdicts[0] != verdicts[1])),
+            }
+        )
     return out
 
 

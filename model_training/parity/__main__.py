@@ -115,7 +115,16 @@ def _places(given: argparse.Namespace, out: Path, say: Callable[[str], None]) ->
     if given.arm64 is None:
         return
     bound = [word for each in (ROOT, given.data, given.bundle, out) for word in ("--bind", str(each.absolute()))]
-    enter = ("env", f"PYTHONPATH={ROOT / 'libs'}", sys.executable, "-m", "edgeml_cli.verify.arm64.enter", str(given.arm64.absolute()), *bound, "--")
+    enter = (
+        "env",
+        f"PYTHONPATH={ROOT / 'libs'}",
+        sys.executable,
+        "-m",
+        "edgeml_cli.verify.arm64.enter",
+        str(given.arm64.absolute()),
+        *bound,
+        "--",
+    )
     for engine, requirements in zip(WANTED, (LITERT, REQUIREMENTS), strict=True):
         python = ready(say, PLACE.with_name(f"parity-arm64-{engine}"), requirements=requirements, prefix=enter)
         yield Place(f"arm64-{engine}", engine, "aarch64", str(python), ACROSS, enter)

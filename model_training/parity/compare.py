@@ -55,14 +55,17 @@ class Parity:
     @property
     def passed(self) -> bool:
         return (
-            self.decided > 0 and not self.undecided_differing and self.largest <= self.bounds.confidence
+            self.decided > 0
+            and not self.undecided_differing
+            and self.largest <= self.bounds.confidence
             and self.verdicts_differing <= self.bounds.verdicts * self.rows
         )
 
     def plain(self) -> dict[str, Any]:
         """For a file."""
         return {key: value for key, value in asdict(self).items() if key not in ("bounds", "across")} | {
-            "across": {f"{level:g}": rows for level, rows in self.across.items()}, "passed": self.passed,
+            "across": {f"{level:g}": rows for level, rows in self.across.items()},
+            "passed": self.passed,
         }
 
     def __str__(self) -> str:
@@ -90,11 +93,17 @@ def compare(one: Path, other: Path, bounds: Bounds = SAME, levels: Sequence[floa
     here, there = first[decided, 0], second[decided, 0]
     apart = np.abs(here - there)
     return Parity(
-        rows=len(rows), decided=int(decided.sum()), undecided_differing=int((np.isfinite(first[:, 0]) != np.isfinite(second[:, 0])).sum()),
-        largest=float(apart.max(initial=0.0)), p99=float(np.quantile(apart, 0.99)) if len(apart) else 0.0,
-        mean=float(apart.mean()) if len(apart) else 0.0, confidences_differing=int((apart > 0).sum()),
-        verdicts_differing=int((first[:, 1] != second[:, 1]).sum()), alarms_differing=int((first[:, 2] != second[:, 2]).sum()),
-        across={level: int(((here >= level) != (there >= level)).sum()) for level in levels}, bounds=bounds,
+        rows=len(rows),
+        decided=int(decided.sum()),
+        undecided_differing=int((np.isfinite(first[:, 0]) != np.isfinite(second[:, 0])).sum()),
+        largest=float(apart.max(initial=0.0)),
+        p99=float(np.quantile(apart, 0.99)) if len(apart) else 0.0,
+        mean=float(apart.mean()) if len(apart) else 0.0,
+        confidences_differing=int((apart > 0).sum()),
+        verdicts_differing=int((first[:, 1] != second[:, 1]).sum()),
+        alarms_differing=int((first[:, 2] != second[:, 2]).sum()),
+        across={level: int(((here >= level) != (there >= level)).sum()) for level in levels},
+        bounds=bounds,
     )
 
 

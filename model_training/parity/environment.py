@@ -25,7 +25,10 @@ class EnvironmentFault(Exception):
 
 
 def ready(
-    say: Callable[[str], None], place: Path = PLACE, pythons: Sequence[str] | None = None, requirements: Sequence[str] = REQUIREMENTS,
+    say: Callable[[str], None],
+    place: Path = PLACE,
+    pythons: Sequence[str] | None = None,
+    requirements: Sequence[str] = REQUIREMENTS,
     prefix: Sequence[str] = (),
 ) -> Path:
     """The environment's Python; the environment is made where it is not there, or was made for other requirements.

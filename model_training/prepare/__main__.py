@@ -9,10 +9,9 @@ from pathlib import Path
 from edgeml.errors import OptionsError
 from model_training.datasets import DATASETS, DatasetError
 from model_training.datasets.fetch import fetch
-
-from .build import build
-from .plan import load_plan
-from .rows import PrepareError
+from model_training.prepare.pipeline import build
+from model_training.prepare.plan import load_plan
+from model_training.prepare.rows import PrepareError
 
 OUT = Path("build/data")
 

@@ -8,9 +8,8 @@ import numpy as np
 
 from edgeml.messages import MISSING, OUT_OF_LINE, OUT_OF_RANGE, QUALITY_NAMES, STUCK
 from edgeml.timestamps import to_iso
-
-from .plan import Range
-from .rows import PrepareError, Rows, Tally
+from model_training.prepare.plan import Range
+from model_training.prepare.rows import PrepareError, Rows, Tally
 
 UNTRUE = (OUT_OF_RANGE, STUCK)
 """Quality flags that take a value out. After a gap says nothing against a value, missing is one, a time out of line takes the row."""
@@ -39,9 +38,7 @@ def together(parts: list[Rows], wanted: list[str]) -> Rows:
         values.append(own)
         quality.append(flags)
     units = {channel: unit for part in parts for channel, unit in part.units.items() if channel in channels}
-    whole = Rows(
-        asset, channels, np.concatenate([part.times for part in parts]), np.concatenate(values), np.concatenate(quality), units
-    )
+    whole = Rows(asset, channels, np.concatenate([part.times for part in parts]), np.concatenate(values), np.concatenate(quality), units)
     return _kept(whole, _order(whole))
 
 

@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from edgeml.timestamps import SECOND, to_iso
-
-from .resample import BRIDGED, INCOMPLETE, Steps
-from .rows import Tally
+from model_training.prepare.resample import BRIDGED, INCOMPLETE, Steps
+from model_training.prepare.rows import Tally
 
 GAPS_LISTED = 20
 
@@ -33,8 +32,14 @@ class AssetUsed(NamedTuple):
 
 
 def card(
-    plan: dict[str, Any], version: str, sources: list[Used], tally: Tally, assets: list[tuple[Steps, AssetUsed]], left_out: dict[str, str],
-    partitions: list[dict[str, Any]], made_with: dict[str, str],
+    plan: dict[str, Any],
+    version: str,
+    sources: list[Used],
+    tally: Tally,
+    assets: list[tuple[Steps, AssetUsed]],
+    left_out: dict[str, str],
+    partitions: list[dict[str, Any]],
+    made_with: dict[str, str],
 ) -> dict[str, Any]:
     """The card as plain data.
 
@@ -42,12 +47,18 @@ def card(
         left_out: asset -> why it is not among the prepared.
     """
     return {
-        "name": plan["name"], "version": version, "plan": plan, "made_with": made_with,
+        "name": plan["name"],
+        "version": version,
+        "plan": plan,
+        "made_with": made_with,
         "sources": [each._asdict() for each in sources],
         "bad_files": sum(bool(each.fault) for each in sources),
         "rows": {
-            "in": tally.seen, "used": sum(used.rows for _, used in assets), "left_out": dict(sorted(tally.rows.items())),
-            "lost_before_the_capture": tally.lost, "steps_out": sum(len(steps.times) for steps, _ in assets),
+            "in": tally.seen,
+            "used": sum(used.rows for _, used in assets),
+            "left_out": dict(sorted(tally.rows.items())),
+            "lost_before_the_capture": tally.lost,
+            "steps_out": sum(len(steps.times) for steps, _ in assets),
         },
         "values_taken_out": dict(sorted(tally.values.items())),
         "examples": dict(sorted(tally.examples.items())),
@@ -60,15 +71,21 @@ def card(
 def _asset(steps: Steps, used: AssetUsed, plan: dict[str, Any]) -> dict[str, Any]:
     lasted = [(gap.end - gap.begin) / SECOND for gap in steps.gaps]
     return {
-        "begin": to_iso(steps.times[0]), "end": to_iso(steps.times[-1]), "rows_used": used.rows, "steps": len(steps.times),
-        "bridged_steps": int((steps.flags & BRIDGED > 0).sum()), "incomplete_steps": int((steps.flags & INCOMPLETE > 0).sum()),
+        "begin": to_iso(steps.times[0]),
+        "end": to_iso(steps.times[-1]),
+        "rows_used": used.rows,
+        "steps": len(steps.times),
+        "bridged_steps": int((steps.flags & BRIDGED > 0).sum()),
+        "incomplete_steps": int((steps.flags & INCOMPLETE > 0).sum()),
         "quality": used.quality,
         "channels": {
             channel: _channel(steps.values[:, place], used.units.get(channel) or _declared_unit(plan, channel))
             for place, channel in enumerate(steps.channels)
         },
         "gaps": {
-            "count": len(lasted), "longest_s": max(lasted, default=0.0), "total_s": round(sum(lasted), 3),
+            "count": len(lasted),
+            "longest_s": max(lasted, default=0.0),
+            "total_s": round(sum(lasted), 3),
             "first": [{"after": to_iso(gap.begin), "until": to_iso(gap.end)} for gap in steps.gaps[:GAPS_LISTED]],
         },
     }
@@ -90,10 +107,17 @@ def markdown(card: dict[str, Any]) -> str:
     """The card for people."""
     rows, interval, bridged = card["rows"], card["plan"]["interval_s"], card["plan"]["longest_bridged_s"]
     lines = [
-        f"# Data card: {card['name']}", "", f"Version `{card['version']}`, the digest of the content.", "",
+        f"# Data card: {card['name']}",
+        "",
+        f"Version `{card['version']}`, the digest of the content.",
+        "",
         f"{rows['in']} rows in {len(card['sources'])} files ({card['bad_files']} of them not usable), {rows['used']} used; "
-        f"{rows['steps_out']} steps of {interval:g} s came out. Gaps to {bridged:g} s are bridged.", "",
-        "## What was left out", "", "| what | reason | how many | the first |", "|---|---|---|---|",
+        f"{rows['steps_out']} steps of {interval:g} s came out. Gaps to {bridged:g} s are bridged.",
+        "",
+        "## What was left out",
+        "",
+        "| what | reason | how many | the first |",
+        "|---|---|---|---|",
     ]
     counts = [*(("row", *each) for each in rows["left_out"].items()), *(("value", *each) for each in card["values_taken_out"].items())]
     lines += [f"| {what} | {reason} | {count} | {_cell(card['examples'].get(reason, ''))} |" for what, reason, count in counts]
@@ -105,11 +129,15 @@ def markdown(card: dict[str, Any]) -> str:
         gaps = about["gaps"]
         quality = ", ".join(f"{name} {count}" for name, count in about["quality"].items())
         lines += [
-            "", f"## {asset}", "",
+            "",
+            f"## {asset}",
+            "",
             f"{about['begin']} to {about['end']}: {about['rows_used']} rows, {about['steps']} steps, of which "
             f"{about['bridged_steps']} have an interpolated value and {about['incomplete_steps']} a missing one; {gaps['count']} gaps, "
             f"the longest {gaps['longest_s']:g} s, together {gaps['total_s']:g} s. Values by quality: {quality}.",
-            "", "| channel | unit | min | mean | max | std | missing |", "|---|---|---|---|---|---|---|",
+            "",
+            "| channel | unit | min | mean | max | std | missing |",
+            "|---|---|---|---|---|---|---|",
         ]
         for channel, figures in about["channels"].items():
             cells = [_cell(channel), _cell(figures["unit"]), *(str(figures.get(key, "")) for key in ("min", "mean", "max", "std"))]

@@ -63,8 +63,11 @@ FUNCTIONS: dict[str, Function] = {
     "difference": Function((2, 2), lambda columns, factor, _: factor * (columns[0] - columns[1]), "parameter × (first - second)"),
     "product": Function((1, 16), lambda columns, factor, _: factor * np.prod(columns, axis=0), "parameter × the product"),
     "ratio": Function((2, 2), _ratio, "parameter × first / second; missing where the second is 0"),
-    "magnitude": Function((1, 16), lambda columns, factor, _: factor * np.sqrt(np.sum(np.square(columns), axis=0)),
-                          "parameter × the root of the sum of squares"),
+    "magnitude": Function(
+        (1, 16),
+        lambda columns, factor, _: factor * np.sqrt(np.sum(np.square(columns), axis=0)),
+        "parameter × the root of the sum of squares",
+    ),
     "change": Function((1, 1), _change, "since the step before, per second"),
     "rolling_mean": Function((1, 1), _rolling_mean, "over the last `parameter` seconds; missing until there are so many"),
     "rolling_std": Function((1, 1), _rolling_std, "standard deviation over the last `parameter` seconds"),

@@ -12,9 +12,8 @@ from urllib.parse import quote, unquote
 import numpy as np
 
 from edgeml.timestamps import SECOND
-
-from .resample import Steps
-from .rows import PrepareError
+from model_training.prepare.resample import Steps
+from model_training.prepare.rows import PrepareError
 
 FORMAT = 1
 OWN = ("time", "flags", "segment", "asset", "day")
@@ -47,12 +46,17 @@ def write(folder: Path, assets: list[Steps]) -> list[dict[str, Any]]:
         if taken:
             raise PrepareError(f"{steps.asset}: no channel can be called {', '.join(taken)}; rename it in `csv.columns` or `derived`")
         for day, rows in _days(steps.times):
-            table = pa.table({
-                "time": pa.array(steps.times[rows], pa.timestamp("ns", tz="UTC")),
-                **{name: pa.array(steps.values[rows, place], pa.float32(), from_pandas=True) for place, name in enumerate(steps.channels)},
-                "flags": pa.array(steps.flags[rows], pa.uint8()),
-                "segment": pa.array(steps.segment[rows], pa.int32()),
-            })
+            table = pa.table(
+                {
+                    "time": pa.array(steps.times[rows], pa.timestamp("ns", tz="UTC")),
+                    **{
+                        name: pa.array(steps.values[rows, place], pa.float32(), from_pandas=True)
+                        for place, name in enumerate(steps.channels)
+                    },
+                    "flags": pa.array(steps.flags[rows], pa.uint8()),
+                    "segment": pa.array(steps.segment[rows], pa.int32()),
+                }
+            )
             path = folder / f"asset={quote(steps.asset, safe='')}" / f"day={day}" / "part-0.parquet"
             path.parent.mkdir(parents=True)
             pq.write_table(table, path, compression="zstd")

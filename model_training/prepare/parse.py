@@ -16,9 +16,8 @@ from edgeml.messages import MISSING
 from edgeml.parsing.csv_records import Lines, cells, extra, headings, readable
 from edgeml.parsing.readings import BLANKS, numbers, time_ns, times_ns
 from model_training.bounded_decompression import gunzip
-
-from .plan import Csv
-from .rows import PrepareError, Rows, Tally
+from model_training.prepare.plan import Csv
+from model_training.prepare.rows import PrepareError, Rows, Tally
 
 CAPTURE = b'# {"format": "edgeml-capture"'
 CAPTURE_VERSION = 1
@@ -166,9 +165,7 @@ def _chunks(name: str, lines: Lines, delimiter: str, width: int, tally: Tally) -
     yield chunk
 
 
-def _timed(
-    name: str, rows: list[tuple[int, list[str]]], place: int, layout: Csv, tally: Tally
-) -> list[tuple[int, int, list[str]]]:
+def _timed(name: str, rows: list[tuple[int, list[str]]], place: int, layout: Csv, tally: Tally) -> list[tuple[int, int, list[str]]]:
     """(time, line, cells) of the rows whose time can be read."""
     times, reasons = times_ns([row[place] for _, row in rows], layout.time_unit, layout.decimal)
     for at in reasons:
@@ -178,8 +175,14 @@ def _timed(
 
 
 def _valued(
-    name: str, asset: str, rows: list[tuple[int, int, list[str]]], heading: list[str], channels: tuple[str, ...], places: list[int],
-    layout: Csv, tally: Tally,
+    name: str,
+    asset: str,
+    rows: list[tuple[int, int, list[str]]],
+    heading: list[str],
+    channels: tuple[str, ...],
+    places: list[int],
+    layout: Csv,
+    tally: Tally,
 ) -> Rows:
     values, reasons = numbers([row[place] for _, _, row in rows for place in places], layout.decimal)
     for at in reasons:
@@ -189,7 +192,12 @@ def _valued(
         tally.value("no number", f"{name}, line {number}, column {heading[places[column]]!r}: {cell!r}")
     values = values.reshape(len(rows), len(places))
     return Rows(
-        asset, channels, np.array([time for time, _, _ in rows], np.int64), values, np.isnan(values).astype(np.uint8) * MISSING, {},
+        asset,
+        channels,
+        np.array([time for time, _, _ in rows], np.int64),
+        values,
+        np.isnan(values).astype(np.uint8) * MISSING,
+        {},
     )
 
 
@@ -210,6 +218,10 @@ def _rows(
 ) -> Rows:
     shape = (len(times), len(channels))
     return Rows(
-        asset, channels, np.array(times, np.int64), np.array(values, np.float32).reshape(shape),
-        np.array(quality, np.uint8).reshape(shape), units,
+        asset,
+        channels,
+        np.array(times, np.int64),
+        np.array(values, np.float32).reshape(shape),
+        np.array(quality, np.uint8).reshape(shape),
+        units,
     )

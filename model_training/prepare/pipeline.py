@@ -12,16 +12,15 @@ import msgspec
 import numpy as np
 
 import edgeml
-
-from .card import AssetUsed, Used, card, markdown
-from .clean import clean, quality_counts, together
-from .enrich import enrich
-from .parquet import version, write
-from .parse import parse
-from .plan import Plan
-from .resample import Steps, resample
-from .rows import PrepareError, Rows, Tally
-from .sources import sources, text
+from model_training.prepare.clean import clean, quality_counts, together
+from model_training.prepare.data_card import AssetUsed, Used, card, markdown
+from model_training.prepare.enrich import enrich
+from model_training.prepare.parquet import version, write
+from model_training.prepare.parse import parse
+from model_training.prepare.plan import Plan
+from model_training.prepare.resample import Steps, resample
+from model_training.prepare.rows import PrepareError, Rows, Tally
+from model_training.prepare.sources import sources, text
 
 Say = Callable[[str], None]
 

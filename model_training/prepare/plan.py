@@ -11,9 +11,8 @@ from msgspec import Meta
 
 from edgeml.config.schema import read
 from edgeml.parsing.readings import DecimalSign, TimeUnit
-
-from .enrich import FUNCTIONS
-from .rows import PrepareError
+from model_training.prepare.enrich import FUNCTIONS
+from model_training.prepare.rows import PrepareError
 
 MOST_CHARACTERS = 65_536
 

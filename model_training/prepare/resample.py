@@ -7,8 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from edgeml.timestamps import SECOND, to_iso
-
-from .rows import PrepareError, Rows
+from model_training.prepare.rows import PrepareError, Rows
 
 MEASURED, BRIDGED, INCOMPLETE = 0, 1, 2
 """Flags of a step, added up: some value is interpolated; some value is missing."""

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from model_training.bounded_decompression import TooMuch, gunzip
-
-from .rows import PrepareError
+from model_training.prepare.rows import PrepareError
 
 PATTERNS = (".csv", ".gz", ".part")
 """Captured files, CSVs, and the objects that Firehose writes of captured rows."""

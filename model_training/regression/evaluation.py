@@ -72,8 +72,10 @@ def worth(answers: Answers, horizon: float, prior: float) -> Worth:
     said, true = np.where(decided, answers.score, CAP).astype(np.float64), np.minimum(answers.life, CAP)
     off = (said - true)[answers.last]
     return Worth(
-        engines=int(answers.last.sum()), undecided=int((answers.last & ~decided).sum()),
-        rmse=rms(off), rmse_rows=rms((said - true)[decided]),
+        engines=int(answers.last.sum()),
+        undecided=int((answers.last & ~decided).sum()),
+        rmse=rms(off),
+        rmse_rows=rms((said - true)[decided]),
         nasa=float(np.sum(np.where(off < 0, np.exp(-off / 13), np.exp(off / 10)) - 1)),
         calibration_error=calibration.expected_error(answers.confidence[decided], answers.life[decided] < horizon, prior),
     )

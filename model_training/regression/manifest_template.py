@@ -28,9 +28,20 @@ class Sensor(NamedTuple):
 
 
 SENSORS = (
-    Sensor(2, "t24", "°R"), Sensor(3, "t30", "°R"), Sensor(4, "t50", "°R"), Sensor(7, "p30", "psi"), Sensor(8, "nf", "1/min"),
-    Sensor(9, "nc", "1/min"), Sensor(11, "ps30", "psi"), Sensor(12, "phi", "lb/s/psi"), Sensor(13, "nrf", "1/min"),
-    Sensor(14, "nrc", "1/min"), Sensor(15, "bpr", "1"), Sensor(17, "htbleed", "1"), Sensor(20, "w31", "lb/s"), Sensor(21, "w32", "lb/s"),
+    Sensor(2, "t24", "°R"),
+    Sensor(3, "t30", "°R"),
+    Sensor(4, "t50", "°R"),
+    Sensor(7, "p30", "psi"),
+    Sensor(8, "nf", "1/min"),
+    Sensor(9, "nc", "1/min"),
+    Sensor(11, "ps30", "psi"),
+    Sensor(12, "phi", "lb/s/psi"),
+    Sensor(13, "nrf", "1/min"),
+    Sensor(14, "nrc", "1/min"),
+    Sensor(15, "bpr", "1"),
+    Sensor(17, "htbleed", "1"),
+    Sensor(20, "w31", "lb/s"),
+    Sensor(21, "w32", "lb/s"),
 )
 """The fourteen that change over an engine's life; the other seven are constant in FD001."""
 
@@ -47,11 +58,24 @@ def scaling(rows: np.ndarray) -> Scaling:
 def manifest(scaled: Scaling, calibration: Calibration | None = None, provenance: dict[str, Any] | None = None) -> Manifest:
     """The manifest; the digest in it is a placeholder until `edgeml.model.bundle.save` fills it in."""
     return Manifest(
-        format=FORMAT, name=NAME, version=VERSION, channels=tuple(Channel(name=s.name, unit=s.unit) for s in SENSORS),
+        format=FORMAT,
+        name=NAME,
+        version=VERSION,
+        channels=tuple(Channel(name=s.name, unit=s.unit) for s in SENSORS),
         # An engine may stand for weeks between flights without having worn.
-        interval_s=CYCLE_S, longest_gap_s=90 * 86400.0, views=VIEWS, min_rows=VIEWS[0].rows, clip=4.0, scaling=scaled, stopped=None,
+        interval_s=CYCLE_S,
+        longest_gap_s=90 * 86400.0,
+        views=VIEWS,
+        min_rows=VIEWS[0].rows,
+        clip=4.0,
+        scaling=scaled,
+        stopped=None,
         score=f"The remaining useful life in cycles, 0 to {CAP:g}; {CAP:g} stands for that and anything longer. The confidence is the "
         f"probability that fewer than {HORIZON:g} cycles remain.",
-        verdict_level=0.5, prior=PRIOR, calibration=calibration or Calibration(), provenance=provenance or {},
-        digests={MODEL: Digest(sha256="", bytes=0)}, horizon=HORIZON,
+        verdict_level=0.5,
+        prior=PRIOR,
+        calibration=calibration or Calibration(),
+        provenance=provenance or {},
+        digests={MODEL: Digest(sha256="", bytes=0)},
+        horizon=HORIZON,
     )

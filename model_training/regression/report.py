@@ -14,7 +14,7 @@ from model_training.datasets import Cmapss
 from model_training.regression import baseline, evaluation, examples, life_calibration, manifest_template
 from model_training.regression.examples import Examples
 from model_training.report import life_plots, model_card, plots
-from model_training.training_request import Request
+from model_training.training_request import TrainingRequest
 
 DRAWN = 6
 """Test engines whose whole course is drawn."""
@@ -32,7 +32,7 @@ LIMITS = (
 
 
 def write(
-    folder: Path, bundles: dict[str, Bundle], data: Cmapss, given: Examples, apart: dict[str, np.ndarray], request: Request
+    folder: Path, bundles: dict[str, Bundle], data: Cmapss, given: Examples, apart: dict[str, np.ndarray], request: TrainingRequest
 ) -> dict[str, Any]:
     """Judge bundles (by weights, int8 first) on the test engines, as on a device, and write the report; gives its figures.
 
@@ -48,13 +48,19 @@ def write(
     (folder / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
     drawn = _draw(folder, answers["int8"])
     citation = data.provenance.as_json()
-    model_card.write(folder, model_card.Card(
-        answers=f"After each cycle: how many cycles has this engine left, up to {manifest_template.CAP:g}, and how probable is it that they are fewer "
-        f"than {manifest_template.HORIZON:g}? It is trained on simulated turbofans and fits no other machine.",
-        data=f"{citation['citation']}; {citation['licence']}. " + "; ".join(data.notes) + ".",
-        figures=table(figures), limits=LIMITS, plots=drawn,
-        sections={"How it was chosen": CHOSEN, "By test engine": _engines(answers["int8"])},
-    ), list(bundles.values()))
+    model_card.write(
+        folder,
+        model_card.Card(
+            answers=f"After each cycle: how many cycles has this engine left, up to {manifest_template.CAP:g}, and how probable is it that they are fewer "
+            f"than {manifest_template.HORIZON:g}? It is trained on simulated turbofans and fits no other machine.",
+            data=f"{citation['citation']}; {citation['licence']}. " + "; ".join(data.notes) + ".",
+            figures=table(figures),
+            limits=LIMITS,
+            plots=drawn,
+            sections={"How it was chosen": CHOSEN, "By test engine": _engines(answers["int8"])},
+        ),
+        list(bundles.values()),
+    )
     return figures
 
 
@@ -66,29 +72,46 @@ def table(figures: dict[str, Any]) -> list[tuple[str, ...]]:
     def line(name: str, key: str, form: str, target: str = "") -> None:
         rows.append((name, *(format(test[of][key], form) if key in test[of] else "-" for of in ("int8", "float32", "baseline")), target))
 
-    line(f"RMSE in cycles, last row of {test['int8']['engines']} test engines, capped at {manifest_template.CAP:g}", "rmse", ".2f", "≤ 14, aim 12")
+    line(
+        f"RMSE in cycles, last row of {test['int8']['engines']} test engines, capped at {manifest_template.CAP:g}",
+        "rmse",
+        ".2f",
+        "≤ 14, aim 12",
+    )
     line("the same over all rows with a decision", "rmse_rows", ".2f")
     line("score of the PHM 2008 challenge, capped", "nasa", ".0f")
     line(f"calibration error at a prior of {manifest_template.PRIOR:g}, test rows", "calibration_error", ".3f", "≤ 0.10, aim 0.05")
     line("bytes of the model", "bytes", "d")
-    rows.append((
-        f"RMSE over rows of {cross['engines']} training engines, each kept out of training", "-", f"{cross['rmse_rows_network']:.2f}",
-        f"{cross['rmse_rows_baseline']:.2f}", "",
-    ))
+    rows.append(
+        (
+            f"RMSE over rows of {cross['engines']} training engines, each kept out of training",
+            "-",
+            f"{cross['rmse_rows_network']:.2f}",
+            f"{cross['rmse_rows_baseline']:.2f}",
+            "",
+        )
+    )
     error = f"{cross['calibration_error']:.3f}"
     rows.append(("calibration error on training engines that fitted neither model nor table", "-", error, "-", "≤ 0.10, aim 0.05"))
     return rows
 
 
 def _figures(
-    bundles: dict[str, Bundle], answers: dict[str, evaluation.Answers], data: Cmapss, given: Examples, apart: dict[str, np.ndarray], seed: int
+    bundles: dict[str, Bundle],
+    answers: dict[str, evaluation.Answers],
+    data: Cmapss,
+    given: Examples,
+    apart: dict[str, np.ndarray],
+    seed: int,
 ) -> dict[str, Any]:
     confidence, capped = life_calibration.crosswise(apart["network"], given, seed), np.minimum(given.life, manifest_template.CAP)
     test: dict[str, Any] = {
         weights: {
             **evaluation.worth(said, manifest_template.HORIZON, manifest_template.PRIOR)._asdict(),
-            "bytes": len(bundles[weights].model), "sha256": bundles[weights].digest,
-        } for weights, said in answers.items()
+            "bytes": len(bundles[weights].model),
+            "sha256": bundles[weights].digest,
+        }
+        for weights, said in answers.items()
     }
     linear = baseline.fit(given.x, given.life)
     judged = examples.build(bundles["int8"].manifest, data.test)
@@ -96,7 +119,9 @@ def _figures(
     off = baseline.predict(linear, judged.x) - np.minimum(judged.life, manifest_template.CAP)
     test["baseline"] = {"rmse": evaluation.rms(off[ends]), "rmse_rows": evaluation.rms(off), "engines": len(ends)}
     return {
-        "data": data.provenance.as_json(), "seed": seed, "test": test,
+        "data": data.provenance.as_json(),
+        "seed": seed,
+        "test": test,
         "cross_validation": {
             "engines": len(np.unique(given.engine)),
             "calibration_error": calibration.expected_error(confidence, given.life < manifest_template.HORIZON, manifest_template.PRIOR),
@@ -108,10 +133,15 @@ def _figures(
 def _engines(answers: evaluation.Answers) -> str:
     rows: list[tuple[str, ...]] = [("engine", "cycles seen", "cycles left", "said", "confidence")]
     for at in np.flatnonzero(answers.last):
-        rows.append((
-            str(answers.engine[at]), str(answers.cycle[at]), f"{answers.life[at]:.0f}", f"{answers.score[at]:.0f}",
-            f"{answers.confidence[at]:.2f}",
-        ))
+        rows.append(
+            (
+                str(answers.engine[at]),
+                str(answers.cycle[at]),
+                f"{answers.life[at]:.0f}",
+                f"{answers.score[at]:.0f}",
+                f"{answers.confidence[at]:.2f}",
+            )
+        )
     return model_card.markdown(rows)
 
 
@@ -119,14 +149,25 @@ def _draw(folder: Path, answers: evaluation.Answers) -> dict[str, str]:
     decided = ~np.isnan(answers.score)
     below = answers.life[decided] < manifest_template.HORIZON
     life_plots.scatter(
-        folder / "test.png", "Test engines at their last row", np.minimum(answers.life[answers.last], manifest_template.CAP),
-        answers.score[answers.last], "cycles left, capped", "cycles said",
+        folder / "test.png",
+        "Test engines at their last row",
+        np.minimum(answers.life[answers.last], manifest_template.CAP),
+        answers.score[answers.last],
+        "cycles left, capped",
+        "cycles said",
     )
     longest = sorted(np.unique(answers.engine), key=lambda engine: -int((answers.engine == engine).sum()))[:DRAWN]
-    life_plots.courses(folder / "courses.png", "The longest test engines", {
-        f"engine {engine}": (answers.cycle[at], np.minimum(answers.life[at], manifest_template.CAP), answers.score[at])
-        for engine in longest for at in [answers.engine == engine]
-    }, "cycle", "cycles left")
+    life_plots.courses(
+        folder / "courses.png",
+        "The longest test engines",
+        {
+            f"engine {engine}": (answers.cycle[at], np.minimum(answers.life[at], manifest_template.CAP), answers.score[at])
+            for engine in longest
+            for at in [answers.engine == engine]
+        },
+        "cycle",
+        "cycles left",
+    )
     drawn = {"Test engines at their last row": "test.png", "Their course": "courses.png"}
     if below.any() and not below.all():
         plots.reliability(folder / "reliability.png", "Test rows", answers.confidence[decided], below, manifest_template.PRIOR)

@@ -13,12 +13,12 @@ from model_training.datasets import Cmapss, DatasetError, load_cmapss
 from model_training.datasets.fetch import fetch
 from model_training.regression import augmentation, baseline, examples, life_calibration, manifest_template, network, report
 from model_training.regression.examples import Examples
-from model_training.training_request import Request, TrainingError
+from model_training.training_request import TrainingError, TrainingRequest
 
 EPOCHS, FOLDS, EXAMPLES = 8, 3, 1000
 
 
-def train(request: Request) -> Path:
+def train(request: TrainingRequest) -> Path:
     """Train, calibrate on engines that the training was kept from, write both bundles and the report; gives the int8 bundle's folder."""
     try:
         if request.data is None:
@@ -34,7 +34,7 @@ def train(request: Request) -> Path:
     return _write(data, request)
 
 
-def _write(data: Cmapss, request: Request) -> Path:
+def _write(data: Cmapss, request: TrainingRequest) -> Path:
     say, epochs = request.say, 1 if request.quick else EPOCHS
     scaling = manifest_template.scaling(examples.channels(data.train))
     given = examples.build(manifest_template.manifest(scaling), data.train)
@@ -49,13 +49,21 @@ def _write(data: Cmapss, request: Request) -> Path:
     model = _network(given, more, epochs, request)
     picked = np.random.default_rng(request.seed).choice(len(given.x), min(EXAMPLES, len(given.x)), replace=False)
     provenance = {
-        "data": data.digests, "partial": data.partial, "data_source": data.provenance.as_json()["citation"], "seed": request.seed,
-        "epochs": epochs, "parameters": int(model.count_params()),
-        "examples": len(given.x) + len(more.x), "code": source_digest.digest(__package__),
+        "data": data.digests,
+        "partial": data.partial,
+        "data_source": data.provenance.as_json()["citation"],
+        "seed": request.seed,
+        "epochs": epochs,
+        "parameters": int(model.count_params()),
+        "examples": len(given.x) + len(more.x),
+        "code": source_digest.digest(__package__),
         "tensorflow": tflite_export.begin(request.seed).__version__,
     }
     bundles = {}
-    for suffix, weights, file in (("", "int8", tflite_export.to_int8(model, given.x[picked])), ("-float32", "float32", tflite_export.to_float32(model))):
+    for suffix, weights, file in (
+        ("", "int8", tflite_export.to_int8(model, given.x[picked])),
+        ("-float32", "float32", tflite_export.to_float32(model)),
+    ):
         folder = request.out / f"{manifest_template.NAME}{suffix}"
         bundles[weights] = save(folder, manifest_template.manifest(scaling, table, {**provenance, "weights": weights}), file)
         say(f"wrote {folder}: {len(file)} bytes, SHA-256 {bundles[weights].digest}")
@@ -63,7 +71,7 @@ def _write(data: Cmapss, request: Request) -> Path:
     return request.out / manifest_template.NAME
 
 
-def held_out(given: Examples, more: Examples, epochs: int, request: Request) -> dict[str, np.ndarray]:
+def held_out(given: Examples, more: Examples, epochs: int, request: TrainingRequest) -> dict[str, np.ndarray]:
     """For the network and the baseline: (n,) cycles, each engine's by a model that was trained without this engine and its copies."""
     out = {name: np.empty(len(given.x)) for name in ("network", "baseline")}
     parts = examples.folds(given.engine, 2 if request.quick else FOLDS, request.seed)
@@ -76,6 +84,6 @@ def held_out(given: Examples, more: Examples, epochs: int, request: Request) -> 
     return out
 
 
-def _network(given: Examples, more: Examples, epochs: int, request: Request) -> Any:
+def _network(given: Examples, more: Examples, epochs: int, request: TrainingRequest) -> Any:
     x, life = np.concatenate([given.x, more.x]), np.concatenate([given.life, more.life])
     return network.train(x, life, manifest_template.CAP, request.seed, epochs, request.say)

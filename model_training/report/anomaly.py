@@ -39,15 +39,25 @@ def write(folder: Path, result: dict[str, Any], judged: Sequence[Evaluated]) -> 
     (folder / "figures.json").write_text(report.to_json(result), encoding="utf-8")
     first, said = judged[0], result["bundles"][0]
     drawn = _draw(folder, first, said)
-    return model_card.write(folder, model_card.Card(
-        answers=(
-            "Once for each row: how far does this machine run otherwise than in its own baseline? It does not say what is wrong, and it is "
-            "no protection of people or machines."
+    return model_card.write(
+        folder,
+        model_card.Card(
+            answers=(
+                "Once for each row: how far does this machine run otherwise than in its own baseline? It does not say what is wrong, and it is "
+                "no protection of people or machines."
+            ),
+            data=_data(result, first.bundle),
+            figures=headline(result),
+            limits=_limits(said),
+            plots=drawn,
+            sections={
+                "How it was judged": HOW,
+                "By recording": "```\n" + report.recordings([*said["recordings"], *said["normal"]]) + "\n```",
+            }
+            | ({"Audits": "```\n" + report.audits(said["audits"]) + "\n```"} if "audits" in said else {}),
         ),
-        data=_data(result, first.bundle), figures=headline(result), limits=_limits(said), plots=drawn,
-        sections={"How it was judged": HOW, "By recording": "```\n" + report.recordings([*said["recordings"], *said["normal"]]) + "\n```"}
-        | ({"Audits": "```\n" + report.audits(said["audits"]) + "\n```"} if "audits" in said else {}),
-    ), [each.bundle for each in judged])
+        [each.bundle for each in judged],
+    )
 
 
 HOW = (
@@ -93,8 +103,16 @@ def draw_recording(path: Path, stretch: Stretch, bundle: Bundle, title: str) -> 
     normal = one.values[:BASELINE_ROWS].astype(np.float64)
     spread = np.maximum(np.nanstd(normal, axis=0), 1e-6)
     return plots.recording(
-        path, title, one.times, (one.values - np.nanmean(normal, axis=0)) / spread, [channel.name for channel in one.channels],
-        judged.confidence, judged.alarm, bundle.manifest.verdict_level, one.anomaly, BASELINE_ROWS,
+        path,
+        title,
+        one.times,
+        (one.values - np.nanmean(normal, axis=0)) / spread,
+        [channel.name for channel in one.channels],
+        judged.confidence,
+        judged.alarm,
+        bundle.manifest.verdict_level,
+        one.anomaly,
+        BASELINE_ROWS,
     )
 
 
@@ -108,9 +126,15 @@ def _draw_table(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     head = ("recording", "F1", "false", "missed", "NAB", "verdict after", "alarm after", "false alarms", "no decision")
     cells = [
         (
-            row["name"], report.number(row["f1"]), report.percent(row["false_alarm_rate"]), report.percent(row["missed_alarm_rate"]),
-            report.number(row["nab"], 0), report.seconds(row["delay_median_s"]), report.seconds(row["alarm_delay_median_s"]),
-            str(row["false_alarms"]), str(row["undecided"]),
+            row["name"],
+            report.number(row["f1"]),
+            report.percent(row["false_alarm_rate"]),
+            report.percent(row["missed_alarm_rate"]),
+            report.number(row["nab"], 0),
+            report.seconds(row["delay_median_s"]),
+            report.seconds(row["alarm_delay_median_s"]),
+            str(row["false_alarms"]),
+            str(row["undecided"]),
         )
         for row in rows
     ]
@@ -136,12 +160,12 @@ def _limits(said: dict[str, Any]) -> str:
     missed = [row["name"] for row in said["recordings"] if row["found"] < row["episodes"]]
     failed = [audit["name"] for audit in said.get("audits", ()) if not audit["passed"]]
     figures = said["figures"]
-    return "\n".join([
-        f"- F1 below a half: {', '.join(poor) or 'none'}.",
-        f"- No alarm in an episode: {', '.join(missed) or 'none'}.",
-        f"- Audits that failed: {', '.join(failed) or 'none'}.",
-        f"- Without a decision: {figures['undecided']} of {figures['rows']} test rows.",
-        "- It learns what is normal from the baseline alone: what drifts beyond that, or a fault in it, misleads it.",
-    ])
-
-
+    return "\n".join(
+        [
+            f"- F1 below a half: {', '.join(poor) or 'none'}.",
+            f"- No alarm in an episode: {', '.join(missed) or 'none'}.",
+            f"- Audits that failed: {', '.join(failed) or 'none'}.",
+            f"- Without a decision: {figures['undecided']} of {figures['rows']} test rows.",
+            "- It learns what is normal from the baseline alone: what drifts beyond that, or a fault in it, misleads it.",
+        ]
+    )

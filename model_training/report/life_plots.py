@@ -29,7 +29,7 @@ def courses(path: Path, title: str, each: Mapping[str, tuple[np.ndarray, np.ndar
         panel.plot(at, true, color=INK, lw=0.9, ls="--", label="true")
         panel.plot(at, said, color=BLUE, lw=1.2, label="said")
         panel.set(title=name, xlabel=x)
-    for panel in panels[len(each):]:
+    for panel in panels[len(each) :]:
         panel.axis("off")
     panels[0].set_ylabel(y)
     panels[0].legend(fontsize=8, frameon=False)

@@ -34,9 +34,16 @@ def write(folder: Path, card: Card, bundles: Sequence[Bundle]) -> Path:
     """Write `card.md`; the first bundle is the one that ships."""
     manifest = bundles[0].manifest
     parts = [
-        f"# {manifest.name} {manifest.version}", card.answers, "## Figures", markdown(card.figures),
-        "## Model", _model(manifest), "## Files", markdown([("weights", "bytes", "SHA-256 of `model.tflite`"), *map(_file, bundles)]),
-        "## Data", card.data,
+        f"# {manifest.name} {manifest.version}",
+        card.answers,
+        "## Figures",
+        markdown(card.figures),
+        "## Model",
+        _model(manifest),
+        "## Files",
+        markdown([("weights", "bytes", "SHA-256 of `model.tflite`"), *map(_file, bundles)]),
+        "## Data",
+        card.data,
     ]
     for heading, text in card.sections.items():
         parts += [f"## {heading}", text]

@@ -24,8 +24,12 @@ def text(result: dict[str, Any]) -> str:
     head = ("runtime", "confidence differs at most", "99th percentile", "mean", sides, "alarms in rows")
     lines = [
         (
-            f"{row['engine']}, {row['machine']}", f"{row['largest']:.4f}", f"{row['p99']:.4f}", f"{row['mean']:.5f}",
-            ", ".join(str(row["across"][level]) for level in levels), str(row["alarms_differing"]),
+            f"{row['engine']}, {row['machine']}",
+            f"{row['largest']:.4f}",
+            f"{row['p99']:.4f}",
+            f"{row['mean']:.5f}",
+            ", ".join(str(row["across"][level]) for level in levels),
+            str(row["alarms_differing"]),
         )
         for row in rows
     ]

@@ -18,8 +18,16 @@ DPI = 110
 
 
 def recording(
-    path: Path, title: str, times: np.ndarray, deviations: np.ndarray, names: Sequence[str], confidence: np.ndarray,
-    alarm: np.ndarray, level: float, anomaly: np.ndarray | None = None, baseline_rows: int = 0,
+    path: Path,
+    title: str,
+    times: np.ndarray,
+    deviations: np.ndarray,
+    names: Sequence[str],
+    confidence: np.ndarray,
+    alarm: np.ndarray,
+    level: float,
+    anomaly: np.ndarray | None = None,
+    baseline_rows: int = 0,
 ) -> Path:
     """One recording: its channels above, the confidence with the spans of anomalies and alarms below.
 
@@ -67,8 +75,12 @@ def reliability(path: Path, title: str, confidence: np.ndarray, truth: np.ndarra
     axes.plot(said[:, 0], said[:, 1], color=BLUE, lw=1)
     axes.scatter(said[:, 0], said[:, 1], s=20 + 900 * said[:, 2], color=BLUE, alpha=0.55, lw=0)
     axes.set(
-        xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal", xlabel="confidence",
-        ylabel=f"share that came true, at a prior of {prior:g}", title=f"{title}\nexpected calibration error {error:.3f}",
+        xlim=(-0.03, 1.03),
+        ylim=(-0.03, 1.03),
+        aspect="equal",
+        xlabel="confidence",
+        ylabel=f"share that came true, at a prior of {prior:g}",
+        title=f"{title}\nexpected calibration error {error:.3f}",
     )
     return _save(figure, path, axes)
 

@@ -17,8 +17,13 @@ from model_training.report.model_card import markdown
 
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 TARGETS = {
-    "f1": "≥ 0.86, aim 0.90", "false_alarm_rate": "≤ 8 %, aim 5 %", "normal_false_alarm_rate": "≤ 20 %, aim 2 %", "nab": "≥ 30, aim 40",
-    "alarm_delay_median_s": "≤ 30 s, aim 10 s", "false_alarms_per_hour": "≤ 3, aim none", "calibration_error": "≤ 0.10, aim 0.05",
+    "f1": "≥ 0.86, aim 0.90",
+    "false_alarm_rate": "≤ 8 %, aim 5 %",
+    "normal_false_alarm_rate": "≤ 20 %, aim 2 %",
+    "nab": "≥ 30, aim 40",
+    "alarm_delay_median_s": "≤ 30 s, aim 10 s",
+    "false_alarms_per_hour": "≤ 3, aim none",
+    "calibration_error": "≤ 0.10, aim 0.05",
 }
 
 
@@ -28,10 +33,13 @@ def headline(result: dict[str, Any]) -> list[tuple[str, ...]]:
     if "crosswise" in result:
         cross = result["crosswise"]
         rows += [(name, report.with_spread(cross, key, show), TARGETS.get(key, "")) for name, key, show in report.HEADLINE]
-        rows.append((
-            "calibration error, a table fitted on the other half", number(cross["refitted_calibration_error"]["mean"]),
-            TARGETS["calibration_error"],
-        ))
+        rows.append(
+            (
+                "calibration error, a table fitted on the other half",
+                number(cross["refitted_calibration_error"]["mean"]),
+                TARGETS["calibration_error"],
+            )
+        )
     for name in ("shifted", "rescaled"):
         changes = [audit["change"] for bundle in result["bundles"] for audit in bundle.get("audits", ()) if audit["name"] == name]
         if changes:
@@ -48,9 +56,13 @@ def headline(result: dict[str, Any]) -> list[tuple[str, ...]]:
 def compared(result: dict[str, Any]) -> list[tuple[str, ...]]:
     """Rows: the model and the baselines, side by side."""
     columns: tuple[tuple[str, str, Callable[[float], str]], ...] = (
-        ("F1", "f1", number), ("false", "false_alarm_rate", percent), ("missed", "missed_alarm_rate", percent),
-        ("NAB", "nab", lambda value: number(value, 1)), ("false in normal running", "normal_false_alarm_rate", percent),
-        ("delay, median", "delay_median_s", seconds), ("alarm after, median", "alarm_delay_median_s", seconds),
+        ("F1", "f1", number),
+        ("false", "false_alarm_rate", percent),
+        ("missed", "missed_alarm_rate", percent),
+        ("NAB", "nab", lambda value: number(value, 1)),
+        ("false in normal running", "normal_false_alarm_rate", percent),
+        ("delay, median", "delay_median_s", seconds),
+        ("alarm after, median", "alarm_delay_median_s", seconds),
         ("false alarms an hour", "false_alarms_per_hour", lambda value: number(value, 1)),
         ("found", "found", lambda value: number(value, 0)),
     )

@@ -66,10 +66,23 @@ def run(given: argparse.Namespace) -> None:
         model_kinds.find(given.name)
         name = name or f"edgeml-{given.name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
         hyperparameters = {"kind": given.name, "seed": given.seed, "quick": given.quick}
-        jobs.start(jobs.Job(
-            name, given.folder, given.bucket, given.prefix.strip("/"), given.role, given.image or images.default(region), given.instance,
-            given.minutes, hyperparameters,
-        ), session.client("s3"), sagemaker, region, say)
+        jobs.start(
+            jobs.Job(
+                name,
+                given.folder,
+                given.bucket,
+                given.prefix.strip("/"),
+                given.role,
+                given.image or images.default(region),
+                given.instance,
+                given.minutes,
+                hyperparameters,
+            ),
+            session.client("s3"),
+            sagemaker,
+            region,
+            say,
+        )
         if given.no_wait:
             return
     if given.command == "train" or (given.command == "status" and given.follow):

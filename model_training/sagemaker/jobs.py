@@ -53,7 +53,9 @@ def start(job: Job, s3: Any, sagemaker: Any, region: str, say: Callable[[str], N
     s3.put_object(Bucket=job.bucket, Key=key, Body=archive)
     say(f"source: s3://{job.bucket}/{key}, {len(archive)} bytes")
     given = {
-        **job.hyperparameters, "sagemaker_program": source.ENTRY, "sagemaker_submit_directory": f"s3://{job.bucket}/{key}",
+        **job.hyperparameters,
+        "sagemaker_program": source.ENTRY,
+        "sagemaker_submit_directory": f"s3://{job.bucket}/{key}",
         "sagemaker_region": region,
     }
     data = {"S3DataType": "S3Prefix", "S3Uri": upload(job, s3, say), "S3DataDistributionType": "FullyReplicated"}
@@ -81,7 +83,8 @@ def upload(job: Job, s3: Any, say: Callable[[str], None]) -> str:
     prefix = f"{job.prefix}/data/{digest.hexdigest()}/"
     there = {
         item["Key"]: item["Size"]
-        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=job.bucket, Prefix=prefix) for item in page.get("Contents", ())
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=job.bucket, Prefix=prefix)
+        for item in page.get("Contents", ())
     }
     sent = 0
     for path in paths:
@@ -113,8 +116,12 @@ def check(found: dict[str, Any]) -> None:
 
 
 def follow(
-    name: str, sagemaker: Any, lines: Callable[[], list[str]], say: Callable[[str], None],
-    every_s: float, wait: Callable[[float], None] = time.sleep,
+    name: str,
+    sagemaker: Any,
+    lines: Callable[[], list[str]],
+    say: Callable[[str], None],
+    every_s: float,
+    wait: Callable[[float], None] = time.sleep,
 ) -> dict[str, Any]:
     """Say what a job does until it is over; gives what SageMaker says of it then.
 

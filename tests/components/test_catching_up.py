@@ -11,11 +11,11 @@ import pytest
 
 from edgeml.config.schema import read
 from edgeml.messages import ResultBlock, SensorBatch, decode, topics
-from edgeml.runtime.runner import Context, Service
+from edgeml.runtime.runner import ComponentContext, Service
 from edgeml.timestamps import SECOND
-from inference.options import Options as InferenceOptions
+from inference.options import InferenceOptions
 from inference.service import Inference
-from sensor_ingestion.options import Options as IngestionOptions
+from sensor_ingestion.options import SensorIngestionOptions as IngestionOptions
 from sensor_ingestion.service import SensorIngestion
 from tests.components.inference.kit import SHIPPED
 from tests.edgeml.keys import PINNED
@@ -41,17 +41,31 @@ class Plant:
         self.verdicts: dict[tuple[str, int], float | str] = {}
         self.lags: dict[float, list[float]] = {}  # by event time, s: how old each row was when its verdict came
         self.replayed = 0
-        self.ingestion: Service = SensorIngestion(self._context("SensorIngestion"), read(IngestionOptions, {"assets": {
-            f"pump-{number}": {"source": "simulator", "options": {"seed": number + 1}, "batch_rows": 1} for number in range(ASSETS)
-        }}))
+        self.ingestion: Service = SensorIngestion(
+            self._context("SensorIngestion"),
+            read(
+                IngestionOptions,
+                {
+                    "assets": {
+                        f"pump-{number}": {"source": "simulator", "options": {"seed": number + 1}, "batch_rows": 1}
+                        for number in range(ASSETS)
+                    }
+                },
+            ),
+        )
         self.inference: Service | None = None
         self.launch()
 
-    def _context(self, name: str) -> Context:
+    def _context(self, name: str) -> ComponentContext:
         place = self.work / name
         place.mkdir(parents=True, exist_ok=True)
-        return Context(
-            bus=self.wires[name], component=f"com.edgeml.{name}", thing="t", work=place, artifacts=SHIPPED, monotonic=lambda: self.now,
+        return ComponentContext(
+            bus=self.wires[name],
+            component=f"com.edgeml.{name}",
+            thing="t",
+            work=place,
+            artifacts=SHIPPED,
+            monotonic=lambda: self.now,
             wall_ns=lambda: round((T0 + self.now - 1000.0) * SECOND),
         )
 
@@ -88,9 +102,7 @@ class Plant:
             if topic == topics.REPLAY:
                 before = len(self.wires["SensorIngestion"].local)
                 self.ingestion.on_message(topic, message)
-                self.replayed += sum(
-                    isinstance(decode(sent), SensorBatch) for _, sent in self.wires["SensorIngestion"].local[before:]
-                )
+                self.replayed += sum(isinstance(decode(sent), SensorBatch) for _, sent in self.wires["SensorIngestion"].local[before:])
             elif isinstance(message, ResultBlock):
                 columns = message.arrays()
                 for at, confidence, code in zip(columns.times.tolist(), columns.confidence.tolist(), columns.reason, strict=True):

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from alert_dispatcher.options import Options as DispatcherOptions
+from alert_dispatcher.options import AlertDispatcherOptions as DispatcherOptions
 from alert_dispatcher.service import AlertDispatcher
 from edgeml.config.schema import read
-from edgeml.messages import AHEAD, Alert, Replay, ResultBlock, SensorBatch, decode, encode, topics
-from edgeml.runtime.runner import Context, Service
+from edgeml.messages import AHEAD, Alert, ReplayRequest, ResultBlock, SensorBatch, decode, encode, topics
+from edgeml.runtime.runner import ComponentContext, Service
 from edgeml.timestamps import SECOND
-from inference.options import Options as InferenceOptions
+from inference.options import InferenceOptions
 from inference.service import Inference
-from sensor_ingestion.options import Options as IngestionOptions
+from sensor_ingestion.options import SensorIngestionOptions as IngestionOptions
 from sensor_ingestion.service import SensorIngestion
 from tests.components.inference.kit import SHIPPED, pump
 from tests.edgeml.keys import PINNED
@@ -47,8 +47,13 @@ class Pipeline:
         """A new process of that component, the one before killed."""
         place = self.work / name
         place.mkdir(exist_ok=True)
-        context = Context(
-            bus=self.bus, component=f"com.edgeml.{name}", thing="t", work=place, artifacts=SHIPPED, monotonic=lambda: self.now,
+        context = ComponentContext(
+            bus=self.bus,
+            component=f"com.edgeml.{name}",
+            thing="t",
+            work=place,
+            artifacts=SHIPPED,
+            monotonic=lambda: self.now,
             wall_ns=lambda: round(self.wall * SECOND),
         )
         if name == "SensorIngestion":
@@ -127,7 +132,7 @@ def test_rows_with_a_wrong_time_cost_nothing_but_themselves(pipeline: Pipeline, 
     for name in ("Inference", "AlertDispatcher"):
         pipeline.launch(name)
         start = 600 if name == "Inference" else 620
-        pipeline.rows(values[start:start + 20], T0 + start)
+        pipeline.rows(values[start : start + 20], T0 + start)
         assert all(pipeline.decided(T0 + start, 20)), name
 
 
@@ -140,7 +145,7 @@ def test_a_clock_set_back_costs_seconds_and_alarms_come_again(pipeline: Pipeline
     pipeline.rows(values[540:1300], T0 + 540 - step)
     decided = pipeline.decided(T0 + 500 - step, 800)
     assert decided.index(True) <= 11 + 60, "the step must last, and a window must fill"
-    assert all(decided[decided.index(True):])
+    assert all(decided[decided.index(True) :])
     assert [alert.state for alert in pipeline.alerts][:2] == ["pending", "active"]
 
 
@@ -198,7 +203,9 @@ def test_a_source_whose_clock_is_ahead_for_good_is_judged_and_people_are_told(pi
 def test_an_old_request_for_a_replay_is_understood(pipeline: Pipeline) -> None:
     """By a version that knows no numbers."""
     sensors = len(pipeline.bus.messages(topics.SENSORS))
-    pipeline.services["SensorIngestion"].on_message(topics.REPLAY, decode(encode(Replay(topic=topics.SENSORS, since=(T0 + 489) * SECOND))))
+    pipeline.services["SensorIngestion"].on_message(
+        topics.REPLAY, decode(encode(ReplayRequest(topic=topics.SENSORS, since=(T0 + 489) * SECOND)))
+    )
     fresh = pipeline.bus.messages(topics.SENSORS)[sensors:]
     assert sum(len(batch.times) // 8 for batch in fresh if isinstance(batch, SensorBatch)) == 10
 
@@ -222,7 +229,7 @@ def test_a_relaunched_source_that_cannot_go_back_replays_its_latest_epoch_alone(
     pipeline.rows(pump(900)[500:620], T0 - HOUR)
     pipeline.launch("SensorIngestion")
     source: Any = pipeline.services["SensorIngestion"]
-    batches = [decode(payload) for payload in source._assets["pump-1"].replay(Replay(topic=topics.SENSORS))]
+    batches = [decode(payload) for payload in source._assets["pump-1"].replay(ReplayRequest(topic=topics.SENSORS))]
     kept = [batch for batch in batches if isinstance(batch, SensorBatch)]
     assert kept and all(not batch.epoch for batch in kept)
     assert all(int(batch.arrays()[0].max()) < T0 * SECOND for batch in kept)

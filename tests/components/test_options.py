@@ -10,21 +10,25 @@ import msgspec
 import pytest
 
 from alert_dispatcher.actions import ACTIONS
-from alert_dispatcher.options import Options as DispatcherOptions
-from edgeml.auth.device_key import MessageOptions
+from alert_dispatcher.options import AlertDispatcherOptions as DispatcherOptions
+from edgeml.auth.device_key import MessageAuthOptions
 from edgeml.config.schema import GREATEST, LEAST, MOST_SECONDS, _is_struct, _plain, read
 from edgeml.errors import EdgemlError, OptionsError
-from inference.options import Options as InferenceOptions
-from sensor_ingestion.options import Capture
-from sensor_ingestion.options import Options as IngestionOptions
+from inference.options import InferenceOptions
+from sensor_ingestion.options import CaptureOptions
+from sensor_ingestion.options import SensorIngestionOptions as IngestionOptions
 from sensor_ingestion.sources import SOURCES
 from tests.components.alert_dispatcher.kit import POLICY
 from tests.components.alert_dispatcher.kit import Bench as Dispatcher
 from tests.components.sensor_ingestion.kit import Bench as Ingestion
 
 KINDS: dict[str, type[msgspec.Struct]] = {
-    "dispatcher": DispatcherOptions, "inference": InferenceOptions, "ingestion": IngestionOptions, "capture": Capture,
-    "messages": MessageOptions, **{f"action {name}": kind.options for name, kind in ACTIONS.items()},
+    "dispatcher": DispatcherOptions,
+    "inference": InferenceOptions,
+    "ingestion": IngestionOptions,
+    "capture": CaptureOptions,
+    "messages": MessageAuthOptions,
+    **{f"action {name}": kind.options for name, kind in ACTIONS.items()},
     **{f"source {name}": kind.options for name, kind in SOURCES.items()},
 }
 Leaf = tuple[str, tuple[str, ...]]
@@ -56,8 +60,23 @@ def raw(path: tuple[str, ...], value: object) -> dict[str, Any]:
 NUMBERS: list[Leaf] = [(name, path) for name, kind in KINDS.items() for path in dict.fromkeys(leaves(kind, True))]
 TEXTS: list[Leaf] = [(name, path) for name, kind in KINDS.items() for path in dict.fromkeys(leaves(kind, False))]
 ABSURD = (
-    10**400, -(10**400), "9" * 400, "9" * 5000, 1e308, "-1e308", float("nan"), "nan", float("inf"), "-inf", 2**64, 1e-320, "1e-320", -1e16,
-    [], {}, [1] * 1000,
+    10**400,
+    -(10**400),
+    "9" * 400,
+    "9" * 5000,
+    1e308,
+    "-1e308",
+    float("nan"),
+    "nan",
+    float("inf"),
+    "-inf",
+    2**64,
+    1e-320,
+    "1e-320",
+    -1e16,
+    [],
+    {},
+    [1] * 1000,
 )
 
 
@@ -134,8 +153,10 @@ def test_commands_work_at_the_bounds(tmp_path: Path, path: tuple[str, ...]) -> N
 
 
 @pytest.mark.parametrize(
-    "path", [(*("assets", "x", "options"), *path) for name, path in NUMBERS if name == "source simulator"]
-    + [path for name, path in NUMBERS if name == "ingestion"] + [("capture", *path) for name, path in NUMBERS if name == "capture"],
+    "path",
+    [(*("assets", "x", "options"), *path) for name, path in NUMBERS if name == "source simulator"]
+    + [path for name, path in NUMBERS if name == "ingestion"]
+    + [("capture", *path) for name, path in NUMBERS if name == "capture"],
     ids=".".join,
 )
 def test_sensor_ingestion_works_at_the_bounds(tmp_path: Path, path: tuple[str, ...]) -> None:

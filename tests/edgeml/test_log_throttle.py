@@ -4,12 +4,12 @@ import logging
 
 import pytest
 
-from edgeml.log_throttle import REPEAT_S, RateLimited
+from edgeml.log_throttle import REPEAT_S, RateLimitedLog
 
 
 def test_lines_of_a_kind_are_limited_and_what_is_left_out_is_counted(caplog: pytest.LogCaptureFixture) -> None:
     now = 0.0
-    limited = RateLimited(logging.getLogger("limited"), lambda: now, burst=3)
+    limited = RateLimitedLog(logging.getLogger("limited"), lambda: now, burst=3)
     for number in range(100):
         limited.warning("message %d of %s", number, f"sender {number}")
     limited.error("another kind")

@@ -121,7 +121,7 @@ def test_the_cut_into_blocks_changes_nothing_and_neither_does_a_restart():
     assert whole.epoch == len(begins) > 3 and set(flags.tolist()) == {0, BACKWARDS, AHEAD}
     line, parts = Timeline(lasting_s=5), []
     for start in range(0, 3000, 7):
-        parts.append(line.place(at(*seconds[start:start + 7]), T0 + 500 * SECOND)[0])
+        parts.append(line.place(at(*seconds[start : start + 7]), T0 + 500 * SECOND)[0])
         later = Timeline(lasting_s=5)
         later.resume(json.loads(json.dumps(line.state())))
         line = later

@@ -91,8 +91,11 @@ class Run:
                 self._keep(crash, smaller(self.target, crash, data))
         kinds = [crash.kind for crash, _ in self.found.values()]
         figures = {
-            "executions": self.inputs, "crashes": kinds.count("crash"), "hangs": kinds.count("hang"),
-            "peak_mb": _peak_mb(), "peak_over_start_mb": round(_peak_mb() - self._begun_with, 1),
+            "executions": self.inputs,
+            "crashes": kinds.count("crash"),
+            "hangs": kinds.count("hang"),
+            "peak_mb": _peak_mb(),
+            "peak_over_start_mb": round(_peak_mb() - self._begun_with, 1),
         }
         (OUT / "figures.json").write_text(json.dumps(figures))
         sys.stderr.flush()
@@ -105,7 +108,7 @@ def smaller(target: Target, crash: Crash, data: bytes) -> bytes:
     while size and time.monotonic() < until:
         at = 0
         while at < len(data) and time.monotonic() < until:
-            shorter = data[:at] + data[at + size:]
+            shorter = data[:at] + data[at + size :]
             with contextlib.suppress(ValueError, RecursionError):
                 again = outcome(target, target.value(shorter))
                 if again is not None and again.key == crash.key:
@@ -133,8 +136,14 @@ def child(name: str, seconds: float, seed: int) -> None:
     for number, sample in enumerate(run.target.samples()):
         (corpus / f"sample-{number}").write_bytes(run.target.written(sample))
     options = [
-        f"-max_len={LONGEST}", f"-seed={seed or 1}", f"-rss_limit_mb={MEMORY_MB}", "-timeout=300", f"-artifact_prefix={run.place}/",
-        "-print_final_stats=0", "-reload=0", "-len_control=0",
+        f"-max_len={LONGEST}",
+        f"-seed={seed or 1}",
+        f"-rss_limit_mb={MEMORY_MB}",
+        "-timeout=300",
+        f"-artifact_prefix={run.place}/",
+        "-print_final_stats=0",
+        "-reload=0",
+        "-len_control=0",
     ]
     run.place.mkdir(parents=True, exist_ok=True)
     atheris.Setup(["fuzz", *options, str(corpus)], run.one, custom_mutator=run.mutator)

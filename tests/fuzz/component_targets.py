@@ -17,26 +17,26 @@ import numpy as np
 
 from alert_dispatcher.actions.expression import Expression, ExpressionError
 from alert_dispatcher.actions.interlock import Interlock, InterlockOptions
-from alert_dispatcher.options import Options as DispatcherOptions
+from alert_dispatcher.options import AlertDispatcherOptions as DispatcherOptions
 from alert_dispatcher.service import AlertDispatcher
-from alert_dispatcher.state_db import StoreError
+from alert_dispatcher.state_db import StateDbError
 from edgeml.errors import MessageError, OptionsError, SourceError
-from edgeml.messages import Acknowledge, CommandAck, Permit, Replay, SensorBatch, decode, encode, topics
+from edgeml.messages import Acknowledge, CommandAck, Permit, ReplayRequest, SensorBatch, decode, encode, topics
 from edgeml.timestamps import Moment
-from sensor_ingestion.asset_pipeline import Asset
+from sensor_ingestion.asset_pipeline import AssetPipeline
 from sensor_ingestion.capture import segment_format
 from sensor_ingestion.capture.chunks import MOST, Segment
-from sensor_ingestion.capture.segment_store import Limits, Store
-from sensor_ingestion.capture.uploader import STATE_FILE, Upload
-from sensor_ingestion.checkpoint import Checkpoint, Sent
-from sensor_ingestion.command_handler import Desk
-from sensor_ingestion.command_journal import FILE, Answer, Journal, JournalError
-from sensor_ingestion.options import Asset as AssetOptions
-from sensor_ingestion.options import Capture, Options
-from sensor_ingestion.quality import Checker
+from sensor_ingestion.capture.segment_store import Limits, SegmentStore
+from sensor_ingestion.capture.uploader import STATE_FILE, Uploader
+from sensor_ingestion.checkpoint import Checkpoint, SentBatch
+from sensor_ingestion.command_handler import CommandHandler
+from sensor_ingestion.command_journal import FILE, Answer, CommandJournal, JournalError
+from sensor_ingestion.options import AssetOptions as AssetOptions
+from sensor_ingestion.options import CaptureOptions, SensorIngestionOptions
+from sensor_ingestion.quality import QualityChecker
 from sensor_ingestion.service import SensorIngestion
 from sensor_ingestion.sources.base import Clocks
-from sensor_ingestion.sources.csv_replay import Recording, RecordingOptions
+from sensor_ingestion.sources.csv_replay import CsvReplay, CsvReplayOptions
 from sensor_ingestion.sources.jsonl import Jsonl, JsonlOptions
 from tests.components.alert_dispatcher.kit import ALARM
 from tests.components.alert_dispatcher.kit import Bench as DispatcherBench
@@ -50,7 +50,7 @@ CLOCKS = Clocks(lambda: 100.0, lambda: T0)
 
 def drained(source: Any) -> None:
     """Everything that a source has goes the way of rows: quality, a message, its checkpoint."""
-    checker = Checker(source.channels)
+    checker = QualityChecker(source.channels)
     for _ in range(50):
         block = source.read(100.0, 7)
         source.wait(100.0, 7)
@@ -66,14 +66,14 @@ def drained(source: Any) -> None:
 
 def recording_read(**options: Any) -> Callable[[bytes], object]:
     def read(path: Path) -> None:
-        wanted = RecordingOptions(str(path), speed=0.0, **{"columns": {"flow": "Flow", "own": "b"}, **options})
-        source = Recording(wanted, CLOCKS)
+        wanted = CsvReplayOptions(str(path), speed=0.0, **{"columns": {"flow": "Flow", "own": "b"}, **options})
+        source = CsvReplay(wanted, CLOCKS)
         try:
             drained(source)
             saved = source.checkpoint()
         finally:
             source.close()
-        again = Recording(wanted, CLOCKS, saved)
+        again = CsvReplay(wanted, CLOCKS, saved)
         again.close()
 
     return in_file("r.csv", read)
@@ -94,7 +94,7 @@ class Given:
     name = "given"
 
     def __init__(self, data: bytes) -> None:
-        self._parts: list[bytes | None] = [data[at:at + 65_536] for at in range(0, len(data), 65_536)]
+        self._parts: list[bytes | None] = [data[at : at + 65_536] for at in range(0, len(data), 65_536)]
         self._parts.append(None)
 
     def read(self) -> bytes | None:
@@ -133,12 +133,12 @@ def checkpoint_went_on(content: bytes) -> None:
 
 
 def went_on(work: Path) -> None:
-    journal = Journal(work, lambda: T0)
+    journal = CommandJournal(work, lambda: T0)
     sent: list[bytes] = []
-    running = Asset("a", simulator(), work, CLOCKS, sent.append, journal)
+    running = AssetPipeline("a", simulator(), work, CLOCKS, sent.append, journal)
     running.tick(100.0)
     running.resend()
-    list(running.replay(Replay(topic="")))
+    list(running.replay(ReplayRequest(topic="")))
     running.close()
     journal.close()
     assert sent
@@ -169,7 +169,7 @@ def checkpoint_trees() -> list[Any]:
 def checkpoint_tree_went_on(content: Any) -> None:
     with scratch() as work:
         checkpoint = checkpoint_in(work)
-        checkpoint.save(content, [Sent(0, T0, encode(BATCH))])
+        checkpoint.save(content, [SentBatch(0, T0, encode(BATCH))])
         went_on(work)
 
 
@@ -193,9 +193,9 @@ def journal_read(data: bytes) -> None:
     """A damaged file of commands is put aside; what can be read of it is read, or refused."""
     with scratch() as work:
         (work / FILE).write_bytes(data)
-        journal = Journal(work, lambda: T0)
+        journal = CommandJournal(work, lambda: T0)
         try:
-            desk = Desk("a", {"stop": lambda: None}, journal, "stop")
+            desk = CommandHandler("a", {"stop": lambda: None}, journal, "stop")
             desk.take(SAMPLES["command"], Moment(T0, 0.0, ""), T0)  # type: ignore[arg-type]
             journal.find("a", "one"), journal.unfinished("a"), journal.latch("a"), journal.lost_ns()  # noqa: B018
         finally:
@@ -205,7 +205,7 @@ def journal_read(data: bytes) -> None:
 @cache
 def journals() -> list[bytes]:
     with scratch() as work:
-        journal = Journal(work, lambda: T0)
+        journal = CommandJournal(work, lambda: T0)
         journal.begin("a", "one", "2020-03-09T10:14:33.000Z", latch=True)
         journal.note("a", "two", Answer("refused", "2020-03-09T10:14:33.000Z", "why"))
         journal.close()
@@ -216,9 +216,9 @@ def commanded(data: bytes) -> None:
     """A command or a release, as SensorIngestion takes it."""
     message = decode(data)
     with scratch() as work:
-        journal = Journal(work, lambda: T0)
+        journal = CommandJournal(work, lambda: T0)
         try:
-            desk = Desk("pump-1", {"stop": lambda: None}, journal, "stop")
+            desk = CommandHandler("pump-1", {"stop": lambda: None}, journal, "stop")
             kind = type(message).__name__
             if kind == "Command":
                 answer = desk.take(message, Moment(T0, 5.0, "boot"), T0)  # type: ignore[arg-type]
@@ -258,7 +258,7 @@ def capture_store_recovered(data: bytes) -> None:
         name = segment_format.segment_name(T0, BATCH.stream, 7)
         (day / f"{name}.part").write_bytes(data)
         (day / f"{segment_format.segment_name(T0, 'other', 7)}.csv.gz").write_bytes(data)
-        store = Store(folder, Limits.of(1.0, 100, 100.0, 1))
+        store = SegmentStore(folder, Limits.of(1.0, 100, 100.0, 1))
         assert store.last_seq("pump-1", BATCH.stream) >= -1
         assert store.last_seq("pump-1", "other") >= -1
         store.write(BATCH, segment_format.rows(BATCH), 0)
@@ -281,7 +281,7 @@ def uploaded(data: bytes) -> None:
         for name, content in (("a", data), ("b", gzip.compress(data, mtime=0)), ("c", gzip.compress(segments()[0], mtime=0))):
             (folder / f"{name}.csv.gz").write_bytes(content)
         recorder = Files(folder)
-        upload = Upload(Capture(mode="all", upload=True, upload_per_s=100), folder, "t", recorder, FakeBus(), recorder.clock)
+        upload = Uploader(CaptureOptions(mode="all", upload=True, upload_per_s=100), folder, "t", recorder, FakeBus(), recorder.clock)
         for _ in range(2000):
             if not [path for path in recorder.unsent() if path.name not in upload.left_out]:
                 break
@@ -290,7 +290,7 @@ def uploaded(data: bytes) -> None:
 
 
 class Files:
-    """Files of a folder as `Upload` sees them, and a clock that goes on by itself."""
+    """Files of a folder as `Uploader` sees them, and a clock that goes on by itself."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._now = folder, 0.0
@@ -323,7 +323,9 @@ def expression_judged(text: str) -> None:
 
 
 EXPRESSIONS = (
-    "pressure > 2.0 and not door_open", '"motor temp" <= 80 or (flow < 1e3 and flow >= -5)', "1 < flow < 9 and True != door_open",
+    "pressure > 2.0 and not door_open",
+    '"motor temp" <= 80 or (flow < 1e3 and flow >= -5)',
+    "1 < flow < 9 and True != door_open",
 )
 
 
@@ -339,7 +341,7 @@ def interlocked(data: bytes) -> None:
 
 def configured(tree: Any) -> None:
     """A configuration that is accepted is one that SensorIngestion can work with; sources other than the simulator are read alone."""
-    options = options_of(Options)(tree)
+    options = options_of(SensorIngestionOptions)(tree)
     with scratch() as work:
         kept = {name: asset for name, asset in options.assets.items() if asset.source == "simulator"}
         if not any(asset.enabled for asset in kept.values()):
@@ -359,15 +361,37 @@ def sensor_configurations() -> list[Any]:
     simulated = {"speed": "0", "seed": 3.0, "interval_s": 0.5, "start_time": "2026-01-31T12:00:00Z", "duration_s": 30, "fault": "imbalance"}
     quality = {"longest_gap_s": 3, "stopped_channel": "flow", "channels": {"flow": {"low": 0, "high": "300", "stuck_after_s": 0}}}
     return [
-        {"assets": {"pump-1": {
-            "source": "simulator", "options": simulated, "quality": quality, "batch_rows": 3, "max_unanswered": "2", "history_s": 60,
-            "latch_after": "stop", "enabled": "true",
-        }}, "capture": {"mode": "all", "quota_mb": 2, "segment_rows": 10, "segment_s": 100, "before_s": 5, "after_s": 5,
-                        "upload": "true", "upload_proof": "echo", "upload_per_s": 5}},
-        {"assets": {
-            "a": {"source": "csv", "options": {"path": "x.csv", "layout": "skab", "speed": 0, "columns": {"flow": "F"}}},
-            "b": {"source": "jsonl", "options": {"program": ["true", "x"], "units": {"flow": "l/min"}}},
-        }},
+        {
+            "assets": {
+                "pump-1": {
+                    "source": "simulator",
+                    "options": simulated,
+                    "quality": quality,
+                    "batch_rows": 3,
+                    "max_unanswered": "2",
+                    "history_s": 60,
+                    "latch_after": "stop",
+                    "enabled": "true",
+                }
+            },
+            "capture": {
+                "mode": "all",
+                "quota_mb": 2,
+                "segment_rows": 10,
+                "segment_s": 100,
+                "before_s": 5,
+                "after_s": 5,
+                "upload": "true",
+                "upload_proof": "echo",
+                "upload_per_s": 5,
+            },
+        },
+        {
+            "assets": {
+                "a": {"source": "csv", "options": {"path": "x.csv", "layout": "skab", "speed": 0, "columns": {"flow": "F"}}},
+                "b": {"source": "jsonl", "options": {"program": ["true", "x"], "units": {"flow": "l/min"}}},
+            }
+        },
     ]
 
 
@@ -383,7 +407,13 @@ def dispatcher_configured(tree: Any) -> None:
 
 def dispatcher_configurations() -> list[Any]:
     command = {
-        "action": "stop", "timeout_s": 5, "retry_s": "0.5", "retry_longest_s": 2, "dry_run": False, "rate_limit": 3, "rate_period_s": 60,
+        "action": "stop",
+        "timeout_s": 5,
+        "retry_s": "0.5",
+        "retry_longest_s": 2,
+        "dry_run": False,
+        "rate_limit": 3,
+        "rate_period_s": 60,
         "interlock": {"allow_when": EXPRESSIONS[0], "assets": {"pump-2": ""}, "permit": True, "max_age_s": 3, "event_time": "false"},
     }
     policy = {"raise_at": 0.8, "n": 2, "m": 4, "hold_s": 3}
@@ -488,69 +518,105 @@ def _tree(cell: Any) -> Any:
 
 
 def quality_resumed(state: Any) -> None:
-    checker = Checker(Jsonl(JsonlOptions(fifo="/dev/null"), CLOCKS).channels)
+    checker = QualityChecker(Jsonl(JsonlOptions(fifo="/dev/null"), CLOCKS).channels)
     checker.resume(state)
     checker.check(np.array([T0, T0 + 1]), np.ones((2, 8), "f4"))
 
 
 TARGETS: dict[str, Target] = {
     "csv": Target(
-        ("sensor_ingestion.sources.csv_replay.Recording.read",), "bytes", recording_read(), (SourceError,),
+        ("sensor_ingestion.sources.csv_replay.CsvReplay.read",),
+        "bytes",
+        recording_read(),
+        (SourceError,),
         lambda: [recording_text(ISO_TIMES)],
     ),
     "csv-numbers": Target(
-        ("sensor_ingestion.sources.csv_replay.Recording.read",), "bytes", recording_read(time_unit="s", decimal=",", delimiter=";"),
-        (SourceError,), lambda: [recording_text(("1583748873", "1583748874,5", "1.5e9", "-1"), ";", comma=True)],
+        ("sensor_ingestion.sources.csv_replay.CsvReplay.read",),
+        "bytes",
+        recording_read(time_unit="s", decimal=",", delimiter=";"),
+        (SourceError,),
+        lambda: [recording_text(("1583748873", "1583748874,5", "1.5e9", "-1"), ";", comma=True)],
     ),
     "jsonl": Target(("sensor_ingestion.sources.jsonl.Jsonl.read",), "bytes", lines_read, (), lambda: [JSON_LINES]),
-    "checkpoint": Target(
-        ("sensor_ingestion.checkpoint.Checkpoint.load",), "bytes", checkpoint_went_on, (), checkpoints
-    ),
-    "checkpoint-tree": Target(
-        ("sensor_ingestion.checkpoint.Checkpoint.load",), "tree", checkpoint_tree_went_on, (), checkpoint_trees
-    ),
+    "checkpoint": Target(("sensor_ingestion.checkpoint.Checkpoint.load",), "bytes", checkpoint_went_on, (), checkpoints),
+    "checkpoint-tree": Target(("sensor_ingestion.checkpoint.Checkpoint.load",), "tree", checkpoint_tree_went_on, (), checkpoint_trees),
     "checkpoint-former": Target(
         ("sensor_ingestion.checkpoint.Checkpoint.load",), "bytes", former_checkpoint_went_on, (), former_checkpoints
     ),
-    "journal": Target(("sensor_ingestion.command_journal.Journal.find",), "bytes", journal_read, (JournalError,), journals),
-    "command": Target(("sensor_ingestion.command_handler.Desk.take",), "bytes", commanded, (MessageError,), commands),
+    "journal": Target(("sensor_ingestion.command_journal.CommandJournal.find",), "bytes", journal_read, (JournalError,), journals),
+    "command": Target(("sensor_ingestion.command_handler.CommandHandler.take",), "bytes", commanded, (MessageError,), commands),
     "capture-lines": Target(
-        ("sensor_ingestion.capture.segment_format.recovered", "sensor_ingestion.capture.segment_format.last_seq"), "bytes", captured, (), segments,
+        ("sensor_ingestion.capture.segment_format.recovered", "sensor_ingestion.capture.segment_format.last_seq"),
+        "bytes",
+        captured,
+        (),
+        segments,
     ),
     "capture-batch": Target(
-        ("sensor_ingestion.capture.segment_format.rows",), "bytes", batch_captured, (MessageError,), lambda: [encode(BATCH)],
+        ("sensor_ingestion.capture.segment_format.rows",),
+        "bytes",
+        batch_captured,
+        (MessageError,),
+        lambda: [encode(BATCH)],
     ),
     "capture-pieces": Target(("sensor_ingestion.capture.chunks.Segment.read",), "bytes", cut, (ValueError,), segments),
     "capture-upload": Target(
-        ("sensor_ingestion.capture.uploader.Upload",), "bytes", uploaded, (),
+        ("sensor_ingestion.capture.uploader.Uploader",),
+        "bytes",
+        uploaded,
+        (),
         lambda: [b'{"id":"00ff","no":3,"segment":"c","row":1}', segments()[0]],
     ),
     "capture-store": Target(
-        ("sensor_ingestion.capture.segment_store.Store.last_seq",), "bytes", capture_store_recovered, (OSError,),
+        ("sensor_ingestion.capture.segment_store.SegmentStore.last_seq",),
+        "bytes",
+        capture_store_recovered,
+        (OSError,),
         lambda: [segments()[0], gzip.compress(segments()[0], mtime=0)],
     ),
     "options-sensors": Target(("edgeml.config.schema.read",), "tree", configured, (OptionsError, SourceError), sensor_configurations),
     "expression": Target(
-        ("alert_dispatcher.actions.expression.Expression",), "text", expression_judged, (ExpressionError,), lambda: list(EXPRESSIONS),
+        ("alert_dispatcher.actions.expression.Expression",),
+        "text",
+        expression_judged,
+        (ExpressionError,),
+        lambda: list(EXPRESSIONS),
     ),
     "interlock": Target(
-        ("alert_dispatcher.actions.interlock.Interlock.hear",), "bytes", interlocked, (MessageError,),
+        ("alert_dispatcher.actions.interlock.Interlock.hear",),
+        "bytes",
+        interlocked,
+        (MessageError,),
         lambda: [encode(SAMPLES["permit"]), encode(BATCH)],
     ),
     "options-dispatcher": Target(("edgeml.config.schema.read",), "tree", dispatcher_configured, (OptionsError,), dispatcher_configurations),
     "dispatcher-messages": Target(
-        ("alert_dispatcher.service.AlertDispatcher.on_message",), "bytes", dispatcher_heard, (MessageError,), dispatcher_messages,
+        ("alert_dispatcher.service.AlertDispatcher.on_message",),
+        "bytes",
+        dispatcher_heard,
+        (MessageError,),
+        dispatcher_messages,
     ),
     "dispatcher-echo": Target(
-        ("alert_dispatcher.service.AlertDispatcher.on_echo",), "bytes", dispatcher_echoed, (),
+        ("alert_dispatcher.service.AlertDispatcher.on_echo",),
+        "bytes",
+        dispatcher_echoed,
+        (),
         lambda: [b'{"type":"alert","id":"a","entry":"0123456789abcdef-1-0123456789abcdef01234567"}', b'{"entry":"-1"}'],
     ),
     "dispatcher-state": Target(
-        ("alert_dispatcher.state_db.Store.policies", "alert_dispatcher.state_db.Store.to_act_upon"), "bytes", dispatcher_began, (StoreError,),
+        ("alert_dispatcher.state_db.StateDb.policies", "alert_dispatcher.state_db.StateDb.to_act_upon"),
+        "bytes",
+        dispatcher_began,
+        (StateDbError,),
         dispatcher_files,
     ),
     "dispatcher-rows": Target(
-        ("alert_dispatcher.state_db.Store.policies", "alert_dispatcher.state_db.Store.recall"), "tree", dispatcher_began_with, (StoreError,),
+        ("alert_dispatcher.state_db.StateDb.policies", "alert_dispatcher.state_db.StateDb.recall"),
+        "tree",
+        dispatcher_began_with,
+        (StateDbError,),
         dispatcher_rows,
     ),
 }

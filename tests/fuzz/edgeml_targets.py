@@ -14,27 +14,27 @@ import numpy as np
 from msgspec import Meta
 
 from edgeml import messages
-from edgeml.alarms.alarm_policy import Policy, PolicyOptions
-from edgeml.auth.device_key import MessageOptions
+from edgeml.alarms.alarm_policy import AlarmPolicy, PolicyOptions
+from edgeml.auth.device_key import MessageAuthOptions
 from edgeml.auth.device_key import read as read_key
 from edgeml.auth.envelope import bare, seal, split
-from edgeml.auth.verifier import Guard
+from edgeml.auth.verifier import MessageVerifier
 from edgeml.config.schema import read
-from edgeml.errors import BundleError, MessageError, OptionsError, SealError
+from edgeml.errors import AuthenticationError, BundleError, MessageError, OptionsError
 from edgeml.messages import sequencing, topics
-from edgeml.messages.sequencing import Receiver
+from edgeml.messages.sequencing import SequenceTracker
 from edgeml.model.baseline import Baseline
 from edgeml.model.bundle import MANIFEST, MODEL, SIGNATURE, Bundle, Manifest, decode_manifest, match_channels
 from edgeml.model.scorer import AssetScorer
 from edgeml.model.signature import pinned, private_key, public_key
 from edgeml.parsing import csv_records, readings
-from edgeml.runtime.last_good_config import LAST_GOOD, Settings
-from edgeml.runtime.runner import Context
+from edgeml.runtime.last_good_config import LAST_GOOD, LastGoodConfig
+from edgeml.runtime.runner import ComponentContext
 from edgeml.timestamps import SECOND, from_iso, to_iso
-from inference.baseline_files import Baselines, LostError
-from inference.options import Options as InferenceOptions
-from inference.recent_rows import Memory
-from inference.scored_asset import Asset
+from inference.baseline_files import BaselineFiles, LostBaselineError
+from inference.options import InferenceOptions
+from inference.recent_rows import RecentRows
+from inference.scored_asset import ScoredAsset
 from tests.edgeml.keys import PINNED, TRAINER, TRUSTED
 from tests.edgeml.samples import BATCH, SAMPLES, T0
 from tests.edgeml.tiny import MANIFEST as TINY
@@ -50,16 +50,22 @@ def golden() -> list[bytes]:
     return [bytes.fromhex(path.read_text()) for path in sorted(GOLDEN.glob("*.hex"))]
 
 
-def context(work: Path, component: str = "com.edgeml.X") -> Context:
+def context(work: Path, component: str = "com.edgeml.X") -> ComponentContext:
     """A service's surroundings with clocks that stand still."""
-    return Context(
-        bus=FakeBus(), component=component, thing="t", work=work, artifacts=SHIPPED.parent, monotonic=lambda: 100.0,  # type: ignore[arg-type]
+    return ComponentContext(
+        bus=FakeBus(),
+        component=component,
+        thing="t",
+        work=work,
+        artifacts=SHIPPED.parent,
+        monotonic=lambda: 100.0,  # type: ignore[arg-type]
         wall_ns=lambda: T0,
     )
 
 
 def options_of(kind: type) -> Callable[[Any], Any]:
     """Reads a tree as these options; the faults go into a status, as in `edgeml.runtime.runner`."""
+
     def run(tree: Any) -> Any:
         try:
             return read(kind, tree)
@@ -92,8 +98,17 @@ class EveryKind(msgspec.Struct, frozen=True):
 
 
 EVERY_KIND = {
-    "needed": "5", "text": "abc", "flag": "true", "number": 5, "maybe": None, "words": ["a"], "pairs": [[1, 2.0], ["3"]],
-    "units": {"a": "b"}, "inner": {"word": "b", "level": "0.25"}, "inners": {"one": {"level": 1}}, "anything": {"a": [1, {"b": None}]},
+    "needed": "5",
+    "text": "abc",
+    "flag": "true",
+    "number": 5,
+    "maybe": None,
+    "words": ["a"],
+    "pairs": [[1, 2.0], ["3"]],
+    "units": {"a": "b"},
+    "inner": {"word": "b", "level": "0.25"},
+    "inners": {"one": {"level": 1}},
+    "anything": {"a": [1, {"b": None}]},
 }
 
 
@@ -107,7 +122,7 @@ def decoded(data: bytes) -> None:
 
 def last_configuration(path: Path) -> None:
     """What worked last, as a component goes back to it: whatever is wrong with the file is said, and the component waits."""
-    settings = Settings(EveryKind, path.parent)
+    settings = LastGoodConfig(EveryKind, path.parent)
     common, own = settings.read(settings.last_good())
     settings.remember({"messages": msgspec.to_builtins(common), **msgspec.to_builtins(own)})
     settings.read(settings.last_good())
@@ -116,23 +131,24 @@ def last_configuration(path: Path) -> None:
 def scored(data: bytes) -> None:
     """A batch through Inference's scoring."""
     batch = messages.decode_as(messages.SensorBatch, data)
-    asset = Asset("pump-1", "s", tiny_bundle(), Largest(), None, 900.0)  # type: ignore[arg-type]
+    asset = ScoredAsset("pump-1", "s", tiny_bundle(), Largest(), None, 900.0)  # type: ignore[arg-type]
     for block in asset.score(batch):
         messages.decode_as(messages.ResultBlock, block).arrays()
 
 
 def received(data: bytes) -> None:
     """Numbered messages, and replays asked for."""
-    receiver = Receiver(topics.RESULTS, lambda replay: None, lambda: 1.0)
+    receiver = SequenceTracker(topics.RESULTS, lambda replay: None, lambda: 1.0)
     receiver.resume("pump-1", "fedcba9876543210", 3, T0)
     message = messages.decode(data)
-    if isinstance(message, messages.Replaying):
+    if isinstance(message, messages.ReplayStart):
         receiver.replaying(message)
     elif isinstance(message, messages.BLOCKS):
-        receiver.accept(message.asset, message.stream, message.seq, int(message.arrays()[0][-1]) if len(message.times) >= 8 else 0) \
-            if isinstance(message, messages.SensorBatch) else receiver.accept(message.asset, message.stream, message.seq, 0)
-    elif isinstance(message, messages.Replay):
-        history = sequencing.History("pump-1", "s")
+        receiver.accept(
+            message.asset, message.stream, message.seq, int(message.arrays()[0][-1]) if len(message.times) >= 8 else 0
+        ) if isinstance(message, messages.SensorBatch) else receiver.accept(message.asset, message.stream, message.seq, 0)
+    elif isinstance(message, messages.ReplayRequest):
+        history = sequencing.ReplayBuffer("pump-1", "s")
         history.add(T0, b"x")
         list(history.replay(message))
 
@@ -210,7 +226,7 @@ def message_key_at(path: Path) -> None:
 def opened(data: bytes) -> None:
     """What comes from the bus goes through the guard and the seal before it is decoded."""
     split(data)
-    guard = Guard("com.edgeml.X", Path("/nowhere"), lambda: 10 * SECOND, "boot")
+    guard = MessageVerifier("com.edgeml.X", Path("/nowhere"), lambda: 10 * SECOND, "boot")
     guard._key, guard._begun = KEY, 0
     message = guard.open(topics.COMMANDS, data)
     assert (message is None) == (guard.refused.total() == 1)
@@ -278,11 +294,11 @@ def time_there_and_back(data: bytes) -> None:
 def baseline_kept(data: bytes) -> None:
     """A baseline's file as Inference reads it; one that is no good is reported."""
     with scratch() as folder:
-        kept = Baselines(folder, TINY)
+        kept = BaselineFiles(folder, TINY)
         kept._path("pump-1").write_bytes(data)
         try:
             baseline = kept.load("pump-1")
-        except LostError:
+        except LostBaselineError:
             baseline = None
         if baseline is not None:
             n = 20
@@ -292,7 +308,11 @@ def baseline_kept(data: bytes) -> None:
 
 def baseline() -> dict[str, Any]:
     kept = Baseline(
-        scaling_id=TINY.scaling_id, rows=30, mean=(5.0, 30.0), std=(0.1, 0.5), spread=((0.1, 0.5), (0.05, 0.25)),
+        scaling_id=TINY.scaling_id,
+        rows=30,
+        mean=(5.0, 30.0),
+        std=(0.1, 0.5),
+        spread=((0.1, 0.5), (0.05, 0.25)),
     ).to_dict()
     return dict(json.loads(json.dumps(kept)))
 
@@ -300,7 +320,7 @@ def baseline() -> dict[str, Any]:
 def policy_went_on(tree: Any) -> None:
     """The state of a policy, as AlertDispatcher takes it from its disk, and goes on."""
     state = msgspec.json.decode(json.dumps(tree))
-    policy = Policy(PolicyOptions(n=1, m=3, hold_s=1.0), "pump-1", "model", state)
+    policy = AlarmPolicy(PolicyOptions(n=1, m=3, hold_s=1.0), "pump-1", "model", state)
     policy.judge_block("other", [T0 + 100 * SECOND, T0 + 102 * SECOND], [0.99, 0.99])
     policy.acknowledge("a", "x")
     policy.judge_block("other", [T0 + 2000 * SECOND, T0 + 3000 * SECOND], [0.0, None])
@@ -308,20 +328,21 @@ def policy_went_on(tree: Any) -> None:
 
 
 def policy_states() -> list[dict[str, Any]]:
-    policy = Policy(PolicyOptions(n=1, m=3, hold_s=1.0), "pump-1", "model")
+    policy = AlarmPolicy(PolicyOptions(n=1, m=3, hold_s=1.0), "pump-1", "model")
     empty = policy.state()
     policy.judge_block("s", [T0, T0 + 2 * SECOND], [0.99, 0.99])
     return [policy.state(), empty]
 
 
 def policy_configured(tree: Any) -> None:
-    policy = Policy(options_of(PolicyOptions)(tree), "pump-1", "model")
+    policy = AlarmPolicy(options_of(PolicyOptions)(tree), "pump-1", "model")
     policy.judge_block("s", [T0, T0 + 2 * SECOND], [0.99, 0.0])
 
 
 def encoded_samples() -> list[bytes]:
     return [messages.encode(message) for message in SAMPLES.values()] + [
-        messages.encode_json(SAMPLES["sensor-batch"]), *(each for each in golden() if not each.startswith(b"edgeml1")),
+        messages.encode_json(SAMPLES["sensor-batch"]),
+        *(each for each in golden() if not each.startswith(b"edgeml1")),
     ]
 
 
@@ -330,8 +351,10 @@ def batches() -> list[bytes]:
     rows = np.array([[5.0, 30.0], [np.nan, 31.0], [5.1, 29.0]])
     times = T0 + np.arange(3) * SECOND
     quality = np.array([[0, 0], [1, 0], [4, 0]])
-    return [messages.encode(messages.SensorBatch.of("pump-1", "s", 0, channels, units, times, rows, quality)),
-            messages.encode(SAMPLES["sensor-batch"])]
+    return [
+        messages.encode(messages.SensorBatch.of("pump-1", "s", 0, channels, units, times, rows, quality)),
+        messages.encode(SAMPLES["sensor-batch"]),
+    ]
 
 
 def rows_remembered(data: bytes) -> None:
@@ -339,74 +362,114 @@ def rows_remembered(data: bytes) -> None:
     batch = BATCH
     with scratch() as folder:
         (folder / f"{batch.asset}.newer").write_bytes(data)
-        Memory(folder, batch.asset, 10).load()
-        memory = Memory(folder, batch.asset, 10)
+        RecentRows(folder, batch.asset, 10).load()
+        memory = RecentRows(folder, batch.asset, 10)
         memory.keep(batch)
-        assert Memory(folder, batch.asset, 10).load()[-1] == batch
+        assert RecentRows(folder, batch.asset, 10).load()[-1] == batch
 
 
 def remembered_rows() -> list[bytes]:
     batch = BATCH
     with scratch() as folder:
-        memory = Memory(folder, batch.asset, 1000)
+        memory = RecentRows(folder, batch.asset, 1000)
         for _ in range(2):
             memory.keep(batch)
         return [(folder / f"{batch.asset}.newer").read_bytes()]
 
 
 TARGETS: dict[str, Target] = {
-    "rows": Target(("inference.recent_rows.Memory.load",), "bytes", rows_remembered, (), remembered_rows),
+    "rows": Target(("inference.recent_rows.RecentRows.load",), "bytes", rows_remembered, (), remembered_rows),
     "message": Target(("edgeml.messages.decode",), "bytes", decoded, (MessageError,), encoded_samples),
     "message-as": Target(("edgeml.messages.decode_as",), "bytes", scored, (MessageError,), batches),
-    "stream": Target(("edgeml.messages.sequencing.Receiver.resume",), "bytes", received, (MessageError,), encoded_samples),
+    "stream": Target(("edgeml.messages.sequencing.SequenceTracker.resume",), "bytes", received, (MessageError,), encoded_samples),
     "seal": Target(
-        ("edgeml.auth.envelope.split", "edgeml.auth.verifier.Guard.open"), "bytes", opened, (SealError, MessageError), sealed_messages
+        ("edgeml.auth.envelope.split", "edgeml.auth.verifier.MessageVerifier.open"),
+        "bytes",
+        opened,
+        (AuthenticationError, MessageError),
+        sealed_messages,
     ),
-    "message-key": Target(("edgeml.auth.device_key.read",), "bytes", in_file("messages.key", message_key_at), (SealError,), lambda: [KEY]),
+    "message-key": Target(
+        ("edgeml.auth.device_key.read",), "bytes", in_file("messages.key", message_key_at), (AuthenticationError,), lambda: [KEY]
+    ),
     "manifest": Target(("edgeml.model.bundle.decode_manifest",), "bytes", used, (BundleError,), lambda: [manifest_text()]),
     "manifest-tree": Target(
-        ("edgeml.model.bundle.decode_manifest",), "tree", lambda tree: used(json.dumps(tree).encode()), (BundleError,),
+        ("edgeml.model.bundle.decode_manifest",),
+        "tree",
+        lambda tree: used(json.dumps(tree).encode()),
+        (BundleError,),
         lambda: [json.loads(manifest_text())],
     ),
     "bundle": Target(("edgeml.model.bundle.Bundle.load", "edgeml.model.bundle.read_file"), "bytes", loaded, (BundleError,), bundle_files),
     "signature": Target(("edgeml.model.signature.pinned",), "bytes", signature_checked, (BundleError,), signature_files),
-    "public-key": Target(("edgeml.model.signature.public_key",), "text", lambda text: public_key(text, "it"), (BundleError,), lambda: [TRUSTED]),
+    "public-key": Target(
+        ("edgeml.model.signature.public_key",), "text", lambda text: public_key(text, "it"), (BundleError,), lambda: [TRUSTED]
+    ),
     "private-key": Target(("edgeml.model.signature.private_key",), "bytes", in_file("k.key", private_key_at), (BundleError,), pem),
     "options": Target(("edgeml.config.schema.read",), "tree", options_of(EveryKind), (OptionsError,), lambda: [EVERY_KIND]),
     "last-configuration": Target(
-        ("edgeml.runtime.last_good_config.Settings.read", "edgeml.runtime.last_good_config.Settings.last_good"), "bytes", in_file(LAST_GOOD, last_configuration),
-        (OptionsError, OSError, ValueError, TypeError, RecursionError), lambda: [json.dumps({"messages": {}, **EVERY_KIND}).encode()],
+        ("edgeml.runtime.last_good_config.LastGoodConfig.read", "edgeml.runtime.last_good_config.LastGoodConfig.last_good"),
+        "bytes",
+        in_file(LAST_GOOD, last_configuration),
+        (OptionsError, OSError, ValueError, TypeError, RecursionError),
+        lambda: [json.dumps({"messages": {}, **EVERY_KIND}).encode()],
     ),
     "options-messages": Target(
-        ("edgeml.config.schema.read",), "tree", options_of(MessageOptions), (OptionsError,), lambda: [{"required": "false", "key_file": "/k"}],
+        ("edgeml.config.schema.read",),
+        "tree",
+        options_of(MessageAuthOptions),
+        (OptionsError,),
+        lambda: [{"required": "false", "key_file": "/k"}],
     ),
     "options-policy": Target(
-        ("edgeml.config.schema.read",), "tree", policy_configured, (OptionsError,),
+        ("edgeml.config.schema.read",),
+        "tree",
+        policy_configured,
+        (OptionsError,),
         lambda: [{"raise_at": 0.8, "clear_at": "0.2", "n": 2, "m": 4.0, "hold_s": 3, "clear_hold_s": 4, "cooldown_s": 5, "rewind_s": 6}],
     ),
     "options-inference": Target(
-        ("edgeml.config.schema.read",), "tree", options_of(InferenceOptions), (OptionsError,),
+        ("edgeml.config.schema.read",),
+        "tree",
+        options_of(InferenceOptions),
+        (OptionsError,),
         lambda: [{"bundle": "b", "signature": PINNED, "engine": "auto", "threads": "2", "history_s": 5}],
     ),
     "time": Target(
-        ("edgeml.timestamps.from_iso",), "text", time_text, (ValueError,),
+        ("edgeml.timestamps.from_iso",),
+        "text",
+        time_text,
+        (ValueError,),
         lambda: ["2020-03-09T10:14:33.000Z", "2020-03-09 10:14:33.123456+02:00", "2020-03-09"],
     ),
     "reading": Target(
-        ("edgeml.parsing.readings.number", "edgeml.parsing.readings.time_ns"), "text", reading_text, (),
+        ("edgeml.parsing.readings.number", "edgeml.parsing.readings.time_ns"),
+        "text",
+        reading_text,
+        (),
         lambda: ["121.5", "121,5", "1_000", "1583748873.25", "2020-03-09T10:14:33,5+01:00", "nan", "1e999", " -.5e-3 "],
     ),
     "delimited": Target(
-        ("edgeml.parsing.csv_records.Lines", "edgeml.parsing.csv_records.cells"), "bytes", delimited_lines, (),
+        ("edgeml.parsing.csv_records.Lines", "edgeml.parsing.csv_records.cells"),
+        "bytes",
+        delimited_lines,
+        (),
         lambda: [b'\xef\xbb\xbftime;"a;b""c";x\r\n1;2;3\r"4;5\n\n' + b"x" * 70_000],
     ),
     "time-shown": Target(("edgeml.timestamps.to_iso",), "bytes", time_there_and_back, (), lambda: [T0.to_bytes(8, "little"), b"\0" * 8]),
     "baseline": Target(
-        ("edgeml.model.baseline.Baseline.from_dict", "inference.baseline_files.Baselines.load"), "bytes", baseline_kept, (),
+        ("edgeml.model.baseline.Baseline.from_dict", "inference.baseline_files.BaselineFiles.load"),
+        "bytes",
+        baseline_kept,
+        (),
         lambda: [json.dumps(baseline()).encode()],
     ),
     "baseline-tree": Target(
-        ("edgeml.model.baseline.Baseline.from_dict",), "tree", lambda tree: baseline_kept(json.dumps(tree).encode()), (), lambda: [baseline()],
+        ("edgeml.model.baseline.Baseline.from_dict",),
+        "tree",
+        lambda tree: baseline_kept(json.dumps(tree).encode()),
+        (),
+        lambda: [baseline()],
     ),
-    "policy-state": Target(("edgeml.alarms.alarm_policy.Policy",), "tree", policy_went_on, (msgspec.DecodeError,), policy_states),
+    "policy-state": Target(("edgeml.alarms.alarm_policy.AlarmPolicy",), "tree", policy_went_on, (msgspec.DecodeError,), policy_states),
 }

@@ -14,7 +14,7 @@ from gglocal.core.access_policy import Place, allows, faults, well_formed
 from gglocal.core.config_store import ConfigConflict, ConfigStore, KeyNotFound
 from gglocal.core.lite_json_limits import is_lost, refusal
 from gglocal.core.pubsub import Message
-from gglocal.core.state import Core
+from gglocal.core.state import NucleusState
 from gglocal.deployment.artifacts import store
 from gglocal.deployment.resolver import configuration_updates
 from gglocal.errors import ArtifactError, DeploymentError, GglocalError, NucleusError, RecipeError, VariableError, VersionError
@@ -22,7 +22,7 @@ from gglocal.faults import FAULTS
 from gglocal.faults.base import read_options
 from gglocal.iot_core import open_iot_core
 from gglocal.ipc import event_stream, protocol
-from gglocal.ipc.client_limits import Seats
+from gglocal.ipc.client_limits import ClientLimits
 from gglocal.ipc.connection import Connection
 from gglocal.ipc.event_stream import FrameError
 from gglocal.payload_text import one_line, text_of
@@ -50,7 +50,7 @@ def framed(data: bytes) -> None:
     for piece in (1, len(data) or 1):
         splitter = event_stream.Splitter(10_012)
         for at in range(0, len(data), piece):
-            for packet in splitter.feed(data[at:at + piece]):
+            for packet in splitter.feed(data[at : at + piece]):
                 assert event_stream.decode(event_stream.encode(packet.headers, packet.payload)) == packet
         if len(data) > 500:
             break
@@ -60,10 +60,21 @@ def packets() -> list[bytes]:
     import uuid
 
     headers = {
-        ":message-type": 0, "a": True, "b": event_stream.Byte(-5), "c": event_stream.Int16(300), "d": event_stream.Int64(2**40), "e": b"raw",
-        "f": "text", "g": event_stream.Timestamp(1), "h": uuid.UUID(int=5),
+        ":message-type": 0,
+        "a": True,
+        "b": event_stream.Byte(-5),
+        "c": event_stream.Int16(300),
+        "d": event_stream.Int64(2**40),
+        "e": b"raw",
+        "f": "text",
+        "g": event_stream.Timestamp(1),
+        "h": uuid.UUID(int=5),
     }
-    return [event_stream.encode(headers, b'{"a": 1}'), event_stream.encode({}), event_stream.encode(headers) + event_stream.encode({}, b"x")]
+    return [
+        event_stream.encode(headers, b'{"a": 1}'),
+        event_stream.encode({}),
+        event_stream.encode(headers) + event_stream.encode({}, b"x"),
+    ]
 
 
 def resealed(data: bytes) -> bytes:
@@ -97,8 +108,8 @@ class Wire(asyncio.Transport):
     close = abort
 
 
-def _core(profile: Profile) -> Core:
-    core = Core(profile=profile, thing_name="t", iot=open_iot_core("recorder", client_id="x", record=Path("/dev/null")))
+def _core(profile: Profile) -> NucleusState:
+    core = NucleusState(profile=profile, thing_name="t", iot=open_iot_core("recorder", client_id="x", record=Path("/dev/null")))
     core.config.set_default("com.x", {"topic": "a", "deep": {"n": 1}, "accessControl": ACCESS})
     return core
 
@@ -112,7 +123,7 @@ def called(tree: Any) -> None:
 
 async def _call(profile: Profile, operation: Any, arguments: Any) -> None:
     core = _core(profile)
-    connection, wire = Connection(Seats(core)), Wire()
+    connection, wire = Connection(ClientLimits(core)), Wire()
     connection.connection_made(wire)
     token = core.register("com.x", "1.0.0", ACCESS)
     hello = {protocol.TYPE: protocol.CONNECT, protocol.FLAGS: 0, protocol.STREAM: 0, protocol.VERSION: protocol.PROTOCOL_VERSION}
@@ -133,7 +144,8 @@ async def _call(profile: Profile, operation: Any, arguments: Any) -> None:
 def calls() -> list[Any]:
     binary = {"topic": "a/b", "publishMessage": {"binaryMessage": {"message": "eA=="}}}
     return [
-        {"operation": f"aws.greengrass#{name}", "arguments": arguments} for name, arguments in (
+        {"operation": f"aws.greengrass#{name}", "arguments": arguments}
+        for name, arguments in (
             ("PublishToTopic", binary),
             ("PublishToTopic", {"topic": "a/b", "publishMessage": {"jsonMessage": {"message": {"k": [1, None]}}}}),
             ("SubscribeToTopic", {"topic": "a/#", "receiveMode": "RECEIVE_ALL_MESSAGES"}),
@@ -141,16 +153,18 @@ def calls() -> list[Any]:
             ("SubscribeToIoTCore", {"topicName": "x/+/z", "qos": "0"}),
             ("GetConfiguration", {"componentName": "com.x", "keyPath": ["deep", "n"]}),
             ("UpdateConfiguration", {"keyPath": ["deep"], "valueToMerge": {"n": 2}, "timestamp": 1.5e9}),
-            ("SubscribeToConfigurationUpdate", {"componentName": "com.x", "keyPath": ["deep"]}), ("UpdateState", {"state": "RUNNING"}),
+            ("SubscribeToConfigurationUpdate", {"componentName": "com.x", "keyPath": ["deep"]}),
+            ("UpdateState", {"state": "RUNNING"}),
         )
     ]
 
 
 def connected(data: bytes) -> None:
     """Raw bytes of a client that may be anybody; the first packet with right checksums."""
+
     async def run() -> None:
         for content in (data, resealed(data)):
-            connection, wire = Connection(Seats(_core(LITE))), Wire()
+            connection, wire = Connection(ClientLimits(_core(LITE))), Wire()
             connection.connection_made(wire)
             connection.data_received(content)
             connection.connection_lost(None)
@@ -206,11 +220,15 @@ def recipe_trees() -> list[Any]:
     install = {"Script": "echo {configuration:/a/b}", "Timeout": "5", "Setenv": {"A": "b"}, "RequiresPrivilege": "true"}
     steps = {"install": install, "run": "x"}
     manifest = {
-        "Platform": {"os": "linux", "runtime": "*", "architecture": "/amd64|arm/"}, "Selections": ["all"], "Lifecycle": steps,
+        "Platform": {"os": "linux", "runtime": "*", "architecture": "/amd64|arm/"},
+        "Selections": ["all"],
+        "Lifecycle": steps,
         "Artifacts": [{"Uri": "s3://b/x.zip", "Unarchive": "ZIP", "Permission": {"Read": "ALL", "Execute": "OWNER"}}],
     }
     base = {
-        "RecipeFormatVersion": "2020-01-25", "ComponentName": "com.x", "ComponentVersion": "1.0.0",
+        "RecipeFormatVersion": "2020-01-25",
+        "ComponentName": "com.x",
+        "ComponentVersion": "1.0.0",
         "ComponentConfiguration": {"DefaultConfiguration": {"a": {"b": 1}, "accessControl": ACCESS}},
         "ComponentDependencies": {"com.y": {"VersionRequirement": "^1.2 || >=3.0.0 <4.0.0", "DependencyType": "SOFT"}},
         "Manifests": [manifest],
@@ -344,58 +362,104 @@ def shown(data: bytes) -> None:
 
 
 TARGETS: dict[str, Target] = {
-    "frames": Target(("gglocal.ipc.event_stream.decode", "gglocal.ipc.event_stream.Splitter.feed"), "bytes", framed, (FrameError,), packets),
+    "frames": Target(
+        ("gglocal.ipc.event_stream.decode", "gglocal.ipc.event_stream.Splitter.feed"), "bytes", framed, (FrameError,), packets
+    ),
     "frames-sealed": Target(
-        ("gglocal.ipc.event_stream.decode",), "bytes", lambda data: framed(resealed(data)), (FrameError,), lambda: packets()[:2],
+        ("gglocal.ipc.event_stream.decode",),
+        "bytes",
+        lambda data: framed(resealed(data)),
+        (FrameError,),
+        lambda: packets()[:2],
     ),
     "connection": Target(("gglocal.ipc.connection.Connection.data_received",), "bytes", connected, (), first_packets),
     "ipc-call": Target(("gglocal.ipc.connection.Connection.data_received",), "tree", called, (), calls),
     "recipe": Target(
-        ("gglocal.recipe.parser.load_recipe", "gglocal.recipe.parser.read_document"), "bytes", in_file("r.yaml", recipe_read), (RecipeError,),
+        ("gglocal.recipe.parser.load_recipe", "gglocal.recipe.parser.read_document"),
+        "bytes",
+        in_file("r.yaml", recipe_read),
+        (RecipeError,),
         yaml_recipes,
     ),
     "recipe-tree": Target(
-        ("gglocal.recipe.parser.load_recipe", "gglocal.recipe.lifecycle_steps.parse_lifecycle"), "tree", recipe_tree_read, (RecipeError,), recipe_trees,
+        ("gglocal.recipe.parser.load_recipe", "gglocal.recipe.lifecycle_steps.parse_lifecycle"),
+        "tree",
+        recipe_tree_read,
+        (RecipeError,),
+        recipe_trees,
     ),
     "document": Target(
-        ("gglocal.recipe.parser.read_document",), "bytes", in_file("c.json", read_document), (RecipeError,),
+        ("gglocal.recipe.parser.read_document",),
+        "bytes",
+        in_file("c.json", read_document),
+        (RecipeError,),
         lambda: [b'{"com.x": {"merge": {"a": 1}}}'],
     ),
     "configuration": Target(
-        ("gglocal.core.config_store.ConfigStore.load",), "tree", configuration_kept, (ConfigConflict, KeyNotFound),
+        ("gglocal.core.config_store.ConfigStore.load",),
+        "tree",
+        configuration_kept,
+        (ConfigConflict, KeyNotFound),
         lambda: [{"a": {"b": 2, "c": [1]}, "d": "x", "e": {}}],
     ),
     "saved-state": Target(
-        ("gglocal.root_dir.Root.load_state", "gglocal.core.config_store.ConfigStore.load"), "bytes", snapshot_loaded, (NucleusError,), snapshots,
+        ("gglocal.root_dir.Root.load_state", "gglocal.core.config_store.ConfigStore.load"),
+        "bytes",
+        snapshot_loaded,
+        (NucleusError,),
+        snapshots,
     ),
     "configuration-updates": Target(
-        ("gglocal.deployment.resolver.configuration_updates",), "tree", lambda tree: configuration_updates(tree, "--config"), (DeploymentError,),
+        ("gglocal.deployment.resolver.configuration_updates",),
+        "tree",
+        lambda tree: configuration_updates(tree, "--config"),
+        (DeploymentError,),
         lambda: [{"com.x": {"merge": {"a": 1}, "reset": ["/b"]}, "com.y": {"MERGE": '{"k": [1]}'}}],
     ),
-    "access-control": Target(("gglocal.core.access_policy.allows", "gglocal.core.access_policy.faults"), "tree", judged, (), lambda: [ACCESS]),
+    "access-control": Target(
+        ("gglocal.core.access_policy.allows", "gglocal.core.access_policy.faults"), "tree", judged, (), lambda: [ACCESS]
+    ),
     "topic-filter": Target(
-        ("gglocal.topic_filter.matches", "gglocal.core.access_policy.allows"), "text", resource_judged, (),
+        ("gglocal.topic_filter.matches", "gglocal.core.access_policy.allows"),
+        "text",
+        resource_judged,
+        (),
         lambda: ["a/+/# a/b/c", "*x*/${*}{iot:thingName} t", "$a/# $a/b"],
     ),
     "zip": Target(("gglocal.deployment.artifacts.store",), "bytes", zip_unpacked, (ArtifactError,), zips),
-    "version": Target(("gglocal.recipe.semver.Version.parse",), "text", version_read, (VersionError,), lambda: ["1.2.3", "1.0.0-rc.1+build.5"]),
+    "version": Target(
+        ("gglocal.recipe.semver.Version.parse",), "text", version_read, (VersionError,), lambda: ["1.2.3", "1.0.0-rc.1+build.5"]
+    ),
     "version-range": Target(
-        ("gglocal.recipe.semver.Range.parse",), "text", range_read, (VersionError,),
+        ("gglocal.recipe.semver.Range.parse",),
+        "text",
+        range_read,
+        (VersionError,),
         lambda: [">=1.0.0 <2.0.0 || ^0.2", "1.0.0 - 2.x", "~1.2, *", "=v1"],
     ),
     "variables": Target(
-        ("gglocal.recipe.variables.interpolate",), "text", filled, (),
+        ("gglocal.recipe.variables.interpolate",),
+        "text",
+        filled,
+        (),
         lambda: ["{configuration:/a/b/1} {com.y:artifacts:path} {work:path} $`\\"],
     ),
     "fault-options": Target(
-        ("gglocal.faults.base.read_options",), "tree", fault_options, (GglocalError,),
+        ("gglocal.faults.base.read_options",),
+        "tree",
+        fault_options,
+        (GglocalError,),
         lambda: [
             {"name": "delay-answers", "options": {"for_s": "5", "by_s": 2, "operation": "a"}},
-            {"name": "kill", "options": {"component": "com.x"}}, {"name": "iot-cut", "options": {}},
+            {"name": "kill", "options": {"component": "com.x"}},
+            {"name": "iot-cut", "options": {}},
         ],
     ),
     "payload": Target(
-        ("gglocal.cli.signed_messages.bare", "gglocal.payload_text.text_of"), "bytes", shown, (),
-        lambda: [b'edgeml1 com.x 5 ' + b"0" * 32 + b'\n{"a": [1]}', b'[1, {"b": null}]', b"\0\1"],
+        ("gglocal.cli.signed_messages.bare", "gglocal.payload_text.text_of"),
+        "bytes",
+        shown,
+        (),
+        lambda: [b"edgeml1 com.x 5 " + b"0" * 32 + b'\n{"a": [1]}', b'[1, {"b": null}]', b"\0\1"],
     ),
 }

@@ -12,10 +12,52 @@ TREE_OPERATIONS = ("replace", "remove", "rename", "wrap", "graft", "add")
 MOST_BYTES = 100_000
 
 RAW: tuple[bytes, ...] = (
-    b"", b"\0", b"\xff", b"\n", b"\r\n", b"{", b"}", b'"', b",", b";", b"null", b"NaN", b"Infinity", b"-1", b"1e999", b"\xff\xff\xff\xff",
-    b"\x80\0\0\0\0\0\0\0", b"\x7f\xff\xff\xff\xff\xff\xff\xff", b"9" * 30, b"9" * 5000, b"\xed\xa0\x80", b"\\ud800", b"../", b"/", b"#",
-    b"+", b"%00", b"0001-01-01", b"9999-12-31T23:59:59.999999+23:59", b"[" * 2000, b'{"a":' * 600, b"(" * 100, b" " * 3000, b"a" * 3000,
-    "¹".encode(), "٣".encode(), "\u2028".encode(), b"true", b"\x1f\x8b", b"PK\x03\x04", b"\t", b"'", b"1_0", b"inf", b"-", b"*",
+    b"",
+    b"\0",
+    b"\xff",
+    b"\n",
+    b"\r\n",
+    b"{",
+    b"}",
+    b'"',
+    b",",
+    b";",
+    b"null",
+    b"NaN",
+    b"Infinity",
+    b"-1",
+    b"1e999",
+    b"\xff\xff\xff\xff",
+    b"\x80\0\0\0\0\0\0\0",
+    b"\x7f\xff\xff\xff\xff\xff\xff\xff",
+    b"9" * 30,
+    b"9" * 5000,
+    b"\xed\xa0\x80",
+    b"\\ud800",
+    b"../",
+    b"/",
+    b"#",
+    b"+",
+    b"%00",
+    b"0001-01-01",
+    b"9999-12-31T23:59:59.999999+23:59",
+    b"[" * 2000,
+    b'{"a":' * 600,
+    b"(" * 100,
+    b" " * 3000,
+    b"a" * 3000,
+    "¹".encode(),
+    "٣".encode(),
+    "\u2028".encode(),
+    b"true",
+    b"\x1f\x8b",
+    b"PK\x03\x04",
+    b"\t",
+    b"'",
+    b"1_0",
+    b"inf",
+    b"-",
+    b"*",
 )
 """What often breaks a decoder."""
 
@@ -28,11 +70,61 @@ def _nest(levels: int, as_map: bool = False) -> Any:
 
 
 VALUES: tuple[Any, ...] = (
-    None, True, False, 0, 1, -1, 5.0, 0.5, 1e308, -1e308, 5e-324, float("nan"), float("inf"), float("-inf"), 10**400, -(10**30), 2**63,
-    2**31, "", "null", "5", "5.0", "nan", "inf", "1e999", "true", "\0", "\n", "\ud800", "a\udfffb", "x" * 20_000, "9" * 5000, "²", "٣",
-    "../..", "%s%d{0}{a!r}", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59", [], {}, [[]], [None], {"": ""}, {"a": None},
-    [1] * 2000, {str(number): number for number in range(500)}, _nest(60), _nest(60, True), _nest(500), _nest(500, True), "(" * 400,
-    "not " * 100 + "a", ["x"] * 50, "a>" * 200 + "a", "-" * 400 + "a",
+    None,
+    True,
+    False,
+    0,
+    1,
+    -1,
+    5.0,
+    0.5,
+    1e308,
+    -1e308,
+    5e-324,
+    float("nan"),
+    float("inf"),
+    float("-inf"),
+    10**400,
+    -(10**30),
+    2**63,
+    2**31,
+    "",
+    "null",
+    "5",
+    "5.0",
+    "nan",
+    "inf",
+    "1e999",
+    "true",
+    "\0",
+    "\n",
+    "\ud800",
+    "a\udfffb",
+    "x" * 20_000,
+    "9" * 5000,
+    "²",
+    "٣",
+    "../..",
+    "%s%d{0}{a!r}",
+    "0001-01-01T00:00:00+14:00",
+    "9999-12-31T23:59:59",
+    [],
+    {},
+    [[]],
+    [None],
+    {"": ""},
+    {"a": None},
+    [1] * 2000,
+    {str(number): number for number in range(500)},
+    _nest(60),
+    _nest(60, True),
+    _nest(500),
+    _nest(500, True),
+    "(" * 400,
+    "not " * 100 + "a",
+    ["x"] * 50,
+    "a>" * 200 + "a",
+    "-" * 400 + "a",
 )
 """Values that configuration does not expect."""
 
@@ -58,19 +150,19 @@ def edited(data: bytes, edits: Sequence[Edit], others: Sequence[bytes]) -> bytes
     for edit in edits:
         at = edit.at % (len(data) + 1)
         if edit.operation == "put":
-            data = data[:at] + edit.raw + data[at + len(edit.raw):]
+            data = data[:at] + edit.raw + data[at + len(edit.raw) :]
         elif edit.operation == "insert":
             data = data[:at] + edit.raw + data[at:]
         elif edit.operation == "cut":
-            data = data[:at] + data[at + 1 + edit.size % 64:]
+            data = data[:at] + data[at + 1 + edit.size % 64 :]
         elif edit.operation == "end":
             data = data[:at]
         elif edit.operation == "repeat":
-            part = data[at:at + 1 + edit.size % 64]
+            part = data[at : at + 1 + edit.size % 64]
             data = data[:at] + part * (2 + edit.size % 200) + data[at:]
         elif others:
             other = others[edit.size % len(others)]
-            data = data[:at] + other[edit.size % (len(other) + 1):]
+            data = data[:at] + other[edit.size % (len(other) + 1) :]
         data = data[:MOST_BYTES]
     return data
 

@@ -72,6 +72,7 @@ class Hang(BaseException):
 @contextmanager
 def limited(seconds: float = LIMIT_S) -> Iterator[None]:
     """Raises Hang in what runs longer, on the main thread."""
+
     def over(*_: object) -> None:
         raise Hang(f"more than {seconds:g} s")
 
@@ -137,6 +138,7 @@ def scratch() -> Iterator[Path]:
 
 def in_file(name: str, call: Callable[[Path], object]) -> Callable[[bytes], object]:
     """`call` with the path of a file `name` that holds the input."""
+
     def run(data: bytes) -> object:
         with scratch() as folder:
             path = folder / name

@@ -60,7 +60,8 @@ FOUND: dict[str, tuple[str, Any]] = {
     "a checkpoint without quality": ("checkpoint-tree", {"stream": "s", "next": 0, "event_ns": 0, "source": {}}),
     "a checkpoint of other channels": ("checkpoint-tree", lambda: checkpoint_with("quality", "last", value=[1.0])),
     "a former checkpoint with half a payload": (
-        "checkpoint-former", lambda: re.sub(rb'"(?=\]\])', b'a"', component_targets.former_checkpoints()[0]),
+        "checkpoint-former",
+        lambda: re.sub(rb'"(?=\]\])', b'a"', component_targets.former_checkpoints()[0]),
     ),
     "a checkpoint numbered by a map": ("checkpoint-tree", lambda: checkpoint_with("next", value={"a": 4})),
     "a checkpoint of a time beyond 64 bits": ("checkpoint-tree", lambda: checkpoint_with("quality", "since", 0, value=2**63)),
@@ -69,10 +70,12 @@ FOUND: dict[str, tuple[str, Any]] = {
     "a skid with a wrong random state": ("checkpoint-tree", lambda: checkpoint_with("source", "skid", "random", "uinteger", value=-1)),
     "a checkpoint whose row is beyond 64 bits": ("checkpoint-tree", lambda: checkpoint_with("source", "start_ns", value=2**70)),
     "a start beyond 64 bits": (
-        "options-sensors", {"assets": {"a": {"source": "simulator", "options": {"start_time": "9999-12-31T00:00:00Z", "speed": 0}}}},
+        "options-sensors",
+        {"assets": {"a": {"source": "simulator", "options": {"start_time": "9999-12-31T00:00:00Z", "speed": 0}}}},
     ),
     "tables of no text": (
-        "journal", lambda: component_targets.journals()[0].replace(b"CREATE TABLE commands", b"CREATE TABLE\xff\xfe" + b"c" * 7),
+        "journal",
+        lambda: component_targets.journals()[0].replace(b"CREATE TABLE commands", b"CREATE TABLE\xff\xfe" + b"c" * 7),
     ),
     "a position that is text": ("dispatcher-rows", lambda: rows_with("positions", 0, 2, "x")),
     "a policy that is no JSON": ("dispatcher-rows", lambda: rows_with("policies", 0, 3, "{")),
@@ -81,9 +84,11 @@ FOUND: dict[str, tuple[str, Any]] = {
     "a memory that is null": ("dispatcher-rows", lambda: rows_with("memory", 0, 1, None)),
     "a memory of another type": ("dispatcher-rows", lambda: rows_with("memory", 0, 1, 5)),
     "a recipe too deep": ("recipe-tree", {"Lifecycle": nested(500)}),
-    "a recipe whose aliases multiply": ("recipe", b"a0: &a0 [x, x]\n" + b"".join(
-        b"a%d: &a%d [%s]\n" % (level, level, b", ".join([b"*a%d" % (level - 1)] * 9)) for level in range(1, 10)
-    )),
+    "a recipe whose aliases multiply": (
+        "recipe",
+        b"a0: &a0 [x, x]\n"
+        + b"".join(b"a%d: &a%d [%s]\n" % (level, level, b", ".join([b"*a%d" % (level - 1)] * 9)) for level in range(1, 10)),
+    ),
     "a recipe that holds itself": ("recipe", b"Manifests: &a [*a]\n"),
     "a recipe that takes long": ("recipe", b"a: " + b"[x, " * 40_000),
     "a configuration too deep": ("configuration", nested(500, True)),
@@ -93,17 +98,22 @@ FOUND: dict[str, tuple[str, Any]] = {
     "an index that is a digit and no number": ("variables", "{configuration:/a/b/²}"),
     "an index of 5,000 digits": ("variables", "{configuration:/a/b/" + "9" * 5000 + "}"),
     "a plan too deep": ("plan", b"[" * 3000),
-    "a plan whose aliases multiply": ("plan", b"a0: &a0 [x, x]\n" + b"".join(
-        b"a%d: &a%d [%s]\n" % (level, level, b", ".join([b"*a%d" % (level - 1)] * 9)) for level in range(1, 10)
-    )),
+    "a plan whose aliases multiply": (
+        "plan",
+        b"a0: &a0 [x, x]\n"
+        + b"".join(b"a%d: &a%d [%s]\n" % (level, level, b", ".join([b"*a%d" % (level - 1)] * 9)) for level in range(1, 10)),
+    ),
     "a card that is a number": ("prepared", b"1"),
     "a card without a version": ("prepared", b'{"plan": {}, "partitions": []}'),
     "a recording of the year 1010": ("skab", lambda: training_targets.SKAB.replace(b"2020-", b"1010-", 1)),
     "a report of the year 1010": ("reported-tree", {"type": "report", "results": [{"at": "1010-03-10", "verdict": ""}]}),
-    "a zip with a file without a name": ("dataset-zip", bytes.fromhex(
-        "504b0102140314000000000000002100622e7a6970504b0304140000000000000021008316dc8c01000000010000622e7a6970504b05060000000001"
-        "00010033000000900000000000"
-    )),
+    "a zip with a file without a name": (
+        "dataset-zip",
+        bytes.fromhex(
+            "504b0102140314000000000000002100622e7a6970504b0304140000000000000021008316dc8c01000000010000622e7a6970504b05060000000001"
+            "00010033000000900000000000"
+        ),
+    ),
     "a configuration update whose number has 5,000 digits": ("configuration-updates", {"a": {"MERGE": "9" * 5000}}),
     "a fault's option with 400 digits": ("fault-options", {"name": "delay-answers", "options": {"for_s": 10**400}}),
     "a recording with a vertical tab": ("judged-recording", lambda: training_targets.SKAB.splitlines()[0] + b"\x0b\x0b0\n0-03-09 10:00:05"),
@@ -131,7 +141,7 @@ def test_a_bundle_takes_no_more_memory_than_its_files() -> None:
 
 def test_faults_of_any_length_and_number_fit_into_a_status() -> None:
     with pytest.raises(OptionsError) as wrong:
-        read(EveryKind, {"needed": "x" * 20_000, **{f"unknown-{number}": "\\\"" * 5000 for number in range(500)}})
+        read(EveryKind, {"needed": "x" * 20_000, **{f"unknown-{number}": '\\"' * 5000 for number in range(500)}})
     faults = wrong.value.faults
     assert all(len(fault) <= LONGEST_FAULT + 3 for fault in faults)
     assert faults[-1].endswith("more faults; correct these first")

@@ -23,7 +23,9 @@ _RAW = st.sampled_from(mutate.RAW) | st.binary(max_size=4)
 _EDIT = st.builds(Edit, st.sampled_from(mutate.OPERATIONS), _NUMBER, _NUMBER, _RAW, st.none())
 _LEAF = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=8) | st.sampled_from(mutate.VALUES)
 _VALUE = st.recursive(
-    _LEAF, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3), max_leaves=5,
+    _LEAF,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=5,
 )
 _TREE_EDIT = st.builds(Edit, st.sampled_from(mutate.TREE_OPERATIONS), _NUMBER, _NUMBER, st.just(b""), _VALUE)
 
@@ -60,7 +62,11 @@ def test_changed_samples_are_accepted_or_honestly_refused(name: str) -> None:
     written = [target.written(sample) for sample in samples]
 
     @hypothesis.settings(
-        derandomize=True, database=None, deadline=None, max_examples=EXAMPLES, phases=(hypothesis.Phase.generate,),
+        derandomize=True,
+        database=None,
+        deadline=None,
+        max_examples=EXAMPLES,
+        phases=(hypothesis.Phase.generate,),
         suppress_health_check=list(hypothesis.HealthCheck),
     )
     @hypothesis.given(_NUMBER, st.lists(_TREE_EDIT if target.takes == "tree" else _EDIT, min_size=1, max_size=5))

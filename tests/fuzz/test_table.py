@@ -14,11 +14,13 @@ from tests.fuzz.target import ROOT
 
 DECODER = re.compile(r"(decode|parse|load|read|split|unpack|recovered|from)(_.*)?")
 PACKAGES = {
-    "edgeml": ROOT / "libs" / "edgeml", "gglocal": ROOT / "libs" / "gglocal", "model_training": ROOT / "model_training",
+    "edgeml": ROOT / "libs" / "edgeml",
+    "gglocal": ROOT / "libs" / "gglocal",
+    "model_training": ROOT / "model_training",
     **{path.name: path for path in sorted((ROOT / "components").iterdir()) if (path / "__init__.py").is_file()},
 }
 LEFT_OUT: dict[str, str] = {
-    "edgeml.ipc.configuration_reader.Reader.read": "asks the nucleus; what it gives is read by edgeml.config.schema.read",
+    "edgeml.ipc.configuration_reader.ConfigurationReader.read": "asks the nucleus; what it gives is read by edgeml.config.schema.read",
     "model_training.anomaly.rig_recordings.load_recordings": "reads a folder of recordings with model_training.datasets.skab",
     "model_training.anomaly.rig_recordings.load_recording": "takes what model_training.datasets.skab has read",
     "model_training.anomaly.training_examples.from_recording": "takes rows, not a file",

@@ -38,16 +38,24 @@ derived: {power: {function: ratio, of: [flow, current], parameter: 2, unit: W}}
 csv: {delimiter: ";", decimal: ",", time_column: t, time_unit: ms, columns: {flow: F, current: C}, asset: folder}
 """
 SKAB = (
-    "datetime;" + ";".join(skab.COLUMNS) + ";anomaly;changepoint\n"
+    "datetime;"
+    + ";".join(skab.COLUMNS)
+    + ";anomaly;changepoint\n"
     + "".join(f"2020-03-09 10:14:{row:02d};" + ";".join(f"{row + place / 8}" for place in range(8)) + ";0.0;0.0\n" for row in range(33, 59))
 ).encode()
 LONG = (
-    "datetime;" + ";".join(skab.COLUMNS) + ";anomaly;changepoint\n"
+    "datetime;"
+    + ";".join(skab.COLUMNS)
+    + ";anomaly;changepoint\n"
     + "".join(f"2020-03-09 10:{row // 60:02d}:{row % 60:02d};" + "1.5;" * 8 + "0;0\n" for row in range(410))
 ).encode()
 TURBINES = b"".join(b"%d %d " % (1 + row // 5, 1 + row % 5) + b"0.5 " * 24 + b"\n" for row in range(10))
 MILLING = (
-    "UDI,Product ID,Type," + ",".join(ai4i.FEATURES) + f",{ai4i.FAILURE}," + ",".join(ai4i.KINDS) + "\n"
+    "UDI,Product ID,Type,"
+    + ",".join(ai4i.FEATURES)
+    + f",{ai4i.FAILURE},"
+    + ",".join(ai4i.KINDS)
+    + "\n"
     + "".join(f"{row},M{row},M,298.1,308.6,1551,42.8,{row},{row % 2},0,{row % 2},0,0,0\n" for row in range(6))
 ).encode()
 RESULT = {"at": "2020-03-09T10:14:33.000Z", "verdict": "anomalous", "confidence": 0.97, "alarm": "active", "took_us": [1.5, 20]}
@@ -140,55 +148,99 @@ def judged(data: bytes) -> None:
 
 TARGETS: dict[str, Target] = {
     "plan": Target(
-        ("model_training.prepare.plan.load_plan",), "bytes", in_file("p.yaml", load_plan), (PrepareError, OptionsError), lambda: [PLAN],
+        ("model_training.prepare.plan.load_plan",),
+        "bytes",
+        in_file("p.yaml", load_plan),
+        (PrepareError, OptionsError),
+        lambda: [PLAN],
     ),
     "plan-tree": Target(
-        ("model_training.prepare.plan.load_plan",), "tree", lambda tree: in_file("p.yaml", load_plan)(json.dumps(tree).encode()),
+        ("model_training.prepare.plan.load_plan",),
+        "tree",
+        lambda tree: in_file("p.yaml", load_plan)(json.dumps(tree).encode()),
         (PrepareError, OptionsError),
-        lambda: [{
-            "name": "rig", "channels": ["a"], "ranges": {"a": {"low": 0, "high": 1}},
-            "derived": {"b": {"function": "ratio", "of": ["a", "a"]}},
-        }],
+        lambda: [
+            {
+                "name": "rig",
+                "channels": ["a"],
+                "ranges": {"a": {"low": 0, "high": 1}},
+                "derived": {"b": {"function": "ratio", "of": ["a", "a"]}},
+            }
+        ],
     ),
     "parse": Target(
-        ("model_training.prepare.parse.parse",), "bytes", parsed, (PrepareError,),
+        ("model_training.prepare.parse.parse",),
+        "bytes",
+        parsed,
+        (PrepareError,),
         lambda: [segments()[0], recording_text(ISO_TIMES), piece()],
     ),
     "parse-numbers": Target(
-        ("model_training.prepare.parse.parse",), "bytes", parsed_otherwise, (PrepareError,),
+        ("model_training.prepare.parse.parse",),
+        "bytes",
+        parsed_otherwise,
+        (PrepareError,),
         lambda: [recording_text(("1583748873", "1583748874,5", "1,5e9"), ";", comma=True)],
     ),
     "gzip": Target(
-        ("model_training.prepare.sources.text", "model_training.bounded_decompression.Bounded.read"), "bytes", sources.text, (PrepareError,),
+        ("model_training.prepare.sources.text", "model_training.bounded_decompression.Bounded.read"),
+        "bytes",
+        sources.text,
+        (PrepareError,),
         lambda: [gzip.compress(b"a,b\n" * 20, mtime=0), b"a"],
     ),
     "prepared": Target(
-        ("model_training.prepare.parquet.load_prepared",), "bytes", prepared, (PrepareError,), lambda: [PREPARED_CARD],
+        ("model_training.prepare.parquet.load_prepared",),
+        "bytes",
+        prepared,
+        (PrepareError,),
+        lambda: [PREPARED_CARD],
     ),
     "skab": Target(
-        ("model_training.datasets.skab.read_recording",), "bytes", lambda data: skab.read_recording("r", data), (DatasetError,),
+        ("model_training.datasets.skab.read_recording",),
+        "bytes",
+        lambda data: skab.read_recording("r", data),
+        (DatasetError,),
         lambda: [SKAB],
     ),
     "judged-recording": Target(
-        ("model_training.evaluation.recordings.load",), "bytes", in_file("g/r.csv", load), (SourceError,), lambda: [LONG],
+        ("model_training.evaluation.recordings.load",),
+        "bytes",
+        in_file("g/r.csv", load),
+        (SourceError,),
+        lambda: [LONG],
     ),
     "cmapss": Target(("model_training.datasets.cmapss.load_cmapss",), "bytes", engines, (DatasetError,), lambda: [TURBINES]),
     "ai4i": Target(("model_training.datasets.ai4i.load_ai4i",), "bytes", milling, (DatasetError,), lambda: [MILLING]),
     "dataset-file": Target(("model_training.datasets.provenance.judge",), "bytes", judged, (), lambda: [SKAB]),
     "dataset-zip": Target(
-        ("model_training.datasets.fetch._members",), "bytes", lambda data: fetch._members(data, "here"), (DatasetError,), archive_zips,
+        ("model_training.datasets.fetch._members",),
+        "bytes",
+        lambda data: fetch._members(data, "here"),
+        (DatasetError,),
+        archive_zips,
     ),
     "model-archive": Target(("model_training.sagemaker.artifact.unpack",), "bytes", unpacked, (TrainingError,), tars),
     "model-archive-inside": Target(
-        ("model_training.sagemaker.artifact.unpack",), "bytes", tar_of, (TrainingError,), lambda: [gzip.decompress(tars()[0])],
+        ("model_training.sagemaker.artifact.unpack",),
+        "bytes",
+        tar_of,
+        (TrainingError,),
+        lambda: [gzip.decompress(tars()[0])],
     ),
     "reported": Target(
-        ("model_training.reported_results.read",), "bytes", in_file("r.jsonl", reports), (FileNotFoundError,),
+        ("model_training.reported_results.read",),
+        "bytes",
+        in_file("r.jsonl", reports),
+        (FileNotFoundError,),
         lambda: [json.dumps(REPORT).encode() + b"\n" + json.dumps({"topic": "x", "text": json.dumps(REPORT)}).encode() + b"\n"],
     ),
     "reported-tree": Target(("model_training.reported_results.read",), "tree", report_trees, (FileNotFoundError,), lambda: [REPORT]),
     "hyperparameters": Target(
-        ("model_training.training_container.Container.arguments",), "text", hyperparameters, (TrainingError,),
+        ("model_training.training_container.Container.arguments",),
+        "text",
+        hyperparameters,
+        (TrainingError,),
         lambda: ['{"seed": "5", "quick": "true", "sagemaker_program": "x", "list": "[1]"}'],
     ),
 }

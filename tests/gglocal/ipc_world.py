@@ -17,7 +17,7 @@ from awsiot.greengrasscoreipc import connect
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 from awsiot.greengrasscoreipc.model import BinaryMessage, PublishMessage
 
-from gglocal.core.state import Core
+from gglocal.core.state import NucleusState
 from gglocal.iot_core import IoTCore, open_iot_core
 from gglocal.ipc import IpcServer, event_stream, protocol
 from gglocal.profile import LITE, Profile
@@ -38,7 +38,7 @@ class World:
         self.folder = Path(tempfile.mkdtemp(prefix="gg"))
         self.socket_path = self.folder / "ipc.socket"
         self.record = self.folder / "iot-core.jsonl"
-        self.core = Core(
+        self.core = NucleusState(
             profile=profile, thing_name="a-thing", iot=iot or open_iot_core("recorder", client_id="x", record=self.record)
         )
         self.server = IpcServer(self.core, self.socket_path)
@@ -51,6 +51,7 @@ class World:
 
     def wait(self, awaitable: Awaitable[T]) -> T:
         """The result of something that runs on the nucleus's loop."""
+
         async def run() -> T:
             return await awaitable
 
@@ -58,6 +59,7 @@ class World:
 
     def do(self, call: Callable[..., T], *args: Any, **more: Any) -> T:
         """Call something on the nucleus's loop."""
+
         async def run() -> T:
             return call(*args, **more)
 

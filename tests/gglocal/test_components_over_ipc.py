@@ -79,12 +79,17 @@ def test_a_pair_talks(gglocal: Nucleus, tmp_path: Path) -> None:
     # The subscriber's startup step stays in the foreground and reports RUNNING once it listens: only then may Pub start.
     shelf = Shelf(tmp_path)
     shelf.add(
-        "com.example.Sub", {"startup": _python("sub.py", "demo/+")}, config=_policy("SubscribeToTopic", "demo/+"),
+        "com.example.Sub",
+        {"startup": _python("sub.py", "demo/+")},
+        config=_policy("SubscribeToTopic", "demo/+"),
         files={"sub.py": SUBSCRIBER},
     )
     shelf.add(
-        "com.example.Pub", {"run": _python("pub.py", "demo/a", "end")}, config=_policy("PublishToTopic", "demo/*"),
-        files={"pub.py": PUBLISHER}, needs={"com.example.Sub": "HARD"},
+        "com.example.Pub",
+        {"run": _python("pub.py", "demo/a", "end")},
+        config=_policy("PublishToTopic", "demo/*"),
+        files={"pub.py": PUBLISHER},
+        needs={"com.example.Sub": "HARD"},
     )
     heard = gglocal.listen("demo/#")
     gglocal.deploy(shelf.recipes, shelf.artifacts, {"com.example.Pub": "1.0.0"})
@@ -99,7 +104,9 @@ def test_a_pair_talks(gglocal: Nucleus, tmp_path: Path) -> None:
 def test_what_access_control_does_not_name_is_refused(gglocal: Nucleus, tmp_path: Path) -> None:
     shelf = Shelf(tmp_path)
     shelf.add(
-        "com.example.Pub", {"run": _python("pub.py", "demo/b", "x")}, config=_policy("PublishToTopic", "demo/a"),
+        "com.example.Pub",
+        {"run": _python("pub.py", "demo/b", "x")},
+        config=_policy("PublishToTopic", "demo/a"),
         files={"pub.py": PUBLISHER},
     )
     gglocal.deploy(shelf.recipes, shelf.artifacts, {"com.example.Pub": "1.0.0"})
@@ -133,9 +140,13 @@ Manifests:
 """
 
 
-@pytest.mark.parametrize("profile, wanted", [
-    ("lite", {"interval": "5", "enabled": "true", "name": "pump"}), ("classic", {"interval": 5, "enabled": True, "name": "pump"}),
-])
+@pytest.mark.parametrize(
+    "profile, wanted",
+    [
+        ("lite", {"interval": "5", "enabled": "true", "name": "pump"}),
+        ("classic", {"interval": 5, "enabled": True, "name": "pump"}),
+    ],
+)
 def test_a_component_reads_and_writes_its_configuration(
     gglocal_factory: Callable[..., Nucleus], tmp_path: Path, profile: str, wanted: dict[str, Any]
 ) -> None:

@@ -28,13 +28,20 @@ class RealBroker:
     def __init__(self, place: Path, port: int = 0) -> None:
         self.port = port or free_port()
         config = place / f"broker-{self.port}.yaml"
-        config.write_text(yaml.safe_dump({
-            "listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{self.port}"}},
-            "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
-        }))
+        config.write_text(
+            yaml.safe_dump(
+                {
+                    "listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{self.port}"}},
+                    "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
+                }
+            )
+        )
         with (place / f"broker-{self.port}.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "amqtt.scripts.broker_script", "-c", str(config)], stdout=log, stderr=log, cwd=place,
+                [sys.executable, "-m", "amqtt.scripts.broker_script", "-c", str(config)],
+                stdout=log,
+                stderr=log,
+                cwd=place,
             )
         end = time.monotonic() + STARTS
         while not listens(self.port):

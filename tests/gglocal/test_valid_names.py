@@ -64,10 +64,15 @@ def test_a_deployment_of_such_names_writes_nothing(tmp_path: Path, gglocal: Nucl
     assert sorted(tmp_path.rglob("*")) == before
 
 
-@pytest.mark.parametrize("use", [
-    lambda nucleus, name: nucleus.log_file(name), lambda nucleus, name: nucleus.work_dir(name), lambda nucleus, name: nucleus.tail(name),
-    lambda nucleus, name: nucleus.client_env(name, {}),
-])
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda nucleus, name: nucleus.log_file(name),
+        lambda nucleus, name: nucleus.work_dir(name),
+        lambda nucleus, name: nucleus.tail(name),
+        lambda nucleus, name: nucleus.client_env(name, {}),
+    ],
+)
 def test_a_program_cannot_name_a_path_by_a_component(gglocal: Nucleus, use: Callable[[Nucleus, str], object]) -> None:
     with pytest.raises(NucleusError, match="not a component's name"):
         use(gglocal, "../../escaped")

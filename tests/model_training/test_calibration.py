@@ -12,7 +12,7 @@ def drawn() -> tuple[np.ndarray, np.ndarray]:
     """Scores whose square is the share of True at a prior of a third, which is also the share at hand."""
     rng = np.random.default_rng(3)
     scores = rng.random(20_000)
-    return scores, rng.random(20_000) < scores ** 2
+    return scores, rng.random(20_000) < scores**2
 
 
 def test_weights_give_the_answers_the_shares_of_the_prior() -> None:

@@ -10,16 +10,21 @@ from pathlib import Path
 
 import pytest
 from model_training import model_kinds, train
-from model_training.model_kinds import Kind
-from model_training.training_request import Request, TrainingError
+from model_training.model_kinds import ModelKind
+from model_training.training_request import TrainingError, TrainingRequest
 
-REQUEST = Request(None, Path("out"), 1, True, print)
+REQUEST = TrainingRequest(None, Path("out"), 1, True, print)
 
 
 def test_the_table_needs_neither_tensorflow_nor_a_kinds_own_modules() -> None:
     code = "import sys, model_training.model_kinds; print(sorted(m for m in sys.modules if m == 'tensorflow' or m.startswith('model_training.')))"
     ended = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(model_kinds.__file__).parents[1], timeout=60,
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(model_kinds.__file__).parents[1],
+        timeout=60,
     )
     assert ended.stdout.strip() == "['model_training.model_kinds', 'model_training.training_request']"
 
@@ -36,7 +41,7 @@ def test_an_unknown_kind_is_answered_with_those_that_there_are() -> None:
 
 def test_a_module_that_is_not_there_is_one_sentence() -> None:
     with pytest.raises(TrainingError, match=r"^model_training.forecast: this checkout has no such module; update it$"):
-        Kind("", "model_training.forecast").train(REQUEST)
+        ModelKind("", "model_training.forecast").train(REQUEST)
 
 
 def test_a_package_that_is_not_installed_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,24 +49,28 @@ def test_a_package_that_is_not_installed_is_one_sentence(tmp_path: Path, monkeyp
     monkeypatch.syspath_prepend(tmp_path)
     sentence = r"^wanting needs the Python package tensorfloh, .* scripts/train, or: pip install -e .\[train\]$"
     with pytest.raises(TrainingError, match=sentence):
-        Kind("", "wanting").train(REQUEST)
+        ModelKind("", "wanting").train(REQUEST)
 
 
-@pytest.mark.parametrize(("text", "sentence"), [
-    ("", "own has no function `train`"), ("def train(request): pass", "own: `train` gave None; it must give the folder"),
-    ("from pathlib import Path\ndef train(request): return Path('nowhere')", "own: `train` gave .*nowhere.*; it must give the folder"),
-    (
-        "from model_training.prepare import load_prepared\ndef train(request): load_prepared(request.data)",
-        r"card.json is missing; name a folder that scripts/prepare build has made",
-    ),
-])
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "own has no function `train`"),
+        ("def train(request): pass", "own: `train` gave None; it must give the folder"),
+        ("from pathlib import Path\ndef train(request): return Path('nowhere')", "own: `train` gave .*nowhere.*; it must give the folder"),
+        (
+            "from model_training.prepare import load_prepared\ndef train(request): load_prepared(request.data)",
+            r"card.json is missing; name a folder that scripts/prepare build has made",
+        ),
+    ],
+)
 def test_a_kind_of_ones_own_that_is_not_right_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], text: str, sentence: str
 ) -> None:
     (tmp_path / "own.py").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "own", raising=False)
-    monkeypatch.setitem(model_kinds.KINDS, "own", Kind("", "own"))
+    monkeypatch.setitem(model_kinds.KINDS, "own", ModelKind("", "own"))
     assert train.main(["own", "--from", str(tmp_path / "wrong"), "--out", str(tmp_path / "out")], {}) == 1
     said = capsys.readouterr().err
     assert re.search(sentence, said) and "Traceback" not in said

@@ -40,20 +40,35 @@ def run(name: str, **variables: str) -> str:
     """Run a notebook in a process of its own, from the folder it is in; gives what it printed."""
     environ = {key: value for key, value in os.environ.items() if not key.startswith(("EDGEML_", "PYTHON"))}
     ended = subprocess.run(
-        [sys.executable, "-c", RUN, f"{name}.ipynb"], cwd=NOTEBOOKS, capture_output=True, text=True, timeout=280, check=False,
+        [sys.executable, "-c", RUN, f"{name}.ipynb"],
+        cwd=NOTEBOOKS,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
         env={**environ, "PYTHONPATH": str(ROOT / "libs"), "MPLBACKEND": "agg", "TF_CPP_MIN_LOG_LEVEL": "3", **variables},
     )
     assert ended.returncode == 0, ended.stderr[-3000:]
     return ended.stdout
 
 
-@pytest.mark.parametrize(("name", "variable"), [
-    ("1-explore", "EDGEML_DATA"), ("2-train-and-choose", "EDGEML_DATA"), ("3-judge-a-deployed-model", "EDGEML_REPORTS"),
-])
+@pytest.mark.parametrize(
+    ("name", "variable"),
+    [
+        ("1-explore", "EDGEML_DATA"),
+        ("2-train-and-choose", "EDGEML_DATA"),
+        ("3-judge-a-deployed-model", "EDGEML_REPORTS"),
+    ],
+)
 def test_a_notebook_without_its_data_says_which_variable_to_set(name: str, variable: str, tmp_path: Path) -> None:
     environ = {key: value for key, value in os.environ.items() if not key.startswith(("EDGEML_", "PYTHON"))}
     ended = subprocess.run(
-        [sys.executable, "-c", RUN, f"{name}.ipynb"], cwd=NOTEBOOKS, capture_output=True, text=True, timeout=280, check=False,
+        [sys.executable, "-c", RUN, f"{name}.ipynb"],
+        cwd=NOTEBOOKS,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
         env={**environ, "PYTHONPATH": str(ROOT / "libs"), "MPLBACKEND": "agg", variable: str(tmp_path / "nowhere")},
     )
     assert ended.returncode == 1 and ended.stderr.startswith(f"{variable} names the f") and str(tmp_path / "nowhere") in ended.stderr
@@ -65,8 +80,10 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Recordings of simulated pumps: three with a fault, one without."""
     root = tmp_path_factory.mktemp("plant")
     for name, seed, faults in (
-        ("valve1/0", 1, (Fault("valve", start_s=560, ramp_s=20),)), ("valve1/1", 2, (Fault("imbalance", start_s=560, ramp_s=20),)),
-        ("other/1", 3, (Fault("cavitation", start_s=560, ramp_s=20),)), ("anomaly-free/anomaly-free", 4, ()),
+        ("valve1/0", 1, (Fault("valve", start_s=560, ramp_s=20),)),
+        ("valve1/1", 2, (Fault("imbalance", start_s=560, ramp_s=20),)),
+        ("other/1", 3, (Fault("cavitation", start_s=560, ramp_s=20),)),
+        ("anomaly-free/anomaly-free", 4, ()),
     ):
         made = simulate(seed, 800, faults)
         path = root / f"{name}.csv"
@@ -96,7 +113,7 @@ def record(judged: tuple[recordings.Recording, Judged], tmp_path_factory: pytest
     bench = Bench(folder, policy={})
     confidences = [None if np.isnan(value) else float(value) for value in judged[1].confidence]
     for begin in range(0, len(confidences), 10):
-        bench.results(confidences[begin:begin + 10], begin)
+        bench.results(confidences[begin : begin + 10], begin)
     bench.wait(5)
     path = folder / "iot-core.jsonl"
     with path.open("w") as file:

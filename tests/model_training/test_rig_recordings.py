@@ -32,15 +32,18 @@ def test_a_folder_without_recordings_is_an_error(tmp_path: Path) -> None:
         rig_recordings.load_recordings(tmp_path)
 
 
-@pytest.mark.parametrize(("content", "sentence"), [
-    (b"time,flow\n1,2\n", "0.csv: has no column datetime, Accelerometer1RMS"),
-    (f"{HEADER}\n".encode(), "0.csv: has no rows"),
-    (b"", "0.csv: has no column datetime"),
-    (f"{HEADER}\n2020-03-09 10:14:33;1;2\n".encode(), "0.csv:2: a cell is not what it should be"),
-    (f"{HEADER}\n2020-03-09 10:14:33;1;2;3;4;5;6;7;8;0;0\nsoon;1;2;3;4;5;6;7;8;0;0\n".encode(), "0.csv:3: a cell .*'soon'"),
-    (f"{HEADER}\n2020-03-09 10:14:33;1,5;2;3;4;5;6;7;8;0;0\n".encode(), "0.csv:2: a cell .*'1,5'"),
-    (b"\xff\xfe\x00", "0.csv: cannot be read"),
-])
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"time,flow\n1,2\n", "0.csv: has no column datetime, Accelerometer1RMS"),
+        (f"{HEADER}\n".encode(), "0.csv: has no rows"),
+        (b"", "0.csv: has no column datetime"),
+        (f"{HEADER}\n2020-03-09 10:14:33;1;2\n".encode(), "0.csv:2: a cell is not what it should be"),
+        (f"{HEADER}\n2020-03-09 10:14:33;1;2;3;4;5;6;7;8;0;0\nsoon;1;2;3;4;5;6;7;8;0;0\n".encode(), "0.csv:3: a cell .*'soon'"),
+        (f"{HEADER}\n2020-03-09 10:14:33;1,5;2;3;4;5;6;7;8;0;0\n".encode(), "0.csv:2: a cell .*'1,5'"),
+        (b"\xff\xfe\x00", "0.csv: cannot be read"),
+    ],
+)
 def test_a_recording_of_another_layout_is_one_sentence(tmp_path: Path, content: bytes, sentence: str) -> None:
     (tmp_path / "valve1").mkdir()
     (tmp_path / "valve1" / "0.csv").write_bytes(content)

@@ -44,8 +44,13 @@ def aws(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calla
     """Gives clients; the account has an empty bucket."""
     nothing = tmp_path / "no-configuration"
     for name, value in {
-        "AWS_ENDPOINT_URL": endpoint, "AWS_DEFAULT_REGION": REGION, "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing",
-        "AWS_CONFIG_FILE": str(nothing), "AWS_SHARED_CREDENTIALS_FILE": str(nothing), "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_CONFIG_FILE": str(nothing),
+        "AWS_SHARED_CREDENTIALS_FILE": str(nothing),
+        "AWS_EC2_METADATA_DISABLED": "true",
     }.items():
         monkeypatch.setenv(name, value)
     boto3.setup_default_session()
@@ -107,7 +112,10 @@ def test_train_uploads_starts_and_follows(aws: Callable[[str], Any], data: Path,
 
 
 def test_fetch_brings_verified_bundles(
-    aws: Callable[[str], Any], data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    aws: Callable[[str], Any],
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     train(data, "--no-wait")
     put_model(aws, archive())
@@ -118,18 +126,30 @@ def test_fetch_brings_verified_bundles(
 
 
 def test_a_model_that_is_not_there_is_one_sentence(
-    aws: Callable[[str], Any], data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    aws: Callable[[str], Any],
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     train(data, "--no-wait")
     assert command.main(["fetch", "j1", "--out", str(tmp_path / "out")]) == 1
     assert "s3://plant/edgeml/jobs/j1/output/model.tar.gz cannot be read (Not Found)" in said(capsys)
 
 
-@pytest.mark.parametrize(("state", "sentence"), [
-    ("InProgress", "the job j1 is InProgress; wait until it has completed"), ("Stopped", "the job j1 was stopped"),
-])
+@pytest.mark.parametrize(
+    ("state", "sentence"),
+    [
+        ("InProgress", "the job j1 is InProgress; wait until it has completed"),
+        ("Stopped", "the job j1 was stopped"),
+    ],
+)
 def test_a_job_that_is_not_completed_has_no_model(
-    aws: Callable[[str], Any], data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], state: str, sentence: str,
+    aws: Callable[[str], Any],
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    state: str,
+    sentence: str,
 ) -> None:
     train(data, "--no-wait")
     sagemaker_backends[DEFAULT_ACCOUNT_ID][REGION].training_jobs["j1"].training_job_status = state
@@ -158,7 +178,10 @@ def test_the_default_image_is_that_of_the_region() -> None:
 
 
 def test_a_job_that_failed_is_one_sentence_with_its_reason(
-    aws: Callable[[str], Any], data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    aws: Callable[[str], Any],
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     train(data, "--no-wait")
     job = sagemaker_backends[DEFAULT_ACCOUNT_ID][REGION].training_jobs["j1"]
@@ -187,14 +210,21 @@ def test_a_job_is_followed_to_its_end_each_step_told_once(aws: Callable[[str], A
         state, line = steps.pop(0)
         job.secondary_status_transitions.append({"Status": state, "StartTime": job.creation_time, "StatusMessage": state.lower()})
         aws("logs").put_log_events(
-            logGroupName=logs.GROUP, logStreamName="j1/algo-1-1", logEvents=[{"timestamp": int(time.time() * 1000), "message": line}],
+            logGroupName=logs.GROUP,
+            logStreamName="j1/algo-1-1",
+            logEvents=[{"timestamp": int(time.time() * 1000), "message": line}],
         )
 
     lines = logs.JobLog("j1", aws("logs"), told.append).lines
     assert jobs.follow("j1", aws("sagemaker"), lines, told.append, 1, go_on)["TrainingJobStatus"] == "Completed"
     assert told == [
-        "Starting: Preparing the instances for training", "  epoch 1/2: loss 0.5", "Training: training",
-        "  epoch 2/2: loss 0.25", "Uploading: uploading", "job j1: Completed", "train:progress: 100",
+        "Starting: Preparing the instances for training",
+        "  epoch 1/2: loss 0.5",
+        "Training: training",
+        "  epoch 2/2: loss 0.25",
+        "Uploading: uploading",
+        "job j1: Completed",
+        "train:progress: 100",
     ]
 
 
@@ -251,14 +281,22 @@ def broken(tmp_path: Path) -> bytes:
     return archive(tmp_path / "broken")
 
 
-@pytest.mark.parametrize(("make", "sentence"), [
-    (broken, "has the SHA-256 digest"),
-    (lambda _: b"no archive", "cannot be unpacked"),
-    (lambda _: archive()[:2000], "cannot be unpacked"),
-    (lambda _: archive(None), f"has no {MANIFEST}"),
-])
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (broken, "has the SHA-256 digest"),
+        (lambda _: b"no archive", "cannot be unpacked"),
+        (lambda _: archive()[:2000], "cannot be unpacked"),
+        (lambda _: archive(None), f"has no {MANIFEST}"),
+    ],
+)
 def test_a_model_that_is_none_is_one_sentence(
-    aws: Callable[[str], Any], data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], make: Callable[[Path], bytes], sentence: str,
+    aws: Callable[[str], Any],
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    make: Callable[[Path], bytes],
+    sentence: str,
 ) -> None:
     train(data, "--no-wait")
     put_model(aws, make(tmp_path))
@@ -274,21 +312,29 @@ def test_a_bundle_at_the_archives_top_is_one_too(aws: Callable[[str], Any], data
     assert Bundle.load(tmp_path / "out" / "pump_anomaly").digest == Bundle.load(SHIPPED).digest
 
 
-@pytest.mark.parametrize(("arguments", "sentence"), [
-    (["fetch", "nobody"], "AWS refuses DescribeTrainingJob (fetch of job nobody)"),
-    (["train", "anomalous", "--from", ".", "--bucket", BUCKET, "--role", ROLE], "the kinds are anomaly, regression, classification"),
-    (["train", "anomaly", "--from", "nowhere", "--bucket", BUCKET, "--role", ROLE], "nowhere: no file in it"),
-    (["train", "anomaly", "--from", ".", "--bucket", "nobodys", "--role", ROLE], "bucket does not exist"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["fetch", "nobody"], "AWS refuses DescribeTrainingJob (fetch of job nobody)"),
+        (["train", "anomalous", "--from", ".", "--bucket", BUCKET, "--role", ROLE], "the kinds are anomaly, regression, classification"),
+        (["train", "anomaly", "--from", "nowhere", "--bucket", BUCKET, "--role", ROLE], "nowhere: no file in it"),
+        (["train", "anomaly", "--from", ".", "--bucket", "nobodys", "--role", ROLE], "bucket does not exist"),
+    ],
+)
 def test_a_mistake_is_one_sentence(
-    aws: Callable[[str], Any], capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str,
+    aws: Callable[[str], Any],
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    sentence: str,
 ) -> None:
     assert command.main(arguments) == 1
     assert sentence in said(capsys)
 
 
 def test_without_a_region_it_says_how_to_choose_one(
-    aws: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    aws: Callable[[str], Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     assert command.main(["status", "j1"]) == 1

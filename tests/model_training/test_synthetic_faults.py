@@ -53,8 +53,8 @@ def test_a_machine_counts_as_faulty_until_it_has_run_well_for_a_while() -> None:
     for seed in range(20):
         z, label = np.zeros((1150, 8)), np.zeros(1150, np.float32)
         _, well = synthetic_faults.lay_fault(np.random.default_rng(seed), z, label, 430)
-        assert (label[well - synthetic_faults.SETTLED:well] == 1).all() and np.isnan(label[well:well + synthetic_faults.UNSURE]).all()
-        assert not np.diff(z[well - synthetic_faults.SETTLED:well], axis=0).any(), "the release is over"
+        assert (label[well - synthetic_faults.SETTLED : well] == 1).all() and np.isnan(label[well : well + synthetic_faults.UNSURE]).all()
+        assert not np.diff(z[well - synthetic_faults.SETTLED : well], axis=0).any(), "the release is over"
 
 
 def test_the_background_is_extended_without_a_jump() -> None:
@@ -69,4 +69,4 @@ def test_each_mean_is_of_its_span_and_all_steps_are_in_one() -> None:
         assert np.allclose(matrix.sum(0), 1.0)
         assert ((matrix > 0).sum(1) == 1).all()
         assert tuple((matrix > 0).sum(0)) == spans
-        assert matrix[-spans[0]:, 0].all()
+        assert matrix[-spans[0] :, 0].all()

@@ -34,9 +34,19 @@ def test_bundles_are_trained_reproducibly(tmp_path: Path, recordings: list[Recor
     said: list[str] = []
     digests = {recording.name: "0" * 64 for recording in recordings}
     for name in ("a", "b"):
-        assert training.write(
-            recordings, digests, tmp_path / name, 1, said.append, episodes=6, pumps=2, epochs=1,
-        ) == tmp_path / name / manifest_template.NAME
+        assert (
+            training.write(
+                recordings,
+                digests,
+                tmp_path / name,
+                1,
+                said.append,
+                episodes=6,
+                pumps=2,
+                epochs=1,
+            )
+            == tmp_path / name / manifest_template.NAME
+        )
     for bundle in (manifest_template.NAME, f"{manifest_template.NAME}-float32"):
         a, b = (Bundle.load(tmp_path / name / bundle) for name in ("a", "b"))
         assert a.digest == b.digest

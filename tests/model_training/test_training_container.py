@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 from model_training import model_kinds, train
-from model_training.model_kinds import Kind
+from model_training.model_kinds import ModelKind
 from model_training.sagemaker import source
-from model_training.training_request import Request, TrainingError
+from model_training.training_request import TrainingError, TrainingRequest
 
 from edgeml.model.bundle import Bundle
 
@@ -37,9 +37,9 @@ class Recorder:
     """Stands for a kind of model: keeps the request and writes a bundle and a report."""
 
     def __init__(self) -> None:
-        self.requests: list[Request] = []
+        self.requests: list[TrainingRequest] = []
 
-    def train(self, request: Request) -> Path:
+    def train(self, request: TrainingRequest) -> Path:
         self.requests.append(request)
         if request.seed == 13:
             raise TrainingError("skab/valve1/0.csv: no column Current; give recordings with all eight channels")
@@ -61,16 +61,20 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     module = type(sys)("recorded_kind")
     module.train = made.train  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "recorded_kind", module)
-    monkeypatch.setitem(model_kinds.KINDS, "anomaly", Kind("what was asked", "recorded_kind"))
+    monkeypatch.setitem(model_kinds.KINDS, "anomaly", ModelKind("what was asked", "recorded_kind"))
     return made
 
 
 def variables(base: Path, **hyperparameters: object) -> dict[str, str]:
     """What the toolkit sets."""
     return {
-        "SM_MODEL_DIR": str(base / "model"), "SM_OUTPUT_DATA_DIR": str(base / "output" / "data"), "SM_OUTPUT_DIR": str(base / "output"),
-        "SM_CHANNELS": '["training"]', "SM_CHANNEL_TRAINING": str(base / "input" / "data" / "training"),
-        "SM_HPS": json.dumps(hyperparameters), "SAGEMAKER_BASE_DIR": str(base),
+        "SM_MODEL_DIR": str(base / "model"),
+        "SM_OUTPUT_DATA_DIR": str(base / "output" / "data"),
+        "SM_OUTPUT_DIR": str(base / "output"),
+        "SM_CHANNELS": '["training"]',
+        "SM_CHANNEL_TRAINING": str(base / "input" / "data" / "training"),
+        "SM_HPS": json.dumps(hyperparameters),
+        "SAGEMAKER_BASE_DIR": str(base),
     }
 
 
@@ -107,15 +111,22 @@ def test_a_lone_channel_may_have_any_name_and_several_want_one(base: Path, recor
     assert "the channels more, skab" in (base / "output" / "failure").read_text()
 
 
-@pytest.mark.parametrize(("arguments", "sentence"), [
-    (["anomaly", "--seed", "13"], "skab/valve1/0.csv: no column Current; give recordings with all eight channels"),
-    (["anomaly", "--seed", "14"], "ZeroDivisionError: no rows"),
-    (["anomalous"], "there is no kind of model `anomalous`; the kinds are anomaly, regression, classification"),
-    (["anomaly", "--sed", "1"], "unrecognized arguments: --sed 1; --help lists what is wanted"),
-    ([], "NAME is missing, one of anomaly, regression, classification; --help lists what is wanted"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["anomaly", "--seed", "13"], "skab/valve1/0.csv: no column Current; give recordings with all eight channels"),
+        (["anomaly", "--seed", "14"], "ZeroDivisionError: no rows"),
+        (["anomalous"], "there is no kind of model `anomalous`; the kinds are anomaly, regression, classification"),
+        (["anomaly", "--sed", "1"], "unrecognized arguments: --sed 1; --help lists what is wanted"),
+        ([], "NAME is missing, one of anomaly, regression, classification; --help lists what is wanted"),
+    ],
+)
 def test_a_failure_leaves_its_sentence_where_sagemaker_looks(
-    base: Path, recorder: Recorder, capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str,
+    base: Path,
+    recorder: Recorder,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    sentence: str,
 ) -> None:
     assert train.main(arguments, variables(base)) == 1
     assert (base / "output" / "failure").read_text() == sentence
@@ -168,8 +179,13 @@ def start(base: Path, *arguments: str, **more: str) -> subprocess.CompletedProce
             path.write_bytes(content.read())
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("SM_", "PYTHON"))}
     return subprocess.run(
-        [sys.executable, source.ENTRY, *arguments], cwd=base / "code", env={**environ, **variables(base), **more},
-        capture_output=True, text=True, timeout=280, check=False,
+        [sys.executable, source.ENTRY, *arguments],
+        cwd=base / "code",
+        env={**environ, **variables(base), **more},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
     )
 
 

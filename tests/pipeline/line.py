@@ -12,10 +12,10 @@ import yaml
 
 from edgeml.messages import encode, topics
 from edgeml.timestamps import from_iso
-from edgeml_cli.demo.recorder import Trace
-from edgeml_cli.demo.run_monitor import Course
+from edgeml_cli.demo.recorder import Recorder
+from edgeml_cli.demo.run_monitor import RunMonitor
 from edgeml_cli.demo.scenario import ASSET, Scenario, simulated
-from edgeml_cli.demo.statistics import Tally
+from edgeml_cli.demo.statistics import Statistics
 from gglocal.api.nucleus import Nucleus
 from gglocal.core.state import Delivery
 
@@ -40,7 +40,9 @@ class Line:
 
     def deploy(self, config: dict[str, Any], version: str) -> None:
         self.nucleus.deploy(
-            self.built / "recipes", self.built / "artifacts", dict.fromkeys(COMPONENTS, version),
+            self.built / "recipes",
+            self.built / "artifacts",
+            dict.fromkeys(COMPONENTS, version),
             {name: {"merge": values} for name, values in config.items()},
         )
 
@@ -62,9 +64,12 @@ class Line:
                 continue
 
     def follow(
-        self, scenario: Scenario, on_message: Callable[[Course, Delivery], None] | None = None, expected: str = "no fault",
+        self,
+        scenario: Scenario,
+        on_message: Callable[[RunMonitor, Delivery], None] | None = None,
+        expected: str = "no fault",
         apart: str = "",
-    ) -> Tally:
+    ) -> Statistics:
         """Until the run is over; commands what a person would.
 
         Args:
@@ -72,8 +77,8 @@ class Line:
             expected: what the components' faults at the end must contain, where there are any.
             apart: a component whose messages are not counted.
         """
-        tally = Tally()
-        course = Course(Trace(), tally, lambda event: None)
+        tally = Statistics()
+        course = RunMonitor(Recorder(), tally, lambda event: None)
         give_up = time.monotonic() + scenario.limit_s
         while not course.over(time.monotonic()):
             assert time.monotonic() < give_up, f"not over after {scenario.limit_s:g} s; faults {course.faults}"

@@ -1,6 +1,6 @@
 """A component of the same core under another Unix user: its policy lets it publish and hear everything, and it has not the core's key.
 
-    neighbour.py        floods the topics named in its arguments until its standard input ends, and prints how many messages it sent
+neighbour.py        floods the topics named in its arguments until its standard input ends, and prints how many messages it sent
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ class Neighbour:
 
     def record(self, topic: str) -> None:
         self._client.subscribe_to_topic(
-            topic=topic, on_stream_event=lambda event: self.heard.put((topic, event.binary_message.message)),
+            topic=topic,
+            on_stream_event=lambda event: self.heard.put((topic, event.binary_message.message)),
             on_stream_error=lambda fault: False,
         )
 

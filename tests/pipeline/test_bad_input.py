@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from edgeml.messages import MESSAGES, Status, decode, topics
-from edgeml_cli.demo.run_monitor import Course
+from edgeml_cli.demo.run_monitor import RunMonitor
 from edgeml_cli.demo.scenario import ASSET, one_episode
 from gglocal.core.state import Delivery
 from tests.patience import PATIENCE_S
@@ -37,7 +37,7 @@ def test_rubbish_and_newer_messages_on_every_subscribed_topic(line, built, versi
     rubbish += [msgspec.msgpack.encode({"type": kind.__struct_config__.tag, "v": 9, "asset": ASSET}) for kind in MESSAGES]
     sent: list[str] = []
 
-    def on_message(course: Course, delivery: Delivery) -> None:
+    def on_message(course: RunMonitor, delivery: Delivery) -> None:
         if course.tally.rows > 100 and not sent:
             for topic in sorted(wanted["aws.greengrass.ipc.pubsub"]):
                 sent.append(topic)
@@ -78,9 +78,7 @@ def test_a_wrong_configuration_is_said_and_can_be_mended(line, version, fault):
     assert wait_status(suite, component, "faulty", sentence)
     assert suite.nucleus.component(component).starts == 1
     reset = [f"/{key}" for key in config]
-    suite.nucleus.deploy(
-        suite.built / "recipes", suite.built / "artifacts", {component: version}, {component: {"reset": reset}}
-    )
+    suite.nucleus.deploy(suite.built / "recipes", suite.built / "artifacts", {component: version}, {component: {"reset": reset}})
     assert wait_status(suite, component, "running", "")
     assert "Traceback" not in suite.log(component)
 

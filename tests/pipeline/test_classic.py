@@ -38,7 +38,9 @@ def test_what_deployment_json_deploys_is_configured_and_reaches_iot_core(line, b
 
     suite.nucleus.tap(hear)
     suite.nucleus.deploy(
-        built / "recipes", built / "artifacts", {name: each["componentVersion"] for name, each in components.items()},
+        built / "recipes",
+        built / "artifacts",
+        {name: each["componentVersion"] for name, each in components.items()},
         {name: {"merge": values} for name, values in config.items()},
     )
     assert suite.nucleus.component(DISPATCHER).configuration["policy"]["raise_at"] == 0.85

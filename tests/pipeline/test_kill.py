@@ -8,9 +8,9 @@ import pytest
 
 from edgeml.messages import Command, decode
 from edgeml.timestamps import SECOND
-from edgeml_cli.demo.run_monitor import Course
+from edgeml_cli.demo.run_monitor import RunMonitor
 from edgeml_cli.demo.scenario import one_episode
-from edgeml_cli.demo.statistics import Tally
+from edgeml_cli.demo.statistics import Statistics
 from gglocal.core.state import Delivery
 from tests.pipeline.line import COMPONENTS, Line, valve
 
@@ -20,18 +20,18 @@ DURATION_S = 1800.0
 
 
 @pytest.fixture(scope="module")
-def unfaulted() -> dict[str, Tally]:
+def unfaulted() -> dict[str, Statistics]:
     return {}
 
 
-def run(line: Callable[..., Line], version: str, kill: str = "", when: Callable[[Tally], bool] = lambda tally: False) -> Tally:
+def run(line: Callable[..., Line], version: str, kill: str = "", when: Callable[[Statistics], bool] = lambda tally: False) -> Statistics:
     suite = line()
     scenario = valve(SPEED, DURATION_S)
     suite.deploy(scenario.config, version)
     killed: list[int] = []
     sent: list[str] = []
 
-    def on_message(course: Course, delivery: Delivery) -> None:
+    def on_message(course: RunMonitor, delivery: Delivery) -> None:
         if kill and not killed and when(course.tally):
             killed.append(course.tally.rows)
             suite.nucleus.kill(kill)
@@ -45,7 +45,7 @@ def run(line: Callable[..., Line], version: str, kill: str = "", when: Callable[
     return tally
 
 
-MOMENTS: dict[str, Callable[[Tally], bool]] = {
+MOMENTS: dict[str, Callable[[Statistics], bool]] = {
     "while learning": lambda tally: tally.results > 200,
     "in normal running": lambda tally: tally.results > 520,
     "while the alarm is pending": lambda tally: bool(tally.alarms),
@@ -75,7 +75,7 @@ def test_a_killed_component_changes_nothing(line, version, unfaulted, component,
 
 def test_the_tally_tells_a_second_command_apart():
     # The guard of the test above: two ids in one episode would be seen as two.
-    tally = Tally()
+    tally = Statistics()
     for number in (1, 1, 2):
         tally.take(Command(id=f"{number}", asset="p", action="stop"), "sender")
     assert len(tally.commands) == 2

@@ -19,7 +19,7 @@ from edgeml.messages import (
     Message,
     Permit,
     Release,
-    Replay,
+    ReplayRequest,
     ResetBaseline,
     ResultBlock,
     ResultColumns,
@@ -30,7 +30,7 @@ from edgeml.messages import (
     topics,
 )
 from edgeml.timestamps import SECOND
-from edgeml_cli.demo.run_monitor import Course
+from edgeml_cli.demo.run_monitor import RunMonitor
 from edgeml_cli.demo.scenario import ASSET, one_episode
 from gglocal.cli.signed_messages import seal
 from gglocal.core.state import Delivery
@@ -62,23 +62,42 @@ class Statuses:
         return max((int(count[1]) for count in counts if count), default=0)
 
 
-def forgeries(course: Course) -> list[tuple[str, Message]]:
+def forgeries(course: RunMonitor) -> list[tuple[str, Message]]:
     """What would change the course of things, if it were believed."""
     at = course.trace.assets[ASSET].last_time or 0
     times = at + np.arange(1, 31) * SECOND
     columns = ResultColumns(
-        times=times, starts=times, score=np.ones(30), confidence=np.ones(30), reason=np.zeros(30), deviations=np.ones((30, 1)),
+        times=times,
+        starts=times,
+        score=np.ones(30),
+        confidence=np.ones(30),
+        reason=np.zeros(30),
+        deviations=np.ones((30, 1)),
         took_us=np.ones((30, 2)),
     )
     results = ResultBlock(
-        asset=ASSET, stream="0" * 16, seq=0, model="pump_anomaly", model_version="1.0.0", digest="", answers_stream="1" * 16, answers_seq=0,
-        complete=True, channels=("flow",), reasons=(), **columns.packed(),
+        asset=ASSET,
+        stream="0" * 16,
+        seq=0,
+        model="pump_anomaly",
+        model_version="1.0.0",
+        digest="",
+        answers_stream="1" * 16,
+        answers_seq=0,
+        complete=True,
+        channels=("flow",),
+        reasons=(),
+        **columns.packed(),
     )
     batch = SensorBatch.of(ASSET, "2" * 16, 0, ("flow",), ("l/min",), times, np.zeros((30, 1)))
     return [
-        (topics.COMMANDS, Command(id="forged", asset=ASSET, action="stop")), (topics.RESULTS, results), (topics.SENSORS, batch),
-        (topics.CONTROL, ResetBaseline()), (topics.REPLAY, Replay(topic=topics.SENSORS)),
-        (topics.COMMANDS_RELEASE, Release(asset=ASSET, by="nobody")), (topics.INTERLOCK, Permit(asset=ASSET, allowed=True)),
+        (topics.COMMANDS, Command(id="forged", asset=ASSET, action="stop")),
+        (topics.RESULTS, results),
+        (topics.SENSORS, batch),
+        (topics.CONTROL, ResetBaseline()),
+        (topics.REPLAY, ReplayRequest(topic=topics.SENSORS)),
+        (topics.COMMANDS_RELEASE, Release(asset=ASSET, by="nobody")),
+        (topics.INTERLOCK, Permit(asset=ASSET, allowed=True)),
         *((topics.ALERTS_ACK, Acknowledge(alarm=alarm, by="nobody")) for alarm in course.tally.alarms),
         *((topics.COMMANDS_ACK, CommandAck(id=id, asset=ASSET, status="refused", detail="forged")) for id in course.tally.commands),
     ]
@@ -93,7 +112,7 @@ def test_what_is_forged_or_repeated_changes_nothing_and_is_said(line, version, t
         neighbour.record(topic)
     statuses, stop, said = Statuses(), threading.Event(), set()
 
-    def on_message(course: Course, delivery: Delivery) -> None:
+    def on_message(course: RunMonitor, delivery: Delivery) -> None:
         statuses.take(delivery)
         moment = (course.tally.rows // 100, len(course.tally.alarms), len(course.tally.commands), len(course.tally.raised))
         if course.tally.rows > 100 and moment not in said:
@@ -135,7 +154,11 @@ def test_a_neighbour_that_floods_stops_nothing(line, version):
     statuses = Statuses()
     scenario = valve(speed=80)
     flood = subprocess.Popen(
-        [sys.executable, "-m", "tests.pipeline.neighbour", *aims], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        [sys.executable, "-m", "tests.pipeline.neighbour", *aims],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
         env=os.environ | environment | {"PYTHONPATH": path},
     )
     try:

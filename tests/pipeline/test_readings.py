@@ -19,7 +19,7 @@ from model_training.prepare.rows import PrepareError, Tally
 from edgeml.parsing import readings
 from edgeml.timestamps import SECOND, from_iso
 from sensor_ingestion.sources.base import Clocks, Source
-from sensor_ingestion.sources.csv_replay import Recording, RecordingOptions
+from sensor_ingestion.sources.csv_replay import CsvReplay, CsvReplayOptions
 from sensor_ingestion.sources.jsonl import Jsonl, JsonlOptions
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,15 +53,47 @@ TIMES: list[tuple[str, str, str, int | None]] = [
     ("iso", ".", "1970-01-01T00:00:00Z", 0),
     ("iso", ".", "2262-04-11T23:47:16.854775807Z", 2**63 - 1),
     ("iso", ".", "2020-02-29T00:00:00", 1_582_934_400 * SECOND),
-    *(("iso", ".", text, None) for text in (
-        "1583748873", "1583748873.5", "20200309", "now", "today", "NaT", "nat", "20-03-09 10:14:33", "09.03.2020 10:14:33",
-        "3/9/2020 10:14",
-        "1969-12-31T23:59:59Z", "2262-04-11T23:47:17Z", "2300-01-01", "9999-12-31T23:59:59", "0020-03-09", "+2020-03-09", "2020-02-30",
-        "2019-02-29", "2020-13-01", "2020-03-09T24:00:00", "2020-03-09T10:60:00", "2016-12-31T23:59:60Z", "2020-03-09T10:14:33+24:00",
-        "2020-03-09T10:14:33+01:60", "2020-03-09T10:14:33 CET", "2020-03-09T10:14:33.", "2020-W11-1", "2020-069",
-        "\uff12\uff10\uff12\uff10-03-09",
-        "2_020-03-09", "12:00", "noon", "2020-03-09T10:14:33\u22125", "2020-03", "2020", "x" * 5000,
-    )),
+    *(
+        ("iso", ".", text, None)
+        for text in (
+            "1583748873",
+            "1583748873.5",
+            "20200309",
+            "now",
+            "today",
+            "NaT",
+            "nat",
+            "20-03-09 10:14:33",
+            "09.03.2020 10:14:33",
+            "3/9/2020 10:14",
+            "1969-12-31T23:59:59Z",
+            "2262-04-11T23:47:17Z",
+            "2300-01-01",
+            "9999-12-31T23:59:59",
+            "0020-03-09",
+            "+2020-03-09",
+            "2020-02-30",
+            "2019-02-29",
+            "2020-13-01",
+            "2020-03-09T24:00:00",
+            "2020-03-09T10:60:00",
+            "2016-12-31T23:59:60Z",
+            "2020-03-09T10:14:33+24:00",
+            "2020-03-09T10:14:33+01:60",
+            "2020-03-09T10:14:33 CET",
+            "2020-03-09T10:14:33.",
+            "2020-W11-1",
+            "2020-069",
+            "\uff12\uff10\uff12\uff10-03-09",
+            "2_020-03-09",
+            "12:00",
+            "noon",
+            "2020-03-09T10:14:33\u22125",
+            "2020-03",
+            "2020",
+            "x" * 5000,
+        )
+    ),
     ("s", ".", "1583748873", T0),
     ("s", ".", " 1583748873.25 ", T0 + SECOND // 4),
     ("s", ".", "1583748873.123456789", T0 + 123_456_789),
@@ -74,27 +106,86 @@ TIMES: list[tuple[str, str, str, int | None]] = [
     ("ns", ".", str(T0 + 1), T0 + 1),
     ("ns", ".", str(2**63 - 1), 2**63 - 1),
     ("ns", ".", str(2**63), None),
-    ("ms", ".", "1e999", None), ("s", ".", "1e-999999999", 0), ("s", ".", "9" * 30, None), ("s", ".", "-1", None), ("s", ".", "-0.001",
-    None),
-    *(("s", ".", text, None) for text in (
-        "1583748873,25", "1.583.748.873", "1,583,748,873", "1_583_748_873", "0x5e661a09", "nan", "inf", "-inf", "1e", "15837 48873", "",
-        "\u0661\u0665", "2020-03-09", "now", "\uff11\uff15", "1" * 500, "true",
-    )),
+    ("ms", ".", "1e999", None),
+    ("s", ".", "1e-999999999", 0),
+    ("s", ".", "9" * 30, None),
+    ("s", ".", "-1", None),
+    ("s", ".", "-0.001", None),
+    *(
+        ("s", ".", text, None)
+        for text in (
+            "1583748873,25",
+            "1.583.748.873",
+            "1,583,748,873",
+            "1_583_748_873",
+            "0x5e661a09",
+            "nan",
+            "inf",
+            "-inf",
+            "1e",
+            "15837 48873",
+            "",
+            "\u0661\u0665",
+            "2020-03-09",
+            "now",
+            "\uff11\uff15",
+            "1" * 500,
+            "true",
+        )
+    ),
     *(("s", ",", text, None) for text in ("1583748873.25", "1.583.748.873,5", "1.583748873")),
 ]
 
 NUMBERS: list[tuple[str, str, float | None, bool]] = [
     # decimal sign, text, the value (None: missing), whether it is named
-    (".", "121.5", 121.5, False), (".", " 121.5\t", 121.5, False), (".", "-1e-3", -0.001, False), (".", "+.5", 0.5, False), (".", "5.",
-    5, False),
-    (".", "007", 7, False), (".", "1E3", 1000, False), (".", "1e-999", 0, False), (",", "121,5", 121.5, False), (",", "1,5e3", 1500, False),
-    (",", "42", 42, False), (".", "3.4e38", 3.4e38, False), (".", '"121.5"', 121.5, False), (",", '"121,5"', 121.5, False),
+    (".", "121.5", 121.5, False),
+    (".", " 121.5\t", 121.5, False),
+    (".", "-1e-3", -0.001, False),
+    (".", "+.5", 0.5, False),
+    (".", "5.", 5, False),
+    (".", "007", 7, False),
+    (".", "1E3", 1000, False),
+    (".", "1e-999", 0, False),
+    (",", "121,5", 121.5, False),
+    (",", "1,5e3", 1500, False),
+    (",", "42", 42, False),
+    (".", "3.4e38", 3.4e38, False),
+    (".", '"121.5"', 121.5, False),
+    (",", '"121,5"', 121.5, False),
     *((".", text, None, False) for text in ("", " ", "nan", "NaN", "-nan", "null", "None", "NA", "n/a", '""')),
-    *((".", text, None, True) for text in (
-        "1_000", "1 000", "1,000.5", "1.000.000", "0x1F", "inf", "-Infinity", "1e999", "1e39", "-3.5e38", "1e", "e5", "--5", "5-",
-        "1.5.", "five", "12 bar",
-        "\uff11\uff12", "\u0661\u0662", "\u00b2", "\u221212", "1\u00a0000", "true", "1" * 500, "1\x000", "12\ufeff", "\u202f12", "1'000",
-    )),
+    *(
+        (".", text, None, True)
+        for text in (
+            "1_000",
+            "1 000",
+            "1,000.5",
+            "1.000.000",
+            "0x1F",
+            "inf",
+            "-Infinity",
+            "1e999",
+            "1e39",
+            "-3.5e38",
+            "1e",
+            "e5",
+            "--5",
+            "5-",
+            "1.5.",
+            "five",
+            "12 bar",
+            "\uff11\uff12",
+            "\u0661\u0662",
+            "\u00b2",
+            "\u221212",
+            "1\u00a0000",
+            "true",
+            "1" * 500,
+            "1\x000",
+            "12\ufeff",
+            "\u202f12",
+            "1'000",
+        )
+    ),
     *((",", text, None, True) for text in ("121.5", "1.000,5", "1.000", "1,000,000", "1_0")),
 ]
 
@@ -112,11 +203,16 @@ def rows(source: Source) -> tuple[np.ndarray, np.ndarray]:
 
 def by_csv(path: Path, content: bytes, unit: str, decimal: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
     path.write_bytes(content)
-    options = RecordingOptions(
-        str(path), speed=0, delimiter=";", time_unit=unit, decimal=decimal, columns={"flow": "flow", "amps": "amps"},
-         # type: ignore[arg-type]
+    options = CsvReplayOptions(
+        str(path),
+        speed=0,
+        delimiter=";",
+        time_unit=unit,
+        decimal=decimal,
+        columns={"flow": "flow", "amps": "amps"},
+        # type: ignore[arg-type]
     )
-    source = Recording(options, CLOCKS)
+    source = CsvReplay(options, CLOCKS)
     times, values = rows(source)
     source.close()
     return times, values, list(source.faults)
@@ -150,7 +246,7 @@ def by_jsonl(path: Path, lines: list[bytes]) -> tuple[np.ndarray, np.ndarray, li
 @pytest.mark.parametrize(("unit", "decimal", "text", "ns"), TIMES)
 def test_times(tmp_path: Path, unit: str, decimal: str, text: str, ns: int | None) -> None:
     """A row whose time is not understood is named and left out; the rows around it stay."""
-    before, after = (("2020-03-09 10:14:30", "2020-03-09 10:14:40") if unit == "iso" else ("1", "2"))
+    before, after = ("2020-03-09 10:14:30", "2020-03-09 10:14:40") if unit == "iso" else ("1", "2")
     content = f"time;flow;amps\n{before};1;4\n{text};2;5\n{after};3;6\n".encode()
     times, values, faults = by_csv(tmp_path / "a.csv", content, unit, decimal)
     prepared, also, tally = by_prepare(content, unit, decimal)
@@ -195,13 +291,24 @@ def test_numbers(tmp_path: Path, decimal: str, text: str, value: float | None, n
         assert "x.csv, line 3, column 'flow'" in tally.examples["no number"]
 
 
-@pytest.mark.parametrize(("text", "value", "named"), [
-    ("121.5", 121.5, False), ("-1e-3", -0.001, False), ("1E3", 1000, False), ("1e-999", 0, False), ("null", None, False), ("NaN", None,
-    False),
-    ("Infinity", None, True), ("-Infinity", None, True), ("1e999", None, True), ("1e39", None, True), ("1" * 500, None, True), ("true",
-    None, True),
-    ('"121.5"', None, True),
-])
+@pytest.mark.parametrize(
+    ("text", "value", "named"),
+    [
+        ("121.5", 121.5, False),
+        ("-1e-3", -0.001, False),
+        ("1E3", 1000, False),
+        ("1e-999", 0, False),
+        ("null", None, False),
+        ("NaN", None, False),
+        ("Infinity", None, True),
+        ("-Infinity", None, True),
+        ("1e999", None, True),
+        ("1e39", None, True),
+        ("1" * 500, None, True),
+        ("true", None, True),
+        ('"121.5"', None, True),
+    ],
+)
 def test_numbers_in_lines_of_json(tmp_path: Path, text: str, value: float | None, named: bool) -> None:
     line = f'{{"time": 2, "flow": {text}, "amps": 5}}'.encode()
     times, values, faults = by_jsonl(tmp_path / "in", [b'{"time": 1, "flow": 1, "amps": 4}', line, b'{"time": 3, "flow": 3, "amps": 6}'])
@@ -294,7 +401,12 @@ def read(text):
 print(json.dumps([read(text) for text in json.load(sys.stdin)]))
 """
     done = subprocess.run(
-        [python, "-c", code], input=json.dumps(texts), env={"PYTHONPATH": str(ROOT / "libs")}, capture_output=True, text=True, check=True,
+        [python, "-c", code],
+        input=json.dumps(texts),
+        env={"PYTHONPATH": str(ROOT / "libs")},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     ours = []
     for text in texts:

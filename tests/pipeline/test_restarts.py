@@ -93,7 +93,8 @@ def test_after_each_restart_everything_lives_again_within_10_s(line, version):
         if fault == "config-restart":
             time.sleep(CONFIG_S)
         figures[fault] = pulse.recovery_s(
-            fault, lambda change={INFERENCE: {"history_s": 901 + number}}: suite.deploy(change, version)  # type: ignore[misc]
+            fault,
+            lambda change={INFERENCE: {"history_s": 901 + number}}: suite.deploy(change, version),  # type: ignore[misc]
         )
         starts += relaunches
         assert {name: suite.nucleus.component(name).starts for name in COMPONENTS} == dict.fromkeys(COMPONENTS, starts)

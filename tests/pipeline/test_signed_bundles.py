@@ -122,9 +122,10 @@ def test_a_bundle_that_is_replaced_while_it_loads_runs_as_signed_or_not_at_all(l
     swapped = shipped_as(tmp_path / "swapped", TRAINER, version=NEW)
     files = {name: (swapped / name).read_bytes() for name in ("manifest.json", "model.tflite")}
     evil = other_model(swapped)
-    lie = json.dumps(json.loads(files["manifest.json"]) | {
-        "version": "6.6.6", "digests": {"model.tflite": {"sha256": hashlib.sha256(evil).hexdigest(), "bytes": len(evil)}}
-    }).encode()
+    lie = json.dumps(
+        json.loads(files["manifest.json"])
+        | {"version": "6.6.6", "digests": {"model.tflite": {"sha256": hashlib.sha256(evil).hexdigest(), "bytes": len(evil)}}}
+    ).encode()
     stop = threading.Event()
 
     def swap() -> None:

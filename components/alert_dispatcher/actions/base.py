@@ -10,7 +10,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from alert_dispatcher.state_db import Store
+from alert_dispatcher.state_db import StateDb
 from edgeml.cloud.outbox import Outbox
 from edgeml.ipc.bus import Bus
 from edgeml.messages import Alert, Message
@@ -20,7 +20,7 @@ IDLE_S = 60.0
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class ActionContext:
     """What an action may use.
 
     Attributes:
@@ -31,7 +31,7 @@ class Surroundings:
     """
 
     bus: Bus
-    store: Store
+    store: StateDb
     outbox: Outbox
     thing: str
     monotonic: Callable[[], float]

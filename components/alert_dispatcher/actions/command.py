@@ -10,14 +10,14 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from alert_dispatcher.actions.base import IDLE_S, Action, ActionOptions, Surroundings
+from alert_dispatcher.actions.base import IDLE_S, Action, ActionContext, ActionOptions
 from alert_dispatcher.actions.interlock import Interlock, InterlockOptions
 from alert_dispatcher.actions.rate_limit import recent
 from alert_dispatcher.health_alarms import PREFIX, SOURCE
 from alert_dispatcher.state_db import CommandRow
 from edgeml.alarms.alarm_policy import ACTIVE, CLEARED
 from edgeml.backoff import Backoff
-from edgeml.log_throttle import RateLimited
+from edgeml.log_throttle import RateLimitedLog
 from edgeml.messages import Alert, Command, CommandAck, Message, encode, topics
 from edgeml.parsing.sanitize import fit, visible
 from edgeml.timestamps import SECOND, Moment, boot_id, to_iso
@@ -84,8 +84,8 @@ class CommandAction(Action):
 
     local = True
 
-    def __init__(self, surroundings: Surroundings, options: CommandOptions) -> None:
-        self._seldom = RateLimited(log, surroundings.monotonic)
+    def __init__(self, surroundings: ActionContext, options: CommandOptions) -> None:
+        self._seldom = RateLimitedLog(log, surroundings.monotonic)
         self._s, self._options = surroundings, options
         self._interlock = Interlock(options.interlock)
         self.topics = (topics.COMMANDS_ACK, *self._interlock.topics)
@@ -99,8 +99,14 @@ class CommandAction(Action):
             return
         if alert.state == ACTIVE:
             row = CommandRow(
-                id=f"{alert.id}:{self._options.action}", alarm=alert.id, asset=alert.asset, action=self._options.action,
-                issued_ns=decided_ns, timeout_s=self._options.timeout_s, status=OPEN, sent=0,
+                id=f"{alert.id}:{self._options.action}",
+                alarm=alert.id,
+                asset=alert.asset,
+                action=self._options.action,
+                issued_ns=decided_ns,
+                timeout_s=self._options.timeout_s,
+                status=OPEN,
+                sent=0,
             )
             if self._s.store.issue(row):
                 self._await(row, Moment(decided_ns))
@@ -183,10 +189,14 @@ class CommandAction(Action):
             before = recent([Moment(*at) for at in self._s.store.recall(key) or ()], self._now(), self._options.rate_period_s)
             limit = self._options.rate_limit
             if limit and len(before) >= limit:
-                self._settle(awaited, LIMITED, (
-                    f"the {row.action} command for {row.asset} is refused: {len(before)} went out in the last "
-                    f"{self._options.rate_period_s:g} s, and `rate_limit` is {limit}"
-                ))
+                self._settle(
+                    awaited,
+                    LIMITED,
+                    (
+                        f"the {row.action} command for {row.asset} is refused: {len(before)} went out in the last "
+                        f"{self._options.rate_period_s:g} s, and `rate_limit` is {limit}"
+                    ),
+                )
             elif self._options.dry_run:
                 self._count(key, before)
                 self._settle(awaited, DRY_RUN, f"dry run: the {row.action} command for {row.asset} was decided and not sent")

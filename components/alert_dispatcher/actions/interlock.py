@@ -26,9 +26,9 @@ class InterlockOptions(msgspec.Struct, frozen=True, kw_only=True):
     allow_when: Annotated[str, Meta(description="a condition over an asset's latest readings; empty: none")] = ""
     assets: Annotated[dict[str, str], Meta(description="another condition for an asset, by its name; empty: none for that asset")] = {}
     permit: Annotated[bool, Meta(description="a permit must have been heard for the asset, and say that it is allowed")] = False
-    max_age_s: Annotated[
-        float, Meta(gt=0, le=86_400, description="s of the clock after which a reading or a permit counts no longer")
-    ] = 10.0
+    max_age_s: Annotated[float, Meta(gt=0, le=86_400, description="s of the clock after which a reading or a permit counts no longer")] = (
+        10.0
+    )
     event_time: Annotated[
         bool, Meta(description="a reading is as old as its event time says, too; false for recordings and simulations of another time")
     ] = True

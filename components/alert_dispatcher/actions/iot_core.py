@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alert_dispatcher.actions.base import Action, ActionOptions, Surroundings
+from alert_dispatcher.actions.base import Action, ActionContext, ActionOptions
 from edgeml.cloud.outbox import ALERTS
 from edgeml.messages import Alert, encode_json, topics
 from edgeml.timestamps import from_iso
@@ -15,7 +15,7 @@ class IotCoreOptions(ActionOptions, frozen=True, kw_only=True):
 class IotCoreAction(Action):
     """`Alert` as JSON for each change of an alarm that was raised; what never became active is not sent."""
 
-    def __init__(self, surroundings: Surroundings, options: IotCoreOptions) -> None:
+    def __init__(self, surroundings: ActionContext, options: IotCoreOptions) -> None:
         self._outbox, self._topic = surroundings.outbox, topics.cloud_alerts(surroundings.thing)
 
     def act(self, alert: Alert, decided_ns: int) -> None:

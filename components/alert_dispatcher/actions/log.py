@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from alert_dispatcher.actions.base import Action, ActionOptions, Surroundings
+from alert_dispatcher.actions.base import Action, ActionContext, ActionOptions
 from edgeml.alarms.alarm_policy import ACKNOWLEDGED, ACTIVE
 from edgeml.messages import Alert
 
@@ -18,7 +18,7 @@ class LogOptions(ActionOptions, frozen=True, kw_only=True):
 class LogAction(Action):
     """One line for each change: a warning while the asset is alarmed, else information."""
 
-    def __init__(self, surroundings: Surroundings, options: LogOptions) -> None:
+    def __init__(self, surroundings: ActionContext, options: LogOptions) -> None:
         pass
 
     def act(self, alert: Alert, decided_ns: int) -> None:

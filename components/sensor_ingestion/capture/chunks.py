@@ -20,7 +20,7 @@ FIRST_ROWS = 256
 """Rows that a first piece is tried with."""
 
 
-class Piece(msgspec.Struct, kw_only=True, tag_field="type", tag="capture"):
+class Chunk(msgspec.Struct, kw_only=True, tag_field="type", tag="capture"):
     """What is sent.
 
     Attributes:
@@ -83,9 +83,9 @@ class Segment(NamedTuple):
     def _message(self, thing: str, name: str, row: int, count: int) -> bytes:
         # What was lost before the segment was lost once.
         about = self.about if row == 0 else {**self.about, "lost_rows": 0}
-        lines = [f"# {json.dumps(about, ensure_ascii=False)}\n".encode(), self.columns, *self.rows[row:row + count]]
+        lines = [f"# {json.dumps(about, ensure_ascii=False)}\n".encode(), self.columns, *self.rows[row : row + count]]
         packed = gzip.compress(b"".join(lines), 9, mtime=0)
-        piece = Piece(
+        piece = Chunk(
             thing=thing, asset=self.about["asset"], segment=name, row=row, rows=count, at=to_iso(time_of(self.rows[row])), gzip=packed
         )
         return msgspec.json.encode(piece)

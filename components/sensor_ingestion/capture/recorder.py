@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable
 from itertools import groupby
 from pathlib import Path
 
-from edgeml.log_throttle import RateLimited
+from edgeml.log_throttle import RateLimitedLog
 from edgeml.messages import Alert, SensorBatch
 from edgeml.timestamps import SECOND, from_iso
 from sensor_ingestion.capture import segment_format
 from sensor_ingestion.capture.segment_format import Row
-from sensor_ingestion.capture.segment_store import Limits, Store
-from sensor_ingestion.options import Capture
+from sensor_ingestion.capture.segment_store import Limits, SegmentStore
+from sensor_ingestion.options import CaptureOptions
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ LATE_NS = 60 * SECOND
 TRY_AGAIN_S = 10.0
 
 
-class Window:
+class CaptureWindow:
     """Which rows of one asset are near an alarm; the others wait until they are too old to be. Pure.
 
     Args:
@@ -68,7 +68,7 @@ class Window:
         return near
 
 
-class Recorder:
+class CaptureRecorder:
     """The capture of all assets.
 
     Nothing that goes wrong here raises: it is said in one sentence, what is lost is counted, and it is tried again.
@@ -78,13 +78,13 @@ class Recorder:
         lost: rows that were not captured, by asset, since the last that were.
     """
 
-    def __init__(self, options: Capture, work: Path, assets: int, monotonic: Callable[[], float]) -> None:
-        self._seldom = RateLimited(log, monotonic)
+    def __init__(self, options: CaptureOptions, work: Path, assets: int, monotonic: Callable[[], float]) -> None:
+        self._seldom = RateLimitedLog(log, monotonic)
         self._options, self._monotonic = options, monotonic
         self._folder = Path(options.folder) if options.folder else work / "capture"
         self._limits = Limits.of(options.quota_mb, options.segment_rows, options.segment_s, assets)
-        self._store: Store | None = None
-        self._windows: dict[str, Window] = {}
+        self._store: SegmentStore | None = None
+        self._windows: dict[str, CaptureWindow] = {}
         self._done: dict[tuple[str, str], int] = {}  # asset and stream: the last batch that an earlier process captured
         self._again_at = monotonic()
         self.fault = ""
@@ -158,14 +158,14 @@ class Recorder:
             self._done[key] = self._store.last_seq(*key)
         return batch.seq <= self._done[key]
 
-    def _opened(self) -> Store:
+    def _opened(self) -> SegmentStore:
         if self._store is None:
-            self._store = Store(self._folder, self._limits)
+            self._store = SegmentStore(self._folder, self._limits)
         return self._store
 
-    def _window(self, asset: str) -> Window:
+    def _window(self, asset: str) -> CaptureWindow:
         if asset not in self._windows:
-            self._windows[asset] = Window(int(self._options.before_s * SECOND), int(self._options.after_s * SECOND))
+            self._windows[asset] = CaptureWindow(int(self._options.before_s * SECOND), int(self._options.after_s * SECOND))
         return self._windows[asset]
 
     def _guard(self, work: Callable[[], object]) -> bool:

@@ -39,8 +39,13 @@ def header(batch: SensorBatch, lost: int) -> bytes:
         lost: rows of this asset that could not be captured since its last segment.
     """
     about = {
-        "format": FORMAT, "version": VERSION, "asset": batch.asset, "stream": batch.stream,
-        "channels": list(batch.channels), "units": list(batch.units), "lost_rows": lost,
+        "format": FORMAT,
+        "version": VERSION,
+        "asset": batch.asset,
+        "stream": batch.stream,
+        "channels": list(batch.channels),
+        "units": list(batch.units),
+        "lost_rows": lost,
     }
     names = io.StringIO()
     plain = (" ".join(channel.split()) for channel in batch.channels)

@@ -58,7 +58,7 @@ class _Open(NamedTuple):
     start_ns: int
 
 
-class Store:
+class SegmentStore:
     """The folder of all assets' segments. Every method may raise OSError; what was whole before stays whole.
 
     Attributes:
@@ -150,8 +150,11 @@ class Store:
     def _full(self, opened: _Open, batch: SensorBatch, rows: list[Row]) -> bool:
         have, size = self._count[batch.asset]
         return (
-            opened.stream != batch.stream or opened.channels != batch.channels or have + len(rows) > self._limits.rows
-            or size + sum(len(row.line) for row in rows) > self._limits.segment or opened.day != segment_format.day(rows[0].time)
+            opened.stream != batch.stream
+            or opened.channels != batch.channels
+            or have + len(rows) > self._limits.rows
+            or size + sum(len(row.line) for row in rows) > self._limits.segment
+            or opened.day != segment_format.day(rows[0].time)
             or rows[-1].time >= opened.start_ns + self._limits.span_ns
         )
 

@@ -16,15 +16,15 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from edgeml.cloud.outbox import Entry, OutboxOptions, entry_id, same_id
-from edgeml.cloud.sender import Delivery
+from edgeml.cloud.outbox import OutboxMessage, OutboxOptions, entry_id, same_id
+from edgeml.cloud.sender import CloudSender
 from edgeml.ipc.bus import Bus
 from edgeml.messages import topics
 from edgeml.storage.regular_files import plain_bytes
 from edgeml.timestamps import boot_id
 from sensor_ingestion.capture.chunks import FIRST_ROWS, Segment, time_of
 from sensor_ingestion.capture.segment_store import WHOLE
-from sensor_ingestion.options import Capture
+from sensor_ingestion.options import CaptureOptions
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class _Open(NamedTuple):
     segment: Segment
 
 
-class Upload:
+class Uploader:
     """Call `tick` when it says, and `echo` with what comes back from IoT Core on its topic.
 
     Args:
@@ -77,20 +77,25 @@ class Upload:
         left_out: by file that cannot be sent: why.
     """
 
-    def __init__(self, options: Capture, work: Path, thing: str, files: Files, bus: Bus, monotonic: Callable[[], float]) -> None:
+    def __init__(self, options: CaptureOptions, work: Path, thing: str, files: Files, bus: Bus, monotonic: Callable[[], float]) -> None:
         self._thing, self._files, self._monotonic = thing, files, monotonic
         self._topic, self._pause_s = topics.cloud_captures(thing), 1.0 / options.upload_per_s
         self._path = work / STATE_FILE
         self._place = self._load()
         self._open: _Open | None = None
-        self._entry: Entry | None = None
+        self._entry: OutboxMessage | None = None
         self._rows = 0
         self._due = monotonic()
         self._trouble = ""
         self.left_out: dict[str, str] = {}
-        self._delivery = Delivery(
-            self, OutboxOptions(), bus.publish_cloud, bus.renew_unheard, {"captures": options.upload_proof == "echo"},
-            lambda name: "capture.upload_proof", monotonic,
+        self._delivery = CloudSender(
+            self,
+            OutboxOptions(),
+            bus.publish_cloud,
+            bus.renew_unheard,
+            {"captures": options.upload_proof == "echo"},
+            lambda name: "capture.upload_proof",
+            monotonic,
         )
 
     # -- what the service calls
@@ -120,7 +125,7 @@ class Upload:
     def counts(self) -> tuple[int, ...]:
         return (self.waiting,)
 
-    def first(self, kind: int, after: int = 0) -> Entry | None:
+    def first(self, kind: int, after: int = 0) -> OutboxMessage | None:
         # One is under way at a time, echoes or not: nothing here is worth hurrying for.
         if after >= self._place.no or self._monotonic() < self._due:
             return None
@@ -130,7 +135,7 @@ class Upload:
             self._entry = self._next()
         return self._entry
 
-    def entry(self, no: int) -> Entry | None:
+    def entry(self, no: int) -> OutboxMessage | None:
         return self._entry if self._entry is not None and self._entry.no == no else None
 
     def delivered(self, no: int) -> bool:
@@ -144,7 +149,7 @@ class Upload:
         self._finish()
         return True
 
-    def id_of(self, entry: Entry) -> str:
+    def id_of(self, entry: OutboxMessage) -> str:
         return entry_id(self._place.id, self._place.key, entry)
 
     def number_of(self, given: str) -> int | None:
@@ -171,7 +176,7 @@ class Upload:
             self._finish()
         return True
 
-    def _next(self) -> Entry | None:
+    def _next(self) -> OutboxMessage | None:
         assert self._open is not None
         if not self._place.key:
             # On the disk before it is used: another process would give the same piece another id.
@@ -184,7 +189,7 @@ class Upload:
             self._leave_out(path, str(fault))
             return None
         at = time_of(segment.rows[self._place.row])
-        return Entry(self._place.no, self._topic, at, self._monotonic(), boot_id(), payload)
+        return OutboxMessage(self._place.no, self._topic, at, self._monotonic(), boot_id(), payload)
 
     def _finish(self) -> None:
         """All rows are there: the file's name says so."""

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from sensor_ingestion.sources.base import Clocks, Source
-from sensor_ingestion.sources.csv_replay import Recording, RecordingOptions
+from sensor_ingestion.sources.csv_replay import CsvReplay, CsvReplayOptions
 from sensor_ingestion.sources.jsonl import Jsonl, JsonlOptions
 from sensor_ingestion.sources.simulator import Simulator, SimulatorOptions
 
 
-class Kind(NamedTuple):
+class SourceType(NamedTuple):
     """An entry of `SOURCES`.
 
     Attributes:
@@ -25,8 +25,8 @@ class Kind(NamedTuple):
     inside: bool = False
 
 
-SOURCES: dict[str, Kind] = {
-    "simulator": Kind(SimulatorOptions, Simulator, inside=True),
-    "csv": Kind(RecordingOptions, Recording),
-    "jsonl": Kind(JsonlOptions, Jsonl),
+SOURCES: dict[str, SourceType] = {
+    "simulator": SourceType(SimulatorOptions, Simulator, inside=True),
+    "csv": SourceType(CsvReplayOptions, CsvReplay),
+    "jsonl": SourceType(JsonlOptions, Jsonl),
 }

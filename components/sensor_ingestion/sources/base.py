@@ -24,7 +24,7 @@ class Channel(NamedTuple):
     stuck_after_s: float = 120.0
 
 
-class Block(NamedTuple):
+class RowBlock(NamedTuple):
     """Rows as a source read them.
 
     Attributes:
@@ -73,7 +73,7 @@ class Source(Protocol):
     @property
     def faults(self) -> Sequence[str]: ...
 
-    def read(self, now: float, most: int) -> Block | None:
+    def read(self, now: float, most: int) -> RowBlock | None:
         """At most `most` rows that are due at the monotonic time `now`; None when there are none."""
 
     def wait(self, now: float, most: int) -> float:

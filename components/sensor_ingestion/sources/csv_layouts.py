@@ -22,10 +22,19 @@ class Layout(NamedTuple):
 
 LAYOUTS: dict[str, Layout] = {
     # The Skoltech Anomaly Benchmark: a pump rig, 1 Hz; its label columns are not read.
-    "skab": Layout(";", "datetime", {
-        "vibration_1": "Accelerometer1RMS", "vibration_2": "Accelerometer2RMS", "current": "Current",
-        "pressure": "Pressure", "motor_temperature": "Temperature", "fluid_temperature": "Thermocouple",
-        "voltage": "Voltage", "flow": "Volume Flow RateRMS",
-    }),
+    "skab": Layout(
+        ";",
+        "datetime",
+        {
+            "vibration_1": "Accelerometer1RMS",
+            "vibration_2": "Accelerometer2RMS",
+            "current": "Current",
+            "pressure": "Pressure",
+            "motor_temperature": "Temperature",
+            "fluid_temperature": "Thermocouple",
+            "voltage": "Voltage",
+            "flow": "Volume Flow RateRMS",
+        },
+    ),
 }
 """Name -> layout, for the option `layout` of the source `csv`."""

@@ -18,10 +18,10 @@ from edgeml.parsing.readings import BLANKS, DecimalSign, TimeUnit, numbers, time
 from edgeml.storage.regular_files import open_plain
 from edgeml.timestamps import to_iso
 from sensor_ingestion.sources import pump_physics
-from sensor_ingestion.sources.base import Block, Channel, Clocks
+from sensor_ingestion.sources.base import Channel, Clocks, RowBlock
 from sensor_ingestion.sources.csv_layouts import LAYOUTS, Layout
-from sensor_ingestion.sources.input_faults import Notes
-from sensor_ingestion.sources.pacing import LOOK_AHEAD, Pace
+from sensor_ingestion.sources.input_faults import InputFaults
+from sensor_ingestion.sources.pacing import LOOK_AHEAD, Pacer
 
 log = logging.getLogger(__name__)
 
@@ -32,22 +32,16 @@ SLICE = 10_000
 _KNOWN = {channel.name: channel for channel in pump_physics.CHANNELS}
 
 
-class RecordingOptions(msgspec.Struct, frozen=True):
+class CsvReplayOptions(msgspec.Struct, frozen=True):
     """Options of the source `csv`."""
 
     path: Annotated[str, Meta(min_length=1, description="the file, absolute or relative to the component's directory")]
     layout: Annotated[str, Meta(description="a kind of recording in LAYOUTS; empty: by the options below")] = ""
-    speed: Annotated[
-        float, Meta(ge=0, le=1_000_000, description="event seconds a second; 1: true speed, 0: as fast as it goes")
-    ] = 1.0
+    speed: Annotated[float, Meta(ge=0, le=1_000_000, description="event seconds a second; 1: true speed, 0: as fast as it goes")] = 1.0
     delimiter: Annotated[str, Meta(max_length=1, description="between cells; empty: the layout's, or a comma")] = ""
     decimal: Annotated[DecimalSign, Meta(description="the decimal point")] = "."
-    time_column: Annotated[
-        str, Meta(description="heading of the column with the event times; empty: the layout's, or `time`")
-    ] = ""
-    time_unit: Annotated[
-        TimeUnit, Meta(description="ISO 8601 text, or a number since the epoch")
-    ] = "iso"
+    time_column: Annotated[str, Meta(description="heading of the column with the event times; empty: the layout's, or `time`")] = ""
+    time_unit: Annotated[TimeUnit, Meta(description="ISO 8601 text, or a number since the epoch")] = "iso"
     columns: Annotated[dict[str, str], Meta(description="channel -> heading of its column")] = {}
     units: Annotated[dict[str, str], Meta(description="channel -> unit; the pump skid's channels have theirs")] = {}
     start: Annotated[int, Meta(ge=0, description="rows to skip at the beginning")] = 0
@@ -82,7 +76,7 @@ class Waiting(NamedTuple):
         return Waiting(times, values, self.lines[after:] + other.lines)
 
 
-class Recording:
+class CsvReplay:
     """A `Source` that reads a file in chunks of `CHUNK` lines, and looks at `SLICE` lines at most before it lets others go on.
 
     Attributes:
@@ -95,15 +89,15 @@ class Recording:
     actions: Mapping[str, Callable[[], None]] = {}
     own_time = False
 
-    def __init__(self, options: RecordingOptions, clocks: Clocks, checkpoint: dict[str, Any] | None = None) -> None:
+    def __init__(self, options: CsvReplayOptions, clocks: Clocks, checkpoint: dict[str, Any] | None = None) -> None:
         known = LAYOUTS.get(options.layout, Layout(",", "time", {}))
         self._delimiter = options.delimiter or known.delimiter
         columns = {**known.columns, **options.columns}
         self.channels = tuple(_channel(name, options.units) for name in columns)
         self.paced = options.speed != 1
         self._options, self._path = options, Path(options.path)
-        self.notes = Notes(str(self._path), clocks.monotonic)
-        self._pace = Pace(options.speed)
+        self.notes = InputFaults(str(self._path), clocks.monotonic)
+        self._pace = Pacer(options.speed)
         self._headings = [options.time_column or known.time_column, *columns.values()]
         state = checkpoint or {"record": 0, "rows": 0, "latest": None}
         self._record, self._rows, self._latest = state["record"], state["rows"], state["latest"]
@@ -134,13 +128,13 @@ class Recording:
         limit = self._options.limit
         return bool(limit and self._rows >= limit) or (self._ended and self._at >= len(self._waiting.lines))
 
-    def read(self, now: float, most: int) -> Block | None:
+    def read(self, now: float, most: int) -> RowBlock | None:
         most = self._fill(most)
         n = self._pace.due(now, self._awaited(most))
         at = self._at
         if n <= 0:
             return None
-        block = Block(self._waiting.times[at : at + n], self._waiting.values[at : at + n])
+        block = RowBlock(self._waiting.times[at : at + n], self._waiting.values[at : at + n])
         self._at, self._rows, self._given = at + n, self._rows + n, self._waiting.lines[at + n - 1]
         self._record = self._given.number - 1
         self._latest = int(max(block.times.max(), block.times[0] if self._latest is None else self._latest))
@@ -234,10 +228,13 @@ class Recording:
         options, first = self._options, self._places[0]
         times, untimed = times_ns([row[first] for row in rows], options.time_unit, options.decimal)
         for i, reason in untimed.items():
-            self._note("time", (
-                f"{self._path}:{kept[i].number}, column {self._headings[0]!r}: {readable(rows[i][first][:40])!r} is {reason}; "
-                "the row has no time and is left out; correct the cell or `time_unit`"
-            ))
+            self._note(
+                "time",
+                (
+                    f"{self._path}:{kept[i].number}, column {self._headings[0]!r}: {readable(rows[i][first][:40])!r} is {reason}; "
+                    "the row has no time and is left out; correct the cell or `time_unit`"
+                ),
+            )
         if untimed:
             good = [i for i in range(len(rows)) if i not in untimed]
             kept, rows, times = [kept[i] for i in good], [rows[i] for i in good], times[good]
@@ -246,10 +243,13 @@ class Recording:
         for i, reason in bad.items():
             at, column = divmod(i, len(wanted))
             cell = readable(rows[at][wanted[column]][:40])
-            self._note("number", (
-                f"{self._path}:{kept[at].number}, column {self._headings[1 + column]!r}: {cell!r} is {reason}; the value is published "
-                "as missing; correct the cell"
-            ))
+            self._note(
+                "number",
+                (
+                    f"{self._path}:{kept[at].number}, column {self._headings[1 + column]!r}: {cell!r} is {reason}; the value is published "
+                    "as missing; correct the cell"
+                ),
+            )
         self._note_backwards(times, kept)
         self._waiting = self._waiting.and_then(Waiting(times, values.reshape(len(rows), len(wanted)), kept), self._at)
         self._at = 0
@@ -266,10 +266,13 @@ class Recording:
             self._note("quote", f"{self._path}:{line.number}: {fault}; the row is left out; correct the line")
             return None
         if extra(found, self._width):
-            self._note("cells", (
-                f"{self._path}:{line.number}: {len(found)} cells where there are {self._width} headings; nobody knows which is which, and "
-                "the row is left out; correct the line, or `delimiter` and `decimal`"
-            ))
+            self._note(
+                "cells",
+                (
+                    f"{self._path}:{line.number}: {len(found)} cells where there are {self._width} headings; nobody knows which is which, and "
+                    "the row is left out; correct the line, or `delimiter` and `decimal`"
+                ),
+            )
             return None
         needed = max(self._places) + 1
         if len(found) < needed:
@@ -286,10 +289,13 @@ class Recording:
         latest = np.maximum.accumulate(np.concatenate([[start], times]))[:-1]
         late = times <= latest
         for i in np.flatnonzero(late & ~np.concatenate([[False], late[:-1]])):
-            self._note("backwards", (
-                f"{self._path}:{lines[i].number}: time runs backwards, from {to_iso(latest[i])} to {to_iso(times[i])}; rows up "
-                "to the former are published flagged and not judged, unless earlier times last; sort the recording by time"
-            ))
+            self._note(
+                "backwards",
+                (
+                    f"{self._path}:{lines[i].number}: time runs backwards, from {to_iso(latest[i])} to {to_iso(times[i])}; rows up "
+                    "to the former are published flagged and not judged, unless earlier times last; sort the recording by time"
+                ),
+            )
 
     def _note(self, kind: str, sentence: str) -> None:
         self.notes.add(kind, sentence)

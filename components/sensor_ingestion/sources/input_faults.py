@@ -12,7 +12,7 @@ from sensor_ingestion.sources.base import MAX_FAULTS
 log = logging.getLogger(__name__)
 
 
-class Notes:
+class InputFaults:
     """The first `MAX_FAULTS` sentences, and the first of each further kind; later ones are logged once a minute and kind, with their count.
 
     Args:

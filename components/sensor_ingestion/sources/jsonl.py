@@ -27,8 +27,8 @@ from edgeml.errors import SourceError
 from edgeml.parsing.readings import LARGEST, fits, time_ns
 from edgeml.runtime.subprocess_env import without_credentials
 from sensor_ingestion.sources import process_guard, pump_physics
-from sensor_ingestion.sources.base import Block, Channel, Clocks
-from sensor_ingestion.sources.input_faults import Notes
+from sensor_ingestion.sources.base import Channel, Clocks, RowBlock
+from sensor_ingestion.sources.input_faults import InputFaults
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +46,7 @@ class JsonlOptions(msgspec.Struct, frozen=True):
 
     fifo: Annotated[str, Meta(description="path of a FIFO; it is made if it is not there")] = ""
     program: Annotated[list[str], Meta(description="a program and its arguments, run without a shell")] = []
-    units: Annotated[
-        dict[str, str], Meta(description="channel -> unit: the keys to read; empty: the pump skid's eight channels")
-    ] = {}
+    units: Annotated[dict[str, str], Meta(description="channel -> unit: the keys to read; empty: the pump skid's eight channels")] = {}
 
     def check(self, where: str) -> list[str]:
         if bool(self.fifo) == bool(self.program):
@@ -73,7 +71,7 @@ class Jsonl:
         self._names = [channel.name for channel in self.channels]
         self._clocks = clocks
         self._pipe: _Pipe = _Fifo(Path(options.fifo)) if options.fifo else _Program(options.program, clocks.monotonic)
-        self._notes = Notes(self._pipe.name, clocks.monotonic)
+        self._notes = InputFaults(self._pipe.name, clocks.monotonic)
         self._rest = b""
         self._too_long = False  # what comes up to the next end of line belongs to a line that was given up
         self._lines: list[bytes] = []
@@ -83,14 +81,14 @@ class Jsonl:
     def faults(self) -> Sequence[str]:
         return self._notes.sentences
 
-    def read(self, now: float, most: int) -> Block | None:
+    def read(self, now: float, most: int) -> RowBlock | None:
         if len(self._lines) < most:
             self._take(self._pipe.read())
         lines, self._lines = self._lines[:most], self._lines[most:]
         rows = [row for row in map(self._parse, lines) if row is not None]
         if not rows:
             return None
-        return Block(np.array([time for time, _ in rows], np.int64), np.array([values for _, values in rows], "f4"))
+        return RowBlock(np.array([time for time, _ in rows], np.int64), np.array([values for _, values in rows], "f4"))
 
     def wait(self, now: float, most: int) -> float:
         return 0.0 if self._lines else POLL_S
@@ -269,8 +267,11 @@ class _Program(_Pipe):
             if shutil.which(self._command[0]) is None:
                 raise FileNotFoundError(errno.ENOENT, "no such program, or it is not executable")
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", process_guard.__file__, *self._command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                start_new_session=True, env=without_credentials(os.environ),
+                [sys.executable, "-I", "-S", process_guard.__file__, *self._command],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,
+                env=without_credentials(os.environ),
             )
         except (OSError, ValueError) as fault:
             raise SourceError(f"`program` {self._command} does not start ({fault}); correct the option") from None

@@ -16,7 +16,7 @@ _FIRST_NS = 86_400 * SECOND
 """From the first row to the next: what is longer is a first row of a clock that was not set yet."""
 
 
-class Pace:
+class Pacer:
     """Maps event time to monotonic time: `speed` event seconds a second; 0 is as fast as it goes.
 
     The first row is due at once, whenever that is, and so is one that is far before the latest: from there on time is counted from it.
@@ -91,4 +91,3 @@ class Pace:
             self._latest = first_ns
         assert self._origin is not None
         return self._origin
-

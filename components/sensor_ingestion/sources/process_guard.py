@@ -26,7 +26,11 @@ def main(command: "list[str]") -> int:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a nucleus may send it to everybody, and this process goes last
     try:
         program = os.posix_spawnp(
-            command[0], command, os.environ, setpgroup=0, setsigdef=[signal.SIGTERM, signal.SIGCHLD],
+            command[0],
+            command,
+            os.environ,
+            setpgroup=0,
+            setsigdef=[signal.SIGTERM, signal.SIGCHLD],
             file_actions=[(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)],
         )
     except OSError as fault:

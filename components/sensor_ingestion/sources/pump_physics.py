@@ -163,7 +163,8 @@ class PumpSkid:
         self._current_a, self._voltage_v, self._pressure_bar = draw(2.3, 2.5), draw(226.0, 231.0), draw(0.10, 0.14)
         self._ambient_c, self._motor_rise_c, self._fluid_rise_c = draw(21.0, 25.0), draw(60.0, 68.0), draw(3.0, 5.0)
         self._now = _Now(
-            motor_c=self._ambient_c + self._motor_rise_c, fluid_c=self._ambient_c + self._fluid_rise_c,
+            motor_c=self._ambient_c + self._motor_rise_c,
+            fluid_c=self._ambient_c + self._fluid_rise_c,
             drift=[size * float(x) for (size, _), x in zip(DRIFTS, self._rng.standard_normal(len(DRIFTS)), strict=True)],
         )
 
@@ -263,10 +264,22 @@ class PumpSkid:
             ambient = self._ambient_c + drift[3]
             now.motor_c += motor * (ambient + self._motor_rise_c * load - now.motor_c)
             now.fluid_c += fluid * (ambient + self._fluid_rise_c * load - now.fluid_c)
-            truth.append((
-                speed, now.flow, head, load, now.motor_c, now.fluid_c, 1.0 + drift[1], drift[4],
-                conditions.imbalance, conditions.cavitation, worst, 1.0 if now.running else 0.0,
-            ))
+            truth.append(
+                (
+                    speed,
+                    now.flow,
+                    head,
+                    load,
+                    now.motor_c,
+                    now.fluid_c,
+                    1.0 + drift[1],
+                    drift[4],
+                    conditions.imbalance,
+                    conditions.cavitation,
+                    worst,
+                    1.0 if now.running else 0.0,
+                )
+            )
             lost.append(conditions.lost)
             now.row += 1
         return np.array(truth).reshape(-1, 12), lost, stuck

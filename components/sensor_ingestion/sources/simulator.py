@@ -10,8 +10,8 @@ import numpy as np
 from msgspec import Meta
 
 from edgeml.timestamps import SECOND, from_iso
-from sensor_ingestion.sources.base import Block, Clocks
-from sensor_ingestion.sources.pacing import Pace
+from sensor_ingestion.sources.base import Clocks, RowBlock
+from sensor_ingestion.sources.pacing import Pacer
 from sensor_ingestion.sources.pump_physics import CHANNELS, FAULTS, NAMES, Fault, PumpSkid
 
 CLOCK_STEP_NS = 2 * SECOND
@@ -24,9 +24,7 @@ class SimulatorOptions(msgspec.Struct, frozen=True):
     """Options of the source `simulator`."""
 
     seed: Annotated[int, Meta(ge=0, description="which skid: operating point, drift and noise")] = 1
-    speed: Annotated[
-        float, Meta(ge=0, le=1_000_000, description="event seconds a second; 1: true speed, 0: as fast as it goes")
-    ] = 1.0
+    speed: Annotated[float, Meta(ge=0, le=1_000_000, description="event seconds a second; 1: true speed, 0: as fast as it goes")] = 1.0
     interval_s: Annotated[float, Meta(ge=0.001, le=3600, description="event seconds from row to row")] = 1.0
     start_time: Annotated[str, Meta(description="event time of the first row, ISO 8601; empty: now")] = ""
     duration_s: Annotated[float, Meta(ge=0, description="event seconds until it ends; 0: never")] = 0.0
@@ -66,14 +64,12 @@ class Simulator:
     def __init__(self, options: SimulatorOptions, clocks: Clocks, checkpoint: dict[str, Any] | None = None) -> None:
         self.paced = options.speed != 1
         self.faults: list[str] = []
-        self._pace = Pace(options.speed)
+        self._pace = Pacer(options.speed)
         self._wall_ns = clocks.wall_ns if options.speed == 1 and not options.start_time else None
         self._monotonic = clocks.monotonic
         self._interval_ns = round(options.interval_s * SECOND)
         self._rows = round(options.duration_s / options.interval_s)
-        fault = Fault(
-            options.fault, options.fault_start_s, options.fault_ramp_s, options.fault_severity, options.fault_channel
-        )
+        fault = Fault(options.fault, options.fault_start_s, options.fault_ramp_s, options.fault_severity, options.fault_channel)
         self._skid = PumpSkid(options.seed, interval_s=options.interval_s, faults=[fault])
         if checkpoint is None:
             self._row = 0
@@ -86,14 +82,16 @@ class Simulator:
             self._skid.resume(checkpoint["skid"])
             self._go_on(clocks)
         self.actions: Mapping[str, Callable[[], None]] = {
-            "stop": self._skid.stop, "start": self._skid.start, "restore": self._skid.restore,
+            "stop": self._skid.stop,
+            "start": self._skid.start,
+            "restore": self._skid.restore,
         }
 
     @property
     def finished(self) -> bool:
         return bool(self._rows) and self._row >= self._rows
 
-    def read(self, now: float, most: int) -> Block | None:
+    def read(self, now: float, most: int) -> RowBlock | None:
         if self._rows:
             most = min(most, self._rows - self._row)
         # By both clocks of this moment: `now` is of before the assets ahead of this one, whose messages may have waited for a broker.
@@ -103,7 +101,7 @@ class Simulator:
             return None
         rows = self._skid.step(due)
         self._row += due
-        return Block(self._time(rows.number), rows.values) if len(rows.number) else None
+        return RowBlock(self._time(rows.number), rows.values) if len(rows.number) else None
 
     def wait(self, now: float, most: int) -> float:
         return self._pace.wait(now, self._time(self._row), self._time(self._row + most - 1))

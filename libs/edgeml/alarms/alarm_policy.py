@@ -16,7 +16,7 @@ that cannot be told yet.
 Silence between two decided results does count: what silence is too long is the scorer's to say, by a "no decision".
 
 A result at or before the last judged event time is a repetition and ignored. A source that is started anew with old
-event times is told from a repetition by its stream, and one whose clock was set back by its epoch: see `Policy.judge_block`.
+event times is told from a repetition by its stream, and one whose clock was set back by its epoch: see `AlarmPolicy.judge_block`.
 """
 
 from __future__ import annotations
@@ -62,9 +62,7 @@ class PolicyOptions(msgspec.Struct, frozen=True, kw_only=True):
         Seconds,
         Meta(description="s of event time after a standstill in which an alarm waits while all that is far from normal comes nearer"),
     ] = 3600
-    rewind_s: Annotated[
-        Seconds, Meta(description="s before the last judged time at which a new sensor stream counts as begun anew")
-    ] = 300
+    rewind_s: Annotated[Seconds, Meta(description="s before the last judged time at which a new sensor stream counts as begun anew")] = 300
 
     def check(self, where: str = "") -> list[str]:
         """One sentence for each rule over several options that is broken."""
@@ -122,14 +120,14 @@ class Change(NamedTuple):
     because: str = ""
 
 
-class Judged(NamedTuple):
+class PolicyResult(NamedTuple):
     """What became of a block: the changes in order, and the indices of the results that were not repetitions."""
 
     changes: list[Change]
     rows: list[int]
 
 
-class State(msgspec.Struct, kw_only=True):
+class PolicyState(msgspec.Struct, kw_only=True):
     """All that a policy remembers; plain data by `msgspec.to_builtins`.
 
     Attributes:
@@ -162,7 +160,7 @@ class State(msgspec.Struct, kw_only=True):
     alarm: Alarm | None = None
 
 
-class Policy:
+class AlarmPolicy:
     """The policy of one asset and one model.
 
     Args:
@@ -174,7 +172,7 @@ class Policy:
         self._hold, self._clear_hold, self._cooldown, self._rewind, self._settle = (
             round(s * SECOND) for s in (options.hold_s, options.clear_hold_s, options.cooldown_s, options.rewind_s, options.settle_s)
         )
-        self._state = msgspec.convert(state, State) if state else State()
+        self._state = msgspec.convert(state, PolicyState) if state else PolicyState()
 
     @property
     def alarm(self) -> Alarm | None:
@@ -191,9 +189,15 @@ class Policy:
         return msgspec.to_builtins(self._state)
 
     def judge_block(
-        self, stream: str, times: Sequence[int], confidences: Iterable[float | None],
-        deviations: Any = None, stopped: Sequence[bool] | None = None, epoch: int = 0, in_line: Sequence[bool] | None = None,
-    ) -> Judged:
+        self,
+        stream: str,
+        times: Sequence[int],
+        confidences: Iterable[float | None],
+        deviations: Any = None,
+        stopped: Sequence[bool] | None = None,
+        epoch: int = 0,
+        in_line: Sequence[bool] | None = None,
+    ) -> PolicyResult:
         """Judge results of one sensor stream, in order.
 
         A stream never seen before whose first time is more than `rewind_s` before the last judged one is a recording
@@ -212,7 +216,7 @@ class Policy:
         s = self._state
         changes: list[Change] = []
         if stream in s.streams[:-1] or (stream in s.streams and epoch < s.stream_epoch):
-            return Judged(changes, [])
+            return PolicyResult(changes, [])
         first = next((time for row, time in enumerate(times) if in_line is None or in_line[row]), None)
         if first is not None and (stream not in s.streams or epoch > s.stream_epoch):
             back = 0 if s.judged is None else s.judged - first
@@ -228,7 +232,7 @@ class Policy:
                 seen = () if deviations is None or self._state.settling_until is None else deviations[row]
                 standing = stopped is not None and bool(stopped[row])
                 changes += [change._replace(row=row) for change in self.judge(time, confidence, seen, standing)]
-        return Judged(changes, rows)
+        return PolicyResult(changes, rows)
 
     def judge(self, time: int, confidence: float | None, deviations: Sequence[float] = (), stopped: bool = False) -> list[Change]:
         """Judge one result at event time `time`, ns; returns the changes it brings, usually none.
@@ -303,8 +307,13 @@ class Policy:
                 return []
             s.held = 0
             s.alarm = Alarm(
-                id=alarm_id(self.asset, self.model, time, s.epoch), asset=self.asset, model=self.model,
-                state=PENDING, pending_at=time, confidence=confidence, peak=confidence,
+                id=alarm_id(self.asset, self.model, time, s.epoch),
+                asset=self.asset,
+                model=self.model,
+                state=PENDING,
+                pending_at=time,
+                confidence=confidence,
+                peak=confidence,
             )
             changes.append(Change(s.alarm, time))
         else:
@@ -352,7 +361,7 @@ class Policy:
         changes = []
         if s.alarm is not None and s.judged is not None:
             changes.append(self._end(s.judged, because="the source began anew with earlier times"))
-        self._state = State(epoch=s.epoch + 1, streams=s.streams)
+        self._state = PolicyState(epoch=s.epoch + 1, streams=s.streams)
         return changes
 
 

@@ -17,7 +17,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from edgeml.errors import SealError
+from edgeml.errors import AuthenticationError
 from edgeml.storage.regular_files import open_plain
 
 NAME = "messages.key"
@@ -27,7 +27,7 @@ SHORTEST, LONGEST = 32, 4096
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EACCES)
 
 
-class MessageOptions(msgspec.Struct, frozen=True, kw_only=True):
+class MessageAuthOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How messages that lead to an action are proved; every component has these."""
 
     required: Annotated[bool, Meta(description="a message that leads to an action is refused without a seal")] = True
@@ -52,7 +52,7 @@ def obtain(work: Path, key_file: str = "") -> bytes:
     """The core's key: that of `key_file`, else the first that is there, else a new one.
 
     Raises:
-        SealError: it cannot be read or made, is no key, or others may read it.
+        AuthenticationError: it cannot be read or made, is no key, or others may read it.
     """
     if key_file:
         return read(Path(key_file))
@@ -61,14 +61,14 @@ def obtain(work: Path, key_file: str = "") -> bytes:
         if found is not None:
             return found
         make(work)  # and look again: another component may have been first, or have made one in an earlier place
-    raise SealError(f"{work / NAME}: the core's key vanishes as soon as it is made; see what removes it")
+    raise AuthenticationError(f"{work / NAME}: the core's key vanishes as soon as it is made; see what removes it")
 
 
 def find(work: Path) -> bytes | None:
     """The first key that is there and this user's own.
 
     Raises:
-        SealError: it is no key, or others may read it.
+        AuthenticationError: it is no key, or others may read it.
     """
     for place in places(work):
         try:
@@ -76,7 +76,7 @@ def find(work: Path) -> bytes | None:
         except OSError as fault:
             if fault.errno in _ABSENT:
                 continue
-            raise SealError(f"{place}: the core's key cannot be read ({fault.strerror})") from None
+            raise AuthenticationError(f"{place}: the core's key cannot be read ({fault.strerror})") from None
         if found.st_uid == os.geteuid():
             return read(place, follow=False)
     return None
@@ -86,7 +86,7 @@ def make(work: Path) -> None:
     """A new key in the first place that this user may write to, whole or not at all; one that is there already is left alone.
 
     Raises:
-        SealError: it cannot be written anywhere.
+        AuthenticationError: it cannot be written anywhere.
     """
     trouble: OSError | None = None
     for place in places(work):
@@ -110,24 +110,28 @@ def make(work: Path) -> None:
             except OSError:
                 pass
     reason = trouble.strerror if trouble is not None else "no such directory"
-    raise SealError(f"{work / NAME}: the core's key cannot be made ({reason}); make the work directory writable, or name a key_file")
+    raise AuthenticationError(
+        f"{work / NAME}: the core's key cannot be made ({reason}); make the work directory writable, or name a key_file"
+    )
 
 
 def read(path: Path, follow: bool = True) -> bytes:
     """The key in a file: its text without the white space around it.
 
     Raises:
-        SealError: it cannot be read, is no key, or others may read it.
+        AuthenticationError: it cannot be read, is no key, or others may read it.
     """
     try:
         with open_plain(path, follow=follow) as file:
             if os.fstat(file.fileno()).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-                raise SealError(f"{path}: others may read the core's key; run: chmod 600 {path}, and put a new key there if they did")
+                raise AuthenticationError(
+                    f"{path}: others may read the core's key; run: chmod 600 {path}, and put a new key there if they did"
+                )
             text = file.read(LONGEST + 1)
     except OSError as fault:
         if fault.errno == errno.EINVAL:
-            raise SealError(f"{path}: the core's key is no plain file; put a file of {2 * SHORTEST} hex digits there") from None
-        raise SealError(
+            raise AuthenticationError(f"{path}: the core's key is no plain file; put a file of {2 * SHORTEST} hex digits there") from None
+        raise AuthenticationError(
             f"{path}: the core's key cannot be read ({fault.strerror}); wanted is a file that this component's user owns"
         ) from None
     return checked(text, str(path))
@@ -137,9 +141,11 @@ def checked(text: bytes, where: str) -> bytes:
     """The key in a text: all of it but the white space around it.
 
     Raises:
-        SealError: it is too short to be one, or too long; names `where`.
+        AuthenticationError: it is too short to be one, or too long; names `where`.
     """
     key = text.strip()
     if not SHORTEST <= len(key) <= LONGEST:
-        raise SealError(f"{where}: the core's key has {len(key)} characters, wanted are {SHORTEST} or more; openssl rand -hex 32 makes one")
+        raise AuthenticationError(
+            f"{where}: the core's key has {len(key)} characters, wanted are {SHORTEST} or more; openssl rand -hex 32 makes one"
+        )
     return key

@@ -16,7 +16,7 @@ import hmac
 import re
 from typing import NamedTuple
 
-from edgeml.errors import SealError
+from edgeml.errors import AuthenticationError
 
 MARK = b"edgeml1"
 LONGEST = 127
@@ -25,7 +25,7 @@ SENDER = re.compile(r"[A-Za-z0-9._:@-]{1,64}")
 _LINE = re.compile(rb"edgeml1 (" + SENDER.pattern.encode() + rb") (0|[1-9][0-9]{0,18}) ([0-9a-f]{32})\n")
 
 
-class Seal(NamedTuple):
+class MessageSignature(NamedTuple):
     """What a seal says; `mac` in hex."""
 
     sender: str
@@ -44,23 +44,25 @@ def mac(key: bytes, topic: str, sender: str, boot: str, number: int, payload: by
     return hmac.digest(key, head + payload, "sha256")[:16].hex()
 
 
-def split(payload: bytes) -> tuple[Seal | None, bytes]:
+def split(payload: bytes) -> tuple[MessageSignature | None, bytes]:
     """The seal, None where there is none, and the message without it. What the seal proves is not looked at.
 
     Raises:
-        SealError: it begins like a seal, and is none.
+        AuthenticationError: it begins like a seal, and is none.
     """
     if not payload.startswith(MARK):
         return None, payload
     line = _LINE.match(payload)
     if line is None:
-        raise SealError("a seal that is not well formed; wanted is `edgeml1 SENDER NUMBER MAC` and a line feed before the message")
-    return Seal(line[1].decode(), int(line[2]), line[3].decode()), payload[line.end():]
+        raise AuthenticationError(
+            "a seal that is not well formed; wanted is `edgeml1 SENDER NUMBER MAC` and a line feed before the message"
+        )
+    return MessageSignature(line[1].decode(), int(line[2]), line[3].decode()), payload[line.end() :]
 
 
 def bare(payload: bytes) -> bytes:
     """The message without its seal, for who only wants to read it; what is not well formed comes back as it is."""
     try:
         return split(payload)[1]
-    except SealError:
+    except AuthenticationError:
         return payload

@@ -19,14 +19,16 @@ from pathlib import Path
 from edgeml.auth.device_key import read
 from edgeml.auth.envelope import SENDER, seal
 from edgeml.auth.verifier import boottime_ns
-from edgeml.errors import EdgemlError, SealError
+from edgeml.errors import AuthenticationError, EdgemlError
 from edgeml.messages import MAX_PAYLOAD, decode, topics
 from edgeml.timestamps import boot_id
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m edgeml.auth.sign_cli", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m edgeml.auth.sign_cli", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("topic", metavar="TOPIC", help=f"one of {', '.join(sorted(topics.SEALED))}")
     parser.add_argument("message", metavar="MESSAGE", help="the message in JSON; - for standard input")
     parser.add_argument("--key", type=Path, required=True, help="the core's key, such as WORK/com.edgeml.AlertDispatcher/messages.key")
@@ -49,12 +51,12 @@ def sealed(topic: str, payload: bytes, key: Path, sender: str) -> bytes:
         EdgemlError: it is none of this suite, the topic has no seals, or the key cannot be read.
     """
     if topic not in topics.SEALED:
-        raise SealError(f"{topic!r} is a topic without seals; those with are {', '.join(sorted(topics.SEALED))}")
+        raise AuthenticationError(f"{topic!r} is a topic without seals; those with are {', '.join(sorted(topics.SEALED))}")
     if not SENDER.fullmatch(sender):
-        raise SealError(f"{sender!r} is no name of a sender; wanted are 1 to 64 letters, digits and . _ : @ -")
+        raise AuthenticationError(f"{sender!r} is no name of a sender; wanted are 1 to 64 letters, digits and . _ : @ -")
     decode(payload)
     if len(payload) > MAX_PAYLOAD:
-        raise SealError(f"the message has {len(payload)} bytes, at most {MAX_PAYLOAD} can be sent")
+        raise AuthenticationError(f"the message has {len(payload)} bytes, at most {MAX_PAYLOAD} can be sent")
     return seal(read(key), topic, sender, boot_id(), boottime_ns(), payload)
 
 

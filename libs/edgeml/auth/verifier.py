@@ -15,9 +15,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from edgeml.auth.device_key import MessageOptions, checked, obtain
-from edgeml.auth.envelope import Seal, mac, seal, split
-from edgeml.errors import SealError
+from edgeml.auth.device_key import MessageAuthOptions, checked, obtain
+from edgeml.auth.envelope import MessageSignature, mac, seal, split
+from edgeml.errors import AuthenticationError
 from edgeml.messages import topics
 from edgeml.timestamps import SECOND, boot_id
 
@@ -49,7 +49,7 @@ REASONS: dict[str, str] = {
 
 
 def _no_secrets(name: str) -> bytes:
-    raise SealError(f"the secret {name!r} cannot be read: there is no nucleus to ask")
+    raise AuthenticationError(f"the secret {name!r} cannot be read: there is no nucleus to ask")
 
 
 def boottime_ns() -> int:
@@ -57,7 +57,7 @@ def boottime_ns() -> int:
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
-class Guard:
+class MessageVerifier:
     """What an `IpcBus` asks about each local message. `open` may be called on another thread than the rest.
 
     Args:
@@ -66,7 +66,7 @@ class Guard:
         clock_ns, boot: nanoseconds since the device started, and which start that is.
 
     Attributes:
-        secret: gives the text of a Greengrass secret; raises SealError.
+        secret: gives the text of a Greengrass secret; raises AuthenticationError.
         refused: how many messages, by reason (the keys of `REASONS`).
         fault: why there is no key; empty: there is one.
     """
@@ -77,7 +77,7 @@ class Guard:
         self.secret: Callable[[str], bytes] = _no_secrets
         self._component, self._work = component, work
         self._clock_ns, self._boot = clock_ns, boot_id() if boot is None else boot
-        self._options = MessageOptions()
+        self._options = MessageAuthOptions()
         self._key: bytes | None = None
         self._number = 0
         self._begun = clock_ns()
@@ -92,7 +92,7 @@ class Guard:
 
     # -- the key
 
-    def configure(self, options: MessageOptions) -> None:
+    def configure(self, options: MessageAuthOptions) -> None:
         """Go by these options from now on."""
         self._options = options
         self._look(asking=True)
@@ -109,7 +109,7 @@ class Guard:
             return  # a secret is asked for when there is a reason to; it is the same until somebody uses another
         try:
             key, fault = checked(self.secret(name), f"the secret {name!r}") if name else obtain(self._work, self._options.key_file), ""
-        except SealError as wrong:
+        except AuthenticationError as wrong:
             key, fault = None, str(wrong)
         if fault and fault != self.fault:
             log.error("%s", fault)
@@ -146,14 +146,14 @@ class Guard:
                 reason = self._wrong(sealed, topic, message, now)
                 if sealed is not None:
                     sender, age_s = sealed.sender, max(0.0, (now - sealed.number) / SECOND)
-            except SealError:
+            except AuthenticationError:
                 pass
             if not reason:
                 return message, age_s
             self._refuse(reason, topic, sender)
         return None
 
-    def _wrong(self, sealed: Seal | None, topic: str, message: bytes, now: int) -> str:
+    def _wrong(self, sealed: MessageSignature | None, topic: str, message: bytes, now: int) -> str:
         """Why a message is refused; empty if it is not."""
         if sealed is None or self._key is None:
             return (UNSEALED if sealed is None else KEYLESS) if self._options.required else ""

@@ -17,7 +17,7 @@ from typing import Annotated, Any, NamedTuple, Protocol
 import msgspec
 from msgspec import Meta
 
-from edgeml.log_throttle import RateLimited
+from edgeml.log_throttle import RateLimitedLog
 from edgeml.messages import MAX_PAYLOAD
 from edgeml.timestamps import boot_id, to_iso
 
@@ -29,7 +29,7 @@ CLASS_NAMES = ("alerts", "health", "results")
 PROOF = 12
 """Bytes of an id that nobody can guess: 24 hex digits."""
 ENVELOPE = 130
-"""Bytes that `Entry.message` adds at most."""
+"""Bytes that `OutboxMessage.message` adds at most."""
 MAX_ENTRY = MAX_PAYLOAD - ENVELOPE
 ROW = 120
 """Bytes that an entry takes on disk besides its payload, about."""
@@ -53,7 +53,7 @@ _UNSOUND = (
 PROOFS = ("acknowledgement", "echo")
 
 
-class ProofOptions(msgspec.Struct, frozen=True, kw_only=True):
+class ConfirmationOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What counts as delivered: the nucleus's acknowledgement, or the message itself, heard from IoT Core."""
 
     alerts: Annotated[str, Meta(description="for alerts: `echo` or `acknowledgement`")] = "echo"
@@ -68,7 +68,7 @@ class ProofOptions(msgspec.Struct, frozen=True, kw_only=True):
 class OutboxOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How what goes to the cloud is kept and sent."""
 
-    proof: ProofOptions = ProofOptions()
+    proof: ConfirmationOptions = ConfirmationOptions()
     echo_s: Annotated[float, Meta(ge=0.1, le=3600, description="s of the clock until a message without an echo is sent again")] = 10.0
     late_after_s: Annotated[float, Meta(ge=0, description="s of the clock after which a message that waits is late")] = 10.0
     catch_up_per_s: Annotated[float, Meta(gt=0, le=1000, description="late messages a second, at most")] = 20.0
@@ -77,7 +77,7 @@ class OutboxOptions(msgspec.Struct, frozen=True, kw_only=True):
     reserve_alerts: Annotated[int, Meta(ge=0, le=10_000, description="alerts for which room is kept, on a full disk too")] = 500
 
 
-class Entry(NamedTuple):
+class OutboxMessage(NamedTuple):
     """`queued_s` and `boot` say when it was put here by the system's monotonic clock."""
 
     no: int
@@ -95,7 +95,7 @@ class Entry(NamedTuple):
         return self.payload[:-1] + tail + b"}"
 
 
-def entry_id(outbox: str, key: str, entry: Entry) -> str:
+def entry_id(outbox: str, key: str, entry: OutboxMessage) -> str:
     """The id that an entry carries, `OUTBOX-NUMBER-PROOF`: the same at each sending, and known to those alone who have seen the message.
 
     Args:
@@ -137,7 +137,7 @@ class Outbox:
 
     def __init__(self, database: Database, options: OutboxOptions, monotonic: Callable[[], float]) -> None:
         self._db, self._monotonic = database, monotonic
-        self._seldom = RateLimited(log, monotonic)
+        self._seldom = RateLimitedLog(log, monotonic)
         self._most, self._reserve = int(options.max_mb * 1e6), options.reserve_alerts
         self.dropped: Counter[str] = Counter()
         for table in _TABLES:
@@ -211,7 +211,12 @@ class Outbox:
                 return None
             self._db.do(
                 "INSERT INTO outgoing (class, topic, event_ns, queued_s, boot, payload) VALUES (?, ?, ?, ?, ?, ?)",
-                kind, topic, event_ns, self._monotonic(), boot_id(), payload,
+                kind,
+                topic,
+                event_ns,
+                self._monotonic(),
+                boot_id(),
+                payload,
             )
             ((no,),) = self._db.do("SELECT last_insert_rowid()")
             self._add(kind, 1, size)
@@ -241,25 +246,25 @@ class Outbox:
 
     # -- out
 
-    def first(self, kind: int, after: int = 0) -> Entry | None:
+    def first(self, kind: int, after: int = 0) -> OutboxMessage | None:
         """The oldest of a class past the number `after`, unless it is held."""
         if self._known and not self._count[kind]:
             return None
         rows = self._db.do(
             "SELECT no, topic, event_ns, queued_s, boot, payload FROM outgoing WHERE class = ? AND no > ? ORDER BY no LIMIT 1", kind, after
         )
-        return Entry(*rows[0]) if rows and rows[0][0] not in self._held else None
+        return OutboxMessage(*rows[0]) if rows and rows[0][0] not in self._held else None
 
-    def entry(self, no: int) -> Entry | None:
+    def entry(self, no: int) -> OutboxMessage | None:
         """One of them, if it is still here."""
         rows = self._db.do("SELECT no, topic, event_ns, queued_s, boot, payload FROM outgoing WHERE no = ?", no)
-        return Entry(*rows[0]) if rows else None
+        return OutboxMessage(*rows[0]) if rows else None
 
     def delivered(self, no: int) -> bool:
         """It is proved to have arrived; False if it was not here any more."""
         return self._delete([no]) > 0
 
-    def id_of(self, entry: Entry) -> str:
+    def id_of(self, entry: OutboxMessage) -> str:
         """The id that an entry carries, see `entry_id`."""
         return entry_id(self.id, self._key, entry)
 
@@ -286,9 +291,7 @@ class Outbox:
     def _thin(self) -> int:
         """Takes away a few results: on the way from the oldest to the newest all but those of the level; at the end the level rises."""
         while self._level <= 32:
-            rows = self._db.do(
-                "SELECT no FROM outgoing WHERE class = ? AND no > ? ORDER BY no LIMIT ?", RESULTS, self._thinned_to, AT_ONCE
-            )
+            rows = self._db.do("SELECT no FROM outgoing WHERE class = ? AND no > ? ORDER BY no LIMIT ?", RESULTS, self._thinned_to, AT_ONCE)
             if not rows:
                 self._level, self._thinned_to = self._level + 1, 0
                 continue

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import msgspec
 
 from edgeml.backoff import Backoff
-from edgeml.cloud.outbox import CLASS_NAMES, Entry, Outbox, OutboxOptions
+from edgeml.cloud.outbox import CLASS_NAMES, Outbox, OutboxMessage, OutboxOptions
 from edgeml.timestamps import boot_id
 
 log = logging.getLogger(__name__)
@@ -32,19 +32,19 @@ RENEW_S = 60.0
 """Between two renewals of the subscription while echoes stay out."""
 
 
-class Waiting(Protocol):
+class SendQueue(Protocol):
     """What is to be sent, in classes; `edgeml.cloud.outbox.Outbox` says what each method does."""
 
     @property
     def counts(self) -> tuple[int, ...]: ...
 
-    def first(self, kind: int, after: int = 0) -> Entry | None: ...
+    def first(self, kind: int, after: int = 0) -> OutboxMessage | None: ...
 
-    def entry(self, no: int) -> Entry | None: ...
+    def entry(self, no: int) -> OutboxMessage | None: ...
 
     def delivered(self, no: int) -> bool: ...
 
-    def id_of(self, entry: Entry) -> str: ...
+    def id_of(self, entry: OutboxMessage) -> str: ...
 
     def number_of(self, given: str) -> int | None: ...
 
@@ -69,7 +69,7 @@ class _Lane:
         self.backoff = Backoff(1.0, 30.0)
 
 
-class Bucket:
+class RateLimiter:
     """At most `per_s` a second, and no more than those of one second at once."""
 
     def __init__(self, per_s: float) -> None:
@@ -86,7 +86,7 @@ class Bucket:
         self._left -= 1.0
 
 
-class Delivery:
+class CloudSender:
     """Call `tick` when it says, and `echo` with each message that comes from IoT Core on one of its own topics.
 
     Args:
@@ -101,16 +101,21 @@ class Delivery:
     """
 
     def __init__(
-        self, outbox: Waiting, options: OutboxOptions, publish: Callable[[str, bytes], bool],
-        renew: Callable[[str], None] = lambda why: None, lanes: Mapping[str, bool] | None = None,
-        proof_option: Callable[[str], str] = "outbox.proof.{}".format, monotonic: Callable[[], float] = time.monotonic,
+        self,
+        outbox: SendQueue,
+        options: OutboxOptions,
+        publish: Callable[[str, bytes], bool],
+        renew: Callable[[str], None] = lambda why: None,
+        lanes: Mapping[str, bool] | None = None,
+        proof_option: Callable[[str], str] = "outbox.proof.{}".format,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._outbox, self._options, self._publish, self._renew = outbox, options, publish, renew
         if lanes is None:
             lanes = {name: getattr(options.proof, name) == "echo" for name in CLASS_NAMES}
         self._names, self._proof_option = tuple(lanes), proof_option
         self._lanes = [_Lane(kind, echo) for kind, echo in enumerate(lanes.values())]
-        self._bucket = Bucket(options.catch_up_per_s)
+        self._bucket = RateLimiter(options.catch_up_per_s)
         self._renew_at = 0.0
         self._monotonic = monotonic
         self.sent = 0
@@ -164,10 +169,11 @@ class Delivery:
             f"IoT Core echoes no {self._names[lane.kind]}: they are sent again and again, and kept; "
             "the device may be offline; else let this component subscribe to their topic (accessControl, IoT policy), or set "
             f"{self._proof_option(self._names[lane.kind])} to acknowledgement"
-            for lane in self._lanes if lane.deaf
+            for lane in self._lanes
+            if lane.deaf
         )
 
-    def _next(self, lane: _Lane, now: float) -> tuple[Entry | None, float]:
+    def _next(self, lane: _Lane, now: float) -> tuple[OutboxMessage | None, float]:
         for no, (again, _) in list(lane.under_way.items()):
             if now >= again:
                 self._unanswered(lane, now)
@@ -187,7 +193,7 @@ class Delivery:
             self._renew_at = now + RENEW_S
             self._renew(f"IoT Core does not echo {self._names[lane.kind]}")
 
-    def _send(self, lane: _Lane, entry: Entry, late: bool, now: float) -> bool:
+    def _send(self, lane: _Lane, entry: OutboxMessage, late: bool, now: float) -> bool:
         if late:
             self._bucket.take()
         if not self._publish(entry.topic, entry.message(self._outbox.id_of(entry), late)):
@@ -201,7 +207,7 @@ class Delivery:
             log.info("IoT Core takes %s again; %d wait", entry.topic, self._outbox.counts[lane.kind])
         if lane.echo:
             _, times = lane.under_way.pop(entry.no, (0.0, 0))
-            lane.under_way[entry.no] = now + min(ECHO_LONGEST_S, self._options.echo_s * 2**min(times, 30)), times + 1
+            lane.under_way[entry.no] = now + min(ECHO_LONGEST_S, self._options.echo_s * 2 ** min(times, 30)), times + 1
         else:
             self._outbox.delivered(entry.no)
         return True

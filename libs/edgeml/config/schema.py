@@ -256,7 +256,7 @@ def _takes_null(kind: Any) -> bool:
 
 
 def _loose(raw: Any) -> Any:
-    # JSON has one kind of number: classic hands out 5 as 5.0, and msgspec takes "5" for an int, but not 5.0 inside containers.
+    # JSON has one kind of number: classic hands out 5.0, and msgspec takes "5" for an int, but not 5.0 inside containers.
     if isinstance(raw, float) and raw.is_integer():
         return int(raw)
     if isinstance(raw, list):

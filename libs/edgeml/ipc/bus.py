@@ -24,19 +24,19 @@ from typing import Any, Protocol
 from awsiot.greengrasscoreipc import model
 from awsiot.greengrasscoreipc.client import GreengrassCoreIPCClient
 
-from edgeml.auth.verifier import Guard
+from edgeml.auth.verifier import MessageVerifier
 from edgeml.backoff import Backoff
 from edgeml.errors import BusError, ConfigurationTooLarge
 from edgeml.ipc import sdk_adapter
 from edgeml.ipc.call_errors import name
-from edgeml.ipc.configuration_reader import Known, Reader
+from edgeml.ipc.configuration_reader import ConfigurationReader, Known
 from edgeml.ipc.connection import Connection
-from edgeml.ipc.denial_diagnosis import Causes
-from edgeml.ipc.publish_failures import Trouble
-from edgeml.ipc.receive_queue import Inbox
+from edgeml.ipc.denial_diagnosis import DenialDiagnosis
+from edgeml.ipc.publish_failures import PublishFailures
+from edgeml.ipc.receive_queue import ReceiveQueue
 from edgeml.ipc.sdk_adapter import Received
 from edgeml.ipc.subscription import Subscription
-from edgeml.log_throttle import REPEAT_S, RateLimited
+from edgeml.log_throttle import REPEAT_S, RateLimitedLog
 from edgeml.messages import MAX_PAYLOAD, topics
 from edgeml.messages.sequencing import KEEP_ALIVE_S
 
@@ -83,26 +83,34 @@ class IpcBus:
     """
 
     def __init__(
-        self, component: str, guard: Guard | None = None, *, inbox: int = 2000, patience_s: float = 8.0,
-        heartbeat_s: float = HEARTBEAT_S, silence_s: float = SILENCE_S, reread_s: float = REREAD_S,
-        monotonic: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep,
+        self,
+        component: str,
+        guard: MessageVerifier | None = None,
+        *,
+        inbox: int = 2000,
+        patience_s: float = 8.0,
+        heartbeat_s: float = HEARTBEAT_S,
+        silence_s: float = SILENCE_S,
+        reread_s: float = REREAD_S,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.component, self.guard = component, guard
         self.renewed = 0
         self.hurry = False
-        self.inbox = Inbox(inbox)
+        self.inbox = ReceiveQueue(inbox)
         self._monotonic, self._sleep, self._patience_s = monotonic, sleep, patience_s
         self._heartbeat_s, self._silence_s, self._reread_s = heartbeat_s, silence_s, reread_s
         self._connection = Connection(monotonic)
-        self._seldom = RateLimited(log, monotonic)
-        self._reader = Reader()
-        self._causes = Causes(self._connection, self._reader)
+        self._seldom = RateLimitedLog(log, monotonic)
+        self._reader = ConfigurationReader()
+        self._causes = DenialDiagnosis(self._connection, self._reader)
         self._subscriptions: dict[tuple[str, str], Subscription] = {}
         self._heartbeat_topic = topics.heartbeat(component)
         self._beat_at = 0.0
         self._read_at = monotonic()
         self._unanswered: float | None = None  # since when a heartbeat is on its way
-        self._troubles: dict[tuple[str, str], Trouble] = {}  # kind and topic
+        self._troubles: dict[tuple[str, str], PublishFailures] = {}  # kind and topic
         self._logged: dict[tuple[int, str, str, type], float] = {}  # level, kind, topic, fault: when a failed publish was logged last
         self._stale: dict[str, str] = {}  # kinds of subscriptions to renew, and why
 
@@ -199,7 +207,7 @@ class IpcBus:
     def _failed(self, kind: str, operation: str, topic: str, fault: Exception, give_up: float, backoff: Backoff) -> bool:
         """Whether to try again."""
         now = self._monotonic()
-        trouble = self._troubles.setdefault((kind, topic), Trouble(kind, now, type(fault)))
+        trouble = self._troubles.setdefault((kind, topic), PublishFailures(kind, now, type(fault)))
         trouble.fault = type(fault)
         if self.hurry:
             return False
@@ -381,7 +389,8 @@ class IpcBus:
     def _renew(self, why: str, kinds: tuple[str, ...]) -> None:
         now = self._monotonic()
         wanted = [
-            each for each in self._subscriptions.values()
+            each
+            for each in self._subscriptions.values()
             if each.kind in kinds and each.answer is None and not (each.refused.tries and now < each.due)
         ]
         if wanted:
@@ -457,7 +466,7 @@ class IpcBus:
     # -- configuration and secrets
 
     def secret(self, name: str) -> bytes:
-        """What a Greengrass secret holds; raises SealError where it cannot be read."""
+        """What a Greengrass secret holds; raises AuthenticationError where it cannot be read."""
         return sdk_adapter.secret(self._connected(), name)
 
     def configuration(self, patience_s: float | None = None, known: Known | None = None) -> dict[str, Any]:

@@ -23,7 +23,7 @@ NOWHERE = "edgeml.nowhere"
 _ABSENT = object()
 
 
-class Reader:
+class ConfigurationReader:
     """Remembers what was too large, so that nothing is asked for in vain again and again: a nucleus logs each such answer.
 
     Attributes:

@@ -39,7 +39,7 @@ class Connection:
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
-        self._link: sdk_adapter.Link | None = None
+        self._link: sdk_adapter.SdkAdapter | None = None
         self._backoff = Backoff(0.2, 2.0)
         self._refusals = 0
         self.lost_at = self.due = monotonic()

@@ -9,20 +9,20 @@ from awsiot.greengrasscoreipc import model
 
 from edgeml.ipc import sdk_adapter
 from edgeml.ipc.call_errors import name, sentence
-from edgeml.ipc.configuration_reader import Reader
+from edgeml.ipc.configuration_reader import ConfigurationReader
 from edgeml.ipc.connection import Connection
 
 log = logging.getLogger("edgeml.ipc.bus")
 
 
-class Causes:
+class DenialDiagnosis:
     """Used by the thread of the bus.
 
     Args:
         reader: knows whether this component ever had a configuration.
     """
 
-    def __init__(self, connection: Connection, reader: Reader) -> None:
+    def __init__(self, connection: Connection, reader: ConfigurationReader) -> None:
         self._connection, self._reader = connection, reader
         self._leaving = False  # it was said that this component is being removed
 

@@ -20,7 +20,7 @@ def seldom() -> Backoff:
 
 
 @dataclass
-class Trouble:
+class PublishFailures:
     """Publishing to one topic fails.
 
     Attributes:

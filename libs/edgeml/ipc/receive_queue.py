@@ -19,7 +19,7 @@ RARE = 4
 """A topic that is no stream of blocks has a fourth of the room."""
 
 
-class Inbox:
+class ReceiveQueue:
     """Filled by threads of the SDK, emptied by the component's.
 
     Args:

@@ -20,7 +20,7 @@ from awsiot import eventstreamrpc
 from awsiot.greengrasscoreipc import client as sdk
 from awsiot.greengrasscoreipc import model
 
-from edgeml.errors import SealError
+from edgeml.errors import AuthenticationError
 from edgeml.ipc.call_errors import name
 
 log = logging.getLogger(__name__)
@@ -118,15 +118,15 @@ def secret(client: sdk.GreengrassCoreIPCClient | None, name: str) -> bytes:
     """A Greengrass secret's text or bytes; only the classic nucleus has secrets.
 
     Raises:
-        SealError: it cannot be read.
+        AuthenticationError: it cannot be read.
     """
     if client is None:
-        raise SealError(f"the secret {name!r} cannot be read while there is no connection to the nucleus")
+        raise AuthenticationError(f"the secret {name!r} cannot be read while there is no connection to the nucleus")
     try:
         value = call(client.new_get_secret_value(), model.GetSecretValueRequest(secret_id=name)).secret_value
     except Exception as fault:  # the SDK raises many kinds
         # Its text is left out: nothing of a secret's answer is for the log.
-        raise SealError(
+        raise AuthenticationError(
             f"the secret {name!r} cannot be read ({type(fault).__name__}); it takes the classic nucleus, aws.greengrass.SecretManager "
             "with this secret, and aws.greengrass#GetSecretValue on its ARN in accessControl"
         ) from None
@@ -152,12 +152,14 @@ def watch(_: str, put: Put, closed: Closed) -> tuple[str, Make, Any]:
 
 
 SUBSCRIPTIONS: dict[str, Callable[[str, Put, Closed], tuple[str, Make, Any]]] = {
-    "local": subscribe, "cloud": subscribe_cloud, "configuration": watch,
+    "local": subscribe,
+    "cloud": subscribe_cloud,
+    "configuration": watch,
 }
 """By the kind of what is received."""
 
 
-class Link(eventstreamrpc.LifecycleHandler):
+class SdkAdapter(eventstreamrpc.LifecycleHandler):
     """A connection that was made, and whether it still stands."""
 
     def __init__(self, connection: eventstreamrpc.Connection) -> None:
@@ -179,7 +181,7 @@ class Link(eventstreamrpc.LifecycleHandler):
         return True
 
 
-def dial() -> Link:
+def dial() -> SdkAdapter:
     """Connect to the nucleus that launched this process; raises what the SDK raises.
 
     As `awsiot.greengrasscoreipc.connect`, but that a try which is given up is closed: a broker that wakes up would take all of them.
@@ -188,10 +190,13 @@ def dial() -> Link:
     options = SocketOptions()
     options.domain = SocketDomain.Local
     connection = eventstreamrpc.Connection(
-        host_name=os.environ[SOCKET], port=0, bootstrap=ClientBootstrap(loop, DefaultHostResolver(loop)), socket_options=options,
+        host_name=os.environ[SOCKET],
+        port=0,
+        bootstrap=ClientBootstrap(loop, DefaultHostResolver(loop)),
+        socket_options=options,
         connect_message_amender=eventstreamrpc.MessageAmendment.create_static_authtoken_amender(os.environ["SVCUID"]),
     )
-    link = Link(connection)
+    link = SdkAdapter(connection)
     try:
         connection.connect(link).result(CALL_TIMEOUT_S)
     except BaseException:

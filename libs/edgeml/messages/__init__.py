@@ -70,15 +70,29 @@ class SensorBatch(Message, frozen=True, kw_only=True, tag="sensor-batch"):
 
     @classmethod
     def of(
-        cls, asset: str, stream: str, seq: int, channels: tuple[str, ...], units: tuple[str, ...],
-        times: np.ndarray, values: np.ndarray, quality: np.ndarray | None = None, epoch: int = 0,
+        cls,
+        asset: str,
+        stream: str,
+        seq: int,
+        channels: tuple[str, ...],
+        units: tuple[str, ...],
+        times: np.ndarray,
+        values: np.ndarray,
+        quality: np.ndarray | None = None,
+        epoch: int = 0,
     ) -> SensorBatch:
         """Pack arrays: times (n,) ns, values (n, c), quality (n, c) or None for all good."""
         flags = b"" if quality is None or not quality.any() else np.ascontiguousarray(quality, "u1").tobytes()
         return cls(
-            asset=asset, stream=stream, seq=seq, channels=channels, units=units,
+            asset=asset,
+            stream=stream,
+            seq=seq,
+            channels=channels,
+            units=units,
             times=np.ascontiguousarray(times, "<i8").tobytes(),
-            values=np.ascontiguousarray(values, "<f4").tobytes(), quality=flags, epoch=epoch or msgspec.UNSET,
+            values=np.ascontiguousarray(values, "<f4").tobytes(),
+            quality=flags,
+            epoch=epoch or msgspec.UNSET,
         )
 
     def in_line(self, quality: np.ndarray) -> np.ndarray | None:
@@ -161,9 +175,13 @@ class ResultBlock(Message, frozen=True, kw_only=True, tag="results"):
         if n and int(reason.max()) > len(self.reasons):
             raise MessageError("results: a reason code has no text; the sender packed this message wrongly")
         return ResultColumns(
-            times=np.frombuffer(self.times, "<i8"), starts=np.frombuffer(self.starts, "<i8"),
-            score=np.frombuffer(self.score, "<f4"), confidence=np.frombuffer(self.confidence, "<f4"), reason=reason,
-            deviations=np.frombuffer(self.deviations, "<f2").reshape(n, c), took_us=np.frombuffer(self.took_us, "<f4").reshape(n, 2),
+            times=np.frombuffer(self.times, "<i8"),
+            starts=np.frombuffer(self.starts, "<i8"),
+            score=np.frombuffer(self.score, "<f4"),
+            confidence=np.frombuffer(self.confidence, "<f4"),
+            reason=reason,
+            deviations=np.frombuffer(self.deviations, "<f2").reshape(n, c),
+            took_us=np.frombuffer(self.took_us, "<f4").reshape(n, 2),
         )
 
     def in_line(self, reason: np.ndarray) -> np.ndarray | None:
@@ -290,7 +308,7 @@ class Permit(Message, frozen=True, kw_only=True, tag="permit"):
     reason: str = ""
 
 
-class Replay(Message, frozen=True, kw_only=True, tag="replay"):
+class ReplayRequest(Message, frozen=True, kw_only=True, tag="replay"):
     """Asks the producer of `topic` to send again what it still has.
 
     Attributes:
@@ -299,7 +317,7 @@ class Replay(Message, frozen=True, kw_only=True, tag="replay"):
         since: event time in ns; what ends before it is not wanted.
         stream, next: the stream that is known and the number that is wanted next; where the producer's is the same, these count, and
             not `since`.
-        most: how many messages are sent, at most; 0: none, just the `Replaying`, which says what there is. Unset: all.
+        most: how many messages are sent, at most; 0: none, just the `ReplayStart`, which says what there is. Unset: all.
     """
 
     topic: str
@@ -310,8 +328,8 @@ class Replay(Message, frozen=True, kw_only=True, tag="replay"):
     most: int | msgspec.UnsetType = msgspec.UNSET
 
 
-class Replaying(Message, frozen=True, kw_only=True, tag="replaying"):
-    """The producer's answer to a `Replay`, on the topic itself, before the messages that it sends again.
+class ReplayStart(Message, frozen=True, kw_only=True, tag="replaying"):
+    """The producer's answer to a `ReplayRequest`, on the topic itself, before the messages that it sends again.
 
     Attributes:
         stream: the producer's.
@@ -411,7 +429,19 @@ class Health(Message, frozen=True, kw_only=True, tag="health"):
 
 
 MESSAGES: tuple[type[Message], ...] = (
-    SensorBatch, ResultBlock, Alert, Acknowledge, Command, CommandAck, Release, Permit, Replay, Replaying, KeepAlive, ResetBaseline, Status,
+    SensorBatch,
+    ResultBlock,
+    Alert,
+    Acknowledge,
+    Command,
+    CommandAck,
+    Release,
+    Permit,
+    ReplayRequest,
+    ReplayStart,
+    KeepAlive,
+    ResetBaseline,
+    Status,
     Health,
 )
 BLOCKS = (SensorBatch, ResultBlock)

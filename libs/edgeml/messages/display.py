@@ -23,8 +23,8 @@ from edgeml.messages import (
     Message,
     Permit,
     Release,
-    Replay,
-    Replaying,
+    ReplayRequest,
+    ReplayStart,
     ResetBaseline,
     ResultBlock,
     SensorBatch,
@@ -36,10 +36,18 @@ from edgeml.parsing.sanitize import printable
 from edgeml.timestamps import to_iso
 
 CARRIES: dict[str, tuple[type[Message], ...]] = {
-    topics.SENSORS: (SensorBatch, Replaying, KeepAlive), topics.RESULTS: (ResultBlock, Replaying, KeepAlive), topics.ALERTS: (Alert,),
-    topics.ALERTS_ACK: (Acknowledge,), topics.COMMANDS: (Command,), topics.COMMANDS_ACK: (CommandAck,),
-    topics.COMMANDS_RELEASE: (Release,), topics.INTERLOCK: (Permit,), topics.REPLAY: (Replay,), topics.CONTROL: (ResetBaseline,),
-    topics.STATUS: (Status,), topics.HEALTH: (Health,),
+    topics.SENSORS: (SensorBatch, ReplayStart, KeepAlive),
+    topics.RESULTS: (ResultBlock, ReplayStart, KeepAlive),
+    topics.ALERTS: (Alert,),
+    topics.ALERTS_ACK: (Acknowledge,),
+    topics.COMMANDS: (Command,),
+    topics.COMMANDS_ACK: (CommandAck,),
+    topics.COMMANDS_RELEASE: (Release,),
+    topics.INTERLOCK: (Permit,),
+    topics.REPLAY: (ReplayRequest,),
+    topics.CONTROL: (ResetBaseline,),
+    topics.STATUS: (Status,),
+    topics.HEALTH: (Health,),
 }
 """What each topic carries; whatever else comes there is not acted upon."""
 SHOWN_DEVIATIONS = 3
@@ -146,4 +154,3 @@ def _time(ns: int) -> str:
 
 def _quality(code: int) -> str:
     return QUALITY_NAMES[code] if code < len(QUALITY_NAMES) else f"quality {code}"
-

@@ -1,6 +1,6 @@
 """Numbered streams: a producer numbers its messages and keeps the last ones, a consumer sees a loss and asks for them again.
 
-A producer that has nothing to send says so (`Pulse`), with the number of its last message, so that a consumer tells a quiet stream from
+A producer that has nothing to send says so (`KeepAliveTimer`), with the number of its last message, so that a consumer tells a quiet stream from
 a silent one and sees the loss of a last message too.
 
 A *stream* is one run of one producer (a random id); within it each asset's messages count 0, 1, 2, … . A repeated message
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from edgeml.messages import KeepAlive, Replay, Replaying, encode
+from edgeml.messages import KeepAlive, ReplayRequest, ReplayStart, encode
 from edgeml.timestamps import SECOND
 
 KEEP_ALIVE_S = 2.0
@@ -29,7 +29,7 @@ LEAST_TRIES = 4
 waits for its turn."""
 
 
-class History:
+class ReplayBuffer:
     """One producer's numbered messages of one asset, the last `keep_s` seconds of event time, at most `keep_bytes`.
 
     Args:
@@ -73,8 +73,8 @@ class History:
             self._bytes = 0
         self.next_seq = seq
 
-    def replay(self, wanted: Replay) -> Iterator[bytes]:
-        """`Replaying`, then what is wanted of the kept messages, in their order."""
+    def replay(self, wanted: ReplayRequest) -> Iterator[bytes]:
+        """`ReplayStart`, then what is wanted of the kept messages, in their order."""
         oldest = self.oldest
         ended = self.next_seq if wanted.stream == self.stream else self._former.get(wanted.stream or "")
         if ended is not None and wanted.next is not msgspec.UNSET:
@@ -86,13 +86,20 @@ class History:
             first = next((seq for seq, end_ns, _ in self._kept if end_ns > wanted.since), self.next_seq)
         end = self.next_seq if wanted.most is msgspec.UNSET else min(first + max(wanted.most, 0), self.next_seq)
         sent = [payload for _, _, payload in itertools.islice(self._kept, first - oldest, end - oldest)]
-        yield encode(Replaying(
-            asset=self.asset, stream=self.stream, first=first, oldest=oldest, last=first + len(sent) - 1, newest=self.next_seq - 1,
-        ))
+        yield encode(
+            ReplayStart(
+                asset=self.asset,
+                stream=self.stream,
+                first=first,
+                oldest=oldest,
+                last=first + len(sent) - 1,
+                newest=self.next_seq - 1,
+            )
+        )
         yield from sent
 
 
-class Pulse:
+class KeepAliveTimer:
     """A producer's keep-alives on its topic.
 
     Args:
@@ -177,7 +184,7 @@ class _Asked:
     last: int | None = None
 
 
-class Receiver:
+class SequenceTracker:
     """A consumer's end of one topic: says of each message whether to take it, counts losses, asks for what is missing.
 
     What is missing is asked for a few messages at a time, so that the new messages of all assets do not wait behind old ones. Assets that
@@ -185,7 +192,7 @@ class Receiver:
 
     Args:
         topic: the topic these messages come from.
-        ask: called with a `Replay` to publish.
+        ask: called with a `ReplayRequest` to publish.
         monotonic: the clock of the patience.
         patience_s: how long a replay is awaited before it is asked for again.
         give_up_s: how long it is asked for before a loss is accepted. The producer may be as deaf as this consumer was, and takes up to
@@ -200,7 +207,12 @@ class Receiver:
     """Messages that are asked for at a time, of all assets together (or as many as there are assets) and of one."""
 
     def __init__(
-        self, topic: str, ask: Callable[[Replay], None], monotonic: Callable[[], float], patience_s: float = 2.0, give_up_s: float = 15.0,
+        self,
+        topic: str,
+        ask: Callable[[ReplayRequest], None],
+        monotonic: Callable[[], float],
+        patience_s: float = 2.0,
+        give_up_s: float = 15.0,
     ) -> None:
         self._topic, self._ask, self._monotonic, self._patience_s, self._give_up_s = topic, ask, monotonic, patience_s, give_up_s
         self._expected: dict[str, _Expected] = {}
@@ -222,9 +234,9 @@ class Receiver:
     def ask_again(self) -> None:
         """Ask what there is, at the start or after subscriptions were renewed: the answers show what may have been missed."""
         self._asked.clear()
-        self._ask(Replay(topic=self._topic, most=0, since=min((state.end_ns for state in self._expected.values()), default=0)))
+        self._ask(ReplayRequest(topic=self._topic, most=0, since=min((state.end_ns for state in self._expected.values()), default=0)))
 
-    def replaying(self, message: Replaying) -> None:
+    def replaying(self, message: ReplayStart) -> None:
         """The producer says from which number on it repeats, and what it has."""
         state = self._expected.get(message.asset)
         asked = self._asked.get(message.asset)
@@ -334,12 +346,12 @@ class Receiver:
             state.tries += 1
             self._ask(self._wanted(asset, state))
 
-    def _wanted(self, asset: str, state: _Expected) -> Replay:
+    def _wanted(self, asset: str, state: _Expected) -> ReplayRequest:
         # A stream of which nothing was taken may go on with the numbers of the one before, or repeat what is known of it, told by time.
         if state.fresh and state.seq == 0:
             stream, seq = state.before
-            return Replay(topic=self._topic, asset=asset, since=state.end_ns, stream=stream, next=seq, most=self.MOST)
-        return Replay(topic=self._topic, asset=asset, since=state.end_ns, stream=state.stream, next=state.seq, most=self.MOST)
+            return ReplayRequest(topic=self._topic, asset=asset, since=state.end_ns, stream=stream, next=seq, most=self.MOST)
+        return ReplayRequest(topic=self._topic, asset=asset, since=state.end_ns, stream=state.stream, next=state.seq, most=self.MOST)
 
     def _skip(self, state: _Expected, to: int) -> None:
         if not state.fresh:

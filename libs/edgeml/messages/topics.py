@@ -18,9 +18,21 @@ STREAMS = (SENSORS, RESULTS)
 SAID_AGAIN = (STATUS, HEALTH, REPLAY, INTERLOCK)
 """What is said again anyway: where a queue is full, the oldest goes. Of permits the latest counts, and it may be a denial."""
 
-SEALED = frozenset({
-    SENSORS, RESULTS, ALERTS, ALERTS_ACK, COMMANDS, COMMANDS_ACK, COMMANDS_RELEASE, INTERLOCK, REPLAY, CONTROL, HEALTH,
-})
+SEALED = frozenset(
+    {
+        SENSORS,
+        RESULTS,
+        ALERTS,
+        ALERTS_ACK,
+        COMMANDS,
+        COMMANDS_ACK,
+        COMMANDS_RELEASE,
+        INTERLOCK,
+        REPLAY,
+        CONTROL,
+        HEALTH,
+    }
+)
 """Local topics whose messages lead to an action or withhold one: on these every message has a seal (see `edgeml.auth.envelope`).
 
 Not sealed are the status, which also says that there is no key, and heartbeats, which say nothing. What comes from IoT Core is proved by

@@ -51,7 +51,10 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
         std = np.maximum(std, floor)
         spread = [_spread(rows, segments, view.every, std) for view in manifest.views]
         return cls(
-            scaling_id=manifest.scaling_id, rows=len(rows), mean=tuple(mean.tolist()), std=tuple(std.tolist()),
+            scaling_id=manifest.scaling_id,
+            rows=len(rows),
+            mean=tuple(mean.tolist()),
+            std=tuple(std.tolist()),
             spread=tuple(tuple(s.tolist()) for s in spread),
         )
 
@@ -90,7 +93,7 @@ def _spread(rows: np.ndarray, segments: np.ndarray, every: int, std: np.ndarray)
         return least
     sums = np.concatenate([np.zeros((1, rows.shape[1])), np.cumsum(rows - rows.mean(0), axis=0)])
     means = (sums[every:] - sums[:-every]) / every
-    whole = segments[every - 1:] == segments[: len(segments) - every + 1]
+    whole = segments[every - 1 :] == segments[: len(segments) - every + 1]
     if whole.sum() < 2 * every:
         return least
     return np.maximum(means[whole].std(0), least)

@@ -252,8 +252,7 @@ def _verified(name: str, content: bytes, manifest: Manifest, where: str) -> str:
     if len(content) != wanted.bytes:
         change = "truncated" if len(content) < wanted.bytes else "another file"
         raise BundleError(
-            f"{where}: {name} has {len(content)} bytes where the manifest wants {wanted.bytes}: "
-            f"it is {change}; copy the bundle again"
+            f"{where}: {name} has {len(content)} bytes where the manifest wants {wanted.bytes}: it is {change}; copy the bundle again"
         )
     if digest != wanted.sha256.lower():
         raise BundleError(

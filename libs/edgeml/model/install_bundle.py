@@ -61,9 +61,7 @@ def _is(folder: Path, contents: "dict[str, bytes]") -> bool:
     try:
         if {path.name for path in folder.iterdir()} != set(contents):
             return False
-        return all(
-            path.is_file() and not path.is_symlink() and _read(path)[0] == contents[path.name] for path in folder.iterdir()
-        )
+        return all(path.is_file() and not path.is_symlink() and _read(path)[0] == contents[path.name] for path in folder.iterdir())
     except OSError:
         return False
 

@@ -22,7 +22,8 @@ def _litert(model: bytes, threads: int) -> Any:
     from ai_edge_litert import interpreter as litert
 
     return litert.Interpreter(
-        model_content=model, num_threads=threads,
+        model_content=model,
+        num_threads=threads,
         experimental_op_resolver_type=litert.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
     )
 
@@ -33,7 +34,8 @@ def _tflite_runtime(model: bytes, threads: int) -> Any:
     if int(np.__version__.split(".")[0]) >= 2:
         raise ImportError("tflite-runtime wants numpy below 2")
     return tflite.Interpreter(
-        model_content=model, num_threads=threads,
+        model_content=model,
+        num_threads=threads,
         experimental_op_resolver_type=tflite.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
     )
 

@@ -43,7 +43,7 @@ MOST_READING = np.float32(1e20)
 """A larger one counts as this: float32 holds its deviation and sums of them, so that two wild readings do not make a NaN."""
 
 
-class Runs(Protocol):
+class ScoringEngine(Protocol):
     """What scores an input; `edgeml.model.runtime.Engine` does. A score that is not finite leads to no decision."""
 
     def run(self, features: np.ndarray) -> float: ...
@@ -57,7 +57,11 @@ class AssetScorer:
     """
 
     def __init__(
-        self, bundle: Bundle, engine: Runs, baseline: Baseline | None = None, clock_ns: Callable[[], int] = time.perf_counter_ns,
+        self,
+        bundle: Bundle,
+        engine: ScoringEngine,
+        baseline: Baseline | None = None,
+        clock_ns: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
         """Args:
             baseline: one that was learned before; None to learn it, or to take it from the manifest when scaling is `fixed`.
@@ -89,7 +93,7 @@ class AssetScorer:
         self._answers.clear()
         self._restart(after_gap=True)
 
-    def adopt(self, bundle: Bundle, engine: Runs) -> None:
+    def adopt(self, bundle: Bundle, engine: ScoringEngine) -> None:
         """Go on with another model of the `same_windows`: the baseline, what the window holds and the rest stay.
 
         Raises:
@@ -113,9 +117,13 @@ class AssetScorer:
         """
         n, c = len(times), len(self._manifest.channels)
         out = ResultColumns(
-            times=np.array(times, np.int64), starts=np.array(times, np.int64), score=np.full(n, np.nan, np.float32),
-            confidence=np.full(n, np.nan, np.float32), reason=np.zeros(n, np.uint8),
-            deviations=np.full((n, c), np.nan, np.float16), took_us=np.zeros((n, 2), np.float32),
+            times=np.array(times, np.int64),
+            starts=np.array(times, np.int64),
+            score=np.full(n, np.nan, np.float32),
+            confidence=np.full(n, np.nan, np.float32),
+            reason=np.zeros(n, np.uint8),
+            deviations=np.full((n, c), np.nan, np.float16),
+            took_us=np.zeros((n, 2), np.float32),
         )
         reasons = _Reasons()
         values, faults, faulty = _sound(values, quality)

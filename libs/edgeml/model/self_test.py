@@ -40,7 +40,7 @@ _Share = Annotated[float, Meta(ge=0, le=1)]
 _Bound = Annotated[float, Meta(gt=0, le=MOST_WITHIN)]
 
 
-class Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class GoldenWindow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Inputs of successive rows, and what came of them.
 
     Attributes:
@@ -56,7 +56,7 @@ class Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     within: _Bound
 
 
-class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class GoldenSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`golden.json`.
 
     Attributes:
@@ -69,7 +69,7 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     scale: Annotated[float, Meta(gt=0)]
     within_mean: _Bound
     levels: tuple[_Share, ...]
-    windows: Annotated[tuple[Window, ...], Meta(min_length=1, max_length=64)]
+    windows: Annotated[tuple[GoldenWindow, ...], Meta(min_length=1, max_length=64)]
 
 
 class _Pair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -156,8 +156,8 @@ def add(folder: Path, windows: Sequence[np.ndarray], scale: float, engine: Engin
         score, known = confidence(bundle.manifest, engine, inputs * np.float32(scale))
         if not math.isfinite(known):
             raise BundleError(f"{folder}: the model's answer is not a finite number, so nothing can be compared with it; train it again")
-        kept.append(Window(tuple(each.tobytes() for each in inputs), score, known, allowed(bundle.manifest, engine, score)))
-    golden = Golden(scale=scale, within_mean=WITHIN_MEAN, levels=levels(bundle.manifest), windows=tuple(kept))
+        kept.append(GoldenWindow(tuple(each.tobytes() for each in inputs), score, known, allowed(bundle.manifest, engine, score)))
+    golden = GoldenSet(scale=scale, within_mean=WITHIN_MEAN, levels=levels(bundle.manifest), windows=tuple(kept))
     return save(folder, bundle.manifest, bundle.model, msgspec.json.encode(golden))
 
 
@@ -203,7 +203,7 @@ def _read(bundle: Bundle, text: bytes, engine: Engine) -> tuple[list[_Case], flo
         if given > FORMAT:
             raise BundleError(f"{bundle.where}: {GOLDEN} has format {given} where up to {FORMAT} is known; update this component")
         if given == FORMAT:
-            golden = msgspec.json.decode(text, type=Golden)
+            golden = msgspec.json.decode(text, type=GoldenSet)
             scale = np.float32(golden.scale)
             cases = []
             for window in golden.windows:

@@ -24,7 +24,7 @@ class Window:
 
     def __init__(self, manifest: Manifest, relative_spread: np.ndarray) -> None:
         """Args:
-            relative_spread: (views, c): the spread of each view's steps as a share of the channel's standard deviation.
+        relative_spread: (views, c): the spread of each view's steps as a share of the channel's standard deviation.
         """
         c = len(manifest.channels)
         self._views = manifest.views
@@ -84,9 +84,9 @@ class Window:
             if view.every == 1:
                 mean, known = self._values[at], None
             else:
-                count = self._good[end - view.every:end].sum(0)
+                count = self._good[end - view.every : end].sum(0)
                 known = count * 2 >= view.every
-                mean = self._values[end - view.every:end].sum(0) / np.maximum(count, 1)
+                mean = self._values[end - view.every : end].sum(0) / np.maximum(count, 1)
                 mean = np.where(known, mean, np.float32(0))
             if view.every == self._depth:
                 self.latest = mean.copy() if known is None else np.where(known, mean, np.float32(np.nan))
@@ -110,6 +110,6 @@ class Window:
         parts = []
         for view, ring in zip(self._views, self._rings, strict=True):
             end = (self.count - 1) % view.rows + view.rows + 1
-            parts.append(ring[end - view.rows:end][view.every - 1::view.every])
+            parts.append(ring[end - view.rows : end][view.every - 1 :: view.every])
         stacked = np.concatenate(parts, axis=1)
         return np.clip(stacked, -self._clip, self._clip, out=stacked)

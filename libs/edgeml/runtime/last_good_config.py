@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from edgeml.auth.device_key import MessageOptions
+from edgeml.auth.device_key import MessageAuthOptions
 from edgeml.config.schema import known, read
 from edgeml.errors import OptionsError
 from edgeml.storage.regular_files import plain_bytes
-from edgeml.storage.retrying_writer import Lasting
+from edgeml.storage.retrying_writer import RetryingWriter
 
 log = logging.getLogger("edgeml")
 
@@ -23,15 +23,15 @@ LAST_GOOD = "last-good-configuration.json"
 O = TypeVar("O")  # noqa: E741
 
 
-def whole(options: type[O], raw: dict[str, Any]) -> tuple[MessageOptions, O]:
+def whole(options: type[O], raw: dict[str, Any]) -> tuple[MessageAuthOptions, O]:
     """A component's configuration as it is on a device: the options that every component has, and its own.
 
     Raises:
         OptionsError: with every fault of both.
     """
-    common, own, faults = MessageOptions(), None, []
+    common, own, faults = MessageAuthOptions(), None, []
     try:
-        common = read(MessageOptions, raw.get("messages"), "messages")
+        common = read(MessageAuthOptions, raw.get("messages"), "messages")
     except OptionsError as wrong:
         faults += wrong.faults
     try:
@@ -47,7 +47,7 @@ REFUSED = "refused-configuration.json"
 """In the work directory while the latest configuration is not in effect: the configuration and what is wrong with it."""
 
 
-class Settings(Generic[O]):
+class LastGoodConfig(Generic[O]):
     """Args:
         options: the class of the service's own options.
         work: the component's work directory.
@@ -58,10 +58,10 @@ class Settings(Generic[O]):
 
     def __init__(self, options: type[O], work: Path, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._options, self._path, self._refused = options, work / LAST_GOOD, work / REFUSED
-        self.known = {"messages": known(MessageOptions), **known(options)}
-        self._lasting = Lasting(monotonic)
+        self.known = {"messages": known(MessageAuthOptions), **known(options)}
+        self._lasting = RetryingWriter(monotonic)
 
-    def read(self, raw: dict[str, Any]) -> tuple[MessageOptions, O]:
+    def read(self, raw: dict[str, Any]) -> tuple[MessageAuthOptions, O]:
         """The options that every component has, and the service's own; raises OptionsError with every fault of both."""
         return whole(self._options, raw)
 

@@ -18,17 +18,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from edgeml.auth.verifier import Guard
+from edgeml.auth.verifier import MessageVerifier
 from edgeml.backoff import Backoff
 from edgeml.errors import BusError, ConfigurationTooLarge, EdgemlError, MessageError, OptionsError
 from edgeml.ipc.bus import Bus, IpcBus, Received, RelaunchNeeded
 from edgeml.ipc.call_errors import name
 from edgeml.ipc.sdk_adapter import UNTOLD
-from edgeml.log_throttle import Noise
+from edgeml.log_throttle import LogThrottle
 from edgeml.messages import Message, Status, decode
 from edgeml.parsing.sanitize import printable
-from edgeml.runtime.last_good_config import Settings
-from edgeml.runtime.status_reporter import Reporter, Vitals
+from edgeml.runtime.last_good_config import LastGoodConfig
+from edgeml.runtime.status_reporter import Metrics, StatusReporter
 
 log = logging.getLogger("edgeml")
 
@@ -48,7 +48,7 @@ RETRY_FIRST_S, RETRY_LONGEST_S = 2.0, 60.0
 
 
 @dataclass(frozen=True)
-class Context:
+class ComponentContext:
     """What a service gets from its surroundings.
 
     Attributes:
@@ -96,7 +96,7 @@ class Service(Protocol):
 
     def status(self) -> Status: ...
 
-    def vitals(self) -> Vitals: ...
+    def vitals(self) -> Metrics: ...
 
     def close(self) -> None: ...
 
@@ -104,17 +104,17 @@ class Service(Protocol):
 O = TypeVar("O")  # noqa: E741
 
 
-class App(Generic[O]):
+class ServiceRunner(Generic[O]):
     """The loop. Use `main`; this class is for tests that bring their own bus.
 
     Args:
         make: builds the service from the context and its options; raises EdgemlError for what a person must mend.
     """
 
-    def __init__(self, bus: IpcBus, context: Context, options: type[O], make: Callable[[Context, O], Service]) -> None:
+    def __init__(self, bus: IpcBus, context: ComponentContext, options: type[O], make: Callable[[ComponentContext, O], Service]) -> None:
         self._bus, self._context, self._make = bus, context, make
-        self._settings = Settings(options, context.work, context.monotonic)
-        self._seals = bus.guard = bus.guard or Guard(context.component, context.work)
+        self._settings = LastGoodConfig(options, context.work, context.monotonic)
+        self._seals = bus.guard = bus.guard or MessageVerifier(context.component, context.work)
         self._seals.secret = bus.secret
         self._service: Service | None = None
         self._current: O | None = None
@@ -127,8 +127,8 @@ class App(Generic[O]):
         self._told = False
         self._renewed = 0
         self._stopping = False
-        self._noise = Noise(context.monotonic)
-        self._reporter = Reporter(context.component, bus, context.monotonic, context.wall_ns)
+        self._noise = LogThrottle(context.monotonic)
+        self._reporter = StatusReporter(context.component, bus, context.monotonic, context.wall_ns)
         self._retry = Backoff(RETRY_FIRST_S, RETRY_LONGEST_S)
 
     def stop(self) -> None:
@@ -317,7 +317,7 @@ class App(Generic[O]):
         self._guard("start", service.start)
 
     def _report(self) -> None:
-        status, vitals = Status(component=self._context.component, state="faulty"), Vitals()
+        status, vitals = Status(component=self._context.component, state="faulty"), Metrics()
         if self._service is not None:
             status = self._guard("status", self._service.status)
             if status is FAILED:
@@ -352,7 +352,7 @@ def _no_try(record: logging.LogRecord) -> bool:
     return "connect failed" not in record.msg and "failed to establish" not in record.msg
 
 
-def main(component: str, options: type[O], make: Callable[[Context, O], Service], argv: list[str] | None = None) -> int:
+def main(component: str, options: type[O], make: Callable[[ComponentContext, O], Service], argv: list[str] | None = None) -> int:
     """Run a component until it is told to stop; returns its exit code.
 
     Arguments of the command line: `--work DIR` (default: the current directory) and `--artifacts DIR`.
@@ -371,8 +371,8 @@ def main(component: str, options: type[O], make: Callable[[Context, O], Service]
     with contextlib.suppress(OSError):  # the loop tries it again, and says it
         arguments.work.mkdir(parents=True, exist_ok=True)
     bus = IpcBus(component)
-    context = Context(bus, component, os.environ.get("AWS_IOT_THING_NAME", "unknown-thing"), arguments.work, arguments.artifacts)
-    app = App(bus, context, options, make)
+    context = ComponentContext(bus, component, os.environ.get("AWS_IOT_THING_NAME", "unknown-thing"), arguments.work, arguments.artifacts)
+    app = ServiceRunner(bus, context, options, make)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: app.stop())
     try:

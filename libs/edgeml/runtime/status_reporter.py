@@ -1,4 +1,4 @@
-"""How a component is: what its service measures (`Vitals`), and when that is said (`Reporter`)."""
+"""How a component is: what its service measures (`Metrics`), and when that is said (`StatusReporter`)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FORWARDED = 130
 """Bytes by which a health grows on its way to IoT Core."""
 
 
-class Unjudged(NamedTuple):
+class UnscoredRows(NamedTuple):
     """Most of an asset's latest rows have no decision.
 
     Attributes:
@@ -49,17 +49,17 @@ class Unjudged(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Vitals:
+class Metrics:
     """What a service says of its work; see `edgeml.messages.Health` for the fields. A queue whose `most` is 0 cannot overflow."""
 
     lag_s: float | None = None
     queues: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     quiet: Mapping[str, float] = field(default_factory=dict)
     drops: Mapping[str, int] = field(default_factory=dict)
-    not_judged: Mapping[str, Unjudged] = field(default_factory=dict)
+    not_judged: Mapping[str, UnscoredRows] = field(default_factory=dict)
 
 
-class Reporter:
+class StatusReporter:
     """Publishes `Status` and `Health` of one component.
 
     Attributes:
@@ -73,7 +73,7 @@ class Reporter:
         self._told: object = None
         self.drops: Counter[str] = Counter()
 
-    def report(self, status: Status, vitals: Vitals) -> None:
+    def report(self, status: Status, vitals: Metrics) -> None:
         """Publish what has changed or is due."""
         now = self._monotonic()
         component = one_line(status.component, 300)
@@ -91,20 +91,23 @@ class Reporter:
             self._told, self._health_at = told, now
             self._bus.publish(topics.HEALTH, self._encoded(status, vitals, drops))
 
-    def _encoded(self, status: Status, vitals: Vitals, drops: Counter[str]) -> bytes:
+    def _encoded(self, status: Status, vitals: Metrics, drops: Counter[str]) -> bytes:
         longest = sorted(vitals.quiet.items(), key=lambda item: -item[1])[:MOST_QUIET]
         queues = {"inbox": (len(self._bus.inbox), self._bus.inbox.most), **vitals.queues}
         health = Health(
-            component=status.component, at=to_iso(self._wall_ns()), state=status.state,
+            component=status.component,
+            at=to_iso(self._wall_ns()),
+            state=status.state,
             faults=fit_all(status.faults, HEALTH_FAULTS, HEALTH_FAULT),
             lag_s=None if vitals.lag_s is None else round(vitals.lag_s, 3),
             queues=fit_items(queues, HEALTH_MAPS),
             heard=fit_items({topic: None if age is None else round(age, 1) for topic, age in self._bus.heard().items()}, HEALTH_MAPS),
-            quiet=fit_items({asset: round(age, 1) for asset, age in longest}, HEALTH_MAPS), drops=_fit_drops(drops),
+            quiet=fit_items({asset: round(age, 1) for asset, age in longest}, HEALTH_MAPS),
+            drops=_fit_drops(drops),
         )
         return encode(self._with_unjudged(health, vitals.not_judged))
 
-    def _with_unjudged(self, health: Health, unjudged: Mapping[str, Unjudged]) -> Health:
+    def _with_unjudged(self, health: Health, unjudged: Mapping[str, UnscoredRows]) -> Health:
         """With as many of the assets that are not judged as fit, those first that are not for the longest time."""
         if not unjudged:
             return health
@@ -114,8 +117,11 @@ class Reporter:
         for asset, one in sorted(unjudged.items(), key=lambda item: item[1].since):
             for_s = max(0.0, now - one.since)
             entry = NotJudged(
-                reason=one_line(one.reason, LONGEST_REASON), since=to_iso(wall_ns - round(for_s * SECOND)), for_s=round(for_s, 1),
-                rows=one.rows, share=round(one.share, 3),
+                reason=one_line(one.reason, LONGEST_REASON),
+                since=to_iso(wall_ns - round(for_s * SECOND)),
+                for_s=round(for_s, 1),
+                rows=one.rows,
+                share=round(one.share, 3),
             )
             room -= len(msgspec.json.encode({asset: entry})) - 1  # its braces go, and a comma comes
             if room < 0:

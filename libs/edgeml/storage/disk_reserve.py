@@ -23,7 +23,7 @@ def free_bytes(folder: Path) -> int:
         return 1 << 60
 
 
-class Reserve:
+class DiskReserve:
     """`size` bytes in the file `path`, really allocated.
 
     Args:

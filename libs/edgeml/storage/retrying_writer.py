@@ -10,7 +10,7 @@ log = logging.getLogger(__name__)
 AGAIN_S = 5.0
 
 
-class Lasting:
+class RetryingWriter:
     """Writes that wait for a disk that takes them; of each key the latest alone.
 
     Args:

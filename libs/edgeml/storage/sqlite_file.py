@@ -19,7 +19,13 @@ def _nothing(db: sqlite3.Connection) -> None:
 
 
 def open_database(
-    path: Path, lay_out: Act, *, synchronous: str, wait_s: float, lost: str, after_loss: Act = _nothing,
+    path: Path,
+    lay_out: Act,
+    *,
+    synchronous: str,
+    wait_s: float,
+    lost: str,
+    after_loss: Act = _nothing,
     damage: str = "",
 ) -> sqlite3.Connection:
     """The file at `path`, which is made where it is not. A damaged one is put aside as `<stem>.damaged` and begun anew.

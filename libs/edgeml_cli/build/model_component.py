@@ -58,7 +58,9 @@ def package(folder: Path, root: Path, out: Path, bucket: str = NO_BUCKET, public
     if not re.fullmatch(r"\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?", version):
         raise BuildError(f"{folder}: the bundle's version is {version!r}, wanted is an exact one such as 1.2.3; a component needs it")
     files = [file for file in (MANIFEST, SIGNATURE, MODEL, GOLDEN) if file != GOLDEN or bundle.golden is not None]
-    members = {f"bundle/{file}": folder / file for file in files} | {"install_bundle.py": root / "libs" / "edgeml" / "model" / "install_bundle.py"}
+    members = {f"bundle/{file}": folder / file for file in files} | {
+        "install_bundle.py": root / "libs" / "edgeml" / "model" / "install_bundle.py"
+    }
     text = fill(TEMPLATE.read_text(encoding="utf-8"), name, version, Project.read(root).author, bucket)
     return [
         write_zip(out / "artifacts" / name / version / "model.zip", members),

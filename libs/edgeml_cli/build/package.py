@@ -67,7 +67,11 @@ class Project:
 
 
 def build(
-    root: Path, out: Path, bucket: str = NO_BUCKET, thing_group: str = NO_THING_GROUP, devices: Sequence[Target] = (),
+    root: Path,
+    out: Path,
+    bucket: str = NO_BUCKET,
+    thing_group: str = NO_THING_GROUP,
+    devices: Sequence[Target] = (),
 ) -> list[Path]:
     """Build everything anew; returns the files written.
 
@@ -131,8 +135,12 @@ def _recipe(root: Path, name: str, project: Project, bucket: str) -> str:
 def fill(text: str, name: str, version: str, author: str, bucket: str) -> str:
     """A recipe with its placeholders filled in."""
     values = {
-        "{COMPONENT_VERSION}": version, "{COMPONENT_AUTHOR}": author, "COMPONENT_AUTHOR": author,
-        "BUCKET_NAME": bucket, "COMPONENT_NAME": name, "COMPONENT_VERSION": version,
+        "{COMPONENT_VERSION}": version,
+        "{COMPONENT_AUTHOR}": author,
+        "COMPONENT_AUTHOR": author,
+        "BUCKET_NAME": bucket,
+        "COMPONENT_NAME": name,
+        "COMPONENT_VERSION": version,
     }
     return re.sub("|".join(map(re.escape, values)), lambda found: values[found[0]], text)
 

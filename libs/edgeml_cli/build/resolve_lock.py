@@ -20,7 +20,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from edgeml_cli.build.package import COMPONENTS, ROOT
-from edgeml_cli.build.wheelhouse import GLIBC, PYTHONS, Entry, Lock, Target, WheelError, digest
+from edgeml_cli.build.wheelhouse import GLIBC, PYTHONS, Lock, LockEntry, Target, WheelError, digest
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,9 @@ def _lock(path: Path, chosen: Mapping[Target, Mapping[str, Wheel]]) -> Lock:
             targets.setdefault(requirement, set()).add(target)
             hashes.setdefault(requirement, set()).add(wheel.sha256)
     entries = [
-        Entry(requirement, tuple(sorted(hashes[requirement])), frozenset() if targets[requirement] == chosen.keys() else frozenset(each))
+        LockEntry(
+            requirement, tuple(sorted(hashes[requirement])), frozenset() if targets[requirement] == chosen.keys() else frozenset(each)
+        )
         for requirement, each in sorted(targets.items())
     ]
     return Lock(digest(path), tuple(sorted(chosen)), tuple(entries))

@@ -45,7 +45,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Entry:
+class LockEntry:
     """One package of a lock; `targets` is empty for all."""
 
     requirement: str
@@ -68,7 +68,7 @@ class Lock:
 
     requirements: str
     targets: tuple[Target, ...]
-    entries: tuple[Entry, ...]
+    entries: tuple[LockEntry, ...]
 
     def text(self) -> str:
         return (
@@ -153,8 +153,8 @@ def download(lock: Lock, target: Target, cache: Path) -> list[Path]:
     return sorted(folder.glob("*.whl"))
 
 
-def _entry(block: str) -> Entry:
+def _entry(block: str) -> LockEntry:
     head, *hashes = (part.strip() for part in block.replace("\\\n", "\n").strip().split("\n"))
     requirement, _, marker = head.partition(" ; ")
     named = frozenset(Target(machine, python) for machine, python in _MARKER.findall(marker))
-    return Entry(requirement, tuple(each.removeprefix("--hash=sha256:") for each in hashes), named)
+    return LockEntry(requirement, tuple(each.removeprefix("--hash=sha256:") for each in hashes), named)

@@ -57,7 +57,9 @@ class Stack:
         """
         there, declared = self.find(), template.read(path)["Parameters"]
         given: dict[str, Any] = {
-            "StackName": self.name, "TemplateBody": path.read_text(encoding="utf-8"), "Capabilities": ["CAPABILITY_NAMED_IAM"],
+            "StackName": self.name,
+            "TemplateBody": path.read_text(encoding="utf-8"),
+            "Capabilities": ["CAPABILITY_NAMED_IAM"],
             "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
         }
         if there is None:

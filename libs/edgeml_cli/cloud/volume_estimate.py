@@ -17,9 +17,9 @@ import msgspec
 import numpy as np
 import yaml
 
-from alert_dispatcher.options import Options as AlertDispatcherOptions
-from alert_dispatcher.result_reporter import NORMAL, Report, entry
-from edgeml.cloud.outbox import Entry
+from alert_dispatcher.options import AlertDispatcherOptions
+from alert_dispatcher.result_reporter import NORMAL, ResultReporter, entry
+from edgeml.cloud.outbox import OutboxMessage
 from edgeml.config.schema import read
 from edgeml.messages import Acknowledge, Alert, Health, ResultBlock, ResultColumns, SensorBatch, encode_json, topics
 from edgeml.runtime.status_reporter import SAID_S
@@ -31,8 +31,7 @@ from edgeml_cli.fleet.errors import FleetError, told
 from gglocal.cli.arguments import number
 from sensor_ingestion.capture import segment_format as captured
 from sensor_ingestion.capture.chunks import Segment
-from sensor_ingestion.options import Capture
-from sensor_ingestion.options import Options as SensorIngestionOptions
+from sensor_ingestion.options import CaptureOptions, SensorIngestionOptions
 from sensor_ingestion.sources import SOURCES
 from sensor_ingestion.sources.base import Clocks
 
@@ -48,7 +47,7 @@ BEGIN, END = "<!-- volume: begin -->", "<!-- volume: end -->"
 
 
 @dataclass(frozen=True)
-class Load:
+class DeviceLoad:
     """What one device does.
 
     Attributes:
@@ -91,7 +90,7 @@ class Load:
 
 
 @dataclass(frozen=True)
-class Flow:
+class MessageFlow:
     """One kind of messages: how many in a month, bytes of each, and for how long the data bucket keeps it; 0: it does not go there."""
 
     name: str
@@ -128,7 +127,7 @@ class Line:
     priced: float = 1.0
 
 
-def lines(load: Load) -> list[Line]:
+def lines(load: DeviceLoad) -> list[Line]:
     """All quantities."""
     period = max(load.every_s, load.row_s)
     results = load.assets * (MONTH_S / period + load.alarms * CHANGES_OF_AN_ALARM) if load.reports else 0.0
@@ -137,16 +136,21 @@ def lines(load: Load) -> list[Line]:
     healths = len(COMPONENTS) * MONTH_S / load.health_s if load.health_s else 0.0
     acknowledged = load.assets * load.alarms if load.alerts else 0.0
     captures = load.assets * load.captured / load.capture_rows
-    flows = [flow for flow in (
-        Flow("reports", results / in_one, load.report_bytes + (in_one - 1) * load.result_bytes, load.results_days),
-        Flow("alerts", alerts, load.alert_bytes, 0), Flow("healths", healths, load.health_bytes, load.health_days),
-        Flow("captures", captures, load.capture_bytes, load.captures_days),
-    ) if flow.count]
+    flows = [
+        flow
+        for flow in (
+            MessageFlow("reports", results / in_one, load.report_bytes + (in_one - 1) * load.result_bytes, load.results_days),
+            MessageFlow("alerts", alerts, load.alert_bytes, 0),
+            MessageFlow("healths", healths, load.health_bytes, load.health_days),
+            MessageFlow("captures", captures, load.capture_bytes, load.captures_days),
+        )
+        if flow.count
+    ]
     stored, echoed = [flow for flow in flows if flow.days], [flow for flow in flows if flow.name in load.echoed]
     counted = {"flows": sum(flow.count * flow.units for flow in flows), "stored": sum(flow.count * flow.units for flow in stored)}
     echoes = sum(flow.count * flow.units for flow in echoed)
 
-    def objects(flow: Flow, n: int) -> float:
+    def objects(flow: MessageFlow, n: int) -> float:
         count = n * flow.count
         return max(min(count, MONTH_S / load.flush_s), count * flow.bytes / (load.flush_mb * 2**20))
 
@@ -155,63 +159,115 @@ def lines(load: Load) -> list[Line]:
 
     return [
         Line(
-            "results", "results reported", "", f"{load.assets} assets × ({MONTH_S:,} s / {period:g} s + {load.alarms:g} alarms ×"
-            f" {CHANGES_OF_AN_ALARM})", lambda n: n * results,
+            "results",
+            "results reported",
+            "",
+            f"{load.assets} assets × ({MONTH_S:,} s / {period:g} s + {load.alarms:g} alarms × {CHANGES_OF_AN_ALARM})",
+            lambda n: n * results,
         ),
         Line("reports", "report messages", "", f"results / {in_one} in a message", lambda n: n * results / in_one),
         Line(
-            "alerts", "alert messages", "", f"{load.assets} assets × {load.alarms:g} alarms × {ALERTS_OF_AN_ALARM}", lambda n: n * alerts,
+            "alerts",
+            "alert messages",
+            "",
+            f"{load.assets} assets × {load.alarms:g} alarms × {ALERTS_OF_AN_ALARM}",
+            lambda n: n * alerts,
         ),
         Line(
-            "health", "health messages", "",
-            f"{len(COMPONENTS)} components × {MONTH_S:,} s / {load.health_s:g} s" if load.health_s else "none", lambda n: n * healths,
+            "health",
+            "health messages",
+            "",
+            f"{len(COMPONENTS)} components × {MONTH_S:,} s / {load.health_s:g} s" if load.health_s else "none",
+            lambda n: n * healths,
         ),
         Line(
-            "captures", "messages with captured rows", "",
-            f"{load.assets} assets × {load.captured:,.0f} rows / {load.capture_rows} in a message" if captures
-            else "none: `capture.upload` is off", lambda n: n * captures,
+            "captures",
+            "messages with captured rows",
+            "",
+            f"{load.assets} assets × {load.captured:,.0f} rows / {load.capture_rows} in a message"
+            if captures
+            else "none: `capture.upload` is off",
+            lambda n: n * captures,
         ),
         Line(
-            "echoes", "echoes, the proof of delivery", "",
-            f"{sum_of(flow.counted for flow in echoed)}, as `outbox.proof` and `capture.upload_proof` say", lambda n: n * echoes, 1e6,
+            "echoes",
+            "echoes, the proof of delivery",
+            "",
+            f"{sum_of(flow.counted for flow in echoed)}, as `outbox.proof` and `capture.upload_proof` say",
+            lambda n: n * echoes,
+            1e6,
         ),
         Line(
-            "messages", "messages that IoT Core counts", "", sum_of([
-                *(flow.counted for flow in flows), "echoes", "2 × acknowledgements (from a person, to the device)",
-            ]), lambda n: n * (counted["flows"] + echoes + 2 * acknowledged), 1e6,
+            "messages",
+            "messages that IoT Core counts",
+            "",
+            sum_of(
+                [
+                    *(flow.counted for flow in flows),
+                    "echoes",
+                    "2 × acknowledgements (from a person, to the device)",
+                ]
+            ),
+            lambda n: n * (counted["flows"] + echoes + 2 * acknowledged),
+            1e6,
         ),
         Line(
-            "rules", "messages that rules hand on", "", sum_of(flow.name for flow in flows),
-            lambda n: n * sum(flow.count for flow in flows), 1e6,
+            "rules",
+            "messages that rules hand on",
+            "",
+            sum_of(flow.name for flow in flows),
+            lambda n: n * sum(flow.count for flow in flows),
+            1e6,
         ),
         Line(
-            "sent", "sent by devices", "MB", sum_of(f"{flow.name} × {flow.bytes} bytes" for flow in flows),
+            "sent",
+            "sent by devices",
+            "MB",
+            sum_of(f"{flow.name} × {flow.bytes} bytes" for flow in flows),
             lambda n: n * sum(flow.count * flow.bytes for flow in flows) / 1e6,
         ),
         Line(
-            "received", "received by devices", "MB", sum_of([
-                *(f"{flow.name} × {flow.bytes} bytes" for flow in echoed), f"acknowledgements × {load.ack_bytes} bytes",
-            ]), lambda n: n * (sum(flow.count * flow.bytes for flow in echoed) + acknowledged * load.ack_bytes) / 1e6,
+            "received",
+            "received by devices",
+            "MB",
+            sum_of(
+                [
+                    *(f"{flow.name} × {flow.bytes} bytes" for flow in echoed),
+                    f"acknowledgements × {load.ack_bytes} bytes",
+                ]
+            ),
+            lambda n: n * (sum(flow.count * flow.bytes for flow in echoed) + acknowledged * load.ack_bytes) / 1e6,
         ),
         Line("notifications", "notifications of people", "", "alerts, for each subscriber", lambda n: n * alerts, 1e6),
         Line(
-            "firehose", "taken in by Firehose", "MB", f"({sum_of(flow.counted for flow in stored)}) × {UNIT} bytes",
-            lambda n: n * counted["stored"] * UNIT / 1e6, 1e3,
+            "firehose",
+            "taken in by Firehose",
+            "MB",
+            f"({sum_of(flow.counted for flow in stored)}) × {UNIT} bytes",
+            lambda n: n * counted["stored"] * UNIT / 1e6,
+            1e3,
         ),
         Line(
-            "objects", "objects written to S3", "", f"of {' and of '.join(flow.name for flow in stored) or 'nothing'}: one for each"
+            "objects",
+            "objects written to S3",
+            "",
+            f"of {' and of '.join(flow.name for flow in stored) or 'nothing'}: one for each"
             f" {load.flush_s:g} s in which one came, or for each {load.flush_mb:g} MiB",
-            lambda n: sum(objects(flow, n) for flow in stored), 1e3,
+            lambda n: sum(objects(flow, n) for flow in stored),
+            1e3,
         ),
         Line(
-            "storage", "stored once nothing is added but what goes, before compression", "MB",
+            "storage",
+            "stored once nothing is added but what goes, before compression",
+            "MB",
             sum_of(f"{flow.name} × {flow.bytes} bytes × {flow.days} days / 30" for flow in stored),
-            lambda n: n * sum(flow.count * flow.bytes * flow.days for flow in stored) * 86400 / MONTH_S / 1e6, 1e3,
+            lambda n: n * sum(flow.count * flow.bytes * flow.days for flow in stored) * 86400 / MONTH_S / 1e6,
+            1e3,
         ),
     ]
 
 
-def markdown(load: Load, prices: dict[str, float], fleets: Iterable[int] = FLEETS) -> str:
+def markdown(load: DeviceLoad, prices: dict[str, float], fleets: Iterable[int] = FLEETS) -> str:
     """The table, its formulas, and the cost where prices are given."""
     fleets, made = tuple(fleets), lines(load)
     rows = [["in a month (30 days)", *(f"{n:,} device{'' if n == 1 else 's'}" for n in fleets), "formula, for one device"]]
@@ -229,7 +285,7 @@ def markdown(load: Load, prices: dict[str, float], fleets: Iterable[int] = FLEET
     return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
 
 
-def load(config: dict[str, dict[str, Any]], alarms: float, row_s: float, root: Path = ROOT) -> Load:
+def load(config: dict[str, dict[str, Any]], alarms: float, row_s: float, root: Path = ROOT) -> DeviceLoad:
     """From the recipes' defaults and what is merged into them.
 
     Raises:
@@ -249,21 +305,33 @@ def load(config: dict[str, dict[str, Any]], alarms: float, row_s: float, root: P
     proofs = {"reports": proof.results, "alerts": proof.alerts, "healths": proof.health, "captures": capture.upload_proof}
     rows, piece = _piece() if capture.upload else (1, 0)
     days = {name: document["Parameters"][f"{name}Days"]["Default"] for name in ("Results", "Health", "Captures")}
-    return Load(
-        assets=len(ingestion.enabled()), reports=dispatcher.report.enabled,
+    return DeviceLoad(
+        assets=len(ingestion.enabled()),
+        reports=dispatcher.report.enabled,
         alerts=cloud is not None and (cloud or {}).get("enabled", True) in (True, "true"),
-        every_s=dispatcher.report.every_s, gather_s=dispatcher.report.gather_s, row_s=row_s, alarms=alarms,
+        every_s=dispatcher.report.every_s,
+        gather_s=dispatcher.report.gather_s,
+        row_s=row_s,
+        alarms=alarms,
         health_s=max(dispatcher.health.every_s, SAID_S) if dispatcher.health.enabled else 0.0,
-        captured=_captured(capture, alarms, row_s), echoed=frozenset(name for name, how in proofs.items() if how == "echo"),
-        report_bytes=one, result_bytes=two - one, alert_bytes=_sent_bytes(encode_json(_alert())),
-        health_bytes=_sent_bytes(encode_json(_health())), ack_bytes=len(encode_json(_acknowledge())),
-        capture_rows=rows, capture_bytes=piece,
-        results_days=days["Results"], health_days=days["Health"], captures_days=days["Captures"],
-        flush_s=stream["BufferingHints"]["IntervalInSeconds"], flush_mb=stream["BufferingHints"]["SizeInMBs"],
+        captured=_captured(capture, alarms, row_s),
+        echoed=frozenset(name for name, how in proofs.items() if how == "echo"),
+        report_bytes=one,
+        result_bytes=two - one,
+        alert_bytes=_sent_bytes(encode_json(_alert())),
+        health_bytes=_sent_bytes(encode_json(_health())),
+        ack_bytes=len(encode_json(_acknowledge())),
+        capture_rows=rows,
+        capture_bytes=piece,
+        results_days=days["Results"],
+        health_days=days["Health"],
+        captures_days=days["Captures"],
+        flush_s=stream["BufferingHints"]["IntervalInSeconds"],
+        flush_mb=stream["BufferingHints"]["SizeInMBs"],
     )
 
 
-def _captured(capture: Capture, alarms: float, row_s: float) -> float:
+def _captured(capture: CaptureOptions, alarms: float, row_s: float) -> float:
     """Rows of a machine in a month that go to the cloud: all, or those around the raising and the clearing of each alarm."""
     if not capture.upload:
         return 0.0
@@ -293,8 +361,17 @@ def _configuration(root: Path, name: str, update: dict[str, Any]) -> dict[str, A
 
 def _alert() -> Alert:
     return Alert(
-        id="0f8fad5bd9cb469fa16570867728950e", asset="pump-1", stream="7c9e6679", seq=12345, model="pump-anomaly", model_version="1.0.0",
-        state="active", at="2026-11-25T12:00:00.000Z", raised_at="2026-11-25T12:00:00.000Z", confidence=0.9731, peak_confidence=0.9876,
+        id="0f8fad5bd9cb469fa16570867728950e",
+        asset="pump-1",
+        stream="7c9e6679",
+        seq=12345,
+        model="pump-anomaly",
+        model_version="1.0.0",
+        state="active",
+        at="2026-11-25T12:00:00.000Z",
+        raised_at="2026-11-25T12:00:00.000Z",
+        confidence=0.9731,
+        peak_confidence=0.9876,
         why="the confidence was at or over 0.9 for 10 s; most unusual are flow and pressure",
     )
 
@@ -305,24 +382,53 @@ def _acknowledge() -> Acknowledge:
 
 def _health() -> Health:
     return Health(
-        component="com.edgeml.SensorIngestion", at="2026-11-25T12:00:00.000Z", state="running", lag_s=0.123,
-        queues={"results": (0, 256), "replay": (0, 256)}, heard={topics.RESULTS: 0.5, topics.COMMANDS: None}, quiet={"pump-1": 0.25},
+        component="com.edgeml.SensorIngestion",
+        at="2026-11-25T12:00:00.000Z",
+        state="running",
+        lag_s=0.123,
+        queues={"results": (0, 256), "replay": (0, 256)},
+        heard={topics.RESULTS: 0.5, topics.COMMANDS: None},
+        quiet={"pump-1": 0.25},
     )
 
 
 def _report_bytes(results: int) -> int:
     columns = ResultColumns(
-        times=np.array([1_790_000_000_123_000_000]), starts=np.array([1_789_999_940_123_000_000]), score=np.array([1.2345]),
-        confidence=np.array([0.0123]), reason=np.array([0]), deviations=np.zeros((1, 0)), took_us=np.array([[412.5123, 87.2512]]),
+        times=np.array([1_790_000_000_123_000_000]),
+        starts=np.array([1_789_999_940_123_000_000]),
+        score=np.array([1.2345]),
+        confidence=np.array([0.0123]),
+        reason=np.array([0]),
+        deviations=np.zeros((1, 0)),
+        took_us=np.array([[412.5123, 87.2512]]),
     )
     block = ResultBlock(
-        stream="7c9e6679", seq=12345, asset="pump-1", model="pump-anomaly", model_version="1.0.0", digest="0" * 64, answers_stream="",
-        answers_seq=0, complete=True, channels=(), reasons=(), times=b"", starts=b"", score=b"", confidence=b"", reason=b"", deviations=b"",
+        stream="7c9e6679",
+        seq=12345,
+        asset="pump-1",
+        model="pump-anomaly",
+        model_version="1.0.0",
+        digest="0" * 64,
+        answers_stream="",
+        answers_seq=0,
+        complete=True,
+        channels=(),
+        reasons=(),
+        times=b"",
+        starts=b"",
+        score=b"",
+        confidence=b"",
+        reason=b"",
+        deviations=b"",
         took_us=b"",
     )
     result = msgspec.Raw(msgspec.json.encode(entry(block, columns, 0, NORMAL, "")))
-    report = Report(
-        thing="gateway-0001", asset=block.asset, model=block.model, model_version=block.model_version, digest=block.digest,
+    report = ResultReporter(
+        thing="gateway-0001",
+        asset=block.asset,
+        model=block.model,
+        model_version=block.model_version,
+        digest=block.digest,
         results=[result] * results,
     )
     return _sent_bytes(msgspec.json.encode(report))
@@ -330,7 +436,7 @@ def _report_bytes(results: int) -> int:
 
 def _sent_bytes(payload: bytes) -> int:
     """Of a message as it leaves the outbox."""
-    return len(Entry(0, "", 0, 0.0, "", payload).message("0123456789abcdef-12345", late=False))
+    return len(OutboxMessage(0, "", 0, 0.0, "", payload).message("0123456789abcdef-12345", late=False))
 
 
 def _number(value: float) -> str:

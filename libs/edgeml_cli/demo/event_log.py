@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from edgeml.messages import Acknowledge, Alert, Command, CommandAck, Message, ResultBlock, SensorBatch, Status
 from edgeml.timestamps import from_iso
-from edgeml_cli.demo.recorder import Event, Trace
-from edgeml_cli.demo.statistics import Tally, plain_reason
+from edgeml_cli.demo.recorder import Event, Recorder
+from edgeml_cli.demo.statistics import Statistics, plain_reason
 
 _ALERT_KINDS = {"pending": "warn", "active": "alarm", "acknowledged": "info", "cleared": "good"}
 _ALERT_TEXTS = {"pending": "alarm pending", "active": "ALARM ACTIVE", "acknowledged": "alarm acknowledged", "cleared": "alarm cleared"}
 _DECIDING = ""
 
 
-class Story:
+class EventLog:
     """Events of one run, from messages that are told in the order in which they passed."""
 
-    def __init__(self, trace: Trace, tally: Tally) -> None:
+    def __init__(self, trace: Recorder, tally: Statistics) -> None:
         self._trace, self._tally = trace, tally
         self._reason: dict[str, str] = {}
         self._faults: dict[str, tuple[str, tuple[str, ...]]] = {}
@@ -28,7 +28,7 @@ class Story:
         """The events that a message makes.
 
         Args:
-            new: what `Tally.take` gave for it.
+            new: what `Statistics.take` gave for it.
         """
         if not new:
             return []

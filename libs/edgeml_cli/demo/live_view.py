@@ -1,4 +1,4 @@
-"""The demo's live view of one asset: a panel that is redrawn in place. `frame` is pure; `Live` is the terminal around it."""
+"""The demo's live view of one asset: a panel that is redrawn in place. `frame` is pure; `LiveView` is the terminal around it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import TextIO
 import numpy as np
 
 from edgeml.timestamps import SECOND
-from edgeml_cli.demo.recorder import AssetTrace, Event, Trace
-from edgeml_cli.demo.statistics import Tally
+from edgeml_cli.demo.recorder import AssetTrace, Event, Recorder
+from edgeml_cli.demo.statistics import Statistics
 from edgeml_cli.demo.summary import wrapped
 from edgeml_cli.demo.text_view import alarm_state, clock, number, verdict
 
@@ -36,7 +36,7 @@ def usable(out: TextIO) -> bool:
     return columns >= MIN_COLUMNS and lines >= MIN_LINES
 
 
-class Live:
+class LiveView:
     """A `View` that owns the terminal's alternate screen until `close`, which leaves the log behind as plain lines.
 
     Args:
@@ -44,7 +44,7 @@ class Live:
         levels: confidence to clear and to raise.
     """
 
-    def __init__(self, title: str, levels: tuple[float, float], trace: Trace, tally: Tally, out: TextIO | None = None) -> None:
+    def __init__(self, title: str, levels: tuple[float, float], trace: Recorder, tally: Statistics, out: TextIO | None = None) -> None:
         self._title, self._levels, self._trace, self._tally = title, levels, trace, tally
         self._out = out or sys.stdout
         self._colour = "NO_COLOR" not in os.environ
@@ -87,8 +87,14 @@ class Live:
 
 
 def frame(
-    title: str, levels: tuple[float, float], trace: Trace, tally: Tally, log: Sequence[Event],
-    columns: int, lines: int, colour: bool = True,
+    title: str,
+    levels: tuple[float, float],
+    trace: Recorder,
+    tally: Statistics,
+    log: Sequence[Event],
+    columns: int,
+    lines: int,
+    colour: bool = True,
 ) -> list[str]:
     """The panel as at most `lines` lines of at most `columns` characters, escape sequences not counted."""
     name = next(iter(trace.assets))
@@ -108,7 +114,7 @@ def frame(
     room = max(0, lines - len(top) - 1)
     shown = [
         f" {paint(clock(event.at), '2', colour)}  {paint(_cut(event.text, columns - 12), _COLOURS[event.kind], colour)}"
-        for event in log[len(log) - min(room, len(log)):]
+        for event in log[len(log) - min(room, len(log)) :]
     ]
     return [*top, *shown, *[""] * (room - len(shown)), paint(foot[:columns], "2", colour)][:lines]
 
@@ -174,7 +180,7 @@ def _confidence(asset: AssetTrace, levels: tuple[float, float], columns: int, co
     return lines
 
 
-def _command(tally: Tally, asset: str) -> str:
+def _command(tally: Statistics, asset: str) -> str:
     """What the latest alarm itself has commanded, and not what people command because of it."""
     alarms = [alarm.id for alarm in tally.alarms.values() if alarm.asset == asset]
     own = [command for command in tally.commands.values() if alarms and command.alarm == alarms[-1] and command.sender is not None]

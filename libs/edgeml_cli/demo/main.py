@@ -19,14 +19,14 @@ from typing import Any, Protocol
 from edgeml.timestamps import SECOND, to_iso
 from edgeml_cli.build.package import ROOT, BuildError, Project, build
 from edgeml_cli.demo import html_report
-from edgeml_cli.demo.live_view import Live, usable
-from edgeml_cli.demo.nucleus_session import Stage, StageError
-from edgeml_cli.demo.recorder import Event, Trace
-from edgeml_cli.demo.run_monitor import SOURCE, Course
+from edgeml_cli.demo.live_view import LiveView, usable
+from edgeml_cli.demo.nucleus_session import NucleusSession, SessionError
+from edgeml_cli.demo.recorder import Event, Recorder
+from edgeml_cli.demo.run_monitor import SOURCE, RunMonitor
 from edgeml_cli.demo.scenario import FAULTS, SPEED, Scenario, onset_remark, recorded, simulated
-from edgeml_cli.demo.statistics import Tally, summary
+from edgeml_cli.demo.statistics import Statistics, summary
 from edgeml_cli.demo.summary import brief, many, wrapped
-from edgeml_cli.demo.text_view import Plain
+from edgeml_cli.demo.text_view import TextView
 from gglocal.cli.arguments import number, whole
 from gglocal.errors import GglocalError
 from gglocal.profile import PROFILES
@@ -38,7 +38,7 @@ CHECK_S = 1.0
 
 
 class View(Protocol):
-    """What shows a run as it goes: `plain.Plain` and `live.Live`."""
+    """What shows a run as it goes: `plain.TextView` and `live.LiveView`."""
 
     def say(self, text: str) -> None: ...
 
@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
     signal.signal(signal.SIGHUP, _interrupt)
     try:
         return _run(arguments, _scenario(arguments))
-    except (BuildError, StageError, GglocalError) as fault:
+    except (BuildError, SessionError, GglocalError) as fault:
         print(f"demo: {fault}", file=sys.stderr)
         return 1
     except OSError as fault:
@@ -73,7 +73,7 @@ def _run(arguments: argparse.Namespace, scenario: Scenario) -> int:
     _say(scenario.pace)
     built = arguments.out / "greengrass-build"
     build(ROOT, built)
-    with Stage(arguments.out, built, Project.read(ROOT).version, arguments.profile, _say) as stage:
+    with NucleusSession(arguments.out, built, Project.read(ROOT).version, arguments.profile, _say) as stage:
         first = "" if stage.complete else "; the first time this downloads packages and takes a minute or two"
         _say(f"Setting up the local nucleus and the components{first}.")
         stage.deploy(scenario.config)
@@ -86,11 +86,13 @@ def _run(arguments: argparse.Namespace, scenario: Scenario) -> int:
     return _conclude(arguments, scenario, course, levels, problems, 2 if wrong_input else 1, time.monotonic() - begun)
 
 
-def _follow(stage: Stage, scenario: Scenario, levels: tuple[float, float], headless: bool) -> tuple[Course, list[str]]:
+def _follow(stage: NucleusSession, scenario: Scenario, levels: tuple[float, float], headless: bool) -> tuple[RunMonitor, list[str]]:
     """Watch until the run is over; what went wrong with the nucleus comes back beside it."""
-    trace, tally = Trace(), Tally()
-    view: View = Plain(trace, tally) if headless or not usable(sys.stdout) else Live(f"edgeml demo: {scenario.title}", levels, trace, tally)
-    course = Course(trace, tally, view.event)
+    trace, tally = Recorder(), Statistics()
+    view: View = (
+        TextView(trace, tally) if headless or not usable(sys.stdout) else LiveView(f"edgeml demo: {scenario.title}", levels, trace, tally)
+    )
+    course = RunMonitor(trace, tally, view.event)
     limit = time.monotonic() + scenario.limit_s
     check = 0.0
     try:
@@ -115,7 +117,7 @@ def _follow(stage: Stage, scenario: Scenario, levels: tuple[float, float], headl
         view.close()
 
 
-def _judge(scenario: Scenario, course: Course) -> list[str]:
+def _judge(scenario: Scenario, course: RunMonitor) -> list[str]:
     tally, problems = course.tally, []
     if course.faulty:
         return []
@@ -130,26 +132,45 @@ def _judge(scenario: Scenario, course: Course) -> list[str]:
     return problems + scenario.expect(tally)
 
 
-def _faults(course: Course) -> list[str]:
+def _faults(course: RunMonitor) -> list[str]:
     return [fault for component, faults in course.faults.items() for fault in faults if course.faulty or component == SOURCE]
 
 
 def _conclude(
-    arguments: argparse.Namespace, scenario: Scenario, course: Course, levels: tuple[float, float], problems: list[str],
-    code: int, seconds: float,
+    arguments: argparse.Namespace,
+    scenario: Scenario,
+    course: RunMonitor,
+    levels: tuple[float, float],
+    problems: list[str],
+    code: int,
+    seconds: float,
 ) -> int:
     tally = course.tally
     remarks = [remark for remark in (onset_remark(scenario.onset, tally.raised), *_unanswered(tally)) if remark]
     # A failed run leaves the report of the last good one alone.
     path = Path(os.path.relpath(arguments.out / ("report-failed.html" if problems else "report.html")))
     counts: dict[str, Any] = {
-        **summary(tally), "scenario": scenario.title, "as_expected": not problems, "problems": problems,
-        "seconds": round(seconds, 1), "report": str(path),
+        **summary(tally),
+        "scenario": scenario.title,
+        "as_expected": not problems,
+        "problems": problems,
+        "seconds": round(seconds, 1),
+        "report": str(path),
     }
     command = shlex.join(["scripts/demo", *_repeat(arguments)])
     told = html_report.Run(
-        scenario.title, command, levels, course.trace, tally, counts, tuple(problems), seconds, scenario.onset, tuple(remarks),
-        scenario.pace, scenario.notes,
+        scenario.title,
+        command,
+        levels,
+        course.trace,
+        tally,
+        counts,
+        tuple(problems),
+        seconds,
+        scenario.onset,
+        tuple(remarks),
+        scenario.pace,
+        scenario.notes,
     )
     fresh = path.with_suffix(".html.new")
     fresh.write_text(html_report.render(told), encoding="utf-8")
@@ -167,14 +188,15 @@ def _conclude(
     return code if problems else 0
 
 
-def _unanswered(tally: Tally) -> list[str]:
+def _unanswered(tally: Statistics) -> list[str]:
     return [
         f"The command {command.action} to {command.asset} was not acknowledged within {command.timeout_s:g} s."
-        for command in tally.commands.values() if not command.status
+        for command in tally.commands.values()
+        if not command.status
     ]
 
 
-def _levels(stage: Stage) -> tuple[float, float]:
+def _levels(stage: NucleusSession) -> tuple[float, float]:
     policy = stage.configuration("com.edgeml.AlertDispatcher")["policy"]
     return float(policy["clear_at"]), float(policy["raise_at"])
 
@@ -195,7 +217,8 @@ def _repeat(arguments: argparse.Namespace) -> list[str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="scripts/demo", formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        prog="scripts/demo",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         description="A machine's sensors in, a TFLite verdict, an alert out: on a local nucleus, without an AWS account.",
     )
     parser.add_argument("--fault", choices=tuple(FAULTS), default="valve", help="what happens to the simulated pump")

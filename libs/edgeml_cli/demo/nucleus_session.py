@@ -30,11 +30,11 @@ KEPT = (VENV, VENV + STORE)
 """What stays of a component's work directory from run to run."""
 
 
-class StageError(Exception):
+class SessionError(Exception):
     """The run cannot begin or go on; one sentence."""
 
 
-class Stage:
+class NucleusSession:
     """A nucleus with the suite on it; a context manager of the main thread that leaves nothing running.
 
     Args:
@@ -52,10 +52,10 @@ class Stage:
         self._lock: IO[str] | None = None
         self._unlog: Callable[[], None] | None = None
 
-    def __enter__(self) -> Stage:
+    def __enter__(self) -> NucleusSession:
         """
         Raises:
-            StageError: another demo runs in this place.
+            SessionError: another demo runs in this place.
         """
         self._place.mkdir(parents=True, exist_ok=True)
         self._lock = (self._place / "lock").open("a")
@@ -63,7 +63,7 @@ class Stage:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._lock.close()
-            raise StageError(f"another demo runs in {self._place}; let it end, or choose another directory with --out") from None
+            raise SessionError(f"another demo runs in {self._place}; let it end, or choose another directory with --out") from None
         try:
             _clear(self.nucleus.root.path)
             self._unlog = _log_to(self._place / "nucleus.log")
@@ -89,7 +89,7 @@ class Stage:
             config: what to merge into the configuration, by component.
 
         Raises:
-            StageError: a component does not come up.
+            SessionError: a component does not come up.
         """
         updates = {name: {"merge": merge} for name, merge in config.items()}
         recipes, artifacts = self._built / "recipes", self._built / "artifacts"
@@ -113,8 +113,7 @@ class Stage:
     def broken(self) -> list[str]:
         """A sentence for each component that the nucleus has given up."""
         return [
-            f"{status.name} is BROKEN ({status.detail}); see {status.log}"
-            for status in self.nucleus.components() if status.state == BROKEN
+            f"{status.name} is BROKEN ({status.detail}); see {status.log}" for status in self.nucleus.components() if status.state == BROKEN
         ]
 
     def configuration(self, component: str) -> Any:
@@ -145,7 +144,7 @@ class Stage:
                     self._say(f"  {name.rpartition('.')[2]} is being set up, {time.monotonic() - begun:.0f} s so far")
         broken = self.broken()
         if broken:
-            raise StageError("; ".join(broken))
+            raise SessionError("; ".join(broken))
 
     def _hear(self, delivery: Delivery) -> None:
         if delivery.kind == "local":

@@ -98,7 +98,7 @@ class AssetTrace:
 
 
 @dataclass
-class Trace:
+class Recorder:
     """A run's."""
 
     assets: dict[str, AssetTrace] = field(default_factory=dict)

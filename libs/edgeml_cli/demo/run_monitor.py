@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 from edgeml.errors import MessageError
 from edgeml.messages import Command, Message, Status, decode, topics
-from edgeml_cli.demo.event_log import Story
-from edgeml_cli.demo.recorder import Event, Trace
-from edgeml_cli.demo.simulated_operator import Maintenance
-from edgeml_cli.demo.statistics import Tally
+from edgeml_cli.demo.event_log import EventLog
+from edgeml_cli.demo.recorder import Event, Recorder
+from edgeml_cli.demo.simulated_operator import SimulatedOperator
+from edgeml_cli.demo.statistics import Statistics
 
 QUIET_S = 1.0
 """A run is over when its sources have ended, all is answered, and nothing new was said for so long."""
@@ -25,7 +25,7 @@ _IGNORED = topics.heartbeat("")
 SOURCE = "com.edgeml.SensorIngestion"
 
 
-class Course:
+class RunMonitor:
     """The state of one run.
 
     Attributes:
@@ -34,14 +34,14 @@ class Course:
         unreadable: messages on the suite's topics that could not be understood.
     """
 
-    def __init__(self, trace: Trace, tally: Tally, on_event: Callable[[Event], None]) -> None:
+    def __init__(self, trace: Recorder, tally: Statistics, on_event: Callable[[Event], None]) -> None:
         self.trace, self.tally = trace, tally
         self.faults: dict[str, tuple[str, ...]] = {}
         self.faulty = False
         self.finished = False
         self.unreadable = 0
-        self._story = Story(self.trace, self.tally)
-        self._maintenance = Maintenance()
+        self._story = EventLog(self.trace, self.tally)
+        self._maintenance = SimulatedOperator()
         self._on_event = on_event
         self._heard = 0.0
         self._deadlines: dict[str, float] = {}

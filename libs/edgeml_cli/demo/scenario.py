@@ -12,7 +12,7 @@ from edgeml.parsing.readings import time_ns
 from edgeml.storage.regular_files import open_plain
 from edgeml.timestamps import SECOND
 from edgeml_cli.demo.run_monitor import SOURCE
-from edgeml_cli.demo.statistics import AlarmSeen, Tally
+from edgeml_cli.demo.statistics import AlarmSeen, Statistics
 
 ASSET = "pump-1"
 SPEED = 60.0
@@ -28,7 +28,7 @@ NOTES = {
 }
 """What a reader might take for a fault of the simulated pump, by channel."""
 
-Expect = Callable[[Tally], list[str]]
+Expect = Callable[[Statistics], list[str]]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Scenario:
     notes: Mapping[str, str] = field(default_factory=dict)
 
 
-def one_episode(tally: Tally) -> list[str]:
+def one_episode(tally: Statistics) -> list[str]:
     """One alarm goes active, its stop command is executed, the machine is restored and started, the alarm clears."""
     if len(tally.raised) != 1:
         return [f"{len(tally.raised)} alarms went active where exactly one should have"]
@@ -70,14 +70,14 @@ def one_episode(tally: Tally) -> list[str]:
     return problems
 
 
-def no_alarm(tally: Tally) -> list[str]:
+def no_alarm(tally: Statistics) -> list[str]:
     """Nothing is wrong with the machine."""
     if not tally.raised:
         return []
     return [f"{len(tally.raised)} alarm{'s' if len(tally.raised) > 1 else ''} went active where none should have"]
 
 
-def judged(tally: Tally) -> list[str]:
+def judged(tally: Statistics) -> list[str]:
     """A recording says for itself what it holds, if it is long enough."""
     if tally.scored:
         return []
@@ -103,8 +103,13 @@ def simulated(fault: str, seed: int, start_ns: int, start_time: str, speed: floa
         speed: event seconds a second.
     """
     options = {
-        "seed": seed, "speed": speed, "start_time": start_time, "duration_s": DURATION_S,
-        "fault": fault, "fault_start_s": FAULT_START_S, "fault_ramp_s": FAULT_RAMP_S,
+        "seed": seed,
+        "speed": speed,
+        "start_time": start_time,
+        "duration_s": DURATION_S,
+        "fault": fault,
+        "fault_start_s": FAULT_START_S,
+        "fault_ramp_s": FAULT_RAMP_S,
     }
     return Scenario(
         title=f"simulated pump, fault: {fault}, seed {seed}",
@@ -128,7 +133,10 @@ def recorded(path: Path) -> Scenario:
             SOURCE: {"assets": {ASSET: {"source": "csv", "options": options}}},
             "com.edgeml.AlertDispatcher": {"actions": {"command": {"timeout_s": COMMAND_TIMEOUT_S}}},
         },
-        rows=rows, expect=judged, limit_s=120.0 + (rows or 0) / 200, onset=onset,
+        rows=rows,
+        expect=judged,
+        limit_s=120.0 + (rows or 0) / 200,
+        onset=onset,
         pace="Event times are the recording's, which is read as fast as it goes.",
     )
 

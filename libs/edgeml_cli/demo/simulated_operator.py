@@ -44,7 +44,7 @@ class _Job:
         return f"maintenance-{self.alarm}-{self.step.action}"
 
 
-class Maintenance:
+class SimulatedOperator:
     """Follows the stop commands of one run."""
 
     def __init__(self) -> None:

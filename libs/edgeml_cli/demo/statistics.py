@@ -96,7 +96,7 @@ class CommandSeen:
 
 
 @dataclass
-class Tally:
+class Statistics:
     """What has passed so far.
 
     Attributes:
@@ -212,9 +212,7 @@ class Tally:
     def _take_command(self, command: Command, sender: str | None) -> list[int]:
         if command.id in self.commands:
             return []
-        self.commands[command.id] = CommandSeen(
-            command.id, command.asset, command.action, command.alarm, sender, command.timeout_s
-        )
+        self.commands[command.id] = CommandSeen(command.id, command.asset, command.action, command.alarm, sender, command.timeout_s)
         return [0]
 
     def _take_ack(self, ack: CommandAck) -> list[int]:
@@ -237,8 +235,9 @@ def _rank(state: str) -> int:
     return STATES.index(state) if state in STATES else -1
 
 
-def summary(tally: Tally) -> dict[str, Any]:
+def summary(tally: Statistics) -> dict[str, Any]:
     """The counts as the JSON object that the demo prints; event times are ISO 8601."""
+
     def iso(ns: int | None) -> str | None:
         return None if ns is None else to_iso(ns)
 
@@ -248,10 +247,14 @@ def summary(tally: Tally) -> dict[str, Any]:
     def listed(people: bool) -> list[dict[str, Any]]:
         return [
             {
-                "id": command.id, "asset": command.asset, "acknowledged_at": iso(command.acknowledged_at),
-                "action": command.action, "status": command.status or "unanswered",
+                "id": command.id,
+                "asset": command.asset,
+                "acknowledged_at": iso(command.acknowledged_at),
+                "action": command.action,
+                "status": command.status or "unanswered",
             }
-            for command in tally.commands.values() if (command.sender is None) == people
+            for command in tally.commands.values()
+            if (command.sender is None) == people
         ]
 
     return {
@@ -262,8 +265,11 @@ def summary(tally: Tally) -> dict[str, Any]:
         "no_decision_reasons": dict(tally.reasons.most_common()),
         "alarms": [
             {
-                "asset": alarm.asset, "raised_at": iso(alarm.raised_at), "cleared_at": iso(alarm.cleared_at),
-                "peak_confidence": rounded(tally.peak(alarm)), "id": alarm.id,
+                "asset": alarm.asset,
+                "raised_at": iso(alarm.raised_at),
+                "cleared_at": iso(alarm.cleared_at),
+                "peak_confidence": rounded(tally.peak(alarm)),
+                "id": alarm.id,
             }
             for alarm in tally.raised
         ],

@@ -31,8 +31,12 @@ def wrapped(text: str, columns: int, hanging: int = 0) -> str:
     """The text on lines of at most `columns`, those after the first indented by `hanging`; a longer word stays whole."""
     indent = text[: len(text) - len(text.lstrip(" "))]
     return textwrap.fill(
-        text.strip(" "), max(20, columns), initial_indent=indent, subsequent_indent=indent + " " * hanging,
-        break_long_words=False, break_on_hyphens=False,
+        text.strip(" "),
+        max(20, columns),
+        initial_indent=indent,
+        subsequent_indent=indent + " " * hanging,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
 
 

@@ -7,17 +7,17 @@ import sys
 from typing import TextIO
 
 from edgeml.timestamps import SECOND, to_iso
-from edgeml_cli.demo.recorder import AssetTrace, Event, Trace
-from edgeml_cli.demo.statistics import Tally
+from edgeml_cli.demo.recorder import AssetTrace, Event, Recorder
+from edgeml_cli.demo.statistics import Statistics
 
 READINGS_EVERY_S = 60.0
 """Event seconds between two lines of readings."""
 
 
-class Plain:
+class TextView:
     """A `View` that prints a line for each event, and one with readings now and then."""
 
-    def __init__(self, trace: Trace, tally: Tally, out: TextIO | None = None) -> None:
+    def __init__(self, trace: Recorder, tally: Statistics, out: TextIO | None = None) -> None:
         self._trace, self._tally, self._out = trace, tally, out or sys.stdout
         self._shown: dict[str, int] = {}
 
@@ -66,7 +66,7 @@ def verdict(asset: AssetTrace) -> str:
     return f"no decision: {asset.last_reason}" if asset.last_reason else "no result yet"
 
 
-def alarm_state(tally: Tally, asset: str) -> str:
+def alarm_state(tally: Statistics, asset: str) -> str:
     """The state of the asset's latest alarm, `none` before the first."""
     states = [alarm.state for alarm in tally.alarms.values() if alarm.asset == asset]
     return states[-1] if states else "none"

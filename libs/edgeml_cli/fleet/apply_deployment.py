@@ -10,22 +10,22 @@ from edgeml_cli.build import package
 from edgeml_cli.build.package import ROOT, SUITE
 from edgeml_cli.fleet import config_check, rollout_options
 from edgeml_cli.fleet.aws_account import Account, Wanted
-from edgeml_cli.fleet.component_registry import Registry
+from edgeml_cli.fleet.component_registry import ComponentRegistry
 from edgeml_cli.fleet.deployment_plan import Desired, changes
 from edgeml_cli.fleet.errors import FleetError
 from edgeml_cli.fleet.rollout_monitor import follow
-from edgeml_cli.fleet.thing_groups import Groups
+from edgeml_cli.fleet.thing_groups import ThingGroups
 from gglocal.cli.arguments import number
 
 Say = Callable[[str], None]
 
 
-class Reviser:
+class DeploymentApplier:
     """Revises the deployments of groups in one account."""
 
     def __init__(self, region: str | None, say: Say) -> None:
         self.account = Account(region or Wanted.read(ROOT).region)
-        self.groups, self.registry, self._say = Groups(self.account), Registry(self.account), say
+        self.groups, self.registry, self._say = ThingGroups(self.account), ComponentRegistry(self.account), say
         self.version = package.Project.read(ROOT).version
 
     def current(self, arn: str) -> tuple[str, Desired | None]:

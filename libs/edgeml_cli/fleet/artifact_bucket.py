@@ -20,7 +20,7 @@ OTHER = "give it another version: the suite with scripts/version, a model in its
 LOST_RACE = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 
 
-class Shelf:
+class ArtifactBucket:
     """One bucket."""
 
     def __init__(self, s3: Any, bucket: str) -> None:
@@ -43,9 +43,7 @@ class Shelf:
         condition = {"IfNoneMatch": "*"} if tag is None else {"IfMatch": tag}
         body = json.dumps({"fingerprint": item.fingerprint, "digests": dict(item.digests)}, indent=2)
         try:
-            self._s3.put_object(
-                Bucket=self.bucket, Key=_claim_key(item), Body=body.encode(), ContentType="application/json", **condition
-            )
+            self._s3.put_object(Bucket=self.bucket, Key=_claim_key(item), Body=body.encode(), ContentType="application/json", **condition)
             return
         except ClientError as fault:
             if code(fault) not in LOST_RACE:
@@ -77,7 +75,9 @@ class Shelf:
         """Upload an artifact; the service checks what arrives against its digest."""
         with item.files[file].open("rb") as content:
             self._s3.put_object(
-                Bucket=self.bucket, Key=item.key(file), Body=content,
+                Bucket=self.bucket,
+                Key=item.key(file),
+                Body=content,
                 ChecksumSHA256=base64.b64encode(bytes.fromhex(item.digests[file])).decode(),
             )
 

@@ -94,7 +94,8 @@ def essence(recipe: Mapping[str, Any]) -> Any:
     """What of a recipe the service hands back unchanged: it adds digests and defaults of its own to the rest."""
     manifests = [
         {
-            "Platform": manifest.get("Platform"), "Lifecycle": manifest.get("Lifecycle") or {},
+            "Platform": manifest.get("Platform"),
+            "Lifecycle": manifest.get("Lifecycle") or {},
             "Artifacts": [artifact.get("Uri", artifact.get("URI")) for artifact in manifest.get("Artifacts") or ()],
         }
         for manifest in recipe.get("Manifests") or ()
@@ -107,7 +108,8 @@ def artifact_digests(recipe: Mapping[str, Any]) -> dict[str, str]:
     """SHA-256 in hexadecimal by file name, of the artifacts whose digest the service wrote into a published recipe."""
     return {
         str(artifact.get("Uri", artifact.get("URI"))).rsplit("/", 1)[-1]: base64.b64decode(artifact["Digest"]).hex()
-        for manifest in recipe.get("Manifests") or () for artifact in manifest.get("Artifacts") or ()
+        for manifest in recipe.get("Manifests") or ()
+        for artifact in manifest.get("Artifacts") or ()
         if artifact.get("Algorithm") == "SHA-256" and artifact.get("Digest")
     }
 

@@ -17,7 +17,7 @@ FIRST_S, LONGEST_S = 0.1, 3.0
 """Between the first two looks at a new version, and between two at most; each wait is twice the one before."""
 
 
-class Registry:
+class ComponentRegistry:
     """Component versions by name and version.
 
     Args:

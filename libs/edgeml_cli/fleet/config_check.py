@@ -9,17 +9,18 @@ from typing import Any
 
 import yaml
 
-from alert_dispatcher.options import Options as AlertDispatcherOptions
+from alert_dispatcher.options import AlertDispatcherOptions
 from edgeml.errors import OptionsError
 from edgeml.runtime.last_good_config import whole
 from edgeml_cli.fleet.deployment_plan import Desired, configured
 from edgeml_cli.fleet.errors import FleetError
 from gglocal.deployment.resolver import configuration_updates
-from inference.options import Options as InferenceOptions
-from sensor_ingestion.options import Options as SensorIngestionOptions
+from inference.options import InferenceOptions
+from sensor_ingestion.options import SensorIngestionOptions
 
 OPTIONS: dict[str, type] = {
-    "com.edgeml.SensorIngestion": SensorIngestionOptions, "com.edgeml.Inference": InferenceOptions,
+    "com.edgeml.SensorIngestion": SensorIngestionOptions,
+    "com.edgeml.Inference": InferenceOptions,
     "com.edgeml.AlertDispatcher": AlertDispatcherOptions,
 }
 """What each component declares, in this checkout."""
@@ -67,7 +68,10 @@ def needed(before: Desired | None, after: Desired, recipe: Callable[[str, str], 
 
 
 def check(
-    before: Desired | None, after: Desired, defaults: Callable[[str, str], Mapping[str, Any] | None], version: str,
+    before: Desired | None,
+    after: Desired,
+    defaults: Callable[[str, str], Mapping[str, Any] | None],
+    version: str,
 ) -> list[str]:
     """Check every component's configuration as it will be; gives a remark for each that cannot be checked.
 

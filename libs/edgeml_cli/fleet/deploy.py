@@ -22,7 +22,8 @@ MODEL = "com.edgeml.Model."
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
-        prog="scripts/deploy", description="Show what a deployment would change, and with --yes deploy it and follow the devices.",
+        prog="scripts/deploy",
+        description="Show what a deployment would change, and with --yes deploy it and follow the devices.",
     )
     target = made.add_mutually_exclusive_group(required=True)
     target.add_argument("--group", help="the thing group to deploy to")
@@ -68,7 +69,7 @@ def suite(version: str) -> dict[str, str]:
 
 def to_group(given: argparse.Namespace) -> int:
     """Revise the deployment of a thing group."""
-    reviser = apply_deployment.Reviser(given.region, say)
+    reviser = apply_deployment.DeploymentApplier(given.region, say)
     named = versions(given, reviser.version)
     if given.rollback and (named or given.remove or given.config):
         raise FleetError("--rollback takes the earlier deployment as it was; deploy what you want besides in a second step")

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 POLICIES = {
-    "failureHandlingPolicy": "ROLLBACK", "componentUpdatePolicy": {"timeoutInSeconds": 60, "action": "NOTIFY_COMPONENTS"},
+    "failureHandlingPolicy": "ROLLBACK",
+    "componentUpdatePolicy": {"timeoutInSeconds": 60, "action": "NOTIFY_COMPONENTS"},
     "configurationValidationPolicy": {"timeoutInSeconds": 30},
 }
 """Of a deployment that says nothing else: those that the service takes as well."""
@@ -51,7 +52,9 @@ class Desired:
         for name, each in (found.get("components") or {}).items():
             update = each.get("configurationUpdate") or {}
             parts[name] = Part(
-                each["componentVersion"], json.loads(update.get("merge") or "{}"), tuple(update.get("reset") or ()),
+                each["componentVersion"],
+                json.loads(update.get("merge") or "{}"),
+                tuple(update.get("reset") or ()),
                 each.get("runWith") or {},
             )
         return cls(parts, found.get("iotJobConfiguration") or {}, {**POLICIES, **(found.get("deploymentPolicies") or {})})
@@ -66,12 +69,17 @@ class Desired:
             if part.reset:
                 update["reset"] = list(part.reset)
             components[component] = {
-                "componentVersion": part.version, **({"configurationUpdate": update} if update else {}),
+                "componentVersion": part.version,
+                **({"configurationUpdate": update} if update else {}),
                 **({"runWith": dict(part.run_with)} if part.run_with else {}),
             }
         job = {"iotJobConfiguration": dict(self.job)} if self.job else {}
         return {
-            "targetArn": target, "deploymentName": name, "components": components, "deploymentPolicies": dict(self.policies), **job,
+            "targetArn": target,
+            "deploymentName": name,
+            "components": components,
+            "deploymentPolicies": dict(self.policies),
+            **job,
         }
 
     def with_versions(self, versions: Mapping[str, str]) -> Desired:
@@ -115,10 +123,7 @@ def undo(current: Desired, earlier: Desired) -> Desired:
 def promoted(canary: Desired, group: Desired | None) -> Desired:
     """The canary's components in its exact versions; a component that the group has keeps the group's configuration."""
     base = group or Desired(policies=canary.policies)
-    parts = {
-        name: replace(base.parts[name], version=part.version) if name in base.parts else part
-        for name, part in canary.parts.items()
-    }
+    parts = {name: replace(base.parts[name], version=part.version) if name in base.parts else part for name, part in canary.parts.items()}
     return replace(base, parts=parts)
 
 
@@ -177,7 +182,8 @@ def _pointers(value: Any, above: str = "") -> set[str]:
     """The JSON pointers of all leaves."""
     if isinstance(value, Mapping):
         return {
-            pointer for key, item in value.items()
+            pointer
+            for key, item in value.items()
             for pointer in _pointers(item, f"{above}/{str(key).replace('~', '~0').replace('/', '~1')}")
         }
     return {above}

@@ -61,12 +61,15 @@ def stage(item: Item, place: Path, author: str, bucket: str, region: str, versio
         shutil.copyfile(source, artifacts / file)
     copy = ["cp", "-R", "staged/recipes", "staged/artifacts", "greengrass-build"]
     config = {
-        "component": {item.name: {
-            "author": author, "version": item.version,
-            "build": {"build_system": "custom", "custom_build_command": copy},
-            # The digest that S3 keeps beside each object is what the next publish compares with.
-            "publish": {"bucket": bucket, "region": region, "options": {"file_upload_args": {"ChecksumAlgorithm": "SHA256"}}},
-        }},
+        "component": {
+            item.name: {
+                "author": author,
+                "version": item.version,
+                "build": {"build_system": "custom", "custom_build_command": copy},
+                # The digest that S3 keeps beside each object is what the next publish compares with.
+                "publish": {"bucket": bucket, "region": region, "options": {"file_upload_args": {"ChecksumAlgorithm": "SHA256"}}},
+            }
+        },
         "gdk_version": version,
     }
     (place / "gdk-config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

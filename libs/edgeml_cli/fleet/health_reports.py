@@ -35,7 +35,7 @@ Wanted = Mapping[str, frozenset[str]]
 """By device: the components whose word is waited for."""
 
 
-class Said(msgspec.Struct, frozen=True):
+class HealthReport(msgspec.Struct, frozen=True):
     """One component's last word of itself; the other fields of `edgeml.messages.Health` are left aside.
 
     Attributes:
@@ -55,13 +55,13 @@ class Said(msgspec.Struct, frozen=True):
         return self.state in WELL and not self.faults
 
 
-class _Line(Said, frozen=True, kw_only=True):
+class _Line(HealthReport, frozen=True, kw_only=True):
     """As the rule stores it: with the thing of the topic."""
 
     thing: str
 
 
-class Own:
+class HealthReports:
     """The health messages of one data bucket.
 
     Args:
@@ -73,7 +73,7 @@ class Own:
         # Somebody else's bucket of that name is not read, but for one that a person names.
         self._where: dict[str, Any] = {"Bucket": self.name, **({} if name else {"ExpectedBucketOwner": account.number})}
 
-    def last(self, wanted: Wanted, now: datetime) -> tuple[dict[str, dict[str, Said]], str]:
+    def last(self, wanted: Wanted, now: datetime) -> tuple[dict[str, dict[str, HealthReport]], str]:
         """The last word of each component of each device: the newest objects first, until all is found or a bound is met. Never raises.
 
         Args:
@@ -82,7 +82,7 @@ class Own:
         Returns:
             By device and component; and a sentence why there is none, or not all, empty where all were found.
         """
-        found: dict[str, dict[str, Said]] = {thing: {} for thing in wanted}
+        found: dict[str, dict[str, HealthReport]] = {thing: {} for thing in wanted}
         read = 0
         try:
             for key in self._newest(now):
@@ -92,7 +92,7 @@ class Own:
                 for line in self._lines(key):
                     known = found.get(line.thing, {}).get(line.component)
                     if line.thing in found and (known is None or known.at < line.at):
-                        found[line.thing][line.component] = Said(line.component, line.at, line.state, line.faults, line.lag_s)
+                        found[line.thing][line.component] = HealthReport(line.component, line.at, line.state, line.faults, line.lag_s)
         except (BotoCoreError, ClientError) as fault:
             if isinstance(fault, ClientError) and code(fault) in MISSING:
                 return found, f"there is no bucket {self.name}; make it with scripts/cloud/deploy, or name another with --data-bucket"
@@ -113,9 +113,7 @@ class Own:
         """Keys, the newest first."""
         for day in range(DAYS):
             prefix = f"health/{now - timedelta(days=day):%Y/%m/%d}/"
-            pages = self._s3.get_paginator("list_objects_v2").paginate(
-                **self._where, Prefix=prefix, PaginationConfig={"MaxItems": LISTED}
-            )
+            pages = self._s3.get_paginator("list_objects_v2").paginate(**self._where, Prefix=prefix, PaginationConfig={"MaxItems": LISTED})
             there = [each for page in pages for each in page.get("Contents", ())]
             yield from (each["Key"] for each in sorted(there, key=lambda each: (each["LastModified"], each["Key"]), reverse=True))
 
@@ -137,6 +135,6 @@ class Own:
             body.close()
 
 
-def _silent(found: Mapping[str, Mapping[str, Said]], wanted: Wanted) -> list[str]:
+def _silent(found: Mapping[str, Mapping[str, HealthReport]], wanted: Wanted) -> list[str]:
     """Devices of which something is missing."""
     return [thing for thing, components in wanted.items() if components - found[thing].keys()]

@@ -41,7 +41,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 @dataclass(frozen=True)
-class Target:
+class LocalTarget:
     """A nucleus of this machine.
 
     Attributes:
@@ -71,7 +71,7 @@ class Target:
         return f"{error} (see {path})" if error else f"see {path}"
 
 
-def target(given: argparse.Namespace) -> Target:
+def target(given: argparse.Namespace) -> LocalTarget:
     """The nucleus that a command line names.
 
     Raises:
@@ -83,17 +83,17 @@ def target(given: argparse.Namespace) -> Target:
     command = given.device_root / "bin" / "greengrass-cli"
     if given.gglocal is None and command.exists():
         sudo = () if os.geteuid() == 0 else ("sudo",)
-        return Target(NucleusCli([*sudo, str(command)]), given.device_root, sudo)
+        return LocalTarget(NucleusCli([*sudo, str(command)]), given.device_root, sudo)
     root = given.gglocal or default_root()
     if not root.is_dir():
         raise FleetError(
             f"there is neither {command} nor a gglocal in {root}; on a core device deploy aws.greengrass.Cli, or start gglocal run, "
             "or name its root with --gglocal"
         )
-    return Target(NucleusCli([sys.executable, "-m", "gglocal.cli.main"], ["--root", str(root)]), root)
+    return LocalTarget(NucleusCli([sys.executable, "-m", "gglocal.cli.main"], ["--root", str(root)]), root)
 
 
-def deploy(given: argparse.Namespace, on: Target, versions: Mapping[str, str], updates: Updates, say: Callable[[str], None]) -> int:
+def deploy(given: argparse.Namespace, on: LocalTarget, versions: Mapping[str, str], updates: Updates, say: Callable[[str], None]) -> int:
     """Create the deployment and follow it; 0 when what was asked for runs, 1 when not.
 
     Args:
@@ -130,6 +130,7 @@ def deploy(given: argparse.Namespace, on: Target, versions: Mapping[str, str], u
 
 def defaults(build: Path) -> Callable[[str, str], Mapping[str, Any] | None]:
     """Where the default configuration of a component of a build is looked up; None: it is not of this build."""
+
     def of(name: str, version: str) -> Mapping[str, Any] | None:
         path = build / "recipes" / f"{name}-{version}.yaml"
         if not path.is_file():
@@ -156,7 +157,7 @@ def follow(cli: NucleusCli, deployment: str, seconds: float, say: Callable[[str]
         time.sleep(_ASK_AGAIN_S)
 
 
-def compare(on: Target, versions: Mapping[str, str], updates: Updates, since: Mapping[str, float]) -> Iterator[str]:
+def compare(on: LocalTarget, versions: Mapping[str, str], updates: Updates, since: Mapping[str, float]) -> Iterator[str]:
     """What of a deployment that succeeded is not so, a sentence each; what has yet to come is waited for.
 
     Args:

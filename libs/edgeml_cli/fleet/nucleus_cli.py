@@ -37,8 +37,8 @@ class Component:
 
 class NucleusCli:
     """Args:
-        command: the program and what goes before the verbs.
-        after: what goes behind them.
+    command: the program and what goes before the verbs.
+    after: what goes behind them.
     """
 
     def __init__(self, command: Sequence[str], after: Sequence[str] = ()) -> None:

@@ -9,7 +9,7 @@ from edgeml_cli.fleet import apply_deployment, aws_account
 from edgeml_cli.fleet.deployment_plan import promoted
 from edgeml_cli.fleet.errors import FleetError, told
 from edgeml_cli.fleet.rollout_monitor import GOOD, ill
-from edgeml_cli.fleet.thing_groups import Groups
+from edgeml_cli.fleet.thing_groups import ThingGroups
 
 
 def parser() -> argparse.ArgumentParser:
@@ -24,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def proved(groups: Groups, name: str, arn: str, identity: str) -> None:
+def proved(groups: ThingGroups, name: str, arn: str, identity: str) -> None:
     """
     Raises:
         FleetError: a device of the canary does not run what was deployed to it, or there is none.
@@ -47,7 +47,7 @@ def run(given: argparse.Namespace) -> int:
     """Do what the command line asks."""
     if given.canary == given.group:
         raise FleetError("the canary and the group are the same; name two groups")
-    reviser = apply_deployment.Reviser(given.region, say)
+    reviser = apply_deployment.DeploymentApplier(given.region, say)
     canary, arn = reviser.groups.arn(given.canary), reviser.groups.arn(given.group)
     identity, good = reviser.current(canary)
     if good is None:

@@ -15,10 +15,10 @@ from pathlib import Path
 from edgeml_cli.build import package
 from edgeml_cli.build.package import ROOT
 from edgeml_cli.fleet import aws_account, build_output, gdk
-from edgeml_cli.fleet.artifact_bucket import OTHER, Shelf, claimed_by_others
+from edgeml_cli.fleet.artifact_bucket import OTHER, ArtifactBucket, claimed_by_others
 from edgeml_cli.fleet.aws_account import Account, Wanted
 from edgeml_cli.fleet.build_output import Item
-from edgeml_cli.fleet.component_registry import Registry
+from edgeml_cli.fleet.component_registry import ComponentRegistry
 from edgeml_cli.fleet.errors import FleetError, told
 
 PLACE = ROOT / "build" / "publish"
@@ -75,7 +75,14 @@ class Publisher:
     """
 
     def __init__(
-        self, into: Account, shelf: Shelf, registry: Registry, author: str, wanted: Wanted, tool: str | None, say: Callable[[str], None],
+        self,
+        into: Account,
+        shelf: ArtifactBucket,
+        registry: ComponentRegistry,
+        author: str,
+        wanted: Wanted,
+        tool: str | None,
+        say: Callable[[str], None],
     ) -> None:
         self._account, self._shelf, self._registry, self._author = into, shelf, registry, author
         self._wanted, self._tool, self._say = wanted, tool, say
@@ -168,7 +175,13 @@ def run(given: argparse.Namespace) -> int:
         package.build(ROOT, source, bucket)
     items = chosen(build_output.read(source, bucket, given.author), given.component)
     publisher = Publisher(
-        into, Shelf(into.client("s3"), bucket), Registry(into), given.author or project.author, wanted, tool, say,
+        into,
+        ArtifactBucket(into.client("s3"), bucket),
+        ComponentRegistry(into),
+        given.author or project.author,
+        wanted,
+        tool,
+        say,
     )
     say(f"account {into.number}, {into.region}, s3://{bucket}, with {'gdk ' + wanted.gdk if tool else 'boto3'}")
     publisher.run(publisher.plan(items, given.take_over), given.take_over)

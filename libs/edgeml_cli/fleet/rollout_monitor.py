@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from edgeml_cli.fleet.errors import FleetError
-from edgeml_cli.fleet.thing_groups import Groups
+from edgeml_cli.fleet.thing_groups import ThingGroups
 
 GOOD = {"SUCCEEDED", "COMPLETED"}
 BAD = {"FAILED", "REJECTED", "TIMED_OUT", "CANCELED"}
@@ -20,7 +20,7 @@ CALLS_PER_S = 5.0
 """Of ListEffectiveDeployments, at most: a large group is looked at less often."""
 
 
-class Progress:
+class RolloutMonitor:
     """What each device said last. Pure."""
 
     def __init__(self) -> None:
@@ -48,7 +48,8 @@ class Progress:
         """Why each failed device failed, or was not begun with."""
         return {
             device: f"{status.lower().replace('_', ' ')}: {reason or 'it gives no reason; see its greengrass.log'}"
-            for device, (status, reason) in self._of.items() if status in BAD
+            for device, (status, reason) in self._of.items()
+            if status in BAD
         }
 
     def line(self) -> str:
@@ -59,8 +60,15 @@ class Progress:
 
 
 def follow(
-    groups: Groups, arn: str, identity: str, say: Callable[[str], None], minutes: float, every_s: float,
-    wait: Callable[[float], None] = time.sleep, clock: Callable[[], float] = time.monotonic, wanted: Mapping[str, str] | None = None,
+    groups: ThingGroups,
+    arn: str,
+    identity: str,
+    say: Callable[[str], None],
+    minutes: float,
+    every_s: float,
+    wait: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+    wanted: Mapping[str, str] | None = None,
 ) -> None:
     """Say what each device makes of a deployment until all are done, and compare what it has then with what was asked for.
 
@@ -74,7 +82,7 @@ def follow(
     if not devices:
         say("the group has no core device yet; one that joins it gets this deployment")
         return
-    progress, end = Progress(), clock() + 60 * minutes
+    progress, end = RolloutMonitor(), clock() + 60 * minutes
     for device in devices:
         progress.take(device, "QUEUED", "")
     last = ""
@@ -127,7 +135,8 @@ def ill(installed: list[Mapping[str, Any]] | list[dict[str, Any]], wanted: Mappi
     faults = [
         f"has {each['componentName']} {each['componentVersion']} {each['lifecycleState']}"
         + (f" ({each['lifecycleStateDetails']})" if each.get("lifecycleStateDetails") else "")
-        for each in installed if each["lifecycleState"] not in WELL
+        for each in installed
+        if each["lifecycleState"] not in WELL
     ]
     there = {each["componentName"]: each for each in installed}
     for name, version in (wanted or {}).items():

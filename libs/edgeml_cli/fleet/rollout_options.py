@@ -19,7 +19,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     rollout = parser.add_argument_group("rollout", "what is not given stays as the group's current deployment has it")
     rollout.add_argument("--rollout-rate", type=whole(1, 1000), metavar="N", help="devices that begin in a minute, at most")
     rollout.add_argument(
-        "--rollout-growth", type=number(1.1, 5), metavar="F",
+        "--rollout-growth",
+        type=number(1.1, 5),
+        metavar="F",
         help="the rate is multiplied by so much each time that as many devices as --rollout-rate have succeeded",
     )
     rollout.add_argument(
@@ -43,16 +45,26 @@ def apply(given: argparse.Namespace, desired: Desired) -> Desired:
         if given.rollout_rate is None:
             raise FleetError("--rollout-growth needs --rollout-rate, the devices of the first minute; give both")
         grow = {"numberOfSucceededThings": given.rollout_rate}
-        job["jobExecutionsRolloutConfig"] = {"exponentialRate": {
-            "baseRatePerMinute": given.rollout_rate, "incrementFactor": given.rollout_growth, "rateIncreaseCriteria": grow,
-        }}
+        job["jobExecutionsRolloutConfig"] = {
+            "exponentialRate": {
+                "baseRatePerMinute": given.rollout_rate,
+                "incrementFactor": given.rollout_growth,
+                "rateIncreaseCriteria": grow,
+            }
+        }
     elif given.rollout_rate is not None:
         job["jobExecutionsRolloutConfig"] = {"maximumPerMinute": given.rollout_rate}
     if given.abort_threshold is not None:
-        job["abortConfig"] = {"criteriaList": [{
-            "failureType": "ALL", "action": "CANCEL", "thresholdPercentage": given.abort_threshold,
-            "minNumberOfExecutedThings": given.abort_after or 1,
-        }]}
+        job["abortConfig"] = {
+            "criteriaList": [
+                {
+                    "failureType": "ALL",
+                    "action": "CANCEL",
+                    "thresholdPercentage": given.abort_threshold,
+                    "minNumberOfExecutedThings": given.abort_after or 1,
+                }
+            ]
+        }
     elif given.abort_after is not None:
         raise FleetError("--abort-after needs --abort-threshold, the percentage of failures; give both")
     if given.device_minutes is not None:
@@ -68,4 +80,3 @@ def apply(given: argparse.Namespace, desired: Desired) -> Desired:
             update["timeoutInSeconds"] = given.update_seconds
         policies["componentUpdatePolicy"] = update
     return replace(desired, job=job, policies=policies)
-

@@ -17,15 +17,15 @@ from edgeml_cli.fleet import aws_account
 from edgeml_cli.fleet.aws_account import Account, Wanted
 from edgeml_cli.fleet.deploy import MODEL
 from edgeml_cli.fleet.errors import told
-from edgeml_cli.fleet.health_reports import Own, Said
+from edgeml_cli.fleet.health_reports import HealthReport, HealthReports
 from edgeml_cli.fleet.rollout_monitor import WELL
-from edgeml_cli.fleet.thing_groups import Groups
+from edgeml_cli.fleet.thing_groups import ThingGroups
 
 OURS = "com.edgeml."
 
 
 @dataclass(frozen=True)
-class Seen:
+class DeviceStatus:
     """One core device.
 
     Attributes:
@@ -42,14 +42,14 @@ class Seen:
     deployments: dict[str, str] = field(default_factory=dict)
     components: dict[str, str] = field(default_factory=dict)
     ill: dict[str, str] = field(default_factory=dict)
-    said: dict[str, Said] = field(default_factory=dict)
+    said: dict[str, HealthReport] = field(default_factory=dict)
 
     @property
     def well(self) -> bool:
         return self.status == "healthy" and not self.ill and all(said.well for said in self.said.values())
 
 
-def seen(core: dict[str, Any], executions: list[dict[str, Any]], installed: list[dict[str, Any]]) -> Seen:
+def seen(core: dict[str, Any], executions: list[dict[str, Any]], installed: list[dict[str, Any]]) -> DeviceStatus:
     """From what the service says of a device."""
     deployments = {}
     for each in executions:
@@ -58,24 +58,29 @@ def seen(core: dict[str, Any], executions: list[dict[str, Any]], installed: list
         told = f": {reason}" if reason and state not in ("succeeded", "completed") else ""
         deployments[each["targetArn"].rsplit("/", 1)[-1]] = state + told
     at = core.get("lastStatusUpdateTimestamp")
-    return Seen(
-        core["coreDeviceThingName"], core["status"].lower(), at.strftime("%Y-%m-%dT%H:%M:%SZ") if at else "", deployments,
+    return DeviceStatus(
+        core["coreDeviceThingName"],
+        core["status"].lower(),
+        at.strftime("%Y-%m-%dT%H:%M:%SZ") if at else "",
+        deployments,
         {each["componentName"]: each["componentVersion"] for each in sorted(installed, key=lambda each: each["componentName"])},
         {
             each["componentName"]: f"{each['lifecycleState']} {each.get('lifecycleStateDetails') or ''}".strip()
-            for each in installed if each["lifecycleState"] not in WELL
+            for each in installed
+            if each["lifecycleState"] not in WELL
         },
     )
 
 
-def table(rows: Iterable[Seen]) -> list[str]:
+def table(rows: Iterable[DeviceStatus]) -> list[str]:
     """Lines for people: a row for each device, and below it what is wrong."""
     head = ("device", "health", "last heard", "components say", "deployment", "components", "models")
     cells, notes = [head], [""]
     for row in rows:
         models = [f"{name.removeprefix(MODEL)} {version}" for name, version in row.components.items() if name.startswith(MODEL)]
         others = [
-            f"{name.removeprefix(OURS)} {version}" for name, version in row.components.items()
+            f"{name.removeprefix(OURS)} {version}"
+            for name, version in row.components.items()
             if name.startswith(OURS) and not name.startswith(MODEL)
         ]
         states = [f"{group} {state.partition(':')[0]}" for group, state in row.deployments.items()]
@@ -93,7 +98,7 @@ def table(rows: Iterable[Seen]) -> list[str]:
     return lines
 
 
-def _own_words(said: dict[str, Said]) -> str:
+def _own_words(said: dict[str, HealthReport]) -> str:
     """`running`, or how many are not well; and the time of the oldest of the words."""
     if not said:
         return "nothing"
@@ -111,7 +116,7 @@ def _versions(others: list[str]) -> str:
 def run(given: argparse.Namespace) -> int:
     """Do what the command line asks."""
     into = Account(given.region or Wanted.read(ROOT).region)
-    groups = Groups(into)
+    groups = ThingGroups(into)
     arn = groups.arn(given.group) if given.group else None
     rows = []
     for core in sorted(groups.devices(arn), key=lambda core: str(core["coreDeviceThingName"])):
@@ -119,7 +124,7 @@ def run(given: argparse.Namespace) -> int:
         rows.append(seen(core, groups.executions(name), groups.installed(name)))
     wanted = {row.device: frozenset(row.components.keys() & COMPONENTS.keys()) for row in rows}
     if any(wanted.values()):
-        said, why = Own(into, given.data_bucket).last(wanted, datetime.now(timezone.utc))
+        said, why = HealthReports(into, given.data_bucket).last(wanted, datetime.now(timezone.utc))
         rows = [replace(row, said=dict(sorted(said[row.device].items()))) for row in rows]
         if why:
             # Not on standard output, which may be JSON; and no failure: what the service knows is shown all the same.

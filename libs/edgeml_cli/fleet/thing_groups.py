@@ -12,7 +12,7 @@ from edgeml_cli.fleet.deployment_plan import Desired
 from edgeml_cli.fleet.errors import MISSING, FleetError, code
 
 
-class Groups:
+class ThingGroups:
     """Everything that is asked of the services about groups and devices."""
 
     def __init__(self, account: Account) -> None:

@@ -18,8 +18,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from edgeml.auth.device_key import MessageOptions
-from edgeml.auth.verifier import Guard
+from edgeml.auth.device_key import MessageAuthOptions
+from edgeml.auth.verifier import MessageVerifier
 from edgeml.ipc.bus import IpcBus
 from edgeml.messages import MAX_PAYLOAD, topics
 from gglocal.api.nucleus import Nucleus
@@ -47,17 +47,22 @@ def main(argv: list[str] | None = None) -> int:
     for size, (seal_us, open_us) in costs.items():
         print(f"{size:5} bytes: {seal_us:6.1f} us to seal, {open_us:6.1f} us to open")
     print(f"{LATENCY_SIZE:5} bytes from publish to receive, p50: {plain:.0f} us without a seal, {sealed:.0f} us with one")
-    print(json.dumps({
-        "seal_us": {str(size): round(cost[0], 1) for size, cost in costs.items()},
-        "open_us": {str(size): round(cost[1], 1) for size, cost in costs.items()},
-        "p50_us_plain": round(plain), "p50_us_sealed": round(sealed),
-    }))
+    print(
+        json.dumps(
+            {
+                "seal_us": {str(size): round(cost[0], 1) for size, cost in costs.items()},
+                "open_us": {str(size): round(cost[1], 1) for size, cost in costs.items()},
+                "p50_us_plain": round(plain),
+                "p50_us_sealed": round(sealed),
+            }
+        )
+    )
     return 0
 
 
-def _guard(work: Path) -> Guard:
-    guard = Guard(NAME, work)
-    guard.configure(MessageOptions())
+def _guard(work: Path) -> MessageVerifier:
+    guard = MessageVerifier(NAME, work)
+    guard.configure(MessageAuthOptions())
     return guard
 
 
@@ -96,7 +101,7 @@ def _latency(folder: Path, n: int) -> tuple[float, float]:
             for number in range(2 * ROUNDS):
                 sealed = bool(number % 2)
                 bus.guard = guard if sealed else None
-                took[sealed] += [_round_trip(bus, bytes(LATENCY_SIZE)) for _ in range(n // ROUNDS)][n // ROUNDS // 10:]
+                took[sealed] += [_round_trip(bus, bytes(LATENCY_SIZE)) for _ in range(n // ROUNDS)][n // ROUNDS // 10 :]
             bus.close()
         finally:
             assert server.stdin is not None

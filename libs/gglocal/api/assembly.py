@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from gglocal.deployment.engine import Engine
-from gglocal.deployment.queue import LocalDeployments
+from gglocal.deployment.queue import DeploymentQueue
 from gglocal.faults import ActiveFaults
 from gglocal.ipc.server import IpcServer
 from gglocal.profile import Profile
 from gglocal.root_dir import Root
 
 
-class Device:
+class NucleusAssembly:
     """Lives on the loop on which `start` was called; the arguments are the engine's."""
 
     def __init__(self, root: Root, profile: Profile, **options: Any) -> None:
         self.engine = Engine(root, profile, **options)
-        self.deployments = LocalDeployments(self.engine)
+        self.deployments = DeploymentQueue(self.engine)
         self.ipc = IpcServer(self.engine.core, root.ipc_socket, self.deployments)
         self.faults = ActiveFaults(self.engine, self.ipc)
 

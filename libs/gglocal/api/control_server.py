@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from gglocal.api.assembly import Device
+from gglocal.api.assembly import NucleusAssembly
 from gglocal.core.pubsub import Message
 from gglocal.core.state import Delivery
 from gglocal.deployment.queue import Wanted
@@ -32,7 +32,7 @@ _CONNECT_TIMEOUT_S = 5.0
 class ControlServer:
     """Answers requests about one device, on its loop."""
 
-    def __init__(self, device: Device, path: Path) -> None:
+    def __init__(self, device: NucleusAssembly, path: Path) -> None:
         self._device, self._path = device, path
         self._server: asyncio.Server | None = None
         self._busy: set[asyncio.Task[None]] = set()
@@ -80,43 +80,47 @@ async def _send(writer: asyncio.StreamWriter, message: dict[str, Any]) -> None:
     await writer.drain()
 
 
-async def _components(device: Device, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
+async def _components(device: NucleusAssembly, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
     name = request.get("name")
     for status in [device.engine.status_of(name)] if name else device.engine.status():
         yield status.as_dict()
 
 
-async def _restart(device: Device, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
+async def _restart(device: NucleusAssembly, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
     await device.engine.supervisor.restart(request["name"])
     yield device.engine.status_of(request["name"]).as_dict()
 
 
-async def _stop(device: Device, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
+async def _stop(device: NucleusAssembly, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
     await device.engine.supervisor.stop(request["name"])
     yield device.engine.status_of(request["name"]).as_dict()
 
 
-async def _deploy(device: Device, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
+async def _deploy(device: NucleusAssembly, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
     recipe_dirs, artifact_dirs = ([Path(each) for each in request[key]] for key in ("recipe_dirs", "artifact_dirs"))
     yield await device.engine.deploy(recipe_dirs, artifact_dirs, request["merge"], request["config"], configured_as_roots=True)
 
 
-async def _create_deployment(device: Device, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
+async def _create_deployment(device: NucleusAssembly, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
     recipe_dirs, artifact_dirs = (tuple(Path(each) for each in request[key]) for key in ("recipe_dirs", "artifact_dirs"))
     wanted = Wanted(
-        merge=request["merge"], remove=tuple(request["remove"]), config=request["config"], recipe_dirs=recipe_dirs,
-        artifact_dirs=artifact_dirs, on_failure=request["on_failure"],
+        merge=request["merge"],
+        remove=tuple(request["remove"]),
+        config=request["config"],
+        recipe_dirs=recipe_dirs,
+        artifact_dirs=artifact_dirs,
+        on_failure=request["on_failure"],
     )
     yield device.deployments.create(wanted).answer()
 
 
-async def _deployments(device: Device, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
+async def _deployments(device: NucleusAssembly, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
     deployment = request.get("id")
     for each in [device.deployments.find(deployment)] if deployment else device.deployments.all():
         yield each.answer()
 
 
-async def _publish(device: Device, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
+async def _publish(device: NucleusAssembly, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
     if "json" in request:
         message = Message(True, request["json"])
     else:
@@ -129,7 +133,7 @@ async def _publish(device: Device, request: dict[str, Any]) -> AsyncGenerator[An
     yield {"topic": request["topic"], "bytes": len(message.payload()), "heard": heard}
 
 
-async def _subscribe(device: Device, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
+async def _subscribe(device: NucleusAssembly, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
     heard: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 
     def hear(topic: str, payload: bytes, sender: str | None = None) -> None:
@@ -149,11 +153,11 @@ async def _subscribe(device: Device, request: dict[str, Any]) -> AsyncGenerator[
         end()
 
 
-async def _fault(device: Device, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
+async def _fault(device: NucleusAssembly, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
     yield asdict(await device.faults.begin(request["name"], request["options"])) | {"effect": FAULTS[request["name"]].effect}
 
 
-async def _end_fault(device: Device, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
+async def _end_fault(device: NucleusAssembly, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
     if request["number"] is None:
         device.faults.end_all()
     else:
@@ -161,15 +165,23 @@ async def _end_fault(device: Device, request: dict[str, Any]) -> AsyncGenerator[
     yield None
 
 
-async def _faults(device: Device, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
+async def _faults(device: NucleusAssembly, request: dict[str, Any]) -> AsyncGenerator[Any, None]:
     for active in device.faults.active():
         yield asdict(active)
 
 
-COMMANDS: dict[str, Callable[[Device, dict[str, Any]], AsyncGenerator[Any, None]]] = {
-    "components": _components, "restart": _restart, "stop": _stop, "deploy": _deploy,
-    "create-deployment": _create_deployment, "deployments": _deployments, "publish": _publish,
-    "subscribe": _subscribe, "fault": _fault, "end-fault": _end_fault, "faults": _faults,
+COMMANDS: dict[str, Callable[[NucleusAssembly, dict[str, Any]], AsyncGenerator[Any, None]]] = {
+    "components": _components,
+    "restart": _restart,
+    "stop": _stop,
+    "deploy": _deploy,
+    "create-deployment": _create_deployment,
+    "deployments": _deployments,
+    "publish": _publish,
+    "subscribe": _subscribe,
+    "fault": _fault,
+    "end-fault": _end_fault,
+    "faults": _faults,
 }
 
 

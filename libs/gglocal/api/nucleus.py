@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from gglocal.api.assembly import Device
+from gglocal.api.assembly import NucleusAssembly
 from gglocal.api.control_server import ControlServer
 from gglocal.cli.signed_messages import find_key, seal
 from gglocal.core.pubsub import Message
@@ -32,7 +32,7 @@ PathLike = Path | str
 _ASK_AGAIN_S = 0.1
 
 
-class Inbox:
+class TopicListener:
     """Messages that a tap has heard, in order."""
 
     def __init__(self) -> None:
@@ -84,8 +84,16 @@ class Nucleus:
     """
 
     def __init__(
-        self, root: PathLike, *, profile: str = "lite", thing_name: str = "gglocal", region: str = "us-east-1",
-        iot_core: str = "recorder", error_reset: float = 3600.0, echo: Echo | None = None, shim: bool = False,
+        self,
+        root: PathLike,
+        *,
+        profile: str = "lite",
+        thing_name: str = "gglocal",
+        region: str = "us-east-1",
+        iot_core: str = "recorder",
+        error_reset: float = 3600.0,
+        echo: Echo | None = None,
+        shim: bool = False,
     ) -> None:
         if profile not in PROFILES:
             raise NucleusError(f"unknown profile {profile!r}; known are {', '.join(PROFILES)}")
@@ -93,7 +101,11 @@ class Nucleus:
             raise NucleusError(f"thing_name: {wrong}")
         self.root = Root(Path(root))
         self._options: dict[str, Any] = {
-            "thing_name": thing_name, "region": region, "iot_core": iot_core, "error_reset": error_reset, "echo": echo,
+            "thing_name": thing_name,
+            "region": region,
+            "iot_core": iot_core,
+            "error_reset": error_reset,
+            "echo": echo,
             "shim": shim,
         }
         self._profile = PROFILES[profile]
@@ -101,7 +113,7 @@ class Nucleus:
         self._thread = threading.Thread(target=self._loop.run_forever, name="gglocal", daemon=True)
         self._moved = threading.Condition()
         self._history: list[tuple[str, str]] = []
-        self._running: Device | None = None
+        self._running: NucleusAssembly | None = None
         self._control: ControlServer | None = None
 
     def __enter__(self) -> Nucleus:
@@ -138,9 +150,14 @@ class Nucleus:
             self.root.release()
 
     def deploy(
-        self, recipe_dir: PathLike | Iterable[PathLike], artifact_dir: PathLike | Iterable[PathLike] = (),
-        merge: Mapping[str, str] | None = None, config: Mapping[str, Any] | None = None, remove: Iterable[str] = (),
-        *, configured_as_roots: bool = False,
+        self,
+        recipe_dir: PathLike | Iterable[PathLike],
+        artifact_dir: PathLike | Iterable[PathLike] = (),
+        merge: Mapping[str, str] | None = None,
+        config: Mapping[str, Any] | None = None,
+        remove: Iterable[str] = (),
+        *,
+        configured_as_roots: bool = False,
     ) -> list[str]:
         """Deploy components beside those that are deployed, and their dependencies; returns once they are being started.
 
@@ -158,9 +175,16 @@ class Nucleus:
         Raises:
             GglocalError: a `RecipeError`, `DeploymentError` or `ArtifactError`; what runs goes on as it was.
         """
-        return self._run(self._device.engine.deploy(
-            _paths(recipe_dir), _paths(artifact_dir), dict(merge or {}), config, tuple(remove), configured_as_roots=configured_as_roots,
-        ))
+        return self._run(
+            self._device.engine.deploy(
+                _paths(recipe_dir),
+                _paths(artifact_dir),
+                dict(merge or {}),
+                config,
+                tuple(remove),
+                configured_as_roots=configured_as_roots,
+            )
+        )
 
     def components(self) -> list[Status]:
         """The state of every component, in the order of deployment."""
@@ -189,9 +213,7 @@ class Nucleus:
                 if BROKEN in passed:
                     raise NucleusError(f"{name} is BROKEN, wanted {'/'.join(sorted(wanted))}; its log ends:\n{self.tail(name)}")
                 if not self._wait_beyond(seen, deadline - time.monotonic()):
-                    raise TimeoutError(
-                        f"{name} is not {'/'.join(sorted(wanted))} after {timeout:g} s; its log ends:\n{self.tail(name)}"
-                    )
+                    raise TimeoutError(f"{name} is not {'/'.join(sorted(wanted))} after {timeout:g} s; its log ends:\n{self.tail(name)}")
                 passed = [after for each, after in self._history[seen:] if each == name]
                 seen = len(self._history)
         return next(state for state in passed if state in wanted)
@@ -275,13 +297,13 @@ class Nucleus:
         end = self._do(lambda: self._device.engine.core.tap(callback))
         return lambda: self._do(end)
 
-    def listen(self, topic_filter: str, kind: str = "local") -> Inbox:
+    def listen(self, topic_filter: str, kind: str = "local") -> TopicListener:
         """Collect the messages under a filter.
 
         Args:
             kind: `local`, `to-iot` or `from-iot`.
         """
-        inbox = Inbox()
+        inbox = TopicListener()
         inbox.end = self.tap(
             lambda delivery: inbox.put(delivery) if delivery.kind == kind and matches(topic_filter, delivery.topic) else None
         )
@@ -317,13 +339,13 @@ class Nucleus:
         return self._do(lambda: self._device.engine.client_env(name, access_control))
 
     @property
-    def _device(self) -> Device:
+    def _device(self) -> NucleusAssembly:
         if self._running is None:
             raise NucleusError("the nucleus does not run; call start() first")
         return self._running
 
     async def _start(self) -> None:
-        device = Device(self.root, self._profile, on_state=self._on_state, **self._options)
+        device = NucleusAssembly(self.root, self._profile, on_state=self._on_state, **self._options)
         await device.start()
         self._control = ControlServer(device, self.root.socket("control.socket"))
         await self._control.start()

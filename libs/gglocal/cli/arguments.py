@@ -12,6 +12,7 @@ _DIGITS = 20
 
 def whole(low: int, high: int) -> Callable[[str], int]:
     """For `type=`: a whole number from `low` to `high`."""
+
     def read(text: str) -> int:
         digits = text.removeprefix("-")
         value = int(text) if digits.isascii() and digits.isdigit() and len(digits) <= _DIGITS else None
@@ -24,6 +25,7 @@ def whole(low: int, high: int) -> Callable[[str], int]:
 
 def number(low: float, high: float) -> Callable[[str], float]:
     """For `type=`: a number from `low` to `high`."""
+
     def read(text: str) -> float:
         try:
             value = float(text)

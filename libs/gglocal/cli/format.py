@@ -26,14 +26,16 @@ def table(statuses: Sequence[dict[str, Any]]) -> list[str]:
 
 def details(status: dict[str, Any]) -> str:
     """Everything about one component."""
-    return "\n".join((
-        f"Component Name: {status['name']}",
-        f"    Version: {status['version']}",
-        f"    State: {status['state']}" + (f" ({status['detail']})" if status["detail"] else ""),
-        f"    Starts: {status['starts']}, exit code {status['exit_code']}, pid {status['pid']}",
-        f"    Log: {status['log']}",
-        f"    Configuration: {json.dumps(status['configuration'])}",
-    ))
+    return "\n".join(
+        (
+            f"Component Name: {status['name']}",
+            f"    Version: {status['version']}",
+            f"    State: {status['state']}" + (f" ({status['detail']})" if status["detail"] else ""),
+            f"    Starts: {status['starts']}, exit code {status['exit_code']}, pid {status['pid']}",
+            f"    Log: {status['log']}",
+            f"    Configuration: {json.dumps(status['configuration'])}",
+        )
+    )
 
 
 def published(answer: dict[str, Any]) -> str:

@@ -71,8 +71,11 @@ def create_request(options: argparse.Namespace, merge: dict[str, str]) -> dict[s
         DeploymentError: the update is neither JSON nor a file with it.
     """
     return {
-        "do": "create-deployment", "merge": merge, "remove": [name for each in options.remove for name in each.split(",")],
-        "config": update_of(options.update_config), "on_failure": options.failure_handling_policy,
+        "do": "create-deployment",
+        "merge": merge,
+        "remove": [name for each in options.remove for name in each.split(",")],
+        "config": update_of(options.update_config),
+        "on_failure": options.failure_handling_policy,
         "recipe_dirs": [str(Path(each).absolute()) for each in options.recipe_dir],
         "artifact_dirs": [str(Path(each).absolute()) for each in options.artifact_dir],
     }
@@ -142,7 +145,7 @@ def get_logs(folder: Path, filters: Sequence[str], follow: bool, most: int | Non
     lines = list(more())
     if not places:
         raise NucleusError(f"{folder}: there are no logs; start a nucleus with gglocal run, or give its --root")
-    for line in lines if most is None else lines[max(0, len(lines) - most):]:
+    for line in lines if most is None else lines[max(0, len(lines) - most) :]:
         out(line)
     while follow:
         sys.stdout.flush()
@@ -160,7 +163,7 @@ def _filter(text: str) -> Callable[[str], bool]:
     alternatives = []
     for each in text.split(","):
         if each.upper() in LEVELS:
-            each = rf"\b({'|'.join(LEVELS[LEVELS.index(each.upper()):])})\b"
+            each = rf"\b({'|'.join(LEVELS[LEVELS.index(each.upper()) :])})\b"
         try:
             alternatives.append(re.compile(each))
         except re.error as fault:
@@ -174,9 +177,7 @@ def create_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--update-config", "-c", metavar="JSON|FILE", help='{"NAME": {"MERGE": {...}, "RESET": ["/pointer"]}}, or a file with it'
     )
-    parser.add_argument(
-        "--failure-handling-policy", "--failureHandlingPolicy", choices=POLICIES, default=ROLLBACK, help="default ROLLBACK"
-    )
+    parser.add_argument("--failure-handling-policy", "--failureHandlingPolicy", choices=POLICIES, default=ROLLBACK, help="default ROLLBACK")
     parser.add_argument("--groupId", "-g", help="taken, and changes nothing: there is one group")
     parser.add_argument("--runWith", action="append", help="taken, and changes nothing: components run as you")
     parser.add_argument("--systemLimits", help="taken, and changes nothing")

@@ -70,14 +70,17 @@ def run(options: argparse.Namespace) -> int:
     """Deploy, and stay in the foreground until a signal, `--timeout`, or with `--exit-when-finished` the end of all."""
     wake, printer = threading.Event(), Printer(_STDOUT)
     nucleus = Nucleus(
-        options.root, profile=options.profile, shim=options.shim, thing_name=options.thing_name, region=options.region,
-        iot_core=options.iot_core, error_reset=options.error_reset,
+        options.root,
+        profile=options.profile,
+        shim=options.shim,
+        thing_name=options.thing_name,
+        region=options.region,
+        iot_core=options.iot_core,
+        error_reset=options.error_reset,
         echo=None if options.quiet else partial(_echo, printer, options.verbose),
     )
     with closing(printer), _logging_to_stderr(options.verbose), _signals_set(wake), nucleus:
-        names = nucleus.deploy(
-            options.recipe_dir, options.artifact_dir, merged(options.merge), _updates(options), configured_as_roots=True
-        )
+        names = nucleus.deploy(options.recipe_dir, options.artifact_dir, merged(options.merge), _updates(options), configured_as_roots=True)
         log.info("deployed %s in %s; Ctrl-C stops it", ", ".join(names), nucleus.root.path)
         timed_out = not _wait(nucleus, wake, options)
         broken = [status for status in nucleus.components() if status.state == BROKEN]
@@ -93,8 +96,10 @@ def run(options: argparse.Namespace) -> int:
 
 def deploy(options: argparse.Namespace) -> int:
     request = {
-        "do": "deploy", "recipe_dirs": [str(Path(each).absolute()) for each in options.recipe_dir],
-        "artifact_dirs": [str(Path(each).absolute()) for each in options.artifact_dir], "merge": merged(options.merge),
+        "do": "deploy",
+        "recipe_dirs": [str(Path(each).absolute()) for each in options.recipe_dir],
+        "artifact_dirs": [str(Path(each).absolute()) for each in options.artifact_dir],
+        "merge": merged(options.merge),
         "config": _updates(options),
     }
     for names in ask(Root(options.root), request):
@@ -134,7 +139,7 @@ def logs(options: argparse.Namespace) -> int:
         raise NucleusError(f"{options.root}: there is no log of {options.name}; there are logs of {known}")
     with path.open(encoding="utf-8") as file:
         lines = file.readlines()
-        sys.stdout.writelines(lines if options.lines is None else lines[max(0, len(lines) - options.lines):])
+        sys.stdout.writelines(lines if options.lines is None else lines[max(0, len(lines) - options.lines) :])
         while options.follow:
             sys.stdout.flush()
             more = file.read()
@@ -161,12 +166,12 @@ def pub(options: argparse.Namespace) -> int:
         try:
             request["json"] = json.loads(payload)
         except ValueError as fault:
-            raise NucleusError(f"the payload is no JSON ({fault}); leave --json out to send it as it is") from None
+            raise NucleusError(f"the payload is no JSON ({fault}); leave --json out to send it is") from None
     elif options.base64:
         try:
             payload = base64.b64decode(payload, validate=True)
         except ValueError:
-            raise NucleusError("the payload is no base64; leave --base64 out to send it as it is") from None
+            raise NucleusError("the payload is no base64; leave --base64 out to send it is") from None
     if key is not None and (why := payload_readers.fault(options.topic, payload)):
         raise NucleusError(f"not sealed and not sent: {why}")
     if not options.json:
@@ -321,8 +326,10 @@ def _parser() -> argparse.ArgumentParser:
     _deployment_options(_command(commands, "deploy", deploy, "deploy to the nucleus that runs"))
     component = commands.add_parser("component", help="list, details, restart, stop").add_subparsers(required=True, metavar="WHAT")
     for name, command, text in (
-        ("list", component_list, "a line for each component"), ("details", component_details, "all about one component"),
-        ("restart", component_restart, "stop and start one component"), ("stop", component_stop, "stop one component"),
+        ("list", component_list, "a line for each component"),
+        ("details", component_details, "all about one component"),
+        ("restart", component_restart, "stop and start one component"),
+        ("stop", component_stop, "stop one component"),
     ):
         sub_parser = _command(component, name, command, text)
         sub_parser.add_argument("--json", action="store_true", help="as JSON")
@@ -330,7 +337,9 @@ def _parser() -> argparse.ArgumentParser:
             sub_parser.add_argument("name", metavar="NAME", nargs="?", help="the component")
             sub_parser.add_argument("--names", "--name", "-n", metavar="NAME,…", help="components, as greengrass-cli takes them")
     deployment = commands.add_parser("deployment", help="create, status, list").add_subparsers(required=True, metavar="WHAT")
-    create = _command(deployment, "create", greengrass_cli.deployment_create, "change what is deployed, with rollback on failure on classic")
+    create = _command(
+        deployment, "create", greengrass_cli.deployment_create, "change what is deployed, with rollback on failure on classic"
+    )
     _directory_options(create)
     greengrass_cli.create_options(create)
     about = _command(deployment, "status", greengrass_cli.deployment_status, "what became of a deployment")
@@ -392,9 +401,7 @@ def _directory_options(parser: argparse.ArgumentParser) -> None:
 
 def _deployment_options(parser: argparse.ArgumentParser) -> None:
     _directory_options(parser)
-    parser.add_argument(
-        "--config", metavar="FILE|JSON", help='configuration updates: {"NAME": {"merge": {...}, "reset": ["/pointer"]}}'
-    )
+    parser.add_argument("--config", metavar="FILE|JSON", help='configuration updates: {"NAME": {"merge": {...}, "reset": ["/pointer"]}}')
 
 
 def _run_options(parser: argparse.ArgumentParser) -> None:
@@ -402,7 +409,10 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", choices=list(PROFILES), default="lite", help="the nucleus that it stands for (default lite)")
     parser.add_argument("--iot-core", default="recorder", metavar="URL", help="recorder, recorder:FILE or mqtt://host:port")
     parser.add_argument(
-        "--error-reset", type=number(0, LONGEST_S), default=3600.0, metavar="SECONDS",
+        "--error-reset",
+        type=number(0, LONGEST_S),
+        default=3600.0,
+        metavar="SECONDS",
         help="three errors, each within this of the last, break a component",
     )
     parser.add_argument("--thing-name", default="gglocal", help="AWS_IOT_THING_NAME (default gglocal)")

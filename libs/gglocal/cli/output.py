@@ -43,7 +43,7 @@ class Printer:
             data = f"{line}\n".encode(errors="replace")
             try:
                 while data:
-                    data = data[os.write(self._fd, data):]
+                    data = data[os.write(self._fd, data) :]
             except OSError:
                 continue
 

@@ -49,4 +49,4 @@ def seal(key: Path, topic: str, payload: bytes) -> bytes:
 def bare(payload: bytes) -> bytes:
     """The message without its seal, if it has one."""
     line = _LINE.match(payload)
-    return payload[line.end():] if line else payload
+    return payload[line.end() :] if line else payload

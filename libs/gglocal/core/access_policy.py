@@ -115,9 +115,12 @@ def has_variables(access_control: Any) -> bool:
     """Whether a resource of any policy has a recipe variable in it."""
     return any(
         recipe_variable(braced) is not None
-        for policies in (access_control.values() if isinstance(access_control, dict) else ()) if isinstance(policies, dict)
-        for policy in policies.values() if _fault(policy) is None
-        for resource in policy["resources"] for braced in BRACED.findall(resource)
+        for policies in (access_control.values() if isinstance(access_control, dict) else ())
+        if isinstance(policies, dict)
+        for policy in policies.values()
+        if _fault(policy) is None
+        for resource in policy["resources"]
+        for braced in BRACED.findall(resource)
     )
 
 
@@ -146,7 +149,7 @@ def _under(resource: str, pattern: str) -> bool:
         if char == "+":
             end = resource.find("/", at)
             at = len(resource) if end < 0 else end
-        elif resource[at:at + 1] != char:
+        elif resource[at : at + 1] != char:
             return False
         else:
             at += 1

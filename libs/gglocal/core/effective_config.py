@@ -12,7 +12,13 @@ from gglocal.process.component import Unit
 
 
 def document(
-    root: Path, thing_name: str, region: str, version: str, roots: Mapping[str, str], units: Mapping[str, Unit], config: ConfigStore,
+    root: Path,
+    thing_name: str,
+    region: str,
+    version: str,
+    roots: Mapping[str, str],
+    units: Mapping[str, Unit],
+    config: ConfigStore,
 ) -> dict[str, Any]:
     """The document; a gglocal has neither certificates nor endpoints, so their keys are empty texts.
 
@@ -23,8 +29,16 @@ def document(
     known = config.components()
     services: dict[str, Any] = {
         NUCLEUS: {
-            "componentType": "NUCLEUS", "dependencies": [], "version": version, "configuration": {
-                "awsRegion": region, "iotRoleAlias": "", "iotDataEndpoint": "", "iotCredEndpoint": "", "mqtt": {}, "networkProxy": {},
+            "componentType": "NUCLEUS",
+            "dependencies": [],
+            "version": version,
+            "configuration": {
+                "awsRegion": region,
+                "iotRoleAlias": "",
+                "iotDataEndpoint": "",
+                "iotCredEndpoint": "",
+                "mqtt": {},
+                "networkProxy": {},
                 **(config.get(NUCLEUS) if NUCLEUS in known else {}),
             },
         },
@@ -32,14 +46,19 @@ def document(
     }
     for name, unit in units.items():
         services[name] = {
-            "componentType": "GENERIC", "configuration": config.get(name) if name in known else {},
+            "componentType": "GENERIC",
+            "configuration": config.get(name) if name in known else {},
             "dependencies": [f"{other}:{needed.kind}" for other, needed in unit.recipe.dependencies.items()],
             "lifecycle": {step.name: {"Script": step.script} for step in unit.lifecycle.steps.values()},
             "version": str(unit.recipe.version),
         }
     return {
         "system": {
-            "certificateFilePath": "", "privateKeyPath": "", "rootCaPath": "", "rootpath": str(root), "thingName": thing_name,
+            "certificateFilePath": "",
+            "privateKeyPath": "",
+            "rootCaPath": "",
+            "rootpath": str(root),
+            "thingName": thing_name,
         },
         "services": services,
     }

@@ -15,7 +15,7 @@ Send = Callable[[], None]
 
 
 @dataclass(frozen=True)
-class Matching:
+class CallFilter:
     """Which calls; what is empty stands for every one.
 
     Attributes:
@@ -31,18 +31,19 @@ class Matching:
     def takes(self, operation: str, component: str, topic: str) -> bool:
         return (
             (not self.operation or operation in self.operation.split(","))
-            and self.component in ("", component) and self.topic in ("", topic)
+            and self.component in ("", component)
+            and self.topic in ("", topic)
         )
 
 
 @dataclass(eq=False)
 class _Rule:
-    matching: Matching
+    matching: CallFilter
     error: str = ""
     seconds: float = 0.0
 
 
-class Interference:
+class FaultInjector:
     """The rules that are in force."""
 
     def __init__(self) -> None:
@@ -51,15 +52,15 @@ class Interference:
         self._deliveries: list[_Rule] = []
         self._held: dict[str, deque[tuple[float, Send]]] = {}
 
-    def refuse(self, matching: Matching, error: str) -> End:
+    def refuse(self, matching: CallFilter, error: str) -> End:
         """Answer these calls with an error, unheard; returns the function that ends it."""
         return _add(self._refusals, _Rule(matching, error=error))
 
-    def delay_answers(self, matching: Matching, seconds: float) -> End:
+    def delay_answers(self, matching: CallFilter, seconds: float) -> End:
         """Do what is asked at once, and answer late."""
         return _add(self._answers, _Rule(matching, seconds=seconds))
 
-    def delay_deliveries(self, matching: Matching, seconds: float) -> End:
+    def delay_deliveries(self, matching: CallFilter, seconds: float) -> End:
         """Hand events to subscribers late, in order; `operation` is the one that opened the stream."""
         return _add(self._deliveries, _Rule(matching, seconds=seconds))
 

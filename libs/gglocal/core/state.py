@@ -17,9 +17,9 @@ from typing import Any
 from gglocal.core import access_policy, lite_json_limits
 from gglocal.core.config_store import ConfigStore
 from gglocal.core.config_validation import Validation
-from gglocal.core.fault_injection import Interference
+from gglocal.core.fault_injection import FaultInjector
 from gglocal.core.pubsub import Message, PubSub
-from gglocal.core.update_deferral import Updates
+from gglocal.core.update_deferral import UpdateDeferral
 from gglocal.iot_core import IoTCore
 from gglocal.profile import Profile
 
@@ -95,7 +95,7 @@ class Observers:
         return bool(self._callbacks)
 
 
-class Core:
+class NucleusState:
     """What the IPC operations act on.
 
     Attributes:
@@ -106,8 +106,15 @@ class Core:
     """
 
     def __init__(
-        self, *, profile: Profile, thing_name: str, iot: IoTCore, log_dir: Path | None = None, region: str = "local",
-        clock: Callable[[], float] = time.time, root_path: str = "",
+        self,
+        *,
+        profile: Profile,
+        thing_name: str,
+        iot: IoTCore,
+        log_dir: Path | None = None,
+        region: str = "local",
+        clock: Callable[[], float] = time.time,
+        root_path: str = "",
     ) -> None:
         self.profile = profile
         self.thing_name = thing_name
@@ -117,8 +124,8 @@ class Core:
         self.clock = clock
         self.config = ConfigStore()
         self.pubsub = PubSub()
-        self.interference = Interference()
-        self.updates = Updates()
+        self.interference = FaultInjector()
+        self.updates = UpdateDeferral()
         self.validation = Validation()
         self.iot = iot
         self.refusals: list[Refusal] = []
@@ -171,9 +178,7 @@ class Core:
         """
         known = self._by_name.get(component)
         place = access_policy.Place(component, known.version if known else "", self.thing_name, self.root_path, self.config)
-        allowed = known is not None and access_policy.allows(
-            self.profile.name == "lite", known.access_control, operation, resource, place
-        )
+        allowed = known is not None and access_policy.allows(self.profile.name == "lite", known.access_control, operation, resource, place)
         if allowed:
             return
         refusal = Refusal(component, operation, resource)
@@ -211,7 +216,10 @@ class Core:
         if self.profile.small_json and message.json and lite_json_limits.is_lost(message.value):
             log.error(
                 "%s: the JSON message to %s has more items than Lite can hand on; it is lost, and so are %d subscriptions"
-                " that would have heard it; publish binary messages", sender, topic, self.pubsub.deafen(topic),
+                " that would have heard it; publish binary messages",
+                sender,
+                topic,
+                self.pubsub.deafen(topic),
             )
             return 0
         return self.pubsub.publish(topic, message, sender)

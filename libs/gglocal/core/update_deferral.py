@@ -20,7 +20,7 @@ class TooLate(Exception):
     """No answer to this deployment is awaited."""
 
 
-class Updates:
+class UpdateDeferral:
     """Who wants to be asked, and what they answered; on the nucleus's loop."""
 
     def __init__(self, timeout_s: float = ANSWER_TIMEOUT_S) -> None:

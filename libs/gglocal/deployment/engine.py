@@ -15,16 +15,16 @@ from uuid import uuid4
 from gglocal.core import effective_config
 from gglocal.core.config_store import ConfigStore, KeyNotFound
 from gglocal.core.pubsub import Message
-from gglocal.core.state import Core
+from gglocal.core.state import NucleusState
 from gglocal.deployment import artifacts, merged_configuration
 from gglocal.deployment.resolver import Planned, RecipeStore, configuration_updates, resolve
 from gglocal.errors import DeploymentError, NucleusError
 from gglocal.iot_core import open_iot_core
-from gglocal.iot_core.link import Link
+from gglocal.iot_core.link import CloudLink
 from gglocal.process import environment
 from gglocal.process.component import BROKEN, Component, Unit
 from gglocal.process.log_file import Echo
-from gglocal.process.preload import Shim
+from gglocal.process.preload import PreloadLibrary
 from gglocal.process.supervisor import OnState, Supervisor
 from gglocal.profile import Profile
 from gglocal.recipe.lifecycle_steps import parse_lifecycle
@@ -80,13 +80,26 @@ class Engine:
     """Everything runs on the loop on which `start` was called."""
 
     def __init__(
-        self, root: Root, profile: Profile, *, thing_name: str, region: str, iot_core: str, error_reset: float,
-        on_state: OnState, echo: Echo | None = None, shim: bool = False,
+        self,
+        root: Root,
+        profile: Profile,
+        *,
+        thing_name: str,
+        region: str,
+        iot_core: str,
+        error_reset: float,
+        on_state: OnState,
+        echo: Echo | None = None,
+        shim: bool = False,
     ) -> None:
         self.root, self.profile, self.thing_name, self._region = root, profile, thing_name, region
-        self.link = Link(open_iot_core(iot_core, client_id=thing_name, record=root.iot_record))
-        self.core = Core(
-            profile=profile, thing_name=thing_name, region=region, log_dir=root.logs, root_path=str(root.path),
+        self.link = CloudLink(open_iot_core(iot_core, client_id=thing_name, record=root.iot_record))
+        self.core = NucleusState(
+            profile=profile,
+            thing_name=thing_name,
+            region=region,
+            log_dir=root.logs,
+            root_path=str(root.path),
             iot=self.link,
         )
         self._error_reset, self._on_state, self._echo = error_reset, on_state, echo
@@ -97,15 +110,19 @@ class Engine:
         self._watches: list[Callable[[], None]] = []
         self._saving: asyncio.TimerHandle | None = None
         self._deploying = asyncio.Lock()
-        self._shim = Shim(root.path / "faults") if shim else None
+        self._shim = PreloadLibrary(root.path / "faults") if shim else None
         self.supervisor: Supervisor
 
     async def start(self) -> None:
         self.core.config.load(self.root.load_state().get("configuration", {}))
         await self.core.iot.start()
         self.supervisor = Supervisor(
-            profile=self.profile, mark=secrets.token_hex(8), log_dir=self.root.logs, error_reset=self._error_reset,
-            on_state=self._on_state, echo=self._echo,
+            profile=self.profile,
+            mark=secrets.token_hex(8),
+            log_dir=self.root.logs,
+            error_reset=self._error_reset,
+            on_state=self._on_state,
+            echo=self._echo,
         )
         self.core.on_state(self.supervisor.reported)
 
@@ -119,8 +136,14 @@ class Engine:
         self._save()
 
     async def deploy(
-        self, recipe_dirs: list[Path], artifact_dirs: list[Path], merge: Mapping[str, str],
-        config: Mapping[str, Any] | None = None, remove: Iterable[str] = (), *, configured_as_roots: bool = False,
+        self,
+        recipe_dirs: list[Path],
+        artifact_dirs: list[Path],
+        merge: Mapping[str, str],
+        config: Mapping[str, Any] | None = None,
+        remove: Iterable[str] = (),
+        *,
+        configured_as_roots: bool = False,
     ) -> list[str]:
         """Add components to what is deployed, and take away those in `remove`; see `Nucleus.deploy`."""
         updates = configuration_updates(dict(config or {}), "configuration")
@@ -221,7 +244,7 @@ class Engine:
                 svcuid = self.core.register(name, known.version, known.access_control)
                 self.supervisor.get(name).env.update(environment.of_token(svcuid))
 
-    def shim_of(self, name: str) -> Shim:
+    def shim_of(self, name: str) -> PreloadLibrary:
         """What faults in a component's processes are told by.
 
         Raises:
@@ -243,8 +266,12 @@ class Engine:
             recipe = planned.recipe
             present = {name: needed for name, needed in recipe.dependencies.items() if name in units}
             scope = Scope(
-                recipe.name, str(recipe.version), self.root.path, self.thing_name,
-                partial(self._configuration, recipe.name), {name: units[name].scope for name in present},
+                recipe.name,
+                str(recipe.version),
+                self.root.path,
+                self.thing_name,
+                partial(self._configuration, recipe.name),
+                {name: units[name].scope for name in present},
             )
             lifecycle = parse_lifecycle(planned.selected.lifecycle, str(recipe.path))
             units[recipe.name] = Unit(recipe, lifecycle, scope, present)
@@ -260,8 +287,10 @@ class Engine:
         proposed.load(self.core.config.snapshot())
         merged_configuration.configure(proposed, units, updates, self.profile)
         changed = {
-            name: proposed.get(name) for name, unit in units.items()
-            if name in self._units and self._units[name].recipe.version == unit.recipe.version
+            name: proposed.get(name)
+            for name, unit in units.items()
+            if name in self._units
+            and self._units[name].recipe.version == unit.recipe.version
             and proposed.get(name) != self._configuration(name)
         }
         refusal = await self.core.validation.ask(deployment, changed)
@@ -313,16 +342,21 @@ class Engine:
 
     def _status(self, component: Component) -> Status:
         return Status(
-            component.name, str(component.unit.recipe.version), component.state, component.detail, component.starts,
-            component.pid, component.exit_code, str(component.log.path), self._configuration(component.name),
+            component.name,
+            str(component.unit.recipe.version),
+            component.state,
+            component.detail,
+            component.starts,
+            component.pid,
+            component.exit_code,
+            str(component.log.path),
+            self._configuration(component.name),
         )
 
     def _watch(self) -> None:
         for end in self._watches:
             end()
-        self._watches = [
-            self.core.config.subscribe(name, [], lambda *_: self._save_soon()) for name in self.core.config.components()
-        ]
+        self._watches = [self.core.config.subscribe(name, [], lambda *_: self._save_soon()) for name in self.core.config.components()]
 
     def _save_soon(self) -> None:
         if self._saving is None:
@@ -332,6 +366,14 @@ class Engine:
         self._saving = None
         self.root.save_state({"configuration": self.core.config.snapshot()})
         if self.profile.writes_effective_configuration:
-            self.root.save_effective(effective_config.document(
-                self.root.path, self.thing_name, self._region, self.profile.version, self._roots, self._units, self.core.config,
-            ))
+            self.root.save_effective(
+                effective_config.document(
+                    self.root.path,
+                    self.thing_name,
+                    self._region,
+                    self.profile.version,
+                    self._roots,
+                    self._units,
+                    self.core.config,
+                )
+            )

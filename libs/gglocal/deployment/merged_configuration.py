@@ -20,7 +20,10 @@ NUCLEUS, INTERPOLATE = "aws.greengrass.Nucleus", "interpolateComponentConfigurat
 
 
 def that_count(
-    updates: Mapping[str, Any], roots: Mapping[str, str], units: Mapping[str, Unit], profile: Profile,
+    updates: Mapping[str, Any],
+    roots: Mapping[str, str],
+    units: Mapping[str, Unit],
+    profile: Profile,
 ) -> dict[str, Any]:
     """The configuration updates that a nucleus looks at; the classic one ignores those for components that are not roots.
 
@@ -35,7 +38,9 @@ def that_count(
     for name in [name for name in updates if name not in roots]:
         log.warning(
             "the configuration of %s is ignored, as on the classic nucleus: no deployment names this component itself; "
-            "name it with --merge %s=VERSION", name, name,
+            "name it with --merge %s=VERSION",
+            name,
+            name,
         )
     return {name: update for name, update in updates.items() if name in roots}
 

@@ -82,7 +82,7 @@ class LocalDeployment:
         return made
 
 
-class LocalDeployments:
+class DeploymentQueue:
     """The queue of one engine."""
 
     def __init__(self, engine: Engine) -> None:

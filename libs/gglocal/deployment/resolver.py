@@ -20,7 +20,9 @@ from gglocal.recipe.semver import Range, Version
 log = logging.getLogger("gglocal")
 
 PROVIDED: dict[str, str] = {
-    "aws.greengrass.Nucleus": "", "aws.greengrass.NucleusLite": "", "aws.greengrass.Cli": "",
+    "aws.greengrass.Nucleus": "",
+    "aws.greengrass.NucleusLite": "",
+    "aws.greengrass.Cli": "",
     "aws.greengrass.TokenExchangeService": "components get no AWS credentials",
     "aws.greengrass.LogManager": "logs stay on this machine",
 }

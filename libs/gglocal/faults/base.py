@@ -79,6 +79,7 @@ def _value(name: str, option: Field[Any], value: Any) -> Any:
 
 def usage(kind: type[Any]) -> str:
     """The options with their defaults, for people; … must be given."""
+
     def default(each: Field[Any]) -> str:
         if each.default is MISSING:
             return "…"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gglocal.core.fault_injection import Matching
+from gglocal.core.fault_injection import CallFilter
 from gglocal.faults.base import End, Lasting, Target
 
 _AUTHORIZED = "PublishToTopic,SubscribeToTopic,PublishToIoTCore,SubscribeToIoTCore"
@@ -20,7 +20,8 @@ async def begin(target: Target, options: Options) -> End | None:
     target.engine.forget_watchers()
     interference = target.engine.core.interference
     ends = [
-        interference.refuse(Matching(_AUTHORIZED), "UnauthorizedError"), interference.refuse(Matching(_ITS_OWN), "ServiceError"),
+        interference.refuse(CallFilter(_AUTHORIZED), "UnauthorizedError"),
+        interference.refuse(CallFilter(_ITS_OWN), "ServiceError"),
     ]
 
     def end() -> None:

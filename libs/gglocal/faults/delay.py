@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gglocal.core.fault_injection import Matching
+from gglocal.core.fault_injection import CallFilter
 from gglocal.faults.base import End, Lasting, Target
 
 
@@ -23,8 +23,8 @@ class Options(Lasting):
 
 
 async def answers(target: Target, options: Options) -> End | None:
-    return target.engine.core.interference.delay_answers(Matching(options.operation, options.component, options.topic), options.by_s)
+    return target.engine.core.interference.delay_answers(CallFilter(options.operation, options.component, options.topic), options.by_s)
 
 
 async def deliveries(target: Target, options: Options) -> End | None:
-    return target.engine.core.interference.delay_deliveries(Matching(options.operation, options.component, options.topic), options.by_s)
+    return target.engine.core.interference.delay_deliveries(CallFilter(options.operation, options.component, options.topic), options.by_s)

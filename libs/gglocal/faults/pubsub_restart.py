@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from gglocal.core.fault_injection import Matching
+from gglocal.core.fault_injection import CallFilter
 from gglocal.faults.base import End, Target
 
 
@@ -22,7 +22,7 @@ class Options:
 async def begin(target: Target, options: Options) -> End | None:
     target.engine.core.pubsub.forget_all()
     if options.down_s:
-        end = target.engine.core.interference.refuse(Matching("PublishToTopic,SubscribeToTopic"), "ServiceError")
+        end = target.engine.core.interference.refuse(CallFilter("PublishToTopic,SubscribeToTopic"), "ServiceError")
         await asyncio.sleep(options.down_s)
         end()
     return None

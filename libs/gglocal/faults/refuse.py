@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gglocal.core.fault_injection import Matching
+from gglocal.core.fault_injection import CallFilter
 from gglocal.errors import NucleusError
 from gglocal.faults.base import End, Lasting, Target
 
@@ -16,7 +16,7 @@ class Options(Lasting):
     """
     Attributes:
         error: what they are answered with.
-        operation, component, topic: which calls; see `gglocal.core.fault_injection.Matching`.
+        operation, component, topic: which calls; see `gglocal.core.fault_injection.CallFilter`.
     """
 
     error: str = "ServiceError"
@@ -28,4 +28,4 @@ class Options(Lasting):
 async def begin(target: Target, options: Options) -> End | None:
     if options.error not in ERRORS:
         raise NucleusError(f"error of the fault refuse is {options.error!r}; choose one of {', '.join(ERRORS)}")
-    return target.engine.core.interference.refuse(Matching(options.operation, options.component, options.topic), options.error)
+    return target.engine.core.interference.refuse(CallFilter(options.operation, options.component, options.topic), options.error)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from gglocal.iot_core.base import IoTCore, Offline, OnMessage
 
 
-class Link(IoTCore):
+class CloudLink(IoTCore):
     """Any back-end, behind a link that is up until a fault takes it down.
 
     Attributes:
@@ -40,9 +40,7 @@ class Link(IoTCore):
 
     async def subscribe(self, topic_filter: str, qos: int, receive: OnMessage) -> Callable[[], None]:
         self._check()
-        return await self._behind.subscribe(
-            topic_filter, qos, lambda topic, payload: None if self.cuts else receive(topic, payload)
-        )
+        return await self._behind.subscribe(topic_filter, qos, lambda topic, payload: None if self.cuts else receive(topic, payload))
 
     def _check(self) -> None:
         if self.cuts:

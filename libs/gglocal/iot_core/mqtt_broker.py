@@ -23,9 +23,7 @@ class MqttBroker(IoTCore):
     Nothing is spooled: what is published while the broker is away is refused. Subscriptions outlive a reconnection.
     """
 
-    def __init__(
-        self, host: str, port: int, *, client_id: str, username: str | None = None, password: str | None = None
-    ) -> None:
+    def __init__(self, host: str, port: int, *, client_id: str, username: str | None = None, password: str | None = None) -> None:
         super().__init__()
         self._address = (host, port)
         self._where = f"the MQTT broker at {host}:{port}"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from gglocal.core.state import Core
-from gglocal.deployment.queue import LocalDeployments
+from gglocal.core.state import NucleusState
+from gglocal.deployment.queue import DeploymentQueue
 
 
 class Client(Protocol):
@@ -17,7 +17,7 @@ class Client(Protocol):
         """Close at once."""
 
 
-class Seats:
+class ClientLimits:
     """Used on the nucleus's loop.
 
     Attributes:
@@ -26,7 +26,7 @@ class Seats:
         subscriptions: how many streams are open for events.
     """
 
-    def __init__(self, core: Core, deployments: LocalDeployments | None = None) -> None:
+    def __init__(self, core: NucleusState, deployments: DeploymentQueue | None = None) -> None:
         self.core, self.deployments = core, deployments
         self.taken: set[Client] = set()
         self.subscriptions = 0

@@ -11,7 +11,7 @@ from typing import Any
 
 from gglocal.core import lite_json_limits
 from gglocal.ipc import protocol
-from gglocal.ipc.client_limits import Seats
+from gglocal.ipc.client_limits import ClientLimits
 from gglocal.ipc.errors import IpcError, Malformed
 from gglocal.ipc.event_stream import FrameError, Packet, Splitter, encode
 from gglocal.ipc.operations import OPERATIONS, Handler, Outcome
@@ -26,7 +26,7 @@ MAX_UNSENT = 16 * 1024 * 1024
 class Connection(asyncio.Protocol):
     """Speaks event-stream RPC with one client; every fault of the client ends this connection alone."""
 
-    def __init__(self, seats: Seats) -> None:
+    def __init__(self, seats: ClientLimits) -> None:
         self._seats = seats
         self.component: str | None = None
         self._core = seats.core
@@ -195,9 +195,7 @@ class Connection(asyncio.Protocol):
         body = {"_message": error.message, "_errorCode": error.name}
         if not self._profile.silent_errors:
             body["message"] = error.message
-        headers = _headers(
-            protocol.APPLICATION_ERROR, protocol.TERMINATE_STREAM, stream_id, protocol.NAMESPACE + error.name
-        )
+        headers = _headers(protocol.APPLICATION_ERROR, protocol.TERMINATE_STREAM, stream_id, protocol.NAMESPACE + error.name)
         self._write(encode(headers, json.dumps(body).encode()))
 
     def _failed(self, stream_id: int, request: Request, fault: Exception) -> None:

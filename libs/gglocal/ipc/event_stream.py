@@ -40,8 +40,11 @@ HeaderValue = bool | int | bytes | str | uuid.UUID
 Headers = Mapping[str, HeaderValue]
 
 _FIXED: dict[type, tuple[int, struct.Struct]] = {
-    Byte: (2, struct.Struct(">b")), Int16: (3, struct.Struct(">h")), int: (4, struct.Struct(">i")),
-    Int64: (5, struct.Struct(">q")), Timestamp: (8, struct.Struct(">q")),
+    Byte: (2, struct.Struct(">b")),
+    Int16: (3, struct.Struct(">h")),
+    int: (4, struct.Struct(">i")),
+    Int64: (5, struct.Struct(">q")),
+    Timestamp: (8, struct.Struct(">q")),
 }
 _FIXED_BY_CODE = {code: (kind, layout) for kind, (code, layout) in _FIXED.items()}
 _SIZED = {6: bytes, 7: str}

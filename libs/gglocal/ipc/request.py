@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 from gglocal.core.state import Unauthorized
-from gglocal.deployment.queue import LocalDeployments
-from gglocal.ipc.client_limits import Seats
+from gglocal.deployment.queue import DeploymentQueue
+from gglocal.ipc.client_limits import ClientLimits
 from gglocal.ipc.errors import IpcError
 from gglocal.ipc.protocol import NAMESPACE
 
@@ -34,7 +34,7 @@ class Request:
     """
 
     def __init__(
-        self, seats: Seats, client: Answers, stream_id: int, component: str, operation: str, arguments: dict[str, Any]
+        self, seats: ClientLimits, client: Answers, stream_id: int, component: str, operation: str, arguments: dict[str, Any]
     ) -> None:
         self.core, self.component, self.operation, self.arguments = seats.core, component, operation, arguments
         self._seats, self._client, self._stream_id = seats, client, stream_id
@@ -44,7 +44,7 @@ class Request:
         self._early: list[tuple[str, bytes]] = []
 
     @property
-    def deployments(self) -> LocalDeployments:
+    def deployments(self) -> DeploymentQueue:
         """What deploys components; its engine starts and stops them.
 
         Raises:

@@ -7,9 +7,9 @@ import os
 import socket
 from pathlib import Path
 
-from gglocal.core.state import Core
-from gglocal.deployment.queue import LocalDeployments
-from gglocal.ipc.client_limits import Seats
+from gglocal.core.state import NucleusState
+from gglocal.deployment.queue import DeploymentQueue
+from gglocal.ipc.client_limits import ClientLimits
 from gglocal.ipc.connection import Connection
 
 MAX_PATH = 107
@@ -23,8 +23,8 @@ class IpcServer:
         deployments: what deploys and stops components; None: nobody does.
     """
 
-    def __init__(self, core: Core, socket_path: Path, deployments: LocalDeployments | None = None) -> None:
-        self.seats, self.socket_path = Seats(core, deployments), Path(socket_path)
+    def __init__(self, core: NucleusState, socket_path: Path, deployments: DeploymentQueue | None = None) -> None:
+        self.seats, self.socket_path = ClientLimits(core, deployments), Path(socket_path)
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -37,8 +37,7 @@ class IpcServer:
         length = len(os.fsencode(self.socket_path))
         if length > MAX_PATH:
             raise ValueError(
-                f"the socket's path {self.socket_path} has {length} bytes, a Unix socket's at most {MAX_PATH};"
-                " choose a shorter root folder"
+                f"the socket's path {self.socket_path} has {length} bytes, a Unix socket's at most {MAX_PATH}; choose a shorter root folder"
             )
         self._remove_stale()
         loop = asyncio.get_running_loop()

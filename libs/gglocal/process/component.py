@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gglocal.errors import GglocalError
 from gglocal.process.log_file import ComponentLog
-from gglocal.process.script import Guardian, Script
+from gglocal.process.script import ReaperProcess, Script
 from gglocal.profile import Profile
 from gglocal.recipe.lifecycle_steps import Lifecycle, Step, timeout_seconds
 from gglocal.recipe.parser import Dependency, Recipe
@@ -54,7 +54,7 @@ class Unit:
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class ProcessContext:
     """What all components of a nucleus share.
 
     Attributes:
@@ -66,7 +66,7 @@ class Surroundings:
 
     profile: Profile
     mark: str
-    guardian: Guardian
+    guardian: ReaperProcess
     error_reset: float
     ready: Callable[[Unit], Awaitable[None]]
     changed: Callable[[Component, str, str], None]
@@ -92,7 +92,7 @@ class Component:
     unit: Unit
     env: dict[str, str]
     log: ComponentLog
-    around: Surroundings
+    around: ProcessContext
     state: str = NEW
     detail: str = ""
     starts: int = 0
@@ -291,9 +291,7 @@ class Component:
             self.log.say(f"{name} asks for RequiresPrivilege; it runs as you, and not as root", "WARN")
         scope.work.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.log.say(f"{name} starts")
-        script = await Script.start(
-            text, env=env, cwd=scope.work, mark=f"{self.around.mark}/{self.name}/", on_line=self.log.output
-        )
+        script = await Script.start(text, env=env, cwd=scope.work, mark=f"{self.around.mark}/{self.name}/", on_line=self.log.output)
         self.around.guardian.watch(script.pid)
         if name not in ("shutdown", "recover"):
             self._script = script

@@ -9,8 +9,20 @@ from pathlib import Path
 from gglocal.profile import Profile
 
 _KEPT = {
-    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR",
-    "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS",
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LANGUAGE",
+    "TZ",
+    "TMPDIR",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "NODE_EXTRA_CA_CERTS",
 }
 _KEPT_LOWER = {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
 _KEPT_PREFIXES = ("LC_", "PIP_", "UV_", "NPM_CONFIG_", "npm_config_")
@@ -19,17 +31,18 @@ _KEPT_PREFIXES = ("LC_", "PIP_", "UV_", "NPM_CONFIG_", "npm_config_")
 def of_user(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """What a component has of the developer's: path, home, locale, and how to reach package indexes; no Python settings."""
     environ = os.environ if environ is None else environ
-    return {
-        key: value for key, value in environ.items()
-        if key in _KEPT or key.lower() in _KEPT_LOWER or key.startswith(_KEPT_PREFIXES)
-    }
+    return {key: value for key, value in environ.items() if key in _KEPT or key.lower() in _KEPT_LOWER or key.startswith(_KEPT_PREFIXES)}
 
 
 def of_nucleus(profile: Profile, *, svcuid: str, ipc_socket: Path, thing_name: str, region: str) -> dict[str, str]:
     """What a nucleus tells a component."""
     told = {
-        **of_token(svcuid), "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT": str(ipc_socket),
-        "AWS_IOT_THING_NAME": thing_name, "AWS_REGION": region, "AWS_DEFAULT_REGION": region, "GGC_VERSION": profile.version,
+        **of_token(svcuid),
+        "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT": str(ipc_socket),
+        "AWS_IOT_THING_NAME": thing_name,
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+        "GGC_VERSION": profile.version,
     }
     return {**told, "GG_ROOT_CA_PATH": ""} if profile.strict_recipes else told
 

@@ -20,7 +20,7 @@ _CONTROL = struct.Struct("<qi4x")
 """As `struct control` in the source, on the machine's own byte order, which is little on all that Greengrass runs on."""
 
 
-class Shim:
+class PreloadLibrary:
     """Its state by component; used on the nucleus's loop."""
 
     def __init__(self, folder: Path) -> None:
@@ -33,7 +33,8 @@ class Shim:
         """What the component's processes are started with."""
         self._write(component)
         return {
-            "LD_PRELOAD": str(self._library), "GGLOCAL_SHIM_CONTROL": str(self._control(component)),
+            "LD_PRELOAD": str(self._library),
+            "GGLOCAL_SHIM_CONTROL": str(self._control(component)),
             "GGLOCAL_SHIM_UNDER": os.path.realpath(work),
         }
 

@@ -25,13 +25,17 @@ _DRAIN_S = 0.2
 _MAX_LINE = 64 * 1024
 
 
-class Guardian:
+class ReaperProcess:
     """A process that kills what the nucleus started should the nucleus itself be killed."""
 
     def __init__(self, mark: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", reaper.__file__, mark], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, start_new_session=True, text=True,
+            [sys.executable, "-I", "-S", reaper.__file__, mark],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            text=True,
         )
 
     def watch(self, session: int) -> None:
@@ -72,8 +76,15 @@ class Script:
             closed.append(lines.closed)
         try:
             process = await asyncio.create_subprocess_exec(
-                "/bin/sh", "-c", script, stdin=subprocess.DEVNULL, stdout=ends["stdout"], stderr=ends["stderr"],
-                env={**env, reaper.MARK: mark}, cwd=cwd, start_new_session=True,
+                "/bin/sh",
+                "-c",
+                script,
+                stdin=subprocess.DEVNULL,
+                stdout=ends["stdout"],
+                stderr=ends["stderr"],
+                env={**env, reaper.MARK: mark},
+                cwd=cwd,
+                start_new_session=True,
             )
         finally:
             for end in ends.values():

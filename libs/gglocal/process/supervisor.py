@@ -20,11 +20,11 @@ from gglocal.process.component import (
     STARTING,
     STOPPING,
     Component,
-    Surroundings,
+    ProcessContext,
     Unit,
 )
 from gglocal.process.log_file import ComponentLog, Echo
-from gglocal.process.script import Guardian
+from gglocal.process.script import ReaperProcess
 from gglocal.profile import Profile
 from gglocal.recipe.parser import HARD
 
@@ -52,9 +52,13 @@ class Supervisor:
         self, *, profile: Profile, mark: str, log_dir: Path, error_reset: float, on_state: OnState, echo: Echo | None = None
     ) -> None:
         self._log_dir, self._echo, self._on_state = log_dir, echo, on_state
-        self._guardian = Guardian(mark)
-        self._around = Surroundings(
-            profile=profile, mark=mark, guardian=self._guardian, error_reset=error_reset, ready=self._until_ready,
+        self._guardian = ReaperProcess(mark)
+        self._around = ProcessContext(
+            profile=profile,
+            mark=mark,
+            guardian=self._guardian,
+            error_reset=error_reset,
+            ready=self._until_ready,
             changed=self._changed,
         )
         self._seats: dict[str, _Seat] = {}

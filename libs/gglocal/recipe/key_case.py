@@ -12,16 +12,29 @@ FIELDS = ("Script", "Timeout", "Setenv", "RequiresPrivilege", "Skipif")
 
 _ANY = "*"
 _ARTIFACT = {
-    "Uri": None, "Unarchive": None, "Digest": None, "Algorithm": None, "Permission": {"Read": None, "Execute": None},
+    "Uri": None,
+    "Unarchive": None,
+    "Digest": None,
+    "Algorithm": None,
+    "Permission": {"Read": None, "Execute": None},
 }
 _LIFECYCLE = "lifecycle"
 _RECIPE: dict[str, Any] = {
-    "RecipeFormatVersion": None, "ComponentName": None, "ComponentVersion": None, "ComponentDescription": None,
-    "ComponentPublisher": None, "ComponentType": None, "ComponentSource": None,
+    "RecipeFormatVersion": None,
+    "ComponentName": None,
+    "ComponentVersion": None,
+    "ComponentDescription": None,
+    "ComponentPublisher": None,
+    "ComponentType": None,
+    "ComponentSource": None,
     "ComponentConfiguration": {"DefaultConfiguration": None},
     "ComponentDependencies": {_ANY: {"VersionRequirement": None, "DependencyType": None}},
     "Manifests": {
-        "Name": None, "Platform": None, "Selections": None, "Lifecycle": _LIFECYCLE, "Artifacts": _ARTIFACT,
+        "Name": None,
+        "Platform": None,
+        "Selections": None,
+        "Lifecycle": _LIFECYCLE,
+        "Artifacts": _ARTIFACT,
     },
     "Lifecycle": _LIFECYCLE,
 }

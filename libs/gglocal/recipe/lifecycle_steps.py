@@ -9,7 +9,13 @@ from gglocal.errors import RecipeError
 from gglocal.recipe.key_case import FIELDS, STEPS
 
 DEFAULT_TIMEOUT_S: dict[str, float | None] = {
-    "bootstrap": 120, "install": 120, "startup": 120, "run": None, "shutdown": 15, "recover": 60, "uninstall": 120,
+    "bootstrap": 120,
+    "install": 120,
+    "startup": 120,
+    "run": None,
+    "shutdown": 15,
+    "recover": 60,
+    "uninstall": 120,
 }
 """Seconds; None: no limit."""
 
@@ -88,8 +94,11 @@ def _step(name: str, value: Any, where: str) -> Step:
     if isinstance(timeout, (bool, dict, list)):
         raise RecipeError(f"{where}: {name}/Timeout is {timeout!r}; write a number of seconds")
     return Step(
-        name, value["Script"], timeout=None if timeout is None else str(timeout),
-        setenv=_setenv(value.get("Setenv"), f"{name}/", where), privileged=str(privileged).lower() == "true",
+        name,
+        value["Script"],
+        timeout=None if timeout is None else str(timeout),
+        setenv=_setenv(value.get("Setenv"), f"{name}/", where),
+        privileged=str(privileged).lower() == "true",
         skip_if=None if skip_if is None else str(skip_if),
     )
 

@@ -176,14 +176,19 @@ class _Reader:
         if isinstance(document.get("ComponentName"), str):
             self._named("ComponentName", component_fault(name))
         recipe = Recipe(
-            name=name, version=self._version(document), path=self._path,
+            name=name,
+            version=self._version(document),
+            path=self._path,
             component_type=self._text(document, "ComponentType", "", "aws.greengrass.generic"),
             dependencies=self._dependencies(self._map(document, "ComponentDependencies", "")),
             default_configuration=self._map(
                 self._map(document, "ComponentConfiguration", ""), "DefaultConfiguration", "ComponentConfiguration/"
             ),
-            manifests=tuple(self._manifests(document)), lifecycle=document.get("Lifecycle") or {},
-            misspelt=tuple(misspelt), unknown=tuple(unknown_keys(document)), document=document,
+            manifests=tuple(self._manifests(document)),
+            lifecycle=document.get("Lifecycle") or {},
+            misspelt=tuple(misspelt),
+            unknown=tuple(unknown_keys(document)),
+            document=document,
         )
         if self._faults:
             raise RecipeError(f"{self._path}: {'; '.join(self._faults)}")
@@ -227,12 +232,14 @@ class _Reader:
                 continue
             platform = {str(key): str(value) for key, value in self._map(item, "Platform", where).items() if value is not None}
             selections = self._list(item, "Selections", where)
-            found.append(Manifest(
-                platform=None if item.get("Platform") is None else platform,
-                selections=tuple(map(str, selections)) if selections else None,
-                lifecycle=self._map(item, "Lifecycle", where),
-                artifacts=tuple(self._artifacts(item, where)),
-            ))
+            found.append(
+                Manifest(
+                    platform=None if item.get("Platform") is None else platform,
+                    selections=tuple(map(str, selections)) if selections else None,
+                    lifecycle=self._map(item, "Lifecycle", where),
+                    artifacts=tuple(self._artifacts(item, where)),
+                )
+            )
         return found
 
     def _artifacts(self, manifest: dict[str, Any], above: str) -> list[Artifact]:
@@ -244,7 +251,8 @@ class _Reader:
                 continue
             permission = self._map(item, "Permission", where)
             artifact = Artifact(
-                uri=self._text(item, "Uri", where), unarchive=self._text(item, "Unarchive", where, "NONE").upper(),
+                uri=self._text(item, "Uri", where),
+                unarchive=self._text(item, "Unarchive", where, "NONE").upper(),
                 read=self._text(permission, "Read", where + "Permission/", "OWNER").upper(),
                 execute=self._text(permission, "Execute", where + "Permission/", "NONE").upper(),
             )

@@ -63,8 +63,11 @@ class _Bound:
 
     def holds(self, version: Version) -> bool:
         return {
-            ">=": version >= self.version, "<=": version <= self.version, ">": version > self.version,
-            "<": version < self.version, "=": version == self.version,
+            ">=": version >= self.version,
+            "<=": version <= self.version,
+            ">": version > self.version,
+            "<": version < self.version,
+            "=": version == self.version,
         }[self.operator]
 
 

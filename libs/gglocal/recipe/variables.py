@@ -61,6 +61,7 @@ def interpolate(text: str, scope: Scope, *, lite: bool, in_script: bool = False)
     Raises:
         VariableError: on Lite.
     """
+
     def fill(found: re.Match[str]) -> str:
         variable = recipe_variable(found[1])
         if variable is None:
@@ -106,8 +107,11 @@ def pointer_path(pointer: str) -> list[str]:
 def _value(scope: Scope, space: str, key: str, *, slash: bool) -> str | None:
     end = "/" if slash else ""
     known: dict[str, str] = {
-        "artifacts:path": f"{scope.artifacts}{end}", "artifacts:decompressedPath": f"{scope.unarchived}{end}",
-        "work:path": f"{scope.work}{end}", "kernel:rootPath": str(scope.root), "iot:thingName": scope.thing_name,
+        "artifacts:path": f"{scope.artifacts}{end}",
+        "artifacts:decompressedPath": f"{scope.unarchived}{end}",
+        "work:path": f"{scope.work}{end}",
+        "kernel:rootPath": str(scope.root),
+        "iot:thingName": scope.thing_name,
     }
     if space != "configuration":
         return known.get(f"{space}:{key}")

@@ -28,7 +28,7 @@ class Cache:
 
     def __init__(self, name: str, definition: Any, place: Path = PLACE, known: Path = KNOWN) -> None:
         """Args:
-            definition: JSON-able; verdicts of another definition are not used.
+        definition: JSON-able; verdicts of another definition are not used.
         """
         digest = hashlib.sha256(json.dumps([name, definition], sort_keys=True).encode()).hexdigest()[:12]
         self._file = place / f"{name.replace(' ', '-')}-{digest}.json"
@@ -54,7 +54,7 @@ class Cache:
             self._verdicts[key] = base64.b64encode(np.packbits(work_out(recording)).tobytes()).decode()
             self._new = True
         bits = np.frombuffer(base64.b64decode(self._verdicts[key]), np.uint8)
-        return np.unpackbits(bits)[:len(recording)].astype(bool)
+        return np.unpackbits(bits)[: len(recording)].astype(bool)
 
     def save(self) -> None:
         """Keep what is new."""

@@ -53,7 +53,7 @@ def statistic(values: np.ndarray, chart: str, window: int) -> np.ndarray:
     last = np.arange(1, len(z) + 1)
     first = np.maximum(0, last - window)
     means = (sums[last] - sums[first]) / (last - first)[:, None]
-    return CHARTS[chart](means, means[window - 1:BASELINE_ROWS])
+    return CHARTS[chart](means, means[window - 1 : BASELINE_ROWS])
 
 
 def verdict(recording: Recording, setting: Setting) -> np.ndarray:
@@ -86,7 +86,8 @@ def _best(recordings: Sequence[Recording]) -> Setting:
         for limit in LIMITS:
             f1 = metrics.pooled(
                 metrics.count(each > limit, recording.anomaly[BASELINE_ROWS:])
-                for each, recording in zip(said, recordings, strict=True) if recording.anomaly is not None
+                for each, recording in zip(said, recordings, strict=True)
+                if recording.anomaly is not None
             ).f1
             if f1 > best_f1:
                 best, best_f1 = Setting(chart, window, limit), f1

@@ -25,7 +25,7 @@ def verdict(recording: Recording) -> np.ndarray:
     variances, vectors = np.maximum(variances[::-1], 1e-12), vectors[:, ::-1]
     kept = min(int(np.searchsorted(np.cumsum(variances) / variances.sum(), VARIANCE)) + 1, len(variances) - 1)
     inside = z @ vectors[:, :kept]
-    t2 = (inside ** 2 / variances[:kept]).sum(1)
+    t2 = (inside**2 / variances[:kept]).sum(1)
     q = ((z - inside @ vectors[:, :kept].T) ** 2).sum(1)
     return (t2 > _chi_square(kept)) | (q > _q_limit(variances[kept:]))
 
@@ -33,10 +33,10 @@ def verdict(recording: Recording) -> np.ndarray:
 def _chi_square(freedom: int) -> float:
     """Its quantile at `LEVEL`, by Wilson and Hilferty's approximation."""
     c = 2 / (9 * freedom)
-    return freedom * (1 - c + NormalDist().inv_cdf(LEVEL) * c ** 0.5) ** 3
+    return freedom * (1 - c + NormalDist().inv_cdf(LEVEL) * c**0.5) ** 3
 
 
 def _q_limit(left: np.ndarray) -> float:
-    t1, t2, t3 = (float((left ** power).sum()) for power in (1, 2, 3))
-    h = max(1 - 2 * t1 * t3 / (3 * t2 ** 2), 1e-3)
-    return t1 * (NormalDist().inv_cdf(LEVEL) * (2 * t2 * h * h) ** 0.5 / t1 + 1 + t2 * h * (h - 1) / t1 ** 2) ** (1 / h)
+    t1, t2, t3 = (float((left**power).sum()) for power in (1, 2, 3))
+    h = max(1 - 2 * t1 * t3 / (3 * t2**2), 1e-3)
+    return t1 * (NormalDist().inv_cdf(LEVEL) * (2 * t2 * h * h) ** 0.5 / t1 + 1 + t2 * h * (h - 1) / t1**2) ** (1 / h)

@@ -10,7 +10,7 @@ import logging
 import sys
 from pathlib import Path
 
-from alert_dispatcher.state_db import StoreError
+from alert_dispatcher.state_db import StateDbError
 from edgeml.messages import topics
 from tests.components.alert_dispatcher.kit import ALARM, Bench, results
 
@@ -30,7 +30,7 @@ def main(folder: Path, reserve: int) -> dict[str, object]:
                 bench.give(topics.RESULTS, block)
                 if bench.service._reload_at is None and bench.alerts()[-1].state == "cleared" and len(bench.alerts()) >= 3 * (number + 1):
                     break
-            except StoreError:
+            except StateDbError:
                 failed += 1
             said |= set(bench.service.status().faults)
             survive(bench, 6)
@@ -45,7 +45,7 @@ def survive(bench: Bench, seconds: float) -> None:
     for _ in range(round(seconds * 2)):
         try:
             bench.wait(0.5)
-        except StoreError:
+        except StateDbError:
             continue
 
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from alert_dispatcher.options import Options
+from alert_dispatcher.options import AlertDispatcherOptions
 from alert_dispatcher.service import AlertDispatcher
 from edgeml.config.schema import read
 from edgeml.messages import Acknowledge, Alert, Command, CommandAck, Message, ResultBlock, ResultColumns, topics
-from edgeml.runtime.runner import Context
+from edgeml.runtime.runner import ComponentContext
 from edgeml.timestamps import SECOND
 from tests.fake_bus import FakeBus
 
@@ -38,13 +38,18 @@ class Bench:
         self.now, self.set_by = 1000.0, 0.0
         self.mute, self._echoed = False, 0
         self.seq = 0
-        self.options = read(Options, {"policy": POLICY, "outbox": {"reserve_alerts": 0}, **configuration})
+        self.options = read(AlertDispatcherOptions, {"policy": POLICY, "outbox": {"reserve_alerts": 0}, **configuration})
         self.restart()
 
     def restart(self) -> None:
-        context = Context(
-            bus=self.bus, component="com.edgeml.AlertDispatcher", thing="gateway", work=self.work, artifacts=self.work,
-            monotonic=lambda: self.now, wall_ns=lambda: int((self.now + self.set_by) * SECOND),
+        context = ComponentContext(
+            bus=self.bus,
+            component="com.edgeml.AlertDispatcher",
+            thing="gateway",
+            work=self.work,
+            artifacts=self.work,
+            monotonic=lambda: self.now,
+            wall_ns=lambda: int((self.now + self.set_by) * SECOND),
         )
         self.service = AlertDispatcher(context, self.options)
         self.service.start()
@@ -100,8 +105,14 @@ class Bench:
 
 
 def results(
-    confidences: list[float | None], start: int = 0, seq: int = 0, *, asset: str = "pump-1", stream: str = "inference-1",
-    answers: str = "sensors-1", deviations: tuple[float, ...] = (-6.2, 4.1, 0.5),
+    confidences: list[float | None],
+    start: int = 0,
+    seq: int = 0,
+    *,
+    asset: str = "pump-1",
+    stream: str = "inference-1",
+    answers: str = "sensors-1",
+    deviations: tuple[float, ...] = (-6.2, 4.1, 0.5),
 ) -> ResultBlock:
     """A block of one result a second; None is "no decision: learning"."""
     n = len(confidences)
@@ -109,10 +120,25 @@ def results(
     decided = np.array([c is not None for c in confidences])
     values = np.array([np.nan if c is None else c for c in confidences])
     columns = ResultColumns(
-        times=times, starts=times - 60 * SECOND, score=values, confidence=values, reason=np.where(decided, 0, 1),
-        deviations=np.tile(deviations, (n, 1)), took_us=np.full((n, 2), 12.5),
+        times=times,
+        starts=times - 60 * SECOND,
+        score=values,
+        confidence=values,
+        reason=np.where(decided, 0, 1),
+        deviations=np.tile(deviations, (n, 1)),
+        took_us=np.full((n, 2), 12.5),
     )
     return ResultBlock(
-        asset=asset, stream=stream, seq=seq, model="skab", model_version="1.2.0", digest="ab" * 32, answers_stream=answers,
-        answers_seq=seq, complete=True, channels=CHANNELS, reasons=("learning",), **columns.packed(),
+        asset=asset,
+        stream=stream,
+        seq=seq,
+        model="skab",
+        model_version="1.2.0",
+        digest="ab" * 32,
+        answers_stream=answers,
+        answers_seq=seq,
+        complete=True,
+        channels=CHANNELS,
+        reasons=("learning",),
+        **columns.packed(),
     )

@@ -7,7 +7,7 @@ import json
 import msgspec
 import pytest
 
-from alert_dispatcher.alarm_expiry import Expiry, ExpiryOptions
+from alert_dispatcher.alarm_expiry import AlarmExpiry, ExpiryOptions
 from edgeml.messages import topics
 from edgeml.timestamps import SECOND, Moment
 from tests.components.alert_dispatcher.kit import ALARM, Bench, results
@@ -136,7 +136,7 @@ def test_wall_clock_that_is_set_ends_nothing(bench):
 
 def test_clock_set_back_over_a_start_of_the_system_begins_the_time_once_more():
     key = "pump-1", "skab"
-    expiry = Expiry(ExpiryOptions(), {key: Moment(5000 * SECOND, 10.0, "one")})
+    expiry = AlarmExpiry(ExpiryOptions(), {key: Moment(5000 * SECOND, 10.0, "one")})
     assert expiry.expired([key], Moment(100 * SECOND, 5.0, "two")) == []
     assert len(expiry.expired([key], Moment(91_400 * SECOND, 5.0, "two"))) == 1
 

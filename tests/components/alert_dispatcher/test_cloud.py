@@ -27,7 +27,8 @@ def test_19_raised_alarms_go_to_the_operators(tmp_path):
     bench = Bench(tmp_path)
     bench.results(ALARM)
     assert [(a["type"], a["state"], a["asset"]) for a in sent(bench, ALERTS)] == [
-        ("alert", "active", "pump-1"), ("alert", "cleared", "pump-1")
+        ("alert", "active", "pump-1"),
+        ("alert", "cleared", "pump-1"),
     ]
     assert "flow 6.2σ below" in sent(bench, ALERTS)[0]["why"]
 
@@ -48,13 +49,25 @@ def test_20_with_0_every_result_is_reported_several_in_a_message(tmp_path):
     assert [r["at"] for r in results] == [to_iso(T0 + s * SECOND) for s in range(150)]
     assert 3 <= len(sent(bench, RESULTS)) <= 6
     assert results[0] == {
-        "at": to_iso(T0), "window_start": to_iso(T0 - 60 * SECOND), "verdict": "no decision", "score": None, "confidence": None,
-        "reason": "learning", "alarm": None, "took_us": [12.5, 12.5],
+        "at": to_iso(T0),
+        "window_start": to_iso(T0 - 60 * SECOND),
+        "verdict": "no decision",
+        "score": None,
+        "confidence": None,
+        "reason": "learning",
+        "alarm": None,
+        "took_us": [12.5, 12.5],
     }
     assert (results[1]["verdict"], results[1]["score"], results[1]["confidence"], results[1]["reason"]) == ("normal", 0.25, 0.25, None)
     head = {key: value for key, value in sent(bench, RESULTS)[0].items() if key not in ("results", "entry")}
     assert head == {
-        "type": "report", "v": 1, "thing": "gateway", "asset": "pump-1", "model": "skab", "model_version": "1.2.0", "digest": "ab" * 32
+        "type": "report",
+        "v": 1,
+        "thing": "gateway",
+        "asset": "pump-1",
+        "model": "skab",
+        "model_version": "1.2.0",
+        "digest": "ab" * 32,
     }
 
 
@@ -74,9 +87,16 @@ def test_21_thinned_by_event_time_and_at_each_change(tmp_path):
     bench.wait(2)
     seconds = {(r["at"], r["verdict"], r["alarm"]) for r in reported(bench)}
     assert seconds == {
-        (to_iso(T0 + s * SECOND), verdict, alarm) for s, verdict, alarm in (
-            (0, "normal", None), (100, "normal", None), (200, "normal", None), (205, "anomalous", None),
-            (207, "anomalous", "pending"), (211, "anomalous", "active"), (215, "normal", "active"), (218, "normal", None),
+        (to_iso(T0 + s * SECOND), verdict, alarm)
+        for s, verdict, alarm in (
+            (0, "normal", None),
+            (100, "normal", None),
+            (200, "normal", None),
+            (205, "anomalous", None),
+            (207, "anomalous", "pending"),
+            (211, "anomalous", "active"),
+            (215, "normal", "active"),
+            (218, "normal", None),
         )
     }
 

@@ -42,20 +42,25 @@ UNJUDGED = NotJudged(reason="sensor: flow missing", since="2020-03-09T10:12:32.0
 SILENT: dict[str, tuple[str, dict[str, Any], str]] = {
     "source-stalled": ("pump-1", {"SensorIngestion": {"quiet": {"pump-1": 61.0}}}, "pump-1: its source has given no row for 1 min 1 s"),
     "not-judged": (
-        "pump-1", {"Inference": {"not_judged": {"pump-1": UNJUDGED}}},
+        "pump-1",
+        {"Inference": {"not_judged": {"pump-1": UNJUDGED}}},
         "pump-1 is not judged: 90 % of its rows have had no decision for 2 min 1 s (sensor: flow missing); check its sensors and",
     ),
     "stream-silent": (
-        f"{JUDGING} {topics.SENSORS}", {"Inference": {"heard": {topics.SENSORS: 31.0}}},
+        f"{JUDGING} {topics.SENSORS}",
+        {"Inference": {"heard": {topics.SENSORS: 31.0}}},
         f"{JUDGING} hears nothing on edgeml/sensors for 31 s, not even that it is quiet; {SENSING} lives, so the subscription is deaf",
     ),
     "component-silent": (SENSING, {"without": SENSING}, f"{SENSING} has said nothing of itself for"),
     "component-faulty": (
-        JUDGING, {"Inference": {"state": "faulty", "faults": ("the bundle is not there",)}},
+        JUDGING,
+        {"Inference": {"state": "faulty", "faults": ("the bundle is not there",)}},
         f"{JUDGING} does not work: the bundle is not there",
     ),
     "queue-full": (
-        f"{JUDGING} outbox", {"Inference": {"queues": {"outbox": (95, 100)}}}, f"{JUDGING}: outbox is full to 95 %, 95 of 100",
+        f"{JUDGING} outbox",
+        {"Inference": {"queues": {"outbox": (95, 100)}}},
+        f"{JUDGING}: outbox is full to 95 %, 95 of 100",
     ),
 }
 
@@ -72,7 +77,8 @@ def test_34_a_condition_is_an_alarm_with_the_life_of_any_other(bench, name):
     live(bench, 90, **changes)
     alerts = watched(bench)
     assert [(alert.state, alert.asset, alert.model) for alert in alerts] == [
-        ("pending", about, PREFIX + name), ("active", about, PREFIX + name)
+        ("pending", about, PREFIX + name),
+        ("active", about, PREFIX + name),
     ]
     assert alerts[1].why.startswith(why)
     bench.acknowledge(alerts[1].id)

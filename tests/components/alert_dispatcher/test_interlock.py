@@ -7,7 +7,7 @@ import pytest
 
 from alert_dispatcher.actions.interlock import ASSETS_KEPT, STREAMS_KEPT, Interlock, InterlockOptions
 from alert_dispatcher.actions.rate_limit import recent
-from alert_dispatcher.options import Options
+from alert_dispatcher.options import AlertDispatcherOptions
 from edgeml.config.schema import read
 from edgeml.errors import OptionsError
 from edgeml.ipc.bus import Received
@@ -19,8 +19,14 @@ EXPRESSION = "pressure > 2.0 and not door_open"
 
 
 def batch(
-    at_s: float, seq: int, pressure: float = 2.5, door: float = 0.0, quality: tuple[int, int] = (GOOD, GOOD), asset: str = "pump-1",
-    stream: str = "sensors-1", rows: int = 3,
+    at_s: float,
+    seq: int,
+    pressure: float = 2.5,
+    door: float = 0.0,
+    quality: tuple[int, int] = (GOOD, GOOD),
+    asset: str = "pump-1",
+    stream: str = "sensors-1",
+    rows: int = 3,
 ) -> SensorBatch:
     """Rows up to the event time `at_s`; only the last one reads what is given."""
     times = np.array([int((at_s - back) * SECOND) for back in range(rows - 1, -1, -1)], "i8")
@@ -214,20 +220,23 @@ class Lock:
         return self.lock.forbids(asset, at_s, int((at_s + set_by) * SECOND))
 
 
-@pytest.mark.parametrize(("heard", "said"), [
-    (batch(1000, 1, asset="pump-2"), "no readings of pump-1 have come yet"),
-    (batch(1000, 1, rows=0), "no readings of pump-1 have come yet"),
-    (batch(1000, 1, pressure=float("nan")), "the reading of pressure is missing"),
-    (batch(1000, 1, quality=(MISSING, GOOD)), "the reading of pressure is missing"),
-    (batch(1000, 1, quality=(GOOD, STUCK)), "the reading of door_open is stuck"),
-    (batch(1000, 1, quality=(OUT_OF_RANGE, GOOD)), "the reading of pressure is out of range"),
-    (batch(1000, 1, quality=(99, GOOD)), "the reading of pressure is not trusted"),
-    (batch(1000, 1, quality=(BACKWARDS, GOOD)), "the reading of pressure is time running backwards"),
-    (batch(1000, 1, pressure=float("inf")), "the reading of pressure is not finite"),
-    (batch(1000, 1, pressure=float("-inf")), "the reading of pressure is not finite"),
-    (batch(1000, 1, door=float("inf")), "the reading of door_open is not finite"),
-    (batch(1000, 1, quality=(GAP, GAP)), ""),
-])
+@pytest.mark.parametrize(
+    ("heard", "said"),
+    [
+        (batch(1000, 1, asset="pump-2"), "no readings of pump-1 have come yet"),
+        (batch(1000, 1, rows=0), "no readings of pump-1 have come yet"),
+        (batch(1000, 1, pressure=float("nan")), "the reading of pressure is missing"),
+        (batch(1000, 1, quality=(MISSING, GOOD)), "the reading of pressure is missing"),
+        (batch(1000, 1, quality=(GOOD, STUCK)), "the reading of door_open is stuck"),
+        (batch(1000, 1, quality=(OUT_OF_RANGE, GOOD)), "the reading of pressure is out of range"),
+        (batch(1000, 1, quality=(99, GOOD)), "the reading of pressure is not trusted"),
+        (batch(1000, 1, quality=(BACKWARDS, GOOD)), "the reading of pressure is time running backwards"),
+        (batch(1000, 1, pressure=float("inf")), "the reading of pressure is not finite"),
+        (batch(1000, 1, pressure=float("-inf")), "the reading of pressure is not finite"),
+        (batch(1000, 1, door=float("inf")), "the reading of door_open is not finite"),
+        (batch(1000, 1, quality=(GAP, GAP)), ""),
+    ],
+)
 def test_28_what_is_not_known_forbids(heard, said):
     lock = Lock()
     lock.hear(heard)
@@ -442,8 +451,8 @@ def test_32_made_up_assets_do_not_fill_the_memory():
 def test_33_wrong_options_are_named_together():
     wrong = {"retry_s": 20, "interlock": {"allow_when": "open()", "max_age_s": 0}}
     with pytest.raises(OptionsError) as refused:
-        read(Options, {"actions": {"command": wrong}})
+        read(AlertDispatcherOptions, {"actions": {"command": wrong}})
     text = str(refused.value)
     assert "`actions.command.interlock.max_age_s` is 0" in text
     with pytest.raises(OptionsError, match=r"`actions\.command\.retry_s` is 20, which is more than .*retry_longest_s`, 15"):
-        read(Options, {"actions": {"command": {"retry_s": 20}}})
+        read(AlertDispatcherOptions, {"actions": {"command": {"retry_s": 20}}})

@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 
-from edgeml.messages import Command, CommandAck, Replay, Replaying, decode, topics
+from edgeml.messages import Command, CommandAck, ReplayRequest, ReplayStart, decode, topics
 from tests.components.alert_dispatcher.kit import ALARM, Bench, Killed, results
 
 BLOCKS = [results(ALARM[start : start + 5], start, start // 5) for start in range(0, len(ALARM), 5)] + [
@@ -58,10 +58,10 @@ class World:
             self.bench.service.tick(self.bench.now)
             self._answer()
             replay = self.bench.bus.messages(topics.REPLAY)[-1]
-            assert isinstance(replay, Replay)
+            assert isinstance(replay, ReplayRequest)
             again = [block for block in BLOCKS if int(block.arrays().times[-1]) > replay.since]
             if again:
-                self.bench.give(topics.RESULTS, Replaying(asset="pump-1", stream="inference-1", first=again[0].seq))
+                self.bench.give(topics.RESULTS, ReplayStart(asset="pump-1", stream="inference-1", first=again[0].seq))
             for block in again:
                 self.bench.give(topics.RESULTS, block)
                 self._answer()

@@ -90,7 +90,6 @@ def test_deadline_is_looked_at_at_the_instant_of_each_sending(tmp_path):
     assert [command.asset for command in bench.commands()] == ["pump-1"]
 
 
-
 def _never_answered(bench: Bench) -> None:
     bench.results(ALARM[:12])
 
@@ -101,6 +100,7 @@ def _answered(status: str, late: bool = False):
         if late:
             bench.wait(11)
         bench.answer(bench.commands()[0], status, "by hand")
+
     return play
 
 
@@ -201,9 +201,17 @@ def test_open_alarm_keeps_its_command_however_many_others_come_and_go(tmp_path):
     store = bench.service._store
     with store.transaction():
         for number in range(ALARMS_KEPT + 5):
-            store.keep_alarm(Alarm(
-                id=f"{number:016x}", asset="a", model="m", state="cleared", pending_at=number * SECOND, confidence=0.0, peak=1.0,
-            ))
+            store.keep_alarm(
+                Alarm(
+                    id=f"{number:016x}",
+                    asset="a",
+                    model="m",
+                    state="cleared",
+                    pending_at=number * SECOND,
+                    confidence=0.0,
+                    peak=1.0,
+                )
+            )
     store.prune()
     assert store.alarm(alarm) is not None and store.alarm(f"{0:016x}") is None
     bench.service._note(alarm, "somebody has looked")

@@ -24,8 +24,8 @@ from edgeml.messages import (
     Command,
     CommandAck,
     Message,
-    Replay,
-    Replaying,
+    ReplayRequest,
+    ReplayStart,
     Status,
     decode,
     encode,
@@ -72,7 +72,8 @@ class Device:
 
     def launch(self) -> None:
         environment = os.environ | {
-            "SVCUID": self.nucleus.token(NAME, self.access_control), "AWS_IOT_THING_NAME": "a-thing",
+            "SVCUID": self.nucleus.token(NAME, self.access_control),
+            "AWS_IOT_THING_NAME": "a-thing",
             "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT": str(self.nucleus.socket_path),
             "PYTHONPATH": f"{ROOT / 'libs'}{os.pathsep}{ROOT / 'components'}",
         }
@@ -190,8 +191,8 @@ def test_killed_in_mid_alarm_it_goes_on_with_the_same_id(device):
     device.give(topics.RESULTS, results(ALARM[12:15], 12, 1))
     device.start()
     replay = device.on(topics.REPLAY)[-1]
-    assert isinstance(replay, Replay) and replay.since == T0 + 11 * SECOND
-    device.give(topics.RESULTS, Replaying(asset="pump-1", stream="inference-1", first=1))
+    assert isinstance(replay, ReplayRequest) and replay.since == T0 + 11 * SECOND
+    device.give(topics.RESULTS, ReplayStart(asset="pump-1", stream="inference-1", first=1))
     device.give(topics.RESULTS, results(ALARM[12:15], 12, 1))
     device.give(topics.RESULTS, results(ALARM[15:], 15, 2))
     device.until(lambda: "cleared" in device.states())

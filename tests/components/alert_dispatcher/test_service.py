@@ -10,11 +10,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from alert_dispatcher.options import Options
+from alert_dispatcher.options import AlertDispatcherOptions
 from alert_dispatcher.service import STATE_FILE
 from edgeml.config.schema import read
 from edgeml.errors import MessageError, OptionsError
-from edgeml.messages import Acknowledge, Replaying, Status, topics
+from edgeml.messages import Acknowledge, ReplayStart, Status, topics
 from edgeml.timestamps import SECOND, to_iso
 from tests.components.alert_dispatcher.kit import ALARM, T0, Bench, results
 
@@ -44,7 +44,10 @@ def test_3_assets_are_judged_apart(bench):
     bench.results(ALARM[:12])
     bench.give(topics.RESULTS, results(ALARM[:12], asset="pump-2"))
     assert {(a.asset, a.state) for a in bench.alerts()} == {
-        ("pump-1", "pending"), ("pump-1", "active"), ("pump-2", "pending"), ("pump-2", "active")
+        ("pump-1", "pending"),
+        ("pump-1", "active"),
+        ("pump-2", "pending"),
+        ("pump-2", "active"),
     }
     assert len({a.id for a in bench.alerts()}) == 2
 
@@ -65,7 +68,7 @@ def test_5_it_asks_for_what_it_missed_and_drops_what_it_had(bench):
     replay = bench.bus.messages(topics.REPLAY)[-1]
     assert (replay.topic, replay.asset, replay.since) == (topics.RESULTS, "", T0 + 11 * SECOND)
     # Inference was restarted too: a new stream, and old times judged again.
-    bench.give(topics.RESULTS, Replaying(asset="pump-1", stream="inference-2", first=0))
+    bench.give(topics.RESULTS, ReplayStart(asset="pump-1", stream="inference-2", first=0))
     bench.give(topics.RESULTS, results(ALARM, 0, 0, stream="inference-2"))
     assert [a.state for a in bench.alerts()] == ["pending", "active", "cleared"]
     assert len({a.id for a in bench.alerts()}) == 1
@@ -76,7 +79,7 @@ def test_5_a_missing_number_is_asked_for_and_taken_in_order(bench):
     bench.give(topics.RESULTS, results(ALARM[10:], 10, 2))
     assert [a.state for a in bench.alerts()] == ["pending"]
     assert bench.bus.messages(topics.REPLAY)[-1].since == T0 + 7 * SECOND
-    bench.give(topics.RESULTS, Replaying(asset="pump-1", stream="inference-1", first=1))
+    bench.give(topics.RESULTS, ReplayStart(asset="pump-1", stream="inference-1", first=1))
     bench.give(topics.RESULTS, results(ALARM[8:10], 8, 1))
     bench.give(topics.RESULTS, results(ALARM[10:], 10, 2))
     assert [a.state for a in bench.alerts()] == ["pending", "active", "cleared"]
@@ -187,9 +190,9 @@ def test_9_messages_that_do_not_belong_are_dropped(bench, caplog):
 def test_9_a_block_that_is_packed_wrongly_is_refused(bench):
     block = results(ALARM)
     with pytest.raises(MessageError, match="times"):
-        bench.service.on_message(topics.RESULTS, type(block)(**{
-            name: getattr(block, name) for name in block.__struct_fields__ if name != "times"
-        }, times=b"123"))
+        bench.service.on_message(
+            topics.RESULTS, type(block)(**{name: getattr(block, name) for name in block.__struct_fields__ if name != "times"}, times=b"123")
+        )
     bench.results(ALARM)
     assert len(bench.alerts()) == 3
 
@@ -239,10 +242,14 @@ def test_54_a_machine_that_starts_cold_is_not_stopped_while_it_warms_up(bench, w
 
 def test_11_wrong_options_are_all_named():
     with pytest.raises(OptionsError) as wrong:
-        read(Options, {
-            "policy": {"raise_at": "1.5"}, "report": {"every": 3},
-            "actions": {"mail": {}, "command": {"timeout_s": -1, "cation": "stop"}},
-        })
+        read(
+            AlertDispatcherOptions,
+            {
+                "policy": {"raise_at": "1.5"},
+                "report": {"every": 3},
+                "actions": {"mail": {}, "command": {"timeout_s": -1, "cation": "stop"}},
+            },
+        )
     text = "\n".join(wrong.value.faults)
     assert len(wrong.value.faults) == 5
     assert "`actions.mail` is 'mail', an unknown action; choose one of command, iot_core, log" in text
@@ -251,7 +258,7 @@ def test_11_wrong_options_are_all_named():
 
 
 def test_11_strings_of_lite_are_understood():
-    options = read(Options, {"policy": {"n": "2", "m": "4.0"}, "actions": {"log": "", "command": {"timeout_s": "3"}}})
+    options = read(AlertDispatcherOptions, {"policy": {"n": "2", "m": "4.0"}, "actions": {"log": "", "command": {"timeout_s": "3"}}})
     assert (options.policy.n, options.policy.m, list(options.actions)) == (2, 4, ["log", "command"])
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeml.messages import Replay, ResultBlock, topics
+from edgeml.messages import ReplayRequest, ResultBlock, topics
 from edgeml.model.install_bundle import place, placed, verdict
 from tests.components.inference.kit import SHIPPED, Bench, batches, column, pump, reasons
 from tests.edgeml.keys import PINNED, STRANGER, TRUSTED, edit
@@ -98,7 +98,7 @@ def test_19_other_windows_are_filled_anew(world):
     world.trained("2.0.0", views=LONGER)
     bench.bus.take(topics.REPLAY)
     tick(bench)
-    assert [message.topic for message in bench.bus.take(topics.REPLAY) if isinstance(message, Replay)] == [topics.SENSORS]
+    assert [message.topic for message in bench.bus.take(topics.REPLAY) if isinstance(message, ReplayRequest)] == [topics.SENSORS]
     again = bench.feed(*sent)
     assert versions(again) == {"2.0.0"} and {block.stream for block in again} != {before[0].stream}
     assert reasons(again)[-1] == ""
@@ -138,9 +138,12 @@ def empty(folder: Path) -> Path:
 
 
 BAD = {
-    "another key": (bad_signature, "is signed with the key"), "unsigned": (unsigned, "has no manifest.sig"),
-    "truncated": (cut, "truncated"), "altered": (altered, "is not what was signed"),
-    "golden": (wrong_golden, "golden window 1"), "empty": (empty, "cannot be read"),
+    "another key": (bad_signature, "is signed with the key"),
+    "unsigned": (unsigned, "has no manifest.sig"),
+    "truncated": (cut, "truncated"),
+    "altered": (altered, "is not what was signed"),
+    "golden": (wrong_golden, "golden window 1"),
+    "empty": (empty, "cannot be read"),
 }
 
 

@@ -6,20 +6,20 @@ import msgspec
 import numpy as np
 import pytest
 
-from edgeml.ipc.receive_queue import Inbox
+from edgeml.ipc.receive_queue import ReceiveQueue
 from edgeml.messages import MAX_PAYLOAD, MISSING, Status, topics
-from edgeml.runtime.status_reporter import Reporter, Unjudged, Vitals
+from edgeml.runtime.status_reporter import Metrics, StatusReporter, UnscoredRows
 from edgeml.timestamps import SECOND
-from inference.scoring_coverage import Tally
+from inference.scoring_coverage import ScoringCoverage
 from tests.components.inference.kit import T0, Bench, batches, pump
 from tests.fake_bus import FakeBus
 
 DEAD = "sensor: flow missing"
 
 
-def counted(*reasons: str, tally: Tally | None = None, start: float = 0.0) -> Tally:
+def counted(*reasons: str, tally: ScoringCoverage | None = None, start: float = 0.0) -> ScoringCoverage:
     """One row a second, an empty text for a decision."""
-    tally = tally or Tally()
+    tally = tally or ScoringCoverage()
     for second, reason in enumerate(reasons):
         tally.take(np.array([1 if reason else 0], np.uint8), (reason,) if reason else (), start + second)
     return tally
@@ -59,7 +59,7 @@ def test_a_channel_that_comes_and_goes_counts_by_its_share():
 
 
 def test_rows_that_come_seldom_count_too():
-    tally = Tally()
+    tally = ScoringCoverage()
     for minute in range(30):
         tally.take(np.ones(1, np.uint8), ("interval: a row each 60 s, 1 s wanted by model x",), minute * 60.0)
     found = tally.unjudged()
@@ -71,16 +71,17 @@ class Wire(FakeBus):
 
     def __init__(self) -> None:
         super().__init__()
-        self.inbox, self.guard = Inbox(), None
+        self.inbox, self.guard = ReceiveQueue(), None
 
     def heard(self) -> dict[str, float | None]:
         return {}
 
 
-def said(unjudged: dict[str, Unjudged], faults: tuple[str, ...] = ()):
+def said(unjudged: dict[str, UnscoredRows], faults: tuple[str, ...] = ()):
     wire = Wire()
-    Reporter("com.edgeml.Inference", wire, lambda: 1000.0, lambda: T0).report(  # type: ignore[arg-type]
-        Status(component="com.edgeml.Inference", state="running", faults=faults), Vitals(not_judged=unjudged),
+    StatusReporter("com.edgeml.Inference", wire, lambda: 1000.0, lambda: T0).report(  # type: ignore[arg-type]
+        Status(component="com.edgeml.Inference", state="running", faults=faults),
+        Metrics(not_judged=unjudged),
     )
     (health,) = wire.messages(topics.HEALTH)
     (payload,) = [payload for topic, payload in wire.local if topic == topics.HEALTH]
@@ -92,7 +93,7 @@ def test_nothing_is_said_where_all_is_well():
 
 
 def test_the_worst_are_told_and_the_rest_is_counted():
-    many = {f"泵站-{number:03d}-" + "é" * 20: Unjudged("sensor: " + "ü" * 200, 990.0 - number, 10, 1.0) for number in range(400)}
+    many = {f"泵站-{number:03d}-" + "é" * 20: UnscoredRows("sensor: " + "ü" * 200, 990.0 - number, 10, 1.0) for number in range(400)}
     health, size = said(many, ("x" * 300,) * 10)
     assert size <= MAX_PAYLOAD and len(health.not_judged) > 10
     assert health.not_judged_more == 400 - len(health.not_judged)

@@ -12,12 +12,12 @@ import pytest
 
 from edgeml.config.schema import read
 from edgeml.errors import BundleError, OptionsError
-from edgeml.messages import MAX_PAYLOAD, QUALITY_NAMES, KeepAlive, Replay, Replaying, ResetBaseline, SensorBatch, encode, topics
-from edgeml.messages.sequencing import Receiver
+from edgeml.messages import MAX_PAYLOAD, QUALITY_NAMES, KeepAlive, ReplayRequest, ReplayStart, ResetBaseline, SensorBatch, encode, topics
+from edgeml.messages.sequencing import SequenceTracker
 from edgeml.model.bundle import Bundle, decode_manifest, save
 from edgeml.model.signature import sign
 from edgeml.timestamps import SECOND
-from inference.options import Options
+from inference.options import InferenceOptions
 from tests.components.inference.kit import NAMES, SHIPPED, T0, UNITS, Bench, batches, column, pump, reasons
 from tests.edgeml import networks
 from tests.edgeml.keys import STRANGER, TRUSTED
@@ -109,7 +109,7 @@ def test_14_a_bundle_that_the_pinned_key_did_not_sign_is_refused(tmp_path, spoil
 )
 def test_14_options_that_name_no_one_key_are_refused(signature, sentence):
     with pytest.raises(OptionsError, match=sentence):
-        read(Options, {"signature": signature})
+        read(InferenceOptions, {"signature": signature})
 
 
 def test_3_data_that_do_not_fit_are_answered_and_other_assets_go_on(bench):
@@ -263,10 +263,10 @@ def test_9_a_restart_fills_the_windows_from_a_replay_and_scores_what_was_not(ben
     shutil.rmtree(tmp_path / "rows")
     bench.restart()
     asked = bench.bus.take(topics.REPLAY)
-    assert asked[0] == Replay(topic=topics.SENSORS, most=0)
+    assert asked[0] == ReplayRequest(topic=topics.SENSORS, most=0)
     # A live batch comes before the replay does: it waits for its turn.
     assert bench.feed(sent[21]) == []
-    again = bench.feed(Replaying(asset="pump-1", stream="s", first=2), *sent[2:])
+    again = bench.feed(ReplayStart(asset="pump-1", stream="s", first=2), *sent[2:])
     assert column(again, "times")[-1] == T0 + 1199 * SECOND
     # Same rows, same window, same answer: from the 600th replayed row on the long view is whole again.
     was, now = column(first, "confidence")[-200:], column(again, "confidence")[700:900]
@@ -278,8 +278,10 @@ def test_9_a_missing_number_is_asked_for(bench):
     bench.bus.take(topics.REPLAY)
     bench.feed(sent[0], sent[2])
     (asked,) = bench.bus.take(topics.REPLAY)
-    assert asked == Replay(topic=topics.SENSORS, asset="pump-1", since=T0 + 49 * SECOND, stream="s", next=1, most=Receiver.MOST)
-    blocks = bench.feed(Replaying(asset="pump-1", stream="s", first=1), *sent[1:])
+    assert asked == ReplayRequest(
+        topic=topics.SENSORS, asset="pump-1", since=T0 + 49 * SECOND, stream="s", next=1, most=SequenceTracker.MOST
+    )
+    blocks = bench.feed(ReplayStart(asset="pump-1", stream="s", first=1), *sent[1:])
     assert len(column(blocks, "times")) == 250
 
 
@@ -291,9 +293,9 @@ def test_10_a_batch_that_comes_again_is_answered_again_with_the_same_blocks(benc
 
 def test_11_results_can_be_had_again(bench):
     first = bench.feed(*batches(pump(300)))
-    bench.service.on_message(topics.REPLAY, Replay(topic=topics.RESULTS, since=T0 + 99 * SECOND))
+    bench.service.on_message(topics.REPLAY, ReplayRequest(topic=topics.RESULTS, since=T0 + 99 * SECOND))
     start, *again = bench.bus.take(topics.RESULTS)
-    assert start == Replaying(asset="pump-1", stream=first[0].stream, first=2, oldest=0, last=5, newest=5)
+    assert start == ReplayStart(asset="pump-1", stream=first[0].stream, first=2, oldest=0, last=5, newest=5)
     assert again == first[2:]
 
 
@@ -427,9 +429,9 @@ def test_a_last_batch_that_was_lost_is_asked_for(bench):
     bench.feed(KeepAlive(asset="pump-1", stream="s", seq=1))
     assert bench.bus.take(topics.REPLAY) == []
     bench.feed(KeepAlive(asset="pump-1", stream="s", seq=2))
-    wanted = Replay(topic=topics.SENSORS, asset="pump-1", since=int(T0 + 99 * SECOND), stream="s", next=2, most=Receiver.MOST)
+    wanted = ReplayRequest(topic=topics.SENSORS, asset="pump-1", since=int(T0 + 99 * SECOND), stream="s", next=2, most=SequenceTracker.MOST)
     assert bench.bus.take(topics.REPLAY) == [wanted]
-    assert len(bench.feed(Replaying(asset="pump-1", stream="s", first=2), sent[2])) > 0
+    assert len(bench.feed(ReplayStart(asset="pump-1", stream="s", first=2), sent[2])) > 0
 
 
 def test_its_health_says_how_old_the_newest_scored_row_was(tmp_path):

@@ -17,9 +17,9 @@ from edgeml.errors import OptionsError
 from edgeml.messages import AHEAD, MISSING, Alert, SensorBatch, topics
 from edgeml.timestamps import SECOND, to_iso
 from sensor_ingestion.capture import segment_format, segment_store
-from sensor_ingestion.capture.recorder import Recorder, Window
-from sensor_ingestion.capture.segment_store import Limits, Store
-from sensor_ingestion.options import Capture, Options
+from sensor_ingestion.capture.recorder import CaptureRecorder, CaptureWindow
+from sensor_ingestion.capture.segment_store import Limits, SegmentStore
+from sensor_ingestion.options import CaptureOptions, SensorIngestionOptions
 
 from .kit import CSV, T0, Bench, Clock, recording, rows, steady
 
@@ -32,15 +32,13 @@ def batch(seq: int, n: int = 5, asset: str = "a", stream: str = "s1", start: int
     return SensorBatch.of(asset, stream, seq, ("flow", "current"), ("l/min", "A"), T0 + count * SECOND, values)
 
 
-def recorder(folder: Path, clock: Clock | None = None, assets: int = 1, **options: Any) -> Recorder:
-    return Recorder(read(Capture, {"mode": "all", **options}), folder, assets, (clock or Clock()).monotonic)
+def recorder(folder: Path, clock: Clock | None = None, assets: int = 1, **options: Any) -> CaptureRecorder:
+    return CaptureRecorder(read(CaptureOptions, {"mode": "all", **options}), folder, assets, (clock or Clock()).monotonic)
 
 
 def alert(second: int, state: str = "active", asset: str = "a", raised: bool = True) -> Alert:
     at = to_iso(T0 + second * SECOND)
-    return Alert(
-        id="i", asset=asset, stream="x", seq=0, model="m", model_version="1", state=state, at=at, raised_at=at if raised else None
-    )
+    return Alert(id="i", asset=asset, stream="x", seq=0, model="m", model_version="1", state=state, at=at, raised_at=at if raised else None)
 
 
 def files(folder: Path) -> list[Path]:
@@ -71,8 +69,13 @@ def test_a_file_reads_without_this_library(tmp_path: Path) -> None:  # 28
         about = json.loads(text.readline()[2:])
         first, *rest = csv.reader(text)
     assert about == {
-        "format": "edgeml-capture", "version": 1, "asset": "pump/1", "stream": sent[0].stream, "channels": ["flow", "current"],
-        "units": ["l/min", "A"], "lost_rows": 0,
+        "format": "edgeml-capture",
+        "version": 1,
+        "asset": "pump/1",
+        "stream": sent[0].stream,
+        "channels": ["flow", "current"],
+        "units": ["l/min", "A"],
+        "lost_rows": 0,
     }
     assert first == ["time_ns", "seq", "flow", "current", "quality"]
     assert [int(row[0]) for row in rest] == times.tolist() and [int(row[1]) for row in rest[::5]] == [0, 1, 2, 3]
@@ -168,13 +171,16 @@ def test_the_service_hears_alerts_of_its_own_assets(tmp_path: Path) -> None:  # 
     assert captured(tmp_path) == [9, 10, 11, 12, 13, 14]
 
 
-@pytest.mark.parametrize(("options", "batches", "wanted"), [
-    ({"segment_rows": 20}, [batch(i) for i in range(10)], [20, 20, 10]),
-    ({"segment_s": 30}, [batch(i) for i in range(10)], [30, 20]),
-    ({}, [batch(0), batch(1, stream="s2")], [5, 5]),
-    ({}, [batch(0), batch(1, start=86_400 - 36_873)], [5, 5]),
-    ({}, [batch(i) for i in range(10)], [50]),
-])
+@pytest.mark.parametrize(
+    ("options", "batches", "wanted"),
+    [
+        ({"segment_rows": 20}, [batch(i) for i in range(10)], [20, 20, 10]),
+        ({"segment_s": 30}, [batch(i) for i in range(10)], [30, 20]),
+        ({}, [batch(0), batch(1, stream="s2")], [5, 5]),
+        ({}, [batch(0), batch(1, start=86_400 - 36_873)], [5, 5]),
+        ({}, [batch(i) for i in range(10)], [50]),
+    ],
+)
 def test_when_a_file_is_closed(tmp_path: Path, options: dict[str, Any], batches: list[SensorBatch], wanted: list[int]) -> None:  # 31
     kept = recorder(tmp_path, **options)
     for each in batches:
@@ -184,9 +190,15 @@ def test_when_a_file_is_closed(tmp_path: Path, options: dict[str, Any], batches:
     assert [len(gzip.decompress(path.read_bytes()).splitlines()) - 2 for path in files(tmp_path)] == wanted
 
 
-@pytest.mark.parametrize(("torn", "rows_left"), [
-    (b"", 20), (b"1583748893000000000,4,20.1,2.", 20), (b"\0" * 4096, 20), (b"15837\0\0\0\n\0", 20),
-])
+@pytest.mark.parametrize(
+    ("torn", "rows_left"),
+    [
+        (b"", 20),
+        (b"1583748893000000000,4,20.1,2.", 20),
+        (b"\0" * 4096, 20),
+        (b"15837\0\0\0\n\0", 20),
+    ],
+)
 def test_an_open_file_is_recovered_up_to_its_last_whole_line(tmp_path: Path, torn: bytes, rows_left: int) -> None:  # 31, 32
     kept = recorder(tmp_path)
     for seq in range(4):
@@ -298,7 +310,7 @@ def test_an_alert_without_a_time_starts_no_capture(tmp_path: Path, caplog: pytes
 def test_open_files_and_one_more_fit_into_the_quota(tmp_path: Path) -> None:  # 29
     limits = Limits.of(1, 100_000, 1e9, 3)
     assert limits.segment * 3 <= limits.quota // 4
-    kept = Store(tmp_path / "capture", limits)
+    kept = SegmentStore(tmp_path / "capture", limits)
     for seq in range(300):
         for asset in "abc":
             each = batch(seq, 100, asset)
@@ -308,12 +320,12 @@ def test_open_files_and_one_more_fit_into_the_quota(tmp_path: Path) -> None:  # 
 
 def test_wrong_options_are_said() -> None:
     with pytest.raises(OptionsError) as caught:
-        read(Options, {"assets": {"a": {"source": "simulator"}}, "capture": {"mode": "some", "quota_mb": 0}})
+        read(SensorIngestionOptions, {"assets": {"a": {"source": "simulator"}}, "capture": {"mode": "some", "quota_mb": 0}})
     assert len(caught.value.faults) == 2 and "`capture.mode`" in caught.value.faults[0]
 
 
 def test_rows_wait_for_an_alarm_whatever_one_wrong_time_says() -> None:  # 40
-    window, channels = Window(10 * SECOND, 5 * SECOND), ("x",)
+    window, channels = CaptureWindow(10 * SECOND, 5 * SECOND), ("x",)
     flags = np.array([[0], [0], [AHEAD], [0]], np.uint8)
     times = T0 + np.array([0, 1, 10**8, 2], np.int64) * SECOND
     made = SensorBatch.of("a", "s", 0, channels, ("V",), times, np.ones((4, 1)), flags)
@@ -322,7 +334,7 @@ def test_rows_wait_for_an_alarm_whatever_one_wrong_time_says() -> None:  # 40
 
 
 def test_what_waits_for_an_alarm_is_bounded_when_a_clock_was_set_back() -> None:  # 40
-    window = Window(10 * SECOND, 5 * SECOND)
+    window = CaptureWindow(10 * SECOND, 5 * SECOND)
     for second in [*range(1000, 1100), *range(500)]:
         made = SensorBatch.of("a", "s", second, ("x",), ("V",), np.array([T0 + second * SECOND]), np.ones((1, 1)))
         window.add(made, segment_format.rows(made))

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from sensor_ingestion.checkpoint import SEGMENT_BYTES, Checkpoint, Sent
+from sensor_ingestion.checkpoint import SEGMENT_BYTES, Checkpoint, SentBatch
 
 
-def sent(number: int, size: int = 300) -> Sent:
-    return Sent(number, number * 1000, bytes([number % 256]) * size)
+def sent(number: int, size: int = 300) -> SentBatch:
+    return SentBatch(number, number * 1000, bytes([number % 256]) * size)
 
 
 def filled(work: Path, numbers: range, size: int = 300) -> Checkpoint:

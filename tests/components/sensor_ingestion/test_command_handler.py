@@ -14,8 +14,8 @@ from edgeml.errors import OptionsError
 from edgeml.messages import Command, CommandAck, Release, topics
 from edgeml.timestamps import SECOND, Moment, to_iso
 from sensor_ingestion import command_journal
-from sensor_ingestion.command_handler import Desk
-from sensor_ingestion.command_journal import FILE, Journal
+from sensor_ingestion.command_handler import CommandHandler
+from sensor_ingestion.command_journal import FILE, CommandJournal
 
 from .kit import T0, Bench, Clock
 
@@ -40,8 +40,8 @@ class Machine:
         self.restart()
 
     def restart(self) -> None:
-        self.journal = Journal(self.work, lambda: T0 + round(self.wall_s * SECOND))
-        self.desk = Desk("a", self.actions, self.journal, self.latch_after)
+        self.journal = CommandJournal(self.work, lambda: T0 + round(self.wall_s * SECOND))
+        self.desk = CommandHandler("a", self.actions, self.journal, self.latch_after)
 
     def take(self, command: Command, event_s: float = 0.0) -> CommandAck:
         now = Moment(T0 + round(self.wall_s * SECOND), 500.0 + self.monotonic_s, self.boot)
@@ -153,16 +153,21 @@ def test_an_unknown_action_is_refused_with_the_valid_ones(machine: Machine) -> N
     assert ack.status == "refused" and "restore, start, stop" in ack.detail and machine.done == []
 
 
-@pytest.mark.parametrize(("change", "said"), [
-    ({"issued_at": "yesterday"}, "ISO 8601"), ({"id": ""}, "1 to 256"), ({"id": "x" * 257}, "257 characters"),
-])
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"issued_at": "yesterday"}, "ISO 8601"),
+        ({"id": ""}, "1 to 256"),
+        ({"id": "x" * 257}, "257 characters"),
+    ],
+)
 def test_what_cannot_be_judged_is_refused(machine: Machine, change: dict[str, str], said: str) -> None:  # 14
     ack = machine.take(command(**change))  # type: ignore[arg-type]
     assert ack.status == "refused" and said in ack.detail and machine.done == []
 
 
 def test_a_machine_that_hears_nothing_answers_nothing(tmp_path: Path) -> None:  # 15
-    assert Desk("a", {}, Journal(tmp_path, lambda: T0)).take(command(), Moment(T0), T0) is None
+    assert CommandHandler("a", {}, CommandJournal(tmp_path, lambda: T0)).take(command(), Moment(T0), T0) is None
     assert list(tmp_path.iterdir()) == []
 
 
@@ -204,9 +209,7 @@ def test_a_full_disk_refuses_what_it_cannot_note(machine: Machine) -> None:  # 3
     assert len(machine.done) == executed + 1
 
 
-def test_a_damaged_memory_is_put_aside_and_nothing_of_before_is_executed(
-    machine: Machine, caplog: pytest.LogCaptureFixture
-) -> None:  # 36
+def test_a_damaged_memory_is_put_aside_and_nothing_of_before_is_executed(machine: Machine, caplog: pytest.LogCaptureFixture) -> None:  # 36
     machine.take(command())
     machine.journal.close()
     (machine.work / FILE).write_bytes(os.urandom(5000))

@@ -16,14 +16,14 @@ from edgeml.errors import OptionsError, SourceError
 from edgeml.parsing.csv_records import Lines
 from edgeml.timestamps import SECOND, to_iso
 from sensor_ingestion.sources.base import MAX_FAULTS
-from sensor_ingestion.sources.csv_replay import CHUNK, Recording, RecordingOptions
-from sensor_ingestion.sources.input_faults import Notes
+from sensor_ingestion.sources.csv_replay import CHUNK, CsvReplay, CsvReplayOptions
+from sensor_ingestion.sources.input_faults import InputFaults
 
 from .kit import CSV, T0, Clock, drain, recording, steady
 
 
-def open_(path: Path, checkpoint: dict[str, Any] | None = None, **options: Any) -> Recording:
-    return Recording(read(RecordingOptions, {"path": str(path), **CSV, **options}), Clock().pair, checkpoint)
+def open_(path: Path, checkpoint: dict[str, Any] | None = None, **options: Any) -> CsvReplay:
+    return CsvReplay(read(CsvReplayOptions, {"path": str(path), **CSV, **options}), Clock().pair, checkpoint)
 
 
 def test_every_row_with_its_time_channel_and_unit(tmp_path: Path) -> None:  # 1
@@ -35,9 +35,15 @@ def test_every_row_with_its_time_channel_and_unit(tmp_path: Path) -> None:  # 1
     assert np.array_equal(block.values[:, 0], (120 + np.arange(n) % 3).astype("f4")) and source.faults == []
 
 
-@pytest.mark.parametrize("time", [
-    "2020-03-09 10:14:33", "2020-03-09T10:14:33Z", "2020-03-09T11:14:33+01:00", "2020-03-09T10:14:33.000",
-])
+@pytest.mark.parametrize(
+    "time",
+    [
+        "2020-03-09 10:14:33",
+        "2020-03-09T10:14:33Z",
+        "2020-03-09T11:14:33+01:00",
+        "2020-03-09T10:14:33.000",
+    ],
+)
 def test_ways_to_write_a_time(tmp_path: Path, time: str) -> None:
     assert drain(open_(recording(tmp_path / "a.csv", [f"{time},1,2"]), time_unit="iso")).times.tolist() == [T0]
 
@@ -54,12 +60,20 @@ def test_the_layout_of_the_benchmark(tmp_path: Path) -> None:
         "datetime;Accelerometer1RMS;Accelerometer2RMS;Current;Pressure;Temperature;Thermocouple;Voltage;"
         "Volume Flow RateRMS;anomaly;changepoint\n2020-03-09 10:14:33;0.026;0.04;1.33;0.05;79.3;26.0;233.0;32.0;0.0;0.0\n"
     )
-    source = Recording(read(RecordingOptions, {"path": str(path), "layout": "skab", "speed": "0"}), Clock().pair)
+    source = CsvReplay(read(CsvReplayOptions, {"path": str(path), "layout": "skab", "speed": "0"}), Clock().pair)
     block = drain(source)
-    assert dict(zip([channel.name for channel in source.channels], block.values[0].tolist(), strict=True)) == pytest.approx({
-        "vibration_1": 0.026, "vibration_2": 0.04, "current": 1.33, "pressure": 0.05, "motor_temperature": 79.3,
-        "fluid_temperature": 26.0, "voltage": 233.0, "flow": 32.0,
-    })
+    assert dict(zip([channel.name for channel in source.channels], block.values[0].tolist(), strict=True)) == pytest.approx(
+        {
+            "vibration_1": 0.026,
+            "vibration_2": 0.04,
+            "current": 1.33,
+            "pressure": 0.05,
+            "motor_temperature": 79.3,
+            "fluid_temperature": 26.0,
+            "voltage": 233.0,
+            "flow": 32.0,
+        }
+    )
     assert block.times.tolist() == [T0]
 
 
@@ -173,16 +187,19 @@ def test_bytes_that_are_no_text_lose_only_their_cell(tmp_path: Path) -> None:
     assert len(source.faults) == 1 and 4 <= len(block.times) <= 5 and np.isfinite(block.values[-1]).all()
 
 
-@pytest.mark.parametrize(("options", "wanted"), [
-    ({"path": "a"}, "choose a `layout` (skab)"),
-    ({"path": "a", "layout": "skap"}, "unknown layout; choose one of skab"),
-    ({"path": "a", "layout": "skab", "sped": 2}, "did you mean `speed`"),
-    ({"path": "a", "layout": "skab", "speed": -1}, "`o.speed` is -1"),
-    ({"layout": "skab"}, "`o.path` is missing"),
-])
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        ({"path": "a"}, "choose a `layout` (skab)"),
+        ({"path": "a", "layout": "skap"}, "unknown layout; choose one of skab"),
+        ({"path": "a", "layout": "skab", "sped": 2}, "did you mean `speed`"),
+        ({"path": "a", "layout": "skab", "speed": -1}, "`o.speed` is -1"),
+        ({"layout": "skab"}, "`o.path` is missing"),
+    ],
+)
 def test_faults_in_its_options(options: dict[str, Any], wanted: str) -> None:
     with pytest.raises(OptionsError) as caught:
-        read(RecordingOptions, options, "o")
+        read(CsvReplayOptions, options, "o")
     assert len(caught.value.faults) == 1 and wanted in caught.value.faults[0]
 
 
@@ -241,11 +258,16 @@ def test_a_checkpoint_of_a_version_that_knew_no_places(tmp_path: Path) -> None: 
     assert ((drain(source).times - T0) // SECOND).tolist() == list(range(12, 30))
 
 
-@pytest.mark.parametrize("place", [
-    {"start": -5, "end": 3, "crc": 0}, {"start": 0, "end": 5, "crc": 1}, {"start": 200, "end": 215, "crc": 1},
-    {"start": 2**70, "end": 2**70 + 9, "crc": 1},
-    {"start": 10**15, "end": 10**15 + 9, "crc": 1},
-])
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"start": -5, "end": 3, "crc": 0},
+        {"start": 0, "end": 5, "crc": 1},
+        {"start": 200, "end": 215, "crc": 1},
+        {"start": 2**70, "end": 2**70 + 9, "crc": 1},
+        {"start": 10**15, "end": 10**15 + 9, "crc": 1},
+    ],
+)
 def test_a_checkpoint_with_a_place_that_is_none(tmp_path: Path, place: dict[str, int]) -> None:  # 10
     saved = {"record": 12, "rows": 12, "latest": T0 + 11 * SECOND, "place": place}
     assert ((drain(open_(recording(tmp_path / "a.csv", steady(30)), saved)).times - T0) // SECOND).tolist() == list(range(12, 30))
@@ -270,7 +292,7 @@ def test_each_kind_of_fault_is_named_even_behind_many_others(tmp_path: Path, cap
     lines = [f"{T0 // SECOND + i},x,1" for i in range(2 * CHUNK)]
     lines += [f'{T0 // SECOND + 5000},"1,2', "noon,1,2", f"{T0 // SECOND + 5001},1,2,3"]
     clock = Clock()
-    source = Recording(read(RecordingOptions, {"path": str(recording(tmp_path / "a.csv", lines)), **CSV}), clock.pair)
+    source = CsvReplay(read(CsvReplayOptions, {"path": str(recording(tmp_path / "a.csv", lines)), **CSV}), clock.pair)
     drain(source)
     assert len(source.faults) == MAX_FAULTS + 4 and caplog.messages == source.faults
     for word in ("a quote in it is not closed", "'noon' is no time", "4 cells where there are 3 headings"):
@@ -279,7 +301,7 @@ def test_each_kind_of_fault_is_named_even_behind_many_others(tmp_path: Path, cap
 
 def test_a_kind_that_goes_on_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:  # 25
     clock = Clock()
-    notes = Notes("a.csv", clock.monotonic)
+    notes = InputFaults("a.csv", clock.monotonic)
     for i in range(1000):
         notes.add("number", f"fault {i}")
         clock.now += 1

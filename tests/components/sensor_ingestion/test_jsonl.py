@@ -19,7 +19,7 @@ from edgeml.errors import OptionsError, SourceError
 from edgeml.parsing.readings import time_ns
 from edgeml.runtime.subprocess_env import CREDENTIALS
 from edgeml.timestamps import SECOND
-from sensor_ingestion.sources.base import Block
+from sensor_ingestion.sources.base import RowBlock
 from sensor_ingestion.sources.jsonl import AT_ONCE, Jsonl, JsonlOptions
 from tests.patience import PATIENCE_S
 
@@ -32,16 +32,16 @@ def open_(clock: Clock | None = None, **options: Any) -> Jsonl:
     return Jsonl(read(JsonlOptions, {"units": UNITS, **options}), (clock or Clock()).pair)
 
 
-def rows(source: Jsonl, n: int, most: int = 5, deadline_s: float = PATIENCE_S) -> Block:
+def rows(source: Jsonl, n: int, most: int = 5, deadline_s: float = PATIENCE_S) -> RowBlock:
     """The first n rows, as soon as they have come."""
-    blocks: list[Block] = []
+    blocks: list[RowBlock] = []
     give_up = time.monotonic() + deadline_s
     while sum(len(block.times) for block in blocks) < n:
         assert time.monotonic() < give_up, f"only {blocks} in {deadline_s} s; {source.faults}"
         block = source.read(0.0, most)
         if block is not None:
             blocks.append(block)
-    return Block(*(np.concatenate(column) for column in zip(*blocks, strict=True)))
+    return RowBlock(*(np.concatenate(column) for column in zip(*blocks, strict=True)))
 
 
 class Fifo:
@@ -102,16 +102,19 @@ def test_the_last_line_of_a_writer_that_goes_counts_and_another_writer_may_come(
     assert rows(fifo.source, 1).values[0, 0] == 3
 
 
-@pytest.mark.parametrize(("line", "wanted"), [
-    ("force=3", "'force=3' is no JSON object"),
-    ("[1, 2]", "no JSON object"),
-    ("\xff\xfe", "no JSON object"),
-    ("[" * 100_00, "no JSON object"),
-    ('{"pressure": 3}', "none of the channels force, stroke is in ['pressure']"),
-    ('{"time": "noon", "force": 3}', "`time` is 'noon'"),
-    ('{"time": 1e300, "force": 3}', "`time` is 1e+300"),
-    ('{"time": [1], "force": 3}', "`time` is [1]"),
-])
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("force=3", "'force=3' is no JSON object"),
+        ("[1, 2]", "no JSON object"),
+        ("\xff\xfe", "no JSON object"),
+        ("[" * 100_00, "no JSON object"),
+        ('{"pressure": 3}', "none of the channels force, stroke is in ['pressure']"),
+        ('{"time": "noon", "force": 3}', "`time` is 'noon'"),
+        ('{"time": 1e300, "force": 3}', "`time` is 1e+300"),
+        ('{"time": [1], "force": 3}', "`time` is [1]"),
+    ],
+)
 def test_a_bad_line_is_left_out_counted_and_named(fifo: Fifo, line: str, wanted: str) -> None:  # 23
     fifo.write(f'{{"time": 1, "force": 1}}\n{line}\n{{"time": 3, "force": 3}}\n')
     assert rows(fifo.source, 2).values[:, 0].tolist() == [1, 3]
@@ -263,17 +266,23 @@ def test_children_end_with_their_program(caplog: pytest.LogCaptureFixture) -> No
 
 def test_children_end_with_a_component_that_is_killed() -> None:  # 24
     owner = subprocess.Popen(
-        [sys.executable, "-c", f"""
+        [
+            sys.executable,
+            "-c",
+            f"""
 import json, sys, time
 sys.path[:0] = {sys.path!r}
 from sensor_ingestion.sources.block import Clocks
 from sensor_ingestion.sources.jsonl import Jsonl, JsonlOptions
-source = Jsonl(JsonlOptions(program={python(FAMILY + 'time.sleep(600)')!r}, units={UNITS!r}), Clocks(time.monotonic, time.time_ns))
+source = Jsonl(JsonlOptions(program={python(FAMILY + "time.sleep(600)")!r}, units={UNITS!r}), Clocks(time.monotonic, time.time_ns))
 while (block := source.read(0.0, 5)) is None:
     time.sleep(0.01)
 print(json.dumps(block.values[0].astype(int).tolist()), flush=True)
 time.sleep(600)
-"""], stdout=subprocess.PIPE)
+""",
+        ],
+        stdout=subprocess.PIPE,
+    )
     assert owner.stdout is not None
     pids = json.loads(owner.stdout.readline())
     owner.kill()
@@ -293,18 +302,21 @@ print(json.dumps({'force': sum(v == 'secret' for v in os.environ.values()), 'str
     source.close()
 
 
-@pytest.mark.parametrize(("line", "force", "wanted"), [
-    (b'{"time": 1, "force": NaN, "stroke": 4}', None, ""),
-    (b'{"time": 1, "force": null, "stroke": 4}', None, ""),
-    (b'{"time": 1, "force": Infinity, "stroke": 4}', None, "`force` is inf"),
-    (b'{"time": 1, "force": 1e999, "stroke": 4}', None, "`force` is inf"),
-    (b'{"time": 1, "force": 1e39, "stroke": 4}', None, "`force` is 1e+39"),
-    (b'{"time": 1, "force": ' + b"9" * 5000 + b', "stroke": 4}', None, "`force` is"),
-    (b'{"time": 1, "force": "\xff", "stroke": 4}', None, "bytes that are not UTF-8"),
-    (b'{"time": 1, "force": 2, "note": "\xb0C", "stroke": 4}', 2.0, "bytes that are not UTF-8"),
-    (b'\xef\xbb\xbf{"time": 1, "force": 2, "stroke": 4}', 2.0, ""),
-    (b'{"time": 1, "force": ' + b"[" * 500 + b"]" * 500 + b', "stroke": 4}', None, "`force` is"),
-])
+@pytest.mark.parametrize(
+    ("line", "force", "wanted"),
+    [
+        (b'{"time": 1, "force": NaN, "stroke": 4}', None, ""),
+        (b'{"time": 1, "force": null, "stroke": 4}', None, ""),
+        (b'{"time": 1, "force": Infinity, "stroke": 4}', None, "`force` is inf"),
+        (b'{"time": 1, "force": 1e999, "stroke": 4}', None, "`force` is inf"),
+        (b'{"time": 1, "force": 1e39, "stroke": 4}', None, "`force` is 1e+39"),
+        (b'{"time": 1, "force": ' + b"9" * 5000 + b', "stroke": 4}', None, "`force` is"),
+        (b'{"time": 1, "force": "\xff", "stroke": 4}', None, "bytes that are not UTF-8"),
+        (b'{"time": 1, "force": 2, "note": "\xb0C", "stroke": 4}', 2.0, "bytes that are not UTF-8"),
+        (b'\xef\xbb\xbf{"time": 1, "force": 2, "stroke": 4}', 2.0, ""),
+        (b'{"time": 1, "force": ' + b"[" * 500 + b"]" * 500 + b', "stroke": 4}', None, "`force` is"),
+    ],
+)
 def test_what_is_wrong_in_a_line_loses_itself_alone(fifo: Fifo, line: bytes, force: float | None, wanted: str) -> None:  # 23
     os.write(fifo.writer, line + b"\n")
     block = rows(fifo.source, 1)
@@ -333,9 +345,18 @@ def test_a_time_keeps_its_nanoseconds(fifo: Fifo) -> None:
     assert rows(fifo.source, 1).times.tolist() == [T0 + 123_456_789]
 
 
-@pytest.mark.parametrize("written", [
-    "1583748873.12345708", "1583748873.123457", "1583748873.1234570004", "1583748873", "0.000000123", "1.583748873e9", "1e-7",
-])
+@pytest.mark.parametrize(
+    "written",
+    [
+        "1583748873.12345708",
+        "1583748873.123457",
+        "1583748873.1234570004",
+        "1583748873",
+        "0.000000123",
+        "1.583748873e9",
+        "1e-7",
+    ],
+)
 def test_seconds_are_read_as_they_are_written(fifo: Fifo, written: str) -> None:
     fifo.write(f'{{"time": {written}, "force": 1}}\n')
     assert rows(fifo.source, 1).times.tolist() == [time_ns(written, "s")]

@@ -12,7 +12,19 @@ from typing import Any
 import pytest
 import yaml
 
-from edgeml.messages import Command, CommandAck, Message, Replay, Replaying, SensorBatch, Status, decode, encode, encode_json, topics
+from edgeml.messages import (
+    Command,
+    CommandAck,
+    Message,
+    ReplayRequest,
+    ReplayStart,
+    SensorBatch,
+    Status,
+    decode,
+    encode,
+    encode_json,
+    topics,
+)
 from edgeml.timestamps import SECOND, to_iso
 from gglocal.api.nucleus import Nucleus
 from tests.patience import PATIENCE_S
@@ -107,8 +119,8 @@ def test_a_consumer_that_is_away_loses_nothing(device: Device, tmp_path: Path) -
     device.until(lambda: len(device.batches) == 4, answering=False)
     device.until(lambda: device.repeated >= 4, answering=False)  # the lead is bounded; what is unanswered comes again
     assert sorted(device.batches) == [0, 1, 2, 3]
-    device.nucleus.publish(topics.REPLAY, encode_json(Replay(topic=topics.SENSORS)), sealed=True)
-    device.until(lambda: any(isinstance(message, Replaying) for message in device.heard), answering=False)
+    device.nucleus.publish(topics.REPLAY, encode_json(ReplayRequest(topic=topics.SENSORS)), sealed=True)
+    device.until(lambda: any(isinstance(message, ReplayStart) for message in device.heard), answering=False)
     device.until(lambda: device.state() == "finished")
     assert sorted(device.batches) == list(range(40))
 
@@ -143,7 +155,7 @@ def test_rubbish_on_every_topic_disturbs_nothing(device: Device, tmp_path: Path)
     device.deploy(played(tmp_path, 600))
     device.until(lambda: len(device.batches) > 10)
     for topic in (topics.RESULTS, topics.COMMANDS, topics.REPLAY):
-        for payload in (b"", os.urandom(500), b"{", b'{"type": "command", "v": 99}', encode(Replaying(asset="a", stream="s", first=0))):
+        for payload in (b"", os.urandom(500), b"{", b'{"type": "command", "v": 99}', encode(ReplayStart(asset="a", stream="s", first=0))):
             device.nucleus.publish(topic, payload)
             device.nucleus.publish(topic, payload, sealed=True)
     device.until(lambda: device.state() == "finished")

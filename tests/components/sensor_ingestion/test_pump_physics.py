@@ -62,7 +62,7 @@ def test_a_closing_valve() -> None:  # 17
 
 def test_a_valve_closes_progressively() -> None:  # 17
     flow = PumpSkid(7, faults=[Fault("valve", 600.0, 120.0)]).step(800).values[:, FLOW]
-    means = [flow[start:start + 20].mean() for start in (580, 640, 680, 720)]
+    means = [flow[start : start + 20].mean() for start in (580, 640, 680, 720)]
     assert all(later < earlier - 2 for earlier, later in zip(means, means[1:], strict=False))
 
 

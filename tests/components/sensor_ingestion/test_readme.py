@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from edgeml.auth.device_key import MessageOptions
+from edgeml.auth.device_key import MessageAuthOptions
 from edgeml.config.schema import document
-from sensor_ingestion.options import Options
+from sensor_ingestion.options import SensorIngestionOptions
 from sensor_ingestion.sources import SOURCES
 from sensor_ingestion.sources.pump_physics import FAULTS
 
@@ -18,7 +18,7 @@ README = (HERE.parents[2] / "components" / "sensor_ingestion" / "README.md").rea
 TABLE = [line for line in README.splitlines() if line.startswith("| `")]
 
 
-@pytest.mark.parametrize("kind", [Options, MessageOptions, *(kind.options for kind in SOURCES.values())])
+@pytest.mark.parametrize("kind", [SensorIngestionOptions, MessageAuthOptions, *(kind.options for kind in SOURCES.values())])
 def test_every_option_and_its_default(kind: type) -> None:
     for key, _, default, _ in document(kind):
         name = key.rsplit(".", 1)[-1]

@@ -21,8 +21,8 @@ from edgeml.messages import (
     MISSING,
     Command,
     KeepAlive,
-    Replay,
-    Replaying,
+    ReplayRequest,
+    ReplayStart,
     SensorBatch,
     decode,
     encode,
@@ -31,7 +31,7 @@ from edgeml.messages import (
 from edgeml.timestamps import SECOND, to_iso
 from sensor_ingestion import checkpoint as checkpoint_module
 from sensor_ingestion.checkpoint import Checkpoint
-from sensor_ingestion.options import Options
+from sensor_ingestion.options import SensorIngestionOptions
 
 from .kit import CSV, T0, Bench, Clock, answer, recording, rows, steady
 
@@ -124,16 +124,25 @@ def test_answers_to_another_stream_or_asset_are_not_ours(tmp_path: Path) -> None
 def test_a_replay(tmp_path: Path) -> None:  # 7
     bench = Bench(tmp_path, {"a": skid(options={"duration_s": 100}, history_s=50), "b": skid(options={"duration_s": 10})})
     sent = {name: [batch for batch in bench.run() if batch.asset == name] for name in ("a",)}["a"]
-    bench.tell(topics.REPLAY, Replay(topic=topics.SENSORS, asset="a", since=T0 + 69 * SECOND))
+    bench.tell(topics.REPLAY, ReplayRequest(topic=topics.SENSORS, asset="a", since=T0 + 69 * SECOND))
     messages = bench.wire.take(topics.SENSORS)
-    assert messages[0] == Replaying(
-        asset="a", stream=sent[0].stream, first=14, oldest=9, last=19, newest=19,
-    ) and messages[1:] == sent[14:]
-    bench.tell(topics.REPLAY, Replay(topic=topics.SENSORS, asset="a"))
+    assert (
+        messages[0]
+        == ReplayStart(
+            asset="a",
+            stream=sent[0].stream,
+            first=14,
+            oldest=9,
+            last=19,
+            newest=19,
+        )
+        and messages[1:] == sent[14:]
+    )
+    bench.tell(topics.REPLAY, ReplayRequest(topic=topics.SENSORS, asset="a"))
     assert bench.wire.take(topics.SENSORS)[0].first in (9, 10)  # what is older than history_s is gone
-    bench.tell(topics.REPLAY, Replay(topic=topics.SENSORS))
+    bench.tell(topics.REPLAY, ReplayRequest(topic=topics.SENSORS))
     assert {message.asset for message in bench.wire.take(topics.SENSORS)} == {"a", "b"}
-    bench.tell(topics.REPLAY, Replay(topic=topics.RESULTS))
+    bench.tell(topics.REPLAY, ReplayRequest(topic=topics.RESULTS))
     assert bench.wire.local == []
 
 
@@ -286,7 +295,7 @@ def test_a_checkpoint_that_cannot_be_read(tmp_path: Path, content: bytes) -> Non
 def test_a_checkpoint_of_use_to_nobody(tmp_path: Path) -> None:  # 11
     bench = Bench(tmp_path, {"a": skid()})
     bench.tick()
-    wanted = read(Options, {"assets": {"a": skid()}}).assets["a"]
+    wanted = read(SensorIngestionOptions, {"assets": {"a": skid()}}).assets["a"]
     checkpoint = Checkpoint(tmp_path, "a", [wanted.source, msgspec.to_builtins(wanted.source_options())])
     remembered = checkpoint.load()
     assert remembered is not None
@@ -309,7 +318,7 @@ def test_a_checkpoint_that_cannot_be_written(tmp_path: Path) -> None:  # 11
     assert bench.service.status().faults == ()
     # What could not be written is written with what could.
     again = Bench(tmp_path, {"a": skid()})
-    again.tell(topics.REPLAY, Replay(topic=topics.SENSORS))
+    again.tell(topics.REPLAY, ReplayRequest(topic=topics.SENSORS))
     assert sorted({message.seq for message in again.wire.batches()}) == [0, 1, 2, 3, 4, 5, 6, 7]
 
 
@@ -343,9 +352,9 @@ def test_lines_outlive_the_process_in_a_new_stream(tmp_path: Path) -> None:  # 7
     assert {batch.stream for batch in after} == {after[0].stream} != {before[0].stream}
     third = Bench(tmp_path, lines(tmp_path, history_s=60))
     third.wire.batches()
-    third.tell(topics.REPLAY, Replay(topic=topics.SENSORS, since=T0 + 50 * SECOND))
+    third.tell(topics.REPLAY, ReplayRequest(topic=topics.SENSORS, since=T0 + 50 * SECOND))
     replaying, *replayed = third.wire.take(topics.SENSORS)
-    assert isinstance(replaying, Replaying) and replaying.first == 51
+    assert isinstance(replaying, ReplayStart) and replaying.first == 51
     assert seconds(replayed) == list(range(51, 102)) and {batch.stream for batch in replayed} == {replaying.stream}
 
 
@@ -372,7 +381,7 @@ def test_what_is_measured_while_the_bus_is_away_outlives_a_kill(tmp_path: Path, 
     run(first, 40)
     second = Bench(tmp_path, {"a": asset}, first.clock)
     second.wire.batches()
-    second.tell(topics.REPLAY, Replay(topic=topics.SENSORS, since=heard[-1].arrays()[0][-1].item()))
+    second.tell(topics.REPLAY, ReplayRequest(topic=topics.SENSORS, since=heard[-1].arrays()[0][-1].item()))
     missed = second.wire.batches()
     assert numbers(heard + missed) == list(range(60 * hz))
     run(second, 1)
@@ -383,7 +392,7 @@ def test_what_an_older_version_wrote_is_read(tmp_path: Path) -> None:  # 8
     bench = Bench(tmp_path, {"a": skid(max_unanswered=2)})
     bench.tick()
     before = bench.wire.batches()
-    wanted = read(Options, {"assets": {"a": skid()}}).assets["a"]
+    wanted = read(SensorIngestionOptions, {"assets": {"a": skid()}}).assets["a"]
     configuration = [wanted.source, msgspec.to_builtins(wanted.source_options())]
     checkpoint = Checkpoint(tmp_path, "a", configuration)
     remembered = checkpoint.load()
@@ -492,17 +501,24 @@ def test_quality_can_be_set_by_channel(tmp_path: Path) -> None:  # 3
 
 def test_all_faults_of_a_configuration_with_their_keys() -> None:  # 19
     with pytest.raises(OptionsError) as caught:
-        read(Options, {"assets": {
-            "a": {"source": "opcua"},
-            "b": {"source": "simulator", "options": {"sped": 3, "seed": -1}, "batch_rows": 0},
-            "c": {"source": "csv", "options": {}, "colour": 1},
-            "d": {"source": "simulator", "quality": {"channels": {"flow": {"low": 5, "high": 4}}}},
-        }})
+        read(
+            SensorIngestionOptions,
+            {
+                "assets": {
+                    "a": {"source": "opcua"},
+                    "b": {"source": "simulator", "options": {"sped": 3, "seed": -1}, "batch_rows": 0},
+                    "c": {"source": "csv", "options": {}, "colour": 1},
+                    "d": {"source": "simulator", "quality": {"channels": {"flow": {"low": 5, "high": 4}}}},
+                }
+            },
+        )
     text = "\n".join(caught.value.faults)
     for wanted in ("`assets.b.batch_rows` is 0", "`assets.c.colour`", "assets.d.quality.channels.flow"):
         assert wanted in text
     with pytest.raises(OptionsError) as caught:
-        read(Options, {"assets": {"a": {"source": "opcua"}, "b": {"source": "simulator", "options": {"sped": 3, "seed": -1}}}})
+        read(
+            SensorIngestionOptions, {"assets": {"a": {"source": "opcua"}, "b": {"source": "simulator", "options": {"sped": 3, "seed": -1}}}}
+        )
     assert len(caught.value.faults) == 3
     assert "`assets.a.source` is 'opcua', an unknown source; choose one of csv, jsonl, simulator" in caught.value.faults[0]
     assert all(f"`assets.b.options.{key}`" in "\n".join(caught.value.faults) for key in ("sped", "seed"))
@@ -510,7 +526,7 @@ def test_all_faults_of_a_configuration_with_their_keys() -> None:  # 19
 
 def test_no_assets() -> None:
     with pytest.raises(OptionsError, match="none that is enabled"):
-        read(Options, {})
+        read(SensorIngestionOptions, {})
 
 
 def test_an_asset_that_is_not_enabled_is_not_read(tmp_path):
@@ -534,9 +550,14 @@ def test_an_asset_that_sends_nothing_says_its_last_number_every_2_s(tmp_path: Pa
 
 
 def test_its_health_says_how_long_each_asset_is_quiet_and_how_old_the_newest_row_is(tmp_path: Path) -> None:  # 27
-    bench = Bench(tmp_path, {
-        "live": skid(speed=1), "done": csv_asset(recording(tmp_path / "a.csv", steady(5))), "gone": csv_asset(tmp_path / "none.csv"),
-    })
+    bench = Bench(
+        tmp_path,
+        {
+            "live": skid(speed=1),
+            "done": csv_asset(recording(tmp_path / "a.csv", steady(5))),
+            "gone": csv_asset(tmp_path / "none.csv"),
+        },
+    )
     for batch in bench.run():
         bench.answer(batch)
     bench.clock.now += 7

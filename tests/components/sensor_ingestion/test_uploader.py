@@ -15,10 +15,10 @@ from edgeml.config.schema import read
 from edgeml.errors import OptionsError
 from edgeml.messages import MAX_PAYLOAD, SensorBatch
 from edgeml.timestamps import SECOND, to_iso
-from sensor_ingestion.capture.recorder import Recorder
+from sensor_ingestion.capture.recorder import CaptureRecorder
 from sensor_ingestion.capture.segment_store import SENT
-from sensor_ingestion.capture.uploader import STATE_FILE, Upload
-from sensor_ingestion.options import Capture, Options
+from sensor_ingestion.capture.uploader import STATE_FILE, Uploader
+from sensor_ingestion.options import CaptureOptions, SensorIngestionOptions
 from tests.edgeml.cloud.test_outbox import guesses
 from tests.fake_bus import FakeBus
 
@@ -32,13 +32,13 @@ class Device:
 
     def __init__(self, folder: Path, clock: Clock | None = None, **options: Any) -> None:
         self.folder, self.clock, self.bus = folder, clock or Clock(), FakeBus()
-        self._options = read(Capture, {"mode": "all", "upload": True, "segment_rows": 1000, **options})
+        self._options = read(CaptureOptions, {"mode": "all", "upload": True, "segment_rows": 1000, **options})
         self.begin()
 
     def begin(self) -> None:
         """As a new process does, whatever became of the one before."""
-        self.recorder = Recorder(self._options, self.folder, 1, self.clock.monotonic)
-        self.upload = Upload(self._options, self.folder, "t", self.recorder, self.bus, self.clock.monotonic)
+        self.recorder = CaptureRecorder(self._options, self.folder, 1, self.clock.monotonic)
+        self.upload = Uploader(self._options, self.folder, "t", self.recorder, self.bus, self.clock.monotonic)
 
     def rows(self, seq: int, n: int = 1000, channels: int = 8, asset: str = "a", whole: bool = True) -> None:
         """A batch of noise, which compresses badly; `whole`: its file is closed after it."""
@@ -273,7 +273,7 @@ def test_the_service_sends_says_how_it_stands_and_hears_echoes(tmp_path: Path) -
 
 def test_nothing_captured_and_yet_to_be_sent_is_a_mistake() -> None:  # 19
     with pytest.raises(OptionsError) as fault:
-        read(Options, {"assets": {"a": {"source": "simulator"}}, "capture": {"upload": True}})
+        read(SensorIngestionOptions, {"assets": {"a": {"source": "simulator"}}, "capture": {"upload": True}})
     assert fault.value.faults == [
         "`capture.upload` is true and `capture.mode` is off, so there is nothing to send; set `capture.mode` to all or alarms"
     ]

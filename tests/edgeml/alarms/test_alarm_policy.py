@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from edgeml.alarms.alarm_policy import Alarm, Change, Policy, PolicyOptions, alarm_id
+from edgeml.alarms.alarm_policy import Alarm, AlarmPolicy, Change, PolicyOptions, alarm_id
 from edgeml.config.schema import read
 from edgeml.errors import OptionsError
 from edgeml.timestamps import SECOND
@@ -17,12 +17,12 @@ OPTIONS = PolicyOptions(n=3, m=5, hold_s=4, clear_hold_s=3, cooldown_s=20, rewin
 T0 = 1_583_748_000 * SECOND
 
 
-def policy(**changes: float) -> Policy:
+def policy(**changes: float) -> AlarmPolicy:
     options = {name: getattr(OPTIONS, name) for name in OPTIONS.__struct_fields__} | changes
-    return Policy(PolicyOptions(**options), "pump-1", "skab")
+    return AlarmPolicy(PolicyOptions(**options), "pump-1", "skab")
 
 
-def feed(p: Policy, confidences: list[float | None], start: int = 0) -> list[tuple[str, int]]:
+def feed(p: AlarmPolicy, confidences: list[float | None], start: int = 0) -> list[tuple[str, int]]:
     """(state, second) of each change; the first confidence is of second `start`."""
     changes: list[Change] = []
     for second, confidence in enumerate(confidences, start):
@@ -30,7 +30,7 @@ def feed(p: Policy, confidences: list[float | None], start: int = 0) -> list[tup
     return [(change.alarm.state, (change.at - T0) // SECOND) for change in changes]
 
 
-def raised(**changes: float) -> tuple[Policy, int, Alarm]:
+def raised(**changes: float) -> tuple[AlarmPolicy, int, Alarm]:
     """A policy with an active alarm, the next second, and the alarm."""
     p = policy(**changes)
     assert feed(p, [1.0] * 7) == [("pending", 2), ("active", 6)]
@@ -168,13 +168,13 @@ def test_the_same_results_give_the_same_ids_from_any_kept_state():
         first = policy()
         got = [(c.alarm, c.at) for s, x in enumerate(confidences[:cut]) for c in first.judge(T0 + s * SECOND, x)]
         kept = json.loads(json.dumps(first.state()))
-        second = Policy(OPTIONS, "pump-1", "skab", kept)
+        second = AlarmPolicy(OPTIONS, "pump-1", "skab", kept)
         # A producer replays from the beginning.
         got += [(c.alarm, c.at) for s, x in enumerate(confidences) for c in second.judge(T0 + s * SECOND, x)]
         assert got == wanted
 
 
-def block(p: Policy, stream: str, seconds: range, confidence: float = 0.0):
+def block(p: AlarmPolicy, stream: str, seconds: range, confidence: float = 0.0):
     return p.judge_block(stream, [T0 + s * SECOND for s in seconds], [confidence] * len(seconds))
 
 
@@ -253,7 +253,7 @@ def test_a_later_epoch_of_a_stream_is_judged_however_small_the_step():
     assert [c.alarm.state for c in again.changes] == ["cleared", "pending", "active"]
     late = p.judge_block("a", [T0 + s * SECOND for s in range(1000, 1010)], [1.0] * 10, epoch=0)
     assert late.rows == [], "a late block of the epoch before must not be judged"
-    kept = Policy(OPTIONS, "pump-1", "skab", json.loads(json.dumps(p.state())))
+    kept = AlarmPolicy(OPTIONS, "pump-1", "skab", json.loads(json.dumps(p.state())))
     assert kept.judge_block("a", [T0 + 955 * SECOND, T0 + 960 * SECOND], [1.0] * 2, epoch=1).rows == [1]
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from edgeml.auth import device_key
 from edgeml.auth.device_key import HOMES, NAME, find, make, obtain
-from edgeml.errors import SealError
+from edgeml.errors import AuthenticationError
 
 ROOT = Path(__file__).parents[3]
 
@@ -91,7 +91,7 @@ def test_what_is_no_key_is_refused_in_a_sentence_and_left_alone(work: list[Path]
     spoil(work[0] / NAME)
     before = (work[0] / NAME).read_bytes()
     for given in ("", str(work[0] / NAME)):
-        with pytest.raises(SealError, match=sentence):
+        with pytest.raises(AuthenticationError, match=sentence):
             obtain(work[1], given)
     assert (work[0] / NAME).read_bytes() == before
 
@@ -100,24 +100,24 @@ def test_a_link_and_a_pipe_are_no_keys(work: list[Path], tmp_path: Path) -> None
     (tmp_path / "real").write_text("f" * 64)
     (tmp_path / "real").chmod(0o600)
     (work[0] / NAME).symlink_to(tmp_path / "real")
-    with pytest.raises(SealError, match="cannot be read"):
+    with pytest.raises(AuthenticationError, match="cannot be read"):
         obtain(work[1])
     assert obtain(work[1], str(work[0] / NAME)) == b"f" * 64  # a file that a person names may be a link
     (work[0] / NAME).unlink()
     os.mkfifo(work[0] / NAME, 0o600)
-    with pytest.raises(SealError, match="no plain file"):
+    with pytest.raises(AuthenticationError, match="no plain file"):
         obtain(work[1])
 
 
 def test_nowhere_to_write_is_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(SealError, match=r"cannot be made \(No such file or directory\); make the work directory writable"):
+    with pytest.raises(AuthenticationError, match=r"cannot be made \(No such file or directory\); make the work directory writable"):
         obtain(tmp_path / "absent" / "work")
 
 
 DROP = """
 import os, sys
 from pathlib import Path
-from edgeml.errors import SealError
+from edgeml.errors import AuthenticationError
 from edgeml.messagekey import obtain
 from edgeml.say import sealed
 os.setgroups([]); os.setgid(65534); os.setuid(65534); os.umask(0)
@@ -126,7 +126,7 @@ message = b'{"type": "command-ack", "id": "x", "asset": "p", "status": "executed
 for attempt in (lambda: obtain(work), lambda: obtain(work, file), lambda: sealed("edgeml/commands/ack", message, Path(file), "me")):
     try:
         print(attempt().decode())
-    except SealError as fault:
+    except AuthenticationError as fault:
         print(fault)
 """
 

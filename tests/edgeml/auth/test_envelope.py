@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from edgeml.auth.envelope import LONGEST, Seal, bare, mac, seal, split
+from edgeml.auth.envelope import LONGEST, MessageSignature, bare, mac, seal, split
 from edgeml.auth.verifier import REASONS
-from edgeml.errors import MessageError, SealError
+from edgeml.errors import AuthenticationError, MessageError
 from edgeml.messages import MAX_PAYLOAD, decode, encode, topics
 from gglocal.cli import signed_messages as other
 from tests.edgeml.samples import SAMPLES
@@ -27,7 +27,7 @@ SEALED = seal(KEY, topics.COMMANDS, SENDER, BOOT, NUMBER, COMMAND)
 def test_the_bytes_on_the_wire_are_pinned() -> None:
     # A failure here means that components of different versions on one device refuse each other's messages.
     assert SEALED.hex() == GOLDEN.read_text().strip()
-    assert split(SEALED) == (Seal(SENDER, NUMBER, mac(KEY, topics.COMMANDS, SENDER, BOOT, NUMBER, COMMAND)), COMMAND)
+    assert split(SEALED) == (MessageSignature(SENDER, NUMBER, mac(KEY, topics.COMMANDS, SENDER, BOOT, NUMBER, COMMAND)), COMMAND)
 
 
 def test_another_program_makes_the_same_proof() -> None:
@@ -64,10 +64,18 @@ def test_the_longest_message_stays_within_what_a_nucleus_takes() -> None:
     assert len(longest) <= MAX_PAYLOAD + LONGEST < 7_000
 
 
-@pytest.mark.parametrize("change", [
-    {"key": b"x" * 64}, {"topic": topics.COMMANDS_ACK}, {"sender": "somebody"}, {"boot": "another"}, {"number": NUMBER + 1},
-    {"payload": COMMAND + b" "},
-], ids=lambda change: next(iter(change)))
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"key": b"x" * 64},
+        {"topic": topics.COMMANDS_ACK},
+        {"sender": "somebody"},
+        {"boot": "another"},
+        {"number": NUMBER + 1},
+        {"payload": COMMAND + b" "},
+    ],
+    ids=lambda change: next(iter(change)),
+)
 def test_the_proof_is_over_all_of_it(change: dict) -> None:
     known = {"key": KEY, "topic": topics.COMMANDS, "sender": SENDER, "boot": BOOT, "number": NUMBER, "payload": COMMAND}
     assert mac(**known | change) != mac(**known)
@@ -75,18 +83,25 @@ def test_the_proof_is_over_all_of_it(change: dict) -> None:
 
 MAC = "0" * 32
 MALFORMED = {
-    "nothing but the mark": b"edgeml1", "no line feed": f"edgeml1 a 1 {MAC}".encode(), "no sender": f"edgeml1  1 {MAC}\n".encode(),
-    "a long sender": f"edgeml1 {'a' * 65} 1 {MAC}\n".encode(), "a sender in two words": f"edgeml1 a b 1 {MAC}\n".encode(),
-    "a negative number": f"edgeml1 a -1 {MAC}\n".encode(), "a number with a zero before it": f"edgeml1 a 01 {MAC}\n".encode(),
-    "a long number": f"edgeml1 a {'1' * 20} {MAC}\n".encode(), "a number in Arabic digits": f"edgeml1 a ١ {MAC}\n".encode(),
-    "a short mac": f"edgeml1 a 1 {MAC[1:]}\n".encode(), "a mac in capitals": f"edgeml1 a 1 {'A' * 32}\n".encode(),
-    "a later form": f"edgeml12 a 1 {MAC}\n".encode(), "a carriage return": f"edgeml1 a 1 {MAC}\r\n".encode(),
+    "nothing but the mark": b"edgeml1",
+    "no line feed": f"edgeml1 a 1 {MAC}".encode(),
+    "no sender": f"edgeml1  1 {MAC}\n".encode(),
+    "a long sender": f"edgeml1 {'a' * 65} 1 {MAC}\n".encode(),
+    "a sender in two words": f"edgeml1 a b 1 {MAC}\n".encode(),
+    "a negative number": f"edgeml1 a -1 {MAC}\n".encode(),
+    "a number with a zero before it": f"edgeml1 a 01 {MAC}\n".encode(),
+    "a long number": f"edgeml1 a {'1' * 20} {MAC}\n".encode(),
+    "a number in Arabic digits": f"edgeml1 a ١ {MAC}\n".encode(),
+    "a short mac": f"edgeml1 a 1 {MAC[1:]}\n".encode(),
+    "a mac in capitals": f"edgeml1 a 1 {'A' * 32}\n".encode(),
+    "a later form": f"edgeml12 a 1 {MAC}\n".encode(),
+    "a carriage return": f"edgeml1 a 1 {MAC}\r\n".encode(),
 }
 
 
 @pytest.mark.parametrize("name", MALFORMED)
 def test_what_begins_like_a_seal_and_is_none(name: str) -> None:
-    with pytest.raises(SealError, match="not well formed"):
+    with pytest.raises(AuthenticationError, match="not well formed"):
         split(MALFORMED[name] + b"{}")
     with pytest.raises(MessageError):
         decode(MALFORMED[name] + b"{}")
@@ -100,7 +115,7 @@ def test_random_bytes_raise_nothing_but_seal_errors() -> None:
             data[chance.randrange(100)] = chance.randrange(256)
         try:
             split(bytes(data[: chance.randrange(len(data) + 1)]))
-        except SealError as fault:
+        except AuthenticationError as fault:
             assert str(fault)
 
 

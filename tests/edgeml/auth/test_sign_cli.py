@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from edgeml.auth.device_key import NAME, MessageOptions
+from edgeml.auth.device_key import NAME, MessageAuthOptions
 from edgeml.auth.envelope import bare
-from edgeml.auth.verifier import Guard
+from edgeml.auth.verifier import MessageVerifier
 from edgeml.messages import MAX_PAYLOAD, Acknowledge, Command, decode, encode, topics
 from gglocal.cli import signed_messages as other
 from tests.patience import PATIENCE_S
@@ -22,9 +22,9 @@ ACK = '{"type": "acknowledge", "alarm": "a1", "by": "Ada"}'
 
 
 @pytest.fixture
-def guard(tmp_path: Path) -> Guard:
-    made = Guard("com.edgeml.AlertDispatcher", tmp_path)
-    made.configure(MessageOptions())
+def guard(tmp_path: Path) -> MessageVerifier:
+    made = MessageVerifier("com.edgeml.AlertDispatcher", tmp_path)
+    made.configure(MessageAuthOptions())
     return made
 
 
@@ -35,7 +35,7 @@ def say(*arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[byte
     )
 
 
-def test_what_a_person_says_is_believed_once(guard: Guard, tmp_path: Path) -> None:
+def test_what_a_person_says_is_believed_once(guard: MessageVerifier, tmp_path: Path) -> None:
     for given, argument in ((b"", ACK), (ACK.encode(), "-")):
         said = say(topics.ALERTS_ACK, argument, "--key", str(tmp_path / NAME), given=given)
         assert (said.returncode, said.stderr, bare(said.stdout)) == (0, b"", ACK.encode())
@@ -53,7 +53,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_said_is_one_sentence(guard: Guard, tmp_path: Path, name: str) -> None:
+def test_what_cannot_be_said_is_one_sentence(guard: MessageVerifier, tmp_path: Path, name: str) -> None:
     topic, message, sentence = REFUSED[name]
     sender = ("--as", "A B") if "name" in name else ()
     said = say(topic, message, "--key", str(tmp_path / NAME), *sender)
@@ -69,13 +69,13 @@ def test_without_the_key_nothing_is_said(tmp_path: Path) -> None:
 def test_gglocal_finds_the_key_that_the_components_made(tmp_path: Path) -> None:
     work = tmp_path / "work" / "com.edgeml.Inference"
     work.mkdir(parents=True)
-    guard = Guard("com.edgeml.Inference", work)
-    guard.configure(MessageOptions())
+    guard = MessageVerifier("com.edgeml.Inference", work)
+    guard.configure(MessageAuthOptions())
     said = other.seal(other.find_key(tmp_path / "work"), topics.ALERTS_ACK, ACK.encode())
     assert guard.open(topics.ALERTS_ACK, said) == ACK.encode()
 
 
-def test_the_lines_for_a_machines_own_program_do_what_the_document_says(guard: Guard, tmp_path: Path) -> None:
+def test_the_lines_for_a_machines_own_program_do_what_the_document_says(guard: MessageVerifier, tmp_path: Path) -> None:
     text = (ROOT / "docs" / "security.md").read_text()
     code = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     assert len(code) == 1

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from edgeml.auth import verifier as g
-from edgeml.auth.device_key import NAME, MessageOptions
-from edgeml.auth.verifier import Guard
+from edgeml.auth.device_key import NAME, MessageAuthOptions
+from edgeml.auth.verifier import MessageVerifier
 from edgeml.messages import topics
 from edgeml.timestamps import SECOND
 
@@ -22,11 +22,11 @@ class Device:
     def __init__(self, root: Path, boot: str = "b1") -> None:
         self.root, self.boot, self.now = root, boot, BEGUN
 
-    def guard(self, name: str, **options: object) -> Guard:
+    def guard(self, name: str, **options: object) -> MessageVerifier:
         work = self.root / "work" / name
         work.mkdir(parents=True, exist_ok=True)
-        made = Guard(name, work, lambda: self.now, self.boot)
-        made.configure(MessageOptions(**options))  # type: ignore[arg-type]
+        made = MessageVerifier(name, work, lambda: self.now, self.boot)
+        made.configure(MessageAuthOptions(**options))  # type: ignore[arg-type]
         self.now += 1
         return made
 
@@ -36,7 +36,7 @@ def device(tmp_path: Path) -> Device:
     return Device(tmp_path)
 
 
-def sealed(guard: Guard, payload: bytes = b"m", topic: str = TOPIC) -> bytes:
+def sealed(guard: MessageVerifier, payload: bytes = b"m", topic: str = TOPIC) -> bytes:
     message = guard.seal(topic, payload)
     assert message is not None
     return message
@@ -66,7 +66,7 @@ def test_a_message_is_as_old_as_its_seal(device: Device) -> None:
 def test_numbers_grow_although_the_clock_stands(device: Device) -> None:
     one, two = device.guard("a"), device.guard("b")
     (device.root / "work" / "b" / NAME).write_bytes((device.root / "work" / "a" / NAME).read_bytes())
-    two.configure(MessageOptions())
+    two.configure(MessageAuthOptions())
     assert [two.open(TOPIC, sealed(one, bytes([n]))) for n in range(5)] == [bytes([n]) for n in range(5)]
 
 
@@ -77,24 +77,24 @@ def test_only_topics_with_seals_have_them(device: Device) -> None:
 
 
 @pytest.fixture
-def two(device: Device) -> tuple[Guard, Guard]:
+def two(device: Device) -> tuple[MessageVerifier, MessageVerifier]:
     """A sender and a receiver with the same key."""
     return device.guard("com.edgeml.Inference"), device.guard("com.edgeml.AlertDispatcher")
 
 
-def test_unsealed_and_malformed_are_refused(two: tuple[Guard, Guard]) -> None:
+def test_unsealed_and_malformed_are_refused(two: tuple[MessageVerifier, MessageVerifier]) -> None:
     assert two[1].open(TOPIC, b"m") is None and two[1].open(TOPIC, b"edgeml1 nonsense\nm") is None
     assert two[1].refused == {g.UNSEALED: 1, g.MALFORMED: 1}
 
 
-def test_another_key_another_topic_and_other_bytes_are_forgeries(two: tuple[Guard, Guard], tmp_path: Path) -> None:
+def test_another_key_another_topic_and_other_bytes_are_forgeries(two: tuple[MessageVerifier, MessageVerifier], tmp_path: Path) -> None:
     stranger = Device(tmp_path / "elsewhere").guard("com.edgeml.Inference")
     forged = [sealed(stranger), sealed(two[0], topic=topics.COMMANDS_ACK), sealed(two[0]) + b" "]
     assert [two[1].open(TOPIC, message) for message in forged] == [None] * 3
     assert two[1].refused == {g.FORGED: 3}
 
 
-def test_a_recording_is_refused_after_a_restart_of_the_receiver(device: Device, two: tuple[Guard, Guard]) -> None:
+def test_a_recording_is_refused_after_a_restart_of_the_receiver(device: Device, two: tuple[MessageVerifier, MessageVerifier]) -> None:
     recording = sealed(two[0])
     assert two[1].open(TOPIC, recording) == b"m"
     device.now += SECOND
@@ -105,7 +105,7 @@ def test_a_recording_is_refused_after_a_restart_of_the_receiver(device: Device, 
 
 
 def test_a_recording_is_refused_after_a_restart_of_the_sender_that_goes_on_with_higher_numbers(
-    device: Device, two: tuple[Guard, Guard]
+    device: Device, two: tuple[MessageVerifier, MessageVerifier]
 ) -> None:
     recording = sealed(two[0])
     assert two[1].open(TOPIC, recording) == b"m"
@@ -115,7 +115,9 @@ def test_a_recording_is_refused_after_a_restart_of_the_sender_that_goes_on_with_
     assert two[1].open(TOPIC, sealed(again)) == b"m"
 
 
-def test_a_recording_from_before_a_reboot_is_refused_whatever_the_clock_says(device: Device, two: tuple[Guard, Guard]) -> None:
+def test_a_recording_from_before_a_reboot_is_refused_whatever_the_clock_says(
+    device: Device, two: tuple[MessageVerifier, MessageVerifier]
+) -> None:
     recording = sealed(two[0])
     device.boot, device.now = "b2", BEGUN - 1_000
     after = device.guard("com.edgeml.AlertDispatcher")
@@ -123,7 +125,7 @@ def test_a_recording_from_before_a_reboot_is_refused_whatever_the_clock_says(dev
     assert after.open(TOPIC, recording) is None and after.refused == {g.FORGED: 1}
 
 
-def test_what_was_held_back_is_refused_when_it_is_old(device: Device, two: tuple[Guard, Guard]) -> None:
+def test_what_was_held_back_is_refused_when_it_is_old(device: Device, two: tuple[MessageVerifier, MessageVerifier]) -> None:
     held, later = sealed(two[0]), sealed(two[0])
     device.now += int((g.FRESH_S - 1) * SECOND)
     assert two[1].open(TOPIC, held) == b"m"
@@ -131,16 +133,14 @@ def test_what_was_held_back_is_refused_when_it_is_old(device: Device, two: tuple
     assert two[1].open(TOPIC, later) is None and two[1].refused == {g.OLD: 1}
 
 
-def test_a_number_ahead_of_the_clock_is_refused(device: Device, two: tuple[Guard, Guard]) -> None:
+def test_a_number_ahead_of_the_clock_is_refused(device: Device, two: tuple[MessageVerifier, MessageVerifier]) -> None:
     device.now += 2 * SECOND
     early = sealed(two[0])
     device.now -= 2 * SECOND
     assert two[1].open(TOPIC, early) is None and two[1].refused == {g.AHEAD: 1}
 
 
-def test_senders_are_forgotten_when_their_messages_are_too_old_to_be_believed(
-    device: Device, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_senders_are_forgotten_when_their_messages_are_too_old_to_be_believed(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(g, "SENDERS_KEPT", 3)
     home = device.guard("com.edgeml.AlertDispatcher")
     others = [device.guard(f"s{n}") for n in range(4)]
@@ -153,9 +153,11 @@ def test_senders_are_forgotten_when_their_messages_are_too_old_to_be_believed(
     assert len(home._last) == 1
 
 
-def test_not_required_it_takes_what_has_no_seal_but_a_seal_must_be_right(two: tuple[Guard, Guard], tmp_path: Path) -> None:
+def test_not_required_it_takes_what_has_no_seal_but_a_seal_must_be_right(
+    two: tuple[MessageVerifier, MessageVerifier], tmp_path: Path
+) -> None:
     lenient = two[1]
-    lenient.configure(MessageOptions(required=False))
+    lenient.configure(MessageAuthOptions(required=False))
     stranger = Device(tmp_path / "elsewhere").guard("com.edgeml.Inference")
     message = sealed(two[0])
     assert lenient.open(TOPIC, b"m") == lenient.open(TOPIC, message) == b"m"
@@ -186,7 +188,7 @@ def test_without_a_key_and_not_required_everything_passes_unproved(device: Devic
     assert loose.seal(TOPIC, b"m") == b"m" == loose.open(TOPIC, b"m") == loose.open(TOPIC, sealed(sender))
 
 
-def test_a_new_key_is_taken_up_at_once_when_messages_of_it_come(device: Device, two: tuple[Guard, Guard]) -> None:
+def test_a_new_key_is_taken_up_at_once_when_messages_of_it_come(device: Device, two: tuple[MessageVerifier, MessageVerifier]) -> None:
     one, other = two
     other.tick(100.0)
     path = device.root / "work" / "com.edgeml.AlertDispatcher" / NAME
@@ -198,7 +200,7 @@ def test_a_new_key_is_taken_up_at_once_when_messages_of_it_come(device: Device, 
     assert other.open(TOPIC, sealed(one)) == b"m"
 
 
-def test_what_is_refused_is_said_without_noise(two: tuple[Guard, Guard]) -> None:
+def test_what_is_refused_is_said_without_noise(two: tuple[MessageVerifier, MessageVerifier]) -> None:
     guard = two[1]
     assert guard.faults(0.0) == () and list(guard.news()) == []
     for _ in range(3):

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from edgeml.cloud.outbox import ALERTS, ENVELOPE, HEALTH, MAX_ENTRY, RESULTS, ROW, Outbox, OutboxOptions
-from edgeml.cloud.sender import Delivery, queues
+from edgeml.cloud.sender import CloudSender, queues
 from edgeml.config.schema import read
 from edgeml.messages import MAX_PAYLOAD
-from edgeml.storage.disk_reserve import Reserve
+from edgeml.storage.disk_reserve import DiskReserve
 from edgeml.timestamps import SECOND
 
 
@@ -52,7 +52,7 @@ class Cloud:
 
     def begin(self) -> None:
         self.outbox = Outbox(File(self.path), self.options, lambda: self.now)
-        self.delivery = Delivery(self.outbox, self.options, self.publish, self.renewals.append, monotonic=lambda: self.now)
+        self.delivery = CloudSender(self.outbox, self.options, self.publish, self.renewals.append, monotonic=lambda: self.now)
 
     def publish(self, topic: str, payload: bytes) -> bool:
         self.tries += 1
@@ -133,8 +133,13 @@ def guesses(seen: str) -> list[str]:
     own, no, proof = seen.split("-")
     following = int(no) + 1
     return [
-        f"{own}-{following}", f"{own}-{following}-", f"{own}-{following}-{proof}", f"{own}-{following}-{'0' * 24}",
-        f"{own}-{following}-{proof}-{proof}", f"{own}-{following}-{proof[:-1]}\u00e9", f"{own}-0{following}-{proof}",
+        f"{own}-{following}",
+        f"{own}-{following}-",
+        f"{own}-{following}-{proof}",
+        f"{own}-{following}-{'0' * 24}",
+        f"{own}-{following}-{proof}-{proof}",
+        f"{own}-{following}-{proof[:-1]}\u00e9",
+        f"{own}-0{following}-{proof}",
     ]
 
 
@@ -275,7 +280,8 @@ def test_47_what_was_delayed_says_so_and_what_was_not_does_not(tmp_path):
     cloud.offline = False
     cloud.run(40)
     assert [{key: value for key, value in message.items() if key in ("late", "event_at")} for message in cloud.got] == [
-        {}, {"late": True, "event_at": "1970-01-01T00:00:02.000Z"}
+        {},
+        {"late": True, "event_at": "1970-01-01T00:00:02.000Z"},
     ]
 
 
@@ -381,10 +387,24 @@ def test_what_is_held_can_be_rewritten_until_it_is_released(tmp_path):
     assert cloud.numbers(RESULTS) == [234] and not cloud.outbox.rewrite(no, b"{}")
 
 
-@pytest.mark.parametrize(("column", "cell"), [
-    ("class", 3), ("class", "x"), ("topic", b"t"), ("topic", "edgeml/#"), ("topic", "\u00e9"), ("event_ns", "x"), ("queued_s", b""),
-    ("boot", 5.5), ("boot", b""), ("payload", "{}"), ("payload", b""), ("payload", b"{"), ("no", -4),
-])
+@pytest.mark.parametrize(
+    ("column", "cell"),
+    [
+        ("class", 3),
+        ("class", "x"),
+        ("topic", b"t"),
+        ("topic", "edgeml/#"),
+        ("topic", "\u00e9"),
+        ("event_ns", "x"),
+        ("queued_s", b""),
+        ("boot", 5.5),
+        ("boot", b""),
+        ("payload", "{}"),
+        ("payload", b""),
+        ("payload", b"{"),
+        ("no", -4),
+    ],
+)
 def test_a_damaged_row_keeps_no_other_here(tmp_path, caplog, column, cell):
     cloud = Cloud(tmp_path)
     cloud.put(RESULTS, 1, 2, 3)
@@ -441,7 +461,7 @@ def test_the_envelope_fits_and_what_is_too_large_is_refused(tmp_path, caplog):
 
 def test_51_the_reserve_is_allocated_given_up_once_and_taken_again(tmp_path):
     free = 100_000
-    reserve = Reserve(tmp_path / "r", 10_000, 5_000, free=lambda folder: free)
+    reserve = DiskReserve(tmp_path / "r", 10_000, 5_000, free=lambda folder: free)
     assert reserve.held and not reserve.look(0) and (tmp_path / "r").stat().st_blocks * 512 >= 10_000
     free = 4_000
     assert not reserve.look(1) and reserve.look(10)

@@ -66,15 +66,29 @@ def test_null_is_the_default_and_takes_an_entry_out_of_a_map(null):
 
 def test_all_faults_are_reported_together_each_with_key_and_value():
     with pytest.raises(OptionsError) as caught:
-        read(Options, {
-            "rows": 5.5, "enabled": "maybe", "limits": {"raise_at": "1.8"}, "row": 1, "assets": {"p": {"sorce": "x"}, "q": 3},
-            "quota": "nan", "mode": "auto",
-        })
+        read(
+            Options,
+            {
+                "rows": 5.5,
+                "enabled": "maybe",
+                "limits": {"raise_at": "1.8"},
+                "row": 1,
+                "assets": {"p": {"sorce": "x"}, "q": 3},
+                "quota": "nan",
+                "mode": "auto",
+            },
+        )
     faults = "\n".join(caught.value.faults)
     for part in (
-        "`rows` is 5.5", "`enabled` is 'maybe'", "`limits.raise_at` is '1.8': expected float <= 1.0 (confidence at which",
-        "`row` is an unknown option; did you mean `rows`?", "`assets.p.sorce` is an unknown option; did you mean `source`?",
-        "`assets.p.source` is missing", "`assets.q` is 3", "`quota` is 'nan'", "`mode` is 'auto'",
+        "`rows` is 5.5",
+        "`enabled` is 'maybe'",
+        "`limits.raise_at` is '1.8': expected float <= 1.0 (confidence at which",
+        "`row` is an unknown option; did you mean `rows`?",
+        "`assets.p.sorce` is an unknown option; did you mean `source`?",
+        "`assets.p.source` is missing",
+        "`assets.q` is 3",
+        "`quota` is 'nan'",
+        "`mode` is 'auto'",
     ):
         assert part in faults
     assert len(caught.value.faults) == 9
@@ -102,16 +116,19 @@ class Rules(msgspec.Struct, frozen=True):
         return faults
 
 
-@pytest.mark.parametrize(("raw", "keys"), [
-    # A rule is told beside a wrong value, unless it looks at one.
-    ({"path": "ab", "limits": {"raise_at": "x"}}, ["limits.raise_at", "a", "path"]),
-    ({"path": "p", "a": "x", "limits": {"raise_at": 0.6}}, ["a", "limits.raise_at"]),
-    ({"a": 1, "limits": {"raise_at": 0.2}}, ["path", "limits.raise_at"]),
-    ({"path": 5, "a": 1, "unknown": 1}, ["unknown", "path", "limits.raise_at"]),
-    ({"path": "p", "limits": 5}, ["limits", "a"]),
-    ({"path": "p", "a": 1, "limits": {"raise_at": 0.4, "clear_at": 0.1}, "each": [1, "x", 2, "y"]}, ["each[1]", "each[3]"]),
-    ({"path": "\ud800", "a": "x"}, ["path", "a", "limits.raise_at"]),
-])
+@pytest.mark.parametrize(
+    ("raw", "keys"),
+    [
+        # A rule is told beside a wrong value, unless it looks at one.
+        ({"path": "ab", "limits": {"raise_at": "x"}}, ["limits.raise_at", "a", "path"]),
+        ({"path": "p", "a": "x", "limits": {"raise_at": 0.6}}, ["a", "limits.raise_at"]),
+        ({"a": 1, "limits": {"raise_at": 0.2}}, ["path", "limits.raise_at"]),
+        ({"path": 5, "a": 1, "unknown": 1}, ["unknown", "path", "limits.raise_at"]),
+        ({"path": "p", "limits": 5}, ["limits", "a"]),
+        ({"path": "p", "a": 1, "limits": {"raise_at": 0.4, "clear_at": 0.1}, "each": [1, "x", 2, "y"]}, ["each[1]", "each[3]"]),
+        ({"path": "\ud800", "a": "x"}, ["path", "a", "limits.raise_at"]),
+    ],
+)
 def test_no_fault_hides_behind_another(raw: dict[str, Any], keys: list[str]) -> None:
     with pytest.raises(OptionsError) as caught:
         read(Rules, raw)

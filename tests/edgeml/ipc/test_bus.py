@@ -10,14 +10,14 @@ from urllib.parse import quote
 
 import pytest
 
-from edgeml.auth.device_key import MessageOptions
-from edgeml.auth.verifier import Guard
+from edgeml.auth.device_key import MessageAuthOptions
+from edgeml.auth.verifier import MessageVerifier
 from edgeml.ipc import bus as bus_module
 from edgeml.ipc import sdk_adapter
 from edgeml.ipc.bus import IpcBus, Received, RelaunchNeeded
 from edgeml.ipc.connection import REFUSALS, Connection
 from edgeml.messages import MAX_PAYLOAD, topics
-from gglocal.core.fault_injection import Matching
+from gglocal.core.fault_injection import CallFilter
 from gglocal.profile import CLASSIC, LITE
 from tests.gglocal.ipc_world import EVERYTHING, World, world
 from tests.patience import PATIENCE_S
@@ -102,7 +102,7 @@ def test_a_message_above_the_limit_is_refused_here_and_the_connection_lives(open
 def test_a_nucleus_that_cannot_reach_iot_core_holds_up_no_local_message(open_bus, nucleus, monkeypatch, caplog):
     # Classic answers a subscription to IoT Core when IoT Core has; after a start without a link that may take hours.
     monkeypatch.setattr(sdk_adapter, "CLOUD_TIMEOUT_S", 0.2)
-    end = nucleus.do(nucleus.core.interference.delay_answers, Matching("SubscribeToIoTCore"), sdk_adapter.CALL_TIMEOUT_S + 1.0)
+    end = nucleus.do(nucleus.core.interference.delay_answers, CallFilter("SubscribeToIoTCore"), sdk_adapter.CALL_TIMEOUT_S + 1.0)
     bus = open_bus()
     began = time.monotonic()
     for topic in ("cloud/x", "cloud/y", "cloud/z"):
@@ -426,13 +426,13 @@ def test_the_key_of_a_secret_on_classic_and_a_sentence_where_there_are_none(monk
             nucleus.core.root_path = str(tmp_path)
             monkeypatch.setenv("SVCUID", nucleus.token(NAME, access))
             monkeypatch.setenv("AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT", str(nucleus.socket_path))
-            guard = Guard(NAME, tmp_path / "work")
+            guard = MessageVerifier(NAME, tmp_path / "work")
             bus = IpcBus(NAME, guard)
             guard.secret = bus.secret
             bus.open()
-            guard.configure(MessageOptions(secret=SECRET))
+            guard.configure(MessageAuthOptions(secret=SECRET))
             assert wanted in guard.fault and bool(guard.fault) == bool(wanted)
             assert (guard.seal("edgeml/results", b"x") is None) == bool(wanted)
-            guard.configure(MessageOptions(secret="other"))
+            guard.configure(MessageAuthOptions(secret="other"))
             assert "the secret 'other' cannot be read (" in guard.fault and guard.seal("edgeml/results", b"x") is None
             bus.close()

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from edgeml.auth.device_key import MessageOptions
+from edgeml.auth.device_key import MessageAuthOptions
 from edgeml.auth.envelope import MARK, bare
-from edgeml.auth.verifier import Guard
+from edgeml.auth.verifier import MessageVerifier
 from edgeml.ipc.bus import Bus, IpcBus
 from edgeml.messages import MAX_PAYLOAD, topics
 from tests.fake_bus import FakeBus
@@ -38,8 +38,8 @@ def bus(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_pat
         guard = None
         if request.param == "sealed":
             monkeypatch.setattr(topics, "SEALED", {"good/1", "good/2", "bad/1"})
-            guard = Guard("com.test.One", tmp_path)
-            guard.configure(MessageOptions())
+            guard = MessageVerifier("com.test.One", tmp_path)
+            guard.configure(MessageAuthOptions())
         real = IpcBus("com.test.One", guard, patience_s=0.1)
         real.open()
 

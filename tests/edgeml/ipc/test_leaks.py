@@ -19,7 +19,7 @@ from awsiot.greengrasscoreipc import model
 from edgeml.errors import BusError
 from edgeml.ipc import sdk_adapter
 from edgeml.ipc.bus import KINDS, IpcBus
-from gglocal.core.fault_injection import Matching
+from gglocal.core.fault_injection import CallFilter
 from gglocal.profile import CLASSIC, LITE
 from tests.gglocal.ipc_world import EVERYTHING, World, world
 
@@ -97,7 +97,7 @@ CALL: dict[str, Callable[[IpcBus], object]] = {
 @pytest.mark.parametrize("call", CALL)
 def test_no_call_leaves_its_stream_open_answered_or_refused(nucleus: World, bus: IpcBus, call: str, error: str):
     if error:
-        nucleus.do(nucleus.core.interference.refuse, Matching(), error)
+        nucleus.do(nucleus.core.interference.refuse, CallFilter(), error)
     bus.hurry = True  # nothing is tried a second time
     for _ in range(20):
         with contextlib.suppress(BusError):
@@ -108,7 +108,7 @@ def test_no_call_leaves_its_stream_open_answered_or_refused(nucleus: World, bus:
 
 def test_a_call_that_is_answered_too_late_leaves_nothing_open(nucleus: World, bus: IpcBus):
     nucleus.do(nucleus.core.config.merge, NAME, {"a": 1}, 1)
-    end = nucleus.do(nucleus.core.interference.delay_answers, Matching(), 0.5)
+    end = nucleus.do(nucleus.core.interference.delay_answers, CallFilter(), 0.5)
     client = bus._connection.client
     for _ in range(5):
         _, make, request = sdk_adapter.subscribe("a/b", lambda item: None, lambda: None)
@@ -179,7 +179,10 @@ def things() -> dict[str, int]:
     """What a connection is made of, and the operating system's view of it."""
     gc.collect()
     return {
-        "threads": len(list(Path("/proc/self/task").iterdir())), "descriptors": len(list(Path("/proc/self/fd").iterdir())),
-        "loops": alive(EventLoopGroup), "connections": alive(ClientConnection), "streams": alive(ClientContinuation),
-        "links": alive(sdk_adapter.Link),
+        "threads": len(list(Path("/proc/self/task").iterdir())),
+        "descriptors": len(list(Path("/proc/self/fd").iterdir())),
+        "loops": alive(EventLoopGroup),
+        "connections": alive(ClientConnection),
+        "streams": alive(ClientContinuation),
+        "links": alive(sdk_adapter.SdkAdapter),
     }

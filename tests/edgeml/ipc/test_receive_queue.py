@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from edgeml.ipc.receive_queue import Inbox
+from edgeml.ipc.receive_queue import ReceiveQueue
 from edgeml.ipc.sdk_adapter import Received
 from edgeml.messages import topics
 
@@ -16,7 +16,7 @@ def item(topic: str, number: int) -> Received:
     return Received("local", topic, bytes([number]))
 
 
-def taken(inbox: Inbox) -> list[tuple[str, int]]:
+def taken(inbox: ReceiveQueue) -> list[tuple[str, int]]:
     found = []
     while (received := inbox.get(0.0)) is not None:
         found.append((received.topic, received.payload[0]))
@@ -24,7 +24,7 @@ def taken(inbox: Inbox) -> list[tuple[str, int]]:
 
 
 def test_all_come_in_the_order_in_which_they_came():
-    inbox = Inbox()
+    inbox = ReceiveQueue()
     for number, topic in enumerate((topics.ALERTS, topics.SENSORS, topics.COMMANDS, topics.SENSORS)):
         inbox.put(item(topic, number))
     assert len(inbox) == 4
@@ -32,7 +32,7 @@ def test_all_come_in_the_order_in_which_they_came():
 
 
 def test_one_topic_can_be_taken_before_its_turn():
-    inbox = Inbox()
+    inbox = ReceiveQueue()
     for number, topic in enumerate((topics.SENSORS, topics.INTERLOCK, topics.SENSORS, topics.INTERLOCK)):
         inbox.put(item(topic, number))
     assert [inbox.take(topics.INTERLOCK) for _ in range(3)] == [item(topics.INTERLOCK, 1), item(topics.INTERLOCK, 3), None]
@@ -40,7 +40,7 @@ def test_one_topic_can_be_taken_before_its_turn():
 
 
 def test_of_permits_the_newest_is_kept_as_it_may_be_a_denial():
-    inbox = Inbox(8)
+    inbox = ReceiveQueue(8)
     for number in range(5):
         inbox.put(item(topics.INTERLOCK, number))
     assert taken(inbox) == [(topics.INTERLOCK, 3), (topics.INTERLOCK, 4)]
@@ -48,7 +48,7 @@ def test_of_permits_the_newest_is_kept_as_it_may_be_a_denial():
 
 @pytest.mark.parametrize("topic", [*topics.STREAMS, *topics.SAID_AGAIN])
 def test_of_what_can_be_had_again_the_oldest_goes(topic):
-    inbox = Inbox(8)
+    inbox = ReceiveQueue(8)
     room = 8 if topic in topics.STREAMS else 2
     for number in range(10):
         inbox.put(item(topic, number))
@@ -58,7 +58,7 @@ def test_of_what_can_be_had_again_the_oldest_goes(topic):
 
 @pytest.mark.parametrize("topic", [topics.ALERTS, topics.ALERTS_ACK, topics.COMMANDS, topics.COMMANDS_ACK, topics.COMMANDS_RELEASE])
 def test_an_alert_a_command_or_an_acknowledgement_that_waits_is_never_given_up(topic):
-    inbox = Inbox(8)
+    inbox = ReceiveQueue(8)
     inbox.put(item(topic, 0))
     for flooded in (topics.SENSORS, topics.STATUS, topic):
         for number in range(1, 50):
@@ -68,14 +68,14 @@ def test_an_alert_a_command_or_an_acknowledgement_that_waits_is_never_given_up(t
 
 
 def test_one_word_of_a_changed_configuration_is_enough():
-    inbox = Inbox()
+    inbox = ReceiveQueue()
     for _ in range(5):
         inbox.put(Received("configuration"))
     assert inbox.get(0.0) == Received("configuration") and inbox.get(0.0) is None
 
 
 def test_who_waits_is_woken():
-    inbox = Inbox()
+    inbox = ReceiveQueue()
     threading.Timer(0.05, inbox.put, [item(topics.ALERTS, 1)]).start()
     begun = time.monotonic()
     assert inbox.get(5.0) == item(topics.ALERTS, 1)

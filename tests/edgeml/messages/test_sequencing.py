@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from edgeml.messages import KeepAlive, Replay, Replaying, decode, encode
-from edgeml.messages.sequencing import History, Pulse, Receiver
+from edgeml.messages import KeepAlive, ReplayRequest, ReplayStart, decode, encode
+from edgeml.messages.sequencing import KeepAliveTimer, ReplayBuffer, SequenceTracker
 from edgeml.timestamps import SECOND
 
 
@@ -17,15 +17,15 @@ class Clock:
         return self.now
 
 
-def make(patience_s: float = 2.0) -> tuple[Receiver, list[Replay], Clock]:
-    asked: list[Replay] = []
+def make(patience_s: float = 2.0) -> tuple[SequenceTracker, list[ReplayRequest], Clock]:
+    asked: list[ReplayRequest] = []
     clock = Clock()
-    return Receiver("edgeml/sensors", asked.append, clock, patience_s), asked, clock
+    return SequenceTracker("edgeml/sensors", asked.append, clock, patience_s), asked, clock
 
 
-def wanted(**fields: Any) -> Replay:
+def wanted(**fields: Any) -> ReplayRequest:
     """What a receiver asks of one asset."""
-    return Replay(topic="edgeml/sensors", asset="p", most=Receiver.MOST, **fields)
+    return ReplayRequest(topic="edgeml/sensors", asset="p", most=SequenceTracker.MOST, **fields)
 
 
 def test_messages_in_order_are_taken_once():
@@ -40,7 +40,7 @@ def test_a_gap_is_asked_for_once_and_filled_by_the_replay():
     assert not receiver.accept("p", "s", 2, 300)
     assert not receiver.accept("p", "s", 3, 400)
     assert asked == [wanted(since=100, stream="s", next=1)]
-    receiver.replaying(Replaying(asset="p", stream="s", first=1))
+    receiver.replaying(ReplayStart(asset="p", stream="s", first=1))
     assert [receiver.accept("p", "s", seq, seq) for seq in (1, 2, 3)] == [True, True, True]
     assert receiver.lost == 0
 
@@ -49,7 +49,7 @@ def test_what_the_producer_no_longer_has_is_counted_as_lost():
     receiver, _, _ = make()
     receiver.accept("p", "s", 0, 100)
     receiver.accept("p", "s", 5, 600)
-    receiver.replaying(Replaying(asset="p", stream="s", first=4))
+    receiver.replaying(ReplayStart(asset="p", stream="s", first=4))
     assert receiver.accept("p", "s", 4, 500)
     assert receiver.lost == 3
 
@@ -70,7 +70,7 @@ def test_a_producer_that_hears_again_after_ten_seconds_loses_nothing():
     receiver.accept("p", "s", 0, 100)
     for clock.now in range(10):
         assert not receiver.accept("p", "s", 3 + clock.now, 400)
-    receiver.replaying(Replaying(asset="p", stream="s", first=1))
+    receiver.replaying(ReplayStart(asset="p", stream="s", first=1))
     assert all(receiver.accept("p", "s", seq, seq) for seq in range(1, 13))
     assert receiver.lost == 0 and len(asked) == 5
 
@@ -78,10 +78,10 @@ def test_a_producer_that_hears_again_after_ten_seconds_loses_nothing():
 def test_a_consumer_that_joins_late_asks_for_the_history_and_counts_no_loss():
     receiver, asked, _ = make()
     receiver.ask_again()
-    assert asked == [Replay(topic="edgeml/sensors", most=0)]
+    assert asked == [ReplayRequest(topic="edgeml/sensors", most=0)]
     assert not receiver.accept("p", "s", 50, 5000)
     assert asked[1:] == [wanted(since=0, stream="", next=0)]
-    receiver.replaying(Replaying(asset="p", stream="s", first=40))
+    receiver.replaying(ReplayStart(asset="p", stream="s", first=40))
     assert all(receiver.accept("p", "s", seq, seq) for seq in range(40, 51))
     assert receiver.lost == 0
 
@@ -97,10 +97,10 @@ def test_after_a_renewal_only_what_is_newer_is_asked_for():
     receiver, asked, _ = make()
     receiver.accept("p", "s", 0, 100)
     receiver.ask_again()
-    assert asked == [Replay(topic="edgeml/sensors", since=100, most=0)]
-    receiver.replaying(Replaying(asset="p", stream="s", first=1, oldest=0, last=0, newest=0))
+    assert asked == [ReplayRequest(topic="edgeml/sensors", since=100, most=0)]
+    receiver.replaying(ReplayStart(asset="p", stream="s", first=1, oldest=0, last=0, newest=0))
     assert len(asked) == 1  # there is nothing newer
-    receiver.replaying(Replaying(asset="p", stream="s", first=1, oldest=0, last=0, newest=2))
+    receiver.replaying(ReplayStart(asset="p", stream="s", first=1, oldest=0, last=0, newest=2))
     assert asked[1:] == [wanted(since=100, stream="s", next=1)]
 
 
@@ -112,7 +112,7 @@ def test_a_keep_alive_shows_the_loss_of_a_last_message_and_is_asked_for_until_it
     for clock.now in (0.0, 1.0, 2.0):
         receiver.keep_alive(KeepAlive(asset="p", stream="s", seq=1))
     assert asked == [wanted(since=100, stream="s", next=1)] * 2
-    receiver.replaying(Replaying(asset="p", stream="s", first=1))
+    receiver.replaying(ReplayStart(asset="p", stream="s", first=1))
     assert receiver.accept("p", "s", 1, 200)
     receiver.keep_alive(KeepAlive(asset="p", stream="s", seq=1))
     assert len(asked) == 2 and receiver.lost == 0
@@ -125,14 +125,14 @@ def test_a_keep_alive_of_an_unknown_stream_is_a_history_to_ask_for():
     assert asked == []
     receiver.keep_alive(KeepAlive(asset="p", stream="s", seq=7))
     assert asked == [wanted(since=0, stream="", next=0)]
-    receiver.replaying(Replaying(asset="p", stream="s", first=5))
+    receiver.replaying(ReplayStart(asset="p", stream="s", first=5))
     assert [receiver.accept("p", "s", seq, seq) for seq in (5, 6, 7)] == [True, True, True]
     assert receiver.lost == 0
 
 
 def test_a_keep_alive_goes_only_when_nothing_else_went():
     said: list[bytes] = []
-    pulse = Pulse(said.append, every_s=2.0)
+    pulse = KeepAliveTimer(said.append, every_s=2.0)
     pulse.tick(0.0, "s", "p", 1)  # a message went
     pulse.tick(1.5, "s", "p", 2)  # and another
     assert pulse.tick(3.0, "s", "p", 2) == 0.5 and said == []
@@ -144,53 +144,53 @@ def test_a_keep_alive_goes_only_when_nothing_else_went():
     assert [decode(message) for message in said] == [keep_alive, keep_alive, KeepAlive(asset="", stream="s", seq=-1)]
 
 
-ALL = Replay(topic="edgeml/sensors")
+ALL = ReplayRequest(topic="edgeml/sensors")
 
 
 def test_history_keeps_by_event_time_and_by_size():
-    history = History("p", "s", keep_s=10, keep_bytes=500)
+    history = ReplayBuffer("p", "s", keep_s=10, keep_bytes=500)
     for second in range(100):
         history.add(second * SECOND, b"x" * 10)
     messages = list(history.replay(ALL))
-    assert decode(messages[0]) == Replaying(asset="p", stream="s", first=89, oldest=89, last=99, newest=99)
+    assert decode(messages[0]) == ReplayStart(asset="p", stream="s", first=89, oldest=89, last=99, newest=99)
     assert len(messages) == 1 + 11
     history.add(100 * SECOND, b"x" * 495)
     assert len(list(history.replay(ALL))) == 1 + 1
 
 
 def test_an_empty_history_says_so():
-    history = History("p", "s")
+    history = ReplayBuffer("p", "s")
     history.add(5, b"x")
-    nothing = Replaying(asset="p", stream="s", first=1, oldest=0, last=0, newest=0)
-    assert [decode(message) for message in history.replay(Replay(topic="t", since=5))] == [nothing]
+    nothing = ReplayStart(asset="p", stream="s", first=1, oldest=0, last=0, newest=0)
+    assert [decode(message) for message in history.replay(ReplayRequest(topic="t", since=5))] == [nothing]
 
 
 def test_history_sends_what_is_asked_for_by_number_and_no_more():
-    history = History("p", "s")
+    history = ReplayBuffer("p", "s")
     for number in range(20):
         history.add(100 - number, b"%d" % number)  # by their times nobody could say which are newer
-    start, *sent = history.replay(Replay(topic="t", since=10**18, stream="s", next=5, most=3))
-    assert decode(start) == Replaying(asset="p", stream="s", first=5, oldest=0, last=7, newest=19) and sent == [b"5", b"6", b"7"]
-    assert len(list(history.replay(Replay(topic="t", most=0)))) == 1
-    assert len(list(history.replay(Replay(topic="t", stream="s", next=99)))) == 1
+    start, *sent = history.replay(ReplayRequest(topic="t", since=10**18, stream="s", next=5, most=3))
+    assert decode(start) == ReplayStart(asset="p", stream="s", first=5, oldest=0, last=7, newest=19) and sent == [b"5", b"6", b"7"]
+    assert len(list(history.replay(ReplayRequest(topic="t", most=0)))) == 1
+    assert len(list(history.replay(ReplayRequest(topic="t", stream="s", next=99)))) == 1
 
 
 def test_history_of_a_stream_that_went_back_in_time_is_sent_whole_to_who_knows_another():
-    history = History("p", "s")
+    history = ReplayBuffer("p", "s")
     history.add(1000, b"before")
     history.add(10, b"after", epoch=1)
-    asked = Replay(topic="t", since=2000, stream="other", next=7)
+    asked = ReplayRequest(topic="t", since=2000, stream="other", next=7)
     assert [*history.replay(asked)][1:] == [b"before", b"after"]
-    assert [*history.replay(Replay(topic="t", since=2000, stream="s", next=1))][1:] == [b"after"]
+    assert [*history.replay(ReplayRequest(topic="t", since=2000, stream="s", next=1))][1:] == [b"after"]
 
 
 def test_history_answers_a_consumer_of_a_former_stream_by_number():
-    history = History("p", "s3", former={"s1": 3, "s2": 5})
+    history = ReplayBuffer("p", "s3", former={"s1": 3, "s2": 5})
     for number in range(8):
         history.add(1000 - 100 * number, b"%d" % number, epoch=number)
 
     def sent(stream: str, following: int) -> list[bytes]:
-        return [*history.replay(Replay(topic="t", since=950, stream=stream, next=following))][1:]
+        return [*history.replay(ReplayRequest(topic="t", since=950, stream=stream, next=following))][1:]
 
     assert sent("s2", 4) == [b"4", b"5", b"6", b"7"]
     assert sent("s1", 1)[0] == b"1"
@@ -202,11 +202,11 @@ def test_history_answers_a_consumer_of_a_former_stream_by_number():
 
 def test_history_never_has_a_gap():
     """A consumer that asks for a number in a gap would get nothing, and wait."""
-    history = History("p", "s")
+    history = ReplayBuffer("p", "s")
     for number in (3, 4, 8, 9):
         history.go_on(number)
         history.add(number, b"%d" % number)
-    assert [*history.replay(Replay(topic="t", stream="s", next=4))][1:] == [b"8", b"9"]
+    assert [*history.replay(ReplayRequest(topic="t", stream="s", next=4))][1:] == [b"8", b"9"]
     history.go_on(10)
     assert history.oldest == 8
     history.go_on(11)
@@ -219,7 +219,7 @@ def test_a_consumer_asks_a_new_stream_for_what_follows_what_it_took_last():
     receiver.keep_alive(KeepAlive(asset="p", stream="s2", seq=45))
     receiver.keep_alive(KeepAlive(asset="p", stream="s3", seq=46))
     assert asked == [wanted(since=1000, stream="s1", next=41)] * 2
-    receiver.replaying(Replaying(asset="p", stream="s3", first=41, oldest=0, last=46, newest=46))
+    receiver.replaying(ReplayStart(asset="p", stream="s3", first=41, oldest=0, last=46, newest=46))
     assert [receiver.accept("p", "s3", seq, 5) for seq in range(41, 47)] == [True] * 6 and receiver.lost == 0
 
 
@@ -240,25 +240,25 @@ class Line:
 
     def __init__(self, chance: random.Random) -> None:
         self.clock, self.chance = Clock(), chance
-        self.histories: dict[str, History] = {}
+        self.histories: dict[str, ReplayBuffer] = {}
         self.taken: dict[str, list[int]] = {}
         self.channel: list[bytes] = []
-        self.receiver = Receiver("edgeml/sensors", self.ask, self.clock)
+        self.receiver = SequenceTracker("edgeml/sensors", self.ask, self.clock)
 
-    def ask(self, replay: Replay) -> None:
+    def ask(self, replay: ReplayRequest) -> None:
         for asset, history in self.histories.items():
             if replay.asset in ("", asset):
                 self.channel += history.replay(replay)
 
     def publish(self, asset: str, seq: int, lost: bool = False) -> None:
         payload = encode(KeepAlive(asset=asset, stream="s", seq=seq))  # stands for a batch
-        self.histories.setdefault(asset, History(asset, "s")).add(seq + 1, payload)
+        self.histories.setdefault(asset, ReplayBuffer(asset, "s")).add(seq + 1, payload)
         if not lost:
             self.channel.append(payload)
 
     def deliver_one(self) -> None:
         message = decode(self.channel.pop(0))
-        if isinstance(message, Replaying):
+        if isinstance(message, ReplayStart):
             self.receiver.replaying(message)
         elif self.receiver.accept(message.asset, "s", message.seq, message.seq + 1):
             self.taken.setdefault(message.asset, []).append(message.seq)
@@ -320,7 +320,7 @@ def test_a_consumer_that_knows_its_place_asks_for_nothing_older():
 
 def test_a_stream_that_went_back_in_time_is_had_by_number():
     line = Line(random.Random(6))
-    history = line.histories["p"] = History("p", "s")
+    history = line.histories["p"] = ReplayBuffer("p", "s")
     line.receiver.resume("p", "s", 1, 10**18)
     history.add(10**18, encode(KeepAlive(asset="p", stream="s", seq=0)))
     history.add(5, encode(KeepAlive(asset="p", stream="s", seq=1)), epoch=1)
@@ -340,6 +340,6 @@ def test_an_earlier_version_that_sends_all_at_once_is_understood():
     receiver, asked, _ = make()
     receiver.accept("p", "s", 0, 100)
     receiver.accept("p", "s", 30, 3000)
-    receiver.replaying(Replaying(asset="p", stream="s", first=1))
+    receiver.replaying(ReplayStart(asset="p", stream="s", first=1))
     assert all(receiver.accept("p", "s", seq, seq) for seq in range(1, 31))
     assert len(asked) == 1 and receiver.lost == 0

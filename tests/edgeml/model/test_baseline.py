@@ -35,13 +35,14 @@ def test_steps_across_a_hole_do_not_count() -> None:
     jump = ROWS.copy()
     jump[300:] += 1000.0
     whole = Baseline.fit(MANIFEST, jump, (np.arange(600) >= 300).astype(int))
-    expected = np.array([jump[i:i + 3].mean(0) for i in range(598) if not 297 < i < 300]).std(0)
+    expected = np.array([jump[i : i + 3].mean(0) for i in range(598) if not 297 < i < 300]).std(0)
     assert whole.spread[1] == pytest.approx(np.maximum(expected, np.array(whole.std) / np.sqrt(3)))
 
 
 def test_a_constant_channel_does_not_explode() -> None:
     floors = msgspec.structs.replace(
-        MANIFEST, channels=(Channel(name="current", unit="A", floor=0.25), Channel(name="flow", unit="l/min")),
+        MANIFEST,
+        channels=(Channel(name="current", unit="A", floor=0.25), Channel(name="flow", unit="l/min")),
     )
     baseline = Baseline.fit(floors, np.full((100, 2), 7.0), np.zeros(100, int))
     assert baseline.std[0] == 0.25
@@ -55,7 +56,8 @@ def test_it_survives_json() -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", [{"mean": [1.0]}, {"std": [0.0, 1.0]}, {"mean": [float("nan"), 1.0]}, {"spread": []}, {"std": "x"}, {"scaling_id": "other"}],
+    "damage",
+    [{"mean": [1.0]}, {"std": [0.0, 1.0]}, {"mean": [float("nan"), 1.0]}, {"spread": []}, {"std": "x"}, {"scaling_id": "other"}],
 )
 def test_a_damaged_one_is_refused(damage: dict) -> None:
     with pytest.raises(BundleError, match="a kept baseline"):

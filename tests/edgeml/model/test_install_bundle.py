@@ -94,7 +94,7 @@ def test_mending_leaves_a_whole_bundle_and_replaces_an_altered_or_refused_one(tm
 KILL = """
 import os, pathlib, shutil, signal, sys
 sys.path.insert(0, sys.argv[1])
-import place as step
+import install_bundle as step
 
 def deadly(owner, name):
     real = getattr(owner, name)

@@ -54,7 +54,7 @@ def test_the_rows_of_a_block_do_not_depend_on_how_it_is_cut(tmp_path: Path) -> N
     times[90:] += 20 * SECOND
     whole, cut = AssetScorer(tiny(tmp_path), Largest()), AssetScorer(tiny(tmp_path), Largest())
     at_once = whole.feed(times, values, quality)[0]
-    pieces = [cut.feed(times[i:i + 7], values[i:i + 7], quality[i:i + 7])[0] for i in range(0, 120, 7)]
+    pieces = [cut.feed(times[i : i + 7], values[i : i + 7], quality[i : i + 7])[0] for i in range(0, 120, 7)]
     for name in ("times", "starts", "score", "confidence", "deviations"):
         assert np.array_equal(getattr(at_once, name), np.concatenate([getattr(p, name) for p in pieces]), equal_nan=True)
 
@@ -203,7 +203,7 @@ def test_the_score_is_the_mean_of_the_latest_answers(tmp_path: Path) -> None:
     undecided = np.flatnonzero(np.isnan(each[40:])) + 40
     after = undecided[-1] + 1
     assert (np.isnan(mean) == np.isnan(each)).all() and mean[after] == each[after], "nothing from before rows without a decision"
-    assert mean[after + 1] == pytest.approx(each[after:after + 2].mean())
+    assert mean[after + 1] == pytest.approx(each[after : after + 2].mean())
 
 
 @pytest.mark.parametrize("calibration", [Calibration(), Calibration(kind="table", scores=(0.0, 1.0), confidences=(0.9, 0.1))])

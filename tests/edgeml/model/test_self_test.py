@@ -50,9 +50,9 @@ class Off:
         return self._engine.score(answer)
 
 
-def held(bundle: Bundle) -> self_test.Golden:
+def held(bundle: Bundle) -> self_test.GoldenSet:
     assert bundle.golden is not None
-    return msgspec.json.decode(bundle.golden, type=self_test.Golden)
+    return msgspec.json.decode(bundle.golden, type=self_test.GoldenSet)
 
 
 def test_the_shipped_model_judges_here_as_it_did_where_it_was_made(shipped: Bundle) -> None:
@@ -212,8 +212,14 @@ HEAD = '"format":2,"scale":1.0,"within_mean":0.01,"levels":[]'
 @pytest.mark.parametrize(
     "text",
     [
-        "[]", "{}", "[" * 100_000, "\xff", '{"within":0.1,"windows":[]}', '{"within":0.1,"windows":[{"input":"AAAA","answer":[1]}]}',
-        f'{{{HEAD},"windows":[]}}', f'{{{HEAD},"windows":[{{"inputs":["AAAA"],"score":0.5,"confidence":0.5,"within":0.05}}]}}',
+        "[]",
+        "{}",
+        "[" * 100_000,
+        "\xff",
+        '{"within":0.1,"windows":[]}',
+        '{"within":0.1,"windows":[{"input":"AAAA","answer":[1]}]}',
+        f'{{{HEAD},"windows":[]}}',
+        f'{{{HEAD},"windows":[{{"inputs":["AAAA"],"score":0.5,"confidence":0.5,"within":0.05}}]}}',
         f'{{{HEAD},"windows":[{{"inputs":[],"score":0.5,"confidence":0.5,"within":0.05}}]}}',
         f'{{{HEAD},"windows":[{{"inputs":["AAAA"],"score":0.5,"confidence":0.5,"within":0.9}}]}}',
     ],

@@ -90,7 +90,7 @@ def test_every_changed_bit_of_manifest_and_signature_is_refused(folder: Path) ->
     for name, step in (("manifest.json", 7), (SIGNATURE, 1)):
         good = (folder / name).read_bytes()
         for at in range(0, len(good.rstrip()), step):
-            (folder / name).write_bytes(good[:at] + bytes([good[at] ^ 1]) + good[at + 1:])
+            (folder / name).write_bytes(good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :])
             refused(folder)
         (folder / name).write_bytes(good)
     Bundle.load(folder, pinned(TRUSTED, "", True))
@@ -105,10 +105,21 @@ def test_a_changed_model_even_with_its_digest_set_right(folder: Path) -> None:
     assert "not what was signed" in refused(folder)
 
 
-@pytest.mark.parametrize("content", [
-    b"", b"\n", b"\xff\xfe", b"ed25519", b"ed25519 x y", b"ed25519  " + b"A" * 100_000, b"rsa AAAA AAAA", b"ed25519 AAAA AAAA more",
-    f"ed25519 {TRUSTED} {base64.b64encode(b'short').decode()}".encode(),
-], ids=["empty", "blank", "no text", "one word", "no base64", "long", "other algorithm", "four words", "short"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\n",
+        b"\xff\xfe",
+        b"ed25519",
+        b"ed25519 x y",
+        b"ed25519  " + b"A" * 100_000,
+        b"rsa AAAA AAAA",
+        b"ed25519 AAAA AAAA more",
+        f"ed25519 {TRUSTED} {base64.b64encode(b'short').decode()}".encode(),
+    ],
+    ids=["empty", "blank", "no text", "one word", "no base64", "long", "other algorithm", "four words", "short"],
+)
 def test_a_signature_that_is_none(folder: Path, content: bytes) -> None:
     (folder / SIGNATURE).write_bytes(content)
     assert len(refused(folder)) < 600
@@ -264,7 +275,7 @@ def written(name: str) -> Callable[[object, object], Path]:
 
 
 def test_training_signs_both_bundles_when_a_key_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model_kinds.Kind, "train", written("m"))  # the training itself wants TensorFlow
+    monkeypatch.setattr(model_kinds.ModelKind, "train", written("m"))  # the training itself wants TensorFlow
     make_key(tmp_path / "a.key")
     public = str(tmp_path / "a.pub")
     assert train.main(["anomaly", "--from", str(tmp_path), "--out", str(tmp_path / "out"), "--key", str(tmp_path / "a.key")], {}) == 0
@@ -275,7 +286,7 @@ def test_training_signs_both_bundles_when_a_key_is_given(tmp_path: Path, monkeyp
 def test_training_with_a_key_that_is_not_there_does_not_begin(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(model_kinds.Kind, "train", written("m"))
+    monkeypatch.setattr(model_kinds.ModelKind, "train", written("m"))
     assert train.main(["anomaly", "--out", str(tmp_path / "out"), "--key", str(tmp_path / "no.key")], {}) == 1
     assert "no.key: the key cannot be read" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeml.alarms.alarm_policy import WARMING, Policy, PolicyOptions
+from edgeml.alarms.alarm_policy import WARMING, AlarmPolicy, PolicyOptions
 from edgeml.model.bundle import Bundle
 from edgeml.model.runtime import open_engine
 from edgeml.model.scorer import SETTLING, STOPPED, AssetScorer
@@ -61,19 +61,21 @@ def stalls(second: int) -> tuple[float, ...]:
 
 
 def play(
-    course: Course, seconds: int = 3000, standing: int = 60, policy: Policy | None = None, confident_from: int = 150,
+    course: Course,
+    seconds: int = 3000,
+    standing: int = 60,
+    policy: AlarmPolicy | None = None,
+    confident_from: int = 150,
 ) -> list[tuple[str, int, str]]:
     """(state, second after the start, note) of each change: the machine stands, starts, and is judged anomalous from a second on."""
-    policy = policy or Policy(OPTIONS, "pump-1", "skab")
+    policy = policy or AlarmPolicy(OPTIONS, "pump-1", "skab")
     noise, changes = np.random.default_rng(RNG_SEED), []
     for second in range(-standing, seconds):
         seen = np.array(course(max(0, second))) + noise.normal(size=3)
         decided = None if second < 80 else 1.0 if second >= confident_from else 0.0
         time, stopped = T0 + second * SECOND, second < 20
         deviations = [float("nan")] * 3 if stopped else seen.astype(np.float16).tolist()
-        changes += [
-            (change.alarm.state, second, change.alarm.note) for change in policy.judge(time, decided, deviations, stopped)
-        ]
+        changes += [(change.alarm.state, second, change.alarm.note) for change in policy.judge(time, decided, deviations, stopped)]
     return changes
 
 
@@ -100,13 +102,13 @@ def test_alarm_waits_for_two_minutes_after_the_start_in_any_case(course):
 
 def test_standstill_of_less_than_a_minute_withholds_no_alarm():
     assert play(cold, standing=39) == play(blocked), "20 s after the start count with it"
-    policy = Policy(OPTIONS, "pump-1", "skab")
+    policy = AlarmPolicy(OPTIONS, "pump-1", "skab")
     changes = [c for s in range(600) for c in policy.judge(T0 + s * SECOND, None if s % 5 == 0 else 1.0, cold(s), s % 5 == 0)]
     assert [c.alarm.state for c in changes] == ["pending", "active"], "a current that flickers below its level"
 
 
 def test_gaps_after_the_start_keep_no_alarm_waiting():
-    policy = Policy(OPTIONS, "pump-1", "skab")
+    policy = AlarmPolicy(OPTIONS, "pump-1", "skab")
     for second in (-60, 0):
         policy.judge(T0 + second * SECOND, None, (), True)
     changes = [c for second in range(100, 400, 11) for c in policy.judge(T0 + second * SECOND, 1.0, cold(second))]
@@ -120,24 +122,24 @@ def test_alarm_is_raised_once_it_comes_no_nearer():
 
 
 def test_machine_that_runs_for_long_is_not_waited_for():
-    assert play(cold, standing=0, policy=Policy(OPTIONS, "pump-1", "skab"), confident_from=1900)[-1][1] == 1906
-    untouched = Policy(OPTIONS, "pump-1", "skab")
+    assert play(cold, standing=0, policy=AlarmPolicy(OPTIONS, "pump-1", "skab"), confident_from=1900)[-1][1] == 1906
+    untouched = AlarmPolicy(OPTIONS, "pump-1", "skab")
     changes = [c for second in range(600) for c in untouched.judge(T0 + second * SECOND, 1.0, cold(second))]
     assert [c.alarm.state for c in changes] == ["pending", "active"], "nothing says that it was ever stopped"
     assert untouched.state()["trail"] == []
 
 
 def test_with_0_no_alarm_waits():
-    policy = Policy(PolicyOptions(n=3, m=5, hold_s=4, settle_s=0), "pump-1", "skab")
+    policy = AlarmPolicy(PolicyOptions(n=3, m=5, hold_s=4, settle_s=0), "pump-1", "skab")
     assert [state for state, *_ in play(cold, policy=policy)] == ["pending", "active"]
 
 
 def test_what_is_decided_is_the_same_from_any_kept_state():
-    class Restarted(Policy):
+    class Restarted(AlarmPolicy):
         """Forgets all but its state before each result."""
 
         def judge(self, *given):
-            again = Policy(self.options, self.asset, self.model, json.loads(json.dumps(self.state())))
+            again = AlarmPolicy(self.options, self.asset, self.model, json.loads(json.dumps(self.state())))
             changes = again.judge(*given)
             self._state = again._state
             return changes
@@ -185,7 +187,7 @@ def test_simulated_skid_that_starts_cold_is_seen_to_warm_up_and_one_with_a_close
     bundle = Bundle.load(Path("model_training/bundles/pump_anomaly"))
     for broken in (False, True):
         skid, scorer = PumpSkid(3), AssetScorer(bundle, open_engine(bundle))
-        policy = Policy(PolicyOptions(), "pump-1", bundle.manifest.name)
+        policy = AlarmPolicy(PolicyOptions(), "pump-1", bundle.manifest.name)
         states = []
         for part, (seconds, running) in enumerate(((500, True), (3 * 3600, False), (900, True))):
             (skid.start if running else skid.stop)()

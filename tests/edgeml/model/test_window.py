@@ -36,7 +36,7 @@ def test_every_row_of_a_whole_stretch() -> None:
     window = Window(MANIFEST, SPREAD)
     for i, row in enumerate(ROWS):
         window.push(i, row)
-        assert np.allclose(window.features(), plain(ROWS[:i + 1], np.ones((i + 1, 2), bool)), atol=1e-5)
+        assert np.allclose(window.features(), plain(ROWS[: i + 1], np.ones((i + 1, 2), bool)), atol=1e-5)
     assert window.start == 60 - 12
 
 
@@ -45,7 +45,7 @@ def test_faulty_values_stay_out_of_the_means() -> None:
     window = Window(MANIFEST, SPREAD)
     for i, row in enumerate(ROWS):
         window.push(i, np.where(codes[i] > 0, np.nan, row).astype(np.float32), codes[i])
-        assert np.allclose(window.features(), plain(np.where(codes[:i + 1], 0, ROWS[:i + 1]), codes[:i + 1] == 0), atol=1e-5)
+        assert np.allclose(window.features(), plain(np.where(codes[: i + 1], 0, ROWS[: i + 1]), codes[: i + 1] == 0), atol=1e-5)
 
 
 def test_a_fault_is_remembered_for_the_shortest_view() -> None:

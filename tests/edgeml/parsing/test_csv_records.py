@@ -44,11 +44,18 @@ def test_going_to_a_place_and_on_from_there(tmp_path: Path) -> None:
         assert source.next() == line and source.skip(10**6) == 678
 
 
-@pytest.mark.parametrize(("text", "wanted"), [
-    ("1,2,", ["1", "2", ""]), ("", [""]), ('"a,b",c', ["a,b", "c"]), ('"say ""no""",x', ['say "no"', "x"]), (' "1" ,2', ["1", "2"]),
-    ('"",""', ["", ""]),
-    ('"\0",1', ["\0", "1"]),
-])
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("1,2,", ["1", "2", ""]),
+        ("", [""]),
+        ('"a,b",c', ["a,b", "c"]),
+        ('"say ""no""",x', ['say "no"', "x"]),
+        (' "1" ,2', ["1", "2"]),
+        ('"",""', ["", ""]),
+        ('"\0",1', ["\0", "1"]),
+    ],
+)
 def test_cells(text: str, wanted: list[str]) -> None:
     assert cells(text, ",") == wanted
 
@@ -60,7 +67,7 @@ def test_a_quote_that_is_not_closed_or_in_the_middle(text: str) -> None:
 
 
 def test_a_delimiter_and_headings_beyond_ascii() -> None:
-    line = lines("Zeit§Temperatur °C§\"a§b\"\n".encode())[0][3]
+    line = lines('Zeit§Temperatur °C§"a§b"\n'.encode())[0][3]
     assert line is not None and headings(line, "§") == ["Zeit", "Temperatur °C", "a§b"]
 
 

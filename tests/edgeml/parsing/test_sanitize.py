@@ -23,12 +23,15 @@ def test_text_fits_in_encoded_bytes_and_only_what_is_longer_is_cut(text, most):
         assert fit(printable(text), most) == fit_end(printable(text), most) == printable(text)
 
 
-@pytest.mark.parametrize(("text", "most", "cut"), [
-    ("the flow is below normal", 20, "the flow is …"),
-    ("äöüäöüäöüäöü", 12, "äöüä …"),
-    ('"' * 20, 14, '"' * 5 + CUT),
-    ("\x1b[31m" * 4, 15, "\\x1b[31m\\" + CUT),
-])
+@pytest.mark.parametrize(
+    ("text", "most", "cut"),
+    [
+        ("the flow is below normal", 20, "the flow is …"),
+        ("äöüäöüäöüäöü", 12, "äöüä …"),
+        ('"' * 20, 14, '"' * 5 + CUT),
+        ("\x1b[31m" * 4, 15, "\\x1b[31m\\" + CUT),
+    ],
+)
 def test_text_is_cut_at_a_space_where_one_is_near_and_says_so(text, most, cut):
     assert one_line(text, most) == cut
 
@@ -43,11 +46,25 @@ def test_what_moves_a_cursor_is_escaped(text):
     assert shown.isprintable() and shown != text and "\\" in shown
 
 
-@pytest.mark.parametrize(("text", "wanted"), [
-    ("Ada", "Ada"), ("  Ada \n Lovelace\t", "Ada Lovelace"), ("Zoë Müller-李", "Zoë Müller-李"), ("\x1b[31mAda\x07", "[31mAda"),
-    ("A\u202edA\u200b", "AdA"), ("\u200b\u200d\ufeff", ""), ("\u3164\u2800", ""), ("\u0301", ""), ("\ud800", ""), ("\u2028", ""), ("", ""),
-    ("\U000e0041", ""), ("🙂", "🙂"), ("a \u200b b", "a b"),
-])
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("Ada", "Ada"),
+        ("  Ada \n Lovelace\t", "Ada Lovelace"),
+        ("Zoë Müller-李", "Zoë Müller-李"),
+        ("\x1b[31mAda\x07", "[31mAda"),
+        ("A\u202edA\u200b", "AdA"),
+        ("\u200b\u200d\ufeff", ""),
+        ("\u3164\u2800", ""),
+        ("\u0301", ""),
+        ("\ud800", ""),
+        ("\u2028", ""),
+        ("", ""),
+        ("\U000e0041", ""),
+        ("🙂", "🙂"),
+        ("a \u200b b", "a b"),
+    ],
+)
 def test_what_does_not_print_is_left_out(text: str, wanted: str) -> None:
     assert visible(text) == wanted
     assert is_name(text) is (text == wanted != "")

@@ -19,8 +19,8 @@ from edgeml.errors import SourceError
 from edgeml.ipc.bus import IpcBus
 from edgeml.messages import Acknowledge, Health, Message, Status, decode, encode, topics
 from edgeml.runtime import runner, status_reporter
-from edgeml.runtime.runner import App, Context
-from edgeml.runtime.status_reporter import Vitals
+from edgeml.runtime.runner import ComponentContext, ServiceRunner
+from edgeml.runtime.status_reporter import Metrics
 from gglocal.cli.signed_messages import seal
 from tests.gglocal.ipc_world import EVERYTHING, World, world
 from tests.patience import PATIENCE_S
@@ -41,7 +41,7 @@ class Service:
     cloud_topics: tuple[str, ...] = ()
     made: list[Service] = []
 
-    def __init__(self, context: Context, options: Options) -> None:
+    def __init__(self, context: ComponentContext, options: Options) -> None:
         if options.refuse:
             raise SourceError("the sensor is not there; plug it in")
         self.options, self.messages, self.starts, self.closed = options, [], 0, False
@@ -62,8 +62,8 @@ class Service:
     def status(self) -> Status:
         return Status(component=self._name, state="running")
 
-    def vitals(self) -> Vitals:
-        return Vitals(lag_s=0.5, queues={"own": (1, 2)}, drops={"own": 3})
+    def vitals(self) -> Metrics:
+        return Metrics(lag_s=0.5, queues={"own": (1, 2)}, drops={"own": 3})
 
     def close(self) -> None:
         self.closed = True
@@ -79,7 +79,7 @@ class Running:
         nucleus.do(nucleus.core.tap, self._hear)
         self.configure({"accessControl": EVERYTHING, **configuration})
         bus = IpcBus(NAME)
-        self.app = App(bus, Context(bus, NAME, "t", work, work), options, make)
+        self.app = ServiceRunner(bus, ComponentContext(bus, NAME, "t", work, work), options, make)
         self._thread = threading.Thread(target=self.app.run)
         self._thread.start()
 
@@ -308,9 +308,9 @@ class Talkative(Service):
     def status(self) -> Status:
         return Status(component=self._name, state="running", faults=self.faults)
 
-    def vitals(self) -> Vitals:
+    def vitals(self) -> Metrics:
         names = [f"{number}\x1b" + "ü" * 120 for number in range(200)]
-        return Vitals(lag_s=0.5, queues=dict.fromkeys(names, (1, 2)), quiet=dict.fromkeys(names, 1.0), drops=dict.fromkeys(names, 1))
+        return Metrics(lag_s=0.5, queues=dict.fromkeys(names, (1, 2)), quiet=dict.fromkeys(names, 1.0), drops=dict.fromkeys(names, 1))
 
 
 def test_a_status_and_a_health_fit_whatever_is_in_them(run):
@@ -409,7 +409,7 @@ def test_a_service_is_told_when_a_message_was_sent_not_when_it_came(run, tmp_pat
 class Busy(Service):
     """A tick that waits, as those do that publish while a broker is slow; `taken` has for each message the tick before it."""
 
-    def __init__(self, context: Context, options: Options) -> None:
+    def __init__(self, context: ComponentContext, options: Options) -> None:
         super().__init__(context, options)
         self.ticks, self.held, self.go, self.taken = 0, threading.Event(), threading.Event(), []
 

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from alert_dispatcher.options import Options as DispatcherOptions
+from alert_dispatcher.options import AlertDispatcherOptions as DispatcherOptions
 from alert_dispatcher.service import STATE_FILE, AlertDispatcher
-from edgeml.auth.verifier import Guard
+from edgeml.auth.verifier import MessageVerifier
 from edgeml.ipc.bus import IpcBus
 from edgeml.messages import Health, Status, decode, topics
 from edgeml.runtime import runner, status_reporter
-from edgeml.runtime.status_reporter import Vitals
+from edgeml.runtime.status_reporter import Metrics
 from tests.edgeml.runtime.test_runner import NAME, Options, Running, Service, ack, run, subscribed  # noqa: F401
 from tests.patience import PATIENCE_S
 
@@ -103,7 +103,7 @@ def test_a_fault_in_the_bus_is_lived_through(run, monkeypatch, seam):  # noqa: F
 
 
 def test_a_fault_around_the_seals_is_lived_through(run, monkeypatch):  # noqa: F811
-    switch = Switch(monkeypatch, Guard, "tick", FAULTS["disk"])
+    switch = Switch(monkeypatch, MessageVerifier, "tick", FAULTS["disk"])
     running = run()
     subscribed(running)
     switch.on = True
@@ -160,7 +160,7 @@ def test_the_process_begins_whatever_its_surroundings_are_and_ends_with_0_when_a
     monkeypatch.setenv("EDGEML_LOG_LEVEL", "LOUD")
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     begun = threading.Event()
-    monkeypatch.setattr(runner.App, "_report", lambda self, report=runner.App._report: (report(self), begun.set())[0])
+    monkeypatch.setattr(runner.ServiceRunner, "_report", lambda self, report=runner.ServiceRunner._report: (report(self), begun.set())[0])
     threading.Thread(target=lambda: begun.wait(PATIENCE_S) and os.kill(os.getpid(), signal.SIGTERM)).start()
     try:
         assert runner.main(NAME, Options, Service, ["--work", str(tmp_path / "file" / "work")]) == 0
@@ -172,8 +172,8 @@ def test_the_process_begins_whatever_its_surroundings_are_and_ends_with_0_when_a
 def test_without_a_broker_it_waits_and_ends_soon_when_asked_to(tmp_path, monkeypatch):
     monkeypatch.setenv("SVCUID", "X")
     monkeypatch.setenv("AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT", str(tmp_path / "none"))
-    context = runner.Context(None, NAME, "t", tmp_path, tmp_path)  # type: ignore[arg-type]
-    waiting = runner.App(IpcBus(NAME), context, Options, Service)
+    context = runner.ComponentContext(None, NAME, "t", tmp_path, tmp_path)  # type: ignore[arg-type]
+    waiting = runner.ServiceRunner(IpcBus(NAME), context, Options, Service)
     ended: list[str] = []
 
     def end() -> None:
@@ -211,4 +211,4 @@ def test_health_is_said_with_all_that_is_measured(run):  # noqa: F811
     assert said.queues["inbox"][1] == 2000 and said.queues["own"] == (1, 2)
     assert said.drops == {"own": 3, f"not understood: {topics.ALERTS_ACK}": 1}
     assert set(said.heard) == {topics.ALERTS_ACK, topics.heartbeat(NAME)}
-    assert isinstance(Service.made[-1].vitals(), Vitals) and isinstance(running.statuses[-1], Status)
+    assert isinstance(Service.made[-1].vitals(), Metrics) and isinstance(running.statuses[-1], Status)

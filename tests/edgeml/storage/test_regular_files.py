@@ -11,17 +11,17 @@ from pathlib import Path
 import pytest
 
 from edgeml.auth import device_key
-from edgeml.errors import BundleError, SealError, SourceError
+from edgeml.errors import AuthenticationError, BundleError, SourceError
 from edgeml.model import install_bundle, signature
 from edgeml.model.bundle import read_file
-from edgeml.runtime.last_good_config import LAST_GOOD, Settings
+from edgeml.runtime.last_good_config import LAST_GOOD, LastGoodConfig
 from edgeml.storage import regular_files
 from edgeml.storage.regular_files import open_plain, plain_bytes
-from inference.recent_rows import Memory
+from inference.recent_rows import RecentRows
 from sensor_ingestion.checkpoint import Checkpoint
-from sensor_ingestion.options import Options
+from sensor_ingestion.options import SensorIngestionOptions
 from sensor_ingestion.sources.base import Clocks
-from sensor_ingestion.sources.csv_replay import Recording, RecordingOptions
+from sensor_ingestion.sources.csv_replay import CsvReplay, CsvReplayOptions
 
 
 def fifo(path: Path) -> Path:
@@ -96,8 +96,8 @@ def test_nothing_that_reads_a_named_file_is_held_up(tmp_path: Path, spoil: Calla
     path = spoil(tmp_path / "x")
     clocks = Clocks(lambda: 0.0, lambda: 0)
     with pytest.raises(SourceError, match="is no plain file|Is a directory"):
-        Recording(RecordingOptions(path=str(path), layout="skab"), clocks)
-    for refused, read in ((SealError, device_key.read), (BundleError, read_file), (BundleError, signature._read)):
+        CsvReplay(CsvReplayOptions(path=str(path), layout="skab"), clocks)
+    for refused, read in ((AuthenticationError, device_key.read), (BundleError, read_file), (BundleError, signature._read)):
         with pytest.raises(refused):
             read(path)
     (tmp_path / "work").mkdir()
@@ -105,12 +105,12 @@ def test_nothing_that_reads_a_named_file_is_held_up(tmp_path: Path, spoil: Calla
         spoil(tmp_path / "work" / name)
     assert install_bundle.placed(tmp_path / "work") is None and install_bundle.verdict(tmp_path / "work", (1, 2)) is None
     with pytest.raises(OSError):
-        Settings(Options, tmp_path / "work").last_good()
+        LastGoodConfig(SensorIngestionOptions, tmp_path / "work").last_good()
     checkpoint = Checkpoint(tmp_path, "a", {})
     spoil(checkpoint.path)
     assert checkpoint.load() is None
     spoil(tmp_path / "a.newer")
-    assert Memory(tmp_path, "a", 10).load() == []
+    assert RecentRows(tmp_path, "a", 10).load() == []
 
 
 def test_the_step_that_places_reads_as_everybody_does() -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from edgeml.runtime.last_good_config import LAST_GOOD, Settings
-from edgeml.storage.retrying_writer import Lasting
-from inference.options import Options
+from edgeml.runtime.last_good_config import LAST_GOOD, LastGoodConfig
+from edgeml.storage.retrying_writer import RetryingWriter
+from inference.options import InferenceOptions
 
 
 class Disk:
@@ -18,7 +18,7 @@ class Disk:
 
     def __init__(self) -> None:
         self.full, self.written, self.now = False, [], 0.0
-        self.lasting = Lasting(lambda: self.now, again_s=5.0)
+        self.lasting = RetryingWriter(lambda: self.now, again_s=5.0)
 
     def do(self, key: str, value: str) -> bool:
         def write() -> None:
@@ -77,7 +77,7 @@ def test_what_is_not_wanted_any_more_is_not_written():
 
 def test_the_last_good_configuration_is_written_when_there_is_room_again(tmp_path: Path):
     now = [0.0]
-    settings = Settings(Options, tmp_path, lambda: now[0])
+    settings = LastGoodConfig(InferenceOptions, tmp_path, lambda: now[0])
     (tmp_path / LAST_GOOD).with_suffix(".new").mkdir()  # nothing can be written there
     settings.remember({"threads": 2})
     assert "last-good-configuration.json cannot be written" in settings.faults[0]

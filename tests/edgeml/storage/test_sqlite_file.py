@@ -14,8 +14,12 @@ from edgeml.storage.sqlite_file import open_database
 
 def opened(path: Path) -> sqlite3.Connection:
     return open_database(
-        path, lambda db: db.executescript("CREATE TABLE IF NOT EXISTS t (x); CREATE TABLE IF NOT EXISTS loss (x);"),
-        synchronous="FULL", wait_s=0.1, lost="all begins anew", after_loss=lambda db: db.execute("INSERT INTO loss VALUES ('then')"),
+        path,
+        lambda db: db.executescript("CREATE TABLE IF NOT EXISTS t (x); CREATE TABLE IF NOT EXISTS loss (x);"),
+        synchronous="FULL",
+        wait_s=0.1,
+        lost="all begins anew",
+        after_loss=lambda db: db.execute("INSERT INTO loss VALUES ('then')"),
     )
 
 

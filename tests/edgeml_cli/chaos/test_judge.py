@@ -10,10 +10,10 @@ from edgeml.alarms.alarm_policy import PolicyOptions
 from edgeml.messages import Alert, Command, CommandAck, ResultBlock, ResultColumns, SensorBatch, encode, topics
 from edgeml.timestamps import SECOND, from_iso, to_iso
 from edgeml_cli.verify.chaos import reference_results
-from edgeml_cli.verify.chaos.fault_schedule import Strike
+from edgeml_cli.verify.chaos.fault_schedule import ScheduledFault
 from edgeml_cli.verify.chaos.judge import judge, silences
 from edgeml_cli.verify.chaos.machines import WIRE
-from edgeml_cli.verify.chaos.traffic_recorder import Alerts, Watch
+from edgeml_cli.verify.chaos.traffic_recorder import Alerts, TrafficRecorder
 
 OPTIONS = PolicyOptions(hold_s=2, clear_hold_s=2, cooldown_s=0)
 ASSET, MODEL, CHANNELS, ROWS = "p", "m", ("current",), 40
@@ -30,14 +30,30 @@ def batch(row: int) -> bytes:
 
 def block(row: int, confidence: float) -> bytes:
     columns = ResultColumns(
-        times=np.array([TIMES[row]]), starts=np.array([TIMES[row]]), score=np.array([confidence], np.float32),
-        confidence=np.array([confidence], np.float32), reason=np.zeros(1, np.uint8), deviations=np.zeros((1, 1), np.float16),
+        times=np.array([TIMES[row]]),
+        starts=np.array([TIMES[row]]),
+        score=np.array([confidence], np.float32),
+        confidence=np.array([confidence], np.float32),
+        reason=np.zeros(1, np.uint8),
+        deviations=np.zeros((1, 1), np.float16),
         took_us=np.zeros((1, 2), np.float32),
     )
-    return encode(ResultBlock(
-        asset=ASSET, stream="r", seq=row, model=MODEL, model_version="1", digest="d", answers_stream="s", answers_seq=row, complete=True,
-        channels=CHANNELS, reasons=(), **columns.packed(),
-    ))
+    return encode(
+        ResultBlock(
+            asset=ASSET,
+            stream="r",
+            seq=row,
+            model=MODEL,
+            model_version="1",
+            digest="d",
+            answers_stream="s",
+            answers_seq=row,
+            complete=True,
+            channels=CHANNELS,
+            reasons=(),
+            **columns.packed(),
+        )
+    )
 
 
 def told() -> list[Alert]:
@@ -45,10 +61,21 @@ def told() -> list[Alert]:
     changes = reference_results.alerts(ASSET, MODEL, list(zip(TIMES, CONFIDENCES, strict=True)), OPTIONS)
     return [
         Alert(
-            id=id, asset=ASSET, stream="a", seq=0, model=MODEL, model_version="1", state=state,
+            id=id,
+            asset=ASSET,
+            stream="a",
+            seq=0,
+            model=MODEL,
+            model_version="1",
+            state=state,
             at=to_iso({"pending": alarm.pending_at, "active": alarm.raised_at, "cleared": alarm.cleared_at}[state]),
-            raised_at=None if alarm.raised_at is None else to_iso(alarm.raised_at), cleared_at=None, confidence=1.0, peak_confidence=1.0,
-            why="", acknowledged_by="", note="",
+            raised_at=None if alarm.raised_at is None else to_iso(alarm.raised_at),
+            cleared_at=None,
+            confidence=1.0,
+            peak_confidence=1.0,
+            why="",
+            acknowledged_by="",
+            note="",
         )
         for (id, state), alarm in changes.items()
     ]
@@ -61,10 +88,10 @@ class World:
     """A run of 40 s without a flaw, into which flaws can be put."""
 
     def __init__(self) -> None:
-        self.watch, self.cloud = Watch(), Alerts()
+        self.watch, self.cloud = TrafficRecorder(), Alerts()
         self.watch.flow[WIRE] = [float(second) for second in range(ROWS)]
         self.relaunches = 0
-        self.strikes: list[Strike] = []
+        self.strikes: list[ScheduledFault] = []
         self.pause_s = 0.0
         self.lost_row = -1
         self.alerts = told()
@@ -135,11 +162,20 @@ def say_nothing_of_a_command(world):
     world.acks.clear()
 
 
-@pytest.mark.parametrize(("flaw", "figure", "value"), [
-    (lose_an_alert, "alerts_lost", 1), (lose_an_alert, "cloud_alerts_lost", 1), (invent_an_alert, "alerts_odd", 1),
-    (repeat_an_alert, "duplicates", 1), (lose_a_row, "rows_lost", 1), (execute_twice, "commands_executed_twice", 1),
-    (execute_late, "commands_late", 1), (say_nothing_of_a_command, "commands_untold", 1), (stay_silent, "longest_silence_s", 11.5),
-])
+@pytest.mark.parametrize(
+    ("flaw", "figure", "value"),
+    [
+        (lose_an_alert, "alerts_lost", 1),
+        (lose_an_alert, "cloud_alerts_lost", 1),
+        (invent_an_alert, "alerts_odd", 1),
+        (repeat_an_alert, "duplicates", 1),
+        (lose_a_row, "rows_lost", 1),
+        (execute_twice, "commands_executed_twice", 1),
+        (execute_late, "commands_late", 1),
+        (say_nothing_of_a_command, "commands_untold", 1),
+        (stay_silent, "longest_silence_s", 11.5),
+    ],
+)
 def test_a_flaw_is_seen(flaw, figure, value):
     world = World()
     flaw(world)
@@ -165,7 +201,7 @@ def test_a_duplicate_is_allowed_for_each_relaunch():
 
 def test_silence_counts_from_the_end_of_a_fault():
     moments = [0.0, 1.0, 30.0]
-    faults = [Strike(2.0, "pause", {}, 5.0), Strike(6.0, "iot-cut", {}, 14.0), Strike(25.0, "kill", {}, 0.0)]
+    faults = [ScheduledFault(2.0, "pause", {}, 5.0), ScheduledFault(6.0, "iot-cut", {}, 14.0), ScheduledFault(25.0, "kill", {}, 0.0)]
     assert silences(moments, faults, 30.0) == [(1.0, 1.0), (1.0, 2.0), (5.0, 25.0), (5.0, 30.0), (0.0, 30.0)]
     assert silences(moments, [], 30.0) == [(1.0, 1.0), (29.0, 30.0), (0.0, 30.0)]
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from edgeml_cli.verify.chaos.run import Run
-from edgeml_cli.verify.chaos.workspace import Place
+from edgeml_cli.verify.chaos.workspace import Workspace
 
 SEED, SECONDS = 11, 14.0
 
 
 def test_a_short_run_keeps_every_promise(built, venvs, tmp_path):
-    place = Place(tmp_path, "lite", venvs["com.edgeml.Inference"].parent)
+    place = Workspace(tmp_path, "lite", venvs["com.edgeml.Inference"].parent)
     (tmp_path / "greengrass-build").symlink_to(built)
     said: list[str] = []
     run = Run(SEED, SECONDS, place, said.append)

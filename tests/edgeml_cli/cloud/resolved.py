@@ -45,9 +45,12 @@ class Resolved:
             return PSEUDO.get(name, self._values.get(name))
         kind, given = self.resources[name]["Type"], self.resources[name]["Properties"]
         named = {
-            "AWS::S3::Bucket": "BucketName", "AWS::KinesisFirehose::DeliveryStream": "DeliveryStreamName",
-            "AWS::Logs::LogGroup": "LogGroupName", "AWS::IAM::Role": "RoleName",
-            "AWS::IoT::RoleAlias": "RoleAlias", "AWS::IoT::Policy": "PolicyName",
+            "AWS::S3::Bucket": "BucketName",
+            "AWS::KinesisFirehose::DeliveryStream": "DeliveryStreamName",
+            "AWS::Logs::LogGroup": "LogGroupName",
+            "AWS::IAM::Role": "RoleName",
+            "AWS::IoT::RoleAlias": "RoleAlias",
+            "AWS::IoT::Policy": "PolicyName",
         }
         if kind == "AWS::SNS::Topic":
             return f"arn:aws:sns:{REGION}:{ACCOUNT}:{self.value(given['TopicName'])}"
@@ -57,7 +60,8 @@ class Resolved:
         kind = self.resources[name]["Type"]
         assert attribute in ("Arn", "RoleAliasArn")
         prefix = {
-            "AWS::S3::Bucket": "arn:aws:s3:::", "AWS::IAM::Role": f"arn:aws:iam::{ACCOUNT}:role/",
+            "AWS::S3::Bucket": "arn:aws:s3:::",
+            "AWS::IAM::Role": f"arn:aws:iam::{ACCOUNT}:role/",
             "AWS::IoT::RoleAlias": f"arn:aws:iot:{REGION}:{ACCOUNT}:rolealias/",
         }[kind]
         return f"{prefix}{self.ref(name)}"

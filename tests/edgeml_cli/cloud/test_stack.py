@@ -16,7 +16,7 @@ from moto.iot.models import FakePolicy, FakeRoleAlias
 from edgeml_cli.cloud import stack
 from edgeml_cli.fleet.aws_account import Account
 from edgeml_cli.fleet.errors import FleetError
-from edgeml_cli.fleet.health_reports import Own
+from edgeml_cli.fleet.health_reports import HealthReports
 from tests.edgeml_cli.cloud.resolved import ACCOUNT, REGION, Resolved
 from tests.edgeml_cli.fleet.conftest import BUCKET, Cloud
 
@@ -24,7 +24,11 @@ Said = Callable[[], str]
 BUCKETS = [BUCKET, f"edgeml-data-{REGION}-{ACCOUNT}", f"edgeml-training-{REGION}-{ACCOUNT}"]
 
 SKIPPED = {
-    "AWS::S3::BucketPolicy", "AWS::IoT::TopicRule", "AWS::KinesisFirehose::DeliveryStream", "AWS::Logs::LogStream", "AWS::SNS::TopicPolicy",
+    "AWS::S3::BucketPolicy",
+    "AWS::IoT::TopicRule",
+    "AWS::KinesisFirehose::DeliveryStream",
+    "AWS::Logs::LogStream",
+    "AWS::SNS::TopicPolicy",
     "AWS::SNS::Subscription",
 }
 """What moto's CloudFormation leaves out; each of these goes to its service directly, and cfn-lint looks at all. Of buckets it leaves out
@@ -63,10 +67,9 @@ def test_what_it_makes_is_what_the_services_have_and_they_take_the_rest(made: Cl
         assert as_data(document) == policy["PolicyDocument"], name
     assert [each["TopicArn"] for each in made.client("sns").list_topics()["Topics"]] == [resolved.ref("AlertsTopic")]
 
-
     the_services_take_what_moto_leaves_out(made, resolved, monkeypatch)
     assert Account(REGION).bucket(None, "edgeml-components") == BUCKET, "scripts/publish looks for another bucket"
-    assert Own(Account(REGION), None).name == resolved.ref("DataBucket"), "scripts/fleet status looks into another bucket"
+    assert HealthReports(Account(REGION), None).name == resolved.ref("DataBucket"), "scripts/fleet status looks into another bucket"
 
 
 def the_services_take_what_moto_leaves_out(made: Cloud, resolved: Resolved, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,9 +131,7 @@ def test_a_second_deploy_changes_what_is_given_and_destroy_takes_data_only_when_
     destroy_takes_data_only_when_told(made, said, capsys, monkeypatch)
 
 
-def destroy_takes_data_only_when_told(
-    made: Cloud, said: Said, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def destroy_takes_data_only_when_told(made: Cloud, said: Said, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     # moto looks for what it deletes of IoT under the name as the template writes it, `Fn::Sub` and all.
     for kind in (FakePolicy, FakeRoleAlias):
         monkeypatch.setattr(kind, "delete_from_cloudformation_json", lambda *_: None)
@@ -171,7 +172,10 @@ def test_a_stack_that_fails_says_which_resource_and_why(account: Cloud) -> None:
     about = {"StackId": identity, "StackName": "edgeml", "CreationTime": at}
     event = {"StackId": identity, "StackName": "edgeml", "Timestamp": at}
     failed = {
-        **event, "EventId": "1", "LogicalResourceId": "DataBucket", "ResourceStatus": "CREATE_FAILED",
+        **event,
+        "EventId": "1",
+        "LogicalResourceId": "DataBucket",
+        "ResourceStatus": "CREATE_FAILED",
         "ResourceStatusReason": "exists already",
     }
     missing = {"service_error_code": "ValidationError", "service_message": "Stack with id edgeml does not exist"}

@@ -187,15 +187,19 @@ def test_every_use_is_allowed_and_every_permission_used(resolved: Resolved) -> N
 @pytest.mark.parametrize("use", DENIED, ids=lambda use: f"{use.who} {use.action} {use.resource.split(':', 3)[-1]}")
 def test_nothing_more_is_allowed(resolved: Resolved, use: Use) -> None:
     assert not [
-        key for key, statement in statements(resolved).items()
-        for action, resource in grants(statement) if key[0] == use.who and action == use.action and covers(resource, use)
+        key
+        for key, statement in statements(resolved).items()
+        for action, resource in grants(statement)
+        if key[0] == use.who and action == use.action and covers(resource, use)
     ]
 
 
 def test_a_thing_reaches_no_other_whose_name_begins_with_its_own(resolved: Resolved) -> None:
     """No pattern goes on right after the name: what follows it is another level of the topic, or the `#` of a further connection."""
     found = [
-        (who, resource) for (who, sid), statement in statements(resolved).items() for _, resource in grants(statement)
+        (who, resource)
+        for (who, sid), statement in statements(resolved).items()
+        for _, resource in grants(statement)
         if "ThingName}" in resource and not re.search(r"ThingName\}($|/|#\*$)", resource)
     ]
     assert found == []
@@ -239,6 +243,8 @@ def test_who_takes_on_a_role_is_one_service(resolved: Resolved) -> None:
         for name, role in resolved.of_type("AWS::IAM::Role").items()
     }
     assert trusted == {
-        "TokenExchangeRole": [{"Service": "credentials.iot.amazonaws.com"}], "RuleRole": [{"Service": "iot.amazonaws.com"}],
-        "StreamRole": [{"Service": "firehose.amazonaws.com"}], "TrainingRole": [{"Service": "sagemaker.amazonaws.com"}],
+        "TokenExchangeRole": [{"Service": "credentials.iot.amazonaws.com"}],
+        "RuleRole": [{"Service": "iot.amazonaws.com"}],
+        "StreamRole": [{"Service": "firehose.amazonaws.com"}],
+        "TrainingRole": [{"Service": "sagemaker.amazonaws.com"}],
     }

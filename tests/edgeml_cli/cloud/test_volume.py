@@ -9,18 +9,37 @@ import pytest
 
 from edgeml_cli.build.package import ROOT
 from edgeml_cli.cloud import volume_estimate
-from edgeml_cli.cloud.volume_estimate import BEGIN, END, Load, lines
+from edgeml_cli.cloud.volume_estimate import BEGIN, END, DeviceLoad, lines
 from edgeml_cli.fleet import config_check
 
 DOCUMENT = ROOT / "libs" / "edgeml_cli" / "cloud" / "README.md"
-ONE = Load(
-    assets=2, reports=True, alerts=True, every_s=60, gather_s=1, row_s=1, alarms=2, health_s=300, captured=0, echoed=frozenset(),
-    report_bytes=400, result_bytes=200, alert_bytes=6000, health_bytes=300, ack_bytes=100, capture_rows=90, capture_bytes=5100,
-    results_days=60, health_days=30, captures_days=90, flush_s=900, flush_mb=1,
+ONE = DeviceLoad(
+    assets=2,
+    reports=True,
+    alerts=True,
+    every_s=60,
+    gather_s=1,
+    row_s=1,
+    alarms=2,
+    health_s=300,
+    captured=0,
+    echoed=frozenset(),
+    report_bytes=400,
+    result_bytes=200,
+    alert_bytes=6000,
+    health_bytes=300,
+    ack_bytes=100,
+    capture_rows=90,
+    capture_bytes=5100,
+    results_days=60,
+    health_days=30,
+    captures_days=90,
+    flush_s=900,
+    flush_mb=1,
 )
 
 
-def values(load: Load, devices: int = 1) -> dict[str, float]:
+def values(load: DeviceLoad, devices: int = 1) -> dict[str, float]:
     return {line.key: line.value(devices) for line in lines(load)}
 
 
@@ -59,9 +78,14 @@ def test_captured_rows_by_hand() -> None:
         assert got[key] == pytest.approx(plain[key] + more / 1e6)
 
 
-@pytest.mark.parametrize(("capture", "rows"), [
-    ("{mode: all}", 0), ("{mode: all, upload: true}", 2_592_000), ("{mode: alarms, upload: true, before_s: 100, after_s: 50}", 600),
-])
+@pytest.mark.parametrize(
+    ("capture", "rows"),
+    [
+        ("{mode: all}", 0),
+        ("{mode: all, upload: true}", 2_592_000),
+        ("{mode: alarms, upload: true, before_s: 100, after_s: 50}", 600),
+    ],
+)
 def test_what_the_capture_sends_follows_the_configuration(tmp_path: Path, capture: str, rows: int) -> None:
     config = tmp_path / "config.yaml"
     config.write_text(f"com.edgeml.SensorIngestion: {{merge: {{capture: {capture}}}}}\n")
@@ -108,7 +132,9 @@ def test_a_configuration_that_is_wrong_is_one_sentence(tmp_path: Path, capsys: p
 
 def test_the_document_has_what_is_computed() -> None:
     table = DOCUMENT.read_text().partition(BEGIN)[2].partition(END)[0].strip()
-    assert table == volume_estimate.markdown(volume_estimate.load({}, 2.0, 1.0), {}).strip(), "run: scripts/cloud/volume --write libs/edgeml_cli/cloud/README.md"
+    assert table == volume_estimate.markdown(volume_estimate.load({}, 2.0, 1.0), {}).strip(), (
+        "run: scripts/cloud/volume --write libs/edgeml_cli/cloud/README.md"
+    )
 
 
 def test_a_file_without_the_marks_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

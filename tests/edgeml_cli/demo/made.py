@@ -25,7 +25,11 @@ def batch(seq: int, rows: list[int], stream: str = "s1", **changes: object) -> S
 
 
 def results(
-    seq: int, rows: list[int], confidence: float | list[float | None] | None = 0.1, stream: str = "r1", reason: str = "learning 3/400",
+    seq: int,
+    rows: list[int],
+    confidence: float | list[float | None] | None = 0.1,
+    stream: str = "r1",
+    reason: str = "learning 3/400",
 ) -> ResultBlock:
     """One result a row; None is "no decision" for `reason`."""
     n = len(rows)
@@ -33,18 +37,42 @@ def results(
     known = np.array([np.nan if value is None else value for value in told], "f4")
     times = np.array([at(row) for row in rows], "<i8").tobytes()
     return ResultBlock(
-        asset=ASSET, stream=stream, seq=seq, model=MODEL, model_version="1.0.0", digest="ab" * 32, answers_stream="s1",
-        answers_seq=seq, complete=True, channels=CHANNELS, times=times, starts=times, score=known.tobytes(),
-        confidence=known.tobytes(), reason=np.isnan(known).astype("u1").tobytes(), reasons=(reason,) if None in told else (),
-        deviations=np.zeros((n, 2), "<f2").tobytes(), took_us=np.full((n, 2), 40, "<f4").tobytes(),
+        asset=ASSET,
+        stream=stream,
+        seq=seq,
+        model=MODEL,
+        model_version="1.0.0",
+        digest="ab" * 32,
+        answers_stream="s1",
+        answers_seq=seq,
+        complete=True,
+        channels=CHANNELS,
+        times=times,
+        starts=times,
+        score=known.tobytes(),
+        confidence=known.tobytes(),
+        reason=np.isnan(known).astype("u1").tobytes(),
+        reasons=(reason,) if None in told else (),
+        deviations=np.zeros((n, 2), "<f2").tobytes(),
+        took_us=np.full((n, 2), 40, "<f4").tobytes(),
     )
 
 
 def alert(seq: int, state: str, row: int, id: str = "a1", peak: float = 0.97, raised: int | None = None, stream: str = "d1") -> Alert:
     raised_at = to_iso(at(raised)) if raised is not None else None
     return Alert(
-        id=id, asset=ASSET, stream=stream, seq=seq, model=MODEL, model_version="1.0.0", state=state, at=to_iso(at(row)),
-        raised_at=raised_at, cleared_at=to_iso(at(row)) if state == "cleared" else None, confidence=peak, peak_confidence=peak,
+        id=id,
+        asset=ASSET,
+        stream=stream,
+        seq=seq,
+        model=MODEL,
+        model_version="1.0.0",
+        state=state,
+        at=to_iso(at(row)),
+        raised_at=raised_at,
+        cleared_at=to_iso(at(row)) if state == "cleared" else None,
+        confidence=peak,
+        peak_confidence=peak,
         why="flow is 8 standard deviations low" if state == "active" else "",
     )
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from edgeml_cli.demo.statistics import Tally, summary
+from edgeml_cli.demo.statistics import Statistics, summary
 from edgeml_cli.demo.summary import brief, wrapped
 from tests.edgeml_cli.demo import made
 
 
 def test_an_episode_in_lines() -> None:
-    tally = Tally()
+    tally = Statistics()
     for message, sender in made.episode():
         tally.take(message, sender)
     assert brief(summary(tally)) == [
@@ -21,7 +21,7 @@ def test_an_episode_in_lines() -> None:
 
 
 def test_a_run_without_anything() -> None:
-    assert brief(summary(Tally())) == ["0 rows published, 0 scored, 0 without a decision", "no alarm", "0 messages lost"]
+    assert brief(summary(Statistics())) == ["0 rows published, 0 scored, 0 without a decision", "no alarm", "0 messages lost"]
 
 
 def test_no_word_is_broken() -> None:

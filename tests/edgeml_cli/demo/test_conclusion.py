@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 
 from edgeml_cli.demo import main
-from edgeml_cli.demo.recorder import Trace
-from edgeml_cli.demo.run_monitor import Course
+from edgeml_cli.demo.recorder import Recorder
+from edgeml_cli.demo.run_monitor import RunMonitor
 from edgeml_cli.demo.scenario import simulated
-from edgeml_cli.demo.statistics import Tally
+from edgeml_cli.demo.statistics import Statistics
 from tests.edgeml_cli.demo.made import START
 
 
 def conclude(place: Path, problems: list[str]) -> int:
     arguments = argparse.Namespace(out=place, recording=None, fault="valve", seed=1, speed=60.0)
-    course = Course(Trace(), Tally(), lambda event: None)
+    course = RunMonitor(Recorder(), Statistics(), lambda event: None)
     scenario = simulated("valve", 1, START, "2026-01-01T00:00:00Z")
     return main._conclude(arguments, scenario, course, (0.3, 0.9), problems, 1, 2.0)
 
@@ -37,7 +37,7 @@ def test_a_failed_run_leaves_the_good_report_alone(tmp_path: Path, capsys: pytes
 
 def test_a_report_that_cannot_be_drawn_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "report.html").write_text("before")
-    monkeypatch.setattr(main.report, "render", lambda run: 1 / 0)
+    monkeypatch.setattr(main.html_report, "render", lambda run: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         conclude(tmp_path, [])
     assert (tmp_path / "report.html").read_text() == "before"

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from edgeml.messages import Message, ResultBlock, SensorBatch, Status, encode, topics
-from edgeml_cli.demo.recorder import Event, Trace
-from edgeml_cli.demo.run_monitor import LATE_S, QUIET_S, STALLED_S, Course
-from edgeml_cli.demo.simulated_operator import AGAIN_S, STEPS, Maintenance
-from edgeml_cli.demo.statistics import Tally
+from edgeml_cli.demo.recorder import Event, Recorder
+from edgeml_cli.demo.run_monitor import LATE_S, QUIET_S, STALLED_S, RunMonitor
+from edgeml_cli.demo.simulated_operator import AGAIN_S, STEPS, SimulatedOperator
+from edgeml_cli.demo.statistics import Statistics
 from tests.edgeml_cli.demo import made
 
 FINISHED = Status(component=made.SENSORS, state="finished")
 
 
-def course(*messages: Message, now: float = 0.0) -> tuple[Course, list[str]]:
+def course(*messages: Message, now: float = 0.0) -> tuple[RunMonitor, list[str]]:
     told: list[str] = []
-    made_course = Course(Trace(), Tally(), lambda event: told.append(event.text))
+    made_course = RunMonitor(Recorder(), Statistics(), lambda event: told.append(event.text))
     for message in messages:
         made_course.take("edgeml/any", encode(message), made.DISPATCHER, now)
     return made_course, told
@@ -66,14 +66,23 @@ def test_rubbish_is_counted_and_told_and_other_topics_are_not_heard() -> None:
 
 def test_an_episode_is_told_in_its_order() -> None:
     events: list[Event] = []
-    run = Course(Trace(), Tally(), events.append)
+    run = RunMonitor(Recorder(), Statistics(), events.append)
     for message, sender in made.episode():
         run.take("edgeml/any", encode(message), sender, 0.0)
     beginnings = [
-        "pump-1 measures pressure, flow", "no decision: learning", "baseline learned; pump-anomaly 1.0.0 decides",
-        "alarm pending at confidence 0.97", "ALARM ACTIVE at confidence 0.97: flow is 8", "AlertDispatcher sends the command stop",
-        "pump-1 answers: stop executed", "maintenance sends the command restore", "pump-1 answers: restore executed",
-        "maintenance sends the command start", "pump-1 answers: start executed", "alarm cleared", "SensorIngestion is finished",
+        "pump-1 measures pressure, flow",
+        "no decision: learning",
+        "baseline learned; pump-anomaly 1.0.0 decides",
+        "alarm pending at confidence 0.97",
+        "ALARM ACTIVE at confidence 0.97: flow is 8",
+        "AlertDispatcher sends the command stop",
+        "pump-1 answers: stop executed",
+        "maintenance sends the command restore",
+        "pump-1 answers: restore executed",
+        "maintenance sends the command start",
+        "pump-1 answers: start executed",
+        "alarm cleared",
+        "SensorIngestion is finished",
     ]
     assert len(events) == len(beginnings)
     assert all(event.text.startswith(wanted) for event, wanted in zip(events, beginnings, strict=True))
@@ -94,7 +103,7 @@ def after(rows: int) -> SensorBatch:
 
 
 def test_maintenance_restores_then_starts_in_its_own_time() -> None:
-    person = Maintenance()
+    person = SimulatedOperator()
     for message in (after(100), made.command(), made.ack(row=100)):
         person.take(message)
     assert person.busy and person.due(0.0, 0) == []
@@ -110,7 +119,7 @@ def test_maintenance_restores_then_starts_in_its_own_time() -> None:
 
 
 def test_maintenance_repeats_a_command_under_its_id_until_it_is_executed() -> None:
-    person = Maintenance()
+    person = SimulatedOperator()
     for message in (after(0), made.command(), made.ack(), after(1000)):
         person.take(message)
     [first] = person.due(0.0, 0)
@@ -122,7 +131,7 @@ def test_maintenance_repeats_a_command_under_its_id_until_it_is_executed() -> No
 
 
 def test_maintenance_mends_once_for_each_stop_and_only_when_it_was_executed() -> None:
-    person = Maintenance()
+    person = SimulatedOperator()
     for message in (made.command(), made.ack(status="refused"), after(1000)):
         person.take(message)
     assert not person.busy

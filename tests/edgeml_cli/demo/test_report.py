@@ -13,9 +13,9 @@ from edgeml.timestamps import SECOND
 from edgeml_cli.demo.html_report import Run, render
 from edgeml_cli.demo.html_report.charts import Gap, gaps_of, spans_of
 from edgeml_cli.demo.html_report.svg import Scale, curve, ticks, time_ticks
-from edgeml_cli.demo.recorder import Event, Trace
-from edgeml_cli.demo.run_monitor import Course
-from edgeml_cli.demo.statistics import Tally, summary
+from edgeml_cli.demo.recorder import Event, Recorder
+from edgeml_cli.demo.run_monitor import RunMonitor
+from edgeml_cli.demo.statistics import Statistics, summary
 from tests.edgeml_cli.demo import made
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -47,12 +47,17 @@ class Strict(HTMLParser):
 
 
 def page(messages: list, **changes: object) -> str:
-    course = Course(Trace(), Tally(), lambda event: None)
+    course = RunMonitor(Recorder(), Statistics(), lambda event: None)
     for message, sender in messages:
         course.take("edgeml/any", encode(message), sender, 0.0)
     run = {
-        "title": "a run", "command": "scripts/demo", "levels": (0.3, 0.9), "trace": course.trace, "tally": course.tally,
-        "counts": summary(course.tally), "onset": made.at(140),
+        "title": "a run",
+        "command": "scripts/demo",
+        "levels": (0.3, 0.9),
+        "trace": course.trace,
+        "tally": course.tally,
+        "counts": summary(course.tally),
+        "onset": made.at(140),
     }
     return render(Run(**(run | changes)))  # type: ignore[arg-type]
 
@@ -124,12 +129,13 @@ def test_a_long_curve_keeps_its_extremes() -> None:
 
 
 def test_spans_join_what_has_the_same_reason() -> None:
-    trace = Trace()
+    trace = Recorder()
     asset = trace.asset(made.ASSET)
     asset.add_results(made.results(0, [0, 1, 2], [None, None, 0.5], reason="learning 1/9"), [0, 1, 2])
     asset.add_results(made.results(1, [3, 4], None, reason="stopped"), [0, 1])
     assert [(span.start, span.end, span.reason, span.rows) for span in spans_of(asset.results())] == [
-        (made.at(0), made.at(1), "learning", 2), (made.at(3), made.at(4), "stopped", 2),
+        (made.at(0), made.at(1), "learning", 2),
+        (made.at(3), made.at(4), "stopped", 2),
     ]
 
 
@@ -149,7 +155,7 @@ def test_a_gap_is_far_longer_than_usual() -> None:
 
 
 def test_the_log_is_in_the_order_of_event_time() -> None:
-    trace = Trace()
+    trace = Recorder()
     trace.events = [Event(made.at(5), "info", "third"), Event(None, "info", "first"), Event(made.at(2), "info", "second")]
     shown = page([], trace=trace)
     places = [shown.index(f"<td>{words}</td>") for words in ("first", "second", "third")]

@@ -9,11 +9,11 @@ import pytest
 
 from edgeml.runtime.install_venv import STAMP
 from edgeml_cli.build.package import COMPONENTS
-from edgeml_cli.demo.nucleus_session import Stage, _clear
+from edgeml_cli.demo.nucleus_session import NucleusSession, _clear
 
 
-def _stage(place: Path) -> Stage:
-    return Stage(place, place / "built", "1.0.0", "lite", lambda text: None)
+def _stage(place: Path) -> NucleusSession:
+    return NucleusSession(place, place / "built", "1.0.0", "lite", lambda text: None)
 
 
 def test_the_logger_is_put_back(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

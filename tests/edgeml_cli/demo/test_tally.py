@@ -7,19 +7,19 @@ import pytest
 
 from edgeml.errors import MessageError
 from edgeml.timestamps import to_iso
-from edgeml_cli.demo.statistics import Tally, plain_reason, summary
+from edgeml_cli.demo.statistics import Statistics, plain_reason, summary
 from tests.edgeml_cli.demo import made
 
 
-def told(*messages: object) -> Tally:
-    tally = Tally()
+def told(*messages: object) -> Statistics:
+    tally = Statistics()
     for message in messages:
         tally.take(message, made.SENSORS)  # type: ignore[arg-type]
     return tally
 
 
 def test_a_whole_episode_adds_up() -> None:
-    tally = Tally()
+    tally = Statistics()
     for message, sender in made.episode():
         tally.take(message, sender)
     counts = summary(tally)
@@ -28,7 +28,11 @@ def test_a_whole_episode_adds_up() -> None:
     assert counts["lost_messages"] == 0
     [alarm] = counts["alarms"]
     assert alarm == {
-        "asset": made.ASSET, "raised_at": to_iso(made.at(157)), "cleared_at": to_iso(made.at(212)), "peak_confidence": 0.96, "id": "a1",
+        "asset": made.ASSET,
+        "raised_at": to_iso(made.at(157)),
+        "cleared_at": to_iso(made.at(212)),
+        "peak_confidence": 0.96,
+        "id": "a1",
     }
     assert [(command["id"], command["acknowledged_at"]) for command in counts["commands"]] == [("c1", to_iso(made.at(160)))]
     assert [command["action"] for command in counts["maintenance"]] == ["restore", "start"]
@@ -122,15 +126,22 @@ def test_a_command_without_an_answer_is_unanswered() -> None:
 
 
 def test_columns_that_do_not_agree_are_refused_and_count_nothing() -> None:
-    tally = Tally()
+    tally = Statistics()
     with pytest.raises(MessageError):
         tally.take(msgspec.structs.replace(made.batch(0, [0, 1]), values=b"1234"))
     assert tally.rows == 0
 
 
-@pytest.mark.parametrize(("reason", "plain"), [
-    ("learning 12/400", "learning"), ("stopped", "stopped"), ("sensor: vibration_1 stuck", "sensor: vibration_1 stuck"),
-    ("gap: window filling", "gap: window filling"), ("", ""), ("7", "7"),
-])
+@pytest.mark.parametrize(
+    ("reason", "plain"),
+    [
+        ("learning 12/400", "learning"),
+        ("stopped", "stopped"),
+        ("sensor: vibration_1 stuck", "sensor: vibration_1 stuck"),
+        ("gap: window filling", "gap: window filling"),
+        ("", ""),
+        ("7", "7"),
+    ],
+)
 def test_reasons_are_counted_without_their_progress(reason: str, plain: str) -> None:
     assert plain_reason(reason) == plain

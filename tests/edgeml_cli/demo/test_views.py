@@ -8,19 +8,19 @@ import re
 import pytest
 
 from edgeml.messages import encode
-from edgeml_cli.demo.live_view import Live, frame, usable
-from edgeml_cli.demo.recorder import Event, Trace
-from edgeml_cli.demo.run_monitor import Course
-from edgeml_cli.demo.statistics import Tally
-from edgeml_cli.demo.text_view import Plain, clock, number
+from edgeml_cli.demo.live_view import LiveView, frame, usable
+from edgeml_cli.demo.recorder import Event, Recorder
+from edgeml_cli.demo.run_monitor import RunMonitor
+from edgeml_cli.demo.statistics import Statistics
+from edgeml_cli.demo.text_view import TextView, clock, number
 from tests.edgeml_cli.demo import made
 
 LEVELS = (0.3, 0.9)
 
 
 @pytest.fixture
-def course() -> Course:
-    run = Course(Trace(), Tally(), lambda event: None)
+def course() -> RunMonitor:
+    run = RunMonitor(Recorder(), Statistics(), lambda event: None)
     for message, sender in made.episode()[:46]:
         run.take("edgeml/any", encode(message), sender, 0.0)
     return run
@@ -31,13 +31,13 @@ def bare(line: str) -> str:
 
 
 @pytest.mark.parametrize(("columns", "lines"), [(80, 24), (60, 20), (200, 60)])
-def test_a_frame_fits(course: Course, columns: int, lines: int) -> None:
+def test_a_frame_fits(course: RunMonitor, columns: int, lines: int) -> None:
     shown = frame("a run", LEVELS, course.trace, course.tally, course.trace.events, columns, lines)
     assert len(shown) == lines
     assert max(len(bare(line)) for line in shown) <= columns
 
 
-def test_a_frame_says_how_things_stand(course: Course) -> None:
+def test_a_frame_says_how_things_stand(course: RunMonitor) -> None:
     shown = "\n".join(bare(line) for line in frame("a run", LEVELS, course.trace, course.tally, course.trace.events, 80, 24))
     parts = ("pressure", "bar", "flow", "l/min", "confidence 0.", "raise at 0.90", " ACTIVE ", "its command stop: executed", "ALARM ACTIVE")
     for words in parts:
@@ -45,20 +45,20 @@ def test_a_frame_says_how_things_stand(course: Course) -> None:
     assert f"{course.tally.rows} rows" in shown
 
 
-def test_a_frame_without_colours_has_no_escapes(course: Course) -> None:
+def test_a_frame_without_colours_has_no_escapes(course: RunMonitor) -> None:
     shown = frame("a run", LEVELS, course.trace, course.tally, course.trace.events, 80, 24, colour=False)
     assert "\x1b" not in "".join(shown)
 
 
 def test_a_first_row_is_enough_for_a_frame() -> None:
-    run = Course(Trace(), Tally(), lambda event: None)
+    run = RunMonitor(Recorder(), Statistics(), lambda event: None)
     run.take("edgeml/sensors", encode(made.batch(0, [0])), None, 0.0)
     assert "no result yet" in "\n".join(frame("a run", LEVELS, run.trace, run.tally, [], 80, 24))
 
 
-def test_the_live_view_gives_the_terminal_back_and_leaves_the_log(course: Course) -> None:
+def test_the_live_view_gives_the_terminal_back_and_leaves_the_log(course: RunMonitor) -> None:
     out = io.StringIO()
-    view = Live("a run", LEVELS, course.trace, course.tally, out)
+    view = LiveView("a run", LEVELS, course.trace, course.tally, out)
     for event in course.trace.events:
         view.event(event)
     view.tick(1.0)
@@ -71,7 +71,7 @@ def test_the_live_view_gives_the_terminal_back_and_leaves_the_log(course: Course
     assert "ALARM ACTIVE" in after
 
 
-def test_the_command_beside_an_alarm_is_its_own(course: Course) -> None:
+def test_the_command_beside_an_alarm_is_its_own(course: RunMonitor) -> None:
     assert [command.action for command in course.tally.commands.values()] == ["stop", "restore", "start"]
     shown = [bare(line) for line in frame("a run", LEVELS, course.trace, course.tally, [], 80, 24)]
     assert any(line.startswith(" alarm  ACTIVE   its command stop: executed") for line in shown)
@@ -79,11 +79,11 @@ def test_the_command_beside_an_alarm_is_its_own(course: Course) -> None:
     assert not any("command" in bare(line) for line in frame("a run", LEVELS, course.trace, course.tally, [], 80, 24))
 
 
-def test_the_log_that_the_live_view_leaves_breaks_no_word(course: Course, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_log_that_the_live_view_leaves_breaks_no_word(course: RunMonitor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
     monkeypatch.setenv("NO_COLOR", "1")
     out = io.StringIO()
-    view = Live("a run", LEVELS, course.trace, course.tally, out)
+    view = LiveView("a run", LEVELS, course.trace, course.tally, out)
     text = "deviations " * 20
     view.event(Event(made.at(0), "info", text))
     view.close()
@@ -96,9 +96,9 @@ def test_no_terminal_no_live_view() -> None:
     assert not usable(io.StringIO())
 
 
-def test_plain_lines_carry_readings_confidence_and_alarm_state(course: Course) -> None:
+def test_plain_lines_carry_readings_confidence_and_alarm_state(course: RunMonitor) -> None:
     out = io.StringIO()
-    view = Plain(course.trace, course.tally, out)
+    view = TextView(course.trace, course.tally, out)
     view.tick(0.0)
     view.tick(0.1)
     [line] = out.getvalue().splitlines()

@@ -57,9 +57,14 @@ def cloud(moto_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     standin = StandIn(REGION, ACCOUNT)
     services = ("S3", "STS", "IAM", "IOT", "SNS", "CLOUDFORMATION")
     for name, value in {
-        **{f"AWS_ENDPOINT_URL_{service}": moto_url for service in services}, "AWS_ENDPOINT_URL_GREENGRASSV2": standin.url,
-        "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": REGION,
-        "AWS_CONFIG_FILE": str(nothing), "AWS_SHARED_CREDENTIALS_FILE": str(nothing), "AWS_EC2_METADATA_DISABLED": "true",
+        **{f"AWS_ENDPOINT_URL_{service}": moto_url for service in services},
+        "AWS_ENDPOINT_URL_GREENGRASSV2": standin.url,
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_CONFIG_FILE": str(nothing),
+        "AWS_SHARED_CREDENTIALS_FILE": str(nothing),
+        "AWS_EC2_METADATA_DISABLED": "true",
     }.items():
         monkeypatch.setenv(name, value)
     # Where the machine that runs the tests has gdk, it is not theirs.
@@ -73,6 +78,7 @@ def cloud(moto_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 @pytest.fixture
 def said(capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
     """The one sentence of an error."""
+
     def one() -> str:
         text = capsys.readouterr().err
         assert text.count("\n") == 1, text

@@ -46,8 +46,11 @@ class Device:
         """For ListInstalledComponents."""
         return [
             {
-                "componentName": each.name, "componentVersion": each.version, "lifecycleState": each.state,
-                "isRoot": each.name in self._roots, **({"lifecycleStateDetails": each.detail} if each.detail else {}),
+                "componentName": each.name,
+                "componentVersion": each.version,
+                "lifecycleState": each.state,
+                "isRoot": each.name in self._roots,
+                **({"lifecycleStateDetails": each.detail} if each.detail else {}),
             }
             for each in self.nucleus.components()
         ]
@@ -102,7 +105,9 @@ class Device:
                 address = urlsplit(artifact.uri)
                 content = boto3.client("s3").get_object(Bucket=address.netloc, Key=address.path.lstrip("/"))["Body"].read()
                 written = next(
-                    each for manifest in planned.recipe.document["Manifests"] for each in manifest["Artifacts"]
+                    each
+                    for manifest in planned.recipe.document["Manifests"]
+                    for each in manifest["Artifacts"]
                     if each["Uri"] == artifact.uri
                 )
                 if hashlib.sha256(content).digest() != b64decode(written["Digest"]):

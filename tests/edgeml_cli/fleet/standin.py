@@ -84,11 +84,19 @@ class StandIn:
         self._lock = threading.RLock()
         self._rollouts: list[threading.Thread] = []
         operations: dict[str, Callable[..., dict[str, Any]]] = {
-            "CreateComponentVersion": self._create_component, "DescribeComponent": self._describe_component,
-            "GetComponent": self._get_component, "ListComponentVersions": self._component_versions, "ListComponents": self._list_components,
-            "CreateDeployment": self._create_deployment, "GetDeployment": self._get_deployment,
-            "ListDeployments": self._list_deployments, "CancelDeployment": self._cancel, "ListCoreDevices": self._core_devices,
-            "GetCoreDevice": self._core_device, "ListInstalledComponents": self._installed, "ListEffectiveDeployments": self._effective,
+            "CreateComponentVersion": self._create_component,
+            "DescribeComponent": self._describe_component,
+            "GetComponent": self._get_component,
+            "ListComponentVersions": self._component_versions,
+            "ListComponents": self._list_components,
+            "CreateDeployment": self._create_deployment,
+            "GetDeployment": self._get_deployment,
+            "ListDeployments": self._list_deployments,
+            "CancelDeployment": self._cancel,
+            "ListCoreDevices": self._core_devices,
+            "GetCoreDevice": self._core_device,
+            "ListInstalledComponents": self._installed,
+            "ListEffectiveDeployments": self._effective,
         }
         self._wire = Wire("greengrassv2", operations, self.calls)
         self.url = self._wire.url
@@ -143,7 +151,10 @@ class StandIn:
                 artifact["Algorithm"] = "SHA-256"
             self.components.setdefault(name, {})[version] = component
         return {
-            "arn": self._arn(name, version), "componentName": name, "componentVersion": version, "creationTimestamp": component.made,
+            "arn": self._arn(name, version),
+            "componentName": name,
+            "componentVersion": version,
+            "creationTimestamp": component.made,
             "status": {"componentState": "REQUESTED", "message": "NONE", "errors": {}},
         }
 
@@ -208,8 +219,12 @@ class StandIn:
 
     def _told(self, made: Deployment) -> dict[str, Any]:
         return {
-            "targetArn": made.request["targetArn"], "revisionId": str(made.revision), "deploymentId": made.id,
-            "deploymentName": made.request.get("deploymentName", ""), "deploymentStatus": made.status, "creationTimestamp": made.made,
+            "targetArn": made.request["targetArn"],
+            "revisionId": str(made.revision),
+            "deploymentId": made.id,
+            "deploymentName": made.request.get("deploymentName", ""),
+            "deploymentStatus": made.status,
+            "creationTimestamp": made.made,
             "isLatestForTarget": self._of(made.request["targetArn"])[-1] is made,
         }
 
@@ -263,9 +278,13 @@ class StandIn:
             if thing in each.executions and self._of(each.request["targetArn"])[-1] is each:
                 status, why = each.executions[thing]
                 yield {
-                    "deploymentId": each.id, "deploymentName": each.request.get("deploymentName", ""), "reason": why,
-                    "targetArn": each.request["targetArn"], "coreDeviceExecutionStatus": status,
-                    "creationTimestamp": each.made, "modifiedTimestamp": now(),
+                    "deploymentId": each.id,
+                    "deploymentName": each.request.get("deploymentName", ""),
+                    "reason": why,
+                    "targetArn": each.request["targetArn"],
+                    "coreDeviceExecutionStatus": status,
+                    "creationTimestamp": each.made,
+                    "modifiedTimestamp": now(),
                 }
 
     def _roll_out(self, made: Deployment) -> None:
@@ -275,7 +294,7 @@ class StandIn:
         at_once = rate.get("maximumPerMinute") or rate.get("exponentialRate", {}).get("baseRatePerMinute") or 1000
         things = list(made.executions)
         for at in range(0, len(things), at_once):
-            batch = [thing for thing in things[at:at + at_once] if made.status == "ACTIVE"]
+            batch = [thing for thing in things[at : at + at_once] if made.status == "ACTIVE"]
             with ThreadPoolExecutor(len(batch) or 1) as pool:
                 list(pool.map(lambda thing: self._execute(made, thing), batch))
             if any(self._aborts(made, criterion) for criterion in job.get("abortConfig", {}).get("criteriaList", ())):

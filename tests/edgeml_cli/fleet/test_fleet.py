@@ -30,6 +30,7 @@ FAST = ("--yes", "--every", "0.1", "--minutes", "2")
 @pytest.fixture
 def fleet(cloud: Cloud, gglocal_factory: Callable[..., Any], tmp_path: Path) -> Callable[..., list[Device]]:
     """Makes a thing group with core devices in it: `fleet("plant", 2)`."""
+
     def make(group: str, count: int, **options: Any) -> list[Device]:
         iot = cloud.client("iot")
         iot.create_thing_group(thingGroupName=group)
@@ -62,7 +63,12 @@ def versions(device: Device) -> dict[str, str]:
 
 
 def test_the_whole_way(
-    cloud: Cloud, fleet: Callable[..., list[Device]], built: Path, venvs: dict[str, Path], version: str, tmp_path: Path,
+    cloud: Cloud,
+    fleet: Callable[..., list[Device]],
+    built: Path,
+    venvs: dict[str, Path],
+    version: str,
+    tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert publish.main(["--without-gdk", "--from", str(built)]) == 0
@@ -106,8 +112,14 @@ def test_the_whole_way(
 
 
 def test_a_broken_model_stops_at_the_canary(
-    cloud: Cloud, fleet: Callable[..., list[Device]], built: Path, venvs: dict[str, Path], version: str, tmp_path: Path,
-    capsys: pytest.CaptureFixture[str], said: Said,
+    cloud: Cloud,
+    fleet: Callable[..., list[Device]],
+    built: Path,
+    venvs: dict[str, Path],
+    version: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    said: Said,
 ) -> None:
     assert publish.main(["--without-gdk", "--from", str(built), "--component", INFERENCE]) == 0
     publish_models(tmp_path / "models", "1.0.0", broken="1.1.0")
@@ -228,13 +240,19 @@ def published(cloud: Cloud, built: Path, version: str) -> Cloud:
     return cloud
 
 
-@pytest.mark.parametrize(("config", "sentence"), [
-    ("com.edgeml.AlertDispatcher: {merge: {policy: {raise_at: 1.5}}}", "com.edgeml.AlertDispatcher: `policy.raise_at` is 1.5"),
-    ("com.edgeml.Inference: {merge: {thread: 2}}", "com.edgeml.Inference: `thread` is an unknown option; did you mean `threads`?"),
-    ("com.edgeml.Inferenz: {merge: {threads: 2}}", "names com.edgeml.Inferenz, which is not in the deployment; did you mean com.edgeml"),
-    ("com.edgeml.Inference: {merged: {}}", "takes merge (a map) and reset"),
-    ("[", "no YAML or JSON"),
-])
+@pytest.mark.parametrize(
+    ("config", "sentence"),
+    [
+        ("com.edgeml.AlertDispatcher: {merge: {policy: {raise_at: 1.5}}}", "com.edgeml.AlertDispatcher: `policy.raise_at` is 1.5"),
+        ("com.edgeml.Inference: {merge: {thread: 2}}", "com.edgeml.Inference: `thread` is an unknown option; did you mean `threads`?"),
+        (
+            "com.edgeml.Inferenz: {merge: {threads: 2}}",
+            "names com.edgeml.Inferenz, which is not in the deployment; did you mean com.edgeml",
+        ),
+        ("com.edgeml.Inference: {merged: {}}", "takes merge (a map) and reset"),
+        ("[", "no YAML or JSON"),
+    ],
+)
 def test_a_configuration_that_a_component_would_refuse_is_not_deployed(
     published: Cloud, tmp_path: Path, said: Said, config: str, sentence: str
 ) -> None:
@@ -244,16 +262,22 @@ def test_a_configuration_that_a_component_would_refuse_is_not_deployed(
     assert not published.standin.deployments
 
 
-@pytest.mark.parametrize(("arguments", "sentence"), [
-    (["--group", "plants"], "there is no thing group plants in us-east-1; did you mean plant? make one with `aws iot create"),
-    (["--group", "plant", "--model", "Pump"], "--model Pump: write NAME=VERSION"),
-    (["--group", "plant", "--model", "Pump=1.0.0"], "com.edgeml.Model.Pump 1.0.0 is not published in us-east-1; published are com.edgeml"),
-    (["--group", "plant", "--suite", "9.9.9"], "com.edgeml.Suite 9.9.9 is not published in us-east-1; published are 0.1.0"),
-    (["--group", "plant", "--rollback"], "plant has no deployment yet"),
-    (["--group", "plant", "--rollback", "--model", "Pump=1.0.0"], "--rollback takes the earlier deployment as it was"),
-    (["--group", "plant", "--rollout-growth", "2"], "--rollout-growth needs --rollout-rate"),
-    (["--group", "plant", "--config", "nowhere.yaml"], "nowhere.yaml cannot be read"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--group", "plants"], "there is no thing group plants in us-east-1; did you mean plant? make one with `aws iot create"),
+        (["--group", "plant", "--model", "Pump"], "--model Pump: write NAME=VERSION"),
+        (
+            ["--group", "plant", "--model", "Pump=1.0.0"],
+            "com.edgeml.Model.Pump 1.0.0 is not published in us-east-1; published are com.edgeml",
+        ),
+        (["--group", "plant", "--suite", "9.9.9"], "com.edgeml.Suite 9.9.9 is not published in us-east-1; published are 0.1.0"),
+        (["--group", "plant", "--rollback"], "plant has no deployment yet"),
+        (["--group", "plant", "--rollback", "--model", "Pump=1.0.0"], "--rollback takes the earlier deployment as it was"),
+        (["--group", "plant", "--rollout-growth", "2"], "--rollout-growth needs --rollout-rate"),
+        (["--group", "plant", "--config", "nowhere.yaml"], "nowhere.yaml cannot be read"),
+    ],
+)
 def test_a_mistake_is_one_sentence_and_nothing_is_deployed(published: Cloud, said: Said, arguments: list[str], sentence: str) -> None:
     assert deploy.main([*arguments, "--yes"]) == 1
     assert sentence in said()

@@ -142,7 +142,9 @@ def test_a_deployment_that_fails_says_what_the_component_logged(place, tmp_path,
     if where[0] == "--device-root":
         (Path(where[1]) / "logs").symlink_to(nucleus.root.path / "logs")
     shelf.add("old", SERVE)
-    shelf.add("model", {"install": "echo 'ERROR edgeml.model.install_bundle: model: the key is not trusted'; exit 1", "run": "exec sleep 1000"})
+    shelf.add(
+        "model", {"install": "echo 'ERROR edgeml.model.install_bundle: model: the key is not trusted'; exit 1", "run": "exec sleep 1000"}
+    )
     shelf.add("mute", {"install": "exit 1", "run": "exec sleep 1000"})
     local = ["--local", *where, "--build", str(tmp_path / "build"), "--component", "old=1.0.0"]
     assert main([*local, "--component", "model=1.0.0"]) == 1
@@ -160,36 +162,59 @@ CLASSIC = """2026-11-28T13:52:57.632Z [INFO] (Copier) m: stdout. INFO edgeml.mod
 """
 
 
-@pytest.mark.parametrize(("lines", "since", "error"), [
-    (slice(0, 2), 0, "m: /w: is signed with another key"), (slice(0, 5), 0, "pip failed"), (slice(0, 6), 0, "as gglocal writes it"),
-    (slice(0, 2), 2e9, ""), (slice(0, 1), 0, ""), (slice(4, 5), 0, ""),
-])
+@pytest.mark.parametrize(
+    ("lines", "since", "error"),
+    [
+        (slice(0, 2), 0, "m: /w: is signed with another key"),
+        (slice(0, 5), 0, "pip failed"),
+        (slice(0, 6), 0, "as gglocal writes it"),
+        (slice(0, 2), 2e9, ""),
+        (slice(0, 1), 0, ""),
+        (slice(4, 5), 0, ""),
+    ],
+)
 def test_the_last_error_of_a_log_is_what_the_component_wrote_since(lines, since, error) -> None:
     assert deployment_outcome.last_error("\n".join(CLASSIC.splitlines()[lines]), since) == error
 
 
-@pytest.mark.parametrize(("text", "named"), [
-    ("Deployment Failure Cause: Service a.b in broken state after deployment", ["a.b"]), ("a.b.c is BROKEN", ["a.b.c"]), ("a.b-c", []),
-])
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("Deployment Failure Cause: Service a.b in broken state after deployment", ["a.b"]),
+        ("a.b.c is BROKEN", ["a.b.c"]),
+        ("a.b-c", []),
+    ],
+)
 def test_the_components_that_a_failure_is_about(text: str, named: list[str]) -> None:
     assert deployment_outcome.named(["a.b", "a.b.c"], text) == named
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="greengrass-cli is called with sudo, which may ask for a password")
-@pytest.mark.parametrize(("exit_code", "lasting", "trace"), [
-    (1, False, TRACE), (0, False, TRACE), (1, False, UNKNOWN), (1, True, TRACE),
-], ids=["fails", "ends with 0", "not known yet", "lasting"])
+@pytest.mark.parametrize(
+    ("exit_code", "lasting", "trace"),
+    [
+        (1, False, TRACE),
+        (0, False, TRACE),
+        (1, False, UNKNOWN),
+        (1, True, TRACE),
+    ],
+    ids=["fails", "ends with 0", "not known yet", "lasting"],
+)
 def test_a_status_call_that_fails_is_asked_again(gglocal_factory, tmp_path, monkeypatch, capsys, exit_code, lasting, trace) -> None:
     monkeypatch.setattr(nucleus_cli, "ASK_AGAIN_S", 0.01)
     nucleus, shelf = gglocal_factory(profile="classic"), Shelf(tmp_path / "build")
     shelf.add("a", SERVE)
     (tmp_path / "trace").write_text(trace)
     count, until = tmp_path / "count", 1000 if lasting else 3
-    Flaky(tmp_path / "device", nucleus.root.path, (
-        f'if [ "$2" = status ] && [ $(wc -c < {count}) -lt {until} ]\n'
-        f"then printf x >> {count}; cat {tmp_path}/trace >&2; exit {exit_code}; fi\n"
-        "exec REAL"
-    ))
+    Flaky(
+        tmp_path / "device",
+        nucleus.root.path,
+        (
+            f'if [ "$2" = status ] && [ $(wc -c < {count}) -lt {until} ]\n'
+            f"then printf x >> {count}; cat {tmp_path}/trace >&2; exit {exit_code}; fi\n"
+            "exec REAL"
+        ),
+    )
     count.touch()
     local = ["--local", "--device-root", str(tmp_path / "device"), "--build", str(tmp_path / "build"), "--component", "a=1.0.0"]
     assert main(local) == int(lasting)
@@ -204,11 +229,15 @@ def test_a_nucleus_that_does_something_else_than_it_was_asked_is_found_out(ggloc
     nucleus, shelf = gglocal_factory(profile="classic"), Shelf(tmp_path / "build")
     shelf.add("a", SERVE, config={"x": 1, "keep": True})
     # The configuration is dropped on the way, and SUCCEEDED is said.
-    Flaky(tmp_path / "device", nucleus.root.path, (
-        'for each; do shift; [ "$each" = --update-config ] && { skip=1; continue; }\n'
-        '[ "$skip" ] && { skip=; continue; }; set -- "$@" "$each"; done\n'
-        "exec REAL"
-    ))
+    Flaky(
+        tmp_path / "device",
+        nucleus.root.path,
+        (
+            'for each; do shift; [ "$each" = --update-config ] && { skip=1; continue; }\n'
+            '[ "$skip" ] && { skip=; continue; }; set -- "$@" "$each"; done\n'
+            "exec REAL"
+        ),
+    )
     config = tmp_path / "config.yaml"
     config.write_text("a:\n  merge: {x: 2, deep: {y: text}, keep: true}\n")
     local = ["--local", "--device-root", str(tmp_path / "device"), "--build", str(tmp_path / "build"), "--config", str(config)]
@@ -217,23 +246,38 @@ def test_a_nucleus_that_does_something_else_than_it_was_asked_is_found_out(ggloc
     assert 'not as asked: a is not configured as asked: x is 1, asked for was 2; deep.y is null, asked for was "text"\n' in said
 
 
-@pytest.mark.parametrize(("text", "cause"), [
-    (TRACE, "the file is being written (ServiceError)"),
-    ("java.lang.RuntimeException: Unable to connect\n\tat com.aws.x.Y.z(Y.java:1)\n", "Unable to connect (RuntimeException)"),
-    ("a warning\ngglocal: no nucleus runs in /x\n", "no nucleus runs in /x"),
-    ("Value for option '--merge' is wrong\nUsage: greengrass-cli [-hV]\n   [-a=Dir]\n", "Value for option '--merge' is wrong"),
-    ("", ""),
-])
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        (TRACE, "the file is being written (ServiceError)"),
+        ("java.lang.RuntimeException: Unable to connect\n\tat com.aws.x.Y.z(Y.java:1)\n", "Unable to connect (RuntimeException)"),
+        ("a warning\ngglocal: no nucleus runs in /x\n", "no nucleus runs in /x"),
+        ("Value for option '--merge' is wrong\nUsage: greengrass-cli [-hV]\n   [-a=Dir]\n", "Value for option '--merge' is wrong"),
+        ("", ""),
+    ],
+)
 def test_the_cause_is_picked_from_what_a_command_wrote(text: str, cause: str) -> None:
     assert nucleus_cli.cause(text) == cause
 
 
-@pytest.mark.parametrize(("merge", "has", "differs"), [
-    ({"n": 5}, {"n": 5.0}, []), ({"n": 5}, {"n": "5"}, []), ({"n": 0.5}, {"n": "0.5"}, []), ({"b": True}, {"b": "true"}, []),
-    ({"b": True}, {"b": 1}, ["b"]), ({"x": None}, {"x": "null"}, []), ({"x": None}, {}, []), ({"x": {}}, {"x": {}}, []),
-    ({"l": [1, {"a": 2}]}, {"l": [1.0, {"a": "2"}]}, []), ({"l": [1]}, {"l": [1, 2]}, ["l"]),
-    ({"a": {"b": 1, "c": 2}}, {"a": {"b": 1}}, ["a.c"]), ({"a": {"b": 1}}, None, ["a.b"]), ({"t": "5"}, {"t": 5}, ["t"]),
-])
+@pytest.mark.parametrize(
+    ("merge", "has", "differs"),
+    [
+        ({"n": 5}, {"n": 5.0}, []),
+        ({"n": 5}, {"n": "5"}, []),
+        ({"n": 0.5}, {"n": "0.5"}, []),
+        ({"b": True}, {"b": "true"}, []),
+        ({"b": True}, {"b": 1}, ["b"]),
+        ({"x": None}, {"x": "null"}, []),
+        ({"x": None}, {}, []),
+        ({"x": {}}, {"x": {}}, []),
+        ({"l": [1, {"a": 2}]}, {"l": [1.0, {"a": "2"}]}, []),
+        ({"l": [1]}, {"l": [1, 2]}, ["l"]),
+        ({"a": {"b": 1, "c": 2}}, {"a": {"b": 1}}, ["a.c"]),
+        ({"a": {"b": 1}}, None, ["a.b"]),
+        ({"t": "5"}, {"t": 5}, ["t"]),
+    ],
+)
 def test_what_was_asked_for_is_compared_with_what_the_device_has(merge, has, differs) -> None:
     found = nucleus_cli.Component("1.0.0", "RUNNING", "", has)
     told = list(deployment_outcome.unmet("a", "1.0.0", {"merge": merge}, found))

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from edgeml.cloud.outbox import Entry
+from edgeml.cloud.outbox import OutboxMessage
 from edgeml.messages import Health, encode_json
 from edgeml.timestamps import to_iso
 from edgeml_cli.build.package import COMPONENTS
 from edgeml_cli.fleet import health_reports, status
 from edgeml_cli.fleet.aws_account import Account
-from edgeml_cli.fleet.health_reports import Own
+from edgeml_cli.fleet.health_reports import HealthReports
 from tests.edgeml_cli.fleet.conftest import ACCOUNT, REGION, Cloud
 from tests.edgeml_cli.fleet.standin import Deployment
 
@@ -31,9 +31,7 @@ class Core:
         self.thing = thing
 
     def installed(self) -> list[dict[str, Any]]:
-        return [
-            {"componentName": name, "componentVersion": "0.1.0", "lifecycleState": "RUNNING", "isRoot": True} for name in COMPONENTS
-        ]
+        return [{"componentName": name, "componentVersion": "0.1.0", "lifecycleState": "RUNNING", "isRoot": True} for name in COMPONENTS]
 
     def carry_out(self, deployment: Deployment, recipes: dict[str, dict[str, dict[str, Any]]]) -> str:
         raise AssertionError("nothing is deployed here")
@@ -52,7 +50,7 @@ def said(thing: str, component: str, ago_s: float, state: str = "running", *faul
     """A line: what AlertDispatcher sends, and the rule's `thing`."""
     at_ns = int((NOW.timestamp() - ago_s) * 1e9)
     payload = encode_json(Health(component=component, at=to_iso(at_ns), state=state, faults=faults, lag_s=0.5))
-    message = json.loads(Entry(1, "", at_ns, 0.0, "", payload).message("0123456789abcdef-1", late=False))
+    message = json.loads(OutboxMessage(1, "", at_ns, 0.0, "", payload).message("0123456789abcdef-1", late=False))
     return json.dumps({**message, "thing": thing}, separators=(",", ":")).encode() + b"\n"
 
 
@@ -98,11 +96,14 @@ def test_yesterdays_is_looked_at_where_todays_has_not_all_and_a_cut_object_is_le
     assert ages[DISPATCHER] > ages[INFERENCE] and len(second["said"]) == 3
 
 
-@pytest.mark.parametrize(("arguments", "objects", "sentence"), [
-    (["--data-bucket", "nobodys-bucket"], True, "there is no bucket nobodys-bucket; make it with scripts/cloud/deploy"),
-    ([], False, f"s3://{DATA}/health/ has nothing of the last 2 days; AlertDispatcher sends it to IoT Core, and Firehose"),
-    ([], True, f"not every component of plant-2 is in the newest 1 objects of the last 2 days in s3://{DATA}/health/"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "objects", "sentence"),
+    [
+        (["--data-bucket", "nobodys-bucket"], True, "there is no bucket nobodys-bucket; make it with scripts/cloud/deploy"),
+        ([], False, f"s3://{DATA}/health/ has nothing of the last 2 days; AlertDispatcher sends it to IoT Core, and Firehose"),
+        ([], True, f"not every component of plant-2 is in the newest 1 objects of the last 2 days in s3://{DATA}/health/"),
+    ],
+)
 def test_where_there_is_none_it_says_so_and_shows_the_rest(
     data: Cloud, capsys: pytest.CaptureFixture[str], arguments: list[str], objects: bool, sentence: str
 ) -> None:
@@ -130,9 +131,9 @@ def test_reading_is_bounded(data: Cloud, monkeypatch: pytest.MonkeyPatch) -> Non
     for number, name in enumerate(COMPONENTS):
         put(data, number, said("plant-1", name, 60))
     wanted = {"plant-1": frozenset(COMPONENTS)}
-    found, why = Own(Account(REGION), None).last(wanted, NOW)
+    found, why = HealthReports(Account(REGION), None).last(wanted, NOW)
     assert list(found["plant-1"]) == [DISPATCHER, INFERENCE] and "the newest 2 objects" in why
     monkeypatch.setattr(health_reports, "OBJECTS", 3)
-    assert Own(Account(REGION), None).last(wanted, NOW)[1] == ""
+    assert HealthReports(Account(REGION), None).last(wanted, NOW)[1] == ""
     monkeypatch.setattr(health_reports, "OBJECT_BYTES", 10)
-    assert Own(Account(REGION), None).last(wanted, NOW)[0] == {"plant-1": {}}
+    assert HealthReports(Account(REGION), None).last(wanted, NOW)[0] == {"plant-1": {}}

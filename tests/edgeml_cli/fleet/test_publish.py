@@ -194,11 +194,14 @@ def test_an_object_that_went_missing_or_was_overwritten_is_restored(cloud: Cloud
     assert cloud.objects() == before
 
 
-@pytest.mark.parametrize(("wrong", "sentence"), [
-    ({"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}, "no AWS credentials are found"),
-    ({"AWS_PROFILE": "nobody"}, "name another with AWS_PROFILE"),
-    ({"AWS_ENDPOINT_URL_GREENGRASSV2": "http://127.0.0.1:9"}, "see whether the service exists in that region"),
-])
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}, "no AWS credentials are found"),
+        ({"AWS_PROFILE": "nobody"}, "name another with AWS_PROFILE"),
+        ({"AWS_ENDPOINT_URL_GREENGRASSV2": "http://127.0.0.1:9"}, "see whether the service exists in that region"),
+    ],
+)
 def test_a_machine_that_cannot_speak_to_aws_is_one_sentence(
     cloud: Cloud, source: Path, said: Said, monkeypatch: pytest.MonkeyPatch, wrong: dict[str, str | None], sentence: str
 ) -> None:
@@ -210,14 +213,17 @@ def test_a_machine_that_cannot_speak_to_aws_is_one_sentence(
         assert cloud.objects() == {}
 
 
-@pytest.mark.parametrize(("arguments", "sentence"), [
-    (["--region", "us-east"], "'us-east' is no AWS region"),
-    (["--region", "eu-west-1"], "there is no bucket edgeml-components-eu-west-1-123456789012; make it with scripts/cloud/deploy"),
-    (["--region", "eu-west-1", "--bucket", BUCKET], f"the bucket {BUCKET} is in us-east-1"),
-    (["--bucket", "nobodys"], "there is no bucket nobodys"),
-    (["--component", "com.edgeml.Suit"], "com.edgeml.Suit is not in the build; there are com.edgeml.Inference"),
-    (["--from", "nowhere"], "holds no recipe; make it with scripts/build"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--region", "us-east"], "'us-east' is no AWS region"),
+        (["--region", "eu-west-1"], "there is no bucket edgeml-components-eu-west-1-123456789012; make it with scripts/cloud/deploy"),
+        (["--region", "eu-west-1", "--bucket", BUCKET], f"the bucket {BUCKET} is in us-east-1"),
+        (["--bucket", "nobodys"], "there is no bucket nobodys"),
+        (["--component", "com.edgeml.Suit"], "com.edgeml.Suit is not in the build; there are com.edgeml.Inference"),
+        (["--from", "nowhere"], "holds no recipe; make it with scripts/build"),
+    ],
+)
 def test_a_mistake_is_one_sentence(cloud: Cloud, source: Path, said: Said, arguments: list[str], sentence: str) -> None:
     assert run(source, *arguments) == 1
     assert sentence in said()
@@ -227,7 +233,10 @@ def test_a_mistake_is_one_sentence(cloud: Cloud, source: Path, said: Said, argum
 def test_a_bucket_of_another_account_is_refused(cloud: Cloud, source: Path, said: Said, monkeypatch: pytest.MonkeyPatch) -> None:
     role = cloud.client("sts").assume_role(RoleArn="arn:aws:iam::210987654321:role/other", RoleSessionName="other")["Credentials"]
     other = boto3.client(
-        "s3", region_name=REGION, aws_access_key_id=role["AccessKeyId"], aws_secret_access_key=role["SecretAccessKey"],
+        "s3",
+        region_name=REGION,
+        aws_access_key_id=role["AccessKeyId"],
+        aws_secret_access_key=role["SecretAccessKey"],
         aws_session_token=role["SessionToken"],
     )
     other.create_bucket(Bucket="theirs")

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from edgeml_cli.verify.outage.crash_test import FIGURES, count, got, kill, life, live, without_broken_off
-from edgeml_cli.verify.outage.generated_results import Feed
+from edgeml_cli.verify.outage.generated_results import GeneratedResults
 from edgeml_cli.verify.outage.offline_test import offline
 from edgeml_cli.verify.outage.recording_bus import Arrived
 from edgeml_cli.verify.outage.undelivered_test import untaken
@@ -31,7 +31,7 @@ def test_what_the_quota_does_not_allow_is_thinned_and_no_alert_is_among_it(tmp_p
 
 
 def test_killed_between_every_two_steps(tmp_path: Path) -> None:
-    feed = Feed(3, 2, 5)  # an alarm that is raised, cleared and raised again
+    feed = GeneratedResults(3, 2, 5)  # an alarm that is raised, cleared and raised again
     whole = tmp_path / "0"
     whole.mkdir()
     assert not live(whole, feed)
@@ -58,7 +58,7 @@ def test_killed_at_random_instants(tmp_path: Path) -> None:
 
 
 def test_a_message_that_broke_off_with_its_sender_has_not_arrived(tmp_path: Path) -> None:
-    feed = Feed(3, 2, 5)
+    feed = GeneratedResults(3, 2, 5)
     assert not live(tmp_path, feed)
     path = tmp_path / "arrived"
     whole = path.read_bytes()
@@ -88,7 +88,7 @@ def test_alerts_that_the_local_broker_does_not_take_are_all_published_later(tmp_
 
 
 def test_what_is_lost_is_counted(tmp_path: Path) -> None:
-    feed = Feed(3, 2, 5)
+    feed = GeneratedResults(3, 2, 5)
     life(tmp_path, feed)
     lines = (tmp_path / "arrived").read_bytes().splitlines()
     alerts = [line for line in lines if msgspec.json.decode(line)["type"] == "alert"]

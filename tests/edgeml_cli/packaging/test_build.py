@@ -32,8 +32,7 @@ def checkout(target: Path) -> Path:
 
 def digests(folder: Path) -> dict[str, str]:
     return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*")) if path.is_file()
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.rglob("*")) if path.is_file()
     }
 
 
@@ -60,8 +59,13 @@ def test_another_checkout_umask_time_and_python_give_the_same_bytes(built: Path,
     assert len(wanted) == 10
     for python in pythons():
         made = subprocess.run(
-            [python, "-m", "edgeml_cli.build.package"], cwd=other, env={**os.environ, "PYTHONPATH": str(other / "libs"), "TZ": "Asia/Tokyo"},
-            umask=0o077, capture_output=True, text=True, check=False,
+            [python, "-m", "edgeml_cli.build.package"],
+            cwd=other,
+            env={**os.environ, "PYTHONPATH": str(other / "libs"), "TZ": "Asia/Tokyo"},
+            umask=0o077,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert made.returncode == 0, made.stderr
         assert digests(other / "greengrass-build") == wanted, python

@@ -42,11 +42,17 @@ def ended(module: Path, text: str) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
-@pytest.mark.parametrize(("text", "code", "err"), [
-    ("import sys; sys.exit(3)", 3, ""), ("import sys; sys.exit()", 0, ""), ("pass", 0, ""), ("import sys; sys.exit('why')", 1, "why\n"),
-    ("open('nowhere/x', 'w')", 1, "try: nowhere/x: No such file or directory; see to it, or name another file or folder\n"),
-    ("raise KeyboardInterrupt", 130, "try: interrupted\n"),
-])
+@pytest.mark.parametrize(
+    ("text", "code", "err"),
+    [
+        ("import sys; sys.exit(3)", 3, ""),
+        ("import sys; sys.exit()", 0, ""),
+        ("pass", 0, ""),
+        ("import sys; sys.exit('why')", 1, "why\n"),
+        ("open('nowhere/x', 'w')", 1, "try: nowhere/x: No such file or directory; see to it, or name another file or folder\n"),
+        ("raise KeyboardInterrupt", 130, "try: interrupted\n"),
+    ],
+)
 def test_a_command_ends_in_a_sentence(module: Path, text: str, code: int, err: str) -> None:
     assert ended(module, text) == (code, "", err)
 
@@ -56,10 +62,13 @@ def test_a_fault_of_ours_keeps_its_stack_trace(module: Path) -> None:
     assert code == 1 and "ZeroDivisionError" in err
 
 
-@pytest.mark.parametrize(("name", "module_name", "arguments"), [
-    ("prepare", "model_training.prepare", ("build", "data", "--plan")),
-    ("volume", "edgeml_cli.cloud.volume_estimate", ("--config",)),
-])
+@pytest.mark.parametrize(
+    ("name", "module_name", "arguments"),
+    [
+        ("prepare", "model_training.prepare", ("build", "data", "--plan")),
+        ("volume", "edgeml_cli.cloud.volume_estimate", ("--config",)),
+    ],
+)
 def test_ctrl_c_ends_a_command_with_130(tmp_path: Path, name: str, module_name: str, arguments: tuple[str, ...]) -> None:
     """Each waits for what another writes into the file that it reads, so that the signal comes while it works."""
     os.mkfifo(tmp_path / "file", 0o600)

@@ -20,7 +20,9 @@ import pytest
 from edgeml_cli.build.package import ROOT
 
 COMMANDS = sorted(
-    path.relative_to(ROOT).as_posix() for folder in ("scripts", "scripts/cloud") for path in (ROOT / folder).iterdir()
+    path.relative_to(ROOT).as_posix()
+    for folder in ("scripts", "scripts/cloud")
+    for path in (ROOT / folder).iterdir()
     if path.is_file() and os.access(path, os.X_OK)
 )
 PLAIN = {"scripts/build", "scripts/test-arm64", "scripts/version"}
@@ -57,33 +59,44 @@ def network() -> Iterator[tuple[dict[str, str], list[str]]]:
                 connection.close()
 
         threading.Thread(target=serve, daemon=True).start()
-        yield {
-            "http_proxy": address, "https_proxy": address, "PIP_INDEX_URL": f"{address}/simple", "AWS_ENDPOINT_URL": address,
-            "PIP_RETRIES": "0",
-        }, came
+        yield (
+            {
+                "http_proxy": address,
+                "https_proxy": address,
+                "PIP_INDEX_URL": f"{address}/simple",
+                "AWS_ENDPOINT_URL": address,
+                "PIP_RETRIES": "0",
+            },
+            came,
+        )
         server.shutdown(socket.SHUT_RDWR)
 
 
 def state(folder: Path) -> dict[str, tuple[int, int]]:
     return {
         path.relative_to(folder).as_posix(): (path.lstat().st_size, path.lstat().st_mtime_ns)
-        for path in folder.rglob("*") if not path.is_dir()
+        for path in folder.rglob("*")
+        if not path.is_dir()
     } | {f"{path.relative_to(folder).as_posix()}/": (0, 0) for path in folder.rglob("*") if path.is_dir()}
 
 
 def run(clone: Path, command: str, variables: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "PYTEST"))} | variables
     return subprocess.run(
-        [clone / command, *arguments], cwd=clone.parent, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        check=False, timeout=120,
+        [clone / command, *arguments],
+        cwd=clone.parent,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h"])
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_in_a_clean_clone_changes_nothing(
-    clone: Path, network: tuple[dict[str, str], list[str]], command: str, flag: str
-) -> None:
+def test_help_in_a_clean_clone_changes_nothing(clone: Path, network: tuple[dict[str, str], list[str]], command: str, flag: str) -> None:
     before = state(clone.parent)
     ran = run(clone, command, network[0], flag)
     assert (ran.returncode, ran.stderr) == (0, ""), ran.stderr
@@ -123,7 +136,7 @@ def wrapped() -> list[tuple[str, str, list[str]]]:
     for command in COMMANDS:
         line = re.search(r'scripts/env"?( .*)? --run \S+ ([\w.]+)', (ROOT / command).read_text())
         if line and command not in ("scripts/env", "scripts/test", "scripts/test-training"):
-            extras = re.sub(r'--venv \S+|\S*[${]\S*', "", line[1] or "").split()
+            extras = re.sub(r"--venv \S+|\S*[${]\S*", "", line[1] or "").split()
             found.append((command, line[2], extras))
     return found
 
@@ -177,7 +190,8 @@ def imported(module: str, seen: set[str]) -> Iterator[tuple[str, str]]:
 def test_a_command_declares_what_it_imports(command: str, module: str, extras: list[str]) -> None:
     declared, owners = requirements(extras), packages_distributions()
     missing = {
-        (path, name) for path, name in imported(module, set())
+        (path, name)
+        for path, name in imported(module, set())
         if not {each.lower().replace("_", "-") for each in owners.get(name, [name])} & declared
     }
     assert missing == set(), f"{command} has the extras {extras}"
@@ -187,8 +201,11 @@ def selections() -> list[tuple[str, str]]:
     """Each `scripts/test ARGUMENT...` in the documents."""
     texts = [path for path in (ROOT / "README.md", *sorted(ROOT.glob("*/**/*.md"))) if not path.is_relative_to(ROOT / "build")]
     return [
-        (path.relative_to(ROOT).as_posix(), line.strip()) for path in texts if ".venv" not in path.parts
-        for line in re.findall(r"scripts/test ([^`#\n]+)", path.read_text(encoding="utf-8")) if not line.startswith("some ")
+        (path.relative_to(ROOT).as_posix(), line.strip())
+        for path in texts
+        if ".venv" not in path.parts
+        for line in re.findall(r"scripts/test ([^`#\n]+)", path.read_text(encoding="utf-8"))
+        if not line.startswith("some ")
     ]
 
 

@@ -196,7 +196,9 @@ def test_killed_at_any_step_it_leaves_what_works(requirements: Path, empty_venv:
     for number in range(1, 100):
         ran = subprocess.run(
             [sys.executable, "-c", KILL, SCRIPT.parent, str(number), requirements, venv, empty_venv.resolve()],
-            capture_output=True, text=True, check=False,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert has_tiny(venv), f"killed before effect {number}"
         assert step.install([older], venv) in (False, True), "going back after a kill"

@@ -15,7 +15,7 @@ from edgeml_cli.build.package import ROOT, BuildError
 from gglocal.deployment.resolver import configuration_updates
 from gglocal.recipe.lint import lint_file
 from gglocal.recipe.manifest_selection import Host
-from inference.options import Options
+from inference.options import InferenceOptions
 from tests.edgeml.keys import PINNED, STRANGER, TRUSTED, edit
 from tests.edgeml.models import trained, untrue
 from tests.edgeml.tiny import SHIPPED
@@ -79,7 +79,7 @@ def test_standard_output_is_the_configuration_and_nothing_else(tmp_path: Path, c
     update = configuration_updates(yaml.safe_load(said.out), "it")["com.edgeml.Inference"]["merge"]
     assert update.keys() == {"model", "signature"} and update["model"] == "com.edgeml.Model.MyPump"
     assert list(update["signature"]["public_keys"].values()) == [TRUSTED]
-    shipped = read(Options, {"signature": {**PINNED, **update["signature"]}, "model": update["model"]})
+    shipped = read(InferenceOptions, {"signature": {**PINNED, **update["signature"]}, "model": update["model"]})
     assert shipped.signature.public_key == PINNED["public_key"]
     assert "model.zip" in said.err and "com.edgeml.Model.MyPump-2.0.0" in said.err
 

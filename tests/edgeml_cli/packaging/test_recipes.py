@@ -27,7 +27,8 @@ ACCESS: dict[str, dict[str, set[str]]] = {
     "com.edgeml.SensorIngestion": {
         PUBLISH: {topics.SENSORS, topics.COMMANDS_ACK, topics.STATUS, topics.HEALTH},
         SUBSCRIBE: {topics.RESULTS, topics.COMMANDS, topics.COMMANDS_RELEASE, topics.REPLAY, topics.ALERTS},
-        TO_CLOUD: {topics.cloud_captures(THING)}, FROM_CLOUD: {topics.cloud_captures(THING)},
+        TO_CLOUD: {topics.cloud_captures(THING)},
+        FROM_CLOUD: {topics.cloud_captures(THING)},
     },
     "com.edgeml.Inference": {
         PUBLISH: {topics.RESULTS, topics.REPLAY, topics.STATUS, topics.HEALTH},
@@ -38,7 +39,10 @@ ACCESS: dict[str, dict[str, set[str]]] = {
         SUBSCRIBE: {topics.RESULTS, topics.HEALTH, topics.SENSORS, topics.INTERLOCK, topics.COMMANDS_ACK, topics.ALERTS_ACK},
         TO_CLOUD: {topics.cloud_alerts(THING), topics.cloud_results(THING), topics.cloud_health(THING)},
         FROM_CLOUD: {
-            topics.cloud_alerts_ack(THING), topics.cloud_alerts(THING), topics.cloud_results(THING), topics.cloud_health(THING),
+            topics.cloud_alerts_ack(THING),
+            topics.cloud_alerts(THING),
+            topics.cloud_results(THING),
+            topics.cloud_health(THING),
         },
     },
 }
@@ -50,8 +54,10 @@ def granted(recipe: dict[str, Any]) -> list[tuple[str, str]]:
     services = recipe["ComponentConfiguration"]["DefaultConfiguration"]["accessControl"].values()
     return [
         (operation, resource)
-        for policies in services for policy in policies.values()
-        for operation in policy["operations"] for resource in policy["resources"]
+        for policies in services
+        for policy in policies.values()
+        for operation in policy["operations"]
+        for resource in policy["resources"]
     ]
 
 
@@ -121,9 +127,7 @@ def test_every_topic_of_the_library_is_in_the_recipes(recipe: Recipes) -> None:
 
 def test_the_suite_wants_this_version_of_every_component_and_has_one_step(recipe: Recipes, version: str) -> None:
     suite = recipe(SUITE)
-    assert suite["ComponentDependencies"] == {
-        name: {"VersionRequirement": version, "DependencyType": "HARD"} for name in COMPONENTS
-    }
+    assert suite["ComponentDependencies"] == {name: {"VersionRequirement": version, "DependencyType": "HARD"} for name in COMPONENTS}
     assert [list(manifest["Lifecycle"]) for manifest in suite["Manifests"]] == [["run"]]
     assert [manifest["Artifacts"] for manifest in suite["Manifests"]] == [[]]  # Nucleus Lite refuses a manifest without the key
 

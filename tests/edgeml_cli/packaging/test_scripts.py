@@ -11,7 +11,20 @@ import pytest
 from edgeml_cli.build.package import ROOT
 
 SCRIPTS = (
-    "build", "chaos", "demo", "deploy", "env", "fleet", "fuzz", "parity", "promote", "publish", "sign", "test", "test-arm64", "train",
+    "build",
+    "chaos",
+    "demo",
+    "deploy",
+    "env",
+    "fleet",
+    "fuzz",
+    "parity",
+    "promote",
+    "publish",
+    "sign",
+    "test",
+    "test-arm64",
+    "train",
     "version",
 )
 

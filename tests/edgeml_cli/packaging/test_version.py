@@ -31,9 +31,14 @@ def test_every_place_gets_it_and_nothing_else_changes(root: Path) -> None:
     assert write(root, "10.20.30") == []
 
 
-@pytest.mark.parametrize(("wrong", "sentence"), [
-    ("1.2", "'1.2' is no version; give major.minor.patch, such as 1.2.3"), ("NEXT_PATCH", "is no version"), ('1.2.3"', "is no version"),
-])
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ("1.2", "'1.2' is no version; give major.minor.patch, such as 1.2.3"),
+        ("NEXT_PATCH", "is no version"),
+        ('1.2.3"', "is no version"),
+    ],
+)
 def test_what_is_no_version_changes_nothing(root: Path, wrong: str, sentence: str) -> None:
     before = found(root)
     with pytest.raises(package.BuildError, match=sentence):
@@ -51,7 +56,9 @@ def test_a_place_without_one_stops_it_before_anything_is_written(root: Path) -> 
 def test_a_build_refuses_a_library_of_another_version(root: Path) -> None:
     config = root / "gdk-config.json"
     config.write_text(config.read_text().replace(package.Project.read(root).version, "10.20.30"))
-    with pytest.raises(package.BuildError, match=r"does not name the version 10\.20\.30 of gdk-config.json; run: scripts/version 10\.20\.30"):
+    with pytest.raises(
+        package.BuildError, match=r"does not name the version 10\.20\.30 of gdk-config.json; run: scripts/version 10\.20\.30"
+    ):
         package.build(root, root / "out")
     assert not (root / "out").exists()
 

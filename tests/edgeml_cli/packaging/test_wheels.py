@@ -16,7 +16,7 @@ import pytest
 from edgeml.runtime import install_venv as step
 from edgeml_cli.build import package, wheelhouse
 from edgeml_cli.build.package import COMPONENTS, ROOT, BuildError
-from edgeml_cli.build.wheelhouse import Entry, Lock, Target, WheelError
+from edgeml_cli.build.wheelhouse import Lock, LockEntry, Target, WheelError
 
 HERE = Target(platform.machine(), f"{sys.version_info[0]}.{sys.version_info[1]}")
 CLOSED = "http://127.0.0.1:9/simple"
@@ -44,7 +44,7 @@ def component(tmp_path: Path) -> Path:
     made = [wheel(folder / "wheels", "other"), wheel(folder / "wheels", "tiny", "other")]
     (folder / "wheels" / "targets.txt").write_text(f"{HERE}\n")
     (folder / "requirements.txt").write_text("tiny==1.0\n")
-    entries = tuple(Entry(requirement, (digest,), frozenset()) for requirement, digest in made)
+    entries = tuple(LockEntry(requirement, (digest,), frozenset()) for requirement, digest in made)
     (folder / "requirements.lock").write_text(Lock(wheelhouse.digest(folder / "requirements.txt"), (HERE,), entries).text())
     return folder
 
@@ -120,7 +120,9 @@ def test_a_device_that_the_lock_does_not_name_takes_the_pinned_versions_and_says
 @pytest.mark.parametrize("name", LOCKS)
 def test_each_component_is_locked_by_its_requirements_for_every_target_that_has_wheels(name: str) -> None:
     lock = wheelhouse.fresh(LOCKS[name])
-    assert {str(target) for target in lock.targets} == {f"{machine}-{each}" for machine in ("x86_64", "aarch64") for each in wheelhouse.PYTHONS}
+    assert {str(target) for target in lock.targets} == {
+        f"{machine}-{each}" for machine in ("x86_64", "aarch64") for each in wheelhouse.PYTHONS
+    }
     for target in lock.targets:
         names = [entry.requirement.partition("==")[0] for entry in lock.entries if entry.suits(target)]
         assert len(names) == len(set(names)), f"{target} has two versions of one package"
@@ -140,8 +142,8 @@ def test_a_lock_of_other_requirements_is_not_built_with(tmp_path: Path) -> None:
 
 def test_what_is_shipped_is_what_the_lock_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = wheel(tmp_path / "index", "tiny")
-    other = Entry("absent==1.0", (made[1],), frozenset({Target("x86_64", "2.7")}))
-    lock = Lock("", (HERE,), (Entry(made[0], (made[1],), frozenset()), other))
+    other = LockEntry("absent==1.0", (made[1],), frozenset({Target("x86_64", "2.7")}))
+    lock = Lock("", (HERE,), (LockEntry(made[0], (made[1],), frozenset()), other))
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     (path,) = wheelhouse.download(lock, HERE, tmp_path / "cache")

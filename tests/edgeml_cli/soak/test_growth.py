@@ -46,11 +46,18 @@ def test_too_few_points_say_nothing():
     assert growth([]).margin == growth([(0, 1), (1, 2)]).margin == growth([(1, 1)] * 9).margin == math.inf
 
 
-@pytest.mark.parametrize(("values", "expected"), [
-    ([], True), ([5] * 9, True), ([5, 9, 5, 7, 9, 5, 5, 9, 5], True), ([9, 9, 9, 5, 5, 5, 4, 4, 4], True),
-    ([5, 6, 5, 7, 8, 9, 10, 10, 11], False),
-    ([5, 6, 5, 6, 7, 7, 6, 7, 7], True), ([5, 6, 5, 6, 7, 7, 7, 7, 7], False),
-])
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([], True),
+        ([5] * 9, True),
+        ([5, 9, 5, 7, 9, 5, 5, 9, 5], True),
+        ([9, 9, 9, 5, 5, 5, 4, 4, 4], True),
+        ([5, 6, 5, 7, 8, 9, 10, 10, 11], False),
+        ([5, 6, 5, 6, 7, 7, 6, 7, 7], True),
+        ([5, 6, 5, 6, 7, 7, 7, 7, 7], False),
+    ],
+)
 def test_a_count_is_flat_until_its_lowest_is_above_what_was_its_highest(values, expected):
     assert flat(values) is expected
 
@@ -71,12 +78,15 @@ def test_what_is_flat_has_no_problem():
     assert (figures["threads"], figures["queue inbox"]) == ({"least": 9, "most": 9}, {"least": 0, "most": 0})
 
 
-@pytest.mark.parametrize(("made", "words"), [
-    (record(leak_mib_h=1.2), ["rss_mib grows by 1.20 ± 0.00 MiB an hour, 1 are allowed", "anonymous_mib grows by 1.20"]),
-    (record(threads_more=1), ["threads has risen: from at most 9 to at least 10"]),
-    (record(queued=0.5), ["queue inbox has risen: from at most"]),
-    (Record(), ["rss_mib has 0 samples after the warm-up", "anonymous_mib has 0 samples"]),
-])
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (record(leak_mib_h=1.2), ["rss_mib grows by 1.20 ± 0.00 MiB an hour, 1 are allowed", "anonymous_mib grows by 1.20"]),
+        (record(threads_more=1), ["threads has risen: from at most 9 to at least 10"]),
+        (record(queued=0.5), ["queue inbox has risen: from at most"]),
+        (Record(), ["rss_mib has 0 samples after the warm-up", "anonymous_mib has 0 samples"]),
+    ],
+)
 def test_each_bound_that_is_broken_is_named(made, words):
     _, problems = judged(made, 0.25, 1.0)
     assert len(problems) == len(words)

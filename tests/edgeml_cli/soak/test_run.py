@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from edgeml_cli.build.package import COMPONENTS
-from edgeml_cli.verify.chaos.workspace import Place
+from edgeml_cli.verify.chaos.workspace import Workspace
 from edgeml_cli.verify.soak.run import Soak
 
 SECONDS, WARM_S = 12.0, 3.0
 
 
 def test_a_short_soak_looks_at_every_process(built, venvs, tmp_path):
-    place = Place(tmp_path, "lite", venvs["com.edgeml.Inference"].parent)
+    place = Workspace(tmp_path, "lite", venvs["com.edgeml.Inference"].parent)
     (tmp_path / "greengrass-build").symlink_to(built)
     said: list[str] = []
     # A few seconds at the beginning say nothing about an hour; the bound is that of the tests of `growth`.

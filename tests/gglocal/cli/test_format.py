@@ -26,29 +26,52 @@ def test_a_component_is_one_line() -> None:
     ]
 
 
-@pytest.mark.parametrize(("payload", "text"), [
-    (b"plain", "plain"), ("3.9 σ\n\tbelow".encode(), "3.9 σ\n\tbelow"), (b"", ""), (b"\xff", None), (b"\x00\x01", None),
-    (b"\x1b[2J", None), ("\x85".encode(), None), ("\u2028".encode(), None),
-])
+@pytest.mark.parametrize(
+    ("payload", "text"),
+    [
+        (b"plain", "plain"),
+        ("3.9 σ\n\tbelow".encode(), "3.9 σ\n\tbelow"),
+        (b"", ""),
+        (b"\xff", None),
+        (b"\x00\x01", None),
+        (b"\x1b[2J", None),
+        ("\x85".encode(), None),
+        ("\u2028".encode(), None),
+    ],
+)
 def test_what_is_text(payload: bytes, text: str | None) -> None:
     assert text_of(payload) == text
 
 
-@pytest.mark.parametrize(("line", "progress"), [
-    ("Collecting awscrt==0.36.1 (from -r requirements.lock (line 4))", True), ("  Downloading awscrt-0.36.1.whl (4.3 MB)", True),
-    ("Ignoring numpy: markers 'python_version == \"3.10\"' don't match your environment", True),
-    ("  Using cached numpy-2.4.6.whl (16.9 MB)", True),
-    ("Installing collected packages: numpy", True),
-    ("Successfully installed numpy-2.4.6", True), ("ERROR: No matching distribution", False),
-    ("WARNING: Retrying (Retry(total=4))", False), ("INFO edgeml.runtime.install_venv: installing what x names", False), ("Collected 3 rows", False),
-])
+@pytest.mark.parametrize(
+    ("line", "progress"),
+    [
+        ("Collecting awscrt==0.36.1 (from -r requirements.lock (line 4))", True),
+        ("  Downloading awscrt-0.36.1.whl (4.3 MB)", True),
+        ("Ignoring numpy: markers 'python_version == \"3.10\"' don't match your environment", True),
+        ("  Using cached numpy-2.4.6.whl (16.9 MB)", True),
+        ("Installing collected packages: numpy", True),
+        ("Successfully installed numpy-2.4.6", True),
+        ("ERROR: No matching distribution", False),
+        ("WARNING: Retrying (Retry(total=4))", False),
+        ("INFO edgeml.runtime.install_venv: installing what x names", False),
+        ("Collected 3 rows", False),
+    ],
+)
 def test_the_lines_by_which_pip_tells_how_far_it_is(line: str, progress: bool) -> None:
     assert is_pip_progress(line) is progress
 
 
-@pytest.mark.parametrize(("text", "line"), [
-    ('{\n "a":1,\n "b":"σ"\n}', '{"a": 1, "b": "σ"}'), ("[1,2]", "[1, 2]"), ("{no json", "{no json"), ("1.50", "1.50"), ("", ""),
-])
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('{\n "a":1,\n "b":"σ"\n}', '{"a": 1, "b": "σ"}'),
+        ("[1,2]", "[1, 2]"),
+        ("{no json", "{no json"),
+        ("1.50", "1.50"),
+        ("", ""),
+    ],
+)
 def test_json_is_on_one_line(text: str, line: str) -> None:
     assert one_line(text) == line
 

@@ -80,9 +80,7 @@ def _is_alive(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGTERM, 0), (signal.SIGINT, 0), (signal.SIGKILL, -9)])
-def test_nothing_is_left_behind(
-    running: subprocess.Popen[str], shelf: Shelf, tmp_path: Path, number: int, code: int
-) -> None:
+def test_nothing_is_left_behind(running: subprocess.Popen[str], shelf: Shelf, tmp_path: Path, number: int, code: int) -> None:
     family = _family(_pid(tmp_path / "root"))
     assert len(family) >= 2
     running.send_signal(number)
@@ -96,7 +94,8 @@ def test_nothing_is_left_behind(
 def test_talking_to_a_running_nucleus(running: subprocess.Popen[str], shelf: Shelf, tmp_path: Path) -> None:
     root = tmp_path / "root"
     assert [line.split() for line in _call(root, "component", "list").stdout.splitlines()] == [
-        ["NAME", "VERSION", "STATE", "STARTS", "PID"], ["a", "1.0.0", "RUNNING", "1", str(_pid(root))],
+        ["NAME", "VERSION", "STATE", "STARTS", "PID"],
+        ["a", "1.0.0", "RUNNING", "1", str(_pid(root))],
     ]
     everything = _call(root, "component", "details", "a").stdout
     assert "Component Name: a" in everything and "State: RUNNING" in everything and 'Configuration: {"x": 1}' in everything
@@ -116,14 +115,21 @@ def test_talking_to_a_running_nucleus(running: subprocess.Popen[str], shelf: She
     assert unknown.returncode == 2 and "no component zzz is deployed; there are a, b" in unknown.stderr
 
 
-@pytest.mark.parametrize("publish, wanted", [
-    (["pub", "t/1", "hello"], b"hello"), (["pub", "t/1", "aGk=", "--base64"], b"hi"), (["pub", "t/1", '{"a": 1}', "--json"], b'{"a":1}'),
-])
+@pytest.mark.parametrize(
+    "publish, wanted",
+    [
+        (["pub", "t/1", "hello"], b"hello"),
+        (["pub", "t/1", "aGk=", "--base64"], b"hi"),
+        (["pub", "t/1", '{"a": 1}', "--json"], b'{"a":1}'),
+    ],
+)
 def test_pub_and_sub(running: subprocess.Popen[str], tmp_path: Path, publish: list[str], wanted: bytes) -> None:
     root = tmp_path / "root"
     with subprocess.Popen(
-        _gglocal(root, "sub", "t/#", "--count", "1", "--timeout", "20", "--json"), stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True,
+        _gglocal(root, "sub", "t/#", "--count", "1", "--timeout", "20", "--json"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as listener:
         assert listener.stderr is not None and listener.stdout is not None
         assert "subscribed to t/#" in listener.stderr.readline()
@@ -153,8 +159,10 @@ def test_output_that_nobody_reads_holds_up_nobody(shelf: Shelf, tmp_path: Path) 
 def test_hearing_what_goes_to_the_cloud(running: subprocess.Popen[str], tmp_path: Path) -> None:
     root = tmp_path / "root"
     with subprocess.Popen(
-        _gglocal(root, "sub", "cloud/+", "--iot", "--count", "1", "--timeout", "20"), stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True,
+        _gglocal(root, "sub", "cloud/+", "--iot", "--count", "1", "--timeout", "20"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as listener:
         assert listener.stderr is not None and listener.stdout is not None
         assert "subscribed to cloud/+" in listener.stderr.readline()
@@ -189,16 +197,19 @@ def test_a_configuration_file_of_yaml_is_text_on_lite(shelf: Shelf, tmp_path: Pa
     assert done.stdout == "[good] 1.50\n"
 
 
-@pytest.mark.parametrize("arguments, wanted", [
-    (["run", "--merge", "a"], "--merge 'a' names no version"),
-    (["run", "--recipe-dir", "/nowhere", "--merge", "a=1.0.0"], "/nowhere: there is no such recipe directory"),
-    (["run"], "nothing to deploy; name a component with --merge NAME=VERSION"),
-    (["run", "--iot-core", "http://x", "--merge", "a=1.0.0"], "unknown IoT Core 'http://x'"),
-    (["run", "--config", "{", "--merge", "a=1.0.0"], "--config is no JSON"),
-    (["component", "list"], "no nucleus runs in"),
-    (["logs", "a"], "there is no log of a"),
-    (["pub", "t"], "pub takes either PAYLOAD or --file FILE"),
-])
+@pytest.mark.parametrize(
+    "arguments, wanted",
+    [
+        (["run", "--merge", "a"], "--merge 'a' names no version"),
+        (["run", "--recipe-dir", "/nowhere", "--merge", "a=1.0.0"], "/nowhere: there is no such recipe directory"),
+        (["run"], "nothing to deploy; name a component with --merge NAME=VERSION"),
+        (["run", "--iot-core", "http://x", "--merge", "a=1.0.0"], "unknown IoT Core 'http://x'"),
+        (["run", "--config", "{", "--merge", "a=1.0.0"], "--config is no JSON"),
+        (["component", "list"], "no nucleus runs in"),
+        (["logs", "a"], "there is no log of a"),
+        (["pub", "t"], "pub takes either PAYLOAD or --file FILE"),
+    ],
+)
 def test_errors_are_one_sentence(capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: list[str], wanted: str) -> None:
     assert main([*arguments, "--root", str(tmp_path / "root")]) == 2
     said = capsys.readouterr().err

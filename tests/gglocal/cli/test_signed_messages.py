@@ -38,15 +38,20 @@ def test_pub_seals_with_the_components_key_or_a_named_one(gglocal: Nucleus, tmp_
     assert bare(heard.get(10).payload) == b"x"
 
 
-@pytest.mark.parametrize("arguments, sentence", [
-    (["--seal"], "no component has made a messages.key there"), (["--key", "/nowhere/key"], "/nowhere/key: cannot be read"),
-    (["--key", "/nowhere/key", "--json"], "only a binary local message can be sealed"),
-    (["--key", "/nowhere/key", "--iot"], "only a binary local message can be sealed"),
-    (["--topic", "edgeml/commands"], "does not belong on edgeml/commands, which carries command"),
-    (["--topic", "edgeml/elsewhere"], "'edgeml/elsewhere' is not a topic of the suite; those are edgeml/sensors, "),
-    (["--payload", '{"type": "acknowledge"}'], "a acknowledge message that is not well formed: Object missing required field `alarm`"),
-    (["--payload", "hello"], "no message of this suite"),
-], ids=["no key", "no file", "json", "iot", "another topic", "no topic", "no alarm", "no message"])
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        (["--seal"], "no component has made a messages.key there"),
+        (["--key", "/nowhere/key"], "/nowhere/key: cannot be read"),
+        (["--key", "/nowhere/key", "--json"], "only a binary local message can be sealed"),
+        (["--key", "/nowhere/key", "--iot"], "only a binary local message can be sealed"),
+        (["--topic", "edgeml/commands"], "does not belong on edgeml/commands, which carries command"),
+        (["--topic", "edgeml/elsewhere"], "'edgeml/elsewhere' is not a topic of the suite; those are edgeml/sensors, "),
+        (["--payload", '{"type": "acknowledge"}'], "a acknowledge message that is not well formed: Object missing required field `alarm`"),
+        (["--payload", "hello"], "no message of this suite"),
+    ],
+    ids=["no key", "no file", "json", "iot", "another topic", "no topic", "no alarm", "no message"],
+)
 def test_what_cannot_be_sealed_is_a_sentence(
     gglocal: Nucleus, capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
 ) -> None:

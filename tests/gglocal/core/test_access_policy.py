@@ -96,9 +96,18 @@ def test_the_level_above_a_hash_belongs_to_it_on_classic_alone() -> None:
     assert judged(CLOUD, TO_CLOUD, "a/#", "a", lite=False)
 
 
-@pytest.mark.parametrize(("resource", "good"), [
-    ("a/b", True), ("$aws/x", True), ("a/${*}/${?}/${$}", True), ("a/b?", False), ("a${x}b", False), ("a${", False), ("a${?", False),
-])
+@pytest.mark.parametrize(
+    ("resource", "good"),
+    [
+        ("a/b", True),
+        ("$aws/x", True),
+        ("a/${*}/${?}/${$}", True),
+        ("a/b?", False),
+        ("a${x}b", False),
+        ("a${", False),
+        ("a${?", False),
+    ],
+)
 def test_what_lite_takes_as_a_resource(resource: str, good: bool) -> None:
     assert well_formed(resource) is good
     assert judged(LOCAL, PUBLISH, "*", resource, lite=True) is good
@@ -118,11 +127,19 @@ def test_an_operation_is_allowed_by_its_full_name_or_a_star_in_its_own_service(l
 
 
 @pytest.mark.parametrize("lite", BOTH)
-@pytest.mark.parametrize("nothing", [
-    None, {}, "text", {LOCAL: None}, {LOCAL: []}, {LOCAL: {"p": {"operations": ["*"]}}},
-    {LOCAL: {"p": {"operations": "*", "resources": "*"}}},
-    {LOCAL: {"p": {"operations": ["*"], "resources": [5]}}},
-])
+@pytest.mark.parametrize(
+    "nothing",
+    [
+        None,
+        {},
+        "text",
+        {LOCAL: None},
+        {LOCAL: []},
+        {LOCAL: {"p": {"operations": ["*"]}}},
+        {LOCAL: {"p": {"operations": "*", "resources": "*"}}},
+        {LOCAL: {"p": {"operations": ["*"], "resources": [5]}}},
+    ],
+)
 def test_a_malformed_policy_grants_nothing(nothing: Any, lite: bool) -> None:
     assert not allows(lite, nothing, PUBLISH, "a", place())
 

@@ -140,8 +140,10 @@ def test_what_cannot_be_carried_out_changes_nothing(classic: Bench, words, sente
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("--merge", "a"), "names no version"), (("-c", "{"), "--update-config is no JSON"),
-        (("-c", '{"a": 1}'), "the update of a must be a map"), (("-c", '{"a": {"MERG": {}}}'), "takes merge"),
+        (("--merge", "a"), "names no version"),
+        (("-c", "{"), "--update-config is no JSON"),
+        (("-c", '{"a": 1}'), "the update of a must be a map"),
+        (("-c", '{"a": {"MERG": {}}}'), "takes merge"),
     ],
     ids=["no version", "no json", "no map", "unknown key"],
 )
@@ -180,9 +182,12 @@ def client(classic: Bench) -> Iterator[GreengrassCoreIPCClientV2]:
 
 
 def _client(env: dict[str, str]) -> GreengrassCoreIPCClientV2:
-    return GreengrassCoreIPCClientV2(connect(
-        ipc_socket=env["AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT"], authtoken=env["SVCUID"],
-    ))
+    return GreengrassCoreIPCClientV2(
+        connect(
+            ipc_socket=env["AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT"],
+            authtoken=env["SVCUID"],
+        )
+    )
 
 
 def ended(client: GreengrassCoreIPCClientV2, deployment: str) -> Any:
@@ -198,8 +203,10 @@ def test_the_operations_as_the_sdk_calls_them(classic: Bench, client: Greengrass
     classic.shelf.add("a", SERVE, config={"x": 1})
     classic.shelf.add("a", FAIL, "1.1.0")
     made = client.create_local_deployment(
-        root_component_versions_to_add={"a": "1.0.0"}, recipe_directory_path=str(classic.shelf.recipes),
-        artifacts_directory_path=str(classic.shelf.artifacts), component_to_configuration={"a": {"MERGE": {"y": 2}}},
+        root_component_versions_to_add={"a": "1.0.0"},
+        recipe_directory_path=str(classic.shelf.recipes),
+        artifacts_directory_path=str(classic.shelf.artifacts),
+        component_to_configuration={"a": {"MERGE": {"y": 2}}},
     ).deployment_id
     found = ended(client, made)
     assert (found.status, found.deployment_status_details.detailed_deployment_status) == ("SUCCEEDED", "SUCCESSFUL")
@@ -223,17 +230,29 @@ def test_the_operations_as_the_sdk_calls_them(classic: Bench, client: Greengrass
 
 
 def test_only_whose_policy_says_so_may(classic: Bench) -> None:
-    env = classic.nucleus.client_env("neighbour", {"aws.greengrass.Cli": {"p": {
-        "operations": ["aws.greengrass#GetComponentDetails"], "resources": ["a"],
-    }}})
+    env = classic.nucleus.client_env(
+        "neighbour",
+        {
+            "aws.greengrass.Cli": {
+                "p": {
+                    "operations": ["aws.greengrass#GetComponentDetails"],
+                    "resources": ["a"],
+                }
+            }
+        },
+    )
     classic.shelf.add("a", SERVE)
     assert classic.deploy("--merge", "a=1.0.0")[0] == 0
     client = _client(env)
     assert client.get_component_details(component_name="a").component_details.version == "1.0.0"
     for call, arguments in (
-        (client.get_component_details, {"component_name": "b"}), (client.stop_component, {"component_name": "a"}),
-        (client.restart_component, {"component_name": "a"}), (client.list_components, {}), (client.list_local_deployments, {}),
-        (client.create_local_deployment, {}), (client.get_local_deployment_status, {"deployment_id": "x"}),
+        (client.get_component_details, {"component_name": "b"}),
+        (client.stop_component, {"component_name": "a"}),
+        (client.restart_component, {"component_name": "a"}),
+        (client.list_components, {}),
+        (client.list_local_deployments, {}),
+        (client.create_local_deployment, {}),
+        (client.get_local_deployment_status, {"deployment_id": "x"}),
     ):
         with pytest.raises(UnauthorizedError):
             call(**arguments)
@@ -243,9 +262,12 @@ def test_only_whose_policy_says_so_may(classic: Bench) -> None:
 def test_lite_has_none_of_the_operations(gglocal_factory) -> None:
     client = _client(gglocal_factory(profile="lite").client_env("manager", MANAGE))
     for call, arguments in (
-        (client.list_components, {}), (client.get_component_details, {"component_name": "a"}),
-        (client.restart_component, {"component_name": "a"}), (client.stop_component, {"component_name": "a"}),
-        (client.create_local_deployment, {}), (client.list_local_deployments, {}),
+        (client.list_components, {}),
+        (client.get_component_details, {"component_name": "a"}),
+        (client.restart_component, {"component_name": "a"}),
+        (client.stop_component, {"component_name": "a"}),
+        (client.create_local_deployment, {}),
+        (client.list_local_deployments, {}),
         (client.get_local_deployment_status, {"deployment_id": "x"}),
     ):
         with pytest.raises(ServiceError):

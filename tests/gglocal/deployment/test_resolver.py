@@ -78,7 +78,8 @@ def test_lite_refuses_what_classic_takes(tmp_path: Path) -> None:
 
 def test_configuration_updates_in_either_case() -> None:
     assert configuration_updates({"a": {"MERGE": {"x": 1}}, "b": {"reset": ["/y"], "merge": '{"z": 2}'}}, "-") == {
-        "a": {"merge": {"x": 1}, "reset": []}, "b": {"merge": {"z": 2}, "reset": ["/y"]},
+        "a": {"merge": {"x": 1}, "reset": []},
+        "b": {"merge": {"z": 2}, "reset": ["/y"]},
     }
     with pytest.raises(DeploymentError, match="takes merge"):
         configuration_updates({"a": {"x": 1}}, "-")

@@ -10,8 +10,15 @@ import pytest
 from gglocal.ipc.event_stream import Byte, FrameError, Int16, Int64, Packet, Splitter, Timestamp, decode, encode
 
 ALL_TYPES = {
-    "yes": True, "no": False, "byte": Byte(-3), "short": Int16(-300), "int": 70_000, "long": Int64(1 << 40),
-    "bytes": b"\x00\xff", "text": "grüß", "time": Timestamp(1_700_000_000_123),
+    "yes": True,
+    "no": False,
+    "byte": Byte(-3),
+    "short": Int16(-300),
+    "int": 70_000,
+    "long": Int64(1 << 40),
+    "bytes": b"\x00\xff",
+    "text": "grüß",
+    "time": Timestamp(1_700_000_000_123),
     "id": uuid.UUID("01234567-89ab-cdef-0123-456789abcdef"),
 }
 
@@ -20,11 +27,13 @@ GOLDEN = {
     "empty": ({}, b"", "000000100000000005c248eb7d98c8ff"),
     "payload": ({}, b"{'foo':'bar'}", "0000001d00000000fd528c5a7b27666f6f273a27626172277dc36539 36".replace(" ", "")),
     "int32": (
-        {"event-type": 40972}, b"{'foo':'bar'}",
+        {"event-type": 40972},
+        b"{'foo':'bar'}",
         "0000002d0000001041c424b80a6576656e742d74797065040000a00c7b27666f6f273a27626172277d36f480a0",
     ),
     "string": (
-        {"content-type": "application/json"}, b"{'foo':'bar'}",
+        {"content-type": "application/json"},
+        b"{'foo':'bar'}",
         "0000003d0000002007fd83960c636f6e74656e742d747970650700106170706c69636174696f6e2f6a736f6e7b27666f6f273a27626172277d8d9c08b1",
     ),
 }
@@ -50,7 +59,7 @@ def test_packets_are_found_however_the_stream_is_cut() -> None:
     splitter, got, at = Splitter(10_000), [], 0
     while at < len(stream):
         step = cuts.randint(1, 50)
-        got += [packet.headers["n"] for packet in splitter.feed(stream[at:at + step])]
+        got += [packet.headers["n"] for packet in splitter.feed(stream[at : at + step])]
         at += step
     assert got == list(range(40))
 

@@ -118,9 +118,7 @@ def test_what_access_control_does_not_name_is_refused_and_recorded(either: World
         "aws.greengrass#PublishToTopic": lambda: client.publish_to_topic(topic="other", publish_message=binary(b"")),
         "aws.greengrass#SubscribeToTopic": lambda: client.subscribe_to_topic(topic="mine/x", on_stream_event=Inbox()),
         "aws.greengrass#PublishToIoTCore": lambda: client.publish_to_iot_core(topic_name="mine/x", qos="1", payload=b""),
-        "aws.greengrass#SubscribeToIoTCore": lambda: client.subscribe_to_iot_core(
-            topic_name="mine/x", qos="1", on_stream_event=Inbox()
-        ),
+        "aws.greengrass#SubscribeToIoTCore": lambda: client.subscribe_to_iot_core(topic_name="mine/x", qos="1", on_stream_event=Inbox()),
     }
     for call in calls.values():
         with pytest.raises(UnauthorizedError):
@@ -148,7 +146,8 @@ def test_iot_core_messages_are_recorded_and_come_back(either: World) -> None:
     assert (message.topic_name, message.payload) == ("cloud/a", b"\x00\xff")
     lines = [json.loads(line) for line in either.record.read_text().splitlines()]
     assert [(line["topic"], line["qos"], line["sender"], line.get("text")) for line in lines] == [
-        ("cloud/a", 1, ONE, None), ("other", 0, ONE, "text"),
+        ("cloud/a", 1, ONE, None),
+        ("other", 0, ONE, "text"),
     ]
     assert base64.b64decode(lines[0]["payload"]) == b"\x00\xff"
 
@@ -164,8 +163,10 @@ def test_a_tap_sees_each_accepted_message(either: World) -> None:
     either.do(end)
     client.publish_to_topic(topic="t", publish_message=binary(b"unseen"))
     assert [(one.kind, one.topic, one.payload, one.sender, one.receiver) for one in seen] == [
-        ("local", "t", b"x", ONE, None), ("local", "t", b'{"a":1}', ONE, None),
-        ("to-iot", "c", b"y", ONE, None), ("from-iot", "c", b"y", None, ONE),
+        ("local", "t", b"x", ONE, None),
+        ("local", "t", b'{"a":1}', ONE, None),
+        ("to-iot", "c", b"y", ONE, None),
+        ("from-iot", "c", b"y", None, ONE),
     ]
 
 
@@ -237,10 +238,13 @@ def test_a_component_reports_its_state(either: World) -> None:
     assert told == [(ONE, "RUNNING"), (ONE, "ERRORED")]
 
 
-@pytest.mark.parametrize("call", [
-    lambda client: client.put_component_metric(metrics=[]),
-    lambda client: client.pause_component(component_name=ONE),
-])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda client: client.put_component_metric(metrics=[]),
+        lambda client: client.pause_component(component_name=ONE),
+    ],
+)
 def test_an_operation_that_it_lacks_is_a_service_error(either: World, call: object) -> None:
     client = either.client()
     with pytest.raises(ServiceError):
@@ -281,11 +285,18 @@ def _objects(count: int) -> dict[str, int]:
     return {f"k{number}": number for number in range(count // 2)}
 
 
-@pytest.mark.parametrize(("value", "fits"), [
-    (_objects(250), True), (_objects(252), False),
-    ([1] * 249, True), ([1] * 250, False),  # its key and its value count too
-    ({"a": "x" * 9_000}, True), ({"a": "x" * 9_990}, False),
-], ids=["objects", "too-many-objects", "items", "too-many-items", "bytes", "too-many-bytes"])
+@pytest.mark.parametrize(
+    ("value", "fits"),
+    [
+        (_objects(250), True),
+        (_objects(252), False),
+        ([1] * 249, True),
+        ([1] * 250, False),  # its key and its value count too
+        ({"a": "x" * 9_000}, True),
+        ({"a": "x" * 9_990}, False),
+    ],
+    ids=["objects", "too-many-objects", "items", "too-many-items", "bytes", "too-many-bytes"],
+)
 def test_an_answer_of_lite_holds_only_so_much_of_a_configuration(either: World, value: object, fits: bool) -> None:
     either.do(either.core.config.set_default, ONE, {"part": value, "other": 1})
     client = either.client(ONE, {})

@@ -32,7 +32,10 @@ def connect_payload(**fields: str) -> bytes:
 def test_an_answer_has_the_headers_that_sdks_look_for(lite: World) -> None:
     answer = lite.raw(lite.token()).call(7, "PublishToTopic", b'{"topic":"t","publishMessage":{"binaryMessage":{"message":"eA=="}}}')
     assert answer.headers == {
-        ":message-type": 0, ":message-flags": 0, ":stream-id": 7, ":content-type": "application/json",
+        ":message-type": 0,
+        ":message-flags": 0,
+        ":stream-id": 7,
+        ":content-type": "application/json",
         "service-model-type": "aws.greengrass#PublishToTopicResponse",
     }
     assert json.loads(answer.payload) == {}
@@ -43,7 +46,10 @@ def test_an_error_ends_its_stream_and_names_its_type(lite: World) -> None:
         3, "PublishToTopic", b'{"topic":"t","publishMessage":{"binaryMessage":{"message":"eA=="}}}'
     )
     assert answer.headers == {
-        ":message-type": 1, ":message-flags": 2, ":stream-id": 3, ":content-type": "application/json",
+        ":message-type": 1,
+        ":message-flags": 2,
+        ":stream-id": 3,
+        ":content-type": "application/json",
         "service-model-type": "aws.greengrass#UnauthorizedError",
     }
     body = json.loads(answer.payload)
@@ -51,10 +57,17 @@ def test_an_error_ends_its_stream_and_names_its_type(lite: World) -> None:
     assert "message" not in body
 
 
-@pytest.mark.parametrize("payload", [
-    b"", b"no json", b"[]", b'{"authToken": 5}',
-    connect_payload(authToken="WRONGTOKENWRONGT"), connect_payload(componentName="com.test.One"),
-])
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"no json",
+        b"[]",
+        b'{"authToken": 5}',
+        connect_payload(authToken="WRONGTOKENWRONGT"),
+        connect_payload(componentName="com.test.One"),
+    ],
+)
 def test_lite_closes_on_a_client_that_it_does_not_know(lite: World, payload: bytes) -> None:
     lite.token()
     client = lite.raw()
@@ -81,12 +94,15 @@ def test_a_new_registration_revokes_the_old_token(lite: World) -> None:
     assert client.closed()
 
 
-@pytest.mark.parametrize("first", [
-    {"kind": protocol.APPLICATION_MESSAGE, "stream": 1, "operation": "aws.greengrass#GetConfiguration"},
-    {"kind": protocol.CONNECT, "stream": 1},
-    {"kind": protocol.CONNECT, "stream": 0, "flags": 1},
-    {"kind": protocol.CONNECT, "stream": 0, ":version": "0.2.0"},
-])
+@pytest.mark.parametrize(
+    "first",
+    [
+        {"kind": protocol.APPLICATION_MESSAGE, "stream": 1, "operation": "aws.greengrass#GetConfiguration"},
+        {"kind": protocol.CONNECT, "stream": 1},
+        {"kind": protocol.CONNECT, "stream": 0, "flags": 1},
+        {"kind": protocol.CONNECT, "stream": 0, ":version": "0.2.0"},
+    ],
+)
 def test_the_first_message_must_be_a_proper_connect(lite: World, first: dict) -> None:
     client = lite.raw()
     client.send(payload=connect_payload(authToken=lite.token()), **first)
@@ -104,22 +120,35 @@ def test_a_ping_is_answered_on_classic_and_ends_the_connection_on_lite(lite: Wor
         assert (answer.headers[":message-type"], answer.payload) == (protocol.PING_RESPONSE, b"hello")
 
 
-@pytest.mark.parametrize(("operation", "payload"), [
-    ("PublishToTopic", b"{}"), ("PublishToTopic", b'{"topic": 5, "publishMessage": {}}'),
-    ("PublishToTopic", b'{"topic":"t","publishMessage":{}}'),
-    ("PublishToTopic", b'{"topic":"t","publishMessage":{"binaryMessage":{"message":5}}}'),
-    ("PublishToTopic", b'{"topic":"t","publishMessage":{"jsonMessage":{"message":NaN}}}'),
-    ("PublishToTopic", b"no json"), ("PublishToTopic", b"[]"), ("PublishToTopic", b"\xff\xfe"),
-    ("SubscribeToTopic", b"{}"), ("SubscribeToTopic", b'{"topic":""}'), ("SubscribeToTopic", b'{"topic":"%s"}' % (b"x" * 257)),
-    ("PublishToIoTCore", b'{"topicName":"t","qos":"7"}'), ("PublishToIoTCore", b'{"topicName":"t","payload":"*"}'),
-    ("PublishToIoTCore", b'{"topicName":"t/#","payload":""}'),
-    ("SubscribeToIoTCore", b"{}"), ("SubscribeToIoTCore", b'{"topicName":""}'),
-    ("SubscribeToIoTCore", b'{"topicName":"a/#/b"}'),
-    ("PublishToTopic", b'{"topic":"\\ud800","publishMessage":{"jsonMessage":{"message":1}}}'),
-    ("GetConfiguration", b'{"keyPath":"a"}'), ("GetConfiguration", b'{"keyPath":[1]}'),
-    ("UpdateState", b"{}"), ("UpdateState", b'{"state":7}'),
-    ("NoSuchOperation", b"{}"), ("", b"{}"),
-])
+@pytest.mark.parametrize(
+    ("operation", "payload"),
+    [
+        ("PublishToTopic", b"{}"),
+        ("PublishToTopic", b'{"topic": 5, "publishMessage": {}}'),
+        ("PublishToTopic", b'{"topic":"t","publishMessage":{}}'),
+        ("PublishToTopic", b'{"topic":"t","publishMessage":{"binaryMessage":{"message":5}}}'),
+        ("PublishToTopic", b'{"topic":"t","publishMessage":{"jsonMessage":{"message":NaN}}}'),
+        ("PublishToTopic", b"no json"),
+        ("PublishToTopic", b"[]"),
+        ("PublishToTopic", b"\xff\xfe"),
+        ("SubscribeToTopic", b"{}"),
+        ("SubscribeToTopic", b'{"topic":""}'),
+        ("SubscribeToTopic", b'{"topic":"%s"}' % (b"x" * 257)),
+        ("PublishToIoTCore", b'{"topicName":"t","qos":"7"}'),
+        ("PublishToIoTCore", b'{"topicName":"t","payload":"*"}'),
+        ("PublishToIoTCore", b'{"topicName":"t/#","payload":""}'),
+        ("SubscribeToIoTCore", b"{}"),
+        ("SubscribeToIoTCore", b'{"topicName":""}'),
+        ("SubscribeToIoTCore", b'{"topicName":"a/#/b"}'),
+        ("PublishToTopic", b'{"topic":"\\ud800","publishMessage":{"jsonMessage":{"message":1}}}'),
+        ("GetConfiguration", b'{"keyPath":"a"}'),
+        ("GetConfiguration", b'{"keyPath":[1]}'),
+        ("UpdateState", b"{}"),
+        ("UpdateState", b'{"state":7}'),
+        ("NoSuchOperation", b"{}"),
+        ("", b"{}"),
+    ],
+)
 def test_wrong_arguments_are_a_service_error_and_the_connection_lives(lite: World, operation: str, payload: bytes) -> None:
     client = lite.raw(lite.token())
     assert client.call(1, operation, payload).headers["service-model-type"] == "aws.greengrass#ServiceError"
@@ -127,10 +156,17 @@ def test_wrong_arguments_are_a_service_error_and_the_connection_lives(lite: Worl
     assert lite.server.seats.subscriptions == 0
 
 
-@pytest.mark.parametrize("payload", [
-    b"{}", b'{"valueToMerge":{}}', b'{"timestamp":1.5}', b'{"valueToMerge":{"a":1},"timestamp":"now"}',
-    b'{"valueToMerge":{"a":1},"timestamp":17}', b'{"valueToMerge":{"a":1},"timestamp":1e999}',
-])
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"{}",
+        b'{"valueToMerge":{}}',
+        b'{"timestamp":1.5}',
+        b'{"valueToMerge":{"a":1},"timestamp":"now"}',
+        b'{"valueToMerge":{"a":1},"timestamp":17}',
+        b'{"valueToMerge":{"a":1},"timestamp":1e999}',
+    ],
+)
 def test_wrong_arguments_of_an_update_are_invalid_arguments(lite: World, payload: bytes) -> None:
     answer = lite.raw(lite.token()).call(1, "UpdateConfiguration", payload)
     assert answer.headers["service-model-type"] == "aws.greengrass#InvalidArgumentsError"

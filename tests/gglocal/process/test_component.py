@@ -78,16 +78,18 @@ def test_configuration_is_merged_kept_and_reset(gglocal_factory: Factory, shelf:
     assert again.component(name).configuration == {"Message": "world", "deep": {"a": 1, "b": 3, "c": 4}}
 
 
-def test_steps_share_a_work_directory_and_an_environment(
-    gglocal: Nucleus, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_steps_share_a_work_directory_and_an_environment(gglocal: Nucleus, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "/developer")
     monkeypatch.setenv("VIRTUAL_ENV", "/developer/venv")
-    shelf.add("a", {
-        "Setenv": {"ONE": "lifecycle", "TWO": "lifecycle {configuration:/x}"},
-        "install": "pwd > installed_in",
-        "run": {"Script": "env > environment && cat installed_in", "Setenv": {"ONE": "run {iot:thingName}"}},
-    }, config={"x": 5})
+    shelf.add(
+        "a",
+        {
+            "Setenv": {"ONE": "lifecycle", "TWO": "lifecycle {configuration:/x}"},
+            "install": "pwd > installed_in",
+            "run": {"Script": "env > environment && cat installed_in", "Setenv": {"ONE": "run {iot:thingName}"}},
+        },
+        config={"x": 5},
+    )
     _deploy(gglocal, shelf, "a")
     gglocal.wait_for_state("a", "FINISHED")
     env = dict(line.partition("=")[::2] for line in (gglocal.work_dir("a") / "environment").read_text().splitlines())
@@ -186,10 +188,15 @@ def test_a_dependency_that_has_finished_is_good(gglocal: Nucleus, shelf: Shelf) 
 def test_stopping_takes_every_process_also_those_that_left(gglocal_factory: Factory, shelf: Shelf) -> None:
     nucleus = gglocal_factory()
     # The first leaves the process group, the second ignores SIGTERM.
-    shelf.add("a", {"startup": (
-        "setsid sh -c 'echo $$ > away; exec sleep 1000' & "
-        "sh -c 'trap \"\" TERM; echo $$ > stubborn; while :; do sleep 1; done' & wait_for=1"
-    )})
+    shelf.add(
+        "a",
+        {
+            "startup": (
+                "setsid sh -c 'echo $$ > away; exec sleep 1000' & "
+                "sh -c 'trap \"\" TERM; echo $$ > stubborn; while :; do sleep 1; done' & wait_for=1"
+            )
+        },
+    )
     _deploy(nucleus, shelf, "a")
     nucleus.wait_for_state("a", "RUNNING")
     pids = [int(_line(nucleus.work_dir("a") / name)) for name in ("away", "stubborn")]
@@ -210,10 +217,16 @@ def test_lite_ignores_shutdown_and_says_so(gglocal_factory: Factory, shelf: Shel
 
 def test_classic_runs_shutdown_recover_and_skipif(gglocal_factory: Factory, shelf: Shelf) -> None:
     nucleus = gglocal_factory(profile="classic")
-    shelf.add("a", {
-        "Install": {"script": "touch installed", "SkipIf": "exists /"}, "run": "test -e recovered && sleep 1000",
-        "recover": "touch recovered", "shutdown": "touch was_shut_down",
-    }, manifest={"Platform": {"os": "/linux|darwin/"}})
+    shelf.add(
+        "a",
+        {
+            "Install": {"script": "touch installed", "SkipIf": "exists /"},
+            "run": "test -e recovered && sleep 1000",
+            "recover": "touch recovered",
+            "shutdown": "touch was_shut_down",
+        },
+        manifest={"Platform": {"os": "/linux|darwin/"}},
+    )
     _deploy(nucleus, shelf, "a")
     nucleus.wait_until(lambda: nucleus.component("a").starts == 2 and nucleus.component("a").state == "RUNNING")
     assert not (nucleus.work_dir("a") / "installed").exists()
@@ -292,9 +305,14 @@ def test_members_finds_a_session(gglocal: Nucleus, shelf: Shelf) -> None:
     assert pid is not None and pid in members({pid}, "no such mark")
 
 
-@pytest.mark.parametrize("profile, script, state", [
-    ("classic", "false", "BROKEN"), ("lite", "false", "RUNNING"), ("lite", "false || exit 1", "BROKEN"),
-])
+@pytest.mark.parametrize(
+    "profile, script, state",
+    [
+        ("classic", "false", "BROKEN"),
+        ("lite", "false", "RUNNING"),
+        ("lite", "false || exit 1", "BROKEN"),
+    ],
+)
 def test_lite_hides_how_a_startup_step_ends(gglocal_factory: Factory, shelf: Shelf, profile: str, script: str, state: str) -> None:
     shelf.add("a", {"startup": script})
     nucleus = gglocal_factory(profile=profile)

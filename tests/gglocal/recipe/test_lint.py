@@ -19,26 +19,36 @@ HOST = Host({"os": "linux", "architecture": "amd64"})
 ACCESS = "aws.greengrass.ipc.pubsub"
 
 GOOD: dict[str, Any] = {
-    "RecipeFormatVersion": "2020-01-25", "ComponentName": "com.example.A", "ComponentVersion": "1.0.0", "ComponentDescription": "One line.",
-    "ComponentConfiguration": {"DefaultConfiguration": {
-        "interval": 5, "accessControl": {ACCESS: {"p": {"operations": ["*"], "resources": ["a/b", "a/${*}", "a/*"]}}},
-    }},
+    "RecipeFormatVersion": "2020-01-25",
+    "ComponentName": "com.example.A",
+    "ComponentVersion": "1.0.0",
+    "ComponentDescription": "One line.",
+    "ComponentConfiguration": {
+        "DefaultConfiguration": {
+            "interval": 5,
+            "accessControl": {ACCESS: {"p": {"operations": ["*"], "resources": ["a/b", "a/${*}", "a/*"]}}},
+        }
+    },
     "ComponentDependencies": {
         "com.example.B": {"VersionRequirement": ">=1.2.0 <2.0.0", "DependencyType": "HARD"},
-        "com.example.C": {"VersionRequirement": "1.0.0-rc.1", "DependencyType": "SOFT"}, "aws.greengrass.Nucleus": {},
+        "com.example.C": {"VersionRequirement": "1.0.0-rc.1", "DependencyType": "SOFT"},
+        "aws.greengrass.Nucleus": {},
     },
-    "Manifests": [{
-        "Platform": LINUX,
-        "Lifecycle": {
-            "Setenv": {"A": "{work:path}/x"},
-            "install": {"Script": "true", "Timeout": 900, "RequiresPrivilege": True, "Setenv": {"B": "1"}},
-            "run": "python3 {artifacts:path}/a.py '{configuration:/interval}'",
+    "Manifests": [
+        {
+            "Platform": LINUX,
+            "Lifecycle": {
+                "Setenv": {"A": "{work:path}/x"},
+                "install": {"Script": "true", "Timeout": 900, "RequiresPrivilege": True, "Setenv": {"B": "1"}},
+                "run": "python3 {artifacts:path}/a.py '{configuration:/interval}'",
+            },
+            "Artifacts": [
+                {"Uri": "s3://b/a.zip", "Unarchive": "ZIP", "Algorithm": "SHA-256", "Digest": "", "Permission": {"Read": "ALL"}},
+                {"Uri": "docker:x"},
+            ],
         },
-        "Artifacts": [
-            {"Uri": "s3://b/a.zip", "Unarchive": "ZIP", "Algorithm": "SHA-256", "Digest": "", "Permission": {"Read": "ALL"}},
-            {"Uri": "docker:x"},
-        ],
-    }, {"Lifecycle": {"run": "for classic"}}],
+        {"Lifecycle": {"run": "for classic"}},
+    ],
 }
 
 
@@ -97,7 +107,8 @@ def without(key: str) -> Change:
 
 CASES: dict[str, list[tuple[Change, str]]] = {
     "spelling": [
-        (lifecycle(Run="true"), "the key Manifests/0/Lifecycle/Run is spelt run"), (step(script="true"), "is spelt Script"),
+        (lifecycle(Run="true"), "the key Manifests/0/Lifecycle/Run is spelt run"),
+        (step(script="true"), "is spelt Script"),
         (manifest(Artifacts=[{"URI": "s3://b/a"}]), "is spelt Uri"),
     ],
     "unknown key": [(top(Author="me"), "the key Author is unknown"), (lifecycle(run="true", go="true"), "go of the lifecycle is no step")],
@@ -106,7 +117,8 @@ CASES: dict[str, list[tuple[Change, str]]] = {
     "prerelease": [(top(ComponentVersion="1.2.0-rc.1+b"), "takes for later than 1.2.0")],
     "size": [(top(ComponentPublisher="x" * 8000), "recipes of at most 8196")],
     "objects": [
-        (configured(list=[0] * 174), "it has 256 objects"), (configured(map={str(i): i for i in range(87)}), "it has 256 objects"),
+        (configured(list=[0] * 174), "it has 256 objects"),
+        (configured(map={str(i): i for i in range(87)}), "it has 256 objects"),
         (lambda recipe: configured(a=nested(12))(recipe), "it is nested 15 deep"),
     ],
     "unit size": [(top(ComponentDescription="x" * 1500), "of which 2048 are possible")],
@@ -116,8 +128,20 @@ CASES: dict[str, list[tuple[Change, str]]] = {
     "requirement": [
         (ranged(text), f"VersionRequirement is {text!r}")
         for text in (
-            "^1.2.0", "~1.2.0", "*", "1.x", "1.2", "", "1.0.0 || 2.0.0", "1.0.0 - 2.0.0", ">=1.0.0,<2.0.0", ">= 1.0.0", ">=1.0.0  <2.0.0",
-            ">=1.0.0 ", " 1.0.0", "v1.0.0",
+            "^1.2.0",
+            "~1.2.0",
+            "*",
+            "1.x",
+            "1.2",
+            "",
+            "1.0.0 || 2.0.0",
+            "1.0.0 - 2.0.0",
+            ">=1.0.0,<2.0.0",
+            ">= 1.0.0",
+            ">=1.0.0  <2.0.0",
+            ">=1.0.0 ",
+            " 1.0.0",
+            "v1.0.0",
         )
     ],
     "dependency type": [
@@ -133,10 +157,12 @@ CASES: dict[str, list[tuple[Change, str]]] = {
     ],
     "platform key": [(manifest(Platform={**LINUX, "architecture.detail": "armv7l"}), "Platform/architecture.detail is not looked at")],
     "global lifecycle": [
-        (shared([{"run": "true"}]), "the global Lifecycle is a list"), (shared({"all": "true"}), "Lifecycle/all is no map"),
+        (shared([{"run": "true"}]), "the global Lifecycle is a list"),
+        (shared({"all": "true"}), "Lifecycle/all is no map"),
     ],
     "no manifest": [
-        (manifest(Platform={"os": "linux"}), 'add runtime: "*" to its Platform'), (top(Manifests=[]), "it has no Manifests"),
+        (manifest(Platform={"os": "linux"}), 'add runtime: "*" to its Platform'),
+        (top(Manifests=[]), "it has no Manifests"),
         (manifest(Platform={**LINUX, "architecture": "/amd64|arm/"}), "takes no regular expressions"),
         (manifest(Platform={"runtime": "*"}), "os and runtime are needed"),
     ],
@@ -150,8 +176,10 @@ CASES: dict[str, list[tuple[Change, str]]] = {
     "permission": [(manifest(Artifacts=[{"Uri": "s3://b/a", "Permission": {"Read": "all"}}]), "Permission/Read is 'all'")],
     "archive name": [(manifest(Artifacts=[{"Uri": "s3://b/a.ZIP", "Unarchive": "ZIP"}]), "does not end with .zip")],
     "step": [
-        (lifecycle(run=["true"]), "run is a list"), (lifecycle(run={"Timeout": 3}), "run has no Script"),
-        (lifecycle(run="true", install=None), "install is null"), (step(Setenv=None), "run/Setenv is no map"),
+        (lifecycle(run=["true"]), "run is a list"),
+        (lifecycle(run={"Timeout": 3}), "run has no Script"),
+        (lifecycle(run="true", install=None), "install is null"),
+        (step(Setenv=None), "run/Setenv is no map"),
     ],
     "privilege": [(step(RequiresPrivilege=value), f"RequiresPrivilege is {value!r}") for value in ("True", "TRUE", None)],
     "timeout": [
@@ -175,7 +203,8 @@ CASES: dict[str, list[tuple[Change, str]]] = {
         (lifecycle(Setenv={"A": True}, run="true"), "Setenv/A is True; write text"),
     ],
     "brace": [
-        (lifecycle(run="echo ${HOME}"), "takes every brace for a recipe variable"), (lifecycle(run="echo {"), "is not closed at once"),
+        (lifecycle(run="echo ${HOME}"), "takes every brace for a recipe variable"),
+        (lifecycle(run="echo {"), "is not closed at once"),
         (lifecycle(run="{configuration:/" + "x" * 250 + "}"), "a variable of 265 bytes"),
     ],
     "variable": [
@@ -207,12 +236,21 @@ def test_a_rule(tmp_path: Path, rule: str, change: Change, wanted: str) -> None:
     assert any(line == f"{path}: {ours.text}" for line in lint_file(path, HOST)) == (ours.kind in (REFUSED, FAILS, CLASSIC))
 
 
-@pytest.mark.parametrize("change", [
-    configured(list=[0] * 173), lambda recipe: configured(a=nested(11))(recipe), top(ComponentDescription="x" * 1300),
-    lambda recipe: recipe.update(ComponentPublisher="x" * (8196 - len(json.dumps({**recipe, "ComponentPublisher": ""})))),
-    step(Timeout=0), step(Timeout="10"), step(Timeout=" 10"), step(RequiresPrivilege="false"), ranged("1.0.0"),
-    ranged("=1.0.0 >0.1.0 <=2.0.0"),
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        configured(list=[0] * 173),
+        lambda recipe: configured(a=nested(11))(recipe),
+        top(ComponentDescription="x" * 1300),
+        lambda recipe: recipe.update(ComponentPublisher="x" * (8196 - len(json.dumps({**recipe, "ComponentPublisher": ""})))),
+        step(Timeout=0),
+        step(Timeout="10"),
+        step(Timeout=" 10"),
+        step(RequiresPrivilege="false"),
+        ranged("1.0.0"),
+        ranged("=1.0.0 >0.1.0 <=2.0.0"),
+    ],
+)
 def test_what_just_fits(tmp_path: Path, change: Change) -> None:
     recipe = copy.deepcopy(GOOD)
     change(recipe)
@@ -221,10 +259,18 @@ def test_what_just_fits(tmp_path: Path, change: Change) -> None:
     assert lint_file(path, HOST) == []
 
 
-@pytest.mark.parametrize("written, refused", [
-    ("Timeout: 3", False), ("Timeout: 3.5", True), ("Timeout: 1e3", True), ("RequiresPrivilege: true", False),
-    ("RequiresPrivilege: True", True), ("RequiresPrivilege: yes", True), ("Setenv:", True),
-])
+@pytest.mark.parametrize(
+    "written, refused",
+    [
+        ("Timeout: 3", False),
+        ("Timeout: 3.5", True),
+        ("Timeout: 1e3", True),
+        ("RequiresPrivilege: true", False),
+        ("RequiresPrivilege: True", True),
+        ("RequiresPrivilege: yes", True),
+        ("Setenv:", True),
+    ],
+)
 def test_yaml_is_text_as_on_a_device(tmp_path: Path, written: str, refused: bool) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(

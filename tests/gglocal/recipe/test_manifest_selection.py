@@ -15,9 +15,16 @@ PC = Host({"os": "linux", "architecture": "amd64"})
 
 def _selected(tmp_path: Path, host: Host, lite: bool, manifests: list[Any], lifecycle: Any = None) -> dict[str, Any] | None:
     path = tmp_path / "recipe.yaml"
-    path.write_text(yaml.safe_dump({
-        "ComponentName": "a", "ComponentVersion": "1.0.0", "Manifests": manifests, "Lifecycle": lifecycle or {},
-    }))
+    path.write_text(
+        yaml.safe_dump(
+            {
+                "ComponentName": "a",
+                "ComponentVersion": "1.0.0",
+                "Manifests": manifests,
+                "Lifecycle": lifecycle or {},
+            }
+        )
+    )
     found = select(load_recipe(path), host, lite=lite)
     return None if found is None else found.lifecycle
 
@@ -26,23 +33,26 @@ def _manifest(platform: Any, **rest: Any) -> dict[str, Any]:
     return {"Platform": platform, "Lifecycle": {"run": str(platform)}, **rest}
 
 
-@pytest.mark.parametrize("platform, host, classic, lite", [
-    ({"os": "linux", "runtime": "*"}, PC, True, True),
-    ({"os": "linux", "runtime": "aws_nucleus_lite"}, PC, False, True),
-    ({"os": "linux"}, PC, True, False),
-    ({"os": "all"}, PC, True, False),
-    ({"os": "*", "runtime": "*"}, PC, True, True),
-    ({"os": "windows", "runtime": "*"}, PC, False, False),
-    ({"os": "linux", "runtime": "*", "architecture": "amd64"}, PC, True, True),
-    ({"os": "linux", "runtime": "*", "architecture": "arm"}, PC, False, False),
-    ({"os": "linux", "runtime": "*", "architecture": "/amd64|aarch64/"}, PC, True, False),
-    ({"os": "/darwin|linux/", "runtime": "*"}, PC, True, False),
-    ({"os": "linux", "runtime": "*", "architecture.detail": "armv7l"}, PI, True, True),
-    ({"os": "linux", "architecture.detail": "armv7l"}, PC, False, False),
-    ({"runtime": "*"}, PC, True, False),
-    ({}, PC, True, False),
-    ({"os": "linux", "runtime": "*", "color": "blue"}, PC, False, True),
-])
+@pytest.mark.parametrize(
+    "platform, host, classic, lite",
+    [
+        ({"os": "linux", "runtime": "*"}, PC, True, True),
+        ({"os": "linux", "runtime": "aws_nucleus_lite"}, PC, False, True),
+        ({"os": "linux"}, PC, True, False),
+        ({"os": "all"}, PC, True, False),
+        ({"os": "*", "runtime": "*"}, PC, True, True),
+        ({"os": "windows", "runtime": "*"}, PC, False, False),
+        ({"os": "linux", "runtime": "*", "architecture": "amd64"}, PC, True, True),
+        ({"os": "linux", "runtime": "*", "architecture": "arm"}, PC, False, False),
+        ({"os": "linux", "runtime": "*", "architecture": "/amd64|aarch64/"}, PC, True, False),
+        ({"os": "/darwin|linux/", "runtime": "*"}, PC, True, False),
+        ({"os": "linux", "runtime": "*", "architecture.detail": "armv7l"}, PI, True, True),
+        ({"os": "linux", "architecture.detail": "armv7l"}, PC, False, False),
+        ({"runtime": "*"}, PC, True, False),
+        ({}, PC, True, False),
+        ({"os": "linux", "runtime": "*", "color": "blue"}, PC, False, True),
+    ],
+)
 def test_what_fits(tmp_path: Path, platform: Any, host: Host, classic: bool, lite: bool) -> None:
     assert (_selected(tmp_path, host, False, [_manifest(platform)]) is not None) == classic
     assert (_selected(tmp_path, host, True, [_manifest(platform)]) is not None) == lite
@@ -50,7 +60,8 @@ def test_what_fits(tmp_path: Path, platform: Any, host: Host, classic: bool, lit
 
 def test_the_first_that_fits_is_taken(tmp_path: Path) -> None:
     manifests = [
-        _manifest({"os": "linux", "runtime": "*", "architecture": "arm"}), _manifest({"os": "linux", "runtime": "*"}),
+        _manifest({"os": "linux", "runtime": "*", "architecture": "arm"}),
+        _manifest({"os": "linux", "runtime": "*"}),
     ]
     assert _selected(tmp_path, PC, True, manifests) == manifests[1]["Lifecycle"]
     assert _selected(tmp_path, PI, True, manifests) == manifests[0]["Lifecycle"]
@@ -83,7 +94,8 @@ def test_selections_below_a_step_and_below_its_script_are_classic(tmp_path: Path
     }
     manifests = [{"Platform": {"os": "linux"}, "Selections": ["debian"]}, {"Platform": {"os": "darwin"}, "Selections": ["mac"]}]
     assert _selected(tmp_path, PC, False, manifests, lifecycle) == {
-        "install": {"Script": "apt"}, "run": {"Script": "run debian", "Timeout": 5},
+        "install": {"Script": "apt"},
+        "run": {"Script": "run debian", "Timeout": 5},
     }
 
 

@@ -56,16 +56,22 @@ def test_lite_reads_every_yaml_scalar_as_text(tmp_path: Path) -> None:
     assert load_recipe(path, text_scalars=True).default_configuration == {"interval": "5", "ratio": "0.50", "on": "true"}
 
 
-@pytest.mark.parametrize("text, wanted", [
-    ("ComponentVersion: '1.0.0'", "ComponentName is missing"),
-    ("ComponentName: a\nComponentVersion: 1.0", "ComponentVersion is 1.0; write it as a string, in quotes"),
-    ("ComponentName: a\nComponentVersion: one", "ComponentVersion: 'one' is no semantic version"),
-    ("ComponentName: a\nComponentVersion: 1.0.0\nManifests: {}", "Manifests must be a list"),
-    ("ComponentName: a\nComponentVersion: 1.0.0\nComponentDependencies: {b: {DependencyType: FIRM}}", "write HARD or SOFT"),
-    ("ComponentName: a\nComponentVersion: 1.0.0\nManifests: [{Artifacts: [{Unarchive: ZIP}]}]", "Manifests/0/Artifacts/0/Uri is missing"),
-    ("ComponentName: [", "no YAML at line 1"),
-    ("- a", "a recipe is a map of keys"),
-])
+@pytest.mark.parametrize(
+    "text, wanted",
+    [
+        ("ComponentVersion: '1.0.0'", "ComponentName is missing"),
+        ("ComponentName: a\nComponentVersion: 1.0", "ComponentVersion is 1.0; write it as a string, in quotes"),
+        ("ComponentName: a\nComponentVersion: one", "ComponentVersion: 'one' is no semantic version"),
+        ("ComponentName: a\nComponentVersion: 1.0.0\nManifests: {}", "Manifests must be a list"),
+        ("ComponentName: a\nComponentVersion: 1.0.0\nComponentDependencies: {b: {DependencyType: FIRM}}", "write HARD or SOFT"),
+        (
+            "ComponentName: a\nComponentVersion: 1.0.0\nManifests: [{Artifacts: [{Unarchive: ZIP}]}]",
+            "Manifests/0/Artifacts/0/Uri is missing",
+        ),
+        ("ComponentName: [", "no YAML at line 1"),
+        ("- a", "a recipe is a map of keys"),
+    ],
+)
 def test_faults_name_the_file_and_the_key(tmp_path: Path, text: str, wanted: str) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text(text)

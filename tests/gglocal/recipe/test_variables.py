@@ -13,20 +13,24 @@ OTHER = Scope("com.example.Other", "2.0.0", ROOT, "thing", lambda: {"port": 80})
 SCOPE = Scope("com.example.A", "1.0.0", ROOT, "thing", lambda: CONFIG, {"com.example.Other": OTHER})
 
 
-@pytest.mark.parametrize("text, classic, lite", [
-    ("{artifacts:path}/x", "/gg/packages/artifacts/com.example.A/1.0.0/x", "/gg/packages/artifacts/com.example.A/1.0.0//x"),
-    (
-        "{artifacts:decompressedPath}", "/gg/packages/artifacts-unarchived/com.example.A/1.0.0",
-        "/gg/packages/artifacts-unarchived/com.example.A/1.0.0/",
-    ),
-    ("{work:path}", "/gg/work/com.example.A", "/gg/work/com.example.A/"),
-    ("{kernel:rootPath} {iot:thingName}", "/gg thing", "/gg thing"),
-    ("{configuration:/text}", 'say "$HOME"', 'say \\"\\$HOME\\"'),
-    ("{configuration:/number} {configuration:/list/1}", "300 y", "300 y"),
-    ("{configuration:/deep}", '{"a/b":true}', '{\\"a/b\\":true}'),
-    ("{configuration:/deep/a~1b}", "true", "true"),
-    ("for f in ${LIST}; do { echo ${f:-none}; }; done; awk '{print $1}'",) * 3,
-])
+@pytest.mark.parametrize(
+    "text, classic, lite",
+    [
+        ("{artifacts:path}/x", "/gg/packages/artifacts/com.example.A/1.0.0/x", "/gg/packages/artifacts/com.example.A/1.0.0//x"),
+        (
+            "{artifacts:decompressedPath}",
+            "/gg/packages/artifacts-unarchived/com.example.A/1.0.0",
+            "/gg/packages/artifacts-unarchived/com.example.A/1.0.0/",
+        ),
+        ("{work:path}", "/gg/work/com.example.A", "/gg/work/com.example.A/"),
+        ("{kernel:rootPath} {iot:thingName}", "/gg thing", "/gg thing"),
+        ("{configuration:/text}", 'say "$HOME"', 'say \\"\\$HOME\\"'),
+        ("{configuration:/number} {configuration:/list/1}", "300 y", "300 y"),
+        ("{configuration:/deep}", '{"a/b":true}', '{\\"a/b\\":true}'),
+        ("{configuration:/deep/a~1b}", "true", "true"),
+        ("for f in ${LIST}; do { echo ${f:-none}; }; done; awk '{print $1}'",) * 3,
+    ],
+)
 def test_values(text: str, classic: str, lite: str) -> None:
     assert interpolate(text, SCOPE, lite=False, in_script=True) == classic
     assert interpolate(text, SCOPE, lite=True, in_script=True) == lite

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from model_training.classification import baseline, cross_validation, evaluation, features, manifest_template, training
 from model_training.datasets import DatasetError, load_ai4i
-from model_training.training_request import Request, TrainingError
+from model_training.training_request import TrainingError, TrainingRequest
 
 from edgeml.model.bundle import Bundle
 
@@ -91,7 +91,7 @@ def test_rates_and_types() -> None:
 
 def refusal(data: Path | None, out: Path) -> str:
     with pytest.raises(TrainingError) as caught:
-        training.train(Request(data, out, 1, True, [].append))
+        training.train(TrainingRequest(data, out, 1, True, [].append))
     text = str(caught.value)
     assert "\n" not in text and not out.exists()
     return text
@@ -128,7 +128,7 @@ def test_the_same_seed_gives_the_same_bytes_and_the_bundle_names_a_type(folder: 
     made = []
     for name in ("a", "b"):
         said: list[str] = []
-        made.append(Bundle.load(training.train(Request(folder, tmp_path / name, 1, True, said.append))))
+        made.append(Bundle.load(training.train(TrainingRequest(folder, tmp_path / name, 1, True, said.append))))
         assert "partial" in said[0] and any("F1 of failure" in line for line in said)
     assert made[0].digest == made[1].digest
     rows = manifest_template.rows(load_ai4i(folder))

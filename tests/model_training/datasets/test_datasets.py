@@ -87,14 +87,17 @@ def test_a_file_whose_digest_nobody_knows_is_unverified(tmp_path: Path) -> None:
     assert file.state == "unverified" and "not known" in file.note
 
 
-@pytest.mark.parametrize(("text", "wanted"), [
-    ("", "has no rows"),
-    (HEADER + "\n", "has no rows"),
-    (HEADER.replace("Current;", "") + "\n" + row(1), "no column Current; it has datetime"),
-    ("\n".join([HEADER, row(1), row(2).replace(";3;", ";off;")]), "line 3: .*off"),
-    ("\n".join([HEADER, row(1)[:40]]), "line 2"),
-    ("\n".join([HEADER, row(1).replace("2020-03-09 10", "yesterday")]), "line 2: .*yesterday"),
-])
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("", "has no rows"),
+        (HEADER + "\n", "has no rows"),
+        (HEADER.replace("Current;", "") + "\n" + row(1), "no column Current; it has datetime"),
+        ("\n".join([HEADER, row(1), row(2).replace(";3;", ";off;")]), "line 3: .*off"),
+        ("\n".join([HEADER, row(1)[:40]]), "line 2"),
+        ("\n".join([HEADER, row(1).replace("2020-03-09 10", "yesterday")]), "line 2: .*yesterday"),
+    ],
+)
 def test_what_is_wrong_in_a_recording(text: str, wanted: str) -> None:
     with pytest.raises(DatasetError, match=f"pump9/1.csv.*{wanted}"):
         read_recording("pump9/1.csv", text.encode())

@@ -37,14 +37,21 @@ def made(rows: int = 1150, onset: int = 570, end: int = 970, name: str = "1") ->
     row = np.arange(rows)
     anomaly = (row >= onset) & (row < end)
     return Recording(
-        "made", name, CHANNELS, row, tuple(str(START + i) for i in range(rows)), 1_767_225_600 * 10**9 + row * 10**9,
+        "made",
+        name,
+        CHANNELS,
+        row,
+        tuple(str(START + i) for i in range(rows)),
+        1_767_225_600 * 10**9 + row * 10**9,
         (np.array(NORMAL) * (1 + 0.02 * np.random.default_rng(rows).standard_normal((rows, 8)))).astype(np.float32),
-        anomaly, np.isin(row, [onset, end]) if anomaly.any() else np.zeros(rows, bool),
+        anomaly,
+        np.isin(row, [onset, end]) if anomaly.any() else np.zeros(rows, bool),
     )
 
 
 def saying(confidences: dict[str, np.ndarray] | None = None) -> Judge:
     """A judge that knows the labels, or says what it is told of each recording."""
+
     def judge(recording: Recording) -> Judged:
         assert recording.anomaly is not None
         said = recording.anomaly.astype(np.float32) if confidences is None else confidences[recording.full_name].astype(np.float32)

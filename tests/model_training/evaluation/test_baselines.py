@@ -73,7 +73,9 @@ def test_verdicts_are_worked_out_once_for_each_definition_and_rows(tmp_path: Pat
 
 
 def test_all_baselines_are_told_and_one_that_cannot_run_says_why(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(cache, "PLACE", tmp_path)
     monkeypatch.setattr(baselines, "Cache", lambda name, definition: cache.Cache(name, definition, tmp_path, tmp_path))

@@ -82,19 +82,25 @@ def test_several_bundles_are_chosen_among_and_int8_is_held_against_float32(tmp_p
 def drop(path: Path, column: str) -> None:
     rows = [line.split(";") for line in path.read_text().splitlines()]
     place = rows[0].index(column)
-    path.write_text("\n".join(";".join(cells[:place] + cells[place + 1:]) for cells in rows) + "\n")
+    path.write_text("\n".join(";".join(cells[:place] + cells[place + 1 :]) for cells in rows) + "\n")
 
 
-@pytest.mark.parametrize(("spoil", "sentence"), [
-    (lambda path: drop(path, "Current"), "no column 'Current'"),
-    (lambda path: write(path, 700, step=10), "a row each 10 s where the model wants one each 1 s; resample"),
-    (lambda path: path.write_text(""), "the file is empty; copy it again"),
-    (lambda path: path.write_text(path.read_text().splitlines()[0] + "\n"), "it has no rows"),
-    (lambda path: write(path, 400), "400 rows, of which the first 400 are the baseline, leave none to judge"),
-    (lambda path: path.write_bytes(bytes(range(256)) * 40), "no column"),
-])
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (lambda path: drop(path, "Current"), "no column 'Current'"),
+        (lambda path: write(path, 700, step=10), "a row each 10 s where the model wants one each 1 s; resample"),
+        (lambda path: path.write_text(""), "the file is empty; copy it again"),
+        (lambda path: path.write_text(path.read_text().splitlines()[0] + "\n"), "it has no rows"),
+        (lambda path: write(path, 400), "400 rows, of which the first 400 are the baseline, leave none to judge"),
+        (lambda path: path.write_bytes(bytes(range(256)) * 40), "no column"),
+    ],
+)
 def test_a_bad_file_is_one_sentence_and_the_others_are_judged(
-    tmp_path: Path, spoil: Callable[[Path], object], sentence: str, capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    spoil: Callable[[Path], object],
+    sentence: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     write(tmp_path / "valve1" / "0.csv", 700, 500, 600)
     bad = write(tmp_path / "valve1" / "1.csv", 700)

@@ -64,7 +64,8 @@ def test_one_half_chooses_and_the_other_is_reported() -> None:
     def run(design: str, good: set[str], seed: int) -> cross_selection.Run:
         told = {
             recording.full_name: np.where(recording.anomaly, 1.0 if recording.full_name in good else 0.6, 0.0)
-            for recording in recordings if recording.anomaly is not None
+            for recording in recordings
+            if recording.anomaly is not None
         }
         return cross_selection.Run(design, seed, 0.7, 0.5, judge_all(saying(told), recordings), [])
 

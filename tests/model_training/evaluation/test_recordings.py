@@ -19,13 +19,22 @@ def paced(path: Path, step_s: float) -> Path:
     head, *lines = path.read_text().splitlines()
     start = np.datetime64("2026-01-01T00:00:00", "ms")
     times = [str(start + np.timedelta64(round(row * step_s * 1000), "ms")) for row in range(len(lines))]
-    path.write_text("\n".join([head, *(time + line[line.index(";"):] for time, line in zip(times, lines, strict=True))]) + "\n")
+    path.write_text("\n".join([head, *(time + line[line.index(";") :] for time, line in zip(times, lines, strict=True))]) + "\n")
     return path
 
 
-@pytest.mark.parametrize(("step_s", "judged"), [
-    (0.4, False), (0.5, False), (0.52, True), (1.0, True), (1.9, True), (2.0, False), (2.5, False),
-])
+@pytest.mark.parametrize(
+    ("step_s", "judged"),
+    [
+        (0.4, False),
+        (0.5, False),
+        (0.52, True),
+        (1.0, True),
+        (1.9, True),
+        (2.0, False),
+        (2.5, False),
+    ],
+)
 def test_a_pace_within_half_and_twice_the_models_is_judged(tmp_path: Path, step_s: float, judged: bool) -> None:
     path = paced(tmp_path / "g" / "a.csv", step_s)
     if judged:

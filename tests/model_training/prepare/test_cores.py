@@ -20,10 +20,16 @@ from .kit import T0, plan, rows
 NAN = float("nan")
 
 
-@pytest.mark.parametrize(("unit", "cell", "ns"), [
-    ("iso", "2020-03-09 10:14:33", T0), ("iso", "2020-03-09T11:14:33.5+01:00", T0 + SECOND // 2),
-    ("s", "1583748873.25", T0 + SECOND // 4), ("ms", "1583748873001", T0 + 1_000_000), ("ns", str(T0 + 1), T0 + 1),
-])
+@pytest.mark.parametrize(
+    ("unit", "cell", "ns"),
+    [
+        ("iso", "2020-03-09 10:14:33", T0),
+        ("iso", "2020-03-09T11:14:33.5+01:00", T0 + SECOND // 2),
+        ("s", "1583748873.25", T0 + SECOND // 4),
+        ("ms", "1583748873001", T0 + 1_000_000),
+        ("ns", str(T0 + 1), T0 + 1),
+    ],
+)
 def test_times_are_read_to_the_nanosecond(unit: str, cell: str, ns: int) -> None:
     (got,) = parse("x.csv", f"time,flow\n{cell},1\n".encode(), Csv(time_unit=unit), Tally())
     assert got.times.tolist() == [ns] and got.asset == "x" and got.channels == ("flow",)
@@ -40,9 +46,14 @@ def test_what_cannot_be_read_is_counted_with_its_place() -> None:
     assert tally.seen == 7 == len(got.times) + sum(tally.rows.values())
 
 
-@pytest.mark.parametrize(("layout", "assets"), [
-    (Csv(time_unit="s"), ["d/x"]), (Csv(time_unit="s", asset="folder"), ["d"]), (Csv(time_unit="s", asset_column="who"), ["p1", "p2"]),
-])
+@pytest.mark.parametrize(
+    ("layout", "assets"),
+    [
+        (Csv(time_unit="s"), ["d/x"]),
+        (Csv(time_unit="s", asset="folder"), ["d"]),
+        (Csv(time_unit="s", asset_column="who"), ["p1", "p2"]),
+    ],
+)
 def test_whose_rows_they_are(layout: Csv, assets: list[str]) -> None:
     tally = Tally()
     found = parse("d/x.csv", b"time,flow,who\n1,1,p1\n2,1,p2\n3,1,p1\n4,1,\n", layout, tally)
@@ -50,11 +61,17 @@ def test_whose_rows_they_are(layout: Csv, assets: list[str]) -> None:
     assert tally.rows == ({"no asset named": 1} if layout.asset_column else {})
 
 
-@pytest.mark.parametrize(("content", "wanted"), [
-    (b"", "is empty"), (b"time,flow\n", "has no rows that can be used"), (b"when,flow\n1,2\n", "no column 'time'; it has when, flow"),
-    (b"\xff\xfe\x00", "is no CSV text"), (b'# {"format": "edgeml-capture", broken\n1,2\n', "damaged heading"),
-    (b'# {"format": "edgeml-capture", "version": 9, "asset": "a", "channels": [], "units": []}\n', "version 9, known is 1"),
-])
+@pytest.mark.parametrize(
+    ("content", "wanted"),
+    [
+        (b"", "is empty"),
+        (b"time,flow\n", "has no rows that can be used"),
+        (b"when,flow\n1,2\n", "no column 'time'; it has when, flow"),
+        (b"\xff\xfe\x00", "is no CSV text"),
+        (b'# {"format": "edgeml-capture", broken\n1,2\n', "damaged heading"),
+        (b'# {"format": "edgeml-capture", "version": 9, "asset": "a", "channels": [], "units": []}\n', "version 9, known is 1"),
+    ],
+)
 def test_a_file_of_no_use_is_a_sentence(content: bytes, wanted: str) -> None:
     with pytest.raises(PrepareError, match=wanted):
         parse("x.csv", content, Csv(), Tally())
@@ -114,8 +131,14 @@ def test_a_clock_that_jumps_by_years_takes_no_memory() -> None:
 def test_every_function_by_hand() -> None:
     a, b = [2.0, 4.0, 9.0], [1.0, 2.0, 0.0]
     wanted = {
-        "sum": [3, 6, 9], "difference": [1, 2, 9], "product": [2, 8, 0], "ratio": [2, 2, NAN], "magnitude": [5**0.5, 20**0.5, 9],
-        "change": [NAN, 2, 5], "rolling_mean": [NAN, 3, 6.5], "rolling_std": [NAN, 1, 2.5],
+        "sum": [3, 6, 9],
+        "difference": [1, 2, 9],
+        "product": [2, 8, 0],
+        "ratio": [2, 2, NAN],
+        "magnitude": [5**0.5, 20**0.5, 9],
+        "change": [NAN, 2, 5],
+        "rolling_mean": [NAN, 3, 6.5],
+        "rolling_std": [NAN, 1, 2.5],
     }
     assert wanted.keys() == FUNCTIONS.keys()
     for name, column in wanted.items():
@@ -134,10 +157,17 @@ def test_nothing_derived_reaches_over_a_gap() -> None:
 
 def test_all_faults_of_a_plan_at_once() -> None:
     with pytest.raises(OptionsError) as caught:
-        plan(channels=["flow"], longest_bridged_s=0.5, ranges={"flow": {"low": 2, "high": 1}}, derived={
-            "x": {"function": "eval", "of": ["flow"]}, "y": {"function": "ratio", "of": ["flow"]},
-            "z": {"function": "sum", "of": ["torque"]}, "flow": {"function": "sum", "of": ["flow"]},
-        })
+        plan(
+            channels=["flow"],
+            longest_bridged_s=0.5,
+            ranges={"flow": {"low": 2, "high": 1}},
+            derived={
+                "x": {"function": "eval", "of": ["flow"]},
+                "y": {"function": "ratio", "of": ["flow"]},
+                "z": {"function": "sum", "of": ["torque"]},
+                "flow": {"function": "sum", "of": ["flow"]},
+            },
+        )
     text = "\n".join(caught.value.faults)
     assert len(caught.value.faults) == 6 and "choose one of change, difference" in text and "ratio takes 2 to 2" in text
     with pytest.raises(OptionsError, match="name"):

@@ -123,11 +123,14 @@ def test_what_the_capture_lost_and_left_open_is_told(tmp_path: Path) -> None:
     assert made.card["rows"]["used"] == 59
 
 
-@pytest.mark.parametrize(("options", "wanted"), [
-    ({"channels": ["flow", "torque"]}, "a has no channel torque; it has current, flow"),
-    ({"derived": {"x": {"function": "sum", "of": ["torque"]}}}, "no channel torque to derive another from"),
-    ({"csv": {"columns": {"time": "flow"}}}, "no channel can be called time"),
-])
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        ({"channels": ["flow", "torque"]}, "a has no channel torque; it has current, flow"),
+        ({"derived": {"x": {"function": "sum", "of": ["torque"]}}}, "no channel torque to derive another from"),
+        ({"csv": {"columns": {"time": "flow"}}}, "no channel can be called time"),
+    ],
+)
 def test_when_nothing_can_be_used(tmp_path: Path, options: dict[str, Any], wanted: str) -> None:
     csv(tmp_path, "a.csv", steady(9))
     with pytest.raises(PrepareError, match=wanted):
@@ -194,9 +197,13 @@ def test_more_objects_than_one_answer_lists(bucket: Any, monkeypatch: pytest.Mon
     assert [source.name for source in sources(["s3://plant/raw/"])] == [f"{number}.csv" for number in range(5)]
 
 
-@pytest.mark.parametrize(("place", "wanted"), [
-    ("s3://nowhere/raw", r"s3://nowhere/raw cannot be read \(.*NoSuchBucket.*credentials"), ("s3://plant/raw", "has no files that end in"),
-])
+@pytest.mark.parametrize(
+    ("place", "wanted"),
+    [
+        ("s3://nowhere/raw", r"s3://nowhere/raw cannot be read \(.*NoSuchBucket.*credentials"),
+        ("s3://plant/raw", "has no files that end in"),
+    ],
+)
 def test_a_bucket_that_is_not_there_or_has_nothing(tmp_path: Path, bucket: Any, place: str, wanted: str) -> None:
     with pytest.raises(PrepareError, match=wanted):
         pipeline(plan(), [place], tmp_path / "out")

@@ -10,7 +10,7 @@ import pytest
 from model_training import calibration
 from model_training.datasets import DatasetError, load_cmapss
 from model_training.regression import augmentation, baseline, evaluation, examples, life_calibration, manifest_template, training
-from model_training.training_request import Request, TrainingError
+from model_training.training_request import TrainingError, TrainingRequest
 
 from edgeml.messages import GOOD
 from edgeml.model.bundle import Bundle, seal
@@ -109,8 +109,11 @@ def test_the_manifest_says_the_horizon_and_what_the_score_means(folder: Path) ->
 def test_figures_of_answers() -> None:
     nan = np.nan
     answers = evaluation.Answers(
-        engine=np.array([1, 1, 2, 3]), cycle=np.array([1, 2, 1, 1]), score=np.array([50, 40, 100, nan], np.float32),
-        confidence=np.array([0.0, 0.0, 1.0, nan], np.float32), life=np.array([50, 43, 20, 300], np.float32),
+        engine=np.array([1, 1, 2, 3]),
+        cycle=np.array([1, 2, 1, 1]),
+        score=np.array([50, 40, 100, nan], np.float32),
+        confidence=np.array([0.0, 0.0, 1.0, nan], np.float32),
+        life=np.array([50, 43, 20, 300], np.float32),
         last=np.array([False, True, True, True]),
     )
     worth = evaluation.worth(answers, horizon=30.0, prior=0.5)
@@ -122,8 +125,8 @@ def test_figures_of_answers() -> None:
     assert worth.calibration_error == pytest.approx(0.0)
 
 
-def request(data: Path | None, out: Path, say: list[str] | None = None) -> Request:
-    return Request(data, out, 1, True, (say if say is not None else []).append)
+def request(data: Path | None, out: Path, say: list[str] | None = None) -> TrainingRequest:
+    return TrainingRequest(data, out, 1, True, (say if say is not None else []).append)
 
 
 def refusal(data: Path | None, out: Path) -> str:

@@ -11,10 +11,17 @@ import pytest
 from model_training.report import kinds, life_plots
 
 FIGURES: dict[str, Any] = {
-    "data": {"partial": True, "sha256": "ab" * 32}, "seed": 7,
+    "data": {"partial": True, "sha256": "ab" * 32},
+    "seed": 7,
     "test": {
         "int8": {
-            "rmse": 12.346, "rmse_rows": 11.0, "engines": 50, "nasa": 99.6, "calibration_error": 0.02, "bytes": 500, "sha256": "cd" * 32,
+            "rmse": 12.346,
+            "rmse_rows": 11.0,
+            "engines": 50,
+            "nasa": 99.6,
+            "calibration_error": 0.02,
+            "bytes": 500,
+            "sha256": "cd" * 32,
         },
         "float32": {"rmse": 12.0, "rmse_rows": 11.0, "nasa": 98.0, "calibration_error": 0.02, "bytes": 900, "sha256": "ef" * 32},
         "baseline": {"rmse": 14.18, "rmse_rows": 15.0},

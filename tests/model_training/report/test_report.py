@@ -38,7 +38,13 @@ def test_a_report_holds_card_plots_and_figures(data: Path, tmp_path: Path) -> No
     card = anomaly.write(tmp_path, result, judged).read_text()
     files = {path.name for path in tmp_path.iterdir()}
     assert files == {
-        "card.md", "figures.json", "delays.png", "recordings.png", "reliability.png", "recording-valve1-0.png", "recording-valve1-1.png",
+        "card.md",
+        "figures.json",
+        "delays.png",
+        "recordings.png",
+        "reliability.png",
+        "recording-valve1-0.png",
+        "recording-valve1-1.png",
     }
     assert all(f"({name})" in card for name in files if name.endswith(".png"))
     assert all((tmp_path / name).read_bytes()[:4] == b"\x89PNG" for name in files if name.endswith(".png"))

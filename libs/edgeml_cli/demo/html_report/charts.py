@@ -157,7 +157,12 @@ def channel_chart(asset: AssetTrace, rows: Readings, channel: int, backdrop: Bac
 def _svg(content: str, height: float, name: str, label: str) -> str:
     cursor = tag("line", class_="cursor", x1=-9, x2=-9, y1=0, y2=height)
     return tag(
-        "svg", content + cursor, viewBox=f"0 0 {WIDTH:.0f} {height:.0f}", role="img", aria_label=label, data_series=name,
+        "svg",
+        content + cursor,
+        viewBox=f"0 0 {WIDTH:.0f} {height:.0f}",
+        role="img",
+        aria_label=label,
+        data_series=name,
     )
 
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from edgeml.timestamps import SECOND, to_iso
 from edgeml_cli.demo.html_report.charts import LEFT, RIGHT, WIDTH, Backdrop, Mark, channel_chart, confidence_chart, gaps_of, spans_of
-from edgeml_cli.demo.recorder import AssetTrace, Event, Results, Trace
-from edgeml_cli.demo.statistics import Tally
+from edgeml_cli.demo.recorder import AssetTrace, Event, Recorder, Results
+from edgeml_cli.demo.statistics import Statistics
 
 _HERE = Path(__file__).parent
 
@@ -39,8 +39,8 @@ class Run:
     title: str
     command: str
     levels: tuple[float, float]
-    trace: Trace
-    tally: Tally
+    trace: Recorder
+    tally: Statistics
     counts: Mapping[str, Any]
     problems: tuple[str, ...] = ()
     seconds: float = 0.0
@@ -70,7 +70,7 @@ def render(run: Run) -> str:
 </head>
 <body>
 <header>
-<h1>edgeml demo <span class="badge {'good' if good else 'bad'}">{verdict}</span></h1>
+<h1>edgeml demo <span class="badge {"good" if good else "bad"}">{verdict}</span></h1>
 <p>{escape(run.title)} · run of {run.seconds:.0f} s{f" · {escape(run.pace)}" if run.pace else ""}</p>
 <p>The same scenario once more: <code>{escape(run.command)}</code>{_differs(run)}</p>
 {notes}
@@ -113,9 +113,13 @@ def _tiles(run: Run) -> str:
         ("commands", len(commands), f"{answered} acknowledged" if commands else ""),
         ("messages lost", counts["lost_messages"], ""),
     )
-    return '<div class="tiles">' + "".join(
-        f"<div><b>{value}</b><span>{name}</span>{f'<small>{escape(note)}</small>' if note else ''}</div>" for name, value, note in tiles
-    ) + "</div>"
+    return (
+        '<div class="tiles">'
+        + "".join(
+            f"<div><b>{value}</b><span>{name}</span>{f'<small>{escape(note)}</small>' if note else ''}</div>" for name, value, note in tiles
+        )
+        + "</div>"
+    )
 
 
 def _asset(run: Run, name: str, asset: AssetTrace) -> str:
@@ -130,12 +134,16 @@ def _asset(run: Run, name: str, asset: AssetTrace) -> str:
         for c, (channel, unit) in enumerate(zip(asset.channels, asset.units, strict=True))
     )
     data = {
-        "left": LEFT, "right": WIDTH - RIGHT, "low": backdrop.low / SECOND, "high": backdrop.high / SECOND,
+        "left": LEFT,
+        "right": WIDTH - RIGHT,
+        "low": backdrop.low / SECOND,
+        "high": backdrop.high / SECOND,
         "times": _numbers(rows.times / SECOND - backdrop.low / SECOND),
         "series": {channel: _numbers(rows.values[:, c]) for c, channel in enumerate(asset.channels)},
         "units": dict(zip(asset.channels, asset.units, strict=True)),
         "resultTimes": _numbers(results.times / SECOND - backdrop.low / SECOND),
-        "confidence": _numbers(results.confidence), "reasons": [reason or None for reason in results.reason],
+        "confidence": _numbers(results.confidence),
+        "reasons": [reason or None for reason in results.reason],
     }
     # `<` would let a text in the data end the script element.
     encoded = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")

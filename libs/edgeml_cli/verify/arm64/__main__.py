@@ -25,9 +25,17 @@ PYTHON = "3.11"
 PLACE = "/srv/edgeml"
 """In the root: what this puts there."""
 TESTS = (
-    "tests/edgeml/model/test_self_test.py", "tests/edgeml/model/test_runtime.py", "tests/edgeml/model/test_scorer.py", "tests/edgeml/model/test_baseline.py",
-    "tests/edgeml/model/test_window.py", "tests/edgeml/alarms/test_alarm_policy.py", "tests/edgeml/model/test_bundle.py", "tests/edgeml/model/test_signature.py",
-    "tests/edgeml/messages/test_messages.py", "tests/edgeml/auth/test_envelope.py", "tests/model_training/test_shipped.py",
+    "tests/edgeml/model/test_self_test.py",
+    "tests/edgeml/model/test_runtime.py",
+    "tests/edgeml/model/test_scorer.py",
+    "tests/edgeml/model/test_baseline.py",
+    "tests/edgeml/model/test_window.py",
+    "tests/edgeml/alarms/test_alarm_policy.py",
+    "tests/edgeml/model/test_bundle.py",
+    "tests/edgeml/model/test_signature.py",
+    "tests/edgeml/messages/test_messages.py",
+    "tests/edgeml/auth/test_envelope.py",
+    "tests/model_training/test_shipped.py",
 )
 """What rounds, packs bytes or signs."""
 SILENT = "tests/edgeml/model/test_runtime.py::test_opening_and_running_says_nothing_and_importing_loads_no_runtime"

@@ -70,7 +70,11 @@ class Root:
                 shutil.copyfile(name, inside)
 
     def command(
-        self, command: Sequence[str], binds: Mapping[Path, str] | None = None, cwd: str = "/", network: bool = True,
+        self,
+        command: Sequence[str],
+        binds: Mapping[Path, str] | None = None,
+        cwd: str = "/",
+        network: bool = True,
     ) -> list[str]:
         """What runs a command in it.
 
@@ -95,7 +99,11 @@ class Root:
         return [*apart, *([] if network else ["--net"]), "sh", "-c", "\n".join(lines)]
 
     def run(
-        self, command: Sequence[str], binds: Mapping[Path, str] | None = None, cwd: str = "/", network: bool = True,
+        self,
+        command: Sequence[str],
+        binds: Mapping[Path, str] | None = None,
+        cwd: str = "/",
+        network: bool = True,
     ) -> int:
         """Run a command in it; gives the exit code."""
         return subprocess.call(self.command(command, binds, cwd, network))
@@ -128,6 +136,8 @@ def emulate() -> None:
 def _registered() -> bool:
     # F: the emulator was opened when it was registered, so that it is found from within another root.
     entry = BINFMT / "qemu-aarch64"
-    return entry.is_file() and "enabled" in (text := entry.read_text()) and any(
-        line.startswith("flags:") and "F" in line for line in text.splitlines()
+    return (
+        entry.is_file()
+        and "enabled" in (text := entry.read_text())
+        and any(line.startswith("flags:") and "F" in line for line in text.splitlines())
     )

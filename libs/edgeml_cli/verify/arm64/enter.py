@@ -14,7 +14,9 @@ from edgeml_cli.verify.arm64.debian_root import Root, RootError
 
 def main(arguments: list[str] | None = None) -> int:
     """Returns the command's exit code, or 1 when it cannot be run."""
-    parser = argparse.ArgumentParser(prog="edgeml_cli.verify.arm64.enter", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="edgeml_cli.verify.arm64.enter", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("root", type=Path)
     parser.add_argument("--bind", type=Path, action="append", default=[], help="a directory that the command sees")
     parser.add_argument("--mirror", default="", help="of Debian's packages, for a root that is not there yet; default: debootstrap's")

@@ -21,7 +21,7 @@ from edgeml_cli.build.package import ROOT, BuildError
 from edgeml_cli.verify.chaos.broken_component import third_error
 from edgeml_cli.verify.chaos.fault_schedule import SHIM
 from edgeml_cli.verify.chaos.scenarios import SCENARIOS
-from edgeml_cli.verify.chaos.workspace import Place, hush
+from edgeml_cli.verify.chaos.workspace import Workspace, hush
 from gglocal.cli.arguments import number, whole
 from gglocal.process.preload import compiler
 from gglocal.profile import PROFILES
@@ -33,7 +33,7 @@ LARGEST = ("longest_silence_s",)
 class Runs:
     """All runs of one call; each is a process of its own, so that one that hangs or dies takes no other with it."""
 
-    def __init__(self, place: Place, seconds: float) -> None:
+    def __init__(self, place: Workspace, seconds: float) -> None:
         self._place, self._seconds = place, seconds
         self._printing = threading.Lock()
         self._going: set[subprocess.Popen[str]] = set()
@@ -91,7 +91,7 @@ def main() -> int:
     arguments = _parser().parse_args()
     hush()
     begun = time.monotonic()
-    place = Place(arguments.out.absolute(), arguments.profile)
+    place = Workspace(arguments.out.absolute(), arguments.profile)
     runs = Runs(place, arguments.minutes * 60)
     try:
         place.set_up(runs.say)
@@ -114,8 +114,12 @@ def main() -> int:
             print("chaos: interrupted; everything is stopped", file=sys.stderr)
             return 130
     told = total(results) | {
-        "third_error_is_broken": not wrong, "profile": arguments.profile, "seeds": [seeds[0], seeds[-1]], "scenarios": planned,
-        "minutes_per_seed": arguments.minutes, "seconds": round(time.monotonic() - begun, 1),
+        "third_error_is_broken": not wrong,
+        "profile": arguments.profile,
+        "seeds": [seeds[0], seeds[-1]],
+        "scenarios": planned,
+        "minutes_per_seed": arguments.minutes,
+        "seconds": round(time.monotonic() - begun, 1),
     }
     print(json.dumps(told), flush=True)
     return 1 if told["violations"] or wrong else 0
@@ -130,14 +134,18 @@ def total(results: list[dict[str, Any]]) -> dict[str, Any]:
         for name, value in result["figures"].items():
             figures[name] = max(figures.get(name, 0), value) if name in LARGEST else figures.get(name, 0) + value
     return {
-        "runs": len(results), "faults": faults.total(), "faults_by_kind": dict(sorted(faults.items())), **figures,
+        "runs": len(results),
+        "faults": faults.total(),
+        "faults_by_kind": dict(sorted(faults.items())),
+        **figures,
         "violations": sum(len(result["violations"]) for result in results),
     }
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="scripts/chaos", formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        prog="scripts/chaos",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         description="The deployed pipeline under seeded random faults, compared with what ought to come out.",
     )
     parser.add_argument("--seeds", type=whole(1, 10**6), default=2, help="how many runs, each with the next seed")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgeml_cli.build.package import COMPONENTS
-from edgeml_cli.verify.chaos.workspace import Place
+from edgeml_cli.verify.chaos.workspace import Workspace
 from gglocal.api.nucleus import Nucleus
 from gglocal.errors import NucleusError
 from gglocal.process.component import BROKEN, MAX_ERRORS, RUNNING
@@ -12,7 +12,7 @@ VICTIM = "com.edgeml.Inference"
 _DEADLINE_S = 60.0
 
 
-def third_error(place: Place, name: str) -> str:
+def third_error(place: Workspace, name: str) -> str:
     """Kill one component three times; empty: it was launched anew twice, then BROKEN, and the others went on. Else what was wrong."""
     with Nucleus(place.root(name), profile=place.profile) as nucleus:
         nucleus.deploy(place.built / "recipes", place.built / "artifacts", dict.fromkeys(COMPONENTS, place.version))

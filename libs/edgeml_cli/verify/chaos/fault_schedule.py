@@ -22,7 +22,7 @@ RELAUNCHES = 2
 
 
 @dataclass(frozen=True, order=True)
-class Strike:
+class ScheduledFault:
     """One fault: `at` seconds after the run began; it lasts `lasts_s` seconds, 0: over at once."""
 
     at: float
@@ -96,16 +96,14 @@ AT_THE_WIRE = {"row-from-the-future": "ahead", "source-clock-step": "step"}
 """Faults of a machine's own clock, and what `edgeml_cli.verify.chaos.clocked_machine` calls them; all others are the nucleus's."""
 
 
-def plan(seed: int, seconds: float, components: Sequence[str], shim: bool = True) -> list[Strike]:
+def plan(seed: int, seconds: float, components: Sequence[str], shim: bool = True) -> list[ScheduledFault]:
     """The faults of one run of `seconds`, in order; no kind that relaunches comes more often than the nucleus bears.
 
     Args:
         shim: whether what needs it can be had.
     """
     chance = random.Random(seed)
-    moments = [
-        round(begin + chance.uniform(0, BURST_S), 2) for begin in _bursts(seconds) for _ in range(PER_BURST)
-    ]
+    moments = [round(begin + chance.uniform(0, BURST_S), 2) for begin in _bursts(seconds) for _ in range(PER_BURST)]
     drawn = _relaunching(chance, components)[: len(moments) // 2]
     deck: list[str] = []
     while len(drawn) < len(moments):
@@ -115,7 +113,7 @@ def plan(seed: int, seconds: float, components: Sequence[str], shim: bool = True
         name = deck.pop()
         drawn.append((name, *KINDS[name](chance, components)))
     chance.shuffle(drawn)
-    return sorted(Strike(at, name, options, lasts) for at, (name, options, lasts) in zip(moments, drawn, strict=True))
+    return sorted(ScheduledFault(at, name, options, lasts) for at, (name, options, lasts) in zip(moments, drawn, strict=True))
 
 
 def _bursts(seconds: float) -> list[float]:

@@ -10,9 +10,9 @@ from alert_dispatcher.health_alarms import PREFIX
 from edgeml.alarms.alarm_policy import Alarm
 from edgeml.timestamps import SECOND, from_iso
 from edgeml_cli.verify.chaos import reference_results
-from edgeml_cli.verify.chaos.fault_schedule import Strike
+from edgeml_cli.verify.chaos.fault_schedule import ScheduledFault
 from edgeml_cli.verify.chaos.machines import WIRE
-from edgeml_cli.verify.chaos.traffic_recorder import AlertKey, Alerts, Watch
+from edgeml_cli.verify.chaos.traffic_recorder import AlertKey, Alerts, TrafficRecorder
 
 SILENCE_S = 10.0
 """The longest that the flow may stand still after a fault's end."""
@@ -41,7 +41,7 @@ class Verdict:
         self.violations += faults
 
 
-def silences(moments: list[float], strikes: list[Strike], until_s: float) -> list[tuple[float, float]]:
+def silences(moments: list[float], strikes: list[ScheduledFault], until_s: float) -> list[tuple[float, float]]:
     """For each stretch in which a flow stood still and no fault was active: how long it was, and when it ended."""
     edges = sorted({edge for strike in strikes for edge in (strike.at, strike.at + strike.lasts_s)})
     found = []
@@ -54,8 +54,14 @@ def silences(moments: list[float], strikes: list[Strike], until_s: float) -> lis
 
 
 def judge(
-    watch: Watch, cloud: Alerts, strikes: list[Strike], offline: dict[str, list[reference_results.Judged]], options: Any, starts: dict[str, int],
-    lengths: dict[str, int], until_s: float,
+    watch: TrafficRecorder,
+    cloud: Alerts,
+    strikes: list[ScheduledFault],
+    offline: dict[str, list[reference_results.Judged]],
+    options: Any,
+    starts: dict[str, int],
+    lengths: dict[str, int],
+    until_s: float,
 ) -> Verdict:
     """
     Args:
@@ -74,12 +80,17 @@ def judge(
     for asset, judged in offline.items():
         wanted |= reference_results.raised(reference_results.alerts(asset, watch.model, judged, options).values())
     given = reference_results.raised(possible.values())
-    verdict.count("alarms_missed", [
-        Violation(until_s, f"offline, an alarm of {alarm.asset} is raised, and none was near it")
-        for alarm in reference_results.missed(wanted, given, NEAR_S)
-    ])
+    verdict.count(
+        "alarms_missed",
+        [
+            Violation(until_s, f"offline, an alarm of {alarm.asset} is raised, and none was near it")
+            for alarm in reference_results.missed(wanted, given, NEAR_S)
+        ],
+    )
     verdict.figures |= {
-        "alarms": len(given), "alerts": len(certain), "cloud_alerts": len(cloud.told),
+        "alarms": len(given),
+        "alerts": len(certain),
+        "cloud_alerts": len(cloud.told),
         "alerts_about_the_suite": sum(told.model.startswith(PREFIX) for told in watch.alerts.told.values()),
         "rows": sum(len(each.rows) for each in watch.rows.values()),
     }
@@ -91,7 +102,7 @@ def judge(
     return verdict
 
 
-def _by_policy(watch: Watch, options: Any) -> tuple[dict[AlertKey, Alarm], dict[AlertKey, Alarm]]:
+def _by_policy(watch: TrafficRecorder, options: Any) -> tuple[dict[AlertKey, Alarm], dict[AlertKey, Alarm]]:
     """What the policy makes of the results that were said, certainly and possibly.
 
     A restarted Inference may say a row's result again, by windows that were filled anew. AlertDispatcher takes the one that it hears
@@ -103,14 +114,15 @@ def _by_policy(watch: Watch, options: Any) -> tuple[dict[AlertKey, Alarm], dict[
         if asset == WIRE:
             continue  # its time goes back: what came first is not what is oldest
         ways = [
-            reference_results.alerts(asset, watch.model, [(time, said[time][which][1]) for time in sorted(said)], options) for which in (0, -1)
+            reference_results.alerts(asset, watch.model, [(time, said[time][which][1]) for time in sorted(said)], options)
+            for which in (0, -1)
         ]
         certain |= {key: alarm for key, alarm in ways[0].items() if key in ways[1]}
         possible |= ways[0] | ways[1]
     return certain, possible
 
 
-def _rows(verdict: Verdict, watch: Watch, lengths: dict[str, int]) -> None:
+def _rows(verdict: Verdict, watch: TrafficRecorder, lengths: dict[str, int]) -> None:
     came = {asset: len(watch.rows[asset].rows) if asset in watch.rows else 0 for asset in lengths}
     verdict.figures["rows_lost"] = sum(lengths[asset] - came[asset] for asset in lengths)
     verdict.violations += [
@@ -158,7 +170,7 @@ def _repeats(verdict: Verdict, local: Alerts, cloud: Alerts, relaunches: int, fa
         verdict.violations.append(Violation(until_s, f"{local.repeated} local alerts came twice, with {relaunches} relaunches"))
 
 
-def _commands(verdict: Verdict, watch: Watch, until_s: float) -> None:
+def _commands(verdict: Verdict, watch: TrafficRecorder, until_s: float) -> None:
     twice, late, untold = [], [], []
     for id, acks in watch.acks.items():
         moments = {ack.at for ack in acks if ack.status == "executed"}
@@ -186,7 +198,7 @@ def _commands(verdict: Verdict, watch: Watch, until_s: float) -> None:
     )
 
 
-def _stops(watch: Watch) -> dict[str, tuple[int, int]]:
+def _stops(watch: TrafficRecorder) -> dict[str, tuple[int, int]]:
     """By asset: how often its motor went off, by its rows, and how many stop commands say that they were executed."""
     found = {}
     for asset, rows in watch.rows.items():
@@ -198,7 +210,7 @@ def _stops(watch: Watch) -> dict[str, tuple[int, int]]:
     return found
 
 
-def _silence(verdict: Verdict, watch: Watch, strikes: list[Strike], until_s: float) -> None:
+def _silence(verdict: Verdict, watch: TrafficRecorder, strikes: list[ScheduledFault], until_s: float) -> None:
     longest = 0.0
     for topic, moments in watch.flow.items():
         for seconds, at_s in silences([at for at in moments if at <= until_s] or [0.0], strikes, until_s):
@@ -215,7 +227,7 @@ def _silence(verdict: Verdict, watch: Watch, strikes: list[Strike], until_s: flo
     verdict.figures["longest_silence_s"] = round(longest, 2)
 
 
-def _struck(begin: float, end: float, strikes: list[Strike]) -> bool:
+def _struck(begin: float, end: float, strikes: list[ScheduledFault]) -> bool:
     """Whether a fault is active all through."""
     return any(strike.at <= begin and strike.at + strike.lasts_s >= end and strike.lasts_s for strike in strikes)
 

@@ -17,7 +17,7 @@ from edgeml.model.runtime import open_engine
 from edgeml.model.scorer import AssetScorer
 from edgeml.timestamps import SECOND, from_iso
 from edgeml_cli.build.package import ROOT
-from inference.baseline_files import Baselines
+from inference.baseline_files import BaselineFiles
 from sensor_ingestion.sources.pump_physics import CHANNELS, PumpSkid
 
 BUNDLE = ROOT / "model_training" / "bundles" / "pump_anomaly"
@@ -60,10 +60,19 @@ def _machine(name: str, chance: random.Random, speed: float, length_s: float, be
 
 def simulated(name: str, seed: int, speed: float, length_s: float, begins_s: float, start_time: str, fault: str) -> Machine:
     """One of the source `simulator` that develops `fault` after `begins_s` of its `length_s`, event seconds."""
-    return Machine(name, seed, {
-        "seed": seed, "speed": speed, "start_time": start_time, "duration_s": round(length_s),
-        "fault": fault, "fault_start_s": round(begins_s), "fault_ramp_s": 20 if speed > 1 else 5,
-    })
+    return Machine(
+        name,
+        seed,
+        {
+            "seed": seed,
+            "speed": speed,
+            "start_time": start_time,
+            "duration_s": round(length_s),
+            "fault": fault,
+            "fault_start_s": round(begins_s),
+            "fault_ramp_s": 20 if speed > 1 else 5,
+        },
+    )
 
 
 def wired(seed: int, start_time: str, control: Path) -> Machine:
@@ -82,7 +91,7 @@ def source_config(made: list[Machine]) -> dict[str, Any]:
 def learn(made: list[Machine], work: Path) -> dict[str, Baseline]:
     """What Inference would have learned of each machine before; kept where it looks for it, in its work directory."""
     bundle = Bundle.load(BUNDLE, None)
-    kept = Baselines(work / "baselines", bundle.manifest)
+    kept = BaselineFiles(work / "baselines", bundle.manifest)
     learned = {}
     for machine in made:
         scorer = AssetScorer(bundle, open_engine(bundle))

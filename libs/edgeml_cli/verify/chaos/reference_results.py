@@ -1,4 +1,4 @@
-"""What ought to come out, by the pure parts alone: `edgeml.model.scorer.AssetScorer` and `edgeml.alarms.alarm_policy.Policy`, from what went in."""
+"""What ought to come out, by the pure parts alone: `edgeml.model.scorer.AssetScorer` and `edgeml.alarms.alarm_policy.AlarmPolicy`, from what went in."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from edgeml.alarms.alarm_policy import Alarm, Policy, PolicyOptions
+from edgeml.alarms.alarm_policy import Alarm, AlarmPolicy, PolicyOptions
 from edgeml.model.baseline import Baseline
 from edgeml.model.bundle import Bundle, match_channels
 from edgeml.model.runtime import open_engine
@@ -36,11 +36,8 @@ def results(rows: Rows, bundle: Bundle, baseline: Baseline | None) -> list[Judge
 
 def alerts(asset: str, model: str, judged: Sequence[Judged], options: PolicyOptions) -> dict[AlertKey, Alarm]:
     """Every change of every alarm that the policy makes of these results."""
-    policy = Policy(options, asset, model)
-    return {
-        (change.alarm.id, change.alarm.state): change.alarm
-        for time, confidence in judged for change in policy.judge(time, confidence)
-    }
+    policy = AlarmPolicy(options, asset, model)
+    return {(change.alarm.id, change.alarm.state): change.alarm for time, confidence in judged for change in policy.judge(time, confidence)}
 
 
 def raised(changes: Iterable[Alarm]) -> dict[str, Alarm]:
@@ -50,6 +47,7 @@ def raised(changes: Iterable[Alarm]) -> dict[str, Alarm]:
 
 def missed(wanted: dict[str, Alarm], given: dict[str, Alarm], within_s: float) -> list[Alarm]:
     """Raised alarms to which none of the same asset corresponds that was raised at about the same event time."""
+
     def near(one: Alarm, other: Alarm) -> bool:
         assert one.raised_at is not None and other.raised_at is not None
         return abs(one.raised_at - other.raised_at) <= within_s * SECOND

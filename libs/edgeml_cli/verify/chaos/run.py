@@ -20,14 +20,14 @@ from edgeml.messages import encode, topics
 from edgeml.model.bundle import Bundle
 from edgeml.timestamps import to_iso
 from edgeml_cli.build.package import COMPONENTS
-from edgeml_cli.demo.simulated_operator import Maintenance
+from edgeml_cli.demo.simulated_operator import SimulatedOperator
 from edgeml_cli.verify.chaos import reference_results
-from edgeml_cli.verify.chaos.fault_schedule import AT_THE_WIRE, Strike, plan
+from edgeml_cli.verify.chaos.fault_schedule import AT_THE_WIRE, ScheduledFault, plan
 from edgeml_cli.verify.chaos.judge import DISPATCHER, Verdict, Violation, judge
 from edgeml_cli.verify.chaos.machines import BUNDLE, WIRE, Machine, learn, machines, source_config, wired
 from edgeml_cli.verify.chaos.scenarios import SCENARIOS, Scenario
-from edgeml_cli.verify.chaos.traffic_recorder import Alerts, Watch, cloud_alerts
-from edgeml_cli.verify.chaos.workspace import Place, hush
+from edgeml_cli.verify.chaos.traffic_recorder import Alerts, TrafficRecorder, cloud_alerts
+from edgeml_cli.verify.chaos.workspace import Workspace, hush
 from gglocal.api.nucleus import Nucleus
 from gglocal.core.state import Delivery
 from gglocal.errors import NucleusError
@@ -54,16 +54,16 @@ class Run:
     """
 
     def __init__(
-        self, seed: int, seconds: float, place: Place, say: Callable[[str], None], name: str = "", scenario: Scenario | None = None
+        self, seed: int, seconds: float, place: Workspace, say: Callable[[str], None], name: str = "", scenario: Scenario | None = None
     ) -> None:
         self.seed, self.seconds = seed, seconds
         self._place, self._say, self._scenario = place, say, scenario
         root = place.root(name or f"seed-{seed}")
         self._control = root / "wire"
         self.nucleus = Nucleus(root, profile=place.profile, thing_name=THING, echo=self._echo, shim=SHIM)
-        self.watch, self.struck = Watch(), list[Strike]()
+        self.watch, self.struck = TrafficRecorder(), list[ScheduledFault]()
         self._heard: queue.SimpleQueue[tuple[Delivery, float]] = queue.SimpleQueue()
-        self._person = Maintenance()
+        self._person = SimulatedOperator()
         self._began = self._began_wall = 0.0
 
     def go(self) -> Verdict:
@@ -111,14 +111,14 @@ class Run:
             missing = {each.name for each in made} - self.watch.rows.keys()
             raise RuntimeError(f"no row came of {', '.join(sorted(missing))} within 60 s; see the log of {SOURCE}")
 
-    def _disturb(self, strikes: list[Strike]) -> None:
+    def _disturb(self, strikes: list[ScheduledFault]) -> None:
         with ThreadPoolExecutor(8) as pool:
             for strike in strikes:
                 self._until(lambda: False, strike.at - self._now())
                 pool.submit(self._strike, strike)
         self._until(lambda: False, self.seconds - self._now())
 
-    def _strike(self, strike: Strike) -> None:
+    def _strike(self, strike: ScheduledFault) -> None:
         for _ in range(STRIKE_TRIES):
             try:
                 at = self._now()
@@ -132,7 +132,7 @@ class Run:
                 time.sleep(STRIKE_AGAIN_S)
         else:
             return
-        self.struck.append(Strike(round(at, 2), strike.name, strike.options, strike.lasts_s))
+        self.struck.append(ScheduledFault(round(at, 2), strike.name, strike.options, strike.lasts_s))
         told = " ".join(f"{key}={value}" for key, value in strike.options.items())
         self._say(f"{at:6.1f} s  {strike.name} {told}")
 
@@ -150,6 +150,7 @@ class Run:
 
     def _cloud(self, options: PolicyOptions) -> Alerts:
         """What came to IoT Core once nothing is missing there any more, or the time is up."""
+
         def arrived() -> Alerts:
             return cloud_alerts(self.nucleus.root.iot_record, THING, self._began_wall)
 
@@ -205,13 +206,15 @@ def main() -> int:
     given = parser.parse_args()
     hush()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    place = Place(given.place, given.profile)
+    place = Workspace(given.place, given.profile)
     label = given.scenario or f"seed {given.seed:3d}"
     scenario = SCENARIOS.get(given.scenario or "")
     run = Run(given.seed, given.seconds, place, lambda line: print(f"{label}  {line}", flush=True), given.scenario or "", scenario)
     verdict = run.go()
     result: dict[str, Any] = {
-        "seed": given.seed, "faults": dict(Counter(strike.name for strike in run.struck)), "figures": verdict.figures,
+        "seed": given.seed,
+        "faults": dict(Counter(strike.name for strike in run.struck)),
+        "figures": verdict.figures,
         "violations": [[round(each.at_s, 1), each.sentence] for each in verdict.violations],
     }
     print(json.dumps(result), flush=True)

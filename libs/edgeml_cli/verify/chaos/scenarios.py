@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edgeml_cli.verify.chaos.fault_schedule import Strike
+from edgeml_cli.verify.chaos.fault_schedule import ScheduledFault
 from edgeml_cli.verify.chaos.machines import SPEED, Machine, machines, simulated
 
 AWAY_S = 60.0
@@ -25,7 +25,7 @@ class Scenario:
     """
 
     seconds: float
-    strikes: tuple[Strike, ...]
+    strikes: tuple[ScheduledFault, ...]
     make: Callable[[int, float, str], list[Machine]] = machines
     learned: bool = True
     shim: bool = False
@@ -45,13 +45,15 @@ def _shorter(seed: int, seconds: float, start_time: str) -> list[Machine]:
 
 
 SCENARIOS: dict[str, Scenario] = {
-    "broker-away": Scenario(105.0, (Strike(12.0, "ipc-restart", {"down_s": AWAY_S}, AWAY_S),), make=_shorter),
+    "broker-away": Scenario(105.0, (ScheduledFault(12.0, "ipc-restart", {"down_s": AWAY_S}, AWAY_S),), make=_shorter),
     "disk-full-while-learning": Scenario(
         75.0,
         (
-            Strike(LEARNED_S - 6.0, "disk-full", {"component": INFERENCE, "for_s": 12.0}, 12.0),
-            Strike(LEARNED_S + 29.0, "kill", {"component": INFERENCE}),
+            ScheduledFault(LEARNED_S - 6.0, "disk-full", {"component": INFERENCE, "for_s": 12.0}, 12.0),
+            ScheduledFault(LEARNED_S + 29.0, "kill", {"component": INFERENCE}),
         ),
-        make=_learning, learned=False, shim=True,
+        make=_learning,
+        learned=False,
+        shim=True,
     ),
 }

@@ -70,7 +70,7 @@ class Rows:
 
 
 @dataclass
-class Watch:
+class TrafficRecorder:
     """
     Attributes:
         results: asset -> event time -> every confidence that was said of that row (None: no decision), with the time it was said.
@@ -143,9 +143,7 @@ class Watch:
         self.model = block.model
         columns, known = block.arrays(), self.results.setdefault(block.asset, {})
         before = len(known)
-        for time, confidence, reason in zip(
-            columns.times.tolist(), columns.confidence.tolist(), columns.reason.tolist(), strict=True
-        ):
+        for time, confidence, reason in zip(columns.times.tolist(), columns.confidence.tolist(), columns.reason.tolist(), strict=True):
             known.setdefault(time, []).append((at_s, None if reason else confidence))
         if len(known) > before:
             self.flow[topics.RESULTS].append(at_s)

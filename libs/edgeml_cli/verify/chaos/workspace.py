@@ -14,7 +14,7 @@ from edgeml_cli.build.package import COMPONENTS, ROOT, BuildError, Project, buil
 
 
 @dataclass(frozen=True)
-class Place:
+class Workspace:
     """
     Attributes:
         path: holds everything.

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from alert_dispatcher.service import AlertDispatcher
-from edgeml.messages import Replaying, topics
-from edgeml.runtime.runner import Context
-from edgeml_cli.verify.outage.generated_results import ASSET, STREAM, Feed
-from edgeml_cli.verify.outage.recording_bus import THING, Arrived, Link, arrived
+from edgeml.messages import ReplayStart, topics
+from edgeml.runtime.runner import ComponentContext
+from edgeml_cli.verify.outage.generated_results import ASSET, STREAM, GeneratedResults
+from edgeml_cli.verify.outage.recording_bus import THING, Arrived, RecordingBus, arrived
 
 STEP_S = 0.3
 """By which the clock of a life is turned on between two steps of its loop."""
@@ -32,7 +32,7 @@ FIGURES = ("kills", "rounds", "alerts", "alerts_lost", "results", "results_lost"
 _FORK = multiprocessing.get_context("fork")
 
 
-def life(work: Path, feed: Feed, kill_at: int = 0) -> None:
+def life(work: Path, feed: GeneratedResults, kill_at: int = 0) -> None:
     """Go on from what is on disk until everything is judged and delivered; what IoT Core gets is in the file `arrived`.
 
     Args:
@@ -48,10 +48,15 @@ def life(work: Path, feed: Feed, kill_at: int = 0) -> None:
 
     without_broken_off(work / "arrived")
     record = os.open(work / "arrived", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    link = Link(lambda payload: os.write(record, payload + b"\n"), step)
+    link = RecordingBus(lambda payload: os.write(record, payload + b"\n"), step)
     clock = [time.monotonic()]
-    context = Context(
-        bus=link, component="com.edgeml.AlertDispatcher", thing=THING, work=work, artifacts=work, monotonic=lambda: clock[0],
+    context = ComponentContext(
+        bus=link,
+        component="com.edgeml.AlertDispatcher",
+        thing=THING,
+        work=work,
+        artifacts=work,
+        monotonic=lambda: clock[0],
         wall_ns=time.time_ns,
     )
     service = AlertDispatcher(context, feed.options(outbox=OPTIONS))
@@ -61,7 +66,7 @@ def life(work: Path, feed: Feed, kill_at: int = 0) -> None:
     assert link.since is not None
     blocks = list(feed.since(link.since))
     if blocks:
-        service.on_message(topics.RESULTS, Replaying(asset=ASSET, stream=STREAM, first=blocks[0].seq))
+        service.on_message(topics.RESULTS, ReplayStart(asset=ASSET, stream=STREAM, first=blocks[0].seq))
     away = range(*(round(share * len(blocks)) for share in AWAY))
     for number, block in enumerate(blocks):
         link.up = number not in away
@@ -74,13 +79,13 @@ def life(work: Path, feed: Feed, kill_at: int = 0) -> None:
     (work / "steps").write_text(str(steps))
 
 
-def _quietly(work: Path, feed: Feed, kill_at: int) -> None:
+def _quietly(work: Path, feed: GeneratedResults, kill_at: int) -> None:
     """`life` in a process of its own, where nobody else's log is switched off."""
     logging.disable(logging.CRITICAL)
     life(work, feed, kill_at)
 
 
-def _turn(service: AlertDispatcher, link: Link, clock: list[float]) -> None:
+def _turn(service: AlertDispatcher, link: RecordingBus, clock: list[float]) -> None:
     clock[0] += STEP_S
     service.tick(clock[0])
     link.echo(service)
@@ -100,7 +105,7 @@ class Counted:
         return getattr(self._db, name)
 
 
-def live(work: Path, feed: Feed, *, kill_at: int = 0, kill_after_s: float | None = None) -> bool:
+def live(work: Path, feed: GeneratedResults, *, kill_at: int = 0, kill_after_s: float | None = None) -> bool:
     """One life in a process of its own; True if it was killed before its end.
 
     Raises:
@@ -139,7 +144,7 @@ def kill(place: Path, times: int, seed: int, say: Callable[[str], None] = lambda
     """Kill lives at random instants until it was done `times` times; each round ends with a life that is left alone."""
     began = time.monotonic()
     instants = random.Random(seed)
-    feed = Feed(20, 5, 60)
+    feed = GeneratedResults(20, 5, 60)
     figures: Counter[str] = Counter(dict.fromkeys(FIGURES, 0))
     while figures["kills"] < times:
         work = place / str(figures["rounds"])
@@ -157,7 +162,7 @@ def kill(place: Path, times: int, seed: int, say: Callable[[str], None] = lambda
     return {**figures, "took_s": round(time.monotonic() - began)}
 
 
-def count(figures: Counter[str], feed: Feed, arrived: Arrived) -> None:
+def count(figures: Counter[str], feed: GeneratedResults, arrived: Arrived) -> None:
     """Add what became of one round."""
     alerts, results = feed.alerts(), feed.times()
     figures["alerts"] += len(alerts)

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from alert_dispatcher.options import Options
-from edgeml.alarms.alarm_policy import Policy, PolicyOptions
+from alert_dispatcher.options import AlertDispatcherOptions
+from edgeml.alarms.alarm_policy import AlarmPolicy, PolicyOptions
 from edgeml.config.schema import read
 from edgeml.messages import ResultBlock, ResultColumns
 from edgeml.timestamps import SECOND, to_iso
@@ -19,7 +19,7 @@ ASSET, MODEL, VERSION, STREAM = "pump-1", "made", "1.0.0", "inference-1"
 CHANNELS = ("flow", "pressure")
 
 
-class Feed:
+class GeneratedResults:
     """One result a second; the asset is faulty for every second span of `span_s` seconds, and each change is an alert for IoT Core.
 
     Args:
@@ -31,23 +31,40 @@ class Feed:
         self.span_s, self.rows, self.blocks = span_s, rows, blocks
         self.policy = PolicyOptions(n=1, m=1, hold_s=0, clear_hold_s=0, cooldown_s=0)
 
-    def options(self, **outbox: Any) -> Options:
+    def options(self, **outbox: Any) -> AlertDispatcherOptions:
         """A configuration of AlertDispatcher for it, in which every result is reported."""
         actions: dict[str, Any] = {"iot_core": {}}
-        return read(Options, {"policy": msgspec.to_builtins(self.policy), "actions": actions, "report": {"every_s": 0}, **outbox})
+        return read(
+            AlertDispatcherOptions, {"policy": msgspec.to_builtins(self.policy), "actions": actions, "report": {"every_s": 0}, **outbox}
+        )
 
     def block(self, number: int) -> ResultBlock:
         seconds = np.arange(number * self.rows, (number + 1) * self.rows)
         confidence = np.where(seconds // self.span_s % 2, 0.97, 0.05)
         times = T0 + seconds * SECOND
         columns = ResultColumns(
-            times=times, starts=times - 60 * SECOND, score=confidence, confidence=confidence, reason=np.zeros(self.rows, "u1"),
-            deviations=np.tile((-6.0, 4.0), (self.rows, 1)), took_us=np.full((self.rows, 2), 100.0),
+            times=times,
+            starts=times - 60 * SECOND,
+            score=confidence,
+            confidence=confidence,
+            reason=np.zeros(self.rows, "u1"),
+            deviations=np.tile((-6.0, 4.0), (self.rows, 1)),
+            took_us=np.full((self.rows, 2), 100.0),
         )
         packed: dict[str, Any] = columns.packed()
         return ResultBlock(
-            asset=ASSET, stream=STREAM, seq=number, model=MODEL, model_version=VERSION, digest="ab" * 32, answers_stream="sensors-1",
-            answers_seq=number, complete=True, channels=CHANNELS, reasons=(), **packed,
+            asset=ASSET,
+            stream=STREAM,
+            seq=number,
+            model=MODEL,
+            model_version=VERSION,
+            digest="ab" * 32,
+            answers_stream="sensors-1",
+            answers_seq=number,
+            complete=True,
+            channels=CHANNELS,
+            reasons=(),
+            **packed,
         )
 
     def since(self, ns: int) -> Iterator[ResultBlock]:
@@ -58,7 +75,7 @@ class Feed:
 
     def alerts(self, raised_only: bool = True) -> list[tuple[str, str, str]]:
         """(id, state, time) of every alert that is for IoT Core, or of every alert, by the policy alone."""
-        policy = Policy(self.policy, ASSET, MODEL, None)
+        policy = AlarmPolicy(self.policy, ASSET, MODEL, None)
         found = []
         for number in range(self.blocks):
             block = self.block(number)

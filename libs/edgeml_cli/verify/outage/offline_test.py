@@ -13,10 +13,10 @@ from typing import Any, BinaryIO
 from alert_dispatcher.service import STATE_FILE, AlertDispatcher
 from edgeml.cloud.outbox import CLASS_NAMES
 from edgeml.messages import topics
-from edgeml.runtime.runner import Context
+from edgeml.runtime.runner import ComponentContext
 from edgeml.timestamps import SECOND
-from edgeml_cli.verify.outage.generated_results import T0, Feed
-from edgeml_cli.verify.outage.recording_bus import THING, Link, arrived
+from edgeml_cli.verify.outage.generated_results import T0, GeneratedResults
+from edgeml_cli.verify.outage.recording_bus import THING, RecordingBus, arrived
 
 LIMIT_S = 86_400.0
 """Of simulated time, to catch up in."""
@@ -35,7 +35,7 @@ def offline(work: Path, hours: float, options: dict[str, Any], say: Callable[[st
     """
     began = time.monotonic()
     away_s = round(hours * 3600)
-    feed = Feed(60, 1, away_s + FRESH_S)
+    feed = GeneratedResults(60, 1, away_s + FRESH_S)
     # What arrives goes to a file, so that the memory measured is the component's.
     with (work / "arrived").open("w+b", buffering=0) as record:
         line = _Line(work, feed, options, record)
@@ -69,28 +69,43 @@ def offline(work: Path, hours: float, options: dict[str, Any], say: Callable[[st
     until = feed.times()[away_s]
     wanted = [alert for alert in feed.alerts() if alert[2] < until]
     return {
-        "hours": hours, "results": away_s, "alerts": len(wanted),
-        "waited": dict(zip(CLASS_NAMES, waiting, strict=True)), "dropped": dropped,
-        "outbox_mb": round(kept_mb, 1), "file_mb": round(file_mb, 1),
-        "alerts_arrived": len(before.alerts), "results_arrived": len(before.times),
-        "alerts_lost": len(set(wanted) - set(before.alerts)), "results_missing": away_s - len(before.times),
+        "hours": hours,
+        "results": away_s,
+        "alerts": len(wanted),
+        "waited": dict(zip(CLASS_NAMES, waiting, strict=True)),
+        "dropped": dropped,
+        "outbox_mb": round(kept_mb, 1),
+        "file_mb": round(file_mb, 1),
+        "alerts_arrived": len(before.alerts),
+        "results_arrived": len(before.times),
+        "alerts_lost": len(set(wanted) - set(before.alerts)),
+        "results_missing": away_s - len(before.times),
         "out_of_order": int(before.alerts != wanted) + sum(a >= b for a, b in pairwise(before.times)),
-        "repeated": before.repeated, "not_flagged_late": list(before.flags.values()).count(False),
+        "repeated": before.repeated,
+        "not_flagged_late": list(before.flags.values()).count(False),
         "fresh_flagged_late": sum(after.flags.values()),
-        "caught_up_s": round(caught_up_s), "rss_mb_first_hour": round(first_hour, 1), "rss_mb_end_of_outage": round(away_end, 1),
-        "rss_mb_end": round(end, 1), "took_s": round(time.monotonic() - began),
+        "caught_up_s": round(caught_up_s),
+        "rss_mb_first_hour": round(first_hour, 1),
+        "rss_mb_end_of_outage": round(away_end, 1),
+        "rss_mb_end": round(end, 1),
+        "took_s": round(time.monotonic() - began),
     }
 
 
 class _Line:
     """An AlertDispatcher on `link`; `now` is its clock."""
 
-    def __init__(self, work: Path, feed: Feed, options: dict[str, Any], record: BinaryIO) -> None:
-        self.link, self.now, self._feed = Link(lambda payload: record.write(payload + b"\n")), 0.0, feed
+    def __init__(self, work: Path, feed: GeneratedResults, options: dict[str, Any], record: BinaryIO) -> None:
+        self.link, self.now, self._feed = RecordingBus(lambda payload: record.write(payload + b"\n")), 0.0, feed
         self.link.up = False
-        context = Context(
-            bus=self.link, component="com.edgeml.AlertDispatcher", thing=THING, work=work, artifacts=work,
-            monotonic=lambda: self.now, wall_ns=lambda: T0 + round(self.now * SECOND),
+        context = ComponentContext(
+            bus=self.link,
+            component="com.edgeml.AlertDispatcher",
+            thing=THING,
+            work=work,
+            artifacts=work,
+            monotonic=lambda: self.now,
+            wall_ns=lambda: T0 + round(self.now * SECOND),
         )
         self.service = AlertDispatcher(context, feed.options(outbox=options))
         self.service.start()

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from alert_dispatcher.service import AlertDispatcher
-from edgeml.messages import MAX_PAYLOAD, Replay, decode, topics
+from edgeml.messages import MAX_PAYLOAD, ReplayRequest, decode, topics
 
 THING = "gateway"
 
@@ -52,7 +52,7 @@ class Arrived:
                 self.times.append(str(content))
 
 
-class Link:
+class RecordingBus:
     """A `Bus` whose way to IoT Core is `up` or not, and whose local broker takes alerts or does not (`takes_alerts`).
 
     Args:
@@ -61,7 +61,9 @@ class Link:
     """
 
     def __init__(
-        self, arrive: Callable[[bytes], object], step: Callable[[], None] = lambda: None,
+        self,
+        arrive: Callable[[bytes], object],
+        step: Callable[[], None] = lambda: None,
         publish: Callable[[bytes], object] = lambda payload: None,
     ) -> None:
         self.up = self.takes_alerts = True
@@ -74,7 +76,7 @@ class Link:
         self._step()
         if topic == topics.REPLAY:
             message = decode(payload)
-            assert isinstance(message, Replay)
+            assert isinstance(message, ReplayRequest)
             self.since = message.since
         elif topic == topics.ALERTS:
             if not self.takes_alerts:

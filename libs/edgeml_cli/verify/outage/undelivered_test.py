@@ -9,10 +9,10 @@ from typing import Any
 
 from alert_dispatcher.service import AlertDispatcher
 from edgeml.messages import Alert, decode_as, topics
-from edgeml.runtime.runner import Context
+from edgeml.runtime.runner import ComponentContext
 from edgeml.timestamps import SECOND
-from edgeml_cli.verify.outage.generated_results import T0, Feed
-from edgeml_cli.verify.outage.recording_bus import THING, Link, arrived
+from edgeml_cli.verify.outage.generated_results import T0, GeneratedResults
+from edgeml_cli.verify.outage.recording_bus import THING, RecordingBus, arrived
 
 PER_PERIOD = 3
 """Alerts of one fault: pending, active, cleared. A period is two seconds of the feed."""
@@ -30,17 +30,22 @@ def untaken(work: Path, alerts: int, say: Callable[[str], None] = lambda line: N
     """
     began = time.monotonic()
     seconds = 2 * -(-alerts // PER_PERIOD)
-    feed = Feed(1, 1, seconds + 1)
+    feed = GeneratedResults(1, 1, seconds + 1)
     cloud: list[bytes] = []
     published: list[bytes] = []
-    link = Link(cloud.append, publish=published.append)
+    link = RecordingBus(cloud.append, publish=published.append)
     link.takes_alerts = False
     clock = [0.0]
 
     def launch() -> AlertDispatcher:
-        context = Context(
-            bus=link, component="com.edgeml.AlertDispatcher", thing=THING, work=work, artifacts=work,
-            monotonic=lambda: clock[0], wall_ns=lambda: T0 + round(clock[0] * SECOND),
+        context = ComponentContext(
+            bus=link,
+            component="com.edgeml.AlertDispatcher",
+            thing=THING,
+            work=work,
+            artifacts=work,
+            monotonic=lambda: clock[0],
+            wall_ns=lambda: T0 + round(clock[0] * SECOND),
         )
         service = AlertDispatcher(context, feed.options(outbox={"catch_up_per_s": 1000}))
         service.start()
@@ -72,9 +77,14 @@ def untaken(work: Path, alerts: int, say: Callable[[str], None] = lambda line: N
     first = list(dict.fromkeys(came))
     there, raised = arrived(cloud), feed.alerts()
     return {
-        "alerts": len(wanted), "taken_while_away": while_away, "published": len(first), "lost": len(set(wanted) - set(came)),
-        "out_of_order": int([one for one in wanted if one in set(came)] != first), "repeated": len(came) - len(first),
-        "cloud_alerts": len(raised), "cloud_lost": len(set(raised) - set(there.alerts)),
+        "alerts": len(wanted),
+        "taken_while_away": while_away,
+        "published": len(first),
+        "lost": len(set(wanted) - set(came)),
+        "out_of_order": int([one for one in wanted if one in set(came)] != first),
+        "repeated": len(came) - len(first),
+        "cloud_alerts": len(raised),
+        "cloud_lost": len(set(raised) - set(there.alerts)),
         "cloud_out_of_order": int([one for one in raised if one in set(there.alerts)] != there.alerts),
         "took_s": round(time.monotonic() - began),
     }

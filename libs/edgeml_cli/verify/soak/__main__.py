@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from edgeml_cli.build.package import ROOT, BuildError
-from edgeml_cli.verify.chaos.workspace import Place, hush
+from edgeml_cli.verify.chaos.workspace import Workspace, hush
 from edgeml_cli.verify.soak.run import Soak, SoakError
 from gglocal.errors import GglocalError
 from gglocal.profile import PROFILES
@@ -25,7 +25,7 @@ def main() -> int:
         print(f"soak: --warmup {arguments.warmup:g} leaves nothing of --minutes {arguments.minutes:g}; make it shorter", file=sys.stderr)
         return 2
     hush()
-    place = Place(arguments.out.absolute(), arguments.profile)
+    place = Workspace(arguments.out.absolute(), arguments.profile)
     try:
         place.set_up(say)
     except (BuildError, OSError) as fault:
@@ -52,7 +52,8 @@ def say(line: str) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="scripts/soak", formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        prog="scripts/soak",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         description="The deployed suite at ten times the default rate, and whether its memory, threads, descriptors and queues stay flat.",
     )
     parser.add_argument("--minutes", type=_positive, default=60.0, help="how long in all")

@@ -40,6 +40,10 @@ def usage(pid: int) -> Usage:
         name, value = line.split(":", 1)
         sizes[name] = int(value.split()[0]) / KIB
     return Usage(
-        sizes["Rss"], sizes["Pss"], sizes["Private_Clean"] + sizes["Private_Dirty"], sizes["Anonymous"],
-        len(list((place / "task").iterdir())), len(list((place / "fd").iterdir())),
+        sizes["Rss"],
+        sizes["Pss"],
+        sizes["Private_Clean"] + sizes["Private_Dirty"],
+        sizes["Anonymous"],
+        len(list((place / "task").iterdir())),
+        len(list((place / "fd").iterdir())),
     )

@@ -12,7 +12,7 @@ from typing import Any
 from edgeml.auth.envelope import bare
 from edgeml.messages import Health, SensorBatch, decode, topics
 from edgeml_cli.build.package import COMPONENTS
-from edgeml_cli.verify.chaos.workspace import Place
+from edgeml_cli.verify.chaos.workspace import Workspace
 from edgeml_cli.verify.soak.growth import flat, growth
 from edgeml_cli.verify.soak.processes import Usage, usage
 from gglocal.api.nucleus import Nucleus
@@ -60,7 +60,13 @@ class Soak:
     """
 
     def __init__(
-        self, place: Place, minutes: float, warmup: float, every_s: float, most_mib_h: float, say: Callable[[str], None],
+        self,
+        place: Workspace,
+        minutes: float,
+        warmup: float,
+        every_s: float,
+        most_mib_h: float,
+        say: Callable[[str], None],
     ) -> None:
         self._place, self._seconds, self._warmup_s, self._every_s = place, minutes * 60, warmup * 60, every_s
         self._most_mib_h, self._say = most_mib_h, say
@@ -158,8 +164,13 @@ class Soak:
         if self._rows < ROWS_SHARE * wanted:
             problems.append(f"{self._rows} rows came, where {wanted:.0f} were to be measured")
         return {
-            "profile": self._place.profile, "minutes": round(seconds / 60, 2), "warmup_minutes": round(self._warmup_s / 60, 2),
-            "rows": self._rows, "rows_per_s": round(self._rows / seconds, 2), "components": components, "problems": problems,
+            "profile": self._place.profile,
+            "minutes": round(seconds / 60, 2),
+            "warmup_minutes": round(self._warmup_s / 60, 2),
+            "rows": self._rows,
+            "rows_per_s": round(self._rows / seconds, 2),
+            "components": components,
+            "problems": problems,
         }
 
 
@@ -174,7 +185,8 @@ def judged(record: Record, warmup_h: float, most_mib_h: float) -> tuple[dict[str
         figures[name] = {"last": round(last, 2), "growth_per_hour": round(found.per_hour, 3), "margin_95": round(found.margin, 3)}
         if name in JUDGED and (len(series) < 3 or found.per_hour > most_mib_h):
             problems.append(
-                f"{name} grows by {found.per_hour:.2f} ± {found.margin:.2f} MiB an hour, {most_mib_h:g} are allowed" if len(series) >= 3
+                f"{name} grows by {found.per_hour:.2f} ± {found.margin:.2f} MiB an hour, {most_mib_h:g} are allowed"
+                if len(series) >= 3
                 else f"{name} has {len(series)} samples after the warm-up, which says nothing"
             )
     counts = {name: [value for _, value in record.series(name, warmup_h)] for name in COUNTS}

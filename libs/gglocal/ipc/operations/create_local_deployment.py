@@ -21,8 +21,11 @@ def handle(request: Request) -> dict[str, Any]:
     config = request.optional("componentToConfiguration", dict)
     recipes, artifacts = (request.optional(key, str) for key in ("recipeDirectoryPath", "artifactsDirectoryPath"))
     wanted = Wanted(
-        merge={str(name): str(version) for name, version in (merge or {}).items()}, remove=tuple(map(str, remove or ())),
-        config=config or {}, recipe_dirs=(Path(recipes),) if recipes else (), artifact_dirs=(Path(artifacts),) if artifacts else (),
+        merge={str(name): str(version) for name, version in (merge or {}).items()},
+        remove=tuple(map(str, remove or ())),
+        config=config or {},
+        recipe_dirs=(Path(recipes),) if recipes else (),
+        artifact_dirs=(Path(artifacts),) if artifacts else (),
         on_failure=request.optional("failureHandlingPolicy", str) or ROLLBACK,
     )
     try:
