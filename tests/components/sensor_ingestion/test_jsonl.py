@@ -272,7 +272,7 @@ def test_children_end_with_a_component_that_is_killed() -> None:  # 24
             f"""
 import json, sys, time
 sys.path[:0] = {sys.path!r}
-from sensor_ingestion.sources.block import Clocks
+from sensor_ingestion.sources.base import Clocks
 from sensor_ingestion.sources.jsonl import Jsonl, JsonlOptions
 source = Jsonl(JsonlOptions(program={python(FAMILY + "time.sleep(600)")!r}, units={UNITS!r}), Clocks(time.monotonic, time.time_ns))
 while (block := source.read(0.0, 5)) is None:

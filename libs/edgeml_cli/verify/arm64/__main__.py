@@ -44,8 +44,8 @@ GOLDEN = """
 import sys
 from pathlib import Path
 from edgeml import golden
-from edgeml.bundle import Bundle
-from edgeml.engines import open_engine
+from edgeml.model.bundle import Bundle
+from edgeml.model.runtime import open_engine
 from edgeml.errors import BundleError
 failed = 0
 for place in sys.argv[1:]:
