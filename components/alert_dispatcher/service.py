@@ -248,7 +248,7 @@ class AlertDispatcher:
 
     def _judge(self, block: ResultBlock) -> None:
         columns = block.arrays()
-        sound = block.in_line(columns.reason)
+        sound = block.plausible_times(columns.reason)
         line = columns.times if sound is None else columns.times[sound]
         end = int(line[-1]) if len(line) else 0
         if not self._receiver.accept(block.asset, block.stream, block.seq, end):

@@ -43,7 +43,7 @@ def latest(folder: Path) -> Iterator[SensorBatch]:
 def end_of(batch: SensorBatch) -> int:
     """Event time of its latest row in line, ns; 0: it has none."""
     times, _, quality = batch.arrays()
-    sound = batch.in_line(quality)
+    sound = batch.plausible_times(quality)
     return int((times if sound is None else times[sound]).max(initial=0))
 
 

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from edgeml.errors import BundleError
-from edgeml.messages import MAX_PAYLOAD, OUT_OF_LINE, QUALITY_NAMES, ResultBlock, ResultColumns, SensorBatch, encode
+from edgeml.messages import IMPLAUSIBLE_TIME, MAX_PAYLOAD, QUALITY_NAMES, ResultBlock, ResultColumns, SensorBatch, encode
 from edgeml.messages.sequencing import ReplayBuffer
 from edgeml.model.baseline import Baseline
 from edgeml.model.bundle import Bundle, match_channels
@@ -125,7 +125,7 @@ class ScoredAsset:
     def _fresh(self, batch: SensorBatch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The rows of the batch that are no repetition; `_order` is then that of its channels."""
         times, values, quality = batch.arrays()
-        sound = batch.in_line(quality)
+        sound = batch.plausible_times(quality)
         line = times if sound is None else times[sound]
         epoch = 0 if batch.epoch is msgspec.UNSET else batch.epoch
         if len(line) and (batch.stream, epoch) != (self._sender, self._epoch):
@@ -152,7 +152,7 @@ class ScoredAsset:
 
     def _advance(self, batch: SensorBatch, times: np.ndarray, quality: np.ndarray) -> None:
         """These rows are taken."""
-        sound = batch.in_line(quality)
+        sound = batch.plausible_times(quality)
         line = times if sound is None else times[sound]
         if len(line):
             self._last = max(self._last, int(line.max()))
@@ -203,7 +203,7 @@ def _refused(times: np.ndarray, channels: int, reason: str, quality: np.ndarray)
     n = len(times)
     nan = np.full(n, np.nan, np.float32)
     codes, reasons = np.ones(n, np.uint8), [reason]
-    for code in OUT_OF_LINE:
+    for code in IMPLAUSIBLE_TIME:
         wrong = (quality == code).any(axis=1)
         if wrong.any():
             reasons.append(QUALITY_NAMES[code])

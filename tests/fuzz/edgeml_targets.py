@@ -17,7 +17,7 @@ from edgeml import messages
 from edgeml.alarms.alarm_policy import AlarmPolicy, PolicyOptions
 from edgeml.auth.device_key import MessageAuthOptions
 from edgeml.auth.device_key import read as read_key
-from edgeml.auth.envelope import bare, seal, split
+from edgeml.auth.envelope import sign, split
 from edgeml.auth.verifier import MessageVerifier
 from edgeml.config.schema import read
 from edgeml.errors import AuthenticationError, BundleError, MessageError, OptionsError
@@ -114,7 +114,7 @@ EVERY_KIND = {
 
 def decoded(data: bytes) -> None:
     message = messages.decode(data)
-    if isinstance(message, messages.BLOCKS):
+    if message.BINARY:
         message.arrays()
     again = messages.decode(messages.encode(message))
     assert type(again) is type(message)
@@ -143,7 +143,7 @@ def received(data: bytes) -> None:
     message = messages.decode(data)
     if isinstance(message, messages.ReplayStart):
         receiver.replaying(message)
-    elif isinstance(message, messages.BLOCKS):
+    elif message.BINARY:
         receiver.accept(
             message.asset, message.stream, message.seq, int(message.arrays()[0][-1]) if len(message.times) >= 8 else 0
         ) if isinstance(message, messages.SensorBatch) else receiver.accept(message.asset, message.stream, message.seq, 0)
@@ -231,12 +231,12 @@ def opened(data: bytes) -> None:
     message = guard.open(topics.COMMANDS, data)
     assert (message is None) == (guard.refused.total() == 1)
     list(guard.news()), guard.faults(100.0)  # noqa: B018
-    decoded(bare(data))
+    decoded(messages.strip_signature(data))
 
 
 def sealed_messages() -> list[bytes]:
     payload = messages.encode(SAMPLES["command"])
-    return [seal(KEY, topics.COMMANDS, "com.edgeml.Y", "boot", 9 * SECOND, payload), payload]
+    return [sign(KEY, topics.COMMANDS, "com.edgeml.Y", "boot", 9 * SECOND, payload), payload]
 
 
 def time_text(text: str) -> None:

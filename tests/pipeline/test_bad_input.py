@@ -55,7 +55,7 @@ def test_rubbish_and_newer_messages_on_every_subscribed_topic(line, built, versi
     assert (tally.rows, tally.gaps, tally.unanswered) == (1300, 0, 0)
     for component in COMPONENTS:
         assert suite.nucleus.component(component).starts == 1
-        assert "of version 9, this component knows up to 1; update this component" in suite.log(component)
+        assert "of version 9; this component supports up to 1, update it" in suite.log(component)
         assert "a message is refused: it has no seal" in suite.log(component)
         assert "Traceback" not in suite.log(component)
 

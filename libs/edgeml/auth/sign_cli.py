@@ -17,10 +17,11 @@ import sys
 from pathlib import Path
 
 from edgeml.auth.device_key import read
-from edgeml.auth.envelope import SENDER, seal
+from edgeml.auth.envelope import sign
 from edgeml.auth.verifier import boottime_ns
 from edgeml.errors import AuthenticationError, EdgemlError
 from edgeml.messages import MAX_PAYLOAD, decode, topics
+from edgeml.messages.signature_line import SENDER
 from edgeml.timestamps import boot_id
 
 
@@ -57,7 +58,7 @@ def sealed(topic: str, payload: bytes, key: Path, sender: str) -> bytes:
     decode(payload)
     if len(payload) > MAX_PAYLOAD:
         raise AuthenticationError(f"the message has {len(payload)} bytes, at most {MAX_PAYLOAD} can be sent")
-    return seal(read(key), topic, sender, boot_id(), boottime_ns(), payload)
+    return sign(read(key), topic, sender, boot_id(), boottime_ns(), payload)
 
 
 def _name() -> str:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from edgeml.auth.device_key import MessageAuthOptions, checked, obtain
-from edgeml.auth.envelope import MessageSignature, mac, seal, split
+from edgeml.auth.envelope import MessageSignature, mac, sign, split
 from edgeml.errors import AuthenticationError
 from edgeml.messages import topics
 from edgeml.timestamps import SECOND, boot_id
@@ -127,7 +127,7 @@ class MessageVerifier:
         if self._key is None:
             return None if self._options.required else payload
         self._number = max(self._clock_ns(), self._number + 1)
-        return seal(self._key, topic, self._component, self._boot, self._number, payload)
+        return sign(self._key, topic, self._component, self._boot, self._number, payload)
 
     def open(self, topic: str, payload: bytes) -> bytes | None:
         """The message without its seal; None: it is refused, and counted."""

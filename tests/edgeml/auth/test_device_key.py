@@ -118,8 +118,8 @@ DROP = """
 import os, sys
 from pathlib import Path
 from edgeml.errors import AuthenticationError
-from edgeml.messagekey import obtain
-from edgeml.say import sealed
+from edgeml.auth.device_key import obtain
+from edgeml.auth.sign_cli import sealed
 os.setgroups([]); os.setgid(65534); os.setuid(65534); os.umask(0)
 work, file = Path(sys.argv[1]), sys.argv[2]
 message = b'{"type": "command-ack", "id": "x", "asset": "p", "status": "executed"}'

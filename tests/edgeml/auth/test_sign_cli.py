@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from edgeml.auth.device_key import NAME, MessageAuthOptions
-from edgeml.auth.envelope import bare
 from edgeml.auth.verifier import MessageVerifier
-from edgeml.messages import MAX_PAYLOAD, Acknowledge, Command, decode, encode, topics
+from edgeml.messages import MAX_PAYLOAD, Acknowledge, Command, decode, encode, strip_signature, topics
 from gglocal.cli import signed_messages as other
 from tests.patience import PATIENCE_S
 
@@ -38,14 +37,14 @@ def say(*arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[byte
 def test_what_a_person_says_is_believed_once(guard: MessageVerifier, tmp_path: Path) -> None:
     for given, argument in ((b"", ACK), (ACK.encode(), "-")):
         said = say(topics.ALERTS_ACK, argument, "--key", str(tmp_path / NAME), given=given)
-        assert (said.returncode, said.stderr, bare(said.stdout)) == (0, b"", ACK.encode())
+        assert (said.returncode, said.stderr, strip_signature(said.stdout)) == (0, b"", ACK.encode())
         message = guard.open(topics.ALERTS_ACK, said.stdout)
         assert message is not None and decode(message) == Acknowledge(alarm="a1", by="Ada")
         assert guard.open(topics.ALERTS_ACK, said.stdout) is None
 
 
 REFUSED = {
-    "no message": (topics.ALERTS_ACK, "{}", "unknown type"),
+    "no message": (topics.ALERTS_ACK, "{}", "unknown message type"),
     "a topic without seals": (topics.STATUS, ACK, "'edgeml/status' is a topic without seals; those with are edgeml/alerts, "),
     "too long": (topics.ALERTS_ACK, ACK[:-2] + "x" * MAX_PAYLOAD + '"}', "bytes, at most 6800 can be sent"),
     "a name that is none": (topics.ALERTS_ACK, ACK, "'A B' is no name of a sender"),

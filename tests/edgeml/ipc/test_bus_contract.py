@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from edgeml.auth.device_key import MessageAuthOptions
-from edgeml.auth.envelope import MARK, bare
 from edgeml.auth.verifier import MessageVerifier
 from edgeml.ipc.bus import Bus, IpcBus
 from edgeml.messages import MAX_PAYLOAD, topics
+from edgeml.messages.signature_line import SIGNATURE_MARK, strip_signature
 from tests.fake_bus import FakeBus
 from tests.gglocal.ipc_world import world
 
@@ -45,8 +45,8 @@ def bus(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_pat
 
         def kept(kind: str) -> list[tuple[str, bytes]]:
             local = kind == "local" and guard is not None
-            assert all(payload.startswith(MARK) == local for what, _, payload in heard if what == kind)
-            return [(topic, bare(payload)) for what, topic, payload in heard if what == kind]
+            assert all(payload.startswith(SIGNATURE_MARK) == local for what, _, payload in heard if what == kind)
+            return [(topic, strip_signature(payload)) for what, topic, payload in heard if what == kind]
 
         yield real, lambda: kept("local"), lambda: kept("to-iot")
         real.close()

@@ -144,8 +144,8 @@ def test_messages_reach_the_service_and_what_is_none_is_dropped(run, caplog):
     (service,) = Service.made
     running.until(lambda: len(service.messages) == 2, "both acknowledgements")
     assert [message.alarm for message in service.messages] == ["a", "b"]
-    assert "no message of this suite" in caplog.text
-    assert "of version 7, this component knows up to 1" in caplog.text
+    assert "not a message of this suite" in caplog.text
+    assert "of version 7; this component supports up to 1" in caplog.text
     assert "an unexpected error; this message or step is skipped" in caplog.text and "ZeroDivisionError" in caplog.text
 
 

@@ -47,8 +47,8 @@ def test_pub_seals_with_the_components_key_or_a_named_one(gglocal: Nucleus, tmp_
         (["--key", "/nowhere/key", "--iot"], "only a binary local message can be sealed"),
         (["--topic", "edgeml/commands"], "does not belong on edgeml/commands, which carries command"),
         (["--topic", "edgeml/elsewhere"], "'edgeml/elsewhere' is not a topic of the suite; those are edgeml/sensors, "),
-        (["--payload", '{"type": "acknowledge"}'], "a acknowledge message that is not well formed: Object missing required field `alarm`"),
-        (["--payload", "hello"], "no message of this suite"),
+        (["--payload", '{"type": "acknowledge"}'], "malformed acknowledge message: Object missing required field `alarm`"),
+        (["--payload", "hello"], "not a message of this suite"),
     ],
     ids=["no key", "no file", "json", "iot", "another topic", "no topic", "no alarm", "no message"],
 )
