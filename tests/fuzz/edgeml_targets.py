@@ -24,7 +24,8 @@ from edgeml.errors import AuthenticationError, BundleError, MessageError, Option
 from edgeml.messages import sequencing, topics
 from edgeml.messages.sequencing import SequenceTracker
 from edgeml.model.baseline import Baseline
-from edgeml.model.bundle import MANIFEST, MODEL, SIGNATURE, Bundle, Manifest, decode_manifest, match_channels
+from edgeml.model.bundle import MODEL, SIGNATURE, Bundle, match_channels
+from edgeml.model.manifest import MANIFEST, Manifest, decode_manifest
 from edgeml.model.scorer import AssetScorer
 from edgeml.model.signature import pinned, private_key, public_key
 from edgeml.parsing import csv_records, readings
@@ -155,7 +156,7 @@ def received(data: bytes) -> None:
 
 @cache
 def tiny_bundle() -> Bundle:
-    from edgeml.model.bundle import seal as sealed_bundle
+    from edgeml.model.bundle import assemble as sealed_bundle
 
     return sealed_bundle(TINY, b"no network")
 
@@ -392,9 +393,9 @@ TARGETS: dict[str, Target] = {
     "message-key": Target(
         ("edgeml.auth.device_key.read",), "bytes", in_file("messages.key", message_key_at), (AuthenticationError,), lambda: [KEY]
     ),
-    "manifest": Target(("edgeml.model.bundle.decode_manifest",), "bytes", used, (BundleError,), lambda: [manifest_text()]),
+    "manifest": Target(("edgeml.model.manifest.decode_manifest",), "bytes", used, (BundleError,), lambda: [manifest_text()]),
     "manifest-tree": Target(
-        ("edgeml.model.bundle.decode_manifest",),
+        ("edgeml.model.manifest.decode_manifest",),
         "tree",
         lambda tree: used(json.dumps(tree).encode()),
         (BundleError,),

@@ -14,7 +14,8 @@ from edgeml.config.schema import read
 from edgeml.errors import BundleError, OptionsError
 from edgeml.messages import MAX_PAYLOAD, QUALITY_NAMES, KeepAlive, ReplayRequest, ReplayStart, ResetBaseline, SensorBatch, encode, topics
 from edgeml.messages.sequencing import SequenceTracker
-from edgeml.model.bundle import Bundle, decode_manifest, save
+from edgeml.model.bundle import Bundle, save
+from edgeml.model.manifest import decode_manifest
 from edgeml.model.signature import sign
 from edgeml.timestamps import SECOND
 from inference.options import InferenceOptions
