@@ -15,10 +15,10 @@ HEALTH = "edgeml/health"
 
 STREAMS = (SENSORS, RESULTS)
 """Numbered blocks of rows. Never silent for long, thanks to `KeepAlive`; to be had again by a replay, so the first to be dropped."""
-SAID_AGAIN = (STATUS, HEALTH, REPLAY, INTERLOCK)
+REPEATED = (STATUS, HEALTH, REPLAY, INTERLOCK)
 """What is said again anyway: where a queue is full, the oldest goes. Of permits the latest counts, and it may be a denial."""
 
-SEALED = frozenset(
+SIGNED = frozenset(
     {
         SENSORS,
         RESULTS,
