@@ -122,7 +122,7 @@ class MessageVerifier:
 
     def seal(self, topic: str, payload: bytes) -> bytes | None:
         """The message as it goes out; None: it must not, because it lacks a key."""
-        if topic not in topics.SEALED:
+        if topic not in topics.SIGNED:
             return payload
         if self._key is None:
             return None if self._options.required else payload
@@ -136,7 +136,7 @@ class MessageVerifier:
 
     def open_aged(self, topic: str, payload: bytes) -> tuple[bytes, float] | None:
         """As `open`, and how many seconds ago it was sealed, 0 where nothing tells."""
-        if topic not in topics.SEALED:
+        if topic not in topics.SIGNED:
             return payload, 0.0
         now = self._clock_ns()
         with self._lock:

@@ -1,7 +1,7 @@
 """What has come in and is not taken yet: in order, and bounded topic by topic.
 
 Each topic has room of its own, so that a flood on one pushes out nothing of another. Where it is full, of `topics.STREAMS` and
-`topics.SAID_AGAIN` the oldest goes, because the newest matters most and the rest is to be had again; of all others, such as alerts,
+`topics.REPEATED` the oldest goes, because the newest matters most and the rest is to be had again; of all others, such as alerts,
 commands and acknowledgements, what waits is never given up, and the newest is not taken.
 """
 
@@ -14,7 +14,7 @@ from collections import Counter, deque
 from edgeml.ipc.sdk_adapter import UNTOLD, Received
 from edgeml.messages import topics
 
-OLDEST_GOES = frozenset((*topics.STREAMS, *topics.SAID_AGAIN))
+OLDEST_GOES = frozenset((*topics.STREAMS, *topics.REPEATED))
 RARE = 4
 """A topic that is no stream of blocks has a fourth of the room."""
 
