@@ -115,7 +115,7 @@ class CloudSender:
             lanes = {name: getattr(options.proof, name) == "echo" for name in CLASS_NAMES}
         self._names, self._proof_option = tuple(lanes), proof_option
         self._lanes = [_Lane(kind, echo) for kind, echo in enumerate(lanes.values())]
-        self._bucket = RateLimiter(options.catch_up_per_s)
+        self._bucket = RateLimiter(options.backlog_rate)
         self._renew_at = 0.0
         self._monotonic = monotonic
         self.sent = 0
