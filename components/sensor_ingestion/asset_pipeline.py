@@ -94,8 +94,8 @@ class AssetPipeline:
             self._channels, quality.longest_gap_s, quality.stopped_channel, quality.stopped_below, quality.step_back_s, quality.ahead_s
         )
         self._timing = TimeFaults(name, quality.ahead_s)
-        self.awaits_answers = self.source.paced and wanted.max_unanswered > 0
-        self._bound = wanted.max_unanswered if self.awaits_answers else 0
+        self.awaits_answers = self.source.paced and wanted.max_in_flight > 0
+        self._bound = wanted.max_in_flight if self.awaits_answers else 0
         self._remembers = wanted.history_s > 0
         # Rows that cannot be read again may have been sent under numbers that are not on the disk: other rows need another stream.
         goes_on = state is not None and state.source is not None

@@ -120,7 +120,7 @@ JSON_LINES = (
 
 
 def simulator(**changes: Any) -> AssetOptions:
-    return AssetOptions(source="simulator", options={"speed": 0, "seed": 3, **changes}, max_unanswered=0)
+    return AssetOptions(source="simulator", options={"speed": 0, "seed": 3, **changes}, max_in_flight=0)
 
 
 def checkpoint_went_on(content: bytes) -> None:
@@ -368,7 +368,7 @@ def sensor_configurations() -> list[Any]:
                     "options": simulated,
                     "quality": quality,
                     "batch_rows": 3,
-                    "max_unanswered": "2",
+                    "max_in_flight": "2",
                     "history_s": 60,
                     "latch_after": "stop",
                     "enabled": "true",

@@ -71,7 +71,7 @@ def test_true_speed_neither_hears_nor_awaits_answers(tmp_path: Path) -> None:
 
 
 def test_a_bounded_lead(tmp_path: Path) -> None:  # 9
-    bench = Bench(tmp_path, {"a": skid(max_unanswered=3)})
+    bench = Bench(tmp_path, {"a": skid(max_in_flight=3)})
     assert topics.RESULTS in bench.service.topics
     for _ in range(5):
         bench.tick()
@@ -89,14 +89,14 @@ def test_a_bounded_lead(tmp_path: Path) -> None:  # 9
 
 
 def test_no_bound(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, {"a": skid(max_unanswered=0, options={"duration_s": 200})})
+    bench = Bench(tmp_path, {"a": skid(max_in_flight=0, options={"duration_s": 200})})
     for _ in range(20):
         bench.tick()
     assert numbers(bench.wire.batches()) == list(range(40)) and bench.service.status().state == "finished"
 
 
 def test_unanswered_batches_come_again(tmp_path: Path) -> None:  # 9
-    bench = Bench(tmp_path, {"a": skid(max_unanswered=2)})
+    bench = Bench(tmp_path, {"a": skid(max_in_flight=2)})
     bench.tick()
     first = bench.wire.batches()
     for wait in (3.0, 6.0, 12.0, 15.0, 15.0):
@@ -111,7 +111,7 @@ def test_unanswered_batches_come_again(tmp_path: Path) -> None:  # 9
 
 
 def test_answers_to_another_stream_or_asset_are_not_ours(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, {"a": skid(max_unanswered=1)})
+    bench = Bench(tmp_path, {"a": skid(max_in_flight=1)})
     bench.tick()
     batch = bench.wire.batches()[0]
     for change in ({"stream": "other"}, {"asset": "b"}):
@@ -211,7 +211,7 @@ def test_after_a_restart_what_is_unanswered_is_sent_and_no_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, segment_bytes: int
 ) -> None:  # 8
     monkeypatch.setattr(checkpoint_module, "SEGMENT_BYTES", segment_bytes)
-    asset = skid(max_unanswered=12, history_s=1)
+    asset = skid(max_in_flight=12, history_s=1)
     first = Bench(tmp_path, {"a": asset})
     for _ in range(3):
         first.tick()
@@ -389,7 +389,7 @@ def test_what_is_measured_while_the_bus_is_away_outlives_a_kill(tmp_path: Path, 
 
 
 def test_what_an_older_version_wrote_is_read(tmp_path: Path) -> None:  # 8
-    bench = Bench(tmp_path, {"a": skid(max_unanswered=2)})
+    bench = Bench(tmp_path, {"a": skid(max_in_flight=2)})
     bench.tick()
     before = bench.wire.batches()
     wanted = read(SensorIngestionOptions, {"assets": {"a": skid()}}).assets["a"]
@@ -403,7 +403,7 @@ def test_what_an_older_version_wrote_is_read(tmp_path: Path) -> None:  # 8
     former = tmp_path / f"{checkpoint.path.name}.json"
     digest = hashlib.sha256(json.dumps(configuration, sort_keys=True).encode()).hexdigest()
     former.write_text(json.dumps({"digest": digest, "content": state}))
-    again = Bench(tmp_path, {"a": skid(max_unanswered=2)})
+    again = Bench(tmp_path, {"a": skid(max_in_flight=2)})
     assert again.wire.batches() == before
     again.answer(before[0])
     again.tick()
