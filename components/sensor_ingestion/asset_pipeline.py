@@ -186,13 +186,13 @@ class AssetPipeline:
         self.source.close()
 
     def _open_desk(self, wanted: options.AssetOptions, journal: CommandJournal, state: PipelineState | None) -> CommandHandler:
-        actions, latch_after = self.source.actions, wanted.latch_after
-        if latch_after and latch_after not in actions:
+        actions, lockout_after = self.source.actions, wanted.lockout_after
+        if lockout_after and lockout_after not in actions:
             there = f"it can {', '.join(sorted(actions))}" if actions else "it hears no commands"
-            raise SourceError(f"`assets.{self.name}.latch_after` is {latch_after!r}, which its source cannot do; {there}")
+            raise SourceError(f"`assets.{self.name}.lockout_after` is {lockout_after!r}, which its source cannot do; {there}")
         # Without a checkpoint nothing is known of what a machine in this process did before.
         obeyed = state.obeyed if state is not None and SOURCES[wanted.source].inside else None
-        desk = CommandHandler(self.name, actions, journal, latch_after, lambda: self._save(durable=True), obeyed)
+        desk = CommandHandler(self.name, actions, journal, lockout_after, lambda: self._save(durable=True), obeyed)
         if state is not None and state.executed:
             desk.adopt(state.executed)
         return desk

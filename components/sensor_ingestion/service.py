@@ -57,7 +57,7 @@ class SensorIngestion:
         self._pulse, self._stream = KeepAliveTimer(self._send), new_stream()
         answers = (topics.RESULTS,) if any(asset.awaits_answers for asset in self._assets.values()) else ()
         alerts = (topics.ALERTS,) if capture.mode == "alarms" else ()
-        releases = (topics.COMMANDS_RELEASE,) if any(asset.latch_after for asset in options.enabled().values()) else ()
+        releases = (topics.COMMANDS_RELEASE,) if any(asset.lockout_after for asset in options.enabled().values()) else ()
         self.topics: tuple[str, ...] = (topics.COMMANDS, topics.REPLAY, *answers, *alerts, *releases)
 
     def start(self) -> None:

@@ -370,7 +370,7 @@ def sensor_configurations() -> list[Any]:
                     "batch_rows": 3,
                     "max_in_flight": "2",
                     "history_s": 60,
-                    "latch_after": "stop",
+                    "lockout_after": "stop",
                     "enabled": "true",
                 }
             },

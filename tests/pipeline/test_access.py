@@ -69,7 +69,7 @@ def test_without_one_resource_the_pipeline_is_refused_exactly_that(line, built, 
 def everything_on(config: dict[str, Any]) -> None:
     """What uses a resource only when it is configured."""
     for asset in config["com.edgeml.SensorIngestion"]["assets"].values():
-        asset["latch_after"] = "stop"
+        asset["lockout_after"] = "stop"
     config["com.edgeml.SensorIngestion"]["capture"] |= {"segment_rows": 50, "upload": True, "upload_proof": "echo"}
     interlock = {"allow_when": "flow > -1000", "permit": True, "event_time": False}  # the scenario's times are not today's
     config.setdefault("com.edgeml.AlertDispatcher", {})["actions"] = {"command": {"interlock": interlock}}
