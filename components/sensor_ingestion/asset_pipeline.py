@@ -96,14 +96,14 @@ class AssetPipeline:
         self._timing = TimeFaults(name, quality.ahead_s)
         self.awaits_answers = self.source.paced and wanted.max_in_flight > 0
         self._bound = wanted.max_in_flight if self.awaits_answers else 0
-        self._remembers = wanted.history_s > 0
+        self._remembers = wanted.replay_buffer_s > 0
         # Rows that cannot be read again may have been sent under numbers that are not on the disk: other rows need another stream.
         goes_on = state is not None and state.source is not None
         self._former: dict[str, int] = {}
         if state is not None and not goes_on:
             self._former = dict([*state.former.items(), (state.stream, state.next)][-FORMER_STREAMS:])
         stream = state.stream if state is not None and goes_on else new_stream()
-        self._history = ReplayBuffer(name, stream, wanted.history_s, former=self._former)
+        self._history = ReplayBuffer(name, stream, wanted.replay_buffer_s, former=self._former)
         self._pending: deque[SentBatch] = deque()
         self._event_ns = state.event_ns if state is not None else 0
         self._desk = self._open_desk(wanted, journal, state)

@@ -56,7 +56,7 @@ class AssetOptions(msgspec.Struct, frozen=True):
     quality: Annotated[QualityOptions, Meta(description="when readings are not to be trusted")] = QualityOptions()
     batch_rows: Annotated[int, Meta(ge=1, le=1000, description="rows in a message, at most")] = 5
     max_in_flight: Annotated[int, Meta(ge=0, description="batches that may lack results when the speed is not 1; 0: no bound")] = 4
-    history_s: Annotated[float, Meta(ge=0, description="event seconds of rows kept for replays")] = 900.0
+    replay_buffer_s: Annotated[float, Meta(ge=0, description="event seconds of rows kept for replays")] = 900.0
     lockout_after: Annotated[
         str, Meta(description="the action after which every other one is refused until a person releases the machine; empty: none")
     ] = ""

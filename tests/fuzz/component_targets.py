@@ -369,7 +369,7 @@ def sensor_configurations() -> list[Any]:
                     "quality": quality,
                     "batch_rows": 3,
                     "max_in_flight": "2",
-                    "history_s": 60,
+                    "replay_buffer_s": 60,
                     "lockout_after": "stop",
                     "enabled": "true",
                 }

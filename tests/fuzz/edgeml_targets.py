@@ -433,7 +433,7 @@ TARGETS: dict[str, Target] = {
         "tree",
         options_of(InferenceOptions),
         (OptionsError,),
-        lambda: [{"bundle": "b", "signature": PINNED, "engine": "auto", "threads": "2", "history_s": 5}],
+        lambda: [{"bundle": "b", "signature": PINNED, "engine": "auto", "threads": "2", "replay_buffer_s": 5}],
     ),
     "time": Target(
         ("edgeml.timestamps.from_iso",),
