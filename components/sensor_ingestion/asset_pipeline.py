@@ -91,7 +91,7 @@ class AssetPipeline:
         self._channels = _overridden(self.source.channels, wanted.quality, name)
         quality = wanted.quality
         self._checker = QualityChecker(
-            self._channels, quality.longest_gap_s, quality.stopped_channel, quality.stopped_below, quality.step_back_s, quality.ahead_s
+            self._channels, quality.max_gap_s, quality.stopped_channel, quality.stopped_below, quality.step_back_s, quality.ahead_s
         )
         self._timing = TimeFaults(name, quality.ahead_s)
         self.awaits_answers = self.source.paced and wanted.max_in_flight > 0

@@ -34,7 +34,7 @@ class ChannelQualityOptions(msgspec.Struct, frozen=True):
 class QualityOptions(msgspec.Struct, frozen=True):
     """When readings are not to be trusted."""
 
-    longest_gap_s: Annotated[float, Meta(gt=0, description="event seconds between rows; the first row after a longer gap is flagged")] = 5.0
+    max_gap_s: Annotated[float, Meta(gt=0, description="event seconds between rows; the first row after a longer gap is flagged")] = 5.0
     stopped_channel: Annotated[
         str, Meta(description="the machine stands while this channel is below stopped_below; nothing is stuck then")
     ] = "current"

@@ -35,7 +35,7 @@ SOURCE, INFERENCE, DISPATCHER = OPTIONS
                     "r": {"source": "modbus"},
                     "s": {
                         "source": "simulator",
-                        "quality": {"longest_gap_s": 0, "channels": {"flow": {"low": 5, "high": 1, "stuck_after_s": -1}}},
+                        "quality": {"max_gap_s": 0, "channels": {"flow": {"low": 5, "high": 1, "stuck_after_s": -1}}},
                     },
                 },
                 "capture": {"upload": True, "quota_mb": 0},
@@ -49,7 +49,7 @@ SOURCE, INFERENCE, DISPATCHER = OPTIONS
                 "assets.q.options.program[1]",
                 "assets.q.options.units.x",
                 "assets.r.source",
-                "assets.s.quality.longest_gap_s",
+                "assets.s.quality.max_gap_s",
                 "assets.s.quality.channels.flow.low",
                 "assets.s.quality.channels.flow.stuck_after_s",
                 "capture.quota_mb",

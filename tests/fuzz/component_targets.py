@@ -359,7 +359,7 @@ def configured(tree: Any) -> None:
 
 def sensor_configurations() -> list[Any]:
     simulated = {"speed": "0", "seed": 3.0, "interval_s": 0.5, "start_time": "2026-01-31T12:00:00Z", "duration_s": 30, "fault": "imbalance"}
-    quality = {"longest_gap_s": 3, "stopped_channel": "flow", "channels": {"flow": {"low": 0, "high": "300", "stuck_after_s": 0}}}
+    quality = {"max_gap_s": 3, "stopped_channel": "flow", "channels": {"flow": {"low": 0, "high": "300", "stuck_after_s": 0}}}
     return [
         {
             "assets": {
