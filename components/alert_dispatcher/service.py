@@ -430,7 +430,7 @@ class AlertDispatcher:
         return True
 
     def _report(self, block: ResultBlock, columns: ResultColumns, rows: Sequence[int], changes: Sequence[Change], state: str) -> None:
-        thinner = self._thinners.setdefault((block.asset, block.model), Downsampler(self._options.report.every_s))
+        thinner = self._thinners.setdefault((block.asset, block.model), Downsampler(self._options.report.interval_s))
         states = {change.row: "" if change.alarm.state == CLEARED else change.alarm.state for change in changes}
         state = states.get(-1, state)
         wanted = []

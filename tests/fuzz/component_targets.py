@@ -419,7 +419,7 @@ def dispatcher_configurations() -> list[Any]:
     policy = {"raise_at": 0.8, "n": 2, "m": 4, "hold_s": 3}
     outbox = {"proof": {"alerts": "acknowledgement"}, "echo_s": 3, "max_mb": 0.5, "reserve_alerts": "3"}
     actions = {"log": {}, "command": command, "iot_core": {"enabled": True}}
-    return [{"policy": policy, "actions": actions, "report": {"every_s": 5}, "outbox": outbox}]
+    return [{"policy": policy, "actions": actions, "report": {"interval_s": 5}, "outbox": outbox}]
 
 
 def dispatcher_heard(data: bytes) -> None:

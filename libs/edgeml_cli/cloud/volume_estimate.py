@@ -52,7 +52,7 @@ class DeviceLoad:
 
     Attributes:
         assets: machines that it reads.
-        every_s, gather_s: of AlertDispatcher's `report`; 0 of `every_s`: every row.
+        interval_s, gather_s: of AlertDispatcher's `report`; 0 of `interval_s`: every row.
         row_s: seconds between rows.
         alarms: of a machine in a month.
         health_s: between two messages of a component's health; 0: none.
@@ -68,7 +68,7 @@ class DeviceLoad:
     assets: int
     reports: bool
     alerts: bool
-    every_s: float
+    interval_s: float
     gather_s: float
     row_s: float
     alarms: float
@@ -129,7 +129,7 @@ class Line:
 
 def lines(load: DeviceLoad) -> list[Line]:
     """All quantities."""
-    period = max(load.every_s, load.row_s)
+    period = max(load.interval_s, load.row_s)
     results = load.assets * (MONTH_S / period + load.alarms * CHANGES_OF_AN_ALARM) if load.reports else 0.0
     in_one = max(1, math.floor(load.gather_s / period))
     alerts = load.assets * load.alarms * ALERTS_OF_AN_ALARM if load.alerts else 0.0
@@ -309,11 +309,11 @@ def load(config: dict[str, dict[str, Any]], alarms: float, row_s: float, root: P
         assets=len(ingestion.enabled()),
         reports=dispatcher.report.enabled,
         alerts=cloud is not None and (cloud or {}).get("enabled", True) in (True, "true"),
-        every_s=dispatcher.report.every_s,
+        interval_s=dispatcher.report.interval_s,
         gather_s=dispatcher.report.gather_s,
         row_s=row_s,
         alarms=alarms,
-        health_s=max(dispatcher.health.every_s, SAID_S) if dispatcher.health.enabled else 0.0,
+        health_s=max(dispatcher.health.interval_s, SAID_S) if dispatcher.health.enabled else 0.0,
         captured=_captured(capture, alarms, row_s),
         echoed=frozenset(name for name, how in proofs.items() if how == "echo"),
         report_bytes=one,

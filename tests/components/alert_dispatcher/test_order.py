@@ -51,7 +51,7 @@ SLOW = [{}, {CLOUD: 1.0}, {topics.ALERTS: 8.0}, {CLOUD: 1.0, topics.ALERTS: 8.0,
 @pytest.mark.parametrize("refused", [(), (CLOUD,), (topics.ALERTS,), (CLOUD, topics.ALERTS, topics.cloud_results("gateway"))])
 @pytest.mark.parametrize("slow", SLOW)
 def test_stop_command_goes_out_first_and_in_the_tick_that_decides_it(tmp_path, slow, refused):
-    bench = MovingBench(tmp_path, slow, report={"every_s": 0})
+    bench = MovingBench(tmp_path, slow, report={"interval_s": 0})
     bench.bus.deaf.update(refused)
     bench.service.on_message(topics.RESULTS, results(ALARM[:12]))
     bench.service.tick(bench.now)

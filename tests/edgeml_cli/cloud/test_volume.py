@@ -17,7 +17,7 @@ ONE = DeviceLoad(
     assets=2,
     reports=True,
     alerts=True,
-    every_s=60,
+    interval_s=60,
     gather_s=1,
     row_s=1,
     alarms=2,
@@ -101,7 +101,7 @@ def test_proofs_follow_the_configuration(tmp_path: Path) -> None:
 
 
 def test_results_that_come_often_share_a_message() -> None:
-    got = values(replace(ONE, every_s=0, gather_s=10, alarms=0, health_s=0))
+    got = values(replace(ONE, interval_s=0, gather_s=10, alarms=0, health_s=0))
     assert got["results"] == 2 * 2592000 and got["reports"] == got["results"] / 10
     assert got["sent"] == pytest.approx(got["reports"] * (400 + 9 * 200) / 1e6)
 
@@ -126,7 +126,7 @@ def test_a_configuration_that_is_wrong_is_one_sentence(tmp_path: Path, capsys: p
     config = tmp_path / "config.yaml"
     config.write_text("com.edgeml.AlertDispatcher: {merge: {report: {every: 5}}}\n")
     assert volume_estimate.main(["--config", str(config)]) == 1
-    wanted = "cloud volume: com.edgeml.AlertDispatcher: `report.every` is an unknown option; did you mean `every_s`?\n"
+    wanted = "cloud volume: com.edgeml.AlertDispatcher: `report.every` is an unknown option; did you mean `interval_s`?\n"
     assert capsys.readouterr().err == wanted
 
 

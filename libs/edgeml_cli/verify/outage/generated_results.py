@@ -35,7 +35,7 @@ class GeneratedResults:
         """A configuration of AlertDispatcher for it, in which every result is reported."""
         actions: dict[str, Any] = {"iot_core": {}}
         return read(
-            AlertDispatcherOptions, {"policy": msgspec.to_builtins(self.policy), "actions": actions, "report": {"every_s": 0}, **outbox}
+            AlertDispatcherOptions, {"policy": msgspec.to_builtins(self.policy), "actions": actions, "report": {"interval_s": 0}, **outbox}
         )
 
     def block(self, number: int) -> ResultBlock:
