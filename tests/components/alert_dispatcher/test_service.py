@@ -246,14 +246,14 @@ def test_11_wrong_options_are_all_named():
             AlertDispatcherOptions,
             {
                 "policy": {"raise_at": "1.5"},
-                "report": {"every": 3},
+                "report": {"interval": 3},
                 "actions": {"mail": {}, "command": {"timeout_s": -1, "cation": "stop"}},
             },
         )
     text = "\n".join(wrong.value.faults)
     assert len(wrong.value.faults) == 5
     assert "`actions.mail` is 'mail', an unknown action; choose one of command, iot_core, log" in text
-    for key in ("policy.raise_at", "report.every", "actions.command.timeout_s", "actions.command.cation"):
+    for key in ("policy.raise_at", "report.interval", "actions.command.timeout_s", "actions.command.cation"):
         assert f"`{key}`" in text
 
 

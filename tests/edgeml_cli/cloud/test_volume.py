@@ -124,9 +124,9 @@ def test_prices_make_a_cost_and_an_unknown_one_is_refused(tmp_path: Path, capsys
 
 def test_a_configuration_that_is_wrong_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "config.yaml"
-    config.write_text("com.edgeml.AlertDispatcher: {merge: {report: {every: 5}}}\n")
+    config.write_text("com.edgeml.AlertDispatcher: {merge: {report: {interval: 5}}}\n")
     assert volume_estimate.main(["--config", str(config)]) == 1
-    wanted = "cloud volume: com.edgeml.AlertDispatcher: `report.every` is an unknown option; did you mean `interval_s`?\n"
+    wanted = "cloud volume: com.edgeml.AlertDispatcher: `report.interval` is an unknown option; did you mean `interval_s`?\n"
     assert capsys.readouterr().err == wanted
 
 
