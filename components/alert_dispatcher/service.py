@@ -83,8 +83,12 @@ class AlertDispatcher:
         self._refused = 0  # alerts that wait because the nucleus takes none
         self._reload_at: float | None = None
         self._trouble = ""
-        proof, thing = options.outbox.proof, context.thing
-        own_topics = ((proof.alerts, topics.cloud_alerts), (proof.health, topics.cloud_health), (proof.results, topics.cloud_results))
+        confirmation, thing = options.outbox.confirmation, context.thing
+        own_topics = (
+            (confirmation.alerts, topics.cloud_alerts),
+            (confirmation.health, topics.cloud_health),
+            (confirmation.results, topics.cloud_results),
+        )
         self.echo_topics: tuple[str, ...] = tuple(topic(thing) for how, topic in own_topics if how == "echo")
         self.cloud_topics: tuple[str, ...] = (topics.cloud_alerts_ack(thing), *self.echo_topics)
         self._forwarder = HealthForwarder(options.health)

@@ -95,7 +95,7 @@ class CaptureOptions(msgspec.Struct, frozen=True):
     after_s: Annotated[float, Meta(ge=0, le=86_400, description="event seconds kept after an alarm is raised or cleared")] = 600.0
     folder: Annotated[str, Meta(description="where to; `capture` in the component's work directory if empty")] = ""
     upload: Annotated[bool, Meta(description="whether whole files are sent to IoT Core too")] = False
-    upload_proof: Annotated[
+    upload_confirmation: Annotated[
         Literal["acknowledgement", "echo"], Meta(description="what counts as delivered: the nucleus's acknowledgement, or an echo")
     ] = "acknowledgement"
     upload_per_s: Annotated[float, Meta(gt=0, le=100, description="messages with captured rows a second, at most")] = 1.0

@@ -39,7 +39,7 @@ class SensorIngestion:
         self._upload: Uploader | None = None
         if capture.upload and self._recorder is not None:
             self._upload = Uploader(capture, context.work, context.thing, self._recorder, context.bus, context.monotonic)
-        echoes = self._upload is not None and capture.upload_proof == "echo"
+        echoes = self._upload is not None and capture.upload_confirmation == "echo"
         self.cloud_topics: tuple[str, ...] = (topics.cloud_captures(context.thing),) if echoes else ()
         self.echo_topics = self.cloud_topics
         keep = self._recorder.take if self._recorder is not None else None

@@ -382,7 +382,7 @@ def sensor_configurations() -> list[Any]:
                 "before_s": 5,
                 "after_s": 5,
                 "upload": "true",
-                "upload_proof": "echo",
+                "upload_confirmation": "echo",
                 "upload_per_s": 5,
             },
         },
@@ -417,7 +417,7 @@ def dispatcher_configurations() -> list[Any]:
         "interlock": {"allow_when": EXPRESSIONS[0], "assets": {"pump-2": ""}, "permit": True, "max_age_s": 3, "event_time": "false"},
     }
     policy = {"raise_at": 0.8, "n": 2, "m": 4, "hold_s": 3}
-    outbox = {"proof": {"alerts": "acknowledgement"}, "echo_s": 3, "max_mb": 0.5, "reserve_alerts": "3"}
+    outbox = {"confirmation": {"alerts": "acknowledgement"}, "echo_s": 3, "max_mb": 0.5, "reserve_alerts": "3"}
     actions = {"log": {}, "command": command, "iot_core": {"enabled": True}}
     return [{"policy": policy, "actions": actions, "report": {"interval_s": 5}, "outbox": outbox}]
 

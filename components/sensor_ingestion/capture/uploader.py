@@ -93,8 +93,8 @@ class Uploader:
             OutboxOptions(),
             bus.publish_cloud,
             bus.renew_unheard,
-            {"captures": options.upload_proof == "echo"},
-            lambda name: "capture.upload_proof",
+            {"captures": options.upload_confirmation == "echo"},
+            lambda name: "capture.upload_confirmation",
             monotonic,
         )
 

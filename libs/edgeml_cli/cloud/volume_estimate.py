@@ -193,7 +193,7 @@ def lines(load: DeviceLoad) -> list[Line]:
             "echoes",
             "echoes, the proof of delivery",
             "",
-            f"{sum_of(flow.counted for flow in echoed)}, as `outbox.proof` and `capture.upload_proof` say",
+            f"{sum_of(flow.counted for flow in echoed)}, as `outbox.confirmation` and `capture.upload_confirmation` say",
             lambda n: n * echoes,
             1e6,
         ),
@@ -301,8 +301,13 @@ def load(config: dict[str, dict[str, Any]], alarms: float, row_s: float, root: P
     document = template.read()
     stream = document["Resources"]["ResultsStream"]["Properties"]["ExtendedS3DestinationConfiguration"]
     one, two = _report_bytes(1), _report_bytes(2)
-    proof, capture = dispatcher.outbox.proof, ingestion.capture
-    proofs = {"reports": proof.results, "alerts": proof.alerts, "healths": proof.health, "captures": capture.upload_proof}
+    confirmation, capture = dispatcher.outbox.confirmation, ingestion.capture
+    confirmations = {
+        "reports": confirmation.results,
+        "alerts": confirmation.alerts,
+        "healths": confirmation.health,
+        "captures": capture.upload_confirmation,
+    }
     rows, piece = _piece() if capture.upload else (1, 0)
     days = {name: document["Parameters"][f"{name}Days"]["Default"] for name in ("Results", "Health", "Captures")}
     return DeviceLoad(
@@ -315,7 +320,7 @@ def load(config: dict[str, dict[str, Any]], alarms: float, row_s: float, root: P
         alarms=alarms,
         health_s=max(dispatcher.health.interval_s, SAID_S) if dispatcher.health.enabled else 0.0,
         captured=_captured(capture, alarms, row_s),
-        echoed=frozenset(name for name, how in proofs.items() if how == "echo"),
+        echoed=frozenset(name for name, how in confirmations.items() if how == "echo"),
         report_bytes=one,
         result_bytes=two - one,
         alert_bytes=_sent_bytes(encode_json(_alert())),

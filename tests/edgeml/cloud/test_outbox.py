@@ -43,7 +43,7 @@ class Cloud:
 
     def __init__(self, tmp_path: Path, proof: str = "acknowledgement", **options: Any) -> None:
         self.path, self.now = tmp_path / "file.sqlite3", 1000.0
-        self.options = read(OutboxOptions, {"proof": dict.fromkeys(("alerts", "health", "results"), proof), **options})
+        self.options = read(OutboxOptions, {"confirmation": dict.fromkeys(("alerts", "health", "results"), proof), **options})
         self.got: list[dict[str, Any]] = []
         self.offline, self.mute, self.tries = False, False, 0
         self.renewals: list[str] = []
