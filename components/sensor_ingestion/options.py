@@ -98,7 +98,7 @@ class CaptureOptions(msgspec.Struct, frozen=True):
     upload_confirmation: Annotated[
         Literal["acknowledgement", "echo"], Meta(description="what counts as delivered: the nucleus's acknowledgement, or an echo")
     ] = "acknowledgement"
-    upload_per_s: Annotated[float, Meta(gt=0, le=100, description="messages with captured rows a second, at most")] = 1.0
+    upload_rate: Annotated[float, Meta(gt=0, le=100, description="messages with captured rows a second, at most")] = 1.0
 
     def check(self, where: str) -> list[str]:
         if self.upload and self.mode == "off":

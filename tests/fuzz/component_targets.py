@@ -281,7 +281,7 @@ def uploaded(data: bytes) -> None:
         for name, content in (("a", data), ("b", gzip.compress(data, mtime=0)), ("c", gzip.compress(segments()[0], mtime=0))):
             (folder / f"{name}.csv.gz").write_bytes(content)
         recorder = Files(folder)
-        upload = Uploader(CaptureOptions(mode="all", upload=True, upload_per_s=100), folder, "t", recorder, FakeBus(), recorder.clock)
+        upload = Uploader(CaptureOptions(mode="all", upload=True, upload_rate=100), folder, "t", recorder, FakeBus(), recorder.clock)
         for _ in range(2000):
             if not [path for path in recorder.unsent() if path.name not in upload.left_out]:
                 break
@@ -383,7 +383,7 @@ def sensor_configurations() -> list[Any]:
                 "after_s": 5,
                 "upload": "true",
                 "upload_confirmation": "echo",
-                "upload_per_s": 5,
+                "upload_rate": 5,
             },
         },
         {
