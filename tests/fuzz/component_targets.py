@@ -410,7 +410,7 @@ def dispatcher_configurations() -> list[Any]:
         "action": "stop",
         "timeout_s": 5,
         "retry_s": "0.5",
-        "retry_longest_s": 2,
+        "retry_max_s": 2,
         "dry_run": False,
         "rate_limit": 3,
         "rate_period_s": 60,
