@@ -201,7 +201,7 @@ class HealthMonitor:
     def __init__(self, options: HealthAlarmOptions, kept: Iterable[SavedPolicy], now: float, wall_ns: int) -> None:
         self._options, self._started, self._looked = options, now, now
         self._policy = PolicyOptions(
-            raise_at=0.9, clear_at=0.1, n=1, m=1, hold_s=options.hold_s, clear_hold_s=options.clear_hold_s, cooldown_s=0
+            raise_at=0.9, clear_at=0.1, votes=1, of=1, hold_s=options.hold_s, clear_hold_s=options.clear_hold_s, cooldown_s=0
         )
         self._heard: dict[str, LastReport] = {}
         self._never: dict[tuple[str, str], float] = {}

@@ -68,7 +68,7 @@ SOURCE, INFERENCE, DISPATCHER = OPTIONS
         (
             DISPATCHER,
             {
-                "policy": {"raise_at": 0.2, "n": 9, "m": 3, "hold_s": -1},
+                "policy": {"raise_at": 0.2, "votes": 9, "of": 3, "hold_s": -1},
                 "actions": {"mail": {}, "command": {"retry_s": 20, "timeout_s": 0, "interlock": {"allow_when": "flow >", "max_age_s": 0}}},
                 "watch": {"sources": {"p": -1}, "queue_share": 2},
                 "outbox": {"confirmation": {"alerts": "x", "health": "y"}, "max_mb": 0},
@@ -81,7 +81,7 @@ SOURCE, INFERENCE, DISPATCHER = OPTIONS
                 "actions.command.retry_s",
                 "policy.hold_s",
                 "policy.raise_at",
-                "policy.n",
+                "policy.votes",
                 "watch.queue_share",
                 "watch.sources.p",
                 "outbox.confirmation.alerts",

@@ -416,7 +416,7 @@ def dispatcher_configurations() -> list[Any]:
         "rate_period_s": 60,
         "interlock": {"allow_when": EXPRESSIONS[0], "assets": {"pump-2": ""}, "permit": True, "max_age_s": 3, "event_time": "false"},
     }
-    policy = {"raise_at": 0.8, "n": 2, "m": 4, "hold_s": 3}
+    policy = {"raise_at": 0.8, "votes": 2, "of": 4, "hold_s": 3}
     outbox = {"confirmation": {"alerts": "acknowledgement"}, "echo_s": 3, "max_mb": 0.5, "reserve_alerts": "3"}
     actions = {"log": {}, "command": command, "iot_core": {"enabled": True}}
     return [{"policy": policy, "actions": actions, "report": {"interval_s": 5}, "outbox": outbox}]

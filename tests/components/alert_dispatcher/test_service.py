@@ -258,8 +258,8 @@ def test_11_wrong_options_are_all_named():
 
 
 def test_11_strings_of_lite_are_understood():
-    options = read(AlertDispatcherOptions, {"policy": {"n": "2", "m": "4.0"}, "actions": {"log": "", "command": {"timeout_s": "3"}}})
-    assert (options.policy.n, options.policy.m, list(options.actions)) == (2, 4, ["log", "command"])
+    options = read(AlertDispatcherOptions, {"policy": {"votes": "2", "of": "4.0"}, "actions": {"log": "", "command": {"timeout_s": "3"}}})
+    assert (options.policy.votes, options.policy.of, list(options.actions)) == (2, 4, ["log", "command"])
 
 
 def test_11_only_the_actions_that_are_configured_act(tmp_path):

@@ -289,7 +289,9 @@ def test_a_latch_in_the_service_its_status_and_its_topic(tmp_path: Path) -> None
 
 
 def test_a_latch_that_the_machine_cannot_set_is_refused(tmp_path: Path) -> None:  # 38
-    with pytest.raises(OptionsError, match=r"`assets\.a\.lockout_after` is 'halt', which its source cannot do; it can restore, start, stop"):
+    with pytest.raises(
+        OptionsError, match=r"`assets\.a\.lockout_after` is 'halt', which its source cannot do; it can restore, start, stop"
+    ):
         Bench(tmp_path, {"a": {"source": "simulator", "lockout_after": "halt"}}, Clock())
 
 

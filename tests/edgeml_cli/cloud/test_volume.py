@@ -67,7 +67,10 @@ def test_each_kind_that_is_echoed_is_counted_once_more_and_received() -> None:
         unchanged = plain.keys() - {"echoes", "messages", "received"}
         assert {key: got[key] for key in unchanged} == {key: plain[key] for key in unchanged}
     text = volume_estimate.markdown(replace(ONE, echoed=frozenset({"alerts", "healths"})), {}, (1,))
-    assert "| 25,944 | alerts × ⌈6000 / 5120⌉ + healths × ⌈300 / 5120⌉, as `outbox.confirmation` and `capture.upload_confirmation` say |" in text
+    assert (
+        "| 25,944 | alerts × ⌈6000 / 5120⌉ + healths × ⌈300 / 5120⌉, as `outbox.confirmation` and `capture.upload_confirmation` say |"
+        in text
+    )
 
 
 def test_captured_rows_by_hand() -> None:
@@ -96,7 +99,9 @@ def test_what_the_capture_sends_follows_the_configuration(tmp_path: Path, captur
 
 def test_proofs_follow_the_configuration(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
-    config.write_text("com.edgeml.AlertDispatcher: {merge: {outbox: {confirmation: {alerts: acknowledgement, results: echo, health: echo}}}}\n")
+    config.write_text(
+        "com.edgeml.AlertDispatcher: {merge: {outbox: {confirmation: {alerts: acknowledgement, results: echo, health: echo}}}}\n"
+    )
     assert volume_estimate.load(config_check.updates(config), 2.0, 1.0).echoed == {"reports", "healths"}
 
 
