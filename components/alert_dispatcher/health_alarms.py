@@ -35,7 +35,7 @@ class HealthAlarmOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     source_after_s: Annotated[Seconds, Meta(description="s of the clock without a row of an asset")] = 60.0
     sources: Annotated[dict[str, float], Meta(description="the same for an asset, by its name; 0: never")] = {}
-    unjudged_after_s: Annotated[
+    unscored_after_s: Annotated[
         Seconds, Meta(description="s of the clock in which most rows of an asset have no decision; stopped and learning do not count")
     ] = 120.0
     stream_after_s: Annotated[Seconds, Meta(description="s of the clock in which a component hears nothing of a stream of blocks")] = 30.0
@@ -101,7 +101,7 @@ def _unjudged(view: HealthSnapshot) -> dict[str, str]:
     found = dict.fromkeys(view.unjudged, "") if view.lives(PRODUCERS[topics.RESULTS]) else {}
     for component, health in view.living():
         for asset, one in ({} if isinstance(health.not_judged, msgspec.UnsetType) else health.not_judged).items():
-            most = view.options.unjudged_after_s
+            most = view.options.unscored_after_s
             sentence = (
                 f"{asset} is not judged: {100 * one.share:.0f} % of its rows have had no decision for {duration(one.for_s)} "
                 f"({one.reason}); check its sensors and {component}'s status"

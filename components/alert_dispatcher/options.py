@@ -35,7 +35,7 @@ class AlertDispatcherOptions(msgspec.Struct, frozen=True, kw_only=True):
         default_factory=lambda: {"log": {}, "command": {}, "iot_core": {}}
     )
     report: ReportOptions = ReportOptions()
-    watch: HealthAlarmOptions = HealthAlarmOptions()
+    health_alarms: HealthAlarmOptions = HealthAlarmOptions()
     expiry: ExpiryOptions = ExpiryOptions()
     health: HealthOptions = HealthOptions()
     outbox: OutboxOptions = OutboxOptions()

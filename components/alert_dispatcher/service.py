@@ -177,7 +177,7 @@ class AlertDispatcher:
         judged: list[SavedPolicy] = []
         for kept in self._store.policies():
             (watched if kept.model.startswith(PREFIX) else judged).append(kept)
-        self._watch = HealthMonitor(self._options.watch, watched, self._context.monotonic(), self._context.wall_ns())
+        self._watch = HealthMonitor(self._options.health_alarms, watched, self._context.monotonic(), self._context.wall_ns())
         for kept in judged:
             key = kept.asset, kept.model
             try:

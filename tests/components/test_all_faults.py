@@ -70,7 +70,7 @@ SOURCE, INFERENCE, DISPATCHER = OPTIONS
             {
                 "policy": {"raise_at": 0.2, "votes": 9, "of": 3, "hold_s": -1},
                 "actions": {"mail": {}, "command": {"retry_s": 20, "timeout_s": 0, "interlock": {"allow_when": "flow >", "max_age_s": 0}}},
-                "watch": {"sources": {"p": -1}, "queue_share": 2},
+                "health_alarms": {"sources": {"p": -1}, "queue_share": 2},
                 "outbox": {"confirmation": {"alerts": "x", "health": "y"}, "max_mb": 0},
             },
             [
@@ -82,8 +82,8 @@ SOURCE, INFERENCE, DISPATCHER = OPTIONS
                 "policy.hold_s",
                 "policy.raise_at",
                 "policy.votes",
-                "watch.queue_share",
-                "watch.sources.p",
+                "health_alarms.queue_share",
+                "health_alarms.sources.p",
                 "outbox.confirmation.alerts",
                 "outbox.confirmation.health",
                 "outbox.max_mb",
