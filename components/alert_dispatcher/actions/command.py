@@ -43,7 +43,9 @@ class CommandOptions(ActionOptions, frozen=True, kw_only=True):
         float, Meta(ge=0.1, le=3600, description="s of the clock between the first two sendings of the same command, then doubled")
     ] = 1.0
     retry_max_s: Annotated[float, Meta(ge=0.1, le=3600, description="s of the clock between two sendings, at most")] = 15.0
-    watch: Annotated[bool, Meta(description="command a machine whose source is stalled, too, not only because of a model's alarm")] = False
+    on_source_stalled: Annotated[
+        bool, Meta(description="command a machine whose source is stalled, too, not only because of a model's alarm")
+    ] = False
     dry_run: Annotated[bool, Meta(description="the command is decided, logged and noted on the alarm, but not sent")] = False
     rate_limit: Annotated[int, Meta(ge=0, le=1000, description="commands to an asset in a period, at most; 0: no limit")] = 0
     rate_period_s: Annotated[float, Meta(gt=0, le=31_536_000, description="s of the clock, the period of `rate_limit`")] = 3600.0
@@ -95,7 +97,7 @@ class CommandAction(Action):
             self._await(row, Moment(row.issued_ns, *kept) if kept else Moment(row.issued_ns))
 
     def act(self, alert: Alert, decided_ns: int) -> None:
-        if alert.model.startswith(PREFIX) and not (self._options.watch and alert.model == SOURCE):
+        if alert.model.startswith(PREFIX) and not (self._options.on_source_stalled and alert.model == SOURCE):
             return
         if alert.state == ACTIVE:
             row = CommandRow(

@@ -120,7 +120,7 @@ def test_37_thresholds_are_options_for_each_asset_too_and_0_switches_off(tmp_pat
     assert {alert.asset for alert in watched(bench)} == {"pump-1"}
 
 
-@pytest.mark.parametrize(("command", "wanted"), [({}, []), ({"watch": True}, [("pump-1", "stop")])])
+@pytest.mark.parametrize(("command", "wanted"), [({}, []), ({"on_source_stalled": True}, [("pump-1", "stop")])])
 def test_38_a_machine_is_commanded_because_of_it_only_when_configured(tmp_path, command, wanted):
     bench = Bench(tmp_path, actions={"command": {**command, "timeout_s": 1}})
     live(bench, 20, SensorIngestion={"quiet": {"pump-1": 61.0}})
