@@ -28,7 +28,7 @@ SOURCE, INFERENCE, DISPATCHER = OPTIONS
         (
             SOURCE,
             {
-                "messages": {"key_file": "/k", "secret": "s"},
+                "message_auth": {"key_file": "/k", "secret": "s"},
                 "assets": {
                     "p": {"source": "csv", "options": {"decimal": ";"}, "batch_rows": 0},
                     "q": {"source": "jsonl", "options": {"program": ["a", 5], "units": {"x": 1}}},
@@ -41,7 +41,7 @@ SOURCE, INFERENCE, DISPATCHER = OPTIONS
                 "capture": {"upload": True, "quota_mb": 0},
             },
             [
-                "messages.key_file",
+                "message_auth.key_file",
                 "assets.p.options.decimal",
                 "assets.p.options.path",
                 "assets.p.options.columns",

@@ -124,7 +124,7 @@ def last_configuration(path: Path) -> None:
     """What worked last, as a component goes back to it: whatever is wrong with the file is said, and the component waits."""
     settings = LastGoodConfig(EveryKind, path.parent)
     common, own = settings.read(settings.last_good())
-    settings.remember({"messages": msgspec.to_builtins(common), **msgspec.to_builtins(own)})
+    settings.remember({"message_auth": msgspec.to_builtins(common), **msgspec.to_builtins(own)})
     settings.read(settings.last_good())
 
 
@@ -412,9 +412,9 @@ TARGETS: dict[str, Target] = {
         "bytes",
         in_file(LAST_GOOD, last_configuration),
         (OptionsError, OSError, ValueError, TypeError, RecursionError),
-        lambda: [json.dumps({"messages": {}, **EVERY_KIND}).encode()],
+        lambda: [json.dumps({"message_auth": {}, **EVERY_KIND}).encode()],
     ),
-    "options-messages": Target(
+    "options-message-auth": Target(
         ("edgeml.config.schema.read",),
         "tree",
         options_of(MessageAuthOptions),
