@@ -291,7 +291,7 @@ def test_wrong_options_are_all_named_with_their_remedy():
         read(PolicyOptions, {"raise_at": "1.5", "clear_at": -0.1, "hold_s": -1, "of": "many", "rise_at": 0.9}, "policy")
     text = str(wrong.value)
     assert len(wrong.value.faults) == 5
-    for key, value in (("raise_at", "1.5"), ("clear_at", "-0.1"), ("hold_s", "-1"), ("m", "many")):
+    for key, value in (("raise_at", "1.5"), ("clear_at", "-0.1"), ("hold_s", "-1"), ("of", "many")):
         assert f"`policy.{key}` is" in text and value in text
     assert "did you mean `raise_at`?" in text
 
