@@ -194,9 +194,9 @@ def test_without_its_key_it_lives_and_says_why_until_that_is_mended(run, tmp_pat
 
 
 def test_faults_of_the_common_options_are_said_together_with_its_own(run):
-    running = run(level=3, messages={"requird": True})
+    running = run(level=3, message_auth={"requird": True})
     running.until(lambda: bool(running.statuses), "a status")
-    assert [fault.split(" ")[0] for fault in running.statuses[-1].faults] == ["`messages.requird`", "`level`"]
+    assert [fault.split(" ")[0] for fault in running.statuses[-1].faults] == ["`message_auth.requird`", "`level`"]
 
 
 def test_what_it_writes_is_for_its_own_user_alone(tmp_path, monkeypatch):
