@@ -108,7 +108,7 @@ def test_what_is_forged_or_repeated_changes_nothing_and_is_said(line, version, t
     key = tmp_path / "own.key"
     key.write_text("f" * 64)
     neighbour = Neighbour(suite.nucleus.client_env(NAME, EVERYTHING))
-    for topic in sorted(topics.SEALED):
+    for topic in sorted(topics.SIGNED):
         neighbour.record(topic)
     statuses, stop, said = Statuses(), threading.Event(), set()
 

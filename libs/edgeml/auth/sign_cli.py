@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m edgeml.auth.sign_cli", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("topic", metavar="TOPIC", help=f"one of {', '.join(sorted(topics.SEALED))}")
+    parser.add_argument("topic", metavar="TOPIC", help=f"one of {', '.join(sorted(topics.SIGNED))}")
     parser.add_argument("message", metavar="MESSAGE", help="the message in JSON; - for standard input")
     parser.add_argument("--key", type=Path, required=True, help="the core's key, such as WORK/com.edgeml.AlertDispatcher/messages.key")
     parser.add_argument("--as", dest="sender", default="", help="the name of the sender (default: of the user and this process)")
@@ -51,8 +51,8 @@ def sealed(topic: str, payload: bytes, key: Path, sender: str) -> bytes:
     Raises:
         EdgemlError: it is none of this suite, the topic has no seals, or the key cannot be read.
     """
-    if topic not in topics.SEALED:
-        raise AuthenticationError(f"{topic!r} is a topic without seals; those with are {', '.join(sorted(topics.SEALED))}")
+    if topic not in topics.SIGNED:
+        raise AuthenticationError(f"{topic!r} is a topic without seals; those with are {', '.join(sorted(topics.SIGNED))}")
     if not SENDER.fullmatch(sender):
         raise AuthenticationError(f"{sender!r} is no name of a sender; wanted are 1 to 64 letters, digits and . _ : @ -")
     decode(payload)

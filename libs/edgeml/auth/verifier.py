@@ -38,7 +38,7 @@ COUNT_S = 10.0
 
 UNSEALED, MALFORMED, FORGED, REPLAYED, OLD, AHEAD, KEYLESS = "unsealed", "malformed", "forged", "replayed", "old", "ahead", "no key"
 REASONS: dict[str, str] = {
-    UNSEALED: "has no seal; seal it (python -m edgeml.auth.sign_cli, gglocal pub --seal), or set `messages.required` to false",
+    UNSEALED: "has no seal; seal it (python -m edgeml.auth.sign_cli, gglocal pub --seal), or set `message_auth.required` to false",
     MALFORMED: "begins like a seal and is none; something else publishes there",
     FORGED: "was sealed with another key, for another topic or before a reboot, or was altered; accessControl says who may publish there",
     REPLAYED: "was sent again as it was; whoever sends it again has to seal it anew",
@@ -122,7 +122,7 @@ class MessageVerifier:
 
     def seal(self, topic: str, payload: bytes) -> bytes | None:
         """The message as it goes out; None: it must not, because it lacks a key."""
-        if topic not in topics.SEALED:
+        if topic not in topics.SIGNED:
             return payload
         if self._key is None:
             return None if self._options.required else payload
@@ -136,7 +136,7 @@ class MessageVerifier:
 
     def open_aged(self, topic: str, payload: bytes) -> tuple[bytes, float] | None:
         """As `open`, and how many seconds ago it was sealed, 0 where nothing tells."""
-        if topic not in topics.SEALED:
+        if topic not in topics.SIGNED:
             return payload, 0.0
         now = self._clock_ns()
         with self._lock:

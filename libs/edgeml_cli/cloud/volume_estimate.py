@@ -52,7 +52,7 @@ class DeviceLoad:
 
     Attributes:
         assets: machines that it reads.
-        every_s, gather_s: of AlertDispatcher's `report`; 0 of `every_s`: every row.
+        interval_s, gather_s: of AlertDispatcher's `report`; 0 of `interval_s`: every row.
         row_s: seconds between rows.
         alarms: of a machine in a month.
         health_s: between two messages of a component's health; 0: none.
@@ -68,7 +68,7 @@ class DeviceLoad:
     assets: int
     reports: bool
     alerts: bool
-    every_s: float
+    interval_s: float
     gather_s: float
     row_s: float
     alarms: float
@@ -129,7 +129,7 @@ class Line:
 
 def lines(load: DeviceLoad) -> list[Line]:
     """All quantities."""
-    period = max(load.every_s, load.row_s)
+    period = max(load.interval_s, load.row_s)
     results = load.assets * (MONTH_S / period + load.alarms * CHANGES_OF_AN_ALARM) if load.reports else 0.0
     in_one = max(1, math.floor(load.gather_s / period))
     alerts = load.assets * load.alarms * ALERTS_OF_AN_ALARM if load.alerts else 0.0
@@ -193,7 +193,7 @@ def lines(load: DeviceLoad) -> list[Line]:
             "echoes",
             "echoes, the proof of delivery",
             "",
-            f"{sum_of(flow.counted for flow in echoed)}, as `outbox.proof` and `capture.upload_proof` say",
+            f"{sum_of(flow.counted for flow in echoed)}, as `outbox.confirmation` and `capture.upload_confirmation` say",
             lambda n: n * echoes,
             1e6,
         ),
@@ -301,21 +301,26 @@ def load(config: dict[str, dict[str, Any]], alarms: float, row_s: float, root: P
     document = template.read()
     stream = document["Resources"]["ResultsStream"]["Properties"]["ExtendedS3DestinationConfiguration"]
     one, two = _report_bytes(1), _report_bytes(2)
-    proof, capture = dispatcher.outbox.proof, ingestion.capture
-    proofs = {"reports": proof.results, "alerts": proof.alerts, "healths": proof.health, "captures": capture.upload_proof}
+    confirmation, capture = dispatcher.outbox.confirmation, ingestion.capture
+    confirmations = {
+        "reports": confirmation.results,
+        "alerts": confirmation.alerts,
+        "healths": confirmation.health,
+        "captures": capture.upload_confirmation,
+    }
     rows, piece = _piece() if capture.upload else (1, 0)
     days = {name: document["Parameters"][f"{name}Days"]["Default"] for name in ("Results", "Health", "Captures")}
     return DeviceLoad(
         assets=len(ingestion.enabled()),
         reports=dispatcher.report.enabled,
         alerts=cloud is not None and (cloud or {}).get("enabled", True) in (True, "true"),
-        every_s=dispatcher.report.every_s,
+        interval_s=dispatcher.report.interval_s,
         gather_s=dispatcher.report.gather_s,
         row_s=row_s,
         alarms=alarms,
-        health_s=max(dispatcher.health.every_s, SAID_S) if dispatcher.health.enabled else 0.0,
+        health_s=max(dispatcher.health.interval_s, SAID_S) if dispatcher.health.enabled else 0.0,
         captured=_captured(capture, alarms, row_s),
-        echoed=frozenset(name for name, how in proofs.items() if how == "echo"),
+        echoed=frozenset(name for name, how in confirmations.items() if how == "echo"),
         report_bytes=one,
         result_bytes=two - one,
         alert_bytes=_sent_bytes(encode_json(_alert())),

@@ -46,7 +46,7 @@ def test_of_permits_the_newest_is_kept_as_it_may_be_a_denial():
     assert taken(inbox) == [(topics.INTERLOCK, 3), (topics.INTERLOCK, 4)]
 
 
-@pytest.mark.parametrize("topic", [*topics.STREAMS, *topics.SAID_AGAIN])
+@pytest.mark.parametrize("topic", [*topics.STREAMS, *topics.REPEATED])
 def test_of_what_can_be_had_again_the_oldest_goes(topic):
     inbox = ReceiveQueue(8)
     room = 8 if topic in topics.STREAMS else 2
