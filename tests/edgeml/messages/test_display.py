@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgeml.auth import gglocal_messages
 from edgeml.messages import MISSING, STUCK, Message, SensorBatch, display, encode, topics
 from edgeml.timestamps import SECOND
 from gglocal.cli.format import heard_lines
-from gglocal.payload_readers import readers
+from gglocal.message_plugins import plugins
 from tests.components.alert_dispatcher.kit import results
 from tests.edgeml.samples import SAMPLES
 
@@ -31,8 +32,8 @@ def heard(topic: str, message: Message, as_json: bool) -> list[str]:
     return heard_lines(answer, as_json, False)
 
 
-def test_the_local_nucleus_finds_this_reader() -> None:
-    assert display in readers()
+def test_gglocal_finds_the_message_plugin() -> None:
+    assert gglocal_messages in plugins()
 
 
 def test_readings_are_a_line_for_each_row() -> None:
