@@ -44,8 +44,7 @@ from edgeml.messages import (
 from edgeml.messages.sequencing import SequenceTracker, new_stream
 from edgeml.model.startup_recovery import is_stopped
 from edgeml.parsing.sanitize import fit, fit_end, one_line, printable, size, visible
-from edgeml.runtime.runner import ComponentContext
-from edgeml.runtime.status_reporter import Metrics
+from edgeml.runtime.service import ComponentContext, Metrics
 from edgeml.timestamps import Moment, age_s, boot_id, to_iso
 
 log = logging.getLogger(__name__)
@@ -150,7 +149,7 @@ class AlertDispatcher:
             faults += (f"{self._refused} alerts wait: the nucleus takes none on {topics.ALERTS}; see its broker, and accessControl",)
         return Status(component=self._context.component, state="running", faults=faults)
 
-    def vitals(self) -> Metrics:
+    def metrics(self) -> Metrics:
         drops = dict(self._store.outbox.dropped)
         drops.update({f"not understood: {topic}": count for topic, count in self._unread.items()})
         if self._lost:
@@ -169,7 +168,9 @@ class AlertDispatcher:
         self._store = StateDb(self._context.work / STATE_FILE, self._options.outbox, self._context.monotonic)
         self._store.prune()
         outbox, bus = self._store.outbox, self._context.bus
-        self._delivery = CloudSender(outbox, self._options.outbox, bus.publish_cloud, bus.renew_unheard, monotonic=self._context.monotonic)
+        self._delivery = CloudSender(
+            outbox, self._options.outbox, bus.publish_cloud, bus.resubscribe_unmonitored, monotonic=self._context.monotonic
+        )
         self._gatherer = BatchWriter(self._context.thing, self._options.report.gather_s, outbox)
         self._policies: dict[tuple[str, str], AlarmPolicy] = {}
         self._versions: dict[tuple[str, str], str] = {}
@@ -380,7 +381,7 @@ class AlertDispatcher:
 
     def _catch_up(self, wanted: Sequence[str]) -> None:
         for topic in wanted:
-            while (received := self._context.bus.take_waiting(topic)) is not None:
+            while (received := self._context.bus.take_queued(topic)) is not None:
                 try:
                     self._take(topic, decode(received.payload), received.sent_at)
                 except MessageError as fault:

@@ -30,7 +30,7 @@ from edgeml.model.scorer import AssetScorer
 from edgeml.model.signature import pinned, private_key, public_key
 from edgeml.parsing import csv_records, readings
 from edgeml.runtime.last_good_config import LAST_GOOD, LastGoodConfig
-from edgeml.runtime.runner import ComponentContext
+from edgeml.runtime.service import ComponentContext
 from edgeml.timestamps import SECOND, from_iso, to_iso
 from inference.baseline_files import BaselineFiles, LostBaselineError
 from inference.options import InferenceOptions
@@ -228,10 +228,10 @@ def opened(data: bytes) -> None:
     """What comes from the bus goes through the guard and the seal before it is decoded."""
     split(data)
     guard = MessageVerifier("com.edgeml.X", Path("/nowhere"), lambda: 10 * SECOND, "boot")
-    guard._key, guard._begun = KEY, 0
-    message = guard.open(topics.COMMANDS, data)
+    guard._key, guard._started = KEY, 0
+    message = guard.verify(topics.COMMANDS, data)
     assert (message is None) == (guard.refused.total() == 1)
-    list(guard.news()), guard.faults(100.0)  # noqa: B018
+    list(guard.log_lines()), guard.faults(100.0)  # noqa: B018
     decoded(messages.strip_signature(data))
 
 
@@ -384,7 +384,7 @@ TARGETS: dict[str, Target] = {
     "message-as": Target(("edgeml.messages.decode_as",), "bytes", scored, (MessageError,), batches),
     "stream": Target(("edgeml.messages.sequencing.SequenceTracker.resume",), "bytes", received, (MessageError,), encoded_samples),
     "seal": Target(
-        ("edgeml.auth.envelope.split", "edgeml.auth.verifier.MessageVerifier.open"),
+        ("edgeml.auth.envelope.split", "edgeml.auth.verifier.MessageVerifier.verify"),
         "bytes",
         opened,
         (AuthenticationError, MessageError),

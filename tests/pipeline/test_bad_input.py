@@ -56,7 +56,7 @@ def test_rubbish_and_newer_messages_on_every_subscribed_topic(line, built, versi
     for component in COMPONENTS:
         assert suite.nucleus.component(component).starts == 1
         assert "of version 9; this component supports up to 1, update it" in suite.log(component)
-        assert "a message is refused: it has no seal" in suite.log(component)
+        assert "it has no signature" in suite.log(component)
         assert "Traceback" not in suite.log(component)
 
 

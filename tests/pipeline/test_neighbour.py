@@ -138,12 +138,12 @@ def test_what_is_forged_or_repeated_changes_nothing_and_is_said(line, version, t
     assert [command.action for command in tally.commands.values()] == ["stop", "restore", "start"]
     assert all(command.status == "executed" for command in tally.commands.values())
     for component in COMPONENTS:
-        for reason in ("unsealed", "forged", "replayed"):
+        for reason in ("unsigned", "forged", "replayed"):
             assert statuses.refused(component, reason) > 0, (component, reason, statuses.faults)
         log = suite.log(component)
-        assert "a message is refused: it has no seal" in log and "sealed with another key" in log and "was sent again as it was" in log
+        assert "it has no signature" in log and "signed with another key" in log and "repeats an earlier message unchanged" in log
         assert "Traceback" not in log and suite.nucleus.component(component).starts == 1
-        assert log.count(" is refused: ") < 150  # of thousands
+        assert log.count(": refused a message") < 150  # of thousands
 
 
 def test_a_neighbour_that_floods_stops_nothing(line, version):
@@ -172,6 +172,6 @@ def test_a_neighbour_that_floods_stops_nothing(line, version):
     assert one_episode(tally) == []
     assert (tally.rows, tally.gaps, tally.unanswered) == (1300, 0, 0)
     for component in COMPONENTS:
-        assert statuses.refused(component, "unsealed") + statuses.refused(component, "forged") > 100
+        assert statuses.refused(component, "unsigned") + statuses.refused(component, "forged") > 100
         assert suite.nucleus.component(component).starts == 1
         assert "Traceback" not in suite.log(component) and suite.log(component).count("\n") < 200

@@ -1,6 +1,6 @@
 """The picture of the README: plots of a demo's report as one SVG file.
 
-    python -m edgeml_cli.site.picture build/demo/report.html docs/images/demo.svg
+python -m edgeml_cli.site.picture build/demo/report.html docs/images/demo.svg
 """
 
 from __future__ import annotations
@@ -11,10 +11,14 @@ import sys
 from pathlib import Path
 
 PLOTS = ("confidence", "current", "flow")
-_FIGURE = re.compile(r"<figure><figcaption>(?P<caption>.*?)<output.*?</figcaption><svg(?P<attributes>[^>]*)>(?P<body>.*?)</svg></figure>", re.S)
+_FIGURE = re.compile(
+    r"<figure><figcaption>(?P<caption>.*?)<output.*?</figcaption><svg(?P<attributes>[^>]*)>(?P<body>.*?)</svg></figure>", re.S
+)
 _SIZE = re.compile(r'viewBox="0 0 ([\d.]+) ([\d.]+)"')
 _TITLE = re.compile(r"<title>.*?</title>", re.S)
-_RULES = re.compile(r"^(?::root|@media \(prefers-color-scheme).*?^}|^(?:svg|rect|\.(?!tiles|badge|plots|legend|swatch|cursor))[^\n]*}", re.M | re.S)
+_RULES = re.compile(
+    r"^(?::root|@media \(prefers-color-scheme).*?^}|^(?:svg|rect|\.(?!tiles|badge|plots|legend|swatch|cursor))[^\n]*}", re.M | re.S
+)
 _CAPTION = 20.0
 
 

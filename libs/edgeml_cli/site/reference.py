@@ -192,13 +192,13 @@ def topic_page(root: Path) -> str:
                     of_topic = users.setdefault(topic, {"published by": [], "subscribed to by": []})
                     of_topic[verb or ""].append(component)
     local = {topic: verbs for topic, verbs in users.items() if "+" not in topic}
-    for topic in sorted(set(topics.SEALED) - set(local)):
+    for topic in sorted(set(topics.SIGNED) - set(local)):
         local[topic] = {"published by": [], "subscribed to by": []}
 
     def rows(table_of: dict[str, dict[str, list[str]]], signed: bool) -> Iterator[tuple[str, ...]]:
         for topic, verbs in sorted(table_of.items()):
             names = [", ".join(verbs[verb]) or "people, or other components" for verb in ("published by", "subscribed to by")]
-            yield (f"`{topic}`", *names, *((("yes" if topic in topics.SEALED else "no"),) if signed else ()))
+            yield (f"`{topic}`", *names, *((("yes" if topic in topics.SIGNED else "no"),) if signed else ()))
 
     cloud = {topic.replace("+", "<thing>"): verbs for topic, verbs in users.items() if "+" in topic}
     return "\n".join(
@@ -260,7 +260,9 @@ def decisions(root: Path) -> str:
         title = re.sub(r"^#+ (\d+[.:]? )?", "", text.partition("\n")[0])
         date = re.search(r"\d{4}-\d\d-\d\d", text)
         rows.append((f"[{path.name[:4]}]({path.name})", title, date[0] if date else ""))
-    introduction = "Each record gives a choice, its reason and the options that were rejected. Records are history: they keep the names of their time."
+    introduction = (
+        "Each record gives a choice, its reason and the options that were rejected. Records are history: they keep the names of their time."
+    )
     return f"{_head('Decisions', introduction)}\n{table(('record', 'title', 'date'), rows)}"
 
 

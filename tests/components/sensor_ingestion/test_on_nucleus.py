@@ -161,7 +161,7 @@ def test_rubbish_on_every_topic_disturbs_nothing(device: Device, tmp_path: Path)
     device.until(lambda: device.state() == "finished")
     assert sorted(device.batches) == list(range(120))
     log = device.nucleus.log_file(NAME).read_text()
-    assert "it has no seal" in log and "not a message of this suite" in log and "version 99" in log and "Traceback" not in log
+    assert "it has no signature" in log and "not a message of this suite" in log and "version 99" in log and "Traceback" not in log
 
 
 def test_a_wrong_configuration_waits_for_a_right_one(device: Device, tmp_path: Path) -> None:  # 19, 27

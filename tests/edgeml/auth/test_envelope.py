@@ -10,13 +10,12 @@ from pathlib import Path
 import pytest
 
 from edgeml.auth.envelope import MAX_LINE_BYTES, MessageSignature, mac, sign, split
-from edgeml.auth.verifier import REASONS
 from edgeml.errors import AuthenticationError, MessageError
 from edgeml.messages import MAX_PAYLOAD, decode, encode, strip_signature, topics
 from tests import independent_signer
 from tests.edgeml.samples import SAMPLES
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "sealed-command.v1.hex"
+GOLDEN = Path(__file__).parents[1] / "golden" / "signed-command.v1.hex"
 KEY = b"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 BOOT = "5e1f0f1c-3c9a-4f0e-9d0a-1b2c3d4e5f60"
 SENDER, NUMBER = "com.edgeml.AlertDispatcher", 1_234_567_890_123
