@@ -335,7 +335,7 @@ def interlocked(data: bytes) -> None:
     interlock = Interlock(options)
     message = decode(data)
     topic = topics.INTERLOCK if isinstance(message, Permit) else topics.SENSORS
-    interlock.hear(topic, message, 100.0, T0)
+    interlock.take(topic, message, 100.0, T0)
     interlock.forbids(getattr(message, "asset", "pump-1"), 101.0, T0 + 10**9)
 
 
@@ -505,7 +505,7 @@ def dispatcher_rows() -> list[dict[str, list[list[Any]]]]:
         (work / "alarms.sqlite3").write_bytes(dispatcher_files()[0])
         db = sqlite3.connect(work / "alarms.sqlite3")
         found = {}
-        for table in ("policies", "positions", "alarms", "outbox", "commands", "memory"):
+        for table in ("policies", "stream_positions", "alarms", "pending_alerts", "commands", "key_values"):
             rows = [[_tree(cell) for cell in row] for row in db.execute(f"SELECT * FROM {table}")]
             if rows:
                 found[table] = rows
@@ -584,7 +584,7 @@ TARGETS: dict[str, Target] = {
         lambda: list(EXPRESSIONS),
     ),
     "interlock": Target(
-        ("alert_dispatcher.actions.interlock.Interlock.hear",),
+        ("alert_dispatcher.actions.interlock.Interlock.take",),
         "bytes",
         interlocked,
         (MessageError,),
@@ -606,14 +606,14 @@ TARGETS: dict[str, Target] = {
         lambda: [b'{"type":"alert","id":"a","entry":"0123456789abcdef-1-0123456789abcdef01234567"}', b'{"entry":"-1"}'],
     ),
     "dispatcher-state": Target(
-        ("alert_dispatcher.state_db.StateDb.policies", "alert_dispatcher.state_db.StateDb.to_act_upon"),
+        ("alert_dispatcher.state_db.StateDb.policies", "alert_dispatcher.state_db.StateDb.alerts_to_dispatch"),
         "bytes",
         dispatcher_began,
         (StateDbError,),
         dispatcher_files,
     ),
     "dispatcher-rows": Target(
-        ("alert_dispatcher.state_db.StateDb.policies", "alert_dispatcher.state_db.StateDb.recall"),
+        ("alert_dispatcher.state_db.StateDb.policies", "alert_dispatcher.state_db.StateDb.get_value"),
         "tree",
         dispatcher_began_with,
         (StateDbError,),

@@ -18,7 +18,7 @@ import numpy as np
 import yaml
 
 from alert_dispatcher.options import AlertDispatcherOptions
-from alert_dispatcher.result_reporter import NORMAL, ResultReporter, entry
+from alert_dispatcher.result_reporter import NORMAL, ResultReport, entry
 from edgeml.cloud.outbox import OutboxMessage
 from edgeml.config.schema import read
 from edgeml.messages import Acknowledge, Alert, Health, ResultBlock, ResultColumns, SensorBatch, encode_json, topics
@@ -428,7 +428,7 @@ def _report_bytes(results: int) -> int:
         took_us=b"",
     )
     result = msgspec.Raw(msgspec.json.encode(entry(block, columns, 0, NORMAL, "")))
-    report = ResultReporter(
+    report = ResultReport(
         thing="gateway-0001",
         asset=block.asset,
         model=block.model,

@@ -165,7 +165,7 @@ def test_17_a_command_that_was_sent_runs_to_its_deadline(bench, caplog):
     bench.results(ALARM[12:], 12)
     assert bench.alerts()[-1].state == "cleared"
     bench.wait(60)
-    assert "pump-1 did not acknowledge the stop command within 10 s; see to the machine" in caplog.text
+    assert "pump-1 did not acknowledge the stop command within 10 s; check the machine" in caplog.text
 
 
 def test_17_an_alarm_that_came_and_went_while_it_was_down_commands_nothing(bench):

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from alert_dispatcher.health_alarms import CONDITIONS, PREFIX
+from alert_dispatcher.health_conditions import CONDITIONS, PREFIX
 from edgeml.messages import Acknowledge, Alert, Health, NotJudged, topics
 from tests.components.alert_dispatcher.kit import Bench
 
@@ -40,27 +40,27 @@ def watched(bench: Bench) -> list[Alert]:
 
 UNJUDGED = NotJudged(reason="sensor: flow missing", since="2020-03-09T10:12:32.000Z", for_s=121.0, rows=500, share=0.9)
 SILENT: dict[str, tuple[str, dict[str, Any], str]] = {
-    "source-stalled": ("pump-1", {"SensorIngestion": {"quiet": {"pump-1": 61.0}}}, "pump-1: its source has given no row for 1 min 1 s"),
-    "not-judged": (
+    "source-stalled": ("pump-1", {"SensorIngestion": {"quiet": {"pump-1": 61.0}}}, "pump-1: its source has read no row for 1 min 1 s"),
+    "not-scored": (
         "pump-1",
         {"Inference": {"not_judged": {"pump-1": UNJUDGED}}},
-        "pump-1 is not judged: 90 % of its rows have had no decision for 2 min 1 s (sensor: flow missing); check its sensors and",
+        "pump-1 is not scored: 90 % of its rows have had no decision for 2 min 1 s (sensor: flow missing); check its sensors and",
     ),
     "stream-silent": (
         f"{JUDGING} {topics.SENSORS}",
         {"Inference": {"heard": {topics.SENSORS: 31.0}}},
-        f"{JUDGING} hears nothing on edgeml/sensors for 31 s, not even that it is quiet; {SENSING} lives, so the subscription is deaf",
+        f"{JUDGING} has received nothing on edgeml/sensors for 31 s, not even a keep-alive; {SENSING} is alive, so the subscription has stopped delivering",
     ),
-    "component-silent": (SENSING, {"without": SENSING}, f"{SENSING} has said nothing of itself for"),
+    "component-silent": (SENSING, {"without": SENSING}, f"{SENSING} has reported no health for"),
     "component-faulty": (
         JUDGING,
         {"Inference": {"state": "faulty", "faults": ("the bundle is not there",)}},
-        f"{JUDGING} does not work: the bundle is not there",
+        f"{JUDGING} is faulty: the bundle is not there",
     ),
     "queue-full": (
         f"{JUDGING} outbox",
         {"Inference": {"queues": {"outbox": (95, 100)}}},
-        f"{JUDGING}: outbox is full to 95 %, 95 of 100",
+        f"{JUDGING}: the queue outbox is 95 % full, 95 of 100",
     ),
 }
 
@@ -86,7 +86,7 @@ def test_34_a_condition_is_an_alarm_with_the_life_of_any_other(bench, name):
     states = [(alert.state, alert.id) for alert in watched(bench)]
     assert states == [(state, alerts[0].id) for state in ("pending", "active", "acknowledged", "cleared")]
     assert watched(bench)[2].acknowledged_by == "Ada"
-    assert watched(bench)[3].why == f"{about}: over; {CONDITIONS[name].over}"
+    assert watched(bench)[3].why == f"{about}: over; {CONDITIONS[name].cleared}"
     assert bench.commands() == []
 
 
@@ -196,9 +196,9 @@ def test_39_a_wall_clock_that_is_set_back_stops_nothing(bench):
 def test_40_alarms_go_to_iot_core_and_an_unknown_id_is_still_named(bench, caplog):
     live(bench, 20, SensorIngestion={"quiet": {"pump-1": 61.0}})
     sent = [msgspec.json.decode(payload) for topic, payload in bench.bus.cloud if topic == topics.cloud_alerts("gateway")]
-    assert [(alert["state"], alert["model"]) for alert in sent] == [("active", "watch/source-stalled")]
+    assert [(alert["state"], alert["model"]) for alert in sent] == [("active", "health/source-stalled")]
     bench.give(topics.ALERTS_ACK, Acknowledge(alarm="nobody"))
-    assert "nobody has raised an alarm 'nobody'" in caplog.text
+    assert "unknown alarm 'nobody'" in caplog.text
 
 
 def test_41_health_goes_to_iot_core_thinned_and_at_each_change_of_state(bench):
@@ -215,4 +215,4 @@ def test_41_health_of_a_neighbour_with_many_names_is_bounded(bench):
     for number in range(1000):
         bench.service.on_message(topics.HEALTH, Health(component=f"x{number}", at="", state="running", queues={"q": (9, 9)}))
     bench.wait(30)
-    assert len(bench.service._watch.open) == 200
+    assert len(bench.service._monitor.open) == 200
