@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -171,12 +170,10 @@ class ScoredAsset:
     def _pack(self, batch: SensorBatch, columns: ResultColumns, reasons: tuple[str, ...]) -> list[bytes]:
         manifest = self._bundle.manifest
         n = len(columns.times)
-        per_row = sum(len(column) for column in columns.packed().values()) // max(n, 1)
         room = MAX_PAYLOAD - 600 - len("".join((*manifest.names, *reasons, self.name)).encode()) - 4 * len(reasons)
-        step = max(1, room // max(per_row, 1))
+        step = max(1, room // columns.row_bytes)
         blocks = []
         for start in range(0, max(n, 1), step):
-            part: dict[str, Any] = dict(columns.part(slice(start, start + step)).packed())
             block = ResultBlock(
                 asset=self.name,
                 stream=self.history.stream,
@@ -190,7 +187,7 @@ class ScoredAsset:
                 channels=manifest.names,
                 reasons=reasons,
                 epoch=batch.epoch,
-                **part,
+                **columns.packed(slice(start, start + step)),  # type: ignore[arg-type]
             )
             payload = encode(block)
             end = min(int(columns.times[min(start + step, n) - 1]), self._last) if n else self._last

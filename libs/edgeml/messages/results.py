@@ -11,6 +11,17 @@ from edgeml.errors import MessageError
 from edgeml.messages.message import Message, Name, check_length
 from edgeml.messages.quality import IMPLAUSIBLE_TIME, QUALITY_NAMES
 
+_TYPES = {
+    "times": "<i8",
+    "starts": "<i8",
+    "score": "<f4",
+    "confidence": "<f4",
+    "reason": "u1",
+    "deviations": "<f2",
+    "took_us": "<f4",
+}
+"""Column -> type of its packed elements. `took_us` has two elements per row, `deviations` one per channel, the others one."""
+_FIXED_ROW_BYTES = 8 + 8 + 4 + 4 + 1 + 2 * 4
 _IMPLAUSIBLE_REASONS = tuple(QUALITY_NAMES[code] for code in IMPLAUSIBLE_TIME)
 
 
@@ -96,11 +107,11 @@ class ResultColumns(msgspec.Struct, frozen=True, kw_only=True):
     deviations: np.ndarray
     took_us: np.ndarray
 
-    def part(self, rows: slice) -> ResultColumns:
-        return ResultColumns(**{name: getattr(self, name)[rows] for name in self.__struct_fields__})
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one packed row."""
+        return _FIXED_ROW_BYTES + self.deviations.shape[1] * np.dtype(_TYPES["deviations"]).itemsize
 
-    def packed(self) -> dict[str, bytes]:
-        """The columns as `ResultBlock` carries them."""
-        kinds = {"times": "<i8", "starts": "<i8", "score": "<f4", "confidence": "<f4"}
-        kinds |= {"reason": "u1", "deviations": "<f2", "took_us": "<f4"}
-        return {name: np.ascontiguousarray(getattr(self, name), kind).tobytes() for name, kind in kinds.items()}
+    def packed(self, rows: slice = slice(None)) -> dict[str, bytes]:
+        """The columns, or these rows of them, as `ResultBlock` carries them."""
+        return {name: np.ascontiguousarray(getattr(self, name)[rows], kind).tobytes() for name, kind in _TYPES.items()}

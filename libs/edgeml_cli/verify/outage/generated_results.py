@@ -80,7 +80,7 @@ class GeneratedResults:
         for number in range(self.blocks):
             block = self.block(number)
             columns = block.arrays()
-            for change in policy.judge_block(block.answers_stream, columns.times.tolist(), columns.confidence.tolist()).changes:
+            for change in policy.evaluate_block(block.answers_stream, columns.times.tolist(), columns.confidence.tolist()).changes:
                 if change.alarm.raised_at is not None or not raised_only:
                     found.append((change.alarm.id, change.alarm.state, to_iso(change.at)))
         return found
