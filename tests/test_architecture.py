@@ -224,7 +224,7 @@ def opening(paths: list[Path]) -> set[tuple[str, str]]:
                 if isinstance(each, ast.Constant) and isinstance(each.value, str)
             ]
             writes = any(re.fullmatch("[wax]b?", text) for text in texts) or "os.O_EXCL" in ast.unparse(call)
-            ours = name in ("self._bus.open", "bus.open", "self.guard.open")
+            ours = name in ("self._bus.open", "bus.open")
             opens = last in ("open", "read_bytes", "read_text", "loadtxt", "fromfile", "memmap") or name in ("sqlite3.connect", "np.load")
             if opens and not writes and not ours:
                 found.add((path.relative_to(ROOT).as_posix(), name))

@@ -74,7 +74,7 @@ class ModelAlarms:
     def evaluate(self, block: ResultBlock) -> None:
         """Evaluate the results of a block, unless it is a repetition or a block before it is missing."""
         columns = block.arrays()
-        in_order = block.in_line(columns.reason)
+        in_order = block.plausible_times(columns.reason)
         times = columns.times if in_order is None else columns.times[in_order]
         end_ns = int(times[-1]) if len(times) else 0
         if not self.tracker.accept(block.asset, block.stream, block.seq, end_ns):

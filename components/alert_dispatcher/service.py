@@ -117,7 +117,7 @@ class AlertDispatcher:
             faults += (f"{waiting} alerts wait: the nucleus refuses them on {topics.ALERTS}; check its broker, and accessControl",)
         return Status(component=self._context.component, state="running", faults=faults)
 
-    def vitals(self) -> Metrics:
+    def metrics(self) -> Metrics:
         drops = dict(self._store.outbox.dropped)
         drops.update({f"not understood: {topic}": count for topic, count in self._undecodable.items()})
         if self._model_alarms.lost_count:
@@ -139,7 +139,7 @@ class AlertDispatcher:
         self._store = StateDb(context.work / STATE_FILE, options.outbox, context.monotonic)
         self._store.prune()
         outbox, bus = self._store.outbox, context.bus
-        self._sender = CloudSender(outbox, options.outbox, bus.publish_cloud, bus.renew_unheard, monotonic=context.monotonic)
+        self._sender = CloudSender(outbox, options.outbox, bus.publish_cloud, bus.resubscribe_unmonitored, monotonic=context.monotonic)
         self._reporter = ResultReporter(options.report, context.thing, outbox, options.policy.raise_at)
         self._alerts = AlertQueue(self._store, bus, self._numbering)
         recorder = AlarmRecorder(self._store, self._alerts, context.wall_ns)
@@ -217,7 +217,7 @@ class AlertDispatcher:
     def _receive_waiting(self, wanted: Sequence[str]) -> None:
         """Handle the messages that already wait on local topics, ahead of all others."""
         for topic in wanted:
-            while (received := self._context.bus.take_waiting(topic)) is not None:
+            while (received := self._context.bus.take_queued(topic)) is not None:
                 try:
                     self._route(topic, decode(received.payload), received.sent_at)
                 except MessageError as fault:

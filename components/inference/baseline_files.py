@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from edgeml.errors import BundleError
 from edgeml.model.baseline import Baseline
-from edgeml.model.bundle import Manifest
+from edgeml.model.manifest import Manifest
 from edgeml.storage.asset_filenames import file_name
 from edgeml.storage.regular_files import plain_bytes
 from edgeml.storage.retrying_writer import RetryingWriter

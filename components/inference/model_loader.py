@@ -13,7 +13,7 @@ from edgeml.model.bundle import Bundle
 from edgeml.model.install_bundle import POINTER, judge, place, placed
 from edgeml.model.runtime import Engine, open_engine
 from edgeml.model.signature import pinned
-from edgeml.runtime.runner import ComponentContext
+from edgeml.runtime.service import ComponentContext
 from edgeml.storage.retrying_writer import RetryingWriter
 from inference.options import InferenceOptions
 

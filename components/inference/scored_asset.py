@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from edgeml.errors import BundleError
-from edgeml.messages import MAX_PAYLOAD, OUT_OF_LINE, QUALITY_NAMES, ResultBlock, ResultColumns, SensorBatch, encode
+from edgeml.messages import IMPLAUSIBLE_TIME, MAX_PAYLOAD, QUALITY_NAMES, ResultBlock, ResultColumns, SensorBatch, encode
 from edgeml.messages.sequencing import ReplayBuffer
 from edgeml.model.baseline import Baseline
 from edgeml.model.bundle import Bundle, match_channels
@@ -203,7 +203,7 @@ def _refused(times: np.ndarray, channels: int, reason: str, quality: np.ndarray)
     n = len(times)
     nan = np.full(n, np.nan, np.float32)
     codes, reasons = np.ones(n, np.uint8), [reason]
-    for code in OUT_OF_LINE:
+    for code in IMPLAUSIBLE_TIME:
         wrong = (quality == code).any(axis=1)
         if wrong.any():
             reasons.append(QUALITY_NAMES[code])

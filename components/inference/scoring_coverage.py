@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 
 from edgeml.model.scorer import FILLING, LEARNING, SETTLING, STOPPED
-from edgeml.runtime.status_reporter import UnscoredRows
+from edgeml.runtime.service import UnscoredRows
 
 EXPECTED = (STOPPED, SETTLING, FILLING)
 """Reasons that are no fault of sensing; those that begin with `LEARNING` are none either."""

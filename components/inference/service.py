@@ -10,8 +10,7 @@ from edgeml.messages import KeepAlive, Message, ReplayRequest, ReplayStart, Rese
 from edgeml.messages.sequencing import KeepAliveTimer, SequenceTracker, new_stream
 from edgeml.model.scorer import same_windows
 from edgeml.parsing.sanitize import visible
-from edgeml.runtime.runner import ComponentContext
-from edgeml.runtime.status_reporter import Metrics
+from edgeml.runtime.service import ComponentContext, Metrics
 from edgeml.timestamps import age_s
 from inference.baseline_files import BaselineFiles, LostBaselineError
 from inference.model_loader import ModelLoader
@@ -86,7 +85,7 @@ class Inference:
         faults = tuple(filter(None, (*own, *self._loader.unwritten, *self._baselines.faults, *self._unsaved_rows())))
         return Status(component=self._context.component, state="running", faults=faults)
 
-    def vitals(self) -> Metrics:
+    def metrics(self) -> Metrics:
         drops = {"sensor batches lost on the way": self._lost} if self._lost else {}
         unscored = {name: found for name, asset in self._assets.items() if (found := asset.coverage.unscored()) is not None}
         return Metrics(self._lag_s, drops=drops, not_judged=unscored)

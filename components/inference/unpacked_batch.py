@@ -33,7 +33,7 @@ class UnpackedBatch(NamedTuple):
             MessageError: the lengths of the batch's columns do not agree.
         """
         times, values, quality = batch.arrays()
-        in_order = batch.in_line(quality)
+        in_order = batch.plausible_times(quality)
         end_ns = int((times if in_order is None else times[in_order]).max(initial=0))
         return cls(batch, times, values, quality, in_order, end_ns)
 

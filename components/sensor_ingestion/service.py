@@ -7,8 +7,7 @@ import logging
 from edgeml.errors import OptionsError, SourceError
 from edgeml.messages import Alert, Command, Message, Release, ReplayRequest, ResultBlock, Status, encode, topics
 from edgeml.messages.sequencing import KeepAliveTimer, new_stream
-from edgeml.runtime.runner import ComponentContext
-from edgeml.runtime.status_reporter import Metrics
+from edgeml.runtime.service import ComponentContext, Metrics
 from sensor_ingestion.asset_pipeline import AssetPipeline
 from sensor_ingestion.capture.recorder import CaptureRecorder
 from sensor_ingestion.capture.uploader import Uploader
@@ -123,7 +122,7 @@ class SensorIngestion:
             state = "finished"
         return Status(component=self._context.component, state=state, faults=faults)
 
-    def vitals(self) -> Metrics:
+    def metrics(self) -> Metrics:
         now, assets = self._context.monotonic(), self._assets.values()
         lags = [asset.lag_s for asset in assets if asset.lag_s is not None]
         queues, drops = {"unanswered batches": (sum(asset.unanswered for asset in assets), 0)}, {}

@@ -17,19 +17,20 @@ from edgeml import messages
 from edgeml.alarms.alarm_policy import AlarmPolicy, PolicyOptions
 from edgeml.auth.device_key import MessageAuthOptions
 from edgeml.auth.device_key import read as read_key
-from edgeml.auth.envelope import bare, seal, split
+from edgeml.auth.envelope import sign, split
 from edgeml.auth.verifier import MessageVerifier
 from edgeml.config.schema import read
 from edgeml.errors import AuthenticationError, BundleError, MessageError, OptionsError
 from edgeml.messages import sequencing, topics
 from edgeml.messages.sequencing import SequenceTracker
 from edgeml.model.baseline import Baseline
-from edgeml.model.bundle import MANIFEST, MODEL, SIGNATURE, Bundle, Manifest, decode_manifest, match_channels
+from edgeml.model.bundle import MODEL, SIGNATURE, Bundle, match_channels
+from edgeml.model.manifest import MANIFEST, Manifest, decode_manifest
 from edgeml.model.scorer import AssetScorer
 from edgeml.model.signature import pinned, private_key, public_key
 from edgeml.parsing import csv_records, readings
 from edgeml.runtime.last_good_config import LAST_GOOD, LastGoodConfig
-from edgeml.runtime.runner import ComponentContext
+from edgeml.runtime.service import ComponentContext
 from edgeml.timestamps import SECOND, from_iso, to_iso
 from inference.baseline_files import BaselineFiles, LostBaselineError
 from inference.options import InferenceOptions
@@ -115,7 +116,7 @@ EVERY_KIND = {
 
 def decoded(data: bytes) -> None:
     message = messages.decode(data)
-    if isinstance(message, messages.BLOCKS):
+    if message.BINARY:
         message.arrays()
     again = messages.decode(messages.encode(message))
     assert type(again) is type(message)
@@ -144,7 +145,7 @@ def received(data: bytes) -> None:
     message = messages.decode(data)
     if isinstance(message, messages.ReplayStart):
         receiver.replaying(message)
-    elif isinstance(message, messages.BLOCKS):
+    elif message.BINARY:
         receiver.accept(
             message.asset, message.stream, message.seq, int(message.arrays()[0][-1]) if len(message.times) >= 8 else 0
         ) if isinstance(message, messages.SensorBatch) else receiver.accept(message.asset, message.stream, message.seq, 0)
@@ -156,7 +157,7 @@ def received(data: bytes) -> None:
 
 @cache
 def tiny_bundle() -> Bundle:
-    from edgeml.model.bundle import seal as sealed_bundle
+    from edgeml.model.bundle import assemble as sealed_bundle
 
     return sealed_bundle(TINY, b"no network")
 
@@ -228,16 +229,16 @@ def opened(data: bytes) -> None:
     """What comes from the bus goes through the guard and the seal before it is decoded."""
     split(data)
     guard = MessageVerifier("com.edgeml.X", Path("/nowhere"), lambda: 10 * SECOND, "boot")
-    guard._key, guard._begun = KEY, 0
-    message = guard.open(topics.COMMANDS, data)
+    guard._key, guard._started = KEY, 0
+    message = guard.verify(topics.COMMANDS, data)
     assert (message is None) == (guard.refused.total() == 1)
-    list(guard.news()), guard.faults(100.0)  # noqa: B018
-    decoded(bare(data))
+    list(guard.log_lines()), guard.faults(100.0)  # noqa: B018
+    decoded(messages.strip_signature(data))
 
 
 def sealed_messages() -> list[bytes]:
     payload = messages.encode(SAMPLES["command"])
-    return [seal(KEY, topics.COMMANDS, "com.edgeml.Y", "boot", 9 * SECOND, payload), payload]
+    return [sign(KEY, topics.COMMANDS, "com.edgeml.Y", "boot", 9 * SECOND, payload), payload]
 
 
 def time_text(text: str) -> None:
@@ -384,7 +385,7 @@ TARGETS: dict[str, Target] = {
     "message-as": Target(("edgeml.messages.decode_as",), "bytes", scored, (MessageError,), batches),
     "stream": Target(("edgeml.messages.sequencing.SequenceTracker.resume",), "bytes", received, (MessageError,), encoded_samples),
     "seal": Target(
-        ("edgeml.auth.envelope.split", "edgeml.auth.verifier.MessageVerifier.open"),
+        ("edgeml.auth.envelope.split", "edgeml.auth.verifier.MessageVerifier.verify"),
         "bytes",
         opened,
         (AuthenticationError, MessageError),
@@ -393,9 +394,9 @@ TARGETS: dict[str, Target] = {
     "message-key": Target(
         ("edgeml.auth.device_key.read",), "bytes", in_file("messages.key", message_key_at), (AuthenticationError,), lambda: [KEY]
     ),
-    "manifest": Target(("edgeml.model.bundle.decode_manifest",), "bytes", used, (BundleError,), lambda: [manifest_text()]),
+    "manifest": Target(("edgeml.model.manifest.decode_manifest",), "bytes", used, (BundleError,), lambda: [manifest_text()]),
     "manifest-tree": Target(
-        ("edgeml.model.bundle.decode_manifest",),
+        ("edgeml.model.manifest.decode_manifest",),
         "tree",
         lambda tree: used(json.dumps(tree).encode()),
         (BundleError,),

@@ -92,7 +92,7 @@ class Uploader:
             self,
             OutboxOptions(),
             bus.publish_cloud,
-            bus.renew_unheard,
+            bus.resubscribe_unmonitored,
             {"captures": options.upload_confirmation == "echo"},
             lambda name: "capture.upload_confirmation",
             monotonic,

@@ -27,7 +27,8 @@ import numpy as np
 from edgeml.errors import BundleError
 from edgeml.messages import AHEAD, BACKWARDS, GAP, GOOD, MISSING, QUALITY_NAMES, ResultColumns
 from edgeml.model.baseline import Baseline
-from edgeml.model.bundle import Bundle, Manifest, Stopped
+from edgeml.model.bundle import Bundle
+from edgeml.model.manifest import Manifest, Stopped
 from edgeml.model.window import Window
 
 STOPPED = "stopped"

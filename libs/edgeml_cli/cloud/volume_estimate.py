@@ -22,7 +22,7 @@ from alert_dispatcher.result_reporter import NORMAL, ResultReport, entry
 from edgeml.cloud.outbox import OutboxMessage
 from edgeml.config.schema import read
 from edgeml.messages import Acknowledge, Alert, Health, ResultBlock, ResultColumns, SensorBatch, encode_json, topics
-from edgeml.runtime.status_reporter import SAID_S
+from edgeml.runtime.status_reporter import REPEAT_S
 from edgeml_cli.build.package import COMPONENTS, ROOT
 from edgeml_cli.cloud import template
 from edgeml_cli.fleet import config_check
@@ -318,7 +318,7 @@ def load(config: dict[str, dict[str, Any]], alarms: float, row_s: float, root: P
         gather_s=dispatcher.report.gather_s,
         row_s=row_s,
         alarms=alarms,
-        health_s=max(dispatcher.health.interval_s, SAID_S) if dispatcher.health.enabled else 0.0,
+        health_s=max(dispatcher.health.interval_s, REPEAT_S) if dispatcher.health.enabled else 0.0,
         captured=_captured(capture, alarms, row_s),
         echoed=frozenset(name for name, how in confirmations.items() if how == "echo"),
         report_bytes=one,

@@ -193,12 +193,12 @@ def test_27_an_alarm_that_clears_withdraws_what_was_held(tmp_path):
 
 def test_27_after_a_restart_it_knows_nothing_and_forbids(tmp_path):
     bench = interlocked(tmp_path)
-    bench.bus.deaf.add(topics.COMMANDS)
+    bench.bus.failing_topics.add(topics.COMMANDS)
     bench.give(topics.SENSORS, batch(bench.now, 1))
     bench.raise_alarm()
     bench.kill()
     bench.restart()
-    bench.bus.deaf.clear()
+    bench.bus.failing_topics.clear()
     bench.wait(3)
     assert bench.commands() == [] and "no readings of pump-1 have arrived yet" in bench.alerts()[-1].note
     bench.give(topics.SENSORS, batch(bench.now, 2))
@@ -387,7 +387,7 @@ def test_31_a_permit_is_as_old_as_its_sending_and_not_as_its_turn(tmp_path):
 
 def waiting(bench, topic: str, message, age_s: float = 0.0) -> None:
     """It has come, and its turn has not."""
-    bench.bus.waiting.append(Received("local", topic, message if isinstance(message, bytes) else encode(message), bench.now - age_s))
+    bench.bus.queued.append(Received("local", topic, message if isinstance(message, bytes) else encode(message), bench.now - age_s))
 
 
 def test_31_a_denial_that_waits_for_its_turn_forbids(tmp_path):
@@ -401,7 +401,7 @@ def test_31_a_denial_that_waits_for_its_turn_forbids(tmp_path):
     assert len(bench.commands()) == 1, "the permit given just now is the latest"
     waiting(bench, topics.INTERLOCK, Permit(asset="pump-1", allowed=False, reason="guard door open"))
     bench.wait(8)
-    assert len(bench.commands()) == 1 and bench.bus.waiting == []
+    assert len(bench.commands()) == 1 and bench.bus.queued == []
     assert "the permit for pump-1 is denied: guard door open" in bench.alerts()[-1].note
 
 
@@ -413,7 +413,7 @@ def test_28_a_reading_that_waits_for_its_turn_counts_and_what_is_none_hides_no_o
     waiting(bench, topics.SENSORS, batch(bench.now, 3, door=1))
     bench.results(ALARM[:12])
     assert bench.commands() == [] and "does not hold" in bench.alerts()[-1].note
-    assert bench.service.vitals().drops["not understood: edgeml/sensors"] == 3
+    assert bench.service.metrics().drops["not understood: edgeml/sensors"] == 3
     assert len([record for record in caplog.records if record.message.startswith("edgeml/sensors: ")]) == 1
 
 

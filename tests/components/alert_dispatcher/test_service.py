@@ -163,18 +163,18 @@ def test_7_what_people_write_is_one_short_line(bench):
 
 
 def test_8_alerts_that_the_nucleus_refuses_are_published_later_and_in_order(bench):
-    bench.bus.deaf.add(topics.ALERTS)
+    bench.bus.failing_topics.add(topics.ALERTS)
     bench.results(ALARM)
     assert bench.alerts() == [] and len(bench.commands()) == 0
     bench.kill()
     bench.restart()
-    bench.bus.deaf.clear()
+    bench.bus.failing_topics.clear()
     bench.wait(3)
     assert [(a.state, a.seq) for a in bench.alerts()] == [("pending", 0), ("active", 1), ("cleared", 2)]
 
 
 def test_8_a_command_does_not_wait_for_an_alert(bench):
-    bench.bus.deaf.add(topics.ALERTS)
+    bench.bus.failing_topics.add(topics.ALERTS)
     bench.results(ALARM[:12])
     assert [c.action for c in bench.commands()] == ["stop"]
 

@@ -8,7 +8,8 @@ import pytest
 
 from edgeml.ipc.receive_queue import ReceiveQueue
 from edgeml.messages import MAX_PAYLOAD, MISSING, Status, topics
-from edgeml.runtime.status_reporter import Metrics, StatusReporter, UnscoredRows
+from edgeml.runtime.service import Metrics, UnscoredRows
+from edgeml.runtime.status_reporter import StatusReporter
 from edgeml.timestamps import SECOND
 from inference.scoring_coverage import ScoringCoverage
 from tests.components.inference.kit import T0, Bench, batches, pump
@@ -71,9 +72,9 @@ class Wire(FakeBus):
 
     def __init__(self) -> None:
         super().__init__()
-        self.inbox, self.guard = ReceiveQueue(), None
+        self.queue, self.verifier = ReceiveQueue(), None
 
-    def heard(self) -> dict[str, float | None]:
+    def message_ages(self) -> dict[str, float | None]:
         return {}
 
 
@@ -107,7 +108,7 @@ def test_inference_tells_of_a_dead_channel_and_not_of_what_it_remembers(tmp_path
     bench = Bench(tmp_path)
     rows = pump(800)
     bench.feed(*batches(rows[:500]))
-    assert bench.service.vitals().not_judged == {}
+    assert bench.service.metrics().not_judged == {}
     for number, batch in enumerate(batches(rows[500:600], size=5, first=500)):
         values = batch.arrays()[1].copy()
         values[:, 7] = np.nan
@@ -116,8 +117,8 @@ def test_inference_tells_of_a_dead_channel_and_not_of_what_it_remembers(tmp_path
         bench.now += 5.0
         dead = msgspec.structs.replace(batch, seq=10 + number, values=values.tobytes(), quality=quality.tobytes())
         bench.feed(dead)
-    found = bench.service.vitals().not_judged["pump-1"]
+    found = bench.service.metrics().not_judged["pump-1"]
     assert found.reason == DEAD and bench.now - found.since >= 80
     bench.restart()
     bench.feed(msgspec.structs.replace(batches(rows[600:605], size=5)[0], seq=30, times=(T0 + np.arange(600, 605) * SECOND).tobytes()))
-    assert "pump-1" not in bench.service.vitals().not_judged or bench.service.vitals().not_judged["pump-1"].rows <= 5
+    assert "pump-1" not in bench.service.metrics().not_judged or bench.service.metrics().not_judged["pump-1"].rows <= 5

@@ -9,7 +9,7 @@ import numpy as np
 
 from edgeml.config.schema import read
 from edgeml.messages import Message, ResultBlock, SensorBatch, topics
-from edgeml.runtime.runner import ComponentContext
+from edgeml.runtime.service import ComponentContext
 from edgeml.timestamps import SECOND
 from sensor_ingestion.options import SensorIngestionOptions
 from sensor_ingestion.service import SensorIngestion

@@ -561,10 +561,10 @@ def test_its_health_says_how_long_each_asset_is_quiet_and_how_old_the_newest_row
     for batch in bench.run():
         bench.answer(batch)
     bench.clock.now += 7
-    vitals = bench.service.vitals()
-    assert set(vitals.quiet) == {"live", "gone"} and vitals.quiet["gone"] == 7
-    assert 6.9 <= vitals.quiet["live"] <= 7.1
-    assert vitals.lag_s is not None and vitals.queues == {"unanswered batches": (0, 0)} and vitals.drops == {}
+    metrics = bench.service.metrics()
+    assert set(metrics.quiet) == {"live", "gone"} and metrics.quiet["gone"] == 7
+    assert 6.9 <= metrics.quiet["live"] <= 7.1
+    assert metrics.lag_s is not None and metrics.queues == {"unanswered batches": (0, 0)} and metrics.drops == {}
 
 
 def test_after_a_downtime_the_next_rows_are_of_now_and_behind_a_gap(tmp_path: Path) -> None:  # 3, 8, 16

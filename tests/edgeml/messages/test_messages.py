@@ -68,7 +68,7 @@ def test_results_whose_columns_disagree_are_refused(change):
 
 def test_a_newer_version_is_named_as_such():
     newer = msgspec.msgpack.encode({"type": "command", "v": 2, "order": {"completely": "different"}})
-    with pytest.raises(NewerVersionError, match="command message of version 2.*up to 1; update"):
+    with pytest.raises(NewerVersionError, match="command message of version 2.*up to 1, update"):
         m.decode(newer)
 
 
@@ -84,7 +84,7 @@ def test_an_unknown_field_is_no_fault():
 
 
 def test_an_unknown_type_is_answered_with_the_known_ones():
-    with pytest.raises(MessageError, match="'alarm'; known are sensor-batch, results, alert"):
+    with pytest.raises(MessageError, match="'alarm'; known types: sensor-batch, results, alert"):
         m.decode(b'{"type": "alarm", "v": 1}')
 
 
@@ -94,7 +94,7 @@ def test_a_missing_field_is_named():
 
 
 def test_the_wrong_message_on_a_topic():
-    with pytest.raises(MessageError, match="a replay message where command is wanted"):
+    with pytest.raises(MessageError, match="received a replay message, expected command"):
         m.decode_as(m.Command, m.encode(SAMPLES["replay"]))
 
 

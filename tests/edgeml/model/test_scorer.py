@@ -10,7 +10,8 @@ import pytest
 from edgeml.errors import BundleError
 from edgeml.messages import AHEAD, BACKWARDS, GAP, MISSING, OUT_OF_RANGE, STUCK, ResultColumns
 from edgeml.model.baseline import Baseline
-from edgeml.model.bundle import Bundle, Calibration, Scaling
+from edgeml.model.bundle import Bundle
+from edgeml.model.manifest import Calibration, Scaling
 from edgeml.model.runtime import open_engine
 from edgeml.model.scorer import NO_NUMBER, AssetScorer
 from tests.edgeml.tiny import SECOND, SHIPPED, Largest, normal, tiny

@@ -19,7 +19,7 @@ from typing import Any
 
 from alert_dispatcher.service import AlertDispatcher
 from edgeml.messages import ReplayStart, topics
-from edgeml.runtime.runner import ComponentContext
+from edgeml.runtime.service import ComponentContext
 from edgeml_cli.verify.outage.generated_results import ASSET, STREAM, GeneratedResults
 from edgeml_cli.verify.outage.recording_bus import THING, Arrived, RecordingBus, arrived
 

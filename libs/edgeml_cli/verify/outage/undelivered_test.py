@@ -9,7 +9,7 @@ from typing import Any
 
 from alert_dispatcher.service import AlertDispatcher
 from edgeml.messages import Alert, decode_as, topics
-from edgeml.runtime.runner import ComponentContext
+from edgeml.runtime.service import ComponentContext
 from edgeml.timestamps import SECOND
 from edgeml_cli.verify.outage.generated_results import T0, GeneratedResults
 from edgeml_cli.verify.outage.recording_bus import THING, RecordingBus, arrived
