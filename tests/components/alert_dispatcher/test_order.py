@@ -52,7 +52,7 @@ SLOW = [{}, {CLOUD: 1.0}, {topics.ALERTS: 8.0}, {CLOUD: 1.0, topics.ALERTS: 8.0,
 @pytest.mark.parametrize("slow", SLOW)
 def test_stop_command_goes_out_first_and_in_the_tick_that_decides_it(tmp_path, slow, refused):
     bench = MovingBench(tmp_path, slow, report={"interval_s": 0})
-    bench.bus.deaf.update(refused)
+    bench.bus.failing_topics.update(refused)
     bench.service.on_message(topics.RESULTS, results(ALARM[:12]))
     bench.service.tick(bench.now)
     assert bench.order[0] == topics.COMMANDS and bench.order.count(topics.COMMANDS) == 1
@@ -61,11 +61,11 @@ def test_stop_command_goes_out_first_and_in_the_tick_that_decides_it(tmp_path, s
 
 def test_stop_command_of_an_earlier_process_goes_out_in_the_first_tick(tmp_path):
     bench = MovingBench(tmp_path, {})
-    bench.bus.deaf.add(topics.COMMANDS)
+    bench.bus.failing_topics.add(topics.COMMANDS)
     bench.service.on_message(topics.RESULTS, results(ALARM[:12]))
     bench.service.tick(bench.now)
     bench.kill()
-    bench.bus.deaf.clear()
+    bench.bus.failing_topics.clear()
     bench.restart()
     bench.order.clear()
     bench.service.tick(bench.now)
@@ -154,7 +154,7 @@ def test_alert_is_taken_away_only_once_it_is_acted_upon(tmp_path):
 
 def test_1500_alerts_that_the_broker_does_not_take_are_reported_and_published_in_order(tmp_path):
     bench = Bench(tmp_path, policy={"votes": 1, "of": 1, "hold_s": 0, "clear_hold_s": 0, "cooldown_s": 0}, actions={"iot_core": {}})
-    bench.bus.deaf.add(topics.ALERTS)
+    bench.bus.failing_topics.add(topics.ALERTS)
     for block in range(15):
         bench.results([1.0, 0.0] * 17, 34 * block)
     assert bench.service._store.unpublished_count == 15 * 17 * 3 > ALERTS_BETWEEN_PRUNING
@@ -167,24 +167,24 @@ def test_1500_alerts_that_the_broker_does_not_take_are_reported_and_published_in
     assert waiting > 1500
     (fault,) = [fault for fault in bench.service.status().faults if "alerts wait" in fault]
     assert fault.startswith(f"{waiting} alerts wait: the nucleus refuses them on edgeml/alerts")
-    assert bench.service.vitals().queues["to edgeml/alerts"] == (waiting, 0)
-    bench.bus.deaf.clear()
+    assert bench.service.metrics().queues["to edgeml/alerts"] == (waiting, 0)
+    bench.bus.failing_topics.clear()
     bench.wait(20)
     alerts = bench.alerts()
     assert [(a.state, a.seq) for a in alerts] == [
         (state, 3 * number + turn) for number in range(waiting // 3) for turn, state in enumerate(("pending", "active", "cleared"))
     ]
     assert [a.at for a in alerts] == sorted(a.at for a in alerts) and len({(a.id, a.state) for a in alerts}) == waiting
-    assert bench.service.status().faults == () and bench.service.vitals().queues["to edgeml/alerts"] == (0, 0)
+    assert bench.service.status().faults == () and bench.service.metrics().queues["to edgeml/alerts"] == (0, 0)
 
 
 def test_alerts_that_wait_hold_up_no_command(tmp_path):
     bench = MovingBench(tmp_path, {topics.ALERTS: 0.01}, actions={"command": {}})
-    bench.bus.deaf.add(topics.ALERTS)
+    bench.bus.failing_topics.add(topics.ALERTS)
     for asset in range(400):
         bench.service.on_message(topics.RESULTS, results(ALARM[:8], asset=f"other-{asset}"))
     bench.service.tick(bench.now)
-    bench.bus.deaf.clear()
+    bench.bus.failing_topics.clear()
     bench.now += 2
     bench.order.clear()
     bench.service.tick(bench.now)
