@@ -1,3 +1,5 @@
+"""Runs the component: `python -m inference --work DIR --artifacts DIR`."""
+
 import sys
 
 from edgeml.runtime.main import main

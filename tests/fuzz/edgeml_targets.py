@@ -36,6 +36,7 @@ from inference.baseline_files import BaselineFiles, LostBaselineError
 from inference.options import InferenceOptions
 from inference.recent_rows import RecentRows
 from inference.scored_asset import ScoredAsset
+from inference.unpacked_batch import UnpackedBatch
 from tests.edgeml.keys import PINNED, TRAINER, TRUSTED
 from tests.edgeml.samples import BATCH, SAMPLES, T0
 from tests.edgeml.tiny import MANIFEST as TINY
@@ -133,7 +134,7 @@ def scored(data: bytes) -> None:
     """A batch through Inference's scoring."""
     batch = messages.decode_as(messages.SensorBatch, data)
     asset = ScoredAsset("pump-1", "s", tiny_bundle(), Largest(), None, 900.0)  # type: ignore[arg-type]
-    for block in asset.score(batch):
+    for block in asset.score(UnpackedBatch.of(batch)):
         messages.decode_as(messages.ResultBlock, block).arrays()
 
 
@@ -365,7 +366,7 @@ def rows_remembered(data: bytes) -> None:
         (folder / f"{batch.asset}.newer").write_bytes(data)
         RecentRows(folder, batch.asset, 10).load()
         memory = RecentRows(folder, batch.asset, 10)
-        memory.keep(batch)
+        memory.append(batch, messages.encode(batch))
         assert RecentRows(folder, batch.asset, 10).load()[-1] == batch
 
 
@@ -374,7 +375,7 @@ def remembered_rows() -> list[bytes]:
     with scratch() as folder:
         memory = RecentRows(folder, batch.asset, 1000)
         for _ in range(2):
-            memory.keep(batch)
+            memory.append(batch, messages.encode(batch))
         return [(folder / f"{batch.asset}.newer").read_bytes()]
 
 

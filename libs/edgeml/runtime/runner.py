@@ -116,8 +116,10 @@ class ServiceRunner(Generic[O]):
             self._guard.throttle.warn(f"{received.topic}: {fault}", f"{received.topic} {type(fault).__name__}")
             return
         if service is not None:
-            sent_at = (received.sent_at,) if getattr(service, "timed", False) and received.kind == "local" else ()
-            self._guard.run(received.topic, lambda: service.on_message(received.topic, message, *sent_at))
+            more: tuple[object, ...] = (received.sent_at,) if getattr(service, "timed", False) and received.kind == "local" else ()
+            if getattr(service, "takes_payload", False):
+                more = (received.payload,)
+            self._guard.run(received.topic, lambda: service.on_message(received.topic, message, *more))
 
     def _report(self) -> None:
         status, metrics = Status(component=self._context.component, state="faulty"), Metrics()

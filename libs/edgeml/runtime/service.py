@@ -74,6 +74,7 @@ class Service(Protocol):
     - `echo_topics`: those of its `cloud_topics` whose payloads go undecoded to `on_echo(payload)`.
     - `timed = True`: local messages go to `on_message(topic, message, sent_at)`, with the monotonic time at which the message was sent, as
       far as it is known, instead of that at which it is handled.
+    - `takes_payload = True`: messages go to `on_message(topic, message, payload)`, with the encoded message without its signature.
     """
 
     topics: tuple[str, ...]

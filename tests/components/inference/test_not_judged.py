@@ -27,43 +27,43 @@ def counted(*reasons: str, tally: ScoringCoverage | None = None, start: float = 
 
 
 def test_an_asset_that_is_judged_is_none():
-    assert counted(*[""] * 60).unjudged() is None
+    assert counted(*[""] * 60).unscored() is None
 
 
 def test_a_dead_channel_is_seen_with_its_reason_and_since_when():
     tally = counted(*[""] * 100, *[DEAD] * 60)
-    found = tally.unjudged()
+    found = tally.unscored()
     assert found is not None and found.reason == DEAD and found.share == 1.0
     assert 100 <= found.since <= 120 and found.rows == 160 - found.since
 
 
 def test_it_is_over_once_rows_are_judged_again():
     tally = counted(*[DEAD] * 60, *[""] * 30)
-    assert tally.unjudged() is None
+    assert tally.unscored() is None
 
 
 @pytest.mark.parametrize("reason", ["stopped", "stopped: settling after the start", "learning 3/400", "window filling"])
 def test_what_is_meant_to_be_is_none(reason: str):
-    assert counted(*[reason] * 200).unjudged() is None
-    assert counted(*[DEAD] * 60, *[reason] * 200).unjudged() is None
+    assert counted(*[reason] * 200).unscored() is None
+    assert counted(*[DEAD] * 60, *[reason] * 200).unscored() is None
 
 
 def test_the_most_frequent_reason_is_told():
-    found = counted(*["gap: window filling", DEAD, DEAD] * 20).unjudged()
+    found = counted(*["gap: window filling", DEAD, DEAD] * 20).unscored()
     assert found is not None and found.reason == DEAD
 
 
 def test_a_channel_that_comes_and_goes_counts_by_its_share():
-    found = counted(*[DEAD, DEAD, DEAD, ""] * 20).unjudged()
+    found = counted(*[DEAD, DEAD, DEAD, ""] * 20).unscored()
     assert found is not None and found.share == pytest.approx(0.75, abs=0.1)
-    assert counted(*[DEAD, "", "", ""] * 20).unjudged() is None
+    assert counted(*[DEAD, "", "", ""] * 20).unscored() is None
 
 
 def test_rows_that_come_seldom_count_too():
     tally = ScoringCoverage()
     for minute in range(30):
         tally.take(np.ones(1, np.uint8), ("interval: a row each 60 s, 1 s wanted by model x",), minute * 60.0)
-    found = tally.unjudged()
+    found = tally.unscored()
     assert found is not None and (found.since, found.rows) == (0.0, 30)
 
 

@@ -12,7 +12,18 @@ import pytest
 
 from edgeml.config.schema import read
 from edgeml.errors import BundleError, OptionsError
-from edgeml.messages import MAX_PAYLOAD, QUALITY_NAMES, KeepAlive, ReplayRequest, ReplayStart, ResetBaseline, SensorBatch, encode, topics
+from edgeml.messages import (
+    MAX_PAYLOAD,
+    QUALITY_NAMES,
+    KeepAlive,
+    ReplayRequest,
+    ReplayStart,
+    ResetBaseline,
+    SensorBatch,
+    encode,
+    encode_json,
+    topics,
+)
 from edgeml.messages.sequencing import SequenceTracker
 from edgeml.model.bundle import Bundle, save
 from edgeml.model.manifest import decode_manifest
@@ -143,7 +154,7 @@ def renumbered(made):
 def test_how_far_learning_has_come_is_logged(bench, caplog):
     caplog.set_level("INFO")
     bench.feed(*batches(pump(500)))
-    steps = [each.getMessage() for each in caplog.records if "learning what is normal" in each.getMessage()]
+    steps = [each.getMessage() for each in caplog.records if "learning the baseline" in each.getMessage()]
     assert 2 <= len(steps) <= 5 and all(each.endswith("of 400 good rows") for each in steps)
     assert caplog.text.index(steps[-1]) < caplog.text.index("the baseline is learned")
 
@@ -155,8 +166,8 @@ def test_a_machine_that_does_not_get_on_with_learning_is_not_logged_with_each_ba
     press = [msgspec.structs.replace(batch, asset="press-1", channels=("f0", *batch.channels[1:])) for batch in made]
     bench.feed(*flagged)
     bench.feed(*press)
-    lines = [each.getMessage() for each in caplog.records if "learning what is normal" in each.getMessage()]
-    assert lines == ["pump-1: learning what is normal, 0 of 400 good rows"]
+    lines = [each.getMessage() for each in caplog.records if "learning the baseline" in each.getMessage()]
+    assert lines == ["pump-1: learning the baseline, 0 of 400 good rows"]
 
 
 def test_22_a_damaged_baseline_is_not_learned_again_from_whatever_runs_now(bench, caplog, tmp_path):
@@ -344,7 +355,7 @@ def test_16_a_torn_end_costs_one_batch(bench, tmp_path, caplog):
     bench.restart()
     blocks = bench.feed(*batches(rows[1250:1400], first=1250))
     assert set(reasons(blocks)) == {""} and column(blocks, "times")[0] == T0 + 1250 * SECOND
-    assert "are no whole batch" in caplog.text
+    assert "are no complete batch" in caplog.text
     bench.restart()
     assert set(reasons(bench.feed(*batches(rows[1400:], first=1400)))) == {""}
 
@@ -440,3 +451,12 @@ def test_its_health_says_how_old_the_newest_scored_row_was(tmp_path):
     assert bench.service.metrics().lag_s is None
     bench.feed(*batches(pump(100)))
     assert bench.service.metrics().lag_s == 1.0
+
+
+@pytest.mark.parametrize("form", ["messagepack", "json"])
+def test_16_saved_rows_are_the_bytes_that_arrived(bench, tmp_path, form):
+    sent = batches(pump(100), size=10)
+    for batch in sent:
+        bench.service.on_message(topics.SENSORS, batch, encode(batch) if form == "messagepack" else encode_json(batch))
+    (path,) = (tmp_path / "rows").glob("*.newer")
+    assert path.read_bytes() == b"".join(len(encode(batch)).to_bytes(4, "little") + encode(batch) for batch in sent)

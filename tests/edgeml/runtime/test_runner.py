@@ -411,6 +411,25 @@ def test_timed_service_receives_the_time_of_sending(run, tmp_path):
     assert message.alarm == "a" and abs(sent_at - signed_at) < 0.3
 
 
+class WithPayload(Service):
+    """Takes each message with its bytes."""
+
+    takes_payload = True
+
+    def on_message(self, topic: str, message: Message, payload: bytes = b"") -> None:
+        self.messages.append((message, payload))
+
+
+def test_service_that_takes_payloads_gets_the_bytes_without_their_signature(run):
+    running = run(create=WithPayload)
+    subscribed(running)
+    running.publish(ack("a"))
+    (service,) = Service.instances
+    running.until(lambda: len(service.messages) == 1, "the acknowledgement")
+    ((message, payload),) = service.messages
+    assert message.alarm == "a" and payload == ack("a")
+
+
 class Busy(Service):
     """A tick that blocks, like one that publishes while a broker is slow; `taken` has the number of ticks before each message."""
 
