@@ -59,7 +59,7 @@ class HealthMonitor:
         if health.component not in self._reports and len(self._reports) >= MAX_TRACKED:
             return
         self._reports[health.component] = LastReport(health, now)
-        for topic, age in health.heard.items():
+        for topic, age in health.message_age_s.items():
             if age is not None:
                 self._never_received.pop((health.component, topic), None)
             elif topic in topics.STREAMS:

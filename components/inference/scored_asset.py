@@ -212,6 +212,6 @@ def _refused(times: np.ndarray, channels: int, reason: str, quality: np.ndarray)
         confidence=nan,
         reason=codes,
         deviations=np.full((n, channels), np.nan, np.float16),
-        took_us=np.zeros((n, 2), np.float32),
+        latency_us=np.zeros((n, 2), np.float32),
     )
     return columns, tuple(reasons)

@@ -142,7 +142,7 @@ class SensorIngestion:
         return Metrics(
             min(lags, default=None),
             queues=queues,
-            quiet=quiet | {asset.name: age for asset in assets if (age := asset.quiet_s(now)) is not None},
+            row_age_s=quiet | {asset.name: age for asset in assets if (age := asset.quiet_s(now)) is not None},
             drops=drops,
         )
 

@@ -49,7 +49,7 @@ class GeneratedResults:
             confidence=confidence,
             reason=np.zeros(self.rows, "u1"),
             deviations=np.tile((-6.0, 4.0), (self.rows, 1)),
-            took_us=np.full((self.rows, 2), 100.0),
+            latency_us=np.full((self.rows, 2), 100.0),
         )
         packed: dict[str, Any] = columns.packed()
         return ResultBlock(
