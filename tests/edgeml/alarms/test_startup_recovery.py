@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -137,9 +138,9 @@ def test_what_is_decided_is_the_same_from_any_kept_state():
     class Restarted(AlarmPolicy):
         """Forgets all but its state before each result."""
 
-        def judge(self, *given):
+        def evaluate(self, *arguments):
             again = AlarmPolicy(self.options, self.asset, self.model, msgspec.json.decode(msgspec.json.encode(self.state)))
-            changes = again.evaluate(*given)
+            changes = again.evaluate(*arguments)
             self._state = again._state
             return changes
 
