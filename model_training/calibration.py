@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeml.model.bundle import Calibration
+from edgeml.model.manifest import Calibration
 
 BINS = 10
 POINTS = 24

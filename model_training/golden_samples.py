@@ -10,7 +10,8 @@ import numpy as np
 
 from edgeml.model import self_test
 from edgeml.model.baseline import Baseline
-from edgeml.model.bundle import Bundle, Manifest, save, seal
+from edgeml.model.bundle import Bundle, assemble, save
+from edgeml.model.manifest import Manifest
 from edgeml.model.runtime import open_engine
 from edgeml.model.scorer import AssetScorer
 from model_training import component_path as _paths  # noqa: F401  the components become importable
@@ -107,7 +108,7 @@ def _simulated(manifest: Manifest, order: list[int]) -> np.ndarray:
         keep = _Keep()
         baseline = Baseline.fit(manifest, values[:learn], np.zeros(learn, np.int64))
         times = (np.arange(len(values)) * manifest.interval_s * 1e9).astype(np.int64)
-        AssetScorer(seal(manifest, b""), keep, baseline).feed(times[learn:], values[learn:], np.zeros((2 * rows, len(order)), np.uint8))
+        AssetScorer(assemble(manifest, b""), keep, baseline).feed(times[learn:], values[learn:], np.zeros((2 * rows, len(order)), np.uint8))
         # All rows are decided, so successive inputs are those of successive rows.
         found.append(np.lib.stride_tricks.sliding_window_view(np.stack(keep.inputs), manifest.smooth_rows, axis=0))
     return np.moveaxis(np.concatenate(found), -1, 1)

@@ -4,7 +4,7 @@ import sys
 
 from alert_dispatcher.options import AlertDispatcherOptions
 from alert_dispatcher.service import AlertDispatcher
-from edgeml.runtime import runner
+from edgeml.runtime.main import main
 
 if __name__ == "__main__":
-    sys.exit(runner.main("com.edgeml.AlertDispatcher", AlertDispatcherOptions, AlertDispatcher))
+    sys.exit(main("com.edgeml.AlertDispatcher", AlertDispatcherOptions, AlertDispatcher))

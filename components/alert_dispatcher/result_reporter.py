@@ -1,14 +1,16 @@
-"""Results for the reporting topic in IoT Core: thinned, several in a message, JSON."""
+"""Results for the reporting topic in IoT Core: downsampled, several in one message, JSON."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
+from edgeml.alarms.alarm_policy import CLEARED, Change
 from edgeml.cloud.outbox import MAX_ENTRY, RESULTS, Outbox
 from edgeml.messages import ResultBlock, ResultColumns, topics
 from edgeml.timestamps import SECOND, to_iso
@@ -16,8 +18,18 @@ from edgeml.timestamps import SECOND, to_iso
 NO_DECISION, ANOMALOUS, NORMAL = "no decision", "anomalous", "normal"
 
 
-class ResultReporter(msgspec.Struct, kw_only=True, tag_field="type", tag="report"):
-    """What is sent: results of one asset by one model.
+class ReportOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Which results go to the reporting topic in IoT Core."""
+
+    enabled: Annotated[bool, Meta(description="whether results are reported at all")] = True
+    interval_s: Annotated[
+        float, Meta(ge=0, description="s of event time between reported results of an asset and model; 0 reports every one")
+    ] = 60.0
+    gather_s: Annotated[float, Meta(ge=0, le=60, description="s of the clock for which results are gathered into one message")] = 1.0
+
+
+class ResultReport(msgspec.Struct, kw_only=True, tag_field="type", tag="report"):
+    """One message: results of one asset by one model.
 
     Attributes:
         digest: SHA-256 of the model file, hex.
@@ -34,46 +46,92 @@ class ResultReporter(msgspec.Struct, kw_only=True, tag_field="type", tag="report
 
 
 def verdict(confidence: float, decided: bool, raise_at: float) -> str:
-    """`no decision`, or `anomalous` for a confidence at or over the level that speaks for an alarm, else `normal`."""
+    """`no decision`; `anomalous` for a confidence from `raise_at` on; else `normal`."""
     if not decided or not math.isfinite(confidence):
         return NO_DECISION
     return ANOMALOUS if round(float(confidence), 6) >= raise_at else NORMAL
 
 
-def entry(block: ResultBlock, columns: ResultColumns, row: int, said: str, alarm: str) -> dict[str, Any]:
-    """One result as people read it: times ISO 8601, `took_us` for preparing and for the model, `alarm` its state or null."""
+def entry(block: ResultBlock, columns: ResultColumns, row: int, result: str, alarm: str) -> dict[str, Any]:
+    """One result for people: times in ISO 8601, `latency_us` for the window and for the model, `alarm` its state or null."""
     reason = int(columns.reason[row])
-    decided = said != NO_DECISION
+    decided = result != NO_DECISION
     return {
         "at": to_iso(int(columns.times[row])),
         "window_start": to_iso(int(columns.starts[row])),
-        "verdict": said,
+        "verdict": result,
         "score": _number(columns.score[row]) if decided else None,
         "confidence": _number(columns.confidence[row]) if decided else None,
         "reason": block.reasons[reason - 1] if reason else None,
         "alarm": alarm or None,
-        "took_us": [_number(value) for value in columns.took_us[row]],
+        "latency_us": [_number(value) for value in columns.latency_us[row]],
     }
 
 
-class Downsampler:
-    """Picks results of one asset and model: one in `every_s` of event time, and each change of verdict or alarm state."""
+class ResultReporter:
+    """Chooses the results to report, and writes them into the outbox."""
 
-    def __init__(self, every_s: float) -> None:
-        self._every = round(every_s * SECOND)
-        self._at: int | None = None
+    def __init__(self, options: ReportOptions, thing: str, outbox: Outbox, raise_at: float) -> None:
+        self._options, self._raise_at = options, raise_at
+        self._writer = BatchWriter(thing, options.gather_s, outbox)
+        self._downsamplers: dict[tuple[str, str], Downsampler] = {}
+
+    def add(
+        self, block: ResultBlock, columns: ResultColumns, rows: Sequence[int], changes: Sequence[Change], alarm_state: str, now: float
+    ) -> None:
+        """Report results of a block.
+
+        Args:
+            rows: indices of the results that were evaluated.
+            changes: changes of the alarm that these results led to.
+            alarm_state: of the alarm before them; empty: none.
+        """
+        if not self._options.enabled:
+            return
+        downsampler = self._downsamplers.setdefault((block.asset, block.model), Downsampler(self._options.interval_s))
+        states = {change.row: "" if change.alarm.state == CLEARED else change.alarm.state for change in changes}
+        alarm_state = states.get(-1, alarm_state)
+        chosen = []
+        for row in rows:
+            alarm_state = states.get(row, alarm_state)
+            result = verdict(columns.confidence[row], columns.reason[row] == 0, self._raise_at)
+            if downsampler.takes(int(columns.times[row]), result, alarm_state):
+                chosen.append((int(columns.times[row]), entry(block, columns, row, result, alarm_state)))
+        self._writer.add(block, chosen, now)
+
+    def tick(self, now: float) -> float:
+        """Release the messages that are due; returns the seconds until the next is."""
+        return self._writer.tick(now)
+
+    def flush(self) -> None:
+        """Release all messages."""
+        self._writer.flush()
+
+
+class Downsampler:
+    """Chooses results of one asset and model: one in `interval_s` of event time, and each change of the verdict or the alarm's state."""
+
+    def __init__(self, interval_s: float) -> None:
+        self._interval_ns = round(interval_s * SECOND)
+        self._at_ns: int | None = None
         self._last: tuple[str, str] = ("", "")
 
-    def wants(self, at: int, said: str, alarm: str) -> bool:
-        due = self._at is None or abs(at - self._at) >= self._every or (said, alarm) != self._last
+    def takes(self, at_ns: int, result: str, alarm: str) -> bool:
+        due = self._at_ns is None or abs(at_ns - self._at_ns) >= self._interval_ns or (result, alarm) != self._last
         if due:
-            self._at, self._last = at, (said, alarm)
+            self._at_ns, self._last = at_ns, (result, alarm)
         return due
 
 
 @dataclass
-class _Gathered:
-    """`no` is its entry in the outbox, in which are the first `written` of `results`; `times` are theirs."""
+class _OpenMessage:
+    """A message that still takes results.
+
+    Attributes:
+        no: its number in the outbox.
+        written: how many of `results` are in the outbox.
+        times: event times of the results, ns.
+    """
 
     head: dict[str, Any]
     since: float
@@ -85,18 +143,18 @@ class _Gathered:
 
 
 class BatchWriter:
-    """Puts results of the same asset and model into one message of the outbox, at most `MAX_ENTRY` bytes each.
+    """Collects results of the same asset and model in one message of the outbox, at most `MAX_ENTRY` bytes each.
 
-    A result is in the outbox at once, in the transaction that judged it. Its message is held back for `gather_s`, and others join it.
+    A result is in the outbox at once, in the transaction that evaluated it. Its message is held for `gather_s`, so that others join it.
     """
 
     def __init__(self, thing: str, gather_s: float, outbox: Outbox) -> None:
         self._thing, self._gather_s, self._outbox = thing, gather_s, outbox
         self._topic = topics.cloud_results(thing)
-        self._open: dict[tuple[str, str], _Gathered] = {}
+        self._open: dict[tuple[str, str], _OpenMessage] = {}
 
     def add(self, block: ResultBlock, results: Sequence[tuple[int, dict[str, Any]]], now: float) -> None:
-        """Take results of one block, each with its event time in ns."""
+        """Add results of one block, each with its event time in ns."""
         key = (block.asset, block.model)
         head: dict[str, Any] = {
             "thing": self._thing,
@@ -106,49 +164,49 @@ class BatchWriter:
             "digest": block.digest,
         }
         if key in self._open and self._open[key].head != head:
-            self._close(key)
-        for at, result in results:
+            self._release(key)
+        for at_ns, result in results:
             raw = msgspec.Raw(msgspec.json.encode(result))
             if key in self._open and len(raw) + 1 > self._open[key].bytes_free:
                 self._write(self._open[key])
-                self._close(key)
+                self._release(key)
             if key not in self._open:
-                self._open[key] = _Gathered(head, now, MAX_ENTRY - len(msgspec.json.encode(ResultReporter(**head, results=[]))))
-            gathered = self._open[key]
-            gathered.results.append(raw)
-            gathered.times.append(at)
-            gathered.bytes_free -= len(raw) + 1
+                self._open[key] = _OpenMessage(head, now, MAX_ENTRY - len(msgspec.json.encode(ResultReport(**head, results=[]))))
+            message = self._open[key]
+            message.results.append(raw)
+            message.times.append(at_ns)
+            message.bytes_free -= len(raw) + 1
         if results:
             self._write(self._open[key])
 
     def tick(self, now: float) -> float:
-        """Let go of what has been gathered for long enough; returns in how many seconds there is more, 60 if nothing is gathered."""
-        for key in [key for key, gathered in self._open.items() if now - gathered.since >= self._gather_s]:
-            self._close(key)
-        return min((max(0.0, g.since + self._gather_s - now) for g in self._open.values()), default=60.0)
+        """Release the messages that were held for long enough; returns the seconds until the next is due, 60 if there is none."""
+        for key in [key for key, message in self._open.items() if now - message.since >= self._gather_s]:
+            self._release(key)
+        return min((max(0.0, message.since + self._gather_s - now) for message in self._open.values()), default=60.0)
 
     def flush(self) -> None:
-        """Let go of all that is gathered."""
+        """Release all messages."""
         for key in list(self._open):
-            self._close(key)
+            self._release(key)
 
-    def _write(self, gathered: _Gathered) -> None:
-        if gathered.no is not None and not self._outbox.rewrite(gathered.no, _encode(gathered)):
-            # Thinned out, or undone with its transaction: what was in it stays gone, or comes again by a replay.
-            del gathered.results[: gathered.written], gathered.times[: gathered.written]
-            gathered.no = None
-        if gathered.no is None:
-            gathered.no = self._outbox.put(RESULTS, self._topic, _encode(gathered), gathered.times[0], hold=True)
-        gathered.written = len(gathered.results)
+    def _write(self, message: _OpenMessage) -> None:
+        if message.no is not None and not self._outbox.rewrite(message.no, _encode(message)):
+            # Thinned out, or rolled back with its transaction: its results stay dropped, or come again by a replay.
+            del message.results[: message.written], message.times[: message.written]
+            message.no = None
+        if message.no is None:
+            message.no = self._outbox.put(RESULTS, self._topic, _encode(message), message.times[0], hold=True)
+        message.written = len(message.results)
 
-    def _close(self, key: tuple[str, str]) -> None:
-        gathered = self._open.pop(key)
-        if gathered.no is not None:
-            self._outbox.release(gathered.no)
+    def _release(self, key: tuple[str, str]) -> None:
+        message = self._open.pop(key)
+        if message.no is not None:
+            self._outbox.release(message.no)
 
 
-def _encode(gathered: _Gathered) -> bytes:
-    return msgspec.json.encode(ResultReporter(**gathered.head, results=gathered.results))
+def _encode(message: _OpenMessage) -> bytes:
+    return msgspec.json.encode(ResultReport(**message.head, results=message.results))
 
 
 def _number(value: Any) -> float | None:

@@ -1,4 +1,4 @@
-"""Baselines on disk: what each asset looks like in normal running outlives a restart."""
+"""Baselines on disk, so that each asset's normal running is known after a restart."""
 
 from __future__ import annotations
 
@@ -13,49 +13,49 @@ from urllib.parse import quote
 
 from edgeml.errors import BundleError
 from edgeml.model.baseline import Baseline
-from edgeml.model.bundle import Manifest
+from edgeml.model.manifest import Manifest
 from edgeml.storage.asset_filenames import file_name
 from edgeml.storage.regular_files import plain_bytes
 from edgeml.storage.retrying_writer import RetryingWriter
 
 log = logging.getLogger(__name__)
 
-LONGEST_NAME = 255
+MAX_NAME_BYTES = 255
 UNWRITTEN = ".unwritten"
-"""An empty file where a baseline could not be written: mostly there is room for a name where there is none for content."""
+"""Suffix of an empty file that marks a baseline which could not be written: a full disk usually still has room for a name."""
 
 
 class LostBaselineError(BundleError):
-    """An asset had a baseline, and it cannot be had any more."""
+    """An asset's baseline is lost."""
 
 
 class BaselineFiles:
-    """One JSON file an asset and kind of model input, in `folder`.
+    """One JSON file for each asset and kind of model input, in `folder`.
 
     Raises:
-        OSError: the folder cannot be made.
+        OSError: the folder cannot be created.
     """
 
     def __init__(self, folder: Path, manifest: Manifest, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._folder, self._manifest = folder, manifest
-        self._lasting = RetryingWriter(monotonic)
+        self._writer = RetryingWriter(monotonic)
         folder.mkdir(parents=True, exist_ok=True)
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """What could not be written yet."""
-        return self._lasting.faults
+        """Baselines that could not be written yet, one sentence each."""
+        return self._writer.faults
 
     def tick(self) -> None:
-        """Write what could not be written before."""
-        self._lasting.tick()
+        """Retry the baselines that could not be written."""
+        self._writer.tick()
 
     def load(self, asset: str) -> Baseline | None:
-        """The kept baseline, or None where there never was one.
+        """The saved baseline, or None if there never was one.
 
         Raises:
-            LostBaselineError: there was one, and it is damaged, of other inputs, or could not be written. The machine may be faulty by now, so
-                learning from its present rows is for a person to order.
+            LostBaselineError: there was one, and it is damaged, of other inputs, or could not be written. The machine may be faulty by now,
+                so only a person may order that it is learned again.
         """
         path = self._path(asset)
         try:
@@ -68,21 +68,21 @@ class BaselineFiles:
             raise LostBaselineError(f"{path}: {fault.strerror if isinstance(fault, OSError) else fault}") from None
 
     def keep(self, asset: str, baseline: Baseline) -> None:
-        """Write it so that a power failure leaves either the old file or the new one; where it cannot be, `tick` tries it again."""
+        """Save the baseline; a power cut leaves either the old file or the new one. If it cannot be written, `tick` retries."""
         path = self._path(asset)
-        sentence = f"{asset}: the baseline cannot be written to {path} ({{}}); make room, or it is lost with a restart"
-        if not self._lasting.do(asset, lambda: _write(path, baseline), sentence):
+        sentence = f"{asset}: the baseline cannot be written to {path} ({{}}); free some space, or a restart loses it"
+        if not self._writer.do(asset, lambda: _write(path, baseline), sentence):
             with contextlib.suppress(OSError):
                 path.with_suffix(UNWRITTEN).touch()
 
     def forget(self, asset: str) -> None:
-        """Forget that of `asset`, or of every asset when it is empty.
+        """Delete the baseline of `asset`, or of every asset if it is empty.
 
         Raises:
             OSError: a file cannot be removed.
         """
         paths = [self._path(asset)] if asset else self._folder.glob(f"*.{self._manifest.scaling_id}.*")
-        self._lasting.drop(asset)
+        self._writer.drop(asset)
         for path in paths:
             for each in {path, path.with_suffix(UNWRITTEN), *([_earlier(path.parent, asset, path)] if asset else [])}:
                 each.unlink(missing_ok=True)
@@ -96,9 +96,9 @@ class BaselineFiles:
 
 
 def _earlier(folder: Path, asset: str, path: Path) -> Path:
-    """Where earlier versions kept it: long names were as long as they are."""
+    """The path in earlier versions, which did not shorten long names."""
     name = f"{quote(asset, safe='')}.{path.name.rsplit('.', 2)[1]}.json"
-    return folder / name if len(name) <= LONGEST_NAME else path
+    return folder / name if len(name) <= MAX_NAME_BYTES else path
 
 
 def _write(path: Path, baseline: Baseline) -> None:

@@ -1,4 +1,4 @@
-"""How many of an asset's latest rows are judged, and why the others are not. Pure: its caller brings the time."""
+"""Counts how many of an asset's latest rows are scored, and why the others are not. Pure: the caller brings the time."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections import Counter
 import numpy as np
 
 from edgeml.model.scorer import FILLING, LEARNING, SETTLING, STOPPED
-from edgeml.runtime.status_reporter import UnscoredRows
+from edgeml.runtime.service import UnscoredRows
 
 EXPECTED = (STOPPED, SETTLING, FILLING)
-"""Reasons that say nothing against sensing; nor do those that begin with `LEARNING`."""
+"""Reasons that are no fault of sensing; those that begin with `LEARNING` are none either."""
 SPAN_S, SPAN_ROWS = 10.0, 10
-"""The latest rows are those of the current and the previous span, which lasts at least so long and has so many rows."""
-SHARE = 0.5
+"""Least duration and rows of a span; the latest rows are those of the current and the previous span."""
+MAX_UNSCORED_SHARE = 0.5
 
 
 class ScoringCoverage:
@@ -43,11 +43,11 @@ class ScoringCoverage:
         if found and self._since is None:
             self._since, self._rows = now, 0
         self._rows += sum(found.values())
-        if self._since is not None and self._share() < SHARE:
+        if self._since is not None and self._share() < MAX_UNSCORED_SHARE:
             self._since = None
 
-    def unjudged(self) -> UnscoredRows | None:
-        """What is wrong, or None."""
+    def unscored(self) -> UnscoredRows | None:
+        """The most frequent reason and its figures, or None while most rows are scored."""
         if self._since is None:
             return None
         reasons = self._spans[0][1] + self._spans[1][1]

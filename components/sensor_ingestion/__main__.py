@@ -2,9 +2,9 @@
 
 import sys
 
-from edgeml.runtime import runner
+from edgeml.runtime.main import main
 from sensor_ingestion.options import SensorIngestionOptions
 from sensor_ingestion.service import SensorIngestion
 
 if __name__ == "__main__":
-    sys.exit(runner.main("com.edgeml.SensorIngestion", SensorIngestionOptions, SensorIngestion))
+    sys.exit(main("com.edgeml.SensorIngestion", SensorIngestionOptions, SensorIngestion))

@@ -7,8 +7,7 @@ import logging
 from edgeml.errors import OptionsError, SourceError
 from edgeml.messages import Alert, Command, Message, Release, ReplayRequest, ResultBlock, Status, encode, topics
 from edgeml.messages.sequencing import KeepAliveTimer, new_stream
-from edgeml.runtime.runner import ComponentContext
-from edgeml.runtime.status_reporter import Metrics
+from edgeml.runtime.service import ComponentContext, Metrics
 from sensor_ingestion.asset_pipeline import AssetPipeline
 from sensor_ingestion.capture.recorder import CaptureRecorder
 from sensor_ingestion.capture.uploader import Uploader
@@ -39,7 +38,7 @@ class SensorIngestion:
         self._upload: Uploader | None = None
         if capture.upload and self._recorder is not None:
             self._upload = Uploader(capture, context.work, context.thing, self._recorder, context.bus, context.monotonic)
-        echoes = self._upload is not None and capture.upload_proof == "echo"
+        echoes = self._upload is not None and capture.upload_confirmation == "echo"
         self.cloud_topics: tuple[str, ...] = (topics.cloud_captures(context.thing),) if echoes else ()
         self.echo_topics = self.cloud_topics
         keep = self._recorder.take if self._recorder is not None else None
@@ -57,7 +56,7 @@ class SensorIngestion:
         self._pulse, self._stream = KeepAliveTimer(self._send), new_stream()
         answers = (topics.RESULTS,) if any(asset.awaits_answers for asset in self._assets.values()) else ()
         alerts = (topics.ALERTS,) if capture.mode == "alarms" else ()
-        releases = (topics.COMMANDS_RELEASE,) if any(asset.latch_after for asset in options.enabled().values()) else ()
+        releases = (topics.COMMANDS_RELEASE,) if any(asset.lockout_after for asset in options.enabled().values()) else ()
         self.topics: tuple[str, ...] = (topics.COMMANDS, topics.REPLAY, *answers, *alerts, *releases)
 
     def start(self) -> None:
@@ -123,7 +122,7 @@ class SensorIngestion:
             state = "finished"
         return Status(component=self._context.component, state=state, faults=faults)
 
-    def vitals(self) -> Metrics:
+    def metrics(self) -> Metrics:
         now, assets = self._context.monotonic(), self._assets.values()
         lags = [asset.lag_s for asset in assets if asset.lag_s is not None]
         queues, drops = {"unanswered batches": (sum(asset.unanswered for asset in assets), 0)}, {}
@@ -143,7 +142,7 @@ class SensorIngestion:
         return Metrics(
             min(lags, default=None),
             queues=queues,
-            quiet=quiet | {asset.name: age for asset in assets if (age := asset.quiet_s(now)) is not None},
+            row_age_s=quiet | {asset.name: age for asset in assets if (age := asset.quiet_s(now)) is not None},
             drops=drops,
         )
 

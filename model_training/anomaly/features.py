@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeml.model.bundle import Manifest
+from edgeml.model.manifest import Manifest
 
 
 def features(manifest: Manifest, deviations: np.ndarray, relative_spread: np.ndarray, at: np.ndarray) -> np.ndarray:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgeml.model.bundle import FORMAT, MODEL, Calibration, Channel, Digest, Manifest, Scaling, Stopped, View
+from edgeml.model.bundle import MODEL
+from edgeml.model.manifest import FORMAT, Calibration, Channel, Digest, Manifest, Scaling, Stopped, View
 
 NAME, VERSION = "pump_anomaly", "1.2.0"
 

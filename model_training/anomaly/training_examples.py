@@ -10,7 +10,8 @@ import msgspec
 import numpy as np
 
 from edgeml.model.baseline import Baseline
-from edgeml.model.bundle import MODEL, Bundle, Digest, Manifest
+from edgeml.model.bundle import MODEL, Bundle
+from edgeml.model.manifest import Digest, Manifest
 from edgeml.model.scorer import AssetScorer
 from model_training.anomaly.features import features
 from model_training.anomaly.rig_recordings import BASELINE_ROWS, Fault, Recording, Visit, simulate, training_rows

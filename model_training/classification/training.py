@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeml.model.bundle import save, seal
+from edgeml.model.bundle import assemble, save
 from model_training import calibration, source_digest, tflite_export
 from model_training.classification import baseline, cross_validation, evaluation, features, manifest_template, network, report
 from model_training.datasets import Ai4i, DatasetError, load_ai4i
@@ -99,7 +99,7 @@ class _Run:
             self._request.say(f"cross-validation {number}/{len(parts)}: {part.sum()} rows kept out")
             model = self._train(~part)
             for name, file in (("int8", self._int8(model)), ("float32", tflite_export.to_float32(model))):
-                scores[name][part], _, probabilities[name][part] = evaluation.answer(seal(self._manifest, file), self._rows[part])
+                scores[name][part], _, probabilities[name][part] = evaluation.answer(assemble(self._manifest, file), self._rows[part])
             for name, given in inputs.items():
                 scores[name][part] = baseline.predict(baseline.fit(given[~part], self._classes[~part] > 0), given[part])
         return scores, probabilities

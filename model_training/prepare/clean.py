@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from edgeml.messages import MISSING, OUT_OF_LINE, OUT_OF_RANGE, QUALITY_NAMES, STUCK
+from edgeml.messages import IMPLAUSIBLE_TIME, MISSING, OUT_OF_RANGE, QUALITY_NAMES, STUCK
 from edgeml.timestamps import to_iso
 from model_training.prepare.plan import Range
 from model_training.prepare.rows import PrepareError, Rows, Tally
@@ -44,7 +44,7 @@ def together(parts: list[Rows], wanted: list[str]) -> Rows:
 
 def clean(rows: Rows, ranges: Mapping[str, Range], tally: Tally) -> Rows:
     """Rows with strictly rising times and only values that can be true; others are NaN, or their rows gone, and counted."""
-    for code in OUT_OF_LINE:
+    for code in IMPLAUSIBLE_TIME:
         rows = _without(rows, (rows.quality == code).any(axis=1), QUALITY_NAMES[code], tally)
     again = np.zeros(len(rows.times), bool)
     again[1:] = rows.times[1:] == rows.times[:-1]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edgeml.model.bundle import Manifest
+from edgeml.model.manifest import Manifest
 from edgeml.model.window import Window
 from model_training.datasets import Engines
 from model_training.regression.manifest_template import SENSORS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeml.model.bundle import Calibration
+from edgeml.model.manifest import Calibration
 from model_training import calibration
 from model_training.regression import manifest_template
 from model_training.regression.examples import Examples, folds

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from edgeml.model.bundle import FORMAT, MODEL, Calibration, Channel, Digest, Manifest, Scaling, View
+from edgeml.model.bundle import MODEL
+from edgeml.model.manifest import FORMAT, Calibration, Channel, Digest, Manifest, Scaling, View
 
 NAME, VERSION = "engine_life", "1.0.0"
 CAP = 125.0

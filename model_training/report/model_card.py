@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edgeml.model.bundle import Bundle, Manifest
+from edgeml.model.bundle import Bundle
+from edgeml.model.manifest import Manifest
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
 
-from edgeml.model.bundle import MANIFEST, Bundle
+from edgeml.model.bundle import Bundle
+from edgeml.model.manifest import MANIFEST
 from model_training.bounded_decompression import Bounded, TooMuch
 from model_training.output_paths import check_folder
 from model_training.training_request import TrainingError

@@ -11,7 +11,7 @@ import pytest
 
 from edgeml.config.schema import read
 from edgeml.messages import ResultBlock, SensorBatch, decode, topics
-from edgeml.runtime.runner import ComponentContext, Service
+from edgeml.runtime.service import ComponentContext, Service
 from edgeml.timestamps import SECOND
 from inference.options import InferenceOptions
 from inference.service import Inference

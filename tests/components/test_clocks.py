@@ -14,7 +14,7 @@ from alert_dispatcher.options import AlertDispatcherOptions as DispatcherOptions
 from alert_dispatcher.service import AlertDispatcher
 from edgeml.config.schema import read
 from edgeml.messages import AHEAD, Alert, ReplayRequest, ResultBlock, SensorBatch, decode, encode, topics
-from edgeml.runtime.runner import ComponentContext, Service
+from edgeml.runtime.service import ComponentContext, Service
 from edgeml.timestamps import SECOND
 from inference.options import InferenceOptions
 from inference.service import Inference

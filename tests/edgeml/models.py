@@ -10,7 +10,8 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from model_training import golden_samples
 
-from edgeml.model.bundle import decode_manifest, save
+from edgeml.model.bundle import save
+from edgeml.model.manifest import decode_manifest
 from edgeml.model.signature import sign
 from tests.edgeml.keys import TRAINER
 from tests.edgeml.tiny import SHIPPED

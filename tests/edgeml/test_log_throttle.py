@@ -17,8 +17,8 @@ def test_lines_of_a_kind_are_limited_and_what_is_left_out_is_counted(caplog: pyt
     now = REPEAT_S
     for _ in range(5):
         limited.warning("message %d of %s", 7, "x")
-    assert caplog.messages[4:] == ["message 7 of x (97 more of this kind were not logged)", "message 7 of x", "message 7 of x"]
+    assert caplog.messages[4:] == ["message 7 of x (97 more lines of this kind were suppressed)", "message 7 of x", "message 7 of x"]
     now = 3 * REPEAT_S
     limited.warning("message %d of %s", 8, "x")
     limited.info("another kind")
-    assert caplog.messages[7:] == ["message 8 of x (2 more of this kind were not logged)"]
+    assert caplog.messages[7:] == ["message 8 of x (2 more lines of this kind were suppressed)"]

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from edgeml.model.bundle import FORMAT, Bundle, Calibration, Channel, Manifest, Scaling, Stopped, View, save
+from edgeml.model.bundle import Bundle, save
+from edgeml.model.manifest import FORMAT, Calibration, Channel, Manifest, Scaling, Stopped, View
 
 SECOND = 1_000_000_000
 SHIPPED = Path(__file__).parents[2] / "model_training" / "bundles" / "pump_anomaly"

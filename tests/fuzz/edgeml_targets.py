@@ -17,24 +17,26 @@ from edgeml import messages
 from edgeml.alarms.alarm_policy import AlarmPolicy, PolicyOptions
 from edgeml.auth.device_key import MessageAuthOptions
 from edgeml.auth.device_key import read as read_key
-from edgeml.auth.envelope import bare, seal, split
+from edgeml.auth.envelope import sign, split
 from edgeml.auth.verifier import MessageVerifier
 from edgeml.config.schema import read
 from edgeml.errors import AuthenticationError, BundleError, MessageError, OptionsError
 from edgeml.messages import sequencing, topics
 from edgeml.messages.sequencing import SequenceTracker
 from edgeml.model.baseline import Baseline
-from edgeml.model.bundle import MANIFEST, MODEL, SIGNATURE, Bundle, Manifest, decode_manifest, match_channels
+from edgeml.model.bundle import MODEL, SIGNATURE, Bundle, match_channels
+from edgeml.model.manifest import MANIFEST, Manifest, decode_manifest
 from edgeml.model.scorer import AssetScorer
 from edgeml.model.signature import pinned, private_key, public_key
 from edgeml.parsing import csv_records, readings
 from edgeml.runtime.last_good_config import LAST_GOOD, LastGoodConfig
-from edgeml.runtime.runner import ComponentContext
+from edgeml.runtime.service import ComponentContext
 from edgeml.timestamps import SECOND, from_iso, to_iso
 from inference.baseline_files import BaselineFiles, LostBaselineError
 from inference.options import InferenceOptions
 from inference.recent_rows import RecentRows
 from inference.scored_asset import ScoredAsset
+from inference.unpacked_batch import UnpackedBatch
 from tests.edgeml.keys import PINNED, TRAINER, TRUSTED
 from tests.edgeml.samples import BATCH, SAMPLES, T0
 from tests.edgeml.tiny import MANIFEST as TINY
@@ -114,7 +116,7 @@ EVERY_KIND = {
 
 def decoded(data: bytes) -> None:
     message = messages.decode(data)
-    if isinstance(message, messages.BLOCKS):
+    if message.BINARY:
         message.arrays()
     again = messages.decode(messages.encode(message))
     assert type(again) is type(message)
@@ -124,7 +126,7 @@ def last_configuration(path: Path) -> None:
     """What worked last, as a component goes back to it: whatever is wrong with the file is said, and the component waits."""
     settings = LastGoodConfig(EveryKind, path.parent)
     common, own = settings.read(settings.last_good())
-    settings.remember({"messages": msgspec.to_builtins(common), **msgspec.to_builtins(own)})
+    settings.remember({"message_auth": msgspec.to_builtins(common), **msgspec.to_builtins(own)})
     settings.read(settings.last_good())
 
 
@@ -132,7 +134,7 @@ def scored(data: bytes) -> None:
     """A batch through Inference's scoring."""
     batch = messages.decode_as(messages.SensorBatch, data)
     asset = ScoredAsset("pump-1", "s", tiny_bundle(), Largest(), None, 900.0)  # type: ignore[arg-type]
-    for block in asset.score(batch):
+    for block in asset.score(UnpackedBatch.of(batch)):
         messages.decode_as(messages.ResultBlock, block).arrays()
 
 
@@ -143,7 +145,7 @@ def received(data: bytes) -> None:
     message = messages.decode(data)
     if isinstance(message, messages.ReplayStart):
         receiver.replaying(message)
-    elif isinstance(message, messages.BLOCKS):
+    elif message.BINARY:
         receiver.accept(
             message.asset, message.stream, message.seq, int(message.arrays()[0][-1]) if len(message.times) >= 8 else 0
         ) if isinstance(message, messages.SensorBatch) else receiver.accept(message.asset, message.stream, message.seq, 0)
@@ -155,7 +157,7 @@ def received(data: bytes) -> None:
 
 @cache
 def tiny_bundle() -> Bundle:
-    from edgeml.model.bundle import seal as sealed_bundle
+    from edgeml.model.bundle import assemble as sealed_bundle
 
     return sealed_bundle(TINY, b"no network")
 
@@ -227,16 +229,16 @@ def opened(data: bytes) -> None:
     """What comes from the bus goes through the guard and the seal before it is decoded."""
     split(data)
     guard = MessageVerifier("com.edgeml.X", Path("/nowhere"), lambda: 10 * SECOND, "boot")
-    guard._key, guard._begun = KEY, 0
-    message = guard.open(topics.COMMANDS, data)
+    guard._key, guard._started = KEY, 0
+    message = guard.verify(topics.COMMANDS, data)
     assert (message is None) == (guard.refused.total() == 1)
-    list(guard.news()), guard.faults(100.0)  # noqa: B018
-    decoded(bare(data))
+    list(guard.log_lines()), guard.faults(100.0)  # noqa: B018
+    decoded(messages.strip_signature(data))
 
 
 def sealed_messages() -> list[bytes]:
     payload = messages.encode(SAMPLES["command"])
-    return [seal(KEY, topics.COMMANDS, "com.edgeml.Y", "boot", 9 * SECOND, payload), payload]
+    return [sign(KEY, topics.COMMANDS, "com.edgeml.Y", "boot", 9 * SECOND, payload), payload]
 
 
 def time_text(text: str) -> None:
@@ -320,23 +322,23 @@ def baseline() -> dict[str, Any]:
 def policy_went_on(tree: Any) -> None:
     """The state of a policy, as AlertDispatcher takes it from its disk, and goes on."""
     state = msgspec.json.decode(json.dumps(tree))
-    policy = AlarmPolicy(PolicyOptions(n=1, m=3, hold_s=1.0), "pump-1", "model", state)
-    policy.judge_block("other", [T0 + 100 * SECOND, T0 + 102 * SECOND], [0.99, 0.99])
+    policy = AlarmPolicy(PolicyOptions(votes=1, of=3, hold_s=1.0), "pump-1", "model", state)
+    policy.evaluate_block("other", [T0 + 100 * SECOND, T0 + 102 * SECOND], [0.99, 0.99])
     policy.acknowledge("a", "x")
-    policy.judge_block("other", [T0 + 2000 * SECOND, T0 + 3000 * SECOND], [0.0, None])
+    policy.evaluate_block("other", [T0 + 2000 * SECOND, T0 + 3000 * SECOND], [0.0, None])
     msgspec.json.encode(policy.state())
 
 
 def policy_states() -> list[dict[str, Any]]:
-    policy = AlarmPolicy(PolicyOptions(n=1, m=3, hold_s=1.0), "pump-1", "model")
+    policy = AlarmPolicy(PolicyOptions(votes=1, of=3, hold_s=1.0), "pump-1", "model")
     empty = policy.state()
-    policy.judge_block("s", [T0, T0 + 2 * SECOND], [0.99, 0.99])
+    policy.evaluate_block("s", [T0, T0 + 2 * SECOND], [0.99, 0.99])
     return [policy.state(), empty]
 
 
 def policy_configured(tree: Any) -> None:
     policy = AlarmPolicy(options_of(PolicyOptions)(tree), "pump-1", "model")
-    policy.judge_block("s", [T0, T0 + 2 * SECOND], [0.99, 0.0])
+    policy.evaluate_block("s", [T0, T0 + 2 * SECOND], [0.99, 0.0])
 
 
 def encoded_samples() -> list[bytes]:
@@ -364,7 +366,7 @@ def rows_remembered(data: bytes) -> None:
         (folder / f"{batch.asset}.newer").write_bytes(data)
         RecentRows(folder, batch.asset, 10).load()
         memory = RecentRows(folder, batch.asset, 10)
-        memory.keep(batch)
+        memory.append(batch, messages.encode(batch))
         assert RecentRows(folder, batch.asset, 10).load()[-1] == batch
 
 
@@ -373,7 +375,7 @@ def remembered_rows() -> list[bytes]:
     with scratch() as folder:
         memory = RecentRows(folder, batch.asset, 1000)
         for _ in range(2):
-            memory.keep(batch)
+            memory.append(batch, messages.encode(batch))
         return [(folder / f"{batch.asset}.newer").read_bytes()]
 
 
@@ -383,7 +385,7 @@ TARGETS: dict[str, Target] = {
     "message-as": Target(("edgeml.messages.decode_as",), "bytes", scored, (MessageError,), batches),
     "stream": Target(("edgeml.messages.sequencing.SequenceTracker.resume",), "bytes", received, (MessageError,), encoded_samples),
     "seal": Target(
-        ("edgeml.auth.envelope.split", "edgeml.auth.verifier.MessageVerifier.open"),
+        ("edgeml.auth.envelope.split", "edgeml.auth.verifier.MessageVerifier.verify"),
         "bytes",
         opened,
         (AuthenticationError, MessageError),
@@ -392,9 +394,9 @@ TARGETS: dict[str, Target] = {
     "message-key": Target(
         ("edgeml.auth.device_key.read",), "bytes", in_file("messages.key", message_key_at), (AuthenticationError,), lambda: [KEY]
     ),
-    "manifest": Target(("edgeml.model.bundle.decode_manifest",), "bytes", used, (BundleError,), lambda: [manifest_text()]),
+    "manifest": Target(("edgeml.model.manifest.decode_manifest",), "bytes", used, (BundleError,), lambda: [manifest_text()]),
     "manifest-tree": Target(
-        ("edgeml.model.bundle.decode_manifest",),
+        ("edgeml.model.manifest.decode_manifest",),
         "tree",
         lambda tree: used(json.dumps(tree).encode()),
         (BundleError,),
@@ -412,9 +414,9 @@ TARGETS: dict[str, Target] = {
         "bytes",
         in_file(LAST_GOOD, last_configuration),
         (OptionsError, OSError, ValueError, TypeError, RecursionError),
-        lambda: [json.dumps({"messages": {}, **EVERY_KIND}).encode()],
+        lambda: [json.dumps({"message_auth": {}, **EVERY_KIND}).encode()],
     ),
-    "options-messages": Target(
+    "options-message-auth": Target(
         ("edgeml.config.schema.read",),
         "tree",
         options_of(MessageAuthOptions),
@@ -426,14 +428,16 @@ TARGETS: dict[str, Target] = {
         "tree",
         policy_configured,
         (OptionsError,),
-        lambda: [{"raise_at": 0.8, "clear_at": "0.2", "n": 2, "m": 4.0, "hold_s": 3, "clear_hold_s": 4, "cooldown_s": 5, "rewind_s": 6}],
+        lambda: [
+            {"raise_at": 0.8, "clear_at": "0.2", "votes": 2, "of": 4.0, "hold_s": 3, "clear_hold_s": 4, "cooldown_s": 5, "rewind_s": 6}
+        ],
     ),
     "options-inference": Target(
         ("edgeml.config.schema.read",),
         "tree",
         options_of(InferenceOptions),
         (OptionsError,),
-        lambda: [{"bundle": "b", "signature": PINNED, "engine": "auto", "threads": "2", "history_s": 5}],
+        lambda: [{"bundle": "b", "signature": PINNED, "engine": "auto", "threads": "2", "replay_buffer_s": 5}],
     ),
     "time": Target(
         ("edgeml.timestamps.from_iso",),

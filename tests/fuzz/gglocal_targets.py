@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from gglocal.cli import signed_messages
+from gglocal import message_plugins
 from gglocal.core.access_policy import Place, allows, faults, well_formed
 from gglocal.core.config_store import ConfigConflict, ConfigStore, KeyNotFound
 from gglocal.core.lite_json_limits import is_lost, refusal
@@ -352,7 +352,7 @@ def fault_options(tree: Any) -> None:
 
 
 def shown(data: bytes) -> None:
-    text = text_of(signed_messages.bare(data))
+    text = text_of(message_plugins.body(data))
     if text is not None:
         one_line(text)
     message = Message.of_bytes(data)
@@ -456,7 +456,7 @@ TARGETS: dict[str, Target] = {
         ],
     ),
     "payload": Target(
-        ("gglocal.cli.signed_messages.bare", "gglocal.payload_text.text_of"),
+        ("gglocal.message_plugins.body", "gglocal.payload_text.text_of"),
         "bytes",
         shown,
         (),

@@ -23,7 +23,8 @@ from moto.core import DEFAULT_ACCOUNT_ID
 from moto.sagemaker.models import sagemaker_backends
 from moto.server import ThreadedMotoServer
 
-from edgeml.model.bundle import MANIFEST, MODEL, Bundle
+from edgeml.model.bundle import MODEL, Bundle
+from edgeml.model.manifest import MANIFEST
 
 SHIPPED = source.ROOT / "model_training" / "bundles" / "pump_anomaly"
 REGION, BUCKET = "eu-west-1", "plant"

@@ -43,7 +43,7 @@ def test_rubbish_and_newer_messages_on_every_subscribed_topic(line, built, versi
                 sent.append(topic)
                 for payload in rubbish:
                     suite.nucleus.publish(topic, payload)
-                    suite.nucleus.publish(topic, payload, sealed=True)
+                    suite.nucleus.publish(topic, payload, signed=True)
             for topic in sorted(wanted["aws.greengrass.ipc.mqttproxy"]):
                 for payload in rubbish:
                     suite.nucleus.publish_iot(topic, payload)
@@ -55,8 +55,8 @@ def test_rubbish_and_newer_messages_on_every_subscribed_topic(line, built, versi
     assert (tally.rows, tally.gaps, tally.unanswered) == (1300, 0, 0)
     for component in COMPONENTS:
         assert suite.nucleus.component(component).starts == 1
-        assert "of version 9, this component knows up to 1; update this component" in suite.log(component)
-        assert "a message is refused: it has no seal" in suite.log(component)
+        assert "of version 9; this component supports up to 1, update it" in suite.log(component)
+        assert "it has no signature" in suite.log(component)
         assert "Traceback" not in suite.log(component)
 
 

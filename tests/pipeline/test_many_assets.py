@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from edgeml.auth.envelope import bare
 from edgeml.messages import SensorBatch, decode
 from edgeml_cli.demo.scenario import Scenario, no_alarm
 from gglocal.core.lite_json_limits import is_too_large
@@ -24,7 +23,7 @@ def test_the_pipeline_with_two_hundred_machines(line, version):
     kind = Scenario("200 machines", {SOURCE: {"assets": ASSETS}}, 200 * ROWS, no_alarm, limit_s=120.0)
 
     def note(course, delivery) -> None:
-        message = decode(bare(delivery.payload)) if delivery.topic == "edgeml/sensors" else None
+        message = decode(delivery.payload) if delivery.topic == "edgeml/sensors" else None
         if isinstance(message, SensorBatch):
             seen.add(message.asset)
 

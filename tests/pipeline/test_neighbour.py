@@ -32,9 +32,9 @@ from edgeml.messages import (
 from edgeml.timestamps import SECOND
 from edgeml_cli.demo.run_monitor import RunMonitor
 from edgeml_cli.demo.scenario import ASSET, one_episode
-from gglocal.cli.signed_messages import seal
 from gglocal.core.state import Delivery
 from tests.gglocal.ipc_world import EVERYTHING
+from tests.independent_signer import sign
 from tests.patience import PATIENCE_S
 from tests.pipeline.line import COMPONENTS, Line, valve
 from tests.pipeline.neighbour import NAME, Neighbour
@@ -73,7 +73,7 @@ def forgeries(course: RunMonitor) -> list[tuple[str, Message]]:
         confidence=np.ones(30),
         reason=np.zeros(30),
         deviations=np.ones((30, 1)),
-        took_us=np.ones((30, 2)),
+        latency_us=np.ones((30, 2)),
     )
     results = ResultBlock(
         asset=ASSET,
@@ -108,7 +108,7 @@ def test_what_is_forged_or_repeated_changes_nothing_and_is_said(line, version, t
     key = tmp_path / "own.key"
     key.write_text("f" * 64)
     neighbour = Neighbour(suite.nucleus.client_env(NAME, EVERYTHING))
-    for topic in sorted(topics.SEALED):
+    for topic in sorted(topics.SIGNED):
         neighbour.record(topic)
     statuses, stop, said = Statuses(), threading.Event(), set()
 
@@ -119,7 +119,7 @@ def test_what_is_forged_or_repeated_changes_nothing_and_is_said(line, version, t
             said.add(moment)
             for topic, message in forgeries(course):
                 neighbour.say(topic, encode(message))
-                neighbour.say(topic, seal(key, topic, encode(message)))
+                neighbour.say(topic, sign(key, topic, encode(message)))
 
     scenario = valve(speed=120)
     with ThreadPoolExecutor(1) as pool:
@@ -138,12 +138,12 @@ def test_what_is_forged_or_repeated_changes_nothing_and_is_said(line, version, t
     assert [command.action for command in tally.commands.values()] == ["stop", "restore", "start"]
     assert all(command.status == "executed" for command in tally.commands.values())
     for component in COMPONENTS:
-        for reason in ("unsealed", "forged", "replayed"):
+        for reason in ("unsigned", "forged", "replayed"):
             assert statuses.refused(component, reason) > 0, (component, reason, statuses.faults)
         log = suite.log(component)
-        assert "a message is refused: it has no seal" in log and "sealed with another key" in log and "was sent again as it was" in log
+        assert "it has no signature" in log and "signed with another key" in log and "repeats an earlier message unchanged" in log
         assert "Traceback" not in log and suite.nucleus.component(component).starts == 1
-        assert log.count(" is refused: ") < 150  # of thousands
+        assert log.count(": refused a message") < 150  # of thousands
 
 
 def test_a_neighbour_that_floods_stops_nothing(line, version):
@@ -172,6 +172,6 @@ def test_a_neighbour_that_floods_stops_nothing(line, version):
     assert one_episode(tally) == []
     assert (tally.rows, tally.gaps, tally.unanswered) == (1300, 0, 0)
     for component in COMPONENTS:
-        assert statuses.refused(component, "unsealed") + statuses.refused(component, "forged") > 100
+        assert statuses.refused(component, "unsigned") + statuses.refused(component, "forged") > 100
         assert suite.nucleus.component(component).starts == 1
         assert "Traceback" not in suite.log(component) and suite.log(component).count("\n") < 200

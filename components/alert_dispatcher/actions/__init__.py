@@ -1,4 +1,4 @@
-"""What can be done about an alarm. A new action is one file here and one entry in `ACTIONS`."""
+"""Actions on alarms. A new action is one file here and one entry in `ACTIONS`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from alert_dispatcher.actions.base import Action, ActionContext
 
 
 class ActionType(NamedTuple):
-    """`options` is a msgspec.Struct class, `make` is called with the surroundings and an instance of it."""
+    """An entry of `ACTIONS`: a class of options, and a constructor that takes the context and an instance of that class."""
 
     options: type
     make: Callable[[ActionContext, Any], Action]

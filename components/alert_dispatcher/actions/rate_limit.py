@@ -1,4 +1,4 @@
-"""At most so many in a period, over restarts and whatever is done to the wall clock. Pure."""
+"""A limit on events in a period, which holds over restarts and over steps of the wall clock. Pure."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from edgeml.timestamps import Moment
 
 
 def recent(before: Sequence[Moment], now: Moment, period_s: float) -> list[Moment]:
-    """Those of `before` that are less than `period_s` ago.
+    """The moments of `before` that are less than `period_s` ago.
 
-    Within one start of the system the monotonic clock counts, else the wall clock. What seems to be in the future, because the clock
-    was set back, counts as of now: it is kept for one more period, and not until the clock is there again.
+    Within one boot the monotonic clock counts, else the wall clock. A moment in the future, because the clock was set back, counts as
+    now: it is kept for one more period, and not until the clock reaches it again.
     """
     kept = []
     for at in before:

@@ -39,7 +39,7 @@ class CaptureWindow:
 
     def add(self, batch: SensorBatch, rows: Iterable[Row]) -> list[tuple[SensorBatch, Row]]:
         """Of all rows of a batch those that are to be kept now; the others wait."""
-        sound = batch.in_line(batch.arrays()[2])
+        sound = batch.plausible_times(batch.arrays()[2])
         near = []
         for number, row in enumerate(rows):
             if sound is None or sound[number]:

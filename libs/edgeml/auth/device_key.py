@@ -1,8 +1,8 @@
-"""The core's key: a file that all components of one Unix user find without being told, and nobody else may read.
+"""The device key: a file that all components of one Unix user find without configuration, and no other user may read.
 
-A component may write into its own work directory alone; on both nuclei those of one core are siblings, and those of one user are open to
-each other. So the key is `messages.key` in the first of `HOMES` that has one, or else in the component's own directory. Who finds
-none makes it.
+A component may write only into its own work directory. On both nuclei the work directories of one core are siblings, and those of one user
+are open to each other. The key is therefore `messages.key` in the first of `HOMES` that has one, or else in the component's own directory.
+A component that finds no key creates it.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from edgeml.storage.regular_files import open_plain
 
 NAME = "messages.key"
 HOMES = ("com.edgeml.AlertDispatcher", "com.edgeml.Inference", "com.edgeml.SensorIngestion")
-"""Work directories in which the key is looked for, in this order, so that all agree on one."""
-SHORTEST, LONGEST = 32, 4096
+"""Work directories that are searched for the key, in this order, so that all components agree on one."""
+MIN_BYTES, MAX_BYTES = 32, 4096
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EACCES)
 
 
 class MessageAuthOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How messages that lead to an action are proved; every component has these."""
+    """Authentication of messages that lead to an action; every component has these options."""
 
-    required: Annotated[bool, Meta(description="a message that leads to an action is refused without a seal")] = True
+    required: Annotated[bool, Meta(description="refuse messages that lead to an action unless they are signed")] = True
     key_file: Annotated[
-        str, Meta(description="a file with the core's key that its owner alone may read; empty: messages.key in the work directories")
+        str, Meta(description="a file with the device key, readable only by its owner; empty: messages.key in the work directories")
     ] = ""
-    secret: Annotated[str, Meta(description="a Greengrass secret with the core's key, by its ARN; on the classic nucleus only")] = ""
+    secret: Annotated[str, Meta(description="ARN of a Greengrass secret with the device key; classic nucleus only")] = ""
 
     def check(self, where: str) -> list[str]:
         if self.key_file and self.secret:
@@ -42,17 +42,17 @@ class MessageAuthOptions(msgspec.Struct, frozen=True, kw_only=True):
         return []
 
 
-def places(work: Path) -> list[Path]:
-    """Where the key may be, in the order in which it is looked for; `work` is the component's own directory."""
+def candidates(work: Path) -> list[Path]:
+    """Possible paths of the key, in the order of the search; `work` is the component's own directory."""
     own = work.absolute()
     return list(dict.fromkeys(place / NAME for place in (*(own.parent / home for home in HOMES), own)))
 
 
 def obtain(work: Path, key_file: str = "") -> bytes:
-    """The core's key: that of `key_file`, else the first that is there, else a new one.
+    """Return the device key: that of `key_file`, else the first one found, else a new one.
 
     Raises:
-        AuthenticationError: it cannot be read or made, is no key, or others may read it.
+        AuthenticationError: it cannot be read or created, is not a valid key, or other users may read it.
     """
     if key_file:
         return read(Path(key_file))
@@ -60,36 +60,36 @@ def obtain(work: Path, key_file: str = "") -> bytes:
         found = find(work)
         if found is not None:
             return found
-        make(work)  # and look again: another component may have been first, or have made one in an earlier place
-    raise AuthenticationError(f"{work / NAME}: the core's key vanishes as soon as it is made; see what removes it")
+        create(work)  # and search again: another component may have been first, or may have created one in an earlier place
+    raise AuthenticationError(f"{work / NAME}: the device key disappears right after its creation; find out what removes it")
 
 
 def find(work: Path) -> bytes | None:
-    """The first key that is there and this user's own.
+    """Return the first existing key that belongs to this user.
 
     Raises:
-        AuthenticationError: it is no key, or others may read it.
+        AuthenticationError: it is not a valid key, or other users may read it.
     """
-    for place in places(work):
+    for place in candidates(work):
         try:
             found = place.lstat()
         except OSError as fault:
             if fault.errno in _ABSENT:
                 continue
-            raise AuthenticationError(f"{place}: the core's key cannot be read ({fault.strerror})") from None
+            raise AuthenticationError(f"{place}: the device key cannot be read ({fault.strerror})") from None
         if found.st_uid == os.geteuid():
             return read(place, follow=False)
     return None
 
 
-def make(work: Path) -> None:
-    """A new key in the first place that this user may write to, whole or not at all; one that is there already is left alone.
+def create(work: Path) -> None:
+    """Create a key atomically in the first place that this user may write to; an existing key is left unchanged.
 
     Raises:
         AuthenticationError: it cannot be written anywhere.
     """
-    trouble: OSError | None = None
-    for place in places(work):
+    failure: OSError | None = None
+    for place in candidates(work):
         fresh = place.with_name(f"{NAME}.{secrets.token_hex(4)}")
         try:
             if place.parent != work.absolute() and place.parent.stat().st_uid != os.geteuid():
@@ -103,49 +103,51 @@ def make(work: Path) -> None:
         except FileExistsError:
             return
         except OSError as fault:
-            trouble = trouble if fault.errno in _ABSENT and trouble is not None else fault
+            failure = failure if fault.errno in _ABSENT and failure is not None else fault
         finally:
             try:
                 fresh.unlink(missing_ok=True)
             except OSError:
                 pass
-    reason = trouble.strerror if trouble is not None else "no such directory"
+    reason = failure.strerror if failure is not None else "no such directory"
     raise AuthenticationError(
-        f"{work / NAME}: the core's key cannot be made ({reason}); make the work directory writable, or name a key_file"
+        f"{work / NAME}: the device key cannot be created ({reason}); make the work directory writable, or configure a key_file"
     )
 
 
 def read(path: Path, follow: bool = True) -> bytes:
-    """The key in a file: its text without the white space around it.
+    """Read the key from a file.
 
     Raises:
-        AuthenticationError: it cannot be read, is no key, or others may read it.
+        AuthenticationError: it cannot be read, is not a valid key, or other users may read it.
     """
     try:
         with open_plain(path, follow=follow) as file:
             if os.fstat(file.fileno()).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
                 raise AuthenticationError(
-                    f"{path}: others may read the core's key; run: chmod 600 {path}, and put a new key there if they did"
+                    f"{path}: other users may read the device key; run: chmod 600 {path}, and replace the key if they may have read it"
                 )
-            text = file.read(LONGEST + 1)
+            text = file.read(MAX_BYTES + 1)
     except OSError as fault:
         if fault.errno == errno.EINVAL:
-            raise AuthenticationError(f"{path}: the core's key is no plain file; put a file of {2 * SHORTEST} hex digits there") from None
+            raise AuthenticationError(
+                f"{path}: the device key is not a regular file; put a file of {2 * MIN_BYTES} hex digits there"
+            ) from None
         raise AuthenticationError(
-            f"{path}: the core's key cannot be read ({fault.strerror}); wanted is a file that this component's user owns"
+            f"{path}: the device key cannot be read ({fault.strerror}); expected a file owned by this component's user"
         ) from None
-    return checked(text, str(path))
+    return parse_key(text, str(path))
 
 
-def checked(text: bytes, where: str) -> bytes:
-    """The key in a text: all of it but the white space around it.
+def parse_key(text: bytes, where: str) -> bytes:
+    """Return the key in a text, without surrounding white space.
 
     Raises:
-        AuthenticationError: it is too short to be one, or too long; names `where`.
+        AuthenticationError: it is too short or too long; names `where`.
     """
     key = text.strip()
-    if not SHORTEST <= len(key) <= LONGEST:
+    if not MIN_BYTES <= len(key) <= MAX_BYTES:
         raise AuthenticationError(
-            f"{where}: the core's key has {len(key)} characters, wanted are {SHORTEST} or more; openssl rand -hex 32 makes one"
+            f"{where}: the device key has {len(key)} characters, expected at least {MIN_BYTES}; create one with openssl rand -hex 32"
         )
     return key

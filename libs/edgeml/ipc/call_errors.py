@@ -1,6 +1,6 @@
-"""Why a call failed, in one sentence that says no more than is known. Pure.
+"""The cause of a failed call, in one sentence that asserts no more than is known. Pure.
 
-Types tell faults apart, as Lite's have no text. Whether a refused resource is missing from `accessControl` is looked up there.
+Faults are distinguished by type, because Lite's have no text. For a denied resource the cause is looked up in `accessControl`.
 """
 
 from __future__ import annotations
@@ -12,45 +12,45 @@ from awsiot.greengrasscoreipc import model
 
 CLOUD = "IoTCore"
 THING = "{iot:thingName}"
-NAMED, BY_VARIABLE, MISSING = "named", "by-variable", "missing"
+GRANTED, GRANTED_BY_VARIABLE, MISSING = "granted", "granted-by-variable", "missing"
 
 
-def sentence(operation: str, topic: str, fault: BaseException, access: Any = None) -> str:
-    """What failed, and the cause as far as it is known.
+def describe(operation: str, topic: str, fault: BaseException, access: Any = None) -> str:
+    """Describe a failed call and its cause as far as it is known.
 
     Args:
-        operation: its full name, as `aws.greengrass#PublishToTopic`.
+        operation: its full name, such as `aws.greengrass#PublishToTopic`.
         topic: empty for the configuration.
         access: the component's `accessControl`; None: it cannot be read.
     """
     where = f"{operation} on {topic or 'the configuration'}"
     if isinstance(fault, model.UnauthorizedError):
-        return f"UnauthorizedError: {where} is refused{_why_refused(operation, topic, fault, access)}"
+        return f"UnauthorizedError: {where} is denied{_denial_cause(operation, topic, fault, access)}"
     if isinstance(fault, model.ServiceError):
-        cause = "a part of the nucleus does not answer, as while it restarts"
+        cause = "a part of the nucleus does not answer; it may be restarting"
         if CLOUD in operation:
-            cause = "the device is offline, its IoT policy does not allow it, or IoT Core takes no more for the moment"
+            cause = "the device is offline, its IoT policy does not allow it, or IoT Core accepts no more messages for the moment"
         return f"ServiceError: {where} failed; {cause}"
     return f"{where} failed ({name(fault)})"
 
 
-def _why_refused(operation: str, topic: str, fault: model.UnauthorizedError, access: Any) -> str:
+def _denial_cause(operation: str, topic: str, fault: model.UnauthorizedError, access: Any) -> str:
     if access is None:
-        return "; look whether accessControl of the component's configuration, which cannot be read now, has this resource"
-    found = standing(access, operation, topic)
+        return "; check that accessControl of the component's configuration, which cannot be read now, has this resource"
+    found = grant(access, operation, topic)
     if found == MISSING:
         return "; add this resource to accessControl of the component's configuration"
     # Lite replaces the variable, and its errors have no text.
-    if found == BY_VARIABLE and fault.message:
+    if found == GRANTED_BY_VARIABLE and fault.message:
         return (
-            f" although accessControl has it by {THING}: this nucleus does not replace the variable; set interpolateComponentConfiguration "
+            f" although accessControl grants it with {THING}: this nucleus does not replace the variable; set interpolateComponentConfiguration "
             "of aws.greengrass.Nucleus to true, or name the topic"
         )
     return " although accessControl of the component's configuration has this resource; the nucleus may not have read it yet"
 
 
-def standing(access: Any, operation: str, topic: str) -> str:
-    """`NAMED`: a policy has this operation and topic; `BY_VARIABLE`: only with the thing's name as a variable; else `MISSING`."""
+def grant(access: Any, operation: str, topic: str) -> str:
+    """Whether a policy grants this operation and topic: `GRANTED`, `GRANTED_BY_VARIABLE` (by the thing name as a variable only) or `MISSING`."""
     found = MISSING
     service = "aws.greengrass.ipc.mqttproxy" if CLOUD in operation else "aws.greengrass.ipc.pubsub"
     policies = access.get(service) if isinstance(access, dict) else None
@@ -60,14 +60,14 @@ def standing(access: Any, operation: str, topic: str) -> str:
         for resource in _texts(policy.get("resources")):
             if _matches(resource, topic, operation):
                 if THING not in resource:
-                    return NAMED
-                found = BY_VARIABLE
+                    return GRANTED
+                found = GRANTED_BY_VARIABLE
     return found
 
 
 def _matches(resource: str, topic: str, operation: str) -> bool:
     pattern = re.escape(resource).replace(re.escape(THING), "[^/]+").replace(r"\*", ".*")
-    if CLOUD in operation:  # these take the wildcards of MQTT as well
+    if CLOUD in operation:  # these support the wildcards of MQTT as well
         pattern = pattern.replace(r"\#", ".*").replace("#", ".*").replace(r"\+", "[^/]+")
     return re.fullmatch(pattern, topic, re.DOTALL) is not None
 

@@ -1,7 +1,7 @@
-"""A component's configuration read in one piece, or by key path where it is too large for one answer.
+"""Reads a component's configuration in one piece, or by key path if it is too large for one answer.
 
-Nucleus Lite answers with at most 255 names and values, and 10,000 bytes; what does not fit is a `ServiceError` without a text, like that of
-a store that is away. A small question tells these apart.
+An answer of Nucleus Lite holds at most 255 names and values, and 10,000 bytes. A larger value yields a `ServiceError` without a text, like
+that of a store which is down. Reading a small key distinguishes the two.
 """
 
 from __future__ import annotations
@@ -13,22 +13,23 @@ from awsiot.greengrasscoreipc.model import ResourceNotFoundError, ServiceError
 
 from edgeml.errors import ConfigurationTooLarge
 
-Known = Mapping[str, Any]
-"""The keys of a map, each with those below it; empty: nobody knows what is below, or it is a single value."""
+KnownKeys = Mapping[str, Any]
+"""The keys of a map, each with the keys below it; empty: the keys below are not known, or it is a single value."""
 Get = Callable[[list[str]], Any]
-"""GetConfiguration: a key path -> the answer's value; raises what the SDK raises."""
+"""GetConfiguration: a key path -> the answer's value; raises the faults of the SDK."""
 Path = tuple[str, ...]
-NOWHERE = "edgeml.nowhere"
+PROBE_KEY = "edgeml.nowhere"
+"""A key that no component has."""
 
 _ABSENT = object()
 
 
 class ConfigurationReader:
-    """Remembers what was too large, so that nothing is asked for in vain again and again: a nucleus logs each such answer.
+    """Remembers which values were too large, so that it does not request them again and again: a nucleus logs each such failure.
 
     Attributes:
-        last: what was read last.
-        seen: there was a configuration once.
+        last: the configuration read last.
+        seen: a configuration existed at some time.
     """
 
     def __init__(self) -> None:
@@ -36,12 +37,12 @@ class ConfigurationReader:
         self.last: dict[str, Any] | None = None
         self.seen = False
 
-    def read(self, get: Get, known: Known) -> dict[str, Any]:
-        """The configuration; where it was read by key, without keys that are not `known`.
+    def read(self, get: Get, known: KnownKeys) -> dict[str, Any]:
+        """Read the configuration. If it is read by key, keys that are not `known` are missing.
 
         Raises:
             ConfigurationTooLarge: a value does not fit into an answer.
-            Exception: what `get` raises.
+            Exception: raised by `get`.
         """
         try:
             value = self._at((), get, known)
@@ -54,14 +55,14 @@ class ConfigurationReader:
         self.last, self.seen = whole, self.seen or bool(whole)
         return whole
 
-    def _at(self, path: Path, get: Get, known: Known) -> Any:
+    def _at(self, path: Path, get: Get, known: KnownKeys) -> Any:
         if path not in self._split:
             try:
                 return _unwrapped(path, get(list(path)))
             except ResourceNotFoundError:
                 return _ABSENT
             except ServiceError:
-                if not _answers(get):
+                if not _store_answers(get):
                     raise
                 if not known:
                     raise ConfigurationTooLarge(".".join(path)) from None
@@ -70,10 +71,10 @@ class ConfigurationReader:
         return {key: value for key, value in values.items() if value is not _ABSENT}
 
 
-def _answers(get: Get) -> bool:
-    """Whether the store is there: it is asked for something that nobody has."""
+def _store_answers(get: Get) -> bool:
+    """Whether the configuration store is up, found by reading a key that no component has."""
     try:
-        get([NOWHERE])
+        get([PROBE_KEY])
     except ResourceNotFoundError:
         return True
     except ServiceError:

@@ -1,8 +1,8 @@
-"""What has come in and is not taken yet: in order, and bounded topic by topic.
+"""Received items that wait for the component: in order, and bounded per topic.
 
-Each topic has room of its own, so that a flood on one pushes out nothing of another. Where it is full, of `topics.STREAMS` and
-`topics.SAID_AGAIN` the oldest goes, because the newest matters most and the rest is to be had again; of all others, such as alerts,
-commands and acknowledgements, what waits is never given up, and the newest is not taken.
+Each topic has its own capacity, so that a flood on one displaces nothing of another. If a topic is full, its oldest item is dropped on
+`topics.STREAMS` and `topics.REPEATED`, because the newest matters most and the rest can be replayed or is repeated. On all other topics,
+such as alerts, commands and acknowledgements, waiting items are never dropped, and the new item is rejected.
 """
 
 from __future__ import annotations
@@ -11,26 +11,26 @@ import threading
 import time
 from collections import Counter, deque
 
-from edgeml.ipc.sdk_adapter import UNTOLD, Received
+from edgeml.ipc.sdk_adapter import POLLED, Received
 from edgeml.messages import topics
 
-OLDEST_GOES = frozenset((*topics.STREAMS, *topics.SAID_AGAIN))
-RARE = 4
-"""A topic that is no stream of blocks has a fourth of the room."""
+DROP_OLDEST = frozenset((*topics.STREAMS, *topics.REPEATED))
+OTHER_SHARE = 4
+"""A topic that is no stream of blocks has a fourth of the capacity."""
 
 
 class ReceiveQueue:
     """Filled by threads of the SDK, emptied by the component's.
 
     Args:
-        most: blocks of a topic that may wait.
+        capacity: maximum number of waiting blocks per topic.
 
     Attributes:
-        dropped: by topic, what was given up or not taken.
+        dropped: number of items dropped or rejected, by topic.
     """
 
-    def __init__(self, most: int = 2000) -> None:
-        self.most = most
+    def __init__(self, capacity: int = 2000) -> None:
+        self.capacity = capacity
         self.dropped: Counter[str] = Counter()
         self._lanes: dict[str, deque[tuple[int, Received]]] = {}
         self._count = 0
@@ -40,17 +40,17 @@ class ReceiveQueue:
         return sum(len(lane) for lane in list(self._lanes.values()))
 
     def put(self, item: Received) -> None:
-        """Never waits, but for the other side's few instructions."""
+        """Append an item, without waiting for the consumer."""
         with self._filled:
             lane = self._lanes.setdefault(item.topic or item.kind, deque())
             if item.kind == "configuration" and lane:
-                # Whoever takes the one that waits reads everything; that somebody told is the better reason.
-                if item.payload == UNTOLD:
+                # One item suffices to read everything; an event is a better reason than a poll.
+                if item.payload == POLLED:
                     return
                 lane.clear()
-            if len(lane) >= (self.most if item.topic in topics.STREAMS else max(1, self.most // RARE)):
+            if len(lane) >= (self.capacity if item.topic in topics.STREAMS else max(1, self.capacity // OTHER_SHARE)):
                 self.dropped[item.topic] += 1
-                if item.topic not in OLDEST_GOES:
+                if item.topic not in DROP_OLDEST:
                     return
                 lane.popleft()
             self._count += 1
@@ -58,13 +58,13 @@ class ReceiveQueue:
             self._filled.notify()
 
     def take(self, topic: str) -> Received | None:
-        """The oldest of one topic, or None; those that came before it on other topics keep waiting."""
+        """Remove the oldest item of one topic, or return None; older items of other topics keep waiting."""
         with self._filled:
             lane = self._lanes.get(topic)
             return lane.popleft()[1] if lane else None
 
     def get(self, timeout: float) -> Received | None:
-        """The oldest of all, or None after `timeout` seconds."""
+        """Remove the oldest item, or return None after `timeout` seconds."""
         give_up = time.monotonic() + timeout
         with self._filled:
             while True:

@@ -1,7 +1,7 @@
-"""awsiotsdk as `edgeml.ipc.bus` uses it: calls, subscriptions, and its faults in a sentence.
+"""The part of awsiotsdk that `edgeml.ipc` uses: connecting, calls and subscriptions.
 
-The SDK calls back on threads of its own. What is put here goes to a `Put`, which must do no more than queue it: an IPC call from inside a
-callback deadlocks (sdk-python issues 193 and 233).
+The SDK calls back on its own threads. Received items go to a `Put`, which must do no more than queue them: an IPC call inside a callback
+deadlocks (sdk-python issues 193 and 233).
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ log = logging.getLogger(__name__)
 
 CALL_TIMEOUT_S = 5.0
 CLOUD_TIMEOUT_S = 1.0
-"""For a publish to IoT Core, which is tried again later anyway: local work waits for it."""
+"""Timeout of a publish to IoT Core; short, because it is retried later anyway and local work waits for it."""
 LATE = (TimeoutError, FutureTimeoutError)
-"""What a call raises that is not answered in time; one and the same from Python 3.11 on."""
+"""Raised by a call that times out; one and the same type from Python 3.11 on."""
 SOCKET = "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT"
 
 PUBLISH, SUBSCRIBE = "aws.greengrass#PublishToTopic", "aws.greengrass#SubscribeToTopic"
@@ -39,11 +39,11 @@ WATCH = "aws.greengrass#SubscribeToConfigurationUpdate"
 
 @dataclass(frozen=True)
 class Received:
-    """Something that came in.
+    """A received item.
 
     Attributes:
         kind: `local`, `cloud` or `configuration` (something in it changed).
-        sent_at: of a local one: monotonic seconds at which it was sent, as far as its seal tells, else when it came.
+        sent_at: of a local message: monotonic time at which it was signed, or was received if it is unsigned.
     """
 
     kind: str
@@ -52,8 +52,8 @@ class Received:
     sent_at: float = field(default=0.0, compare=False)
 
 
-UNTOLD = b"untold"
-"""The payload of a `configuration` that no event brought: it is looked at in case one was missed."""
+POLLED = b"polled"
+"""Payload of a `configuration` item without an event: the configuration is read in case an event was missed."""
 
 Put = Callable[[Received], None]
 Closed = Callable[[], None]
@@ -61,10 +61,10 @@ Make = Callable[[sdk.GreengrassCoreIPCClient], Any]
 
 
 def call(operation: Any, request: Any, timeout_s: float = CALL_TIMEOUT_S) -> Any:
-    """The answer to one call; raises what the SDK raises, and one of `LATE` where none comes.
+    """Make one call and return the answer; raises the faults of the SDK, or one of `LATE` on a timeout.
 
-    Its stream is closed in any case: Lite answers without ending it, and the SDK keeps an open stream, with all that belongs to it, until
-    the connection closes. Where the nucleus has ended it, as classic does, nothing is sent.
+    The stream is closed in any case: Lite answers without ending it, and the SDK keeps an open stream, with everything that belongs to it,
+    until the connection closes. If the nucleus has ended the stream, as classic does, closing sends nothing.
     """
     try:
         return _answer(operation, request, timeout_s)
@@ -73,7 +73,7 @@ def call(operation: Any, request: Any, timeout_s: float = CALL_TIMEOUT_S) -> Any
 
 
 def open_stream(operation: Any, request: Any, timeout_s: float = CALL_TIMEOUT_S) -> Any:
-    """As `call`, for a subscription: its stream stays open unless this raises."""
+    """As `call`, for a subscription: the stream stays open unless this raises."""
     try:
         return _answer(operation, request, timeout_s)
     except BaseException:
@@ -82,7 +82,7 @@ def open_stream(operation: Any, request: Any, timeout_s: float = CALL_TIMEOUT_S)
 
 
 def begin(operation: Any, request: Any) -> Any:
-    """As `open_stream`, without waiting for the answer: a future that has it, or raises."""
+    """As `open_stream`, without waiting: returns a future of the answer."""
     try:
         operation.activate(request).result(CALL_TIMEOUT_S)
         return operation.get_response()
@@ -97,7 +97,7 @@ def _answer(operation: Any, request: Any, timeout_s: float) -> Any:
 
 
 def publish(topic: str, payload: bytes) -> tuple[str, Make, Any]:
-    """Operation, its constructor and its request."""
+    """Return the operation's name, its constructor and the request."""
     message = model.PublishMessage(binary_message=model.BinaryMessage(message=payload))
     request = model.PublishToTopicRequest(topic=topic, publish_message=message)
     return PUBLISH, lambda client: client.new_publish_to_topic(), request
@@ -110,12 +110,12 @@ def publish_cloud(topic: str, payload: bytes) -> tuple[str, Make, Any]:
 
 
 def configuration(client: sdk.GreengrassCoreIPCClient, key_path: list[str], timeout_s: float = CALL_TIMEOUT_S) -> Any:
-    """What the component's own configuration has at a key path; raises as `call`."""
+    """Read the component's configuration at a key path; raises as `call`."""
     return call(client.new_get_configuration(), model.GetConfigurationRequest(key_path=key_path), timeout_s).value
 
 
 def secret(client: sdk.GreengrassCoreIPCClient | None, name: str) -> bytes:
-    """A Greengrass secret's text or bytes; only the classic nucleus has secrets.
+    """Read a Greengrass secret, text or bytes; only the classic nucleus has secrets.
 
     Raises:
         AuthenticationError: it cannot be read.
@@ -125,16 +125,16 @@ def secret(client: sdk.GreengrassCoreIPCClient | None, name: str) -> bytes:
     try:
         value = call(client.new_get_secret_value(), model.GetSecretValueRequest(secret_id=name)).secret_value
     except Exception as fault:  # the SDK raises many kinds
-        # Its text is left out: nothing of a secret's answer is for the log.
+        # The fault's text is left out, so that nothing of the answer gets into a log.
         raise AuthenticationError(
-            f"the secret {name!r} cannot be read ({type(fault).__name__}); it takes the classic nucleus, aws.greengrass.SecretManager "
+            f"the secret {name!r} cannot be read ({type(fault).__name__}); this requires the classic nucleus, aws.greengrass.SecretManager "
             "with this secret, and aws.greengrass#GetSecretValue on its ARN in accessControl"
         ) from None
     return bytes(value.secret_binary) if value.secret_binary is not None else str(value.secret_string).encode()
 
 
 def subscribe(topic: str, put: Put, closed: Closed) -> tuple[str, Make, Any]:
-    """As `publish`; the component's own messages come too. `closed` is called when the subscription has ended, by either side."""
+    """As `publish`; receives the component's own messages too. `closed` is called when either side has ended the subscription."""
     request = model.SubscribeToTopicRequest(topic=topic, receive_mode=model.ReceiveMode.RECEIVE_ALL_MESSAGES)
     return SUBSCRIBE, lambda client: client.new_subscribe_to_topic(_Local(topic, put, closed)), request
 
@@ -156,11 +156,11 @@ SUBSCRIPTIONS: dict[str, Callable[[str, Put, Closed], tuple[str, Make, Any]]] = 
     "cloud": subscribe_cloud,
     "configuration": watch,
 }
-"""By the kind of what is received."""
+"""By the kind of the received items."""
 
 
 class SdkAdapter(eventstreamrpc.LifecycleHandler):
-    """A connection that was made, and whether it still stands."""
+    """An open connection. `alive` is false once either side has closed it."""
 
     def __init__(self, connection: eventstreamrpc.Connection) -> None:
         self._connection = connection
@@ -177,14 +177,14 @@ class SdkAdapter(eventstreamrpc.LifecycleHandler):
         self.alive = False
 
     def on_error(self, error: Exception) -> bool:
-        log.warning("the connection to the nucleus has an error (%s)", name(error))
+        log.warning("error on the connection to the nucleus (%s)", name(error))
         return True
 
 
 def dial() -> SdkAdapter:
-    """Connect to the nucleus that launched this process; raises what the SDK raises.
+    """Connect to the nucleus that launched this process; raises the faults of the SDK.
 
-    As `awsiot.greengrasscoreipc.connect`, but that a try which is given up is closed: a broker that wakes up would take all of them.
+    Unlike `awsiot.greengrasscoreipc.connect`, this closes an attempt that timed out: a suspended broker would accept all of them later.
     """
     loop = EventLoopGroup(num_threads=1)
     options = SocketOptions()
@@ -205,8 +205,8 @@ def dial() -> SdkAdapter:
     return link
 
 
-def answers() -> bool:
-    """Whether anybody takes a connection to the nucleus's socket; the SDK's faults do not tell."""
+def accepts_connections() -> bool:
+    """Whether a process accepts connections on the nucleus's socket; the SDK's faults do not reveal it."""
     try:
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(1.0)
@@ -231,7 +231,7 @@ class _Local(sdk.SubscribeToTopicStreamHandler):
         self._put(Received("local", self._topic, payload))
 
     def on_stream_error(self, error: Exception) -> bool:
-        log.warning("the subscription to %s has an error (%s)", self._topic, name(error))
+        log.warning("error on the subscription to %s (%s)", self._topic, name(error))
         return False
 
     def on_stream_closed(self) -> None:
@@ -248,7 +248,7 @@ class _Cloud(sdk.SubscribeToIoTCoreStreamHandler):
             self._put(Received("cloud", event.message.topic_name, bytes(event.message.payload or b"")))
 
     def on_stream_error(self, error: Exception) -> bool:
-        log.warning("a subscription to IoT Core has an error (%s)", name(error))
+        log.warning("error on a subscription to IoT Core (%s)", name(error))
         return False
 
     def on_stream_closed(self) -> None:

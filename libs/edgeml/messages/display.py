@@ -12,44 +12,12 @@ from typing import Any
 import numpy as np
 
 from edgeml.errors import MessageError
-from edgeml.messages import (
-    QUALITY_NAMES,
-    Acknowledge,
-    Alert,
-    Command,
-    CommandAck,
-    Health,
-    KeepAlive,
-    Message,
-    Permit,
-    Release,
-    ReplayRequest,
-    ReplayStart,
-    ResetBaseline,
-    ResultBlock,
-    SensorBatch,
-    Status,
-    decode,
-    topics,
-)
+from edgeml.messages import QUALITY_NAMES, ResultBlock, SensorBatch, decode, topics
 from edgeml.parsing.sanitize import printable
 from edgeml.timestamps import to_iso
 
-CARRIES: dict[str, tuple[type[Message], ...]] = {
-    topics.SENSORS: (SensorBatch, ReplayStart, KeepAlive),
-    topics.RESULTS: (ResultBlock, ReplayStart, KeepAlive),
-    topics.ALERTS: (Alert,),
-    topics.ALERTS_ACK: (Acknowledge,),
-    topics.COMMANDS: (Command,),
-    topics.COMMANDS_ACK: (CommandAck,),
-    topics.COMMANDS_RELEASE: (Release,),
-    topics.INTERLOCK: (Permit,),
-    topics.REPLAY: (ReplayRequest,),
-    topics.CONTROL: (ResetBaseline,),
-    topics.STATUS: (Status,),
-    topics.HEALTH: (Health,),
-}
-"""What each topic carries; whatever else comes there is not acted upon."""
+CARRIES = {topic.name: topic.messages for topic in topics.TOPICS if topic.messages and not topic.cloud}
+"""Local topic -> types of message that components act upon; they drop all others."""
 SHOWN_DEVIATIONS = 3
 
 

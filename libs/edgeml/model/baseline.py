@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from edgeml.errors import BundleError
-from edgeml.model.bundle import Manifest
+from edgeml.model.manifest import Manifest
 
 MOST = 1e30
 """No standard deviation is larger: float32 holds what is computed with it."""

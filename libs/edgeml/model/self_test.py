@@ -22,7 +22,8 @@ from msgspec import Meta
 
 from edgeml.alarms.alarm_policy import PolicyOptions
 from edgeml.errors import BundleError
-from edgeml.model.bundle import GOLDEN, Bundle, Manifest, save
+from edgeml.model.bundle import GOLDEN, Bundle, save
+from edgeml.model.manifest import Manifest
 from edgeml.model.runtime import Engine
 
 FORMAT = 2

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeml.errors import BundleError
-from edgeml.model.bundle import MANIFEST, SIGNATURE, Bundle, Check
+from edgeml.model.bundle import SIGNATURE, Bundle, Check
+from edgeml.model.manifest import MANIFEST
 from edgeml.storage.regular_files import plain_bytes
 
 if TYPE_CHECKING:

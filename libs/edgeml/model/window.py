@@ -6,7 +6,7 @@ from collections import deque
 
 import numpy as np
 
-from edgeml.model.bundle import Manifest
+from edgeml.model.manifest import Manifest
 
 
 class Window:

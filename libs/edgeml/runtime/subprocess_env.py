@@ -18,9 +18,9 @@ CREDENTIALS = frozenset(
         "AWS_SESSION_TOKEN",
     }
 )
-"""What lets a process act as this component, towards the nucleus or AWS."""
+"""Variables with which a process can act as this component, towards the nucleus or AWS."""
 
 
 def without_credentials(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment without what is the component's alone."""
+    """Return the environment without the component's credentials."""
     return {name: value for name, value in environment.items() if name not in CREDENTIALS}

@@ -18,7 +18,8 @@ import yaml
 
 from edgeml.errors import BundleError
 from edgeml.model import self_test
-from edgeml.model.bundle import GOLDEN, MANIFEST, MODEL, SIGNATURE, Bundle
+from edgeml.model.bundle import GOLDEN, MODEL, SIGNATURE, Bundle
+from edgeml.model.manifest import MANIFEST
 from edgeml.model.runtime import open_engine
 from edgeml.model.signature import pinned
 from edgeml_cli.build.package import NO_BUCKET, ROOT, BuildError, Project, bucket_name, fill, write_text, write_zip

@@ -18,11 +18,11 @@ import numpy as np
 import yaml
 
 from alert_dispatcher.options import AlertDispatcherOptions
-from alert_dispatcher.result_reporter import NORMAL, ResultReporter, entry
+from alert_dispatcher.result_reporter import NORMAL, ResultReport, entry
 from edgeml.cloud.outbox import OutboxMessage
 from edgeml.config.schema import read
 from edgeml.messages import Acknowledge, Alert, Health, ResultBlock, ResultColumns, SensorBatch, encode_json, topics
-from edgeml.runtime.status_reporter import SAID_S
+from edgeml.runtime.status_reporter import REPEAT_S
 from edgeml_cli.build.package import COMPONENTS, ROOT
 from edgeml_cli.cloud import template
 from edgeml_cli.fleet import config_check
@@ -52,7 +52,7 @@ class DeviceLoad:
 
     Attributes:
         assets: machines that it reads.
-        every_s, gather_s: of AlertDispatcher's `report`; 0 of `every_s`: every row.
+        interval_s, gather_s: of AlertDispatcher's `report`; 0 of `interval_s`: every row.
         row_s: seconds between rows.
         alarms: of a machine in a month.
         health_s: between two messages of a component's health; 0: none.
@@ -68,7 +68,7 @@ class DeviceLoad:
     assets: int
     reports: bool
     alerts: bool
-    every_s: float
+    interval_s: float
     gather_s: float
     row_s: float
     alarms: float
@@ -129,7 +129,7 @@ class Line:
 
 def lines(load: DeviceLoad) -> list[Line]:
     """All quantities."""
-    period = max(load.every_s, load.row_s)
+    period = max(load.interval_s, load.row_s)
     results = load.assets * (MONTH_S / period + load.alarms * CHANGES_OF_AN_ALARM) if load.reports else 0.0
     in_one = max(1, math.floor(load.gather_s / period))
     alerts = load.assets * load.alarms * ALERTS_OF_AN_ALARM if load.alerts else 0.0
@@ -193,7 +193,7 @@ def lines(load: DeviceLoad) -> list[Line]:
             "echoes",
             "echoes, the proof of delivery",
             "",
-            f"{sum_of(flow.counted for flow in echoed)}, as `outbox.proof` and `capture.upload_proof` say",
+            f"{sum_of(flow.counted for flow in echoed)}, as `outbox.confirmation` and `capture.upload_confirmation` say",
             lambda n: n * echoes,
             1e6,
         ),
@@ -301,21 +301,26 @@ def load(config: dict[str, dict[str, Any]], alarms: float, row_s: float, root: P
     document = template.read()
     stream = document["Resources"]["ResultsStream"]["Properties"]["ExtendedS3DestinationConfiguration"]
     one, two = _report_bytes(1), _report_bytes(2)
-    proof, capture = dispatcher.outbox.proof, ingestion.capture
-    proofs = {"reports": proof.results, "alerts": proof.alerts, "healths": proof.health, "captures": capture.upload_proof}
+    confirmation, capture = dispatcher.outbox.confirmation, ingestion.capture
+    confirmations = {
+        "reports": confirmation.results,
+        "alerts": confirmation.alerts,
+        "healths": confirmation.health,
+        "captures": capture.upload_confirmation,
+    }
     rows, piece = _piece() if capture.upload else (1, 0)
     days = {name: document["Parameters"][f"{name}Days"]["Default"] for name in ("Results", "Health", "Captures")}
     return DeviceLoad(
         assets=len(ingestion.enabled()),
         reports=dispatcher.report.enabled,
         alerts=cloud is not None and (cloud or {}).get("enabled", True) in (True, "true"),
-        every_s=dispatcher.report.every_s,
+        interval_s=dispatcher.report.interval_s,
         gather_s=dispatcher.report.gather_s,
         row_s=row_s,
         alarms=alarms,
-        health_s=max(dispatcher.health.every_s, SAID_S) if dispatcher.health.enabled else 0.0,
+        health_s=max(dispatcher.health.interval_s, REPEAT_S) if dispatcher.health.enabled else 0.0,
         captured=_captured(capture, alarms, row_s),
-        echoed=frozenset(name for name, how in proofs.items() if how == "echo"),
+        echoed=frozenset(name for name, how in confirmations.items() if how == "echo"),
         report_bytes=one,
         result_bytes=two - one,
         alert_bytes=_sent_bytes(encode_json(_alert())),
@@ -387,8 +392,8 @@ def _health() -> Health:
         state="running",
         lag_s=0.123,
         queues={"results": (0, 256), "replay": (0, 256)},
-        heard={topics.RESULTS: 0.5, topics.COMMANDS: None},
-        quiet={"pump-1": 0.25},
+        message_age_s={topics.RESULTS: 0.5, topics.COMMANDS: None},
+        row_age_s={"pump-1": 0.25},
     )
 
 
@@ -400,7 +405,7 @@ def _report_bytes(results: int) -> int:
         confidence=np.array([0.0123]),
         reason=np.array([0]),
         deviations=np.zeros((1, 0)),
-        took_us=np.array([[412.5123, 87.2512]]),
+        latency_us=np.array([[412.5123, 87.2512]]),
     )
     block = ResultBlock(
         stream="7c9e6679",
@@ -420,10 +425,10 @@ def _report_bytes(results: int) -> int:
         confidence=b"",
         reason=b"",
         deviations=b"",
-        took_us=b"",
+        latency_us=b"",
     )
     result = msgspec.Raw(msgspec.json.encode(entry(block, columns, 0, NORMAL, "")))
-    report = ResultReporter(
+    report = ResultReport(
         thing="gateway-0001",
         asset=block.asset,
         model=block.model,

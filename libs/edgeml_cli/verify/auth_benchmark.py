@@ -79,9 +79,9 @@ def _cost(work: Path, size: int, n: int) -> tuple[float, float]:
 
     sealing, opening = [], []
     for _ in range(n):
-        took, sealed = timed(lambda given: guard.seal(topics.RESULTS, given), payload)
+        took, sealed = timed(lambda given: guard.sign(topics.RESULTS, given), payload)
         sealing.append(took)
-        took, opened = timed(lambda given: guard.open(topics.RESULTS, given), sealed)
+        took, opened = timed(lambda given: (guard.verify(topics.RESULTS, given) or (None,))[0], sealed)
         opening.append(took)
         assert opened == payload
     return statistics.median(sealing) / 1000, statistics.median(opening) / 1000
@@ -100,7 +100,7 @@ def _latency(folder: Path, n: int) -> tuple[float, float]:
             took: dict[bool, list[float]] = {False: [], True: []}
             for number in range(2 * ROUNDS):
                 sealed = bool(number % 2)
-                bus.guard = guard if sealed else None
+                bus.verifier = guard if sealed else None
                 took[sealed] += [_round_trip(bus, bytes(LATENCY_SIZE)) for _ in range(n // ROUNDS)][n // ROUNDS // 10 :]
             bus.close()
         finally:

@@ -12,9 +12,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+from gglocal import message_plugins
 from gglocal.api.assembly import NucleusAssembly
 from gglocal.api.control_server import ControlServer
-from gglocal.cli.signed_messages import find_key, seal
 from gglocal.core.pubsub import Message
 from gglocal.core.state import Delivery, Refusal
 from gglocal.deployment.engine import Status
@@ -271,17 +271,17 @@ class Nucleus:
         """Stop a component until it is restarted."""
         self._run(self._device.engine.supervisor.stop(name))
 
-    def publish(self, topic: str, payload: bytes, *, sealed: bool = False) -> None:
+    def publish(self, topic: str, payload: bytes, *, signed: bool = False) -> None:
         """Publish a binary message to local subscribers.
 
         Args:
-            sealed: with the key that the edgeml components have made.
+            signed: sign it with the key that the application's components have created; see `gglocal.message_plugins`.
 
         Raises:
-            NucleusError: they have made none.
+            NucleusError: there is no such key.
         """
-        if sealed:
-            payload = seal(find_key(self.root.work), topic, payload)
+        if signed:
+            payload = message_plugins.sign(topic, payload, key_file=None, work_dirs=self.root.work)
         self._do(lambda: self._device.engine.publish(topic, Message.of_bytes(payload)))
 
     def publish_json(self, topic: str, value: Any) -> None:

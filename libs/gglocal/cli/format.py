@@ -7,8 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from gglocal import payload_readers
-from gglocal.cli.signed_messages import bare
+from gglocal import message_plugins
 from gglocal.payload_text import one_line, text_of
 
 _COLUMNS = ("name", "version", "state", "starts", "pid")
@@ -49,12 +48,12 @@ def published(answer: dict[str, Any]) -> str:
 
 def heard_lines(answer: dict[str, Any], as_json: bool, as_base64: bool) -> list[str]:
     """A message that was heard: its topic, and its payload as text where it is text, as a line for each of its rows where an application
-    knows how to read it, else in base64. A seal is no part of it.
+    knows how to read it, else in base64. A signature is not shown.
 
     Args:
         as_json: one line, an object with `text`, the payload where it is text, and `value`, what it holds as JSON; either may be null.
     """
-    topic, payload = answer["topic"], bare(base64.b64decode(answer["payload"]))
+    topic, payload = answer["topic"], message_plugins.body(base64.b64decode(answer["payload"]))
     text = None if as_base64 else text_of(payload)
     if as_json:
         return [json.dumps({**answer, "text": text, "value": _value(topic, payload, text)}, allow_nan=False)]
@@ -62,12 +61,12 @@ def heard_lines(answer: dict[str, Any], as_json: bool, as_base64: bool) -> list[
         return [f"{topic} {answer['payload']}"]
     if text is not None:
         return [f"{topic} {one_line(text)}"]
-    return [f"{topic} {line}" for line in payload_readers.lines(topic, payload) or [f"base64:{answer['payload']}"]]
+    return [f"{topic} {line}" for line in message_plugins.lines(topic, payload) or [f"base64:{answer['payload']}"]]
 
 
 def _value(topic: str, payload: bytes, text: str | None) -> Any:
     if text is None:
-        return payload_readers.value(topic, payload)
+        return message_plugins.value(topic, payload)
     try:
         found = json.loads(text, parse_constant=lambda constant: None)
         json.dumps(found, allow_nan=False)  # 1e999 is read as infinity, which JSON cannot write

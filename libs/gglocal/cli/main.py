@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gglocal import payload_readers
+from gglocal import message_plugins
 from gglocal.api.control_server import ask
 from gglocal.api.nucleus import Nucleus
 from gglocal.cli import greengrass_cli
@@ -26,7 +26,6 @@ from gglocal.cli.arguments import LONGEST_S, number, whole
 from gglocal.cli.format import details, fault_line, heard_lines, published, table
 from gglocal.cli.greengrass_cli import merged
 from gglocal.cli.output import Printer, PrinterHandler
-from gglocal.cli.signed_messages import find_key, seal
 from gglocal.deployment.resolver import configuration_updates
 from gglocal.errors import EXIT_BROKEN, EXIT_OK, EXIT_TIMEOUT, EXIT_USAGE, DeploymentError, GglocalError, NucleusError
 from gglocal.faults import FAULTS
@@ -157,9 +156,9 @@ def pub(options: argparse.Namespace) -> int:
         payload = sys.stdin.buffer.read() if options.file == "-" else Path(options.file).read_bytes()
     else:
         payload = options.payload.encode()
-    key = options.key or (find_key(Root(options.root).work) if options.seal else None)
-    if key is not None and (options.json or options.iot):
-        raise NucleusError("only a binary local message can be sealed; leave --json and --iot out")
+    signed = options.sign or options.key is not None
+    if signed and (options.json or options.iot):
+        raise NucleusError("only a binary local message can be signed; leave out --json and --iot")
     if is_wild(options.topic) or not options.topic:
         raise NucleusError(f"{options.topic!r} is a filter, not a topic; a message goes to one topic, without + and #")
     if options.json:
@@ -172,10 +171,12 @@ def pub(options: argparse.Namespace) -> int:
             payload = base64.b64decode(payload, validate=True)
         except ValueError:
             raise NucleusError("the payload is no base64; leave --base64 out to send it is") from None
-    if key is not None and (why := payload_readers.fault(options.topic, payload)):
-        raise NucleusError(f"not sealed and not sent: {why}")
+    if signed and (reason := message_plugins.rejection(options.topic, payload)):
+        raise NucleusError(f"the message was not signed and not published: {reason}")
+    if signed:
+        payload = message_plugins.sign(options.topic, payload, key_file=options.key, work_dirs=Root(options.root).work)
     if not options.json:
-        request["payload"] = base64.b64encode(payload if key is None else seal(key, options.topic, payload)).decode()
+        request["payload"] = base64.b64encode(payload).decode()
     for answer in ask(Root(options.root), request, timeout=30):
         print(published(answer), file=sys.stderr)
     return EXIT_OK
@@ -357,8 +358,8 @@ def _parser() -> argparse.ArgumentParser:
     publish.add_argument("--base64", action="store_true", help="the payload is base64 of what is to be sent")
     publish.add_argument("--json", action="store_true", help="send a JSON message, not a binary one")
     publish.add_argument("--iot", action="store_true", help="to IoT Core, as the cloud does")
-    publish.add_argument("--seal", action="store_true", help="seal it with the key that the edgeml components here have made")
-    publish.add_argument("--key", type=Path, metavar="FILE", help="seal it with the key in this file")
+    publish.add_argument("--sign", action="store_true", help="sign it with the key that the components have created")
+    publish.add_argument("--key", type=Path, metavar="FILE", help="sign it with the key in this file")
     subscribe = _command(commands, "sub", sub, "print messages as they come")
     subscribe.add_argument("filter", metavar="FILTER", help="an MQTT topic filter")
     subscribe.add_argument("--count", type=whole(1, 10**9), help="end after so many messages")

@@ -19,7 +19,7 @@ ALARMS = 50
 
 def main(folder: Path, reserve: int) -> dict[str, object]:
     bench = Bench(folder, outbox={"reserve_alerts": reserve, "keep_free_mb": 0})
-    bench.bus.deaf |= {topics.cloud_alerts("gateway"), topics.cloud_results("gateway")}
+    bench.bus.failing_topics |= {topics.cloud_alerts("gateway"), topics.cloud_results("gateway")}
     bench.results(ALARM)
     filled = fill(folder / "filler")
     failed, said = 0, set()

@@ -11,13 +11,13 @@ from alert_dispatcher.options import AlertDispatcherOptions
 from alert_dispatcher.service import AlertDispatcher
 from edgeml.config.schema import read
 from edgeml.messages import Acknowledge, Alert, Command, CommandAck, Message, ResultBlock, ResultColumns, topics
-from edgeml.runtime.runner import ComponentContext
+from edgeml.runtime.service import ComponentContext
 from edgeml.timestamps import SECOND
 from tests.fake_bus import FakeBus
 
 T0 = 1_583_748_000 * SECOND
 CHANNELS = ("flow", "pressure", "current")
-POLICY = {"n": 3, "m": 5, "hold_s": 4, "clear_hold_s": 3, "cooldown_s": 20}
+POLICY = {"votes": 3, "of": 5, "hold_s": 4, "clear_hold_s": 3, "cooldown_s": 20}
 ALARM = [0.0] * 5 + [0.97] * 10 + [0.0] * 10
 """Pending at 7 s, active at 11 s, cleared at 18 s."""
 
@@ -126,7 +126,7 @@ def results(
         confidence=values,
         reason=np.where(decided, 0, 1),
         deviations=np.tile(deviations, (n, 1)),
-        took_us=np.full((n, 2), 12.5),
+        latency_us=np.full((n, 2), 12.5),
     )
     return ResultBlock(
         asset=asset,

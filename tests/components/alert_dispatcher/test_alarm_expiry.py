@@ -41,7 +41,7 @@ def test_alarm_of_a_model_that_was_replaced_ends_and_says_so(bench, caplog):
             assert last(bench) == (alarm, "active")
     ended = bench.alerts()[-1]
     assert (ended.id, ended.state, ended.model) == (alarm, "cleared", "skab")
-    because = "model skab has given no result for 10 min 0 s and skab-2 answers for pump-1 instead"
+    because = "model skab has given no result for 10 min 0 s and skab-2 scores pump-1 instead"
     assert ended.why == f"pump-1: ended, and not known to be over: {because}; confidence 97 % at last, at most 97 %"
     assert ended.note == because and because in caplog.text
     assert json.loads([payload for topic, payload in bench.bus.cloud if topic == CLOUD][-1])["why"] == ended.why
@@ -56,7 +56,7 @@ def test_alarm_of_an_asset_that_was_taken_away_ends_and_says_so(bench):
     assert last(bench) == (alarm, "active"), "another asset's model says nothing of this one"
     bench.wait(86_400, step=100)
     assert last(bench) == (alarm, "cleared")
-    assert "no result of model skab for pump-1 has come for 24 h 0 min; see whether it was taken away" in bench.alerts()[-1].why
+    assert "no result of model skab for pump-1 has come for 24 h 0 min; check whether it was removed" in bench.alerts()[-1].why
     bench.acknowledge(alarm)
     assert len(bench.alerts()) == 3
 
@@ -87,7 +87,7 @@ def test_time_goes_on_over_restarts(bench, monkeypatch, boot):
         assert last(bench) == (alarm, "active"), day_part
         bench.kill()
         if boot:
-            monkeypatch.setattr("alert_dispatcher.service.boot_id", lambda part=day_part: f"boot {part}")
+            monkeypatch.setattr("alert_dispatcher.model_alarms.boot_id", lambda part=day_part: f"boot {part}")
         bench.restart()
     bench.wait(1000, step=10)
     assert last(bench) == (alarm, "cleared")
@@ -146,5 +146,5 @@ def test_recording_begun_anew_ends_an_alarm_and_does_not_call_it_over(bench):
     assert last(bench)[1] == "active"
     bench.give(topics.RESULTS, results([0.0] * 5, 0, 0, stream="inference-2", answers="sensors-2"))
     ended = bench.alerts()[-1]
-    assert ended.state == "cleared" and ended.note == "the source began anew with earlier times"
-    assert ended.why.startswith("pump-1: ended, and not known to be over: the source began anew with earlier times; ")
+    assert ended.state == "cleared" and ended.note == "the source restarted with earlier times"
+    assert ended.why.startswith("pump-1: ended, and not known to be over: the source restarted with earlier times; ")

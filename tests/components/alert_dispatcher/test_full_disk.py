@@ -36,7 +36,7 @@ def on_a_full_disk(folder: Path, reserve: int) -> dict[str, Any]:
 def test_51_with_the_reserve_every_alert_is_written_on_a_full_disk(tmp_path: Path) -> None:
     became = on_a_full_disk(tmp_path, 2 * ALARMS)
     assert (became["waiting"], became["local"]) == (2 * ALARMS, 3 * ALARMS) and 1 <= became["failed"] <= 2
-    assert "is short: results for the cloud are thinned out; free some space" in " ".join(became["said"])
+    assert "is almost full: results for the cloud are thinned out; free some space" in " ".join(became["said"])
 
 
 def test_51_without_it_they_are_not(tmp_path: Path) -> None:

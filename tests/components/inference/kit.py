@@ -11,7 +11,7 @@ import numpy as np
 
 from edgeml.config.schema import read
 from edgeml.messages import Message, ResultBlock, SensorBatch, topics
-from edgeml.runtime.runner import ComponentContext
+from edgeml.runtime.service import ComponentContext
 from edgeml.timestamps import SECOND
 from inference.options import InferenceOptions
 from inference.service import Inference

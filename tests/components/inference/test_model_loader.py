@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from edgeml.messages import ReplayRequest, ResultBlock, topics
+from edgeml.model import install_bundle
 from edgeml.model.install_bundle import place, placed, verdict
 from tests.components.inference.kit import SHIPPED, Bench, batches, column, pump, reasons
 from tests.edgeml.keys import PINNED, STRANGER, TRUSTED, edit
@@ -181,6 +182,27 @@ def test_20_a_kept_version_of_a_key_that_is_pinned_no_more_gives_way_to_the_conf
     assert {block.digest for block in bench.feed(*batches(pump(50)))} and len(bench.service.status().faults) == 1
     assert bench.service.status().faults[0].count("is signed with the key") == 2
     assert BUNDLE.is_dir() and "the configured bundle runs instead" in caplog.text
+
+
+def test_18_no_file_is_opened_at_a_message_while_the_bundle_stays(world, monkeypatch):
+    world.trained("1.1.0")
+    bench = world.bench()
+    read: list[Path] = []
+    original = install_bundle._read
+
+    def counted(path: Path, *most: int) -> tuple[bytes, os.stat_result]:
+        read.append(path)
+        return original(path, *most)
+
+    monkeypatch.setattr(install_bundle, "_read", counted)
+    for batch in batches(pump(100), size=10):
+        bench.feed(batch)
+        tick(bench)
+    assert read == []
+    world.trained("1.2.0")
+    read.clear()
+    tick(bench)
+    assert read[0] == world.model / install_bundle.POINTER and versions(bench.feed(*batches(pump(50), stream="u"))) == {"1.2.0"}
 
 
 def test_21_exchanging_models_does_not_make_the_process_grow():

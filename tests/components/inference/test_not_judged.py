@@ -8,7 +8,8 @@ import pytest
 
 from edgeml.ipc.receive_queue import ReceiveQueue
 from edgeml.messages import MAX_PAYLOAD, MISSING, Status, topics
-from edgeml.runtime.status_reporter import Metrics, StatusReporter, UnscoredRows
+from edgeml.runtime.service import Metrics, UnscoredRows
+from edgeml.runtime.status_reporter import StatusReporter
 from edgeml.timestamps import SECOND
 from inference.scoring_coverage import ScoringCoverage
 from tests.components.inference.kit import T0, Bench, batches, pump
@@ -26,43 +27,43 @@ def counted(*reasons: str, tally: ScoringCoverage | None = None, start: float = 
 
 
 def test_an_asset_that_is_judged_is_none():
-    assert counted(*[""] * 60).unjudged() is None
+    assert counted(*[""] * 60).unscored() is None
 
 
 def test_a_dead_channel_is_seen_with_its_reason_and_since_when():
     tally = counted(*[""] * 100, *[DEAD] * 60)
-    found = tally.unjudged()
+    found = tally.unscored()
     assert found is not None and found.reason == DEAD and found.share == 1.0
     assert 100 <= found.since <= 120 and found.rows == 160 - found.since
 
 
 def test_it_is_over_once_rows_are_judged_again():
     tally = counted(*[DEAD] * 60, *[""] * 30)
-    assert tally.unjudged() is None
+    assert tally.unscored() is None
 
 
 @pytest.mark.parametrize("reason", ["stopped", "stopped: settling after the start", "learning 3/400", "window filling"])
 def test_what_is_meant_to_be_is_none(reason: str):
-    assert counted(*[reason] * 200).unjudged() is None
-    assert counted(*[DEAD] * 60, *[reason] * 200).unjudged() is None
+    assert counted(*[reason] * 200).unscored() is None
+    assert counted(*[DEAD] * 60, *[reason] * 200).unscored() is None
 
 
 def test_the_most_frequent_reason_is_told():
-    found = counted(*["gap: window filling", DEAD, DEAD] * 20).unjudged()
+    found = counted(*["gap: window filling", DEAD, DEAD] * 20).unscored()
     assert found is not None and found.reason == DEAD
 
 
 def test_a_channel_that_comes_and_goes_counts_by_its_share():
-    found = counted(*[DEAD, DEAD, DEAD, ""] * 20).unjudged()
+    found = counted(*[DEAD, DEAD, DEAD, ""] * 20).unscored()
     assert found is not None and found.share == pytest.approx(0.75, abs=0.1)
-    assert counted(*[DEAD, "", "", ""] * 20).unjudged() is None
+    assert counted(*[DEAD, "", "", ""] * 20).unscored() is None
 
 
 def test_rows_that_come_seldom_count_too():
     tally = ScoringCoverage()
     for minute in range(30):
         tally.take(np.ones(1, np.uint8), ("interval: a row each 60 s, 1 s wanted by model x",), minute * 60.0)
-    found = tally.unjudged()
+    found = tally.unscored()
     assert found is not None and (found.since, found.rows) == (0.0, 30)
 
 
@@ -71,9 +72,9 @@ class Wire(FakeBus):
 
     def __init__(self) -> None:
         super().__init__()
-        self.inbox, self.guard = ReceiveQueue(), None
+        self.queue, self.verifier = ReceiveQueue(), None
 
-    def heard(self) -> dict[str, float | None]:
+    def message_ages(self) -> dict[str, float | None]:
         return {}
 
 
@@ -81,7 +82,7 @@ def said(unjudged: dict[str, UnscoredRows], faults: tuple[str, ...] = ()):
     wire = Wire()
     StatusReporter("com.edgeml.Inference", wire, lambda: 1000.0, lambda: T0).report(  # type: ignore[arg-type]
         Status(component="com.edgeml.Inference", state="running", faults=faults),
-        Metrics(not_judged=unjudged),
+        Metrics(unscored=unjudged),
     )
     (health,) = wire.messages(topics.HEALTH)
     (payload,) = [payload for topic, payload in wire.local if topic == topics.HEALTH]
@@ -89,16 +90,16 @@ def said(unjudged: dict[str, UnscoredRows], faults: tuple[str, ...] = ()):
 
 
 def test_nothing_is_said_where_all_is_well():
-    assert said({})[0].not_judged is msgspec.UNSET
+    assert said({})[0].unscored is msgspec.UNSET
 
 
 def test_the_worst_are_told_and_the_rest_is_counted():
     many = {f"泵站-{number:03d}-" + "é" * 20: UnscoredRows("sensor: " + "ü" * 200, 990.0 - number, 10, 1.0) for number in range(400)}
     health, size = said(many, ("x" * 300,) * 10)
-    assert size <= MAX_PAYLOAD and len(health.not_judged) > 10
-    assert health.not_judged_more == 400 - len(health.not_judged)
-    assert list(health.not_judged) == list(reversed(many))[: len(health.not_judged)]
-    first = next(iter(health.not_judged.values()))
+    assert size <= MAX_PAYLOAD and len(health.unscored) > 10
+    assert health.unscored_more == 400 - len(health.unscored)
+    assert list(health.unscored) == list(reversed(many))[: len(health.unscored)]
+    first = next(iter(health.unscored.values()))
     assert (first.for_s, first.rows, first.since) == (409.0, 10, "2020-03-09T09:53:11.000Z")
     assert len(first.reason.encode()) <= 100 and first.reason.startswith("sensor: ü")
 
@@ -107,7 +108,7 @@ def test_inference_tells_of_a_dead_channel_and_not_of_what_it_remembers(tmp_path
     bench = Bench(tmp_path)
     rows = pump(800)
     bench.feed(*batches(rows[:500]))
-    assert bench.service.vitals().not_judged == {}
+    assert bench.service.metrics().unscored == {}
     for number, batch in enumerate(batches(rows[500:600], size=5, first=500)):
         values = batch.arrays()[1].copy()
         values[:, 7] = np.nan
@@ -116,8 +117,8 @@ def test_inference_tells_of_a_dead_channel_and_not_of_what_it_remembers(tmp_path
         bench.now += 5.0
         dead = msgspec.structs.replace(batch, seq=10 + number, values=values.tobytes(), quality=quality.tobytes())
         bench.feed(dead)
-    found = bench.service.vitals().not_judged["pump-1"]
+    found = bench.service.metrics().unscored["pump-1"]
     assert found.reason == DEAD and bench.now - found.since >= 80
     bench.restart()
     bench.feed(msgspec.structs.replace(batches(rows[600:605], size=5)[0], seq=30, times=(T0 + np.arange(600, 605) * SECOND).tobytes()))
-    assert "pump-1" not in bench.service.vitals().not_judged or bench.service.vitals().not_judged["pump-1"].rows <= 5
+    assert "pump-1" not in bench.service.metrics().unscored or bench.service.metrics().unscored["pump-1"].rows <= 5

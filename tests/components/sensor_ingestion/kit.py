@@ -9,7 +9,7 @@ import numpy as np
 
 from edgeml.config.schema import read
 from edgeml.messages import Message, ResultBlock, SensorBatch, topics
-from edgeml.runtime.runner import ComponentContext
+from edgeml.runtime.service import ComponentContext
 from edgeml.timestamps import SECOND
 from sensor_ingestion.options import SensorIngestionOptions
 from sensor_ingestion.service import SensorIngestion
@@ -103,7 +103,7 @@ def answer(batch: SensorBatch, complete: bool = True) -> ResultBlock:
         reason=b"",
         reasons=(),
         deviations=b"",
-        took_us=b"",
+        latency_us=b"",
     )
 
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from edgeml.config.schema import read
 from edgeml.messages import Command, topics
-from edgeml.runtime.runner import ComponentContext
+from edgeml.runtime.service import ComponentContext
 from edgeml.timestamps import Moment, boot_id, to_iso
 from sensor_ingestion.checkpoint import Checkpoint
 from sensor_ingestion.command_journal import CommandJournal

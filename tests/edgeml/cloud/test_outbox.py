@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from edgeml.cloud.outbox import ALERTS, ENVELOPE, HEALTH, MAX_ENTRY, RESULTS, ROW, Outbox, OutboxOptions
+from edgeml.cloud.outbox import ALERTS, ENVELOPE, HEALTH, MAX_ENTRY, RESULTS, ROW_BYTES, Outbox, OutboxOptions
 from edgeml.cloud.sender import CloudSender, queues
 from edgeml.config.schema import read
 from edgeml.messages import MAX_PAYLOAD
@@ -43,7 +43,7 @@ class Cloud:
 
     def __init__(self, tmp_path: Path, proof: str = "acknowledgement", **options: Any) -> None:
         self.path, self.now = tmp_path / "file.sqlite3", 1000.0
-        self.options = read(OutboxOptions, {"proof": dict.fromkeys(("alerts", "health", "results"), proof), **options})
+        self.options = read(OutboxOptions, {"confirmation": dict.fromkeys(("alerts", "health", "results"), proof), **options})
         self.got: list[dict[str, Any]] = []
         self.offline, self.mute, self.tries = False, False, 0
         self.renewals: list[str] = []
@@ -211,7 +211,7 @@ def test_45_what_was_acknowledged_and_lost_is_sent_again(tmp_path):
 
 
 def test_45_without_any_echo_everything_is_sent_and_kept_and_said(tmp_path):
-    cloud = Cloud(tmp_path, "echo", catch_up_per_s=1000)
+    cloud = Cloud(tmp_path, "echo", backlog_rate=1000)
     cloud.mute = True
     cloud.put(ALERTS, *range(150))
     cloud.run(60, step=0.5)
@@ -294,7 +294,7 @@ def test_47_over_a_restart_of_the_system_everything_is_late(tmp_path, monkeypatc
 
 
 def test_47_catching_up_is_slow_and_a_new_alert_does_not_wait_for_it(tmp_path):
-    cloud = Cloud(tmp_path, catch_up_per_s=10)
+    cloud = Cloud(tmp_path, backlog_rate=10)
     cloud.put(RESULTS, *range(300))
     cloud.now += 100
     cloud.run(10)
@@ -316,7 +316,7 @@ def test_48_results_are_thinned_from_the_oldest_and_the_whole_outage_stays_cover
     kept = cloud.numbers(RESULTS)
     gaps = [b - a for a, b in zip([0, *kept], [*kept, 2000], strict=True)]
     assert kept == sorted(kept) and len(kept) > 120 and max(gaps) <= 14
-    assert cloud.outbox.dropped["results: thinned out"] == 2000 - len(kept)
+    assert cloud.outbox.dropped["results: downsampled"] == 2000 - len(kept)
 
 
 def test_48_assets_that_take_turns_are_thinned_alike(tmp_path):
@@ -348,7 +348,7 @@ def test_48_49_results_then_health_go_and_alerts_never_within_the_reserve(tmp_pa
 def test_48_the_quota_is_used_to_the_last_byte_and_not_beyond(tmp_path):
     cloud = Cloud(tmp_path, max_mb=0.1, reserve_alerts=0)
     payload = b'{"pad":"%s"}' % bytes(880 - len(b'{"pad":""}')).replace(b"\0", b"x")
-    size = len(payload) + ROW
+    size = len(payload) + ROW_BYTES
     assert size == 1000
     for number in range(99):
         assert cloud.outbox.put(ALERTS, "t", payload, number) is not None
@@ -381,7 +381,7 @@ def test_what_is_held_can_be_rewritten_until_it_is_released(tmp_path):
     no = cloud.outbox.put(RESULTS, "t", b'{"n":1,"kind":2}', 0, hold=True)
     cloud.run(1)
     assert cloud.got == [] and cloud.outbox.rewrite(no, b'{"n":234,"kind":2}')
-    assert cloud.outbox.used == ROW + len(b'{"n":234,"kind":2}')
+    assert cloud.outbox.used == ROW_BYTES + len(b'{"n":234,"kind":2}')
     cloud.outbox.release(no)
     cloud.run(1)
     assert cloud.numbers(RESULTS) == [234] and not cloud.outbox.rewrite(no, b"{}")

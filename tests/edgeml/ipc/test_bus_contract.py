@@ -1,4 +1,4 @@
-"""What a service relies on when it publishes: the same of the real bus and of the fake that stands for it in tests of services."""
+"""The contract of `Bus.publish`, kept by the real bus and by the fake that replaces it in tests of services."""
 
 from __future__ import annotations
 
@@ -8,63 +8,63 @@ from pathlib import Path
 import pytest
 
 from edgeml.auth.device_key import MessageAuthOptions
-from edgeml.auth.envelope import MARK, bare
 from edgeml.auth.verifier import MessageVerifier
 from edgeml.ipc.bus import Bus, IpcBus
 from edgeml.messages import MAX_PAYLOAD, topics
+from edgeml.messages.signature_line import SIGNATURE_MARK, strip_signature
 from tests.fake_bus import FakeBus
 from tests.gglocal.ipc_world import world
 
-Kept = Callable[[], list[tuple[str, bytes]]]
+Accepted = Callable[[], list[tuple[str, bytes]]]
 GRANTED = {
     "aws.greengrass.ipc.pubsub": {"p": {"operations": ["*"], "resources": ["good/*"]}},
     "aws.greengrass.ipc.mqttproxy": {"p": {"operations": ["*"], "resources": ["good/*"]}},
 }
 
 
-@pytest.fixture(params=["real", "sealed", "fake"])
-def bus(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[Bus, Kept, Kept]]:
-    """A bus that may publish on `good/...` only, and what was taken locally and for the cloud; `sealed`: local topics have seals."""
+@pytest.fixture(params=["real", "signed", "fake"])
+def bus(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[Bus, Accepted, Accepted]]:
+    """A bus with access to `good/...` only, and the messages accepted locally and for the cloud; `signed`: local topics are signed."""
     if request.param == "fake":
         fake = FakeBus()
-        fake.deaf = {"bad/1"}
+        fake.failing_topics = {"bad/1"}
         yield fake, lambda: fake.local, lambda: fake.cloud
         return
     with world() as nucleus:
-        heard: list[tuple[str, str, bytes]] = []
-        nucleus.do(nucleus.core.tap, lambda delivery: heard.append((delivery.kind, delivery.topic, delivery.payload)))
+        delivered: list[tuple[str, str, bytes]] = []
+        nucleus.do(nucleus.core.tap, lambda delivery: delivered.append((delivery.kind, delivery.topic, delivery.payload)))
         monkeypatch.setenv("SVCUID", nucleus.token("com.test.One", GRANTED))
         monkeypatch.setenv("AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT", str(nucleus.socket_path))
-        guard = None
-        if request.param == "sealed":
-            monkeypatch.setattr(topics, "SEALED", {"good/1", "good/2", "bad/1"})
-            guard = MessageVerifier("com.test.One", tmp_path)
-            guard.configure(MessageAuthOptions())
-        real = IpcBus("com.test.One", guard, patience_s=0.1)
+        verifier = None
+        if request.param == "signed":
+            monkeypatch.setattr(topics, "SIGNED", {"good/1", "good/2", "bad/1"})
+            verifier = MessageVerifier("com.test.One", tmp_path)
+            verifier.configure(MessageAuthOptions())
+        real = IpcBus("com.test.One", verifier, patience_s=0.1)
         real.open()
 
-        def kept(kind: str) -> list[tuple[str, bytes]]:
-            local = kind == "local" and guard is not None
-            assert all(payload.startswith(MARK) == local for what, _, payload in heard if what == kind)
-            return [(topic, bare(payload)) for what, topic, payload in heard if what == kind]
+        def accepted(kind: str) -> list[tuple[str, bytes]]:
+            local = kind == "local" and verifier is not None
+            assert all(payload.startswith(SIGNATURE_MARK) == local for way, _, payload in delivered if way == kind)
+            return [(topic, strip_signature(payload)) for way, topic, payload in delivered if way == kind]
 
-        yield real, lambda: kept("local"), lambda: kept("to-iot")
+        yield real, lambda: accepted("local"), lambda: accepted("to-iot")
         real.close()
 
 
-def test_what_is_taken_is_taken_in_order(bus):
+def test_messages_are_accepted_in_order(bus):
     sender, local, _ = bus
     assert all(sender.publish("good/1", bytes([number])) for number in range(5))
     assert local() == [("good/1", bytes([number])) for number in range(5)]
 
 
-def test_local_and_cloud_are_apart(bus):
+def test_local_and_cloud_are_separate(bus):
     sender, local, cloud = bus
     assert sender.publish("good/1", b"l") and sender.publish_cloud("good/2", b"c")
     assert (local(), cloud()) == ([("good/1", b"l")], [("good/2", b"c")])
 
 
-def test_what_cannot_be_sent_is_false_and_not_an_exception(bus):
+def test_failed_publish_returns_false(bus):
     sender, local, _ = bus
     assert sender.publish("bad/1", b"") is False
     assert sender.publish("good/1", b"x")
@@ -72,7 +72,7 @@ def test_what_cannot_be_sent_is_false_and_not_an_exception(bus):
 
 
 @pytest.mark.parametrize("send", ["publish", "publish_cloud"])
-def test_the_longest_message_and_one_byte_more(bus, send):
+def test_longest_message_is_accepted_and_one_more_byte_is_not(bus, send):
     sender, local, cloud = bus
     assert getattr(sender, send)("good/1", bytes(MAX_PAYLOAD)) is True
     assert getattr(sender, send)("good/1", bytes(MAX_PAYLOAD + 1)) is False

@@ -1,4 +1,4 @@
-"""What the bus makes of calls that are refused or fail, against a real IPC server."""
+"""Denied and failing calls, against a real IPC server."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CLOUD = "edgeml/a-thing/alerts"
 
 
 def allowed(*resources: str) -> dict[str, Any]:
-    """Local topics are all permitted, of IoT Core these."""
+    """Grants all local topics, and these of IoT Core."""
     operations = ["*"]
     return {
         "aws.greengrass.ipc.pubsub": {"all": {"operations": operations, "resources": ["*"]}},
@@ -31,7 +31,7 @@ def allowed(*resources: str) -> dict[str, Any]:
 
 
 class Clock:
-    """Goes on by itself, and by what it is set forward."""
+    """The real clock, which tests can set forward."""
 
     def __init__(self) -> None:
         self.ahead = 0.0
@@ -69,20 +69,20 @@ def open_bus(nucleus: World, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> I
         bus.close()
 
 
-def test_the_cause_of_a_refusal_is_looked_up(open_bus, caplog):
+def test_denial_names_its_cause(open_bus, caplog):
     bus = open_bus(allowed("edgeml/{iot:nothing}/x", "edgeml/a-thing/health"))
     assert not bus.publish_cloud(CLOUD, b"x")
-    assert f"PublishToIoTCore on {CLOUD} is refused; add this resource to accessControl" in caplog.text
+    assert f"PublishToIoTCore on {CLOUD} is denied; add this resource to accessControl" in caplog.text
 
 
-def test_a_variable_that_classic_does_not_replace_is_named(open_bus, nucleus, caplog):
+def test_variable_not_replaced_by_classic_is_named(open_bus, nucleus, caplog):
     bus = open_bus(allowed("edgeml/{iot:thingName}/alerts"))
     nucleus.do(nucleus.core.set_access_control, NAME, allowed("edgeml/{iot:other}/alerts"))  # as classic takes it literally
     bus.publish_cloud(CLOUD, b"x")
     assert "this nucleus does not replace the variable; set interpolateComponentConfiguration" in caplog.text
 
 
-def test_what_access_control_has_is_not_asked_for(open_bus, nucleus, caplog):
+def test_granted_resource_is_not_requested(open_bus, nucleus, caplog):
     bus = open_bus(allowed(CLOUD))
     nucleus.do(nucleus.core.interference.refuse, CallFilter(operation="PublishToIoTCore"), "UnauthorizedError")
     bus.publish_cloud(CLOUD, b"x")
@@ -94,21 +94,21 @@ def subscriptions(nucleus: World) -> int:
     return sum(refusal.operation.endswith("SubscribeToIoTCore") for refusal in nucleus.core.refusals)
 
 
-def test_a_refused_iot_core_subscription_is_tried_ever_more_seldom(open_bus, nucleus, clock, caplog):
+def test_denied_iot_core_subscription_is_retried_with_growing_delays(open_bus, nucleus, clock, caplog):
     bus = open_bus(allowed())
     bus.subscribe_cloud(CLOUD)
     bus.subscribe("a/b")
     for second in range(600):
         clock.ahead += 1
         if second % 30 == 0:
-            bus.renew_unheard("what is refused is not tried for this")
+            bus.resubscribe_unmonitored("a denied subscription is not retried for this")
         bus.receive(0.0)
     assert 5 <= subscriptions(nucleus) <= 12
     errors = [record for record in caplog.records if record.levelno >= logging.ERROR and record.name == "edgeml.ipc.bus"]
     assert len(errors) == 1
 
 
-def test_a_permission_that_comes_later_is_tried_at_once(open_bus, nucleus, clock):
+def test_added_permission_is_used_at_once(open_bus, nucleus, clock):
     bus = open_bus(allowed())
     bus.watch_configuration()
     bus.subscribe_cloud(CLOUD)
@@ -126,7 +126,7 @@ def test_a_permission_that_comes_later_is_tried_at_once(open_bus, nucleus, clock
     assert received is not None and received.payload == b"after"
 
 
-def test_a_refused_publish_to_iot_core_is_not_sent_again_and_again(open_bus, nucleus, clock):
+def test_denied_publish_to_iot_core_is_retried_rarely(open_bus, nucleus, clock):
     bus = open_bus(allowed())
     for _ in range(300):
         clock.ahead += 1
@@ -134,7 +134,7 @@ def test_a_refused_publish_to_iot_core_is_not_sent_again_and_again(open_bus, nuc
     assert len(nucleus.core.refusals) < 25
 
 
-def test_a_full_buffer_of_iot_core_renews_nothing(open_bus, nucleus, caplog):
+def test_full_iot_core_buffer_renews_no_subscription(open_bus, nucleus, caplog):
     bus = open_bus(allowed("*"))
     bus.subscribe_cloud("edgeml/a-thing/alerts/ack")
     for _ in range(5):
@@ -146,10 +146,10 @@ def test_a_full_buffer_of_iot_core_renews_nothing(open_bus, nucleus, caplog):
     assert "renewing" not in caplog.text
     assert "restarted" not in caplog.text
     lines = [each for each in caplog.records if each.levelno >= logging.WARNING and "PublishToIoTCore" in each.getMessage()]
-    assert [each.levelname for each in lines] == ["WARNING", "ERROR"], "a buffer that is full again and again is logged once a minute"
+    assert [each.levelname for each in lines] == ["WARNING", "ERROR"], "a repeatedly full buffer is logged once a minute"
 
 
-def test_nothing_is_an_error_while_the_component_is_being_removed(open_bus, nucleus, caplog):
+def test_no_error_is_logged_while_the_component_is_removed(open_bus, nucleus, caplog):
     caplog.set_level(logging.DEBUG)
     bus = open_bus(allowed("*"))
     assert bus.configuration()["threads"] == 1
@@ -162,9 +162,9 @@ def test_nothing_is_an_error_while_the_component_is_being_removed(open_bus, nucl
     assert caplog.text.count("it is being removed") == 1
 
 
-def test_nothing_is_an_error_once_the_component_is_to_end(open_bus, nucleus, caplog):
+def test_no_error_is_logged_during_shutdown(open_bus, nucleus, caplog):
     bus = open_bus(allowed("*"))
     nucleus.do(nucleus.core.interference.refuse, CallFilter(), "ServiceError")
-    bus.hurry = True
+    bus.stop_retrying()
     assert not bus.publish(topics.STATUS, b"x")
     assert [record for record in caplog.records if record.name.startswith("edgeml") and record.levelno >= logging.WARNING] == []

@@ -1,4 +1,4 @@
-"""A configuration that is larger than an answer of the nucleus, against gglocal's real IPC server."""
+"""A configuration larger than one answer of the nucleus, against gglocal's real IPC server."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ def open_bus(nucleus: World, monkeypatch: pytest.MonkeyPatch) -> IpcBus:
 
 @pytest.fixture
 def bus(nucleus: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[IpcBus]:
-    made = open_bus(nucleus, monkeypatch)
-    yield made
-    made.close()
+    opened = open_bus(nucleus, monkeypatch)
+    yield opened
+    opened.close()
 
 
 def put(nucleus: World, value: dict[str, Any], at: int = 1) -> None:
@@ -63,50 +63,50 @@ def put(nucleus: World, value: dict[str, Any], at: int = 1) -> None:
 
 
 def calls(nucleus: World, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """The key paths that are asked for from now on."""
-    asked: list[list[str]] = []
+    """The key paths that are requested from now on."""
+    requested: list[list[str]] = []
     get = nucleus.core.config.get
-    monkeypatch.setattr(nucleus.core.config, "get", lambda component, path=(): (asked.append(list(path)), get(component, path))[1])
-    return asked
+    monkeypatch.setattr(nucleus.core.config, "get", lambda component, path=(): (requested.append(list(path)), get(component, path))[1])
+    return requested
 
 
-def test_the_keys_of_an_options_class():
+def test_known_keys_of_an_options_class():
     assert known(Options) == {"assets": {}, "others": {}, "inner": {"names": {}, "level": {}}, "threads": {}}
 
 
-def test_what_fits_is_read_at_once(nucleus, bus, monkeypatch):
+def test_small_configuration_is_read_in_one_call(nucleus, bus, monkeypatch):
     put(nucleus, {"assets": MANY, "strange": 1})
-    asked = calls(nucleus, monkeypatch)
+    requested = calls(nucleus, monkeypatch)
     assert bus.configuration(0.0, KNOWN) == {"assets": MANY, "strange": 1}
-    assert asked == [[]]
+    assert requested == [[]]
 
 
-def test_what_does_not_fit_is_read_by_key_and_level_by_level(nucleus, bus, monkeypatch):
+def test_large_configuration_is_read_by_key(nucleus, bus, monkeypatch):
     whole = {"assets": MANY, "others": MANY, "inner": {"names": MANY, "level": "0.7"}, "threads": 3}
     put(nucleus, whole)
-    asked = calls(nucleus, monkeypatch)
+    requested = calls(nucleus, monkeypatch)
     assert bus.configuration(0.0, KNOWN) == whole
-    first = len(asked)
+    first = len(requested)
     assert bus.configuration(0.0, KNOWN) == whole
-    assert asked[first:] == [["assets"], ["others"], ["inner"], ["threads"]]  # nothing is asked for in vain a second time
+    assert requested[first:] == [["assets"], ["others"], ["inner"], ["threads"]]  # no request fails a second time
 
 
-def test_a_nested_map_is_read_by_key_too(nucleus, bus):
+def test_large_nested_map_is_read_by_key(nucleus, bus):
     whole = {"inner": {"names": {f"n{number}": 1 for number in range(120)}, "level": ["x"] * 40}}
     put(nucleus, whole)
     assert bus.configuration(0.0, KNOWN) == whole
 
 
-def test_once_it_fits_again_it_is_read_at_once_with_keys_that_nobody_knows(nucleus, bus):
+def test_configuration_that_fits_again_is_read_with_its_unknown_keys(nucleus, bus):
     put(nucleus, {"assets": MANY, "others": MANY, "strange": 1})
     assert "strange" not in bus.configuration(0.0, KNOWN)
     nucleus.do(nucleus.core.config.reset, NAME, ["others"])
-    bus.configuration(0.0, KNOWN)  # sees that it has changed
+    bus.configuration(0.0, KNOWN)  # notices the change
     assert bus.configuration(0.0, KNOWN) == {"assets": MANY, "strange": 1}
 
 
 @pytest.mark.parametrize("fits_at_first", [True, False])
-def test_one_value_that_is_too_large_is_named_with_its_key_path(nucleus, bus, fits_at_first):
+def test_value_that_is_too_large_is_named_with_its_key_path(nucleus, bus, fits_at_first):
     if fits_at_first:
         put(nucleus, {"assets": MANY})
         bus.configuration(0.0, KNOWN)
@@ -115,13 +115,13 @@ def test_one_value_that_is_too_large_is_named_with_its_key_path(nucleus, bus, fi
         bus.configuration(0.0, KNOWN)
 
 
-def test_a_long_text_is_too_large_by_its_bytes(nucleus, bus):
+def test_long_text_is_too_large(nucleus, bus):
     put(nucleus, {"assets": {f"m{number}": "x" * 500 for number in range(25)}})
     with pytest.raises(ConfigurationTooLarge, match="`assets`"):
         bus.configuration(0.0, KNOWN)
 
 
-def test_a_store_that_is_away_is_not_taken_for_a_large_value(nucleus, bus):
+def test_store_outage_is_not_mistaken_for_a_large_value(nucleus, bus):
     put(nucleus, {"assets": MANY, "others": MANY})
     bus.configuration(0.0, KNOWN)
     nucleus.do(nucleus.core.interference.refuse, CallFilter(operation="GetConfiguration"), "ServiceError")
@@ -130,7 +130,7 @@ def test_a_store_that_is_away_is_not_taken_for_a_large_value(nucleus, bus):
     assert not isinstance(fault.value, ConfigurationTooLarge)
 
 
-def test_a_configuration_that_is_taken_away_is_empty(nucleus, bus):
+def test_removed_configuration_is_empty(nucleus, bus):
     put(nucleus, {"assets": MANY, "others": MANY})
     bus.configuration(0.0, KNOWN)
     nucleus.do(nucleus.core.config.reset, NAME, [])

@@ -1,4 +1,4 @@
-"""What a component does again and again leaves nothing behind: memory, streams, threads and descriptors stay as they were."""
+"""Repeated operations leak nothing: no memory, streams, threads or descriptors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from awsiot.greengrasscoreipc import model
 
 from edgeml.errors import BusError
 from edgeml.ipc import sdk_adapter
-from edgeml.ipc.bus import KINDS, IpcBus
+from edgeml.ipc.bus import IpcBus
 from gglocal.core.fault_injection import CallFilter
 from gglocal.profile import CLASSIC, LITE
 from tests.gglocal.ipc_world import EVERYTHING, World, world
@@ -27,8 +27,8 @@ NAME = "com.test.One"
 DEADLINE = 10.0
 CALLS = 20_000
 WARM = 2_000
-MOST_MIB = 4.0
-"""5.6 KiB a call, as when no stream is closed, would be 109 MiB. What the allocator does with its arenas is far below 4."""
+MAX_GROWTH_MIB = 4.0
+"""Calls that do not close their streams leak 5.6 KiB each, 109 MiB in all. The allocator's arenas account for far less than 4."""
 
 
 @pytest.fixture(params=[LITE, CLASSIC], ids=lambda profile: profile.name)
@@ -41,10 +41,10 @@ def nucleus(request: pytest.FixtureRequest) -> Iterator[World]:
 def bus(nucleus: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[IpcBus]:
     monkeypatch.setenv("SVCUID", nucleus.token(NAME, EVERYTHING))
     monkeypatch.setenv(sdk_adapter.SOCKET, str(nucleus.socket_path))
-    made = IpcBus(NAME, patience_s=0.0)
-    made.open()
-    yield made
-    made.close()
+    opened = IpcBus(NAME, patience_s=0.0)
+    opened.open()
+    yield opened
+    opened.close()
 
 
 def resident_mib() -> float:
@@ -56,8 +56,8 @@ def alive(kind: type) -> int:
     return sum(isinstance(each, kind) for each in gc.get_objects())
 
 
-def comes(holds: Callable[[], bool]) -> bool:
-    """Streams and connections are closed on the SDK's thread, a moment after they are asked to."""
+def becomes_true(holds: Callable[[], bool]) -> bool:
+    """The SDK closes streams and connections on its own thread, a moment later."""
     give_up = time.monotonic() + DEADLINE
     while not holds():
         if time.monotonic() > give_up:
@@ -67,7 +67,7 @@ def comes(holds: Callable[[], bool]) -> bool:
 
 
 def streams(nucleus: World) -> int:
-    """Subscriptions that the nucleus holds."""
+    """Open subscriptions of the nucleus."""
     return nucleus.do(lambda: nucleus.server.seats.subscriptions)
 
 
@@ -79,9 +79,9 @@ def test_memory_stays_flat_over_many_calls(bus: IpcBus):
     some(WARM)
     before, open_before = resident_mib(), alive(ClientContinuation)
     some(CALLS)
-    assert comes(lambda: alive(ClientContinuation) <= open_before)
-    assert comes(lambda: alive(ClientOperation) <= open_before)
-    assert resident_mib() - before < MOST_MIB
+    assert becomes_true(lambda: alive(ClientContinuation) <= open_before)
+    assert becomes_true(lambda: alive(ClientOperation) <= open_before)
+    assert resident_mib() - before < MAX_GROWTH_MIB
 
 
 CALL: dict[str, Callable[[IpcBus], object]] = {
@@ -95,18 +95,18 @@ CALL: dict[str, Callable[[IpcBus], object]] = {
 
 @pytest.mark.parametrize("error", ["", "UnauthorizedError", "ServiceError"])
 @pytest.mark.parametrize("call", CALL)
-def test_no_call_leaves_its_stream_open_answered_or_refused(nucleus: World, bus: IpcBus, call: str, error: str):
+def test_answered_and_refused_calls_close_their_streams(nucleus: World, bus: IpcBus, call: str, error: str):
     if error:
         nucleus.do(nucleus.core.interference.refuse, CallFilter(), error)
-    bus.hurry = True  # nothing is tried a second time
+    bus.stop_retrying()  # no retries
     for _ in range(20):
         with contextlib.suppress(BusError):
             CALL[call](bus)
-    assert comes(lambda: alive(ClientContinuation) == 0)
-    assert comes(lambda: streams(nucleus) == 0)
+    assert becomes_true(lambda: alive(ClientContinuation) == 0)
+    assert becomes_true(lambda: streams(nucleus) == 0)
 
 
-def test_a_call_that_is_answered_too_late_leaves_nothing_open(nucleus: World, bus: IpcBus):
+def test_late_answer_leaves_no_open_stream(nucleus: World, bus: IpcBus):
     nucleus.do(nucleus.core.config.merge, NAME, {"a": 1}, 1)
     end = nucleus.do(nucleus.core.interference.delay_answers, CallFilter(), 0.5)
     client = bus._connection.client
@@ -117,41 +117,41 @@ def test_a_call_that_is_answered_too_late_leaves_nothing_open(nucleus: World, bu
         with pytest.raises(sdk_adapter.LATE):
             sdk_adapter.call(client.new_get_configuration(), model.GetConfigurationRequest(key_path=[]), 0.02)
     nucleus.do(end)
-    assert comes(lambda: alive(ClientContinuation) == 0)
-    assert comes(lambda: streams(nucleus) == 0)
+    assert becomes_true(lambda: alive(ClientContinuation) == 0)
+    assert becomes_true(lambda: streams(nucleus) == 0)
 
 
-def test_renewed_subscriptions_leave_none_behind(nucleus: World, bus: IpcBus):
+def test_renewed_subscriptions_close_the_old_ones(nucleus: World, bus: IpcBus):
     nucleus.do(nucleus.core.config.merge, NAME, {"a": 1}, 1)
     for topic in ("a/b", "c/d"):
         bus.subscribe(topic)
     bus.subscribe_cloud("e/f")
     bus.watch_configuration()
     for _ in range(20):
-        bus._renew("a test", KINDS)
-    assert comes(lambda: streams(nucleus) == 4)
-    assert comes(lambda: alive(ClientContinuation) == 4)
+        bus._renew("a test")
+    assert becomes_true(lambda: streams(nucleus) == 4)
+    assert becomes_true(lambda: alive(ClientContinuation) == 4)
 
 
-def test_connections_made_again_leave_no_thread_descriptor_or_stream(nucleus: World, bus: IpcBus):
+def test_reconnecting_leaks_no_thread_descriptor_or_stream(nucleus: World, bus: IpcBus):
     bus.subscribe("a/b")
 
     def again() -> None:
         nucleus.do(nucleus.server.disconnect, NAME)
-        assert comes(lambda: bus._connection.client is None)
+        assert becomes_true(lambda: bus._connection.client is None)
         bus.open()
 
-    again()  # what the first one makes for good
+    again()  # the first one creates some resources permanently
     gc.collect()
-    before = things()
+    before = resources()
     for _ in range(15):
         again()
-    assert comes(lambda: all(count <= before[name] for name, count in things().items())), (before, things())
-    assert comes(lambda: streams(nucleus) == 1)
+    assert becomes_true(lambda: all(count <= before[name] for name, count in resources().items())), (before, resources())
+    assert becomes_true(lambda: streams(nucleus) == 1)
 
 
 @pytest.mark.parametrize("how", ["not-there", "refused", "unknown"])
-def test_failed_tries_to_connect_leave_nothing(nucleus: World, bus: IpcBus, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, how: str):
+def test_failed_connection_attempts_leak_nothing(nucleus: World, bus: IpcBus, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, how: str):
     if how == "not-there":
         monkeypatch.setenv(sdk_adapter.SOCKET, str(tmp_path / "none.socket"))
     elif how == "unknown":
@@ -160,23 +160,23 @@ def test_failed_tries_to_connect_leave_nothing(nucleus: World, bus: IpcBus, monk
         (tmp_path / "file").touch()
         monkeypatch.setenv(sdk_adapter.SOCKET, str(tmp_path / "file"))
 
-    # pytest keeps what is logged, and so the SDK's connections.
+    # pytest keeps log records, and with them the SDK's connections.
     monkeypatch.setattr(logging.getLogger("awsiot.eventstreamrpc"), "disabled", True)
 
     def again() -> None:
-        with pytest.raises(Exception):  # noqa: B017, the SDK raises many kinds
+        with pytest.raises(Exception):  # noqa: B017, the SDK raises many types
             sdk_adapter.dial()
 
     again()
     gc.collect()
-    before = things()
+    before = resources()
     for _ in range(15):
         again()
-    assert comes(lambda: all(count <= before[name] for name, count in things().items())), (before, things())
+    assert becomes_true(lambda: all(count <= before[name] for name, count in resources().items())), (before, resources())
 
 
-def things() -> dict[str, int]:
-    """What a connection is made of, and the operating system's view of it."""
+def resources() -> dict[str, int]:
+    """The parts of a connection, and the operating system's view of it."""
     gc.collect()
     return {
         "threads": len(list(Path("/proc/self/task").iterdir())),

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgeml.auth import gglocal_messages
 from edgeml.messages import MISSING, STUCK, Message, SensorBatch, display, encode, topics
 from edgeml.timestamps import SECOND
 from gglocal.cli.format import heard_lines
-from gglocal.payload_readers import readers
+from gglocal.message_plugins import plugins
 from tests.components.alert_dispatcher.kit import results
 from tests.edgeml.samples import SAMPLES
 
@@ -31,8 +32,8 @@ def heard(topic: str, message: Message, as_json: bool) -> list[str]:
     return heard_lines(answer, as_json, False)
 
 
-def test_the_local_nucleus_finds_this_reader() -> None:
-    assert display in readers()
+def test_gglocal_finds_the_message_plugin() -> None:
+    assert gglocal_messages in plugins()
 
 
 def test_readings_are_a_line_for_each_row() -> None:
@@ -80,6 +81,6 @@ def test_each_message_belongs_on_its_topics_alone(topic: str) -> None:
         assert bool(display.fault(topic, encode(message))) is not belongs, message
 
 
-def test_every_topic_is_in_the_table() -> None:
-    known = {value for name, value in vars(topics).items() if name.isupper() and isinstance(value, str)}
-    assert display.CARRIES.keys() == known
+def test_every_local_topic_with_messages_can_be_displayed() -> None:
+    local = {topic.name for topic in topics.TOPICS if not topic.cloud}
+    assert display.CARRIES.keys() == local - {topics.HEARTBEAT}

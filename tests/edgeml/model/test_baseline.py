@@ -10,7 +10,7 @@ import pytest
 
 from edgeml.errors import BundleError
 from edgeml.model.baseline import Baseline
-from edgeml.model.bundle import Channel, Scaling
+from edgeml.model.manifest import Channel, Scaling
 from tests.edgeml.tiny import MANIFEST
 
 ROWS = np.random.default_rng(1).normal([5.0, 30.0], [0.1, 2.0], (600, 2))

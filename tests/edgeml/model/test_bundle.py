@@ -12,7 +12,8 @@ import msgspec
 import pytest
 
 from edgeml.errors import BundleError
-from edgeml.model.bundle import MOST_BYTES, Bundle, Calibration, Scaling, Stopped, View, match_channels, save
+from edgeml.model.bundle import MAX_FILE_BYTES, Bundle, match_channels, save
+from edgeml.model.manifest import Calibration, Scaling, Stopped, View
 from tests.edgeml.tiny import MANIFEST, SHIPPED, tiny
 
 
@@ -94,8 +95,8 @@ def test_what_is_no_file_does_not_hold_the_component_up(tmp_path: Path, make: An
 def test_a_file_without_end_is_not_read_to_its_end(tmp_path: Path) -> None:
     tiny(tmp_path)
     with (tmp_path / "manifest.json").open("r+b") as file:
-        file.truncate(MOST_BYTES + 1)
-    assert f"more than the {MOST_BYTES} bytes" in refusal(tmp_path)
+        file.truncate(MAX_FILE_BYTES + 1)
+    assert f"more than the {MAX_FILE_BYTES} bytes" in refusal(tmp_path)
 
 
 def test_a_path_that_is_none(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from edgeml.errors import BundleError
-from edgeml.model.bundle import Bundle, View, save
+from edgeml.model.bundle import Bundle, save
+from edgeml.model.manifest import View
 from edgeml.model.runtime import ENGINES, Engine, open_engine, open_network
 from tests.edgeml import networks
 from tests.edgeml.tiny import MANIFEST, SHIPPED, tiny

@@ -15,7 +15,8 @@ from model_training import golden_samples as training
 
 from edgeml.errors import BundleError
 from edgeml.model import self_test
-from edgeml.model.bundle import Bundle, Calibration, Channel, save, seal
+from edgeml.model.bundle import Bundle, assemble, save
+from edgeml.model.manifest import Calibration, Channel
 from edgeml.model.runtime import open_engine
 from tests.edgeml import networks
 from tests.edgeml.models import trained, untrue
@@ -128,13 +129,13 @@ def test_a_bundle_that_lies_is_refused(tmp_path: Path) -> None:
 
 def test_a_model_of_the_same_recipe_and_another_seed_is_refused(shipped: Bundle) -> None:
     sibling = (FILES / "sibling.tflite").read_bytes()
-    assert "the model does not run here as it was judged" in refused(seal(shipped.manifest, sibling, "sibling", shipped.golden))
+    assert "the model does not run here as it was judged" in refused(assemble(shipped.manifest, sibling, "sibling", shipped.golden))
 
 
 @pytest.mark.parametrize("layer", range(14))
 def test_a_model_with_one_altered_layer_is_refused(shipped: Bundle, layer: int) -> None:
     model = networks.altered(shipped.model, layer, 0.0)
-    assert "the model does not run here as it was judged" in refused(seal(shipped.manifest, model, "altered", shipped.golden))
+    assert "the model does not run here as it was judged" in refused(assemble(shipped.manifest, model, "altered", shipped.golden))
 
 
 @pytest.mark.parametrize("off", [0.06, -0.06])
@@ -225,18 +226,18 @@ HEAD = '"format":2,"scale":1.0,"within_mean":0.01,"levels":[]'
     ],
 )
 def test_a_file_that_holds_something_else_is_one_sentence(shipped: Bundle, text: str) -> None:
-    assert "golden.json: " in (said := refused(seal(shipped.manifest, shipped.model, "b", text.encode("latin-1")))), said
+    assert "golden.json: " in (said := refused(assemble(shipped.manifest, shipped.model, "b", text.encode("latin-1")))), said
     assert said.endswith("; export the model again")
 
 
 def test_windows_of_a_later_format_ask_for_an_update(shipped: Bundle) -> None:
-    said = refused(seal(shipped.manifest, shipped.model, "b", b'{"format":3,"other":1}'))
+    said = refused(assemble(shipped.manifest, shipped.model, "b", b'{"format":3,"other":1}'))
     assert said == "b: golden.json has format 3 where up to 2 is known; update this component"
 
 
 def test_windows_of_format_1_are_compared_by_their_confidences(shipped: Bundle) -> None:
     text = (FILES / "golden.format1.json").read_bytes()
-    older, engine = seal(shipped.manifest, shipped.model, "older", text), open_engine(shipped)
+    older, engine = assemble(shipped.manifest, shipped.model, "older", text), open_engine(shipped)
     assert self_test.verify(older, engine).windows == 6
     local = json.loads(text)
     for window in local["windows"]:
@@ -246,11 +247,13 @@ def test_windows_of_format_1_are_compared_by_their_confidences(shipped: Bundle) 
     near, far = deepcopy(local), deepcopy(local)
     near["windows"][2]["answer"][0] += 3 / 256
     far["windows"][2]["answer"][0] += 0.1
-    bundle = seal(shipped.manifest, shipped.model, "near", json.dumps(near).encode())
+    bundle = assemble(shipped.manifest, shipped.model, "near", json.dumps(near).encode())
     assert self_test.verify(bundle, open_engine(bundle)).largest == pytest.approx(3 / 256)
-    assert "golden window 3 of 6" in refused(seal(shipped.manifest, shipped.model, "far", json.dumps(far).encode()))
+    assert "golden window 3 of 6" in refused(assemble(shipped.manifest, shipped.model, "far", json.dumps(far).encode()))
     near["windows"][2]["answer"] = [0.5, 0.5]
-    assert "an answer has 2 numbers where 1 are wanted" in refused(seal(shipped.manifest, shipped.model, "b", json.dumps(near).encode()))
+    assert "an answer has 2 numbers where 1 are wanted" in refused(
+        assemble(shipped.manifest, shipped.model, "b", json.dumps(near).encode())
+    )
 
 
 def test_a_model_of_other_channels_gets_windows_of_noise_near_its_levels(tmp_path: Path) -> None:

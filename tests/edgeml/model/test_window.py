@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edgeml.messages import MISSING, STUCK
-from edgeml.model.bundle import View
+from edgeml.model.manifest import View
 from edgeml.model.window import Window
 from tests.edgeml.tiny import MANIFEST
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeml.parsing.sanitize import CUT, fit, fit_all, fit_end, fit_items, is_name, one_line, printable, size, visible
-from edgeml.runtime.runner import LogFormatter
+from edgeml.runtime.main import LogFormatter
 
 ANY = st.text(st.characters(), max_size=400)
 

@@ -36,7 +36,7 @@ def block(row: int, confidence: float) -> bytes:
         confidence=np.array([confidence], np.float32),
         reason=np.zeros(1, np.uint8),
         deviations=np.zeros((1, 1), np.float16),
-        took_us=np.zeros((1, 2), np.float32),
+        latency_us=np.zeros((1, 2), np.float32),
     )
     return encode(
         ResultBlock(
@@ -186,7 +186,7 @@ def test_a_flaw_is_seen(flaw, figure, value):
 
 def test_an_alarm_about_the_suite_itself_follows_from_no_result_and_need_not():
     world = World()
-    world.alerts.append(msgspec.structs.replace(world.alerts[0], id="other", asset="com.edgeml.Inference", model="watch/component-silent"))
+    world.alerts.append(msgspec.structs.replace(world.alerts[0], id="other", asset="com.edgeml.Inference", model="health/component-silent"))
     verdict = world.verdict()
     assert (verdict.violations, verdict.figures["alerts_odd"], verdict.figures["alerts_about_the_suite"]) == ([], 0, 1)
 

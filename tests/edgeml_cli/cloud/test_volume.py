@@ -17,7 +17,7 @@ ONE = DeviceLoad(
     assets=2,
     reports=True,
     alerts=True,
-    every_s=60,
+    interval_s=60,
     gather_s=1,
     row_s=1,
     alarms=2,
@@ -67,7 +67,10 @@ def test_each_kind_that_is_echoed_is_counted_once_more_and_received() -> None:
         unchanged = plain.keys() - {"echoes", "messages", "received"}
         assert {key: got[key] for key in unchanged} == {key: plain[key] for key in unchanged}
     text = volume_estimate.markdown(replace(ONE, echoed=frozenset({"alerts", "healths"})), {}, (1,))
-    assert "| 25,944 | alerts × ⌈6000 / 5120⌉ + healths × ⌈300 / 5120⌉, as `outbox.proof` and `capture.upload_proof` say |" in text
+    assert (
+        "| 25,944 | alerts × ⌈6000 / 5120⌉ + healths × ⌈300 / 5120⌉, as `outbox.confirmation` and `capture.upload_confirmation` say |"
+        in text
+    )
 
 
 def test_captured_rows_by_hand() -> None:
@@ -96,12 +99,14 @@ def test_what_the_capture_sends_follows_the_configuration(tmp_path: Path, captur
 
 def test_proofs_follow_the_configuration(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
-    config.write_text("com.edgeml.AlertDispatcher: {merge: {outbox: {proof: {alerts: acknowledgement, results: echo, health: echo}}}}\n")
+    config.write_text(
+        "com.edgeml.AlertDispatcher: {merge: {outbox: {confirmation: {alerts: acknowledgement, results: echo, health: echo}}}}\n"
+    )
     assert volume_estimate.load(config_check.updates(config), 2.0, 1.0).echoed == {"reports", "healths"}
 
 
 def test_results_that_come_often_share_a_message() -> None:
-    got = values(replace(ONE, every_s=0, gather_s=10, alarms=0, health_s=0))
+    got = values(replace(ONE, interval_s=0, gather_s=10, alarms=0, health_s=0))
     assert got["results"] == 2 * 2592000 and got["reports"] == got["results"] / 10
     assert got["sent"] == pytest.approx(got["reports"] * (400 + 9 * 200) / 1e6)
 
@@ -124,9 +129,9 @@ def test_prices_make_a_cost_and_an_unknown_one_is_refused(tmp_path: Path, capsys
 
 def test_a_configuration_that_is_wrong_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "config.yaml"
-    config.write_text("com.edgeml.AlertDispatcher: {merge: {report: {every: 5}}}\n")
+    config.write_text("com.edgeml.AlertDispatcher: {merge: {report: {interval: 5}}}\n")
     assert volume_estimate.main(["--config", str(config)]) == 1
-    wanted = "cloud volume: com.edgeml.AlertDispatcher: `report.every` is an unknown option; did you mean `every_s`?\n"
+    wanted = "cloud volume: com.edgeml.AlertDispatcher: `report.interval` is an unknown option; did you mean `interval_s`?\n"
     assert capsys.readouterr().err == wanted
 
 

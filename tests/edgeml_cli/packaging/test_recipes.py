@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,42 +10,15 @@ from typing import Any
 import pytest
 
 from edgeml.config.schema import read
-from edgeml.messages import topics
+from edgeml.messages.topics import TOPICS
+from edgeml_cli.build import topic_tables
 from edgeml_cli.build.package import COMPONENTS, ROOT, SUITE
+from edgeml_cli.fleet.config_check import OPTIONS
 from gglocal.recipe.lint import lint_file
 from gglocal.recipe.manifest_selection import Host
 
 Recipes = Callable[[str], dict[str, Any]]
 ALL = (*COMPONENTS, SUITE)
-PUBLISH, SUBSCRIBE = "aws.greengrass#PublishToTopic", "aws.greengrass#SubscribeToTopic"
-TO_CLOUD, FROM_CLOUD = "aws.greengrass#PublishToIoTCore", "aws.greengrass#SubscribeToIoTCore"
-THING = "+"
-"""One level, whatever the thing is called: classic fills in no `{iot:thingName}` unless it is told to."""
-
-ACCESS: dict[str, dict[str, set[str]]] = {
-    "com.edgeml.SensorIngestion": {
-        PUBLISH: {topics.SENSORS, topics.COMMANDS_ACK, topics.STATUS, topics.HEALTH},
-        SUBSCRIBE: {topics.RESULTS, topics.COMMANDS, topics.COMMANDS_RELEASE, topics.REPLAY, topics.ALERTS},
-        TO_CLOUD: {topics.cloud_captures(THING)},
-        FROM_CLOUD: {topics.cloud_captures(THING)},
-    },
-    "com.edgeml.Inference": {
-        PUBLISH: {topics.RESULTS, topics.REPLAY, topics.STATUS, topics.HEALTH},
-        SUBSCRIBE: {topics.SENSORS, topics.REPLAY, topics.CONTROL},
-    },
-    "com.edgeml.AlertDispatcher": {
-        PUBLISH: {topics.ALERTS, topics.COMMANDS, topics.REPLAY, topics.STATUS, topics.HEALTH},
-        SUBSCRIBE: {topics.RESULTS, topics.HEALTH, topics.SENSORS, topics.INTERLOCK, topics.COMMANDS_ACK, topics.ALERTS_ACK},
-        TO_CLOUD: {topics.cloud_alerts(THING), topics.cloud_results(THING), topics.cloud_health(THING)},
-        FROM_CLOUD: {
-            topics.cloud_alerts_ack(THING),
-            topics.cloud_alerts(THING),
-            topics.cloud_results(THING),
-            topics.cloud_health(THING),
-        },
-    },
-}
-"""What each component may do, beside its heartbeat."""
 
 
 def granted(recipe: dict[str, Any]) -> list[tuple[str, str]]:
@@ -100,16 +72,15 @@ def test_a_timeout_is_text(name: str, recipe: Recipes) -> None:
 def test_default_configuration_is_what_the_component_declares(name: str, recipe: Recipes) -> None:
     options = getattr(importlib.import_module(f"{COMPONENTS[name]}.options"), f"{name.rpartition('.')[2]}Options")
     default = recipe(name)["ComponentConfiguration"]["DefaultConfiguration"]
-    read(options, {key: value for key, value in default.items() if key != "accessControl"})
+    read(OPTIONS[name], {key: value for key, value in default.items() if key != "accessControl"})
 
 
 @pytest.mark.parametrize("name", COMPONENTS)
-def test_access_is_to_exactly_the_topics_used(name: str, recipe: Recipes) -> None:
+def test_access_is_granted_to_exactly_the_topics_whose_records_name_the_component(name: str, recipe: Recipes) -> None:
     given = granted(recipe(name))
-    wanted = {(operation, topic) for operation, names in ACCESS[name].items() for topic in names}
-    wanted |= {(operation, topics.heartbeat(name)) for operation in (PUBLISH, SUBSCRIBE)}
-    assert set(given) == wanted
-    assert len(given) == len(wanted), "a resource is granted twice"
+    expected = [(operation, resource) for (_, operation), resources in topic_tables.grants(name).items() for resource in resources]
+    assert set(given) == set(expected)
+    assert len(given) == len(set(expected)), "a resource is granted twice"
 
 
 @pytest.mark.parametrize("name", COMPONENTS)
@@ -118,11 +89,9 @@ def test_policy_ids_are_the_components_own(name: str, recipe: Recipes) -> None:
     assert all(policy.startswith(f"{name}:") for policies in services.values() for policy in policies)
 
 
-def test_every_topic_of_the_library_is_in_the_recipes(recipe: Recipes) -> None:
-    public = {value for key, value in vars(topics).items() if key.isupper() and isinstance(value, str)}
+def test_every_topic_is_granted_to_some_component(recipe: Recipes) -> None:
     in_recipes = {resource for name in COMPONENTS for _, resource in granted(recipe(name))}
-    local = {topic for topic in in_recipes if THING not in topic and not topic.startswith("edgeml/heartbeat/")}
-    assert local == public
+    assert in_recipes == {topic_tables.resource(topic, name) for topic in TOPICS for name in COMPONENTS}
 
 
 def test_the_suite_wants_this_version_of_every_component_and_has_one_step(recipe: Recipes, version: str) -> None:

@@ -13,7 +13,7 @@ from model_training.regression import augmentation, baseline, evaluation, exampl
 from model_training.training_request import TrainingError, TrainingRequest
 
 from edgeml.messages import GOOD
-from edgeml.model.bundle import Bundle, seal
+from edgeml.model.bundle import Bundle, assemble
 from edgeml.model.scorer import AssetScorer
 from tests.model_training.regression.made import write
 
@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
 def bundle(folder: Path) -> Bundle:
     rows = examples.channels(load_cmapss(folder).train)
     table = life_calibration.falling(np.array([10.0, 20.0, 40.0, 80.0]), np.array([True, True, False, False]), manifest_template.PRIOR)
-    return seal(manifest_template.manifest(manifest_template.scaling(rows), table), b"no network")
+    return assemble(manifest_template.manifest(manifest_template.scaling(rows), table), b"no network")
 
 
 class Keeps:

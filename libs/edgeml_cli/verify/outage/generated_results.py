@@ -29,13 +29,13 @@ class GeneratedResults:
 
     def __init__(self, span_s: int, rows: int, blocks: int) -> None:
         self.span_s, self.rows, self.blocks = span_s, rows, blocks
-        self.policy = PolicyOptions(n=1, m=1, hold_s=0, clear_hold_s=0, cooldown_s=0)
+        self.policy = PolicyOptions(votes=1, of=1, hold_s=0, clear_hold_s=0, cooldown_s=0)
 
     def options(self, **outbox: Any) -> AlertDispatcherOptions:
         """A configuration of AlertDispatcher for it, in which every result is reported."""
         actions: dict[str, Any] = {"iot_core": {}}
         return read(
-            AlertDispatcherOptions, {"policy": msgspec.to_builtins(self.policy), "actions": actions, "report": {"every_s": 0}, **outbox}
+            AlertDispatcherOptions, {"policy": msgspec.to_builtins(self.policy), "actions": actions, "report": {"interval_s": 0}, **outbox}
         )
 
     def block(self, number: int) -> ResultBlock:
@@ -49,7 +49,7 @@ class GeneratedResults:
             confidence=confidence,
             reason=np.zeros(self.rows, "u1"),
             deviations=np.tile((-6.0, 4.0), (self.rows, 1)),
-            took_us=np.full((self.rows, 2), 100.0),
+            latency_us=np.full((self.rows, 2), 100.0),
         )
         packed: dict[str, Any] = columns.packed()
         return ResultBlock(
@@ -80,7 +80,7 @@ class GeneratedResults:
         for number in range(self.blocks):
             block = self.block(number)
             columns = block.arrays()
-            for change in policy.judge_block(block.answers_stream, columns.times.tolist(), columns.confidence.tolist()).changes:
+            for change in policy.evaluate_block(block.answers_stream, columns.times.tolist(), columns.confidence.tolist()).changes:
                 if change.alarm.raised_at is not None or not raised_only:
                     found.append((change.alarm.id, change.alarm.state, to_iso(change.at)))
         return found

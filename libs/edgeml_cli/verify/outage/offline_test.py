@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from alert_dispatcher.service import STATE_FILE, AlertDispatcher
 from edgeml.cloud.outbox import CLASS_NAMES
 from edgeml.messages import topics
-from edgeml.runtime.runner import ComponentContext
+from edgeml.runtime.service import ComponentContext
 from edgeml.timestamps import SECOND
 from edgeml_cli.verify.outage.generated_results import T0, GeneratedResults
 from edgeml_cli.verify.outage.recording_bus import THING, RecordingBus, arrived

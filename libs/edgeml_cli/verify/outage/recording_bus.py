@@ -95,10 +95,10 @@ class RecordingBus:
             self._echoes.append(payload)
         return True
 
-    def renew_unheard(self, why: str) -> None:
+    def resubscribe_unmonitored(self, why: str) -> None:
         """Its subscriptions do not die."""
 
-    def take_waiting(self, topic: str) -> None:
+    def take_queued(self, topic: str) -> None:
         """Nothing waits."""
 
     def echo(self, service: AlertDispatcher) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from alert_dispatcher.service import AlertDispatcher
 from edgeml.messages import Alert, decode_as, topics
-from edgeml.runtime.runner import ComponentContext
+from edgeml.runtime.service import ComponentContext
 from edgeml.timestamps import SECOND
 from edgeml_cli.verify.outage.generated_results import T0, GeneratedResults
 from edgeml_cli.verify.outage.recording_bus import THING, RecordingBus, arrived
@@ -47,7 +47,7 @@ def untaken(work: Path, alerts: int, say: Callable[[str], None] = lambda line: N
             monotonic=lambda: clock[0],
             wall_ns=lambda: T0 + round(clock[0] * SECOND),
         )
-        service = AlertDispatcher(context, feed.options(outbox={"catch_up_per_s": 1000}))
+        service = AlertDispatcher(context, feed.options(outbox={"backlog_rate": 1000}))
         service.start()
         return service
 

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from edgeml.auth.envelope import bare
 from edgeml.messages import Health, SensorBatch, decode, topics
 from edgeml_cli.build.package import COMPONENTS
 from edgeml_cli.verify.chaos.workspace import Workspace
@@ -126,7 +125,7 @@ class Soak:
             return
         if delivery.kind != "local" or delivery.topic not in (topics.SENSORS, topics.HEALTH):
             return
-        message = decode(bare(delivery.payload))
+        message = decode(delivery.payload)
         if isinstance(message, SensorBatch):
             self._seen.add(message.asset)
             self._rows += len(message.times) // 8

@@ -1,0 +1,285 @@
+"""Reference pages, generated from the declarations: options, messages, topics, refusals of messages, commands and figures."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+from msgspec import NODEFAULT
+from msgspec import inspect as types
+
+from alert_dispatcher.actions import ACTIONS
+from alert_dispatcher.options import AlertDispatcherOptions
+from edgeml.auth.device_key import MessageAuthOptions
+from edgeml.auth.verifier import REASONS
+from edgeml.messages import MESSAGES, topics
+from edgeml_cli.site.markdown import table
+from inference.options import InferenceOptions
+from sensor_ingestion.options import SensorIngestionOptions
+from sensor_ingestion.sources import SOURCES
+
+_OPERATIONS = {
+    "PublishToTopic": "published by",
+    "SubscribeToTopic": "subscribed to by",
+    "PublishToIoTCore": "published by",
+    "SubscribeToIoTCore": "subscribed to by",
+}
+_FIGURES = re.compile(r"<!-- (\w+): begin -->\n(.*?)<!-- \1: end -->", re.DOTALL)
+
+
+def options(root: Path) -> str:
+    """Every option of every component, with type, bounds, default and meaning."""
+    common = ("Common options", "Every component has these, under `message_auth`.", [("message_auth.", MessageAuthOptions)])
+    chapters = [
+        ("SensorIngestion", "The component `com.edgeml.SensorIngestion`.", [("", SensorIngestionOptions)]),
+        *(_chapter(f"Source `{name}`", "Under `assets.<name>.options`", entry.options) for name, entry in SOURCES.items()),
+        ("Inference", "The component `com.edgeml.Inference`.", [("", InferenceOptions)]),
+        ("AlertDispatcher", "The component `com.edgeml.AlertDispatcher`.", [("", AlertDispatcherOptions)]),
+        *(_chapter(f"Action `{name}`", f"Under `actions.{name}`", entry.options) for name, entry in ACTIONS.items()),
+        common,
+    ]
+    parts = [
+        _head(
+            "Options of the components",
+            "Set options with a deployment's `merge`; a deployment's `reset` restores the default. `<name>` stands for any name. "
+            "A duration (`_s`) is in seconds; the description names the clock where it is event time. "
+            "Refusals name the option, its value and the expected values.",
+        )
+    ]
+    for title, text, declared in chapters:
+        rows = [row for prefix, kind in declared for row in _option_rows(kind, prefix)]
+        body = table(("option", "type", "default", "meaning"), rows) if rows else "No options of its own.\n"
+        parts.append(f"## {title}\n\n{text}\n\n{body}")
+    return "\n".join(parts)
+
+
+def _chapter(title: str, text: str, kind: type) -> tuple[str, str, list[tuple[str, type]]]:
+    return title, f"{text}.", [("", kind)]
+
+
+def _option_rows(kind: type, prefix: str) -> Iterator[tuple[str, str, str, str]]:
+    info = types.type_info(kind)
+    assert isinstance(info, types.StructType)
+    for field in info.fields:
+        inner, description = _unwrap(field.type)
+        key = prefix + field.encode_name
+        nested = _nested(inner)
+        if nested is not None:
+            suffix = "." if isinstance(inner, types.StructType) else ".<name>."
+            yield from _option_rows(nested, key + suffix)
+        else:
+            default = "required" if field.required else _shown(_default(field))
+            yield f"`{key}`", _type_name(inner), default, description
+
+
+def _nested(inner: types.Type) -> type | None:
+    """The options class inside a field: its own, or that of a map's values."""
+    if isinstance(inner, types.StructType):
+        return inner.cls
+    if isinstance(inner, types.DictType) and isinstance(_unwrap(inner.value_type)[0], types.StructType):
+        return _nested(_unwrap(inner.value_type)[0])
+    return None
+
+
+def _unwrap(kind: types.Type) -> tuple[types.Type, str]:
+    """The type without its metadata, and the description in these."""
+    description = ""
+    while isinstance(kind, types.Metadata):
+        description = (kind.extra_json_schema or {}).get("description", description)
+        kind = kind.type
+    return kind, description
+
+
+def _default(field: types.Field) -> Any:
+    if field.default is not NODEFAULT:
+        return field.default
+    return msgspec.UNSET if field.default_factory is NODEFAULT else field.default_factory()
+
+
+def _shown(value: Any) -> str:
+    if value is msgspec.UNSET:
+        return "absent"
+    if value is None or value in ("", b"", ()):
+        return "none"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return ", ".join(f"`{key}`" for key in value) or "none"
+    return f"`{value}`" if isinstance(value, str) else str(value)
+
+
+def _type_name(kind: types.Type) -> str:
+    kind = _unwrap(kind)[0]
+    if isinstance(kind, types.UnionType):
+        return " or ".join(_type_name(each) for each in kind.types if not isinstance(each, types.CustomType))
+    if isinstance(kind, types.LiteralType):
+        return " or ".join(f"`{value}`" for value in kind.values)
+    if isinstance(kind, (types.IntType, types.FloatType)):
+        name = "integer" if isinstance(kind, types.IntType) else "number"
+        bounds = ((kind.ge, "from {:g}"), (kind.gt, "above {:g}"), (kind.le, "to {:g}"), (kind.lt, "below {:g}"))
+        return " ".join([name, *(words.format(bound) for bound, words in bounds if bound is not None)])
+    if isinstance(kind, types.StrType):
+        return "text" + ("" if kind.max_length is None else f" of at most {kind.max_length} characters")
+    if isinstance(kind, types.DictType):
+        return f"map of text to {_type_name(kind.value_type)}"
+    if isinstance(kind, types.VarTupleType | types.ListType):
+        return f"list of {_type_name(kind.item_type)}"
+    if isinstance(kind, types.TupleType):
+        return f"list of {', '.join(_type_name(each) for each in kind.item_types)}"
+    if isinstance(kind, types.StructType):
+        return kind.cls.__name__
+    names = {types.BoolType: "`true` or `false`", types.BytesType: "bytes", types.NoneType: "null", types.AnyType: "options"}
+    return names.get(type(kind), type(kind).__name__.removesuffix("Type").lower())
+
+
+def messages() -> str:
+    """Every message: its type, version, fields and their meaning."""
+    parts = [
+        _head(
+            "Messages",
+            "Blocks of rows are MessagePack with packed little-endian columns; all other messages are JSON. Components accept either "
+            "form of each. Unknown fields are ignored; a message of a newer version is refused.",
+        )
+    ]
+    for kind in MESSAGES:
+        summary, meanings = _docstring(kind)
+        info = types.type_info(kind)
+        assert isinstance(info, types.StructType)
+        rows = [
+            (
+                f"`{field.encode_name}`",
+                _type_name(field.type),
+                "required" if field.required else _shown(_default(field)),
+                meanings.get(field.encode_name, ""),
+            )
+            for field in info.fields
+            if field.encode_name != "v"
+        ]
+        heading = f"## {kind.__name__}\n\n`type`: `{info.tag}`, version {kind.VERSION}. {summary}\n"
+        parts.append(f"{heading}\n{table(('field', 'type', 'default', 'meaning'), rows)}")
+    return "\n".join(parts)
+
+
+def _docstring(kind: type) -> tuple[str, dict[str, str]]:
+    """A class's summary, and what its `Attributes:` section states for each name."""
+    text = inspect.getdoc(kind) or ""
+    summary, _, attributes = text.partition("Attributes:")
+    meanings: dict[str, str] = {}
+    for names, meaning in re.findall(r"^ {4}(\w[\w, ]*): (.*?)(?=^ {4}\w|\Z)", attributes, re.MULTILINE | re.DOTALL):
+        meanings |= dict.fromkeys((name.strip() for name in names.split(",")), " ".join(meaning.split()))
+    return " ".join(summary.split()), meanings
+
+
+def topic_page(root: Path) -> str:
+    """Every topic: who may publish and subscribe by the recipes, and whether its messages are signed; then the refusals."""
+    users: dict[str, dict[str, list[str]]] = {}
+    for path in sorted((root / "recipes").glob("*.yaml")):
+        recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
+        component = recipe["ComponentName"].rsplit(".", 1)[-1]
+        control = recipe.get("ComponentConfiguration", {}).get("DefaultConfiguration", {}).get("accessControl", {})
+        for policy in (each for service in control.values() for each in service.values()):
+            for operation in policy["operations"]:
+                verb = _OPERATIONS.get(operation.rsplit("#", 1)[-1])
+                for topic in policy["resources"] if verb else ():
+                    of_topic = users.setdefault(topic, {"published by": [], "subscribed to by": []})
+                    of_topic[verb or ""].append(component)
+    local = {topic: verbs for topic, verbs in users.items() if "+" not in topic}
+    for topic in sorted(set(topics.SIGNED) - set(local)):
+        local[topic] = {"published by": [], "subscribed to by": []}
+
+    def rows(table_of: dict[str, dict[str, list[str]]], signed: bool) -> Iterator[tuple[str, ...]]:
+        for topic, verbs in sorted(table_of.items()):
+            names = [", ".join(verbs[verb]) or "people, or other components" for verb in ("published by", "subscribed to by")]
+            yield (f"`{topic}`", *names, *((("yes" if topic in topics.SIGNED else "no"),) if signed else ()))
+
+    cloud = {topic.replace("+", "<thing>"): verbs for topic, verbs in users.items() if "+" in topic}
+    return "\n".join(
+        [
+            _head(
+                "Topics",
+                "The access policies of the recipes name exactly these topics. A message carries the name of its asset; "
+                "the topic does not. [Messages](messages.md) lists the fields.",
+            ),
+            "## On the device\n\nGreengrass IPC publish/subscribe. "
+            "*Signed* messages carry a [message authentication code](../security.md#signed-messages).\n",
+            table(("topic", "published by", "subscribed to by", "signed"), rows(local, True)),
+            "## In IoT Core\n\nJSON messages over MQTT. The device's IoT policy limits a device to the topics of its own thing.\n",
+            table(("topic", "published by", "subscribed to by"), rows(cloud, False)),
+            "## Refused messages\n\nA component counts a refused message by one of these reasons, logs it at most once a minute and "
+            "reports it in its status.\n",
+            table(("reason", "the message"), [(name, text) for name, text in REASONS.items()]),
+        ]
+    )
+
+
+def command_page(title: str, introduction: str, parser: argparse.ArgumentParser) -> str:
+    """A command line with all its verbs and options."""
+    return "\n".join([_head(title, introduction), *_command(parser, 2)])
+
+
+def _command(parser: argparse.ArgumentParser, level: int) -> Iterator[str]:
+    actions = [action for action in parser._actions if not isinstance(action, argparse._HelpAction)]
+    verbs = [action for action in actions if isinstance(action, argparse._SubParsersAction)]
+    rows = [
+        (", ".join(f"`{name}`" for name in action.option_strings) or f"`{action.metavar or action.dest}`", _help(parser, action))
+        for action in actions
+        if action not in verbs and action.help is not argparse.SUPPRESS
+    ]
+    if rows:
+        yield table(("argument", "meaning"), rows)
+    for action in verbs:
+        for name, verb in action.choices.items():
+            if verb.prog.split()[-1] != name:
+                continue  # an alias
+            yield f"{'#' * level} {verb.prog}\n"
+            if verb.description:
+                yield f"{' '.join(verb.description.split())}\n"
+            yield from _command(verb, min(level + 1, 4))
+
+
+def _help(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
+    if not action.help:
+        return ", ".join(f"`{choice}`" for choice in action.choices) if action.choices else ""
+    expanded = parser._get_formatter()._expand_help(action)
+    return re.sub(r"(?<![`\w])(<[^>]+>|\{[^}]*\})", r"`\1`", expanded)
+
+
+def decisions(root: Path) -> str:
+    """The index of decision records: number, title and status."""
+    rows = []
+    for path in sorted((root / "docs" / "decisions").glob("[0-9]*.md")):
+        text = path.read_text(encoding="utf-8")
+        title = re.sub(r"^#+ (\d+[.:]? )?", "", text.partition("\n")[0])
+        date = re.search(r"\d{4}-\d\d-\d\d", text)
+        rows.append((f"[{path.name[:4]}]({path.name})", title, date[0] if date else ""))
+    introduction = (
+        "Each record gives a choice, its reason and the options that were rejected. Records are history: they keep the names of their time."
+    )
+    return f"{_head('Decisions', introduction)}\n{table(('record', 'title', 'date'), rows)}"
+
+
+def figures(root: Path) -> str:
+    """The tables of measurements that runs wrote into the documents of training."""
+    parts = [
+        _head(
+            "Evaluation of the models",
+            "Each table was written by the command that its document names; "
+            "[training and evaluation](model-training.md) describes the protocol.",
+        )
+    ]
+    for path in sorted((root / "model_training").rglob("*.md")):
+        for name, body in _FIGURES.findall(path.read_text(encoding="utf-8")):
+            parts.append(f"## {name.replace('_', ' ').capitalize()}\n\n{body}")
+    return "\n".join(parts)
+
+
+def _head(title: str, introduction: str) -> str:
+    return f"# {title}\n\n{introduction}\n"
