@@ -196,7 +196,7 @@ def _cells(text: str, delimiter: str) -> list[str]:
 def _quietly(path: Path) -> Source:
     """The component's own source; its faults are told as remarks instead of in the log."""
     source = Source(CsvReplayOptions(path=str(path), layout=LAYOUT, speed=0), _CLOCKS)
-    source.notes.quiet = True
+    source.input_faults.quiet = True
     return source
 
 

@@ -354,7 +354,7 @@ def _piece() -> tuple[int, int]:
     batch = SensorBatch.of("pump-1", "7c9e6679", 0, names, units, block.times, block.values)
     text = captured.header(batch, 0) + b"".join(row.line for row in captured.rows(batch))
     name = captured.segment_name(int(block.times[0]), batch.stream, batch.seq)
-    payload, rows = Segment.read(text).piece("gateway-0001", name, 0, len(block.times))
+    payload, rows = Segment.read(text).chunk("gateway-0001", name, 0, len(block.times))
     return rows, _sent_bytes(payload)
 
 
