@@ -14,6 +14,8 @@ from tests.fuzz.mutate import Edit
 from tests.fuzz.table import TARGETS
 from tests.fuzz.target import Crash, Target, accepts, outcome, quiet
 
+pytestmark = pytest.mark.slow("tries hundreds of inputs for each target")
+
 EXAMPLES = 20
 MOST_MEMORY = 64 * 2**20
 """Bytes for one input at its peak: none of the inputs here has more than 100,000."""

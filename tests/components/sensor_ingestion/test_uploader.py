@@ -218,6 +218,7 @@ def test_a_note_that_cannot_be_read_begins_the_file_anew(tmp_path: Path, damage:
     assert sum(message["rows"] for message in (again, *rest)) == 1000
 
 
+@pytest.mark.slow("fills the quota of the capture")
 def test_the_quota_holds_and_what_it_takes_unsent_is_counted(tmp_path: Path) -> None:  # 42
     device = Device(tmp_path, quota_mb=1)
     device.bus.deaf.add(TOPIC)
@@ -232,6 +233,7 @@ def test_the_quota_holds_and_what_it_takes_unsent_is_counted(tmp_path: Path) -> 
     assert {message["segment"] for message in device.sent()} >= {path.name.removesuffix(SENT) for path in device.files()}
 
 
+@pytest.mark.slow("fills the quota of the capture")
 def test_what_cannot_be_sent_is_left_out_and_named(tmp_path: Path) -> None:  # 43
     device = Device(tmp_path)
     device.rows(0)

@@ -20,6 +20,8 @@ from tests.edgeml.keys import PINNED, STRANGER, TRUSTED, edit
 from tests.edgeml.models import trained, untrue
 from tests.edgeml.tiny import SHIPPED
 
+pytestmark = pytest.mark.slow("builds and signs bundles")
+
 NAME = "com.edgeml.Model.PumpAnomaly"
 
 
