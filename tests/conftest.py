@@ -70,11 +70,11 @@ def venvs() -> dict[str, Path]:
             requirements = REPOSITORY / "components" / folder / "requirements.txt"
             command = [
                 sys.executable,
-                REPOSITORY / "libs/edgeml/runtime/install_venv.py",
+                str(REPOSITORY / "libs/edgeml/runtime/install_venv.py"),
                 "--venv",
-                made[component],
+                str(made[component]),
                 "--requirements",
-                requirements,
+                str(requirements),
             ]
             subprocess.run(command, check=True)
     return made
