@@ -51,7 +51,7 @@ class QualityOptions(msgspec.Struct, frozen=True):
 class AssetOptions(msgspec.Struct, frozen=True):
     """One machine."""
 
-    source: Annotated[str, Meta(description="a name in SOURCES: simulator, csv, jsonl")]
+    source: Annotated[str, Meta(description=f"the kind of its source: {', '.join(SOURCES)}")]
     options: Annotated[dict[str, Any], Meta(description="the source's own options")] = {}
     quality: Annotated[QualityOptions, Meta(description="when readings are not to be trusted")] = QualityOptions()
     batch_rows: Annotated[int, Meta(ge=1, le=1000, description="rows in a message, at most")] = 5
