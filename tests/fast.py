@@ -29,6 +29,7 @@ FIXTURES = {
 """Fixture -> why tests that use it are slow."""
 MODULES = {
     "edgeml_cli.demo.nucleus_session": "starts a local nucleus",
+    "edgeml_cli.fleet.local_nucleus": "connects to a local nucleus",
     "edgeml_cli.verify.chaos.run": "starts a local nucleus",
     "edgeml_cli.verify.outage.crash_test": "forks processes",
     "edgeml_cli.verify.soak.run": "starts a local nucleus",

@@ -52,7 +52,6 @@ def test_the_build_is_deployed_configured_and_taken_back(place, tmp_path, capsys
     assert "there is no recipe of absent" in capsys.readouterr().out
 
 
-@pytest.mark.slow("connects to a nucleus that is not there")
 def test_what_is_not_there_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     local = ["--local", "--component", "a=1.0.0", "--device-root", str(tmp_path / "device"), "--build", str(tmp_path / "build")]
     for before, sentence in (
