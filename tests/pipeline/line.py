@@ -91,7 +91,7 @@ class Line:
                 if on_message is not None:
                     on_message(course, delivery)
             for command in course.due(time.monotonic(), time.time_ns()):
-                self.nucleus.publish(topics.COMMANDS, encode(command), sealed=True)
+                self.nucleus.publish(topics.COMMANDS, encode(command), signed=True)
         assert all(expected in fault for faults in course.faults.values() for fault in faults), course.faults
         return tally
 

@@ -56,7 +56,7 @@ def test_without_one_resource_the_pipeline_is_refused_exactly_that(line, built, 
         if time.monotonic() > permitted + 0.2:
             permitted = time.monotonic()
             with suppress(NucleusError):  # no component has made the key yet
-                suite.nucleus.publish(topics.INTERLOCK, encode(Permit(asset=ASSET, allowed=True)), sealed=True)
+                suite.nucleus.publish(topics.INTERLOCK, encode(Permit(asset=ASSET, allowed=True)), signed=True)
         refused.update((refusal.component, refusal.operation, refusal.resource) for refusal in suite.nucleus.refusals)
         return bool(refused)
 

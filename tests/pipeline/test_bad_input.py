@@ -43,7 +43,7 @@ def test_rubbish_and_newer_messages_on_every_subscribed_topic(line, built, versi
                 sent.append(topic)
                 for payload in rubbish:
                     suite.nucleus.publish(topic, payload)
-                    suite.nucleus.publish(topic, payload, sealed=True)
+                    suite.nucleus.publish(topic, payload, signed=True)
             for topic in sorted(wanted["aws.greengrass.ipc.mqttproxy"]):
                 for payload in rubbish:
                     suite.nucleus.publish_iot(topic, payload)

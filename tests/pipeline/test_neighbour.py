@@ -32,9 +32,9 @@ from edgeml.messages import (
 from edgeml.timestamps import SECOND
 from edgeml_cli.demo.run_monitor import RunMonitor
 from edgeml_cli.demo.scenario import ASSET, one_episode
-from gglocal.cli.signed_messages import seal
 from gglocal.core.state import Delivery
 from tests.gglocal.ipc_world import EVERYTHING
+from tests.independent_signer import sign
 from tests.patience import PATIENCE_S
 from tests.pipeline.line import COMPONENTS, Line, valve
 from tests.pipeline.neighbour import NAME, Neighbour
@@ -119,7 +119,7 @@ def test_what_is_forged_or_repeated_changes_nothing_and_is_said(line, version, t
             said.add(moment)
             for topic, message in forgeries(course):
                 neighbour.say(topic, encode(message))
-                neighbour.say(topic, seal(key, topic, encode(message)))
+                neighbour.say(topic, sign(key, topic, encode(message)))
 
     scenario = valve(speed=120)
     with ThreadPoolExecutor(1) as pool:

@@ -47,12 +47,12 @@ class Pulse:
             return
         self._asked = time.monotonic()
         nucleus = self.suite.nucleus
-        nucleus.publish(topics.COMMANDS, encode(Command(id=name, asset=ASSET, action="dance")), sealed=True)
+        nucleus.publish(topics.COMMANDS, encode(Command(id=name, asset=ASSET, action="dance")), signed=True)
         for where in ("local", "cloud"):
             # A machine of its own for each time and way, whose alarm is to be acknowledged.
-            nucleus.publish(topics.RESULTS, encode(results([1.0] * 120, asset=f"{where} {name}", stream=where)), sealed=True)
+            nucleus.publish(topics.RESULTS, encode(results([1.0] * 120, asset=f"{where} {name}", stream=where)), signed=True)
         for alarm in self._alarms(f"local {name}", "active"):
-            nucleus.publish(topics.ALERTS_ACK, encode(Acknowledge(alarm=alarm)), sealed=True)
+            nucleus.publish(topics.ALERTS_ACK, encode(Acknowledge(alarm=alarm)), signed=True)
         for alarm in self._alarms(f"cloud {name}", "active"):
             nucleus.publish_iot(topics.cloud_alerts_ack(THING), encode_json(Acknowledge(alarm=alarm)))
 

@@ -15,6 +15,7 @@ from edgeml_cli.build.package import ROOT, VERSION, BuildError, Project
 PLACES = {
     "gdk-config.json": r'(?<="version": ")[^"]*(?=")',
     "libs/edgeml/__init__.py": r'(?<=^__version__ = ")[^"]*(?="$)',
+    "libs/gglocal/__init__.py": r'(?<=^__version__ = ")[^"]*(?="$)',
     "README.md": r"(?<=com\.edgeml\.Suite=)\d[0-9A-Za-z.+-]*",
 }
 """Where it stands, and how it is found there. gdk takes a literal; the library's copy travels in the zips, where there is no

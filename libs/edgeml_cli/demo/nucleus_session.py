@@ -108,7 +108,7 @@ class NucleusSession:
 
     def publish(self, command: Command) -> None:
         """Publish a command as a person with a command line does."""
-        self.nucleus.publish(topics.COMMANDS, encode(command), sealed=True)
+        self.nucleus.publish(topics.COMMANDS, encode(command), signed=True)
 
     def broken(self) -> list[str]:
         """A sentence for each component that the nucleus has given up."""

@@ -33,10 +33,10 @@ from edgeml.messages import (
     topics,
 )
 from edgeml.timestamps import SECOND
-from gglocal.cli.signed_messages import seal
 from gglocal.core.state import Delivery
 from tests.components.alert_dispatcher.kit import ALARM, POLICY, T0, results
 from tests.gglocal.ipc_world import EVERYTHING, World, binary, world
+from tests.independent_signer import sign
 from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[3]
@@ -92,7 +92,7 @@ class Device:
         self.nucleus.do(self.nucleus.core.config.merge, NAME, changes, timestamp)
 
     def give(self, topic: str, message: Message) -> None:
-        self.client.publish_to_topic(topic=topic, publish_message=binary(seal(self.work / "messages.key", topic, encode(message))))
+        self.client.publish_to_topic(topic=topic, publish_message=binary(sign(self.work / "messages.key", topic, encode(message))))
 
     def from_cloud(self, topic: str, payload: bytes) -> None:
         self.nucleus.do(self.nucleus.core.iot.publish, topic, payload, 1, None)
@@ -206,7 +206,7 @@ def test_random_bytes_and_newer_messages_leave_it_working(device):
     device.start()
     for topic in (topics.RESULTS, topics.COMMANDS_ACK, topics.ALERTS_ACK):
         for payload in (b"\x93\x00\xff", b"{", b"", encode(Acknowledge(alarm="x", v=99)), encode(results([0.5]))[:50]):
-            for sent in (payload, seal(device.work / "messages.key", topic, payload)):
+            for sent in (payload, sign(device.work / "messages.key", topic, payload)):
                 device.client.publish_to_topic(topic=topic, publish_message=binary(sent))
     device.from_cloud(topics.cloud_alerts_ack("a-thing"), b"\x00\x01")
     device.give(topics.RESULTS, results(ALARM))

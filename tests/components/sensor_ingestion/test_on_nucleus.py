@@ -82,7 +82,7 @@ class Device:
             self.repeated += 1
         self.batches[batch.seq] = batch
         if answering:
-            self.nucleus.publish(topics.RESULTS, encode(answer(batch)), sealed=True)
+            self.nucleus.publish(topics.RESULTS, encode(answer(batch)), signed=True)
 
     def statuses(self) -> list[Status]:
         return [message for message in self.heard if isinstance(message, Status)]
@@ -119,7 +119,7 @@ def test_a_consumer_that_is_away_loses_nothing(device: Device, tmp_path: Path) -
     device.until(lambda: len(device.batches) == 4, answering=False)
     device.until(lambda: device.repeated >= 4, answering=False)  # the lead is bounded; what is unanswered comes again
     assert sorted(device.batches) == [0, 1, 2, 3]
-    device.nucleus.publish(topics.REPLAY, encode_json(ReplayRequest(topic=topics.SENSORS)), sealed=True)
+    device.nucleus.publish(topics.REPLAY, encode_json(ReplayRequest(topic=topics.SENSORS)), signed=True)
     device.until(lambda: any(isinstance(message, ReplayStart) for message in device.heard), answering=False)
     device.until(lambda: device.state() == "finished")
     assert sorted(device.batches) == list(range(40))
@@ -132,7 +132,7 @@ def test_stop_and_start_over_ipc(device: Device) -> None:  # 12, 14, 18
     def send(id: str, action: str) -> str:
         command = Command(id=id, asset="a", action=action, issued_at=to_iso(time.time_ns()), timeout_s=PATIENCE_S)
         before = len(device.heard)
-        device.nucleus.publish(topics.COMMANDS, encode(command), sealed=True)
+        device.nucleus.publish(topics.COMMANDS, encode(command), signed=True)
         acks = device.until(lambda: [m for m in device.heard[before:] if isinstance(m, CommandAck) and m.id == id])
         return acks[-1].status
 
@@ -157,7 +157,7 @@ def test_rubbish_on_every_topic_disturbs_nothing(device: Device, tmp_path: Path)
     for topic in (topics.RESULTS, topics.COMMANDS, topics.REPLAY):
         for payload in (b"", os.urandom(500), b"{", b'{"type": "command", "v": 99}', encode(ReplayStart(asset="a", stream="s", first=0))):
             device.nucleus.publish(topic, payload)
-            device.nucleus.publish(topic, payload, sealed=True)
+            device.nucleus.publish(topic, payload, signed=True)
     device.until(lambda: device.state() == "finished")
     assert sorted(device.batches) == list(range(120))
     log = device.nucleus.log_file(NAME).read_text()

@@ -13,7 +13,7 @@ from edgeml.auth.envelope import LONGEST, MessageSignature, bare, mac, seal, spl
 from edgeml.auth.verifier import REASONS
 from edgeml.errors import AuthenticationError, MessageError
 from edgeml.messages import MAX_PAYLOAD, decode, encode, topics
-from gglocal.cli import signed_messages as other
+from tests import independent_signer
 from tests.edgeml.samples import SAMPLES
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "sealed-command.v1.hex"
@@ -40,12 +40,12 @@ def test_another_program_makes_the_same_proof() -> None:
     assert said[:32] == mac(KEY, topics.COMMANDS, SENDER, BOOT, NUMBER, COMMAND)
 
 
-def test_gglocal_seals_by_the_same_specification(tmp_path: Path) -> None:
+def test_independent_signer_follows_the_same_specification(tmp_path: Path) -> None:
     (tmp_path / "k").write_bytes(KEY + b"\n")
-    made = other.seal(tmp_path / "k", topics.COMMANDS, COMMAND)
+    made = independent_signer.sign(tmp_path / "k", topics.COMMANDS, COMMAND)
     found, message = split(made)
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    assert found is not None and message == COMMAND == other.bare(made) == other.bare(SEALED)
+    assert found is not None and message == COMMAND == independent_signer.body(made) == independent_signer.body(SEALED)
     assert found.mac == mac(KEY, topics.COMMANDS, found.sender, boot, found.number, COMMAND)
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from edgeml.auth import gglocal_messages
 from edgeml.auth.device_key import NAME, MessageAuthOptions
 from edgeml.auth.envelope import bare
 from edgeml.auth.verifier import MessageVerifier
 from edgeml.messages import MAX_PAYLOAD, Acknowledge, Command, decode, encode, topics
-from gglocal.cli import signed_messages as other
 from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[3]
@@ -71,7 +71,7 @@ def test_gglocal_finds_the_key_that_the_components_made(tmp_path: Path) -> None:
     work.mkdir(parents=True)
     guard = MessageVerifier("com.edgeml.Inference", work)
     guard.configure(MessageAuthOptions())
-    said = other.seal(other.find_key(tmp_path / "work"), topics.ALERTS_ACK, ACK.encode())
+    said = gglocal_messages.sign(topics.ALERTS_ACK, ACK.encode(), None, tmp_path / "work")
     assert guard.open(topics.ALERTS_ACK, said) == ACK.encode()
 
 

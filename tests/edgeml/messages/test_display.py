@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgeml.auth import gglocal_messages
 from edgeml.messages import MISSING, STUCK, Message, SensorBatch, display, encode, topics
 from edgeml.timestamps import SECOND
-from gglocal.cli.format import heard_lines
-from gglocal.payload_readers import readers
+from gglocal.cli.format import message_lines
+from gglocal.message_plugins import plugins
 from tests.components.alert_dispatcher.kit import results
 from tests.edgeml.samples import SAMPLES
 
@@ -28,11 +29,11 @@ def batch() -> SensorBatch:
 def heard(topic: str, message: Message, as_json: bool) -> list[str]:
     seal = f"edgeml1 com.edgeml.X 12 {'0' * 32}\n".encode()
     answer: dict[str, Any] = {"topic": topic, "payload": base64.b64encode(seal + encode(message)).decode(), "sender": None, "at": 1.0}
-    return heard_lines(answer, as_json, False)
+    return message_lines(answer, as_json, False)
 
 
-def test_the_local_nucleus_finds_this_reader() -> None:
-    assert display in readers()
+def test_gglocal_finds_the_message_plugin() -> None:
+    assert gglocal_messages in plugins()
 
 
 def test_readings_are_a_line_for_each_row() -> None:

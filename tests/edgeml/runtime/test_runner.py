@@ -21,8 +21,8 @@ from edgeml.messages import Acknowledge, Health, Message, Status, decode, encode
 from edgeml.runtime import runner, status_reporter
 from edgeml.runtime.runner import ComponentContext, ServiceRunner
 from edgeml.runtime.status_reporter import Metrics
-from gglocal.cli.signed_messages import seal
 from tests.gglocal.ipc_world import EVERYTHING, World, world
+from tests.independent_signer import sign
 from tests.patience import PATIENCE_S
 
 NAME = "com.test.One"
@@ -89,7 +89,7 @@ class Running:
 
     def publish(self, payload: bytes) -> None:
         """As somebody who has the core's key."""
-        self.publish_bare(seal(self.work / "messages.key", TOPIC, payload))
+        self.publish_bare(sign(self.work / "messages.key", TOPIC, payload))
 
     def publish_bare(self, payload: bytes) -> None:
         from gglocal.core.pubsub import Message as Wire
@@ -152,7 +152,7 @@ def test_messages_reach_the_service_and_what_is_none_is_dropped(run, caplog):
 def test_what_is_not_sealed_is_refused_and_said_in_the_status(run, caplog):
     running = run()
     subscribed(running)
-    sealed = seal(running.work / "messages.key", TOPIC, ack("a"))
+    sealed = sign(running.work / "messages.key", TOPIC, ack("a"))
     for payload in (ack("x"), sealed, sealed, sealed + b" ", b"edgeml1 x\n" + ack("x")):
         running.publish_bare(payload)
     running.publish(ack("b"))
@@ -189,7 +189,7 @@ def test_without_its_key_it_lives_and_says_why_until_that_is_mended(run, tmp_pat
     key.write_text("f" * 64)
     key.chmod(0o600)
     running.until(lambda: not running.statuses[-1].faults, "no fault any more")
-    running.publish_bare(seal(key, TOPIC, ack("a")))
+    running.publish_bare(sign(key, TOPIC, ack("a")))
     running.until(lambda: bool(Service.made[0].messages), "the message")
 
 
@@ -396,7 +396,7 @@ class Timed(Service):
 def test_a_service_is_told_when_a_message_was_sent_not_when_it_came(run, tmp_path):
     running = run(make=Timed)
     subscribed(running)
-    sealed = seal(tmp_path / "messages.key", TOPIC, ack("a"))
+    sealed = sign(tmp_path / "messages.key", TOPIC, ack("a"))
     sealed_at = time.monotonic()
     time.sleep(0.5)
     running.publish_bare(sealed)

@@ -49,7 +49,7 @@ def test_the_build_is_deployed_configured_and_taken_back(place, tmp_path, capsys
     assert main([*local, "--remove", "b"]) == 0
     assert [each.name for each in nucleus.components()] == ["a"]
     assert main([*local, "--component", "absent=1.0.0"]) == 1
-    assert "there is no recipe of absent" in capsys.readouterr().out
+    assert "no recipe of absent found" in capsys.readouterr().out
 
 
 def test_what_is_not_there_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

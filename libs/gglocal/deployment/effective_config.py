@@ -1,4 +1,4 @@
-"""`config/effectiveConfig.yaml`: the whole configuration, as the classic nucleus writes it for whoever reads it on the device."""
+"""The content of `config/effectiveConfig.yaml`, in which the classic nucleus writes the whole configuration."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def document(
     units: Mapping[str, Unit],
     config: ConfigStore,
 ) -> dict[str, Any]:
-    """The document; a gglocal has neither certificates nor endpoints, so their keys are empty texts.
+    """The document. gglocal has neither certificates nor endpoints, so their values are empty.
 
     Args:
-        version: of the nucleus.
-        roots: what deployments named themselves.
+        version: the version of the nucleus.
+        roots: the components that deployments name, with their versions.
     """
     known = config.components()
     services: dict[str, Any] = {
