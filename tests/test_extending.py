@@ -104,6 +104,16 @@ def test_checklist_works_as_it_is_written(title: str, copy: Path) -> None:
         assert ended.returncode == 0, ended.stdout
 
 
+def test_all_examples_together_pass_mypy(copy: Path) -> None:
+    steps = [step for checklist in CHECKLISTS.values() for step in blocks(checklist) if step[0] != "console"]
+    follow(steps, copy)
+    packages = [str(folder) for place in ("libs", "components") for folder in sorted((copy / place).iterdir()) if folder.is_dir()]
+    ended = subprocess.run(
+        [sys.executable, "-m", "mypy", *packages, "model_training"], cwd=copy, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stdout
+
+
 def test_number_of_files_of_code_is_two() -> None:
     """As the table at the top says; the rest is generated, or documentation."""
     for title, checklist in CHECKLISTS.items():
