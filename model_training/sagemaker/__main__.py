@@ -24,7 +24,7 @@ from model_training.training_request import TrainingError
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="scripts/sagemaker", description="Train a model in SageMaker and bring it back.")
+    made = argparse.ArgumentParser(prog="edgeml sagemaker", description="Train a model in SageMaker and bring it back.")
     commands = made.add_subparsers(dest="command", required=True)
     train = commands.add_parser("train", help="start a training job and follow it to its end")
     train.add_argument("name", metavar="NAME", help=f"the kind of model: {', '.join(model_kinds.KINDS)}")

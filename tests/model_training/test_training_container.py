@@ -161,7 +161,7 @@ def test_outside_of_a_container_the_options_say_where(tmp_path: Path, recorder: 
 
 def test_a_model_gets_the_version_that_is_given(tmp_path: Path, recorder: Recorder, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["anomaly", "--from", str(tmp_path), "--out", str(tmp_path / "out")]
-    assert train.main([*words, "--version", "2.0"], {}) == 1 and recorder.requests == []
+    assert train.main([*words, "--version", "2.0"], {}) == 2 and recorder.requests == []
     assert "write three numbers, as 2.0.0" in capsys.readouterr().err
     assert train.main([*words, "--version", "2.0.0"], {}) == 0
     made, shipped = Bundle.load(tmp_path / "out" / NAME), Bundle.load(SHIPPED)

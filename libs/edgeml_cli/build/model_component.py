@@ -87,14 +87,18 @@ def signer(folder: Path) -> str:
         return ""
 
 
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="edgeml model package", description=(__doc__ or "").split("\n\n")[0])
+    made.add_argument("bundle", metavar="BUNDLE", type=Path, help="the folder of a bundle that scripts/sign signed")
+    made.add_argument("--bucket", type=bucket_name, help="S3 bucket of the artifact, for a deployment from the cloud")
+    made.add_argument("--out", type=Path, default=ROOT / "greengrass-build", help="default: greengrass-build in the checkout")
+    made.add_argument("--public-key", default="", metavar="TEXT", help="refuse a bundle that another key signed")
+    return made
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0, or 1 when the bundle is not right."""
-    parser = argparse.ArgumentParser(prog="scripts/package-model", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("bundle", metavar="BUNDLE", type=Path, help="the folder of a bundle that scripts/sign signed")
-    parser.add_argument("--bucket", type=bucket_name, help="S3 bucket of the artifact, for a deployment from the cloud")
-    parser.add_argument("--out", type=Path, default=ROOT / "greengrass-build", help="default: greengrass-build in the checkout")
-    parser.add_argument("--public-key", default="", metavar="TEXT", help="refuse a bundle that another key signed")
-    given = parser.parse_args(arguments)
+    given = parser().parse_args(arguments)
     try:
         written = package(given.bundle, ROOT, given.out, given.bucket or NO_BUCKET, given.public_key)
     except (BuildError, BundleError) as fault:

@@ -227,17 +227,21 @@ def _thing_group(text: str) -> str:
     return text
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Returns the exit code: 0, or 1 when something is missing."""
-    parser = argparse.ArgumentParser(prog="scripts/build", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--bucket", type=bucket_name, help="S3 bucket of the artifacts, for a deployment from the cloud")
-    parser.add_argument("--thing-group-arn", type=_thing_group, help="whom deployment.json is for")
-    parser.add_argument("--out", type=Path, default=ROOT / "greengrass-build", help="default: greengrass-build in the checkout")
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="edgeml build", description=(__doc__ or "").split("\n\n")[0])
+    made.add_argument("--bucket", type=bucket_name, help="S3 bucket of the artifacts, for a deployment from the cloud")
+    made.add_argument("--thing-group-arn", type=_thing_group, help="whom deployment.json is for")
+    made.add_argument("--out", type=Path, default=ROOT / "greengrass-build", help="default: greengrass-build in the checkout")
+    made.add_argument(
         "--wheels", metavar="PLATFORM,…", help="ship the wheels of these devices, such as linux-aarch64,linux-x86_64; no index is needed"
     )
-    parser.add_argument("--python", metavar="VERSION,…", help="with --wheels: the Pythons of these devices, such as 3.11")
-    given = parser.parse_args(arguments)
+    made.add_argument("--python", metavar="VERSION,…", help="with --wheels: the Pythons of these devices, such as 3.11")
+    return made
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Returns the exit code: 0, or 1 when something is missing."""
+    given = parser().parse_args(arguments)
     try:
         if bool(given.wheels) != bool(given.python):
             raise BuildError("--wheels and --python go together, such as --wheels linux-aarch64 --python 3.11")

@@ -128,9 +128,13 @@ def _pip(asked: list[str], target: Target) -> dict[str, Wheel] | str:
     return made
 
 
+def parser() -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(prog="edgeml dev lock", description=(__doc__ or "").split("\n\n")[0])
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0, or 1 when pip failed."""
-    argparse.ArgumentParser(prog="scripts/lock", description=(__doc__ or "").split("\n\n")[0]).parse_args(arguments)
+    parser().parse_args(arguments)
     try:
         said = lock(ROOT)
     except WheelError as fault:

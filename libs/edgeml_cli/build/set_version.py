@@ -47,11 +47,15 @@ def write(root: Path, version: str) -> list[str]:
     return list(texts)
 
 
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="edgeml dev version", description="Print the version of the suite, or set another.")
+    made.add_argument("version", nargs="?", help="the new one: major.minor.patch, such as 1.2.3")
+    return made
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0, or 1 when it could not be done."""
-    parser = argparse.ArgumentParser(prog="scripts/version", description="Print the version of the suite, or set another.")
-    parser.add_argument("version", nargs="?", help="the new one: major.minor.patch, such as 1.2.3")
-    given = parser.parse_args(arguments)
+    given = parser().parse_args(arguments)
     try:
         if given.version is not None:
             for name in write(ROOT, given.version):

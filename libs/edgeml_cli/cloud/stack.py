@@ -198,7 +198,7 @@ def destroy(given: argparse.Namespace) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="scripts/cloud", description="The cloud side of edgeml as a CloudFormation stack.")
+    made = argparse.ArgumentParser(prog="edgeml cloud", description="The cloud side of edgeml as a CloudFormation stack.")
     commands = made.add_subparsers(dest="command", required=True)
     make = commands.add_parser("deploy", help="make it, or bring it up to date")
     make.add_argument("--alert-email", metavar="ADDRESS", help="alerts are sent there; an empty one: nowhere")

@@ -444,7 +444,9 @@ def _number(value: float) -> str:
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="scripts/cloud/volume", description="Messages and storage of a month, for fleets of several sizes.")
+    made = argparse.ArgumentParser(
+        prog="edgeml cloud estimate", description="Messages and storage of a month, for fleets of several sizes."
+    )
     made.add_argument("--config", type=Path, metavar="FILE", help="merge and reset by component, as scripts/deploy takes it")
     made.add_argument("--alarms", type=number(0, 10**9), default=2.0, metavar="N", help="alarms of a machine in a month (default: 2)")
     made.add_argument("--row-s", type=number(0.001, 10**9), default=1.0, metavar="S", help="seconds between rows (default: 1)")

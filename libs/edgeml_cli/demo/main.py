@@ -51,7 +51,7 @@ class View(Protocol):
 
 def main(argv: list[str] | None = None) -> int:
     """Returns the exit code."""
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGHUP, _interrupt)
     try:
@@ -215,20 +215,20 @@ def _repeat(arguments: argparse.Namespace) -> list[str]:
     return ["--fault", arguments.fault, "--seed", str(arguments.seed), *speed]
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="scripts/demo",
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="edgeml demo",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         description="A machine's sensors in, a TFLite verdict, an alert out: on a local nucleus, without an AWS account.",
     )
-    parser.add_argument("--fault", choices=tuple(FAULTS), default="valve", help="what happens to the simulated pump")
-    parser.add_argument("--seed", type=whole(0, 2**32 - 1), default=1, help="which simulated pump")
-    parser.add_argument("--speed", type=number(1, 1000), default=SPEED, help="event seconds a second of the simulated pump")
-    parser.add_argument("--recording", type=Path, metavar="FILE.csv", help="a recording in SKAB's layout instead, as fast as it goes")
-    parser.add_argument("--headless", action="store_true", help="plain lines instead of the live view")
-    parser.add_argument("--profile", choices=tuple(PROFILES), default="lite", help="which nucleus to stand in for")
-    parser.add_argument("--out", type=Path, default=ROOT / "build" / "demo", help="where the report, the logs and the nucleus are kept")
-    return parser
+    made.add_argument("--fault", choices=tuple(FAULTS), default="valve", help="what happens to the simulated pump")
+    made.add_argument("--seed", type=whole(0, 2**32 - 1), default=1, help="which simulated pump")
+    made.add_argument("--speed", type=number(1, 1000), default=SPEED, help="event seconds a second of the simulated pump")
+    made.add_argument("--recording", type=Path, metavar="FILE.csv", help="a recording in SKAB's layout instead, as fast as it goes")
+    made.add_argument("--headless", action="store_true", help="plain lines instead of the live view")
+    made.add_argument("--profile", choices=tuple(PROFILES), default="lite", help="which nucleus to stand in for")
+    made.add_argument("--out", type=Path, default=ROOT / "build" / "demo", help="where the report, the logs and the nucleus are kept")
+    return made
 
 
 def _say(text: str) -> None:

@@ -14,7 +14,7 @@ from edgeml_cli.fleet.thing_groups import ThingGroups
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
-        prog="scripts/promote",
+        prog="edgeml fleet promote",
         description="Move the canary group's exact versions on. The other group keeps its own configuration.",
     )
     made.add_argument("canary", metavar="CANARY", help="the group whose versions have proved good")
