@@ -60,9 +60,8 @@ def test_quiet_keeps_results_and_errors(tmp_path: Path, capsys: pytest.CaptureFi
 def test_standard_output_follows_the_record(capsys: pytest.CaptureFixture[str], stdout, chosen: Output, lines: list[str]) -> None:
     verb = Verb("try", "none", "Try.", stdout=stdout)
     with shaped(verb, chosen):
-        print("li", end="")
-        print("ne")
-        print('{"a": 1}')
+        sys.stdout.write("li")
+        sys.stdout.write('ne\n{"a": 1}\n')
     assert capsys.readouterr().out.splitlines() == lines
     assert chosen.lines == (["line", '{"a": 1}'] if chosen.json and stdout != "json" else [])
 
