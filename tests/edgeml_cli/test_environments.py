@@ -1,4 +1,4 @@
-"""Which environment a verb runs in, when it is made, and that the verb goes on there."""
+"""The environment of a verb: chosen, created at first use, and continued in."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_an_interpreter_suits_by_its_stamp_or_by_its_packages(checkout: Path, mo
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """A clone whose `scripts/env` reports what it is asked for, and gives this interpreter."""
+    """A clone whose `scripts/env` reports its arguments and prints this interpreter."""
     root = tmp_path / "clone"
     shutil.copytree(ROOT / "libs" / "edgeml_cli", root / "libs" / "edgeml_cli", ignore=shutil.ignore_patterns("__pycache__"))
     (root / "scripts").mkdir()
