@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from edgeml_cli.verbs import find
+
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "extending.md"
 CHECKLISTS = {part.split("\n", 1)[0]: part for part in DOCUMENT.read_text(encoding="utf-8").split("\n## ")[1:]}
@@ -69,12 +71,16 @@ def copy(tmp_path: Path) -> Path:
 def run(copy: Path, command: str) -> None:
     """Run a command of a checklist in the copy, with this interpreter as its environment."""
     words = shlex.split(command)
-    started = {"scripts/test": [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"], ".venv/bin/python": [sys.executable]}
+    if words[0] == "edgeml":
+        verb, arguments = find(words[1:])
+        assert verb is not None, f"there is no {command}"
+        started = [sys.executable, "-m", verb.module, *verb.prefix, *arguments]
+    else:
+        assert words[0] == "scripts/test"
+        started = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *words[1:]]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}
     path = os.pathsep.join(str(copy / folder) for folder in ("libs", "components", "."))
-    ended = subprocess.run(
-        [*started[words[0]], *words[1:]], cwd=copy, env=environment | {"PYTHONPATH": path}, capture_output=True, text=True, check=False
-    )
+    ended = subprocess.run(started, cwd=copy, env=environment | {"PYTHONPATH": path}, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, f"{command}\n{ended.stdout}{ended.stderr}"
 
 

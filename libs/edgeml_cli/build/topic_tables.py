@@ -15,7 +15,7 @@ from edgeml.messages import topics
 from edgeml.messages.topics import Parties, Topic
 from edgeml_cli.build.package import COMPONENTS, ROOT, BuildError
 
-COMMAND = "python -m edgeml_cli.build.topic_tables"
+COMMAND = "edgeml dev topics"
 THING = "+"
 """One level for any thing's name: the classic nucleus replaces `{iot:thingName}` only if `interpolateComponentConfiguration` is set."""
 PUBSUB, MQTT_PROXY = "aws.greengrass.ipc.pubsub", "aws.greengrass.ipc.mqttproxy"
