@@ -179,7 +179,7 @@ def test_layer_rule_sees_imports_and_unplaced_packages(tmp_path: Path) -> None:
 
 
 def test_the_version_is_that_of_the_gdk_configuration() -> None:
-    """In every place that `scripts/version` writes; and pyproject.toml reads one of them."""
+    """In every place that `edgeml dev version` writes; and pyproject.toml reads one of them."""
     wanted = Project.read(ROOT).version
     assert found(ROOT) == dict.fromkeys(PLACES, {wanted}) and edgeml.__version__ == wanted
     project = (ROOT / "pyproject.toml").read_text()
@@ -310,3 +310,77 @@ def test_the_rule_sees_what_opens_a_file(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
     (tmp_path / "a.py").write_text("open(p)\np.open('rb')\np.open('w')\nq.read_bytes()\nos.open(p, os.O_RDONLY)\nos.open(p, os.O_EXCL)\n")
     assert opening([tmp_path / "a.py"]) == {("a.py", "open"), ("a.py", "p.open"), ("a.py", "q.read_bytes"), ("a.py", "os.open")}
+
+
+# -- gglocal's packages
+
+GGLOCAL = LIBS / "gglocal"
+GGLOCAL_ROOT = {"errors", "message_plugins", "payload_text", "profile", "root_dir", "topic_filter", "valid_names"}
+"""Modules that every package of gglocal may import, and that import each other alone."""
+GGLOCAL_LAYERS: dict[str, set[str]] = {
+    "recipe": set(),
+    "iot_core": set(),
+    "process": {"recipe"},
+    "core": {"recipe", "iot_core"},
+    "deployment": {"recipe", "iot_core", "process", "core"},
+    "ipc": {"iot_core", "core", "deployment"},
+    "faults": {"core", "deployment", "ipc"},
+    "api": {"iot_core", "process", "core", "deployment", "ipc", "faults"},
+    "cli": {"recipe", "process", "deployment", "ipc", "faults", "api"},
+}
+"""Package -> packages that it may import, besides itself and the root modules; from the lowest to the highest."""
+
+
+def layer_violations(folder: Path, root_modules: set[str], layers: dict[str, set[str]]) -> list[str]:
+    """Imports that the table does not allow, packages and root modules that it does not list, and entries that do not exist."""
+    violations = []
+    packages = {path.parent.name for path in folder.glob("*/__init__.py")}
+    modules = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    violations += [f"{name} is not listed" for name in sorted((packages - layers.keys()) | (modules - root_modules))]
+    violations += [f"{name} does not exist" for name in sorted((layers.keys() - packages) | (root_modules - modules))]
+    for path in sorted(folder.rglob("*.py")):
+        parts = path.relative_to(folder).parts
+        own = parts[0] if len(parts) > 1 else ""
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            else:
+                continue
+            for name in names:
+                first, _, rest = name.partition(".")
+                target = rest.partition(".")[0]
+                if first == folder.name and target != own and target not in root_modules | layers.get(own, set()):
+                    violations.append(f"{path.relative_to(folder)} imports {name}")
+    return violations
+
+
+def test_gglocal_packages_import_lower_packages_only() -> None:
+    assert layer_violations(GGLOCAL, GGLOCAL_ROOT, GGLOCAL_LAYERS) == []
+    assert tuple(graphlib.TopologicalSorter(GGLOCAL_LAYERS).static_order())[-1] == "cli"
+    placed = list(GGLOCAL_LAYERS)
+    assert all(placed.index(lower) < placed.index(name) for name, layer in GGLOCAL_LAYERS.items() for lower in layer)
+
+
+def test_gglocal_layer_rule_reports_each_violation(tmp_path: Path) -> None:
+    folder = tmp_path / "lib"
+    for package in ("low", "high", "new"):
+        (folder / package).mkdir(parents=True)
+        (folder / package / "__init__.py").touch()
+    (folder / "base.py").write_text("from lib.low import x\n")
+    (folder / "extra.py").touch()
+    (folder / "low" / "a.py").write_text("def f():\n    from lib.high.b import y\nfrom lib import base, extra\nimport lib.low.c\n")
+    (folder / "high" / "b.py").write_text("import lib.low.a\nfrom lib.base import z\n")
+    assert layer_violations(folder, {"base"}, {"low": set(), "high": {"low"}, "gone": set()}) == [
+        "extra is not listed",
+        "new is not listed",
+        "gone does not exist",
+        "base.py imports lib.low.x",
+        "low/a.py imports lib.extra",
+        "low/a.py imports lib.high.b.y",
+    ]
+
+
+def test_gglocal_modules_have_at_most_400_lines() -> None:
+    assert [path.name for path in GGLOCAL.rglob("*.py") if len(path.read_text(encoding="utf-8").splitlines()) > 400] == []

@@ -53,7 +53,7 @@ class QualityOptions(msgspec.Struct, frozen=True):
 class AssetOptions(msgspec.Struct, frozen=True):
     """One asset."""
 
-    source: Annotated[str, Meta(description="a name in SOURCES: simulator, csv, jsonl")]
+    source: Annotated[str, Meta(description=f"the kind of its source: {', '.join(SOURCES)}")]
     options: Annotated[dict[str, Any], Meta(description="the source's own options")] = {}
     quality: Annotated[QualityOptions, Meta(description="limits beyond which readings are flagged")] = QualityOptions()
     batch_rows: Annotated[int, Meta(ge=1, le=1000, description="rows in a message, at most")] = 5

@@ -1,4 +1,4 @@
-"""Each target for a moment: its samples, and changes of them. `scripts/fuzz` goes on for longer."""
+"""Each target for a moment: its samples, and changes of them. `edgeml dev fuzz` goes on for longer."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from tests.fuzz import mutate
 from tests.fuzz.mutate import Edit
 from tests.fuzz.table import TARGETS
 from tests.fuzz.target import Crash, Target, accepts, outcome, quiet
+
+pytestmark = pytest.mark.slow("tries hundreds of inputs for each target")
 
 EXAMPLES = 20
 MOST_MEMORY = 64 * 2**20
