@@ -1,6 +1,6 @@
 """The picture of the README: plots of a demo's report as one SVG file.
 
-    python -m edgeml_cli.site.picture build/demo/report.html docs/images/demo.svg
+python -m edgeml_cli.site.picture build/demo/report.html docs/images/demo.svg
 """
 
 from __future__ import annotations
@@ -11,10 +11,14 @@ import sys
 from pathlib import Path
 
 PLOTS = ("confidence", "current", "flow")
-_FIGURE = re.compile(r"<figure><figcaption>(?P<caption>.*?)<output.*?</figcaption><svg(?P<attributes>[^>]*)>(?P<body>.*?)</svg></figure>", re.S)
+_FIGURE = re.compile(
+    r"<figure><figcaption>(?P<caption>.*?)<output.*?</figcaption><svg(?P<attributes>[^>]*)>(?P<body>.*?)</svg></figure>", re.S
+)
 _SIZE = re.compile(r'viewBox="0 0 ([\d.]+) ([\d.]+)"')
 _TITLE = re.compile(r"<title>.*?</title>", re.S)
-_RULES = re.compile(r"^(?::root|@media \(prefers-color-scheme).*?^}|^(?:svg|rect|\.(?!tiles|badge|plots|legend|swatch|cursor))[^\n]*}", re.M | re.S)
+_RULES = re.compile(
+    r"^(?::root|@media \(prefers-color-scheme).*?^}|^(?:svg|rect|\.(?!tiles|badge|plots|legend|swatch|cursor))[^\n]*}", re.M | re.S
+)
 _CAPTION = 20.0
 
 
@@ -48,12 +52,17 @@ def picture(report: str) -> str:
     )
 
 
+def parser() -> argparse.ArgumentParser:
+    """The arguments of the command."""
+    made = argparse.ArgumentParser(description="Write the plots of a demo's report as one SVG file.")
+    made.add_argument("report", type=Path, help="the report of `edgeml demo`")
+    made.add_argument("picture", type=Path, help="the SVG file to write")
+    return made
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0, or 1 when the report has no plots."""
-    parser = argparse.ArgumentParser(description="Write the plots of a demo's report as one SVG file.")
-    parser.add_argument("report", type=Path, help="the report of `edgeml demo`")
-    parser.add_argument("picture", type=Path, help="the SVG file to write")
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         text = picture(options.report.read_text(encoding="utf-8"))
     except ValueError as fault:
