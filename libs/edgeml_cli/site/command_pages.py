@@ -61,7 +61,8 @@ def _verbs(parser: argparse.ArgumentParser, level: int) -> Iterator[str]:
                 continue  # an alias
             yield f"{'#' * level} {verb.prog}\n"
             if verb.description:
-                yield f"{_plain(verb.description)}\n"
+                text = _plain(verb.description)
+                yield f"{text[:1].upper()}{text[1:].rstrip('.')}.\n"
             yield from _verbs(verb, min(level + 1, 6))
 
 

@@ -61,7 +61,8 @@ def all_pages(root: Path) -> dict[str, str]:
     """Path in the repository -> path on the site, of every document and picture."""
     docs = root / "docs"
     own = {f"docs/{path}": path for path in (each.relative_to(docs).as_posix() for each in docs.rglob("*.*") if each.is_file())}
-    return {**own, **{f"docs/{uri}": uri for uri in generated(root)}, **included(root)}
+    folder = {"docs/decisions": "decisions/index.md"}
+    return {**own, **folder, **{f"docs/{uri}": uri for uri in generated(root)}, **included(root)}
 
 
 def source_of(root: Path, uri: str) -> str | None:

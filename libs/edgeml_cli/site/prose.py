@@ -75,7 +75,7 @@ def _rule(name: str, raw: dict[str, Any]) -> Rule:
         raise ValueError(f"{name}: a rule of the kind {kind!r}; existence, substitution and occurrence are known")
     edge = "" if raw.get("nonword") else r"\b"
     # A group per token tells which one matched; the tokens' own groups do not count.
-    inner = [re.sub(r"(?<!\\)\((?!\?)", "(?:", token) for token in tokens]
+    inner = [re.sub(r"(?<!\\)\((?!\?)", "(?:", token).replace(" ", r"\s+") for token in tokens]
     pattern = re.compile(edge + "(?:" + "|".join(f"({token})" for token in inner) + ")" + edge, flags)
     return Rule(name, raw["level"], raw["message"], pattern, tuple(raw["swap"].values()) if kind == "substitution" else ())
 

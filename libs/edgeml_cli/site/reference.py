@@ -18,7 +18,7 @@ from edgeml.auth.device_key import MessageAuthOptions
 from edgeml.auth.verifier import REASONS
 from edgeml.messages import MESSAGES
 from edgeml.messages.topics import TOPICS, Parties, Topic
-from edgeml_cli.site.markdown import table
+from edgeml_cli.site.markdown import breakable, table
 from inference.options import InferenceOptions
 from sensor_ingestion.options import SensorIngestionOptions
 from sensor_ingestion.sources import SOURCES
@@ -68,7 +68,7 @@ def _option_rows(kind: type, prefix: str) -> Iterator[tuple[str, str, str, str]]
             yield from _option_rows(nested, key + suffix)
         else:
             default = "required" if field.required else _shown(_default(field))
-            yield f"`{key}`", _type_name(inner), default, description
+            yield breakable(key, "."), _type_name(inner), default, description
 
 
 def _nested(inner: types.Type) -> type | None:
@@ -176,6 +176,7 @@ def topic_page() -> str:
     local, cloud = ([topic for topic in TOPICS if topic.cloud is where] for where in (False, True))
     return "\n".join(
         [
+            "---\nhide: [toc]\n---\n",
             _head(
                 "Topics",
                 "The access policies of the recipes name exactly these topics. A message carries the name of its asset; "
@@ -199,7 +200,7 @@ _TOPIC_COLUMNS = ("topic", "messages", "contents", "published by", "subscribed t
 def _topic_row(topic: Topic) -> tuple[str, ...]:
     kinds = ", ".join(f"[{kind.__name__}](messages.md#{kind.__name__.lower()})" for kind in topic.messages)
     name = topic.name.replace("{", "<").replace("}", ">")
-    return f"`{name}`", kinds, topic.about, _parties(topic.publishers), _parties(topic.subscribers)
+    return breakable(name, "/"), kinds, topic.about, _parties(topic.publishers), _parties(topic.subscribers)
 
 
 def _parties(parties: Parties) -> str:
