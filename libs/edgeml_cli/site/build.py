@@ -1,7 +1,4 @@
-"""Builds the documentation site into build/site, strictly: any warning is a failure.
-
-python -m edgeml_cli.site.build [--serve]
-"""
+"""Builds the documentation site into build/site, strictly: any warning is a failure. The command `edgeml dev docs`."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 def parser() -> argparse.ArgumentParser:
     """The arguments of the command."""
-    made = argparse.ArgumentParser(prog="edgeml_cli.site.build", description="Build the documentation site; any warning is a failure.")
+    made = argparse.ArgumentParser(prog="edgeml dev docs", description="Build the documentation site; any warning is a failure.")
     made.add_argument("--serve", action="store_true", help="serve it on 127.0.0.1:8000, and rebuild it at each change")
     made.add_argument("--out", type=Path, default=ROOT / "build" / "site", metavar="DIR", help="default: build/site in the checkout")
     return made
@@ -27,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code of MkDocs: 0, or 1 when it warned."""
     options = parser().parse_args(arguments)
     if importlib.util.find_spec("material") is None:
-        print("docs: mkdocs-material is not installed; run: scripts/env docs", file=sys.stderr)
+        print("edgeml dev docs: mkdocs-material is not installed; run: scripts/env docs", file=sys.stderr)
         return 1
     what = ["serve"] if options.serve else ["build", "--site-dir", str(options.out.absolute())]
     command = [sys.executable, "-m", "mkdocs", *what, "--strict", "--config-file", str(ROOT / "mkdocs.yml")]

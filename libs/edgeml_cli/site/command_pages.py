@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import importlib
-import importlib.util
 import re
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
 
+from edgeml_cli import modules
 from edgeml_cli.site.markdown import table
+from edgeml_cli.verbs import FAMILIES, VERBS
 from gglocal.cli.main import _parser as gglocal_parser
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def gglocal_page() -> str:
@@ -22,14 +24,10 @@ def gglocal_page() -> str:
 def edgeml_page() -> str:
     """The page of `edgeml`: every verb of its table, with the options of its parser."""
     head = "# The edgeml command\n\n`edgeml COMMAND --help` prints the same. `scripts/edgeml` installs what a command needs on first use.\n"
-    if importlib.util.find_spec("edgeml_cli.verbs") is None:
-        return f"{head}\nThis version has scripts instead of verbs; `ls scripts` lists them.\n"
-    declared: Any = importlib.import_module("edgeml_cli.verbs")
-    modules: Any = importlib.import_module("edgeml_cli.modules")
     parts = [head]
-    for family, about in declared.FAMILIES.items():
+    for family, about in FAMILIES.items():
         parts.append(f"## {family}\n\n{about}.\n")
-        for verb in (each for each in declared.VERBS if each.family == family):
+        for verb in (each for each in VERBS if each.family == family):
             if verb.words != family:
                 parts.append(f"### {verb.command}\n")
             needs = [f"the extras {', '.join(f'`{extra}`' for extra in verb.extras)}"] if verb.extras else []
@@ -69,7 +67,8 @@ def _verbs(parser: argparse.ArgumentParser, level: int) -> Iterator[str]:
 def _help(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
     if not action.help:
         return ", ".join(f"`{choice}`" for choice in action.choices) if action.choices else ""
-    return _plain(parser._get_formatter()._expand_help(action))
+    text = parser._get_formatter()._expand_help(action).replace(f"{ROOT}/", "")
+    return _plain(re.sub(r" \(default: (?:None|False)\)", "", text))
 
 
 def _plain(text: str) -> str:

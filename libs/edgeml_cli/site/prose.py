@@ -1,6 +1,6 @@
 """Checks prose by the rules in docs/styles/edgeml.
 
-    python -m edgeml_cli.site.prose [--warnings] [--count] [FILE|FOLDER...]
+    edgeml dev prose [--warnings] [--count] [FILE|FOLDER...]
 
 Each rule is a file in the format of Vale (https://vale.sh), so that editors with Vale apply the same rules. This runner reads the three
 kinds of rules that are used: `existence`, `substitution` and `occurrence`. It checks the text of Markdown without its code, and the
@@ -125,7 +125,7 @@ def files(places: list[Path]) -> list[Path]:
 
 def parser() -> argparse.ArgumentParser:
     """The arguments of the command."""
-    made = argparse.ArgumentParser(prog="edgeml_cli.site.prose", description="Check the prose of documents and docstrings.")
+    made = argparse.ArgumentParser(prog="edgeml dev prose", description="Check the prose of documents and docstrings.")
     made.add_argument("place", nargs="*", type=Path, help=f"files or folders (default: {', '.join(DOCUMENTS)})")
     made.add_argument("--warnings", action="store_true", help="print warnings too")
     made.add_argument("--count", action="store_true", help="print how often each rule is broken, and not where")
