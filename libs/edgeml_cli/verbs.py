@@ -253,6 +253,9 @@ VERBS: tuple[Verb, ...] = (
         extras=("test", "fuzz"),
         stdout="json",
     ),
+    Verb("dev docs", "edgeml_cli.site.build", "Build the documentation site; any warning is a failure.", extras=("docs",)),
+    Verb("dev prose", "edgeml_cli.site.prose", "Check the wording of documents and docstrings.", stdout="result"),
+    Verb("dev picture", "edgeml_cli.site.picture", "Draw the plots of a demo's report as one SVG file, as in the README."),
     Verb("dev auth-benchmark", f"{_VERIFY}.auth_benchmark", "Measure the overhead of message authentication.", stdout="json"),
     Verb(
         "dev test-training",

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from edgeml_cli.build.package import ROOT, VERSION, BuildError, Project
 
+_DEPLOYED = r"(?<=Suite=|stion=|rence=|tcher=)\d[0-9A-Za-z.+-]*"
+"""After the names of the Suite and of its components, in a command."""
 PLACES = {
     "gdk-config.json": r'(?<="version": ")[^"]*(?=")',
     "libs/edgeml/__init__.py": r'(?<=^__version__ = ")[^"]*(?="$)',
@@ -19,7 +21,7 @@ PLACES = {
     "README.md": r"(?<=com\.edgeml\.Suite=)\d[0-9A-Za-z.+-]*",
 }
 """Where it stands, and how it is found there. gdk takes a literal; the library's copy travels in the zips, where there is no
-`gdk-config.json`; `pyproject.toml` reads the library's; the README's commands are to be copied."""
+`gdk-config.json`; `pyproject.toml` reads the library's; readers copy the commands of documents."""
 
 
 def found(root: Path) -> dict[str, set[str]]:

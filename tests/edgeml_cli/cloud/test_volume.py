@@ -131,7 +131,7 @@ def test_a_configuration_that_is_wrong_is_one_sentence(tmp_path: Path, capsys: p
     config = tmp_path / "config.yaml"
     config.write_text("com.edgeml.AlertDispatcher: {merge: {report: {interval: 5}}}\n")
     assert volume_estimate.main(["--config", str(config)]) == 1
-    wanted = "cloud volume: com.edgeml.AlertDispatcher: `report.interval` is an unknown option; did you mean `interval_s`?\n"
+    wanted = "edgeml cloud estimate: com.edgeml.AlertDispatcher: `report.interval` is an unknown option; did you mean `interval_s`?\n"
     assert capsys.readouterr().err == wanted
 
 
