@@ -111,4 +111,5 @@ def test_the_watch_sees_a_crash_a_hang_and_too_much_memory() -> None:
     assert hang is not None and hang.kind == "hang"
     large = watched(target(lambda data: bytearray(MOST_MEMORY)), b"")
     assert large is not None and "bytes" in large.key
-    assert watched(target(lambda data: {}["key"]), b"") is None
+    empty: dict[str, int] = {}
+    assert watched(target(lambda data: empty["key"]), b"") is None

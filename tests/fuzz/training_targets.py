@@ -146,6 +146,8 @@ def judged(data: bytes) -> None:
     provenance.judge(provenance.DATASETS["skab"], "other/1.csv", data)
 
 
+PREPARED_CARD = msgspec.json.encode({"version": "0" * 64, "plan": {"name": "rig"}, "partitions": []})
+
 TARGETS: dict[str, Target] = {
     "plan": Target(
         ("model_training.prepare.plan.load_plan",),
@@ -244,4 +246,3 @@ TARGETS: dict[str, Target] = {
         lambda: ['{"seed": "5", "quick": "true", "sagemaker_program": "x", "list": "[1]"}'],
     ),
 }
-PREPARED_CARD = msgspec.json.encode({"version": "0" * 64, "plan": {"name": "rig"}, "partitions": []})

@@ -166,6 +166,7 @@ def test_between_two_reports_the_last_one_holds(record: Path, judged: tuple[reco
     assert (each.alarm[held[known]] == result.alarm[known]).all()
     counted, delays = reported_results.against_marks(each, recording)
     assert sum(counted) == int((known & (recording.times <= each.times[-1])).sum())
+    assert recording.anomaly is not None
     onset = int(np.flatnonzero(recording.anomaly)[0])
     assert delays == [result.raised[0] - onset]
     ran = reported_results.summary(each)

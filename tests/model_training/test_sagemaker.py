@@ -184,7 +184,7 @@ def test_a_job_that_failed_is_one_sentence_with_its_reason(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     train(data, "--no-wait")
-    job = sagemaker_backends[DEFAULT_ACCOUNT_ID][REGION].training_jobs["j1"]
+    job: Any = sagemaker_backends[DEFAULT_ACCOUNT_ID][REGION].training_jobs["j1"]
     job.training_job_status = job.secondary_status = "Failed"
     job.failure_reason = "AlgorithmError: skab/valve1/0.csv:\nno column Current"
     for arguments in (["status", "j1"], ["status", "j1", "--follow"], ["fetch", "j1", "--out", str(tmp_path / "out")]):

@@ -91,7 +91,7 @@ def test_rates_and_types() -> None:
 
 def refusal(data: Path | None, out: Path) -> str:
     with pytest.raises(TrainingError) as caught:
-        training.train(TrainingRequest(data, out, 1, True, [].append))
+        training.train(TrainingRequest(data, out, 1, True, lambda line: None))
     text = str(caught.value)
     assert "\n" not in text and not out.exists()
     return text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -104,7 +105,7 @@ def test_what_is_wrong_in_a_recording(text: str, wanted: str) -> None:
 
 
 @pytest.mark.parametrize("load", [load_skab, load_cmapss, load_ai4i])
-def test_an_empty_or_absent_folder_names_the_command(load, tmp_path: Path) -> None:
+def test_an_empty_or_absent_folder_names_the_command(load: Callable[[Path], object], tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "absent"):
         with pytest.raises(DatasetError, match="scripts/prepare fetch"):
             load(folder)

@@ -9,12 +9,12 @@ import pytest
 from model_training.evaluation import baselines
 from model_training.evaluation.baselines import cache, control_chart, pca
 from model_training.evaluation.baselines.conv_autoencoder import ConvAe
-from model_training.evaluation.recordings import Found
+from model_training.evaluation.recordings import Found, Recording
 
 from tests.model_training.evaluation.kit import made
 
 
-def flowing(onset: int = 570, end: int = 970, name: str = "1"):
+def flowing(onset: int = 570, end: int = 970, name: str = "1") -> Recording:
     """A recording whose flow falls by a fifth in its anomaly."""
     recording = made(onset=onset, end=end, name=name)
     recording.values[onset:end, -1] *= 0.8
@@ -54,8 +54,9 @@ def test_the_published_autoencoder_looks_ahead_and_the_causal_one_does_not(monke
 def test_verdicts_are_worked_out_once_for_each_definition_and_rows(tmp_path: Path) -> None:
     asked: list[str] = []
 
-    def work_out(recording):
+    def work_out(recording: Recording) -> np.ndarray:
         asked.append(recording.name)
+        assert recording.anomaly is not None
         return recording.anomaly
 
     kept = cache.Cache("some method", {"limit": 1}, tmp_path, tmp_path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 from model_training.prepare.clean import clean, together
@@ -30,7 +32,7 @@ NAN = float("nan")
         ("ns", str(T0 + 1), T0 + 1),
     ],
 )
-def test_times_are_read_to_the_nanosecond(unit: str, cell: str, ns: int) -> None:
+def test_times_are_read_to_the_nanosecond(unit: Literal["iso", "s", "ms", "us", "ns"], cell: str, ns: int) -> None:
     (got,) = parse("x.csv", f"time,flow\n{cell},1\n".encode(), Csv(time_unit=unit), Tally())
     assert got.times.tolist() == [ns] and got.asset == "x" and got.channels == ("flow",)
 
@@ -91,7 +93,7 @@ def test_files_are_put_together_whatever_their_order() -> None:
 def test_what_cannot_be_true_is_taken_out_and_counted() -> None:
     tally = Tally()
     quality = [[0, 0], [0, 0], [0, 0], [OUT_OF_RANGE, 0], [STUCK, STUCK], [BACKWARDS, BACKWARDS], [GAP, 0], [0, 0]]
-    values = [[1, 1], [1, 1], [5, 5], [9, 4], [1, 1], [1, 1], [7, 8], [99, 3]]
+    values: list[list[float]] = [[1, 1], [1, 1], [5, 5], [9, 4], [1, 1], [1, 1], [7, 8], [99, 3]]
     got = clean(rows([0, 0, 0, 1, 2, 3, 4, 5], values, quality), {"flow": Range(high=50)}, tally)
     assert ((got.times - T0) // SECOND).tolist() == [0, 1, 4, 5]
     assert np.isnan(got.values[[1, 3], 0]).all() and got.values[2].tolist() == [7, 8]
@@ -130,7 +132,7 @@ def test_a_clock_that_jumps_by_years_takes_no_memory() -> None:
 
 def test_every_function_by_hand() -> None:
     a, b = [2.0, 4.0, 9.0], [1.0, 2.0, 0.0]
-    wanted = {
+    wanted: dict[str, list[float]] = {
         "sum": [3, 6, 9],
         "difference": [1, 2, 9],
         "product": [2, 8, 0],
