@@ -6,18 +6,18 @@ import gzip
 import io
 from functools import partial
 
-MOST_TEXT = 2**28
+MAX_UNPACKED_BYTES = 2**28
 """Bytes that one compressed file of rows may unpack to."""
 
 
-PIECE = 2**16
+CHUNK_BYTES = 2**16
 
 
-class TooMuch(ValueError):
+class DecompressionLimitError(ValueError):
     """It unpacks to more than is allowed."""
 
 
-def gunzip(content: bytes, most: int = MOST_TEXT) -> bytes:
+def gunzip(content: bytes, limit: int = MAX_UNPACKED_BYTES) -> bytes:
     """The content of a gzip file.
 
     Raises:
@@ -26,21 +26,21 @@ def gunzip(content: bytes, most: int = MOST_TEXT) -> bytes:
     """
     with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
         # Piece by piece: a read takes as much memory as it asks for.
-        return b"".join(iter(partial(Bounded(file, most).read, PIECE), b""))
+        return b"".join(iter(partial(BoundedReader(file, limit).read, CHUNK_BYTES), b""))
 
 
-class Bounded(io.RawIOBase):
+class BoundedReader(io.RawIOBase):
     """Reads from `file` until `most` bytes have come; then raises TooMuch."""
 
-    def __init__(self, file: io.BufferedIOBase, most: int) -> None:
-        self._file, self._most, self._left = file, most, most
+    def __init__(self, file: io.BufferedIOBase, limit: int) -> None:
+        self._file, self._limit, self._remaining = file, limit, limit
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int = -1) -> bytes:
-        data = self._file.read(self._left + 1 if size < 0 else min(size, self._left + 1))
-        self._left -= len(data)
-        if self._left < 0:
-            raise TooMuch(f"unpacks to more than {self._most} bytes")
+        data = self._file.read(self._remaining + 1 if size < 0 else min(size, self._remaining + 1))
+        self._remaining -= len(data)
+        if self._remaining < 0:
+            raise DecompressionLimitError(f"unpacks to more than {self._limit} bytes")
         return data

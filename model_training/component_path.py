@@ -13,7 +13,7 @@ if str(COMPONENTS) not in sys.path:
     sys.path.append(str(COMPONENTS))
 
 
-def given(variable: str, default: Path, what: str) -> Path:
+def path_from_environment(variable: str, default: Path, description: str) -> Path:
     """The file or folder that an environment variable names, for a notebook.
 
     Raises:
@@ -22,5 +22,5 @@ def given(variable: str, default: Path, what: str) -> Path:
     path = Path(os.environ.get(variable) or default)
     if not path.exists():
         where = "which it names" if os.environ.get(variable) else "the default"
-        raise SystemExit(f"{variable} names {what}. {path}, {where}, is not there: set the variable before the notebook is started.")
+        raise SystemExit(f"{variable} names {description}. {path}, {where}, is not there: set the variable before the notebook is started.")
     return path

@@ -17,11 +17,11 @@ import numpy as np
 
 from edgeml.alarms.alarm_policy import ALARMED
 from edgeml.timestamps import SECOND, from_iso
-from model_training.evaluation.bundle_scoring import Judged
-from model_training.evaluation.metrics import Count, count, delays
+from model_training.evaluation.bundle_scoring import DetectorResult
+from model_training.evaluation.metrics import ConfusionMatrix, confusion_matrix, delays
 from model_training.evaluation.recordings import Recording
 
-LONGEST_SILENCE_S = 120.0
+MAX_SILENCE_S = 120.0
 """A longer time without a report counts as this much running."""
 
 
@@ -52,7 +52,7 @@ class _Line(msgspec.Struct):
 
 
 @dataclass(frozen=True)
-class Reported:
+class ReportedResults:
     """n results of one asset by one model, rising in time.
 
     Attributes:
@@ -77,17 +77,17 @@ class Reported:
     reasons: tuple[str, ...]
     took_us: np.ndarray
 
-    def held(self, times: np.ndarray) -> np.ndarray:
+    def report_at(self, times: np.ndarray) -> np.ndarray:
         """(m,) int, the report that holds at each of `times` (m,) ns; -1 before the first."""
         return np.searchsorted(self.times, times, side="right") - 1
 
-    def seconds(self) -> np.ndarray:
+    def durations_s(self) -> np.ndarray:
         """(n,) for how long each report holds."""
-        return np.append(np.minimum(np.diff(self.times) / SECOND, LONGEST_SILENCE_S), 0.0)
+        return np.append(np.minimum(np.diff(self.times) / SECOND, MAX_SILENCE_S), 0.0)
 
 
 @dataclass(frozen=True)
-class Found:
+class ReportSet:
     """What was read.
 
     Attributes:
@@ -95,7 +95,7 @@ class Found:
         faults: a sentence for each line that cannot be understood.
     """
 
-    reported: list[Reported]
+    results: list[ReportedResults]
     faults: list[str]
 
 
@@ -118,50 +118,52 @@ class Summary:
     took_us: tuple[float, float]
 
 
-def read(path: Path) -> Found:
+def read(path: Path) -> ReportSet:
     """Reports from a file of JSON lines (`.gz` or not), or from every file below a folder. Other messages are passed over.
 
     Raises:
         FileNotFoundError: there is no such file, or no report in it.
     """
     files = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
-    kept: dict[tuple[str, str, str, str, str], dict[int, _Result]] = {}
+    collected: dict[tuple[str, str, str, str, str], dict[int, _Result]] = {}
     faults: list[str] = []
     for where, line in _lines(files):
         try:
             report = _report(line)
             if report is not None:
-                results = {from_iso(result.at): result for result in report.results}
-                if results:
-                    kept.setdefault((report.thing, report.asset, report.model, report.model_version, report.digest), {}).update(results)
+                entries = {from_iso(result.at): result for result in report.results}
+                if entries:
+                    collected.setdefault((report.thing, report.asset, report.model, report.model_version, report.digest), {}).update(
+                        entries
+                    )
         except (msgspec.MsgspecError, ValueError) as fault:
             faults.append(f"{where}: {fault}; the line is left out")
-    if not kept:
+    if not collected:
         raise FileNotFoundError(f"{path}: no reports in it; give the record of IoT Core's messages, such as iot-core.jsonl")
-    return Found([_columns(key, kept[key]) for key in sorted(kept)], faults)
+    return ReportSet([_columns(key, collected[key]) for key in sorted(collected)], faults)
 
 
-def summary(reported: Reported) -> Summary:
+def summary(results: ReportedResults) -> Summary:
     """How it ran."""
-    seconds = reported.seconds()
-    whole = float(seconds.sum()) or 1.0
+    durations_s = results.durations_s()
+    total = float(durations_s.sum()) or 1.0
     undecided: Counter[str] = Counter()
-    for reason, held in zip(reported.reasons, seconds.tolist(), strict=True):
+    for reason, duration_s in zip(results.reasons, durations_s.tolist(), strict=True):
         if reason:
-            undecided["learning" if reason.startswith("learning") else reason] += held / whole
-    took = reported.took_us.sum(axis=1)
+            undecided["learning" if reason.startswith("learning") else reason] += duration_s / total
+    took = results.took_us.sum(axis=1)
     took = took[np.isfinite(took)]
     return Summary(
-        hours=float(seconds.sum()) / 3600,
-        alarms=int((np.diff(reported.alarm.astype(int), prepend=0) == 1).sum()),
-        in_alarm=float(seconds[reported.alarm].sum()) / whole,
-        anomalous=float(seconds[reported.verdict].sum()) / whole,
+        hours=float(durations_s.sum()) / 3600,
+        alarms=int((np.diff(results.alarm.astype(int), prepend=0) == 1).sum()),
+        in_alarm=float(durations_s[results.alarm].sum()) / total,
+        anomalous=float(durations_s[results.verdict].sum()) / total,
         undecided=dict(undecided),
         took_us=(float(np.median(took)), float(np.quantile(took, 0.99))) if len(took) else (np.nan, np.nan),
     )
 
 
-def against_marks(reported: Reported, recording: Recording) -> tuple[Count, list[float]]:
+def compare_with_labels(results: ReportedResults, recording: Recording) -> tuple[ConfusionMatrix, list[float]]:
     """Rows by reported verdict and mark, and for each marked episode the seconds to the reported alarm, infinite for none.
 
     Only rows from the first reported one on count.
@@ -171,18 +173,18 @@ def against_marks(reported: Reported, recording: Recording) -> tuple[Count, list
     """
     if recording.anomaly is None:
         raise ValueError(f"{recording.full_name} has no marks of anomalies; take a recording that has")
-    held = reported.held(recording.times)
-    known = (held >= 0) & (recording.times <= reported.times[-1])
+    current = results.report_at(recording.times)
+    known = (current >= 0) & (recording.times <= results.times[-1])
     if not known.any():
-        raise ValueError(f"no row of {recording.full_name} was reported on; take the recording that {reported.asset} ran on")
-    times, anomaly, held = recording.times[known], recording.anomaly[known], held[known]
-    return count(reported.verdict[held], anomaly), delays(times, reported.alarm[held], anomaly)
+        raise ValueError(f"no row of {recording.full_name} was reported on; take the recording that {results.asset} ran on")
+    times, anomaly, current = recording.times[known], recording.anomaly[known], current[known]
+    return confusion_matrix(results.verdict[current], anomaly), delays(times, results.alarm[current], anomaly)
 
 
-def apart(reported: Reported, recording: Recording, judged: Judged) -> float:
+def max_confidence_difference(results: ReportedResults, recording: Recording, result: DetectorResult) -> float:
     """The largest difference between reported and judged confidence at the times that both have; NaN where there is none."""
-    _, mine, theirs = np.intersect1d(reported.times, recording.times, return_indices=True)
-    differences = np.abs(reported.confidence[mine] - judged.confidence[theirs])
+    _, in_reports, in_recording = np.intersect1d(results.times, recording.times, return_indices=True)
+    differences = np.abs(results.confidence[in_reports] - result.confidence[in_recording])
     return float(np.nanmax(differences)) if np.isfinite(differences).any() else float("nan")
 
 
@@ -202,10 +204,10 @@ def _report(line: bytes) -> _Report | None:
     return report if report.type == "report" else None
 
 
-def _columns(key: tuple[str, str, str, str, str], results: dict[int, _Result]) -> Reported:
-    times = sorted(results)
-    rows = [results[time] for time in times]
-    return Reported(
+def _columns(key: tuple[str, str, str, str, str], entries: dict[int, _Result]) -> ReportedResults:
+    times = sorted(entries)
+    rows = [entries[time] for time in times]
+    return ReportedResults(
         *key,
         np.array(times, np.int64),
         np.array([np.nan if row.confidence is None else row.confidence for row in rows], np.float32),

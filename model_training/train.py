@@ -111,14 +111,14 @@ def run(arguments: Sequence[str], container: Container | None) -> Path:
                 sign(folder, key)
                 say(f"signed {folder}")
     if container:
-        container.tidy(out)
+        container.move_reports(out)
     say(f"done: {written}")
     return written
 
 
 def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
     """Train; gives the exit code."""
-    container = Container.around(environ)
+    container = Container.detect(environ)
     try:
         run(sys.argv[1:] if arguments is None else arguments, container)
     except Exception as fault:
@@ -127,7 +127,7 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os
         reason = str(fault) if isinstance(fault, SENTENCES) else f"{type(fault).__name__}: {fault}"
         print(f"train: {reason}", file=sys.stderr, flush=True)
         if container:
-            container.fail(reason)
+            container.write_failure(reason)
         return 1
     return 0
 

@@ -34,7 +34,7 @@ class Container:
     base: Path
 
     @classmethod
-    def around(cls, environ: Mapping[str, str]) -> Container | None:
+    def detect(cls, environ: Mapping[str, str]) -> Container | None:
         """The container that this process runs in; None: it runs in none."""
         base = Path(environ.get("SAGEMAKER_BASE_DIR", BASE))
         return cls(environ, base) if "SM_MODEL_DIR" in environ or (base / "input" / "config").is_dir() else None
@@ -69,21 +69,21 @@ class Container:
 
     def arguments(self) -> list[str]:
         """The hyperparameters as arguments, but for those that the platform adds."""
-        given = self._config("hyperparameters.json") if "SM_HPS" not in self.environ else _json(self.environ["SM_HPS"], "SM_HPS")
-        made: list[str] = []
-        for name, value in given.items():
+        parsed = self._config("hyperparameters.json") if "SM_HPS" not in self.environ else _json(self.environ["SM_HPS"], "SM_HPS")
+        arguments_list: list[str] = []
+        for name, value in parsed.items():
             if not name.startswith(PLATFORM):
-                made += [f"--{name}", str(_plain(value))]
-        return made
+                arguments_list += [f"--{name}", str(_plain(value))]
+        return arguments_list
 
-    def tidy(self, out: Path) -> None:
+    def move_reports(self, out: Path) -> None:
         """Move the reports from beside the model to where SageMaker keeps what is no model."""
         for report in sorted(out.glob("*-report")):
             self.output.mkdir(parents=True, exist_ok=True)
             shutil.copytree(report, self.output / report.name, dirs_exist_ok=True)
             shutil.rmtree(report)
 
-    def fail(self, reason: str) -> None:
+    def write_failure(self, reason: str) -> None:
         """Leave the reason where SageMaker looks for it."""
         data = self.environ.get("SM_OUTPUT_DATA_DIR")
         folder = Path(self.environ.get("SM_OUTPUT_DIR") or (Path(data).parent if data else self.base / "output"))
@@ -97,12 +97,12 @@ class Container:
 
 def _json(text: str, where: str) -> dict[str, Any]:
     try:
-        given = json.loads(text)
+        parsed = json.loads(text)
     except (ValueError, RecursionError):
-        given = None
-    if not isinstance(given, dict):
+        parsed = None
+    if not isinstance(parsed, dict):
         raise TrainingError(f"{where} is no JSON object: {text[:60]!r}; SageMaker writes one from the job's request")
-    return given
+    return parsed
 
 
 def _plain(value: Any) -> Any:

@@ -27,4 +27,4 @@ class TrainingRequest:
     out: Path
     seed: int
     quick: bool
-    say: Callable[[str], None]
+    log: Callable[[str], None]

@@ -18,7 +18,7 @@ NEWER, OLDER = 2, 4
 baseline as slow drift is; what tells them apart is that it came at once, some minutes ago."""
 
 
-def train(x: np.ndarray, y: np.ndarray, seed: int, epochs: int, progress: Callable[[str], None]) -> Any:
+def train(x: np.ndarray, y: np.ndarray, seed: int, epochs: int, log: Callable[[str], None]) -> Any:
     """Train on x (n, steps, features), y (n,) 0 or 1; gives a Keras model with inputs (1, steps, features).
 
     Half of the weight goes to each answer: the prior of the score. Each member learns for itself.
@@ -32,8 +32,8 @@ def train(x: np.ndarray, y: np.ndarray, seed: int, epochs: int, progress: Callab
     batch = 256
     schedule = tf.keras.optimizers.schedules.CosineDecay(2e-3, epochs * (len(x) // batch + 1))
     members.compile(tf.keras.optimizers.Adam(schedule), ["binary_crossentropy"] * MEMBERS)
-    say = tf.keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: progress(f"epoch {epoch + 1}/{epochs}: loss {logs['loss'] / MEMBERS:.4f}")
+    log = tf.keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: log(f"epoch {epoch + 1}/{epochs}: loss {logs['loss'] / MEMBERS:.4f}")
     )
     # The means are fixed, so they are formed once.
     members.fit(
@@ -44,7 +44,7 @@ def train(x: np.ndarray, y: np.ndarray, seed: int, epochs: int, progress: Callab
         epochs=epochs,
         shuffle=True,
         verbose=0,
-        callbacks=[say],
+        callbacks=[log],
     )
     whole = layers.Input(x.shape[1:])
     return tf.keras.Model(whole, layers.Average()(members(pooled(whole))))

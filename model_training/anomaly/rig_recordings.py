@@ -18,8 +18,8 @@ from model_training.training_request import TrainingError
 from sensor_ingestion.sources.pump_physics import Fault, PumpSkid
 
 BASELINE_ROWS = 400
-FREE = "anomaly-free/anomaly-free.csv"
-FREE_TRAINING_ROWS = 2350
+NORMAL_RECORDING = "anomaly-free/anomaly-free.csv"
+NORMAL_TRAINING_ROWS = 2350
 
 COLUMNS = (
     "Accelerometer1RMS",
@@ -52,7 +52,7 @@ class Recording(NamedTuple):
     anomaly: np.ndarray | None
 
 
-class Run(NamedTuple):
+class SimulatedRun(NamedTuple):
     """Rows of a simulated pump.
 
     Attributes:
@@ -117,10 +117,10 @@ def digests(folder: Path) -> dict[str, str]:
 
 def training_rows(recording: Recording) -> np.ndarray:
     """The rows of a recording that may train: (n, 8)."""
-    return recording.values[: FREE_TRAINING_ROWS if recording.name == FREE else BASELINE_ROWS]
+    return recording.values[: NORMAL_TRAINING_ROWS if recording.name == NORMAL_RECORDING else BASELINE_ROWS]
 
 
-class Visit(NamedTuple):
+class MaintenanceStop(NamedTuple):
     """Somebody stops the pump at a row, for some rows, and repairs it meanwhile or not."""
 
     at: int
@@ -128,13 +128,13 @@ class Visit(NamedTuple):
     repair: bool = True
 
 
-def simulate(seed: int, rows: int, faults: tuple[Fault, ...] = (), visits: tuple[Visit, ...] = ()) -> Run:
+def simulate(seed: int, rows: int, faults: tuple[Fault, ...] = (), stops: tuple[MaintenanceStop, ...] = ()) -> SimulatedRun:
     """Run a simulated pump, one row a second."""
     skid = PumpSkid(seed, faults=faults)
     parts = []
     machine = any(not fault.kind.startswith("sensor") for fault in skid.faults)
-    cuts = sorted({0, rows, *(v.at for v in visits), *(v.at + v.rows for v in visits)})
-    begins, ends = {v.at: v for v in visits}, {v.at + v.rows: v for v in visits}
+    cuts = sorted({0, rows, *(v.at for v in stops), *(v.at + v.rows for v in stops)})
+    begins, ends = {v.at: v for v in stops}, {v.at + v.rows: v for v in stops}
     for begin, end in zip(cuts, cuts[1:], strict=False):
         if begin in begins:
             skid.stop()
@@ -145,4 +145,4 @@ def simulate(seed: int, rows: int, faults: tuple[Fault, ...] = (), visits: tuple
         parts.append(skid.step(end - begin))
     number = np.concatenate([part.number for part in parts])
     level = np.concatenate([part.level for part in parts])
-    return Run(number * 10**9, np.concatenate([part.values for part in parts]), level if machine else np.zeros_like(level))
+    return SimulatedRun(number * 10**9, np.concatenate([part.values for part in parts]), level if machine else np.zeros_like(level))

@@ -24,10 +24,10 @@ HIGHEST = 14.0
 
 # Rows: of a ramp, a plateau, a release. They follow the rig's valves, which turn within seconds or over half a minute.
 RAMP, PLATEAU, RELEASE = (2, 36), (60, 700), (3, 45)
-SETTLED, UNSURE = 25, 20
+SETTLING_ROWS, UNLABELLED_ROWS = 25, 20
 """A machine counts as faulty for so many rows after its release; then for so many, neither answer is learned."""
 
-LEFT, LEFT_SHARE, LEFT_DRIFT = 0.6, 0.45, 0.4
+RESIDUAL, RESIDUAL_SHARE, RESIDUAL_DRIFT = 0.6, 0.45, 0.4
 """What stays after a release: at most this share of what a channel had, in this share of the channels; and, in all, what is normal
 drift times this."""
 
@@ -95,10 +95,10 @@ def drift(rng: np.random.Generator, rows: int, amplitude: np.ndarray) -> np.ndar
     steps[0] = 0.0
     heights = np.cumsum(steps, axis=0)
     at = np.linspace(0, knots - 1, rows)
-    left = np.minimum(at.astype(int), knots - 2)
-    part = (at - left)[:, None]
+    residual = np.minimum(at.astype(int), knots - 2)
+    part = (at - residual)[:, None]
     smooth = part * part * (3 - 2 * part)
-    return heights[left] + (heights[left + 1] - heights[left]) * smooth
+    return heights[residual] + (heights[residual + 1] - heights[residual]) * smooth
 
 
 def lay_fault(rng: np.random.Generator, z: np.ndarray, label: np.ndarray, earliest: int) -> tuple[int, int]:
@@ -113,16 +113,16 @@ def lay_fault(rng: np.random.Generator, z: np.ndarray, label: np.ndarray, earlie
     height, gain = _size(rng, c)
     sag = np.interp(rows, [onset + ramp, over], [1, rng.uniform(0.7, 1.3)])
     z += (z - _smooth(z)) * (gain - 1.0) * course[:, None] + height * (course * sag)[:, None]
-    left = np.where(rng.random(c) < LEFT_SHARE, rng.uniform(-LEFT, LEFT, c), 0.0) * np.clip(height, -8.0, 8.0)
-    left += rng.normal(0.0, 1.0, c) * LEFT_DRIFT * DRIFT[:c]
-    z += left * np.interp(rows, [over, over + release], [0, 1])[:, None]
-    well = over + release + SETTLED
-    label[onset:well] = 1.0
-    label[well : well + UNSURE] = np.nan
+    residual = np.where(rng.random(c) < RESIDUAL_SHARE, rng.uniform(-RESIDUAL, RESIDUAL, c), 0.0) * np.clip(height, -8.0, 8.0)
+    residual += rng.normal(0.0, 1.0, c) * RESIDUAL_DRIFT * DRIFT[:c]
+    z += residual * np.interp(rows, [over, over + release], [0, 1])[:, None]
+    healthy = over + release + SETTLING_ROWS
+    label[onset:healthy] = 1.0
+    label[healthy : healthy + UNLABELLED_ROWS] = np.nan
     # What is still hidden in the noise cannot be learned: a ramp counts from its first smallest fault on.
     strength = (np.abs(height) / LOWEST[:c]).max() + 2.0 * np.abs(np.log(gain)).max()
     label[onset : onset + int(ramp / max(1.0, strength)) + 1] = np.nan
-    return onset, well
+    return onset, healthy
 
 
 def _size(rng: np.random.Generator, c: int) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,7 @@ WIDTHS = (32, 16)
 BATCH = 128
 
 
-def train(x: np.ndarray, y: np.ndarray, classes: int, seed: int, epochs: int, say: Callable[[str], None]) -> Any:
+def train(x: np.ndarray, y: np.ndarray, classes: int, seed: int, epochs: int, log: Callable[[str], None]) -> Any:
     """Train on scaled channels x (n, 1, 6) and classes y (n,) int; gives a Keras model that answers (n, classes).
 
     Rows are not weighted for their rarity: probabilities stay those of the data, and the verdict level bears the imbalance. The weights
@@ -43,9 +43,9 @@ def train(x: np.ndarray, y: np.ndarray, classes: int, seed: int, epochs: int, sa
         tf.keras.optimizers.schedules.CosineDecay(1e-2, steps), weight_decay=1e-4, use_ema=True, ema_momentum=0.99
     )
     model.compile(optimizer, "sparse_categorical_crossentropy")
-    told = Epochs(say, epochs, every=10)
-    telling = tf.keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: told.ended(epoch + 1, f"loss {logs['loss']:.4f}"))
-    model.fit(x, y, batch_size=BATCH, epochs=epochs, shuffle=True, verbose=0, callbacks=[telling])
+    progress = Epochs(log, epochs, every=10)
+    callback = tf.keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: progress.ended(epoch + 1, f"loss {logs['loss']:.4f}"))
+    model.fit(x, y, batch_size=BATCH, epochs=epochs, shuffle=True, verbose=0, callbacks=[callback])
     optimizer.finalize_variable_values(model.trainable_variables)
     # Features in their natural spans lose less to int8 than standardised ones, so the first layer takes the standardising into its weights.
     kernel, bias = first.get_weights()

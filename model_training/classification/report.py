@@ -15,7 +15,7 @@ from model_training.datasets import Ai4i
 from model_training.report import model_card, plots
 from model_training.training_request import TrainingRequest
 
-CHOSEN = (
+SELECTION = (
     "Features, scaling, epochs and learning rate were chosen among 7 settings by the same five-fold figures that stand above, which "
     "flatters them a little. The verdict level was set before."
 )
@@ -42,7 +42,7 @@ def write(
         scores, probabilities: by method (n,) and (n, classes), each row's by a model that was trained without it.
     """
     failure = classes > 0
-    confidence = {name: cross_validation.crosswise(score, failure, request.seed) for name, score in scores.items()}
+    confidence = {name: cross_validation.cross_calibrate(score, failure, request.seed) for name, score in scores.items()}
     figures: dict[str, Any] = {
         "data": data.provenance.as_json(),
         "types_derived": data.derived,
@@ -51,7 +51,7 @@ def write(
         "bundles": {weights: {"bytes": len(bundle.model), "sha256": bundle.digest} for weights, bundle in bundles.items()},
     }
     for name, each in figures["cross_validation"].items():
-        request.say(f"{name}: F1 of failure {each['f1']:.3f}, calibration error {each['calibration_error']:.3f}, cross-validated")
+        request.log(f"{name}: F1 of failure {each['f1']:.3f}, calibration error {each['calibration_error']:.3f}, cross-validated")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
     plots.reliability(folder / "reliability.png", "Rows kept out of training, int8", confidence["int8"], failure, manifest_template.PRIOR)
@@ -65,7 +65,7 @@ def write(
             figures=table(figures),
             limits=LIMITS,
             plots={"Reliability": "reliability.png"},
-            sections={"By type of failure": model_card.markdown(types(figures)), "How it was chosen": CHOSEN},
+            sections={"By type of failure": model_card.markdown(types(figures)), "How it was chosen": SELECTION},
         ),
         list(bundles.values()),
     )
@@ -102,7 +102,7 @@ def types(figures: dict[str, Any]) -> list[tuple[str, ...]]:
     """Rows of a table, the first its headings: five-fold figures by type, int8."""
     rows: list[tuple[str, ...]] = [("type", "rows", "F1", "precision", "recall")]
     for name, each in figures["cross_validation"]["int8"]["types"].items():
-        rows.append((name, str(each["there"]), *(f"{each[key]:.3f}" for key in ("f1", "precision", "recall"))))
+        rows.append((name, str(each["support"]), *(f"{each[key]:.3f}" for key in ("f1", "precision", "recall"))))
     return rows
 
 
@@ -113,8 +113,8 @@ def _figures(confidence: np.ndarray, probabilities: np.ndarray | None, classes: 
         "calibration_error": calibration.expected_error(confidence, failure, manifest_template.PRIOR),
     }
     if probabilities is not None:
-        each = evaluation.by_class(
-            evaluation.named(confidence, probabilities, manifest_template.VERDICT_LEVEL), classes, manifest_template.CLASSES
+        each = evaluation.rates_by_class(
+            evaluation.predicted_class(confidence, probabilities, manifest_template.VERDICT_LEVEL), classes, manifest_template.CLASSES
         )
-        out |= {"types": {name: rate._asdict() for name, rate in each.items()}, "macro_f1": evaluation.macro(each)}
+        out |= {"types": {name: rate._asdict() for name, rate in each.items()}, "macro_f1": evaluation.macro_f1(each)}
     return out

@@ -70,12 +70,12 @@ class Provenance(NamedTuple):
     def notes(self) -> tuple[str, ...]:
         """Sentences that a report has to carry; the first says whether the data set is complete, partial or unverified."""
         known = DATASETS[self.dataset].files
-        have = len(known) - len(self.missing)
+        states = len(known) - len(self.missing)
         whole = sum(file.state == COMPLETE for file in self.files)
-        counts = f"{have} of {len(known)} files, {whole} of them complete by their digest"
+        counts = f"{states} of {len(known)} files, {whole} of them complete by their digest"
         first = f"{self.dataset}: {self.state}, digest {self.digest[:16]}…; {counts}"
-        lacking = (f"missing: {', '.join(self.missing)}",) if self.missing else ()
-        return first, *lacking, *(f"{file.name}: {file.note}" for file in self.files if file.note)
+        missing = (f"missing: {', '.join(self.missing)}",) if self.missing else ()
+        return first, *missing, *(f"{file.name}: {file.note}" for file in self.files if file.note)
 
     def as_json(self) -> dict[str, Any]:
         """For reports and cards."""
@@ -92,7 +92,7 @@ class Provenance(NamedTuple):
         }
 
 
-def judge(dataset: Dataset, name: str, content: bytes) -> FileState:
+def file_state(dataset: Dataset, name: str, content: bytes) -> FileState:
     """What a file with this content is."""
     digest = hashlib.sha256(content).hexdigest()
     rows = max(content.count(b"\n") - dataset.header, 0)
@@ -145,7 +145,7 @@ def examine(name: str, folder: Path, pattern: str, altered: str = "refuse") -> t
     if not any(dataset.file(each) or name == "skab" for each in contents):
         first = dataset.files[0].name
         raise DatasetError(f"{root} has no file of {name}, such as {first}; get them: scripts/prepare fetch {name} --out {folder}")
-    files = tuple(judge(dataset, each, content) for each, content in contents.items() if dataset.file(each) or name == "skab")
+    files = tuple(file_state(dataset, each, content) for each, content in contents.items() if dataset.file(each) or name == "skab")
     for file in files:
         if file.state == ALTERED and altered == "refuse":
             raise DatasetError(f"{root / file.name} is altered: {file.note}; get it anew: scripts/prepare fetch {name}")

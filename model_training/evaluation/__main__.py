@@ -12,7 +12,7 @@ from typing import Any
 from edgeml.errors import EdgemlError
 from edgeml.model.bundle import Bundle
 from model_training.evaluation import predictions, recordings, report
-from model_training.evaluation.run import Evaluated, evaluate
+from model_training.evaluation.run import EvaluatedBundle, evaluate
 from model_training.output_paths import check_file, check_folder
 
 
@@ -30,20 +30,20 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     try:
         bundles = [Bundle.load(folder) for folder in given.bundle]
-        found = recordings.find(given.data, bundles[0].manifest.interval_s)
-        for sentence in (*found.left_out, *found.remarks):
+        dataset = recordings.find(given.data, bundles[0].manifest.interval_s)
+        for sentence in (*dataset.skipped, *dataset.warnings):
             print(f"evaluate: {sentence}", file=sys.stderr)
-        result, judged = evaluate(bundles, found, given.data, given.levels, given.audits, say)
+        result, evaluated = evaluate(bundles, dataset, given.data, given.levels, given.audits, say)
         if given.baselines:
             from model_training.evaluation import baselines
 
-            result["baselines"] = baselines.table(found, given.data, bundles[0].manifest.prior, say)
+            result["baselines"] = baselines.table(dataset, given.data, bundles[0].manifest.prior, say)
     except EdgemlError as fault:
         print(f"evaluate: {fault}", file=sys.stderr)
         return 1
     print(text(result))
     try:
-        _write(given, result, judged, found)
+        _write(given, result, evaluated, dataset)
     except ModuleNotFoundError as fault:
         print(f"evaluate: --report wants {fault.name}, which is not installed; run `scripts/env test`, then this again", file=sys.stderr)
         return 1
@@ -62,18 +62,18 @@ def _unfit(given: argparse.Namespace) -> str:
     return next(filter(None, (*files, *folders)), "")
 
 
-def _write(given: argparse.Namespace, result: dict[str, Any], judged: list[Evaluated], found: recordings.Found) -> None:
+def _write(given: argparse.Namespace, result: dict[str, Any], evaluated: list[EvaluatedBundle], dataset: recordings.RecordingSet) -> None:
     if given.predictions:
-        first = judged[0]
-        free = predictions.whole_free(first.judge, found.free, [*first.near, *first.later])
-        predictions.write(given.predictions, [*first.stretches, *free])
+        first = evaluated[0]
+        free = predictions.whole_normal(first.judge, dataset.normal, [*first.near, *first.later])
+        predictions.write(given.predictions, [*first.segments, *free])
     if given.json:
         given.json.parent.mkdir(parents=True, exist_ok=True)
         given.json.write_text(report.to_json(result), encoding="utf-8")
     if given.report:
         from model_training.report import anomaly
 
-        anomaly.write(given.report, result, judged)
+        anomaly.write(given.report, result, evaluated)
 
 
 def text(result: dict[str, Any]) -> str:
@@ -81,8 +81,8 @@ def text(result: dict[str, Any]) -> str:
     parts = [_data(result["data"])]
     for bundle in result["bundles"]:
         parts.append(_bundle(bundle))
-    if "crosswise" in result:
-        parts.append(report.crosswise(result["crosswise"]))
+    if "cross_validation" in result:
+        parts.append(report.cross_validation(result["cross_validation"]))
     if result["quantised"]:
         parts.append(report.quantised(result["quantised"]))
     if "baselines" in result:
@@ -92,15 +92,15 @@ def text(result: dict[str, Any]) -> str:
 
 def _data(data: dict[str, Any]) -> str:
     n, unlabelled = len(data["recordings"]), len(data["unlabelled"])
-    said = f"{data['folder']}: {n} recordings" + (f", {unlabelled} of them without labels" if unlabelled else "")
-    said += f", {len(data['free'])} of normal running" if data["free"] else ", none of normal running"
-    left_out = len(data["left_out"])
-    return said + (f"; {left_out} file{'s are' if left_out > 1 else ' is'} left out" if left_out else "")
+    row = f"{data['folder']}: {n} recordings" + (f", {unlabelled} of them without labels" if unlabelled else "")
+    row += f", {len(data['normal_recordings'])} of normal running" if data["normal_recordings"] else ", none of normal running"
+    skipped = len(data["skipped"])
+    return row + (f"; {skipped} file{'s are' if skipped > 1 else ' is'} left out" if skipped else "")
 
 
 def _bundle(bundle: dict[str, Any]) -> str:
     head = (
-        f"{bundle['where']}: {bundle['name']} {bundle['version']}, {bundle['weights']}, seed {bundle['seed']}, {bundle['bytes']} bytes, "
+        f"{bundle['folder']}: {bundle['name']} {bundle['version']}, {bundle['weights']}, seed {bundle['seed']}, {bundle['bytes']} bytes, "
         f"{bundle['engine']}, {bundle['digest'][:16]}…, verdict level {bundle['verdict_level']:g}, prior {bundle['prior']:g}"
     )
     parts = [head, report.figures(bundle["figures"]), report.recordings([*bundle["recordings"], *bundle["normal"]])]

@@ -11,7 +11,7 @@ import numpy as np
 from edgeml.timestamps import SECOND
 
 
-class Count(NamedTuple):
+class ConfusionMatrix(NamedTuple):
     """Rows by verdict and label."""
 
     tp: int
@@ -34,15 +34,19 @@ class Count(NamedTuple):
         return _share(self.fn, self.fn + self.tp)
 
 
-def count(verdict: np.ndarray, anomaly: np.ndarray) -> Count:
+def confusion_matrix(verdict: np.ndarray, anomaly: np.ndarray) -> ConfusionMatrix:
     """Of (n,) bool each."""
     pairs = ((verdict, anomaly), (verdict, ~anomaly), (~verdict, anomaly), (~verdict, ~anomaly))
-    return Count(*(int(np.sum(a & b)) for a, b in pairs))
+    return ConfusionMatrix(*(int(np.sum(a & b)) for a, b in pairs))
 
 
-def pooled(counts: Iterable[Count]) -> Count:
+def pooled(matrices: Iterable[ConfusionMatrix]) -> ConfusionMatrix:
     """The sum."""
-    return Count(*(sum(column) for column in zip(*counts, strict=True))) if (counts := list(counts)) else Count(0, 0, 0, 0)
+    return (
+        ConfusionMatrix(*(sum(column) for column in zip(*matrices, strict=True)))
+        if (matrices := list(matrices))
+        else ConfusionMatrix(0, 0, 0, 0)
+    )
 
 
 def episodes(anomaly: np.ndarray) -> list[slice]:
@@ -51,14 +55,14 @@ def episodes(anomaly: np.ndarray) -> list[slice]:
     return [slice(int(begin), int(end)) for begin, end in zip(edges[::2], edges[1::2], strict=True)]
 
 
-def delays(times: np.ndarray, said: np.ndarray, anomaly: np.ndarray) -> list[float]:
+def delays(times: np.ndarray, positive: np.ndarray, anomaly: np.ndarray) -> list[float]:
     """For each episode the seconds from its first row to the first row of it that `said`; infinite where none did.
 
     What was said before the episode and still holds at its first row counts as a delay of 0: the operator knew.
     """
     out = []
     for episode in episodes(anomaly):
-        hits = np.flatnonzero(said[episode])
+        hits = np.flatnonzero(positive[episode])
         at = episode.start + int(hits[0]) if len(hits) else None
         out.append(math.inf if at is None else (int(times[at]) - int(times[episode.start])) / SECOND)
     return out
@@ -80,10 +84,10 @@ def median(values: Sequence[float]) -> float:
     return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
 
 
-def hours(times: np.ndarray, among: np.ndarray, longest_gap_s: float = 5.0) -> float:
+def hours(times: np.ndarray, selected: np.ndarray, longest_gap_s: float = 5.0) -> float:
     """Event time spent in the rows `among` (n,) bool: from each to its successor, a longer gap counting as `longest_gap_s`."""
     steps = np.append(np.clip(np.diff(times) / SECOND, 0, longest_gap_s), 1.0)
-    return float(steps[among].sum() / 3600)
+    return float(steps[selected].sum() / 3600)
 
 
 def _share(part: float, whole: float) -> float:

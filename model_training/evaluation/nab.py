@@ -12,10 +12,10 @@ WINDOW_S = 60.0
 A_TP, A_FP, A_FN = 1.0, -0.11, -1.0
 
 
-class Points(NamedTuple):
+class NabScore(NamedTuple):
     """Raw points of some recordings, and how many changepoints there were; `Points` add up."""
 
-    points: float
+    raw: float
     windows: int
 
     @property
@@ -24,16 +24,16 @@ class Points(NamedTuple):
         if not self.windows:
             return math.nan
         null, perfect = self.windows * A_FN, self.windows * A_TP
-        return 100.0 * (self.points - null) / (perfect - null)
+        return 100.0 * (self.raw - null) / (perfect - null)
 
 
-def total(parts: Iterable[Points]) -> Points:
+def total(parts: Iterable[NabScore]) -> NabScore:
     """The sum over recordings."""
     parts = list(parts)
-    return Points(sum(part.points for part in parts), sum(part.windows for part in parts))
+    return NabScore(sum(part.raw for part in parts), sum(part.windows for part in parts))
 
 
-def points(times: np.ndarray, verdict: np.ndarray, changepoint: np.ndarray) -> Points:
+def score_changepoints(times: np.ndarray, verdict: np.ndarray, changepoint: np.ndarray) -> NabScore:
     """One recording's.
 
     Args:
@@ -54,11 +54,11 @@ def points(times: np.ndarray, verdict: np.ndarray, changepoint: np.ndarray) -> P
     for begin, end, is_cut in zip(begins, ends, cut, strict=True):
         inside = (predicted >= begin) & ((predicted < end) if is_cut else (predicted <= end))
         outside &= ~inside
-        earned += _worth((predicted[inside][0] - begin) / (end - begin)) if inside.any() else A_FN
-    return Points(float(earned + A_FP * outside.sum()), len(begins))
+        earned += _reward((predicted[inside][0] - begin) / (end - begin)) if inside.any() else A_FN
+    return NabScore(float(earned + A_FP * outside.sum()), len(begins))
 
 
-def _worth(part: float) -> float:
+def _reward(part: float) -> float:
     """Of a prediction at `part` (0 to 1) of a window."""
     u = math.pi * (part - 0.5)
     return (A_TP - A_FP) / 2 * (1 - math.tanh(u) / math.tanh(math.pi / 2)) + A_FP

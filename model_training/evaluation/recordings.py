@@ -14,7 +14,7 @@ from edgeml.parsing.csv_records import Lines, cells, headings, readable
 from edgeml.parsing.readings import BLANKS, number
 from edgeml.storage.regular_files import open_plain
 from model_training import component_path as _paths  # noqa: F401  the components become importable
-from model_training.evaluation.splits import BASELINE_ROWS, FREE_GROUP, PIECE_ROWS, natural
+from model_training.evaluation.splits import BASELINE_ROWS, NORMAL_GROUP, PIECE_ROWS, natural
 from sensor_ingestion.options import QualityOptions
 from sensor_ingestion.quality import QualityChecker
 from sensor_ingestion.sources.base import Channel, Clocks, RowBlock
@@ -53,7 +53,7 @@ class Recording:
     anomaly: np.ndarray | None = None
     changepoint: np.ndarray | None = None
     flags: np.ndarray | None = None
-    remarks: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def full_name(self) -> str:
@@ -84,7 +84,7 @@ class Recording:
 
 
 @dataclass(frozen=True)
-class Found:
+class RecordingSet:
     """What a folder holds.
 
     Attributes:
@@ -93,15 +93,15 @@ class Found:
     """
 
     recordings: tuple[Recording, ...]
-    free: tuple[Recording, ...]
-    left_out: tuple[str, ...]
+    normal: tuple[Recording, ...]
+    skipped: tuple[str, ...]
 
     @property
-    def remarks(self) -> tuple[str, ...]:
-        return tuple(remark for recording in (*self.recordings, *self.free) for remark in recording.remarks)
+    def warnings(self) -> tuple[str, ...]:
+        return tuple(warning for recording in (*self.recordings, *self.normal) for warning in recording.warnings)
 
 
-def find(folder: Path, interval_s: float = 1.0) -> Found:
+def find(folder: Path, interval_s: float = 1.0) -> RecordingSet:
     """Read `folder/<group>/<name>.csv`, or those below `folder/skab`.
 
     Args:
@@ -116,16 +116,16 @@ def find(folder: Path, interval_s: float = 1.0) -> Found:
     files = sorted(root.glob("*/*.csv"), key=lambda path: natural(path.relative_to(root).as_posix()))
     if not files:
         raise SourceError(f"{folder}: no recordings in it (<group>/<name>.csv); give the folder that holds the groups with --data")
-    read, left_out = [], []
+    read, skipped = [], []
     for file in files:
         try:
             read.append(load(file, interval_s))
         except SourceError as fault:
-            left_out.append(str(fault))
+            skipped.append(str(fault))
     if not read:
-        raise SourceError("; ".join(left_out))
-    free = tuple(each for each in read if each.group == FREE_GROUP)
-    return Found(tuple(each for each in read if each.group != FREE_GROUP), free, tuple(left_out))
+        raise SourceError("; ".join(skipped))
+    normal = tuple(each for each in read if each.group == NORMAL_GROUP)
+    return RecordingSet(tuple(each for each in read if each.group != NORMAL_GROUP), normal, tuple(skipped))
 
 
 def load(path: Path, interval_s: float = 1.0) -> Recording:
@@ -135,14 +135,14 @@ def load(path: Path, interval_s: float = 1.0) -> Recording:
         SourceError: it cannot be judged: what is wrong, and the remedy.
     """
     numbers, cells, header = _records(path)
-    source = _quietly(path)
+    source = _quiet_source(path)
     try:
         rows, times, values = _read(path, source, numbers)
         if not len(times):
             raise SourceError(f"{path}: it has no rows; take it away, or copy it again")
-        remarks = list(source.faults)
-        anomaly, wrong = _marks(path, header, cells, rows, ANOMALY)
-        changepoint, more = _marks(path, header, cells, rows, CHANGEPOINT)
+        warnings = list(source.faults)
+        anomaly, anomaly_warnings = _marks(path, header, cells, rows, ANOMALY)
+        changepoint, changepoint_warnings = _marks(path, header, cells, rows, CHANGEPOINT)
         recording = Recording(
             path.parent.name,
             path.stem,
@@ -158,7 +158,7 @@ def load(path: Path, interval_s: float = 1.0) -> Recording:
         source.close()
     _check_pace(path, recording, interval_s)
     _check_length(path, recording)
-    return replace(recording, remarks=tuple(remarks + wrong + more + _doubts(path, recording)))
+    return replace(recording, warnings=tuple(warnings + anomaly_warnings + changepoint_warnings + _label_warnings(path, recording)))
 
 
 def _records(path: Path) -> tuple[dict[int, int], list[list[str]], list[str]]:
@@ -193,7 +193,7 @@ def _cells(text: str, delimiter: str) -> list[str]:
         return []
 
 
-def _quietly(path: Path) -> Source:
+def _quiet_source(path: Path) -> Source:
     """The component's own source; its faults are told as remarks instead of in the log."""
     source = Source(CsvReplayOptions(path=str(path), layout=LAYOUT, speed=0), _CLOCKS)
     source.notes.quiet = True
@@ -208,7 +208,7 @@ def _read(path: Path, source: Source, numbers: dict[int, int]) -> tuple[np.ndarr
     times, values = (np.concatenate(column) for column in zip(*blocks, strict=True))
     if len(times) < len(numbers):
         # Some rows had no time; which ones only the place of the last row read tells, so once more, row by row.
-        again = _quietly(path)
+        again = _quiet_source(path)
         try:
             places = [numbers[again.checkpoint()["record"] - 1] for _ in _blocks(again, 1)]
         finally:
@@ -243,9 +243,9 @@ def _marks(path: Path, header: list[str], lines: list[list[str]], rows: np.ndarr
 def _check_pace(path: Path, recording: Recording, interval_s: float) -> None:
     steps = np.diff(recording.times)
     steps = steps[steps > 0]
-    if len(steps) and not interval_s / 2 < (given := float(np.median(steps)) / 1e9) < interval_s * 2:
+    if len(steps) and not interval_s / 2 < (actual := float(np.median(steps)) / 1e9) < interval_s * 2:
         raise SourceError(
-            f"{path}: a row each {given:g} s where the model wants one each {interval_s:g} s; resample the recording, or take it away"
+            f"{path}: a row each {actual:g} s where the model wants one each {interval_s:g} s; resample the recording, or take it away"
         )
 
 
@@ -257,8 +257,8 @@ def _check_length(path: Path, recording: Recording) -> None:
         )
 
 
-def _doubts(path: Path, recording: Recording) -> list[str]:
-    if recording.group == FREE_GROUP:
+def _label_warnings(path: Path, recording: Recording) -> list[str]:
+    if recording.group == NORMAL_GROUP:
         if len(recording) >= PIECE_ROWS:
             return []
         return [f"{path}: {len(recording)} rows are fewer than the {PIECE_ROWS} of one piece, so it measures no false alarms; add rows"]

@@ -41,7 +41,7 @@ def figures(f: dict[str, Any]) -> str:
         (f"false-alarm rate in normal running ({f['normal_rows']} rows)", percent(f["normal_false_alarm_rate"])),
         ("delay of the verdict, median / p90", f"{seconds(f['delay_median_s'])} / {seconds(f['delay_p90_s'])}"),
         ("after the policy: delay, median / p90", f"{seconds(f['alarm_delay_median_s'])} / {seconds(f['alarm_delay_p90_s'])}"),
-        ("after the policy: episodes found", f"{f['found']} of {f['episodes']}"),
+        ("after the policy: episodes detected", f"{f['detected']} of {f['episodes']}"),
         (
             "after the policy: false alarms per hour",
             f"{number(f['false_alarms_per_hour'], 2)} ({f['false_alarms']} in {number(f['hours'], 2)} normal hours; "
@@ -94,11 +94,11 @@ def audits(rows: list[dict[str, Any]]) -> str:
     return table([("  " + head[0], *head[1:]), *body])
 
 
-def crosswise(c: dict[str, Any]) -> str:
+def cross_validation(c: dict[str, Any]) -> str:
     """The headline: what each half chose, mean and spread over the seeds."""
     (first, second), n = c["chosen"], len(c["seeds"])
     head = [
-        f"crosswise: of {c['candidates']} candidate{'s' if c['candidates'] > 1 else ''}, {n} seed{'s' if n > 1 else ''}; "
+        f"cross-validation: of {c['candidates']} candidate{'s' if c['candidates'] > 1 else ''}, {n} seed{'s' if n > 1 else ''}; "
         f"{len(c['halves'][0])} and {len(c['halves'][1])} recordings",
         f"  the first half chose {first[0]} at level {first[1]:g}, the second half {second[0]} at level {second[1]:g}",
     ]
@@ -118,7 +118,7 @@ HEADLINE = (
     ("delay of the verdict, p90", "delay_p90_s", seconds),
     ("after the policy: delay, median", "alarm_delay_median_s", seconds),
     ("after the policy: delay, p90", "alarm_delay_p90_s", seconds),
-    ("after the policy: episodes found", "found", lambda value: number(value, 1)),
+    ("after the policy: episodes detected", "detected", lambda value: number(value, 1)),
     ("after the policy: false alarms per hour", "false_alarms_per_hour", lambda value: number(value, 2)),
     ("after the policy: normal hours", "hours", lambda value: number(value, 2)),
     ("expected calibration error", "calibration_error", number),
@@ -134,7 +134,7 @@ def with_spread(c: dict[str, Any], key: str, show: Callable[[float], str]) -> st
 def quantised(rows: list[dict[str, Any]]) -> str:
     """What int8 costs."""
     return "\n".join(
-        f"int8 against float32, seed {row['seed']}: F1 {row['int8']:.4f} and {row['float32']:.4f}, lost {row['lost']:+.4f}; confidences "
+        f"int8 against float32, seed {row['seed']}: F1 {row['int8']:.4f} and {row['float32']:.4f}, lost {row['f1_loss']:+.4f}; confidences "
         f"differ by {row['largest_difference']:.3f} at most, verdicts in {100 * row['verdicts_differing']:.2f} % of rows"
         for row in rows
     )
@@ -142,11 +142,11 @@ def quantised(rows: list[dict[str, Any]]) -> str:
 
 def baselines(rows: dict[str, Any]) -> str:
     """A line for each baseline."""
-    head = ("  method", "F1", "false", "missed", "NAB", "normal", "delay", "alarm after", "false/h", "found", "shifted", "no anomaly")
-    body, absent = [], []
+    head = ("  method", "F1", "false", "missed", "NAB", "normal", "delay", "alarm after", "false/h", "detected", "shifted", "no anomaly")
+    body, unavailable = [], []
     for name, row in rows.items():
-        if "absent" in row:
-            absent.append(f"  {name}: {row['absent']}")
+        if "unavailable" in row:
+            unavailable.append(f"  {name}: {row['unavailable']}")
             continue
         f, audits = row["figures"], {audit["name"]: audit for audit in row["audits"]}
         body.append(
@@ -160,15 +160,15 @@ def baselines(rows: dict[str, Any]) -> str:
                 seconds(f["delay_median_s"]),
                 seconds(f["alarm_delay_median_s"]),
                 number(f["false_alarms_per_hour"], 1),
-                f"{f['found']}/{f['episodes']}",
-                _audited(audits.get("shifted")),
-                _audited(audits.get("without an anomaly")),
+                f"{f['detected']}/{f['episodes']}",
+                _audit_status(audits.get("shifted")),
+                _audit_status(audits.get("without an anomaly")),
             )
         )
-    return "\n".join(["baselines", table([head, *body]), *absent])
+    return "\n".join(["baselines", table([head, *body]), *unavailable])
 
 
-def _audited(audit: dict[str, Any] | None) -> str:
+def _audit_status(audit: dict[str, Any] | None) -> str:
     if audit is None:
         return "-"
     return "passed" if audit["passed"] else "FAILED"
@@ -181,7 +181,7 @@ def to_json(result: Any) -> str:
 
 def from_json(text: str) -> Any:
     """The reverse, but for NaN in places that may be null."""
-    return _back(json.loads(text))
+    return _restore(json.loads(text))
 
 
 def _plain(value: Any) -> Any:
@@ -194,11 +194,11 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _back(value: Any) -> Any:
+def _restore(value: Any) -> Any:
     if value == "infinity":
         return math.inf
     if isinstance(value, dict):
-        return {key: math.nan if each is None else _back(each) for key, each in value.items()}
+        return {key: math.nan if each is None else _restore(each) for key, each in value.items()}
     if isinstance(value, list):
-        return [_back(each) for each in value]
+        return [_restore(each) for each in value]
     return value

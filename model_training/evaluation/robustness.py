@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from model_training.evaluation.bundle_scoring import Judge
-from model_training.evaluation.figures import Stretch, figures, judge_all
+from model_training.evaluation.bundle_scoring import Detector
+from model_training.evaluation.figures import Segment, figures, run_detector
 from model_training.evaluation.recordings import Recording
 from model_training.evaluation.splits import BASELINE_ROWS, PIECE_ROWS
 
@@ -24,7 +24,7 @@ FACTOR = 2.0
 
 
 @dataclass(frozen=True)
-class Result:
+class AuditResult:
     """What an audit showed.
 
     Attributes:
@@ -46,7 +46,7 @@ class Audit(NamedTuple):
 
     change: Callable[[Recording, np.random.Generator], Recording | None]
     anomalous: bool
-    says: str
+    description: str
 
 
 def shifted(recording: Recording, rng: np.random.Generator) -> Recording | None:
@@ -106,28 +106,28 @@ AUDITS: dict[str, Audit] = {
 """Name -> audit; a new one is a function and an entry."""
 
 
-def run(judge: Judge, stretches: Sequence[Stretch], prior: float, names: Sequence[str] = ()) -> list[Result]:
+def run(detector: Detector, segments: Sequence[Segment], prior: float, names: Sequence[str] = ()) -> list[AuditResult]:
     """The audits `names`, none for all.
 
     Args:
         stretches: the recordings as they are, judged; those without labels do not count.
     """
-    known = {stretch.recording.full_name: stretch for stretch in stretches if stretch.recording.anomaly is not None}
+    labelled = {segment.recording.full_name: segment for segment in segments if segment.recording.anomaly is not None}
     results = []
     for name in names or AUDITS:
-        copies = changed(name, [stretch.recording for stretch in known.values()])
+        copies = modified_copies(name, [segment.recording for segment in labelled.values()])
         if not copies:
             continue
-        now = figures(judge_all(judge, copies), [], prior)
-        then = figures([known[copy.full_name] for copy in copies], [], prior)
+        modified = figures(run_detector(detector, copies), [], prior)
+        original = figures([labelled[copy.full_name] for copy in copies], [], prior)
         anomalous = AUDITS[name].anomalous
-        f1, change = (now.f1, now.f1 - then.f1) if anomalous else (math.nan, math.nan)
-        passed = abs(change) <= F1_BOUND if anomalous else now.false_alarm_rate <= NORMAL_BOUND
-        results.append(Result(name, f1, change, now.false_alarm_rate, now.missed_alarm_rate, passed))
+        f1, change = (modified.f1, modified.f1 - original.f1) if anomalous else (math.nan, math.nan)
+        passed = abs(change) <= F1_BOUND if anomalous else modified.false_alarm_rate <= NORMAL_BOUND
+        results.append(AuditResult(name, f1, change, modified.false_alarm_rate, modified.missed_alarm_rate, passed))
     return results
 
 
-def changed(name: str, recordings: Sequence[Recording], seed: int = SEED) -> list[Recording]:
+def modified_copies(name: str, recordings: Sequence[Recording], seed: int = SEED) -> list[Recording]:
     """Changed copies of the labelled recordings that the audit can be made of; the same seed changes each in the same way."""
     out = []
     for recording in recordings:

@@ -9,10 +9,10 @@ from typing import TypeVar
 BASELINE_ROWS = 400
 """Rows 0 to 399 of a recording are normal: scaling is fitted on them, training may use them."""
 
-FREE_GROUP = "anomaly-free"
-FREE_TRAINING_ROWS = 2350
+NORMAL_GROUP = "anomaly-free"
+NORMAL_TRAINING_ROWS = 2350
 """Of a recording in `FREE_GROUP`, the rows before this one may train."""
-FREE_END = 4700
+NORMAL_END = 4700
 PIECE_TEST_ROWS = 750
 PIECE_ROWS = BASELINE_ROWS + PIECE_TEST_ROWS
 
@@ -29,8 +29,8 @@ def pieces(rows: int) -> tuple[list[slice], list[slice]]:
         Whole pieces of rows 2350 to 4699, or, of a recording that ends before one of them is whole, of all its rows;
         and whole pieces of the rows from 4700 on.
     """
-    begin, end = (FREE_TRAINING_ROWS, min(rows, FREE_END)) if rows >= FREE_TRAINING_ROWS + PIECE_ROWS else (0, rows)
-    return _whole(begin, end), _whole(FREE_END, rows)
+    begin, end = (NORMAL_TRAINING_ROWS, min(rows, NORMAL_END)) if rows >= NORMAL_TRAINING_ROWS + PIECE_ROWS else (0, rows)
+    return _whole(begin, end), _whole(NORMAL_END, rows)
 
 
 def halves(names: Sequence[str]) -> tuple[list[str], list[str]]:

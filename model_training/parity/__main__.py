@@ -20,8 +20,8 @@ from edgeml.model.self_test import levels
 from model_training.component_path import COMPONENTS, ROOT
 from model_training.evaluation import recordings
 from model_training.output_paths import check_folder
-from model_training.parity.compare import ACROSS, SAME, Bounds, compare
-from model_training.parity.environment import LITERT, PLACE, REQUIREMENTS, EnvironmentFault, ready
+from model_training.parity.compare import CROSS_ARCHITECTURE, SAME_ARCHITECTURE, Bounds, compare
+from model_training.parity.environment import ENVIRONMENT, LITERT, REQUIREMENTS, EnvironmentSetupError, ensure_environment
 
 WANTED = ("litert", "tflite-runtime")
 
@@ -41,7 +41,7 @@ class Place:
     engine: str
     machine: str
     python: str
-    bounds: Bounds = SAME
+    bounds: Bounds = SAME_ARCHITECTURE
     prefix: Sequence[str] = ()
 
 
@@ -76,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             bundle = Bundle.load(given.bundle)
             return _compare(bundle, given, out, say)
-        except (EnvironmentFault, EdgemlError) as fault:
+        except (EnvironmentSetupError, EdgemlError) as fault:
             say(str(fault))
             return 1
 
@@ -111,7 +111,7 @@ def _places(given: argparse.Namespace, out: Path, say: Callable[[str], None]) ->
     """Here first; each environment is made when it is its turn."""
     machine = platform.machine()
     yield Place("here", WANTED[0], machine, sys.executable)
-    yield Place("tflite-runtime", WANTED[1], machine, str(ready(say)))
+    yield Place("tflite-runtime", WANTED[1], machine, str(ensure_environment(say)))
     if given.arm64 is None:
         return
     bound = [word for each in (ROOT, given.data, given.bundle, out) for word in ("--bind", str(each.absolute()))]
@@ -126,8 +126,8 @@ def _places(given: argparse.Namespace, out: Path, say: Callable[[str], None]) ->
         "--",
     )
     for engine, requirements in zip(WANTED, (LITERT, REQUIREMENTS), strict=True):
-        python = ready(say, PLACE.with_name(f"parity-arm64-{engine}"), requirements=requirements, prefix=enter)
-        yield Place(f"arm64-{engine}", engine, "aarch64", str(python), ACROSS, enter)
+        python = ensure_environment(say, ENVIRONMENT.with_name(f"parity-arm64-{engine}"), requirements=requirements, prefix=enter)
+        yield Place(f"arm64-{engine}", engine, "aarch64", str(python), CROSS_ARCHITECTURE, enter)
 
 
 def predict(python: str, data: Path, bundle: Path, file: Path, prefix: Sequence[str] = ()) -> str | None:

@@ -21,9 +21,9 @@ class Bounds:
     verdicts: float
 
 
-SAME = Bounds(0.03, 0.001)
+SAME_ARCHITECTURE = Bounds(0.03, 0.001)
 """On one architecture."""
-ACROSS = Bounds(self_test.WITHIN, 0.005)
+CROSS_ARCHITECTURE = Bounds(self_test.WITHIN, 0.005)
 """On two."""
 
 
@@ -49,8 +49,8 @@ class Parity:
     confidences_differing: int
     verdicts_differing: int
     alarms_differing: int
-    across: dict[float, int]
-    bounds: Bounds = SAME
+    level_crossings: dict[float, int]
+    bounds: Bounds = SAME_ARCHITECTURE
 
     @property
     def passed(self) -> bool:
@@ -63,14 +63,14 @@ class Parity:
 
     def plain(self) -> dict[str, Any]:
         """For a file."""
-        return {key: value for key, value in asdict(self).items() if key not in ("bounds", "across")} | {
-            "across": {f"{level:g}": rows for level, rows in self.across.items()},
+        return {key: value for key, value in asdict(self).items() if key not in ("bounds", "level_crossings")} | {
+            "level_crossings": {f"{level:g}": rows for level, rows in self.level_crossings.items()},
             "passed": self.passed,
         }
 
     def __str__(self) -> str:
         share = 100 * self.verdicts_differing / max(1, self.rows)
-        sides = ", ".join(f"{rows} at {level:g}" for level, rows in self.across.items())
+        sides = ", ".join(f"{rows} at {level:g}" for level, rows in self.level_crossings.items())
         return (
             f"{self.rows} rows, {self.decided} of them decided by both and {self.undecided_differing} by one alone; "
             f"confidence differs by {self.largest:.4f} at most (in {self.confidences_differing} rows; allowed {self.bounds.confidence:g}), "
@@ -80,7 +80,7 @@ class Parity:
         )
 
 
-def compare(one: Path, other: Path, bounds: Bounds = SAME, levels: Sequence[float] = ()) -> Parity:
+def compare(one: Path, other: Path, bounds: Bounds = SAME_ARCHITECTURE, levels: Sequence[float] = ()) -> Parity:
     """Compare predictions of the same recordings.
 
     Raises:
@@ -90,19 +90,19 @@ def compare(one: Path, other: Path, bounds: Bounds = SAME, levels: Sequence[floa
     if rows != rows_other:
         raise ValueError(f"{one} and {other} are predictions of different rows; make both of the same recordings")
     decided = np.isfinite(first[:, 0]) & np.isfinite(second[:, 0])
-    here, there = first[decided, 0], second[decided, 0]
-    apart = np.abs(here - there)
+    reference, other_confidence = first[decided, 0], second[decided, 0]
+    difference = np.abs(reference - other_confidence)
     return Parity(
         rows=len(rows),
         decided=int(decided.sum()),
         undecided_differing=int((np.isfinite(first[:, 0]) != np.isfinite(second[:, 0])).sum()),
-        largest=float(apart.max(initial=0.0)),
-        p99=float(np.quantile(apart, 0.99)) if len(apart) else 0.0,
-        mean=float(apart.mean()) if len(apart) else 0.0,
-        confidences_differing=int((apart > 0).sum()),
+        largest=float(difference.max(initial=0.0)),
+        p99=float(np.quantile(difference, 0.99)) if len(difference) else 0.0,
+        mean=float(difference.mean()) if len(difference) else 0.0,
+        confidences_differing=int((difference > 0).sum()),
         verdicts_differing=int((first[:, 1] != second[:, 1]).sum()),
         alarms_differing=int((first[:, 2] != second[:, 2]).sum()),
-        across={level: int(((here >= level) != (there >= level)).sum()) for level in levels},
+        level_crossings={level: int(((reference >= level) != (other_confidence >= level)).sum()) for level in levels},
         bounds=bounds,
     )
 

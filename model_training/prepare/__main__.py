@@ -9,7 +9,7 @@ from pathlib import Path
 from edgeml.errors import OptionsError
 from model_training.datasets import DATASETS, DatasetError
 from model_training.datasets.fetch import fetch
-from model_training.prepare.pipeline import build
+from model_training.prepare.pipeline import prepare_dataset
 from model_training.prepare.plan import load_plan
 from model_training.prepare.rows import PrepareError
 
@@ -61,7 +61,7 @@ def _fetch(options: argparse.Namespace) -> None:
 
 
 def _build(options: argparse.Namespace) -> None:
-    sys.stdout.write(f"{build(load_plan(options.plan), options.places, options.out, say=_say).folder}\n")
+    sys.stdout.write(f"{prepare_dataset(load_plan(options.plan), options.places, options.out, log=_say).folder}\n")
 
 
 def _say(line: str) -> None:

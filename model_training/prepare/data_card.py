@@ -8,12 +8,12 @@ import numpy as np
 
 from edgeml.timestamps import SECOND, to_iso
 from model_training.prepare.resample import BRIDGED, INCOMPLETE, Steps
-from model_training.prepare.rows import Tally
+from model_training.prepare.rows import Statistics
 
 GAPS_LISTED = 20
 
 
-class Used(NamedTuple):
+class SourceSummary(NamedTuple):
     """One source. `fault` says why nothing of it was used; empty: it was."""
 
     name: str
@@ -23,7 +23,7 @@ class Used(NamedTuple):
     fault: str = ""
 
 
-class AssetUsed(NamedTuple):
+class AssetSummary(NamedTuple):
     """Of one asset: rows after cleaning, values by quality flag as the sources have them, units by channel."""
 
     rows: int
@@ -34,12 +34,12 @@ class AssetUsed(NamedTuple):
 def card(
     plan: dict[str, Any],
     version: str,
-    sources: list[Used],
-    tally: Tally,
-    assets: list[tuple[Steps, AssetUsed]],
-    left_out: dict[str, str],
+    sources: list[SourceSummary],
+    statistics: Statistics,
+    assets: list[tuple[Steps, AssetSummary]],
+    dropped: dict[str, str],
     partitions: list[dict[str, Any]],
-    made_with: dict[str, str],
+    software: dict[str, str],
 ) -> dict[str, Any]:
     """The card as plain data.
 
@@ -50,25 +50,25 @@ def card(
         "name": plan["name"],
         "version": version,
         "plan": plan,
-        "made_with": made_with,
+        "software": software,
         "sources": [each._asdict() for each in sources],
         "bad_files": sum(bool(each.fault) for each in sources),
         "rows": {
-            "in": tally.seen,
+            "in": statistics.seen,
             "used": sum(used.rows for _, used in assets),
-            "left_out": dict(sorted(tally.rows.items())),
-            "lost_before_the_capture": tally.lost,
+            "dropped": dict(sorted(statistics.rows.items())),
+            "lost_before_capture": statistics.lost,
             "steps_out": sum(len(steps.times) for steps, _ in assets),
         },
-        "values_taken_out": dict(sorted(tally.values.items())),
-        "examples": dict(sorted(tally.examples.items())),
+        "values_removed": dict(sorted(statistics.values.items())),
+        "examples": dict(sorted(statistics.examples.items())),
         "assets": {steps.asset: _asset(steps, used, plan) for steps, used in assets},
-        "assets_left_out": left_out,
+        "assets_dropped": dropped,
         "partitions": partitions,
     }
 
 
-def _asset(steps: Steps, used: AssetUsed, plan: dict[str, Any]) -> dict[str, Any]:
+def _asset(steps: Steps, used: AssetSummary, plan: dict[str, Any]) -> dict[str, Any]:
     lasted = [(gap.end - gap.begin) / SECOND for gap in steps.gaps]
     return {
         "begin": to_iso(steps.times[0]),
@@ -105,7 +105,7 @@ def _channel(column: np.ndarray, unit: str) -> dict[str, Any]:
 
 def markdown(card: dict[str, Any]) -> str:
     """The card for people."""
-    rows, interval, bridged = card["rows"], card["plan"]["interval_s"], card["plan"]["longest_bridged_s"]
+    rows, interval, bridged = card["rows"], card["plan"]["interval_s"], card["plan"]["max_interpolated_gap_s"]
     lines = [
         f"# Data card: {card['name']}",
         "",
@@ -119,12 +119,12 @@ def markdown(card: dict[str, Any]) -> str:
         "| what | reason | how many | the first |",
         "|---|---|---|---|",
     ]
-    counts = [*(("row", *each) for each in rows["left_out"].items()), *(("value", *each) for each in card["values_taken_out"].items())]
+    counts = [*(("row", *each) for each in rows["dropped"].items()), *(("value", *each) for each in card["values_removed"].items())]
     lines += [f"| {what} | {reason} | {count} | {_cell(card['examples'].get(reason, ''))} |" for what, reason, count in counts]
-    if rows["lost_before_the_capture"]:
-        lines.append(f"| row | lost before the capture could write it | {rows['lost_before_the_capture']} | |")
+    if rows["lost_before_capture"]:
+        lines.append(f"| row | lost before the capture could write it | {rows['lost_before_capture']} | |")
     lines += [f"| file | {_cell(each['fault'])} | 1 | {_cell(each['name'])} |" for each in card["sources"] if each["fault"]]
-    lines += [f"| asset | {_cell(why)} | 1 | {_cell(asset)} |" for asset, why in card["assets_left_out"].items()]
+    lines += [f"| asset | {_cell(why)} | 1 | {_cell(asset)} |" for asset, why in card["assets_dropped"].items()]
     for asset, about in card["assets"].items():
         gaps = about["gaps"]
         quality = ", ".join(f"{name} {count}" for name, count in about["quality"].items())

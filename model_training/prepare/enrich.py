@@ -85,10 +85,10 @@ def enrich(
     columns = {channel: values[:, place].astype(np.float64) for place, channel in enumerate(channels)}
     for name, declared in derived.items():
         of = [columns[each] for each in declared.of]
-        made = np.full(len(values), np.nan)
+        column_values = np.full(len(values), np.nan)
         for each in np.unique(segment):
             at = np.flatnonzero(segment == each)
-            made[at] = FUNCTIONS[declared.function].make([column[at] for column in of], declared.parameter, interval_s)
-        columns[name] = made
+            column_values[at] = FUNCTIONS[declared.function].make([column[at] for column in of], declared.parameter, interval_s)
+        columns[name] = column_values
     names = (*channels, *derived)
     return names, np.stack([columns[name] for name in names], axis=1).astype(np.float32)

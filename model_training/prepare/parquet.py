@@ -16,7 +16,7 @@ from model_training.prepare.resample import Steps
 from model_training.prepare.rows import PrepareError
 
 FORMAT = 1
-OWN = ("time", "flags", "segment", "asset", "day")
+RESERVED_COLUMNS = ("time", "flags", "segment", "asset", "day")
 """Columns that are no channels."""
 DAY_NS = 86_400 * SECOND
 
@@ -42,7 +42,7 @@ def write(folder: Path, assets: list[Steps]) -> list[dict[str, Any]]:
     pa, pq = _pyarrow()
     written = []
     for steps in assets:
-        taken = [channel for channel in steps.channels if channel in OWN]
+        taken = [channel for channel in steps.channels if channel in RESERVED_COLUMNS]
         if taken:
             raise PrepareError(f"{steps.asset}: no channel can be called {', '.join(taken)}; rename it in `csv.columns` or `derived`")
         for day, rows in _days(steps.times):
@@ -73,7 +73,7 @@ def load_prepared(folder: Path) -> list[Steps]:
     _, pq = _pyarrow()
     try:
         card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
-        given, plan = str(card["version"]), card["plan"]
+        expected, plan = str(card["version"]), card["plan"]
         listed = [folder / each["path"] for each in card["partitions"]]
         assets: dict[str, list[Path]] = {}
         for path in listed:
@@ -83,13 +83,13 @@ def load_prepared(folder: Path) -> list[Steps]:
         raise PrepareError(f"{fault.filename or folder} is missing; name a folder that scripts/prepare build has made") from None
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as fault:
         raise PrepareError(f"{folder} cannot be read ({' '.join(str(fault).split())}); prepare it anew") from None
-    if version(plan, loaded) != given:
-        raise PrepareError(f"{folder} is not what its card says, version {given[:16]}; prepare it anew")
+    if version(plan, loaded) != expected:
+        raise PrepareError(f"{folder} is not what its card says, version {expected[:16]}; prepare it anew")
     return loaded
 
 
 def _asset(asset: str, tables: list[Any]) -> Steps:
-    names = tuple(name for name in tables[0].column_names if name not in OWN)
+    names = tuple(name for name in tables[0].column_names if name not in RESERVED_COLUMNS)
 
     def column(name: str, kind: str) -> np.ndarray:
         return np.concatenate([table[name].to_numpy().astype(kind) for table in tables])

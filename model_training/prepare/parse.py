@@ -17,7 +17,7 @@ from edgeml.parsing.csv_records import Lines, cells, extra, headings, readable
 from edgeml.parsing.readings import BLANKS, numbers, time_ns, times_ns
 from model_training.bounded_decompression import gunzip
 from model_training.prepare.plan import Csv
-from model_training.prepare.rows import PrepareError, Rows, Tally
+from model_training.prepare.rows import PrepareError, Rows, Statistics
 
 CAPTURE = b'# {"format": "edgeml-capture"'
 CAPTURE_VERSION = 1
@@ -26,24 +26,24 @@ MESSAGE = b"{"
 FLAGS = re.compile("[0-9]*")
 CHUNK = 4096
 """Rows that are read at a time."""
-MOST_PIECE = 2**24
+MAX_MESSAGE_BYTES = 2**24
 """Bytes that the rows of one message unpack to, at most; a message is of 5 kB."""
 
 
-def parse(name: str, content: bytes, layout: Csv, tally: Tally) -> list[Rows]:
+def parse(name: str, content: bytes, layout: Csv, statistics: Statistics) -> list[Rows]:
     """The rows of one file, by asset.
 
     Raises:
         PrepareError: the file as a whole cannot be used; the sentence goes on after the file's name.
     """
     if content.startswith(CAPTURE):
-        return [_captured(name, content, tally)]
+        return [_captured(name, content, statistics)]
     if content.startswith(MESSAGE):
-        return _pieces(name, content, tally)
-    return _csv(name, content, layout, tally)
+        return _pieces(name, content, statistics)
+    return _csv(name, content, layout, statistics)
 
 
-def _captured(name: str, content: bytes, tally: Tally) -> Rows:
+def _captured(name: str, content: bytes, statistics: Statistics) -> Rows:
     first, _, rest = content.partition(b"\n")
     try:
         about = json.loads(first[2:])
@@ -53,17 +53,17 @@ def _captured(name: str, content: bytes, tally: Tally) -> Rows:
         raise PrepareError(f"has a damaged heading ({fault!r}); take it out") from None
     if version > CAPTURE_VERSION:
         raise PrepareError(f"is of the capture's version {version}, known is {CAPTURE_VERSION}; update this project")
-    tally.lost += lost
+    statistics.lost += lost
     lines = rest[: rest.rfind(b"\n") + 1].decode("utf-8", "replace").split("\n")[1:-1]
     if rest and not rest.endswith(b"\n"):
-        tally.seen += 1
-        tally.row("line breaks off", f"{name}, the last line")
+        statistics.seen += 1
+        statistics.row("line breaks off", f"{name}, the last line")
     times, values, quality = [], [], []
     for number, line in enumerate(lines, 3):
-        tally.seen += 1
+        statistics.seen += 1
         row = line.split(",")
         if len(row) != len(channels) + 3 or len(row[-1]) != len(channels):
-            tally.row("wrong number of cells", f"{name}, line {number}")
+            statistics.row("wrong number of cells", f"{name}, line {number}")
             continue
         readings, wrong = numbers(row[2:-1])
         try:
@@ -71,17 +71,17 @@ def _captured(name: str, content: bytes, tally: Tally) -> Rows:
                 raise ValueError("no quality flags")
             times.append(time_ns(row[0], "ns"))
         except ValueError:
-            tally.row("not readable", f"{name}, line {number}")
+            statistics.row("not readable", f"{name}, line {number}")
             continue
         for at in wrong:
-            tally.value("no number", f"{name}, line {number}, column {channels[at]!r}: {row[2 + at][:40]!r}")
+            statistics.value("no number", f"{name}, line {number}, column {channels[at]!r}: {row[2 + at][:40]!r}")
         values.append(readings.tolist())
         quality.append([int(flag) for flag in row[-1]])
     known = {channel: unit for channel, unit in zip(channels, units, strict=False) if unit}
     return _rows(asset, channels, times, values, quality, known)
 
 
-def _pieces(name: str, content: bytes, tally: Tally) -> list[Rows]:
+def _pieces(name: str, content: bytes, statistics: Statistics) -> list[Rows]:
     """Captured rows as the cloud's rule stores them: a JSON object a line, each with some rows of a file and their heading."""
     found = []
     for number, line in enumerate(content.splitlines(), 1):
@@ -89,13 +89,13 @@ def _pieces(name: str, content: bytes, tally: Tally) -> list[Rows]:
         try:
             message = json.loads(line)
             thing, packed = str(message["thing"]), base64.b64decode(message["gzip"], validate=True)
-            text = gunzip(packed, MOST_PIECE)
+            text = gunzip(packed, MAX_MESSAGE_BYTES)
             if message["type"] != "capture" or not text.startswith(CAPTURE):
                 raise ValueError("no captured rows")
-            rows = _captured(where, text, tally)
+            rows = _captured(where, text, statistics)
         except (ValueError, KeyError, TypeError, RecursionError, OSError, EOFError, zlib.error, PrepareError):
-            tally.seen += 1
-            tally.row("no captured rows", where)
+            statistics.seen += 1
+            statistics.row("no captured rows", where)
             continue
         # Every device may have a pump-1.
         found.append(rows._replace(asset=f"{thing}/{rows.asset}"))
@@ -104,7 +104,7 @@ def _pieces(name: str, content: bytes, tally: Tally) -> list[Rows]:
     return found
 
 
-def _csv(name: str, content: bytes, layout: Csv, tally: Tally) -> list[Rows]:
+def _csv(name: str, content: bytes, layout: Csv, statistics: Statistics) -> list[Rows]:
     lines = Lines(io.BytesIO(content))
     try:
         first = lines.next()
@@ -114,49 +114,49 @@ def _csv(name: str, content: bytes, layout: Csv, tally: Tally) -> list[Rows]:
     if not heading:
         raise PrepareError("is empty; take it out")
     columns = layout.columns or {each: each for each in heading if each and each not in (layout.time_column, layout.asset_column)}
-    wanted = [layout.time_column, *columns.values(), *([layout.asset_column] if layout.asset_column else [])]
-    absent = [each for each in wanted if each not in heading]
+    requested = [layout.time_column, *columns.values(), *([layout.asset_column] if layout.asset_column else [])]
+    absent = [each for each in requested if each not in heading]
     if absent:
         raise PrepareError(f"has no column {', '.join(map(repr, absent))}; it has {', '.join(heading)}; mend `csv` in the plan or the file")
     places = [heading.index(each) for each in columns.values()]
     time_place = heading.index(layout.time_column)
     asset_place = heading.index(layout.asset_column) if layout.asset_column else None
-    own = _asset(name, layout)
+    default_asset = _asset(name, layout)
     found: dict[str, list[Rows]] = {}
-    for numbered in _chunks(name, lines, layout.delimiter, len(heading), tally):
-        kept = _timed(name, numbered, time_place, layout, tally)
+    for numbered in _chunks(name, lines, layout.delimiter, len(heading), statistics):
+        kept = _timed(name, numbered, time_place, layout, statistics)
         by_asset: dict[str, list[tuple[int, int, list[str]]]] = {}
         for time, number, row in kept:
-            asset = own if asset_place is None else readable(row[asset_place]).strip()
+            asset = default_asset if asset_place is None else readable(row[asset_place]).strip()
             if asset:
                 by_asset.setdefault(asset, []).append((time, number, row))
             else:
-                tally.row("no asset named", f"{name}, line {number}")
+                statistics.row("no asset named", f"{name}, line {number}")
         for asset, rows in by_asset.items():
-            found.setdefault(asset, []).append(_valued(name, asset, rows, heading, tuple(columns), places, layout, tally))
+            found.setdefault(asset, []).append(_valued(name, asset, rows, heading, tuple(columns), places, layout, statistics))
     if not found:
         raise PrepareError("has no rows that can be used; take it out, or mend it")
-    return [_together(parts) for parts in found.values()]
+    return [_concatenate(parts) for parts in found.values()]
 
 
-def _chunks(name: str, lines: Lines, delimiter: str, width: int, tally: Tally) -> Iterator[list[tuple[int, list[str]]]]:
+def _chunks(name: str, lines: Lines, delimiter: str, width: int, statistics: Statistics) -> Iterator[list[tuple[int, list[str]]]]:
     """The whole rows of the file with their lines' numbers, `CHUNK` at a time."""
     chunk: list[tuple[int, list[str]]] = []
     while (line := lines.next()) is not None:
         where = f"{name}, line {line.number}"
         if line.text is not None and not line.text.strip(BLANKS):
             continue
-        tally.seen += 1
+        statistics.seen += 1
         if line.text is None:
-            tally.row("line too long", where)
+            statistics.row("line too long", where)
             continue
         try:
             row = cells(line.text, delimiter)
         except ValueError:
-            tally.row("quote not closed", where)
+            statistics.row("quote not closed", where)
             continue
         if len(row) < width or extra(row, width):
-            tally.row("wrong number of cells", where)
+            statistics.row("wrong number of cells", where)
             continue
         chunk.append((line.number, row))
         if len(chunk) == CHUNK:
@@ -165,12 +165,14 @@ def _chunks(name: str, lines: Lines, delimiter: str, width: int, tally: Tally) -
     yield chunk
 
 
-def _timed(name: str, rows: list[tuple[int, list[str]]], place: int, layout: Csv, tally: Tally) -> list[tuple[int, int, list[str]]]:
+def _timed(
+    name: str, rows: list[tuple[int, list[str]]], place: int, layout: Csv, statistics: Statistics
+) -> list[tuple[int, int, list[str]]]:
     """(time, line, cells) of the rows whose time can be read."""
     times, reasons = times_ns([row[place] for _, row in rows], layout.time_unit, layout.decimal)
     for at in reasons:
         number, row = rows[at]
-        tally.row("time not readable", f"{name}, line {number}: {readable(row[place][:40])!r}")
+        statistics.row("time not readable", f"{name}, line {number}: {readable(row[place][:40])!r}")
     return [(time, *rows[at]) for at, time in enumerate(times.tolist()) if at not in reasons]
 
 
@@ -182,14 +184,14 @@ def _valued(
     channels: tuple[str, ...],
     places: list[int],
     layout: Csv,
-    tally: Tally,
+    statistics: Statistics,
 ) -> Rows:
     values, reasons = numbers([row[place] for _, _, row in rows for place in places], layout.decimal)
     for at in reasons:
         of, column = divmod(at, len(places))
         _, number, row = rows[of]
         cell = readable(row[places[column]][:40])
-        tally.value("no number", f"{name}, line {number}, column {heading[places[column]]!r}: {cell!r}")
+        statistics.value("no number", f"{name}, line {number}, column {heading[places[column]]!r}: {cell!r}")
     values = values.reshape(len(rows), len(places))
     return Rows(
         asset,
@@ -201,7 +203,7 @@ def _valued(
     )
 
 
-def _together(parts: list[Rows]) -> Rows:
+def _concatenate(parts: list[Rows]) -> Rows:
     times, values, quality = (np.concatenate([part[place] for part in parts]) for place in (2, 3, 4))
     return parts[0]._replace(times=times, values=values, quality=quality)
 

@@ -14,7 +14,7 @@ from edgeml.parsing.readings import DecimalSign, TimeUnit
 from model_training.prepare.enrich import FUNCTIONS
 from model_training.prepare.rows import PrepareError
 
-MOST_CHARACTERS = 65_536
+MAX_CHARACTERS = 65_536
 
 
 class Range(msgspec.Struct, frozen=True):
@@ -51,7 +51,7 @@ class Plan(msgspec.Struct, frozen=True):
 
     name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", description="of the data set: letters, digits, - _ .")]
     interval_s: Annotated[float, Meta(gt=0, description="seconds from row to row of what is made")] = 1.0
-    longest_bridged_s: Annotated[float, Meta(ge=0, description="a longer gap stays a gap, a shorter one is interpolated")] = 5.0
+    max_interpolated_gap_s: Annotated[float, Meta(ge=0, description="a longer gap stays a gap, a shorter one is interpolated")] = 5.0
     channels: Annotated[list[str], Meta(description="channels to keep, in order; empty: all, by name")] = []
     ranges: Annotated[dict[str, Range], Meta(description="by channel")] = {}
     derived: Annotated[dict[str, Derived], Meta(description="new channels, in the order in which they are computed")] = {}
@@ -66,9 +66,9 @@ class Plan(msgspec.Struct, frozen=True):
                 known_names = ", ".join(sorted(FUNCTIONS))
                 faults.append(f"`{at}.function` is {derived.function!r}, an unknown function; choose one of {known_names}")
             else:
-                least, most = FUNCTIONS[derived.function].takes
-                if not least <= len(derived.of) <= most:
-                    faults.append(f"`{at}.of` names {len(derived.of)} channels; {derived.function} takes {least} to {most}")
+                minimum, maximum = FUNCTIONS[derived.function].takes
+                if not minimum <= len(derived.of) <= maximum:
+                    faults.append(f"`{at}.of` names {len(derived.of)} channels; {derived.function} takes {minimum} to {maximum}")
             if self.channels and (unknown := [each for each in derived.of if each not in known]):
                 faults.append(f"`{at}.of` names {', '.join(unknown)}, which is no channel before it; those are {', '.join(sorted(known))}")
             if name in known:
@@ -77,8 +77,10 @@ class Plan(msgspec.Struct, frozen=True):
         for name, limits in self.ranges.items():
             if limits.low is not None and limits.high is not None and limits.low >= limits.high:
                 faults.append(f"`ranges.{name}.low` is {limits.low}, not below its high, {limits.high}; exchange them")
-        if self.longest_bridged_s and self.longest_bridged_s < self.interval_s:
-            faults.append(f"`longest_bridged_s` is {self.longest_bridged_s}, below `interval_s`, {self.interval_s}; raise it, or set 0")
+        if self.max_interpolated_gap_s and self.max_interpolated_gap_s < self.interval_s:
+            faults.append(
+                f"`max_interpolated_gap_s` is {self.max_interpolated_gap_s}, below `interval_s`, {self.interval_s}; raise it, or set 0"
+            )
         return faults
 
 
@@ -91,8 +93,8 @@ def load_plan(path: Path) -> Plan:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        if len(text) > MOST_CHARACTERS:
-            raise PrepareError(f"{path} has {len(text)} characters, a plan has at most {MOST_CHARACTERS}; name another with --plan")
+        if len(text) > MAX_CHARACTERS:
+            raise PrepareError(f"{path} has {len(text)} characters, a plan has at most {MAX_CHARACTERS}; name another with --plan")
         raw: Any = yaml.safe_load(text)
     except OSError as fault:
         raise PrepareError(f"{path} cannot be read ({fault.strerror}); name the plan with --plan") from None

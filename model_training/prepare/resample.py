@@ -40,9 +40,9 @@ class Steps(NamedTuple):
     gaps: tuple[Gap, ...]
 
 
-def resample(rows: Rows, interval_s: float, longest_bridged_s: float) -> Steps:
+def resample(rows: Rows, interval_s: float, max_interpolated_gap_s: float) -> Steps:
     """Means of the rows within each step; a channel without a row there is interpolated between the steps around it, unless those
-    are further apart than `longest_bridged_s`.
+    are further apart than `max_interpolated_gap_s`.
 
     Raises:
         PrepareError: the rows come too seldom for this interval.
@@ -51,16 +51,16 @@ def resample(rows: Rows, interval_s: float, longest_bridged_s: float) -> Steps:
     if interval <= 0:
         raise PrepareError(f"interval_s is {interval_s}, less than a nanosecond; raise it")
     apart = np.diff(rows.times)
-    if len(apart) and np.median(apart) > max(longest_bridged_s * SECOND, interval * 1.5):
+    if len(apart) and np.median(apart) > max(max_interpolated_gap_s * SECOND, interval * 1.5):
         raise PrepareError(
             f"{rows.asset}: its rows are {np.median(apart) / SECOND:g} s apart (median, from {to_iso(rows.times[0])} on), "
-            f"wanted is one every {interval_s:g} s and no more than {longest_bridged_s:g} s are bridged; "
+            f"wanted is one every {interval_s:g} s and no more than {max_interpolated_gap_s:g} s are bridged; "
             "declare its interval, or leave it out"
         )
     number = rows.times // interval
     steps, start = np.unique(number, return_index=True)
     means = _means(rows.values, start)
-    longest = round(longest_bridged_s * SECOND) // interval
+    longest = round(max_interpolated_gap_s * SECOND) // interval
     pieces = np.split(np.arange(len(steps)), np.flatnonzero(np.diff(steps) > max(longest, 1)) + 1)
     grids = [np.arange(steps[piece[0]], steps[piece[-1]] + 1) for piece in pieces if len(piece)]
     filled = [_bridge(grid, steps[piece], means[piece], longest) for grid, piece in zip(grids, pieces, strict=False)]

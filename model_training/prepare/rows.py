@@ -32,7 +32,7 @@ class Rows(NamedTuple):
     units: dict[str, str]
 
 
-class Tally:
+class Statistics:
     """Counts of what was found, with an example of each reason. `seen` = rows that are used + `rows`.
 
     Attributes:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from model_training.bounded_decompression import TooMuch, gunzip
+from model_training.bounded_decompression import DecompressionLimitError, gunzip
 from model_training.prepare.rows import PrepareError
 
 PATTERNS = (".csv", ".gz", ".part")
@@ -55,7 +55,7 @@ def text(content: bytes) -> bytes:
         return content
     try:
         return gunzip(content)
-    except TooMuch as fault:
+    except DecompressionLimitError as fault:
         raise PrepareError(f"{fault}; divide it into several files") from None
     except (OSError, EOFError, zlib.error) as fault:
         raise PrepareError(f"is no whole gzip file ({fault})") from None

@@ -20,7 +20,7 @@ SMOOTH = 12.0
 
 def stretched(engines: Engines, copies: int, seed: int) -> Engines:
     """`copies` of every engine, under its own number; settings are left out as zeros."""
-    rng, made = np.random.default_rng(seed), []
+    rng, copies_made = np.random.default_rng(seed), []
     for number in np.unique(engines.engine):
         sensors = engines.sensors[engines.engine == number].astype(np.float64)
         wear = smooth(sensors)
@@ -32,15 +32,15 @@ def stretched(engines: Engines, copies: int, seed: int) -> Engines:
             after, part = np.minimum(before + 1, len(sensors) - 1), (at - before)[:, None]
             rows = wear[before] * (1 - part) + wear[after] * part + noise[rng.integers(0, len(sensors), cycles)]
             cycle = np.arange(1, cycles + 1)
-            made.append((np.full(cycles, number), cycle, np.zeros((cycles, engines.settings.shape[1])), rows, cycles - cycle))
+            copies_made.append((np.full(cycles, number), cycle, np.zeros((cycles, engines.settings.shape[1])), rows, cycles - cycle))
     kinds = [column.dtype for column in engines]
-    return Engines(*(np.concatenate(columns).astype(kind) for columns, kind in zip(zip(*made, strict=True), kinds, strict=True)))
+    return Engines(*(np.concatenate(columns).astype(kind) for columns, kind in zip(zip(*copies_made, strict=True), kinds, strict=True)))
 
 
 def smooth(rows: np.ndarray) -> np.ndarray:
     """rows (n, c) without their noise: at each row, a straight line fitted to those around it."""
-    apart = np.arange(len(rows))[:, None] - np.arange(len(rows))[None, :]
-    weight = np.exp(-0.5 * (apart / SMOOTH) ** 2)
-    zeroth, first, second = weight.sum(1), (weight * apart).sum(1), (weight * apart**2).sum(1)
-    line = weight * (second[:, None] - first[:, None] * apart) / (zeroth * second - first**2)[:, None]
+    distance = np.arange(len(rows))[:, None] - np.arange(len(rows))[None, :]
+    weight = np.exp(-0.5 * (distance / SMOOTH) ** 2)
+    zeroth, first, second = weight.sum(1), (weight * distance).sum(1), (weight * distance**2).sum(1)
+    line = weight * (second[:, None] - first[:, None] * distance) / (zeroth * second - first**2)[:, None]
     return line @ rows

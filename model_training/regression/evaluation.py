@@ -16,7 +16,7 @@ from model_training.regression.examples import channels
 from model_training.regression.manifest_template import CAP
 
 
-class Answers(NamedTuple):
+class LifePredictions(NamedTuple):
     """The model's answers, one a row of the engines.
 
     Attributes:
@@ -33,7 +33,7 @@ class Answers(NamedTuple):
     last: np.ndarray
 
 
-class Worth(NamedTuple):
+class LifeMetrics(NamedTuple):
     """What answers are worth.
 
     Attributes:
@@ -53,7 +53,7 @@ class Worth(NamedTuple):
     calibration_error: float
 
 
-def answer(bundle: Bundle, engines: Engines) -> Answers:
+def predict(bundle: Bundle, engines: Engines) -> LifePredictions:
     """Feed each engine's rows, from its first cycle on, to a scorer of its own."""
     network, rows = open_engine(bundle), channels(engines)
     score, confidence = np.full(len(rows), np.nan, np.float32), np.full(len(rows), np.nan, np.float32)
@@ -63,24 +63,24 @@ def answer(bundle: Bundle, engines: Engines) -> Answers:
         times = (engines.cycle[at] * (bundle.manifest.interval_s * 1e9)).astype(np.int64)
         results, _ = AssetScorer(bundle, network).feed(times, rows[at], np.full(rows[at].shape, GOOD, np.uint8))
         score[at], confidence[at], last[at[-1]] = results.score, results.confidence, True
-    return Answers(engines.engine, engines.cycle, score, confidence, engines.life, last)
+    return LifePredictions(engines.engine, engines.cycle, score, confidence, engines.life, last)
 
 
-def worth(answers: Answers, horizon: float, prior: float) -> Worth:
+def compute_metrics(answers: LifePredictions, horizon: float, prior: float) -> LifeMetrics:
     """The figures of some engines' answers."""
     decided = ~np.isnan(answers.score)
-    said, true = np.where(decided, answers.score, CAP).astype(np.float64), np.minimum(answers.life, CAP)
-    off = (said - true)[answers.last]
-    return Worth(
+    predicted, true = np.where(decided, answers.score, CAP).astype(np.float64), np.minimum(answers.life, CAP)
+    errors = (predicted - true)[answers.last]
+    return LifeMetrics(
         engines=int(answers.last.sum()),
         undecided=int((answers.last & ~decided).sum()),
-        rmse=rms(off),
-        rmse_rows=rms((said - true)[decided]),
-        nasa=float(np.sum(np.where(off < 0, np.exp(-off / 13), np.exp(off / 10)) - 1)),
+        rmse=rms(errors),
+        rmse_rows=rms((predicted - true)[decided]),
+        nasa=float(np.sum(np.where(errors < 0, np.exp(-errors / 13), np.exp(errors / 10)) - 1)),
         calibration_error=calibration.expected_error(answers.confidence[decided], answers.life[decided] < horizon, prior),
     )
 
 
-def rms(off: np.ndarray) -> float:
+def rms(errors: np.ndarray) -> float:
     """The root of the mean square."""
-    return float(np.sqrt(np.mean(np.square(off))))
+    return float(np.sqrt(np.mean(np.square(errors))))

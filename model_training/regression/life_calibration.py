@@ -18,11 +18,11 @@ def falling(score: np.ndarray, below: np.ndarray, prior: float) -> Calibration:
     )
 
 
-def crosswise(score: np.ndarray, given: Examples, seed: int) -> np.ndarray:
+def cross_calibrate(score: np.ndarray, training_set: Examples, seed: int) -> np.ndarray:
     """Confidences (n,): each half of the engines by the table that the other half fits."""
-    halves = [np.isin(given.engine, part) for part in folds(given.engine, 2, seed)]
-    below = given.life < manifest_template.HORIZON
+    halves = [np.isin(training_set.engine, part) for part in folds(training_set.engine, 2, seed)]
+    below = training_set.life < manifest_template.HORIZON
     confidence = np.empty(len(score))
-    for fits, judged in (halves, halves[::-1]):
-        confidence[judged] = calibration.apply(falling(score[fits], below[fits], manifest_template.PRIOR), score[judged])
+    for fits, measured in (halves, halves[::-1]):
+        confidence[measured] = calibration.apply(falling(score[fits], below[fits], manifest_template.PRIOR), score[measured])
     return confidence

@@ -15,7 +15,7 @@ WIDTHS = (48, 24)
 BATCH = 256
 
 
-def train(x: np.ndarray, life: np.ndarray, cap: float, seed: int, epochs: int, say: Callable[[str], None], members: int = MEMBERS) -> Any:
+def train(x: np.ndarray, life: np.ndarray, cap: float, seed: int, epochs: int, log: Callable[[str], None], members: int = MEMBERS) -> Any:
     """Train on x (n, steps, features) and remaining life (n,) in cycles; gives a Keras model that answers (n, 1) in cycles, 0 to `cap`.
 
     The weights are the running mean of those that training passes through.
@@ -37,13 +37,13 @@ def train(x: np.ndarray, life: np.ndarray, cap: float, seed: int, epochs: int, s
         tf.keras.optimizers.schedules.CosineDecay(3e-3, steps), weight_decay=1e-3, use_ema=True, ema_momentum=0.995
     )
     # Summed, not averaged over the members: each is trained as if it were alone.
-    model.compile(optimizer, lambda truth, said: tf.reduce_sum(tf.square(truth - said), axis=-1))
-    told = Epochs(say, epochs, every=2)
-    telling = tf.keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: told.ended(epoch + 1, f"RMSE in training {cap * (logs['loss'] / members) ** 0.5:.1f} cycles")
+    model.compile(optimizer, lambda truth, predicted: tf.reduce_sum(tf.square(truth - predicted), axis=-1))
+    progress = Epochs(log, epochs, every=2)
+    callback = tf.keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: progress.ended(epoch + 1, f"RMSE in training {cap * (logs['loss'] / members) ** 0.5:.1f} cycles")
     )
     target = np.repeat((np.minimum(life, cap) / cap).astype(np.float32)[:, None], members, 1)
-    model.fit(x, target, batch_size=BATCH, epochs=epochs, shuffle=True, verbose=0, callbacks=[telling])
+    model.fit(x, target, batch_size=BATCH, epochs=epochs, shuffle=True, verbose=0, callbacks=[callback])
     optimizer.finalize_variable_values(model.trainable_variables)
     mean = layers.Dense(1, use_bias=False, trainable=False, kernel_initializer=tf.keras.initializers.Constant(cap / members))
     return tf.keras.Model(inputs, mean(shares))

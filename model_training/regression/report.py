@@ -16,9 +16,9 @@ from model_training.regression.examples import Examples
 from model_training.report import life_plots, model_card, plots
 from model_training.training_request import TrainingRequest
 
-DRAWN = 6
+DRAWN_ENGINES = 6
 """Test engines whose whole course is drawn."""
-CHOSEN = (
+SELECTION = (
     "Views, widths, dropout, noise, epochs, the cap and the stretched copies were chosen among 43 settings by cross-validation over the "
     "training engines (three parts, whole engines kept out), most of them on a network of the same layers in numpy. The test engines' "
     "figure was printed with three of the settings on the way; the last step, from four stretched copies to six, came after such a look, "
@@ -32,7 +32,12 @@ LIMITS = (
 
 
 def write(
-    folder: Path, bundles: dict[str, Bundle], data: Cmapss, given: Examples, apart: dict[str, np.ndarray], request: TrainingRequest
+    folder: Path,
+    bundles: dict[str, Bundle],
+    data: Cmapss,
+    training_set: Examples,
+    held_out: dict[str, np.ndarray],
+    request: TrainingRequest,
 ) -> dict[str, Any]:
     """Judge bundles (by weights, int8 first) on the test engines, as on a device, and write the report; gives its figures.
 
@@ -40,10 +45,10 @@ def write(
         given: the training engines' examples.
         apart: for `network` and `baseline`, (n,) cycles: each example's answer by a model that was trained without its engine.
     """
-    answers = {weights: evaluation.answer(bundle, data.test) for weights, bundle in bundles.items()}
-    figures = _figures(bundles, answers, data, given, apart, request.seed)
+    answers = {weights: evaluation.predict(bundle, data.test) for weights, bundle in bundles.items()}
+    figures = _figures(bundles, answers, data, training_set, held_out, request.seed)
     for name, each in figures["test"].items():
-        request.say(f"{name}: RMSE {each['rmse']:.2f} cycles over {each['engines']} test engines, capped at {manifest_template.CAP:g}")
+        request.log(f"{name}: RMSE {each['rmse']:.2f} cycles over {each['engines']} test engines, capped at {manifest_template.CAP:g}")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
     drawn = _draw(folder, answers["int8"])
@@ -57,7 +62,7 @@ def write(
             figures=table(figures),
             limits=LIMITS,
             plots=drawn,
-            sections={"How it was chosen": CHOSEN, "By test engine": _engines(answers["int8"])},
+            sections={"How it was chosen": SELECTION, "By test engine": _engines(answers["int8"])},
         ),
         list(bundles.values()),
     )
@@ -98,39 +103,44 @@ def table(figures: dict[str, Any]) -> list[tuple[str, ...]]:
 
 def _figures(
     bundles: dict[str, Bundle],
-    answers: dict[str, evaluation.Answers],
+    answers: dict[str, evaluation.LifePredictions],
     data: Cmapss,
-    given: Examples,
-    apart: dict[str, np.ndarray],
+    training_set: Examples,
+    held_out: dict[str, np.ndarray],
     seed: int,
 ) -> dict[str, Any]:
-    confidence, capped = life_calibration.crosswise(apart["network"], given, seed), np.minimum(given.life, manifest_template.CAP)
+    confidence, capped = (
+        life_calibration.cross_calibrate(held_out["network"], training_set, seed),
+        np.minimum(training_set.life, manifest_template.CAP),
+    )
     test: dict[str, Any] = {
         weights: {
-            **evaluation.worth(said, manifest_template.HORIZON, manifest_template.PRIOR)._asdict(),
+            **evaluation.compute_metrics(predicted, manifest_template.HORIZON, manifest_template.PRIOR)._asdict(),
             "bytes": len(bundles[weights].model),
             "sha256": bundles[weights].digest,
         }
-        for weights, said in answers.items()
+        for weights, predicted in answers.items()
     }
-    linear = baseline.fit(given.x, given.life)
-    judged = examples.build(bundles["int8"].manifest, data.test)
-    ends = np.append(np.flatnonzero(np.diff(judged.engine)), len(judged.engine) - 1)
-    off = baseline.predict(linear, judged.x) - np.minimum(judged.life, manifest_template.CAP)
-    test["baseline"] = {"rmse": evaluation.rms(off[ends]), "rmse_rows": evaluation.rms(off), "engines": len(ends)}
+    linear = baseline.fit(training_set.x, training_set.life)
+    test_set = examples.build(bundles["int8"].manifest, data.test)
+    ends = np.append(np.flatnonzero(np.diff(test_set.engine)), len(test_set.engine) - 1)
+    errors = baseline.predict(linear, test_set.x) - np.minimum(test_set.life, manifest_template.CAP)
+    test["baseline"] = {"rmse": evaluation.rms(errors[ends]), "rmse_rows": evaluation.rms(errors), "engines": len(ends)}
     return {
         "data": data.provenance.as_json(),
         "seed": seed,
         "test": test,
         "cross_validation": {
-            "engines": len(np.unique(given.engine)),
-            "calibration_error": calibration.expected_error(confidence, given.life < manifest_template.HORIZON, manifest_template.PRIOR),
-            **{f"rmse_rows_{name}": evaluation.rms(said - capped) for name, said in apart.items()},
+            "engines": len(np.unique(training_set.engine)),
+            "calibration_error": calibration.expected_error(
+                confidence, training_set.life < manifest_template.HORIZON, manifest_template.PRIOR
+            ),
+            **{f"rmse_rows_{name}": evaluation.rms(predicted - capped) for name, predicted in held_out.items()},
         },
     }
 
 
-def _engines(answers: evaluation.Answers) -> str:
+def _engines(answers: evaluation.LifePredictions) -> str:
     rows: list[tuple[str, ...]] = [("engine", "cycles seen", "cycles left", "said", "confidence")]
     for at in np.flatnonzero(answers.last):
         rows.append(
@@ -145,7 +155,7 @@ def _engines(answers: evaluation.Answers) -> str:
     return model_card.markdown(rows)
 
 
-def _draw(folder: Path, answers: evaluation.Answers) -> dict[str, str]:
+def _draw(folder: Path, answers: evaluation.LifePredictions) -> dict[str, str]:
     decided = ~np.isnan(answers.score)
     below = answers.life[decided] < manifest_template.HORIZON
     life_plots.scatter(
@@ -156,7 +166,7 @@ def _draw(folder: Path, answers: evaluation.Answers) -> dict[str, str]:
         "cycles left, capped",
         "cycles said",
     )
-    longest = sorted(np.unique(answers.engine), key=lambda engine: -int((answers.engine == engine).sum()))[:DRAWN]
+    longest = sorted(np.unique(answers.engine), key=lambda engine: -int((answers.engine == engine).sum()))[:DRAWN_ENGINES]
     life_plots.courses(
         folder / "courses.png",
         "The longest test engines",

@@ -19,7 +19,7 @@ NAME = "parity"
 def text(result: dict[str, Any]) -> str:
     """The table, with what it is of."""
     rows = result["compared"]
-    levels = list(rows[0]["across"]) if rows else []
+    levels = list(rows[0]["level_crossings"]) if rows else []
     sides = f"rows on another side of {', '.join(levels)}"
     head = ("runtime", "confidence differs at most", "99th percentile", "mean", sides, "alarms in rows")
     lines = [
@@ -28,7 +28,7 @@ def text(result: dict[str, Any]) -> str:
             f"{row['largest']:.4f}",
             f"{row['p99']:.4f}",
             f"{row['mean']:.5f}",
-            ", ".join(str(row["across"][level]) for level in levels),
+            ", ".join(str(row["level_crossings"][level]) for level in levels),
             str(row["alarms_differing"]),
         )
         for row in rows

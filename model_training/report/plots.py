@@ -68,12 +68,12 @@ def recording(
 def reliability(path: Path, title: str, confidence: np.ndarray, truth: np.ndarray, prior: float) -> Path:
     """What share came true at each confidence, at the prior; the area of a dot is its share of the weight."""
     plt = _pyplot()
-    said = np.array(calibration.reliability(confidence, truth, prior))
+    predicted = np.array(calibration.reliability(confidence, truth, prior))
     error = calibration.expected_error(confidence, truth, prior)
     figure, axes = plt.subplots(figsize=(5.2, 5), layout="constrained")
     axes.plot([0, 1], [0, 1], color=MUTED, lw=0.8, ls="--")
-    axes.plot(said[:, 0], said[:, 1], color=BLUE, lw=1)
-    axes.scatter(said[:, 0], said[:, 1], s=20 + 900 * said[:, 2], color=BLUE, alpha=0.55, lw=0)
+    axes.plot(predicted[:, 0], predicted[:, 1], color=BLUE, lw=1)
+    axes.scatter(predicted[:, 0], predicted[:, 1], s=20 + 900 * predicted[:, 2], color=BLUE, alpha=0.55, lw=0)
     axes.set(
         xlim=(-0.03, 1.03),
         ylim=(-0.03, 1.03),

@@ -30,8 +30,8 @@ TARGETS = {
 def headline(result: dict[str, Any]) -> list[tuple[str, ...]]:
     """Rows: figure, value, target; crosswise mean and spread where labels were there."""
     rows: list[tuple[str, ...]] = [("figure", "value", "target")]
-    if "crosswise" in result:
-        cross = result["crosswise"]
+    if "cross_validation" in result:
+        cross = result["cross_validation"]
         rows += [(name, report.with_spread(cross, key, show), TARGETS.get(key, "")) for name, key, show in report.HEADLINE]
         rows.append(
             (
@@ -45,7 +45,7 @@ def headline(result: dict[str, Any]) -> list[tuple[str, ...]]:
         if changes:
             rows.append((f"change of F1, {name}", f"{max(changes, key=abs):+.3f}", "≤ 0.03, aim 0.01"))
     if result["quantised"]:
-        lost = max(row["lost"] for row in result["quantised"])
+        lost = max(row["f1_loss"] for row in result["quantised"])
         rows.append(("F1 lost by int8 against float32", f"{lost:+.4f}", "≤ 0.005, aim 0.001"))
     sizes = [bundle["bytes"] for bundle in result["bundles"] if bundle["weights"] != "float32"]
     if sizes:
@@ -64,7 +64,7 @@ def compared(result: dict[str, Any]) -> list[tuple[str, ...]]:
         ("delay, median", "delay_median_s", seconds),
         ("alarm after, median", "alarm_delay_median_s", seconds),
         ("false alarms an hour", "false_alarms_per_hour", lambda value: number(value, 1)),
-        ("found", "found", lambda value: number(value, 0)),
+        ("detected", "detected", lambda value: number(value, 0)),
     )
     rows: list[tuple[str, ...]] = [("method", *(column[0] for column in columns), "audits failed")]
 
@@ -73,8 +73,8 @@ def compared(result: dict[str, Any]) -> list[tuple[str, ...]]:
         return name, *(show(figures[key]) for _, key, show in columns), failed
 
     model = result["bundles"][0]
-    rows.append(line(f"**{model['name']}**", result.get("crosswise", {}).get("mean") or model["figures"], model.get("audits", [])))
-    rows += [line(name, row["figures"], row["audits"]) for name, row in result.get("baselines", {}).items() if "absent" not in row]
+    rows.append(line(f"**{model['name']}**", result.get("cross_validation", {}).get("mean") or model["figures"], model.get("audits", [])))
+    rows += [line(name, row["figures"], row["audits"]) for name, row in result.get("baselines", {}).items() if "unavailable" not in row]
     return rows
 
 
@@ -86,7 +86,7 @@ def text(result: dict[str, Any]) -> str:
     hours = [bundle["figures"]["hours"] for bundle in result["bundles"]]
     parts = [
         f"{first['name']} {first['version']}, {first['weights']}, {'seeds' if len(seeds) > 1 else 'seed'} {', '.join(map(str, seeds))}; "
-        f"{len(data['recordings'])} recordings and {len(data['free'])} of normal running, "
+        f"{len(data['recordings'])} recordings and {len(data['normal_recordings'])} of normal running, "
         f"{number(max(hours, default=math.nan), 2)} h of normal rows; data `{data['digest'][:16]}`.",
         markdown(headline(result)),
     ]

@@ -17,8 +17,8 @@ class JobLog:
         logs: a client of CloudWatch Logs.
     """
 
-    def __init__(self, job: str, logs: Any, say: Callable[[str], None]) -> None:
-        self._job, self._logs, self._say = job, logs, say
+    def __init__(self, job: str, logs: Any, log: Callable[[str], None]) -> None:
+        self._job, self._logs, self._log = job, logs, log
         self._stream = ""
         self._token: str | None = None
         self._readable = True
@@ -33,7 +33,7 @@ class JobLog:
             if isinstance(fault, ClientError) and fault.response["Error"]["Code"] == "ResourceNotFoundException":
                 return []
             self._readable = False
-            self._say(f"the job's log cannot be read ({fault}); going on with its states alone")
+            self._log(f"the job's log cannot be read ({fault}); going on with its states alone")
             return []
 
     def _new(self) -> list[str]:
@@ -42,12 +42,12 @@ class JobLog:
             if not streams:
                 return []
             self._stream = streams[0]["logStreamName"]
-        made = []
+        lines = []
         while True:
             after = {"nextToken": self._token} if self._token else {}
             page = self._logs.get_log_events(logGroupName=GROUP, logStreamName=self._stream, startFromHead=True, **after)
-            made += [event["message"].rstrip() for event in page["events"]]
+            lines += [event["message"].rstrip() for event in page["events"]]
             if page["nextForwardToken"] == self._token or not page["events"]:
                 self._token = page["nextForwardToken"]
-                return made
+                return lines
             self._token = page["nextForwardToken"]

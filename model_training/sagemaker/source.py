@@ -35,7 +35,7 @@ def pack(root: Path = ROOT) -> bytes:
 
 def requirements() -> list[str]:
     """What this project and its extra `train` want, without what the container has."""
-    wanted = []
+    required = []
     for line in requires("edgeml") or ():
         name, _, marker = line.partition(";")
         extra = re.search(r"extra == ['\"](.*?)['\"]", marker)
@@ -44,8 +44,8 @@ def requirements() -> list[str]:
         if re.split(r"[^A-Za-z0-9_.-]", name.strip())[0] in IN_THE_IMAGE:
             continue
         marker = re.sub(r"\s*(and\s+)?extra == ['\"].*?['\"]", "", marker).strip()
-        wanted.append(f"{name.strip()}; {marker}" if marker else name.strip())
-    return sorted(wanted)
+        required.append(f"{name.strip()}; {marker}" if marker else name.strip())
+    return sorted(required)
 
 
 def _files(root: Path) -> Iterator[Path]:

@@ -4,7 +4,7 @@ import gzip
 import tracemalloc
 
 import pytest
-from model_training.bounded_decompression import TooMuch, gunzip
+from model_training.bounded_decompression import DecompressionLimitError, gunzip
 from model_training.prepare import sources
 from model_training.prepare.rows import PrepareError
 
@@ -14,7 +14,7 @@ def test_what_unpacks_to_too_much_is_refused_without_holding_it(monkeypatch: pyt
     assert gunzip(bomb, 64 * 2**20) == bytes(64 * 2**20)
     tracemalloc.start()
     try:
-        with pytest.raises(TooMuch, match="unpacks to more than 1000000 bytes"):
+        with pytest.raises(DecompressionLimitError, match="unpacks to more than 1000000 bytes"):
             gunzip(bomb, 1_000_000)
         assert tracemalloc.get_traced_memory()[1] < 8_000_000
     finally:

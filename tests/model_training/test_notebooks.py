@@ -16,7 +16,7 @@ import pytest
 from model_training import reported_results
 from model_training.anomaly.rig_recordings import COLUMNS, Fault, simulate
 from model_training.evaluation import recordings
-from model_training.evaluation.bundle_scoring import Judged, judge_by
+from model_training.evaluation.bundle_scoring import DetectorResult, bundle_detector
 
 from edgeml.model.bundle import Bundle
 from edgeml.timestamps import SECOND
@@ -57,7 +57,7 @@ def run(name: str, **variables: str) -> str:
     [
         ("1-explore", "EDGEML_DATA"),
         ("2-train-and-choose", "EDGEML_DATA"),
-        ("3-judge-a-deployed-model", "EDGEML_REPORTS"),
+        ("3-evaluate-a-deployed-model", "EDGEML_REPORTS"),
     ],
 )
 def test_a_notebook_without_its_data_says_which_variable_to_set(name: str, variable: str, tmp_path: Path) -> None:
@@ -101,13 +101,13 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def judged(plant: Path) -> tuple[recordings.Recording, Judged]:
+def judged(plant: Path) -> tuple[recordings.Recording, DetectorResult]:
     recording = recordings.load(plant / "valve1" / "0.csv")
-    return recording, judge_by(Bundle.load(SHIPPED))(recording)
+    return recording, bundle_detector(Bundle.load(SHIPPED))(recording)
 
 
 @pytest.fixture(scope="module")
-def record(judged: tuple[recordings.Recording, Judged], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def record(judged: tuple[recordings.Recording, DetectorResult], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the local nucleus records while AlertDispatcher, with its defaults, is given the results of that recording."""
     folder = tmp_path_factory.mktemp("record")
     bench = Bench(folder, policy={})
@@ -130,7 +130,7 @@ def test_a_notebook_is_committed_without_outputs(path: Path) -> None:
 
 
 def test_there_are_three() -> None:
-    assert [path.stem for path in sorted(NOTEBOOKS.glob("*.ipynb"))] == ["1-explore", "2-train-and-choose", "3-judge-a-deployed-model"]
+    assert [path.stem for path in sorted(NOTEBOOKS.glob("*.ipynb"))] == ["1-explore", "2-train-and-choose", "3-evaluate-a-deployed-model"]
 
 
 def test_explore(plant: Path) -> None:
@@ -139,8 +139,8 @@ def test_explore(plant: Path) -> None:
     assert re.search(r"^anomaly-free/anomaly-free +800 .* - +- ", said, re.MULTILINE)
 
 
-def test_judge_a_deployed_model(plant: Path, record: Path, judged: tuple[recordings.Recording, Judged]) -> None:
-    said = run("3-judge-a-deployed-model", EDGEML_REPORTS=str(record), EDGEML_RECORDING=str(plant / "valve1" / "0.csv"))
+def test_judge_a_deployed_model(plant: Path, record: Path, judged: tuple[recordings.Recording, DetectorResult]) -> None:
+    said = run("3-evaluate-a-deployed-model", EDGEML_REPORTS=str(record), EDGEML_RECORDING=str(plant / "valve1" / "0.csv"))
     assert "gateway pump-1: skab 1.2.0" in said
     assert f"alarms: {len(judged[1].raised)};" in said and "no decision" in said and ": learning" in said
     assert "confidences at most 0.0000 apart" in said
@@ -155,16 +155,16 @@ def test_train_and_choose(plant: Path, tmp_path: Path) -> None:
     assert Bundle.load(tmp_path / "pump_anomaly").model
 
 
-def test_between_two_reports_the_last_one_holds(record: Path, judged: tuple[recordings.Recording, Judged]) -> None:
+def test_between_two_reports_the_last_one_holds(record: Path, judged: tuple[recordings.Recording, DetectorResult]) -> None:
     recording, result = judged
-    (each,) = reported_results.read(record).reported
+    (each,) = reported_results.read(record).results
     assert len(each.times) < len(recording) / 4, "the reports are thinned"
-    held = each.held(recording.times)
+    held = each.report_at(recording.times)
     known = held >= 0
     raise_at = 0.9
     assert (each.verdict[held[known]] == (np.round(result.confidence.astype(float), 6) >= raise_at)[known]).all()
     assert (each.alarm[held[known]] == result.alarm[known]).all()
-    counted, delays = reported_results.against_marks(each, recording)
+    counted, delays = reported_results.compare_with_labels(each, recording)
     assert sum(counted) == int((known & (recording.times <= each.times[-1])).sum())
     assert recording.anomaly is not None
     onset = int(np.flatnonzero(recording.anomaly)[0])
@@ -183,7 +183,7 @@ def test_what_is_no_report_is_left_out_and_said(record: Path, tmp_path: Path) ->
     (mixed / "b.jsonl").write_text("\n".join(json.loads(line)["text"] for line in record.read_text().splitlines()))
     found, alone = reported_results.read(mixed), reported_results.read(record)
     assert [fault.split(": ")[0].rsplit(":", 1)[1] for fault in found.faults] == ["1", str(len(record.read_text().splitlines()) + 2)]
-    assert np.array_equal(found.reported[0].times, alone.reported[0].times)
+    assert np.array_equal(found.results[0].times, alone.results[0].times)
     (tmp_path / "empty.jsonl").write_text("")
     with pytest.raises(FileNotFoundError, match=r"no reports in it; give the record"):
         reported_results.read(tmp_path / "empty.jsonl")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from model_training.anomaly import rig_recordings, training_examples
 from model_training.anomaly.manifest_template import manifest
-from model_training.anomaly.rig_recordings import Fault, Recording, Visit
+from model_training.anomaly.rig_recordings import Fault, MaintenanceStop, Recording
 from model_training.training_request import TrainingError
 
 HEADER = ";".join(("datetime", *rig_recordings.COLUMNS, "anomaly", "changepoint"))
@@ -66,7 +66,7 @@ def test_labels_and_rows_after_the_baseline_reach_no_example() -> None:
 
 
 def test_a_visit_stops_repairs_and_starts() -> None:
-    run = rig_recordings.simulate(1, 700, (Fault("valve", start_s=500, ramp_s=20),), (Visit(600, 30),))
+    run = rig_recordings.simulate(1, 700, (Fault("valve", start_s=500, ramp_s=20),), (MaintenanceStop(600, 30),))
     current, flow = run.values[:, 2], run.values[:, 7]
     assert current[605:630].max() < 0.2 < current[640:].min()
     assert flow[560:600].mean() < 0.8 * flow[:500].mean() and flow[660:].mean() > 0.95 * flow[:500].mean()

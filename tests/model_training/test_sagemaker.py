@@ -248,9 +248,9 @@ def test_an_archive_with_more_than_files_is_refused(tmp_path: Path, kind: bytes)
 
 def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path: Path) -> None:
     info = tarfile.TarInfo("zeros")
-    info.size = artifact.MOST_BYTES + 1
+    info.size = artifact.MAX_BYTES + 1
     body = archive(extra=(info,))
-    assert len(body) < artifact.MOST_BYTES / 100
+    assert len(body) < artifact.MAX_BYTES / 100
     with pytest.raises(TrainingError, match="unpacks to more than"):
         artifact.unpack(body, tmp_path, "s3://b/model.tar.gz")
     assert not (tmp_path / "zeros").exists()
@@ -269,7 +269,7 @@ def test_an_archive_with_an_endless_header_is_refused_without_holding_it(tmp_pat
     try:
         with pytest.raises(TrainingError, match="unpacks to more than"):
             artifact.unpack(raw.getvalue(), tmp_path, "s3://b/model.tar.gz")
-        assert tracemalloc.get_traced_memory()[1] < 4 * artifact.MOST_BYTES
+        assert tracemalloc.get_traced_memory()[1] < 4 * artifact.MAX_BYTES
     finally:
         tracemalloc.stop()
 

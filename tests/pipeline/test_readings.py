@@ -14,7 +14,7 @@ from model_training.datasets import DatasetError
 from model_training.datasets import skab as dataset
 from model_training.prepare.parse import parse
 from model_training.prepare.plan import Csv
-from model_training.prepare.rows import PrepareError, Tally
+from model_training.prepare.rows import PrepareError, Statistics
 
 from edgeml.parsing import readings
 from edgeml.timestamps import SECOND, from_iso
@@ -218,8 +218,8 @@ def by_csv(path: Path, content: bytes, unit: str, decimal: str) -> tuple[np.ndar
     return times, values, list(source.faults)
 
 
-def by_prepare(content: bytes, unit: str, decimal: str) -> tuple[np.ndarray, np.ndarray, Tally]:
-    tally = Tally()
+def by_prepare(content: bytes, unit: str, decimal: str) -> tuple[np.ndarray, np.ndarray, Statistics]:
+    tally = Statistics()
     layout = Csv(delimiter=";", time_unit=unit, decimal=decimal, columns={"flow": "flow", "amps": "amps"})  # type: ignore[arg-type]
     try:
         (found,) = parse("x.csv", content, layout, tally)

@@ -27,9 +27,9 @@ def mahalanobis(means: np.ndarray, normal: np.ndarray) -> np.ndarray:
     """(n,): the Mahalanobis distance of the means (n, c) from `normal` (m, c), by the root of the number of channels."""
     covariance = np.cov(normal.T)
     variance = np.maximum(np.diag(covariance), 1e-18)
-    away = means - normal.mean(0)
+    offset = means - normal.mean(0)
     inverse = np.linalg.inv(covariance + RIDGE * np.diag(variance))
-    return np.sqrt(np.einsum("ij,jk,ik->i", away, inverse, away) / means.shape[1])
+    return np.sqrt(np.einsum("ij,jk,ik->i", offset, inverse, offset) / means.shape[1])
 
 
 CHARTS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {"furthest": furthest, "mahalanobis": mahalanobis}
@@ -67,8 +67,8 @@ def choose(recordings: Sequence[Recording]) -> dict[str, Setting]:
     marked = {recording.full_name: recording for recording in labelled(recordings)}
     sides = halves(list(marked))
     choice = [_best([marked[name] for name in side]) for side in sides]
-    own = {name: choice[1 - number] for number, side in enumerate(sides) for name in side}
-    return {"": choice[0], **own}
+    by_name = {name: choice[1 - number] for number, side in enumerate(sides) for name in side}
+    return {"": choice[0], **by_name}
 
 
 def filled(values: np.ndarray) -> np.ndarray:
@@ -82,11 +82,11 @@ def _best(recordings: Sequence[Recording]) -> Setting:
     """The first of all when there is nothing to choose by."""
     best, best_f1 = Setting("mahalanobis", WINDOWS[2], LIMITS[3]), -1.0
     for chart, window in itertools.product(CHARTS, WINDOWS):
-        said = [statistic(recording.values, chart, window)[BASELINE_ROWS:] for recording in recordings]
+        statistics = [statistic(recording.values, chart, window)[BASELINE_ROWS:] for recording in recordings]
         for limit in LIMITS:
             f1 = metrics.pooled(
-                metrics.count(each > limit, recording.anomaly[BASELINE_ROWS:])
-                for each, recording in zip(said, recordings, strict=True)
+                metrics.confusion_matrix(each > limit, recording.anomaly[BASELINE_ROWS:])
+                for each, recording in zip(statistics, recordings, strict=True)
                 if recording.anomaly is not None
             ).f1
             if f1 > best_f1:

@@ -75,18 +75,18 @@ def test_crosswise_confidence_is_no_half_s_own() -> None:
     """Where scores say nothing, a table that judged its own rows would look right by chance, and another's does not."""
     rng = np.random.default_rng(0)
     score, failure = rng.random(400), rng.random(400) < 0.3
-    confidence = cross_validation.crosswise(score, failure, seed=1)
+    confidence = cross_validation.cross_calibrate(score, failure, seed=1)
     assert len(set(np.round(confidence, 6))) > 1 and abs(np.corrcoef(confidence, failure)[0, 1]) < 0.2
 
 
 def test_rates_and_types() -> None:
     confidence = np.array([0.9, 0.9, 0.1, 0.5])
     probabilities = np.array([[0.1, 0.8, 0.1], [0.1, 0.2, 0.7], [0.9, 0.1, 0.0], [0.5, 0.5, 0.0]])
-    said = evaluation.named(confidence, probabilities, 0.4)
-    assert said.tolist() == [1, 2, 0, 1]
-    each = evaluation.by_class(said, np.array([1, 1, 0, 1]), ("none", "power", "wear"))
+    predicted = evaluation.predicted_class(confidence, probabilities, 0.4)
+    assert predicted.tolist() == [1, 2, 0, 1]
+    each = evaluation.rates_by_class(predicted, np.array([1, 1, 0, 1]), ("none", "power", "wear"))
     assert each["power"] == (0.8, 1.0, 2 / 3, 3) and each["wear"] == (0.0, 0.0, 0.0, 0)
-    assert evaluation.macro(each) == 0.8
+    assert evaluation.macro_f1(each) == 0.8
 
 
 def refusal(data: Path | None, out: Path) -> str:
@@ -100,7 +100,7 @@ def refusal(data: Path | None, out: Path) -> str:
 def test_without_a_folder_the_data_are_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def unreachable(name: str, out: Path, say: Any) -> None:
+    def unreachable(name: str, out: Path, log: Any) -> None:
         asked.append((name, out))
         raise DatasetError("the address does not answer; name a folder")
 
@@ -127,13 +127,13 @@ def test_the_same_seed_gives_the_same_bytes_and_the_bundle_names_a_type(folder: 
     pytest.importorskip("tensorflow", reason="needs TensorFlow: scripts/test-training")
     made = []
     for name in ("a", "b"):
-        said: list[str] = []
-        made.append(Bundle.load(training.train(TrainingRequest(folder, tmp_path / name, 1, True, said.append))))
-        assert "partial" in said[0] and any("F1 of failure" in line for line in said)
+        predicted: list[str] = []
+        made.append(Bundle.load(training.train(TrainingRequest(folder, tmp_path / name, 1, True, predicted.append))))
+        assert "partial" in predicted[0] and any("F1 of failure" in line for line in predicted)
     assert made[0].digest == made[1].digest
     rows = manifest_template.rows(load_ai4i(folder))
     for each in (made[0], Bundle.load(tmp_path / "a" / "mill_failure-float32")):
-        score, confidence, probabilities = evaluation.answer(each, rows)
+        score, confidence, probabilities = evaluation.predict(each, rows)
         assert probabilities.sum(1) == pytest.approx(np.ones(len(rows)), abs=0.02)
         assert score == pytest.approx(1 - probabilities[:, 0], abs=1e-6) and np.isfinite(confidence).all()
     assert len(made[0].model) < 64_000

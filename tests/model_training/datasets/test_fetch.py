@@ -59,7 +59,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 def test_files_are_fetched_once_checked_and_told(server: Server, tmp_path: Path) -> None:
     said: list[str] = []
-    got = fetch("plain", tmp_path, say=said.append)
+    got = fetch("plain", tmp_path, log=said.append)
     assert (tmp_path / "plain/g/1.csv").read_bytes() == ONE and (tmp_path / "plain/g/2.csv").read_bytes() == TWO
     assert [file.state for file in got.files] == ["complete", "unverified"]
     assert got.state == "unverified" and not got.partial and "plain: unverified" in got.notes[0]

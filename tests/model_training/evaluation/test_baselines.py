@@ -9,14 +9,14 @@ import pytest
 from model_training.evaluation import baselines
 from model_training.evaluation.baselines import cache, control_chart, pca
 from model_training.evaluation.baselines.conv_autoencoder import ConvAe
-from model_training.evaluation.recordings import Found, Recording
+from model_training.evaluation.recordings import Recording, RecordingSet
 
-from tests.model_training.evaluation.kit import made
+from tests.model_training.evaluation.kit import make_recording
 
 
 def flowing(onset: int = 570, end: int = 970, name: str = "1") -> Recording:
     """A recording whose flow falls by a fifth in its anomaly."""
-    recording = made(onset=onset, end=end, name=name)
+    recording = make_recording(onset=onset, end=end, name=name)
     recording.values[onset:end, -1] *= 0.8
     return recording
 
@@ -26,9 +26,9 @@ def test_the_chart_finds_a_mean_that_moved_and_takes_its_setting_from_the_other_
     setting = control_chart.choose(recordings)
     assert set(setting) == {"", *(recording.full_name for recording in recordings)}
     one = recordings[0]
-    said = control_chart.verdict(one, setting[one.full_name])[400:]
+    result = control_chart.verdict(one, setting[one.full_name])[400:]
     assert one.anomaly is not None
-    assert np.mean(said == one.anomaly[400:]) > 0.9
+    assert np.mean(result == one.anomaly[400:]) > 0.9
 
 
 def test_a_missing_value_is_as_its_predecessor() -> None:
@@ -38,15 +38,15 @@ def test_a_missing_value_is_as_its_predecessor() -> None:
 
 def test_components_see_a_mean_that_moved() -> None:
     one = flowing()
-    said = pca.verdict(one)
-    assert said[570:970].mean() > 0.9 and said[400:570].mean() < 0.1
+    result = pca.verdict(one)
+    assert result[570:970].mean() > 0.9 and result[400:570].mean() < 0.1
 
 
 def test_the_published_autoencoder_looks_ahead_and_the_causal_one_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     over = np.zeros(1150 - 59, bool)
     over[500:700] = True
     monkeypatch.setattr(ConvAe, "_over", lambda self, recording: over)
-    causal, published = ConvAe().causal(made()), ConvAe().published(made())
+    causal, published = ConvAe().causal(make_recording()), ConvAe().published(make_recording())
     assert np.flatnonzero(causal).tolist() == list(range(559, 759))
     assert np.flatnonzero(published).tolist() == list(range(559, 701))
 
@@ -59,13 +59,13 @@ def test_verdicts_are_worked_out_once_for_each_definition_and_rows(tmp_path: Pat
         assert recording.anomaly is not None
         return recording.anomaly
 
-    kept = cache.Cache("some method", {"limit": 1}, tmp_path, tmp_path)
-    one = made(name="1")
-    assert (kept.get(one, work_out) == one.anomaly).all()
-    kept.save()
+    cached = cache.Cache("some method", {"limit": 1}, tmp_path, tmp_path)
+    one = make_recording(name="1")
+    assert (cached.get(one, work_out) == one.anomaly).all()
+    cached.save()
     again = cache.Cache("some method", {"limit": 1}, tmp_path, tmp_path)
     assert (again.get(one, work_out) == one.anomaly).all() and asked == ["1"]
-    other = made(name="2", rows=1200)
+    other = make_recording(name="2", rows=1200)
     again.get(other, work_out)
     again.get(one, work_out, extra="another setting")
     cache.Cache("some method", {"limit": 2}, tmp_path, tmp_path).get(one, work_out)
@@ -78,15 +78,15 @@ def test_all_baselines_are_told_and_one_that_cannot_run_says_why(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(cache, "PLACE", tmp_path)
+    monkeypatch.setattr(cache, "CACHE_FOLDER", tmp_path)
     monkeypatch.setattr(baselines, "Cache", lambda name, definition: cache.Cache(name, definition, tmp_path, tmp_path))
     monkeypatch.setattr(baselines, "find_spec", lambda name: None)
     monkeypatch.setenv("EDGEML_TRAIN_PYTHON", str(tmp_path / "none"))
-    found = Found(tuple(flowing(name=str(number)) for number in range(2)), (made(rows=4700, onset=0, end=0),), ())
-    rows = baselines.table(found, tmp_path, 0.5, lambda text: None)
+    dataset = RecordingSet(tuple(flowing(name=str(number)) for number in range(2)), (make_recording(rows=4700, onset=0, end=0),), ())
+    rows = baselines.table(dataset, tmp_path, 0.5, lambda text: None)
     assert list(rows) == list(baselines.BASELINES)
     assert rows["always alarm"]["figures"]["normal_false_alarm_rate"] == 1
     assert rows["moving-average chart"]["figures"]["f1"] > 0.9
     failed = {name for name, row in rows.items() for audit in row.get("audits", ()) if audit["name"] == "shifted" and not audit["passed"]}
     assert failed == {"always alarm", "position only"}
-    assert "TensorFlow is absent; run `scripts/env --venv .venv-train train`" in rows["Conv-AE causal"]["absent"]
+    assert "TensorFlow is not installed; run `scripts/env --venv .venv-train train`" in rows["Conv-AE causal"]["unavailable"]

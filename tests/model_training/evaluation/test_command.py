@@ -47,11 +47,11 @@ def test_it_writes_a_line_for_each_row_and_all_figures(tmp_path: Path, capsys: p
     assert all(row["verdict"] == str(int(bool(row["confidence"]) and float(row["confidence"]) >= level)) for row in rows)
     assert any(row["alarm"] == "1" for row in own[600:800]) and not any(row["alarm"] == "1" for row in own[:600])
 
-    said = json.loads(result.read_text())
-    bundle = said["bundles"][0]
+    result = json.loads(result.read_text())
+    bundle = result["bundles"][0]
     assert bundle["figures"]["recordings"] == 1 and bundle["figures"]["normal_rows"] == 750
     assert {audit["name"] for audit in bundle["audits"]} >= {"shifted", "rescaled", "without an anomaly"}
-    assert len(said["crosswise"]["seeds"]) == 1
+    assert len(result["cross_validation"]["seeds"]) == 1
     piece = [row for row in rows if row["recording"] == "x" and 2750 <= int(row["row"]) < 3500]
     share = sum(row["verdict"] == "1" for row in piece) / len(piece)
     assert share == pytest.approx(bundle["figures"]["normal_false_alarm_rate"])
@@ -74,8 +74,8 @@ def test_several_bundles_are_chosen_among_and_int8_is_held_against_float32(tmp_p
     (other / "manifest.json").write_text(json.dumps(manifest))
     result = tmp_path / "r.json"
     assert evaluate(data, "--bundle", str(other), "--no-audits", "--levels", "0.5,0.9", "--json", str(result)) == 0
-    said = json.loads(result.read_text())
-    assert (said["crosswise"]["candidates"], said["quantised"][0]["lost"]) == (2, 0)
+    result = json.loads(result.read_text())
+    assert (result["cross_validation"]["candidates"], result["quantised"][0]["f1_loss"]) == (2, 0)
     assert "int8 against float32" in capsys.readouterr().out
 
 
@@ -106,10 +106,10 @@ def test_a_bad_file_is_one_sentence_and_the_others_are_judged(
     bad = write(tmp_path / "valve1" / "1.csv", 700)
     spoil(bad)
     assert evaluate(tmp_path, "--no-audits") == 0
-    said = capsys.readouterr()
-    told = [line for line in said.err.splitlines() if "1.csv" in line]
-    assert len(told) == 1 and sentence in told[0]
-    assert "1 file is left out" in said.out
+    result = capsys.readouterr()
+    evaluated = [line for line in result.err.splitlines() if "1.csv" in line]
+    assert len(evaluated) == 1 and sentence in evaluated[0]
+    assert "1 file is left out" in result.out
     (tmp_path / "valve1" / "0.csv").unlink()
     assert evaluate(tmp_path, "--no-audits") == 1
     assert sentence in capsys.readouterr().err
@@ -117,7 +117,7 @@ def test_a_bad_file_is_one_sentence_and_the_others_are_judged(
 
 def test_labels_in_the_baseline_are_told(tmp_path: Path) -> None:
     write(tmp_path / "valve1" / "0.csv", 700, 350, 500)
-    assert [remark.split(": ", 1)[1] for remark in find(tmp_path).remarks] == [
+    assert [warning.split(": ", 1)[1] for warning in find(tmp_path).warnings] == [
         "50 of the 400 baseline rows are labelled anomalous; its baseline is not normal, and its rows must not train as normal ones"
     ]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from model_training.component_path import ROOT
 from model_training.parity import __main__ as command
-from model_training.parity.compare import ACROSS, compare
-from model_training.parity.environment import EnvironmentFault, ready
+from model_training.parity.compare import CROSS_ARCHITECTURE, compare
+from model_training.parity.environment import EnvironmentSetupError, ensure_environment
 from model_training.report import parity as table
 
 BUNDLE = ROOT / "model_training" / "bundles" / "pump_anomaly"
@@ -27,8 +27,8 @@ def test_both_runtimes_say_the_same_of_a_recording(shared: Path, tmp_path: Path,
     if not recording.is_file():
         pytest.skip(f"no recording {recording}")
     try:
-        ready(lambda text: None)
-    except EnvironmentFault as fault:
+        ensure_environment(lambda text: None)
+    except EnvironmentSetupError as fault:
         pytest.skip(f"no environment for tflite-runtime here: {fault}")
     (tmp_path / "valve1").mkdir()
     shutil.copy(recording, tmp_path / "valve1" / "0.csv")
@@ -51,14 +51,16 @@ def test_a_larger_difference_fails(tmp_path: Path) -> None:
 def test_across_architectures_more_is_allowed_and_sides_of_levels_are_counted(tmp_path: Path) -> None:
     one = write(tmp_path / "one.csv", "0.69,0,0", *["0.5,1,1"] * 999)
     other = write(tmp_path / "other.csv", "0.73,1,0", *["0.5,1,1"] * 999)
-    across = compare(one, other, ACROSS, (0.3, 0.7))
+    across = compare(one, other, CROSS_ARCHITECTURE, (0.3, 0.7))
     assert across.passed and not compare(one, other).passed
-    assert across.across == {0.3: 0, 0.7: 1} and across.mean == pytest.approx(0.04 / 1000)
-    assert not compare(one, write(tmp_path / "far.csv", "0.75,1,0", *["0.5,1,1"] * 999), ACROSS).passed
+    assert across.level_crossings == {0.3: 0, 0.7: 1} and across.mean == pytest.approx(0.04 / 1000)
+    assert not compare(one, write(tmp_path / "far.csv", "0.75,1,0", *["0.5,1,1"] * 999), CROSS_ARCHITECTURE).passed
 
 
 def test_the_model_card_gets_the_figures_of_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    parity = compare(write(tmp_path / "a.csv", "0.69,0,0", "0.5,1,1"), write(tmp_path / "b.csv", "0.73,1,0", "0.5,1,1"), ACROSS, (0.3, 0.7))
+    parity = compare(
+        write(tmp_path / "a.csv", "0.69,0,0", "0.5,1,1"), write(tmp_path / "b.csv", "0.73,1,0", "0.5,1,1"), CROSS_ARCHITECTURE, (0.3, 0.7)
+    )
     run, card = tmp_path / "run.json", tmp_path / "card.md"
     compared = [{"engine": "litert", "machine": "aarch64"} | parity.plain()]
     run.write_text(json.dumps({"name": "m", "version": "1", "digest": "ab" * 32, "here": "x86_64", "compared": compared}))
@@ -77,5 +79,5 @@ def test_predictions_of_other_rows_are_refused(tmp_path: Path) -> None:
 
 
 def test_without_an_old_python_it_says_which_to_install(tmp_path: Path) -> None:
-    with pytest.raises(EnvironmentFault, match="wants Python 3.10 to 3.11, and none is on the path; install python3.11"):
-        ready(lambda text: None, tmp_path, pythons=("no-such-python",))
+    with pytest.raises(EnvironmentSetupError, match="wants Python 3.10 to 3.11, and none is on the path; install python3.11"):
+        ensure_environment(lambda text: None, tmp_path, pythons=("no-such-python",))

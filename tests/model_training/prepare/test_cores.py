@@ -6,12 +6,12 @@ from typing import Literal
 
 import numpy as np
 import pytest
-from model_training.prepare.clean import clean, together
+from model_training.prepare.clean import clean, merge
 from model_training.prepare.enrich import FUNCTIONS, enrich
 from model_training.prepare.parse import parse
 from model_training.prepare.plan import Csv, Derived, Range
 from model_training.prepare.resample import resample
-from model_training.prepare.rows import PrepareError, Tally
+from model_training.prepare.rows import PrepareError, Statistics
 
 from edgeml.errors import OptionsError
 from edgeml.messages import BACKWARDS, GAP, OUT_OF_RANGE, STUCK
@@ -33,19 +33,22 @@ NAN = float("nan")
     ],
 )
 def test_times_are_read_to_the_nanosecond(unit: Literal["iso", "s", "ms", "us", "ns"], cell: str, ns: int) -> None:
-    (got,) = parse("x.csv", f"time,flow\n{cell},1\n".encode(), Csv(time_unit=unit), Tally())
+    (got,) = parse("x.csv", f"time,flow\n{cell},1\n".encode(), Csv(time_unit=unit), Statistics())
     assert got.times.tolist() == [ns] and got.asset == "x" and got.channels == ("flow",)
 
 
 def test_what_cannot_be_read_is_counted_with_its_place() -> None:
-    tally = Tally()
+    statistics = Statistics()
     text = "time;flow;amps\n1;1,5;2\nnever;1;2\n3;off;2\n4;1\n\n5;;2\n-6;1;2\n" + "9" * 20 + ";1;2\n"
     layout = Csv(delimiter=";", decimal=",", time_unit="s", columns={"flow": "flow"})
-    (got,) = parse("d/x.csv", text.encode(), layout, tally)
+    (got,) = parse("d/x.csv", text.encode(), layout, statistics)
     assert got.values[:, 0].tolist()[:1] == [1.5] and np.isnan(got.values[1:, 0]).all() and len(got.times) == 3
-    assert tally.rows == {"time not readable": 3, "wrong number of cells": 1} and tally.values == {"no number": 1}
-    assert tally.examples["time not readable"] == "d/x.csv, line 3: 'never'" and "line 4, column 'flow'" in tally.examples["no number"]
-    assert tally.seen == 7 == len(got.times) + sum(tally.rows.values())
+    assert statistics.rows == {"time not readable": 3, "wrong number of cells": 1} and statistics.values == {"no number": 1}
+    assert (
+        statistics.examples["time not readable"] == "d/x.csv, line 3: 'never'"
+        and "line 4, column 'flow'" in statistics.examples["no number"]
+    )
+    assert statistics.seen == 7 == len(got.times) + sum(statistics.rows.values())
 
 
 @pytest.mark.parametrize(
@@ -57,10 +60,10 @@ def test_what_cannot_be_read_is_counted_with_its_place() -> None:
     ],
 )
 def test_whose_rows_they_are(layout: Csv, assets: list[str]) -> None:
-    tally = Tally()
-    found = parse("d/x.csv", b"time,flow,who\n1,1,p1\n2,1,p2\n3,1,p1\n4,1,\n", layout, tally)
+    statistics = Statistics()
+    found = parse("d/x.csv", b"time,flow,who\n1,1,p1\n2,1,p2\n3,1,p1\n4,1,\n", layout, statistics)
     assert [each.asset for each in found] == assets
-    assert tally.rows == ({"no asset named": 1} if layout.asset_column else {})
+    assert statistics.rows == ({"no asset named": 1} if layout.asset_column else {})
 
 
 @pytest.mark.parametrize(
@@ -76,30 +79,30 @@ def test_whose_rows_they_are(layout: Csv, assets: list[str]) -> None:
 )
 def test_a_file_of_no_use_is_a_sentence(content: bytes, wanted: str) -> None:
     with pytest.raises(PrepareError, match=wanted):
-        parse("x.csv", content, Csv(), Tally())
+        parse("x.csv", content, Csv(), Statistics())
 
 
 def test_files_are_put_together_whatever_their_order() -> None:
     first, second = rows([0, 2], [[1, 10], [3, 30]]), rows([1, 3], [[2], [4]])
-    one, two = together([first, second], []), together([second, first], [])
+    one, two = merge([first, second], []), merge([second, first], [])
     assert one.channels == two.channels == ("current", "flow")
     assert one.values[:, 1].tolist() == [1, 2, 3, 4] and np.isnan(one.values[[1, 3], 0]).all()
     assert np.array_equal(one.values, two.values, equal_nan=True) and np.array_equal(one.times, two.times)
-    assert together([first], ["flow"]).channels == ("flow",)
+    assert merge([first], ["flow"]).channels == ("flow",)
     with pytest.raises(PrepareError, match="a has no channel torque; it has current, flow"):
-        together([first], ["torque"])
+        merge([first], ["torque"])
 
 
 def test_what_cannot_be_true_is_taken_out_and_counted() -> None:
-    tally = Tally()
+    statistics = Statistics()
     quality = [[0, 0], [0, 0], [0, 0], [OUT_OF_RANGE, 0], [STUCK, STUCK], [BACKWARDS, BACKWARDS], [GAP, 0], [0, 0]]
     values: list[list[float]] = [[1, 1], [1, 1], [5, 5], [9, 4], [1, 1], [1, 1], [7, 8], [99, 3]]
-    got = clean(rows([0, 0, 0, 1, 2, 3, 4, 5], values, quality), {"flow": Range(high=50)}, tally)
+    got = clean(rows([0, 0, 0, 1, 2, 3, 4, 5], values, quality), {"flow": Range(high=50)}, statistics)
     assert ((got.times - T0) // SECOND).tolist() == [0, 1, 4, 5]
     assert np.isnan(got.values[[1, 3], 0]).all() and got.values[2].tolist() == [7, 8]
-    assert tally.rows == {"repeated": 1, "another row of the same time": 1, "no good value": 1, "time running backwards": 1}
-    assert tally.values == {"out of range": 2, "stuck": 2}
-    assert tally.examples["no good value"] == "a, 2020-03-09T10:14:35.000Z"
+    assert statistics.rows == {"repeated": 1, "another row of the same time": 1, "no good value": 1, "time running backwards": 1}
+    assert statistics.values == {"out of range": 2, "stuck": 2}
+    assert statistics.examples["no good value"] == "a, 2020-03-09T10:14:35.000Z"
 
 
 def test_steps_are_means_and_gaps_stay_gaps() -> None:
@@ -161,7 +164,7 @@ def test_all_faults_of_a_plan_at_once() -> None:
     with pytest.raises(OptionsError) as caught:
         plan(
             channels=["flow"],
-            longest_bridged_s=0.5,
+            max_interpolated_gap_s=0.5,
             ranges={"flow": {"low": 2, "high": 1}},
             derived={
                 "x": {"function": "eval", "of": ["flow"]},
@@ -185,10 +188,10 @@ def test_captured_rows_that_were_damaged_cost_what_was_damaged_alone() -> None:
     about = b'# {"format": "edgeml-capture", "version": 1, "asset": "a", "channels": ["x", "y"], "units": ["", ""]}\n'
     about += b"time_ns,seq,x,y,quality\n"
     lines = [b"1,0,1.5,inf,02", b"2,0,1_0,nan,01", b"now,0,1,2,00", b"3,0,1,2,0\xc2\xb2", b"4,0,\xff,2\x0b,00", b"5,0,1,2,00"]
-    tally = Tally()
-    (got,) = parse("a.csv", about + b"\n".join(lines) + b"\n", Csv(), tally)
+    statistics = Statistics()
+    (got,) = parse("a.csv", about + b"\n".join(lines) + b"\n", Csv(), statistics)
     wanted = [[1.5, NAN], [NAN, NAN], [NAN, NAN], [1, 2]]
     assert got.times.tolist() == [1, 2, 4, 5] and np.array_equal(got.values, np.array(wanted, "f4"), equal_nan=True)
     assert got.quality.tolist() == [[0, 2], [0, 1], [0, 0], [0, 0]]
-    assert tally.values == {"no number": 4} and tally.rows == {"not readable": 2}
-    assert tally.examples["no number"] == "a.csv, line 3, column 'y': 'inf'"
+    assert statistics.values == {"no number": 4} and statistics.rows == {"not readable": 2}
+    assert statistics.examples["no number"] == "a.csv, line 3, column 'y': 'inf'"

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from model_training.prepare import PrepareError, build, load_prepared
+from model_training.prepare import PrepareError, load_prepared, prepare_dataset
 from model_training.prepare.__main__ import main
 from model_training.prepare.sources import sources
 
@@ -40,7 +40,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 def test_from_the_machine_to_the_trainer(tmp_path: Path) -> None:
     values = capture(tmp_path / "in", "pump-1", 120)
     load = {"function": "product", "of": ["flow", "current"], "unit": "x"}
-    made = build(plan(derived={"load": load}), [str(tmp_path / "in")], tmp_path / "out")
+    made = prepare_dataset(plan(derived={"load": load}), [str(tmp_path / "in")], tmp_path / "out")
     (steps,) = load_prepared(made.folder)
     assert steps.asset == "pump-1" and steps.channels == ("current", "flow", "load")
     assert np.array_equal(steps.times, T0 + np.arange(120) * SECOND) and not steps.flags.any() and not steps.segment.any()
@@ -49,7 +49,7 @@ def test_from_the_machine_to_the_trainer(tmp_path: Path) -> None:
     assert made.folder == tmp_path / "out" / "rig" / made.version[:16]
     about = made.card["assets"]["pump-1"]
     assert about["channels"]["flow"]["unit"] == "l/min" and about["channels"]["load"]["unit"] == "x" and about["rows_used"] == 120
-    assert made.card["rows"] == {"in": 120, "used": 120, "left_out": {}, "lost_before_the_capture": 0, "steps_out": 120}
+    assert made.card["rows"] == {"in": 120, "used": 120, "dropped": {}, "lost_before_capture": 0, "steps_out": 120}
     assert {len(source["sha256"]) for source in made.card["sources"]} == {64} and len(made.card["sources"]) == 3
 
 
@@ -57,7 +57,7 @@ def test_parquet_reads_without_this_library(tmp_path: Path) -> None:
     import pyarrow.dataset
 
     capture(tmp_path / "in", "pump/1", 20, start=86_400 - 36_873 - 10)
-    made = build(plan(), [str(tmp_path / "in")], tmp_path / "out")
+    made = prepare_dataset(plan(), [str(tmp_path / "in")], tmp_path / "out")
     table = pyarrow.dataset.dataset(made.folder, partitioning="hive", exclude_invalid_files=True).to_table()
     assert table.num_rows == 20 and set(table["asset"].to_pylist()) == {"pump/1"}
     assert sorted(set(map(str, table["day"].to_pylist()))) == ["2020-03-09", "2020-03-10"]
@@ -70,14 +70,17 @@ def test_the_same_input_has_the_same_version_and_other_input_another(tmp_path: P
     csv(tmp_path / "two", "p/1.csv", lines[:20])
     (tmp_path / "two/p/2.csv.gz").write_bytes(gzip.compress(("time,flow,current\n" + "\n".join(lines[20:]) + "\n").encode()))
     by_folder = plan(csv={"asset": "folder"})
-    one = build(by_folder, [str(tmp_path / "one")], tmp_path / "out")
+    one = prepare_dataset(by_folder, [str(tmp_path / "one")], tmp_path / "out")
     files = {path: path.read_bytes() for path in sorted(one.folder.rglob("*")) if path.is_file()}
-    again = build(by_folder, [str(tmp_path / "one")], tmp_path / "out")
+    again = prepare_dataset(by_folder, [str(tmp_path / "one")], tmp_path / "out")
     assert again == one and {path: path.read_bytes() for path in sorted(one.folder.rglob("*")) if path.is_file()} == files
-    assert build(by_folder, [str(tmp_path / "two")], tmp_path / "out2").version == one.version
+    assert prepare_dataset(by_folder, [str(tmp_path / "two")], tmp_path / "out2").version == one.version
     csv(tmp_path / "one", "p/x.csv", [*lines[:-1], lines[-1].replace(",12", ",13")])
-    assert build(by_folder, [str(tmp_path / "one")], tmp_path / "out").version != one.version
-    assert build(plan(csv={"asset": "folder"}, longest_bridged_s=7), [str(tmp_path / "two")], tmp_path / "out").version != one.version
+    assert prepare_dataset(by_folder, [str(tmp_path / "one")], tmp_path / "out").version != one.version
+    assert (
+        prepare_dataset(plan(csv={"asset": "folder"}, max_interpolated_gap_s=7), [str(tmp_path / "two")], tmp_path / "out").version
+        != one.version
+    )
 
 
 def test_bad_rows_are_counted_and_reported_never_dropped_in_silence(tmp_path: Path) -> None:
@@ -89,11 +92,11 @@ def test_bad_rows_are_counted_and_reported_never_dropped_in_silence(tmp_path: Pa
     (tmp_path / "c.csv.gz").write_bytes(gzip.compress(b"time,flow,current\n")[:-9])
     csv(tmp_path, "d.csv", [])
     said: list[str] = []
-    made = build(plan(ranges={"flow": {"high": 500}}), [str(tmp_path)], tmp_path / "out", say=said.append)
+    made = prepare_dataset(plan(ranges={"flow": {"high": 500}}), [str(tmp_path)], tmp_path / "out", log=said.append)
     rows = made.card["rows"]
-    assert rows["left_out"] == {"repeated": 1, "time not readable": 1, "wrong number of cells": 1}
-    assert rows["in"] == rows["used"] + sum(rows["left_out"].values()) == 40
-    assert made.card["values_taken_out"] == {"missing": 1, "no number": 1, "out of range": 1} and made.card["bad_files"] == 3
+    assert rows["dropped"] == {"repeated": 1, "time not readable": 1, "wrong number of cells": 1}
+    assert rows["in"] == rows["used"] + sum(rows["dropped"].values()) == 40
+    assert made.card["values_removed"] == {"missing": 1, "no number": 1, "out of range": 1} and made.card["bad_files"] == 3
     gap = made.card["assets"]["a"]["gaps"]
     assert gap["count"] == 1 and gap["first"] == [{"after": "2020-03-09T10:14:19.000Z", "until": "2020-03-09T10:14:30.000Z"}]
     for reason in ("repeated", "time not readable", "wrong number of cells"):
@@ -107,9 +110,9 @@ def test_bad_rows_are_counted_and_reported_never_dropped_in_silence(tmp_path: Pa
 def test_an_asset_of_another_sampling_rate_is_left_out_and_its_rows_counted(tmp_path: Path) -> None:
     csv(tmp_path, "good.csv", steady(30))
     csv(tmp_path, "slow.csv", [f"2020-03-09T{10 + i}:00:00Z,1,2" for i in range(9)])
-    made = build(plan(), [str(tmp_path)], tmp_path / "out")
-    assert list(made.card["assets"]) == ["good"] and "slow: its rows are 3600 s apart" in made.card["assets_left_out"]["slow"]
-    assert made.card["rows"]["left_out"] == {"its asset is left out": 9} and made.card["rows"]["in"] == 39
+    made = prepare_dataset(plan(), [str(tmp_path)], tmp_path / "out")
+    assert list(made.card["assets"]) == ["good"] and "slow: its rows are 3600 s apart" in made.card["assets_dropped"]["slow"]
+    assert made.card["rows"]["dropped"] == {"its asset is left out": 9} and made.card["rows"]["in"] == 39
 
 
 def test_what_the_capture_lost_and_left_open_is_told(tmp_path: Path) -> None:
@@ -118,8 +121,8 @@ def test_what_the_capture_lost_and_left_open_is_told(tmp_path: Path) -> None:
     text = gzip.decompress(second.read_bytes()).replace(b'"lost_rows": 0', b'"lost_rows": 7')
     second.with_name(second.name.replace(".csv.gz", ".part")).write_bytes(text[:-4])
     second.unlink()
-    made = build(plan(), [str(tmp_path / "in")], tmp_path / "out")
-    assert made.card["rows"]["lost_before_the_capture"] == 7 and made.card["rows"]["left_out"] == {"line breaks off": 1}
+    made = prepare_dataset(plan(), [str(tmp_path / "in")], tmp_path / "out")
+    assert made.card["rows"]["lost_before_capture"] == 7 and made.card["rows"]["dropped"] == {"line breaks off": 1}
     assert made.card["rows"]["used"] == 59
 
 
@@ -134,7 +137,7 @@ def test_what_the_capture_lost_and_left_open_is_told(tmp_path: Path) -> None:
 def test_when_nothing_can_be_used(tmp_path: Path, options: dict[str, Any], wanted: str) -> None:
     csv(tmp_path, "a.csv", steady(9))
     with pytest.raises(PrepareError, match=wanted):
-        build(plan(**options), [str(tmp_path)], tmp_path / "out")
+        prepare_dataset(plan(**options), [str(tmp_path)], tmp_path / "out")
     assert not list((tmp_path / "out").rglob("card*"))
 
 
@@ -142,13 +145,13 @@ def test_when_nothing_can_be_used(tmp_path: Path, options: dict[str, Any], wante
 def test_a_place_without_files(tmp_path: Path, made: str, wanted: str) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(PrepareError, match=wanted):
-        build(plan(), [str(tmp_path / made)], tmp_path / "out")
+        prepare_dataset(plan(), [str(tmp_path / made)], tmp_path / "out")
 
 
 def test_what_was_changed_since_is_not_loaded(tmp_path: Path) -> None:
     csv(tmp_path, "a.csv", steady(30))
-    made = build(plan(), [str(tmp_path)], tmp_path / "out")
-    other = build(plan(name="other"), [str(csv(tmp_path, "a2/a.csv", steady(30, start=20)))], tmp_path / "out")
+    made = prepare_dataset(plan(), [str(tmp_path)], tmp_path / "out")
+    other = prepare_dataset(plan(name="other"), [str(csv(tmp_path, "a2/a.csv", steady(30, start=20)))], tmp_path / "out")
     shutil.copy(next(other.folder.rglob("*.parquet")), next(made.folder.rglob("*.parquet")))
     with pytest.raises(PrepareError, match="is not what its card says"):
         load_prepared(made.folder)
@@ -166,8 +169,8 @@ def test_objects_of_a_bucket_are_as_good_as_a_folder(tmp_path: Path, bucket: Any
         bucket.put_object(Bucket="plant", Key=f"raw/line-1/{path.relative_to(tmp_path / 'in')}", Body=path.read_bytes())
     bucket.put_object(Bucket="plant", Key="raw/readme.txt", Body=b"no rows")
     bucket.put_object(Bucket="plant", Key="other/x.csv", Body=b"not asked for")
-    here = build(plan(), [str(tmp_path / "in")], tmp_path / "out")
-    there = build(plan(), ["s3://plant/raw/line-1"], tmp_path / "out2")
+    here = prepare_dataset(plan(), [str(tmp_path / "in")], tmp_path / "out")
+    there = prepare_dataset(plan(), ["s3://plant/raw/line-1"], tmp_path / "out2")
     assert there.version == here.version and there.card["sources"] == here.card["sources"] and len(there.card["sources"]) == 3
 
 
@@ -181,13 +184,13 @@ def test_captured_rows_that_came_through_iot_core_are_as_good_as_the_files(tmp_p
     for number in range(3):
         body = gzip.compress(b"".join(line + b"\n" for line in lines[number::3]))
         bucket.put_object(Bucket="plant", Key=f"captures/2020/03/09/edgeml-captures-1-2020-03-09-12-{number:02}-00-0f8fad5b.gz", Body=body)
-    made = build(plan(), ["s3://plant/captures/"], tmp_path / "out")
-    (files,) = load_prepared(build(plan(), [str(tmp_path / "t1")], tmp_path / "out").folder)
+    made = prepare_dataset(plan(), ["s3://plant/captures/"], tmp_path / "out")
+    (files,) = load_prepared(prepare_dataset(plan(), [str(tmp_path / "t1")], tmp_path / "out").folder)
     first, second = load_prepared(made.folder)
     assert (first.asset, second.asset) == ("t1/p", "t2/p") and len(second.times) == 120
     assert np.array_equal(first.times, files.times) and np.array_equal(first.values, files.values)
     assert made.card["assets"]["t1/p"]["channels"]["flow"]["unit"] == "l/min"
-    assert made.card["rows"]["left_out"] == {"no captured rows": 4, "repeated": 50} and made.card["bad_files"] == 0
+    assert made.card["rows"]["dropped"] == {"no captured rows": 4, "repeated": 50} and made.card["bad_files"] == 0
 
 
 def test_more_objects_than_one_answer_lists(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,7 +209,7 @@ def test_more_objects_than_one_answer_lists(bucket: Any, monkeypatch: pytest.Mon
 )
 def test_a_bucket_that_is_not_there_or_has_nothing(tmp_path: Path, bucket: Any, place: str, wanted: str) -> None:
     with pytest.raises(PrepareError, match=wanted):
-        build(plan(), [place], tmp_path / "out")
+        prepare_dataset(plan(), [place], tmp_path / "out")
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

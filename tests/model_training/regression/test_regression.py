@@ -15,7 +15,7 @@ from model_training.training_request import TrainingError, TrainingRequest
 from edgeml.messages import GOOD
 from edgeml.model.bundle import Bundle, seal
 from edgeml.model.scorer import AssetScorer
-from tests.model_training.regression.made import write
+from tests.model_training.regression.synthetic_engines import write
 
 LIVES = (150, 180, 120, 200)
 
@@ -43,13 +43,13 @@ class Keeps:
 
 
 def test_training_sees_what_a_device_sees(folder: Path) -> None:
-    made, engines = bundle(folder), load_cmapss(folder).train
-    seen = examples.build(made.manifest, engines)
+    bundles, engines = bundle(folder), load_cmapss(folder).train
+    seen = examples.build(bundles.manifest, engines)
     rows, kept = examples.channels(engines), Keeps()
     for engine in np.unique(engines.engine):
         at = engines.engine == engine
         times = engines.cycle[at].astype(np.int64) * round(manifest_template.CYCLE_S * 1e9)
-        AssetScorer(made, kept).feed(times, rows[at], np.full(rows[at].shape, GOOD, np.uint8))
+        AssetScorer(bundles, kept).feed(times, rows[at], np.full(rows[at].shape, GOOD, np.uint8))
     assert seen.x.shape == (sum(life - 29 for life in LIVES), 6, 42)
     assert np.array_equal(seen.x, np.array(kept.inputs))
 
@@ -69,15 +69,15 @@ def test_folds_split_engines_whole() -> None:
 
 def test_stretched_engines_wear_as_the_real_ones_do(folder: Path) -> None:
     real = load_cmapss(folder).train
-    made = augmentation.stretched(real, 3, seed=1)
-    assert np.array_equal(made.sensors, augmentation.stretched(real, 3, seed=1).sensors)
+    bundles = augmentation.stretched(real, 3, seed=1)
+    assert np.array_equal(bundles.sensors, augmentation.stretched(real, 3, seed=1).sensors)
     for number, life in enumerate(LIVES, 1):
-        mine = made.engine == number
-        ends = np.flatnonzero(mine & (made.life == 0))
-        assert len(ends) == 3 and all(life / 1.5 - 1 <= cycles <= life * 1.5 + 1 for cycles in made.cycle[ends])
-        assert {life} != set(made.cycle[ends])
+        mine = bundles.engine == number
+        ends = np.flatnonzero(mine & (bundles.life == 0))
+        assert len(ends) == 3 and all(life / 1.5 - 1 <= cycles <= life * 1.5 + 1 for cycles in bundles.cycle[ends])
+        assert {life} != set(bundles.cycle[ends])
         # The noise is 0.5, what wear does to the last sensor is 10.
-        assert made.sensors[ends, 20] == pytest.approx(real.sensors[(real.engine == number) & (real.life == 0), 20].repeat(3), abs=2.5)
+        assert bundles.sensors[ends, 20] == pytest.approx(real.sensors[(real.engine == number) & (real.life == 0), 20].repeat(3), abs=2.5)
 
 
 def test_smoothing_keeps_a_straight_line() -> None:
@@ -108,7 +108,7 @@ def test_the_manifest_says_the_horizon_and_what_the_score_means(folder: Path) ->
 
 def test_figures_of_answers() -> None:
     nan = np.nan
-    answers = evaluation.Answers(
+    answers = evaluation.LifePredictions(
         engine=np.array([1, 1, 2, 3]),
         cycle=np.array([1, 2, 1, 1]),
         score=np.array([50, 40, 100, nan], np.float32),
@@ -116,13 +116,13 @@ def test_figures_of_answers() -> None:
         life=np.array([50, 43, 20, 300], np.float32),
         last=np.array([False, True, True, True]),
     )
-    worth = evaluation.worth(answers, horizon=30.0, prior=0.5)
+    metrics = evaluation.compute_metrics(answers, horizon=30.0, prior=0.5)
     # Off by -3, +80, and by nothing where no decision and 300 cycles both count as the cap.
-    assert (worth.engines, worth.undecided) == (3, 1)
-    assert worth.rmse == pytest.approx(np.sqrt((9 + 6400) / 3))
-    assert worth.rmse_rows == pytest.approx(np.sqrt((0 + 9 + 6400) / 3))
-    assert worth.nasa == pytest.approx(np.exp(3 / 13) - 1 + np.exp(8) - 1)
-    assert worth.calibration_error == pytest.approx(0.0)
+    assert (metrics.engines, metrics.undecided) == (3, 1)
+    assert metrics.rmse == pytest.approx(np.sqrt((9 + 6400) / 3))
+    assert metrics.rmse_rows == pytest.approx(np.sqrt((0 + 9 + 6400) / 3))
+    assert metrics.nasa == pytest.approx(np.exp(3 / 13) - 1 + np.exp(8) - 1)
+    assert metrics.calibration_error == pytest.approx(0.0)
 
 
 def request(data: Path | None, out: Path, say: list[str] | None = None) -> TrainingRequest:
@@ -140,7 +140,7 @@ def refusal(data: Path | None, out: Path) -> str:
 def test_without_a_folder_the_data_are_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def unreachable(name: str, out: Path, say: Any) -> None:
+    def unreachable(name: str, out: Path, log: Any) -> None:
         asked.append((name, out))
         raise DatasetError("the address does not answer; name a folder")
 
@@ -168,15 +168,15 @@ def test_bad_data_say_what_is_wrong(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.training
 def test_the_same_seed_gives_the_same_bytes_and_the_bundle_answers_in_cycles(folder: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorflow", reason="needs TensorFlow: scripts/test-training")
-    made = []
+    bundles = []
     for name in ("a", "b"):
-        said: list[str] = []
-        made.append(Bundle.load(training.train(request(folder, tmp_path / name, said))))
-        assert "partial" in said[0] and any("RMSE" in line for line in said)
-    assert made[0].digest == made[1].digest
-    for each in (made[0], Bundle.load(tmp_path / "a" / "engine_life-float32")):
-        answers = evaluation.answer(each, load_cmapss(folder).test)
+        lines: list[str] = []
+        bundles.append(Bundle.load(training.train(request(folder, tmp_path / name, lines))))
+        assert "partial" in lines[0] and any("RMSE" in line for line in lines)
+    assert bundles[0].digest == bundles[1].digest
+    for each in (bundles[0], Bundle.load(tmp_path / "a" / "engine_life-float32")):
+        answers = evaluation.predict(each, load_cmapss(folder).test)
         decided = ~np.isnan(answers.score)
         assert decided.sum() == 2 + 0 + 111 and (answers.cycle[decided] >= 30).all()
         assert (answers.score[decided] >= 0).all() and (answers.score[decided] <= 125.5).all()
-    assert len(made[0].model) < 64_000 and made[0].manifest.provenance["weights"] == "int8"
+    assert len(bundles[0].model) < 64_000 and bundles[0].manifest.provenance["weights"] == "int8"

@@ -48,7 +48,7 @@ def test_a_report_holds_card_plots_and_figures(data: Path, tmp_path: Path) -> No
     }
     assert all(f"({name})" in card for name in files if name.endswith(".png"))
     assert all((tmp_path / name).read_bytes()[:4] == b"\x89PNG" for name in files if name.endswith(".png"))
-    assert f"| F1 | {result['crosswise']['mean']['f1']:.3f} |" in card and bundle.digest in card
+    assert f"| F1 | {result['cross_validation']['mean']['f1']:.3f} |" in card and bundle.digest in card
     assert str(data) not in card
     assert text.from_json((tmp_path / "figures.json").read_text())["bundles"][0]["figures"]["f1"] == result["bundles"][0]["figures"]["f1"]
 
@@ -61,7 +61,7 @@ def test_the_tables_of_a_document_are_replaced_by_the_runs(data: Path, tmp_path:
     assert tables.main([str(run), str(document)]) == 0
     said = document.read_text()
     assert said.startswith("before\n") and said.endswith("after\n") and "old" not in said
-    assert f"| F1 | {result['crosswise']['mean']['f1']:.3f} |" in said and "change of F1, shifted" in said
+    assert f"| F1 | {result['cross_validation']['mean']['f1']:.3f} |" in said and "change of F1, shifted" in said
     document.write_text("no marks")
     assert tables.main([str(run), str(document)]) == 1
     assert "add both where the tables shall stand" in capsys.readouterr().err
