@@ -1,4 +1,4 @@
-"""Decompression that stops at a bound: a small file can unpack to more than there is memory."""
+"""Decompression with a size limit, because a small file can unpack to more bytes than the memory holds."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ import io
 from functools import partial
 
 MAX_UNPACKED_BYTES = 2**28
-"""Bytes that one compressed file of rows may unpack to."""
+"""Maximum unpacked size of one compressed file of rows."""
 
 
 CHUNK_BYTES = 2**16
 
 
 class DecompressionLimitError(ValueError):
-    """It unpacks to more than is allowed."""
+    """The unpacked content exceeds the limit."""
 
 
 def gunzip(content: bytes, limit: int = MAX_UNPACKED_BYTES) -> bytes:
-    """The content of a gzip file.
+    """Decompress a gzip file.
 
     Raises:
-        TooMuch: it has more than `most` bytes; no more than these were held in memory.
-        OSError, EOFError, zlib.error: it is no whole gzip file.
+        DecompressionLimitError: the content exceeds `limit` bytes; at most that many were held in memory.
+        OSError, EOFError, zlib.error: the file is not a complete gzip file.
     """
     with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
-        # Piece by piece: a read takes as much memory as it asks for.
+        # In chunks: a read allocates as many bytes as it requests.
         return b"".join(iter(partial(BoundedReader(file, limit).read, CHUNK_BYTES), b""))
 
 
 class BoundedReader(io.RawIOBase):
-    """Reads from `file` until `most` bytes have come; then raises TooMuch."""
+    """Read at most `limit` bytes from `file`, then raise DecompressionLimitError."""
 
     def __init__(self, file: io.BufferedIOBase, limit: int) -> None:
         self._file, self._limit, self._remaining = file, limit, limit

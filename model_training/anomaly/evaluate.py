@@ -1,6 +1,6 @@
-"""Judges a bundle as it runs on a device: through the scorer and the alarm policy, row by row.
+"""Evaluate a bundle as it runs on a device: through the scorer and the alarm policy, row by row.
 
-`python -m model_training.anomaly.evaluate --from DIR` prints, for each recording and for simulated pumps, what the alarms did.
+`python -m model_training.anomaly.evaluate --from DIR` prints the verdicts and alarms for each recording and for simulated pumps.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ SHIPPED = Path(__file__).parents[1] / "bundles" / "pump_anomaly"
 
 
 class PolicyResult(NamedTuple):
-    """What became of a stretch of rows.
+    """Result of the scorer and the policy for n rows.
 
     Attributes:
         confidence: (n,), NaN for no decision.
-        raised, cleared: rows at which an alarm was raised or, having been raised, cleared.
+        raised, cleared: rows at which an alarm became active, and at which an active alarm cleared.
     """
 
     confidence: np.ndarray
@@ -47,7 +47,7 @@ class PolicyResult(NamedTuple):
 def run_policy(
     bundle: Bundle, engine: ScoringEngine, times: np.ndarray, values: np.ndarray, options: PolicyOptions | None = None
 ) -> PolicyResult:
-    """Run rows, all good, through scorer and policy."""
+    """Run rows through scorer and policy; the quality of all values counts as good."""
     result, _ = AssetScorer(bundle, engine).feed(times, values, np.zeros(values.shape, np.uint8))
     policy = AlarmPolicy(options or PolicyOptions(), "asset", bundle.manifest.name)
     raised, cleared = [], []
@@ -61,7 +61,7 @@ def run_policy(
 
 
 class RowCounts(NamedTuple):
-    """Rows by verdict and mark."""
+    """Number of rows by verdict and label."""
 
     tp: int
     fp: int
@@ -75,7 +75,7 @@ class RowCounts(NamedTuple):
 
 
 def count_rows(bundle: Bundle, outcome: PolicyResult, recording: Recording) -> RowCounts:
-    """Verdicts on the rows after the baseline; no decision is no alarm."""
+    """Count verdicts of the rows after the baseline; a missing decision counts as a negative verdict."""
     assert recording.anomaly is not None
     verdict = (outcome.confidence >= bundle.manifest.verdict_level)[BASELINE_ROWS:]
     mark = recording.anomaly[BASELINE_ROWS:]
@@ -85,7 +85,7 @@ def count_rows(bundle: Bundle, outcome: PolicyResult, recording: Recording) -> R
 def report_recordings(
     bundle: Bundle, engine: ScoringEngine, recordings: Sequence[Recording], options: PolicyOptions | None = None
 ) -> RowCounts:
-    """Print a line a recording and the pooled figures."""
+    """Print a line for each recording, and the pooled figures."""
     total = np.zeros(4, int)
     within_90_s = no_other = 0
     for recording in recordings:
@@ -119,7 +119,7 @@ def report_recordings(
 
 
 SCENARIOS: dict[str, tuple[int, tuple[Fault, ...], tuple[MaintenanceStop, ...], int]] = {
-    # name: rows, faults, visits, alarms wanted
+    # name: rows, faults, maintenance stops, expected alarms
     "healthy, 2 hours": (7200, (), (), 0),
     "healthy, stopped 60 s and started": (2400, (), (MaintenanceStop(1000, 60),), 0),
     "healthy, stopped 600 s and started": (3000, (), (MaintenanceStop(1000, 600),), 0),
@@ -137,7 +137,7 @@ SCENARIOS: dict[str, tuple[int, tuple[Fault, ...], tuple[MaintenanceStop, ...], 
 
 
 def report_pumps(bundle: Bundle, engine: ScoringEngine, seeds: Sequence[int], options: PolicyOptions | None = None) -> int:
-    """Print a line a scenario; returns how many runs did not have the alarms that they should have."""
+    """Print a line for each scenario. Returns the number of runs with unexpected alarms."""
     failures = 0
     for name, (rows, faults, stops, expected) in SCENARIOS.items():
         failed_seeds, delays, clears = [], [], []
@@ -155,7 +155,7 @@ def report_pumps(bundle: Bundle, engine: ScoringEngine, seeds: Sequence[int], op
             if not passed:
                 failed_seeds.append(seed)
         failures += len(failed_seeds)
-        text = f"{name:52} wanted {expected} alarm{'' if expected == 1 else 's'}: {len(seeds) - len(failed_seeds)}/{len(seeds)} seeds"
+        text = f"{name:52} expected {expected} alarm{'' if expected == 1 else 's'}: {len(seeds) - len(failed_seeds)}/{len(seeds)} seeds"
         text += f", raised after {min(delays):.0f} to {max(delays):.0f} s" if delays else ""
         text += f", cleared {min(clears):.0f} to {max(clears):.0f} s after the start" if clears else ""
         print(text + (f", wrong {failed_seeds}" if failed_seeds else ""))
@@ -163,10 +163,12 @@ def report_pumps(bundle: Bundle, engine: ScoringEngine, seeds: Sequence[int], op
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Judge a bundle on recordings and on simulated pumps.")
+    parser = argparse.ArgumentParser(description="Evaluate a bundle on recordings and on simulated pumps.")
     parser.add_argument("--bundle", type=Path, default=SHIPPED)
     parser.add_argument("--from", dest="folder", type=Path, help="folder with the recordings (skab/…)")
-    parser.add_argument("--seeds", type=whole(1, 100_000), default=20, help="simulated pumps with the seeds 1 to this")
+    parser.add_argument(
+        "--seeds", type=whole(1, 100_000), default=20, help="number of simulated pumps; they have the seeds from 1 on (default: 20)"
+    )
     args = parser.parse_args()
     bundle = Bundle.load(args.bundle)
     engine = open_engine(bundle)

@@ -1,4 +1,4 @@
-"""The way from recordings and simulated pumps to the bundle."""
+"""Training run: from recordings and simulated pumps to the bundles."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ CODE = (
     "../tflite_export.py",
     "../../components/sensor_ingestion/sources/pump_physics.py",
 )
-"""What makes the model what it is, beside the data; its digest stands in the manifest."""
+"""Files that determine the model besides the data. The manifest records their digest."""
 
 
 def train(request: TrainingRequest) -> Path:
-    """Train and write the int8 bundle and the float32 one; gives the folder of the first."""
+    """Train, write the int8 and the float32 bundle, and return the folder of the int8 bundle."""
     if request.data is None:
-        raise TrainingError("anomaly wants recordings; give the folder that holds skab/ with --from")
+        raise TrainingError("anomaly needs recordings; name the folder that holds skab/ with --from")
     recordings = rig_recordings.load_recordings(request.data)
     for recording in recordings:
         for sentence in label_warnings(recording):
@@ -52,13 +52,13 @@ def train(request: TrainingRequest) -> Path:
 
 
 def label_warnings(recording: rig_recordings.Recording) -> list[str]:
-    """A sentence where rows that train as normal are labelled anomalous; the label changes nothing."""
+    """Warn if rows that train as normal are labelled anomalous. Labels do not affect the training."""
     labelled = 0 if recording.anomaly is None else int(recording.anomaly[: rig_recordings.BASELINE_ROWS].sum())
     if not labelled:
         return []
     return [
-        f"{recording.name}: {labelled} of the {rig_recordings.BASELINE_ROWS} rows that train as normal are labelled anomalous; labels take no part in "
-        "training, so they train all the same; take the file away if its baseline is not normal"
+        f"{recording.name}: {labelled} of the {rig_recordings.BASELINE_ROWS} rows that train as normal are labelled anomalous; labels do not affect "
+        "the training; remove the file if its baseline is not normal"
     ]
 
 
@@ -72,7 +72,7 @@ def write(
     pumps: int = training_examples.PUMPS,
     epochs: int = EPOCHS,
 ) -> Path:
-    """Train on recordings and simulated pumps and write both bundles below `out`; the same arguments give the same bytes."""
+    """Train on recordings and simulated pumps and write both bundles below `out`. The same arguments give the same bytes."""
     manifest = manifest_template.manifest()
     examples = training_examples.build(manifest, recordings, seed, log, episodes, pumps)
     log(f"{len(examples.y)} examples, {100 * examples.y.mean():.0f} % with a fault; starting TensorFlow")
@@ -104,7 +104,7 @@ def write(
 
 
 def source_digest() -> str:
-    """The SHA-256 of the code that made the model."""
+    """SHA-256 of the files in `CODE`."""
     root = Path(__file__).parent
     digest = hashlib.sha256()
     for name in CODE:

@@ -1,4 +1,4 @@
-"""Training examples: inputs of the model with what it should answer."""
+"""Training examples: inputs of the model with their labels."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from model_training.anomaly.rig_recordings import BASELINE_ROWS, Fault, Maintena
 from model_training.anomaly.synthetic_faults import episode
 
 FIRST_SEED = 1000
-"""Simulated pumps with smaller seeds are for judging; none of them trains."""
+"""First seed for training. Simulated pumps with smaller seeds are reserved for evaluation."""
 
 EPISODES, PUMPS, SAMPLED_ROWS = 60, 60, 25
-"""Synthetic episodes over each background, simulated pumps, and rows of an episode that train."""
+"""Number of synthetic episodes over each background, of simulated pumps, and of rows sampled from an episode."""
 
 MAX_ROWS, BACKGROUND_STEP = 1150, 100
-"""Rows of an episode, and of a background at most; a longer recording holds a background from each so many rows on."""
+"""Maximum number of rows of an episode and of a background, and number of rows between the backgrounds of a longer recording."""
 
 LEARNED_LEVEL = 0.15
-"""A simulated fault counts as one from this level on; below it, neither answer is learned."""
+"""Level from which a simulated fault is labelled. Rows with a lower level, but above 0, are not used."""
 
 STUCK = (0.1, 0.1, 0.05, 0.4, 0.05, 0.05, 0.05, 0.2)
-"""How often each channel sticks, in a simulated pump whose sensor does. A coarse sensor takes longest to be known as stuck."""
+"""Probability of each channel to be the stuck one. The quality checks need longest to detect a coarse sensor as stuck."""
 
 
 class Examples(NamedTuple):
@@ -47,11 +47,11 @@ def build(
     episodes: int = EPISODES,
     pumps: int = PUMPS,
 ) -> Examples:
-    """Examples from recordings and simulated pumps.
+    """Build the examples from recordings and simulated pumps.
 
     Args:
-        episodes: synthetic ones per background.
-        pumps: how many are simulated.
+        episodes: synthetic episodes per background.
+        pumps: number of simulated pumps.
     """
     rng = np.random.default_rng(seed)
     parts = [from_recording(manifest, recording, rng, episodes) for recording in recordings]
@@ -64,7 +64,7 @@ def build(
 
 
 def from_recording(manifest: Manifest, recording: Recording, rng: np.random.Generator, episodes: int) -> Examples:
-    """Episodes over each background in the normal rows of one recording."""
+    """Examples of episodes over each background in the normal rows of one recording."""
     rows = training_rows(recording)
     parts = []
     for start in range(0, max(1, len(rows) - MAX_ROWS + 1), BACKGROUND_STEP):
@@ -82,7 +82,7 @@ def from_recording(manifest: Manifest, recording: Recording, rng: np.random.Gene
 
 
 class InputRecorder:
-    """Stands in for the engine of a scorer and keeps the inputs."""
+    """An engine that records the model's inputs."""
 
     def __init__(self) -> None:
         self.inputs: list[np.ndarray] = []
@@ -93,7 +93,7 @@ class InputRecorder:
 
 
 def from_pump(manifest: Manifest, seed: int, rng: np.random.Generator) -> Examples:
-    """One simulated pump: healthy, with a fault of a sensor, or with a fault of the machine; stopped and started or not."""
+    """Examples of one simulated pump: healthy, with a sensor fault or with a machine fault; with or without a maintenance stop."""
     run = simulate(seed, *_scenario(manifest, rng))
     recorder = InputRecorder()
     scorer = AssetScorer(unverified(manifest), recorder)
@@ -108,9 +108,9 @@ def from_pump(manifest: Manifest, seed: int, rng: np.random.Generator) -> Exampl
 
 
 def _scenario(manifest: Manifest, rng: np.random.Generator) -> tuple[int, tuple[Fault, ...], tuple[MaintenanceStop, ...]]:
-    """Rows, faults and visits of one simulated pump."""
+    """Draw rows, faults and maintenance stops of one simulated pump."""
     kind = rng.choice(["none", "valve", "imbalance", "cavitation", "sensor-stuck", "sensor-gap"], p=[0.3, 0.23, 0.12, 0.12, 0.19, 0.04])
-    # A healthy pump is followed for hours: what its slow drift looks like has to be learned as normal.
+    # A healthy pump runs for hours, because its slow drift must be learned as normal.
     rows = int(rng.integers(3000, 9000) if kind == "none" else rng.integers(1400, 3600))
     start = int(rng.integers(BASELINE_ROWS + 60, rows - 400))
     fault = Fault(
@@ -128,6 +128,6 @@ def _scenario(manifest: Manifest, rng: np.random.Generator) -> tuple[int, tuple[
 
 
 def unverified(manifest: Manifest) -> Bundle:
-    """A bundle around a manifest whose model is not there yet."""
+    """A bundle for a manifest without a model."""
     empty = Digest(sha256=hashlib.sha256(b"").hexdigest(), bytes=0)
     return Bundle(msgspec.structs.replace(manifest, digests={MODEL: empty}), b"")

@@ -1,4 +1,4 @@
-"""Splits of rows, each of which judges what it did not fit."""
+"""Stratified folds, and calibration by cross-validation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from model_training.classification import manifest_template
 
 
 def folds(classes: np.ndarray, count: int, seed: int) -> list[np.ndarray]:
-    """Masks (n,) bool of `count` parts, over which every class is dealt alike."""
+    """Masks (n,) bool of `count` stratified folds."""
     rng, fold = np.random.default_rng(seed), np.empty(len(classes), int)
     dealt = 0
     for each in np.unique(classes):
@@ -20,7 +20,7 @@ def folds(classes: np.ndarray, count: int, seed: int) -> list[np.ndarray]:
 
 
 def cross_calibrate(score: np.ndarray, failure: np.ndarray, seed: int) -> np.ndarray:
-    """Confidences (n,), each half's by the table that the other half fits."""
+    """Confidences (n,) of each half by a calibration table fitted on the other half."""
     halves, confidence = folds(failure.astype(int), 2, seed), np.empty(len(score))
     for fits, measured in (halves, halves[::-1]):
         confidence[measured] = calibration.apply(calibration.fit(score[fits], failure[fits], manifest_template.PRIOR), score[measured])

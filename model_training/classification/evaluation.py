@@ -1,4 +1,4 @@
-"""Judging: rows through the scorer that runs on a device, and what the answers are worth."""
+"""Evaluation: rows through the scorer that runs on a device, and classification metrics."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgeml.model.scorer import AssetScorer
 
 
 class Rates(NamedTuple):
-    """How well one thing is found: shares of what was said, and of what was there. 0 where there is none."""
+    """Metrics of one class; an undefined share is 0. `support` is the number of true rows."""
 
     f1: float
     precision: float
@@ -22,7 +22,7 @@ class Rates(NamedTuple):
 
 
 class _RecordingEngine:
-    """An engine that keeps what the model answered beside its score."""
+    """An engine that records the model's outputs."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -46,12 +46,12 @@ def predict(bundle: Bundle, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, n
 
 
 def predicted_class(confidence: np.ndarray, probabilities: np.ndarray, level: float) -> np.ndarray:
-    """The class that is said of each row, (n,): 0 below the verdict level, else the most probable failure."""
+    """Predicted class of each row, (n,): 0 below the verdict level, else the most probable failure."""
     return np.where(confidence >= level, probabilities[:, 1:].argmax(1) + 1, 0)
 
 
 def rates(predicted: np.ndarray, true: np.ndarray) -> Rates:
-    """said, true: (n,) bool."""
+    """Metrics of predicted and true (n,) bool."""
     both, positives, support = int((predicted & true).sum()), int(predicted.sum()), int(true.sum())
     return Rates(
         2 * both / (positives + support) if positives + support else 0.0,
@@ -62,10 +62,10 @@ def rates(predicted: np.ndarray, true: np.ndarray) -> Rates:
 
 
 def rates_by_class(predicted: np.ndarray, true: np.ndarray, names: tuple[str, ...]) -> dict[str, Rates]:
-    """Rates for each class but the first, for classes (n,) said and true."""
+    """Metrics of each class except the first, for predicted and true classes (n,)."""
     return {name: rates(predicted == at, true == at) for at, name in enumerate(names) if at}
 
 
 def macro_f1(each: dict[str, Rates]) -> float:
-    """The mean F1 of the classes that occur."""
+    """Mean F1 of the classes that occur."""
     return float(np.mean([rate.f1 for rate in each.values() if rate.support]))

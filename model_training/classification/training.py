@@ -1,4 +1,4 @@
-"""The way from a milling machine's rows to the bundle."""
+"""Training run: from the rows of a milling machine to the bundles."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EPOCHS, FOLDS, EXAMPLES = 60, 5, 1000
 
 
 def train(request: TrainingRequest) -> Path:
-    """Train, calibrate crosswise, write both bundles and the report; gives the int8 bundle's folder."""
+    """Train, calibrate by cross-validation, write both bundles and the report. Returns the int8 bundle's folder."""
     try:
         if request.data is None:
             fetch("ai4i", request.out / "data", log=request.log)
@@ -30,8 +30,8 @@ def train(request: TrainingRequest) -> Path:
         request.log(note)
     if not FOLDS <= data.failure.sum() <= len(data.failure) - FOLDS:
         raise TrainingError(
-            f"ai4i2020.csv has {int(data.failure.sum())} failures in {len(data.failure)} rows, at least {FOLDS} rows of both sorts are "
-            "wanted; get the file anew: scripts/prepare fetch ai4i"
+            f"ai4i2020.csv has {int(data.failure.sum())} failures in {len(data.failure)} rows, but at least {FOLDS} rows of each class "
+            "are needed; download the file again: edgeml data fetch ai4i"
         )
     return _Run(data, request).write()
 
@@ -84,22 +84,22 @@ class _Run:
 
     def _int8(self, model: Any) -> bytes:
         sampled = np.random.default_rng(self._request.seed).choice(len(self._x), min(EXAMPLES, len(self._x)), replace=False)
-        # The ends of each channel's span too: their range must not depend on who was picked.
+        # Both ends of each channel's range, so that the int8 range does not depend on the sample.
         ends = np.stack([np.full(self._x.shape[1:], end, np.float32) for end in (-1.0, 1.0)])
         return tflite_export.to_int8(model, np.concatenate([self._x[sampled], ends]))
 
     def _cross_predict(self, parts: list[np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """Scores (n,), and the networks' probabilities (n, classes), each row's by models that were trained without it."""
+        """Scores (n,) and probabilities (n, classes) of each row by models that were trained without it."""
         n = len(self._x)
         scores = {name: np.empty(n) for name in ("int8", "float32", "baseline", "baseline_features")}
         probabilities = {name: np.empty((n, len(manifest_template.CLASSES))) for name in ("int8", "float32")}
         flat = self._x[:, 0].astype(np.float64)
         inputs = {"baseline": flat, "baseline_features": features.features(flat)}
         for number, part in enumerate(parts, 1):
-            self._request.log(f"cross-validation {number}/{len(parts)}: {part.sum()} rows kept out")
+            self._request.log(f"cross-validation {number}/{len(parts)}: {part.sum()} rows held out")
             model = self._train(~part)
             for name, file in (("int8", self._int8(model)), ("float32", tflite_export.to_float32(model))):
                 scores[name][part], _, probabilities[name][part] = evaluation.predict(seal(self._manifest, file), self._rows[part])
-            for name, features_of in inputs.items():
-                scores[name][part] = baseline.predict(baseline.fit(features_of[~part], self._classes[~part] > 0), features_of[part])
+            for name, matrix in inputs.items():
+                scores[name][part] = baseline.predict(baseline.fit(matrix[~part], self._classes[~part] > 0), matrix[part])
         return scores, probabilities

@@ -1,4 +1,4 @@
-"""The way from engines run to failure to the bundle."""
+"""Training run: from engines run to failure to the bundles."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EPOCHS, FOLDS, EXAMPLES = 8, 3, 1000
 
 
 def train(request: TrainingRequest) -> Path:
-    """Train, calibrate on engines that the training was kept from, write both bundles and the report; gives the int8 bundle's folder."""
+    """Train, calibrate on held-out engines, write both bundles and the report. Returns the int8 bundle's folder."""
     try:
         if request.data is None:
             fetch("cmapss", request.out / "data", log=request.log)
@@ -30,7 +30,7 @@ def train(request: TrainingRequest) -> Path:
         request.log(note)
     engines = len(np.unique(data.train.engine))
     if engines < FOLDS:
-        raise TrainingError(f"train_FD001.txt has {engines} whole engines, at least {FOLDS} are wanted; get the file anew")
+        raise TrainingError(f"train_FD001.txt has {engines} whole engines, but at least {FOLDS} are needed; download the file again")
     return _write(data, request)
 
 
@@ -39,7 +39,9 @@ def _write(data: Cmapss, request: TrainingRequest) -> Path:
     scaling = manifest_template.scaling(examples.channels(data.train))
     training_set = examples.build(manifest_template.manifest(scaling), data.train)
     if not len(training_set.x):
-        raise TrainingError(f"no engine in train_FD001.txt lasts {manifest_template.manifest(scaling).min_rows} cycles; get the file anew")
+        raise TrainingError(
+            f"no engine in train_FD001.txt lasts {manifest_template.manifest(scaling).min_rows} cycles; download the file again"
+        )
     copies = augmentation.stretched(data.train, 1 if request.quick else augmentation.COPIES, request.seed)
     stretched_set = examples.build(manifest_template.manifest(scaling), copies)
     log(f"{len(training_set.x)} examples of {len(np.unique(training_set.engine))} engines, and {len(stretched_set.x)} of stretched copies")
@@ -72,12 +74,12 @@ def _write(data: Cmapss, request: TrainingRequest) -> Path:
 
 
 def cross_predict(training_set: Examples, stretched_set: Examples, epochs: int, request: TrainingRequest) -> dict[str, np.ndarray]:
-    """For the network and the baseline: (n,) cycles, each engine's by a model that was trained without this engine and its copies."""
+    """Cycles (n,) for `network` and `baseline`, each engine predicted by a model that was trained without it and its copies."""
     out = {name: np.empty(len(training_set.x)) for name in ("network", "baseline")}
     parts = examples.folds(training_set.engine, 2 if request.quick else FOLDS, request.seed)
     for number, part in enumerate(parts, 1):
         held_out, rest = np.isin(training_set.engine, part), np.setdiff1d(training_set.engine, part)
-        request.log(f"cross-validation {number}/{len(parts)}: {len(part)} engines kept out")
+        request.log(f"cross-validation {number}/{len(parts)}: {len(part)} engines held out")
         model = _network(training_set.of(rest), stretched_set.of(rest), epochs, request)
         out["network"][held_out] = network.predict(model, training_set.x[held_out])
         out["baseline"][held_out] = baseline.predict(

@@ -185,7 +185,7 @@ TARGETS: dict[str, Target] = {
         lambda: [recording_text(("1583748873", "1583748874,5", "1,5e9"), ";", comma=True)],
     ),
     "gzip": Target(
-        ("model_training.prepare.sources.text", "model_training.bounded_decompression.Bounded.read"),
+        ("model_training.prepare.sources.text", "model_training.bounded_decompression.BoundedReader.read"),
         "bytes",
         sources.text,
         (PrepareError,),
