@@ -92,10 +92,10 @@ def text(result: dict[str, Any]) -> str:
 
 def _data(data: dict[str, Any]) -> str:
     n, unlabelled = len(data["recordings"]), len(data["unlabelled"])
-    row = f"{data['folder']}: {n} recordings" + (f", {unlabelled} of them without labels" if unlabelled else "")
-    row += f", {len(data['normal_recordings'])} of normal running" if data["normal_recordings"] else ", none of normal running"
+    text = f"{data['folder']}: {n} recordings" + (f", {unlabelled} of them without labels" if unlabelled else "")
+    text += f", {len(data['normal_recordings'])} of normal running" if data["normal_recordings"] else ", none of normal running"
     skipped = len(data["skipped"])
-    return row + (f"; {skipped} file{'s are' if skipped > 1 else ' is'} left out" if skipped else "")
+    return text + (f"; {skipped} file{'s' if skipped > 1 else ''} skipped" if skipped else "")
 
 
 def _bundle(bundle: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""From a recording to verdicts and alarms: the scorer that Inference runs, the policy that AlertDispatcher runs."""
+"""From a recording to verdicts and alarms, with the scorer of Inference and the policy of AlertDispatcher."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from model_training.evaluation.recordings import Recording
 
 @dataclass(frozen=True)
 class DetectorResult:
-    """What became of the n rows of a recording.
+    """Result of a detector for the n rows of a recording.
 
     Attributes:
-        confidence: (n,) float32, NaN for no decision.
-        verdict: (n,) bool; no decision is no.
-        alarm: (n,) bool, an alarm is active after the row.
-        raised: rows at which an alarm went active.
-        reasons: why there was no decision -> how many rows.
-        score: (n,) float32, what the model answered; NaN for no decision.
+        confidence: (n,) float32, NaN without a decision.
+        verdict: (n,) bool; False without a decision.
+        alarm: (n,) bool, True if an alarm is active after the row.
+        raised: rows at which an alarm became active.
+        reasons: number of rows without a decision, by reason.
+        score: (n,) float32, output of the model; NaN without a decision.
     """
 
     confidence: np.ndarray
@@ -41,20 +41,20 @@ class DetectorResult:
 
 
 Detector = Callable[[Recording], DetectorResult]
-"""What judges a recording: a bundle, or something to compare it with."""
+"""A detector evaluates a recording: a bundle, or a baseline method."""
 
 
 def bundle_detector(
     bundle: Bundle, engine: ScoringEngine | None = None, level: float | None = None, options: PolicyOptions | None = None
 ) -> Detector:
-    """A bundle as a judge.
+    """Create a detector from a bundle.
 
     Args:
-        level: the confidence from which on a verdict is yes; None: the manifest's.
-        options: of the policy; None: the dispatcher's defaults.
+        level: confidence from which the verdict is positive; None: the manifest's verdict level.
+        options: options of the policy; None: AlertDispatcher's defaults.
 
     Raises:
-        BundleError: when it is called with a recording of other channels.
+        BundleError: by the detector, if a recording has other channels.
     """
     scoring_engine = open_engine(bundle) if engine is None else engine
     threshold = bundle.manifest.verdict_level if level is None else level
@@ -86,7 +86,7 @@ def apply_policy(
     deviations: np.ndarray | None = None,
     stopped: list[bool] | None = None,
 ) -> DetectorResult:
-    """Verdicts and alarms from confidences: (n,) float32, NaN for no decision."""
+    """Derive verdicts and alarms from confidences (n,) float32, NaN without a decision."""
     policy = AlarmPolicy(options or PolicyOptions(), recording.full_name, model)
     outcome = policy.judge_block("recording", recording.times.tolist(), confidence.tolist(), deviations, stopped)
     alarm = np.zeros(len(recording), bool)
@@ -106,5 +106,5 @@ def apply_policy(
 
 
 def shortest_decimal(confidence: np.ndarray) -> np.ndarray:
-    """float64 of the shortest decimals that stand for each float32: what a reader of the predictions compares with a level."""
+    """Convert each float32 to float64 through its shortest decimal, as a reader of the predictions file does before comparing it with a level."""
     return np.array([float(str(value)) for value in confidence.astype(np.float32)])

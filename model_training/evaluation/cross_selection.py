@@ -1,6 +1,6 @@
-"""Crosswise choice: one half of the recordings chooses among candidates, the other half is reported, and the reverse.
+"""Two-fold cross-validation: one half of the recordings selects a candidate, which is measured on the other half, and vice versa.
 
-A candidate is a design, in as many seeds as there are bundles of it, at a verdict level.
+A candidate is a design at a verdict level, with one bundle for each seed.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from model_training.evaluation.splits import halves
 
 @dataclass(frozen=True)
 class BundleRun:
-    """One bundle, judged.
+    """One evaluated bundle.
 
     Attributes:
-        design: bundles of one design differ in their seed alone.
+        design: bundles of one design differ only in their seed.
         normal: pieces of normal running.
     """
 
@@ -37,13 +37,14 @@ class BundleRun:
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """The headline.
+    """Cross-validated figures.
 
     Attributes:
-        halves: names of the recordings.
-        chosen: what each half chose for the other: the design and the verdict level.
-        seeds: figures of the halves that did not choose, together; one for each seed.
-        calibration_error: with a table fitted on one half and measured on the other, both ways round; one for each seed.
+        halves: names of the recordings in each half.
+        candidates: number of candidates.
+        chosen: design and verdict level that each half selected for the other.
+        seeds: pooled figures of both held-out halves, for each seed.
+        calibration_error: for each seed, the mean error of tables fitted on one half and measured on the other.
     """
 
     halves: tuple[list[str], list[str]]
@@ -71,11 +72,11 @@ class CrossValidation:
 
 
 def cross_validate(runs: Sequence[BundleRun], levels: Sequence[float] = ()) -> CrossValidation:
-    """Choose by mean F1 over the seeds.
+    """Cross-validate candidates; selection is by mean F1 over the seeds.
 
     Args:
-        runs: at least one; labels among their recordings.
-        levels: verdict levels to choose among; none: each bundle's own.
+        runs: at least one run, with labelled recordings.
+        levels: verdict levels to select from; none: each bundle's own level.
     """
     names = [segment.recording.full_name for segment in runs[0].segments if segment.recording.anomaly is not None]
     sides = halves(names)
@@ -88,7 +89,7 @@ def cross_validate(runs: Sequence[BundleRun], levels: Sequence[float] = ()) -> C
     seeds, errors = [], []
     for on_first, on_second in pairs:
         first, second = _select(on_first.segments, sides[0]), _select(on_second.segments, sides[1])
-        # Normal running belongs to neither half: its pieces take turns, so that each counts once.
+        # Normal running belongs to neither half: its pieces alternate between the halves, so that each counts once.
         normal = [(on_first, on_second)[number % 2].normal[number] for number in range(len(on_first.normal))]
         seeds.append(figures([*first, *second], normal, on_first.prior))
         errors.append(_refitted_error(first, second, on_first.prior))
@@ -96,7 +97,7 @@ def cross_validate(runs: Sequence[BundleRun], levels: Sequence[float] = ()) -> C
 
 
 def at_level(run: BundleRun, level: float) -> BundleRun:
-    """The same confidences with verdicts at another level."""
+    """Recompute the verdicts at another level."""
     if level == run.level:
         return run
     return replace(run, level=level, segments=_with_level(run.segments, level), normal=_with_level(run.normal, level))

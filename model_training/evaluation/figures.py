@@ -1,4 +1,4 @@
-"""The figures that are always reported together."""
+"""The figures of an evaluation, always reported together."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ TEST = slice(BASELINE_ROWS, None)
 
 @dataclass(frozen=True)
 class Segment:
-    """A recording, or a piece of one, and what became of it.
+    """A recording or a piece of one, with the detector's result.
 
     Attributes:
-        calibrated: its labels fitted the model's calibration, so that it cannot measure it.
+        calibrated: the labels were used for the model's calibration, so they cannot measure the calibration error.
     """
 
     recording: Recording
@@ -34,21 +34,22 @@ class Segment:
 
 @dataclass(frozen=True)
 class Figures:
-    """Over test rows only; a rate is a share, 0 to 1; a figure that cannot be formed is NaN, a delay in s may be infinite.
+    """Figures over test rows. A rate is a share, 0 to 1. An undefined figure is NaN; a delay may be infinite.
 
     Attributes:
-        f1, false_alarm_rate, missed_alarm_rate: pooled over all rows of all labelled recordings, no decision counting as no.
-        nab: changepoint score.
-        normal_false_alarm_rate, normal_rows: verdicts in normal running, of so many rows.
-        delay_median_s, delay_p90_s: from an episode's first row to the first verdict in it, a missed episode being infinite.
+        f1, false_alarm_rate, missed_alarm_rate: pooled over all rows of labelled recordings; no decision counts as negative.
+        nab: NAB changepoint score.
+        normal_false_alarm_rate, normal_rows: share of positive verdicts in normal running, and number of its rows.
+        delay_median_s, delay_p90_s: from the first row of an episode to its first positive verdict; infinite for a missed episode.
         alarm_delay_median_s, alarm_delay_p90_s: the same to an active alarm, after the policy.
-        episodes, found: episodes, and those in which an alarm was active, after the policy.
-        false_alarms, hours: alarms raised in normal rows, after the policy, in so many hours of them, recordings and normal
-            running together.
-        false_alarms_per_hour: the ratio.
-        normal_false_alarms, normal_hours: the part of the two in normal running.
-        calibration_error: expected, over decided rows of recordings that did not calibrate, re-weighted to the manifest's prior.
-        undecided: test rows without a decision, by reason `undecided_reasons` over all rows.
+        episodes, detected: number of episodes, and of those with an active alarm, after the policy.
+        false_alarms, hours: alarms raised in normal rows, after the policy, and hours of these rows, recordings and normal running
+            together.
+        false_alarms_per_hour: false_alarms / hours.
+        normal_false_alarms, normal_hours: the same in normal running only.
+        calibration_error: expected calibration error over decided rows of recordings not used for calibration, at the manifest's prior.
+        undecided, undecided_anomalous, normal_undecided: test rows without a decision; the anomalous ones; those in normal running.
+        undecided_reasons: rows without a decision by reason, over all rows.
     """
 
     recordings: int
@@ -81,12 +82,12 @@ class Figures:
 
 
 def run_detector(detector: Detector, recordings: Sequence[Recording]) -> list[Segment]:
-    """Each recording by itself, from its first row."""
+    """Run the detector on each recording separately, from its first row."""
     return [Segment(recording, detector(recording)) for recording in recordings]
 
 
 def normal_pieces(free: Sequence[Recording]) -> tuple[list[Recording], list[Recording]]:
-    """The pieces that measure false alarms in normal running, and those of later rows."""
+    """Cut recordings of normal running into pieces: those that measure false alarms, and those of later rows."""
     near: list[Recording] = []
     later: list[Recording] = []
     for recording in free:
@@ -97,10 +98,10 @@ def normal_pieces(free: Sequence[Recording]) -> tuple[list[Recording], list[Reco
 
 
 def figures(segments: Sequence[Segment], normal: Sequence[Segment], prior: float) -> Figures:
-    """Of recordings (those without labels do not count) and of pieces of normal running.
+    """Compute the figures of recordings and of pieces of normal running. Recordings without labels are ignored.
 
     Args:
-        prior: that the calibration error is re-weighted to.
+        prior: prior of the calibration error.
     """
     labelled = [segment for segment in segments if segment.recording.anomaly is not None]
     matrix = metrics.pooled(confusion_of(segment) for segment in labelled)
@@ -142,13 +143,13 @@ def figures(segments: Sequence[Segment], normal: Sequence[Segment], prior: float
 
 
 def confusion_of(segment: Segment) -> metrics.ConfusionMatrix:
-    """Rows by verdict and label."""
+    """Confusion matrix of the test rows."""
     assert segment.recording.anomaly is not None
     return metrics.confusion_matrix(segment.result.verdict[TEST], segment.recording.anomaly[TEST])
 
 
 def decided(segments: Sequence[Segment], scores: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Confidence (or score) and label of all decided test rows: (n,) float, (n,) bool."""
+    """Confidence (or score) and label of all test rows with a decision: (n,) float, (n,) bool."""
     values, truth = [np.empty(0, np.float32)], [np.empty(0, bool)]
     for segment in segments:
         if segment.recording.anomaly is None:
@@ -189,7 +190,7 @@ def _truth(segment: Segment) -> np.ndarray:
 
 
 def _false_alarms(segments: Sequence[Segment]) -> tuple[int, float]:
-    """Alarms raised in normal test rows, and the hours of those."""
+    """Alarms raised in normal test rows, and the hours of these rows."""
     alarms, hours = 0, 0.0
     for segment in segments:
         truth = _truth(segment)

@@ -1,4 +1,4 @@
-"""The predictions file: one line per original row."""
+"""The predictions file: one line for each row of the recordings."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ HEADINGS = ("group", "recording", "row", "time", "confidence", "verdict", "alarm
 
 
 def write(path: Path, segments: Sequence[Segment]) -> None:
-    """Write the lines of all rows; stretches of one recording together cover it, one after the other.
+    """Write a line for each row. The segments of one recording cover it without overlap.
 
-    A confidence has the digits that give the float32 back which the model's confidence is; it is empty where there is no
-    decision. A row without a readable time has no decision.
+    A confidence is the shortest decimal of the float32 value; it is empty without a decision. A row without a valid time has no
+    decision.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
@@ -33,9 +33,9 @@ def write(path: Path, segments: Sequence[Segment]) -> None:
 
 
 def whole_normal(detector: Detector, normal: Sequence[Recording], segments: Sequence[Segment]) -> list[Segment]:
-    """All rows of normal running: the pieces as judged, and the rows before, between and behind them.
+    """Cover all rows of normal running: the evaluated pieces, and the rows before, between and after them.
 
-    Rows before the first piece are judged as a recording of their own, those behind a piece as its continuation.
+    The rows before the first piece are evaluated as a separate recording. Rows after a piece continue that piece.
     """
     known = {(piece.recording.full_name, int(piece.recording.rows[0])): piece for piece in segments}
     out = []

@@ -1,4 +1,4 @@
-"""What an evaluation says, as text for people and as JSON."""
+"""An evaluation result as text and as JSON."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def number(value: float, digits: int = 3) -> str:
 
 
 def table(rows: Iterable[tuple[str, ...]]) -> str:
-    """Columns aligned, the first to the left, the others to the right."""
+    """Align columns, the first to the left, the others to the right."""
     rows = list(rows)
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = []
@@ -32,7 +32,7 @@ def table(rows: Iterable[tuple[str, ...]]) -> str:
 
 
 def figures(f: dict[str, Any]) -> str:
-    """The figures that are always reported together."""
+    """Figures of one bundle."""
     lines = [
         ("F1", number(f["f1"])),
         ("false-alarm rate", percent(f["false_alarm_rate"])),
@@ -49,7 +49,7 @@ def figures(f: dict[str, Any]) -> str:
         ),
         ("expected calibration error, at the manifest's prior", number(f["calibration_error"])),
         (
-            "no decision, counted as no",
+            "no decision, counted as negative",
             f"{f['undecided']} of {f['rows']} test rows, {f['undecided_anomalous']} of them anomalous; "
             f"{f['normal_undecided']} in normal running",
         ),
@@ -59,7 +59,7 @@ def figures(f: dict[str, Any]) -> str:
 
 
 def recordings(rows: list[dict[str, Any]]) -> str:
-    """A line for each recording."""
+    """Table with a line for each recording."""
     head = ("recording", "F1", "false", "missed", "delay", "alarm after", "false alarms", "no decision")
     body = [
         (
@@ -78,7 +78,7 @@ def recordings(rows: list[dict[str, Any]]) -> str:
 
 
 def audits(rows: list[dict[str, Any]]) -> str:
-    """A line for each audit."""
+    """Table with a line for each audit."""
     head = ("audit", "F1", "change", "false", "missed", "")
     body = [
         (
@@ -95,12 +95,12 @@ def audits(rows: list[dict[str, Any]]) -> str:
 
 
 def cross_validation(c: dict[str, Any]) -> str:
-    """The headline: what each half chose, mean and spread over the seeds."""
+    """Cross-validated figures: the selection of each half, and mean and spread over the seeds."""
     (first, second), n = c["chosen"], len(c["seeds"])
     head = [
         f"cross-validation: of {c['candidates']} candidate{'s' if c['candidates'] > 1 else ''}, {n} seed{'s' if n > 1 else ''}; "
         f"{len(c['halves'][0])} and {len(c['halves'][1])} recordings",
-        f"  the first half chose {first[0]} at level {first[1]:g}, the second half {second[0]} at level {second[1]:g}",
+        f"  the first half selected {first[0]} at level {first[1]:g}, the second half {second[0]} at level {second[1]:g}",
     ]
     lines = [("  " + name, with_spread(c, key, show)) for name, key, show in HEADLINE]
     error = c["refitted_calibration_error"]
@@ -126,22 +126,22 @@ HEADLINE = (
 
 
 def with_spread(c: dict[str, Any], key: str, show: Callable[[float], str]) -> str:
-    """Mean and, where there are several seeds and it is finite, spread."""
+    """Mean and, with several seeds and a finite value, spread."""
     spread = f" ± {show(c['spread'][key])}" if len(c["seeds"]) > 1 and math.isfinite(c["spread"][key]) else ""
     return show(c["mean"][key]) + spread
 
 
 def quantised(rows: list[dict[str, Any]]) -> str:
-    """What int8 costs."""
+    """Loss by int8 quantisation."""
     return "\n".join(
-        f"int8 against float32, seed {row['seed']}: F1 {row['int8']:.4f} and {row['float32']:.4f}, lost {row['f1_loss']:+.4f}; confidences "
+        f"int8 against float32, seed {row['seed']}: F1 {row['int8']:.4f} and {row['float32']:.4f}, loss {row['f1_loss']:+.4f}; confidences "
         f"differ by {row['largest_difference']:.3f} at most, verdicts in {100 * row['verdicts_differing']:.2f} % of rows"
         for row in rows
     )
 
 
 def baselines(rows: dict[str, Any]) -> str:
-    """A line for each baseline."""
+    """Table with a line for each baseline."""
     head = ("  method", "F1", "false", "missed", "NAB", "normal", "delay", "alarm after", "false/h", "detected", "shifted", "no anomaly")
     body, unavailable = [], []
     for name, row in rows.items():
@@ -175,12 +175,12 @@ def _audit_status(audit: dict[str, Any] | None) -> str:
 
 
 def to_json(result: Any) -> str:
-    """Infinity becomes the text "infinity" and NaN null: neither is a number of JSON."""
+    """Encode as JSON. Infinity becomes the string "infinity" and NaN null, because JSON has neither number."""
     return json.dumps(_plain(result), indent=1, ensure_ascii=False) + "\n"
 
 
 def from_json(text: str) -> Any:
-    """The reverse, but for NaN in places that may be null."""
+    """Decode the JSON of `to_json`. Every null in an object becomes NaN."""
     return _restore(json.loads(text))
 
 

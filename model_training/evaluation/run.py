@@ -1,4 +1,4 @@
-"""An evaluation from bundles and a folder of recordings to one plain result, which the report and the tables are made of."""
+"""An evaluation: from bundles and recordings to one result of plain data, the input of report and tables."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ Log = Callable[[str], None]
 
 @dataclass(frozen=True)
 class EvaluatedBundle:
-    """One bundle on all recordings.
+    """One bundle, evaluated on all recordings.
 
     Attributes:
-        engine: the runtime that the model ran on.
-        near, later: pieces of normal running that are in the figure, and of rows after those.
+        engine: name of the runtime.
+        near, later: pieces of normal running included in the figures, and pieces of later rows.
     """
 
     bundle: Bundle
@@ -49,7 +49,7 @@ class EvaluatedBundle:
 
     @property
     def design(self) -> str:
-        """What the bundle's provenance names its `design`, else its name, version and code."""
+        """The `design` in the bundle's provenance, else its name, version and code digest."""
         manifest = self.bundle.manifest
         named, code = manifest.provenance.get("design"), str(manifest.provenance.get("code", ""))
         return str(named) if named else f"{manifest.name} {manifest.version} {code[:8]}".strip()
@@ -60,12 +60,12 @@ class EvaluatedBundle:
 
 
 def evaluate_bundle(bundle: Bundle, dataset: RecordingSet) -> EvaluatedBundle:
-    """Judge everything that was found.
+    """Evaluate a bundle on all recordings.
 
-    Recordings that the manifest's provenance lists in `calibrated_on` (`<group>/<name>`) do not measure the calibration error.
+    Recordings listed in the provenance as `calibrated_on` (`<group>/<name>`) are excluded from the calibration error.
 
     Raises:
-        BundleError: the model does not fit its manifest, or the recordings' channels.
+        BundleError: the model does not fit its manifest, or the channels of the recordings.
     """
     engine = open_engine(bundle)
     judge = bundle_detector(bundle, engine)
@@ -83,10 +83,10 @@ def evaluate(
     audits: bool,
     log: Log,
 ) -> tuple[dict[str, Any], list[EvaluatedBundle]]:
-    """The result, plain values only, and what it was made of."""
+    """Evaluate bundles. Returns the result as plain data, and the evaluated bundles."""
     evaluated: list[EvaluatedBundle] = []
     for bundle in bundles:
-        log(f"judging {bundle.where} ({len(evaluated) + 1} of {len(bundles)})")
+        log(f"evaluating {bundle.where} ({len(evaluated) + 1} of {len(bundles)})")
         evaluated.append(evaluate_bundle(bundle, dataset))
     result: dict[str, Any] = {"data": describe_data(dataset, data), "policy": _policy(), "bundles": []}
     for each in evaluated:
@@ -101,7 +101,7 @@ def evaluate(
 
 
 def describe_data(dataset: RecordingSet, data: Path) -> dict[str, Any]:
-    """What was judged, by name and digest."""
+    """Names and digest of the evaluated data."""
     return {
         "folder": data.name,
         "digest": digest(dataset),
@@ -115,12 +115,12 @@ def describe_data(dataset: RecordingSet, data: Path) -> dict[str, Any]:
 
 
 def _relative(sentences: Sequence[str], data: Path) -> list[str]:
-    """Without the folder: where the data lie on this machine is of no use to a reader of the result."""
+    """Remove the data folder's path, which is specific to this machine, from sentences."""
     return [sentence.replace(f"{data}/", "") for sentence in sentences]
 
 
 def digest(dataset: RecordingSet) -> str:
-    """SHA-256 of names, times, values and labels."""
+    """SHA-256 of names, times, values and labels of the recordings."""
     sha = hashlib.sha256()
     for recording in (*dataset.recordings, *dataset.normal):
         sha.update(recording.full_name.encode() + b"\0")
@@ -155,7 +155,7 @@ def _bundle(each: EvaluatedBundle, audits: bool) -> dict[str, Any]:
 
 
 def per_recording(segments: Sequence[Segment], prior: float) -> list[dict[str, Any]]:
-    """Figures of each by itself."""
+    """Figures of each segment."""
     out = []
     for segment in segments:
         own = figures([segment], [], prior) if segment.recording.anomaly is not None else figures([], [segment], prior)
@@ -169,7 +169,7 @@ def per_recording(segments: Sequence[Segment], prior: float) -> list[dict[str, A
 
 
 def _compare(evaluated: Sequence[EvaluatedBundle]) -> list[dict[str, Any]]:
-    """int8 against float32, where both of a seed and design are there."""
+    """Compare int8 with float32 bundles of the same seed and design."""
     out = []
     floats = {(each.design, each.seed): each for each in evaluated if each.weights == "float32"}
     for each in evaluated:
@@ -177,7 +177,7 @@ def _compare(evaluated: Sequence[EvaluatedBundle]) -> list[dict[str, Any]]:
         if each.weights == "float32" or other is None:
             continue
         own, reference = (figures(one.segments, [], one.bundle.manifest.prior).f1 for one in (each, other))
-        row, wanted = (np.concatenate([s.result.confidence for s in (*one.segments, *one.near)]) for one in (each, other))
+        actual, expected = (np.concatenate([s.result.confidence for s in (*one.segments, *one.near)]) for one in (each, other))
         verdicts = [np.concatenate([s.result.verdict for s in (*one.segments, *one.near)]) for one in (each, other)]
         out.append(
             {
@@ -185,7 +185,7 @@ def _compare(evaluated: Sequence[EvaluatedBundle]) -> list[dict[str, Any]]:
                 "int8": own,
                 "float32": reference,
                 "f1_loss": reference - own,
-                "largest_difference": float(np.nanmax(np.abs(row - wanted))),
+                "largest_difference": float(np.nanmax(np.abs(actual - expected))),
                 "verdicts_differing": float(np.mean(verdicts[0] != verdicts[1])),
             }
         )

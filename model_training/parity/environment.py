@@ -1,4 +1,4 @@
-"""Environments for a runtime: tflite-runtime wants an old Python and an old numpy, another architecture a root of its own."""
+"""Virtual environments for runtimes: tflite-runtime needs an old Python and numpy, another architecture a root filesystem."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from model_training.component_path import ROOT
 
 ENVIRONMENT = ROOT / "build" / "parity-venv"
 REQUIREMENTS = ("tflite-runtime==2.14.0", "numpy>=1.26,<2", "msgspec>=0.20")
-"""What scoring needs, beside the project's own code."""
+"""Requirements for scoring with tflite-runtime, besides the project's code."""
 LITERT = ("ai-edge-litert==2.3.0", "numpy>=1.26", "msgspec>=0.20")
-"""The same for LiteRT, in the version that Inference is installed with."""
+"""Requirements for scoring with LiteRT, in the version of Inference."""
 NEWEST_PYTHON = (3, 11)
-"""tflite-runtime 2.14 is built up to this Python."""
+"""Newest Python with a build of tflite-runtime 2.14."""
 
 
 class EnvironmentSetupError(Exception):
-    """One sentence: what is missing, and the remedy."""
+    """An environment cannot be created. The text is one sentence with the remedy."""
 
 
 def ensure_environment(
@@ -31,25 +31,25 @@ def ensure_environment(
     requirements: Sequence[str] = REQUIREMENTS,
     prefix: Sequence[str] = (),
 ) -> Path:
-    """The environment's Python; the environment is made where it is not there, or was made for other requirements.
+    """Return the environment's Python. Creates the environment if it does not exist or has other requirements.
 
     Args:
         pythons: names of interpreters to try; None: the running one and those on the path.
-        prefix: what runs a command where the environment is for, such as in a root of another architecture; `place` is there too.
+        prefix: command prefix that runs a command in the target, such as a root of another architecture. `folder` is the same there.
 
     Raises:
-        EnvironmentFault: no Python that is old enough, or the packages cannot be installed.
+        EnvironmentSetupError: no suitable Python, or the packages cannot be installed.
     """
     digest = hashlib.sha256("\n".join(requirements).encode()).hexdigest()
     stamp, python = folder / ".made-of", folder / "bin" / "python"
-    if stamp.is_file() and stamp.read_text() == digest and python.is_symlink():  # to a file that may be in the root alone
+    if stamp.is_file() and stamp.read_text() == digest and python.is_symlink():  # its target may exist only in the root
         return python
     base = "python3" if prefix else _find_python(pythons if pythons is not None else (sys.executable, "python3.11", "python3.10"))
-    log(f"making {folder} with {', '.join(requirements)}; this downloads packages, once")
-    _run([*prefix, base, "-m", "venv", "--clear", str(folder)], "an environment cannot be made; run: apt install python3-venv")
+    log(f"creating {folder} with {', '.join(requirements)}; downloads packages, once")
+    _run([*prefix, base, "-m", "venv", "--clear", str(folder)], "cannot create an environment; run: apt install python3-venv")
     _run(
         [*prefix, str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", *requirements],
-        "the packages cannot be installed; check the network, then run this again",
+        "cannot install the packages; check the network, then run this again",
     )
     stamp.write_text(digest)
     return python
@@ -67,7 +67,7 @@ def _find_python(names: Sequence[str]) -> str:
             return python
     version = ".".join(map(str, NEWEST_PYTHON))
     raise EnvironmentSetupError(
-        f"tflite-runtime 2.14 wants Python 3.10 to {version}, and none is on the path; install python{version} with its venv"
+        f"tflite-runtime 2.14 needs Python 3.10 to {version}, but none is on the path; install python{version} with its venv module"
     )
 
 

@@ -1,4 +1,4 @@
-"""From captured files and CSVs to versioned Parquet with a data card."""
+"""Preparation of training data: from captured files and CSVs to versioned Parquet with a data card."""
 
 from model_training.prepare.parquet import load_prepared
 from model_training.prepare.pipeline import PreparedDataset, prepare_dataset

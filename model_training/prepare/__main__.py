@@ -50,7 +50,7 @@ def _list(options: argparse.Namespace) -> None:
     for name, dataset in DATASETS.items():
         sys.stdout.write(f"{name}: {dataset.title}\n  {dataset.base}{dataset.archive}\n  {dataset.licence}; {dataset.citation}\n")
         known = sum(bool(file.sha256) for file in dataset.files)
-        sys.stdout.write(f"  {len(dataset.files)} files, the digests of {known} complete ones are known\n")
+        sys.stdout.write(f"  {len(dataset.files)} files, {known} with a known digest\n")
 
 
 def _fetch(options: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""One asset's rows in order, each time once, with what cannot be true taken out and counted. Pure."""
+"""Clean one asset's rows: order them by time, remove duplicates and implausible values, and count both. Pure."""
 
 from __future__ import annotations
 
@@ -12,21 +12,24 @@ from model_training.prepare.plan import Range
 from model_training.prepare.rows import PrepareError, Rows, Statistics
 
 REJECTED_FLAGS = (OUT_OF_RANGE, STUCK)
-"""Quality flags that take a value out. After a gap says nothing against a value, missing is one, a time out of line takes the row."""
+"""Quality flags that remove a value. A value after a gap is kept; a row with a time out of order is dropped as a whole."""
 
 
 def merge(parts: list[Rows], requested: list[str]) -> Rows:
-    """Rows of one asset from several files: the wanted channels (all if none is named), by event time; what a file lacks is NaN.
+    """Merge the rows of one asset from several files, by event time. A channel missing in a file is NaN.
+
+    Args:
+        requested: channels to keep; empty: all.
 
     Raises:
-        PrepareError: a wanted channel is in none of them.
+        PrepareError: no file has a requested channel.
     """
     asset = parts[0].asset
     available = {channel for part in parts for channel in part.channels}
     absent = [channel for channel in requested if channel not in available]
     if absent:
         raise PrepareError(
-            f"{asset} has no channel {', '.join(absent)}; it has {', '.join(sorted(available))}; mend `channels` or the columns"
+            f"{asset} has no channel {', '.join(absent)}; it has {', '.join(sorted(available))}; correct `channels` or the columns"
         )
     channels = tuple(requested or sorted(available))
     values, quality = [], []
@@ -45,7 +48,7 @@ def merge(parts: list[Rows], requested: list[str]) -> Rows:
 
 
 def clean(rows: Rows, ranges: Mapping[str, Range], statistics: Statistics) -> Rows:
-    """Rows with strictly rising times and only values that can be true; others are NaN, or their rows gone, and counted."""
+    """Return rows with strictly increasing times and plausible values only. Removed values become NaN; both are counted."""
     for code in OUT_OF_LINE:
         rows = _drop(rows, (rows.quality == code).any(axis=1), QUALITY_NAMES[code], statistics)
     again = np.zeros(len(rows.times), bool)
@@ -53,7 +56,7 @@ def clean(rows: Rows, ranges: Mapping[str, Range], statistics: Statistics) -> Ro
     first = np.maximum.accumulate(np.where(again, 0, np.arange(len(again))))
     same = ((rows.values == rows.values[first]) | (np.isnan(rows.values) & np.isnan(rows.values[first]))).all(axis=1)
     conflict = again & ~same
-    for mask, reason in ((again & same, "repeated"), (conflict, "another row of the same time")):
+    for mask, reason in ((again & same, "duplicate"), (conflict, "conflicting duplicate")):
         statistics.row(reason, f"{rows.asset}, {to_iso(rows.times[mask][0])}" if mask.any() else "", int(mask.sum()))
     rows = _select(rows, np.flatnonzero(~again))
     values = rows.values.copy()
@@ -74,16 +77,16 @@ def clean(rows: Rows, ranges: Mapping[str, Range], statistics: Statistics) -> Ro
         where = f"{rows.asset}, {channel}, {to_iso(rows.times[missing][0])}" if missing.any() else ""
         statistics.value(QUALITY_NAMES[MISSING], where, int(missing.sum()))
     rows = rows._replace(values=values)
-    return _drop(rows, np.isnan(values).all(axis=1), "no good value", statistics)
+    return _drop(rows, np.isnan(values).all(axis=1), "no valid value", statistics)
 
 
 def quality_counts(rows: Rows) -> dict[str, int]:
-    """Values by quality flag, as the sources have them."""
+    """Number of values by quality flag, as in the sources."""
     return {name: int((rows.quality == code).sum()) for code, name in enumerate(QUALITY_NAMES)}
 
 
 def _order(rows: Rows) -> np.ndarray:
-    # By time, then by content: the order in which files are named does not matter.
+    # By time, then by content, so that the names of the files do not affect the result.
     keys = [rows.values[:, place] for place in reversed(range(rows.values.shape[1]))]
     return np.lexsort((*keys, rows.times))
 

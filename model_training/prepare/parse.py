@@ -1,4 +1,4 @@
-"""Files become rows: captured ones by their heading, pieces of them that came through IoT Core, other CSV files by the plan. Pure."""
+"""Parse files into rows: captured files by their header, captured chunks from IoT Core, other CSV files by the plan. Pure."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from model_training.prepare.rows import PrepareError, Rows, Statistics
 CAPTURE = b'# {"format": "edgeml-capture"'
 CAPTURE_VERSION = 1
 MESSAGE = b"{"
-"""How a line of what Firehose writes begins; a CSV's heading does not."""
+"""First byte of an object that Firehose writes; a CSV header never begins with it."""
 FLAGS = re.compile("[0-9]*")
 CHUNK = 4096
-"""Rows that are read at a time."""
+"""Number of rows parsed at a time."""
 MAX_MESSAGE_BYTES = 2**24
-"""Bytes that the rows of one message unpack to, at most; a message is of 5 kB."""
+"""Maximum unpacked size of one message; a message has about 5 kB."""
 
 
 def parse(name: str, content: bytes, layout: Csv, statistics: Statistics) -> list[Rows]:
-    """The rows of one file, by asset.
+    """Parse one file into rows by asset.
 
     Raises:
-        PrepareError: the file as a whole cannot be used; the sentence goes on after the file's name.
+        PrepareError: the file is unusable. The text continues a sentence that begins with the file's name.
     """
     if content.startswith(CAPTURE):
         return [_captured(name, content, statistics)]
@@ -50,14 +50,14 @@ def _captured(name: str, content: bytes, statistics: Statistics) -> Rows:
         asset, channels, units = str(about["asset"]), tuple(map(str, about["channels"])), list(map(str, about["units"]))
         version, lost = int(about["version"]), int(about.get("lost_rows", 0))
     except (ValueError, KeyError, TypeError) as fault:
-        raise PrepareError(f"has a damaged heading ({fault!r}); take it out") from None
+        raise PrepareError(f"has an invalid header ({fault!r}); remove the file") from None
     if version > CAPTURE_VERSION:
-        raise PrepareError(f"is of the capture's version {version}, known is {CAPTURE_VERSION}; update this project")
+        raise PrepareError(f"has capture version {version}, supported is {CAPTURE_VERSION}; update this project")
     statistics.lost += lost
     lines = rest[: rest.rfind(b"\n") + 1].decode("utf-8", "replace").split("\n")[1:-1]
     if rest and not rest.endswith(b"\n"):
         statistics.seen += 1
-        statistics.row("line breaks off", f"{name}, the last line")
+        statistics.row("truncated line", f"{name}, last line")
     times, values, quality = [], [], []
     for number, line in enumerate(lines, 3):
         statistics.seen += 1
@@ -71,10 +71,10 @@ def _captured(name: str, content: bytes, statistics: Statistics) -> Rows:
                 raise ValueError("no quality flags")
             times.append(time_ns(row[0], "ns"))
         except ValueError:
-            statistics.row("not readable", f"{name}, line {number}")
+            statistics.row("unreadable row", f"{name}, line {number}")
             continue
         for at in wrong:
-            statistics.value("no number", f"{name}, line {number}, column {channels[at]!r}: {row[2 + at][:40]!r}")
+            statistics.value("not a number", f"{name}, line {number}, column {channels[at]!r}: {row[2 + at][:40]!r}")
         values.append(readings.tolist())
         quality.append([int(flag) for flag in row[-1]])
     known = {channel: unit for channel, unit in zip(channels, units, strict=False) if unit}
@@ -82,7 +82,7 @@ def _captured(name: str, content: bytes, statistics: Statistics) -> Rows:
 
 
 def _pieces(name: str, content: bytes, statistics: Statistics) -> list[Rows]:
-    """Captured rows as the cloud's rule stores them: a JSON object a line, each with some rows of a file and their heading."""
+    """Captured rows as the rule of IoT Core stores them: one JSON object a line, each with a chunk of a file and its header."""
     found = []
     for number, line in enumerate(content.splitlines(), 1):
         where = f"{name}, line {number}"
@@ -91,16 +91,16 @@ def _pieces(name: str, content: bytes, statistics: Statistics) -> list[Rows]:
             thing, packed = str(message["thing"]), base64.b64decode(message["gzip"], validate=True)
             text = gunzip(packed, MAX_MESSAGE_BYTES)
             if message["type"] != "capture" or not text.startswith(CAPTURE):
-                raise ValueError("no captured rows")
+                raise ValueError("not captured rows")
             rows = _captured(where, text, statistics)
         except (ValueError, KeyError, TypeError, RecursionError, OSError, EOFError, zlib.error, PrepareError):
             statistics.seen += 1
-            statistics.row("no captured rows", where)
+            statistics.row("not captured rows", where)
             continue
-        # Every device may have a pump-1.
+        # Several devices may have an asset of the same name.
         found.append(rows._replace(asset=f"{thing}/{rows.asset}"))
     if not found:
-        raise PrepareError("has no captured rows; take it out")
+        raise PrepareError("has no captured rows; remove the file")
     return found
 
 
@@ -110,14 +110,16 @@ def _csv(name: str, content: bytes, layout: Csv, statistics: Statistics) -> list
         first = lines.next()
         heading = headings(first.text or "", layout.delimiter) if first is not None else []
     except ValueError as fault:
-        raise PrepareError(f"is no CSV text ({fault}); take it out, or mend it") from None
+        raise PrepareError(f"is not a CSV file ({fault}); remove or correct the file") from None
     if not heading:
-        raise PrepareError("is empty; take it out")
+        raise PrepareError("is empty; remove the file")
     columns = layout.columns or {each: each for each in heading if each and each not in (layout.time_column, layout.asset_column)}
     requested = [layout.time_column, *columns.values(), *([layout.asset_column] if layout.asset_column else [])]
     absent = [each for each in requested if each not in heading]
     if absent:
-        raise PrepareError(f"has no column {', '.join(map(repr, absent))}; it has {', '.join(heading)}; mend `csv` in the plan or the file")
+        raise PrepareError(
+            f"has no column {', '.join(map(repr, absent))}; it has {', '.join(heading)}; correct `csv` in the plan, or the file"
+        )
     places = [heading.index(each) for each in columns.values()]
     time_place = heading.index(layout.time_column)
     asset_place = heading.index(layout.asset_column) if layout.asset_column else None
@@ -131,16 +133,16 @@ def _csv(name: str, content: bytes, layout: Csv, statistics: Statistics) -> list
             if asset:
                 by_asset.setdefault(asset, []).append((time, number, row))
             else:
-                statistics.row("no asset named", f"{name}, line {number}")
+                statistics.row("no asset name", f"{name}, line {number}")
         for asset, rows in by_asset.items():
             found.setdefault(asset, []).append(_valued(name, asset, rows, heading, tuple(columns), places, layout, statistics))
     if not found:
-        raise PrepareError("has no rows that can be used; take it out, or mend it")
+        raise PrepareError("has no usable rows; remove or correct the file")
     return [_concatenate(parts) for parts in found.values()]
 
 
 def _chunks(name: str, lines: Lines, delimiter: str, width: int, statistics: Statistics) -> Iterator[list[tuple[int, list[str]]]]:
-    """The whole rows of the file with their lines' numbers, `CHUNK` at a time."""
+    """Yield the complete rows of the file with their line numbers, `CHUNK` at a time."""
     chunk: list[tuple[int, list[str]]] = []
     while (line := lines.next()) is not None:
         where = f"{name}, line {line.number}"
@@ -153,7 +155,7 @@ def _chunks(name: str, lines: Lines, delimiter: str, width: int, statistics: Sta
         try:
             row = cells(line.text, delimiter)
         except ValueError:
-            statistics.row("quote not closed", where)
+            statistics.row("unclosed quote", where)
             continue
         if len(row) < width or extra(row, width):
             statistics.row("wrong number of cells", where)
@@ -168,11 +170,11 @@ def _chunks(name: str, lines: Lines, delimiter: str, width: int, statistics: Sta
 def _timed(
     name: str, rows: list[tuple[int, list[str]]], place: int, layout: Csv, statistics: Statistics
 ) -> list[tuple[int, int, list[str]]]:
-    """(time, line, cells) of the rows whose time can be read."""
+    """Rows with a valid time, as (time, line number, cells)."""
     times, reasons = times_ns([row[place] for _, row in rows], layout.time_unit, layout.decimal)
     for at in reasons:
         number, row = rows[at]
-        statistics.row("time not readable", f"{name}, line {number}: {readable(row[place][:40])!r}")
+        statistics.row("invalid time", f"{name}, line {number}: {readable(row[place][:40])!r}")
     return [(time, *rows[at]) for at, time in enumerate(times.tolist()) if at not in reasons]
 
 
@@ -191,7 +193,7 @@ def _valued(
         of, column = divmod(at, len(places))
         _, number, row = rows[of]
         cell = readable(row[places[column]][:40])
-        statistics.value("no number", f"{name}, line {number}, column {heading[places[column]]!r}: {cell!r}")
+        statistics.value("not a number", f"{name}, line {number}, column {heading[places[column]]!r}: {cell!r}")
     values = values.reshape(len(rows), len(places))
     return Rows(
         asset,

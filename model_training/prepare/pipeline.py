@@ -1,4 +1,4 @@
-"""The way through: files to rows, cleaned, resampled, enriched, written with their card."""
+"""The pipeline: parse, merge, clean, resample and enrich rows, and write them with their data card."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Log = Callable[[str], None]
 
 
 class PreparedDataset(NamedTuple):
-    """What was made: its folder, version and data card."""
+    """A prepared data set: its folder, version and data card."""
 
     folder: Path
     version: str
@@ -34,14 +34,14 @@ class PreparedDataset(NamedTuple):
 
 
 def prepare_dataset(plan: Plan, places: list[str], out: Path, client: Any = None, log: Log = lambda line: None) -> PreparedDataset:
-    """Prepare everything at `places` into `out/<name>/<version>/`. Holds all rows in memory.
+    """Prepare the data at `places` into `out/<name>/<version>/`. All rows are held in memory.
 
     Args:
         places: files, folders, `s3://bucket/prefix`.
-        client: a boto3 S3 client; None: one is made where it is needed.
+        client: boto3 S3 client; None: create one on first use.
 
     Raises:
-        PrepareError: nothing usable was found, or it cannot be written.
+        PrepareError: no usable rows, or the output is not writable.
     """
     statistics = Statistics()
     summaries, parts = _read(plan, places, client, statistics, log)
@@ -55,12 +55,12 @@ def prepare_dataset(plan: Plan, places: list[str], out: Path, client: Any = None
             dropped[asset] = str(fault)
             rows = sum(len(part.times) for part in files)
             asset_statistics = Statistics()
-            asset_statistics.row("its asset is left out", asset, rows)
-            log(f"{fault}; this asset is left out")
+            asset_statistics.row("asset dropped", asset, rows)
+            log(f"{fault}; asset dropped")
         _add(statistics, asset_statistics)
     if not prepared:
         reasons = [*(f"{each.name} {each.fault}" for each in summaries if each.fault), *dropped.values(), *statistics.examples.values()]
-        raise PrepareError(f"nothing at {', '.join(places)} can be used: {'; '.join(reasons[:3]) or 'there are no rows'}")
+        raise PrepareError(f"no usable data at {', '.join(places)}: {'; '.join(reasons[:3]) or 'no rows'}")
     return _write(plan, out, summaries, statistics, prepared, dropped, log)
 
 
@@ -88,11 +88,11 @@ def _prepare(plan: Plan, parts: list[Rows], statistics: Statistics) -> tuple[Ste
     whole = merge(parts, plan.channels)
     rows = clean(whole, plan.ranges, statistics)
     if not len(rows.times):
-        raise PrepareError(f"{rows.asset} has no row with a good value; look at its sources")
+        raise PrepareError(f"{rows.asset} has no row with a valid value; check its sources")
     steps = resample(rows, plan.interval_s, plan.max_interpolated_gap_s)
     absent = [each for derived in plan.derived.values() for each in derived.of if each not in (*steps.channels, *plan.derived)]
     if absent:
-        raise PrepareError(f"{rows.asset} has no channel {', '.join(absent)} to derive another from; it has {', '.join(steps.channels)}")
+        raise PrepareError(f"{rows.asset} has no channel {', '.join(absent)} for a derived channel; it has {', '.join(steps.channels)}")
     channels, values = enrich(steps.channels, steps.values, steps.segment, plan.derived, plan.interval_s)
     return steps._replace(channels=channels, values=values), AssetSummary(len(rows.times), quality_counts(whole), rows.units)
 
@@ -126,15 +126,17 @@ def _write(
         (partial / "card.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         (partial / "card.md").write_text(markdown(content), encoding="utf-8")
         if folder.exists():
-            # The same content is there; it is written anew, so that what was damaged is whole again.
+            # The folder has the same version; rewriting it repairs damaged files.
             shutil.rmtree(folder)
         partial.replace(folder)
     except OSError as fault:
-        raise PrepareError(f"{fault.filename or folder} cannot be written ({fault.strerror}); make room or choose another --out") from None
+        raise PrepareError(
+            f"{fault.filename or folder} cannot be written ({fault.strerror}); free disk space or choose another --out"
+        ) from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     rows = content["rows"]
-    log(f"{folder}: {rows['in']} rows in, {rows['used']} used, {sum(rows['dropped'].values())} left out; {rows['steps_out']} steps out")
+    log(f"{folder}: {rows['in']} rows in, {rows['used']} used, {sum(rows['dropped'].values())} dropped; {rows['steps_out']} steps written")
     for reason, count in rows["dropped"].items():
-        log(f"  left out: {reason}: {count} (first: {statistics.examples.get(reason, '-')})")
+        log(f"  dropped: {reason}: {count} (first: {statistics.examples.get(reason, '-')})")
     return PreparedDataset(folder, digest, content)

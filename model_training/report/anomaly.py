@@ -1,4 +1,4 @@
-"""The report on an anomaly model: figures, plots and card in a folder, of an evaluation."""
+"""Report on an evaluation of an anomaly model: figures, plots and model card."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from model_training.report import model_card, plots
 from model_training.report.tables import headline
 
 DRAWN_RECORDINGS = 4
-"""Recordings that are drawn: the best, the worst, and what lies between."""
+"""Number of plotted recordings, from the best to the worst."""
 POOR_F1 = 0.5
 
 
 def report_on(folder: Path, bundles: Sequence[Path], data: Path, log: Callable[[str], None]) -> Path:
-    """Evaluate bundles (the first is the one that ships) and write the report on it; gives the card's path.
+    """Evaluate bundles (the shipped one first), write the report and return the card's path.
 
     Raises:
-        EdgemlError: a bundle or the data cannot be read.
+        EdgemlError: a bundle or the data are unreadable.
     """
     loaded = [Bundle.load(bundle) for bundle in bundles]
     dataset = recordings.find(data, loaded[0].manifest.interval_s)
@@ -34,7 +34,7 @@ def report_on(folder: Path, bundles: Sequence[Path], data: Path, log: Callable[[
 
 
 def write(folder: Path, result: dict[str, Any], judged: Sequence[EvaluatedBundle]) -> Path:
-    """Write the report on an evaluation; gives the card's path."""
+    """Write the report on an evaluation and return the card's path."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "figures.json").write_text(report.to_json(result), encoding="utf-8")
     first, summary = judged[0], result["bundles"][0]
@@ -43,15 +43,15 @@ def write(folder: Path, result: dict[str, Any], judged: Sequence[EvaluatedBundle
         folder,
         model_card.Card(
             answers=(
-                "Once for each row: how far does this machine run otherwise than in its own baseline? It does not say what is wrong, and it is "
-                "no protection of people or machines."
+                "For each row, the model estimates how far the machine deviates from its own baseline. It does not identify the cause, and it is "
+                "not a safety function for people or machines."
             ),
             data=_data(result, first.bundle),
             figures=headline(result),
             limits=_limits(summary),
             plots=drawn,
             sections={
-                "How it was judged": METHOD,
+                "Method": METHOD,
                 "By recording": "```\n" + report.recordings([*summary["recordings"], *summary["normal"]]) + "\n```",
             }
             | ({"Audits": "```\n" + report.audits(summary["audits"]) + "\n```"} if "audits" in summary else {}),
@@ -61,11 +61,11 @@ def write(folder: Path, result: dict[str, Any], judged: Sequence[EvaluatedBundle
 
 
 METHOD = (
-    "Each recording by itself, row by row, through the scorer and the policy that the components run. "
-    f"Rows 0 to {BASELINE_ROWS - 1} are its baseline, all later rows are test; no decision counts as no. Of recordings of normal running, "
+    "Each recording is evaluated separately, row by row, with the scorer and the policy of the components. "
+    f"Rows 0 to {BASELINE_ROWS - 1} are its baseline, all later rows are test rows. No decision counts as negative. In recordings of normal running, "
     f"rows {NORMAL_TRAINING_ROWS} to {NORMAL_END - 1} are cut into pieces of {BASELINE_ROWS} baseline and {PIECE_TEST_ROWS} test rows. "
-    "Where several bundles or verdict levels were to choose from, one half of the recordings chose and the other half is reported, and "
-    "the reverse. A missed episode has an infinite delay."
+    "With several bundles or verdict levels, one half of the recordings selects and the figures are those of the other half, and "
+    "vice versa. A missed episode has an infinite delay."
 )
 
 
@@ -98,7 +98,7 @@ def _draw(folder: Path, judged: EvaluatedBundle, summary: dict[str, Any]) -> dic
 
 
 def draw_recording(path: Path, segment: Segment, bundle: Bundle, title: str) -> Path:
-    """One recording with what became of it."""
+    """Plot one recording with the confidence and the alarms."""
     one, judged = segment.recording, segment.result
     normal = one.values[:BASELINE_ROWS].astype(np.float64)
     spread = np.maximum(np.nanstd(normal, axis=0), 1e-6)
@@ -117,7 +117,7 @@ def draw_recording(path: Path, segment: Segment, bundle: Bundle, title: str) -> 
 
 
 def f1_scores(segments: Sequence[Segment], summary: dict[str, Any]) -> list[float]:
-    """F1 of each, 0 where there is none."""
+    """F1 of each segment; 0 if undefined."""
     by_name = {row["name"]: row["f1"] for row in summary["recordings"]}
     return [float(np.nan_to_num(by_name[segment.recording.full_name])) for segment in segments]
 
@@ -138,17 +138,17 @@ def _draw_table(path: Path, rows: Sequence[dict[str, Any]]) -> None:
         )
         for row in rows
     ]
-    plots.table(path, "By recording; in red, F1 below a half", head, cells, [row["f1"] < POOR_F1 for row in rows])
+    plots.table(path, "By recording; red: F1 below 0.5", head, cells, [row["f1"] < POOR_F1 for row in rows])
 
 
 def _data(result: dict[str, Any], bundle: Bundle) -> str:
     data, provenance = result["data"], bundle.manifest.provenance
     lines = [
-        f"Judged on `{data['folder']}`: {len(data['recordings'])} recordings, {len(data['normal_recordings'])} of normal running; "
+        f"Evaluated on `{data['folder']}`: {len(data['recordings'])} recordings, {len(data['normal_recordings'])} of normal running; "
         f"digest `{data['digest']}`.",
     ]
     if provenance.get("recordings"):
-        lines.append(f"Trained on normal rows of {len(provenance['recordings'])} recordings, which the manifest names with their digests.")
+        lines.append(f"Trained on normal rows of {len(provenance['recordings'])} recordings, which the manifest lists with their digests.")
     if provenance.get("recordings_source"):
         lines.append(f"Their source: {provenance['recordings_source']}.")
     lines += [f"- {sentence}" for sentence in (*data["skipped"], *data["warnings"])]
@@ -162,10 +162,10 @@ def _limits(summary: dict[str, Any]) -> str:
     figures = summary["figures"]
     return "\n".join(
         [
-            f"- F1 below a half: {', '.join(poor) or 'none'}.",
-            f"- No alarm in an episode: {', '.join(missed) or 'none'}.",
-            f"- Audits that failed: {', '.join(failed) or 'none'}.",
+            f"- F1 below 0.5: {', '.join(poor) or 'none'}.",
+            f"- Missed episodes: {', '.join(missed) or 'none'}.",
+            f"- Failed audits: {', '.join(failed) or 'none'}.",
             f"- Without a decision: {figures['undecided']} of {figures['rows']} test rows.",
-            "- It learns what is normal from the baseline alone: what drifts beyond that, or a fault in it, misleads it.",
+            "- The model learns normal running from the baseline alone. Drift beyond it, or a fault in it, causes wrong verdicts.",
         ]
     )

@@ -105,7 +105,7 @@ def run(given: argparse.Namespace) -> None:
 
 
 def log(name: str, session: Any) -> logs.JobLog:
-    # The log is a help and no more: it must not hold up what follows the job.
+    # The log is optional, so it must not delay following the job.
     patience = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2})
     return logs.JobLog(name, session.client("logs", config=patience), say)
 

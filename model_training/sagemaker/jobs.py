@@ -1,4 +1,4 @@
-"""Starting and following a training job."""
+"""Start and follow a training job."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from model_training.training_request import TrainingError
 
 DONE = ("Completed", "Failed", "Stopped")
 METRICS = [{"Name": "train:loss", "Regex": r"epoch [0-9]+/[0-9]+: loss ([0-9.]+)"}]
-"""What SageMaker reads from the lines that training says."""
+"""Metrics that SageMaker extracts from the training log."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A training job to be.
+    """Definition of a training job.
 
     Attributes:
         data: folder with the data.
-        bucket, prefix: where source, data and results stand in S3.
-        role: the ARN that SageMaker takes on to read and write there.
-        hyperparameters: those of `model_training.train`.
-        minutes: it is stopped after so many.
+        bucket, prefix: place of source, data and results in S3.
+        role: ARN of the role that SageMaker assumes.
+        minutes: maximum run time.
+        hyperparameters: arguments of `model_training.train`.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Job:
 
 
 def start(job: Job, s3: Any, sagemaker: Any, region: str, log: Callable[[str], None]) -> None:
-    """Upload what is not there yet and start the job.
+    """Upload source and data and start the job.
 
     Raises:
         TrainingError: the folder has no data.
@@ -73,10 +73,10 @@ def start(job: Job, s3: Any, sagemaker: Any, region: str, log: Callable[[str], N
 
 
 def upload(job: Job, s3: Any, log: Callable[[str], None]) -> str:
-    """Upload the data under their own digest, so that the same data go up once; gives their address."""
+    """Upload the data under their digest, so that the same data are uploaded once. Returns their address."""
     paths = [path for path in sorted(job.data.rglob("*")) if path.is_file() and not path.name.startswith(".")]
     if not paths:
-        raise TrainingError(f"{job.data}: no file in it; give the folder with the data with --from")
+        raise TrainingError(f"{job.data} has no files; name the folder with the data with --from")
     digest = hashlib.sha256()
     for path in paths:
         digest.update(f"{path.relative_to(job.data).as_posix()}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\0".encode())
@@ -92,28 +92,28 @@ def upload(job: Job, s3: Any, log: Callable[[str], None]) -> str:
         if uploaded.get(key) != path.stat().st_size:
             s3.upload_file(str(path), job.bucket, key)
             sent += 1
-    log(f"data: s3://{job.bucket}/{prefix}, {len(paths)} files, {sent} of them sent now")
+    log(f"data: s3://{job.bucket}/{prefix}, {len(paths)} files, {sent} uploaded")
     return f"s3://{job.bucket}/{prefix}"
 
 
 def describe(name: str, sagemaker: Any) -> dict[str, Any]:
-    """What SageMaker says of a job."""
+    """SageMaker's description of a job."""
     return dict(sagemaker.describe_training_job(TrainingJobName=name))
 
 
 def check(job_state: dict[str, Any]) -> None:
-    """Nothing, for a job that is not over or that has completed.
+    """Verify that a job has not failed.
 
     Raises:
-        TrainingError: it failed or was stopped.
+        TrainingError: the job failed or was stopped.
     """
     name, state = job_state["TrainingJobName"], job_state["TrainingJobStatus"]
     if state == "Failed":
-        reason = " ".join(str(job_state.get("FailureReason") or "SageMaker gives no reason; see the job's log").split())
+        reason = " ".join(str(job_state.get("FailureReason") or "no reason given; see the job's log").split())
         raise TrainingError(f"the job {name} failed: {reason}")
     if state == "Stopped":
         raise TrainingError(
-            f"the job {name} was stopped ({job_state.get('SecondaryStatus', state)}) and has no whole model; start it again"
+            f"the job {name} was stopped ({job_state.get('SecondaryStatus', state)}) and has no complete model; start it again"
         )
 
 
@@ -125,20 +125,20 @@ def follow(
     every_s: float,
     wait: Callable[[float], None] = time.sleep,
 ) -> dict[str, Any]:
-    """Say what a job does until it is over; gives what SageMaker says of it then.
+    """Log the progress of a job until it ends. Returns its last description.
 
     Args:
-        lines: gives the new lines of the job's log at each call.
+        lines: returns the new lines of the job's log at each call.
     """
     reported = 0
     while True:
         job_state = describe(name, sagemaker)
         for line in lines():
             log(f"  {line}")
-        transitions_now = list(transitions(job_state))
-        for text in transitions_now[reported:]:
+        status_lines = list(transitions(job_state))
+        for text in status_lines[reported:]:
             log(text)
-        reported = len(transitions_now)
+        reported = len(status_lines)
         if job_state["TrainingJobStatus"] in DONE:
             break
         wait(every_s)
@@ -148,9 +148,9 @@ def follow(
 
 
 def transitions(job_state: dict[str, Any]) -> Iterator[str]:
-    """What a job went through, a line each."""
+    """Yield a line for each status of a job."""
     for step in job_state.get("SecondaryStatusTransitions", ()):
-        yield f"{step['Status']}: {step.get('StatusMessage') or 'no remark'}"
+        yield f"{step['Status']}: {step.get('StatusMessage') or 'no message'}"
     state = job_state["TrainingJobStatus"]
     if state in DONE:
         yield f"job {job_state['TrainingJobName']}: {state}"

@@ -1,4 +1,4 @@
-"""The lines that a training job says, from CloudWatch Logs."""
+"""The log of a training job, from CloudWatch Logs."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ GROUP = "/aws/sagemaker/TrainingJobs"
 
 
 class JobLog:
-    """Gives each line once. A log that is not there yet is empty; one that may not be read is told once and left alone.
+    """Read each log line once. A missing log counts as empty. An unreadable log is reported once and not read again.
 
     Args:
-        logs: a client of CloudWatch Logs.
+        logs: client of CloudWatch Logs.
     """
 
     def __init__(self, job: str, logs: Any, log: Callable[[str], None]) -> None:
@@ -24,7 +24,7 @@ class JobLog:
         self._readable = True
 
     def lines(self) -> list[str]:
-        """What came since the last call."""
+        """Lines since the last call."""
         if not self._readable:
             return []
         try:
@@ -33,7 +33,7 @@ class JobLog:
             if isinstance(fault, ClientError) and fault.response["Error"]["Code"] == "ResourceNotFoundException":
                 return []
             self._readable = False
-            self._log(f"the job's log cannot be read ({fault}); going on with its states alone")
+            self._log(f"the job's log cannot be read ({fault}); only its status is shown")
             return []
 
     def _new(self) -> list[str]:

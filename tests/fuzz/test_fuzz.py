@@ -56,7 +56,7 @@ REFUSED_SAMPLES = ("prepared",)
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", TARGETS)
-def test_changed_samples_are_accepted_or_honestly_refused(name: str) -> None:
+def test_mutated_samples_are_accepted_or_rejected(name: str) -> None:
     target = TARGETS[name]
     samples = list(target.samples())
     written = [target.written(sample) for sample in samples]
@@ -97,7 +97,7 @@ def watched(target: Target, value: Any) -> Crash | None:
     return found
 
 
-def test_the_watch_sees_a_crash_a_hang_and_too_much_memory() -> None:
+def test_watch_detects_crash_hang_and_memory_growth() -> None:
     def target(run: Any) -> Target:
         return Target((), "bytes", run, (KeyError,), list)
 

@@ -9,7 +9,7 @@ from model_training.prepare import sources
 from model_training.prepare.rows import PrepareError
 
 
-def test_what_unpacks_to_too_much_is_refused_without_holding_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decompression_limit_holds_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     bomb = gzip.compress(bytes(64 * 2**20))
     assert gunzip(bomb, 64 * 2**20) == bytes(64 * 2**20)
     tracemalloc.start()
@@ -20,6 +20,6 @@ def test_what_unpacks_to_too_much_is_refused_without_holding_it(monkeypatch: pyt
     finally:
         tracemalloc.stop()
     monkeypatch.setattr(sources, "gunzip", lambda content: gunzip(content, 1_000_000))
-    with pytest.raises(PrepareError, match="divide it into several files"):
+    with pytest.raises(PrepareError, match="split it into several files"):
         sources.text(bomb)
     assert gunzip(gzip.compress(b"a") + gzip.compress(b"b")) == b"ab"

@@ -60,7 +60,7 @@ def run(name: str, **variables: str) -> str:
         ("3-evaluate-a-deployed-model", "EDGEML_REPORTS"),
     ],
 )
-def test_a_notebook_without_its_data_says_which_variable_to_set(name: str, variable: str, tmp_path: Path) -> None:
+def test_notebook_without_data_names_variable(name: str, variable: str, tmp_path: Path) -> None:
     environ = {key: value for key, value in os.environ.items() if not key.startswith(("EDGEML_", "PYTHON"))}
     ended = subprocess.run(
         [sys.executable, "-c", RUN, f"{name}.ipynb"],
@@ -123,23 +123,23 @@ def record(judged: tuple[recordings.Recording, DetectorResult], tmp_path_factory
 
 
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
-def test_a_notebook_is_committed_without_outputs(path: Path) -> None:
+def test_notebook_has_no_outputs(path: Path) -> None:
     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
         if cell["cell_type"] == "code":
             assert cell["outputs"] == [] and cell["execution_count"] is None
 
 
-def test_there_are_three() -> None:
+def test_notebooks_folder_has_three() -> None:
     assert [path.stem for path in sorted(NOTEBOOKS.glob("*.ipynb"))] == ["1-explore", "2-train-and-choose", "3-evaluate-a-deployed-model"]
 
 
-def test_explore(plant: Path) -> None:
+def test_explore_notebook_runs(plant: Path) -> None:
     said = run("1-explore", EDGEML_DATA=str(plant))
     assert re.search(r"^valve1/0 +800 +13\.3 +1 +\d+ % +1 +0$", said, re.MULTILINE)
     assert re.search(r"^anomaly-free/anomaly-free +800 .* - +- ", said, re.MULTILINE)
 
 
-def test_judge_a_deployed_model(plant: Path, record: Path, judged: tuple[recordings.Recording, DetectorResult]) -> None:
+def test_deployed_model_notebook_runs(plant: Path, record: Path, judged: tuple[recordings.Recording, DetectorResult]) -> None:
     said = run("3-evaluate-a-deployed-model", EDGEML_REPORTS=str(record), EDGEML_RECORDING=str(plant / "valve1" / "0.csv"))
     assert "gateway pump-1: skab 1.2.0" in said
     assert f"alarms: {len(judged[1].raised)};" in said and "no decision" in said and ": learning" in said
@@ -148,14 +148,14 @@ def test_judge_a_deployed_model(plant: Path, record: Path, judged: tuple[recordi
 
 
 @pytest.mark.training
-def test_train_and_choose(plant: Path, tmp_path: Path) -> None:
+def test_training_notebook_runs(plant: Path, tmp_path: Path) -> None:
     said = run("2-train-and-choose", EDGEML_DATA=str(plant), EDGEML_OUT=str(tmp_path), EDGEML_QUICK="1")
     assert "chose" in said and "reported by the halves that did not choose" in said
     assert len(re.findall(r"^raise_at .* episodes found", said, re.MULTILINE)) == 2
     assert Bundle.load(tmp_path / "pump_anomaly").model
 
 
-def test_between_two_reports_the_last_one_holds(record: Path, judged: tuple[recordings.Recording, DetectorResult]) -> None:
+def test_reported_result_holds_until_next(record: Path, judged: tuple[recordings.Recording, DetectorResult]) -> None:
     recording, result = judged
     (each,) = reported_results.read(record).results
     assert len(each.times) < len(recording) / 4, "the reports are thinned"
@@ -174,7 +174,7 @@ def test_between_two_reports_the_last_one_holds(record: Path, judged: tuple[reco
     assert ran.hours == pytest.approx((each.times[-1] - each.times[0]) / SECOND / 3600)
 
 
-def test_what_is_no_report_is_left_out_and_said(record: Path, tmp_path: Path) -> None:
+def test_invalid_reports_are_skipped_with_fault(record: Path, tmp_path: Path) -> None:
     mixed = tmp_path / "mixed"
     mixed.mkdir()
     wrong = '{"type": "report", "results": [{"at": "yesterday", "verdict": "normal"}]}'

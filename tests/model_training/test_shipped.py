@@ -26,7 +26,7 @@ def engine(bundle: Bundle) -> Engine:
     return open_engine(bundle)
 
 
-def test_it_is_of_this_design_and_says_where_it_comes_from(bundle: Bundle) -> None:
+def test_shipped_manifest_matches_template_and_has_provenance(bundle: Bundle) -> None:
     expected = manifest_template.manifest(bundle.manifest.provenance)
     actual = bundle.manifest
     assert {name: getattr(actual, name) for name in actual.__struct_fields__ if name != "digests"} == {
@@ -36,7 +36,7 @@ def test_it_is_of_this_design_and_says_where_it_comes_from(bundle: Bundle) -> No
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_healthy_pump_raises_no_alarm_over_a_stop_and_a_start(bundle: Bundle, engine: Engine, seed: int) -> None:
+def test_healthy_pump_raises_no_alarm_after_restart(bundle: Bundle, engine: Engine, seed: int) -> None:
     run = rig_recordings.simulate(seed, 2200, stops=(MaintenanceStop(1000, 60), MaintenanceStop(1500, 300)))
     outcome = run_policy(bundle, engine, run.times, run.values)
     assert outcome.raised == []
@@ -45,7 +45,7 @@ def test_a_healthy_pump_raises_no_alarm_over_a_stop_and_a_start(bundle: Bundle, 
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("kind", ["valve", "imbalance", "cavitation"])
-def test_a_fault_raises_one_alarm_which_clears_after_the_repair(bundle: Bundle, engine: Engine, kind: str, seed: int) -> None:
+def test_fault_raises_one_alarm_that_clears_after_repair(bundle: Bundle, engine: Engine, kind: str, seed: int) -> None:
     run = rig_recordings.simulate(seed, 1200, (Fault(kind, start_s=500),), (MaintenanceStop(620, 30),))
     outcome = run_policy(bundle, engine, run.times, run.values)
     assert len(outcome.raised) == len(outcome.cleared) == 1
@@ -53,7 +53,7 @@ def test_a_fault_raises_one_alarm_which_clears_after_the_repair(bundle: Bundle, 
     assert np.nanmax(outcome.confidence[800:]) < 0.9
 
 
-def test_a_real_recording_raises_one_alarm_soon_after_its_onset(bundle: Bundle, engine: Engine, shared: Path) -> None:
+def test_recording_raises_one_alarm_after_onset(bundle: Bundle, engine: Engine, shared: Path) -> None:
     file = shared / "data" / "skab" / "valve1" / "0.csv"
     if not file.is_file():
         pytest.skip(f"no recording {file}")

@@ -20,7 +20,7 @@ def recordings() -> list[Recording]:
     return [Recording(f"valve1/{i}.csv", times, rng.normal(10, 1, (400, 8)).astype(np.float32), None) for i in range(2)]
 
 
-def test_labels_among_the_rows_that_train_are_told(recordings: list[Recording]) -> None:
+def test_labelled_training_rows_are_warned_about(recordings: list[Recording]) -> None:
     marks = np.zeros(400, bool)
     marks[:7] = True
     assert training.label_warnings(recordings[0]) == []
@@ -29,7 +29,7 @@ def test_labels_among_the_rows_that_train_are_told(recordings: list[Recording]) 
 
 
 @pytest.mark.training
-def test_bundles_are_trained_reproducibly(tmp_path: Path, recordings: list[Recording], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_is_reproducible(tmp_path: Path, recordings: list[Recording], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "EXAMPLES", 50)
     lines: list[str] = []
     digests = {recording.name: "0" * 64 for recording in recordings}

@@ -257,7 +257,7 @@ def test_times(tmp_path: Path, unit: str, decimal: str, text: str, ns: int | Non
     else:
         (fault,) = [fault for fault in faults if "backwards" not in fault]
         assert f"{tmp_path / 'a.csv'}:3, column 'time': {text[:40]!r} is " in fault and len(fault) < 400
-        assert tally.rows == {"time not readable": 1} and "x.csv, line 3" in tally.examples["time not readable"]
+        assert tally.rows == {"invalid time": 1} and "x.csv, line 3" in tally.examples["invalid time"]
 
 
 @pytest.mark.parametrize(("text", "ns"), [(text, ns) for unit, _, text, ns in TIMES if unit == "iso"])
@@ -285,10 +285,10 @@ def test_numbers(tmp_path: Path, decimal: str, text: str, value: float | None, n
     wanted = np.array([[1, 4], [np.nan if value is None else value, 5], [3, 6]], "f4")
     assert np.array_equal(values, wanted, equal_nan=True) and np.array_equal(also, wanted, equal_nan=True)
     assert times.tolist() == prepared.tolist() == [SECOND, 2 * SECOND, 3 * SECOND]
-    assert len(faults) == int(named) and tally.values == ({"no number": 1} if named else {}) and not tally.rows
+    assert len(faults) == int(named) and tally.values == ({"not a number": 1} if named else {}) and not tally.rows
     if named:
         assert f"{tmp_path / 'a.csv'}:3, column 'flow': " in faults[0] and len(faults[0]) < 400
-        assert "x.csv, line 3, column 'flow'" in tally.examples["no number"]
+        assert "x.csv, line 3, column 'flow'" in tally.examples["not a number"]
 
 
 @pytest.mark.parametrize(

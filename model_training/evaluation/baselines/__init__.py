@@ -1,4 +1,4 @@
-"""Simpler methods to compare a model with. `BASELINES` names them; a new one is a function and an entry."""
+"""Baseline methods to compare a model with. A new method is a function and an entry in `BASELINES`."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ ALL_AUDITS = tuple(robustness.AUDITS)
 
 @dataclass(frozen=True)
 class Method:
-    """A baseline.
+    """A baseline method.
 
     Attributes:
-        make: what is judged -> verdicts (n,) bool of a recording, and what else than its rows they depend on.
-        definition: JSON-able; changes whenever the verdicts may.
+        make: from the recordings to two functions of a recording: verdicts (n,) bool, and a text of all settings that affect them.
+        definition: plain data that changes whenever the verdicts may change.
         audits: names in `AUDITS`.
-        tensorflow: whether it needs TensorFlow where a verdict is not known yet.
+        tensorflow: True if computing uncached verdicts needs TensorFlow.
     """
 
     make: Callable[[RecordingSet], tuple[Verdict, Callable[[Recording], str]]]
@@ -70,7 +70,7 @@ BASELINES: dict[str, Method] = {
 
 
 def table(dataset: RecordingSet, data: Path, prior: float, log: Callable[[str], None]) -> dict[str, Any]:
-    """Figures and audits of every baseline, by name; of one that cannot run here, the reason as `absent`."""
+    """Figures and audits of every baseline by name; `unavailable` has the reason if a method cannot run here."""
     rows = {}
     for name, method in BASELINES.items():
         log(f"baseline: {name}")
@@ -82,7 +82,7 @@ def table(dataset: RecordingSet, data: Path, prior: float, log: Callable[[str], 
 
 
 def _row(name: str, method: Method, dataset: RecordingSet, prior: float) -> dict[str, Any] | None:
-    """None when verdicts are missing that cannot be worked out in this process."""
+    """Figures and audits, or None if this process cannot compute uncached verdicts."""
     cache = Cache(name, method.definition)
     detect = baseline_detector(name, method, dataset, cache)
     near, _ = normal_pieces(dataset.normal)
@@ -99,7 +99,7 @@ def _row(name: str, method: Method, dataset: RecordingSet, prior: float) -> dict
 
 
 def baseline_detector(name: str, method: Method, dataset: RecordingSet, cache: Cache) -> Detector:
-    """A method as a judge: confidence 1 or 0 after the baseline, no decision in it."""
+    """Create a detector from a method: confidence 1 or 0 after the baseline rows, no decision in them."""
     verdict, extra = method.make(dataset)
     can_compute = not method.tensorflow or find_spec("tensorflow") is not None
 
@@ -113,7 +113,7 @@ def baseline_detector(name: str, method: Method, dataset: RecordingSet, cache: C
 
 
 def _compute_in_training_environment(data: Path, log: Callable[[str], None]) -> bool:
-    """Have the methods that need TensorFlow work out their verdicts in the training environment; whether that went well."""
+    """Compute verdicts that need TensorFlow in the training environment. Returns True on success."""
     if find_spec("tensorflow") is not None:
         return False
     python = os.environ.get("EDGEML_TRAIN_PYTHON") or str(ROOT / ".venv-train" / "bin" / "python")

@@ -1,4 +1,4 @@
-"""`python -m model_training.evaluation.baselines DIR`: works out the verdicts of the baselines that need TensorFlow, and keeps them."""
+"""`python -m model_training.evaluation.baselines DIR`: compute and cache the verdicts of the baselines that need TensorFlow."""
 
 from __future__ import annotations
 

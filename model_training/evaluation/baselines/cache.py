@@ -1,4 +1,4 @@
-"""Verdicts that were worked out before, by the digest of a method's definition and of the rows it was given."""
+"""Cache of verdicts by the digests of a method's definition and of a recording's rows."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from model_training.evaluation.recordings import Recording
 
 CACHE_FOLDER = ROOT / "build" / "baselines"
 BUNDLED_FOLDER = Path(__file__).parent / "known"
-"""Verdicts that come with the project, of methods that take minutes."""
+"""Verdicts in the repository, of methods that take minutes."""
 
 
 class Cache:
-    """The verdicts of one method.
+    """Cached verdicts of one method.
 
     Attributes:
-        missing: recordings asked for that were not known.
+        missing: number of requested verdicts that were neither cached nor computed.
     """
 
     def __init__(self, name: str, definition: Any, folder: Path = CACHE_FOLDER, bundled: Path = BUNDLED_FOLDER) -> None:
         """Args:
-        definition: JSON-able; verdicts of another definition are not used.
+        definition: plain data; verdicts of another definition are not used.
         """
         digest = hashlib.sha256(json.dumps([name, definition], sort_keys=True).encode()).hexdigest()[:12]
         self._file = folder / f"{name.replace(' ', '-')}-{digest}.json"
@@ -40,11 +40,11 @@ class Cache:
         self.missing = 0
 
     def get(self, recording: Recording, compute: Callable[[Recording], np.ndarray] | None, extra: str = "") -> np.ndarray:
-        """(n,) bool, worked out if it is not known.
+        """Verdicts (n,) bool, computed if they are not cached.
 
         Args:
-            work_out: None when the method cannot run here; then the answer is no, and counted in `missing`.
-            extra: what else the verdict depends on.
+            compute: the method, or None if it cannot run here. In that case the verdicts are False and counted in `missing`.
+            extra: text of further settings that affect the verdicts.
         """
         key = self._key(recording, extra)
         if key not in self._verdicts:
@@ -57,7 +57,7 @@ class Cache:
         return np.unpackbits(bits)[: len(recording)].astype(bool)
 
     def save(self) -> None:
-        """Keep what is new."""
+        """Write new verdicts to the cache folder."""
         if not self._changed:
             return
         self._file.parent.mkdir(parents=True, exist_ok=True)

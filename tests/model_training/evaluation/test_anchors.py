@@ -30,7 +30,7 @@ def evaluated(name: str, dataset: RecordingSet, tmp_path: Path) -> Figures:
     return figures(run_detector(by, dataset.recordings), run_detector(by, normal_pieces(dataset.normal)[0]), 0.5)
 
 
-def test_always_alarming(dataset: RecordingSet, tmp_path: Path) -> None:
+def test_always_alarm_baseline_has_known_figures(dataset: RecordingSet, tmp_path: Path) -> None:
     result = evaluated("always alarm", dataset, tmp_path)
     assert result.recordings == 24
     assert round(result.f1, 3) == 0.692
@@ -38,13 +38,13 @@ def test_always_alarming(dataset: RecordingSet, tmp_path: Path) -> None:
     assert result.nab == 0
 
 
-def test_rows_570_to_970_without_a_sensor(dataset: RecordingSet, tmp_path: Path) -> None:
+def test_position_baseline_has_known_figures(dataset: RecordingSet, tmp_path: Path) -> None:
     result = evaluated("position only", dataset, tmp_path)
     assert (round(result.f1, 3), round(result.false_alarm_rate, 3), round(result.missed_alarm_rate, 3)) == (0.936, 0.090, 0.049)
     assert result.normal_false_alarm_rate == pytest.approx(401 / 750)
 
 
-def test_the_position_cheat_fails_the_audits_of_position(dataset: RecordingSet, tmp_path: Path) -> None:
+def test_position_baseline_fails_audits(dataset: RecordingSet, tmp_path: Path) -> None:
     by = detector("position only", dataset, tmp_path)
     results = {result.name: result for result in robustness.run(by, run_detector(by, dataset.recordings), 0.5)}
     assert not results["shifted"].passed and results["shifted"].change < -0.05
@@ -52,7 +52,7 @@ def test_the_position_cheat_fails_the_audits_of_position(dataset: RecordingSet, 
     assert results["rescaled"].change == 0
 
 
-def test_a_chart_of_sensors_passes_them(dataset: RecordingSet, tmp_path: Path) -> None:
+def test_control_chart_passes_audits(dataset: RecordingSet, tmp_path: Path) -> None:
     by = detector("moving-average chart", dataset, tmp_path)
     results = {result.name: result for result in robustness.run(by, run_detector(by, dataset.recordings), 0.5, ("shifted", "rescaled"))}
     assert results["shifted"].passed and abs(results["rescaled"].change) < 1e-3

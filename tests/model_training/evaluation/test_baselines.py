@@ -21,7 +21,7 @@ def flowing(onset: int = 570, end: int = 970, name: str = "1") -> Recording:
     return recording
 
 
-def test_the_chart_finds_a_mean_that_moved_and_takes_its_setting_from_the_other_half() -> None:
+def test_control_chart_detects_shifted_mean_with_setting_of_other_half() -> None:
     recordings = [flowing(name=str(number)) for number in range(4)]
     setting = control_chart.choose(recordings)
     assert set(setting) == {"", *(recording.full_name for recording in recordings)}
@@ -31,18 +31,18 @@ def test_the_chart_finds_a_mean_that_moved_and_takes_its_setting_from_the_other_
     assert np.mean(result == one.anomaly[400:]) > 0.9
 
 
-def test_a_missing_value_is_as_its_predecessor() -> None:
+def test_missing_value_is_filled_with_predecessor() -> None:
     values = np.array([[np.nan, 1.0], [2.0, np.nan], [np.nan, 3.0]])
     assert control_chart.filled(values).tolist() == [[0.0, 1.0], [2.0, 1.0], [2.0, 3.0]]
 
 
-def test_components_see_a_mean_that_moved() -> None:
+def test_pca_detects_shifted_mean() -> None:
     one = flowing()
     result = pca.verdict(one)
     assert result[570:970].mean() > 0.9 and result[400:570].mean() < 0.1
 
 
-def test_the_published_autoencoder_looks_ahead_and_the_causal_one_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_autoencoder_causal_variant_does_not_look_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     over = np.zeros(1150 - 59, bool)
     over[500:700] = True
     monkeypatch.setattr(ConvAe, "_over", lambda self, recording: over)
@@ -51,7 +51,7 @@ def test_the_published_autoencoder_looks_ahead_and_the_causal_one_does_not(monke
     assert np.flatnonzero(published).tolist() == list(range(559, 701))
 
 
-def test_verdicts_are_worked_out_once_for_each_definition_and_rows(tmp_path: Path) -> None:
+def test_verdicts_are_cached_by_definition_and_rows(tmp_path: Path) -> None:
     asked: list[str] = []
 
     def work_out(recording: Recording) -> np.ndarray:
@@ -73,7 +73,7 @@ def test_verdicts_are_worked_out_once_for_each_definition_and_rows(tmp_path: Pat
     assert not cache.Cache("some method", {"limit": 3}, tmp_path, tmp_path).get(one, None).any()
 
 
-def test_all_baselines_are_told_and_one_that_cannot_run_says_why(
+def test_baseline_table_gives_reason_for_unavailable_method(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

@@ -14,7 +14,7 @@ from model_training.evaluation.splits import halves, pieces
 from tests.model_training.evaluation.kit import fixed_detector, make_recording
 
 
-def test_a_judge_that_knows_the_labels_is_perfect() -> None:
+def test_figures_of_perfect_detector() -> None:
     segments = run_detector(fixed_detector(), [make_recording(name=str(i)) for i in range(3)])
     result = figures(segments, [], 0.5)
     assert (result.f1, result.false_alarm_rate, result.missed_alarm_rate) == (1, 0, 0)
@@ -26,7 +26,7 @@ def test_a_judge_that_knows_the_labels_is_perfect() -> None:
     assert result.calibration_error == 0
 
 
-def test_no_decision_counts_as_no_and_is_counted_apart() -> None:
+def test_undecided_rows_count_as_negative() -> None:
     recording = make_recording()
     assert recording.anomaly is not None
     confidence = recording.anomaly.astype(np.float32)
@@ -36,7 +36,7 @@ def test_no_decision_counts_as_no_and_is_counted_apart() -> None:
     assert (result.undecided, result.undecided_anomalous) == (100, 100)
 
 
-def test_false_alarms_are_those_raised_in_normal_rows_and_a_missed_episode_is_infinite() -> None:
+def test_false_alarms_and_missed_episodes() -> None:
     confidence = np.zeros(1150, np.float32)
     confidence[450:500] = 1
     confidence[1000:1100] = 1
@@ -46,7 +46,7 @@ def test_false_alarms_are_those_raised_in_normal_rows_and_a_missed_episode_is_in
     assert result.false_alarms_per_hour == pytest.approx(2 / (350 / 3600))
 
 
-def test_normal_running_is_cut_into_pieces_that_begin_where_nothing_trained() -> None:
+def test_normal_pieces_exclude_training_rows() -> None:
     assert pieces(4700) == ([slice(2350, 3500), slice(3500, 4650)], [])
     assert pieces(9405) == ([slice(2350, 3500), slice(3500, 4650)], [slice(4700 + 1150 * i, 5850 + 1150 * i) for i in range(4)])
     assert pieces(2400) == ([slice(0, 1150), slice(1150, 2300)], [])
@@ -54,11 +54,11 @@ def test_normal_running_is_cut_into_pieces_that_begin_where_nothing_trained() ->
     assert [len(piece) for piece in (*near, *later)] == [1150, 1150]
 
 
-def test_halves_take_turns_in_the_order_of_numbers() -> None:
+def test_halves_alternate_in_natural_order() -> None:
     assert halves(["b/10", "b/2", "a/1"]) == (["a/1", "b/10"], ["b/2"])
 
 
-def test_one_half_chooses_and_the_other_is_reported() -> None:
+def test_cross_validation_reports_held_out_half() -> None:
     recordings = [make_recording(name=str(i)) for i in range(4)]
     first, second = (set(side) for side in halves([recording.full_name for recording in recordings]))
 
@@ -80,7 +80,7 @@ def test_one_half_chooses_and_the_other_is_reported() -> None:
     assert (plain["candidates"], plain["mean"]["f1"], plain["spread"]["f1"]) == (4, 1, 0)
 
 
-def test_seeds_are_reported_by_mean_and_spread() -> None:
+def test_cross_validation_reports_mean_and_spread() -> None:
     recordings = [make_recording(name=str(i)) for i in range(2)]
 
     def run(seed: int, right: bool) -> cross_selection.BundleRun:
@@ -92,14 +92,14 @@ def test_seeds_are_reported_by_mean_and_spread() -> None:
     assert plain["spread"]["false_alarm_rate"] == pytest.approx(math.sqrt(0.5))
 
 
-def test_recordings_without_labels_enter_no_figure() -> None:
+def test_figures_exclude_unlabelled_recordings() -> None:
     recording = make_recording()
     judged = fixed_detector()(recording)
     bare = Segment(recording.__class__(**{**recording.__dict__, "anomaly": None, "changepoint": None}), judged)
     assert figures([bare], [], 0.5).recordings == 0
 
 
-def test_recordings_that_calibrated_do_not_measure_the_calibration_error() -> None:
+def test_calibration_error_excludes_calibration_recordings() -> None:
     one, other = make_recording(name="1"), make_recording(name="2")
     assert one.anomaly is not None
     evaluated = {"made/1": one.anomaly.astype(np.float32), "made/2": np.where(one.anomaly, 0.5, 0.5).astype(np.float32)}
@@ -109,7 +109,7 @@ def test_recordings_that_calibrated_do_not_measure_the_calibration_error() -> No
     assert figures(apart, [], 0.9).calibration_error == 0
 
 
-def test_normal_running_counts_once_even_where_the_halves_choose_differently() -> None:
+def test_normal_running_counts_once() -> None:
     recordings = [make_recording(name=str(i)) for i in range(4)]
     normal = [make_recording(name=str(i), onset=0, end=0) for i in range(2)]
     first, second = (set(side) for side in halves([recording.full_name for recording in recordings]))

@@ -42,7 +42,7 @@ class Keeps:
         return 60.0 + float(features[-1].mean())
 
 
-def test_training_sees_what_a_device_sees(folder: Path) -> None:
+def test_examples_equal_device_features(folder: Path) -> None:
     bundles, engines = bundle(folder), load_cmapss(folder).train
     seen = examples.build(bundles.manifest, engines)
     rows, kept = examples.channels(engines), Keeps()
@@ -54,20 +54,20 @@ def test_training_sees_what_a_device_sees(folder: Path) -> None:
     assert np.array_equal(seen.x, np.array(kept.inputs))
 
 
-def test_life_counts_down_to_the_failure_and_every_engine_is_there(folder: Path) -> None:
+def test_examples_count_down_to_failure(folder: Path) -> None:
     seen = examples.build(bundle(folder).manifest, load_cmapss(folder).train)
     assert np.unique(seen.engine).tolist() == [1, 2, 3, 4]
     assert seen.life[seen.engine == 3].tolist() == list(range(120 - 30, -1, -1))
 
 
-def test_folds_split_engines_whole() -> None:
+def test_folds_keep_engines_whole() -> None:
     engine = np.repeat(np.arange(1, 11), 7)
     parts = examples.folds(engine, 3, seed=4)
     assert sorted(np.concatenate(parts).tolist()) == list(range(1, 11))
     assert [part.tolist() for part in parts] == [part.tolist() for part in examples.folds(engine, 3, seed=4)]
 
 
-def test_stretched_engines_wear_as_the_real_ones_do(folder: Path) -> None:
+def test_stretched_engines_wear_like_originals(folder: Path) -> None:
     real = load_cmapss(folder).train
     bundles = augmentation.stretched(real, 3, seed=1)
     assert np.array_equal(bundles.sensors, augmentation.stretched(real, 3, seed=1).sensors)
@@ -80,18 +80,18 @@ def test_stretched_engines_wear_as_the_real_ones_do(folder: Path) -> None:
         assert bundles.sensors[ends, 20] == pytest.approx(real.sensors[(real.engine == number) & (real.life == 0), 20].repeat(3), abs=2.5)
 
 
-def test_smoothing_keeps_a_straight_line() -> None:
+def test_smoothing_keeps_straight_line() -> None:
     line = np.arange(60.0)[:, None] * [1.0, -2.0]
     assert np.abs(augmentation.smooth(line) - line).max() < 1e-9
 
 
-def test_the_baseline_finds_a_straight_line() -> None:
+def test_baseline_fits_straight_line() -> None:
     x = np.random.default_rng(0).normal(0, 1, (500, 2, 3))
     life = 60 + 5 * x[:, 0, 0] - 3 * x[:, 1, 2]
     assert np.abs(baseline.predict(baseline.fit(x, life, ridge=1e-6), x) - life).max() < 1e-3
 
 
-def test_confidence_falls_with_remaining_life_and_is_right_at_the_prior() -> None:
+def test_confidence_decreases_with_life_and_is_calibrated() -> None:
     rng = np.random.default_rng(0)
     life = rng.uniform(0, 200, 20_000)
     score, below = life + rng.normal(0, 8, len(life)), life < manifest_template.HORIZON
@@ -101,12 +101,12 @@ def test_confidence_falls_with_remaining_life_and_is_right_at_the_prior() -> Non
     assert calibration.expected_error(calibration.apply(table, score), below, manifest_template.PRIOR) < 0.01
 
 
-def test_the_manifest_says_the_horizon_and_what_the_score_means(folder: Path) -> None:
+def test_manifest_has_horizon_and_score_description(folder: Path) -> None:
     manifest = bundle(folder).manifest
     assert manifest.horizon == 30.0 and "cycles" in manifest.score and manifest.input_shape == (6, 42)
 
 
-def test_figures_of_answers() -> None:
+def test_metrics_of_predictions() -> None:
     nan = np.nan
     answers = evaluation.LifePredictions(
         engine=np.array([1, 1, 2, 3]),
@@ -137,7 +137,7 @@ def refusal(data: Path | None, out: Path) -> str:
     return text
 
 
-def test_without_a_folder_the_data_are_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_fetches_data_without_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     def unreachable(name: str, out: Path, log: Any) -> None:
@@ -149,7 +149,7 @@ def test_without_a_folder_the_data_are_fetched(tmp_path: Path, monkeypatch: pyte
     assert asked == [("cmapss", tmp_path / "out" / "data")]
 
 
-def test_bad_data_say_what_is_wrong(folder: Path, tmp_path: Path) -> None:
+def test_invalid_data_fail_with_reason(folder: Path, tmp_path: Path) -> None:
     out, file = tmp_path / "out", folder / "train_FD001.txt"
     good = file.read_text()
     file.write_text("")
@@ -158,7 +158,7 @@ def test_bad_data_say_what_is_wrong(folder: Path, tmp_path: Path) -> None:
     file.write_text("\n".join([lines[0], lines[1].rsplit(" ", 1)[0], *lines[2:]]) + "\n")
     assert "line 2 has 25 numbers" in refusal(folder, out)
     write(folder, (150, 180), (31,), (60,))
-    assert "2 whole engines, at least 3" in refusal(folder, out)
+    assert "2 whole engines, but at least 3" in refusal(folder, out)
     write(folder, (20, 21, 22, 23), (31,), (60,))
     assert "lasts 30 cycles" in refusal(folder, out)
     file.unlink()
@@ -166,7 +166,7 @@ def test_bad_data_say_what_is_wrong(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.training
-def test_the_same_seed_gives_the_same_bytes_and_the_bundle_answers_in_cycles(folder: Path, tmp_path: Path) -> None:
+def test_training_is_reproducible_and_predicts_cycles(folder: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorflow", reason="needs TensorFlow: scripts/test-training")
     bundles = []
     for name in ("a", "b"):

@@ -29,7 +29,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_report_holds_card_plots_and_figures(data: Path, tmp_path: Path) -> None:
+def test_report_has_card_plots_and_figures(data: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="plots want matplotlib, which is in the extra `test`")
     from model_training.report import anomaly
 
@@ -53,7 +53,7 @@ def test_a_report_holds_card_plots_and_figures(data: Path, tmp_path: Path) -> No
     assert text.from_json((tmp_path / "figures.json").read_text())["bundles"][0]["figures"]["f1"] == result["bundles"][0]["figures"]["f1"]
 
 
-def test_the_tables_of_a_document_are_replaced_by_the_runs(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tables_replace_marked_text(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result, _ = evaluate([Bundle.load(BUNDLE)], find(data), data, (), True, lambda said: None)
     run, document = tmp_path / "run.json", tmp_path / "README.md"
     run.write_text(text.to_json(result))
@@ -64,17 +64,17 @@ def test_the_tables_of_a_document_are_replaced_by_the_runs(data: Path, tmp_path:
     assert f"| F1 | {result['cross_validation']['mean']['f1']:.3f} |" in said and "change of F1, shifted" in said
     document.write_text("no marks")
     assert tables.main([str(run), str(document)]) == 1
-    assert "add both where the tables shall stand" in capsys.readouterr().err
+    assert "add both where the tables belong" in capsys.readouterr().err
 
 
-def test_json_has_neither_nan_nor_infinity() -> None:
+def test_json_encodes_nan_and_infinity() -> None:
     there = text.to_json({"a": math.nan, "b": [math.inf, 1.5], "c": (2,)})
     assert json.loads(there) == {"a": None, "b": ["infinity", 1.5], "c": [2]}
     back = text.from_json(there)
     assert math.isnan(back["a"]) and back["b"] == [math.inf, 1.5]
 
 
-def test_plots_take_what_is_empty_or_infinite(tmp_path: Path) -> None:
+def test_plots_accept_empty_and_infinite_values(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="plots want matplotlib, which is in the extra `test`")
     from model_training.report import plots
 
