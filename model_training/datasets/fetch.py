@@ -13,6 +13,7 @@ from pathlib import Path
 
 from model_training.datasets.provenance import ALTERED, COMPLETE, DatasetError, FileState, Provenance, file_state
 from model_training.datasets.table import DATASETS, Dataset
+from model_training.progress import steps
 
 Log = Callable[[str], None]
 MAX_BYTES = 1 << 28
@@ -145,6 +146,7 @@ def _body(answer: io.BufferedIOBase, address: str, log: Log) -> bytes:
         got += chunk
         if len(got) > MAX_BYTES:
             raise DatasetError(f"{address} sends more than {MAX_BYTES >> 20} MiB, more than any of the data sets; check the address")
+        steps("download", len(got), max(required, len(got)))
         if required and (tenth := len(got) * 10 // required) > reported:
             reported = tenth
             log(f"{address.rsplit('/', 1)[1]}: {len(got) / 1e6:.1f} of {required / 1e6:.1f} MB")

@@ -19,6 +19,7 @@ from model_training.evaluation.bundle_scoring import Detector, bundle_detector
 from model_training.evaluation.figures import Segment, figures, normal_pieces, run_detector
 from model_training.evaluation.recordings import RecordingSet
 from model_training.evaluation.splits import BASELINE_ROWS
+from model_training.progress import steps
 
 Log = Callable[[str], None]
 
@@ -88,6 +89,7 @@ def evaluate(
     for bundle in bundles:
         log(f"evaluating {bundle.where} ({len(evaluated) + 1} of {len(bundles)})")
         evaluated.append(evaluate_bundle(bundle, dataset))
+        steps("bundle", len(evaluated), len(bundles))
     result: dict[str, Any] = {"data": describe_data(dataset, data), "policy": _policy(), "bundles": []}
     for each in evaluated:
         if audits:

@@ -89,7 +89,7 @@ def put_model(aws: Callable[[str], Any], body: bytes) -> None:
 def said(capsys: pytest.CaptureFixture[str]) -> str:
     """The one sentence of an error."""
     text = capsys.readouterr().err
-    assert text.count("\n") == 1 and text.startswith("sagemaker: ")
+    assert text.count("\n") == 1 and text.startswith("edgeml sagemaker ")
     return text
 
 
@@ -108,7 +108,7 @@ def test_train_uploads_starts_and_follows_job(aws: Callable[[str], Any], data: P
     assert given["sagemaker_submit_directory"].removeprefix(f"s3://{BUCKET}/") in keys
     told = capsys.readouterr().out.splitlines()[3:]
     assert told[:2] == ["Starting: Preparing the instances for training", "job j1: Completed"]
-    assert told[-1].endswith("scripts/sagemaker fetch j1")
+    assert told[-1].endswith("edgeml sagemaker fetch j1")
 
 
 def test_fetch_installs_verified_bundles(
@@ -139,7 +139,7 @@ def test_missing_model_fails_with_one_sentence(
 @pytest.mark.parametrize(
     ("state", "sentence"),
     [
-        ("InProgress", "the job j1 is InProgress; wait until it has completed"),
+        ("InProgress", "the job j1 is InProgress; wait for its completion"),
         ("Stopped", "the job j1 was stopped"),
     ],
 )
@@ -190,7 +190,7 @@ def test_failed_job_reports_reason(
     for arguments in (["status", "j1"], ["status", "j1", "--follow"], ["fetch", "j1", "--out", str(tmp_path / "out")]):
         capsys.readouterr()
         assert command.main(arguments) == 1
-        assert said(capsys) == "sagemaker: the job j1 failed: AlgorithmError: skab/valve1/0.csv: no column Current\n"
+        assert said(capsys) == f"edgeml sagemaker {arguments[0]}: the job j1 failed: AlgorithmError: skab/valve1/0.csv: no column Current\n"
     assert not (tmp_path / "out").exists()
 
 
@@ -315,7 +315,7 @@ def test_bundle_at_archive_root_is_installed(aws: Callable[[str], Any], data: Pa
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["fetch", "nobody"], "AWS refuses DescribeTrainingJob (fetch of job nobody)"),
+        (["fetch", "nobody"], "AWS refused DescribeTrainingJob (fetch of job nobody)"),
         (["train", "anomalous", "--from", ".", "--bucket", BUCKET, "--role", ROLE], "the kinds are anomaly, regression, classification"),
         (["train", "anomaly", "--from", "nowhere", "--bucket", BUCKET, "--role", ROLE], "nowhere has no files"),
         (["train", "anomaly", "--from", ".", "--bucket", "nobodys", "--role", ROLE], "bucket does not exist"),

@@ -130,7 +130,7 @@ def test_failure_file_has_reason(
 ) -> None:
     assert train.main(arguments, variables(base)) == 1
     assert (base / "output" / "failure").read_text() == sentence
-    assert capsys.readouterr().err.endswith(f"train: {sentence}\n")
+    assert capsys.readouterr().err.endswith(f"edgeml model train: {sentence}\n")
 
 
 @pytest.mark.parametrize("hps", ["[1]", "{", ""])
@@ -161,7 +161,7 @@ def test_options_select_paths_outside_container(tmp_path: Path, recorder: Record
 
 def test_version_option_sets_bundle_version(tmp_path: Path, recorder: Recorder, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["anomaly", "--from", str(tmp_path), "--out", str(tmp_path / "out")]
-    assert train.main([*words, "--version", "2.0"], {}) == 1 and recorder.requests == []
+    assert train.main([*words, "--version", "2.0"], {}) == 2 and recorder.requests == []
     assert "write three numbers, as 2.0.0" in capsys.readouterr().err
     assert train.main([*words, "--version", "2.0.0"], {}) == 0
     made, shipped = Bundle.load(tmp_path / "out" / NAME), Bundle.load(SHIPPED)
@@ -194,7 +194,7 @@ def test_packed_source_reports_failure(base: Path) -> None:
     assert ended.returncode == 1
     reason = (base / "output" / "failure").read_text()
     assert "no recordings" in reason
-    assert ended.stderr == f"train: {reason}\n"
+    assert ended.stderr == f"edgeml model train: {reason}\n"
 
 
 @pytest.mark.training

@@ -121,13 +121,12 @@ def test_half_an_abort_is_refused() -> None:
 
 def test_nothing_named_is_the_suite_and_something_named_is_that_alone() -> None:
     def named(**given: Any) -> dict[str, str]:
-        nothing: dict[str, Any] = {"suite": None, "model": [], "component": [], "remove": [], "config": None, "rollback": False}
+        nothing: dict[str, Any] = {"suite": None, "model": [], "component": [], "remove": [], "config": None}
         return versions(argparse.Namespace(**{**nothing, **given}), "1.2.3")
 
     assert set(named().values()) == {"1.2.3"} and "com.edgeml.Suite" in named()
     assert named(model=["Pump=1.0.0", "com.edgeml.Model.Fan=2.0.0"]) == {"com.edgeml.Model.Pump": "1.0.0", "com.edgeml.Model.Fan": "2.0.0"}
     assert named(component=["aws.greengrass.Nucleus=2.14.0"]) == {"aws.greengrass.Nucleus": "2.14.0"}
-    assert named(rollback=True) == {}
 
 
 def test_progress_tells_each_news_once() -> None:

@@ -1,4 +1,4 @@
-"""What scripts/fleet status says of the components' own health: objects as Firehose writes them, in moto's S3."""
+"""What edgeml fleet status says of the components' own health: objects as Firehose writes them, in moto's S3."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_the_newest_word_of_each_component_is_shown(data: Cloud, capsys: pytest.
     assert lines[5] == "2 core devices, 2 not well" and "stranger" not in out and err == ""
 
     assert status.main(["status", "--json"]) == 0
-    first, second = json.loads(capsys.readouterr().out)
+    first, second = json.loads(capsys.readouterr().out)["devices"]
     assert {name: each["state"] for name, each in second["said"].items()} == {**dict.fromkeys(COMPONENTS, "running"), INFERENCE: "faulty"}
     assert first["said"][INFERENCE]["faults"] == ["the model\nis old"] and first["said"][INFERENCE]["lag_s"] == 0.5
 
@@ -91,7 +91,7 @@ def test_yesterdays_is_looked_at_where_todays_has_not_all_and_a_cut_object_is_le
     put(data, 2, said("plant-1", DISPATCHER, 60))
     put(data, 3, *of_all("plant-1", 30), whole=False)
     assert status.main(["status", "--json"]) == 0
-    first, second = json.loads(capsys.readouterr().out)
+    first, second = json.loads(capsys.readouterr().out)["devices"]
     ages = {name: each["at"] for name, each in first["said"].items()}
     assert ages[DISPATCHER] > ages[INFERENCE] and len(second["said"]) == 3
 
@@ -99,7 +99,7 @@ def test_yesterdays_is_looked_at_where_todays_has_not_all_and_a_cut_object_is_le
 @pytest.mark.parametrize(
     ("arguments", "objects", "sentence"),
     [
-        (["--data-bucket", "nobodys-bucket"], True, "there is no bucket nobodys-bucket; make it with scripts/cloud/deploy"),
+        (["--data-bucket", "nobodys-bucket"], True, "there is no bucket nobodys-bucket; make it with edgeml cloud deploy"),
         ([], False, f"s3://{DATA}/health/ has nothing of the last 2 days; AlertDispatcher sends it to IoT Core, and Firehose"),
         ([], True, f"not every component of plant-2 is in the newest 1 objects of the last 2 days in s3://{DATA}/health/"),
     ],
@@ -111,7 +111,7 @@ def test_where_there_is_none_it_says_so_and_shows_the_rest(
         put(data, 1, *of_all("plant-1", 60))
     assert status.main(["status", "--json", *arguments]) == 0
     out, err = capsys.readouterr()
-    assert [row["device"] for row in json.loads(out)] == ["plant-1", "plant-2"] and err.count("\n") == 1 and sentence in err
+    assert [row["device"] for row in json.loads(out)["devices"]] == ["plant-1", "plant-2"] and err.count("\n") == 1 and sentence in err
     assert status.main(["status", *arguments]) == 0
     assert "plant-2  healthy" in capsys.readouterr().out
 

@@ -167,7 +167,7 @@ def test_invalid_data_fail_with_reason(folder: Path, tmp_path: Path) -> None:
 
 @pytest.mark.training
 def test_training_is_reproducible_and_predicts_cycles(folder: Path, tmp_path: Path) -> None:
-    pytest.importorskip("tensorflow", reason="needs TensorFlow: scripts/test-training")
+    pytest.importorskip("tensorflow", reason="needs TensorFlow: edgeml dev test-training")
     bundles = []
     for name in ("a", "b"):
         lines: list[str] = []
