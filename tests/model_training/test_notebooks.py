@@ -1,4 +1,4 @@
-"""The notebooks run from their first cell to their last, on recordings and reports made here."""
+"""The notebooks run from the first cell to the last, on synthetic recordings and reported results."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ for cell in json.loads(pathlib.Path(sys.argv[1]).read_text(encoding="utf-8"))["c
     if cell["cell_type"] == "code":
         exec(compile("".join(cell["source"]), cell["id"], "exec"), names)
 """
-"""Runs the code cells as a kernel does, one after the other among the same names."""
+"""Runs the code cells in order in one namespace, as a kernel does."""
 
 
 def run(name: str, **variables: str) -> str:
-    """Run a notebook in a process of its own, from the folder it is in; gives what it printed."""
+    """Run a notebook in a separate process, from its folder, and return its output."""
     environ = {key: value for key, value in os.environ.items() if not key.startswith(("EDGEML_", "PYTHON"))}
     ended = subprocess.run(
         [sys.executable, "-c", RUN, f"{name}.ipynb"],
@@ -71,7 +71,12 @@ def test_notebook_without_data_names_variable(name: str, variable: str, tmp_path
         check=False,
         env={**environ, "PYTHONPATH": str(ROOT / "libs"), "MPLBACKEND": "agg", variable: str(tmp_path / "nowhere")},
     )
-    assert ended.returncode == 1 and ended.stderr.startswith(f"{variable} names the f") and str(tmp_path / "nowhere") in ended.stderr
+    assert (
+        ended.returncode == 1
+        and ended.stderr.startswith(f"{variable}: ")
+        and "Set the variable to the f" in ended.stderr
+        and str(tmp_path / "nowhere") in ended.stderr
+    )
     assert "Traceback" not in ended.stderr
 
 
@@ -108,7 +113,7 @@ def judged(plant: Path) -> tuple[recordings.Recording, DetectorResult]:
 
 @pytest.fixture(scope="module")
 def record(judged: tuple[recordings.Recording, DetectorResult], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the local nucleus records while AlertDispatcher, with its defaults, is given the results of that recording."""
+    """Messages that the local nucleus records while AlertDispatcher, with its defaults, receives the results of that recording."""
     folder = tmp_path_factory.mktemp("record")
     bench = Bench(folder, policy={})
     confidences = [None if np.isnan(value) else float(value) for value in judged[1].confidence]
@@ -143,15 +148,15 @@ def test_deployed_model_notebook_runs(plant: Path, record: Path, judged: tuple[r
     said = run("3-evaluate-a-deployed-model", EDGEML_REPORTS=str(record), EDGEML_RECORDING=str(plant / "valve1" / "0.csv"))
     assert "gateway pump-1: skab 1.2.0" in said
     assert f"alarms: {len(judged[1].raised)};" in said and "no decision" in said and ": learning" in said
-    assert "confidences at most 0.0000 apart" in said
+    assert "maximum difference of confidence 0.0000" in said
     assert "another model" in said
 
 
 @pytest.mark.training
 def test_training_notebook_runs(plant: Path, tmp_path: Path) -> None:
     said = run("2-train-and-choose", EDGEML_DATA=str(plant), EDGEML_OUT=str(tmp_path), EDGEML_QUICK="1")
-    assert "chose" in said and "reported by the halves that did not choose" in said
-    assert len(re.findall(r"^raise_at .* episodes found", said, re.MULTILINE)) == 2
+    assert "selected" in said and "held-out halves: F1" in said
+    assert len(re.findall(r"^raise_at .* episodes detected", said, re.MULTILINE)) == 2
     assert Bundle.load(tmp_path / "pump_anomaly").model
 
 
@@ -185,5 +190,5 @@ def test_invalid_reports_are_skipped_with_fault(record: Path, tmp_path: Path) ->
     assert [fault.split(": ")[0].rsplit(":", 1)[1] for fault in found.faults] == ["1", str(len(record.read_text().splitlines()) + 2)]
     assert np.array_equal(found.results[0].times, alone.results[0].times)
     (tmp_path / "empty.jsonl").write_text("")
-    with pytest.raises(FileNotFoundError, match=r"no reports in it; give the record"):
+    with pytest.raises(FileNotFoundError, match=r"holds no reported results; name a record"):
         reported_results.read(tmp_path / "empty.jsonl")

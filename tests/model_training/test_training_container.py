@@ -117,8 +117,8 @@ def test_single_channel_may_have_any_name_several_need_training(base: Path, reco
         (["anomaly", "--seed", "13"], "skab/valve1/0.csv: no column Current; give recordings with all eight channels"),
         (["anomaly", "--seed", "14"], "ZeroDivisionError: no rows"),
         (["anomalous"], "unknown kind of model `anomalous`; the kinds are anomaly, regression, classification"),
-        (["anomaly", "--sed", "1"], "unrecognized arguments: --sed 1; --help lists what is wanted"),
-        ([], "NAME is missing, one of anomaly, regression, classification; --help lists what is wanted"),
+        (["anomaly", "--sed", "1"], "unrecognized arguments: --sed 1; see --help"),
+        ([], "NAME is missing; choose one of anomaly, regression, classification; see --help"),
     ],
 )
 def test_failure_file_has_reason(
@@ -162,7 +162,7 @@ def test_options_select_paths_outside_container(tmp_path: Path, recorder: Record
 def test_version_option_sets_bundle_version(tmp_path: Path, recorder: Recorder, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["anomaly", "--from", str(tmp_path), "--out", str(tmp_path / "out")]
     assert train.main([*words, "--version", "2.0"], {}) == 2 and recorder.requests == []
-    assert "write three numbers, as 2.0.0" in capsys.readouterr().err
+    assert "write three numbers, such as 2.0.0" in capsys.readouterr().err
     assert train.main([*words, "--version", "2.0.0"], {}) == 0
     made, shipped = Bundle.load(tmp_path / "out" / NAME), Bundle.load(SHIPPED)
     assert (made.manifest.version, made.digest) == ("2.0.0", shipped.digest) and made.golden == shipped.golden
