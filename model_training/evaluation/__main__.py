@@ -11,7 +11,7 @@ from typing import Any
 
 from edgeml.errors import EdgemlError
 from edgeml.model.bundle import Bundle
-from model_training.evaluation import predictions, recordings, report
+from model_training.evaluation import predictions, recordings, report, result_json
 from model_training.evaluation.run import EvaluatedBundle, evaluate
 from model_training.output_paths import check_file, check_folder
 from model_training.progress import to_stderr
@@ -73,7 +73,7 @@ def _write(options: argparse.Namespace, result: dict[str, Any], evaluated: list[
         predictions.write(options.predictions, [*first.segments, *normal])
     if options.result:
         options.result.parent.mkdir(parents=True, exist_ok=True)
-        options.result.write_text(report.to_json(result), encoding="utf-8")
+        options.result.write_text(result_json.to_json(result), encoding="utf-8")
     if options.report:
         from model_training.report import anomaly
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgeml.model.bundle import Bundle
-from model_training.evaluation import metrics, recordings, report
+from model_training.evaluation import metrics, recordings, report, result_json
 from model_training.evaluation.figures import TEST, Segment, decided
 from model_training.evaluation.run import EvaluatedBundle, evaluate
 from model_training.evaluation.splits import BASELINE_ROWS, NORMAL_END, NORMAL_TRAINING_ROWS, PIECE_TEST_ROWS
@@ -36,7 +36,7 @@ def report_on(folder: Path, bundles: Sequence[Path], data: Path, log: Callable[[
 def write(folder: Path, result: dict[str, Any], judged: Sequence[EvaluatedBundle]) -> Path:
     """Write the report on an evaluation and return the card's path."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "figures.json").write_text(report.to_json(result), encoding="utf-8")
+    (folder / "figures.json").write_text(result_json.to_json(result), encoding="utf-8")
     first, summary = judged[0], result["bundles"][0]
     drawn = _draw(folder, first, summary)
     return model_card.write(

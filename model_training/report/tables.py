@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from model_training.evaluation import report
+from model_training.evaluation import report, result_json
 from model_training.evaluation.report import number, percent, seconds
 from model_training.report.model_card import markdown
 
@@ -114,7 +114,7 @@ def main(arguments: list[str]) -> int:
         print(__doc__)
         return 2
     try:
-        tables = text(report.from_json(Path(arguments[0]).read_text(encoding="utf-8")))
+        tables = text(result_json.from_json(Path(arguments[0]).read_text(encoding="utf-8")))
         if len(arguments) == 1:
             print(tables)
             return 0

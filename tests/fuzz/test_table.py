@@ -26,7 +26,7 @@ LEFT_OUT: dict[str, str] = {
     "model_training.anomaly.training_examples.from_recording": "takes rows, not a file",
     "model_training.anomaly.training_examples.from_pump": "makes rows",
     "model_training.datasets.skab.load_skab": "reads a folder, each file with read_recording",
-    "model_training.evaluation.report.from_json": "reads the figures that its own module has just written",
+    "model_training.evaluation.result_json.from_json": "reads figures that the same module has written",
     "model_training.train.parse": "reads arguments of the command line",
     "sensor_ingestion.sources.base.Source.read": "a protocol",
     "sensor_ingestion.sources.pump_physics.PumpSkid.from_state": "the simulator's state is in the target checkpoint",

@@ -171,14 +171,18 @@ TARGETS: dict[str, Target] = {
         ],
     ),
     "parse": Target(
-        ("model_training.prepare.parse.parse",),
+        (
+            "model_training.prepare.parse.parse",
+            "model_training.prepare.captured_rows.parse_captured",
+            "model_training.prepare.captured_rows.parse_messages",
+        ),
         "bytes",
         parsed,
         (PrepareError,),
         lambda: [segments()[0], recording_text(ISO_TIMES), piece()],
     ),
     "parse-numbers": Target(
-        ("model_training.prepare.parse.parse",),
+        ("model_training.prepare.csv_rows.parse_csv",),
         "bytes",
         parsed_otherwise,
         (PrepareError,),

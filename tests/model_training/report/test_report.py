@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from model_training.component_path import ROOT
-from model_training.evaluation import report as text
+from model_training.evaluation import result_json
 from model_training.evaluation.recordings import find
 from model_training.evaluation.run import evaluate
 from model_training.report import tables
@@ -50,13 +50,16 @@ def test_report_has_card_plots_and_figures(data: Path, tmp_path: Path) -> None:
     assert all((tmp_path / name).read_bytes()[:4] == b"\x89PNG" for name in files if name.endswith(".png"))
     assert f"| F1 | {result['cross_validation']['mean']['f1']:.3f} |" in card and bundle.digest in card
     assert str(data) not in card
-    assert text.from_json((tmp_path / "figures.json").read_text())["bundles"][0]["figures"]["f1"] == result["bundles"][0]["figures"]["f1"]
+    assert (
+        result_json.from_json((tmp_path / "figures.json").read_text())["bundles"][0]["figures"]["f1"]
+        == result["bundles"][0]["figures"]["f1"]
+    )
 
 
 def test_tables_replace_marked_text(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result, _ = evaluate([Bundle.load(BUNDLE)], find(data), data, (), True, lambda said: None)
     run, document = tmp_path / "run.json", tmp_path / "README.md"
-    run.write_text(text.to_json(result))
+    run.write_text(result_json.to_json(result))
     document.write_text(f"before\n{tables.BEGIN}\nold\n{tables.END}\nafter\n")
     assert tables.main([str(run), str(document)]) == 0
     said = document.read_text()
@@ -68,9 +71,9 @@ def test_tables_replace_marked_text(data: Path, tmp_path: Path, capsys: pytest.C
 
 
 def test_json_encodes_nan_and_infinity() -> None:
-    there = text.to_json({"a": math.nan, "b": [math.inf, 1.5], "c": (2,)})
+    there = result_json.to_json({"a": math.nan, "b": [math.inf, 1.5], "c": (2,)})
     assert json.loads(there) == {"a": None, "b": ["infinity", 1.5], "c": [2]}
-    back = text.from_json(there)
+    back = result_json.from_json(there)
     assert math.isnan(back["a"]) and back["b"] == [math.inf, 1.5]
 
 
