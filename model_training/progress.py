@@ -1,4 +1,4 @@
-"""Progress of long work: lines for people, and counted steps, which a terminal may show as a bar."""
+"""Progress of long tasks: text lines, and counted steps for a progress bar."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def to_stderr(line: str) -> None:
 class Epochs:
     """Reports every `every`-th epoch and the last one in a line, and each as a step."""
 
-    def __init__(self, say: Callable[[str], None], epochs: int, every: int) -> None:
-        self._say, self._epochs, self._every = say, epochs, every
+    def __init__(self, log: Callable[[str], None], epochs: int, every: int) -> None:
+        self._log, self._epochs, self._every = log, epochs, every
 
     def ended(self, epoch: int, text: str) -> None:
         """Epoch number `epoch`, from 1, has ended; `text` describes it."""
         steps("epoch", epoch, self._epochs)
         if epoch % self._every == 0 or epoch == self._epochs:
-            self._say(f"epoch {epoch}/{self._epochs}: {text}")
+            self._log(f"epoch {epoch}/{self._epochs}: {text}")

@@ -61,7 +61,7 @@ def framed(data: bytes) -> None:
 def packets() -> list[bytes]:
     import uuid
 
-    headers = {
+    headers: dict[str, event_stream.HeaderValue] = {
         ":message-type": 0,
         "a": True,
         "b": event_stream.Byte(-5),
@@ -128,11 +128,21 @@ async def _call(profile: Profile, operation: Any, arguments: Any) -> None:
     connection, wire = Connection(ClientLimits(core)), Wire()
     connection.connection_made(wire)
     token = core.register("com.x", "1.0.0", ACCESS)
-    hello = {protocol.TYPE: protocol.CONNECT, protocol.FLAGS: 0, protocol.STREAM: 0, protocol.VERSION: protocol.PROTOCOL_VERSION}
+    hello: dict[str, event_stream.HeaderValue] = {
+        protocol.TYPE: protocol.CONNECT,
+        protocol.FLAGS: 0,
+        protocol.STREAM: 0,
+        protocol.VERSION: protocol.PROTOCOL_VERSION,
+    }
     connection.data_received(event_stream.encode(hello, json.dumps({"authToken": token}).encode()))
     assert wire.open
     try:
-        headers = {protocol.TYPE: 0, protocol.FLAGS: 0, protocol.STREAM: 1, protocol.OPERATION: str(operation)}
+        headers: dict[str, event_stream.HeaderValue] = {
+            protocol.TYPE: 0,
+            protocol.FLAGS: 0,
+            protocol.STREAM: 1,
+            protocol.OPERATION: str(operation),
+        }
         call = event_stream.encode(headers, json.dumps(arguments).encode())
     except (FrameError, UnicodeEncodeError):
         return
@@ -175,7 +185,12 @@ def connected(data: bytes) -> None:
 
 
 def first_packets() -> list[bytes]:
-    hello = {protocol.TYPE: protocol.CONNECT, protocol.FLAGS: 0, protocol.STREAM: 0, protocol.VERSION: protocol.PROTOCOL_VERSION}
+    hello: dict[str, event_stream.HeaderValue] = {
+        protocol.TYPE: protocol.CONNECT,
+        protocol.FLAGS: 0,
+        protocol.STREAM: 0,
+        protocol.VERSION: protocol.PROTOCOL_VERSION,
+    }
     return [event_stream.encode(hello, b'{"authToken": "none"}')]
 
 
