@@ -63,7 +63,7 @@ class Run:
         self.nucleus = Nucleus(root, profile=place.profile, thing_name=THING, echo=self._echo, shim=SHIM)
         self.watch, self.struck = TrafficRecorder(), list[ScheduledFault]()
         self._heard: queue.SimpleQueue[tuple[Delivery, float]] = queue.SimpleQueue()
-        self._person = SimulatedOperator()
+        self._operator = SimulatedOperator()
         self._began = self._began_wall = 0.0
 
     def go(self) -> Verdict:
@@ -170,7 +170,7 @@ class Run:
                 self._take(*self._heard.get(timeout=min(0.05, give_up - now)))
             except queue.Empty:
                 pass
-            for command in self._person.due(time.monotonic(), time.time_ns()):
+            for command in self._operator.due(time.monotonic(), time.time_ns()):
                 self.nucleus.publish(topics.COMMANDS, encode(command), sealed=True)
             if time.monotonic() - asked >= every_s:
                 asked = time.monotonic()
@@ -182,7 +182,7 @@ class Run:
         if delivery.kind == "local":
             message = self.watch.take(delivery.topic, delivery.payload, delivery.sender, at - self._began)
             if message is not None:
-                self._person.take(message)
+                self._operator.observe(message)
 
     def _echo(self, component: str, line: str) -> None:
         if component == SOURCE:
