@@ -1,4 +1,4 @@
-"""Trains one kind of model: `scripts/train NAME [--from DIR] [--out DIR] [--seed N] [--version V] [--quick] [--key FILE]`.
+"""Trains one kind of model: `edgeml model train NAME [--from DIR] [--out DIR] [--seed N] [--version V] [--quick] [--key FILE]`.
 
 The same file is the entry point of a SageMaker training container, where NAME is the hyperparameter `kind`, the data are the channel
 `training`, and the bundles go to `SM_MODEL_DIR`; see `model_training.training_container`.
@@ -56,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--seed", type=int, default=1)
     made.add_argument("--version", help="of the model, as 2.0.0 (default: that of the recipe, which the bundle that ships has)")
     made.add_argument("--quick", action="store_true", help="a short run that shows that everything works; its model is no good")
-    made.add_argument("--key", type=Path, help="private key of scripts/sign keygen; the bundles are signed with it")
+    made.add_argument("--key", type=Path, help="private key of edgeml model keygen; the bundles are signed with it")
     made.add_argument("--kind", help=argparse.SUPPRESS)
     made.add_argument("--model_dir", help=argparse.SUPPRESS)  # the TensorFlow container passes one that nobody gave
     return made
@@ -135,7 +135,7 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os
         if not isinstance(fault, SENTENCES):
             traceback.print_exc()
         reason = str(fault) if isinstance(fault, SENTENCES) else f"{type(fault).__name__}: {fault}"
-        print(f"train: {reason}", file=sys.stderr, flush=True)
+        print(f"edgeml model train: {reason}", file=sys.stderr, flush=True)
         if container:
             container.fail(reason)
         return 2 if isinstance(fault, UsageError) and not container else 1

@@ -1,4 +1,4 @@
-"""`scripts/evaluate`: see `--help`."""
+"""`edgeml model evaluate`: see `--help`."""
 
 from __future__ import annotations
 
@@ -27,29 +27,32 @@ def main(arguments: list[str] | None = None) -> int:
 
     unfit = _unfit(given)
     if unfit:
-        print(f"evaluate: {unfit}", file=sys.stderr)
+        print(f"edgeml model evaluate: {unfit}", file=sys.stderr)
         return 1
     try:
         bundles = [Bundle.load(folder) for folder in given.bundle]
         found = recordings.find(given.data, bundles[0].manifest.interval_s)
         for sentence in (*found.left_out, *found.remarks):
-            print(f"evaluate: {sentence}", file=sys.stderr)
+            print(f"edgeml model evaluate: {sentence}", file=sys.stderr)
         result, judged = evaluate(bundles, found, given.data, given.levels, given.audits, say)
         if given.baselines:
             from model_training.evaluation import baselines
 
             result["baselines"] = baselines.table(found, given.data, bundles[0].manifest.prior, say)
     except EdgemlError as fault:
-        print(f"evaluate: {fault}", file=sys.stderr)
+        print(f"edgeml model evaluate: {fault}", file=sys.stderr)
         return 1
     print(text(result))
     try:
         _write(given, result, judged, found)
     except ModuleNotFoundError as fault:
-        print(f"evaluate: --report wants {fault.name}, which is not installed; run `scripts/env test`, then this again", file=sys.stderr)
+        print(
+            f"edgeml model evaluate: --report wants {fault.name}, which is not installed; run `scripts/env test`, then this again",
+            file=sys.stderr,
+        )
         return 1
     except OSError as fault:
-        print(f"evaluate: {fault.filename}: cannot be written ({fault.strerror}); name another file", file=sys.stderr)
+        print(f"edgeml model evaluate: {fault.filename}: cannot be written ({fault.strerror}); name another file", file=sys.stderr)
         return 1
     return 0
 

@@ -1,4 +1,4 @@
-"""`scripts/parity --data DIR --bundle DIR [--arm64 ROOT]`: the same recordings on LiteRT and on tflite-runtime 2.14, and on 64-bit ARM,
+"""`edgeml model parity --data DIR --bundle DIR [--arm64 ROOT]`: the same recordings on LiteRT and on tflite-runtime 2.14, and on 64-bit ARM,
 compared row by row with LiteRT here."""
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--data", type=Path, required=True, help="folder with <group>/<n>.csv, and anomaly-free/*.csv")
     made.add_argument("--bundle", type=Path, required=True, help="folder of the bundle")
     made.add_argument("--out", type=Path, help="folder to keep the predictions files in")
-    made.add_argument("--arm64", type=Path, metavar="ROOT", help="compare in this root of scripts/test-arm64 too; made if absent")
+    made.add_argument("--arm64", type=Path, metavar="ROOT", help="compare in this root of edgeml dev test-arm64 too; made if absent")
     made.add_argument(
         "--result", type=Path, metavar="FILE", help="file to write the figures to, as JSON, for `python -m model_training.report.parity`"
     )
@@ -69,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
         to_stderr(f"parity: {text}")
 
     def say(text: str) -> None:
-        print(f"parity: {text}", file=sys.stderr, flush=True)
+        print(f"edgeml model parity: {text}", file=sys.stderr, flush=True)
 
     unfit = check_folder(given.out) if given.out else ""
     if unfit:

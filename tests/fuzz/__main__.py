@@ -1,4 +1,4 @@
-"""The long run: every target in a process of its own, guided by coverage. `scripts/fuzz --help` lists the options.
+"""The long run: every target in a process of its own, guided by coverage. `edgeml dev fuzz --help` lists the options.
 
 Inputs that reach something new are kept in `build/fuzz/corpus/<target>` and are where the next run begins; inputs that crash or hang
 are made small and kept in `build/fuzz/found/<target>`. The last line of output is one JSON object with the counts.
@@ -24,7 +24,7 @@ from typing import Any
 try:
     import atheris
 except ImportError:
-    sys.exit("fuzz: atheris is not installed; it comes with `scripts/env test fuzz`, for Linux and the Pythons it is built for")
+    sys.exit("edgeml dev fuzz: atheris is not installed; it comes with `scripts/env test fuzz`, for Linux and the Pythons it is built for")
 
 OURS = ["edgeml", "gglocal", "sensor_ingestion", "inference", "alert_dispatcher", "model_training"]
 with atheris.instrument_imports(include=OURS):

@@ -130,7 +130,7 @@ def test_a_failure_leaves_its_sentence_where_sagemaker_looks(
 ) -> None:
     assert train.main(arguments, variables(base)) == 1
     assert (base / "output" / "failure").read_text() == sentence
-    assert capsys.readouterr().err.endswith(f"train: {sentence}\n")
+    assert capsys.readouterr().err.endswith(f"edgeml model train: {sentence}\n")
 
 
 @pytest.mark.parametrize("hps", ["[1]", "{", ""])
@@ -194,7 +194,7 @@ def test_the_packed_source_fails_by_the_contract(base: Path) -> None:
     assert ended.returncode == 1
     reason = (base / "output" / "failure").read_text()
     assert "no recordings" in reason
-    assert ended.stderr == f"train: {reason}\n"
+    assert ended.stderr == f"edgeml model train: {reason}\n"
 
 
 @pytest.mark.training

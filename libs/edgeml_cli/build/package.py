@@ -120,7 +120,7 @@ def _library_is_of(root: Path, version: str) -> None:
     """
     path = root / "libs" / "edgeml" / "__init__.py"
     if f'\n__version__ = "{version}"\n' not in path.read_text(encoding="utf-8"):
-        raise BuildError(f"{path} does not name the version {version} of gdk-config.json; run: scripts/version {version}")
+        raise BuildError(f"{path} does not name the version {version} of gdk-config.json; run: edgeml dev version {version}")
 
 
 def _recipe(root: Path, name: str, project: Project, bucket: str) -> str:
@@ -170,7 +170,7 @@ def _archives(root: Path, name: str, devices: Sequence[Target]) -> Iterator[tupl
         names = BUNDLE_FILES + tuple(file for file in ("golden.json",) if (place / file).is_file())
         missing = [file for file in names if not (place / file).is_file()]
         if missing:
-            remedy = "restore it, or train it with scripts/train and sign it with scripts/sign"
+            remedy = "restore it, or train it with edgeml model train and sign it with edgeml model sign"
             raise BuildError(f"the model bundle {place} lacks {' and '.join(missing)}; {remedy}")
         yield f"{bundle}.zip", {file: place / file for file in names}
 
@@ -248,12 +248,14 @@ def main(arguments: list[str] | None = None) -> int:
         devices = wheelhouse.targets(given.wheels.split(","), given.python.split(",")) if given.wheels else []
         written = build(ROOT, given.out, given.bucket or NO_BUCKET, given.thing_group_arn or NO_THING_GROUP, devices)
     except (BuildError, WheelError) as fault:
-        print(f"build: {fault}", file=sys.stderr)
+        print(f"edgeml build: {fault}", file=sys.stderr)
         return 1
     for path in written:
         print(f"{path.stat().st_size:>9,} bytes  {os.path.relpath(path)}")
     if given.bucket is None or given.thing_group_arn is None:
-        print("Ready for a local deployment. From the cloud: scripts/publish, scripts/deploy; or build with --bucket, --thing-group-arn.")
+        print(
+            "Ready for a local deployment. From the cloud: edgeml fleet publish, edgeml fleet deploy; or build with --bucket, --thing-group-arn."
+        )
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Locks what the components need: `scripts/lock` writes `requirements.lock` beside each `requirements.txt`.
+"""Locks what the components need: `edgeml dev lock` writes `requirements.lock` beside each `requirements.txt`.
 
 pip resolves for every target, on this machine. It evaluates markers by the Python that it runs on, so the closure is checked by those
 of each target.
@@ -138,10 +138,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         said = lock(ROOT)
     except WheelError as fault:
-        print(f"lock: {fault}", file=sys.stderr)
+        print(f"edgeml dev lock: {fault}", file=sys.stderr)
         return 1
     for sentence in said:
-        print(f"lock: {sentence}")
+        print(f"edgeml dev lock: {sentence}")
     for folder in COMPONENTS.values():
         made = Lock.read(ROOT / "components" / folder / "requirements.lock")
         print(f"components/{folder}/requirements.lock: {len(made.entries)} packages for {', '.join(map(str, made.targets))}")

@@ -1,4 +1,4 @@
-"""The suite's version stands in `gdk-config.json`; this sets another there, and wherever else it must be written: `scripts/version`.
+"""The suite's version stands in `gdk-config.json`; this sets another there, and wherever else it must be written: `edgeml dev version`.
 
 Needs nothing but the standard library, as the build does.
 """
@@ -59,10 +59,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if given.version is not None:
             for name in write(ROOT, given.version):
-                print(f"version: {name}", file=sys.stderr)
+                print(f"edgeml dev version: {name}", file=sys.stderr)
         print(Project.read(ROOT).version)
     except BuildError as fault:
-        print(f"version: {fault}", file=sys.stderr)
+        print(f"edgeml dev version: {fault}", file=sys.stderr)
         return 1
     return 0
 

@@ -1,4 +1,4 @@
-"""Makes keys, signs model bundles and verifies them: `scripts/sign keygen|sign|verify`."""
+"""Makes keys, signs model bundles and verifies them: `edgeml model keygen|sign|verify`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgeml.model.signature import make_key, pinned, private_key, public_text, s
 from edgeml_cli.build.package import ROOT
 
 KEY = ROOT / "build" / "keys" / "bundle.key"
-TRUST = "scripts/package-model BUNDLE prints the configuration that adds it to the keys that devices trust"
+TRUST = "edgeml model package BUNDLE prints the configuration that adds it to the keys that devices trust"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
                 bundle = Bundle.load(folder, check)
                 print(f"verified {folder}: {bundle.manifest.name} {bundle.manifest.version}, SHA-256 {bundle.digest}")
     except BundleError as fault:
-        print(f"sign: {fault}", file=sys.stderr)
+        print(f"edgeml model {given.command}: {fault}", file=sys.stderr)
         return 1
     return 0
 

@@ -1,1 +1,1 @@
-"""The cloud side: `scripts/cloud/deploy`, `destroy` and `volume`; what it consists of stands in `libs/edgeml_cli/cloud/template.yaml`."""
+"""The cloud side: `edgeml cloud deploy`, `destroy` and `estimate`; what it consists of stands in `libs/edgeml_cli/cloud/template.yaml`."""

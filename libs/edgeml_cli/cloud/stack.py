@@ -1,4 +1,4 @@
-"""Makes the cloud side out of its template, brings it up to date, and takes it away: `scripts/cloud/deploy`, `scripts/cloud/destroy`."""
+"""Makes the cloud side out of its template, brings it up to date, and takes it away: `edgeml cloud deploy`, `edgeml cloud destroy`."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Stack:
             if not ENDED.match(there["StackStatus"]):
                 raise FleetError(f"the stack {self.name} is {there['StackStatus']}; wait until that is over")
             if there["StackStatus"] == "ROLLBACK_COMPLETE":
-                raise FleetError(f"the stack {self.name} was never made whole; take it away first with scripts/cloud/destroy --yes")
+                raise FleetError(f"the stack {self.name} was never made whole; take it away first with edgeml cloud destroy --yes")
             kept = [each for each in there.get("Parameters", ()) if each["ParameterKey"] in declared.keys() - parameters.keys()]
             given["Parameters"] += [{key: each[key] for key in ("ParameterKey", "ParameterValue")} for each in kept]
             try:
@@ -226,7 +226,7 @@ def say(text: str) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0, or 1 when it could not be done."""
     given = parser().parse_args(arguments)
-    return told(f"cloud {given.command}", lambda: {"deploy": deploy, "destroy": destroy}[given.command](given))
+    return told(f"edgeml cloud {given.command}", lambda: {"deploy": deploy, "destroy": destroy}[given.command](given))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What devices send and what is stored of it, computed from their configuration: `scripts/cloud/volume`.
+"""What devices send and what is stored of it, computed from their configuration: `edgeml cloud estimate`.
 
 Sizes are those of messages that the component's own code encoded; what a month brings that nobody can configure (alarms) is an argument.
 """
@@ -447,7 +447,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="edgeml cloud estimate", description="Messages and storage of a month, for fleets of several sizes."
     )
-    made.add_argument("--config", type=Path, metavar="FILE", help="merge and reset by component, as scripts/deploy takes it")
+    made.add_argument("--config", type=Path, metavar="FILE", help="merge and reset by component, as edgeml fleet deploy takes it")
     made.add_argument("--alarms", type=number(0, 10**9), default=2.0, metavar="N", help="alarms of a machine in a month (default: 2)")
     made.add_argument("--row-s", type=number(0.001, 10**9), default=1.0, metavar="S", help="seconds between rows (default: 1)")
     made.add_argument("--prices", type=Path, metavar="FILE", help="a YAML map of your region's prices: by million or thousand or GB")
@@ -475,7 +475,7 @@ def run(given: argparse.Namespace) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0, or 1 when it could not be done."""
     given = parser().parse_args(arguments)
-    return told("cloud volume", lambda: run(given), begins=False)
+    return told("edgeml cloud estimate", lambda: run(given), begins=False)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Runs the suite on a local nucleus and shows what it does: `scripts/demo`.
+"""Runs the suite on a local nucleus and shows what it does: `edgeml demo`.
 
 Exit code: 0: everything came as it should; 1: something did not; 2: the input or the command line is wrong; 130: interrupted.
 """
@@ -57,13 +57,13 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return _run(arguments, _scenario(arguments))
     except (BuildError, SessionError, GglocalError) as fault:
-        print(f"demo: {fault}", file=sys.stderr)
+        print(f"edgeml demo: {fault}", file=sys.stderr)
         return 1
     except OSError as fault:
-        print(f"demo: {fault.filename or arguments.out}: {fault.strerror or fault}; see to it and start again", file=sys.stderr)
+        print(f"edgeml demo: {fault.filename or arguments.out}: {fault.strerror or fault}; see to it and start again", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("demo: interrupted; everything is stopped", file=sys.stderr)
+        print("edgeml demo: interrupted; everything is stopped", file=sys.stderr)
         return 130
 
 
@@ -183,7 +183,7 @@ def _conclude(
         _say(remark)
     _say(f"{'Not as' if problems else 'As'} expected, in {seconds:.0f} s. The plots are in {path}.")
     for problem in problems:
-        print(f"demo: {problem}", file=sys.stderr, flush=True)
+        print(f"edgeml demo: {problem}", file=sys.stderr, flush=True)
     print(json.dumps(counts, ensure_ascii=False), flush=True)
     return code if problems else 0
 

@@ -1,4 +1,4 @@
-"""Deploys to a thing group: `scripts/deploy --group GROUP`; or to this machine: `scripts/deploy --local`.
+"""Deploys to a thing group: `edgeml fleet deploy --group GROUP`; or to this machine: `edgeml device deploy`.
 
 What is named changes; when nothing is named, or a group has no deployment yet, the suite of this checkout is what is wanted.
 """
@@ -103,7 +103,7 @@ def roll_back(given: argparse.Namespace) -> int:
 
 
 def _none_yet(group: str) -> str:
-    return f"{group} has no deployment yet; deploy the suite to it first: scripts/deploy --group {group}"
+    return f"{group} has no deployment yet; deploy the suite to it first: edgeml fleet deploy --group {group}"
 
 
 def to_local(given: argparse.Namespace) -> int:

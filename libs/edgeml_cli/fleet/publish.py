@@ -1,4 +1,4 @@
-"""Publishes every component and the Suite, in the order of dependency: `scripts/publish`.
+"""Publishes every component and the Suite, in the order of dependency: `edgeml fleet publish`.
 
 What a version is published with is compared first, for all of them: the same bytes are skipped, other bytes are refused, and only then
 is anything uploaded. So publishing twice changes nothing, and what was interrupted is finished by the next.
@@ -197,7 +197,7 @@ def say(text: str) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0, or 1 when it could not be done."""
     given = parser().parse_args(arguments)
-    return told("publish", lambda: run(given))
+    return told("edgeml fleet publish", lambda: run(given))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""scripts/cloud/deploy and destroy against moto's CloudFormation, and what it made, asked of the services themselves."""
+"""edgeml cloud deploy and destroy against moto's CloudFormation, and what it made, asked of the services themselves."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ def test_what_it_makes_is_what_the_services_have_and_they_take_the_rest(made: Cl
     assert [each["TopicArn"] for each in made.client("sns").list_topics()["Topics"]] == [resolved.ref("AlertsTopic")]
 
     the_services_take_what_moto_leaves_out(made, resolved, monkeypatch)
-    assert Account(REGION).bucket(None, "edgeml-components") == BUCKET, "scripts/publish looks for another bucket"
-    assert HealthReports(Account(REGION), None).name == resolved.ref("DataBucket"), "scripts/fleet status looks into another bucket"
+    assert Account(REGION).bucket(None, "edgeml-components") == BUCKET, "edgeml fleet publish looks for another bucket"
+    assert HealthReports(Account(REGION), None).name == resolved.ref("DataBucket"), "edgeml fleet status looks into another bucket"
 
 
 def the_services_take_what_moto_leaves_out(made: Cloud, resolved: Resolved, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,13 +156,13 @@ def test_no_credentials_is_one_sentence(account: Cloud, said: Said, monkeypatch:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     assert stack.main(["deploy"]) == 1
-    assert said().startswith("cloud deploy: no AWS credentials are found")
+    assert said().startswith("edgeml cloud deploy: no AWS credentials are found")
 
 
 def test_a_bucket_that_is_there_already_stops_it(account: Cloud, said: Said) -> None:
     account.client("s3").create_bucket(Bucket=BUCKET)
     assert stack.main(["deploy"]) == 1
-    assert said().startswith("cloud deploy: AWS refuses CreateStack: The requested bucket name is not available.")
+    assert said().startswith("edgeml cloud deploy: AWS refuses CreateStack: The requested bucket name is not available.")
 
 
 def test_a_stack_that_fails_says_which_resource_and_why(account: Cloud) -> None:

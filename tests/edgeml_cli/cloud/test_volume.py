@@ -1,4 +1,4 @@
-"""scripts/cloud/volume: what is computed, that it follows the configuration, and that the document has it."""
+"""edgeml cloud estimate: what is computed, that it follows the configuration, and that the document has it."""
 
 from __future__ import annotations
 
@@ -126,14 +126,14 @@ def test_a_configuration_that_is_wrong_is_one_sentence(tmp_path: Path, capsys: p
     config = tmp_path / "config.yaml"
     config.write_text("com.edgeml.AlertDispatcher: {merge: {report: {every: 5}}}\n")
     assert volume_estimate.main(["--config", str(config)]) == 1
-    wanted = "cloud volume: com.edgeml.AlertDispatcher: `report.every` is an unknown option; did you mean `every_s`?\n"
+    wanted = "edgeml cloud estimate: com.edgeml.AlertDispatcher: `report.every` is an unknown option; did you mean `every_s`?\n"
     assert capsys.readouterr().err == wanted
 
 
 def test_the_document_has_what_is_computed() -> None:
     table = DOCUMENT.read_text().partition(BEGIN)[2].partition(END)[0].strip()
     assert table == volume_estimate.markdown(volume_estimate.load({}, 2.0, 1.0), {}).strip(), (
-        "run: scripts/cloud/volume --write libs/edgeml_cli/cloud/README.md"
+        "run: edgeml cloud estimate --write libs/edgeml_cli/cloud/README.md"
     )
 
 

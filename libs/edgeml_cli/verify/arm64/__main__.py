@@ -1,4 +1,4 @@
-"""`scripts/test-arm64`: the suite in a Debian 12 root of 64-bit ARM.
+"""`edgeml dev test-arm64`: the suite in a Debian 12 root of 64-bit ARM.
 
 The components' zips are built with their wheels and installed without a network; the shipped model's golden windows are judged by what was
 installed; tests of what the processor has to do with run; the demo runs, as in a fresh clone. Emulated, it takes some ten minutes or
@@ -168,7 +168,7 @@ def main(arguments: list[str] | None = None) -> int:
             if code:
                 failed.append(name)
     except (RootError, BuildError, wheelhouse.WheelError) as fault:
-        print(f"test-arm64: {fault}", file=sys.stderr)
+        print(f"edgeml dev test-arm64: {fault}", file=sys.stderr)
         return 1
     bench.say(f"failed: {', '.join(failed)}" if failed else "all passed")
     return 1 if failed else 0

@@ -1,4 +1,4 @@
-"""Drives seeded random faults through the deployed pipeline, several runs at a time, and adds up what came of it: `scripts/chaos`.
+"""Drives seeded random faults through the deployed pipeline, several runs at a time, and adds up what came of it: `edgeml dev chaos`.
 
 Exit code: 0: every promise was kept; 1: one was not; 2: the command line is wrong; 130: interrupted.
 """
@@ -97,7 +97,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         place.set_up(runs.say)
     except (BuildError, OSError) as fault:
-        print(f"chaos: {fault}", file=sys.stderr)
+        print(f"edgeml dev chaos: {fault}", file=sys.stderr)
         return 2
     if compiler() is None:
         runs.say(f"Without {' and '.join(SHIM)}: they need a C compiler, and there is no cc.")
@@ -112,7 +112,7 @@ def main(argv: list[str] | None = None) -> int:
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
             runs.end()
-            print("chaos: interrupted; everything is stopped", file=sys.stderr)
+            print("edgeml dev chaos: interrupted; everything is stopped", file=sys.stderr)
             return 130
     told = total(results) | {
         "third_error_is_broken": not wrong,

@@ -1,4 +1,4 @@
-"""The command `scripts/outage`."""
+"""The command `edgeml dev outage`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs the suite at ten times the default rate and shows that it needs no more as time goes by: `scripts/soak`.
+"""Runs the suite at ten times the default rate and shows that it needs no more as time goes by: `edgeml dev soak`.
 
 The built zips on the local nucleus: ten simulated pumps that measure once a second, all else as configured by default. The last line
 is a JSON object. Exit code: 0: every bound was kept; 1: one was not; 2: the command line is wrong; 130: interrupted.
@@ -23,26 +23,29 @@ def main(argv: list[str] | None = None) -> int:
     """Returns the exit code."""
     arguments = parser().parse_args(argv)
     if arguments.warmup >= arguments.minutes:
-        print(f"soak: --warmup {arguments.warmup:g} leaves nothing of --minutes {arguments.minutes:g}; make it shorter", file=sys.stderr)
+        print(
+            f"edgeml dev soak: --warmup {arguments.warmup:g} leaves nothing of --minutes {arguments.minutes:g}; make it shorter",
+            file=sys.stderr,
+        )
         return 2
     hush()
     place = Workspace(arguments.out.absolute(), arguments.profile)
     try:
         place.set_up(say)
     except (BuildError, OSError) as fault:
-        print(f"soak: {fault}", file=sys.stderr)
+        print(f"edgeml dev soak: {fault}", file=sys.stderr)
         return 2
     soak = Soak(place, arguments.minutes, arguments.warmup, arguments.every, arguments.most, say)
     try:
         figures = soak.go()
     except (SoakError, GglocalError) as fault:
-        print(f"soak: {fault}", file=sys.stderr)
+        print(f"edgeml dev soak: {fault}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("soak: interrupted; everything is stopped", file=sys.stderr)
+        print("edgeml dev soak: interrupted; everything is stopped", file=sys.stderr)
         return 130
     for problem in figures["problems"]:
-        print(f"soak: {problem}", file=sys.stderr, flush=True)
+        print(f"edgeml dev soak: {problem}", file=sys.stderr, flush=True)
     print(json.dumps(figures), flush=True)
     return 1 if figures["problems"] else 0
 
