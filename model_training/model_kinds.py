@@ -41,7 +41,7 @@ class ModelKind:
             if fault.name and self.module.startswith(fault.name):
                 raise TrainingError(f"{self.module}: this checkout has no such module; update it") from None
             raise TrainingError(
-                f"{self.module} needs the Python package {fault.name}, which is not installed; use scripts/train, or: "
+                f"{self.module} needs the Python package {fault.name}, which is not installed; use edgeml model train, or: "
                 "pip install -e .[train]"
             ) from None
 

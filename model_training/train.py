@@ -1,4 +1,4 @@
-"""Trains one kind of model: `scripts/train NAME [--from DIR] [--out DIR] [--seed N] [--version V] [--quick] [--key FILE]`.
+"""Trains one kind of model: `edgeml model train NAME [--from DIR] [--out DIR] [--seed N] [--version V] [--quick] [--key FILE]`.
 
 The same file is the entry point of a SageMaker training container, where NAME is the hyperparameter `kind`, the data are the channel
 `training`, and the bundles go to `SM_MODEL_DIR`; see `model_training.training_container`.
@@ -37,36 +37,46 @@ SENTENCES = (TrainingError, EdgemlError, DatasetError)
 """Errors whose text is one sentence for a person."""
 
 
+class UsageError(TrainingError):
+    """The command line is wrong."""
+
+
 class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise TrainingError(f"{message}; --help lists what is wanted")
+        raise UsageError(f"{message}; --help lists what is wanted")
+
+
+def parser() -> argparse.ArgumentParser:
+    """For people, and for the hyperparameters that a container passes."""
+    listed = "; ".join(f"{name}: {kind.what}" for name, kind in model_kinds.KINDS.items())
+    made = Parser(prog="edgeml model train", description="Train a model and write its bundles.", allow_abbrev=False)
+    made.add_argument("name", metavar="NAME", nargs="?", help=listed)
+    made.add_argument("--from", dest="folder", type=Path, help="folder with the data; regression and classification fetch theirs without")
+    made.add_argument("--out", type=Path, help="folder to write the bundles and the report to (default: build/models)")
+    made.add_argument("--seed", type=int, default=1)
+    made.add_argument("--version", help="of the model, as 2.0.0 (default: that of the recipe, which the bundle that ships has)")
+    made.add_argument("--quick", action="store_true", help="a short run that shows that everything works; its model is no good")
+    made.add_argument("--key", type=Path, help="private key of edgeml model keygen; the bundles are signed with it")
+    made.add_argument("--kind", help=argparse.SUPPRESS)
+    made.add_argument("--model_dir", help=argparse.SUPPRESS)  # the TensorFlow container passes one that nobody gave
+    return made
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The options.
 
     Raises:
-        TrainingError: an argument is unknown, missing or wrong.
+        UsageError: an argument is unknown, missing or wrong.
     """
-    listed = "; ".join(f"{name}: {kind.what}" for name, kind in model_kinds.KINDS.items())
-    parser = Parser(prog="scripts/train", description="Train a model and write its bundles.", allow_abbrev=False)
-    parser.add_argument("name", metavar="NAME", nargs="?", help=listed)
-    parser.add_argument("--from", dest="folder", type=Path, help="folder with the data; regression and classification fetch theirs without")
-    parser.add_argument("--out", type=Path, help="folder to write the bundles and the report to (default: build/models)")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--version", help="of the model, as 2.0.0 (default: that of the recipe, which the bundle that ships has)")
-    parser.add_argument("--quick", action="store_true", help="a short run that shows that everything works; its model is no good")
-    parser.add_argument("--key", type=Path, help="private key of scripts/sign keygen; the bundles are signed with it")
-    parser.add_argument("--kind", help=argparse.SUPPRESS)
-    parser.add_argument("--model_dir", help=argparse.SUPPRESS)  # the TensorFlow container passes one that nobody gave
-    given = parser.parse_args(flags(arguments))
+    command_line = parser()
+    given = command_line.parse_args(flags(arguments))
     given.name = given.name or given.kind
     if given.version and not VERSION.fullmatch(given.version):
-        parser.error(f"--version {given.version} is no version of a component; write three numbers, as 2.0.0")
+        command_line.error(f"--version {given.version} is no version of a component; write three numbers, as 2.0.0")
     if not 0 <= given.seed < 2**32:
-        parser.error(f"--seed {str(given.seed)[:40]} is not a whole number from 0 to {2**32 - 1}")
+        command_line.error(f"--seed {str(given.seed)[:40]} is not a whole number from 0 to {2**32 - 1}")
     if not given.name:
-        parser.error(f"NAME is missing, one of {', '.join(model_kinds.KINDS)}")
+        command_line.error(f"NAME is missing, one of {', '.join(model_kinds.KINDS)}")
     return given
 
 
@@ -117,7 +127,7 @@ def run(arguments: Sequence[str], container: Container | None) -> Path:
 
 
 def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
-    """Train; gives the exit code."""
+    """Train; gives the exit code: 0, 1 when it failed, 2 when the command line is wrong (in a container: 1)."""
     container = Container.around(environ)
     try:
         run(sys.argv[1:] if arguments is None else arguments, container)
@@ -125,10 +135,10 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os
         if not isinstance(fault, SENTENCES):
             traceback.print_exc()
         reason = str(fault) if isinstance(fault, SENTENCES) else f"{type(fault).__name__}: {fault}"
-        print(f"train: {reason}", file=sys.stderr, flush=True)
+        print(f"edgeml model train: {reason}", file=sys.stderr, flush=True)
         if container:
             container.fail(reason)
-        return 1
+        return 2 if isinstance(fault, UsageError) and not container else 1
     return 0
 
 

@@ -110,7 +110,7 @@ def test_a_circle_is_seen(tmp_path: Path) -> None:
 
 
 def test_the_version_is_that_of_the_gdk_configuration() -> None:
-    """In every place that `scripts/version` writes; and pyproject.toml reads one of them."""
+    """In every place that `edgeml dev version` writes; and pyproject.toml reads one of them."""
     wanted = Project.read(ROOT).version
     assert found(ROOT) == dict.fromkeys(PLACES, {wanted}) and edgeml.__version__ == wanted
     project = (ROOT / "pyproject.toml").read_text()

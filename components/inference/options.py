@@ -15,7 +15,7 @@ class SignatureOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Whose bundles are believed."""
 
     required: Annotated[bool, Meta(description="a bundle without a signature is refused")] = True
-    public_key: Annotated[str, Meta(description="a trusted public key, as scripts/sign keygen prints it")] = ""
+    public_key: Annotated[str, Meta(description="a trusted public key, as edgeml model keygen prints it")] = ""
     public_keys: Annotated[
         dict[str, str], Meta(description="further trusted public keys, by any name; a merge adds to them, null removes one")
     ] = {}

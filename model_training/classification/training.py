@@ -31,7 +31,7 @@ def train(request: TrainingRequest) -> Path:
     if not FOLDS <= data.failure.sum() <= len(data.failure) - FOLDS:
         raise TrainingError(
             f"ai4i2020.csv has {int(data.failure.sum())} failures in {len(data.failure)} rows, at least {FOLDS} rows of both sorts are "
-            "wanted; get the file anew: scripts/prepare fetch ai4i"
+            "wanted; get the file anew: edgeml data fetch ai4i"
         )
     return _Run(data, request).write()
 

@@ -66,12 +66,12 @@ def load_ai4i(folder: Path) -> Ai4i:
     try:
         rows = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"))))
     except (UnicodeDecodeError, csv.Error) as fault:
-        raise DatasetError(f"{name} is no CSV text ({fault}); get it anew: scripts/prepare fetch ai4i") from None
+        raise DatasetError(f"{name} is no CSV text ({fault}); get it anew: edgeml data fetch ai4i") from None
     if not rows:
-        raise DatasetError(f"{name} has no rows; get it anew: scripts/prepare fetch ai4i")
+        raise DatasetError(f"{name} has no rows; get it anew: edgeml data fetch ai4i")
     absent = [column for column in ("Type", *FEATURES, FAILURE) if column not in rows[0]]
     if absent:
-        raise DatasetError(f"{name} has no column {', '.join(absent)}; get it anew: scripts/prepare fetch ai4i")
+        raise DatasetError(f"{name} has no column {', '.join(absent)}; get it anew: edgeml data fetch ai4i")
     flagged = all(kind in rows[0] for kind in KINDS)
     features, failure = np.empty((len(rows), len(FEATURES))), np.empty(len(rows), bool)
     flags = np.zeros((len(rows), len(KINDS)), bool)

@@ -66,7 +66,7 @@ def load_cmapss(folder: Path) -> Cmapss:
     """
     provenance, contents = examine("cmapss", folder, "*_FD001.txt")
     if provenance.missing:
-        raise DatasetError(f"{folder} lacks {', '.join(provenance.missing)}; get it: scripts/prepare fetch cmapss --out {folder}")
+        raise DatasetError(f"{folder} lacks {', '.join(provenance.missing)}; get it: edgeml data fetch cmapss --out {folder}")
     partial = {file.name for file in provenance.files if file.state == PARTIAL}
     train = _table("train_FD001.txt", contents, partial, 2 + SETTINGS + SENSORS)
     test = _table("test_FD001.txt", contents, partial, 2 + SETTINGS + SENSORS)
@@ -117,5 +117,5 @@ def _table(name: str, contents: dict[str, bytes], partial: set[str], columns: in
         if len(cells) != columns:
             raise DatasetError(f"{name}, line {number} has {len(cells)} numbers, wanted are {columns}; get the file anew")
     if not rows:
-        raise DatasetError(f"{name} has no rows; get the file anew: scripts/prepare fetch cmapss")
+        raise DatasetError(f"{name} has no rows; get the file anew: edgeml data fetch cmapss")
     return np.array(rows)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from model_training.datasets.provenance import ALTERED, COMPLETE, DatasetError, FileState, Provenance, judge
 from model_training.datasets.table import DATASETS, Dataset
+from model_training.progress import steps
 
 Say = Callable[[str], None]
 LARGEST = 1 << 28
@@ -141,6 +142,7 @@ def _body(answer: io.BufferedIOBase, address: str, say: Say) -> bytes:
         got += piece
         if len(got) > LARGEST:
             raise DatasetError(f"{address} sends more than {LARGEST >> 20} MiB, which is none of these data sets; look at the address")
+        steps("download", len(got), max(wanted, len(got)))
         if wanted and (tenth := len(got) * 10 // wanted) > told:
             told = tenth
             say(f"{address.rsplit('/', 1)[1]}: {len(got) / 1e6:.1f} of {wanted / 1e6:.1f} MB")

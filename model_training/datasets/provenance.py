@@ -125,7 +125,7 @@ def locate(folder: Path, name: str) -> Path:
         DatasetError: there is no such folder.
     """
     if not folder.is_dir():
-        raise DatasetError(f"{folder} is no folder; give the one with the files of {name}, or get them: scripts/prepare fetch {name}")
+        raise DatasetError(f"{folder} is no folder; give the one with the files of {name}, or get them: edgeml data fetch {name}")
     return folder / name if (folder / name).is_dir() else folder
 
 
@@ -144,10 +144,10 @@ def examine(name: str, folder: Path, pattern: str, altered: str = "refuse") -> t
     contents = {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(root.glob(pattern)) if path.is_file()}
     if not any(dataset.file(each) or name == "skab" for each in contents):
         first = dataset.files[0].name
-        raise DatasetError(f"{root} has no file of {name}, such as {first}; get them: scripts/prepare fetch {name} --out {folder}")
+        raise DatasetError(f"{root} has no file of {name}, such as {first}; get them: edgeml data fetch {name} --out {folder}")
     files = tuple(judge(dataset, each, content) for each, content in contents.items() if dataset.file(each) or name == "skab")
     for file in files:
         if file.state == ALTERED and altered == "refuse":
-            raise DatasetError(f"{root / file.name} is altered: {file.note}; get it anew: scripts/prepare fetch {name}")
+            raise DatasetError(f"{root / file.name} is altered: {file.note}; get it anew: edgeml data fetch {name}")
     missing = tuple(file.name for file in dataset.files if file.name not in contents)
     return Provenance(name, files, missing), contents

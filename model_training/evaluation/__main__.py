@@ -1,4 +1,4 @@
-"""`scripts/evaluate`: see `--help`."""
+"""`edgeml model evaluate`: see `--help`."""
 
 from __future__ import annotations
 
@@ -14,41 +14,45 @@ from edgeml.model.bundle import Bundle
 from model_training.evaluation import predictions, recordings, report
 from model_training.evaluation.run import Evaluated, evaluate
 from model_training.output_paths import check_file, check_folder
+from model_training.progress import to_stderr
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit status: 0, or 1 when nothing could be judged."""
-    given = _parser().parse_args(arguments)
+    given = parser().parse_args(arguments)
     begun = time.monotonic()
 
     def say(text: str) -> None:
-        print(f"evaluate: [{time.monotonic() - begun:5.1f} s] {text}", file=sys.stderr, flush=True)
+        to_stderr(f"evaluate: [{time.monotonic() - begun:5.1f} s] {text}")
 
     unfit = _unfit(given)
     if unfit:
-        print(f"evaluate: {unfit}", file=sys.stderr)
+        print(f"edgeml model evaluate: {unfit}", file=sys.stderr)
         return 1
     try:
         bundles = [Bundle.load(folder) for folder in given.bundle]
         found = recordings.find(given.data, bundles[0].manifest.interval_s)
         for sentence in (*found.left_out, *found.remarks):
-            print(f"evaluate: {sentence}", file=sys.stderr)
+            print(f"edgeml model evaluate: {sentence}", file=sys.stderr)
         result, judged = evaluate(bundles, found, given.data, given.levels, given.audits, say)
         if given.baselines:
             from model_training.evaluation import baselines
 
             result["baselines"] = baselines.table(found, given.data, bundles[0].manifest.prior, say)
     except EdgemlError as fault:
-        print(f"evaluate: {fault}", file=sys.stderr)
+        print(f"edgeml model evaluate: {fault}", file=sys.stderr)
         return 1
     print(text(result))
     try:
         _write(given, result, judged, found)
     except ModuleNotFoundError as fault:
-        print(f"evaluate: --report wants {fault.name}, which is not installed; run `scripts/env test`, then this again", file=sys.stderr)
+        print(
+            f"edgeml model evaluate: --report wants {fault.name}, which is not installed; run `scripts/env test`, then this again",
+            file=sys.stderr,
+        )
         return 1
     except OSError as fault:
-        print(f"evaluate: {fault.filename}: cannot be written ({fault.strerror}); name another file", file=sys.stderr)
+        print(f"edgeml model evaluate: {fault.filename}: cannot be written ({fault.strerror}); name another file", file=sys.stderr)
         return 1
     return 0
 
@@ -57,7 +61,7 @@ def _unfit(given: argparse.Namespace) -> str:
     """Why what will come cannot be written, before it takes minutes; else empty."""
     if given.report and importlib.util.find_spec("matplotlib") is None:
         return "--report needs matplotlib, which is not installed; run `scripts/env report`, then this again"
-    files = [check_file(path) for path in (given.predictions, given.json) if path]
+    files = [check_file(path) for path in (given.predictions, given.result) if path]
     folders = [check_folder(given.report)] if given.report else []
     return next(filter(None, (*files, *folders)), "")
 
@@ -67,9 +71,9 @@ def _write(given: argparse.Namespace, result: dict[str, Any], judged: list[Evalu
         first = judged[0]
         free = predictions.whole_free(first.judge, found.free, [*first.near, *first.later])
         predictions.write(given.predictions, [*first.stretches, *free])
-    if given.json:
-        given.json.parent.mkdir(parents=True, exist_ok=True)
-        given.json.write_text(report.to_json(result), encoding="utf-8")
+    if given.result:
+        given.result.parent.mkdir(parents=True, exist_ok=True)
+        given.result.write_text(report.to_json(result), encoding="utf-8")
     if given.report:
         from model_training.report import anomaly
 
@@ -115,25 +119,25 @@ def _bundle(bundle: dict[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="scripts/evaluate", description="Judge a model bundle on recordings, through the code that the components run."
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="edgeml model evaluate", description="Judge a model bundle on recordings, through the code that the components run."
     )
-    parser.add_argument("--data", type=Path, required=True, help="folder with <group>/<n>.csv, and anomaly-free/*.csv")
-    parser.add_argument(
+    made.add_argument("--data", type=Path, required=True, help="folder with <group>/<n>.csv, and anomaly-free/*.csv")
+    made.add_argument(
         "--bundle",
         type=Path,
         required=True,
         action="append",
         help="folder of a bundle; several times: seeds and designs, chosen among crosswise; int8 and float32, compared",
     )
-    parser.add_argument("--predictions", type=Path, help="file to write a line for each row to (of the first bundle)")
-    parser.add_argument("--json", type=Path, help="file to write the result to")
-    parser.add_argument("--report", type=Path, help="folder to write a model card with plots to; wants matplotlib")
-    parser.add_argument("--baselines", action="store_true", help="compare with simpler methods, from a cache in build/")
-    parser.add_argument("--levels", type=_levels, default=(), help="verdict levels to choose among crosswise, such as 0.4,0.5,0.6")
-    parser.add_argument("--no-audits", dest="audits", action="store_false", help="leave out the audits, which take most of the time")
-    return parser
+    made.add_argument("--predictions", type=Path, help="file to write a line for each row to (of the first bundle)")
+    made.add_argument("--result", type=Path, metavar="FILE", help="file to write the result to, as JSON")
+    made.add_argument("--report", type=Path, help="folder to write a model card with plots to; wants matplotlib")
+    made.add_argument("--baselines", action="store_true", help="compare with simpler methods, from a cache in build/")
+    made.add_argument("--levels", type=_levels, default=(), help="verdict levels to choose among crosswise, such as 0.4,0.5,0.6")
+    made.add_argument("--no-audits", dest="audits", action="store_false", help="leave out the audits, which take most of the time")
+    return made
 
 
 def _levels(text: str) -> tuple[float, ...]:

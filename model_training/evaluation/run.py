@@ -19,6 +19,7 @@ from model_training.evaluation.bundle_scoring import Judge, judge_by
 from model_training.evaluation.figures import Stretch, figures, free_pieces, judge_all
 from model_training.evaluation.recordings import Found
 from model_training.evaluation.splits import BASELINE_ROWS
+from model_training.progress import steps
 
 Say = Callable[[str], None]
 
@@ -88,6 +89,7 @@ def evaluate(
     for bundle in bundles:
         say(f"judging {bundle.where} ({len(judged) + 1} of {len(bundles)})")
         judged.append(judge_bundle(bundle, found))
+        steps("bundle", len(judged), len(bundles))
     result: dict[str, Any] = {"data": data_of(found, data), "policy": _policy(), "bundles": []}
     for each in judged:
         if audits:

@@ -1,4 +1,4 @@
-"""`scripts/parity --data DIR --bundle DIR [--arm64 ROOT]`: the same recordings on LiteRT and on tflite-runtime 2.14, and on 64-bit ARM,
+"""`edgeml model parity --data DIR --bundle DIR [--arm64 ROOT]`: the same recordings on LiteRT and on tflite-runtime 2.14, and on 64-bit ARM,
 compared row by row with LiteRT here."""
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from model_training.evaluation import recordings
 from model_training.output_paths import check_folder
 from model_training.parity.compare import ACROSS, SAME, Bounds, compare
 from model_training.parity.environment import LITERT, PLACE, REQUIREMENTS, EnvironmentFault, ready
+from model_training.progress import to_stderr
 
+Say = Callable[[str], None]
 WANTED = ("litert", "tflite-runtime")
 
 
@@ -45,20 +47,29 @@ class Place:
     prefix: Sequence[str] = ()
 
 
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="edgeml model parity", description="Compare a bundle on LiteRT and on tflite-runtime 2.14, and on 64-bit ARM."
+    )
+    made.add_argument("--data", type=Path, required=True, help="folder with <group>/<n>.csv, and anomaly-free/*.csv")
+    made.add_argument("--bundle", type=Path, required=True, help="folder of the bundle")
+    made.add_argument("--out", type=Path, help="folder to keep the predictions files in")
+    made.add_argument("--arm64", type=Path, metavar="ROOT", help="compare in this root of edgeml dev test-arm64 too; made if absent")
+    made.add_argument(
+        "--result", type=Path, metavar="FILE", help="file to write the figures to, as JSON, for `python -m model_training.report.parity`"
+    )
+    return made
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit status: 0 within the bounds, 1 beyond them or when a runtime cannot be asked."""
-    parser = argparse.ArgumentParser(
-        prog="scripts/parity", description="Compare a bundle on LiteRT and on tflite-runtime 2.14, and on 64-bit ARM."
-    )
-    parser.add_argument("--data", type=Path, required=True, help="folder with <group>/<n>.csv, and anomaly-free/*.csv")
-    parser.add_argument("--bundle", type=Path, required=True, help="folder of the bundle")
-    parser.add_argument("--out", type=Path, help="folder to keep the predictions files in")
-    parser.add_argument("--arm64", type=Path, metavar="ROOT", help="compare in this root of scripts/test-arm64 too; made if absent")
-    parser.add_argument("--json", type=Path, help="file to write the figures to, for `python -m model_training.report.parity`")
-    given = parser.parse_args(arguments)
+    given = parser().parse_args(arguments)
+
+    def progress(text: str) -> None:
+        to_stderr(f"parity: {text}")
 
     def say(text: str) -> None:
-        print(f"parity: {text}", file=sys.stderr, flush=True)
+        print(f"edgeml model parity: {text}", file=sys.stderr, flush=True)
 
     unfit = check_folder(given.out) if given.out else ""
     if unfit:
@@ -75,17 +86,17 @@ def main(arguments: list[str] | None = None) -> int:
         out.mkdir(parents=True, exist_ok=True)
         try:
             bundle = Bundle.load(given.bundle)
-            return _compare(bundle, given, out, say)
+            return _compare(bundle, given, out, say, progress)
         except (EnvironmentFault, EdgemlError) as fault:
             say(str(fault))
             return 1
 
 
-def _compare(bundle: Bundle, given: argparse.Namespace, out: Path, say: Callable[[str], None]) -> int:
+def _compare(bundle: Bundle, given: argparse.Namespace, out: Path, say: Say, progress: Say) -> int:
     rows, first, passed = [], None, True
-    for place in _places(given, out, say):
+    for place in _places(given, out, progress):
         file = out / f"{place.name}.csv"
-        say(f"judging with {place.engine} on {place.machine}")
+        progress(f"judging with {place.engine} on {place.machine}")
         engine = predict(place.python, given.data, given.bundle, file, place.prefix)
         if engine is None:
             return 1
@@ -99,15 +110,15 @@ def _compare(bundle: Bundle, given: argparse.Namespace, out: Path, say: Callable
         passed = passed and parity.passed
         print(f"{given.bundle.name} on {WANTED[0]} ({platform.machine()}) and {engine} ({place.machine}): {parity}", flush=True)
         rows.append({"engine": engine, "machine": place.machine} | parity.plain())
-    if given.json:
+    if given.result:
         manifest = bundle.manifest
         result = {"name": manifest.name, "version": manifest.version, "digest": bundle.digest, "here": platform.machine(), "compared": rows}
-        given.json.parent.mkdir(parents=True, exist_ok=True)
-        given.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        given.result.parent.mkdir(parents=True, exist_ok=True)
+        given.result.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     return 0 if passed else 1
 
 
-def _places(given: argparse.Namespace, out: Path, say: Callable[[str], None]) -> Iterator[Place]:
+def _places(given: argparse.Namespace, out: Path, say: Say) -> Iterator[Place]:
     """Here first; each environment is made when it is its turn."""
     machine = platform.machine()
     yield Place("here", WANTED[0], machine, sys.executable)
@@ -136,7 +147,7 @@ def predict(python: str, data: Path, bundle: Path, file: Path, prefix: Sequence[
     around = f"PYTHONPATH={os.pathsep.join(map(str, (ROOT, ROOT / 'libs', COMPONENTS)))}"
     command = [python, "-m", "model_training.evaluation", "--data", data.absolute(), "--bundle", bundle.absolute(), "--predictions", file]
     done = subprocess.run(
-        [*prefix, "env", around, *map(str, command), "--json", str(result), "--no-audits"], stdout=subprocess.DEVNULL, check=False
+        [*prefix, "env", around, *map(str, command), "--result", str(result), "--no-audits"], stdout=subprocess.DEVNULL, check=False
     )
     if done.returncode:
         return None

@@ -1,4 +1,4 @@
-"""`scripts/prepare`: gets public data sets, and makes a versioned data set of captured files and CSVs."""
+"""`edgeml data list|fetch|prepare`: gets public data sets, and makes a versioned data set of captured files and CSVs."""
 
 from __future__ import annotations
 
@@ -12,38 +12,40 @@ from model_training.datasets.fetch import fetch
 from model_training.prepare.pipeline import build
 from model_training.prepare.plan import load_plan
 from model_training.prepare.rows import PrepareError
+from model_training.progress import to_stderr
 
 OUT = Path("build/data")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = _arguments(arguments)
+    """Returns the exit code."""
+    options = parser().parse_args(arguments)
     try:
-        {"list": _list, "fetch": _fetch, "build": _build}[options.command](options)
+        {"list": _list, "fetch": _fetch, "prepare": _prepare}[options.command](options)
     except OptionsError as fault:
         for sentence in fault.faults:
-            _say(f"{options.plan}: {sentence}")
+            _fail(options, f"{options.plan}: {sentence}")
         return 1
     except (DatasetError, PrepareError) as fault:
-        _say(str(fault))
+        _fail(options, str(fault))
         return 1
     return 0
 
 
-def _arguments(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="scripts/prepare", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="edgeml data", description=__doc__)
+    commands = made.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="the public data sets")
     get = commands.add_parser("fetch", help="get a public data set, check it, and put it into a folder")
     get.add_argument("name", help=f"one of {', '.join(DATASETS)}")
     get.add_argument("--from", dest="source", type=Path, help="a folder that has its files, instead of its address")
     get.add_argument("--address", default="", help="another address that has the same files, such as a mirror")
     get.add_argument("--out", type=Path, default=OUT, help=f"where to; its files come into OUT/NAME (default: {OUT})")
-    make = commands.add_parser("build", help="captured files and CSVs to cleaned, resampled, versioned Parquet with a data card")
+    make = commands.add_parser("prepare", help="captured files and CSVs to cleaned, resampled, versioned Parquet with a data card")
     make.add_argument("places", nargs="+", metavar="PLACE", help="a file, a folder, or s3://bucket/prefix")
     make.add_argument("--plan", type=Path, required=True, help="what is to be done, a YAML file; see model_training/README.md")
     make.add_argument("--out", type=Path, default=OUT, help=f"where to; it comes into OUT/<name>/<version> (default: {OUT})")
-    return parser.parse_args(arguments)
+    return made
 
 
 def _list(options: argparse.Namespace) -> None:
@@ -60,12 +62,16 @@ def _fetch(options: argparse.Namespace) -> None:
     sys.stdout.write(f"{options.out / options.name}\n")
 
 
-def _build(options: argparse.Namespace) -> None:
+def _prepare(options: argparse.Namespace) -> None:
     sys.stdout.write(f"{build(load_plan(options.plan), options.places, options.out, say=_say).folder}\n")
 
 
 def _say(line: str) -> None:
-    sys.stderr.write(f"prepare: {line}\n")
+    to_stderr(f"prepare: {line}")
+
+
+def _fail(options: argparse.Namespace, sentence: str) -> None:
+    print(f"edgeml data {options.command}: {sentence}", file=sys.stderr)
 
 
 if __name__ == "__main__":

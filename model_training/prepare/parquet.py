@@ -65,7 +65,7 @@ def write(folder: Path, assets: list[Steps]) -> list[dict[str, Any]]:
 
 
 def load_prepared(folder: Path) -> list[Steps]:
-    """What `scripts/prepare build` has written, by asset; `gaps` are not among it, `segment` tells them.
+    """What `edgeml data prepare` has written, by asset; `gaps` are not among it, `segment` tells them.
 
     Raises:
         PrepareError: it is none, or was changed since.
@@ -80,7 +80,7 @@ def load_prepared(folder: Path) -> list[Steps]:
             assets.setdefault(unquote(path.parts[-3].removeprefix("asset=")), []).append(path)
         loaded = [_asset(asset, [pq.ParquetFile(path).read() for path in sorted(paths)]) for asset, paths in sorted(assets.items())]
     except FileNotFoundError as fault:
-        raise PrepareError(f"{fault.filename or folder} is missing; name a folder that scripts/prepare build has made") from None
+        raise PrepareError(f"{fault.filename or folder} is missing; name a folder that edgeml data prepare has made") from None
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as fault:
         raise PrepareError(f"{folder} cannot be read ({' '.join(str(fault).split())}); prepare it anew") from None
     if version(plan, loaded) != given:
@@ -109,5 +109,5 @@ def _pyarrow() -> tuple[Any, Any]:
         import pyarrow
         import pyarrow.parquet
     except ImportError:
-        raise PrepareError("Parquet needs pyarrow; run scripts/prepare, or: pip install pyarrow") from None
+        raise PrepareError("Parquet needs pyarrow; run edgeml data prepare, or: pip install pyarrow") from None
     return pyarrow, pyarrow.parquet

@@ -80,7 +80,7 @@ def _objects(place: str, client: Any) -> Iterator[tuple[str, bytes]]:
         import boto3
         from botocore.exceptions import BotoCoreError, ClientError
     except ImportError:
-        raise PrepareError(f"{place} needs boto3; run scripts/prepare, or: pip install boto3") from None
+        raise PrepareError(f"{place} needs boto3; run edgeml data prepare, or: pip install boto3") from None
     bucket, _, prefix = place[len("s3://") :].partition("/")
     try:
         client = client or boto3.client("s3")

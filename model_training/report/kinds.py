@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> int:
     try:
         found = [name for name in TABLES if (folder / f"{name}-report" / "figures.json").is_file()]
         if not found:
-            raise ValueError(f"no report of {', '.join(TABLES)} there; train one: scripts/train regression --out {folder}")
+            raise ValueError(f"no report of {', '.join(TABLES)} there; train one: edgeml model train regression --out {folder}")
         tables = {name: text(folder, name) for name in found}
         if len(arguments) == 1:
             print("\n\n".join(tables.values()))

@@ -1,4 +1,4 @@
-"""`python -m model_training.report.parity RUN.json [FILE.md]`: runtimes and architectures, from scripts/parity --json.
+"""`python -m model_training.report.parity RUN.json [FILE.md]`: runtimes and architectures, from edgeml model parity --result.
 
 With a file, what stands between `<!-- parity: begin -->` and `<!-- parity: end -->` in it is replaced; else the table is printed.
 """
@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> int:
         document = Path(arguments[1])
         document.write_text(replace(document.read_text(encoding="utf-8"), NAME, table), encoding="utf-8")
     except (OSError, ValueError, KeyError) as fault:
-        print(f"parity: {' and '.join(arguments)}: {fault!s}; give the JSON of scripts/parity", file=sys.stderr)
+        print(f"parity: {' and '.join(arguments)}: {fault!s}; give the JSON of edgeml model parity", file=sys.stderr)
         return 1
     return 0
 

@@ -1,4 +1,4 @@
-"""`python -m model_training.report.tables RUN.json [FILE.md]`: the README's tables, from the JSON of scripts/evaluate.
+"""`python -m model_training.report.tables RUN.json [FILE.md]`: the README's tables, from the JSON of edgeml model evaluate.
 
 With a file, what stands between `<!-- figures: begin -->` and `<!-- figures: end -->` in it is replaced; else the tables are printed.
 """
@@ -120,7 +120,7 @@ def main(arguments: list[str]) -> int:
         document = Path(arguments[1])
         document.write_text(replace(document.read_text(encoding="utf-8"), tables), encoding="utf-8")
     except (OSError, ValueError, KeyError) as fault:
-        print(f"tables: {' and '.join(arguments)}: {fault!s}; give the JSON of scripts/evaluate", file=sys.stderr)
+        print(f"tables: {' and '.join(arguments)}: {fault!s}; give the JSON of edgeml model evaluate", file=sys.stderr)
         return 1
     return 0
 

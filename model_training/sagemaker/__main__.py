@@ -1,4 +1,4 @@
-"""`scripts/sagemaker train|status|fetch`."""
+"""`edgeml sagemaker train|status|fetch`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from model_training.training_request import TrainingError
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="scripts/sagemaker", description="Train a model in SageMaker and bring it back.")
+    made = argparse.ArgumentParser(prog="edgeml sagemaker", description="Train a model in SageMaker and bring it back.")
     commands = made.add_subparsers(dest="command", required=True)
     train = commands.add_parser("train", help="start a training job and follow it to its end")
     train.add_argument("name", metavar="NAME", help=f"the kind of model: {', '.join(model_kinds.KINDS)}")
@@ -96,10 +96,10 @@ def run(given: argparse.Namespace) -> None:
     state = found["TrainingJobStatus"]
     if given.command == "fetch":
         if state != "Completed":
-            raise TrainingError(f"the job {name} is {state}; wait until it has completed: scripts/sagemaker status {name} --follow")
+            raise TrainingError(f"the job {name} is {state}; wait until it has completed: edgeml sagemaker status {name} --follow")
         artifact.fetch(found, session.client("s3"), given.out, say)
     elif state == "Completed":
-        say(f"its model: {found['ModelArtifacts']['S3ModelArtifacts']}; bring it here with: scripts/sagemaker fetch {name}")
+        say(f"its model: {found['ModelArtifacts']['S3ModelArtifacts']}; bring it here with: edgeml sagemaker fetch {name}")
     else:
         say(f"job {name}: {state}")
 
@@ -123,13 +123,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error = fault.response["Error"]
         about = f"of job {given.job}" if given.command != "train" else f"with bucket {given.bucket}"
         reason = " ".join((error.get("Message") or error.get("Code", "no reason given")).split())
-        print(f"sagemaker: AWS refuses {fault.operation_name} ({given.command} {about}): {reason}", file=sys.stderr)
+        print(f"edgeml sagemaker {given.command}: AWS refuses {fault.operation_name} ({given.command} {about}): {reason}", file=sys.stderr)
         return 1
     except (BotoCoreError, Boto3Error) as fault:
-        print(f"sagemaker: {' '.join(str(fault).split())}", file=sys.stderr)
+        print(f"edgeml sagemaker {given.command}: {' '.join(str(fault).split())}", file=sys.stderr)
         return 1
     except (TrainingError, EdgemlError) as fault:
-        print(f"sagemaker: {fault}", file=sys.stderr)
+        print(f"edgeml sagemaker {given.command}: {fault}", file=sys.stderr)
         return 1
     return 0
 

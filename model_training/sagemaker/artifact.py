@@ -93,7 +93,7 @@ def place(unpacked: Path, out: Path, where: str, say: Callable[[str], None]) -> 
     """Verify every bundle below `unpacked`, then move them, and the reports beside them, to `out`."""
     folders = sorted(path.parent for path in unpacked.rglob(MANIFEST))
     if not folders:
-        raise TrainingError(f"{where} has no {MANIFEST}, so no bundle; train with scripts/sagemaker train")
+        raise TrainingError(f"{where} has no {MANIFEST}, so no bundle; train with edgeml sagemaker train")
     bundles = [Bundle.load(folder) for folder in folders]
     made = []
     for folder, bundle in zip(folders, bundles, strict=True):

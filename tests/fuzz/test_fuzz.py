@@ -1,4 +1,4 @@
-"""Each target for a moment: its samples, and changes of them. `scripts/fuzz` goes on for longer."""
+"""Each target for a moment: its samples, and changes of them. `edgeml dev fuzz` goes on for longer."""
 
 from __future__ import annotations
 

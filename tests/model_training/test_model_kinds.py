@@ -47,7 +47,7 @@ def test_a_module_that_is_not_there_is_one_sentence() -> None:
 def test_a_package_that_is_not_installed_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "wanting.py").write_text("def train(request):\n    import tensorfloh\n")
     monkeypatch.syspath_prepend(tmp_path)
-    sentence = r"^wanting needs the Python package tensorfloh, .* scripts/train, or: pip install -e .\[train\]$"
+    sentence = r"^wanting needs the Python package tensorfloh, .* edgeml model train, or: pip install -e .\[train\]$"
     with pytest.raises(TrainingError, match=sentence):
         ModelKind("", "wanting").train(REQUEST)
 
@@ -60,7 +60,7 @@ def test_a_package_that_is_not_installed_is_one_sentence(tmp_path: Path, monkeyp
         ("from pathlib import Path\ndef train(request): return Path('nowhere')", "own: `train` gave .*nowhere.*; it must give the folder"),
         (
             "from model_training.prepare import load_prepared\ndef train(request): load_prepared(request.data)",
-            r"card.json is missing; name a folder that scripts/prepare build has made",
+            r"card.json is missing; name a folder that edgeml data prepare has made",
         ),
     ],
 )

@@ -89,7 +89,7 @@ def put_model(aws: Callable[[str], Any], body: bytes) -> None:
 def said(capsys: pytest.CaptureFixture[str]) -> str:
     """The one sentence of an error."""
     text = capsys.readouterr().err
-    assert text.count("\n") == 1 and text.startswith("sagemaker: ")
+    assert text.count("\n") == 1 and text.startswith("edgeml sagemaker ")
     return text
 
 
@@ -108,7 +108,7 @@ def test_train_uploads_starts_and_follows(aws: Callable[[str], Any], data: Path,
     assert given["sagemaker_submit_directory"].removeprefix(f"s3://{BUCKET}/") in keys
     told = capsys.readouterr().out.splitlines()[3:]
     assert told[:2] == ["Starting: Preparing the instances for training", "job j1: Completed"]
-    assert told[-1].endswith("scripts/sagemaker fetch j1")
+    assert told[-1].endswith("edgeml sagemaker fetch j1")
 
 
 def test_fetch_brings_verified_bundles(
@@ -190,7 +190,7 @@ def test_a_job_that_failed_is_one_sentence_with_its_reason(
     for arguments in (["status", "j1"], ["status", "j1", "--follow"], ["fetch", "j1", "--out", str(tmp_path / "out")]):
         capsys.readouterr()
         assert command.main(arguments) == 1
-        assert said(capsys) == "sagemaker: the job j1 failed: AlgorithmError: skab/valve1/0.csv: no column Current\n"
+        assert said(capsys) == f"edgeml sagemaker {arguments[0]}: the job j1 failed: AlgorithmError: skab/valve1/0.csv: no column Current\n"
     assert not (tmp_path / "out").exists()
 
 

@@ -130,7 +130,7 @@ def test_a_failure_leaves_its_sentence_where_sagemaker_looks(
 ) -> None:
     assert train.main(arguments, variables(base)) == 1
     assert (base / "output" / "failure").read_text() == sentence
-    assert capsys.readouterr().err.endswith(f"train: {sentence}\n")
+    assert capsys.readouterr().err.endswith(f"edgeml model train: {sentence}\n")
 
 
 @pytest.mark.parametrize("hps", ["[1]", "{", ""])
@@ -161,7 +161,7 @@ def test_outside_of_a_container_the_options_say_where(tmp_path: Path, recorder: 
 
 def test_a_model_gets_the_version_that_is_given(tmp_path: Path, recorder: Recorder, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["anomaly", "--from", str(tmp_path), "--out", str(tmp_path / "out")]
-    assert train.main([*words, "--version", "2.0"], {}) == 1 and recorder.requests == []
+    assert train.main([*words, "--version", "2.0"], {}) == 2 and recorder.requests == []
     assert "write three numbers, as 2.0.0" in capsys.readouterr().err
     assert train.main([*words, "--version", "2.0.0"], {}) == 0
     made, shipped = Bundle.load(tmp_path / "out" / NAME), Bundle.load(SHIPPED)
@@ -194,7 +194,7 @@ def test_the_packed_source_fails_by_the_contract(base: Path) -> None:
     assert ended.returncode == 1
     reason = (base / "output" / "failure").read_text()
     assert "no recordings" in reason
-    assert ended.stderr == f"train: {reason}\n"
+    assert ended.stderr == f"edgeml model train: {reason}\n"
 
 
 @pytest.mark.training

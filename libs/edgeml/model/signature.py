@@ -53,7 +53,7 @@ def pinned(public: str, public_file: str, required: bool, more: Iterable[str] = 
         if signature is None or not keys:
             if required:
                 what = f"has no {SIGNATURE}" if signature is None else "cannot be verified without a public key"
-                raise BundleError(f"{where}: {what}, and an unsigned bundle is refused; sign it with scripts/sign, or copy it again")
+                raise BundleError(f"{where}: {what}, and an unsigned bundle is refused; sign it with edgeml model sign, or copy it again")
             log.warning("%s: runs without proof of who made it; `signature.required` is false", where)
             return
         verify(manifest, signature, keys, where)
@@ -69,9 +69,9 @@ def verify(manifest: bytes, signature: bytes, keys: Sequence[Ed25519PublicKey], 
         algorithm, signer, value = signature.decode("ascii").split()
         signed_by, proof = _base64(signer), _base64(value)
     except (ValueError, binascii.Error):
-        raise BundleError(f"{where}: {SIGNATURE} is no signature; sign the bundle again with scripts/sign") from None
+        raise BundleError(f"{where}: {SIGNATURE} is no signature; sign the bundle again with edgeml model sign") from None
     if algorithm != ALGORITHM:
-        raise BundleError(f"{where}: {SIGNATURE} is of kind {algorithm[:40]!r} where {ALGORITHM} is wanted; sign it with scripts/sign")
+        raise BundleError(f"{where}: {SIGNATURE} is of kind {algorithm[:40]!r} where {ALGORITHM} is wanted; sign it with edgeml model sign")
     key = next((each for each in keys if each.public_bytes_raw() == signed_by), None)
     if key is None:
         known = ", ".join(map(public_text, keys[:SHOWN])) + (f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else "")
@@ -117,7 +117,7 @@ def public_key(text: str, where: str) -> Ed25519PublicKey:
     try:
         return Ed25519PublicKey.from_public_bytes(_base64(text.strip()))
     except (ValueError, binascii.Error):
-        raise BundleError(f"{where} is no Ed25519 public key; wanted is the text that scripts/sign keygen prints, 44 characters") from None
+        raise BundleError(f"{where} is no Ed25519 public key; wanted is the text that edgeml model keygen prints, 44 characters") from None
 
 
 def public_text(key: Ed25519PublicKey) -> str:
@@ -143,7 +143,7 @@ def private_key(path: Path) -> Ed25519PrivateKey:
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, Ed25519PrivateKey):
-        raise BundleError(f"{path}: is no Ed25519 private key; make one with scripts/sign keygen")
+        raise BundleError(f"{path}: is no Ed25519 private key; make one with edgeml model keygen")
     return key
 
 
@@ -183,7 +183,7 @@ def _read(path: Path) -> bytes:
         return plain_bytes(path, MOST_KEY)
     except (OSError, ValueError) as fault:
         reason = fault.strerror if isinstance(fault, OSError) else fault
-        raise BundleError(f"{path}: the key cannot be read ({reason}); scripts/sign keygen makes a pair of keys") from None
+        raise BundleError(f"{path}: the key cannot be read ({reason}); edgeml model keygen makes a pair of keys") from None
 
 
 def _base64(text: str) -> bytes:

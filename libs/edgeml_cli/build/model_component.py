@@ -1,8 +1,8 @@
-"""Makes a component of a signed model bundle: `scripts/package-model BUNDLE`.
+"""Makes a component of a signed model bundle: `edgeml model package BUNDLE`.
 
 Its name comes of the bundle's (`pump_anomaly`: com.edgeml.Model.PumpAnomaly), its version is the bundle's. What is not signed, or does
 not answer its golden windows here, is refused. The same bundle gives the same bytes.
-Standard output is the configuration with which devices run it: `scripts/package-model BUNDLE > model.yaml`, then `--config model.yaml`.
+Standard output is the configuration with which devices run it: `edgeml model package BUNDLE > model.yaml`, then `--config model.yaml`.
 """
 
 from __future__ import annotations
@@ -87,18 +87,22 @@ def signer(folder: Path) -> str:
         return ""
 
 
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="edgeml model package", description=(__doc__ or "").split("\n\n")[0])
+    made.add_argument("bundle", metavar="BUNDLE", type=Path, help="the folder of a bundle that edgeml model sign signed")
+    made.add_argument("--bucket", type=bucket_name, help="S3 bucket of the artifact, for a deployment from the cloud")
+    made.add_argument("--out", type=Path, default=ROOT / "greengrass-build", help="default: greengrass-build in the checkout")
+    made.add_argument("--public-key", default="", metavar="TEXT", help="refuse a bundle that another key signed")
+    return made
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0, or 1 when the bundle is not right."""
-    parser = argparse.ArgumentParser(prog="scripts/package-model", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("bundle", metavar="BUNDLE", type=Path, help="the folder of a bundle that scripts/sign signed")
-    parser.add_argument("--bucket", type=bucket_name, help="S3 bucket of the artifact, for a deployment from the cloud")
-    parser.add_argument("--out", type=Path, default=ROOT / "greengrass-build", help="default: greengrass-build in the checkout")
-    parser.add_argument("--public-key", default="", metavar="TEXT", help="refuse a bundle that another key signed")
-    given = parser.parse_args(arguments)
+    given = parser().parse_args(arguments)
     try:
         written = package(given.bundle, ROOT, given.out, given.bucket or NO_BUCKET, given.public_key)
     except (BuildError, BundleError) as fault:
-        print(f"package-model: {fault}", file=sys.stderr)
+        print(f"edgeml model package: {fault}", file=sys.stderr)
         return 1
     for path in written:
         print(f"{path.stat().st_size:>9,} bytes  {os.path.relpath(path)}", file=sys.stderr)

@@ -120,7 +120,7 @@ def _library_is_of(root: Path, version: str) -> None:
     """
     path = root / "libs" / "edgeml" / "__init__.py"
     if f'\n__version__ = "{version}"\n' not in path.read_text(encoding="utf-8"):
-        raise BuildError(f"{path} does not name the version {version} of gdk-config.json; run: scripts/version {version}")
+        raise BuildError(f"{path} does not name the version {version} of gdk-config.json; run: edgeml dev version {version}")
 
 
 def _recipe(root: Path, name: str, project: Project, bucket: str) -> str:
@@ -170,7 +170,7 @@ def _archives(root: Path, name: str, devices: Sequence[Target]) -> Iterator[tupl
         names = BUNDLE_FILES + tuple(file for file in ("golden.json",) if (place / file).is_file())
         missing = [file for file in names if not (place / file).is_file()]
         if missing:
-            remedy = "restore it, or train it with scripts/train and sign it with scripts/sign"
+            remedy = "restore it, or train it with edgeml model train and sign it with edgeml model sign"
             raise BuildError(f"the model bundle {place} lacks {' and '.join(missing)}; {remedy}")
         yield f"{bundle}.zip", {file: place / file for file in names}
 
@@ -227,29 +227,35 @@ def _thing_group(text: str) -> str:
     return text
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Returns the exit code: 0, or 1 when something is missing."""
-    parser = argparse.ArgumentParser(prog="scripts/build", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--bucket", type=bucket_name, help="S3 bucket of the artifacts, for a deployment from the cloud")
-    parser.add_argument("--thing-group-arn", type=_thing_group, help="whom deployment.json is for")
-    parser.add_argument("--out", type=Path, default=ROOT / "greengrass-build", help="default: greengrass-build in the checkout")
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="edgeml build", description=(__doc__ or "").split("\n\n")[0])
+    made.add_argument("--bucket", type=bucket_name, help="S3 bucket of the artifacts, for a deployment from the cloud")
+    made.add_argument("--thing-group-arn", type=_thing_group, help="whom deployment.json is for")
+    made.add_argument("--out", type=Path, default=ROOT / "greengrass-build", help="default: greengrass-build in the checkout")
+    made.add_argument(
         "--wheels", metavar="PLATFORM,…", help="ship the wheels of these devices, such as linux-aarch64,linux-x86_64; no index is needed"
     )
-    parser.add_argument("--python", metavar="VERSION,…", help="with --wheels: the Pythons of these devices, such as 3.11")
-    given = parser.parse_args(arguments)
+    made.add_argument("--python", metavar="VERSION,…", help="with --wheels: the Pythons of these devices, such as 3.11")
+    return made
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Returns the exit code: 0, or 1 when something is missing."""
+    given = parser().parse_args(arguments)
     try:
         if bool(given.wheels) != bool(given.python):
             raise BuildError("--wheels and --python go together, such as --wheels linux-aarch64 --python 3.11")
         devices = wheelhouse.targets(given.wheels.split(","), given.python.split(",")) if given.wheels else []
         written = build(ROOT, given.out, given.bucket or NO_BUCKET, given.thing_group_arn or NO_THING_GROUP, devices)
     except (BuildError, WheelError) as fault:
-        print(f"build: {fault}", file=sys.stderr)
+        print(f"edgeml build: {fault}", file=sys.stderr)
         return 1
     for path in written:
         print(f"{path.stat().st_size:>9,} bytes  {os.path.relpath(path)}")
     if given.bucket is None or given.thing_group_arn is None:
-        print("Ready for a local deployment. From the cloud: scripts/publish, scripts/deploy; or build with --bucket, --thing-group-arn.")
+        print(
+            "Ready for a local deployment. From the cloud: edgeml fleet publish, edgeml fleet deploy; or build with --bucket, --thing-group-arn."
+        )
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Locks what the components need: `scripts/lock` writes `requirements.lock` beside each `requirements.txt`.
+"""Locks what the components need: `edgeml dev lock` writes `requirements.lock` beside each `requirements.txt`.
 
 pip resolves for every target, on this machine. It evaluates markers by the Python that it runs on, so the closure is checked by those
 of each target.
@@ -128,16 +128,20 @@ def _pip(asked: list[str], target: Target) -> dict[str, Wheel] | str:
     return made
 
 
+def parser() -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(prog="edgeml dev lock", description=(__doc__ or "").split("\n\n")[0])
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0, or 1 when pip failed."""
-    argparse.ArgumentParser(prog="scripts/lock", description=(__doc__ or "").split("\n\n")[0]).parse_args(arguments)
+    parser().parse_args(arguments)
     try:
         said = lock(ROOT)
     except WheelError as fault:
-        print(f"lock: {fault}", file=sys.stderr)
+        print(f"edgeml dev lock: {fault}", file=sys.stderr)
         return 1
     for sentence in said:
-        print(f"lock: {sentence}")
+        print(f"edgeml dev lock: {sentence}")
     for folder in COMPONENTS.values():
         made = Lock.read(ROOT / "components" / folder / "requirements.lock")
         print(f"components/{folder}/requirements.lock: {len(made.entries)} packages for {', '.join(map(str, made.targets))}")

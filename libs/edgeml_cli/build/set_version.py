@@ -1,4 +1,4 @@
-"""The suite's version stands in `gdk-config.json`; this sets another there, and wherever else it must be written: `scripts/version`.
+"""The suite's version stands in `gdk-config.json`; this sets another there, and wherever else it must be written: `edgeml dev version`.
 
 Needs nothing but the standard library, as the build does.
 """
@@ -47,18 +47,22 @@ def write(root: Path, version: str) -> list[str]:
     return list(texts)
 
 
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="edgeml dev version", description="Print the version of the suite, or set another.")
+    made.add_argument("version", nargs="?", help="the new one: major.minor.patch, such as 1.2.3")
+    return made
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0, or 1 when it could not be done."""
-    parser = argparse.ArgumentParser(prog="scripts/version", description="Print the version of the suite, or set another.")
-    parser.add_argument("version", nargs="?", help="the new one: major.minor.patch, such as 1.2.3")
-    given = parser.parse_args(arguments)
+    given = parser().parse_args(arguments)
     try:
         if given.version is not None:
             for name in write(ROOT, given.version):
-                print(f"version: {name}", file=sys.stderr)
+                print(f"edgeml dev version: {name}", file=sys.stderr)
         print(Project.read(ROOT).version)
     except BuildError as fault:
-        print(f"version: {fault}", file=sys.stderr)
+        print(f"edgeml dev version: {fault}", file=sys.stderr)
         return 1
     return 0
 

@@ -1,4 +1,4 @@
-"""Lock files, and the wheels that they name: what scripts/lock writes and scripts/build --wheels ships.
+"""Lock files, and the wheels that they name: what edgeml dev lock writes and scripts/build --wheels ships.
 
 A lock is a requirements file of pip in its hash-checking mode: every package that a component comes to, in one version, with the digests of
 its wheels; where targets differ, with a marker for the targets that it is for. Needs nothing but the standard library and pip.
@@ -72,7 +72,7 @@ class Lock:
 
     def text(self) -> str:
         return (
-            "# What requirements.txt comes to on each target, with the digests of the wheels. Made by scripts/lock, not by hand.\n"
+            "# What requirements.txt comes to on each target, with the digests of the wheels. Made by edgeml dev lock, not by hand.\n"
             f"# requirements: {self.requirements}\n# targets: {' '.join(map(str, self.targets))}\n"
         ) + "".join(entry.text() for entry in self.entries)
 
@@ -86,7 +86,7 @@ class Lock:
             text = path.read_text(encoding="utf-8")
             found = {key: re.search(rf"^# {key}: (.*)$", text, re.MULTILINE)[1] for key in ("requirements", "targets")}  # type: ignore[index]
         except (OSError, TypeError) as fault:
-            raise WheelError(f"{path} is no lock that can be read ({fault}); make it with scripts/lock") from None
+            raise WheelError(f"{path} is no lock that can be read ({fault}); make it with edgeml dev lock") from None
         entries = [_entry(block) for block in re.findall(r"^[^#\s](?:.*\\\n)*.*\n", text, re.MULTILINE)]
         return cls(found["requirements"], tuple(Target(*each.split("-")) for each in found["targets"].split()), tuple(entries))
 
@@ -104,7 +104,7 @@ def fresh(requirements: Path) -> Lock:
     """
     lock = Lock.read(requirements.with_suffix(".lock"))
     if lock.requirements != digest(requirements):
-        raise WheelError(f"{requirements.with_suffix('.lock')} was made of other requirements than {requirements}; run scripts/lock")
+        raise WheelError(f"{requirements.with_suffix('.lock')} was made of other requirements than {requirements}; run edgeml dev lock")
     return lock
 
 

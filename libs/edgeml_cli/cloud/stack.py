@@ -198,7 +198,7 @@ def destroy(given: argparse.Namespace) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="scripts/cloud", description="The cloud side of edgeml as a CloudFormation stack.")
+    made = argparse.ArgumentParser(prog="edgeml cloud", description="The cloud side of edgeml as a CloudFormation stack.")
     commands = made.add_subparsers(dest="command", required=True)
     make = commands.add_parser("deploy", help="make it, or bring it up to date")
     make.add_argument("--alert-email", metavar="ADDRESS", help="alerts are sent there; an empty one: nowhere")
@@ -226,7 +226,7 @@ def say(text: str) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0, or 1 when it could not be done."""
     given = parser().parse_args(arguments)
-    return told(f"cloud {given.command}", lambda: {"deploy": deploy, "destroy": destroy}[given.command](given))
+    return told(f"edgeml cloud {given.command}", lambda: {"deploy": deploy, "destroy": destroy}[given.command](given))
 
 
 if __name__ == "__main__":

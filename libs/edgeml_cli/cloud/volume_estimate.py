@@ -51,8 +51,10 @@ def _number(value: float) -> str:
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="scripts/cloud/volume", description="Messages and storage of a month, for fleets of several sizes.")
-    made.add_argument("--config", type=Path, metavar="FILE", help="merge and reset by component, as scripts/deploy takes it")
+    made = argparse.ArgumentParser(
+        prog="edgeml cloud estimate", description="Messages and storage of a month, for fleets of several sizes."
+    )
+    made.add_argument("--config", type=Path, metavar="FILE", help="merge and reset by component, as edgeml fleet deploy takes it")
     made.add_argument("--alarms", type=number(0, 10**9), default=2.0, metavar="N", help="alarms of a machine in a month (default: 2)")
     made.add_argument("--row-s", type=number(0.001, 10**9), default=1.0, metavar="S", help="seconds between rows (default: 1)")
     made.add_argument("--prices", type=Path, metavar="FILE", help="a YAML map of your region's prices: by million or thousand or GB")
@@ -80,7 +82,7 @@ def run(given: argparse.Namespace) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0, or 1 when it could not be done."""
     given = parser().parse_args(arguments)
-    return told("cloud volume", lambda: run(given), begins=False)
+    return told("edgeml cloud estimate", lambda: run(given), begins=False)
 
 
 if __name__ == "__main__":

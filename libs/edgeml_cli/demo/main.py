@@ -1,4 +1,4 @@
-"""Runs the suite on a local nucleus and shows what it does: `scripts/demo`.
+"""Runs the suite on a local nucleus and shows what it does: `edgeml demo`.
 
 Exit code: 0: everything came as it should; 1: something did not; 2: the input or the command line is wrong; 130: interrupted.
 """
@@ -49,19 +49,19 @@ class View(Protocol):
 
 def main(argv: list[str] | None = None) -> int:
     """Returns the exit code."""
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGHUP, _interrupt)
     try:
         return _run(arguments, _scenario(arguments))
     except (BuildError, SessionError, GglocalError) as fault:
-        print(f"demo: {fault}", file=sys.stderr)
+        print(f"edgeml demo: {fault}", file=sys.stderr)
         return 1
     except OSError as fault:
-        print(f"demo: {fault.filename or arguments.out}: {fault.strerror or fault}; correct this and start again", file=sys.stderr)
+        print(f"edgeml demo: {fault.filename or arguments.out}: {fault.strerror or fault}; correct this and start again", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("demo: interrupted; all processes have been stopped", file=sys.stderr)
+        print("edgeml demo: interrupted; all processes have been stopped", file=sys.stderr)
         return 130
 
 
@@ -193,7 +193,7 @@ def _finish(
     verdict = "The run did not go as expected" if problems else "The run went as expected"
     _print_line(f"{verdict} and took {duration_s:.0f} s. Plots and event log: {path}")
     for problem in problems:
-        print(f"demo: {problem}", file=sys.stderr, flush=True)
+        print(f"edgeml demo: {problem}", file=sys.stderr, flush=True)
     print(json.dumps(counts, ensure_ascii=False), flush=True)
     return failure_code if problems else 0
 
@@ -226,20 +226,20 @@ def _scenario_options(arguments: argparse.Namespace) -> list[str]:
     return ["--fault", arguments.fault, "--seed", str(arguments.seed), *speed]
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="scripts/demo",
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="edgeml demo",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         description="A machine's sensors in, a TFLite verdict, an alert out: on a local nucleus, without an AWS account.",
     )
-    parser.add_argument("--fault", choices=tuple(FAULTS), default="valve", help="what happens to the simulated pump")
-    parser.add_argument("--seed", type=whole(0, 2**32 - 1), default=1, help="which simulated pump")
-    parser.add_argument("--speed", type=number(1, 1000), default=SPEED, help="event seconds a second of the simulated pump")
-    parser.add_argument("--recording", type=Path, metavar="FILE.csv", help="a recording in SKAB's layout instead, as fast as it goes")
-    parser.add_argument("--headless", action="store_true", help="plain lines instead of the live view")
-    parser.add_argument("--profile", choices=tuple(PROFILES), default="lite", help="which nucleus to stand in for")
-    parser.add_argument("--out", type=Path, default=ROOT / "build" / "demo", help="where the report, the logs and the nucleus are kept")
-    return parser
+    made.add_argument("--fault", choices=tuple(FAULTS), default="valve", help="what happens to the simulated pump")
+    made.add_argument("--seed", type=whole(0, 2**32 - 1), default=1, help="which simulated pump")
+    made.add_argument("--speed", type=number(1, 1000), default=SPEED, help="event seconds a second of the simulated pump")
+    made.add_argument("--recording", type=Path, metavar="FILE.csv", help="a recording in SKAB's layout instead, as fast as it goes")
+    made.add_argument("--headless", action="store_true", help="plain lines instead of the live view")
+    made.add_argument("--profile", choices=tuple(PROFILES), default="lite", help="which nucleus to stand in for")
+    made.add_argument("--out", type=Path, default=ROOT / "build" / "demo", help="where the report, the logs and the nucleus are kept")
+    return made
 
 
 def _print_line(text: str) -> None:

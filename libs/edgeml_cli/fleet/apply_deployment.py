@@ -1,4 +1,4 @@
-"""A group's deployment is shown, checked, made and followed: what scripts/deploy and scripts/promote share."""
+"""A group's deployment is shown, checked, made and followed: what edgeml fleet deploy and edgeml fleet promote share."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class DeploymentApplier:
             wanted = {name: part.version for name, part in after.parts.items() if not name.startswith("aws.greengrass.")}
             follow(self.groups, arn, running, self._say, given.minutes, given.every, wanted=wanted)
             if any(part.merge or part.reset for part in after.parts.values()):
-                self._say("whether the components accept their configurations, scripts/fleet status says once they have reported")
+                self._say("whether the components accept their configurations, edgeml fleet status says once they have reported")
         return 0
 
     def _defaults(self, name: str, version: str) -> Mapping[str, Any] | None:
@@ -77,9 +77,9 @@ class DeploymentApplier:
                 there = ", ".join(self.registry.versions(name)[:5])
                 hint = f"published are {there}" if there else f"published are {', '.join(self.registry.names()) or 'no components'}"
                 where = self.account.region
-                raise FleetError(f"{name} {part.version} is not published in {where}; {hint}; publish it with scripts/publish")
+                raise FleetError(f"{name} {part.version} is not published in {where}; {hint}; publish it with edgeml fleet publish")
             if state != "DEPLOYABLE":
-                raise FleetError(f"{name} {part.version} is {state} and cannot be deployed; publish it again with scripts/publish")
+                raise FleetError(f"{name} {part.version} is {state} and cannot be deployed; publish it again with edgeml fleet publish")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from edgeml_cli.fleet.build_output import Item
 from edgeml_cli.fleet.errors import MISSING, FleetError, code
 
-OTHER = "give it another version: the suite with scripts/version, a model in its bundle"
+OTHER = "give it another version: the suite with edgeml dev version, a model in its bundle"
 LOST_RACE = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 
 

@@ -84,7 +84,7 @@ class Account:
             found = self.client("s3").head_bucket(Bucket=name, ExpectedBucketOwner=self.number)
         except ClientError as fault:
             if code(fault) in MISSING:
-                raise FleetError(f"there is no bucket {name}; make it with scripts/cloud/deploy, or {other}") from None
+                raise FleetError(f"there is no bucket {name}; make it with edgeml cloud deploy, or {other}") from None
             if code(fault) in DENIED:
                 raise FleetError(
                     f"the bucket {name} is not of account {self.number}, or these credentials may not read it; {other}"

@@ -70,7 +70,7 @@ def read(build: Path, bucket: str, author: str | None = None) -> list[Item]:
             item = _item(path, build / "artifacts", bucket, author)
             items.setdefault((item.name, item.version), item)
     if not items:
-        raise FleetError(f"{build / 'recipes'} holds no recipe; make it with scripts/build")
+        raise FleetError(f"{build / 'recipes'} holds no recipe; make it with edgeml build")
     return list(ordered(items.values()))
 
 

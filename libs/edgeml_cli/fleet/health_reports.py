@@ -95,7 +95,7 @@ class HealthReports:
                         found[line.thing][line.component] = HealthReport(line.component, line.at, line.state, line.faults, line.lag_s)
         except (BotoCoreError, ClientError) as fault:
             if isinstance(fault, ClientError) and code(fault) in MISSING:
-                return found, f"there is no bucket {self.name}; make it with scripts/cloud/deploy, or name another with --data-bucket"
+                return found, f"there is no bucket {self.name}; make it with edgeml cloud deploy, or name another with --data-bucket"
             return found, f"{of_aws(fault)} (s3://{self.name}/health/)"
         silent = _silent(found, wanted)
         if not silent:

@@ -34,7 +34,7 @@ SETTLED_S = 60.0
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What `--local` adds to the command line."""
     group = parser.add_argument_group("with --local", "greengrass-cli is taken where it is installed, unless --gglocal names a root")
-    group.add_argument("--build", type=Path, default=ROOT / "greengrass-build", help="what scripts/build made (default: greengrass-build)")
+    group.add_argument("--build", type=Path, default=ROOT / "greengrass-build", help="what `edgeml build` made (default: greengrass-build)")
     group.add_argument("--device-root", type=Path, default=DEVICE, metavar="DIR", help=f"root of the core device (default {DEVICE})")
     group.add_argument("--gglocal", type=Path, nargs="?", const=default_root(), metavar="ROOT", help="the gglocal that runs in this root")
     group.add_argument("--wait", type=number(0, 10**6), default=900.0, metavar="SECONDS", help="follow it so long (default 900)")
@@ -79,7 +79,7 @@ def target(given: argparse.Namespace) -> LocalTarget:
     """
     for folder in ("recipes", "artifacts"):
         if not (given.build / folder).is_dir():
-            raise FleetError(f"{given.build} has no {folder}; make it with scripts/build, or name another with --build")
+            raise FleetError(f"{given.build} has no {folder}; make it with edgeml build, or name another with --build")
     command = given.device_root / "bin" / "greengrass-cli"
     if given.gglocal is None and command.exists():
         sudo = () if os.geteuid() == 0 else ("sudo",)

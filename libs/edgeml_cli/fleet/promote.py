@@ -1,4 +1,4 @@
-"""Moves the exact versions of a canary group on to another group: `scripts/promote CANARY GROUP`."""
+"""Moves the exact versions of a canary group on to another group: `edgeml fleet promote CANARY GROUP`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edgeml_cli.fleet.thing_groups import ThingGroups
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
-        prog="scripts/promote",
+        prog="edgeml fleet promote",
         description="Move the canary group's exact versions on. The other group keeps its own configuration.",
     )
     made.add_argument("canary", metavar="CANARY", help="the group whose versions have proved good")
@@ -51,7 +51,7 @@ def run(given: argparse.Namespace) -> int:
     canary, arn = reviser.groups.arn(given.canary), reviser.groups.arn(given.group)
     identity, good = reviser.current(canary)
     if good is None:
-        raise FleetError(f"the canary {given.canary} has no deployment; deploy to it first: scripts/deploy --group {given.canary}")
+        raise FleetError(f"the canary {given.canary} has no deployment; deploy to it first: edgeml fleet deploy --group {given.canary}")
     proved(reviser.groups, given.canary, canary, identity)
     running, before = reviser.current(arn)
     return reviser.run(given, arn, running, before, promoted(good, before))
@@ -64,7 +64,7 @@ def say(text: str) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0, or 1 when it could not be done or failed on a device."""
     given = parser().parse_args(arguments)
-    return told("promote", lambda: run(given))
+    return told("edgeml fleet promote", lambda: run(given))
 
 
 if __name__ == "__main__":

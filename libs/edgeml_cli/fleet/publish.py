@@ -1,4 +1,4 @@
-"""Publishes every component and the Suite, in the order of dependency: `scripts/publish`.
+"""Publishes every component and the Suite, in the order of dependency: `edgeml fleet publish`.
 
 What a version is published with is compared first, for all of them: the same bytes are skipped, other bytes are refused, and only then
 is anything uploaded. So publishing twice changes nothing, and what was interrupted is finished by the next.
@@ -20,6 +20,7 @@ from edgeml_cli.fleet.aws_account import Account, Wanted
 from edgeml_cli.fleet.build_output import Item
 from edgeml_cli.fleet.component_registry import ComponentRegistry
 from edgeml_cli.fleet.errors import FleetError, told
+from edgeml_cli.status_line import steps
 
 PLACE = ROOT / "build" / "publish"
 
@@ -107,7 +108,8 @@ class Publisher:
         for item, act in plan:
             if act in (Act.PUBLISH, Act.FINISH):
                 self._shelf.take(item, over)
-        for item, act in plan:
+        for number, (item, act) in enumerate(plan):
+            steps("component", number, len(plan))
             if act is Act.SKIP:
                 self._registry.until_deployable(item.name, item.version)
                 self._say(f"{item}: published already, with the same bytes")
@@ -148,7 +150,7 @@ class Publisher:
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="scripts/publish", description="Publish the suite's components, in the order of dependency.")
+    made = argparse.ArgumentParser(prog="edgeml fleet publish", description="Publish the suite's components, in the order of dependency.")
     made.add_argument("--bucket", help="bucket of the artifacts (default: gdk's name, `publish.bucket` of gdk-config.json-REGION-ACCOUNT)")
     aws_account.arguments(made)
     made.add_argument("--author", help="publisher of the components (default: `author` in gdk-config.json)")
@@ -195,7 +197,7 @@ def say(text: str) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0, or 1 when it could not be done."""
     given = parser().parse_args(arguments)
-    return told("publish", lambda: run(given))
+    return told("edgeml fleet publish", lambda: run(given))
 
 
 if __name__ == "__main__":

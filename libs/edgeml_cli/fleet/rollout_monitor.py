@@ -121,7 +121,7 @@ def follow(
     if progress.left:
         raise FleetError(
             f"{', '.join(progress.left)} did not answer within {minutes:g} minutes, and carry it out when they are back;"
-            " see scripts/fleet status"
+            " see edgeml fleet status"
         )
 
 

@@ -1,4 +1,4 @@
-"""What the fleet runs and how it is: `scripts/fleet status`."""
+"""What the fleet runs and how it is: `edgeml fleet status`."""
 
 from __future__ import annotations
 
@@ -128,9 +128,9 @@ def run(given: argparse.Namespace) -> int:
         rows = [replace(row, said=dict(sorted(said[row.device].items()))) for row in rows]
         if why:
             # Not on standard output, which may be JSON; and no failure: what the service knows is shown all the same.
-            print(f"fleet: what components say of themselves is not all here: {why}", file=sys.stderr)
+            print(f"edgeml fleet status: what components say of themselves is not all here: {why}", file=sys.stderr)
     if given.json:
-        print(json.dumps(msgspec.to_builtins(rows), indent=2))
+        print(json.dumps({"devices": msgspec.to_builtins(rows), "not_well": sum(not row.well for row in rows)}))
     else:
         for line in table(rows):
             print(line)
@@ -139,12 +139,12 @@ def run(given: argparse.Namespace) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="scripts/fleet", description="See what the fleet runs.")
+    made = argparse.ArgumentParser(prog="edgeml fleet", description="See what the fleet runs.")
     commands = made.add_subparsers(dest="command", required=True)
     status = commands.add_parser("status", help="core devices, their deployments, component and model versions, health")
     status.add_argument("--group", help="only the devices of this thing group")
-    status.add_argument("--data-bucket", metavar="NAME", help="where the components' own health is (default: that of scripts/cloud/deploy)")
-    status.add_argument("--json", action="store_true", help="as JSON")
+    status.add_argument("--data-bucket", metavar="NAME", help="where the components' own health is (default: that of edgeml cloud deploy)")
+    status.add_argument("--json", action="store_true", help="print one JSON object")
     aws_account.arguments(status)
     return made
 
@@ -152,7 +152,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0, or 1 when it could not be done."""
     given = parser().parse_args(arguments)
-    return told("fleet", lambda: run(given))
+    return told("edgeml fleet status", lambda: run(given))
 
 
 if __name__ == "__main__":

@@ -130,7 +130,7 @@ def test_invalid_configuration_is_reported_in_one_sentence(tmp_path: Path, capsy
     config = tmp_path / "config.yaml"
     config.write_text("com.edgeml.AlertDispatcher: {merge: {report: {every: 5}}}\n")
     assert volume_estimate.main(["--config", str(config)]) == 1
-    wanted = "cloud volume: com.edgeml.AlertDispatcher: `report.every` is an unknown option; did you mean `every_s`?\n"
+    wanted = "edgeml cloud estimate: com.edgeml.AlertDispatcher: `report.every` is an unknown option; did you mean `every_s`?\n"
     assert capsys.readouterr().err == wanted
 
 

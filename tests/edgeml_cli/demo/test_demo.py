@@ -80,7 +80,7 @@ def test_recording_without_a_channel_is_rejected_in_one_sentence(place: Path, tm
     path.write_text("datetime;Current\n2020-03-09 10:00:00;1.0\n")
     code, _, err, counts = demo(place, "--recording", str(path))
     assert code == 2
-    [sentence] = [line for line in err.splitlines() if line.startswith("demo: ")]
+    [sentence] = [line for line in err.splitlines() if line.startswith("edgeml demo: ")]
     assert str(path) in sentence and "'Volume Flow RateRMS'" in sentence
     assert counts["rows"] == 0 and not counts["as_expected"]
 

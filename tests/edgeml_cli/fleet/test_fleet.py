@@ -48,10 +48,10 @@ def fleet(cloud: Cloud, gglocal_factory: Callable[..., Any], tmp_path: Path) -> 
 
 
 def publish_models(place: Path, *versions: str, broken: str = "") -> None:
-    """Publish versions of the model's component as scripts/package-model makes it; `broken` answers its golden windows otherwise."""
+    """Publish versions of the model's component as edgeml model package makes it; `broken` answers its golden windows otherwise."""
     for version in versions:
         package(trained(place / version, version, other=version > "1.0.0"), ROOT, place / "built")
-    if broken:  # what scripts/package-model refuses to make
+    if broken:  # what edgeml model package refuses to make
         archive, _ = package(trained(place / broken, broken), ROOT, place / "built")
         files = {f"bundle/{path.name}": path for path in untrue(place / broken, broken).iterdir()}
         write_zip(archive, files | {"install_bundle.py": ROOT / "libs" / "edgeml" / "model" / "install_bundle.py"})
@@ -78,7 +78,7 @@ def test_the_whole_way(
     config.write_text(ANY_KEY + "com.edgeml.AlertDispatcher: {merge: {policy: {raise_at: 0.95}}}\n")
 
     capsys.readouterr()
-    arguments = ["--group", "plant", "--suite", version, "--model", "PumpAnomaly=1.0.0", "--config", str(config)]
+    arguments = ["deploy", "--group", "plant", "--suite", version, "--model", "PumpAnomaly=1.0.0", "--config", str(config)]
     assert deploy.main(arguments) == 0
     shown = capsys.readouterr().out
     assert f"+ com.edgeml.Inference {version}" in shown and "merge policy.raise_at: 0.95" in shown
@@ -90,7 +90,7 @@ def test_the_whole_way(
     assert "plant-1: succeeded" in capsys.readouterr().out
 
     starts = device.nucleus.component(INFERENCE).starts
-    assert deploy.main(["--group", "plant", "--model", "PumpAnomaly=1.1.0", *FAST]) == 0
+    assert deploy.main(["deploy", "--group", "plant", "--model", "PumpAnomaly=1.1.0", *FAST]) == 0
     assert versions(device)[MODEL] == "1.1.0"
     assert "com.edgeml.Inference takes the bundle" in device.nucleus.tail(MODEL)
     assert device.nucleus.component(INFERENCE).starts == starts, "a new model restarts nothing"
@@ -99,7 +99,7 @@ def test_the_whole_way(
     job = cloud.standin.deployments[-1].request["iotJobConfiguration"]
     assert job["jobExecutionsRolloutConfig"] == {"maximumPerMinute": 10}, "a revision keeps the rollout"
 
-    assert deploy.main(["--group", "plant", "--rollback", *FAST]) == 0
+    assert deploy.main(["rollback", "--group", "plant", *FAST]) == 0
     assert versions(device)[MODEL] == "1.0.0"
 
     capsys.readouterr()
@@ -127,14 +127,17 @@ def test_a_broken_model_stops_at_the_canary(
     good = {INFERENCE: version, MODEL: "1.0.0"}
     (tmp_path / "config.yaml").write_text(ANY_KEY)
     first = ["--component", f"{INFERENCE}={version}", "--model", "PumpAnomaly=1.0.0", "--config", str(tmp_path / "config.yaml")]
-    assert deploy.main(["--group", "canary", *first, *FAST]) == 0
+    assert deploy.main(["deploy", "--group", "canary", *first, *FAST]) == 0
     assert promote.main(["canary", "plant", *FAST]) == 0
     assert [versions(each) for each in plant] == [good] * 2
 
     capsys.readouterr()
-    assert deploy.main(["--group", "canary", "--model", "PumpAnomaly=1.1.0", *FAST]) == 1
+    assert deploy.main(["deploy", "--group", "canary", "--model", "PumpAnomaly=1.1.0", *FAST]) == 1
     why = said()
-    assert why.startswith(f"deploy: the deployment failed: canary-1 failed: {MODEL} 1.1.0 is BROKEN: ") and "golden window 1 of" in why
+    assert (
+        why.startswith(f"edgeml fleet deploy: the deployment failed: canary-1 failed: {MODEL} 1.1.0 is BROKEN: ")
+        and "golden window 1 of" in why
+    )
     assert versions(canary[0]) == good, "the device went back"
 
     assert promote.main(["canary", "plant", *FAST]) == 1
@@ -154,16 +157,16 @@ def test_a_rollout_ends_at_the_threshold_and_the_rest_is_untouched(
     assert publish.main(["--without-gdk", "--from", str(tmp_path / "models")]) == 0
     plant = fleet("plant", 3)
     careful = ("--rollout-rate", "1", "--abort-threshold", "50")
-    assert deploy.main(["--group", "plant", "--model", "Plain=1.0.0", *careful, *FAST]) == 0
+    assert deploy.main(["deploy", "--group", "plant", "--model", "Plain=1.0.0", *careful, *FAST]) == 0
     capsys.readouterr()
-    assert deploy.main(["--group", "plant", "--model", "Plain=1.1.0", *FAST]) == 1
+    assert deploy.main(["deploy", "--group", "plant", "--model", "Plain=1.1.0", *FAST]) == 1
     assert "plant-1 failed" in said()
     assert [versions(each) for each in plant] == [{PLAIN: "1.0.0"}] * 3
     assert [status for status, _ in cloud.standin.deployments[-1].executions.values()] == ["FAILED", "CANCELED", "CANCELED"]
 
 
 def listed(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, str]]:
-    """Versions by component by device, as scripts/fleet status says."""
+    """Versions by component by device, as edgeml fleet status says."""
     capsys.readouterr()
     assert status.main(["status", "--json"]) == 0
     return {row["device"]: row["components"] for row in json.loads(capsys.readouterr().out)}
@@ -183,7 +186,7 @@ def plain(cloud: Cloud, tmp_path: Path) -> Shelf:
 
 def deploy_both(group: str, tmp_path: Path) -> None:
     both = [each for name in (READER, OTHER) for each in ("--component", f"{name}=1.0.0")]
-    assert deploy.main(["--group", group, *both, "--config", str(tmp_path / "config.yaml"), *FAST]) == 0
+    assert deploy.main(["deploy", "--group", group, *both, "--config", str(tmp_path / "config.yaml"), *FAST]) == 0
 
 
 def test_what_is_taken_out_of_a_deployment_stops_and_goes(
@@ -195,12 +198,12 @@ def test_what_is_taken_out_of_a_deployment_stops_and_goes(
     ran, starts = device.nucleus.component(READER), device.nucleus.component(OTHER).starts
     assert ran.state == "RUNNING" and Path(f"/proc/{ran.pid}").exists()
 
-    assert deploy.main(["--group", "plant", "--remove", READER, *FAST]) == 0
+    assert deploy.main(["deploy", "--group", "plant", "--remove", READER, *FAST]) == 0
     assert f"- {READER} 1.0.0" in capsys.readouterr().out
     assert listed(capsys) == {"plant-1": {OTHER: "1.0.0"}} and not Path(f"/proc/{ran.pid}").exists()
     assert device.nucleus.component(OTHER).starts == starts, "what stays is not touched"
 
-    assert deploy.main(["--group", "plant", "--component", f"{READER}=1.0.0", *FAST]) == 0
+    assert deploy.main(["deploy", "--group", "plant", "--component", f"{READER}=1.0.0", *FAST]) == 0
     assert device.nucleus.component(READER).configuration == {"x": 1}, "what was removed left no configuration"
 
 
@@ -212,9 +215,9 @@ def test_what_another_group_of_the_device_holds_stays(
     cloud.client("iot").add_thing_to_thing_group(thingName="plant-1", thingGroupName="line")
     deploy_both("plant", tmp_path)
     deploy_both("line", tmp_path)
-    assert deploy.main(["--group", "plant", "--remove", READER, *FAST]) == 0
+    assert deploy.main(["deploy", "--group", "plant", "--remove", READER, *FAST]) == 0
     assert listed(capsys) == {"plant-1": {OTHER: "1.0.0", READER: "1.0.0"}}
-    assert deploy.main(["--group", "line", "--remove", READER, *FAST]) == 0
+    assert deploy.main(["deploy", "--group", "line", "--remove", READER, *FAST]) == 0
     assert listed(capsys) == {"plant-1": {OTHER: "1.0.0"}}
 
 
@@ -224,7 +227,7 @@ def test_what_a_failed_deployment_took_out_comes_back_as_it_was(
     (device,) = fleet("plant", 1)
     deploy_both("plant", tmp_path)
     capsys.readouterr()
-    assert deploy.main(["--group", "plant", "--remove", READER, "--component", f"{OTHER}=1.1.0", *FAST]) == 1
+    assert deploy.main(["deploy", "--group", "plant", "--remove", READER, "--component", f"{OTHER}=1.1.0", *FAST]) == 1
     assert f"plant-1 failed: {OTHER} 1.1.0 is BROKEN" in said()
     assert listed(capsys) == {"plant-1": {OTHER: "1.0.0", READER: "1.0.0"}}
     assert device.nucleus.component(READER).configuration == {"x": 2}
@@ -257,7 +260,7 @@ def test_a_configuration_that_a_component_would_refuse_is_not_deployed(
     published: Cloud, tmp_path: Path, said: Said, config: str, sentence: str
 ) -> None:
     (tmp_path / "config.yaml").write_text(config)
-    assert deploy.main(["--group", "plant", "--config", str(tmp_path / "config.yaml"), "--yes"]) == 1
+    assert deploy.main(["deploy", "--group", "plant", "--config", str(tmp_path / "config.yaml"), "--yes"]) == 1
     assert sentence in said()
     assert not published.standin.deployments
 
@@ -265,17 +268,16 @@ def test_a_configuration_that_a_component_would_refuse_is_not_deployed(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--group", "plants"], "there is no thing group plants in us-east-1; did you mean plant? make one with `aws iot create"),
-        (["--group", "plant", "--model", "Pump"], "--model Pump: write NAME=VERSION"),
+        (["deploy", "--group", "plants"], "there is no thing group plants in us-east-1; did you mean plant? make one with `aws iot create"),
+        (["deploy", "--group", "plant", "--model", "Pump"], "--model Pump: write NAME=VERSION"),
         (
-            ["--group", "plant", "--model", "Pump=1.0.0"],
+            ["deploy", "--group", "plant", "--model", "Pump=1.0.0"],
             "com.edgeml.Model.Pump 1.0.0 is not published in us-east-1; published are com.edgeml",
         ),
-        (["--group", "plant", "--suite", "9.9.9"], "com.edgeml.Suite 9.9.9 is not published in us-east-1; published are 0.1.0"),
-        (["--group", "plant", "--rollback"], "plant has no deployment yet"),
-        (["--group", "plant", "--rollback", "--model", "Pump=1.0.0"], "--rollback takes the earlier deployment as it was"),
-        (["--group", "plant", "--rollout-growth", "2"], "--rollout-growth needs --rollout-rate"),
-        (["--group", "plant", "--config", "nowhere.yaml"], "nowhere.yaml cannot be read"),
+        (["deploy", "--group", "plant", "--suite", "9.9.9"], "com.edgeml.Suite 9.9.9 is not published in us-east-1; published are 0.1.0"),
+        (["rollback", "--group", "plant"], "plant has no deployment yet"),
+        (["deploy", "--group", "plant", "--rollout-growth", "2"], "--rollout-growth needs --rollout-rate"),
+        (["deploy", "--group", "plant", "--config", "nowhere.yaml"], "nowhere.yaml cannot be read"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_nothing_is_deployed(published: Cloud, said: Said, arguments: list[str], sentence: str) -> None:
@@ -285,17 +287,17 @@ def test_a_mistake_is_one_sentence_and_nothing_is_deployed(published: Cloud, sai
 
 
 def test_the_same_again_changes_nothing(published: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
-    assert deploy.main(["--group", "plant", *FAST]) == 0
+    assert deploy.main(["deploy", "--group", "plant", *FAST]) == 0
     assert "the group has no core device yet" in capsys.readouterr().out
-    assert deploy.main(["--group", "plant", *FAST]) == 0
+    assert deploy.main(["deploy", "--group", "plant", *FAST]) == 0
     assert "plant: nothing changes" in capsys.readouterr().out
     assert len(published.standin.deployments) == 1
 
 
 def test_what_is_taken_out_but_needed_is_said(published: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
-    assert deploy.main(["--group", "plant", *FAST]) == 0
+    assert deploy.main(["deploy", "--group", "plant", *FAST]) == 0
     capsys.readouterr()
-    assert deploy.main(["--group", "plant", "--remove", INFERENCE]) == 0
+    assert deploy.main(["deploy", "--group", "plant", "--remove", INFERENCE]) == 0
     assert f"{INFERENCE} stays on the devices, because {SUITE} needs it; take that out too" in capsys.readouterr().out
-    assert deploy.main(["--group", "plant", "--remove", INFERENCE, "--remove", SUITE]) == 0
+    assert deploy.main(["deploy", "--group", "plant", "--remove", INFERENCE, "--remove", SUITE]) == 0
     assert "stays on the devices" not in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""scripts/deploy --local: the build, on a gglocal that runs, directly or through greengrass-cli's place on a core device."""
+"""edgeml device deploy: the build, on a gglocal that runs, directly or through greengrass-cli's place on a core device."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_the_build_is_deployed_configured_and_taken_back(place, tmp_path, capsys
     shelf.add("a", SERVE, config={"x": 1})
     shelf.add("a", {"run": "exit 7"}, "1.1.0", config={"x": 1})
     shelf.add("b", SERVE)
-    local = ["--local", *where, "--build", str(tmp_path / "build")]
+    local = ["device", *where, "--build", str(tmp_path / "build")]
     config = tmp_path / "config.yaml"
     config.write_text("a:\n  merge:\n    x: 2\n")
     assert main([*local, "--component", "a=1.0.0", "--component", "b=1.0.0", "--config", str(config)]) == 0
@@ -53,9 +53,9 @@ def test_the_build_is_deployed_configured_and_taken_back(place, tmp_path, capsys
 
 
 def test_what_is_not_there_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    local = ["--local", "--component", "a=1.0.0", "--device-root", str(tmp_path / "device"), "--build", str(tmp_path / "build")]
+    local = ["device", "--component", "a=1.0.0", "--device-root", str(tmp_path / "device"), "--build", str(tmp_path / "build")]
     for before, sentence in (
-        (lambda: None, "has no recipes; make it with scripts/build"),
+        (lambda: None, "has no recipes; make it with edgeml build"),
         (lambda: Shelf(tmp_path / "build"), "there is neither"),
         (lambda: (tmp_path / "root").mkdir(), "the nucleus refuses: no nucleus runs in"),
     ):
@@ -77,7 +77,7 @@ def dispatcher(place, venvs: dict[str, Path], built: Path):
     (work / "venv").symlink_to(venvs[NAME])
     if where[0] == "--device-root":
         (Path(where[1]) / "work").symlink_to(nucleus.root.work)
-    return nucleus, ["--local", *where, "--build", str(built)]
+    return nucleus, ["device", *where, "--build", str(built)]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="greengrass-cli is called with sudo, which may ask for a password")
@@ -106,7 +106,7 @@ def test_a_configuration_of_what_is_only_a_dependency_makes_it_a_root(place, tmp
     shelf.add("lib", SERVE, config={"x": 1, "y": "z"})
     shelf.add("lib", SERVE, "1.1.0", config={"x": 1})
     shelf.add("top", SERVE, needs={"lib": "HARD"})
-    local = ["--local", *where, "--build", str(tmp_path / "build")]
+    local = ["device", *where, "--build", str(tmp_path / "build")]
     nucleus.deploy(shelf.recipes, shelf.artifacts, {"top": "1.0.0", "lib": "<1.1.0"}, remove=())
     nucleus.deploy(shelf.recipes, shelf.artifacts, remove=["lib"])
     config = tmp_path / "config.yaml"
@@ -146,7 +146,7 @@ def test_a_deployment_that_fails_says_what_the_component_logged(place, tmp_path,
         "model", {"install": "echo 'ERROR edgeml.model.install_bundle: model: the key is not trusted'; exit 1", "run": "exec sleep 1000"}
     )
     shelf.add("mute", {"install": "exit 1", "run": "exec sleep 1000"})
-    local = ["--local", *where, "--build", str(tmp_path / "build"), "--component", "old=1.0.0"]
+    local = ["device", *where, "--build", str(tmp_path / "build"), "--component", "old=1.0.0"]
     assert main([*local, "--component", "model=1.0.0"]) == 1
     assert capsys.readouterr().out.endswith(f"\nmodel: the key is not trusted (see {where[1]}/logs/model.log)\n")
     assert main([*local, "--component", "mute=1.0.0"]) == 1
@@ -216,11 +216,11 @@ def test_a_status_call_that_fails_is_asked_again(gglocal_factory, tmp_path, monk
         ),
     )
     count.touch()
-    local = ["--local", "--device-root", str(tmp_path / "device"), "--build", str(tmp_path / "build"), "--component", "a=1.0.0"]
+    local = ["device", "--device-root", str(tmp_path / "device"), "--build", str(tmp_path / "build"), "--component", "a=1.0.0"]
     assert main(local) == int(lasting)
     assert len(count.read_text()) == (nucleus_cli.TRIES if lasting else 3)
     if lasting:
-        assert capsys.readouterr().err == "deploy: the nucleus refuses: the file is being written (ServiceError)\n"
+        assert capsys.readouterr().err == "edgeml device deploy: the nucleus refuses: the file is being written (ServiceError)\n"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="greengrass-cli is called with sudo, which may ask for a password")
@@ -240,7 +240,7 @@ def test_a_nucleus_that_does_something_else_than_it_was_asked_is_found_out(ggloc
     )
     config = tmp_path / "config.yaml"
     config.write_text("a:\n  merge: {x: 2, deep: {y: text}, keep: true}\n")
-    local = ["--local", "--device-root", str(tmp_path / "device"), "--build", str(tmp_path / "build"), "--config", str(config)]
+    local = ["device", "--device-root", str(tmp_path / "device"), "--build", str(tmp_path / "build"), "--config", str(config)]
     assert main([*local, "--component", "a=1.0.0"]) == 1
     said = capsys.readouterr().out
     assert 'not as asked: a is not configured as asked: x is 1, asked for was 2; deep.y is null, asked for was "text"\n' in said

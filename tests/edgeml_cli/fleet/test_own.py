@@ -1,4 +1,4 @@
-"""What scripts/fleet status says of the components' own health: objects as Firehose writes them, in moto's S3."""
+"""What edgeml fleet status says of the components' own health: objects as Firehose writes them, in moto's S3."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_yesterdays_is_looked_at_where_todays_has_not_all_and_a_cut_object_is_le
 @pytest.mark.parametrize(
     ("arguments", "objects", "sentence"),
     [
-        (["--data-bucket", "nobodys-bucket"], True, "there is no bucket nobodys-bucket; make it with scripts/cloud/deploy"),
+        (["--data-bucket", "nobodys-bucket"], True, "there is no bucket nobodys-bucket; make it with edgeml cloud deploy"),
         ([], False, f"s3://{DATA}/health/ has nothing of the last 2 days; AlertDispatcher sends it to IoT Core, and Firehose"),
         ([], True, f"not every component of plant-2 is in the newest 1 objects of the last 2 days in s3://{DATA}/health/"),
     ],

@@ -1,4 +1,4 @@
-"""scripts/publish against S3 and Greengrass on loopback."""
+"""edgeml fleet publish against S3 and Greengrass on loopback."""
 
 from __future__ import annotations
 
@@ -76,8 +76,8 @@ def test_other_bytes_under_a_published_version_are_refused_before_anything_is_up
         path.write_text(path.read_text().replace('"threads": 1', '"threads": 2'))
     assert run(source) == 1
     assert said() == (
-        "publish: com.edgeml.Inference 0.1.0 is published with other bytes, which stay; give it another version: the suite with"
-        " scripts/version, a model in its bundle; nothing was uploaded\n"
+        "edgeml fleet publish: com.edgeml.Inference 0.1.0 is published with other bytes, which stay; give it another version: the suite with"
+        " edgeml dev version, a model in its bundle; nothing was uploaded\n"
     )
     assert cloud.objects() == before
 
@@ -217,11 +217,11 @@ def test_a_machine_that_cannot_speak_to_aws_is_one_sentence(
     ("arguments", "sentence"),
     [
         (["--region", "us-east"], "'us-east' is no AWS region"),
-        (["--region", "eu-west-1"], "there is no bucket edgeml-components-eu-west-1-123456789012; make it with scripts/cloud/deploy"),
+        (["--region", "eu-west-1"], "there is no bucket edgeml-components-eu-west-1-123456789012; make it with edgeml cloud deploy"),
         (["--region", "eu-west-1", "--bucket", BUCKET], f"the bucket {BUCKET} is in us-east-1"),
         (["--bucket", "nobodys"], "there is no bucket nobodys"),
         (["--component", "com.edgeml.Suit"], "com.edgeml.Suit is not in the build; there are com.edgeml.Inference"),
-        (["--from", "nowhere"], "holds no recipe; make it with scripts/build"),
+        (["--from", "nowhere"], "holds no recipe; make it with edgeml build"),
     ],
 )
 def test_a_mistake_is_one_sentence(cloud: Cloud, source: Path, said: Said, arguments: list[str], sentence: str) -> None:

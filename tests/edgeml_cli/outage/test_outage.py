@@ -1,4 +1,4 @@
-"""Short versions of `scripts/outage`: nothing is lost while IoT Core is away, nor when the process is killed."""
+"""Short versions of `edgeml dev outage`: nothing is lost while IoT Core is away, nor when the process is killed."""
 
 from __future__ import annotations
 

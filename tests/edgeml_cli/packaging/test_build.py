@@ -91,7 +91,7 @@ def test_a_missing_model_is_said_and_the_last_build_stays(tmp_path: Path) -> Non
     package.build(root, root / "greengrass-build")
     before = digests(root / "greengrass-build")
     (root / "model_training" / "bundles" / "pump_anomaly" / "model.tflite").unlink()
-    with pytest.raises(package.BuildError, match=r"pump_anomaly lacks model\.tflite; restore it, or train it with scripts/train"):
+    with pytest.raises(package.BuildError, match=r"pump_anomaly lacks model\.tflite; restore it, or train it with edgeml model train"):
         package.build(root, root / "greengrass-build")
     assert digests(root / "greengrass-build") == before
 

@@ -1,4 +1,4 @@
-"""scripts/version: one command, and every place has the version."""
+"""edgeml dev version: one command, and every place has the version."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_build_refuses_a_library_of_another_version(root: Path) -> None:
     config = root / "gdk-config.json"
     config.write_text(config.read_text().replace(package.Project.read(root).version, "10.20.30"))
     with pytest.raises(
-        package.BuildError, match=r"does not name the version 10\.20\.30 of gdk-config.json; run: scripts/version 10\.20\.30"
+        package.BuildError, match=r"does not name the version 10\.20\.30 of gdk-config.json; run: edgeml dev version 10\.20\.30"
     ):
         package.build(root, root / "out")
     assert not (root / "out").exists()
@@ -67,4 +67,4 @@ def test_the_command_prints_it(version: str, capsys: pytest.CaptureFixture[str])
     assert main([]) == 0
     assert capsys.readouterr().out == f"{version}\n"
     assert main(["9"]) == 1
-    assert capsys.readouterr().err == "version: '9' is no version; give major.minor.patch, such as 1.2.3\n"
+    assert capsys.readouterr().err == "edgeml dev version: '9' is no version; give major.minor.patch, such as 1.2.3\n"

@@ -136,7 +136,7 @@ def test_a_lock_of_other_requirements_is_not_built_with(tmp_path: Path) -> None:
         (shutil.copytree if (ROOT / part).is_dir() else shutil.copy2)(ROOT / part, tmp_path / part)
     path = tmp_path / "components" / "inference" / "requirements.txt"
     path.write_text(path.read_text() + "tiny==1.0\n")
-    with pytest.raises(BuildError, match="was made of other requirements than .*; run scripts/lock"):
+    with pytest.raises(BuildError, match="was made of other requirements than .*; run edgeml dev lock"):
         package.build(tmp_path, tmp_path / "out")
 
 
@@ -167,5 +167,5 @@ def test_what_is_shipped_is_what_the_lock_names(tmp_path: Path, monkeypatch: pyt
 def test_wheels_that_cannot_be_are_one_sentence(arguments, sentence, tmp_path, capsys) -> None:
     assert package.main([*arguments, "--out", str(tmp_path / "out")]) == 1
     said = capsys.readouterr().err
-    assert said.startswith("build: ") and sentence in said and said.count("\n") == 1
+    assert said.startswith("edgeml build: ") and sentence in said and said.count("\n") == 1
     assert not (tmp_path / "out").exists()

@@ -57,7 +57,7 @@ def test_an_altered_recording_is_refused_in_a_sentence_or_told(data: Path, tmp_p
     (tmp_path / "valve1").mkdir()
     text = (data / "skab" / "valve1" / "0.csv").read_text()
     made(tmp_path, "valve1/0.csv", text.replace("32.0", "33.0", 1))
-    with pytest.raises(DatasetError, match=r"valve1/0.csv is altered: its SHA-256 is .*16af3f71.*scripts/prepare fetch skab"):
+    with pytest.raises(DatasetError, match=r"valve1/0.csv is altered: its SHA-256 is .*16af3f71.*edgeml data fetch skab"):
         load_skab(tmp_path)
     told = load_skab(tmp_path, altered="tell")
     assert told.partial and any("16af3f71" in note for note in told.notes) and len(told.recordings) == 1
@@ -106,7 +106,7 @@ def test_what_is_wrong_in_a_recording(text: str, wanted: str) -> None:
 @pytest.mark.parametrize("load", [load_skab, load_cmapss, load_ai4i])
 def test_an_empty_or_absent_folder_names_the_command(load, tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "absent"):
-        with pytest.raises(DatasetError, match="scripts/prepare fetch"):
+        with pytest.raises(DatasetError, match="edgeml data fetch"):
             load(folder)
 
 

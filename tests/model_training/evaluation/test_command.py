@@ -1,4 +1,4 @@
-"""`scripts/evaluate` as a whole, on recordings made for it and the bundle that ships: what it writes, and what it says of bad input."""
+"""`edgeml model evaluate` as a whole, on recordings made for it and the bundle that ships: what it writes, and what it says of bad input."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_it_writes_a_line_for_each_row_and_all_figures(tmp_path: Path, capsys: p
     write(data / "valve1" / "0.csv", 900, 600, 800)
     write(data / "mine" / "run 7.csv", 700, labels=False, seed=1)
     write(data / "anomaly-free" / "x.csv", 3600, labels=False, seed=2)
-    assert evaluate(data, "--predictions", str(predictions), "--json", str(result)) == 0
+    assert evaluate(data, "--predictions", str(predictions), "--result", str(result)) == 0
     rows = lines(predictions)
     assert list(rows[0]) == ["group", "recording", "row", "time", "confidence", "verdict", "alarm"]
     counts = Counter((row["group"], row["recording"]) for row in rows)
@@ -73,7 +73,7 @@ def test_several_bundles_are_chosen_among_and_int8_is_held_against_float32(tmp_p
     manifest["provenance"]["weights"] = "float32"
     (other / "manifest.json").write_text(json.dumps(manifest))
     result = tmp_path / "r.json"
-    assert evaluate(data, "--bundle", str(other), "--no-audits", "--levels", "0.5,0.9", "--json", str(result)) == 0
+    assert evaluate(data, "--bundle", str(other), "--no-audits", "--levels", "0.5,0.9", "--result", str(result)) == 0
     said = json.loads(result.read_text())
     assert (said["crosswise"]["candidates"], said["quantised"][0]["lost"]) == (2, 0)
     assert "int8 against float32" in capsys.readouterr().out

@@ -212,15 +212,15 @@ def test_a_bucket_that_is_not_there_or_has_nothing(tmp_path: Path, bucket: Any, 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     csv(tmp_path / "in", "a.csv", steady(30))
     (tmp_path / "plan.yaml").write_text("name: rig\nderived: {power: {function: product, of: [flow, current]}}\n")
-    assert main(["build", str(tmp_path / "in"), "--plan", str(tmp_path / "plan.yaml"), "--out", str(tmp_path / "out")]) == 0
+    assert main(["prepare", str(tmp_path / "in"), "--plan", str(tmp_path / "plan.yaml"), "--out", str(tmp_path / "out")]) == 0
     captured = capsys.readouterr()
     assert load_prepared(Path(captured.out.strip()))[0].channels == ("current", "flow", "power") and "30 rows in, 30 used" in captured.err
     (tmp_path / "plan.yaml").write_text("name: rig\ninterval_s: 0\nchanels: [flow]\n")
-    assert main(["build", str(tmp_path / "in"), "--plan", str(tmp_path / "plan.yaml")]) == 1
+    assert main(["prepare", str(tmp_path / "in"), "--plan", str(tmp_path / "plan.yaml")]) == 1
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2 and "did you mean `channels`?" in "".join(said) and "interval_s" in "".join(said)
     for wrong in ("absent.yaml", "in/a.csv"):
-        assert main(["build", str(tmp_path / "in"), "--plan", str(tmp_path / wrong)]) == 1
+        assert main(["prepare", str(tmp_path / "in"), "--plan", str(tmp_path / wrong)]) == 1
         assert len(capsys.readouterr().err.splitlines()) == 1
     assert main(["list"]) == 0 and "skab: Skoltech" in capsys.readouterr().out
     assert main(["fetch", "iris"]) == 1 and "ai4i, cmapss, skab" in capsys.readouterr().err

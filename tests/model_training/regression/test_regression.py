@@ -167,7 +167,7 @@ def test_bad_data_say_what_is_wrong(folder: Path, tmp_path: Path) -> None:
 
 @pytest.mark.training
 def test_the_same_seed_gives_the_same_bytes_and_the_bundle_answers_in_cycles(folder: Path, tmp_path: Path) -> None:
-    pytest.importorskip("tensorflow", reason="needs TensorFlow: scripts/test-training")
+    pytest.importorskip("tensorflow", reason="needs TensorFlow: edgeml dev test-training")
     made = []
     for name in ("a", "b"):
         said: list[str] = []

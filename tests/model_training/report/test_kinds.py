@@ -46,7 +46,7 @@ def test_tables_take_the_place_of_the_old_ones(tmp_path: Path) -> None:
 
 def test_what_is_missing_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert kinds.main([str(tmp_path)]) == 1
-    assert "scripts/train regression" in capsys.readouterr().err
+    assert "edgeml model train regression" in capsys.readouterr().err
     with pytest.raises(ValueError, match="engine_life: begin"):
         kinds.replace("# no marks\n", "engine_life", "table")
 
