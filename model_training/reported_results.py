@@ -1,6 +1,6 @@
 """What deployed models reported to IoT Core, read back to be judged.
 
-AlertDispatcher reports one result in `report.every_s`, and each change of verdict or alarm state besides (its README, behaviour 20 and
+AlertDispatcher reports one result in `report.interval_s`, and each change of verdict or alarm state besides (its README, behaviour 20 and
 21). So between two reports the last one holds.
 """
 

@@ -35,7 +35,7 @@ class HealthAlarmOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     source_after_s: Annotated[Seconds, Meta(description="s of the clock without a row of an asset")] = 60.0
     sources: Annotated[dict[str, float], Meta(description="the same for an asset, by its name; 0: never")] = {}
-    unjudged_after_s: Annotated[
+    unscored_after_s: Annotated[
         Seconds, Meta(description="s of the clock in which most rows of an asset have no decision; stopped and learning do not count")
     ] = 120.0
     stream_after_s: Annotated[Seconds, Meta(description="s of the clock in which a component hears nothing of a stream of blocks")] = 30.0
@@ -101,7 +101,7 @@ def _unjudged(view: HealthSnapshot) -> dict[str, str]:
     found = dict.fromkeys(view.unjudged, "") if view.lives(PRODUCERS[topics.RESULTS]) else {}
     for component, health in view.living():
         for asset, one in ({} if isinstance(health.not_judged, msgspec.UnsetType) else health.not_judged).items():
-            most = view.options.unjudged_after_s
+            most = view.options.unscored_after_s
             sentence = (
                 f"{asset} is not judged: {100 * one.share:.0f} % of its rows have had no decision for {duration(one.for_s)} "
                 f"({one.reason}); check its sensors and {component}'s status"
@@ -201,7 +201,7 @@ class HealthMonitor:
     def __init__(self, options: HealthAlarmOptions, kept: Iterable[SavedPolicy], now: float, wall_ns: int) -> None:
         self._options, self._started, self._looked = options, now, now
         self._policy = PolicyOptions(
-            raise_at=0.9, clear_at=0.1, n=1, m=1, hold_s=options.hold_s, clear_hold_s=options.clear_hold_s, cooldown_s=0
+            raise_at=0.9, clear_at=0.1, votes=1, of=1, hold_s=options.hold_s, clear_hold_s=options.clear_hold_s, cooldown_s=0
         )
         self._heard: dict[str, LastReport] = {}
         self._never: dict[tuple[str, str], float] = {}

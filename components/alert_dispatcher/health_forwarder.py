@@ -17,11 +17,11 @@ class HealthOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What of the components' health goes to IoT Core."""
 
     enabled: Annotated[bool, Meta(description="whether it is sent")] = True
-    every_s: Annotated[float, Meta(ge=0, description="s of the clock between two messages about a component in the same state")] = 300.0
+    interval_s: Annotated[float, Meta(ge=0, description="s of the clock between two messages about a component in the same state")] = 300.0
 
 
 class HealthForwarder:
-    """Picks from what components say of themselves: one in `every_s`, and each change of state."""
+    """Picks from what components say of themselves: one in `interval_s`, and each change of state."""
 
     def __init__(self, options: HealthOptions) -> None:
         self._options = options
@@ -31,7 +31,7 @@ class HealthForwarder:
         """The message to send, if this one is worth it."""
         state, at = self._last.get(health.component, ("", 0.0))
         known = health.component in self._last
-        due = not known or state != health.state or now - at >= self._options.every_s
+        due = not known or state != health.state or now - at >= self._options.interval_s
         if not self._options.enabled or not due or (not known and len(self._last) >= MOST):
             return None
         self._last[health.component] = health.state, now

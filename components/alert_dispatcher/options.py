@@ -21,7 +21,7 @@ class ReportOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What of the results goes to the reporting topic in IoT Core."""
 
     enabled: Annotated[bool, Meta(description="whether results are reported at all")] = True
-    every_s: Annotated[
+    interval_s: Annotated[
         float, Meta(ge=0, description="s of event time between reported results of an asset and model; 0 reports every one")
     ] = 60.0
     gather_s: Annotated[float, Meta(ge=0, le=60, description="s of the clock for which results are gathered into one message")] = 1.0
@@ -35,7 +35,7 @@ class AlertDispatcherOptions(msgspec.Struct, frozen=True, kw_only=True):
         default_factory=lambda: {"log": {}, "command": {}, "iot_core": {}}
     )
     report: ReportOptions = ReportOptions()
-    watch: HealthAlarmOptions = HealthAlarmOptions()
+    health_alarms: HealthAlarmOptions = HealthAlarmOptions()
     expiry: ExpiryOptions = ExpiryOptions()
     health: HealthOptions = HealthOptions()
     outbox: OutboxOptions = OutboxOptions()

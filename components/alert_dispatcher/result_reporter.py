@@ -57,10 +57,10 @@ def entry(block: ResultBlock, columns: ResultColumns, row: int, said: str, alarm
 
 
 class Downsampler:
-    """Picks results of one asset and model: one in `every_s` of event time, and each change of verdict or alarm state."""
+    """Picks results of one asset and model: one in `interval_s` of event time, and each change of verdict or alarm state."""
 
-    def __init__(self, every_s: float) -> None:
-        self._every = round(every_s * SECOND)
+    def __init__(self, interval_s: float) -> None:
+        self._every = round(interval_s * SECOND)
         self._at: int | None = None
         self._last: tuple[str, str] = ("", "")
 

@@ -83,8 +83,12 @@ class AlertDispatcher:
         self._refused = 0  # alerts that wait because the nucleus takes none
         self._reload_at: float | None = None
         self._trouble = ""
-        proof, thing = options.outbox.proof, context.thing
-        own_topics = ((proof.alerts, topics.cloud_alerts), (proof.health, topics.cloud_health), (proof.results, topics.cloud_results))
+        confirmation, thing = options.outbox.confirmation, context.thing
+        own_topics = (
+            (confirmation.alerts, topics.cloud_alerts),
+            (confirmation.health, topics.cloud_health),
+            (confirmation.results, topics.cloud_results),
+        )
         self.echo_topics: tuple[str, ...] = tuple(topic(thing) for how, topic in own_topics if how == "echo")
         self.cloud_topics: tuple[str, ...] = (topics.cloud_alerts_ack(thing), *self.echo_topics)
         self._forwarder = HealthForwarder(options.health)
@@ -173,7 +177,7 @@ class AlertDispatcher:
         judged: list[SavedPolicy] = []
         for kept in self._store.policies():
             (watched if kept.model.startswith(PREFIX) else judged).append(kept)
-        self._watch = HealthMonitor(self._options.watch, watched, self._context.monotonic(), self._context.wall_ns())
+        self._watch = HealthMonitor(self._options.health_alarms, watched, self._context.monotonic(), self._context.wall_ns())
         for kept in judged:
             key = kept.asset, kept.model
             try:
@@ -430,7 +434,7 @@ class AlertDispatcher:
         return True
 
     def _report(self, block: ResultBlock, columns: ResultColumns, rows: Sequence[int], changes: Sequence[Change], state: str) -> None:
-        thinner = self._thinners.setdefault((block.asset, block.model), Downsampler(self._options.report.every_s))
+        thinner = self._thinners.setdefault((block.asset, block.model), Downsampler(self._options.report.interval_s))
         states = {change.row: "" if change.alarm.state == CLEARED else change.alarm.state for change in changes}
         state = states.get(-1, state)
         wanted = []

@@ -48,4 +48,4 @@ class InferenceOptions(msgspec.Struct, frozen=True, kw_only=True):
     signature: SignatureOptions = msgspec.field(default_factory=SignatureOptions)
     engine: Annotated[Literal["auto", "litert", "tflite-runtime"], Meta(description="the TFLite runtime")] = "auto"
     threads: Annotated[int, Meta(ge=1, le=16, description="threads of the TFLite runtime")] = 1
-    history_s: Annotated[float, Meta(ge=0, le=86400, description="seconds of event time of results kept for a replay")] = 900.0
+    replay_buffer_s: Annotated[float, Meta(ge=0, le=86400, description="seconds of event time of results kept for a replay")] = 900.0

@@ -37,7 +37,7 @@ class ScoredAsset:
         history: its numbered results.
     """
 
-    def __init__(self, name: str, stream: str, bundle: Bundle, engine: Engine, baseline: Baseline | None, history_s: float) -> None:
+    def __init__(self, name: str, stream: str, bundle: Bundle, engine: Engine, baseline: Baseline | None, replay_buffer_s: float) -> None:
         self._bundle, self._engine = bundle, engine
         self._scorer = AssetScorer(bundle, engine, baseline)
         self._columns: tuple[tuple[str, ...], tuple[str, ...]] | None = None
@@ -49,7 +49,7 @@ class ScoredAsset:
         self.fault = ""
         self.withheld = ""
         self.tally = ScoringCoverage()
-        self.history = ReplayBuffer(name, stream, history_s)
+        self.history = ReplayBuffer(name, stream, replay_buffer_s)
 
     @property
     def baseline(self) -> Baseline | None:

@@ -150,7 +150,7 @@ class Inference:
             withheld = f"{name}: {LOST} ({fault}); when the machine runs normally, send a ResetBaseline, and it is learned again"
             log.error("%s", withheld)
         asset = self._assets[name] = ScoredAsset(
-            name, self._stream, self._model.bundle, self._model.engine, baseline, self._options.history_s
+            name, self._stream, self._model.bundle, self._model.engine, baseline, self._options.replay_buffer_s
         )
         asset.withheld = withheld
         # The oldest step of a view is a mean of rows from before it.

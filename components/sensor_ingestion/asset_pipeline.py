@@ -91,19 +91,19 @@ class AssetPipeline:
         self._channels = _overridden(self.source.channels, wanted.quality, name)
         quality = wanted.quality
         self._checker = QualityChecker(
-            self._channels, quality.longest_gap_s, quality.stopped_channel, quality.stopped_below, quality.step_back_s, quality.ahead_s
+            self._channels, quality.max_gap_s, quality.stopped_channel, quality.stopped_below, quality.step_back_s, quality.ahead_s
         )
         self._timing = TimeFaults(name, quality.ahead_s)
-        self.awaits_answers = self.source.paced and wanted.max_unanswered > 0
-        self._bound = wanted.max_unanswered if self.awaits_answers else 0
-        self._remembers = wanted.history_s > 0
+        self.awaits_answers = self.source.paced and wanted.max_in_flight > 0
+        self._bound = wanted.max_in_flight if self.awaits_answers else 0
+        self._remembers = wanted.replay_buffer_s > 0
         # Rows that cannot be read again may have been sent under numbers that are not on the disk: other rows need another stream.
         goes_on = state is not None and state.source is not None
         self._former: dict[str, int] = {}
         if state is not None and not goes_on:
             self._former = dict([*state.former.items(), (state.stream, state.next)][-FORMER_STREAMS:])
         stream = state.stream if state is not None and goes_on else new_stream()
-        self._history = ReplayBuffer(name, stream, wanted.history_s, former=self._former)
+        self._history = ReplayBuffer(name, stream, wanted.replay_buffer_s, former=self._former)
         self._pending: deque[SentBatch] = deque()
         self._event_ns = state.event_ns if state is not None else 0
         self._desk = self._open_desk(wanted, journal, state)
@@ -186,13 +186,13 @@ class AssetPipeline:
         self.source.close()
 
     def _open_desk(self, wanted: options.AssetOptions, journal: CommandJournal, state: PipelineState | None) -> CommandHandler:
-        actions, latch_after = self.source.actions, wanted.latch_after
-        if latch_after and latch_after not in actions:
+        actions, lockout_after = self.source.actions, wanted.lockout_after
+        if lockout_after and lockout_after not in actions:
             there = f"it can {', '.join(sorted(actions))}" if actions else "it hears no commands"
-            raise SourceError(f"`assets.{self.name}.latch_after` is {latch_after!r}, which its source cannot do; {there}")
+            raise SourceError(f"`assets.{self.name}.lockout_after` is {lockout_after!r}, which its source cannot do; {there}")
         # Without a checkpoint nothing is known of what a machine in this process did before.
         obeyed = state.obeyed if state is not None and SOURCES[wanted.source].inside else None
-        desk = CommandHandler(self.name, actions, journal, latch_after, lambda: self._save(durable=True), obeyed)
+        desk = CommandHandler(self.name, actions, journal, lockout_after, lambda: self._save(durable=True), obeyed)
         if state is not None and state.executed:
             desk.adopt(state.executed)
         return desk

@@ -33,7 +33,7 @@ class CommandHandler:
 
     Args:
         actions: what the machine can do.
-        latch_after: the action after which every other one is refused until `release`; empty: none.
+        lockout_after: the action after which every other one is refused until `release`; empty: none.
         acted: called after the machine has acted; saves `obeyed` with the machine's state where the machine is in this process.
         obeyed: for a machine in this process, what was saved of `obeyed`; None: a machine outside, of which this process knows nothing.
 
@@ -47,12 +47,12 @@ class CommandHandler:
         asset: str,
         actions: Mapping[str, Callable[[], None]],
         journal: CommandJournal,
-        latch_after: str = "",
+        lockout_after: str = "",
         acted: Callable[[], None] = lambda: None,
         obeyed: str | None = None,
     ) -> None:
         self._asset, self._actions, self._journal = asset, actions, journal
-        self._latch_after, self._acted = latch_after, acted
+        self._lockout_after, self._acted = lockout_after, acted
         self._seldom = journal.lines
         self._said: dict[str, Answer] = {}
         self.obeyed = obeyed or ""
@@ -123,8 +123,8 @@ class CommandHandler:
             # The clock or a person may change what it hangs on; a copy of the command that comes then must not be executed.
             self._journal.note(self._asset, command.id, answer)
             return answer
-        self._journal.begin(self._asset, command.id, at, latch=command.action == self._latch_after)
-        if command.action == self._latch_after:
+        self._journal.begin(self._asset, command.id, at, latch=command.action == self._lockout_after)
+        if command.action == self._lockout_after:
             self.latched = self._sentence(Lockout(command.id, at))
         try:
             self._actions[command.action]()
@@ -167,7 +167,7 @@ class CommandHandler:
                 return Answer("refused", at, f"it is dated {-ages[-1]:.1f} s ahead of this device's clock; set the clocks")
             if issued.wall_ns < self._journal.lost_ns():
                 return Answer(UNKNOWN, at, "it was issued before the memory of commands was lost; see whether the machine obeyed")
-        if self.latched and command.action != self._latch_after:
+        if self.latched and command.action != self._lockout_after:
             return Answer("refused", at, self.latched)
         return None
 
@@ -175,10 +175,10 @@ class CommandHandler:
         try:
             for id in self._journal.unfinished(self._asset):
                 self._settle(id, obeyed)
-            self.latched = self._sentence(self._journal.latch(self._asset)) if self._latch_after else ""
+            self.latched = self._sentence(self._journal.latch(self._asset)) if self._lockout_after else ""
         except JournalError as fault:
             log.error("%s: %s", self._asset, fault)
-            if self._latch_after:
+            if self._lockout_after:
                 self.latched = f"{self._asset} counts as latched: {fault}"
 
     def _settle(self, id: str, obeyed: str | None) -> None:

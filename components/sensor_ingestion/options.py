@@ -34,7 +34,7 @@ class ChannelQualityOptions(msgspec.Struct, frozen=True):
 class QualityOptions(msgspec.Struct, frozen=True):
     """When readings are not to be trusted."""
 
-    longest_gap_s: Annotated[float, Meta(gt=0, description="event seconds between rows; the first row after a longer gap is flagged")] = 5.0
+    max_gap_s: Annotated[float, Meta(gt=0, description="event seconds between rows; the first row after a longer gap is flagged")] = 5.0
     stopped_channel: Annotated[
         str, Meta(description="the machine stands while this channel is below stopped_below; nothing is stuck then")
     ] = "current"
@@ -55,9 +55,9 @@ class AssetOptions(msgspec.Struct, frozen=True):
     options: Annotated[dict[str, Any], Meta(description="the source's own options")] = {}
     quality: Annotated[QualityOptions, Meta(description="when readings are not to be trusted")] = QualityOptions()
     batch_rows: Annotated[int, Meta(ge=1, le=1000, description="rows in a message, at most")] = 5
-    max_unanswered: Annotated[int, Meta(ge=0, description="batches that may lack results when the speed is not 1; 0: no bound")] = 4
-    history_s: Annotated[float, Meta(ge=0, description="event seconds of rows kept for replays")] = 900.0
-    latch_after: Annotated[
+    max_in_flight: Annotated[int, Meta(ge=0, description="batches that may lack results when the speed is not 1; 0: no bound")] = 4
+    replay_buffer_s: Annotated[float, Meta(ge=0, description="event seconds of rows kept for replays")] = 900.0
+    lockout_after: Annotated[
         str, Meta(description="the action after which every other one is refused until a person releases the machine; empty: none")
     ] = ""
     enabled: Annotated[bool, Meta(description="whether it is read; a merge cannot remove an asset")] = True
@@ -95,10 +95,10 @@ class CaptureOptions(msgspec.Struct, frozen=True):
     after_s: Annotated[float, Meta(ge=0, le=86_400, description="event seconds kept after an alarm is raised or cleared")] = 600.0
     folder: Annotated[str, Meta(description="where to; `capture` in the component's work directory if empty")] = ""
     upload: Annotated[bool, Meta(description="whether whole files are sent to IoT Core too")] = False
-    upload_proof: Annotated[
+    upload_confirmation: Annotated[
         Literal["acknowledgement", "echo"], Meta(description="what counts as delivered: the nucleus's acknowledgement, or an echo")
     ] = "acknowledgement"
-    upload_per_s: Annotated[float, Meta(gt=0, le=100, description="messages with captured rows a second, at most")] = 1.0
+    upload_rate: Annotated[float, Meta(gt=0, le=100, description="messages with captured rows a second, at most")] = 1.0
 
     def check(self, where: str) -> list[str]:
         if self.upload and self.mode == "off":

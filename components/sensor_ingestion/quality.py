@@ -37,7 +37,7 @@ class QualityChecker:
 
     Args:
         channels: c channels with their ranges and `stuck_after_s`.
-        longest_gap_s: event seconds between rows; the first row after a longer gap is flagged.
+        max_gap_s: event seconds between rows; the first row after a longer gap is flagged.
         stopped_channel, stopped_below: the machine stands while that channel is below that value; nothing is stuck then.
         lasting_s, ahead_s: see `edgeml.timeline`.
 
@@ -48,7 +48,7 @@ class QualityChecker:
     def __init__(
         self,
         channels: Sequence[Channel],
-        longest_gap_s: float = 5.0,
+        max_gap_s: float = 5.0,
         stopped_channel: str = "current",
         stopped_below: float = 0.2,
         lasting_s: float = LASTING_S,
@@ -58,7 +58,7 @@ class QualityChecker:
         self._high = np.array([channel.high for channel in channels], "f8")
         hold = np.array([channel.stuck_after_s for channel in channels])
         self._hold_ns = np.where(hold > 0, hold * SECOND, np.inf)
-        self._gap_ns = longest_gap_s * SECOND
+        self._gap_ns = max_gap_s * SECOND
         names = [channel.name for channel in channels]
         self._stopped = names.index(stopped_channel) if stopped_channel in names else None
         self._stopped_below = stopped_below

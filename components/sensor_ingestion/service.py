@@ -39,7 +39,7 @@ class SensorIngestion:
         self._upload: Uploader | None = None
         if capture.upload and self._recorder is not None:
             self._upload = Uploader(capture, context.work, context.thing, self._recorder, context.bus, context.monotonic)
-        echoes = self._upload is not None and capture.upload_proof == "echo"
+        echoes = self._upload is not None and capture.upload_confirmation == "echo"
         self.cloud_topics: tuple[str, ...] = (topics.cloud_captures(context.thing),) if echoes else ()
         self.echo_topics = self.cloud_topics
         keep = self._recorder.take if self._recorder is not None else None
@@ -57,7 +57,7 @@ class SensorIngestion:
         self._pulse, self._stream = KeepAliveTimer(self._send), new_stream()
         answers = (topics.RESULTS,) if any(asset.awaits_answers for asset in self._assets.values()) else ()
         alerts = (topics.ALERTS,) if capture.mode == "alarms" else ()
-        releases = (topics.COMMANDS_RELEASE,) if any(asset.latch_after for asset in options.enabled().values()) else ()
+        releases = (topics.COMMANDS_RELEASE,) if any(asset.lockout_after for asset in options.enabled().values()) else ()
         self.topics: tuple[str, ...] = (topics.COMMANDS, topics.REPLAY, *answers, *alerts, *releases)
 
     def start(self) -> None:

@@ -67,7 +67,7 @@ class Recording:
         if self.flags is not None:
             return self.flags
         options = QualityOptions()
-        checker = QualityChecker(self.channels, options.longest_gap_s, options.stopped_channel, options.stopped_below)
+        checker = QualityChecker(self.channels, options.max_gap_s, options.stopped_channel, options.stopped_below)
         return checker.check(self.times, self.values)
 
     def part(self, rows: slice | np.ndarray) -> Recording:

@@ -28,20 +28,20 @@ SOURCE, INFERENCE, DISPATCHER = OPTIONS
         (
             SOURCE,
             {
-                "messages": {"key_file": "/k", "secret": "s"},
+                "message_auth": {"key_file": "/k", "secret": "s"},
                 "assets": {
                     "p": {"source": "csv", "options": {"decimal": ";"}, "batch_rows": 0},
                     "q": {"source": "jsonl", "options": {"program": ["a", 5], "units": {"x": 1}}},
                     "r": {"source": "modbus"},
                     "s": {
                         "source": "simulator",
-                        "quality": {"longest_gap_s": 0, "channels": {"flow": {"low": 5, "high": 1, "stuck_after_s": -1}}},
+                        "quality": {"max_gap_s": 0, "channels": {"flow": {"low": 5, "high": 1, "stuck_after_s": -1}}},
                     },
                 },
                 "capture": {"upload": True, "quota_mb": 0},
             },
             [
-                "messages.key_file",
+                "message_auth.key_file",
                 "assets.p.options.decimal",
                 "assets.p.options.path",
                 "assets.p.options.columns",
@@ -49,7 +49,7 @@ SOURCE, INFERENCE, DISPATCHER = OPTIONS
                 "assets.q.options.program[1]",
                 "assets.q.options.units.x",
                 "assets.r.source",
-                "assets.s.quality.longest_gap_s",
+                "assets.s.quality.max_gap_s",
                 "assets.s.quality.channels.flow.low",
                 "assets.s.quality.channels.flow.stuck_after_s",
                 "capture.quota_mb",
@@ -68,10 +68,10 @@ SOURCE, INFERENCE, DISPATCHER = OPTIONS
         (
             DISPATCHER,
             {
-                "policy": {"raise_at": 0.2, "n": 9, "m": 3, "hold_s": -1},
+                "policy": {"raise_at": 0.2, "votes": 9, "of": 3, "hold_s": -1},
                 "actions": {"mail": {}, "command": {"retry_s": 20, "timeout_s": 0, "interlock": {"allow_when": "flow >", "max_age_s": 0}}},
-                "watch": {"sources": {"p": -1}, "queue_share": 2},
-                "outbox": {"proof": {"alerts": "x", "health": "y"}, "max_mb": 0},
+                "health_alarms": {"sources": {"p": -1}, "queue_share": 2},
+                "outbox": {"confirmation": {"alerts": "x", "health": "y"}, "max_mb": 0},
             },
             [
                 "actions.mail",
@@ -81,11 +81,11 @@ SOURCE, INFERENCE, DISPATCHER = OPTIONS
                 "actions.command.retry_s",
                 "policy.hold_s",
                 "policy.raise_at",
-                "policy.n",
-                "watch.queue_share",
-                "watch.sources.p",
-                "outbox.proof.alerts",
-                "outbox.proof.health",
+                "policy.votes",
+                "health_alarms.queue_share",
+                "health_alarms.sources.p",
+                "outbox.confirmation.alerts",
+                "outbox.confirmation.health",
                 "outbox.max_mb",
             ],
         ),

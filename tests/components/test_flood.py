@@ -72,7 +72,7 @@ def inference(work: Path) -> tuple[Callable[[str, Message], None], Callable[[], 
 
 def ingestion(work: Path) -> tuple[Callable[[str, Message], None], Callable[[], float]]:
     silent = {"source": "jsonl", "options": {"program": ["sleep", "99"]}}
-    assets = {"pump-1": {"source": "simulator", "latch_after": "stop"}, "pump-2": silent}
+    assets = {"pump-1": {"source": "simulator", "lockout_after": "stop"}, "pump-2": silent}
     bench = Ingestion(work, assets, capture={"mode": "alarms"})
     return bench.service.on_message, bench.tick
 

@@ -27,7 +27,7 @@ KINDS: dict[str, type[msgspec.Struct]] = {
     "inference": InferenceOptions,
     "ingestion": IngestionOptions,
     "capture": CaptureOptions,
-    "messages": MessageAuthOptions,
+    "message_auth": MessageAuthOptions,
     **{f"action {name}": kind.options for name, kind in ACTIONS.items()},
     **{f"source {name}": kind.options for name, kind in SOURCES.items()},
 }

@@ -120,7 +120,7 @@ JSON_LINES = (
 
 
 def simulator(**changes: Any) -> AssetOptions:
-    return AssetOptions(source="simulator", options={"speed": 0, "seed": 3, **changes}, max_unanswered=0)
+    return AssetOptions(source="simulator", options={"speed": 0, "seed": 3, **changes}, max_in_flight=0)
 
 
 def checkpoint_went_on(content: bytes) -> None:
@@ -281,7 +281,7 @@ def uploaded(data: bytes) -> None:
         for name, content in (("a", data), ("b", gzip.compress(data, mtime=0)), ("c", gzip.compress(segments()[0], mtime=0))):
             (folder / f"{name}.csv.gz").write_bytes(content)
         recorder = Files(folder)
-        upload = Uploader(CaptureOptions(mode="all", upload=True, upload_per_s=100), folder, "t", recorder, FakeBus(), recorder.clock)
+        upload = Uploader(CaptureOptions(mode="all", upload=True, upload_rate=100), folder, "t", recorder, FakeBus(), recorder.clock)
         for _ in range(2000):
             if not [path for path in recorder.unsent() if path.name not in upload.left_out]:
                 break
@@ -359,7 +359,7 @@ def configured(tree: Any) -> None:
 
 def sensor_configurations() -> list[Any]:
     simulated = {"speed": "0", "seed": 3.0, "interval_s": 0.5, "start_time": "2026-01-31T12:00:00Z", "duration_s": 30, "fault": "imbalance"}
-    quality = {"longest_gap_s": 3, "stopped_channel": "flow", "channels": {"flow": {"low": 0, "high": "300", "stuck_after_s": 0}}}
+    quality = {"max_gap_s": 3, "stopped_channel": "flow", "channels": {"flow": {"low": 0, "high": "300", "stuck_after_s": 0}}}
     return [
         {
             "assets": {
@@ -368,9 +368,9 @@ def sensor_configurations() -> list[Any]:
                     "options": simulated,
                     "quality": quality,
                     "batch_rows": 3,
-                    "max_unanswered": "2",
-                    "history_s": 60,
-                    "latch_after": "stop",
+                    "max_in_flight": "2",
+                    "replay_buffer_s": 60,
+                    "lockout_after": "stop",
                     "enabled": "true",
                 }
             },
@@ -382,8 +382,8 @@ def sensor_configurations() -> list[Any]:
                 "before_s": 5,
                 "after_s": 5,
                 "upload": "true",
-                "upload_proof": "echo",
-                "upload_per_s": 5,
+                "upload_confirmation": "echo",
+                "upload_rate": 5,
             },
         },
         {
@@ -410,16 +410,16 @@ def dispatcher_configurations() -> list[Any]:
         "action": "stop",
         "timeout_s": 5,
         "retry_s": "0.5",
-        "retry_longest_s": 2,
+        "retry_max_s": 2,
         "dry_run": False,
         "rate_limit": 3,
         "rate_period_s": 60,
         "interlock": {"allow_when": EXPRESSIONS[0], "assets": {"pump-2": ""}, "permit": True, "max_age_s": 3, "event_time": "false"},
     }
-    policy = {"raise_at": 0.8, "n": 2, "m": 4, "hold_s": 3}
-    outbox = {"proof": {"alerts": "acknowledgement"}, "echo_s": 3, "max_mb": 0.5, "reserve_alerts": "3"}
+    policy = {"raise_at": 0.8, "votes": 2, "of": 4, "hold_s": 3}
+    outbox = {"confirmation": {"alerts": "acknowledgement"}, "echo_s": 3, "max_mb": 0.5, "reserve_alerts": "3"}
     actions = {"log": {}, "command": command, "iot_core": {"enabled": True}}
-    return [{"policy": policy, "actions": actions, "report": {"every_s": 5}, "outbox": outbox}]
+    return [{"policy": policy, "actions": actions, "report": {"interval_s": 5}, "outbox": outbox}]
 
 
 def dispatcher_heard(data: bytes) -> None:

@@ -124,7 +124,7 @@ def last_configuration(path: Path) -> None:
     """What worked last, as a component goes back to it: whatever is wrong with the file is said, and the component waits."""
     settings = LastGoodConfig(EveryKind, path.parent)
     common, own = settings.read(settings.last_good())
-    settings.remember({"messages": msgspec.to_builtins(common), **msgspec.to_builtins(own)})
+    settings.remember({"message_auth": msgspec.to_builtins(common), **msgspec.to_builtins(own)})
     settings.read(settings.last_good())
 
 
@@ -320,7 +320,7 @@ def baseline() -> dict[str, Any]:
 def policy_went_on(tree: Any) -> None:
     """The state of a policy, as AlertDispatcher takes it from its disk, and goes on."""
     state = msgspec.json.decode(json.dumps(tree))
-    policy = AlarmPolicy(PolicyOptions(n=1, m=3, hold_s=1.0), "pump-1", "model", state)
+    policy = AlarmPolicy(PolicyOptions(votes=1, of=3, hold_s=1.0), "pump-1", "model", state)
     policy.judge_block("other", [T0 + 100 * SECOND, T0 + 102 * SECOND], [0.99, 0.99])
     policy.acknowledge("a", "x")
     policy.judge_block("other", [T0 + 2000 * SECOND, T0 + 3000 * SECOND], [0.0, None])
@@ -328,7 +328,7 @@ def policy_went_on(tree: Any) -> None:
 
 
 def policy_states() -> list[dict[str, Any]]:
-    policy = AlarmPolicy(PolicyOptions(n=1, m=3, hold_s=1.0), "pump-1", "model")
+    policy = AlarmPolicy(PolicyOptions(votes=1, of=3, hold_s=1.0), "pump-1", "model")
     empty = policy.state()
     policy.judge_block("s", [T0, T0 + 2 * SECOND], [0.99, 0.99])
     return [policy.state(), empty]
@@ -412,9 +412,9 @@ TARGETS: dict[str, Target] = {
         "bytes",
         in_file(LAST_GOOD, last_configuration),
         (OptionsError, OSError, ValueError, TypeError, RecursionError),
-        lambda: [json.dumps({"messages": {}, **EVERY_KIND}).encode()],
+        lambda: [json.dumps({"message_auth": {}, **EVERY_KIND}).encode()],
     ),
-    "options-messages": Target(
+    "options-message-auth": Target(
         ("edgeml.config.schema.read",),
         "tree",
         options_of(MessageAuthOptions),
@@ -426,14 +426,16 @@ TARGETS: dict[str, Target] = {
         "tree",
         policy_configured,
         (OptionsError,),
-        lambda: [{"raise_at": 0.8, "clear_at": "0.2", "n": 2, "m": 4.0, "hold_s": 3, "clear_hold_s": 4, "cooldown_s": 5, "rewind_s": 6}],
+        lambda: [
+            {"raise_at": 0.8, "clear_at": "0.2", "votes": 2, "of": 4.0, "hold_s": 3, "clear_hold_s": 4, "cooldown_s": 5, "rewind_s": 6}
+        ],
     ),
     "options-inference": Target(
         ("edgeml.config.schema.read",),
         "tree",
         options_of(InferenceOptions),
         (OptionsError,),
-        lambda: [{"bundle": "b", "signature": PINNED, "engine": "auto", "threads": "2", "history_s": 5}],
+        lambda: [{"bundle": "b", "signature": PINNED, "engine": "auto", "threads": "2", "replay_buffer_s": 5}],
     ),
     "time": Target(
         ("edgeml.timestamps.from_iso",),

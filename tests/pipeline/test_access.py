@@ -69,11 +69,11 @@ def test_without_one_resource_the_pipeline_is_refused_exactly_that(line, built, 
 def everything_on(config: dict[str, Any]) -> None:
     """What uses a resource only when it is configured."""
     for asset in config["com.edgeml.SensorIngestion"]["assets"].values():
-        asset["latch_after"] = "stop"
-    config["com.edgeml.SensorIngestion"]["capture"] |= {"segment_rows": 50, "upload": True, "upload_proof": "echo"}
+        asset["lockout_after"] = "stop"
+    config["com.edgeml.SensorIngestion"]["capture"] |= {"segment_rows": 50, "upload": True, "upload_confirmation": "echo"}
     interlock = {"allow_when": "flow > -1000", "permit": True, "event_time": False}  # the scenario's times are not today's
     config.setdefault("com.edgeml.AlertDispatcher", {})["actions"] = {"command": {"interlock": interlock}}
-    config["com.edgeml.AlertDispatcher"]["outbox"] = {"proof": {"health": "echo", "results": "echo"}}
+    config["com.edgeml.AlertDispatcher"]["outbox"] = {"confirmation": {"health": "echo", "results": "echo"}}
 
 
 def test_with_all_resources_nothing_is_refused(line, version):

@@ -45,7 +45,7 @@ def test_whole_files_go_to_iot_core_and_say_so(line, version, tmp_path: Path) ->
     scenario = valve(speed=150)
     capture = scenario.config["com.edgeml.SensorIngestion"]["capture"]
     capture |= {"mode": "all", "segment_rows": 200, "folder": str(tmp_path / "captured")}
-    capture |= {"upload": True, "upload_proof": "echo", "upload_per_s": 50}
+    capture |= {"upload": True, "upload_confirmation": "echo", "upload_rate": 50}
     inbox = suite.nucleus.listen(topics.cloud_captures(THING), "to-iot")
     suite.deploy(scenario.config, version)
     suite.follow(scenario)

@@ -18,8 +18,8 @@ TO_CLOUD = {topics.cloud_alerts(THING), topics.cloud_results(THING), topics.clou
 def test_what_deployment_json_deploys_is_configured_and_reaches_iot_core(line, built: Path):
     suite = line(profile="classic")
     config: dict[str, Any] = valve(speed=100).config
-    config[SOURCE]["capture"] |= {"segment_rows": 50, "upload": True, "upload_proof": "echo"}
-    config.setdefault(DISPATCHER, {}).update(outbox={"proof": {"health": "echo", "results": "echo"}}, policy={"raise_at": 0.85})
+    config[SOURCE]["capture"] |= {"segment_rows": 50, "upload": True, "upload_confirmation": "echo"}
+    config.setdefault(DISPATCHER, {}).update(outbox={"confirmation": {"health": "echo", "results": "echo"}}, policy={"raise_at": 0.85})
     components = json.loads((built / "deployment.json").read_text())["components"]
     assert SUITE in components
     sent: set[str] = set()

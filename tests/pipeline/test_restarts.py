@@ -94,7 +94,7 @@ def test_after_each_restart_everything_lives_again_within_10_s(line, version):
             time.sleep(CONFIG_S)
         figures[fault] = pulse.recovery_s(
             fault,
-            lambda change={INFERENCE: {"history_s": 901 + number}}: suite.deploy(change, version),  # type: ignore[misc]
+            lambda change={INFERENCE: {"replay_buffer_s": 901 + number}}: suite.deploy(change, version),  # type: ignore[misc]
         )
         starts += relaunches
         assert {name: suite.nucleus.component(name).starts for name in COMPONENTS} == dict.fromkeys(COMPONENTS, starts)

@@ -42,8 +42,10 @@ class CommandOptions(ActionOptions, frozen=True, kw_only=True):
     retry_s: Annotated[
         float, Meta(ge=0.1, le=3600, description="s of the clock between the first two sendings of the same command, then doubled")
     ] = 1.0
-    retry_longest_s: Annotated[float, Meta(ge=0.1, le=3600, description="s of the clock between two sendings, at most")] = 15.0
-    watch: Annotated[bool, Meta(description="command a machine whose source is stalled, too, not only because of a model's alarm")] = False
+    retry_max_s: Annotated[float, Meta(ge=0.1, le=3600, description="s of the clock between two sendings, at most")] = 15.0
+    on_source_stalled: Annotated[
+        bool, Meta(description="command a machine whose source is stalled, too, not only because of a model's alarm")
+    ] = False
     dry_run: Annotated[bool, Meta(description="the command is decided, logged and noted on the alarm, but not sent")] = False
     rate_limit: Annotated[int, Meta(ge=0, le=1000, description="commands to an asset in a period, at most; 0: no limit")] = 0
     rate_period_s: Annotated[float, Meta(gt=0, le=31_536_000, description="s of the clock, the period of `rate_limit`")] = 3600.0
@@ -51,9 +53,9 @@ class CommandOptions(ActionOptions, frozen=True, kw_only=True):
 
     def check(self, where: str) -> list[str]:
         dot = f"{where}." if where else ""
-        if self.retry_s > self.retry_longest_s:
+        if self.retry_s > self.retry_max_s:
             return [
-                f"`{dot}retry_s` is {self.retry_s:g}, which is more than `{dot}retry_longest_s`, {self.retry_longest_s:g}; "
+                f"`{dot}retry_s` is {self.retry_s:g}, which is more than `{dot}retry_max_s`, {self.retry_max_s:g}; "
                 "lower the one or raise the other"
             ]
         return []
@@ -95,7 +97,7 @@ class CommandAction(Action):
             self._await(row, Moment(row.issued_ns, *kept) if kept else Moment(row.issued_ns))
 
     def act(self, alert: Alert, decided_ns: int) -> None:
-        if alert.model.startswith(PREFIX) and not (self._options.watch and alert.model == SOURCE):
+        if alert.model.startswith(PREFIX) and not (self._options.on_source_stalled and alert.model == SOURCE):
             return
         if alert.state == ACTIVE:
             row = CommandRow(
@@ -158,7 +160,7 @@ class CommandAction(Action):
         issued = Moment(row.issued_ns, now.monotonic_s - passed, now.boot)
         self._s.store.remember(_issued_key(row.id), [issued.monotonic_s, issued.boot])
         deadline = issued.monotonic_s + row.timeout_s
-        backoff = Backoff(self._options.retry_s, self._options.retry_longest_s)
+        backoff = Backoff(self._options.retry_s, self._options.retry_max_s)
         # Due at once and not from an instant on: one read here is later than that of the tick which is to send it.
         self._awaited[row.id] = _Awaited(row, issued, deadline, -math.inf, row.sent, backoff)
 

@@ -79,7 +79,7 @@ class Uploader:
 
     def __init__(self, options: CaptureOptions, work: Path, thing: str, files: Files, bus: Bus, monotonic: Callable[[], float]) -> None:
         self._thing, self._files, self._monotonic = thing, files, monotonic
-        self._topic, self._pause_s = topics.cloud_captures(thing), 1.0 / options.upload_per_s
+        self._topic, self._pause_s = topics.cloud_captures(thing), 1.0 / options.upload_rate
         self._path = work / STATE_FILE
         self._place = self._load()
         self._open: _Open | None = None
@@ -93,8 +93,8 @@ class Uploader:
             OutboxOptions(),
             bus.publish_cloud,
             bus.renew_unheard,
-            {"captures": options.upload_proof == "echo"},
-            lambda name: "capture.upload_proof",
+            {"captures": options.upload_confirmation == "echo"},
+            lambda name: "capture.upload_confirmation",
             monotonic,
         )
 

@@ -53,8 +53,8 @@ class PolicyOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     raise_at: Annotated[Level, Meta(description="confidence from which on a result speaks for an alarm, 0 to 1")] = 0.9
     clear_at: Annotated[Level, Meta(description="confidence down from which a result speaks for its end, 0 to 1")] = 0.3
-    n: Annotated[int, Meta(ge=1, description="results at or over `raise_at` needed among the last `m` decided")] = 3
-    m: Annotated[int, Meta(ge=1, le=10_000, description="decided results that `n` are counted among")] = 5
+    votes: Annotated[int, Meta(ge=1, description="results at or over `raise_at` needed among the last `of` decided")] = 3
+    of: Annotated[int, Meta(ge=1, le=10_000, description="decided results that `votes` are counted among")] = 5
     hold_s: Annotated[Seconds, Meta(description="s of event time for which N of M must hold before an alarm is raised")] = 5
     clear_hold_s: Annotated[Seconds, Meta(description="s of event time at or under `clear_at` before it is cleared")] = 10
     cooldown_s: Annotated[Seconds, Meta(description="s of event time after a clear in which nothing new is pending")] = 60
@@ -73,10 +73,10 @@ class PolicyOptions(msgspec.Struct, frozen=True, kw_only=True):
                 f"`{dot}raise_at` is {self.raise_at:g}, which is not above `{dot}clear_at`, {self.clear_at:g}; "
                 "raise the one or lower the other, else an alarm would clear as it is raised"
             )
-        if self.n > self.m:
+        if self.votes > self.of:
             faults.append(
-                f"`{dot}n` is {self.n}, which is more than `{dot}m`, {self.m}; "
-                f"lower `{dot}n` or raise `{dot}m`, else no alarm could be raised"
+                f"`{dot}votes` is {self.votes}, which is more than `{dot}of`, {self.of}; "
+                f"lower `{dot}votes` or raise `{dot}of`, else no alarm could be raised"
             )
         return faults
 
@@ -255,7 +255,7 @@ class AlarmPolicy:
         passed = 0 if s.decided_at is None else time - s.decided_at
         s.decided_at = time
         s.recent.append(confidence >= self.options.raise_at)
-        del s.recent[: -self.options.m]
+        del s.recent[: -self.options.of]
         if s.alarm is not None:
             s.alarm = msgspec.structs.replace(s.alarm, confidence=confidence, peak=max(confidence, s.alarm.peak))
             if s.alarm.state in ALARMED:
@@ -299,7 +299,7 @@ class AlarmPolicy:
 
     def _judge_unalarmed(self, time: int, confidence: float, passed: int) -> list[Change]:
         s = self._state
-        if sum(s.recent) < self.options.n:
+        if sum(s.recent) < self.options.votes:
             return [self._end(time)] if s.alarm is not None else []
         changes = []
         if s.alarm is None:

@@ -38,7 +38,7 @@ COUNT_S = 10.0
 
 UNSEALED, MALFORMED, FORGED, REPLAYED, OLD, AHEAD, KEYLESS = "unsealed", "malformed", "forged", "replayed", "old", "ahead", "no key"
 REASONS: dict[str, str] = {
-    UNSEALED: "has no seal; seal it (python -m edgeml.auth.sign_cli, gglocal pub --seal), or set `messages.required` to false",
+    UNSEALED: "has no seal; seal it (python -m edgeml.auth.sign_cli, gglocal pub --seal), or set `message_auth.required` to false",
     MALFORMED: "begins like a seal and is none; something else publishes there",
     FORGED: "was sealed with another key, for another topic or before a reboot, or was altered; accessControl says who may publish there",
     REPLAYED: "was sent again as it was; whoever sends it again has to seal it anew",

@@ -50,7 +50,7 @@ _UNSOUND = (
 )
 """What this module has not written: one damaged row must not keep all others here."""
 
-PROOFS = ("acknowledgement", "echo")
+CONFIRMATIONS = ("acknowledgement", "echo")
 
 
 class ConfirmationOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,16 +62,20 @@ class ConfirmationOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     def check(self, where: str) -> list[str]:
         named = {name: getattr(self, name) for name in CLASS_NAMES}
-        return [f"`{where}.{name}` is {proof!r}; choose one of {', '.join(PROOFS)}" for name, proof in named.items() if proof not in PROOFS]
+        return [
+            f"`{where}.{name}` is {value!r}; choose one of {', '.join(CONFIRMATIONS)}"
+            for name, value in named.items()
+            if value not in CONFIRMATIONS
+        ]
 
 
 class OutboxOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How what goes to the cloud is kept and sent."""
 
-    proof: ConfirmationOptions = ConfirmationOptions()
+    confirmation: ConfirmationOptions = ConfirmationOptions()
     echo_s: Annotated[float, Meta(ge=0.1, le=3600, description="s of the clock until a message without an echo is sent again")] = 10.0
     late_after_s: Annotated[float, Meta(ge=0, description="s of the clock after which a message that waits is late")] = 10.0
-    catch_up_per_s: Annotated[float, Meta(gt=0, le=1000, description="late messages a second, at most")] = 20.0
+    backlog_rate: Annotated[float, Meta(gt=0, le=1000, description="late messages a second, at most")] = 20.0
     max_mb: Annotated[float, Meta(ge=0.1, le=100_000, description="MB of messages that may wait")] = 64.0
     keep_free_mb: Annotated[float, Meta(ge=0, description="MB of the disk to be left free: with less, no more results are kept")] = 32.0
     reserve_alerts: Annotated[int, Meta(ge=0, le=10_000, description="alerts for which room is kept, on a full disk too")] = 500

@@ -93,7 +93,7 @@ class CloudSender:
         publish: topic and payload to IoT Core; whether the nucleus took it.
         renew: called with a reason when echoes stay out: the subscription may have died.
         lanes: name of each class -> whether an echo is its proof; None: the outbox's, as its options say.
-        proof_option: the option that says what a class's proof is.
+        confirmation_option: the option that says what a class's proof is.
         monotonic: the clock that says how long a step has taken.
 
     Attributes:
@@ -107,15 +107,15 @@ class CloudSender:
         publish: Callable[[str, bytes], bool],
         renew: Callable[[str], None] = lambda why: None,
         lanes: Mapping[str, bool] | None = None,
-        proof_option: Callable[[str], str] = "outbox.proof.{}".format,
+        confirmation_option: Callable[[str], str] = "outbox.confirmation.{}".format,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._outbox, self._options, self._publish, self._renew = outbox, options, publish, renew
         if lanes is None:
-            lanes = {name: getattr(options.proof, name) == "echo" for name in CLASS_NAMES}
-        self._names, self._proof_option = tuple(lanes), proof_option
+            lanes = {name: getattr(options.confirmation, name) == "echo" for name in CLASS_NAMES}
+        self._names, self._proof_option = tuple(lanes), confirmation_option
         self._lanes = [_Lane(kind, echo) for kind, echo in enumerate(lanes.values())]
-        self._bucket = RateLimiter(options.catch_up_per_s)
+        self._bucket = RateLimiter(options.backlog_rate)
         self._renew_at = 0.0
         self._monotonic = monotonic
         self.sent = 0

@@ -31,11 +31,11 @@ def whole(options: type[O], raw: dict[str, Any]) -> tuple[MessageAuthOptions, O]
     """
     common, own, faults = MessageAuthOptions(), None, []
     try:
-        common = read(MessageAuthOptions, raw.get("messages"), "messages")
+        common = read(MessageAuthOptions, raw.get("message_auth"), "message_auth")
     except OptionsError as wrong:
         faults += wrong.faults
     try:
-        own = read(options, {key: value for key, value in raw.items() if key not in ("messages", "accessControl")})
+        own = read(options, {key: value for key, value in raw.items() if key not in ("message_auth", "accessControl")})
     except OptionsError as wrong:
         faults += wrong.faults
     if own is None or faults:
@@ -58,7 +58,7 @@ class LastGoodConfig(Generic[O]):
 
     def __init__(self, options: type[O], work: Path, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._options, self._path, self._refused = options, work / LAST_GOOD, work / REFUSED
-        self.known = {"messages": known(MessageAuthOptions), **known(options)}
+        self.known = {"message_auth": known(MessageAuthOptions), **known(options)}
         self._lasting = RetryingWriter(monotonic)
 
     def read(self, raw: dict[str, Any]) -> tuple[MessageAuthOptions, O]:

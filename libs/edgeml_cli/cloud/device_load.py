@@ -85,21 +85,26 @@ def device_load(config: dict[str, dict[str, Any]], alarms: float, row_interval_s
     document = template.read()
     stream = document["Resources"]["ResultsStream"]["Properties"]["ExtendedS3DestinationConfiguration"]
     retention = {name: document["Parameters"][f"{name}Days"]["Default"] for name in ("Results", "Health", "Captures")}
-    proof, capture = dispatcher.outbox.proof, ingestion.capture
-    confirmations = {"reports": proof.results, "alerts": proof.alerts, "health": proof.health, "captures": capture.upload_proof}
+    confirmation, capture = dispatcher.outbox.confirmation, ingestion.capture
+    confirmations = {
+        "reports": confirmation.results,
+        "alerts": confirmation.alerts,
+        "health": confirmation.health,
+        "captures": capture.upload_confirmation,
+    }
     capture_size = message_sizes.capture_message() if capture.upload else CaptureSize(1, 0)
     report_bytes = message_sizes.report_message(1)
     return DeviceLoad(
         assets=len(ingestion.enabled()),
         reports=dispatcher.report.enabled,
         alerts=iot_core is not None and (iot_core or {}).get("enabled", True) in (True, "true"),
-        report_interval_s=dispatcher.report.every_s,
+        report_interval_s=dispatcher.report.interval_s,
         gather_s=dispatcher.report.gather_s,
         row_interval_s=row_interval_s,
         alarms=alarms,
-        health_interval_s=max(dispatcher.health.every_s, SAID_S) if dispatcher.health.enabled else 0.0,
+        health_interval_s=max(dispatcher.health.interval_s, SAID_S) if dispatcher.health.enabled else 0.0,
         captured_rows=_captured_rows(capture, alarms, row_interval_s),
-        echoed=frozenset(kind for kind, confirmation in confirmations.items() if confirmation == "echo"),
+        echoed=frozenset(kind for kind, how in confirmations.items() if how == "echo"),
         report_bytes=report_bytes,
         result_bytes=message_sizes.report_message(2) - report_bytes,
         alert_bytes=message_sizes.alert_message(),

@@ -17,7 +17,7 @@ from tests.fake_bus import FakeBus
 
 T0 = 1_583_748_000 * SECOND
 CHANNELS = ("flow", "pressure", "current")
-POLICY = {"n": 3, "m": 5, "hold_s": 4, "clear_hold_s": 3, "cooldown_s": 20}
+POLICY = {"votes": 3, "of": 5, "hold_s": 4, "clear_hold_s": 3, "cooldown_s": 20}
 ALARM = [0.0] * 5 + [0.97] * 10 + [0.0] * 10
 """Pending at 7 s, active at 11 s, cleared at 18 s."""
 

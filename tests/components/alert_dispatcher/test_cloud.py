@@ -40,7 +40,7 @@ def test_19_what_did_not_last_does_not_go_to_the_operators(tmp_path):
 
 
 def test_20_with_0_every_result_is_reported_several_in_a_message(tmp_path):
-    bench = Bench(tmp_path, report={"every_s": 0})
+    bench = Bench(tmp_path, report={"interval_s": 0})
     confidences = ([None, 0.25] * 100)[:150]
     for start in range(0, 150, 10):
         bench.results(confidences[start : start + 10], start)
@@ -73,7 +73,7 @@ def test_20_with_0_every_result_is_reported_several_in_a_message(tmp_path):
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
 def test_20_a_confidence_that_is_not_finite_is_no_decision_whoever_sends_it(tmp_path, value):
-    bench = Bench(tmp_path, report={"every_s": 0})
+    bench = Bench(tmp_path, report={"interval_s": 0})
     bench.results([value] * 30)
     bench.wait(2)
     assert bench.alerts() == []
@@ -81,7 +81,7 @@ def test_20_a_confidence_that_is_not_finite_is_no_decision_whoever_sends_it(tmp_
 
 
 def test_21_thinned_by_event_time_and_at_each_change(tmp_path):
-    bench = Bench(tmp_path, report={"every_s": 100})
+    bench = Bench(tmp_path, report={"interval_s": 100})
     bench.results([0.1] * 200)
     bench.results(ALARM, 200)
     bench.wait(2)
@@ -102,7 +102,7 @@ def test_21_thinned_by_event_time_and_at_each_change(tmp_path):
 
 
 def test_21_a_repetition_is_not_reported_again(tmp_path):
-    bench = Bench(tmp_path, report={"every_s": 0})
+    bench = Bench(tmp_path, report={"interval_s": 0})
     bench.results([0.1] * 10)
     bench.results([0.1] * 10, 0, stream="inference-2")
     bench.wait(2)
@@ -117,7 +117,7 @@ def test_21_reporting_can_be_switched_off(tmp_path):
 
 
 def test_22_without_the_cloud_local_alarms_go_on(tmp_path, caplog):
-    bench = Bench(tmp_path, report={"every_s": 0})
+    bench = Bench(tmp_path, report={"interval_s": 0})
     bench.bus.deaf |= {ALERTS, RESULTS}
     bench.results(ALARM)
     assert [a.state for a in bench.alerts()] == ["pending", "active", "cleared"]

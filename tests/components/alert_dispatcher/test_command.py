@@ -41,7 +41,7 @@ def test_13_it_is_sent_again_until_acknowledged(bench):
 
 
 def test_13_each_wait_is_twice_the_one_before_up_to_the_longest(tmp_path):
-    options = {"timeout_s": 60, "retry_s": 1, "retry_longest_s": 6}
+    options = {"timeout_s": 60, "retry_s": 1, "retry_max_s": 6}
     bench = Bench(tmp_path, actions={"command": options})
     bench.raise_alarm()
     sent = []

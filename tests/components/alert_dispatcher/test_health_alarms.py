@@ -114,13 +114,13 @@ def test_36_what_was_never_heard_has_time_to_come(bench):
 
 
 def test_37_thresholds_are_options_for_each_asset_too_and_0_switches_off(tmp_path):
-    bench = Bench(tmp_path, watch={"sources": {"slow": 600}, "component_after_s": 0})
+    bench = Bench(tmp_path, health_alarms={"sources": {"slow": 600}, "component_after_s": 0})
     live(bench, 60, SensorIngestion={"quiet": {"slow": 590.0, "pump-1": 61.0}})
     live(bench, 300, without=JUDGING, SensorIngestion={"quiet": {"slow": 590.0, "pump-1": 61.0}})
     assert {alert.asset for alert in watched(bench)} == {"pump-1"}
 
 
-@pytest.mark.parametrize(("command", "wanted"), [({}, []), ({"watch": True}, [("pump-1", "stop")])])
+@pytest.mark.parametrize(("command", "wanted"), [({}, []), ({"on_source_stalled": True}, [("pump-1", "stop")])])
 def test_38_a_machine_is_commanded_because_of_it_only_when_configured(tmp_path, command, wanted):
     bench = Bench(tmp_path, actions={"command": {**command, "timeout_s": 1}})
     live(bench, 20, SensorIngestion={"quiet": {"pump-1": 61.0}})
@@ -175,7 +175,7 @@ def test_39_an_asset_that_is_not_judged_stays_alarmed_while_inference_counts_fro
 
 
 def test_37_an_asset_that_is_not_judged_is_no_alarm_before_its_time_and_never_with_0(tmp_path):
-    bench = Bench(tmp_path, watch={"unjudged_after_s": 0})
+    bench = Bench(tmp_path, health_alarms={"unscored_after_s": 0})
     live(bench, 60, Inference={"not_judged": {"pump-1": msgspec.structs.replace(UNJUDGED, for_s=1e6)}})
     assert watched(bench) == []
     (tmp_path / "other").mkdir()

@@ -454,5 +454,5 @@ def test_33_wrong_options_are_named_together():
         read(AlertDispatcherOptions, {"actions": {"command": wrong}})
     text = str(refused.value)
     assert "`actions.command.interlock.max_age_s` is 0" in text
-    with pytest.raises(OptionsError, match=r"`actions\.command\.retry_s` is 20, which is more than .*retry_longest_s`, 15"):
+    with pytest.raises(OptionsError, match=r"`actions\.command\.retry_s` is 20, which is more than .*retry_max_s`, 15"):
         read(AlertDispatcherOptions, {"actions": {"command": {"retry_s": 20}}})

@@ -51,7 +51,7 @@ SLOW = [{}, {CLOUD: 1.0}, {topics.ALERTS: 8.0}, {CLOUD: 1.0, topics.ALERTS: 8.0,
 @pytest.mark.parametrize("refused", [(), (CLOUD,), (topics.ALERTS,), (CLOUD, topics.ALERTS, topics.cloud_results("gateway"))])
 @pytest.mark.parametrize("slow", SLOW)
 def test_stop_command_goes_out_first_and_in_the_tick_that_decides_it(tmp_path, slow, refused):
-    bench = MovingBench(tmp_path, slow, report={"every_s": 0})
+    bench = MovingBench(tmp_path, slow, report={"interval_s": 0})
     bench.bus.deaf.update(refused)
     bench.service.on_message(topics.RESULTS, results(ALARM[:12]))
     bench.service.tick(bench.now)
@@ -153,7 +153,7 @@ def test_alert_is_taken_away_only_once_it_is_acted_upon(tmp_path):
 
 
 def test_1500_alerts_that_the_broker_does_not_take_are_reported_and_published_in_order(tmp_path):
-    bench = Bench(tmp_path, policy={"n": 1, "m": 1, "hold_s": 0, "clear_hold_s": 0, "cooldown_s": 0}, actions={"iot_core": {}})
+    bench = Bench(tmp_path, policy={"votes": 1, "of": 1, "hold_s": 0, "clear_hold_s": 0, "cooldown_s": 0}, actions={"iot_core": {}})
     bench.bus.deaf.add(topics.ALERTS)
     for block in range(15):
         bench.results([1.0, 0.0] * 17, 34 * block)

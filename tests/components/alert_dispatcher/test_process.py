@@ -51,7 +51,7 @@ class Device:
         recipe = yaml.safe_load((ROOT / "recipes" / f"{NAME}.yaml").read_text())
         configuration = recipe["ComponentConfiguration"]["DefaultConfiguration"]
         configuration["policy"] |= {key: str(value) for key, value in POLICY.items()}
-        configuration["report"] = {"every_s": 0, "gather_s": 0}
+        configuration["report"] = {"interval_s": 0, "gather_s": 0}
         self.access_control = configuration.pop("accessControl")
         nucleus.do(nucleus.core.config.merge, NAME, configuration, 1)
         self.heard: list[Delivery] = []

@@ -17,7 +17,7 @@ def test_every_option_is_documented_with_its_default():
     rows = re.findall(r"^\| `([\w.]+)` \| ([\w\[\], ]+) \| [^|]*\| ([^|]*) \|", README.read_text(), re.MULTILINE)
     written = {key: (kind, default.strip("`")) for key, kind, default in rows if key != "actions"}
     declared = [row for row in document(AlertDispatcherOptions) if row[0] != "actions"]
-    declared += document(MessageAuthOptions, "messages.")
+    declared += document(MessageAuthOptions, "message_auth.")
     for name, entry in ACTIONS.items():
         declared += document(entry.options, f"actions.{name}.")
     assert written == {

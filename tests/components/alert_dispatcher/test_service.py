@@ -246,20 +246,20 @@ def test_11_wrong_options_are_all_named():
             AlertDispatcherOptions,
             {
                 "policy": {"raise_at": "1.5"},
-                "report": {"every": 3},
+                "report": {"interval": 3},
                 "actions": {"mail": {}, "command": {"timeout_s": -1, "cation": "stop"}},
             },
         )
     text = "\n".join(wrong.value.faults)
     assert len(wrong.value.faults) == 5
     assert "`actions.mail` is 'mail', an unknown action; choose one of command, iot_core, log" in text
-    for key in ("policy.raise_at", "report.every", "actions.command.timeout_s", "actions.command.cation"):
+    for key in ("policy.raise_at", "report.interval", "actions.command.timeout_s", "actions.command.cation"):
         assert f"`{key}`" in text
 
 
 def test_11_strings_of_lite_are_understood():
-    options = read(AlertDispatcherOptions, {"policy": {"n": "2", "m": "4.0"}, "actions": {"log": "", "command": {"timeout_s": "3"}}})
-    assert (options.policy.n, options.policy.m, list(options.actions)) == (2, 4, ["log", "command"])
+    options = read(AlertDispatcherOptions, {"policy": {"votes": "2", "of": "4.0"}, "actions": {"log": "", "command": {"timeout_s": "3"}}})
+    assert (options.policy.votes, options.policy.of, list(options.actions)) == (2, 4, ["log", "command"])
 
 
 def test_11_only_the_actions_that_are_configured_act(tmp_path):

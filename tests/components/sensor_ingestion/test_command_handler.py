@@ -29,8 +29,8 @@ def command(id: str = "c1", action: str = "stop", issued_at: str = to_iso(T0), t
 class Machine:
     """A machine that obeys, its desk, and both clocks; `wall_s` and `monotonic_s` count from the time of issue."""
 
-    def __init__(self, work: Path, latch_after: str = "") -> None:
-        self.work, self.latch_after = work, latch_after
+    def __init__(self, work: Path, lockout_after: str = "") -> None:
+        self.work, self.lockout_after = work, lockout_after
         self.done: list[str] = []
         self.wall_s = self.monotonic_s = 0.0
         self.boot = BOOT
@@ -41,7 +41,7 @@ class Machine:
 
     def restart(self) -> None:
         self.journal = CommandJournal(self.work, lambda: T0 + round(self.wall_s * SECOND))
-        self.desk = CommandHandler("a", self.actions, self.journal, self.latch_after)
+        self.desk = CommandHandler("a", self.actions, self.journal, self.lockout_after)
 
     def take(self, command: Command, event_s: float = 0.0) -> CommandAck:
         now = Moment(T0 + round(self.wall_s * SECOND), 500.0 + self.monotonic_s, self.boot)
@@ -271,7 +271,7 @@ def test_after_a_loss_it_counts_as_latched(tmp_path: Path) -> None:  # 36, 38
 
 
 def test_a_latch_in_the_service_its_status_and_its_topic(tmp_path: Path) -> None:  # 38, 39
-    asset = {"source": "simulator", "options": {"speed": 0}, "latch_after": "stop"}
+    asset = {"source": "simulator", "options": {"speed": 0}, "lockout_after": "stop"}
     bench = Bench(tmp_path, {"a": asset})
     assert topics.COMMANDS_RELEASE in bench.service.topics and bench.service.status().faults == ()
 
@@ -289,8 +289,10 @@ def test_a_latch_in_the_service_its_status_and_its_topic(tmp_path: Path) -> None
 
 
 def test_a_latch_that_the_machine_cannot_set_is_refused(tmp_path: Path) -> None:  # 38
-    with pytest.raises(OptionsError, match=r"`assets\.a\.latch_after` is 'halt', which its source cannot do; it can restore, start, stop"):
-        Bench(tmp_path, {"a": {"source": "simulator", "latch_after": "halt"}}, Clock())
+    with pytest.raises(
+        OptionsError, match=r"`assets\.a\.lockout_after` is 'halt', which its source cannot do; it can restore, start, stop"
+    ):
+        Bench(tmp_path, {"a": {"source": "simulator", "lockout_after": "halt"}}, Clock())
 
 
 def overwrite(work: Path) -> None:

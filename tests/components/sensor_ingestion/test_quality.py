@@ -42,7 +42,7 @@ def test_missing_and_out_of_range() -> None:  # 3
 
 @pytest.mark.parametrize(("gap", "flag"), [(5.0, GOOD), (5.1, GAP), (247.0, GAP)])
 def test_the_first_row_after_a_long_gap(gap: float, flag: int) -> None:  # 3
-    quality = QualityChecker(PAIR, longest_gap_s=5.0).check(seconds(0, 1, 1 + gap, 2 + gap), running(4))
+    quality = QualityChecker(PAIR, max_gap_s=5.0).check(seconds(0, 1, 1 + gap, 2 + gap), running(4))
     assert quality.tolist() == [[0, 0], [0, 0], [flag, flag], [0, 0]]
 
 

@@ -71,7 +71,7 @@ def test_true_speed_neither_hears_nor_awaits_answers(tmp_path: Path) -> None:
 
 
 def test_a_bounded_lead(tmp_path: Path) -> None:  # 9
-    bench = Bench(tmp_path, {"a": skid(max_unanswered=3)})
+    bench = Bench(tmp_path, {"a": skid(max_in_flight=3)})
     assert topics.RESULTS in bench.service.topics
     for _ in range(5):
         bench.tick()
@@ -89,14 +89,14 @@ def test_a_bounded_lead(tmp_path: Path) -> None:  # 9
 
 
 def test_no_bound(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, {"a": skid(max_unanswered=0, options={"duration_s": 200})})
+    bench = Bench(tmp_path, {"a": skid(max_in_flight=0, options={"duration_s": 200})})
     for _ in range(20):
         bench.tick()
     assert numbers(bench.wire.batches()) == list(range(40)) and bench.service.status().state == "finished"
 
 
 def test_unanswered_batches_come_again(tmp_path: Path) -> None:  # 9
-    bench = Bench(tmp_path, {"a": skid(max_unanswered=2)})
+    bench = Bench(tmp_path, {"a": skid(max_in_flight=2)})
     bench.tick()
     first = bench.wire.batches()
     for wait in (3.0, 6.0, 12.0, 15.0, 15.0):
@@ -111,7 +111,7 @@ def test_unanswered_batches_come_again(tmp_path: Path) -> None:  # 9
 
 
 def test_answers_to_another_stream_or_asset_are_not_ours(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, {"a": skid(max_unanswered=1)})
+    bench = Bench(tmp_path, {"a": skid(max_in_flight=1)})
     bench.tick()
     batch = bench.wire.batches()[0]
     for change in ({"stream": "other"}, {"asset": "b"}):
@@ -122,7 +122,7 @@ def test_answers_to_another_stream_or_asset_are_not_ours(tmp_path: Path) -> None
 
 
 def test_a_replay(tmp_path: Path) -> None:  # 7
-    bench = Bench(tmp_path, {"a": skid(options={"duration_s": 100}, history_s=50), "b": skid(options={"duration_s": 10})})
+    bench = Bench(tmp_path, {"a": skid(options={"duration_s": 100}, replay_buffer_s=50), "b": skid(options={"duration_s": 10})})
     sent = {name: [batch for batch in bench.run() if batch.asset == name] for name in ("a",)}["a"]
     bench.tell(topics.REPLAY, ReplayRequest(topic=topics.SENSORS, asset="a", since=T0 + 69 * SECOND))
     messages = bench.wire.take(topics.SENSORS)
@@ -139,7 +139,7 @@ def test_a_replay(tmp_path: Path) -> None:  # 7
         and messages[1:] == sent[14:]
     )
     bench.tell(topics.REPLAY, ReplayRequest(topic=topics.SENSORS, asset="a"))
-    assert bench.wire.take(topics.SENSORS)[0].first in (9, 10)  # what is older than history_s is gone
+    assert bench.wire.take(topics.SENSORS)[0].first in (9, 10)  # what is older than replay_buffer_s is gone
     bench.tell(topics.REPLAY, ReplayRequest(topic=topics.SENSORS))
     assert {message.asset for message in bench.wire.take(topics.SENSORS)} == {"a", "b"}
     bench.tell(topics.REPLAY, ReplayRequest(topic=topics.RESULTS))
@@ -211,7 +211,7 @@ def test_after_a_restart_what_is_unanswered_is_sent_and_no_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, segment_bytes: int
 ) -> None:  # 8
     monkeypatch.setattr(checkpoint_module, "SEGMENT_BYTES", segment_bytes)
-    asset = skid(max_unanswered=12, history_s=1)
+    asset = skid(max_in_flight=12, replay_buffer_s=1)
     first = Bench(tmp_path, {"a": asset})
     for _ in range(3):
         first.tick()
@@ -269,7 +269,7 @@ def test_another_configuration_begins_anew(tmp_path: Path) -> None:  # 6
     first = Bench(tmp_path, {"a": skid()})
     first.tick()
     stream = first.wire.batches()[0].stream
-    same = Bench(tmp_path, {"a": skid(history_s=10)})  # not the source's
+    same = Bench(tmp_path, {"a": skid(replay_buffer_s=10)})  # not the source's
     assert same.wire.batches()[0].stream == stream
     other = Bench(tmp_path, {"a": skid(options={"seed": 4})})
     assert other.wire.batches() == []
@@ -342,15 +342,15 @@ def written(bench: Bench, work: Path, *times: int) -> list[SensorBatch]:
 
 
 def test_lines_outlive_the_process_in_a_new_stream(tmp_path: Path) -> None:  # 7, 10
-    first = Bench(tmp_path, lines(tmp_path, history_s=60))
+    first = Bench(tmp_path, lines(tmp_path, replay_buffer_s=60))
     before = written(first, tmp_path, *range(100))
     assert seconds(before) == list(range(100)) and numbers(before) == list(range(100))
-    second = Bench(tmp_path, lines(tmp_path, history_s=60))  # the first was killed
+    second = Bench(tmp_path, lines(tmp_path, replay_buffer_s=60))  # the first was killed
     assert second.wire.batches() == []  # unasked, it would look like a source that begins anew
     after = written(second, tmp_path, 100, 101)
     assert numbers(after) == [100, 101]
     assert {batch.stream for batch in after} == {after[0].stream} != {before[0].stream}
-    third = Bench(tmp_path, lines(tmp_path, history_s=60))
+    third = Bench(tmp_path, lines(tmp_path, replay_buffer_s=60))
     third.wire.batches()
     third.tell(topics.REPLAY, ReplayRequest(topic=topics.SENSORS, since=T0 + 50 * SECOND))
     replaying, *replayed = third.wire.take(topics.SENSORS)
@@ -359,7 +359,7 @@ def test_lines_outlive_the_process_in_a_new_stream(tmp_path: Path) -> None:  # 7
 
 
 def test_lines_are_not_written_when_none_are_to_be_kept(tmp_path: Path) -> None:  # 10
-    bench = Bench(tmp_path, lines(tmp_path, history_s=0))
+    bench = Bench(tmp_path, lines(tmp_path, replay_buffer_s=0))
     assert seconds(written(bench, tmp_path, 0, 1)) == [0, 1]
     bench.service.close()
     assert segments(tmp_path) == []
@@ -389,7 +389,7 @@ def test_what_is_measured_while_the_bus_is_away_outlives_a_kill(tmp_path: Path, 
 
 
 def test_what_an_older_version_wrote_is_read(tmp_path: Path) -> None:  # 8
-    bench = Bench(tmp_path, {"a": skid(max_unanswered=2)})
+    bench = Bench(tmp_path, {"a": skid(max_in_flight=2)})
     bench.tick()
     before = bench.wire.batches()
     wanted = read(SensorIngestionOptions, {"assets": {"a": skid()}}).assets["a"]
@@ -403,7 +403,7 @@ def test_what_an_older_version_wrote_is_read(tmp_path: Path) -> None:  # 8
     former = tmp_path / f"{checkpoint.path.name}.json"
     digest = hashlib.sha256(json.dumps(configuration, sort_keys=True).encode()).hexdigest()
     former.write_text(json.dumps({"digest": digest, "content": state}))
-    again = Bench(tmp_path, {"a": skid(max_unanswered=2)})
+    again = Bench(tmp_path, {"a": skid(max_in_flight=2)})
     assert again.wire.batches() == before
     again.answer(before[0])
     again.tick()

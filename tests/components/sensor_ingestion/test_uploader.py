@@ -75,7 +75,7 @@ class Device:
 
 
 def test_each_piece_is_read_by_itself_and_together_they_are_the_files(tmp_path: Path) -> None:  # 40
-    device = Device(tmp_path, upload_per_s=5)
+    device = Device(tmp_path, upload_rate=5)
     for seq in range(3):
         device.rows(seq)
     written = {path.name: gzip.decompress(path.read_bytes()).decode().splitlines() for path in device.files()}
@@ -98,7 +98,7 @@ def test_each_piece_is_read_by_itself_and_together_they_are_the_files(tmp_path: 
 
 
 def test_no_more_than_its_rate_and_not_before_a_file_is_whole(tmp_path: Path) -> None:  # 40
-    device = Device(tmp_path, upload_per_s=2)
+    device = Device(tmp_path, upload_rate=2)
     device.rows(0, whole=False)
     device.run(5)
     assert device.bus.tries == 0
@@ -118,7 +118,7 @@ def test_lost_rows_are_told_once(tmp_path: Path) -> None:  # 40
 
 @pytest.mark.parametrize("echo", [False, True])
 def test_what_is_not_taken_or_not_proved_is_sent_again_and_a_file_is_done_when_all_is_proved(tmp_path: Path, echo: bool) -> None:  # 41
-    device = Device(tmp_path, upload_proof="echo" if echo else "acknowledgement", upload_per_s=50)
+    device = Device(tmp_path, upload_confirmation="echo" if echo else "acknowledgement", upload_rate=50)
     device.rows(0)
     if not echo:
         device.bus.deaf.add(TOPIC)
@@ -127,7 +127,7 @@ def test_what_is_not_taken_or_not_proved_is_sent_again_and_a_file_is_done_when_a
     assert device.done() == [False]
     assert (device.bus.renewals != []) == echo and bool(device.upload.faults) == echo
     if echo:
-        assert "set capture.upload_proof to acknowledgement" in device.upload.faults[0]
+        assert "set capture.upload_confirmation to acknowledgement" in device.upload.faults[0]
     device.bus.deaf.clear()
     device.run(600, echo)
     assert device.done() == [True] and device.upload.waiting == 0
@@ -164,7 +164,7 @@ def test_a_piece_whose_note_was_lost_comes_again_under_its_id(tmp_path: Path) ->
 
 
 def test_an_echo_with_a_guessed_id_proves_nothing(tmp_path: Path) -> None:  # 41
-    device = Device(tmp_path, upload_proof="echo", upload_per_s=50)
+    device = Device(tmp_path, upload_confirmation="echo", upload_rate=50)
     device.rows(0)
     device.run(0.3)
     (first,) = device.bus.cloud
@@ -179,7 +179,7 @@ def test_an_echo_with_a_guessed_id_proves_nothing(tmp_path: Path) -> None:  # 41
 
 
 def test_an_echo_that_comes_after_a_relaunch_proves_the_same_rows(tmp_path: Path) -> None:  # 41
-    device = Device(tmp_path, upload_proof="echo", upload_per_s=50)
+    device = Device(tmp_path, upload_confirmation="echo", upload_rate=50)
     device.rows(0, channels=1)
     device.run(0.3)
     device.upload.echo(device.bus.cloud[0][1])
@@ -257,7 +257,7 @@ def test_a_note_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:  #
 
 def test_the_service_sends_says_how_it_stands_and_hears_echoes(tmp_path: Path) -> None:  # 27, 40
     path = recording(tmp_path / "a.csv", steady(20))
-    capture = {"mode": "all", "segment_rows": 10, "upload": True, "upload_proof": "echo", "upload_per_s": 100}
+    capture = {"mode": "all", "segment_rows": 10, "upload": True, "upload_confirmation": "echo", "upload_rate": 100}
     bench = Bench(tmp_path, {"a": {"source": "csv", "options": {"path": str(path), **CSV}}}, capture=capture)
     assert bench.service.cloud_topics == bench.service.echo_topics == (TOPIC,)
     bench.run()

@@ -13,7 +13,7 @@ from edgeml.config.schema import read
 from edgeml.errors import OptionsError
 from edgeml.timestamps import SECOND
 
-OPTIONS = PolicyOptions(n=3, m=5, hold_s=4, clear_hold_s=3, cooldown_s=20, rewind_s=300)
+OPTIONS = PolicyOptions(votes=3, of=5, hold_s=4, clear_hold_s=3, cooldown_s=20, rewind_s=300)
 T0 = 1_583_748_000 * SECOND
 
 
@@ -288,19 +288,19 @@ def test_columns_of_a_block_are_taken_as_they_are():
 
 def test_wrong_options_are_all_named_with_their_remedy():
     with pytest.raises(OptionsError) as wrong:
-        read(PolicyOptions, {"raise_at": "1.5", "clear_at": -0.1, "hold_s": -1, "m": "many", "rise_at": 0.9}, "policy")
+        read(PolicyOptions, {"raise_at": "1.5", "clear_at": -0.1, "hold_s": -1, "of": "many", "rise_at": 0.9}, "policy")
     text = str(wrong.value)
     assert len(wrong.value.faults) == 5
-    for key, value in (("raise_at", "1.5"), ("clear_at", "-0.1"), ("hold_s", "-1"), ("m", "many")):
+    for key, value in (("raise_at", "1.5"), ("clear_at", "-0.1"), ("hold_s", "-1"), ("of", "many")):
         assert f"`policy.{key}` is" in text and value in text
     assert "did you mean `raise_at`?" in text
 
 
 def test_levels_and_counts_that_contradict_each_other_are_refused():
     with pytest.raises(OptionsError) as wrong:
-        read(PolicyOptions, {"raise_at": 0.3, "clear_at": 0.3, "n": 6, "m": 5}, "policy")
+        read(PolicyOptions, {"raise_at": 0.3, "clear_at": 0.3, "votes": 6, "of": 5}, "policy")
     assert len(wrong.value.faults) == 2
-    assert "`policy.raise_at` is 0.3" in wrong.value.faults[0] and "`policy.n` is 6" in wrong.value.faults[1]
+    assert "`policy.raise_at` is 0.3" in wrong.value.faults[0] and "`policy.votes` is 6" in wrong.value.faults[1]
 
 
 def test_defaults_are_those_of_the_spec():

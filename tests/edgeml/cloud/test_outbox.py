@@ -43,7 +43,7 @@ class Cloud:
 
     def __init__(self, tmp_path: Path, proof: str = "acknowledgement", **options: Any) -> None:
         self.path, self.now = tmp_path / "file.sqlite3", 1000.0
-        self.options = read(OutboxOptions, {"proof": dict.fromkeys(("alerts", "health", "results"), proof), **options})
+        self.options = read(OutboxOptions, {"confirmation": dict.fromkeys(("alerts", "health", "results"), proof), **options})
         self.got: list[dict[str, Any]] = []
         self.offline, self.mute, self.tries = False, False, 0
         self.renewals: list[str] = []
@@ -211,7 +211,7 @@ def test_45_what_was_acknowledged_and_lost_is_sent_again(tmp_path):
 
 
 def test_45_without_any_echo_everything_is_sent_and_kept_and_said(tmp_path):
-    cloud = Cloud(tmp_path, "echo", catch_up_per_s=1000)
+    cloud = Cloud(tmp_path, "echo", backlog_rate=1000)
     cloud.mute = True
     cloud.put(ALERTS, *range(150))
     cloud.run(60, step=0.5)
@@ -294,7 +294,7 @@ def test_47_over_a_restart_of_the_system_everything_is_late(tmp_path, monkeypatc
 
 
 def test_47_catching_up_is_slow_and_a_new_alert_does_not_wait_for_it(tmp_path):
-    cloud = Cloud(tmp_path, catch_up_per_s=10)
+    cloud = Cloud(tmp_path, backlog_rate=10)
     cloud.put(RESULTS, *range(300))
     cloud.now += 100
     cloud.run(10)

@@ -17,7 +17,7 @@ from edgeml.model.startup_recovery import STEPS, Step, comes_nearer, follow, is_
 from edgeml.timestamps import SECOND
 from sensor_ingestion.sources.pump_physics import NAMES, PumpSkid
 
-OPTIONS = PolicyOptions(n=3, m=5, hold_s=4, clear_hold_s=3, cooldown_s=20, settle_s=1800)
+OPTIONS = PolicyOptions(votes=3, of=5, hold_s=4, clear_hold_s=3, cooldown_s=20, settle_s=1800)
 T0 = 1_583_748_000 * SECOND
 RNG_SEED = 7
 Course = Callable[[int], tuple[float, ...]]
@@ -130,7 +130,7 @@ def test_machine_that_runs_for_long_is_not_waited_for():
 
 
 def test_with_0_no_alarm_waits():
-    policy = AlarmPolicy(PolicyOptions(n=3, m=5, hold_s=4, settle_s=0), "pump-1", "skab")
+    policy = AlarmPolicy(PolicyOptions(votes=3, of=5, hold_s=4, settle_s=0), "pump-1", "skab")
     assert [state for state, *_ in play(cold, policy=policy)] == ["pending", "active"]
 
 

@@ -168,11 +168,11 @@ def test_what_is_not_sealed_is_refused_and_said_in_the_status(run, caplog):
 
 
 def test_without_seals_where_the_configuration_says_so(run):
-    running = run(messages={"required": "false"})  # as Lite hands out scalars
+    running = run(message_auth={"required": "false"})  # as Lite hands out scalars
     subscribed(running)
     running.publish_bare(ack("a"))
     running.until(lambda: bool(Service.made[0].messages), "the message")
-    running.configure({"messages": {"required": True}})
+    running.configure({"message_auth": {"required": True}})
     running.until(lambda: len(Service.made) == 2, "a new service")
     running.publish_bare(ack("x"))
     running.publish(ack("b"))
@@ -183,7 +183,7 @@ def test_without_seals_where_the_configuration_says_so(run):
 def test_without_its_key_it_lives_and_says_why_until_that_is_mended(run, tmp_path, monkeypatch):
     monkeypatch.setattr(verifier, "KEY_S", 0.1)
     key = tmp_path / "elsewhere"
-    running = run(messages={"key_file": str(key)})
+    running = run(message_auth={"key_file": str(key)})
     running.until(lambda: bool(running.statuses) and bool(running.statuses[-1].faults), "a fault")
     assert running.statuses[-1].state == "running" and f"{key}: the core's key cannot be read" in running.statuses[-1].faults[0]
     key.write_text("f" * 64)
@@ -194,9 +194,9 @@ def test_without_its_key_it_lives_and_says_why_until_that_is_mended(run, tmp_pat
 
 
 def test_faults_of_the_common_options_are_said_together_with_its_own(run):
-    running = run(level=3, messages={"requird": True})
+    running = run(level=3, message_auth={"requird": True})
     running.until(lambda: bool(running.statuses), "a status")
-    assert [fault.split(" ")[0] for fault in running.statuses[-1].faults] == ["`messages.requird`", "`level`"]
+    assert [fault.split(" ")[0] for fault in running.statuses[-1].faults] == ["`message_auth.requird`", "`level`"]
 
 
 def test_what_it_writes_is_for_its_own_user_alone(tmp_path, monkeypatch):

@@ -70,7 +70,8 @@ def test_echoed_messages_are_metered_twice_and_received() -> None:
         assert {key: got[key] for key in unchanged} == {key: plain[key] for key in unchanged}
     text = volume_estimate.markdown(replace(TWO_ASSETS, echoed=frozenset({"alerts", "health"})), {}, (1,))
     assert (
-        "| 25,944 | alerts × ⌈6000 / 5120⌉ + health messages × ⌈300 / 5120⌉; see `outbox.confirmation` and `capture.upload_confirmation` |" in text
+        "| 25,944 | alerts × ⌈6000 / 5120⌉ + health messages × ⌈300 / 5120⌉; see `outbox.confirmation` and `capture.upload_confirmation` |"
+        in text
     )
 
 
@@ -100,7 +101,9 @@ def test_captured_rows_follow_the_configuration(tmp_path: Path, capture: str, ro
 
 def test_echoes_follow_the_configuration(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
-    config.write_text("com.edgeml.AlertDispatcher: {merge: {outbox: {proof: {alerts: acknowledgement, results: echo, health: echo}}}}\n")
+    config.write_text(
+        "com.edgeml.AlertDispatcher: {merge: {outbox: {confirmation: {alerts: acknowledgement, results: echo, health: echo}}}}\n"
+    )
     assert device_load(config_check.updates(config), 2.0, 1.0).echoed == {"reports", "health"}
 
 
@@ -128,9 +131,9 @@ def test_prices_give_a_cost_and_unknown_names_are_rejected(tmp_path: Path, capsy
 
 def test_invalid_configuration_is_reported_in_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "config.yaml"
-    config.write_text("com.edgeml.AlertDispatcher: {merge: {report: {every: 5}}}\n")
+    config.write_text("com.edgeml.AlertDispatcher: {merge: {report: {interval: 5}}}\n")
     assert volume_estimate.main(["--config", str(config)]) == 1
-    wanted = "edgeml cloud estimate: com.edgeml.AlertDispatcher: `report.every` is an unknown option; did you mean `every_s`?\n"
+    wanted = "edgeml cloud estimate: com.edgeml.AlertDispatcher: `report.interval` is an unknown option; did you mean `interval_s`?\n"
     assert capsys.readouterr().err == wanted
 
 

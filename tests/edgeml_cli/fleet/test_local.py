@@ -85,7 +85,7 @@ def dispatcher(place, venvs: dict[str, Path], built: Path):
 def test_it_succeeds_only_when_the_component_accepts_its_configuration(dispatcher, version, tmp_path, capsys) -> None:
     nucleus, local = dispatcher
     config = tmp_path / "config.yaml"
-    config.write_text(f"{NAME}:\n  merge:\n    policy: {{raise_at: 0.95}}\n    report: {{every_s: 5, enabled: false}}\n")
+    config.write_text(f"{NAME}:\n  merge:\n    policy: {{raise_at: 0.95}}\n    report: {{interval_s: 5, enabled: false}}\n")
     assert main([*local, "--component", f"{NAME}={version}", "--config", str(config)]) == 0
     assert capsys.readouterr().out.endswith("what was asked for runs, and is configured as asked\n")
     # What is configured need not be named again, and is told apart by value: the deployment itself says SUCCEEDED each time.

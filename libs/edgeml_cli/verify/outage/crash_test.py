@@ -25,7 +25,7 @@ from edgeml_cli.verify.outage.recording_bus import THING, Arrived, RecordingBus,
 
 STEP_S = 0.3
 """By which the clock of a life is turned on between two steps of its loop."""
-OPTIONS = {"catch_up_per_s": 1000, "echo_s": 5, "reserve_alerts": 0}
+OPTIONS = {"backlog_rate": 1000, "echo_s": 5, "reserve_alerts": 0}
 AWAY = (0.3, 0.5)
 """From which share of a life's blocks to which the link is away."""
 FIGURES = ("kills", "rounds", "alerts", "alerts_lost", "results", "results_lost", "repeated", "renamed", "out_of_order")

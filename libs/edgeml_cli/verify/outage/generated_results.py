@@ -29,13 +29,13 @@ class GeneratedResults:
 
     def __init__(self, span_s: int, rows: int, blocks: int) -> None:
         self.span_s, self.rows, self.blocks = span_s, rows, blocks
-        self.policy = PolicyOptions(n=1, m=1, hold_s=0, clear_hold_s=0, cooldown_s=0)
+        self.policy = PolicyOptions(votes=1, of=1, hold_s=0, clear_hold_s=0, cooldown_s=0)
 
     def options(self, **outbox: Any) -> AlertDispatcherOptions:
         """A configuration of AlertDispatcher for it, in which every result is reported."""
         actions: dict[str, Any] = {"iot_core": {}}
         return read(
-            AlertDispatcherOptions, {"policy": msgspec.to_builtins(self.policy), "actions": actions, "report": {"every_s": 0}, **outbox}
+            AlertDispatcherOptions, {"policy": msgspec.to_builtins(self.policy), "actions": actions, "report": {"interval_s": 0}, **outbox}
         )
 
     def block(self, number: int) -> ResultBlock:

@@ -47,7 +47,7 @@ def untaken(work: Path, alerts: int, say: Callable[[str], None] = lambda line: N
             monotonic=lambda: clock[0],
             wall_ns=lambda: T0 + round(clock[0] * SECOND),
         )
-        service = AlertDispatcher(context, feed.options(outbox={"catch_up_per_s": 1000}))
+        service = AlertDispatcher(context, feed.options(outbox={"backlog_rate": 1000}))
         service.start()
         return service
 
