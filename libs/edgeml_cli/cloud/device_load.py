@@ -14,7 +14,7 @@ from edgeml_cli.build.package import ROOT
 from edgeml_cli.cloud import message_sizes, template
 from edgeml_cli.cloud.message_sizes import CaptureSize
 from edgeml_cli.fleet import config_check
-from edgeml_cli.fleet.deployment_plan import Part, configured
+from edgeml_cli.fleet.deployment_plan import ComponentSpec, effective_configuration
 from edgeml_cli.fleet.errors import FleetError
 from sensor_ingestion.options import CaptureOptions, SensorIngestionOptions
 
@@ -78,7 +78,7 @@ def device_load(config: dict[str, dict[str, Any]], alarms: float, row_interval_s
             f"the configuration is for unknown components: {', '.join(sorted(unknown))}; "
             f"valid components are {', '.join(config_check.OPTIONS)}"
         )
-    options = config_check.options({name: _configuration(root, name, config.get(name, {})) for name in config_check.OPTIONS})
+    options = config_check.read_options({name: _configuration(root, name, config.get(name, {})) for name in config_check.OPTIONS})
     dispatcher, ingestion = options["com.edgeml.AlertDispatcher"], options["com.edgeml.SensorIngestion"]
     assert isinstance(dispatcher, AlertDispatcherOptions) and isinstance(ingestion, SensorIngestionOptions)
     iot_core = dispatcher.actions.get("iot_core")
@@ -131,4 +131,4 @@ def _captured_rows(capture: CaptureOptions, alarms: float, row_interval_s: float
 def _configuration(root: Path, name: str, update: dict[str, Any]) -> dict[str, Any]:
     recipe = yaml.safe_load((root / "recipes" / f"{name}.yaml").read_text(encoding="utf-8"))
     defaults = recipe["ComponentConfiguration"]["DefaultConfiguration"]
-    return configured(defaults, [Part("", update.get("merge", {}), tuple(update.get("reset", ())))])
+    return effective_configuration(defaults, [ComponentSpec("", update.get("merge", {}), tuple(update.get("reset", ())))])

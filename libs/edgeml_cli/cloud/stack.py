@@ -15,8 +15,8 @@ from botocore.exceptions import ClientError
 from edgeml_cli.build.package import ROOT
 from edgeml_cli.cloud import template
 from edgeml_cli.fleet import aws_account
-from edgeml_cli.fleet.aws_account import Account, Wanted
-from edgeml_cli.fleet.errors import FleetError, code, reason, told
+from edgeml_cli.fleet.aws_account import Account, PublishConfig
+from edgeml_cli.fleet.errors import FleetError, code, reason, report_errors
 from gglocal.cli.arguments import whole
 
 FINAL_STATUS = re.compile(r".*_(COMPLETE|FAILED)$")
@@ -163,7 +163,7 @@ class Buckets:
 
 def deploy(given: argparse.Namespace) -> int:
     """Create or update the stack."""
-    wanted = Wanted.read(ROOT)
+    wanted = PublishConfig.read(ROOT)
     stack = Stack(Account(given.region or wanted.region), given.stack, say)
     parameters = {name: str(value) for option, name in DAYS.items() if (value := getattr(given, option)) is not None}
     if given.alert_email is not None:
@@ -178,7 +178,7 @@ def deploy(given: argparse.Namespace) -> int:
 
 def destroy(given: argparse.Namespace) -> int:
     """Delete the stack and, with `--with-data`, the contents of its buckets."""
-    account = Account(given.region or Wanted.read(ROOT).region)
+    account = Account(given.region or PublishConfig.read(ROOT).region)
     stack = Stack(account, given.stack, say)
     found = stack.find()
     if found is None:
@@ -226,7 +226,7 @@ def say(text: str) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0, or 1 when it could not be done."""
     given = parser().parse_args(arguments)
-    return told(f"edgeml cloud {given.command}", lambda: {"deploy": deploy, "destroy": destroy}[given.command](given))
+    return report_errors(f"edgeml cloud {given.command}", lambda: {"deploy": deploy, "destroy": destroy}[given.command](given))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import yaml
 from edgeml_cli.cloud.device_load import DeviceLoad, device_load
 from edgeml_cli.cloud.volume_formulas import quantities
 from edgeml_cli.fleet import config_check
-from edgeml_cli.fleet.errors import FleetError, told
+from edgeml_cli.fleet.errors import FleetError, report_errors
 from gglocal.cli.arguments import number
 
 FLEET_SIZES = (1, 1000, 100_000)
@@ -64,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
 
 def run(given: argparse.Namespace) -> int:
     """Do what the command line asks."""
-    config = config_check.updates(given.config) if given.config else {}
+    config = config_check.read_updates(given.config) if given.config else {}
     prices = yaml.safe_load(given.prices.read_text(encoding="utf-8")) if given.prices else {}
     text = markdown(device_load(config, given.alarms, given.row_s), {str(key): float(price) for key, price in (prices or {}).items()})
     if given.write is None:
@@ -82,7 +82,7 @@ def run(given: argparse.Namespace) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0, or 1 when it could not be done."""
     given = parser().parse_args(arguments)
-    return told("edgeml cloud estimate", lambda: run(given), begins=False)
+    return report_errors("edgeml cloud estimate", lambda: run(given), begins=False)
 
 
 if __name__ == "__main__":

@@ -94,7 +94,7 @@ def test_capture_messages_match_hand_calculation() -> None:
 def test_captured_rows_follow_the_configuration(tmp_path: Path, capture: str, rows: int) -> None:
     config = tmp_path / "config.yaml"
     config.write_text(f"com.edgeml.SensorIngestion: {{merge: {{capture: {capture}}}}}\n")
-    load = device_load(config_check.updates(config), 2.0, 1.0)
+    load = device_load(config_check.read_updates(config), 2.0, 1.0)
     assert load.captured_rows == rows and (load.capture_rows > 50) == bool(rows)
     assert load.capture_bytes <= 5000 and load.echoed == {"alerts"}
 
@@ -104,7 +104,7 @@ def test_echoes_follow_the_configuration(tmp_path: Path) -> None:
     config.write_text(
         "com.edgeml.AlertDispatcher: {merge: {outbox: {confirmation: {alerts: acknowledgement, results: echo, health: echo}}}}\n"
     )
-    assert device_load(config_check.updates(config), 2.0, 1.0).echoed == {"reports", "health"}
+    assert device_load(config_check.read_updates(config), 2.0, 1.0).echoed == {"reports", "health"}
 
 
 def test_frequent_results_share_a_report() -> None:
