@@ -18,6 +18,8 @@ from edgeml_cli.verbs import Verb
 from tests.edgeml.tiny import SHIPPED
 from tests.patience import PATIENCE_S
 
+pytestmark = pytest.mark.usefixtures("this_interpreter")
+
 
 def test_json_is_the_last_line_of_a_command_that_prints_results(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["dev", "version", "--json"]) == 0

@@ -13,6 +13,8 @@ from edgeml_cli import environments, help_text, main, modules
 from edgeml_cli.build.package import ROOT
 from edgeml_cli.verbs import FAMILIES, TRAINING_VENV, VENV, VERBS, Verb, find, nearest
 
+pytestmark = pytest.mark.usefixtures("this_interpreter")
+
 
 def by_words(words: str) -> Verb:
     return next(verb for verb in VERBS if verb.words == words)
