@@ -144,7 +144,7 @@ def shaped(verb: Verb, output: Output) -> Iterator[None]:
     elif output.quiet and verb.stdout != "result":
         stream = _OnlyJson(out) if verb.stdout == "json" else _Drop(out)
     try:
-        sys.stdout, sys.stderr = stream or out, errors or err  # type: ignore[assignment]
+        sys.stdout, sys.stderr = stream or out, errors or err
         yield
     finally:
         for each in (stream, errors):

@@ -55,10 +55,17 @@ def shown(verb: Verb, output: Output) -> Iterator[None]:
         yield
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, ProgressBar, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
+    from rich.text import Text
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(bar_width=24), TimeElapsedColumn())
-    progress = Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty())
+    class Bar(BarColumn):
+        def render(self, task: Task) -> ProgressBar:
+            return super().render(task) if task.total else Text()  # type: ignore[return-value]  # anything that can be shown
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), Bar(bar_width=24), TimeElapsedColumn())
+    # The terminal itself, and not what standard error is while the command runs.
+    console = Console(file=sys.stderr)
+    progress = Progress(*columns, console=console, transient=True, redirect_stdout=sys.stdout.isatty())
     with progress:
         handler = _Bar(progress, progress.add_task(verb.command, total=None), verb.command)
         LOGGER.addHandler(handler)

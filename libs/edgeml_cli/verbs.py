@@ -114,12 +114,11 @@ VERBS: tuple[Verb, ...] = (
     Verb("model sign", _SIGN, "Sign model bundles.", prefix=("sign",), stdout="result"),
     Verb("model verify", _SIGN, "Verify the signature of model bundles, as a device does.", prefix=("verify",), stdout="result"),
     Verb("model package", f"{_BUILD}.model_component", "Make a component of a signed model bundle.", stdout="result"),
-    Verb("data list", _DATA, "List the public data sets.", extras=("prepare",), prefix=("list",), stdout="result"),
+    Verb("data list", _DATA, "List the public data sets.", prefix=("list",), stdout="result"),
     Verb(
         "data fetch",
         _DATA,
         "Download a public data set and verify it.",
-        extras=("prepare",),
         prefix=("fetch",),
         stdout="result",
         status_line=True,

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from edgeml_cli import environments
+
 
 @pytest.fixture(autouse=True)
 def process_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -17,3 +19,9 @@ def process_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     os.environ.clear()
     os.environ.update(before)
+
+
+@pytest.fixture
+def this_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verbs run in the process of the tests, whatever `scripts/env` would have to update."""
+    monkeypatch.setattr(environments, "suits", lambda extras: True)

@@ -11,6 +11,8 @@ import pytest
 from edgeml_cli import completion, main
 from edgeml_cli.verbs import FAMILIES, VERBS
 
+pytestmark = pytest.mark.usefixtures("this_interpreter")
+
 
 def script(shell: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     assert main.main(["completion", shell]) == 0

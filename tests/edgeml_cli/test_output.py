@@ -18,6 +18,8 @@ from edgeml_cli.verbs import Verb
 from tests.edgeml.tiny import SHIPPED
 from tests.patience import PATIENCE_S
 
+pytestmark = pytest.mark.usefixtures("this_interpreter")
+
 
 def test_json_is_the_last_line_of_a_command_that_prints_results(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["dev", "version", "--json"]) == 0
@@ -74,21 +76,26 @@ def test_behind_two_hyphens_nothing_is_an_option_of_ours() -> None:
 LONG = """
 import sys
 from edgeml_cli import status_line
-from edgeml_cli.output import Output
+from edgeml_cli.output import Output, shaped
 from edgeml_cli.verbs import Verb
-with status_line.shown(Verb("try", "none", "Try.", status_line=True), Output()):
+verb, chosen = Verb("try", "none", "Try.", status_line=True), Output(json="--json" in sys.argv)
+with status_line.shown(verb, chosen), shaped(verb, chosen):
+    print("edgeml try: why", file=sys.stderr)
     for number in range(3):
         print(f"line {number}", flush=True)
         status_line.steps("piece", number + 1, 3)
+print(chosen.lines, chosen.errors)
 """
 
 
-def in_a_terminal(**variables: str) -> str:
+def in_a_terminal(*arguments: str, **variables: str) -> str:
     """What the terminal of a process gets."""
     leader, follower = pty.openpty()
     environ = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "FORCE_COLOR")}
     environ |= {"TERM": "xterm-256color", "COLUMNS": "100", "PYTHONPATH": str(ROOT / "libs"), **variables}
-    with subprocess.Popen([sys.executable, "-c", LONG], stdin=follower, stdout=follower, stderr=follower, env=environ) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", LONG, *arguments], stdin=follower, stdout=follower, stderr=follower, env=environ
+    ) as process:
         os.close(follower)
         parts = []
         while True:
@@ -110,13 +117,18 @@ def test_a_terminal_shows_time_and_steps_and_keeps_the_lines() -> None:
     assert "edgeml try: piece" in text and "0:00:0" in text and "\x1b[3" in text
 
 
+def test_json_in_a_terminal_keeps_the_lines_and_the_error() -> None:
+    text = in_a_terminal("--json")
+    assert "edgeml try: piece" in text and text.endswith("['line 0', 'line 1', 'line 2'] ['why']\r\n")
+
+
 def test_no_color_is_respected_and_a_dumb_terminal_gets_plain_lines() -> None:
     uncoloured = in_a_terminal(NO_COLOR="1")
     assert "edgeml try: piece" in uncoloured and "\x1b[3" not in uncoloured and "\x1b[9" not in uncoloured
-    assert in_a_terminal(TERM="dumb") == "line 0\r\nline 1\r\nline 2\r\n"
+    assert in_a_terminal(TERM="dumb") == "edgeml try: why\r\nline 0\r\nline 1\r\nline 2\r\n[] []\r\n"
 
 
 def test_without_a_terminal_there_are_plain_lines() -> None:
     environ = {**os.environ, "PYTHONPATH": str(ROOT / "libs")}
     ran = subprocess.run([sys.executable, "-c", LONG], capture_output=True, text=True, env=environ, check=True)
-    assert (ran.stdout, ran.stderr) == ("line 0\nline 1\nline 2\n", "")
+    assert (ran.stdout, ran.stderr) == ("line 0\nline 1\nline 2\n[] []\n", "edgeml try: why\n")

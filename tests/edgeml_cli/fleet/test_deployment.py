@@ -129,13 +129,12 @@ def test_abort_after_needs_a_threshold() -> None:
 
 def test_default_is_the_suite_and_named_components_replace_it() -> None:
     def named(**given: Any) -> dict[str, str]:
-        nothing: dict[str, Any] = {"suite": None, "model": [], "component": [], "remove": [], "config": None, "rollback": False}
+        nothing: dict[str, Any] = {"suite": None, "model": [], "component": [], "remove": [], "config": None}
         return versions(argparse.Namespace(**{**nothing, **given}), "1.2.3")
 
     assert set(named().values()) == {"1.2.3"} and "com.edgeml.Suite" in named()
     assert named(model=["Pump=1.0.0", "com.edgeml.Model.Fan=2.0.0"]) == {"com.edgeml.Model.Pump": "1.0.0", "com.edgeml.Model.Fan": "2.0.0"}
     assert named(component=["aws.greengrass.Nucleus=2.14.0"]) == {"aws.greengrass.Nucleus": "2.14.0"}
-    assert named(rollback=True) == {}
 
 
 def test_progress_reports_each_change_once() -> None:

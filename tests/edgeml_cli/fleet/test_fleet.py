@@ -104,7 +104,7 @@ def test_fleet_workflow_from_publish_to_rollback(
 
     capsys.readouterr()
     assert status.main(["status", "--group", "plant", "--json"]) == 0
-    (row,) = json.loads(capsys.readouterr().out)
+    (row,) = json.loads(capsys.readouterr().out)["devices"]
     assert (row["device"], row["status"], row["deployments"], row["component_faults"]) == ("plant-1", "healthy", {"plant": "succeeded"}, {})
     assert row["components"] == versions(device)
     assert status.main(["status"]) == 0
@@ -169,7 +169,7 @@ def listed(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, str]]:
     """Versions by component by device, as edgeml fleet status says."""
     capsys.readouterr()
     assert status.main(["status", "--json"]) == 0
-    return {row["device"]: row["components"] for row in json.loads(capsys.readouterr().out)}
+    return {row["device"]: row["components"] for row in json.loads(capsys.readouterr().out)["devices"]}
 
 
 @pytest.fixture

@@ -79,7 +79,7 @@ def test_status_shows_the_latest_report_of_each_component(data: Cloud, capsys: p
     assert lines[5] == "2 core devices, 2 unhealthy" and "stranger" not in out and err == ""
 
     assert status.main(["status", "--json"]) == 0
-    first, second = json.loads(capsys.readouterr().out)
+    first, second = json.loads(capsys.readouterr().out)["devices"]
     assert {name: each["state"] for name, each in second["health_reports"].items()} == {
         **dict.fromkeys(COMPONENTS, "running"),
         INFERENCE: "faulty",
@@ -92,7 +92,7 @@ def test_reports_of_yesterday_are_used_and_truncated_objects_skipped(data: Cloud
     put(data, 2, line("plant-1", DISPATCHER, 60))
     put(data, 3, *of_all("plant-1", 30), whole=False)
     assert status.main(["status", "--json"]) == 0
-    first, second = json.loads(capsys.readouterr().out)
+    first, second = json.loads(capsys.readouterr().out)["devices"]
     ages = {name: each["at"] for name, each in first["health_reports"].items()}
     assert ages[DISPATCHER] > ages[INFERENCE] and len(second["health_reports"]) == 3
 
@@ -112,7 +112,7 @@ def test_missing_reports_give_a_warning_and_the_status_is_shown(
         put(data, 1, *of_all("plant-1", 60))
     assert status.main(["status", "--json", *arguments]) == 0
     out, err = capsys.readouterr()
-    assert [row["device"] for row in json.loads(out)] == ["plant-1", "plant-2"] and err.count("\n") == 1 and sentence in err
+    assert [row["device"] for row in json.loads(out)["devices"]] == ["plant-1", "plant-2"] and err.count("\n") == 1 and sentence in err
     assert status.main(["status", *arguments]) == 0
     assert "plant-2  healthy" in capsys.readouterr().out
 

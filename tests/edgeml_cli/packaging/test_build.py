@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import venv
 import zipfile
 from pathlib import Path
 
@@ -69,6 +70,18 @@ def test_another_checkout_umask_time_and_python_give_the_same_bytes(built: Path,
         )
         assert made.returncode == 0, made.stderr
         assert digests(other / "greengrass-build") == wanted, python
+
+
+def test_the_script_that_gdk_calls_needs_python_alone(built: Path, tmp_path: Path) -> None:
+    """In a clone without an environment, with an interpreter that has no package, from gdk's folder."""
+    other = checkout(tmp_path / "checkout")
+    venv.create(tmp_path / "bare", with_pip=False)
+    variables = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "VIRTUAL_ENV"))}
+    variables["PATH"] = os.pathsep.join((str(tmp_path / "bare" / "bin"), variables["PATH"]))
+    made = subprocess.run(["scripts/build"], cwd=other, env=variables, capture_output=True, text=True, check=False)
+    assert (made.returncode, made.stderr) == (0, "")
+    assert digests(other / "greengrass-build") == digests(built)
+    assert not (other / ".venv").exists() and not (other / "build").exists()
 
 
 def test_each_zip_holds_the_component_the_library_and_the_requirements(built: Path, version: str) -> None:

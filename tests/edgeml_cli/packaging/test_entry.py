@@ -16,6 +16,7 @@ from model_training.anomaly.rig_recordings import COLUMNS, Fault, simulate
 from model_training.evaluation.__main__ import main as evaluate
 
 from edgeml_cli.build.package import ROOT
+from edgeml_cli.main import READY
 from tests.edgeml.tiny import SHIPPED
 from tests.patience import PATIENCE_S
 
@@ -30,7 +31,7 @@ sys.exit(command.run("try", lambda: runpy.run_path(sys.argv[1], run_name="__main
 
 
 def start(*arguments: str, **options: object) -> subprocess.Popen[str]:
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": {**os.environ, "PYTHONPATH": PATHS}}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": {**os.environ, "PYTHONPATH": PATHS, READY: "1"}}
     return subprocess.Popen([sys.executable, *arguments], text=True, **{**pipes, **options})  # type: ignore[call-overload, no-any-return]
 
 
