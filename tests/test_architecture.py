@@ -13,7 +13,7 @@ import pytest
 
 import edgeml
 from edgeml_cli.build.package import Project
-from edgeml_cli.build.set_version import PLACES, found
+from edgeml_cli.build.set_version import VERSION_PATTERNS, read_versions
 
 ROOT = Path(__file__).resolve().parents[1]
 LIBS = ROOT / "libs"
@@ -282,7 +282,7 @@ def test_a_new_package_and_a_forbidden_import_are_reported() -> None:
 def test_the_version_is_that_of_the_gdk_configuration() -> None:
     """In every place that `edgeml dev version` writes; and pyproject.toml reads one of them."""
     wanted = Project.read(ROOT).version
-    assert found(ROOT) == dict.fromkeys(PLACES, {wanted}) and edgeml.__version__ == wanted
+    assert read_versions(ROOT) == dict.fromkeys(VERSION_PATTERNS, {wanted}) and edgeml.__version__ == wanted
     project = (ROOT / "pyproject.toml").read_text()
     assert 'dynamic = ["version"]' in project and 'version = { attr = "edgeml.__version__" }' in project
 
