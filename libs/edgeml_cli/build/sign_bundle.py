@@ -1,4 +1,4 @@
-"""Makes keys, signs model bundles and verifies them: `edgeml model keygen|sign|verify`."""
+"""Generates signing keys, and signs and verifies model bundles: `edgeml model keygen`, `sign`, `verify`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgeml.model.signature import make_key, pinned, private_key, public_text, s
 from edgeml_cli.build.package import ROOT
 
 KEY = ROOT / "build" / "keys" / "bundle.key"
-TRUST = "edgeml model package BUNDLE prints the configuration that adds it to the keys that devices trust"
+TRUST_HINT = "edgeml model package BUNDLE prints the configuration that adds this key to the devices' trusted keys"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -37,16 +37,16 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if given.command == "keygen":
             text = make_key(given.file)
-            print(f"{given.file} is the private key; keep it off devices and out of repositories")
+            print(f"wrote the private key {given.file}; do not copy it to devices or into repositories")
             print(f"public key: {text}")
-            print(TRUST)
+            print(TRUST_HINT)
         elif given.command == "sign":
             key = private_key(given.key)
             for folder in given.bundle:
                 bundle = sign(folder, key)
                 print(f"signed {folder}: {bundle.manifest.name} {bundle.manifest.version}, SHA-256 {bundle.digest}")
             print(f"public key: {public_text(key.public_key())}")
-            print(TRUST)
+            print(TRUST_HINT)
         else:
             check = pinned(given.public_key, given.public_key_file, required=True)
             for folder in given.bundle:

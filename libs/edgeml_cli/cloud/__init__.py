@@ -1,1 +1,4 @@
-"""The cloud side: `edgeml cloud deploy`, `destroy` and `estimate`; what it consists of stands in `libs/edgeml_cli/cloud/template.yaml`."""
+"""The cloud side of edgeml, a CloudFormation stack: `edgeml cloud deploy`, `destroy` and `estimate`.
+
+`libs/edgeml_cli/cloud/template.yaml` defines its resources.
+"""

@@ -1,6 +1,6 @@
-"""Deploys to a thing group: `edgeml fleet deploy --group GROUP`; or to this machine: `edgeml device deploy`.
+"""Deploys to a thing group (`edgeml fleet deploy`, `edgeml fleet rollback`) or to this machine (`edgeml device deploy`).
 
-What is named changes; when nothing is named, or a group has no deployment yet, the suite of this checkout is what is wanted.
+Only the named components change. If none is named, or the group has no deployment yet, the suite of this checkout is deployed.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from pathlib import Path
 from edgeml_cli.build import package
 from edgeml_cli.build.package import COMPONENTS, SUITE
 from edgeml_cli.fleet import apply_deployment, aws_account, config_check, local_nucleus
-from edgeml_cli.fleet.deployment_plan import Desired, undo
-from edgeml_cli.fleet.errors import FleetError, told
+from edgeml_cli.fleet.deployment_plan import DeploymentSpec, rollback_to
+from edgeml_cli.fleet.errors import FleetError, report_errors
 
 MODEL = "com.edgeml.Model."
-"""A model's component is called this and the model's name."""
+"""Prefix of the component name of a model."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -49,57 +49,58 @@ def _named(parser: argparse.ArgumentParser) -> None:
 
 
 def versions(given: argparse.Namespace, version: str) -> dict[str, str]:
-    """The component versions that a command line names.
+    """The component versions named on the command line.
 
     Args:
-        version: of this checkout.
+        version: version of this checkout.
 
     Raises:
-        FleetError: one is written in another way.
+        FleetError: an argument is not of the form NAME=VERSION.
     """
     named: dict[str, str] = {}
     for option, prefix, texts in (("--model", MODEL, given.model), ("--component", "", given.component)):
         for text in texts:
-            name, found, wanted = text.partition("=")
-            if not found or not name or not wanted:
-                raise FleetError(f"{option} {text}: write NAME=VERSION, as {option} {'Pump' if prefix else 'com.example.Reader'}=1.2.3")
-            named[name if name.startswith(MODEL) else prefix + name] = wanted
+            name, separator, requested = text.partition("=")
+            if not separator or not name or not requested:
+                example = f"{option} {'Pump' if prefix else 'com.example.Reader'}=1.2.3"
+                raise FleetError(f"{option} {text}: expected NAME=VERSION, such as {example}")
+            named[name if name.startswith(MODEL) else prefix + name] = requested
     if given.suite or not (named or given.remove or given.config):
         named |= suite(given.suite or version)
     return named
 
 
 def suite(version: str) -> dict[str, str]:
-    """The Suite and its components: each is named, so that each can be given a configuration."""
+    """The Suite and its components, each as a root component, so that a deployment can configure each of them."""
     return dict.fromkeys((SUITE, *COMPONENTS), version)
 
 
 def to_group(given: argparse.Namespace) -> int:
-    """Revise the deployment of a thing group."""
-    reviser = apply_deployment.DeploymentApplier(given.region, say)
-    named = versions(given, reviser.version)
-    updates = config_check.updates(given.config) if given.config else {}
-    arn = reviser.groups.arn(given.group)
-    running, before = reviser.current(arn)
+    """Change the deployment of a thing group."""
+    applier = apply_deployment.DeploymentApplier(given.region, say)
+    named = versions(given, applier.version)
+    updates = config_check.read_updates(given.config) if given.config else {}
+    arn = applier.groups.arn(given.group)
+    running, before = applier.current(arn)
     if before is None and given.remove:
         raise FleetError(_none_yet(given.group))
     if before is None and not named:
-        named = suite(reviser.version)
-    base = before or Desired()
-    config_check.known(given.remove, base, "--remove")
+        named = suite(applier.version)
+    base = before or DeploymentSpec()
+    config_check.require_deployed(given.remove, base, "--remove")
     after = base.with_versions(named).without(given.remove)
-    config_check.known(updates, after, str(given.config))
-    return reviser.run(given, arn, running, before, after.with_updates(updates))
+    config_check.require_deployed(updates, after, str(given.config))
+    return applier.run(given, arn, running, before, after.with_updates(updates))
 
 
 def roll_back(given: argparse.Namespace) -> int:
-    """Give a thing group the deployment before its current one."""
-    reviser = apply_deployment.DeploymentApplier(given.region, say)
-    arn = reviser.groups.arn(given.group)
-    running, before = reviser.current(arn)
+    """Roll a thing group back to its previous deployment."""
+    applier = apply_deployment.DeploymentApplier(given.region, say)
+    arn = applier.groups.arn(given.group)
+    running, before = applier.current(arn)
     if before is None:
         raise FleetError(_none_yet(given.group))
-    return reviser.run(given, arn, running, before, undo(before, Desired.of_service(reviser.groups.earlier(arn, before))))
+    return applier.run(given, arn, running, before, rollback_to(before, DeploymentSpec.of_service(applier.groups.previous(arn, before))))
 
 
 def _none_yet(group: str) -> str:
@@ -109,22 +110,21 @@ def _none_yet(group: str) -> str:
 def to_local(given: argparse.Namespace) -> int:
     """Deploy the build to the nucleus of this machine."""
     version = package.Project.read(package.ROOT).version
-    updates, named = config_check.updates(given.config) if given.config else {}, versions(given, version)
-    on = local_nucleus.target(given)
-    # The classic nucleus configures only what is deployed for its own sake, and says nothing of the rest.
+    updates, named = config_check.read_updates(given.config) if given.config else {}, versions(given, version)
+    target = local_nucleus.target(given)
+    # The classic nucleus ignores, without an error, the configuration of a component that is only a dependency.
     for name in [name for name in updates if name not in named]:
-        runs = on.cli.component(name)
-        named[name] = runs.version if runs is not None else version
-    wanted = Desired().with_versions(named).with_updates(updates)
+        deployed = target.cli.component(name)
+        named[name] = deployed.version if deployed is not None else version
+    spec = DeploymentSpec().with_versions(named).with_updates(updates)
     try:
-        remarks = config_check.check(None, wanted, local_nucleus.defaults(given.build), version)
-    except FleetError as fault:
-        # What was merged on this machine before may be what is missing: said, and left to the component.
-        doubt = "unless an earlier merge mends it, the component refuses this"
-        remarks = [str(fault).replace("mend the configuration, nothing was deployed", doubt)]
+        remarks = config_check.check(None, spec, local_nucleus.defaults(given.build), version)
+    except config_check.InvalidConfiguration as fault:
+        # An earlier merge on this machine may complete the configuration, so this is a warning; the component decides.
+        remarks = [f"{'; '.join(fault.faults)}; unless an earlier merge corrects this, the component rejects the configuration"]
     for remark in remarks:
         say(remark)
-    return local_nucleus.deploy(given, on, named, updates, say)
+    return local_nucleus.deploy(given, target, named, updates, say)
 
 
 COMMANDS: dict[str, tuple[str, Callable[[argparse.Namespace], int]]] = {
@@ -143,7 +143,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0, or 1 when it could not be done or failed on a device."""
     given = parser().parse_args(arguments)
     name, function = COMMANDS[given.command]
-    return told(name, lambda: function(given))
+    return report_errors(name, lambda: function(given))
 
 
 if __name__ == "__main__":

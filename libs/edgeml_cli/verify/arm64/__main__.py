@@ -81,7 +81,7 @@ class Bench:
 def install(bench: Bench) -> int:
     """Build with wheels, unpack as a nucleus does, and install without a network."""
     built = bench.place / "greengrass-build"
-    build(ROOT, built, devices=wheelhouse.targets(["linux-aarch64"], [PYTHON]))
+    build(ROOT, built, devices=wheelhouse.parse_targets(["linux-aarch64"], [PYTHON]))
     shutil.rmtree(bench.place / "artifacts", ignore_errors=True)
     version = Project.read(ROOT).version
     for component, folder in COMPONENTS.items():

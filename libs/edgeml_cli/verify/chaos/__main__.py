@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from edgeml_cli.build.package import ROOT, BuildError
-from edgeml_cli.verify.chaos.broken_component import third_error
-from edgeml_cli.verify.chaos.fault_schedule import SHIM
+from edgeml_cli.verify.chaos.broken_component import check_third_error
+from edgeml_cli.verify.chaos.fault_schedule import NEEDS_PRELOAD
 from edgeml_cli.verify.chaos.scenarios import SCENARIOS
-from edgeml_cli.verify.chaos.workspace import Workspace, hush
+from edgeml_cli.verify.chaos.workspace import Workspace, silence_gglocal
 from gglocal.cli.arguments import number, whole
 from gglocal.process.preload import compiler
 from gglocal.profile import PROFILES
@@ -75,9 +75,9 @@ class Runs:
         )
         return result
 
-    def third_error(self) -> str:
+    def check_third_error(self) -> str:
         """See `edgeml_cli.verify.chaos.broken_component`."""
-        wrong = third_error(self._place, "third-error")
+        wrong = check_third_error(self._place, "third-error")
         self.say(f"VIOLATED: {wrong}" if wrong else "third error: the component is BROKEN, as it must be")
         return wrong
 
@@ -90,7 +90,7 @@ class Runs:
 def main(argv: list[str] | None = None) -> int:
     """Returns the exit code."""
     arguments = parser().parse_args(argv)
-    hush()
+    silence_gglocal()
     begun = time.monotonic()
     place = Workspace(arguments.out.absolute(), arguments.profile)
     runs = Runs(place, arguments.minutes * 60)
@@ -100,11 +100,11 @@ def main(argv: list[str] | None = None) -> int:
         print(f"edgeml dev chaos: {fault}", file=sys.stderr)
         return 2
     if compiler() is None:
-        runs.say(f"Without {' and '.join(SHIM)}: they need a C compiler, and there is no cc.")
+        runs.say(f"Without {' and '.join(NEEDS_PRELOAD)}: they need a C compiler, and there is no cc.")
     seeds = range(arguments.seed, arguments.seed + arguments.seeds)
     with ThreadPoolExecutor(arguments.jobs) as pool:
         try:
-            third = pool.submit(runs.third_error)
+            third = pool.submit(runs.check_third_error)
             planned = [name for name, each in SCENARIOS.items() if compiler() is not None or not each.shim]
             by_hand = [pool.submit(runs.run, seeds[0], name) for name in planned]
             results = list(pool.map(runs.run, seeds)) + [each.result() for each in by_hand]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edgeml_cli.verify.outage.crash_test import kill
 from edgeml_cli.verify.outage.offline_test import offline
-from edgeml_cli.verify.outage.undelivered_test import untaken
+from edgeml_cli.verify.outage.undelivered_test import undelivered
 from gglocal.cli.arguments import number, whole
 
 
@@ -23,7 +23,9 @@ def parser() -> argparse.ArgumentParser:
     killed = commands.add_parser("kill", help="the process is killed at random instants, and started again")
     killed.add_argument("--times", type=whole(1, 10**6), default=1000, help="how often (default: 1000)")
     killed.add_argument("--seed", type=whole(0, 2**32 - 1), default=1, help="of the instants (default: 1)")
-    refused = commands.add_parser("untaken", help="alerts that the local broker does not take, with relaunches in between, until it does")
+    refused = commands.add_parser(
+        "undelivered", help="alerts that the local broker does not take, with relaunches in between, until it does"
+    )
     refused.add_argument("--alerts", type=whole(1, 10**6), default=1500, help="how many, at least (default: 1500)")
     return made
 
@@ -37,8 +39,8 @@ def main(argv: list[str] | None = None) -> int:
             good = not any(figures[name] for name in ("alerts_lost", "out_of_order", "not_flagged_late", "fresh_flagged_late"))
             good = good and figures["rss_mb_end"] - figures["rss_mb_first_hour"] <= 5
             good = good and (not figures["results_missing"] or bool(figures["dropped"]))
-        elif arguments.command == "untaken":
-            figures = untaken(Path(place), arguments.alerts, say)
+        elif arguments.command == "undelivered":
+            figures = undelivered(Path(place), arguments.alerts, say)
             good = not any(figures[name] for name in ("lost", "out_of_order", "cloud_lost", "cloud_out_of_order"))
         else:
             figures = kill(Path(place), arguments.times, arguments.seed, say)

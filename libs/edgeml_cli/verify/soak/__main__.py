@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from edgeml_cli.build.package import ROOT, BuildError
-from edgeml_cli.verify.chaos.workspace import Workspace, hush
+from edgeml_cli.verify.chaos.workspace import Workspace, silence_gglocal
 from edgeml_cli.verify.soak.run import Soak, SoakError
 from gglocal.errors import GglocalError
 from gglocal.profile import PROFILES
@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
-    hush()
+    silence_gglocal()
     place = Workspace(arguments.out.absolute(), arguments.profile)
     try:
         place.set_up(say)

@@ -1,4 +1,4 @@
-"""What a run leaves behind: a failed one does not take the place of the last good one."""
+"""The files of a run: a failed run does not overwrite the report of the last successful one."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from edgeml_cli.demo.recorder import Recorder
 from edgeml_cli.demo.run_monitor import RunMonitor
 from edgeml_cli.demo.scenario import simulated
 from edgeml_cli.demo.statistics import Statistics
-from tests.edgeml_cli.demo.made import START
+from tests.edgeml_cli.demo.samples import START
 
 
-def conclude(place: Path, problems: list[str]) -> int:
+def finish(place: Path, problems: list[str]) -> int:
     arguments = argparse.Namespace(out=place, recording=None, fault="valve", seed=1, speed=60.0)
-    course = RunMonitor(Recorder(), Statistics(), lambda event: None)
+    monitor = RunMonitor(Recorder(), Statistics(), lambda event: None)
     scenario = simulated("valve", 1, START, "2026-01-01T00:00:00Z")
-    return main._conclude(arguments, scenario, course, (0.3, 0.9), problems, 1, 2.0)
+    return main._finish(arguments, scenario, monitor, (0.3, 0.9), problems, 1, 2.0)
 
 
-def test_a_failed_run_leaves_the_good_report_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert conclude(tmp_path, []) == 0
+def test_failed_run_keeps_the_last_good_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert finish(tmp_path, []) == 0
     good = (tmp_path / "report.html").read_bytes()
     capsys.readouterr()
-    assert conclude(tmp_path, ["the nucleus went away"]) == 1
+    assert finish(tmp_path, ["the nucleus stopped"]) == 1
     assert (tmp_path / "report.html").read_bytes() == good
-    assert "the nucleus went away" in (tmp_path / "report-failed.html").read_text()
+    assert "the nucleus stopped" in (tmp_path / "report-failed.html").read_text()
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["report"].endswith("report-failed.html")
-    assert conclude(tmp_path, []) == 0
+    assert finish(tmp_path, []) == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html"]
 
 
-def test_a_report_that_cannot_be_drawn_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rendering_failure_keeps_the_previous_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "report.html").write_text("before")
     monkeypatch.setattr(main.html_report, "render", lambda run: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        conclude(tmp_path, [])
+        finish(tmp_path, [])
     assert (tmp_path / "report.html").read_text() == "before"

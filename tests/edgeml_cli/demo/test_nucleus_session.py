@@ -1,4 +1,4 @@
-"""The stage leaves the process as it found it, and knows whether there is anything to install."""
+"""The session restores logging, keeps installed packages, and detects whether packages are missing."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import pytest
 
 from edgeml.runtime.install_venv import STAMP
 from edgeml_cli.build.package import COMPONENTS
-from edgeml_cli.demo.nucleus_session import NucleusSession, _clear
+from edgeml_cli.demo.nucleus_session import NucleusSession, _remove_previous_run
 
 
-def _stage(place: Path) -> NucleusSession:
+def _session(place: Path) -> NucleusSession:
     return NucleusSession(place, place / "built", "1.0.0", "lite", lambda text: None)
 
 
-def test_the_logger_is_put_back(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_session_restores_logging(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     logger = logging.getLogger("gglocal")
     before = (logger.level, logger.propagate, list(logger.handlers))
-    with _stage(tmp_path):
+    with _session(tmp_path):
         assert not logger.propagate
         logger.info("inside")
     assert (logger.level, logger.propagate, list(logger.handlers)) == before
@@ -29,17 +29,17 @@ def test_the_logger_is_put_back(tmp_path: Path, caplog: pytest.LogCaptureFixture
     assert "inside" in log and "outside" not in log
 
 
-def test_a_place_is_complete_when_every_component_has_its_packages(tmp_path: Path) -> None:
-    stage = _stage(tmp_path)
+def test_session_is_installed_when_every_component_has_its_packages(tmp_path: Path) -> None:
+    session = _session(tmp_path)
     for component in COMPONENTS:
-        assert not stage.complete
+        assert not session.is_installed
         venv = tmp_path / "nucleus" / "work" / component / "venv"
         venv.mkdir(parents=True)
         (venv / STAMP).touch()
-    assert stage.complete
+    assert session.is_installed
 
 
-def test_packages_stay_from_run_to_run_and_nothing_else_of_a_component(tmp_path: Path) -> None:
+def test_only_packages_are_kept_between_runs(tmp_path: Path) -> None:
     work = tmp_path / "work" / next(iter(COMPONENTS))
     whole = work / "venv.d" / "digest"
     whole.mkdir(parents=True)
@@ -47,6 +47,6 @@ def test_packages_stay_from_run_to_run_and_nothing_else_of_a_component(tmp_path:
     (work / "venv").symlink_to(Path("venv.d") / "digest", target_is_directory=True)
     (work / "alarms.sqlite3").touch()
     (tmp_path / "logs").mkdir()
-    _clear(tmp_path)
+    _remove_previous_run(tmp_path)
     assert (work / "venv" / STAMP).is_file()
     assert sorted(path.name for path in work.iterdir()) == ["venv", "venv.d"] and not (tmp_path / "logs").exists()

@@ -1,4 +1,4 @@
-"""rest-json on loopback, read off botocore's own model of the service: what boto3 sends is checked by the model, and so is the answer."""
+"""A rest-json service on loopback, derived from botocore's model, which validates each request and each response."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from botocore.validate import ParamValidator
 Handler = Callable[[dict[str, Any]], dict[str, Any]]
 
 
-class Refusal(Exception):
-    """An error that the service's model names."""
+class ServiceError(Exception):
+    """An error in the service's model."""
 
     def __init__(self, code: str, message: str, status: int = 400) -> None:
         super().__init__(message)
         self.code, self.status = code, status
 
 
-class Wire:
+class FakeAwsService:
     """Serves the operations in a table at `url`.
 
     Args:
-        calls: gets (operation, parameters) of each request that the model accepts.
+        calls: receives (operation, parameters) of each valid request.
     """
 
     def __init__(self, service: str, handlers: Mapping[str, Handler], calls: list[tuple[str, dict[str, Any]]]) -> None:
@@ -39,22 +39,22 @@ class Wire:
         assert not unknown, f"{service} has no {unknown}"
         self._handlers, self.calls = handlers, calls
         self._routes = [(name, *self._route(name)) for name in self._model.operation_names]
-        wire = self
+        service_handler = self
 
         class Http(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def log_message(self, *_: Any) -> None:
-                """Quiet."""
+                """Log nothing."""
 
             def answer(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                status, told, headers = wire.answer(self.command, self.path, body)
+                status, content, headers = service_handler.answer(self.command, self.path, body)
                 self.send_response(status)
-                for key, value in {**headers, "Content-Type": "application/json", "Content-Length": str(len(told))}.items():
+                for key, value in {**headers, "Content-Type": "application/json", "Content-Length": str(len(content))}.items():
                     self.send_header(key, value)
                 self.end_headers()
-                self.wfile.write(told)
+                self.wfile.write(content)
 
             do_GET = do_POST = do_PUT = do_DELETE = answer
 
@@ -77,27 +77,27 @@ class Wire:
             given = self._read(shape, path, parse_qs(parts.query), json.loads(body or b"{}"))
             self.check(shape, given)
             if name not in self._handlers:
-                raise Refusal("UnknownOperationException", f"the stand-in has no {name}", 404)
+                raise ServiceError("UnknownOperationException", f"the stand-in has no {name}", 404)
             self.calls.append((name, given))
             answer = self._handlers[name](given)
-        except Refusal as fault:
+        except ServiceError as fault:
             return fault.status, json.dumps({"message": str(fault)}).encode(), {"x-amzn-errortype": fault.code}
         operation = self._model.operation_model(name)
         try:
             self.check(operation.output_shape, answer)
-        except Refusal as fault:
+        except ServiceError as fault:
             return 500, json.dumps({"message": f"the stand-in answers wrongly: {fault}"}).encode(), {"x-amzn-errortype": "InternalFault"}
         return operation.http.get("responseCode", 200), json.dumps(answer, default=_plain).encode(), {}
 
     def check(self, shape: Any, given: Any) -> None:
         """
         Raises:
-            Refusal: it does not have the shape; botocore leaves patterns and enumerations to the service, so they are checked here.
+            ServiceError: it does not have the shape; botocore leaves patterns and enumerations to the service, so they are checked here.
         """
         report = ParamValidator().validate(given, shape)
         faults = [report.generate_report()] if report.has_errors() else list(_strange(shape, given, shape.name))
         if faults:
-            raise Refusal("ValidationException", "; ".join(faults))
+            raise ServiceError("ValidationException", "; ".join(faults))
 
     def _route(self, name: str) -> tuple[str, re.Pattern[str]]:
         http = self._model.operation_model(name).http
@@ -110,7 +110,7 @@ class Wire:
             found = pattern.fullmatch(path)
             if found and method == wanted:
                 return name, {key: unquote(value) for key, value in found.groupdict().items()}
-        raise Refusal("UnknownOperationException", f"{method} {path} is no operation of {self._model.service_name}", 404)
+        raise ServiceError("UnknownOperationException", f"{method} {path} is no operation of {self._model.service_name}", 404)
 
     def _read(self, shape: Any, path: dict[str, str], query: dict[str, list[str]], body: dict[str, Any]) -> dict[str, Any]:
         given: dict[str, Any] = {}
@@ -124,7 +124,7 @@ class Wire:
             elif where is None and wire_name in body:
                 given[name] = _decoded(member, body.pop(wire_name))
         if body:
-            raise Refusal("ValidationException", f"{', '.join(body)} is unknown to {shape.name}")
+            raise ServiceError("ValidationException", f"{', '.join(body)} is unknown to {shape.name}")
         return given
 
 

@@ -1,4 +1,4 @@
-"""edgeml device deploy: the build, on a gglocal that runs, directly or through greengrass-cli's place on a core device."""
+"""`edgeml device deploy` on a running gglocal: directly, or through a fake greengrass-cli as on a core device."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SERVE = {"run": "exec sleep 1000"}
 
 @pytest.fixture(params=["gglocal", "greengrass-cli"])
 def place(request, gglocal_factory, tmp_path):
-    """A nucleus, what names it on the command line, and a build."""
+    """A nucleus, the options that select it, and a build."""
     nucleus = gglocal_factory(profile="classic")
     root = nucleus.root.path
     if request.param == "gglocal":
@@ -31,7 +31,7 @@ def place(request, gglocal_factory, tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="greengrass-cli is called with sudo, which may ask for a password")
-def test_the_build_is_deployed_configured_and_taken_back(place, tmp_path, capsys) -> None:
+def test_build_is_deployed_configured_and_removed(place, tmp_path, capsys) -> None:
     nucleus, where, shelf = place
     shelf.add("a", SERVE, config={"x": 1})
     shelf.add("a", {"run": "exit 7"}, "1.1.0", config={"x": 1})
@@ -52,12 +52,12 @@ def test_the_build_is_deployed_configured_and_taken_back(place, tmp_path, capsys
     assert "no recipe of absent found" in capsys.readouterr().out
 
 
-def test_what_is_not_there_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_build_or_nucleus_is_reported_in_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     local = ["device", "--component", "a=1.0.0", "--device-root", str(tmp_path / "device"), "--build", str(tmp_path / "build")]
     for before, sentence in (
-        (lambda: None, "has no recipes; make it with edgeml build"),
+        (lambda: None, "has no recipes; create it with edgeml build"),
         (lambda: Shelf(tmp_path / "build"), "there is neither"),
-        (lambda: (tmp_path / "root").mkdir(), "the nucleus refuses: no nucleus runs in"),
+        (lambda: (tmp_path / "root").mkdir(), "the nucleus rejected the request: no nucleus runs in"),
     ):
         before()
         assert main([*local, "--gglocal", str(tmp_path / "root")]) == 1
@@ -82,24 +82,24 @@ def dispatcher(place, venvs: dict[str, Path], built: Path):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="greengrass-cli is called with sudo, which may ask for a password")
 @pytest.mark.parametrize("place", ["greengrass-cli"], indirect=True)
-def test_it_succeeds_only_when_the_component_accepts_its_configuration(dispatcher, version, tmp_path, capsys) -> None:
+def test_deployment_succeeds_only_if_the_configuration_is_accepted(dispatcher, version, tmp_path, capsys) -> None:
     nucleus, local = dispatcher
     config = tmp_path / "config.yaml"
     config.write_text(f"{NAME}:\n  merge:\n    policy: {{raise_at: 0.95}}\n    report: {{interval_s: 5, enabled: false}}\n")
     assert main([*local, "--component", f"{NAME}={version}", "--config", str(config)]) == 0
-    assert capsys.readouterr().out.endswith("what was asked for runs, and is configured as asked\n")
-    # What is configured need not be named again, and is told apart by value: the deployment itself says SUCCEEDED each time.
+    assert capsys.readouterr().out.endswith("the requested components are running with the requested configuration\n")
+    # A configured component need not be named again. The deployment itself reports SUCCEEDED each time, so values are compared.
     config.write_text(f"{NAME}:\n  merge:\n    policy: {{raise_at: 0.1, nn: 5}}\n")
     assert main([*local, "--config", str(config)]) == 1
     said = capsys.readouterr().out
-    assert "SUCCEEDED" in said and f"not as asked: {NAME} refuses its configuration: `policy.nn` is an unknown option" in said
+    assert "SUCCEEDED" in said and f"differs from the request: {NAME} rejects its configuration: `policy.nn` is an unknown option" in said
     assert "`policy.raise_at` is 0.1, which is not above" in said
     config.write_text(f"{NAME}:\n  reset: [/policy]\n")
     assert main([*local, "--config", str(config)]) == 0
     assert nucleus.component(NAME).configuration["policy"] == {"raise_at": 0.9, "clear_at": 0.3}
 
 
-def test_a_configuration_of_what_is_only_a_dependency_makes_it_a_root(place, tmp_path, capsys) -> None:
+def test_configured_dependency_becomes_a_root_component(place, tmp_path, capsys) -> None:
     nucleus, where, shelf = place
     if where[0] == "--device-root" and os.geteuid() != 0:
         pytest.skip("greengrass-cli is called with sudo, which may ask for a password")
@@ -117,7 +117,7 @@ def test_a_configuration_of_what_is_only_a_dependency_makes_it_a_root(place, tmp
 
 
 class Flaky:
-    """A greengrass-cli that fails now and then, and one whose nucleus does something else than it was asked."""
+    """A fake greengrass-cli that fails intermittently, or whose nucleus ignores a part of the request."""
 
     def __init__(self, folder: Path, root: Path, script: str) -> None:
         self.path = folder / "bin" / "greengrass-cli"
@@ -137,7 +137,7 @@ UNKNOWN = TRACE.replace("ServiceError: the file is being written", "ResourceNotF
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="greengrass-cli is called with sudo, which may ask for a password")
-def test_a_deployment_that_fails_says_what_the_component_logged(place, tmp_path, capsys) -> None:
+def test_failed_deployment_reports_the_logged_error(place, tmp_path, capsys) -> None:
     nucleus, where, shelf = place
     if where[0] == "--device-root":
         (Path(where[1]) / "logs").symlink_to(nucleus.root.path / "logs")
@@ -173,7 +173,7 @@ CLASSIC = """2026-11-28T13:52:57.632Z [INFO] (Copier) m: stdout. INFO edgeml.mod
         (slice(4, 5), 0, ""),
     ],
 )
-def test_the_last_error_of_a_log_is_what_the_component_wrote_since(lines, since, error) -> None:
+def test_last_error_in_a_log(lines, since, error) -> None:
     assert deployment_outcome.last_error("\n".join(CLASSIC.splitlines()[lines]), since) == error
 
 
@@ -185,8 +185,8 @@ def test_the_last_error_of_a_log_is_what_the_component_wrote_since(lines, since,
         ("a.b-c", []),
     ],
 )
-def test_the_components_that_a_failure_is_about(text: str, named: list[str]) -> None:
-    assert deployment_outcome.named(["a.b", "a.b.c"], text) == named
+def test_components_mentioned_in_a_failure(text: str, named: list[str]) -> None:
+    assert deployment_outcome.mentioned(["a.b", "a.b.c"], text) == named
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="greengrass-cli is called with sudo, which may ask for a password")
@@ -200,8 +200,8 @@ def test_the_components_that_a_failure_is_about(text: str, named: list[str]) -> 
     ],
     ids=["fails", "ends with 0", "not known yet", "lasting"],
 )
-def test_a_status_call_that_fails_is_asked_again(gglocal_factory, tmp_path, monkeypatch, capsys, exit_code, lasting, trace) -> None:
-    monkeypatch.setattr(nucleus_cli, "ASK_AGAIN_S", 0.01)
+def test_failed_status_call_is_retried(gglocal_factory, tmp_path, monkeypatch, capsys, exit_code, lasting, trace) -> None:
+    monkeypatch.setattr(nucleus_cli, "RETRY_INTERVAL_S", 0.01)
     nucleus, shelf = gglocal_factory(profile="classic"), Shelf(tmp_path / "build")
     shelf.add("a", SERVE)
     (tmp_path / "trace").write_text(trace)
@@ -218,17 +218,19 @@ def test_a_status_call_that_fails_is_asked_again(gglocal_factory, tmp_path, monk
     count.touch()
     local = ["device", "--device-root", str(tmp_path / "device"), "--build", str(tmp_path / "build"), "--component", "a=1.0.0"]
     assert main(local) == int(lasting)
-    assert len(count.read_text()) == (nucleus_cli.TRIES if lasting else 3)
+    assert len(count.read_text()) == (nucleus_cli.MAX_ATTEMPTS if lasting else 3)
     if lasting:
-        assert capsys.readouterr().err == "edgeml device deploy: the nucleus refuses: the file is being written (ServiceError)\n"
+        assert (
+            capsys.readouterr().err == "edgeml device deploy: the nucleus rejected the request: the file is being written (ServiceError)\n"
+        )
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="greengrass-cli is called with sudo, which may ask for a password")
-def test_a_nucleus_that_does_something_else_than_it_was_asked_is_found_out(gglocal_factory, tmp_path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(local_nucleus, "SETTLED_S", 1.0)
+def test_ignored_configuration_is_detected(gglocal_factory, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(local_nucleus, "SETTLE_TIMEOUT_S", 1.0)
     nucleus, shelf = gglocal_factory(profile="classic"), Shelf(tmp_path / "build")
     shelf.add("a", SERVE, config={"x": 1, "keep": True})
-    # The configuration is dropped on the way, and SUCCEEDED is said.
+    # The configuration is dropped, and the deployment reports SUCCEEDED.
     Flaky(
         tmp_path / "device",
         nucleus.root.path,
@@ -243,7 +245,7 @@ def test_a_nucleus_that_does_something_else_than_it_was_asked_is_found_out(ggloc
     local = ["device", "--device-root", str(tmp_path / "device"), "--build", str(tmp_path / "build"), "--config", str(config)]
     assert main([*local, "--component", "a=1.0.0"]) == 1
     said = capsys.readouterr().out
-    assert 'not as asked: a is not configured as asked: x is 1, asked for was 2; deep.y is null, asked for was "text"\n' in said
+    assert 'differs from the request: a has a different configuration: x is 1, expected 2; deep.y is null, expected "text"\n' in said
 
 
 @pytest.mark.parametrize(
@@ -256,8 +258,8 @@ def test_a_nucleus_that_does_something_else_than_it_was_asked_is_found_out(ggloc
         ("", ""),
     ],
 )
-def test_the_cause_is_picked_from_what_a_command_wrote(text: str, cause: str) -> None:
-    assert nucleus_cli.cause(text) == cause
+def test_error_cause_in_command_output(text: str, cause: str) -> None:
+    assert nucleus_cli.error_cause(text) == cause
 
 
 @pytest.mark.parametrize(
@@ -278,9 +280,9 @@ def test_the_cause_is_picked_from_what_a_command_wrote(text: str, cause: str) ->
         ({"t": "5"}, {"t": 5}, ["t"]),
     ],
 )
-def test_what_was_asked_for_is_compared_with_what_the_device_has(merge, has, differs) -> None:
-    found = nucleus_cli.Component("1.0.0", "RUNNING", "", has)
-    told = list(deployment_outcome.unmet("a", "1.0.0", {"merge": merge}, found))
+def test_device_is_compared_with_its_deployment(merge, has, differs) -> None:
+    found = nucleus_cli.DeployedComponent("1.0.0", "RUNNING", "", has)
+    told = list(deployment_outcome.differences("a", "1.0.0", {"merge": merge}, found))
     assert [each.split(" is ")[0] for sentence in told for each in sentence.partition(": ")[2].split("; ")] == differs
-    assert list(deployment_outcome.unmet("a", "2.0.0", {}, found)) == ["a is 1.0.0, asked for was 2.0.0"]
-    assert list(deployment_outcome.unmet("a", "", {}, None)) == ["a is not deployed"]
+    assert list(deployment_outcome.differences("a", "2.0.0", {}, found)) == ["a is 1.0.0, expected 2.0.0"]
+    assert list(deployment_outcome.differences("a", "", {}, None)) == ["a is not deployed"]

@@ -1,4 +1,4 @@
-"""Messages of a small run, made by hand: what the nucleus would see."""
+"""Hand-written messages of a small run, as the nucleus would receive them."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def results(
     stream: str = "r1",
     reason: str = "learning 3/400",
 ) -> ResultBlock:
-    """One result a row; None is "no decision" for `reason`."""
+    """One result for each row; a confidence of None is "no decision" with `reason`."""
     n = len(rows)
-    told = confidence if isinstance(confidence, list) else [confidence] * n
-    known = np.array([np.nan if value is None else value for value in told], "f4")
+    confidences = confidence if isinstance(confidence, list) else [confidence] * n
+    known = np.array([np.nan if value is None else value for value in confidences], "f4")
     times = np.array([at(row) for row in rows], "<i8").tobytes()
     return ResultBlock(
         asset=ASSET,
@@ -52,7 +52,7 @@ def results(
         score=known.tobytes(),
         confidence=known.tobytes(),
         reason=np.isnan(known).astype("u1").tobytes(),
-        reasons=(reason,) if None in told else (),
+        reasons=(reason,) if None in confidences else (),
         deviations=np.zeros((n, 2), "<f2").tobytes(),
         latency_us=np.full((n, 2), 40, "<f4").tobytes(),
     )
@@ -86,24 +86,27 @@ def ack(id: str = "c1", status: str = "executed", row: int = 0) -> CommandAck:
 
 
 def episode() -> list[tuple[Message, str | None]]:
-    """(message, sender): 300 rows with one alarm that is raised, obeyed and cleared; everything is answered."""
-    made: list[tuple[Message, str | None]] = []
+    """(message, sender) of 300 rows with one alarm: raised, stop command executed, cleared; every row has its result."""
+    messages: list[tuple[Message, str | None]] = []
     for seq in range(30):
         rows = list(range(seq * 10, seq * 10 + 10))
         if seq < 10:
-            told: list[float | None] = [None] * 10
+            confidences: list[float | None] = [None] * 10
         elif 15 <= seq < 20:
-            told = [0.96 - 0.01 * (row % 3) for row in rows]
+            confidences = [0.96 - 0.01 * (row % 3) for row in rows]
         else:
-            told = [0.05 + 0.02 * (row % 5) for row in rows]
-        made += [(batch(seq, rows), SENSORS), (results(seq, rows, told, reason=f"learning {rows[-1]}/100"), "com.edgeml.Inference")]
+            confidences = [0.05 + 0.02 * (row % 5) for row in rows]
+        messages += [
+            (batch(seq, rows), SENSORS),
+            (results(seq, rows, confidences, reason=f"learning {rows[-1]}/100"), "com.edgeml.Inference"),
+        ]
         if seq == 15:
-            made += [(alert(0, "pending", 152), DISPATCHER), (alert(1, "active", 157, raised=157), DISPATCHER), (command(), DISPATCHER)]
-            made += [(ack(row=160), SENSORS)]
+            messages += [(alert(0, "pending", 152), DISPATCHER), (alert(1, "active", 157, raised=157), DISPATCHER), (command(), DISPATCHER)]
+            messages += [(ack(row=160), SENSORS)]
         if seq == 17:
-            made += [(command("restore", "m1"), None), (ack("m1", row=180), SENSORS)]
-            made += [(command("start", "m2"), None), (ack("m2", row=181), SENSORS)]
+            messages += [(command("restore", "m1"), None), (ack("m1", row=180), SENSORS)]
+            messages += [(command("start", "m2"), None), (ack("m2", row=181), SENSORS)]
         if seq == 21:
-            made.append((alert(2, "cleared", 212, raised=157), DISPATCHER))
-    made.append((Status(component=SENSORS, state="finished"), SENSORS))
-    return made
+            messages.append((alert(2, "cleared", 212, raised=157), DISPATCHER))
+    messages.append((Status(component=SENSORS, state="finished"), SENSORS))
+    return messages
