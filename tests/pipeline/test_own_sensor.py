@@ -106,7 +106,7 @@ def test_alert_follows_a_change_and_is_acknowledged(line, version, tmp_path: Pat
         os.kill(pid, signal.SIGTERM)
     suite.until(lambda: any(alert.state == "active" and alert.asset == ASSET for alert in alerts), 120, "an active alert")
     # Step 5, by its command line.
-    command = re.search(r"gglocal (pub --seal \S+) '(.*)'", document.read_text(encoding="utf-8"))
+    command = re.search(r"gglocal (pub --sign \S+) '(.*)'", document.read_text(encoding="utf-8"))
     assert command is not None
     alarm = next(alert.id for alert in alerts if alert.state == "active")
     ran = gglocal(suite.nucleus.root.path, [*command[1].split(), command[2].replace("ID OF THE ALERT", alarm)])

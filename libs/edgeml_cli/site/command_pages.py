@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgeml_cli import modules
+from edgeml_cli import environments, modules
 from edgeml_cli.site.markdown import table
 from edgeml_cli.verbs import FAMILIES, VERBS
 from gglocal.cli.main import _parser as gglocal_parser
@@ -36,6 +36,8 @@ def edgeml_page() -> str:
             try:
                 _, parser = modules.parser_of(verb)
             except (ImportError, SystemExit):
+                if not environments.missing(verb.extras):
+                    raise
                 parts.append(f"`{verb.command} --help` lists its options once its extras are installed.\n")
             else:
                 parts += _verbs(parser, 4)
