@@ -74,7 +74,7 @@ def test_reader_of_a_document_is_scored(document: Path, line, version, tmp_path:
     suite = line()
     suite.nucleus.tap(receive)
     suite.deploy(config, version)
-    suite.until(lambda: len(decided) > 50, 60, "results with a confidence")
+    suite.until(lambda: len(decided) > 50, 180, "results with a confidence")
     assert sorted(decided)[len(decided) // 2] < 0.9
 
 
