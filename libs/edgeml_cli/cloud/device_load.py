@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from alert_dispatcher.options import AlertDispatcherOptions
-from edgeml.runtime.status_reporter import SAID_S
+from edgeml.runtime.status_reporter import REPEAT_S
 from edgeml_cli.build.package import ROOT
 from edgeml_cli.cloud import message_sizes, template
 from edgeml_cli.cloud.message_sizes import CaptureSize
@@ -102,7 +102,7 @@ def device_load(config: dict[str, dict[str, Any]], alarms: float, row_interval_s
         gather_s=dispatcher.report.gather_s,
         row_interval_s=row_interval_s,
         alarms=alarms,
-        health_interval_s=max(dispatcher.health.interval_s, SAID_S) if dispatcher.health.enabled else 0.0,
+        health_interval_s=max(dispatcher.health.interval_s, REPEAT_S) if dispatcher.health.enabled else 0.0,
         captured_rows=_captured_rows(capture, alarms, row_interval_s),
         echoed=frozenset(kind for kind, how in confirmations.items() if how == "echo"),
         report_bytes=report_bytes,
