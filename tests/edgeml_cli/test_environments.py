@@ -40,8 +40,10 @@ def test_a_plan_is_new_current_or_an_update(checkout: Path) -> None:
     how, lines = environments.plan(checkout, venv, ["lock"], "3.11")
     assert (how, lines[3:]) == ("update", ["cloud", "lock", "test"])
     assert environments.plan(checkout, venv, ["cloud"], "3.12")[0] == "new"
-    (checkout / "pyproject.toml").write_text((checkout / "pyproject.toml").read_text() + "\n")
-    assert environments.plan(checkout, venv, ["cloud"], "3.11")[0] == "update"
+    (checkout / "libs" / "local").mkdir(parents=True)
+    (checkout / "libs" / "local" / "pyproject.toml").write_text('[project]\ndependencies = ["some_thing>=2"]\n')
+    assert environments.plan(checkout, venv, ["cloud"], "3.11")[0] == "update", "a library is a distribution of its own"
+    assert environments.requirements([], checkout) - environments.requirements([]) == {"some-thing"}
 
 
 def test_requirements_are_those_of_pyproject() -> None:
