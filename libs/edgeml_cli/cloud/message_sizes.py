@@ -7,7 +7,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from alert_dispatcher.result_reporter import NORMAL, entry
+from alert_dispatcher.result_reporter import NORMAL, ResultReport, entry
 from edgeml.cloud.outbox import OutboxMessage
 from edgeml.config.schema import read
 from edgeml.messages import Acknowledge, Alert, Health, ResultBlock, ResultColumns, SensorBatch, encode_json, topics

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import argparse
 import re
 from html import unescape
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
