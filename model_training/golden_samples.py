@@ -112,7 +112,9 @@ def _simulated(manifest: Manifest, order: list[int]) -> np.ndarray:
         recorder = _InputRecorder()
         baseline = Baseline.fit(manifest, values[:learn], np.zeros(learn, np.int64))
         times = (np.arange(len(values)) * manifest.interval_s * 1e9).astype(np.int64)
-        AssetScorer(seal(manifest, b""), recorder, baseline).feed(times[learn:], values[learn:], np.zeros((2 * rows, len(order)), np.uint8))
+        AssetScorer(assemble(manifest, b""), recorder, baseline).feed(
+            times[learn:], values[learn:], np.zeros((2 * rows, len(order)), np.uint8)
+        )
         # Every row has a decision, so successive inputs belong to successive rows.
         runs.append(np.lib.stride_tricks.sliding_window_view(np.stack(recorder.inputs), manifest.smooth_rows, axis=0))
     return np.moveaxis(np.concatenate(runs), -1, 1)

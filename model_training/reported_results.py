@@ -62,7 +62,7 @@ class ReportedResults:
         verdict: (n,) bool, at or above the policy's `raise_at`; False without a decision.
         alarm: (n,) bool, an alarm is active.
         reasons: (n,) reason for no decision, or empty.
-        took_us: (n, 2) float32, latency of the preparation and of the model; NaN if unknown.
+        latency_us: (n, 2) float32, latency of the preparation and of the model; NaN if unknown.
     """
 
     thing: str
@@ -108,7 +108,7 @@ class Summary:
         alarms: number of alarms that became active.
         in_alarm, anomalous: shares with an active alarm, and with an anomalous verdict.
         undecided: share without a decision, by reason.
-        took_us: median and 99th percentile of the total latency.
+        latency_us: median and 99th percentile of the total latency.
     """
 
     hours: float
@@ -152,7 +152,7 @@ def summary(results: ReportedResults) -> Summary:
     for reason, duration_s in zip(results.reasons, durations_s.tolist(), strict=True):
         if reason:
             undecided["learning" if reason.startswith("learning") else reason] += duration_s / total
-    took = results.took_us.sum(axis=1)
+    took = results.latency_us.sum(axis=1)
     took = took[np.isfinite(took)]
     return Summary(
         hours=float(durations_s.sum()) / 3600,

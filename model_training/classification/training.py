@@ -99,7 +99,7 @@ class _Run:
             self._request.log(f"cross-validation {number}/{len(parts)}: {part.sum()} rows held out")
             model = self._train(~part)
             for name, file in (("int8", self._int8(model)), ("float32", tflite_export.to_float32(model))):
-                scores[name][part], _, probabilities[name][part] = evaluation.predict(seal(self._manifest, file), self._rows[part])
+                scores[name][part], _, probabilities[name][part] = evaluation.predict(assemble(self._manifest, file), self._rows[part])
             for name, matrix in inputs.items():
                 scores[name][part] = baseline.predict(baseline.fit(matrix[~part], self._classes[~part] > 0), matrix[part])
         return scores, probabilities

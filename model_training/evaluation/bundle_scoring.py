@@ -88,7 +88,7 @@ def apply_policy(
 ) -> DetectorResult:
     """Derive verdicts and alarms from confidences (n,) float32, NaN without a decision."""
     policy = AlarmPolicy(options or PolicyOptions(), recording.full_name, model)
-    outcome = policy.judge_block("recording", recording.times.tolist(), confidence.tolist(), deviations, stopped)
+    outcome = policy.evaluate_block("recording", recording.times.tolist(), confidence.tolist(), deviations, stopped)
     alarm = np.zeros(len(recording), bool)
     raised = []
     for change in outcome.changes:

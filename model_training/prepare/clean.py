@@ -49,7 +49,7 @@ def merge(parts: list[Rows], requested: list[str]) -> Rows:
 
 def clean(rows: Rows, ranges: Mapping[str, Range], statistics: Statistics) -> Rows:
     """Return rows with strictly increasing times and plausible values only. Removed values become NaN; both are counted."""
-    for code in OUT_OF_LINE:
+    for code in IMPLAUSIBLE_TIME:
         rows = _drop(rows, (rows.quality == code).any(axis=1), QUALITY_NAMES[code], statistics)
     again = np.zeros(len(rows.times), bool)
     again[1:] = rows.times[1:] == rows.times[:-1]

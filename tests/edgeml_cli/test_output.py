@@ -89,7 +89,7 @@ print(chosen.lines, chosen.errors)
 
 
 def in_a_terminal(*arguments: str, **variables: str) -> str:
-    """What the terminal of a process gets."""
+    """The text that a process writes to its terminal."""
     leader, follower = pty.openpty()
     environ = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "FORCE_COLOR")}
     environ |= {"TERM": "xterm-256color", "COLUMNS": "100", "PYTHONPATH": str(ROOT / "libs"), **variables}

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from alert_dispatcher.result_reporter import NORMAL, ResultReporter, entry
+from alert_dispatcher.result_reporter import NORMAL, ResultReport, entry
 from edgeml.cloud.outbox import OutboxMessage
 from edgeml.config.schema import read
 from edgeml.messages import Acknowledge, Alert, Health, ResultBlock, ResultColumns, SensorBatch, encode_json, topics
@@ -34,7 +34,7 @@ def capture_message() -> CaptureSize:
     batch = SensorBatch.of("pump-1", "7c9e6679", 0, names, units, block.times, block.values)
     text = segment_format.header(batch, 0) + b"".join(row.line for row in segment_format.rows(batch))
     name = segment_format.segment_name(int(block.times[0]), batch.stream, batch.seq)
-    payload, rows = Segment.read(text).piece("gateway-0001", name, 0, len(block.times))
+    payload, rows = Segment.read(text).chunk("gateway-0001", name, 0, len(block.times))
     return CaptureSize(rows, _sent_bytes(payload))
 
 
@@ -79,8 +79,8 @@ def _health() -> Health:
         state="running",
         lag_s=0.123,
         queues={"results": (0, 256), "replay": (0, 256)},
-        heard={topics.RESULTS: 0.5, topics.COMMANDS: None},
-        quiet={"pump-1": 0.25},
+        message_age_s={topics.RESULTS: 0.5, topics.COMMANDS: None},
+        row_age_s={"pump-1": 0.25},
     )
 
 
@@ -93,7 +93,7 @@ def report_message(results: int) -> int:
         confidence=np.array([0.0123]),
         reason=np.array([0]),
         deviations=np.zeros((1, 0)),
-        took_us=np.array([[412.5123, 87.2512]]),
+        latency_us=np.array([[412.5123, 87.2512]]),
     )
     block = ResultBlock(
         stream="7c9e6679",
@@ -113,10 +113,10 @@ def report_message(results: int) -> int:
         confidence=b"",
         reason=b"",
         deviations=b"",
-        took_us=b"",
+        latency_us=b"",
     )
     result = msgspec.Raw(msgspec.json.encode(entry(block, columns, 0, NORMAL, "")))
-    report = ResultReporter(
+    report = ResultReport(
         thing="gateway-0001",
         asset=block.asset,
         model=block.model,

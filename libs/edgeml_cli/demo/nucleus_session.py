@@ -110,7 +110,7 @@ class NucleusSession:
 
     def publish(self, command: Command) -> None:
         """Publish a command as a person at a command line would."""
-        self.nucleus.publish(topics.COMMANDS, encode(command), sealed=True)
+        self.nucleus.publish(topics.COMMANDS, encode(command), signed=True)
 
     def broken(self) -> list[str]:
         """One sentence for each component in the state BROKEN."""

@@ -32,7 +32,7 @@ class Readings(NamedTuple):
 
 
 class Results(NamedTuple):
-    """Results in order of time: times (n,) in ns, confidence (n,), NaN without a decision, reason (n,), took_us (n, 2)."""
+    """Results in order of time: times (n,) in ns, confidence (n,), NaN without a decision, reason (n,), latency_us (n, 2)."""
 
     times: np.ndarray
     confidence: np.ndarray

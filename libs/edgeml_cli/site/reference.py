@@ -29,7 +29,7 @@ _FIGURES = re.compile(r"<!-- (\w+): begin -->\n(.*?)<!-- \1: end -->", re.DOTALL
 def options() -> str:
     """Every option of every component, with type, bounds, default and meaning."""
     common = ("Common options", "Every component has these, under `message_auth`.", [("message_auth.", MessageAuthOptions)])
-    chapters = [
+    chapters: list[tuple[str, str, list[tuple[str, Any]]]] = [
         ("SensorIngestion", "The component `com.edgeml.SensorIngestion`.", [("", SensorIngestionOptions)]),
         *(_chapter(f"Source `{name}`", "Under `assets.<name>.options`", entry.options) for name, entry in SOURCES.items()),
         ("Inference", "The component `com.edgeml.Inference`.", [("", InferenceOptions)]),

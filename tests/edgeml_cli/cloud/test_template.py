@@ -157,7 +157,7 @@ def covers(resource: str, use: Use) -> bool:
 
 
 def test_template_passes_cfn_lint() -> None:
-    lint = [Path(sys.executable).with_name("cfn-lint"), TEMPLATE, "--regions", "us-east-1"]
+    lint: list[str | Path] = [Path(sys.executable).with_name("cfn-lint"), TEMPLATE, "--regions", "us-east-1"]
     ran = subprocess.run(lint, capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stdout + ran.stderr) == (0, "")
 

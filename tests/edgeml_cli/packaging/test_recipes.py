@@ -70,7 +70,6 @@ def test_a_timeout_is_text(name: str, recipe: Recipes) -> None:
 
 @pytest.mark.parametrize("name", COMPONENTS)
 def test_default_configuration_is_what_the_component_declares(name: str, recipe: Recipes) -> None:
-    options = getattr(importlib.import_module(f"{COMPONENTS[name]}.options"), f"{name.rpartition('.')[2]}Options")
     default = recipe(name)["ComponentConfiguration"]["DefaultConfiguration"]
     read(OPTIONS[name], {key: value for key, value in default.items() if key != "accessControl"})
 

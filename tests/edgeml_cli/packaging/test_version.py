@@ -48,7 +48,9 @@ def test_what_is_no_version_changes_nothing(root: Path, wrong: str, sentence: st
 
 def test_a_place_without_one_stops_it_before_anything_is_written(root: Path) -> None:
     (root / "README.md").write_text("nothing")
-    with pytest.raises(package.BuildError, match="README.md does not contain the version where it is expected; restore the file; nothing was changed"):
+    with pytest.raises(
+        package.BuildError, match="README.md does not contain the version where it is expected; restore the file; nothing was changed"
+    ):
         set_version(root, "10.20.30")
     assert "10.20.30" not in (root / "gdk-config.json").read_text()
 

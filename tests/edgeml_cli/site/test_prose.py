@@ -49,7 +49,7 @@ def test_fault_is_found(tmp_path: Path, text: str, rule: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "Its name `judge` and `scripts/seals` are code.\n\n```\nanew, heard, said\n```",
+        "Its name `judge` and `edgeml dev auth-benchmark` are code.\n\n```\nanew, heard, said\n```",
         "NEW stands for a new component.",
         "What does the pump do?",
         "[words](https://example.org/anew)",

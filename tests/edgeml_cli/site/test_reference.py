@@ -6,7 +6,7 @@ import argparse
 import re
 from html import unescape
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -53,7 +53,7 @@ def test_option_has_key_type_bounds_default_and_meaning() -> None:
 
 def test_options_of_every_component_source_and_action_are_on_the_page() -> None:
     page = plain(reference.options())
-    kinds = [SensorIngestionOptions, InferenceOptions, AlertDispatcherOptions]
+    kinds: list[Any] = [SensorIngestionOptions, InferenceOptions, AlertDispatcherOptions]
     kinds += [entry.options for table in (SOURCES, ACTIONS) for entry in table.values()]
     keys = [row[0] for kind in kinds for row in _option_rows(kind, "")]
     keys += [row[0] for row in _option_rows(MessageAuthOptions, "message_auth.")]

@@ -171,7 +171,7 @@ class Run:
             except queue.Empty:
                 pass
             for command in self._operator.due(time.monotonic(), time.time_ns()):
-                self.nucleus.publish(topics.COMMANDS, encode(command), sealed=True)
+                self.nucleus.publish(topics.COMMANDS, encode(command), signed=True)
             if time.monotonic() - asked >= every_s:
                 asked = time.monotonic()
                 if holds():
