@@ -28,14 +28,13 @@ _FIGURES = re.compile(r"<!-- (\w+): begin -->\n(.*?)<!-- \1: end -->", re.DOTALL
 
 def options() -> str:
     """Every option of every component, with type, bounds, default and meaning."""
-    common = ("Common options", "Every component has these, under `message_auth`.", [("message_auth.", MessageAuthOptions)])
-    chapters: list[tuple[str, str, list[tuple[str, Any]]]] = [
-        ("SensorIngestion", "The component `com.edgeml.SensorIngestion`.", [("", SensorIngestionOptions)]),
-        *(_chapter(f"Source `{name}`", "Under `assets.<name>.options`", entry.options) for name, entry in SOURCES.items()),
-        ("Inference", "The component `com.edgeml.Inference`.", [("", InferenceOptions)]),
-        ("AlertDispatcher", "The component `com.edgeml.AlertDispatcher`.", [("", AlertDispatcherOptions)]),
-        *(_chapter(f"Action `{name}`", f"Under `actions.{name}`", entry.options) for name, entry in ACTIONS.items()),
-        common,
+    chapters: list[tuple[str, str, str, type]] = [
+        ("SensorIngestion", "The component `com.edgeml.SensorIngestion`.", "", SensorIngestionOptions),
+        *((f"Source `{name}`", "Under `assets.<name>.options`.", "", source.options) for name, source in SOURCES.items()),
+        ("Inference", "The component `com.edgeml.Inference`.", "", InferenceOptions),
+        ("AlertDispatcher", "The component `com.edgeml.AlertDispatcher`.", "", AlertDispatcherOptions),
+        *((f"Action `{name}`", f"Under `actions.{name}`.", "", action.options) for name, action in ACTIONS.items()),
+        ("Common options", "Every component has these.", "message_auth.", MessageAuthOptions),
     ]
     parts = [
         _head(
@@ -45,15 +44,11 @@ def options() -> str:
             "Refusals name the option, its value and the expected values.",
         )
     ]
-    for title, text, declared in chapters:
-        rows = [row for prefix, kind in declared for row in _option_rows(kind, prefix)]
+    for title, text, prefix, kind in chapters:
+        rows = list(_option_rows(kind, prefix))
         body = table(("option", "type", "default", "meaning"), rows) if rows else "No options of its own.\n"
         parts.append(f"## {title}\n\n{text}\n\n{body}")
     return "\n".join(parts)
-
-
-def _chapter(title: str, text: str, kind: type) -> tuple[str, str, list[tuple[str, type]]]:
-    return title, f"{text}.", [("", kind)]
 
 
 def _option_rows(kind: type, prefix: str) -> Iterator[tuple[str, str, str, str]]:
