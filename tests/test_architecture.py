@@ -265,6 +265,8 @@ PACKAGES: dict[str, dict[str, set[str]]] = {
         "fleet": {"edgeml", "gglocal", "alert_dispatcher", "inference", "sensor_ingestion", "", "build"},
         "cloud": {"edgeml", "gglocal", "alert_dispatcher", "inference", "sensor_ingestion", "", "build", "fleet"},
         "demo": {"edgeml", "gglocal", "", "build"},
+        # The documentation, generated from the declarations.
+        "site": {"edgeml", "gglocal", "alert_dispatcher", "inference", "sensor_ingestion", ""},
         "verify": {"edgeml", "gglocal", "alert_dispatcher", "inference", "sensor_ingestion", "", "build", "demo"},
     },
 }
