@@ -1,4 +1,4 @@
-"""The virtual environments of a checkout: which one a verb runs in, whether it has what the verb needs, and how it gets it.
+"""The virtual environments of a checkout: whether one has the packages that a verb needs, and how they are installed.
 
 Needs nothing but the standard library: `scripts/env` runs this file by its path, before anything is installed.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 STAMP = ".edgeml-env"
-"""In an environment that `scripts/env` made: Python's version, the checkout, the digest of what it was made of, then the extras."""
+"""In an environment that `scripts/env` made: Python's version, the checkout, the digest of the projects, then the extras."""
 
 
 class EnvironmentFailed(Exception):
@@ -41,7 +41,7 @@ def installed(venv: Path) -> list[str]:
 
 
 def plan(root: Path, venv: Path, extras: Iterable[str], python: str) -> tuple[str, list[str]]:
-    """What `scripts/env` has to do (`current`, `update` or `new`), and the stamp of the environment afterwards."""
+    """The task of `scripts/env` (`current`, `update` or `new`), and the stamp of the environment afterwards."""
     before, after = installed(venv), stamp(root, extras, python)
     if before[:2] != after[:2]:
         return "new", after

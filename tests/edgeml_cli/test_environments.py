@@ -1,4 +1,4 @@
-"""Which environment a verb runs in, when it is made, and that the verb goes on there."""
+"""The environment of a verb: chosen, created at first use, and continued in."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_plan_is_new_current_or_an_update(checkout: Path) -> None:
 def test_requirements_are_those_of_pyproject() -> None:
     assert {"awsiotsdk", "numpy", "rich"} <= environments.requirements([])
     assert environments.requirements(["prepare"]) - environments.requirements([]) == {"boto3", "pyarrow"}
-    assert environments.missing(["test"]) == set()
+    assert environments.missing(["report"]) == set()
 
 
 def test_an_interpreter_suits_by_its_stamp_or_by_its_packages(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,14 +60,14 @@ def test_an_interpreter_suits_by_its_stamp_or_by_its_packages(checkout: Path, mo
         file.write("\n")
     assert not environments.suits([], checkout), "its stamp is older than pyproject.toml"
     (venv / environments.STAMP).unlink()
-    assert environments.suits(["test"], checkout), "the packages are there"
+    assert environments.suits(["report"], checkout), "the packages are there"
     monkeypatch.setattr(environments, "missing", lambda extras, root: {"tensorflow"})
     assert not environments.suits(["train"], checkout)
 
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """A clone whose `scripts/env` reports what it is asked for, and gives this interpreter."""
+    """A clone whose `scripts/env` reports its arguments and prints this interpreter."""
     root = tmp_path / "clone"
     shutil.copytree(ROOT / "libs" / "edgeml_cli", root / "libs" / "edgeml_cli", ignore=shutil.ignore_patterns("__pycache__"))
     (root / "scripts").mkdir()
