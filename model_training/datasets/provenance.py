@@ -50,7 +50,7 @@ class Provenance(NamedTuple):
 
     @property
     def state(self) -> str:
-        """`complete` (every file by its digest), `partial`, or `unverified` (no file is known to be incomplete, but not all digests are known)."""
+        """State of the data set: `complete` (every file by its digest), `partial`, or `unverified` (otherwise)."""
         if self.partial:
             return PARTIAL
         return COMPLETE if all(file.state == COMPLETE for file in self.files) else UNVERIFIED

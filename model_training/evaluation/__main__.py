@@ -69,7 +69,7 @@ def _output_problem(options: argparse.Namespace) -> str:
 def _write(options: argparse.Namespace, result: dict[str, Any], evaluated: list[EvaluatedBundle], dataset: recordings.RecordingSet) -> None:
     if options.predictions:
         first = evaluated[0]
-        normal = predictions.whole_normal(first.judge, dataset.normal, [*first.near, *first.later])
+        normal = predictions.whole_normal(first.detector, dataset.normal, [*first.near, *first.later])
         predictions.write(options.predictions, [*first.segments, *normal])
     if options.result:
         options.result.parent.mkdir(parents=True, exist_ok=True)

@@ -106,5 +106,5 @@ def apply_policy(
 
 
 def shortest_decimal(confidence: np.ndarray) -> np.ndarray:
-    """Convert each float32 to float64 through its shortest decimal, as a reader of the predictions file does before comparing it with a level."""
+    """Convert each float32 to float64 through its shortest decimal, as a reader of the predictions file does."""
     return np.array([float(str(value)) for value in confidence.astype(np.float32)])

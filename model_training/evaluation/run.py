@@ -34,7 +34,7 @@ class EvaluatedBundle:
     """
 
     bundle: Bundle
-    judge: Detector
+    detector: Detector
     engine: str
     segments: list[Segment]
     near: list[Segment]
@@ -69,11 +69,11 @@ def evaluate_bundle(bundle: Bundle, dataset: RecordingSet) -> EvaluatedBundle:
         BundleError: the model does not fit its manifest, or the channels of the recordings.
     """
     engine = open_engine(bundle)
-    judge = bundle_detector(bundle, engine)
+    detector = bundle_detector(bundle, engine)
     near, later = normal_pieces(dataset.normal)
     own = set(bundle.manifest.provenance.get("calibrated_on", ()))
-    segments = [replace(segment, calibrated=segment.recording.full_name in own) for segment in run_detector(judge, dataset.recordings)]
-    return EvaluatedBundle(bundle, judge, engine.kind, segments, run_detector(judge, near), run_detector(judge, later))
+    segments = [replace(segment, calibrated=segment.recording.full_name in own) for segment in run_detector(detector, dataset.recordings)]
+    return EvaluatedBundle(bundle, detector, engine.kind, segments, run_detector(detector, near), run_detector(detector, later))
 
 
 def evaluate(
@@ -152,7 +152,7 @@ def _bundle(each: EvaluatedBundle, audits: bool) -> dict[str, Any]:
     if each.later:
         row["later_normal"] = figures([], each.later, manifest.prior).plain()
     if audits:
-        row["audits"] = [asdict(result) for result in robustness.run(each.judge, each.segments, manifest.prior)]
+        row["audits"] = [asdict(result) for result in robustness.run(each.detector, each.segments, manifest.prior)]
     return row
 
 

@@ -29,15 +29,15 @@ def report_on(folder: Path, bundles: Sequence[Path], data: Path, log: Callable[[
     """
     loaded = [Bundle.load(bundle) for bundle in bundles]
     dataset = recordings.find(data, loaded[0].manifest.interval_s)
-    result, judged = evaluate(loaded, dataset, data, (), True, log)
-    return write(folder, result, judged)
+    result, evaluated = evaluate(loaded, dataset, data, (), True, log)
+    return write(folder, result, evaluated)
 
 
-def write(folder: Path, result: dict[str, Any], judged: Sequence[EvaluatedBundle]) -> Path:
+def write(folder: Path, result: dict[str, Any], evaluated: Sequence[EvaluatedBundle]) -> Path:
     """Write the report on an evaluation and return the card's path."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "figures.json").write_text(result_json.to_json(result), encoding="utf-8")
-    first, summary = judged[0], result["bundles"][0]
+    first, summary = evaluated[0], result["bundles"][0]
     drawn = _draw(folder, first, summary)
     return model_card.write(
         folder,
@@ -56,7 +56,7 @@ def write(folder: Path, result: dict[str, Any], judged: Sequence[EvaluatedBundle
             }
             | ({"Audits": "```\n" + report.audits(summary["audits"]) + "\n```"} if "audits" in summary else {}),
         ),
-        [each.bundle for each in judged],
+        [each.bundle for each in evaluated],
     )
 
 
@@ -69,21 +69,21 @@ METHOD = (
 )
 
 
-def _draw(folder: Path, judged: EvaluatedBundle, summary: dict[str, Any]) -> dict[str, str]:
-    labelled = [segment for segment in judged.segments if segment.recording.anomaly is not None]
+def _draw(folder: Path, evaluated: EvaluatedBundle, summary: dict[str, Any]) -> dict[str, str]:
+    labelled = [segment for segment in evaluated.segments if segment.recording.anomaly is not None]
     files: dict[str, str] = {}
     if not labelled:
         return files
-    prior = judged.bundle.manifest.prior
+    prior = evaluated.bundle.manifest.prior
     ranked = sorted(zip(labelled, f1_scores(labelled, summary), strict=True), key=lambda pair: -pair[1])
     places = sorted({round(place) for place in np.linspace(0, len(ranked) - 1, min(DRAWN_RECORDINGS, len(ranked)))})
     for segment, f1 in (ranked[place] for place in places):
         name = f"recording-{segment.recording.full_name.replace('/', '-')}.png"
-        draw_recording(folder / name, segment, judged.bundle, f"{segment.recording.full_name}: F1 {f1:.3f}")
+        draw_recording(folder / name, segment, evaluated.bundle, f"{segment.recording.full_name}: F1 {f1:.3f}")
         files[f"Recording {segment.recording.full_name}"] = name
     confidence, truth = decided(labelled)
     if truth.any() and not truth.all():
-        plots.reliability(folder / "reliability.png", judged.bundle.manifest.name, confidence, truth, prior)
+        plots.reliability(folder / "reliability.png", evaluated.bundle.manifest.name, confidence, truth, prior)
         files["Reliability"] = "reliability.png"
     ways: dict[str, list[float]] = {"verdict": [], "alarm": []}
     for segment in labelled:
@@ -99,7 +99,7 @@ def _draw(folder: Path, judged: EvaluatedBundle, summary: dict[str, Any]) -> dic
 
 def draw_recording(path: Path, segment: Segment, bundle: Bundle, title: str) -> Path:
     """Plot one recording with the confidence and the alarms."""
-    one, judged = segment.recording, segment.result
+    one, result = segment.recording, segment.result
     normal = one.values[:BASELINE_ROWS].astype(np.float64)
     spread = np.maximum(np.nanstd(normal, axis=0), 1e-6)
     return plots.recording(
@@ -108,8 +108,8 @@ def draw_recording(path: Path, segment: Segment, bundle: Bundle, title: str) -> 
         one.times,
         (one.values - np.nanmean(normal, axis=0)) / spread,
         [channel.name for channel in one.channels],
-        judged.confidence,
-        judged.alarm,
+        result.confidence,
+        result.alarm,
         bundle.manifest.verdict_level,
         one.anomaly,
         BASELINE_ROWS,

@@ -24,8 +24,8 @@ from model_training.training_request import TrainingError
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="edgeml sagemaker", description="Train a model in SageMaker and download it.")
-    commands = made.add_subparsers(dest="command", required=True)
+    result = argparse.ArgumentParser(prog="edgeml sagemaker", description="Train a model in SageMaker and download it.")
+    commands = result.add_subparsers(dest="command", required=True)
     train = commands.add_parser("train", help="start a training job and follow it to its end")
     train.add_argument("name", metavar="NAME", help=f"the kind of model: {', '.join(model_kinds.KINDS)}")
     train.add_argument("--from", dest="folder", type=Path, required=True, help="folder with the data")
@@ -47,10 +47,10 @@ def parser() -> argparse.ArgumentParser:
     fetch.add_argument("--out", type=Path, default=OUT, help="output folder for the bundles (default: build/models)")
     for command in (train, status):
         command.add_argument("--every", type=number(0, 3600), default=15.0, help="seconds between status requests (default: 15)")
-    return made
+    return result
 
 
-def run(given: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> None:
     """Run a command.
 
     Raises:
@@ -61,75 +61,77 @@ def run(given: argparse.Namespace) -> None:
     if not region:
         raise TrainingError("no AWS region configured; set AWS_DEFAULT_REGION, or `region` in ~/.aws/config")
     sagemaker = session.client("sagemaker")
-    name = given.job
-    if given.command == "train":
-        model_kinds.find(given.name)
-        name = name or f"edgeml-{given.name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
-        hyperparameters = {"kind": given.name, "seed": given.seed, "quick": given.quick}
+    name = options.job
+    if options.command == "train":
+        model_kinds.find(options.name)
+        name = name or f"edgeml-{options.name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
+        hyperparameters = {"kind": options.name, "seed": options.seed, "quick": options.quick}
         jobs.start(
             jobs.Job(
                 name,
-                given.folder,
-                given.bucket,
-                given.prefix.strip("/"),
-                given.role,
-                given.image or images.default(region),
-                given.instance,
-                given.minutes,
+                options.folder,
+                options.bucket,
+                options.prefix.strip("/"),
+                options.role,
+                options.image or images.default(region),
+                options.instance,
+                options.minutes,
                 hyperparameters,
             ),
             session.client("s3"),
             sagemaker,
             region,
-            say,
+            log,
         )
-        if given.no_wait:
+        if options.no_wait:
             return
-    if given.command == "train" or (given.command == "status" and given.follow):
-        found = jobs.follow(name, sagemaker, log(name, session).lines, say, given.every)
+    if options.command == "train" or (options.command == "status" and options.follow):
+        job_state = jobs.follow(name, sagemaker, job_log(name, session).lines, log, options.every)
     else:
-        found = jobs.describe(name, sagemaker)
-        if given.command == "status":
-            for text in jobs.transitions(found):
-                say(text)
-    jobs.check(found)
-    state = found["TrainingJobStatus"]
-    if given.command == "fetch":
+        job_state = jobs.describe(name, sagemaker)
+        if options.command == "status":
+            for text in jobs.transitions(job_state):
+                log(text)
+    jobs.check(job_state)
+    state = job_state["TrainingJobStatus"]
+    if options.command == "fetch":
         if state != "Completed":
             raise TrainingError(f"the job {name} is {state}; wait for its completion: edgeml sagemaker status {name} --follow")
-        artifact.fetch(found, session.client("s3"), given.out, say)
+        artifact.fetch(job_state, session.client("s3"), options.out, log)
     elif state == "Completed":
-        say(f"model: {found['ModelArtifacts']['S3ModelArtifacts']}; download it with: edgeml sagemaker fetch {name}")
+        log(f"model: {job_state['ModelArtifacts']['S3ModelArtifacts']}; download it with: edgeml sagemaker fetch {name}")
     else:
-        say(f"job {name}: {state}")
+        log(f"job {name}: {state}")
 
 
-def log(name: str, session: Any) -> logs.JobLog:
+def job_log(name: str, session: Any) -> logs.JobLog:
     # The log is optional, so it must not delay following the job.
     patience = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2})
-    return logs.JobLog(name, session.client("logs", config=patience), say)
+    return logs.JobLog(name, session.client("logs", config=patience), log)
 
 
-def say(text: str) -> None:
+def log(text: str) -> None:
     print(text, flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
-    given = parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
-        run(given)
+        run(options)
     except ClientError as fault:
         error = fault.response["Error"]
-        about = f"of job {given.job}" if given.command != "train" else f"with bucket {given.bucket}"
+        about = f"of job {options.job}" if options.command != "train" else f"with bucket {options.bucket}"
         reason = " ".join((error.get("Message") or error.get("Code", "no reason given")).split())
-        print(f"edgeml sagemaker {given.command}: AWS refused {fault.operation_name} ({given.command} {about}): {reason}", file=sys.stderr)
+        print(
+            f"edgeml sagemaker {options.command}: AWS refused {fault.operation_name} ({options.command} {about}): {reason}", file=sys.stderr
+        )
         return 1
     except (BotoCoreError, Boto3Error) as fault:
-        print(f"edgeml sagemaker {given.command}: {' '.join(str(fault).split())}", file=sys.stderr)
+        print(f"edgeml sagemaker {options.command}: {' '.join(str(fault).split())}", file=sys.stderr)
         return 1
     except (TrainingError, EdgemlError) as fault:
-        print(f"edgeml sagemaker {given.command}: {fault}", file=sys.stderr)
+        print(f"edgeml sagemaker {options.command}: {fault}", file=sys.stderr)
         return 1
     return 0
 

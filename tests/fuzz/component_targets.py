@@ -49,7 +49,7 @@ CLOCKS = Clocks(lambda: 100.0, lambda: T0)
 
 
 def drained(source: Any) -> None:
-    """Everything that a source has goes the way of rows: quality, a message, its checkpoint."""
+    """Process all rows of a source: quality checks, message, checkpoint."""
     checker = QualityChecker(source.channels)
     for _ in range(50):
         block = source.read(100.0, 7)
@@ -66,14 +66,14 @@ def drained(source: Any) -> None:
 
 def recording_read(**options: Any) -> Callable[[bytes], object]:
     def read(path: Path) -> None:
-        wanted = CsvReplayOptions(str(path), speed=0.0, **{"columns": {"flow": "Flow", "own": "b"}, **options})
-        source = CsvReplay(wanted, CLOCKS)
+        expected = CsvReplayOptions(str(path), speed=0.0, **{"columns": {"flow": "Flow", "own": "b"}, **options})
+        source = CsvReplay(expected, CLOCKS)
         try:
             drained(source)
             saved = source.checkpoint()
         finally:
             source.close()
-        again = CsvReplay(wanted, CLOCKS, saved)
+        again = CsvReplay(expected, CLOCKS, saved)
         again.close()
 
     return in_file("r.csv", read)
@@ -89,7 +89,7 @@ ISO_TIMES = ("2020-03-09T10:14:33Z", "2020-03-09 10:14:34", "2020-03-09T10:14:35
 
 
 class Given:
-    """Stands for a pipe: gives the bytes in pieces, then ends."""
+    """A pipe that delivers the bytes in chunks, then ends."""
 
     name = "given"
 
@@ -124,7 +124,7 @@ def simulator(**changes: Any) -> AssetOptions:
 
 
 def checkpoint_went_on(content: bytes) -> None:
-    """An asset starts from whatever stands in its checkpoint's file, reads on and obeys."""
+    """An asset resumes from any content of its checkpoint file, continues reading and executes commands."""
     with scratch() as work:
         checkpoint = checkpoint_in(work)
         checkpoint.path.mkdir()
@@ -174,7 +174,7 @@ def checkpoint_tree_went_on(content: Any) -> None:
 
 
 def former_checkpoint_went_on(content: bytes) -> None:
-    """The file that versions to 0.1 wrote."""
+    """The checkpoint format of versions up to 0.1."""
     with scratch() as work:
         checkpoint = checkpoint_in(work)
         checkpoint.path.with_name(f"{checkpoint.path.name}.json").write_bytes(content)
@@ -190,7 +190,7 @@ def former_checkpoints() -> list[bytes]:
 
 
 def journal_read(data: bytes) -> None:
-    """A damaged file of commands is put aside; what can be read of it is read, or refused."""
+    """A damaged command journal is set aside; a readable one is read or rejected."""
     with scratch() as work:
         (work / FILE).write_bytes(data)
         journal = CommandJournal(work, lambda: T0)
@@ -213,7 +213,7 @@ def journals() -> list[bytes]:
 
 
 def commanded(data: bytes) -> None:
-    """A command or a release, as SensorIngestion takes it."""
+    """A command or a release, as SensorIngestion receives it."""
     message = decode(data)
     with scratch() as work:
         journal = CommandJournal(work, lambda: T0)
@@ -237,7 +237,7 @@ def commands() -> list[bytes]:
 
 
 def captured(data: bytes) -> None:
-    """What is left of a segment, and of a whole one."""
+    """A truncated segment and a complete one."""
     whole = segment_format.recovered(data)
     assert whole == b"" or whole.endswith(b"\n")
     assert segment_format.last_seq(whole) >= -1
@@ -251,7 +251,7 @@ def segments() -> list[bytes]:
 
 
 def capture_store_recovered(data: bytes) -> None:
-    """A folder of segments that a power cut left: one open, one whole."""
+    """A folder of segments after a power failure: one open, one complete."""
     with scratch() as folder:
         day = folder / "pump-1" / "2020-03-09"
         day.mkdir(parents=True)
@@ -266,7 +266,7 @@ def capture_store_recovered(data: bytes) -> None:
 
 
 def cut(data: bytes) -> None:
-    """Whatever can be read as a segment goes out whole, or not at all."""
+    """A readable segment is sent completely or not at all."""
     segment, row = Segment.read(data), 0
     while row < len(segment.rows):
         payload, count = segment.chunk("t", "s", row)
@@ -275,7 +275,7 @@ def cut(data: bytes) -> None:
 
 
 def uploaded(data: bytes) -> None:
-    """A note and a file that anything may have become; the component goes on."""
+    """With any content of the state file and a segment, the uploader continues."""
     with scratch() as folder:
         (folder / STATE_FILE).write_bytes(data)
         for name, content in (("a", data), ("b", gzip.compress(data, mtime=0)), ("c", gzip.compress(segments()[0], mtime=0))):
@@ -290,7 +290,7 @@ def uploaded(data: bytes) -> None:
 
 
 class Files:
-    """Files of a folder as `Uploader` sees them, and a clock that goes on by itself."""
+    """Files of a folder as `Uploader` sees them, and a clock that advances by itself."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._now = folder, 0.0
@@ -307,7 +307,7 @@ class Files:
 
 
 def batch_captured(data: bytes) -> None:
-    """Any batch that can be decoded can be written down, or is refused by its times."""
+    """Any decodable batch can be captured, or is rejected because of its times."""
     message = decode(data)
     if isinstance(message, SensorBatch):
         written = segment_format.rows(message)
@@ -330,7 +330,7 @@ EXPRESSIONS = (
 
 
 def interlocked(data: bytes) -> None:
-    """Readings and permits of anybody, looked at by an interlock."""
+    """Readings and permits from any sender, evaluated by an interlock."""
     options = InterlockOptions(allow_when="flow > 1 and not pressure", permit=True, max_age_s=5.0)
     interlock = Interlock(options)
     message = decode(data)
@@ -340,14 +340,14 @@ def interlocked(data: bytes) -> None:
 
 
 def configured(tree: Any) -> None:
-    """A configuration that is accepted is one that SensorIngestion can work with; sources other than the simulator are read alone."""
+    """SensorIngestion can run with any accepted configuration; of sources other than the simulator, only the options are read."""
     options = options_of(SensorIngestionOptions)(tree)
     with scratch() as work:
-        kept = {name: asset for name, asset in options.assets.items() if asset.source == "simulator"}
-        if not any(asset.enabled for asset in kept.values()):
+        stored = {name: asset for name, asset in options.assets.items() if asset.source == "simulator"}
+        if not any(asset.enabled for asset in stored.values()):
             return
         capture = msgspec.structs.replace(options.capture, folder="")
-        service = SensorIngestion(context(work), msgspec.structs.replace(options, assets=kept, capture=capture))
+        service = SensorIngestion(context(work), msgspec.structs.replace(options, assets=stored, capture=capture))
         try:
             service.start()
             service.tick(100.0)
@@ -423,7 +423,7 @@ def dispatcher_configurations() -> list[Any]:
 
 
 def dispatcher_heard(data: bytes) -> None:
-    """Whatever message comes on each of the topics that AlertDispatcher listens to."""
+    """Any message on each topic that AlertDispatcher subscribes to."""
     message = decode(data)
     with scratch() as work:
         bench = DispatcherBench(work)
@@ -436,7 +436,7 @@ def dispatcher_heard(data: bytes) -> None:
 
 
 def dispatcher_echoed(data: bytes) -> None:
-    """Whatever comes on a topic of IoT Core on which AlertDispatcher publishes itself."""
+    """Any message on a topic of IoT Core on which AlertDispatcher publishes."""
     with scratch() as work:
         bench = DispatcherBench(work)
         bench.mute = True
@@ -457,7 +457,7 @@ def dispatcher_messages() -> list[bytes]:
 
 
 def dispatcher_began(data: bytes) -> None:
-    """AlertDispatcher starts with this file of state, whatever it is."""
+    """AlertDispatcher starts with any content of its state file."""
     with scratch() as work:
         (work / "alarms.sqlite3").write_bytes(data)
         bench = DispatcherBench(work)
@@ -466,17 +466,17 @@ def dispatcher_began(data: bytes) -> None:
 
 
 def dispatcher_began_with(rows: Any) -> None:
-    """As `dispatcher_began`, with sound tables of unsound rows: {table: rows}."""
+    """As `dispatcher_began`, with valid tables of invalid rows: {table: rows}."""
     with scratch() as work:
         (work / "alarms.sqlite3").write_bytes(dispatcher_files()[0])
         db = sqlite3.connect(work / "alarms.sqlite3")
-        for table, given in rows.items() if isinstance(rows, dict) else ():
+        for table, entries in rows.items() if isinstance(rows, dict) else ():
             known = dispatcher_rows()[0].get(table)
-            if known is None or not isinstance(given, list):
+            if known is None or not isinstance(entries, list):
                 continue
             width = len(known[0])
             db.execute(f"DELETE FROM {table}")
-            for row in given:
+            for row in entries:
                 if isinstance(row, list) and len(row) == width:
                     try:
                         cells = [json.dumps(cell) if isinstance(cell, (dict, list)) else cell for cell in row]
@@ -503,7 +503,7 @@ def dispatcher_files() -> list[bytes]:
 
 @cache
 def dispatcher_rows() -> list[dict[str, list[list[Any]]]]:
-    """Rows of the tables that the store decodes, texts of JSON as trees."""
+    """Rows of the tables that the store decodes, with JSON texts as trees."""
     with scratch() as work:
         (work / "alarms.sqlite3").write_bytes(dispatcher_files()[0])
         db = sqlite3.connect(work / "alarms.sqlite3")

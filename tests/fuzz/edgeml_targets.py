@@ -53,7 +53,7 @@ def golden() -> list[bytes]:
 
 
 def context(work: Path, component: str = "com.edgeml.X") -> ComponentContext:
-    """A service's surroundings with clocks that stand still."""
+    """A component context with fixed clocks."""
     return ComponentContext(
         bus=FakeBus(),
         component=component,
@@ -66,7 +66,7 @@ def context(work: Path, component: str = "com.edgeml.X") -> ComponentContext:
 
 
 def options_of(kind: type) -> Callable[[Any], Any]:
-    """Reads a tree as these options; the faults go into a status, as in `edgeml.runtime.runner`."""
+    """Read a tree as options of `kind`; faults must fit into a status, as in `edgeml.runtime.runner`."""
 
     def run(tree: Any) -> Any:
         try:
@@ -84,7 +84,7 @@ class Inner(msgspec.Struct, frozen=True):
 
 
 class EveryKind(msgspec.Struct, frozen=True):
-    """Options of every type that options have."""
+    """Options with every supported type."""
 
     needed: int
     text: Annotated[str, Meta(min_length=1, max_length=20)] = "x"
@@ -123,7 +123,7 @@ def decoded(data: bytes) -> None:
 
 
 def last_configuration(path: Path) -> None:
-    """What worked last, as a component goes back to it: whatever is wrong with the file is said, and the component waits."""
+    """Restore the last-good configuration; any problem of the file is reported, and the component waits."""
     settings = LastGoodConfig(EveryKind, path.parent)
     common, own = settings.read(settings.last_good())
     settings.remember({"message_auth": msgspec.to_builtins(common), **msgspec.to_builtins(own)})
@@ -131,7 +131,7 @@ def last_configuration(path: Path) -> None:
 
 
 def scored(data: bytes) -> None:
-    """A batch through Inference's scoring."""
+    """Score a batch as Inference does."""
     batch = messages.decode_as(messages.SensorBatch, data)
     asset = ScoredAsset("pump-1", "s", tiny_bundle(), Largest(), None, 900.0)  # type: ignore[arg-type]
     for block in asset.score(UnpackedBatch.of(batch)):
@@ -139,7 +139,7 @@ def scored(data: bytes) -> None:
 
 
 def received(data: bytes) -> None:
-    """Numbered messages, and replays asked for."""
+    """Sequence tracking of numbered messages, with replay requests."""
     receiver = SequenceTracker(topics.RESULTS, lambda replay: None, lambda: 1.0)
     receiver.resume("pump-1", "fedcba9876543210", 3, T0)
     message = messages.decode(data)
@@ -168,7 +168,7 @@ def manifest_text(manifest: Manifest = TINY) -> bytes:
 
 
 def used(data: bytes) -> None:
-    """A manifest that is accepted must do for scoring: rows of it are scored, as far as windows are of any sensible size."""
+    """An accepted manifest must be usable for scoring; rows are scored if the windows have a moderate size."""
     bundle = Bundle(decode_manifest(data, "here"), b"no network", "here")
     manifest = bundle.manifest
     manifest.scaling_id, manifest.input_shape, manifest.output_shape  # noqa: B018
@@ -183,7 +183,7 @@ def used(data: bytes) -> None:
 
 
 def loaded(parts: bytes) -> None:
-    """The three files of a bundle, one after the other, from disk."""
+    """Load the three files of a bundle, concatenated in `parts`, from disk."""
     manifest, model, signature = (parts.split(b"\n---\n") + [b"", b""])[:3]
     with scratch() as folder:
         for name, content in ((MANIFEST, manifest), (MODEL, model), (SIGNATURE, signature)):
@@ -226,7 +226,7 @@ def message_key_at(path: Path) -> None:
 
 
 def opened(data: bytes) -> None:
-    """What comes from the bus goes through the guard and the seal before it is decoded."""
+    """Verify and unpack a message from the bus before it is decoded."""
     split(data)
     guard = MessageVerifier("com.edgeml.X", Path("/nowhere"), lambda: 10 * SECOND, "boot")
     guard._key, guard._started = KEY, 0
@@ -246,7 +246,7 @@ def time_text(text: str) -> None:
 
 
 def reading_text(text: str) -> None:
-    """One by one and many at once are read alike, and what is read fits into what carries it."""
+    """Single and bulk readers agree, and their values fit into a message."""
     for decimal in (".", ","):
         each = number_or_reason(lambda decimal=decimal: readings.number(text, decimal))  # type: ignore[misc]
         values, reasons = readings.numbers([text, "1", text], decimal)
@@ -267,7 +267,7 @@ def number_or_reason(read: Callable[[], float]) -> float | str:
 
 
 def delimited_lines(data: bytes) -> None:
-    """No byte is in two lines or in none, and each line is read again from its place."""
+    """Every byte belongs to exactly one line, and each line can be read again from its position."""
     lines = csv_records.Lines(io.BytesIO(data))
     at, found = lines.offset, []
     while (line := lines.next()) is not None:
@@ -288,18 +288,18 @@ def delimited_lines(data: bytes) -> None:
 
 
 def time_there_and_back(data: bytes) -> None:
-    """Any event time that a message carries can be shown to people."""
+    """Any event time of a message can be formatted."""
     ns = int.from_bytes(data[:8], "little", signed=True)
     assert to_iso(ns).endswith("Z")
 
 
 def baseline_kept(data: bytes) -> None:
-    """A baseline's file as Inference reads it; one that is no good is reported."""
+    """Load a baseline file as Inference does; an invalid file is reported."""
     with scratch() as folder:
-        kept = BaselineFiles(folder, TINY)
-        kept._path("pump-1").write_bytes(data)
+        retained = BaselineFiles(folder, TINY)
+        retained._path("pump-1").write_bytes(data)
         try:
-            baseline = kept.load("pump-1")
+            baseline = retained.load("pump-1")
         except LostBaselineError:
             baseline = None
         if baseline is not None:
@@ -309,18 +309,18 @@ def baseline_kept(data: bytes) -> None:
 
 
 def baseline() -> dict[str, Any]:
-    kept = Baseline(
+    retained = Baseline(
         scaling_id=TINY.scaling_id,
         rows=30,
         mean=(5.0, 30.0),
         std=(0.1, 0.5),
         spread=((0.1, 0.5), (0.05, 0.25)),
     ).to_dict()
-    return dict(json.loads(json.dumps(kept)))
+    return dict(json.loads(json.dumps(retained)))
 
 
 def policy_went_on(tree: Any) -> None:
-    """The state of a policy, as AlertDispatcher takes it from its disk, and goes on."""
+    """Restore the state of a policy as AlertDispatcher does, and continue."""
     state = msgspec.json.decode(json.dumps(tree))
     policy = AlarmPolicy(PolicyOptions(votes=1, of=3, hold_s=1.0), "pump-1", "model", state)
     policy.evaluate_block("other", [T0 + 100 * SECOND, T0 + 102 * SECOND], [0.99, 0.99])
@@ -360,7 +360,7 @@ def batches() -> list[bytes]:
 
 
 def rows_remembered(data: bytes) -> None:
-    """Whatever is in the file of the latest rows, a new batch is kept and found behind what can be read."""
+    """With any content of the file of recent rows, a new batch is stored and read after the valid part."""
     batch = BATCH
     with scratch() as folder:
         (folder / f"{batch.asset}.newer").write_bytes(data)

@@ -80,7 +80,7 @@ def packets() -> list[bytes]:
 
 
 def resealed(data: bytes) -> bytes:
-    """The packet with right checksums, so that what is behind them is reached too."""
+    """Recompute the checksums of a packet, so that the fuzzer reaches the code behind them."""
     import struct
     import zlib
 
@@ -92,7 +92,7 @@ def resealed(data: bytes) -> bytes:
 
 
 class Wire(asyncio.Transport):
-    """A transport that keeps what is written to it."""
+    """A transport that records the written bytes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -117,7 +117,7 @@ def _core(profile: Profile) -> NucleusState:
 
 
 def called(tree: Any) -> None:
-    """What an authenticated component calls: {operation, arguments}, on both profiles."""
+    """A call of an authenticated component, {operation, arguments}, on both profiles."""
     operation, arguments = (tree.get("operation"), tree.get("arguments")) if isinstance(tree, dict) else (None, tree)
     for profile in (LITE, CLASSIC):
         asyncio.run(_call(profile, operation, arguments))
@@ -172,7 +172,7 @@ def calls() -> list[Any]:
 
 
 def connected(data: bytes) -> None:
-    """Raw bytes of a client that may be anybody; the first packet with right checksums."""
+    """Raw bytes from an unauthenticated client; the first packet has valid checksums."""
 
     async def run() -> None:
         for content in (data, resealed(data)):
@@ -195,7 +195,7 @@ def first_packets() -> list[bytes]:
 
 
 def recipe_read(path: Path) -> None:
-    """A recipe on both profiles: read, looked over, a manifest selected, its steps read and filled in."""
+    """Load and lint a recipe on both profiles, select a manifest, parse and interpolate its lifecycle."""
     failed: RecipeError | None = None
     for lite in (True, False):
         try:
@@ -223,14 +223,14 @@ def _filled(text: str, lite: bool) -> None:
 
 
 def yaml_recipes() -> list[bytes]:
-    interpolate_configuration = {"{COMPONENT_VERSION}": "1.0.0", "{COMPONENT_AUTHOR}": "x"}
-    made = []
+    filled_in = {"{COMPONENT_VERSION}": "1.0.0", "{COMPONENT_AUTHOR}": "x"}
+    created = []
     for path in sorted((ROOT / "recipes").glob("*.yaml"))[:2]:
         text = path.read_text()
         for name, value in interpolate_configuration.items():
             text = text.replace(name, value)
-        made.append(text.encode())
-    return made
+        created.append(text.encode())
+    return created
 
 
 def recipe_trees() -> list[Any]:
@@ -259,7 +259,7 @@ def recipe_tree_read(tree: Any) -> None:
 
 
 def configuration_kept(tree: Any) -> None:
-    """Merged, found again, taken as a snapshot and loaded."""
+    """Merge a configuration, read it, and restore it from a snapshot."""
     configuration = ConfigStore()
     configuration.merge("com.x", {"a": {"b": 1}}, 1)
     try:
@@ -274,7 +274,7 @@ def configuration_kept(tree: Any) -> None:
 
 
 def snapshot_loaded(data: bytes) -> None:
-    """What a nucleus saved, read by the next."""
+    """Load the state that another nucleus saved."""
     with scratch() as folder:
         root = Root(folder)
         root._state.parent.mkdir(parents=True)
@@ -291,8 +291,8 @@ def snapshots() -> list[bytes]:
     return [json.dumps({"configuration": configuration.snapshot()}).encode()]
 
 
-def judged(tree: Any) -> None:
-    """Whatever stands under accessControl, for each operation on both profiles."""
+def evaluated(tree: Any) -> None:
+    """Arbitrary accessControl, for each operation on both profiles."""
     configuration = ConfigStore()
     configuration.set_default("com.x", {"topic": "x/y"})
     place = VariableScope("com.x", "1.0.0", "t", "/gg", configuration)
@@ -307,7 +307,7 @@ def judged(tree: Any) -> None:
 def resource_judged(text: str) -> None:
     resource, _, topic = text.partition(" ")
     well_formed(resource)
-    judged({"aws.greengrass.ipc.mqttproxy": {"p": {"operations": ["*"], "resources": [resource]}}})
+    evaluated({"aws.greengrass.ipc.mqttproxy": {"p": {"operations": ["*"], "resources": [resource]}}})
     matches(resource, topic)
     is_valid(resource)
 
@@ -333,14 +333,14 @@ def _recipe(folder: Path) -> Path:
 
 
 def zips() -> list[bytes]:
-    made = []
+    created = []
     for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         file = io.BytesIO()
         with zipfile.ZipFile(file, "w", method) as archive:
             archive.writestr(zipfile.ZipInfo("a/b.py"), "print()\n" * 20)
             archive.writestr(zipfile.ZipInfo("c.txt"), b"\0" * 300)
-        made.append(file.getvalue())
-    return made
+        created.append(file.getvalue())
+    return created
 
 
 def version_read(text: str) -> None:
@@ -350,9 +350,9 @@ def version_read(text: str) -> None:
 
 
 def range_read(text: str) -> None:
-    wanted = Range.parse(text)
+    expected = Range.parse(text)
     for version in ("0.0.0", "1.2.3", "2.0.0-rc.1"):
-        Version.parse(version) in wanted  # noqa: B015
+        Version.parse(version) in expected  # noqa: B015
 
 
 def filled(text: str) -> None:
@@ -435,7 +435,7 @@ TARGETS: dict[str, Target] = {
         lambda: [{"com.x": {"merge": {"a": 1}, "reset": ["/b"]}, "com.y": {"MERGE": '{"k": [1]}'}}],
     ),
     "access-control": Target(
-        ("gglocal.core.access_policy.allows", "gglocal.recipe.access_control.policy_errors"), "tree", judged, (), lambda: [ACCESS]
+        ("gglocal.core.access_policy.allows", "gglocal.core.access_policy.faults"), "tree", evaluated, (), lambda: [ACCESS]
     ),
     "topic-filter": Target(
         ("gglocal.topic_filter.matches", "gglocal.core.access_policy.allows"),

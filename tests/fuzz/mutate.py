@@ -1,4 +1,4 @@
-"""Changes of valid inputs, as plain data, so that hypothesis and the long run make the same."""
+"""Mutations of valid inputs as plain data, shared by hypothesis and the long run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 OPERATIONS = ("put", "insert", "cut", "end", "repeat", "splice")
 TREE_OPERATIONS = ("replace", "remove", "rename", "wrap", "graft", "add")
-MOST_BYTES = 100_000
+MAX_BYTES = 100_000
 
 RAW: tuple[bytes, ...] = (
     b"",
@@ -59,7 +59,7 @@ RAW: tuple[bytes, ...] = (
     b"-",
     b"*",
 )
-"""What often breaks a decoder."""
+"""Values that often break decoders."""
 
 
 def _nest(levels: int, as_map: bool = False) -> Any:
@@ -126,11 +126,11 @@ VALUES: tuple[Any, ...] = (
     "a>" * 200 + "a",
     "-" * 400 + "a",
 )
-"""Values that configuration does not expect."""
+"""Values that are unexpected in a configuration."""
 
 
 class Edit(NamedTuple):
-    """One change.
+    """One mutation.
 
     Attributes:
         operation: of OPERATIONS, or of TREE_OPERATIONS for trees.
@@ -146,7 +146,7 @@ class Edit(NamedTuple):
 
 
 def edited(data: bytes, edits: Sequence[Edit], others: Sequence[bytes]) -> bytes:
-    """Bytes after the changes; `others` is what may be spliced in."""
+    """Apply mutations to bytes; parts of `others` may be spliced in."""
     for edit in edits:
         at = edit.at % (len(data) + 1)
         if edit.operation == "put":
@@ -163,12 +163,12 @@ def edited(data: bytes, edits: Sequence[Edit], others: Sequence[bytes]) -> bytes
         elif others:
             other = others[edit.size % len(others)]
             data = data[:at] + other[edit.size % (len(other) + 1) :]
-        data = data[:MOST_BYTES]
+        data = data[:MAX_BYTES]
     return data
 
 
 def tree_edited(tree: Any, edits: Sequence[Edit]) -> Any:
-    """A tree after the changes; the one that is given stays."""
+    """Apply mutations to a copy of a tree."""
     holder = [_copy(tree)]
     for edit in edits:
         places = list(_places(holder))
@@ -206,17 +206,17 @@ def _places(holder: list[Any]) -> list[tuple[Any, Any]]:
 
 
 def random_edits(random: Random, tree: bool) -> list[Edit]:
-    """A few changes."""
-    made = []
+    """Draw a few mutations."""
+    created = []
     for _ in range(1 + min(random.getrandbits(3), random.getrandbits(3))):
         raw = random.choice(RAW) if random.getrandbits(1) else random.randbytes(1 + random.getrandbits(2))
         operation = random.choice(TREE_OPERATIONS if tree else OPERATIONS)
-        made.append(Edit(operation, random.getrandbits(16), random.getrandbits(12), raw, random.choice(VALUES)))
-    return made
+        created.append(Edit(operation, random.getrandbits(16), random.getrandbits(12), raw, random.choice(VALUES)))
+    return created
 
 
 def as_tree(data: bytes) -> Any:
-    """The JSON in `data`; Ellipsis if it is none."""
+    """Decode the JSON in `data`; Ellipsis if it is invalid."""
     try:
         return json.loads(data)
     except (ValueError, RecursionError):

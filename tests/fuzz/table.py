@@ -1,4 +1,4 @@
-"""Every target of fuzzing, by name, and what is left out for a reason."""
+"""All fuzzing targets by name."""
 
 from __future__ import annotations
 

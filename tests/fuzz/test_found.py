@@ -1,4 +1,4 @@
-"""What fuzzing has found, each input once more: it must be taken, or refused in one sentence."""
+"""Regression tests of inputs that fuzzing has found: each is accepted, or rejected with one sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each target for a moment: its samples, and changes of them. `edgeml dev fuzz` goes on for longer."""
+"""Short run of each target: its samples and mutations of them. `edgeml dev fuzz` is the long run."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tests.fuzz.target import Crash, Target, accepts, outcome, quiet
 pytestmark = pytest.mark.slow("tries hundreds of inputs for each target")
 
 EXAMPLES = 20
-MOST_MEMORY = 64 * 2**20
-"""Bytes for one input at its peak: none of the inputs here has more than 100,000."""
+MAX_MEMORY = 64 * 2**20
+"""Maximum memory for one input in bytes; no input here has more than 100,000 bytes."""
 
 _NUMBER = st.integers(0, 2**16)
 _RAW = st.sampled_from(mutate.RAW) | st.binary(max_size=4)
@@ -53,7 +53,7 @@ def test_samples_are_accepted(name: str) -> None:
 
 
 REFUSED_SAMPLES = ("prepared",)
-"""A sound sample of these would be large."""
+"""Targets without a valid sample, because it would be large."""
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -87,14 +87,14 @@ def test_mutated_samples_are_accepted_or_rejected(name: str) -> None:
 
 
 def watched(target: Target, value: Any) -> Crash | None:
-    """As `outcome`; too much memory is an error."""
+    """As `outcome`; exceeding the memory limit is an error."""
     tracemalloc.start(1)
     try:
         found = outcome(target, value)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    if found is None and peak > MOST_MEMORY:
+    if found is None and peak > MAX_MEMORY:
         return Crash("crash", f"{peak} bytes", "")
     return found
 
@@ -111,7 +111,7 @@ def test_watch_detects_crash_hang_and_memory_growth() -> None:
     assert found is not None and found.key.startswith("IndexError in tests/fuzz/test_fuzz.py")
     hang = outcome(target(endless), b"", 0.2)
     assert hang is not None and hang.kind == "hang"
-    large = watched(target(lambda data: bytearray(MOST_MEMORY)), b"")
+    large = watched(target(lambda data: bytearray(MAX_MEMORY)), b"")
     assert large is not None and "bytes" in large.key
     empty: dict[str, int] = {}
     assert watched(target(lambda data: empty["key"]), b"") is None

@@ -1,4 +1,4 @@
-"""The table is whole, as far as names tell: every public function that sounds like a decoder is in it, or left out for a reason."""
+"""The table has every public function with the name of a decoder, or an exclusion with a reason."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ PACKAGES = {
     "model_training": ROOT / "model_training",
     **{path.name: path for path in sorted((ROOT / "components").iterdir()) if (path / "__init__.py").is_file()},
 }
-LEFT_OUT: dict[str, str] = {
-    "edgeml.ipc.configuration_reader.ConfigurationReader.read": "asks the nucleus; what it gives is read by edgeml.config.schema.read",
+EXCLUDED: dict[str, str] = {
+    "edgeml.ipc.configuration_reader.ConfigurationReader.read": "requests the configuration from the nucleus; edgeml.config.schema.read decodes it",
     "model_training.anomaly.rig_recordings.load_recordings": "reads a folder of recordings with model_training.datasets.skab",
-    "model_training.anomaly.rig_recordings.load_recording": "takes what model_training.datasets.skab has read",
-    "model_training.anomaly.training_examples.from_recording": "takes rows, not a file",
-    "model_training.anomaly.training_examples.from_pump": "makes rows",
+    "model_training.anomaly.rig_recordings.load_recording": "receives rows from model_training.datasets.skab",
+    "model_training.anomaly.training_examples.from_recording": "receives rows, not a file",
+    "model_training.anomaly.training_examples.from_pump": "generates rows",
     "model_training.datasets.skab.load_skab": "reads a folder, each file with read_recording",
     "model_training.evaluation.result_json.from_json": "reads figures that the same module has written",
     "model_training.train.parse": "reads arguments of the command line",
     "sensor_ingestion.sources.base.Source.read": "a protocol",
     "sensor_ingestion.sources.pump_physics.PumpSkid.from_state": "the simulator's state is in the target checkpoint",
-    "sensor_ingestion.sources.simulator.Simulator.read": "makes rows",
+    "sensor_ingestion.sources.simulator.Simulator.read": "generates rows",
 }
 
 
@@ -50,7 +50,7 @@ def _named(place: str, body: list[Any]) -> Iterator[str]:
 
 
 def found(name: str) -> Any:
-    """What has this full name."""
+    """Import the object with this full name."""
     parts = name.split(".")
     for split in range(len(parts) - 1, 0, -1):
         try:
@@ -65,14 +65,14 @@ def found(name: str) -> Any:
 
 def test_table_has_every_decoder() -> None:
     known = {name for target in TARGETS.values() for name in target.reads}
-    assert [name for name in decoders() if name not in known and name not in LEFT_OUT] == []
+    assert [name for name in decoders() if name not in known and name not in EXCLUDED] == []
 
 
 def test_table_names_exist() -> None:
     for target in TARGETS.values():
         for name in target.reads:
             assert callable(found(name))
-    assert set(LEFT_OUT) <= set(decoders())
+    assert set(EXCLUDED) <= set(decoders())
 
 
 def test_scan_finds_decoders(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What training and preparation read: plans, recordings, data sets, archives, reports."""
+"""Readers of training and preparation: plans, recordings, data sets, archives, reported results."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def parsed(data: bytes) -> None:
 
 
 def piece() -> bytes:
-    """A line as it is in the data bucket."""
-    payload, _ = Segment.read(segments()[0]).chunk("t", "s", 0)
+    """A line of an object in the data bucket."""
+    payload, _ = Segment.read(segments()[0]).piece("t", "s", 0)
     return payload + b"\n"
 
 
@@ -77,7 +77,7 @@ def parsed_otherwise(data: bytes) -> None:
 
 
 def prepared(data: bytes) -> None:
-    """A card, and nothing that it lists."""
+    """A data card without the listed files."""
     with scratch() as folder:
         (folder / "card.json").write_bytes(data)
         load_prepared(folder)
@@ -126,7 +126,7 @@ def tars() -> list[bytes]:
 
 
 def tar_of(content: bytes) -> None:
-    """The archive without its compression, so that what is behind it is reached."""
+    """Compress the archive, so that the fuzzer reaches the code behind the decompression."""
     unpacked(gzip.compress(content, 1, mtime=0))
 
 
@@ -142,7 +142,7 @@ def hyperparameters(text: str) -> None:
     Container(base=Path("/nowhere"), environ={"SM_HPS": text}).arguments()
 
 
-def judged(data: bytes) -> None:
+def evaluated(data: bytes) -> None:
     provenance.file_state(provenance.DATASETS["skab"], "other/1.csv", data)
 
 
@@ -218,7 +218,7 @@ TARGETS: dict[str, Target] = {
     ),
     "cmapss": Target(("model_training.datasets.cmapss.load_cmapss",), "bytes", engines, (DatasetError,), lambda: [TURBINES]),
     "ai4i": Target(("model_training.datasets.ai4i.load_ai4i",), "bytes", milling, (DatasetError,), lambda: [MILLING]),
-    "dataset-file": Target(("model_training.datasets.provenance.file_state",), "bytes", judged, (), lambda: [SKAB]),
+    "dataset-file": Target(("model_training.datasets.provenance.file_state",), "bytes", evaluated, (), lambda: [SKAB]),
     "dataset-zip": Target(
         ("model_training.datasets.fetch._members",),
         "bytes",

@@ -1,4 +1,4 @@
-"""Tables from score to confidence, and how far confidences are from what comes true."""
+"""Calibration tables and the expected calibration error."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from model_training import calibration
 
 @pytest.fixture
 def drawn() -> tuple[np.ndarray, np.ndarray]:
-    """Scores whose square is the share of True at a prior of a third, which is also the share at hand."""
+    """Scores whose square is the probability of a positive; a third of the rows are positive."""
     rng = np.random.default_rng(3)
     scores = rng.random(20_000)
     return scores, rng.random(20_000) < scores**2
@@ -38,8 +38,8 @@ def test_fitted_table_increases_and_is_calibrated(drawn: tuple[np.ndarray, np.nd
 def test_table_depends_on_prior(drawn: tuple[np.ndarray, np.ndarray]) -> None:
     scores, truth = drawn
     at_third, rare = (calibration.fit(scores, truth, prior) for prior in (1 / 3, 0.01))
-    wanted = calibration.at_prior(calibration.apply(at_third, scores), 1 / 3, 0.01)
-    assert np.abs(calibration.apply(rare, scores) - wanted).mean() < 0.02
+    required = calibration.at_prior(calibration.apply(at_third, scores), 1 / 3, 0.01)
+    assert np.abs(calibration.apply(rare, scores) - required).mean() < 0.02
     assert calibration.expected_error(calibration.apply(rare, scores), truth, 0.01) < 0.02
 
 

@@ -1,4 +1,4 @@
-"""The table of kinds: what stands in it can be trained, and what cannot is said in one sentence."""
+"""The table of kinds: its entries can be trained, and errors are one sentence."""
 
 from __future__ import annotations
 
@@ -75,6 +75,6 @@ def test_invalid_kind_fails_with_one_sentence(
     monkeypatch.delitem(sys.modules, "own", raising=False)
     monkeypatch.setitem(model_kinds.KINDS, "own", ModelKind("", "own"))
     assert train.main(["own", "--from", str(tmp_path / "wrong"), "--out", str(tmp_path / "out")], {}) == 1
-    said = capsys.readouterr().err
-    assert re.search(sentence, said) and "Traceback" not in said
+    output = capsys.readouterr().err
+    assert re.search(sentence, output) and "Traceback" not in output
     monkeypatch.delitem(sys.modules, "own", raising=False)

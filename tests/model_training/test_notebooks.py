@@ -90,33 +90,33 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("other/1", 3, (Fault("cavitation", start_s=560, ramp_s=20),)),
         ("anomaly-free/anomaly-free", 4, ()),
     ):
-        made = simulate(seed, 800, faults)
+        created = simulate(seed, 800, faults)
         path = root / f"{name}.csv"
         path.parent.mkdir(exist_ok=True)
         with path.open("w", newline="") as file:
             writer = csv.writer(file, delimiter=";")
             marks = ("anomaly", "changepoint") if faults else ()
             writer.writerow(("datetime", *COLUMNS, *marks))
-            anomaly = made.level > 0.1
+            anomaly = created.level > 0.1
             changes = np.diff(anomaly.astype(int), prepend=0) != 0
-            for i, values in enumerate(made.values):
+            for i, values in enumerate(created.values):
                 at = datetime.fromtimestamp(T0 // SECOND + i, timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
                 writer.writerow((at, *values, *((float(anomaly[i]), float(changes[i])) if faults else ())))
     return root
 
 
 @pytest.fixture(scope="module")
-def judged(plant: Path) -> tuple[recordings.Recording, DetectorResult]:
+def evaluated(plant: Path) -> tuple[recordings.Recording, DetectorResult]:
     recording = recordings.load(plant / "valve1" / "0.csv")
     return recording, bundle_detector(Bundle.load(SHIPPED))(recording)
 
 
 @pytest.fixture(scope="module")
-def record(judged: tuple[recordings.Recording, DetectorResult], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def record(evaluated: tuple[recordings.Recording, DetectorResult], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Messages that the local nucleus records while AlertDispatcher, with its defaults, receives the results of that recording."""
     folder = tmp_path_factory.mktemp("record")
     bench = Bench(folder, policy={})
-    confidences = [None if np.isnan(value) else float(value) for value in judged[1].confidence]
+    confidences = [None if np.isnan(value) else float(value) for value in evaluated[1].confidence]
     for begin in range(0, len(confidences), 10):
         bench.results(confidences[begin : begin + 10], begin)
     bench.wait(5)
@@ -139,29 +139,29 @@ def test_notebooks_folder_has_three() -> None:
 
 
 def test_explore_notebook_runs(plant: Path) -> None:
-    said = run("1-explore", EDGEML_DATA=str(plant))
-    assert re.search(r"^valve1/0 +800 +13\.3 +1 +\d+ % +1 +0$", said, re.MULTILINE)
-    assert re.search(r"^anomaly-free/anomaly-free +800 .* - +- ", said, re.MULTILINE)
+    lines = run("1-explore", EDGEML_DATA=str(plant))
+    assert re.search(r"^valve1/0 +800 +13\.3 +1 +\d+ % +1 +0$", lines, re.MULTILINE)
+    assert re.search(r"^anomaly-free/anomaly-free +800 .* - +- ", lines, re.MULTILINE)
 
 
-def test_deployed_model_notebook_runs(plant: Path, record: Path, judged: tuple[recordings.Recording, DetectorResult]) -> None:
-    said = run("3-evaluate-a-deployed-model", EDGEML_REPORTS=str(record), EDGEML_RECORDING=str(plant / "valve1" / "0.csv"))
-    assert "gateway pump-1: skab 1.2.0" in said
-    assert f"alarms: {len(judged[1].raised)};" in said and "no decision" in said and ": learning" in said
-    assert "maximum difference of confidence 0.0000" in said
-    assert "another model" in said
+def test_deployed_model_notebook_runs(plant: Path, record: Path, evaluated: tuple[recordings.Recording, DetectorResult]) -> None:
+    lines = run("3-evaluate-a-deployed-model", EDGEML_REPORTS=str(record), EDGEML_RECORDING=str(plant / "valve1" / "0.csv"))
+    assert "gateway pump-1: skab 1.2.0" in lines
+    assert f"alarms: {len(evaluated[1].raised)};" in lines and "no decision" in lines and ": learning" in lines
+    assert "maximum difference of confidence 0.0000" in lines
+    assert "another model" in lines
 
 
 @pytest.mark.training
 def test_training_notebook_runs(plant: Path, tmp_path: Path) -> None:
-    said = run("2-train-and-choose", EDGEML_DATA=str(plant), EDGEML_OUT=str(tmp_path), EDGEML_QUICK="1")
-    assert "selected" in said and "held-out halves: F1" in said
-    assert len(re.findall(r"^raise_at .* episodes detected", said, re.MULTILINE)) == 2
+    lines = run("2-train-and-choose", EDGEML_DATA=str(plant), EDGEML_OUT=str(tmp_path), EDGEML_QUICK="1")
+    assert "selected" in lines and "held-out halves: F1" in lines
+    assert len(re.findall(r"^raise_at .* episodes detected", lines, re.MULTILINE)) == 2
     assert Bundle.load(tmp_path / "pump_anomaly").model
 
 
-def test_reported_result_holds_until_next(record: Path, judged: tuple[recordings.Recording, DetectorResult]) -> None:
-    recording, result = judged
+def test_reported_result_holds_until_next(record: Path, evaluated: tuple[recordings.Recording, DetectorResult]) -> None:
+    recording, result = evaluated
     (each,) = reported_results.read(record).results
     assert len(each.times) < len(recording) / 4, "the reports are thinned"
     held = each.report_at(recording.times)
@@ -184,7 +184,7 @@ def test_invalid_reports_are_skipped_with_fault(record: Path, tmp_path: Path) ->
     mixed.mkdir()
     wrong = '{"type": "report", "results": [{"at": "yesterday", "verdict": "normal"}]}'
     (mixed / "a.jsonl").write_text(f"no json\n{record.read_text()}{wrong}\n")
-    # What a rule of IoT Core writes is the message itself, without an envelope.
+    # A rule of IoT Core writes the message itself, without an envelope.
     (mixed / "b.jsonl").write_text("\n".join(json.loads(line)["text"] for line in record.read_text().splitlines()))
     found, alone = reported_results.read(mixed), reported_results.read(record)
     assert [fault.split(": ")[0].rsplit(":", 1)[1] for fault in found.faults] == ["1", str(len(record.read_text().splitlines()) + 2)]

@@ -1,4 +1,4 @@
-"""Recordings and simulated runs as the training reads them."""
+"""Recordings and simulated pumps for training."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ def test_examples_use_neither_labels_nor_test_rows() -> None:
     rng = np.random.default_rng(0)
     values = rng.normal(10, 1, (900, 8)).astype(np.float32)
     times = np.arange(900) * 10**9
-    made = []
+    created = []
     for later, marks in ((0.0, np.zeros(900, bool)), (50.0, np.ones(900, bool))):
         changed = values.copy()
         changed[400:] += later
         recording = Recording("valve1/7.csv", times, changed, marks)
-        made.append(training_examples.from_recording(manifest(), recording, np.random.default_rng(1), 4))
-    assert np.array_equal(made[0].x, made[1].x) and np.array_equal(made[0].y, made[1].y)
+        created.append(training_examples.from_recording(manifest(), recording, np.random.default_rng(1), 4))
+    assert np.array_equal(created[0].x, created[1].x) and np.array_equal(created[0].y, created[1].y)
 
 
 def test_maintenance_stop_repairs_fault() -> None:

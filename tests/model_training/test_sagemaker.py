@@ -1,4 +1,4 @@
-"""The calls to SageMaker, S3 and CloudWatch Logs against moto's server on loopback, found by AWS's own environment variable."""
+"""Calls to SageMaker, S3 and CloudWatch Logs against moto's server on loopback, selected by AWS's environment variable."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def endpoint() -> Iterator[str]:
 
 @pytest.fixture
 def aws(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
-    """Gives clients; the account has an empty bucket."""
+    """Return clients of an account with an empty bucket."""
     nothing = tmp_path / "no-configuration"
     for name, value in {
         "AWS_ENDPOINT_URL": endpoint,
@@ -87,8 +87,8 @@ def put_model(aws: Callable[[str], Any], body: bytes) -> None:
     aws("s3").put_object(Bucket=BUCKET, Key="edgeml/jobs/j1/output/model.tar.gz", Body=body)
 
 
-def said(capsys: pytest.CaptureFixture[str]) -> str:
-    """The one sentence of an error."""
+def printed(capsys: pytest.CaptureFixture[str]) -> str:
+    """The error message, one line."""
     text = capsys.readouterr().err
     assert text.count("\n") == 1 and text.startswith("edgeml sagemaker ")
     return text
@@ -97,8 +97,8 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
 def test_train_uploads_starts_and_follows_job(aws: Callable[[str], Any], data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train(data, "--seed", "7", "--quick") == 0
     job = aws("sagemaker").describe_training_job(TrainingJobName="j1")
-    given = {name: json.loads(value) for name, value in job["HyperParameters"].items()}
-    assert (given["kind"], given["seed"], given["quick"], given["sagemaker_program"]) == ("anomaly", 7, True, "model_training/train.py")
+    args = {name: json.loads(value) for name, value in job["HyperParameters"].items()}
+    assert (args["kind"], args["seed"], args["quick"], args["sagemaker_program"]) == ("anomaly", 7, True, "model_training/train.py")
     assert job["AlgorithmSpecification"]["TrainingImage"] == images.default(REGION)
     assert job["AlgorithmSpecification"]["TrainingInputMode"] == "File"
     assert job["RoleArn"] == ROLE
@@ -106,10 +106,10 @@ def test_train_uploads_starts_and_follows_job(aws: Callable[[str], Any], data: P
     assert channel["ChannelName"] == "training"
     keys = {item["Key"] for item in aws("s3").list_objects_v2(Bucket=BUCKET)["Contents"]}
     assert channel["DataSource"]["S3DataSource"]["S3Uri"].removeprefix(f"s3://{BUCKET}/") + "skab/valve1/0.csv" in keys
-    assert given["sagemaker_submit_directory"].removeprefix(f"s3://{BUCKET}/") in keys
-    told = capsys.readouterr().out.splitlines()[3:]
-    assert told[:2] == ["Starting: Preparing the instances for training", "job j1: Completed"]
-    assert told[-1].endswith("edgeml sagemaker fetch j1")
+    assert args["sagemaker_submit_directory"].removeprefix(f"s3://{BUCKET}/") in keys
+    reported = capsys.readouterr().out.splitlines()[3:]
+    assert reported[:2] == ["Starting: Preparing the instances for training", "job j1: Completed"]
+    assert reported[-1].endswith("edgeml sagemaker fetch j1")
 
 
 def test_fetch_installs_verified_bundles(
@@ -134,7 +134,7 @@ def test_missing_model_fails_with_one_sentence(
 ) -> None:
     train(data, "--no-wait")
     assert command.main(["fetch", "j1", "--out", str(tmp_path / "out")]) == 1
-    assert "s3://plant/edgeml/jobs/j1/output/model.tar.gz cannot be read (Not Found)" in said(capsys)
+    assert "s3://plant/edgeml/jobs/j1/output/model.tar.gz cannot be read (Not Found)" in printed(capsys)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_fetch_needs_completed_job(
     train(data, "--no-wait")
     sagemaker_backends[DEFAULT_ACCOUNT_ID][REGION].training_jobs["j1"].training_job_status = state
     assert command.main(["fetch", "j1", "--out", str(tmp_path / "out")]) == 1
-    assert sentence in said(capsys)
+    assert sentence in printed(capsys)
 
 
 def test_data_are_uploaded_once(aws: Callable[[str], Any], data: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -172,8 +172,8 @@ def test_image_option_selects_image(aws: Callable[[str], Any], data: Path) -> No
 
 
 def test_default_image_depends_on_region() -> None:
-    wanted = "tensorflow-training:2.21.0-cpu-py312-amzn2023-sagemaker"
-    assert images.default("us-east-1") == f"763104351884.dkr.ecr.us-east-1.amazonaws.com/{wanted}"
+    expected = "tensorflow-training:2.21.0-cpu-py312-amzn2023-sagemaker"
+    assert images.default("us-east-1") == f"763104351884.dkr.ecr.us-east-1.amazonaws.com/{expected}"
     assert images.default("eu-south-1").startswith("692866216735.dkr.ecr.eu-south-1.amazonaws.com/")
     assert images.default("cn-north-1").startswith("727897471807.dkr.ecr.cn-north-1.amazonaws.com.cn/")
 
@@ -191,7 +191,9 @@ def test_failed_job_reports_reason(
     for arguments in (["status", "j1"], ["status", "j1", "--follow"], ["fetch", "j1", "--out", str(tmp_path / "out")]):
         capsys.readouterr()
         assert command.main(arguments) == 1
-        assert said(capsys) == f"edgeml sagemaker {arguments[0]}: the job j1 failed: AlgorithmError: skab/valve1/0.csv: no column Current\n"
+        assert (
+            printed(capsys) == f"edgeml sagemaker {arguments[0]}: the job j1 failed: AlgorithmError: skab/valve1/0.csv: no column Current\n"
+        )
     assert not (tmp_path / "out").exists()
 
 
@@ -202,7 +204,7 @@ def test_follow_logs_each_status_once(aws: Callable[[str], Any], data: Path) -> 
     aws("logs").create_log_group(logGroupName=logs.GROUP)
     aws("logs").create_log_stream(logGroupName=logs.GROUP, logStreamName="j1/algo-1-1")
     steps = [("Training", "epoch 1/2: loss 0.5"), ("Uploading", "epoch 2/2: loss 0.25")]
-    told: list[str] = []
+    reported: list[str] = []
 
     def go_on(_: float) -> None:
         if not steps:
@@ -216,9 +218,9 @@ def test_follow_logs_each_status_once(aws: Callable[[str], Any], data: Path) -> 
             logEvents=[{"timestamp": int(time.time() * 1000), "message": line}],
         )
 
-    lines = logs.JobLog("j1", aws("logs"), told.append).lines
-    assert jobs.follow("j1", aws("sagemaker"), lines, told.append, 1, go_on)["TrainingJobStatus"] == "Completed"
-    assert told == [
+    lines = logs.JobLog("j1", aws("logs"), reported.append).lines
+    assert jobs.follow("j1", aws("sagemaker"), lines, reported.append, 1, go_on)["TrainingJobStatus"] == "Completed"
+    assert reported == [
         "Starting: Preparing the instances for training",
         "  epoch 1/2: loss 0.5",
         "Training: training",
@@ -258,7 +260,7 @@ def test_archive_with_large_content_is_rejected(tmp_path: Path) -> None:
 
 
 def test_archive_with_large_header_is_rejected_in_bounded_memory(tmp_path: Path) -> None:
-    """A name of hundreds of megabytes compresses to next to nothing, and stands in no member's size."""
+    """A name of hundreds of megabytes compresses to few bytes and is not part of a member's size."""
     raw = io.BytesIO()
     name = tarfile.TarInfo("././@LongLink")
     name.type, name.size = tarfile.GNUTYPE_LONGNAME, 512 * 2**20
@@ -302,7 +304,7 @@ def test_invalid_model_fails_with_one_sentence(
     train(data, "--no-wait")
     put_model(aws, make(tmp_path))
     assert command.main(["fetch", "j1", "--out", str(tmp_path / "out")]) == 1
-    assert sentence in said(capsys)
+    assert sentence in printed(capsys)
     assert not list((tmp_path / "out").iterdir())
 
 
@@ -329,7 +331,7 @@ def test_invalid_arguments_fail_with_one_sentence(
     sentence: str,
 ) -> None:
     assert command.main(arguments) == 1
-    assert sentence in said(capsys)
+    assert sentence in printed(capsys)
 
 
 def test_missing_region_fails_with_remedy(
@@ -339,7 +341,7 @@ def test_missing_region_fails_with_remedy(
 ) -> None:
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     assert command.main(["status", "j1"]) == 1
-    assert "AWS_DEFAULT_REGION" in said(capsys)
+    assert "AWS_DEFAULT_REGION" in printed(capsys)
 
 
 def test_source_archive_is_reproducible_and_complete(tmp_path: Path) -> None:
@@ -347,9 +349,9 @@ def test_source_archive_is_reproducible_and_complete(tmp_path: Path) -> None:
     assert packed == source.pack()
     with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as tar:
         names = tar.getnames()
-        wanted = tar.extractfile("requirements.txt")
-        assert wanted is not None
-        lines = wanted.read().decode().splitlines()
+        expected = tar.extractfile("requirements.txt")
+        assert expected is not None
+        lines = expected.read().decode().splitlines()
     assert {source.ENTRY, "libs/edgeml/model/bundle.py", "components/sensor_ingestion/sources/pump_physics.py"} <= set(names)
     assert "setup.py" not in names, "the toolkit would take it for a package and run another way"
     assert any(line.startswith("msgspec") for line in lines) and not any(line.startswith(("tensorflow", "pytest")) for line in lines)

@@ -1,4 +1,4 @@
-"""What the shipped model must do, through the scorer and the policy with its defaults."""
+"""Requirements on the shipped model, with the scorer and the default policy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Synthetic episodes: seeded, labelled where and only where something is laid over the rows."""
+"""Synthetic episodes are reproducible, and labelled exactly where a fault is added."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The way from rows to a bundle, with a small number of examples."""
+"""The training run of the anomaly model, with few examples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contract of a SageMaker training container, kept by `model_training/train.py` in a folder that stands for `/opt/ml`."""
+"""`model_training/train.py` under the contract of a SageMaker training container, in a folder in place of `/opt/ml`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NAME = SHIPPED.name
 
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
-    """What stands for /opt/ml, with data in the channel `training`."""
+    """A folder in place of /opt/ml, with data in the channel `training`."""
     channel = tmp_path / "ml" / "input" / "data" / "training"
     channel.mkdir(parents=True)
     (channel / "0.csv").write_text("a\n")
@@ -34,7 +34,7 @@ def base(tmp_path: Path) -> Path:
 
 
 class Recorder:
-    """Stands for a kind of model: keeps the request and writes a bundle and a report."""
+    """A kind of model that records the request and writes a bundle and a report."""
 
     def __init__(self) -> None:
         self.requests: list[TrainingRequest] = []
@@ -57,16 +57,16 @@ class Recorder:
 
 @pytest.fixture
 def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
-    made = Recorder()
+    created = Recorder()
     module = type(sys)("recorded_kind")
-    module.train = made.train  # type: ignore[attr-defined]
+    module.train = created.train  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "recorded_kind", module)
     monkeypatch.setitem(model_kinds.KINDS, "anomaly", ModelKind("what was asked", "recorded_kind"))
-    return made
+    return created
 
 
 def variables(base: Path, **hyperparameters: object) -> dict[str, str]:
-    """What the toolkit sets."""
+    """Environment variables that the toolkit sets."""
     return {
         "SM_MODEL_DIR": str(base / "model"),
         "SM_OUTPUT_DATA_DIR": str(base / "output" / "data"),
@@ -164,12 +164,12 @@ def test_version_option_sets_bundle_version(tmp_path: Path, recorder: Recorder, 
     assert train.main([*words, "--version", "2.0"], {}) == 2 and recorder.requests == []
     assert "write three numbers, such as 2.0.0" in capsys.readouterr().err
     assert train.main([*words, "--version", "2.0.0"], {}) == 0
-    made, shipped = Bundle.load(tmp_path / "out" / NAME), Bundle.load(SHIPPED)
-    assert (made.manifest.version, made.digest) == ("2.0.0", shipped.digest) and made.golden == shipped.golden
+    created, shipped = Bundle.load(tmp_path / "out" / NAME), Bundle.load(SHIPPED)
+    assert (created.manifest.version, created.digest) == ("2.0.0", shipped.digest) and created.golden == shipped.golden
 
 
 def start(base: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    """Unpack what goes to SageMaker and start it as the toolkit does: by its file, in the folder `code`."""
+    """Unpack the source archive and start it as the toolkit does: as a file, in the folder `code`."""
     with tarfile.open(fileobj=io.BytesIO(source.pack()), mode="r:gz") as tar:
         for member in tar:
             path = base / "code" / member.name

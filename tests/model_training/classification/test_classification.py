@@ -1,4 +1,4 @@
-"""Failure types: the physics in the graph, folds that deal every class, and the figures."""
+"""Failure types: physical features, stratified folds, calibration, metrics."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HEADER = (
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """300 rows, of which each with a power above 9,000 W fails."""
+    """300 rows; those with a power above 9,000 W fail."""
     rng, lines = np.random.default_rng(0), [HEADER]
     for i in range(300):
         torque, speed = rng.uniform(25, 65), rng.uniform(1300, 1700)
@@ -72,7 +72,7 @@ def test_baseline_fits_odds() -> None:
 
 
 def test_cross_calibration_uses_other_half() -> None:
-    """Where scores say nothing, a table that judged its own rows would look right by chance, and another's does not."""
+    """With uninformative scores, a table applied to its own rows would correlate with the labels; a table of the other half does not."""
     rng = np.random.default_rng(0)
     score, failure = rng.random(400), rng.random(400) < 0.3
     confidence = cross_validation.cross_calibrate(score, failure, seed=1)
@@ -98,15 +98,15 @@ def refusal(data: Path | None, out: Path) -> str:
 
 
 def test_training_fetches_data_without_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+    requested = []
 
     def unreachable(name: str, out: Path, log: Any) -> None:
-        asked.append((name, out))
+        requested.append((name, out))
         raise DatasetError("the address does not answer; name a folder")
 
     monkeypatch.setattr(training, "fetch", unreachable)
     assert "does not answer" in refusal(None, tmp_path / "out")
-    assert asked == [("ai4i", tmp_path / "out" / "data")]
+    assert requested == [("ai4i", tmp_path / "out" / "data")]
 
 
 def test_invalid_data_fail_with_reason(folder: Path, tmp_path: Path) -> None:
@@ -125,15 +125,15 @@ def test_invalid_data_fail_with_reason(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.training
 def test_training_is_reproducible_and_predicts_type(folder: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorflow", reason="needs TensorFlow: edgeml dev test-training")
-    made = []
+    created = []
     for name in ("a", "b"):
         predicted: list[str] = []
-        made.append(Bundle.load(training.train(TrainingRequest(folder, tmp_path / name, 1, True, predicted.append))))
+        created.append(Bundle.load(training.train(TrainingRequest(folder, tmp_path / name, 1, True, predicted.append))))
         assert "partial" in predicted[0] and any("F1 of failure" in line for line in predicted)
-    assert made[0].digest == made[1].digest
+    assert created[0].digest == created[1].digest
     rows = manifest_template.rows(load_ai4i(folder))
-    for each in (made[0], Bundle.load(tmp_path / "a" / "mill_failure-float32")):
+    for each in (created[0], Bundle.load(tmp_path / "a" / "mill_failure-float32")):
         score, confidence, probabilities = evaluation.predict(each, rows)
         assert probabilities.sum(1) == pytest.approx(np.ones(len(rows)), abs=0.02)
         assert score == pytest.approx(1 - probabilities[:, 0], abs=1e-6) and np.isfinite(confidence).all()
-    assert len(made[0].model) < 64_000
+    assert len(created[0].model) < 64_000

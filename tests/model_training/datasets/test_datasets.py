@@ -1,4 +1,4 @@
-"""Loaders: what is complete, partial, altered; what is wrong in a file is said with its line."""
+"""Loaders: complete, partial and altered files; errors with file and line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def row(second: int, **changed: str) -> str:
     return f"2020-03-09 10:14:{second:02d};1;2;3;4;5;6;7;8;{changed.get('anomaly', '0.0')};{changed.get('changepoint', '0.0')}"
 
 
-def made(folder: Path, name: str, text: str) -> Path:
+def created(folder: Path, name: str, text: str) -> Path:
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(text.encode())
@@ -57,16 +57,16 @@ def test_skab_subset_is_partial_with_complete_recordings(data: Path) -> None:
 def test_altered_recording_is_refused_or_noted(data: Path, tmp_path: Path) -> None:
     (tmp_path / "valve1").mkdir()
     text = (data / "skab" / "valve1" / "0.csv").read_text()
-    made(tmp_path, "valve1/0.csv", text.replace("32.0", "33.0", 1))
+    created(tmp_path, "valve1/0.csv", text.replace("32.0", "33.0", 1))
     with pytest.raises(DatasetError, match=r"valve1/0.csv is altered: its SHA-256 is .*16af3f71.*edgeml data fetch skab"):
         load_skab(tmp_path)
-    told = load_skab(tmp_path, altered="warn")
-    assert told.partial and any("16af3f71" in note for note in told.notes) and len(told.recordings) == 1
+    lines = load_skab(tmp_path, altered="warn")
+    assert lines.partial and any("16af3f71" in note for note in lines.notes) and len(lines.recordings) == 1
 
 
 def test_truncated_recording_is_partial(data: Path, tmp_path: Path) -> None:
     whole = (data / "skab" / "valve1" / "0.csv").read_bytes()
-    path = made(tmp_path, "skab/valve1/0.csv", "")
+    path = created(tmp_path, "skab/valve1/0.csv", "")
     path.write_bytes(whole[:50_000])
     skab = load_skab(tmp_path)
     (file,) = skab.provenance.files
@@ -75,7 +75,7 @@ def test_truncated_recording_is_partial(data: Path, tmp_path: Path) -> None:
 
 
 def test_foreign_recording_loads_with_note(tmp_path: Path) -> None:
-    made(tmp_path, "pump9/1.csv", "\n".join([HEADER, row(1), row(2, anomaly="1.0", changepoint="1.0")]))
+    created(tmp_path, "pump9/1.csv", "\n".join([HEADER, row(1), row(2, anomaly="1.0", changepoint="1.0")]))
     skab = load_skab(tmp_path)
     (recording,) = skab.recordings
     assert recording.anomaly is not None and recording.anomaly.tolist() == [False, True] and len(recording.times) == 2
@@ -83,13 +83,13 @@ def test_foreign_recording_loads_with_note(tmp_path: Path) -> None:
 
 
 def test_file_without_known_digest_is_unverified(tmp_path: Path) -> None:
-    made(tmp_path, "valve1/3.csv", "\n".join([HEADER, row(1)]) + "\n")
+    created(tmp_path, "valve1/3.csv", "\n".join([HEADER, row(1)]) + "\n")
     (file,) = load_skab(tmp_path).provenance.files
     assert file.state == "unverified" and "unknown" in file.note
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
+    ("text", "expected"),
     [
         ("", "has no rows"),
         (HEADER + "\n", "has no rows"),
@@ -99,8 +99,8 @@ def test_file_without_known_digest_is_unverified(tmp_path: Path) -> None:
         ("\n".join([HEADER, row(1).replace("2020-03-09 10", "yesterday")]), "line 2: .*yesterday"),
     ],
 )
-def test_invalid_recording_fails_with_place(text: str, wanted: str) -> None:
-    with pytest.raises(DatasetError, match=f"pump9/1.csv.*{wanted}"):
+def test_invalid_recording_fails_with_place(text: str, expected: str) -> None:
+    with pytest.raises(DatasetError, match=f"pump9/1.csv.*{expected}"):
         read_recording("pump9/1.csv", text.encode())
 
 
@@ -156,9 +156,9 @@ def test_ai4i_failures_have_kinds(data: Path) -> None:
 def test_ai4i_reads_kinds_from_columns(tmp_path: Path) -> None:
     header = "\ufeffUDI,Product ID,Type,Air temperature [K],Process temperature [K],Rotational speed [rpm],Torque [Nm],"
     header += "Tool wear [min],Machine failure,TWF,HDF,PWF,OSF,RNF\n"
-    made(tmp_path, "ai4i2020.csv", header + "1,L1,L,298,308,1500,40,0,0,0,0,0,0,1\n2,L2,L,298,308,1500,40,0,1,1,0,0,0,0\n")
+    created(tmp_path, "ai4i2020.csv", header + "1,L1,L,298,308,1500,40,0,0,0,0,0,0,1\n2,L2,L,298,308,1500,40,0,1,1,0,0,0,0\n")
     ai4i = load_ai4i(tmp_path)
     assert ai4i.kind.tolist() == [0, 4] and not ai4i.derived
-    made(tmp_path, "ai4i2020.csv", header + "1,L1,X,298,308,1500,40,0,0,0,0,0,0,1\n")
+    created(tmp_path, "ai4i2020.csv", header + "1,L1,X,298,308,1500,40,0,0,0,0,0,0,1\n")
     with pytest.raises(DatasetError, match="line 2: the type 'X'"):
         load_ai4i(tmp_path)

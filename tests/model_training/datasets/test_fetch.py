@@ -1,4 +1,4 @@
-"""Fetching, from a server on this machine and from a folder."""
+"""Downloads from a server on loopback, and copies from a folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ONE, TWO = b"a;b\n1;2\n3;4\n", b"a;b\n5;6\n"
 
 
 class Server:
-    """Answers with what is in `files`, by path; counts what was asked."""
+    """Serve `files` by path and record the requested paths."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
@@ -58,12 +58,12 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def test_fetch_verifies_and_skips_complete_files(server: Server, tmp_path: Path) -> None:
-    said: list[str] = []
-    got = fetch("plain", tmp_path, log=said.append)
+    output: list[str] = []
+    got = fetch("plain", tmp_path, log=output.append)
     assert (tmp_path / "plain/g/1.csv").read_bytes() == ONE and (tmp_path / "plain/g/2.csv").read_bytes() == TWO
     assert [file.state for file in got.files] == ["complete", "unverified"]
     assert got.state == "unverified" and not got.partial and "plain: unverified" in got.notes[0]
-    assert any("MB" in line for line in said) and any(line.startswith("g/1.csv: complete") for line in said)
+    assert any("MB" in line for line in output) and any(line.startswith("g/1.csv: complete") for line in output)
     server.asked.clear()
     fetch("plain", tmp_path)
     assert server.asked == ["/data/g/2.csv"]  # what is complete by its digest is not asked for again
@@ -91,11 +91,11 @@ def test_fetch_unpacks_nested_zip(server: Server, tmp_path: Path, nested: bool) 
     assert (tmp_path / "zipped/1.csv").read_bytes() == ONE
 
 
-@pytest.mark.parametrize(("content", "wanted"), [(b"no zip", "not a complete zip"), (None, "returned 404")])
-def test_fetch_reports_missing_or_invalid_zip(server: Server, tmp_path: Path, content: bytes | None, wanted: str) -> None:
+@pytest.mark.parametrize(("content", "expected"), [(b"no zip", "not a complete zip"), (None, "returned 404")])
+def test_fetch_reports_missing_or_invalid_zip(server: Server, tmp_path: Path, content: bytes | None, expected: str) -> None:
     if content is not None:
         server.files["/data/all+of+it.zip"] = content
-    with pytest.raises(DatasetError, match=wanted):
+    with pytest.raises(DatasetError, match=expected):
         fetch("zipped", tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""Recordings made for a test, and judges that need no model."""
+"""Synthetic recordings, and detectors without a model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NORMAL = (0.03, 0.04, 1.0, 0.1, 70.0, 25.0, 230.0, 32.0)
 
 
 def write(path: Path, rows: int, onset: int = 0, end: int = 0, step: int = 1, labels: bool = True, seed: int = 0) -> Path:
-    """A recording on disk; rows `onset` to `end` - 1 are anomalous: their flow falls by half."""
+    """Write a recording; rows `onset` to `end` - 1 are anomalous, with half of the flow."""
     rng = np.random.default_rng(seed)
     lines = [";".join((*HEADINGS, "anomaly", "changepoint") if labels else HEADINGS)]
     for row in range(rows):
@@ -33,7 +33,7 @@ def write(path: Path, rows: int, onset: int = 0, end: int = 0, step: int = 1, la
 
 
 def make_recording(rows: int = 1150, onset: int = 570, end: int = 970, name: str = "1") -> Recording:
-    """A recording in memory."""
+    """Create a recording in memory."""
     row = np.arange(rows)
     anomaly = (row >= onset) & (row < end)
     return Recording(
@@ -50,7 +50,7 @@ def make_recording(rows: int = 1150, onset: int = 570, end: int = 970, name: str
 
 
 def fixed_detector(confidences: dict[str, np.ndarray] | None = None) -> Detector:
-    """A judge that knows the labels, or says what it is told of each recording."""
+    """A detector that returns the labels, or fixed confidences by recording."""
 
     def detector(recording: Recording) -> DetectorResult:
         assert recording.anomaly is not None

@@ -1,4 +1,4 @@
-"""The scorer itself is anchored: what it must say of judges whose figures are known, on the recordings at hand."""
+"""Anchors of the evaluation: detectors with known figures on the SKAB recordings."""
 
 from __future__ import annotations
 

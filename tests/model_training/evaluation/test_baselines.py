@@ -1,4 +1,4 @@
-"""What a model is compared with, and what is kept of it."""
+"""Baseline methods and the cache of their verdicts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.model_training.evaluation.kit import make_recording
 
 
 def flowing(onset: int = 570, end: int = 970, name: str = "1") -> Recording:
-    """A recording whose flow falls by a fifth in its anomaly."""
+    """A recording with a flow reduced by a fifth in its anomaly."""
     recording = make_recording(onset=onset, end=end, name=name)
     recording.values[onset:end, -1] *= 0.8
     return recording
@@ -52,10 +52,10 @@ def test_autoencoder_causal_variant_does_not_look_ahead(monkeypatch: pytest.Monk
 
 
 def test_verdicts_are_cached_by_definition_and_rows(tmp_path: Path) -> None:
-    asked: list[str] = []
+    requested: list[str] = []
 
     def work_out(recording: Recording) -> np.ndarray:
-        asked.append(recording.name)
+        requested.append(recording.name)
         assert recording.anomaly is not None
         return recording.anomaly
 
@@ -64,12 +64,12 @@ def test_verdicts_are_cached_by_definition_and_rows(tmp_path: Path) -> None:
     assert (cached.get(one, work_out) == one.anomaly).all()
     cached.save()
     again = cache.Cache("some method", {"limit": 1}, tmp_path, tmp_path)
-    assert (again.get(one, work_out) == one.anomaly).all() and asked == ["1"]
+    assert (again.get(one, work_out) == one.anomaly).all() and requested == ["1"]
     other = make_recording(name="2", rows=1200)
     again.get(other, work_out)
     again.get(one, work_out, extra="another setting")
     cache.Cache("some method", {"limit": 2}, tmp_path, tmp_path).get(one, work_out)
-    assert asked == ["1", "2", "1", "1"]
+    assert requested == ["1", "2", "1", "1"]
     assert not cache.Cache("some method", {"limit": 3}, tmp_path, tmp_path).get(one, None).any()
 
 

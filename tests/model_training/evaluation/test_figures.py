@@ -1,4 +1,4 @@
-"""What is put together of verdicts, alarms and labels."""
+"""Figures from verdicts, alarms and labels; cross-validation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_figures_of_perfect_detector() -> None:
     assert (result.f1, result.false_alarm_rate, result.missed_alarm_rate) == (1, 0, 0)
     assert result.nab == pytest.approx(100)
     assert (result.delay_median_s, result.episodes, result.detected, result.false_alarms, result.undecided) == (0, 3, 3, 0, 0)
-    # The third of five rows over 0.9 makes an alarm pending, and so it must be for 5 s.
+    # The third of five rows above 0.9 makes an alarm pending, which becomes active after 5 s.
     assert result.alarm_delay_median_s == 7
     assert result.hours == pytest.approx(3 * (750 - 400) / 3600)
     assert result.calibration_error == 0
@@ -73,7 +73,7 @@ def test_cross_validation_reports_held_out_half() -> None:
     runs = [run(design, good, seed) for seed in (1, 2) for design, good in (("one", first), ("other", second))]
     selected = cross_selection.cross_validate([cross_selection.at_level(each, 0.9) for each in runs])
     assert selected.chosen == (("one", 0.9), ("other", 0.9))
-    # What is right on the half that chooses is wrong on the half that is reported: both halves are missed.
+    # Each candidate is right on the selecting half and wrong on the other, so both halves are missed.
     assert [seed.f1 for seed in selected.seeds] == [0, 0]
     assert selected.halves == (sorted(first), sorted(second))
     plain = cross_selection.cross_validate(runs, levels=(0.5, 0.9)).plain()

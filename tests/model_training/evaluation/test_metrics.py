@@ -1,4 +1,4 @@
-"""Counts, episodes, delays, hours, and the changepoint score, by numbers worked out by hand."""
+"""Confusion matrix, episodes, delays, hours and changepoint score, compared with hand calculations."""
 
 from __future__ import annotations
 
@@ -82,5 +82,5 @@ def test_nab_penalises_outside_predictions_and_missed_windows(truth: tuple[np.nd
 def test_nab_window_ends_at_next_changepoint() -> None:
     times, changepoint = np.arange(600) * SECOND, np.isin(np.arange(600), [100, 120])
     assert nab.score_changepoints(times, verdict(100, 120), changepoint).raw == pytest.approx(2)
-    # Half of the cut window is half of what it earns; the second window is missed.
+    # The prediction is in the middle of the shortened window; the second window is missed.
     assert nab.score_changepoints(times, verdict(110), changepoint).raw == pytest.approx((1 - -0.11) / 2 - 0.11 - 1)

@@ -1,4 +1,4 @@
-"""Which recordings are judged: pace, times, cells."""
+"""Loading of recordings: interval, times, cells."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .kit import write
 
 
 def paced(path: Path, step_s: float) -> Path:
-    """A recording whose rows are `step_s` apart."""
+    """Write a recording with rows `step_s` apart."""
     write(path, 600)
     head, *lines = path.read_text().splitlines()
     start = np.datetime64("2026-01-01T00:00:00", "ms")
@@ -24,7 +24,7 @@ def paced(path: Path, step_s: float) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("step_s", "judged"),
+    ("step_s", "evaluated"),
     [
         (0.4, False),
         (0.5, False),
@@ -35,9 +35,9 @@ def paced(path: Path, step_s: float) -> Path:
         (2.5, False),
     ],
 )
-def test_recording_interval_may_differ_by_factor_two(tmp_path: Path, step_s: float, judged: bool) -> None:
+def test_recording_interval_may_differ_by_factor_two(tmp_path: Path, step_s: float, evaluated: bool) -> None:
     path = paced(tmp_path / "g" / "a.csv", step_s)
-    if judged:
+    if evaluated:
         assert len(load(path)) == 600
         return
     with pytest.raises(SourceError, match=f"one row every {step_s:g} s, but the model needs one every 1 s"):

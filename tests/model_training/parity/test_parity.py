@@ -1,4 +1,4 @@
-"""The same bundle on LiteRT and on tflite-runtime 2.14, and how two predictions files are compared."""
+"""One bundle on LiteRT and on tflite-runtime 2.14, and the comparison of predictions files."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def test_runtimes_agree_on_recording(shared: Path, tmp_path: Path, capsys: pytes
     (tmp_path / "valve1").mkdir()
     shutil.copy(recording, tmp_path / "valve1" / "0.csv")
     assert command.main(["--data", str(tmp_path), "--bundle", str(BUNDLE)]) == 0
-    said = capsys.readouterr().out
-    assert ") and tflite-runtime (" in said and ": 1147 rows, 7" in said and said.endswith("passed\n")
+    output = capsys.readouterr().out
+    assert ") and tflite-runtime (" in output and ": 1147 rows, 7" in output and output.endswith("passed\n")
 
 
 def test_parity_fails_beyond_bounds(tmp_path: Path) -> None:
@@ -66,9 +66,9 @@ def test_parity_table_replaces_marked_text(tmp_path: Path, capsys: pytest.Captur
     run.write_text(json.dumps({"name": "m", "version": "1", "digest": "ab" * 32, "here": "x86_64", "compared": compared}))
     card.write_text("before\n<!-- parity: begin -->\nold\n<!-- parity: end -->\nafter\n")
     assert table.main([str(run), str(card)]) == 0
-    said = card.read_text()
-    assert "| litert, aarch64 | 0.0400 | 0.0396 | 0.02000 | 0, 1 | 0 |" in said and "old" not in said
-    assert said.startswith("before\n") and said.endswith("after\n")
+    output = card.read_text()
+    assert "| litert, aarch64 | 0.0400 | 0.0396 | 0.02000 | 0, 1 | 0 |" in output and "old" not in output
+    assert output.startswith("before\n") and output.endswith("after\n")
     card.write_text("no marks")
     assert table.main([str(run), str(card)]) == 1 and "parity: begin" in capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""Small inputs of the preparation."""
+"""Small inputs for the preparation."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def steady(n: int, start: int = 0) -> list[str]:
 
 
 def capture(folder: Path, asset: str, n: int, stream: str = "s", start: int = 0) -> np.ndarray:
-    """n rows of `flow` and `current`, captured by the component's own code; returns the values."""
+    """Capture n rows of `flow` and `current` with the component's code and return the values."""
     values = np.random.default_rng(start).normal(10, 1, (n, 2)).astype(np.float32)
     recorder = CaptureRecorder(read(CaptureOptions, {"mode": "all", "folder": str(folder), "segment_rows": 50}), folder, 1, lambda: 0.0)
     for seq, begin in enumerate(range(0, n, 10)):
@@ -56,8 +56,8 @@ def capture(folder: Path, asset: str, n: int, stream: str = "s", start: int = 0)
 
 
 def uploaded(folder: Path) -> list[bytes]:
-    """What the component sends of the files in a folder that `capture` made."""
-    options, bus = read(CaptureOptions, {"mode": "all", "folder": str(folder), "upload": True, "upload_rate": 100}), FakeBus()
+    """Messages that the component sends for the captured files in a folder."""
+    options, bus = read(CaptureOptions, {"mode": "all", "folder": str(folder), "upload": True, "upload_per_s": 100}), FakeBus()
     now = [0.0]
     upload = Uploader(options, folder, "t", CaptureRecorder(options, folder, 1, lambda: now[0]), bus, lambda: now[0])
     while upload.waiting:

@@ -1,4 +1,4 @@
-"""Parsing, cleaning, resampling and enriching, one by one."""
+"""Unit tests of parsing, cleaning, resampling and enriching."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_asset_names_follow_layout(layout: Csv, assets: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "wanted"),
+    ("content", "expected"),
     [
         (b"", "is empty"),
         (b"time,flow\n", "has no usable rows"),
@@ -76,8 +76,8 @@ def test_asset_names_follow_layout(layout: Csv, assets: list[str]) -> None:
         (b'# {"format": "edgeml-capture", "version": 9, "asset": "a", "channels": [], "units": []}\n', "version 9, supported is 1"),
     ],
 )
-def test_unusable_file_fails_with_sentence(content: bytes, wanted: str) -> None:
-    with pytest.raises(PrepareError, match=wanted):
+def test_unusable_file_fails_with_sentence(content: bytes, expected: str) -> None:
+    with pytest.raises(PrepareError, match=expected):
         parse("x.csv", content, Csv(), Statistics())
 
 
@@ -134,7 +134,7 @@ def test_resample_handles_clock_jump_in_bounded_memory() -> None:
 
 def test_derived_functions_have_known_values() -> None:
     a, b = [2.0, 4.0, 9.0], [1.0, 2.0, 0.0]
-    wanted: dict[str, list[float]] = {
+    expected: dict[str, list[float]] = {
         "sum": [3, 6, 9],
         "difference": [1, 2, 9],
         "product": [2, 8, 0],
@@ -144,8 +144,8 @@ def test_derived_functions_have_known_values() -> None:
         "rolling_mean": [NAN, 3, 6.5],
         "rolling_std": [NAN, 1, 2.5],
     }
-    assert wanted.keys() == FUNCTIONS.keys()
-    for name, column in wanted.items():
+    assert expected.keys() == FUNCTIONS.keys()
+    for name, column in expected.items():
         of = ["a", "b"] if FUNCTIONS[name].takes[1] > 1 else ["a"]
         derived = {"x": Derived(name, of, 2.0 if name.startswith("rolling") else 1.0)}
         names, values = enrich(("a", "b"), np.array([a, b]).T, np.zeros(3, int), derived, 1.0)
@@ -189,8 +189,8 @@ def test_damaged_captured_rows_are_dropped_individually() -> None:
     lines = [b"1,0,1.5,inf,02", b"2,0,1_0,nan,01", b"now,0,1,2,00", b"3,0,1,2,0\xc2\xb2", b"4,0,\xff,2\x0b,00", b"5,0,1,2,00"]
     statistics = Statistics()
     (got,) = parse("a.csv", about + b"\n".join(lines) + b"\n", Csv(), statistics)
-    wanted = [[1.5, NAN], [NAN, NAN], [NAN, NAN], [1, 2]]
-    assert got.times.tolist() == [1, 2, 4, 5] and np.array_equal(got.values, np.array(wanted, "f4"), equal_nan=True)
+    expected = [[1.5, NAN], [NAN, NAN], [NAN, NAN], [1, 2]]
+    assert got.times.tolist() == [1, 2, 4, 5] and np.array_equal(got.values, np.array(expected, "f4"), equal_nan=True)
     assert got.quality.tolist() == [[0, 2], [0, 1], [0, 0], [0, 0]]
     assert statistics.values == {"not a number": 4} and statistics.rows == {"unreadable row": 2}
     assert statistics.examples["not a number"] == "a.csv, line 3, column 'y': 'inf'"

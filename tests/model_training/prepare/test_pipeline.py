@@ -1,4 +1,4 @@
-"""The whole preparation: from what the component captures, CSVs and objects in S3 to Parquet and its card."""
+"""The whole preparation: from captured files, CSVs and objects in S3 to Parquet and the data card."""
 
 from __future__ import annotations
 
@@ -40,25 +40,25 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 def test_captured_rows_reach_training(tmp_path: Path) -> None:
     values = capture(tmp_path / "in", "pump-1", 120)
     load = {"function": "product", "of": ["flow", "current"], "unit": "x"}
-    made = prepare_dataset(plan(derived={"load": load}), [str(tmp_path / "in")], tmp_path / "out")
-    (steps,) = load_prepared(made.folder)
+    created = prepare_dataset(plan(derived={"load": load}), [str(tmp_path / "in")], tmp_path / "out")
+    (steps,) = load_prepared(created.folder)
     assert steps.asset == "pump-1" and steps.channels == ("current", "flow", "load")
     assert np.array_equal(steps.times, T0 + np.arange(120) * SECOND) and not steps.flags.any() and not steps.segment.any()
     assert np.array_equal(steps.values[:, 1], values[:, 0]) and np.allclose(steps.values[:, 2], values.prod(axis=1), rtol=1e-6)
-    assert (made.folder / "asset=pump-1" / "day=2020-03-09" / "part-0.parquet").is_file()
-    assert made.folder == tmp_path / "out" / "rig" / made.version[:16]
-    about = made.card["assets"]["pump-1"]
+    assert (created.folder / "asset=pump-1" / "day=2020-03-09" / "part-0.parquet").is_file()
+    assert created.folder == tmp_path / "out" / "rig" / created.version[:16]
+    about = created.card["assets"]["pump-1"]
     assert about["channels"]["flow"]["unit"] == "l/min" and about["channels"]["load"]["unit"] == "x" and about["rows_used"] == 120
-    assert made.card["rows"] == {"in": 120, "used": 120, "dropped": {}, "lost_before_capture": 0, "steps_out": 120}
-    assert {len(source["sha256"]) for source in made.card["sources"]} == {64} and len(made.card["sources"]) == 3
+    assert created.card["rows"] == {"in": 120, "used": 120, "dropped": {}, "lost_before_capture": 0, "steps_out": 120}
+    assert {len(source["sha256"]) for source in created.card["sources"]} == {64} and len(created.card["sources"]) == 3
 
 
 def test_parquet_is_readable_with_pyarrow_alone(tmp_path: Path) -> None:
     import pyarrow.dataset
 
     capture(tmp_path / "in", "pump/1", 20, start=86_400 - 36_873 - 10)
-    made = prepare_dataset(plan(), [str(tmp_path / "in")], tmp_path / "out")
-    table = pyarrow.dataset.dataset(made.folder, partitioning="hive", exclude_invalid_files=True).to_table()
+    created = prepare_dataset(plan(), [str(tmp_path / "in")], tmp_path / "out")
+    table = pyarrow.dataset.dataset(created.folder, partitioning="hive", exclude_invalid_files=True).to_table()
     assert table.num_rows == 20 and set(table["asset"].to_pylist()) == {"pump/1"}
     assert sorted(set(map(str, table["day"].to_pylist()))) == ["2020-03-09", "2020-03-10"]
     assert str(table.schema.field("time").type) == "timestamp[ns, tz=UTC]"
@@ -91,28 +91,30 @@ def test_dropped_rows_are_counted_and_reported(tmp_path: Path) -> None:
     csv(tmp_path, "b.csv", [], heading="when,what")
     (tmp_path / "c.csv.gz").write_bytes(gzip.compress(b"time,flow,current\n")[:-9])
     csv(tmp_path, "d.csv", [])
-    said: list[str] = []
-    made = prepare_dataset(plan(ranges={"flow": {"high": 500}}), [str(tmp_path)], tmp_path / "out", log=said.append)
-    rows = made.card["rows"]
+    output: list[str] = []
+    created = prepare_dataset(plan(ranges={"flow": {"high": 500}}), [str(tmp_path)], tmp_path / "out", log=output.append)
+    rows = created.card["rows"]
     assert rows["dropped"] == {"duplicate": 1, "invalid time": 1, "wrong number of cells": 1}
     assert rows["in"] == rows["used"] + sum(rows["dropped"].values()) == 40
-    assert made.card["values_removed"] == {"missing": 1, "not a number": 1, "out of range": 1} and made.card["bad_files"] == 3
-    gap = made.card["assets"]["a"]["gaps"]
+    assert created.card["values_removed"] == {"missing": 1, "not a number": 1, "out of range": 1} and created.card["bad_files"] == 3
+    gap = created.card["assets"]["a"]["gaps"]
     assert gap["count"] == 1 and gap["first"] == [{"after": "2020-03-09T10:14:19.000Z", "until": "2020-03-09T10:14:30.000Z"}]
     for reason in ("duplicate", "invalid time", "wrong number of cells"):
-        assert any(f"dropped: {reason}: 1" in line for line in said)
-        assert f"| row | {reason} | 1 |" in (made.folder / "card.md").read_text()
-    assert any("b.csv has no column 'time'" in line for line in said) and any("c.csv.gz is not a complete gzip" in line for line in said)
-    assert "d.csv" in (made.folder / "card.md").read_text() and "has no usable rows" in (made.folder / "card.md").read_text()
-    assert json.loads((made.folder / "card.json").read_text()) == made.card
+        assert any(f"dropped: {reason}: 1" in line for line in output)
+        assert f"| row | {reason} | 1 |" in (created.folder / "card.md").read_text()
+    assert any("b.csv has no column 'time'" in line for line in output) and any(
+        "c.csv.gz is not a complete gzip" in line for line in output
+    )
+    assert "d.csv" in (created.folder / "card.md").read_text() and "has no usable rows" in (created.folder / "card.md").read_text()
+    assert json.loads((created.folder / "card.json").read_text()) == created.card
 
 
 def test_asset_of_other_sampling_rate_is_dropped_and_counted(tmp_path: Path) -> None:
     csv(tmp_path, "good.csv", steady(30))
     csv(tmp_path, "slow.csv", [f"2020-03-09T{10 + i}:00:00Z,1,2" for i in range(9)])
-    made = prepare_dataset(plan(), [str(tmp_path)], tmp_path / "out")
-    assert list(made.card["assets"]) == ["good"] and "slow: its rows are 3600 s apart" in made.card["assets_dropped"]["slow"]
-    assert made.card["rows"]["dropped"] == {"asset dropped": 9} and made.card["rows"]["in"] == 39
+    created = prepare_dataset(plan(), [str(tmp_path)], tmp_path / "out")
+    assert list(created.card["assets"]) == ["good"] and "slow: its rows are 3600 s apart" in created.card["assets_dropped"]["slow"]
+    assert created.card["rows"]["dropped"] == {"asset dropped": 9} and created.card["rows"]["in"] == 39
 
 
 def test_lost_and_truncated_capture_rows_are_counted(tmp_path: Path) -> None:
@@ -121,46 +123,46 @@ def test_lost_and_truncated_capture_rows_are_counted(tmp_path: Path) -> None:
     text = gzip.decompress(second.read_bytes()).replace(b'"lost_rows": 0', b'"lost_rows": 7')
     second.with_name(second.name.replace(".csv.gz", ".part")).write_bytes(text[:-4])
     second.unlink()
-    made = prepare_dataset(plan(), [str(tmp_path / "in")], tmp_path / "out")
-    assert made.card["rows"]["lost_before_capture"] == 7 and made.card["rows"]["dropped"] == {"truncated line": 1}
-    assert made.card["rows"]["used"] == 59
+    created = prepare_dataset(plan(), [str(tmp_path / "in")], tmp_path / "out")
+    assert created.card["rows"]["lost_before_capture"] == 7 and created.card["rows"]["dropped"] == {"truncated line": 1}
+    assert created.card["rows"]["used"] == 59
 
 
 @pytest.mark.parametrize(
-    ("options", "wanted"),
+    ("options", "expected"),
     [
         ({"channels": ["flow", "torque"]}, "a has no channel torque; it has current, flow"),
         ({"derived": {"x": {"function": "sum", "of": ["torque"]}}}, "no channel torque for a derived channel"),
         ({"csv": {"columns": {"time": "flow"}}}, "time is a reserved name"),
     ],
 )
-def test_unusable_data_fail(tmp_path: Path, options: dict[str, Any], wanted: str) -> None:
+def test_unusable_data_fail(tmp_path: Path, options: dict[str, Any], expected: str) -> None:
     csv(tmp_path, "a.csv", steady(9))
-    with pytest.raises(PrepareError, match=wanted):
+    with pytest.raises(PrepareError, match=expected):
         prepare_dataset(plan(**options), [str(tmp_path)], tmp_path / "out")
     assert not list((tmp_path / "out").rglob("card*"))
 
 
-@pytest.mark.parametrize(("made", "wanted"), [("none", "does not exist"), ("empty", "has no files that end in .csv")])
-def test_place_without_files_fails(tmp_path: Path, made: str, wanted: str) -> None:
+@pytest.mark.parametrize(("created", "expected"), [("none", "does not exist"), ("empty", "has no files that end in .csv")])
+def test_place_without_files_fails(tmp_path: Path, created: str, expected: str) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(PrepareError, match=wanted):
-        prepare_dataset(plan(), [str(tmp_path / made)], tmp_path / "out")
+    with pytest.raises(PrepareError, match=expected):
+        prepare_dataset(plan(), [str(tmp_path / created)], tmp_path / "out")
 
 
 def test_modified_data_set_is_not_loaded(tmp_path: Path) -> None:
     csv(tmp_path, "a.csv", steady(30))
-    made = prepare_dataset(plan(), [str(tmp_path)], tmp_path / "out")
+    created = prepare_dataset(plan(), [str(tmp_path)], tmp_path / "out")
     other = prepare_dataset(plan(name="other"), [str(csv(tmp_path, "a2/a.csv", steady(30, start=20)))], tmp_path / "out")
-    shutil.copy(next(other.folder.rglob("*.parquet")), next(made.folder.rglob("*.parquet")))
+    shutil.copy(next(other.folder.rglob("*.parquet")), next(created.folder.rglob("*.parquet")))
     with pytest.raises(PrepareError, match="does not match the version of its card"):
-        load_prepared(made.folder)
-    next(made.folder.rglob("*.parquet")).write_bytes(b"PAR1")
+        load_prepared(created.folder)
+    next(created.folder.rglob("*.parquet")).write_bytes(b"PAR1")
     with pytest.raises(PrepareError, match="cannot be read"):
-        load_prepared(made.folder)
-    next(made.folder.rglob("*.parquet")).unlink()
+        load_prepared(created.folder)
+    next(created.folder.rglob("*.parquet")).unlink()
     with pytest.raises(PrepareError, match="is missing"):
-        load_prepared(made.folder)
+        load_prepared(created.folder)
 
 
 def test_bucket_objects_equal_folder_files(tmp_path: Path, bucket: Any) -> None:
@@ -175,7 +177,7 @@ def test_bucket_objects_equal_folder_files(tmp_path: Path, bucket: Any) -> None:
 
 
 def test_uploaded_rows_equal_captured_files(tmp_path: Path, bucket: Any) -> None:
-    """As the rule and Firehose store what the component sends: the topic's thing in each message, a message a line, some objects a day."""
+    """Store the component's messages as the rule and Firehose do: with the thing name, one message a line, several objects a day."""
     lines = []
     for thing in ("t1", "t2"):
         capture(tmp_path / thing, "p", 120, start=len(thing) * 1000)
@@ -184,13 +186,13 @@ def test_uploaded_rows_equal_captured_files(tmp_path: Path, bucket: Any) -> None
     for number in range(3):
         body = gzip.compress(b"".join(line + b"\n" for line in lines[number::3]))
         bucket.put_object(Bucket="plant", Key=f"captures/2020/03/09/edgeml-captures-1-2020-03-09-12-{number:02}-00-0f8fad5b.gz", Body=body)
-    made = prepare_dataset(plan(), ["s3://plant/captures/"], tmp_path / "out")
+    created = prepare_dataset(plan(), ["s3://plant/captures/"], tmp_path / "out")
     (files,) = load_prepared(prepare_dataset(plan(), [str(tmp_path / "t1")], tmp_path / "out").folder)
-    first, second = load_prepared(made.folder)
+    first, second = load_prepared(created.folder)
     assert (first.asset, second.asset) == ("t1/p", "t2/p") and len(second.times) == 120
     assert np.array_equal(first.times, files.times) and np.array_equal(first.values, files.values)
-    assert made.card["assets"]["t1/p"]["channels"]["flow"]["unit"] == "l/min"
-    assert made.card["rows"]["dropped"] == {"not captured rows": 4, "duplicate": 50} and made.card["bad_files"] == 0
+    assert created.card["assets"]["t1/p"]["channels"]["flow"]["unit"] == "l/min"
+    assert created.card["rows"]["dropped"] == {"not captured rows": 4, "duplicate": 50} and created.card["bad_files"] == 0
 
 
 def test_bucket_listing_is_paginated(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,14 +203,14 @@ def test_bucket_listing_is_paginated(bucket: Any, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize(
-    ("place", "wanted"),
+    ("place", "expected"),
     [
         ("s3://nowhere/raw", r"s3://nowhere/raw cannot be read \(.*NoSuchBucket.*credentials"),
         ("s3://plant/raw", "has no files that end in"),
     ],
 )
-def test_missing_or_empty_bucket_fails(tmp_path: Path, bucket: Any, place: str, wanted: str) -> None:
-    with pytest.raises(PrepareError, match=wanted):
+def test_missing_or_empty_bucket_fails(tmp_path: Path, bucket: Any, place: str, expected: str) -> None:
+    with pytest.raises(PrepareError, match=expected):
         prepare_dataset(plan(), [place], tmp_path / "out")
 
 
@@ -220,8 +222,8 @@ def test_command_prepares_data(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert load_prepared(Path(captured.out.strip()))[0].channels == ("current", "flow", "power") and "30 rows in, 30 used" in captured.err
     (tmp_path / "plan.yaml").write_text("name: rig\ninterval_s: 0\nchanels: [flow]\n")
     assert main(["prepare", str(tmp_path / "in"), "--plan", str(tmp_path / "plan.yaml")]) == 1
-    said = capsys.readouterr().err.splitlines()
-    assert len(said) == 2 and "did you mean `channels`?" in "".join(said) and "interval_s" in "".join(said)
+    output = capsys.readouterr().err.splitlines()
+    assert len(output) == 2 and "did you mean `channels`?" in "".join(output) and "interval_s" in "".join(output)
     for wrong in ("absent.yaml", "in/a.csv"):
         assert main(["prepare", str(tmp_path / "in"), "--plan", str(tmp_path / wrong)]) == 1
         assert len(capsys.readouterr().err.splitlines()) == 1

@@ -1,4 +1,4 @@
-"""The README names every option and function; its plan is one."""
+"""The README lists every option and function, and its plan is valid."""
 
 from __future__ import annotations
 

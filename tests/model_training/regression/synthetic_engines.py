@@ -1,4 +1,4 @@
-"""Made-up engines that wear: three sensors' worth of drift on all twenty-one, in the layout of the data set."""
+"""Synthetic engines that wear, in the layout of C-MAPSS."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 
 
 def write(folder: Path, train: tuple[int, ...], test: tuple[int, ...], life: tuple[int, ...]) -> Path:
-    """FD001 in `folder`: engines that last `train` cycles and one more that breaks off, and engines of `test` cycles with `life` left."""
+    """Write FD001 to `folder`: engines of `train` cycles and a truncated one, and test engines of `test` cycles with `life` left."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
-    # The loader takes the last engine of a part for one that was cut.
+    # The loader treats the last engine of a partial file as truncated.
     (folder / "train_FD001.txt").write_text(_rows([*train, 3], [0] * (len(train) + 1), rng))
     (folder / "test_FD001.txt").write_text(_rows(list(test) + [3], list(life) + [9], rng))
     (folder / "RUL_FD001.txt").write_text("".join(f"{value}\n" for value in life))

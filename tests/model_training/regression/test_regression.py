@@ -1,4 +1,4 @@
-"""Remaining life: what the network sees is what a device sees, engines are split whole, and the figures are what they say."""
+"""Remaining life: features as on a device, folds of whole engines, calibration, metrics."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def bundle(folder: Path) -> Bundle:
 
 
 class Keeps:
-    """An engine that answers with the mean of the newest steps, in cycles, and keeps its inputs."""
+    """An engine that returns the mean of the newest steps in cycles and records its inputs."""
 
     def __init__(self) -> None:
         self.inputs: list[np.ndarray] = []
@@ -45,13 +45,13 @@ class Keeps:
 def test_examples_equal_device_features(folder: Path) -> None:
     bundles, engines = bundle(folder), load_cmapss(folder).train
     seen = examples.build(bundles.manifest, engines)
-    rows, kept = examples.channels(engines), Keeps()
+    rows, stored = examples.channels(engines), Keeps()
     for engine in np.unique(engines.engine):
         at = engines.engine == engine
         times = engines.cycle[at].astype(np.int64) * round(manifest_template.CYCLE_S * 1e9)
-        AssetScorer(bundles, kept).feed(times, rows[at], np.full(rows[at].shape, GOOD, np.uint8))
+        AssetScorer(bundles, stored).feed(times, rows[at], np.full(rows[at].shape, GOOD, np.uint8))
     assert seen.x.shape == (sum(life - 29 for life in LIVES), 6, 42)
-    assert np.array_equal(seen.x, np.array(kept.inputs))
+    assert np.array_equal(seen.x, np.array(stored.inputs))
 
 
 def test_examples_count_down_to_failure(folder: Path) -> None:
@@ -76,7 +76,7 @@ def test_stretched_engines_wear_like_originals(folder: Path) -> None:
         ends = np.flatnonzero(mine & (bundles.life == 0))
         assert len(ends) == 3 and all(life / 1.5 - 1 <= cycles <= life * 1.5 + 1 for cycles in bundles.cycle[ends])
         assert {life} != set(bundles.cycle[ends])
-        # The noise is 0.5, what wear does to the last sensor is 10.
+        # The noise is 0.5; wear changes the last sensor by 10.
         assert bundles.sensors[ends, 20] == pytest.approx(real.sensors[(real.engine == number) & (real.life == 0), 20].repeat(3), abs=2.5)
 
 
@@ -117,7 +117,7 @@ def test_metrics_of_predictions() -> None:
         last=np.array([False, True, True, True]),
     )
     metrics = evaluation.compute_metrics(answers, horizon=30.0, prior=0.5)
-    # Off by -3, +80, and by nothing where no decision and 300 cycles both count as the cap.
+    # Errors of -3 and +80, and of 0 where both the missing decision and 300 cycles count as the cap.
     assert (metrics.engines, metrics.undecided) == (3, 1)
     assert metrics.rmse == pytest.approx(np.sqrt((9 + 6400) / 3))
     assert metrics.rmse_rows == pytest.approx(np.sqrt((0 + 9 + 6400) / 3))
@@ -138,15 +138,15 @@ def refusal(data: Path | None, out: Path) -> str:
 
 
 def test_training_fetches_data_without_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+    requested = []
 
     def unreachable(name: str, out: Path, log: Any) -> None:
-        asked.append((name, out))
+        requested.append((name, out))
         raise DatasetError("the address does not answer; name a folder")
 
     monkeypatch.setattr(training, "fetch", unreachable)
     assert "does not answer" in refusal(None, tmp_path / "out")
-    assert asked == [("cmapss", tmp_path / "out" / "data")]
+    assert requested == [("cmapss", tmp_path / "out" / "data")]
 
 
 def test_invalid_data_fail_with_reason(folder: Path, tmp_path: Path) -> None:

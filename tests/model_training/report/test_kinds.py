@@ -1,4 +1,4 @@
-"""The README's tables of remaining life and failure types come from the reports that training wrote."""
+"""The README's tables of remaining life and failure types, from the reports of training."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def test_missing_report_and_marker_fail(tmp_path: Path, capsys: pytest.CaptureFi
 
 def test_life_plots_are_written(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="plots need matplotlib")
-    true, said = np.array([10.0, 50.0, 125.0]), np.array([12.0, np.nan, 120.0])
-    drawn = life_plots.scatter(tmp_path / "a.png", "engines", true, said, "left", "said")
-    course = (np.arange(3), true[::-1], said)
+    true, output = np.array([10.0, 50.0, 125.0]), np.array([12.0, np.nan, 120.0])
+    drawn = life_plots.scatter(tmp_path / "a.png", "engines", true, output, "left", "said")
+    course = (np.arange(3), true[::-1], output)
     many = life_plots.courses(tmp_path / "b.png", "courses", {str(i): course for i in range(4)}, "cycle", "left")
     assert drawn.read_bytes()[:4] == many.read_bytes()[:4] == b"\x89PNG"

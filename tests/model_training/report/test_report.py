@@ -1,4 +1,4 @@
-"""Reports are made of what a run found: the card, its plots, and the README's tables."""
+"""The report of an evaluation: card, plots, and the README's tables."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def test_report_has_card_plots_and_figures(data: Path, tmp_path: Path) -> None:
     from model_training.report import anomaly
 
     bundle = Bundle.load(BUNDLE)
-    result, judged = evaluate([bundle], find(data), data, (), False, lambda said: None)
-    card = anomaly.write(tmp_path, result, judged).read_text()
+    result, evaluated = evaluate([bundle], find(data), data, (), False, lambda output: None)
+    card = anomaly.write(tmp_path, result, evaluated).read_text()
     files = {path.name for path in tmp_path.iterdir()}
     assert files == {
         "card.md",
@@ -57,14 +57,14 @@ def test_report_has_card_plots_and_figures(data: Path, tmp_path: Path) -> None:
 
 
 def test_tables_replace_marked_text(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    result, _ = evaluate([Bundle.load(BUNDLE)], find(data), data, (), True, lambda said: None)
+    result, _ = evaluate([Bundle.load(BUNDLE)], find(data), data, (), True, lambda output: None)
     run, document = tmp_path / "run.json", tmp_path / "README.md"
     run.write_text(result_json.to_json(result))
     document.write_text(f"before\n{tables.BEGIN}\nold\n{tables.END}\nafter\n")
     assert tables.main([str(run), str(document)]) == 0
-    said = document.read_text()
-    assert said.startswith("before\n") and said.endswith("after\n") and "old" not in said
-    assert f"| F1 | {result['cross_validation']['mean']['f1']:.3f} |" in said and "change of F1, shifted" in said
+    output = document.read_text()
+    assert output.startswith("before\n") and output.endswith("after\n") and "old" not in output
+    assert f"| F1 | {result['cross_validation']['mean']['f1']:.3f} |" in output and "change of F1, shifted" in output
     document.write_text("no marks")
     assert tables.main([str(run), str(document)]) == 1
     assert "add both where the tables belong" in capsys.readouterr().err
