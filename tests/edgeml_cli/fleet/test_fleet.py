@@ -17,7 +17,7 @@ from tests.edgeml.models import trained, untrue
 from tests.edgeml_cli.fleet.conftest import Cloud
 from tests.edgeml_cli.fleet.device import Device
 from tests.edgeml_cli.fleet.standin import Component, now
-from tests.gglocal.recipes import Shelf
+from tests.gglocal.recipes import RecipeFolder
 
 Said = Callable[[], str]
 INFERENCE, MODEL, PLAIN = "com.edgeml.Inference", "com.edgeml.Model.PumpAnomaly", "com.edgeml.Model.Plain"
@@ -148,7 +148,7 @@ def test_a_broken_model_stops_at_the_canary(
 def test_a_rollout_ends_at_the_threshold_and_the_rest_is_untouched(
     cloud: Cloud, fleet: Callable[..., list[Device]], tmp_path: Path, capsys: pytest.CaptureFixture[str], said: Said
 ) -> None:
-    shelf = Shelf(tmp_path / "models")
+    shelf = RecipeFolder(tmp_path / "models")
     shelf.add(PLAIN, {"install": "true"}, "1.0.0")
     shelf.add(PLAIN, {"install": "echo no model; exit 1"}, "1.1.0")
     assert publish.main(["--without-gdk", "--from", str(tmp_path / "models")]) == 0
@@ -170,9 +170,9 @@ def listed(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, str]]:
 
 
 @pytest.fixture
-def plain(cloud: Cloud, tmp_path: Path) -> Shelf:
+def plain(cloud: Cloud, tmp_path: Path) -> RecipeFolder:
     """Published: READER, which is configured, and OTHER, which is broken in 1.1.0."""
-    shelf = Shelf(tmp_path / "build")
+    shelf = RecipeFolder(tmp_path / "build")
     for name in (READER, OTHER):
         shelf.add(name, {"run": "exec sleep 1000"}, config={"x": 1})
     shelf.add(OTHER, {"install": "exit 1"}, "1.1.0")
@@ -187,7 +187,7 @@ def deploy_both(group: str, tmp_path: Path) -> None:
 
 
 def test_what_is_taken_out_of_a_deployment_stops_and_goes(
-    plain: Shelf, cloud: Cloud, fleet: Callable[..., list[Device]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    plain: RecipeFolder, cloud: Cloud, fleet: Callable[..., list[Device]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (device,) = fleet("plant", 1)
     deploy_both("plant", tmp_path)
@@ -205,7 +205,7 @@ def test_what_is_taken_out_of_a_deployment_stops_and_goes(
 
 
 def test_what_another_group_of_the_device_holds_stays(
-    plain: Shelf, cloud: Cloud, fleet: Callable[..., list[Device]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    plain: RecipeFolder, cloud: Cloud, fleet: Callable[..., list[Device]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fleet("plant", 1)
     cloud.client("iot").create_thing_group(thingGroupName="line")
@@ -219,7 +219,7 @@ def test_what_another_group_of_the_device_holds_stays(
 
 
 def test_what_a_failed_deployment_took_out_comes_back_as_it_was(
-    plain: Shelf, fleet: Callable[..., list[Device]], tmp_path: Path, capsys: pytest.CaptureFixture[str], said: Said
+    plain: RecipeFolder, fleet: Callable[..., list[Device]], tmp_path: Path, capsys: pytest.CaptureFixture[str], said: Said
 ) -> None:
     (device,) = fleet("plant", 1)
     deploy_both("plant", tmp_path)

@@ -11,7 +11,7 @@ import pytest
 
 from edgeml_cli.fleet import deployment_outcome, local_nucleus, nucleus_cli
 from edgeml_cli.fleet.deploy import main
-from tests.gglocal.recipes import Shelf
+from tests.gglocal.recipes import RecipeFolder
 
 SERVE = {"run": "exec sleep 1000"}
 
@@ -22,12 +22,12 @@ def place(request, gglocal_factory, tmp_path):
     nucleus = gglocal_factory(profile="classic")
     root = nucleus.root.path
     if request.param == "gglocal":
-        return nucleus, ["--gglocal", str(root)], Shelf(tmp_path / "build")
+        return nucleus, ["--gglocal", str(root)], RecipeFolder(tmp_path / "build")
     command = tmp_path / "device" / "bin" / "greengrass-cli"
     command.parent.mkdir(parents=True)
     command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m gglocal.cli.main "$@" --root {shlex.quote(str(root))}\n')
     command.chmod(0o755)
-    return nucleus, ["--device-root", str(tmp_path / "device")], Shelf(tmp_path / "build")
+    return nucleus, ["--device-root", str(tmp_path / "device")], RecipeFolder(tmp_path / "build")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="greengrass-cli is called with sudo, which may ask for a password")
@@ -56,7 +56,7 @@ def test_what_is_not_there_is_one_sentence(tmp_path: Path, capsys: pytest.Captur
     local = ["--local", "--component", "a=1.0.0", "--device-root", str(tmp_path / "device"), "--build", str(tmp_path / "build")]
     for before, sentence in (
         (lambda: None, "has no recipes; make it with scripts/build"),
-        (lambda: Shelf(tmp_path / "build"), "there is neither"),
+        (lambda: RecipeFolder(tmp_path / "build"), "there is neither"),
         (lambda: (tmp_path / "root").mkdir(), "the nucleus refuses: no nucleus runs in"),
     ):
         before()
@@ -202,7 +202,7 @@ def test_the_components_that_a_failure_is_about(text: str, named: list[str]) -> 
 )
 def test_a_status_call_that_fails_is_asked_again(gglocal_factory, tmp_path, monkeypatch, capsys, exit_code, lasting, trace) -> None:
     monkeypatch.setattr(nucleus_cli, "ASK_AGAIN_S", 0.01)
-    nucleus, shelf = gglocal_factory(profile="classic"), Shelf(tmp_path / "build")
+    nucleus, shelf = gglocal_factory(profile="classic"), RecipeFolder(tmp_path / "build")
     shelf.add("a", SERVE)
     (tmp_path / "trace").write_text(trace)
     count, until = tmp_path / "count", 1000 if lasting else 3
@@ -226,7 +226,7 @@ def test_a_status_call_that_fails_is_asked_again(gglocal_factory, tmp_path, monk
 @pytest.mark.skipif(os.geteuid() != 0, reason="greengrass-cli is called with sudo, which may ask for a password")
 def test_a_nucleus_that_does_something_else_than_it_was_asked_is_found_out(gglocal_factory, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.setattr(local_nucleus, "SETTLED_S", 1.0)
-    nucleus, shelf = gglocal_factory(profile="classic"), Shelf(tmp_path / "build")
+    nucleus, shelf = gglocal_factory(profile="classic"), RecipeFolder(tmp_path / "build")
     shelf.add("a", SERVE, config={"x": 1, "keep": True})
     # The configuration is dropped on the way, and SUCCEEDED is said.
     Flaky(

@@ -17,7 +17,7 @@ from edgeml_cli.build import package
 from edgeml_cli.build.package import COMPONENTS, SUITE
 from edgeml_cli.fleet import build_output, publish
 from tests.edgeml_cli.fleet.conftest import BUCKET, REGION, Cloud
-from tests.gglocal.recipes import Shelf
+from tests.gglocal.recipes import RecipeFolder
 
 Said = Callable[[], str]
 ONE, OTHER = "com.edgeml.Inference", "com.edgeml.AlertDispatcher"
@@ -27,7 +27,7 @@ ORDER = [ONE, OTHER]
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     """A small build to change: two components, the one that the other needs with an artifact."""
-    shelf = Shelf(tmp_path / "greengrass-build")
+    shelf = RecipeFolder(tmp_path / "greengrass-build")
     artifact = {"Artifacts": [{"Uri": "s3://BUCKET_NAME/inference.zip"}]}
     shelf.add(ONE, {"run": "true"}, "0.1.0", config={"threads": 1}, files={"inference.zip": "the artifact"}, manifest=artifact)
     shelf.add(OTHER, {"run": "true"}, "0.1.0", needs={ONE: "HARD"})
@@ -85,7 +85,7 @@ def test_other_bytes_under_a_published_version_are_refused_before_anything_is_up
 def test_one_refused_version_holds_back_all(cloud: Cloud, source: Path, said: Said) -> None:
     assert run(source) == 0
     change(source)
-    Shelf(source).add(OTHER, {"run": "false"}, "0.2.0")
+    RecipeFolder(source).add(OTHER, {"run": "false"}, "0.2.0")
     before = cloud.objects()
     assert run(source) == 1
     assert "is published with other bytes" in said()
@@ -141,7 +141,7 @@ def test_an_interrupted_publish_is_finished_by_the_next(cloud: Cloud, source: Pa
 
 def test_an_unfinished_publish_of_other_bytes_is_taken_over_only_when_told(cloud: Cloud, source: Path, said: Said) -> None:
     item = next(each for each in build_output.read(source, BUCKET) if each.name == "com.edgeml.Inference")
-    publish.Shelf(cloud.client("s3"), BUCKET).take(item)
+    publish.RecipeFolder(cloud.client("s3"), BUCKET).take(item)
     change(source)
     before = cloud.objects()
     assert run(source) == 1
@@ -178,7 +178,7 @@ def test_of_two_at_once_with_other_bytes_one_is_refused_and_the_other_whole(clou
 
 def test_one_component_alone_and_several_versions_of_it(cloud: Cloud, source: Path, tmp_path: Path) -> None:
     for version in ("1.0.0", "1.1.0"):
-        Shelf(source).add("com.edgeml.Model.Pump", {"run": "true"}, version)
+        RecipeFolder(source).add("com.edgeml.Model.Pump", {"run": "true"}, version)
     assert run(source, "--component", "com.edgeml.Model.Pump") == 0
     assert {name: list(versions) for name, versions in cloud.standin.components.items()} == {"com.edgeml.Model.Pump": ["1.0.0", "1.1.0"]}
 
@@ -265,7 +265,7 @@ def test_the_fingerprint_is_of_the_content_and_not_of_the_file(source: Path) -> 
 
 
 def test_a_circle_is_refused(source: Path) -> None:
-    Shelf(source).add(ONE, {"run": "true"}, "0.1.0", needs={OTHER: "HARD"})
+    RecipeFolder(source).add(ONE, {"run": "true"}, "0.1.0", needs={OTHER: "HARD"})
     with pytest.raises(publish.FleetError, match=r"com\.edgeml\.AlertDispatcher, com\.edgeml\.Inference depend on each other in a circle"):
         build_output.read(source, BUCKET)
 
