@@ -398,7 +398,7 @@ def test_a_subscription_that_the_nucleus_ends_is_made_anew(open_bus, nucleus):
     bus.subscribe_cloud("cloud/x")
 
     def end_all() -> None:
-        for connection in nucleus.server.seats.taken:
+        for connection in nucleus.server.limits.clients:
             for stream in list(connection._streams):
                 connection.send_message(stream, "aws.greengrass#SubscriptionResponseMessage", b"{}", last=True)
                 connection._close_stream(stream)

@@ -68,7 +68,7 @@ def comes(holds: Callable[[], bool]) -> bool:
 
 def streams(nucleus: World) -> int:
     """Subscriptions that the nucleus holds."""
-    return nucleus.do(lambda: nucleus.server.seats.subscriptions)
+    return nucleus.do(lambda: nucleus.server.limits.subscriptions)
 
 
 def test_memory_stays_flat_over_many_calls(bus: IpcBus):
