@@ -102,7 +102,7 @@ def test_a_message_above_the_limit_is_refused_here_and_the_connection_lives(open
 def test_a_nucleus_that_cannot_reach_iot_core_holds_up_no_local_message(open_bus, nucleus, monkeypatch, caplog):
     # Classic answers a subscription to IoT Core when IoT Core has; after a start without a link that may take hours.
     monkeypatch.setattr(sdk_adapter, "CLOUD_TIMEOUT_S", 0.2)
-    end = nucleus.do(nucleus.core.interference.delay_answers, CallFilter("SubscribeToIoTCore"), sdk_adapter.CALL_TIMEOUT_S + 1.0)
+    end = nucleus.do(nucleus.core.fault_injector.delay_responses, CallFilter("SubscribeToIoTCore"), sdk_adapter.CALL_TIMEOUT_S + 1.0)
     bus = open_bus()
     began = time.monotonic()
     for topic in ("cloud/x", "cloud/y", "cloud/z"):

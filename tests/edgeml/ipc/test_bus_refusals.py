@@ -84,7 +84,7 @@ def test_a_variable_that_classic_does_not_replace_is_named(open_bus, nucleus, ca
 
 def test_what_access_control_has_is_not_asked_for(open_bus, nucleus, caplog):
     bus = open_bus(allowed(CLOUD))
-    nucleus.do(nucleus.core.interference.refuse, CallFilter(operation="PublishToIoTCore"), "UnauthorizedError")
+    nucleus.do(nucleus.core.fault_injector.refuse, CallFilter(operation="PublishToIoTCore"), "UnauthorizedError")
     bus.publish_cloud(CLOUD, b"x")
     assert "although accessControl of the component's configuration has this resource" in caplog.text
     assert "add this resource" not in caplog.text
@@ -138,7 +138,7 @@ def test_a_full_buffer_of_iot_core_renews_nothing(open_bus, nucleus, caplog):
     bus = open_bus(allowed("*"))
     bus.subscribe_cloud("edgeml/a-thing/alerts/ack")
     for _ in range(5):
-        end = nucleus.do(nucleus.core.interference.refuse, CallFilter(operation="PublishToIoTCore"), "ServiceError")
+        end = nucleus.do(nucleus.core.fault_injector.refuse, CallFilter(operation="PublishToIoTCore"), "ServiceError")
         assert not bus.publish_cloud(CLOUD, b"x")
         nucleus.do(end)
         assert bus.publish_cloud(CLOUD, b"x")
@@ -164,7 +164,7 @@ def test_nothing_is_an_error_while_the_component_is_being_removed(open_bus, nucl
 
 def test_nothing_is_an_error_once_the_component_is_to_end(open_bus, nucleus, caplog):
     bus = open_bus(allowed("*"))
-    nucleus.do(nucleus.core.interference.refuse, CallFilter(), "ServiceError")
+    nucleus.do(nucleus.core.fault_injector.refuse, CallFilter(), "ServiceError")
     bus.hurry = True
     assert not bus.publish(topics.STATUS, b"x")
     assert [record for record in caplog.records if record.name.startswith("edgeml") and record.levelno >= logging.WARNING] == []

@@ -97,7 +97,7 @@ CALL: dict[str, Callable[[IpcBus], object]] = {
 @pytest.mark.parametrize("call", CALL)
 def test_no_call_leaves_its_stream_open_answered_or_refused(nucleus: World, bus: IpcBus, call: str, error: str):
     if error:
-        nucleus.do(nucleus.core.interference.refuse, CallFilter(), error)
+        nucleus.do(nucleus.core.fault_injector.refuse, CallFilter(), error)
     bus.hurry = True  # nothing is tried a second time
     for _ in range(20):
         with contextlib.suppress(BusError):
@@ -108,7 +108,7 @@ def test_no_call_leaves_its_stream_open_answered_or_refused(nucleus: World, bus:
 
 def test_a_call_that_is_answered_too_late_leaves_nothing_open(nucleus: World, bus: IpcBus):
     nucleus.do(nucleus.core.config.merge, NAME, {"a": 1}, 1)
-    end = nucleus.do(nucleus.core.interference.delay_answers, CallFilter(), 0.5)
+    end = nucleus.do(nucleus.core.fault_injector.delay_responses, CallFilter(), 0.5)
     client = bus._connection.client
     for _ in range(5):
         _, make, request = sdk_adapter.subscribe("a/b", lambda item: None, lambda: None)
