@@ -47,8 +47,8 @@ def plugins() -> tuple[MessagePlugin, ...]:
     for point in entry_points(group=GROUP):
         try:
             loaded.append(point.load())
-        except Exception as fault:
-            log.warning("message plugin %s cannot be loaded (%r); its payloads are shown undecoded", point.value, fault)
+        except Exception as error:
+            log.warning("message plugin %s cannot be loaded (%r); its payloads are shown undecoded", point.value, error)
     return tuple(loaded)
 
 
@@ -86,5 +86,5 @@ def sign(topic: str, payload: bytes, *, key_file: Path | None, work_dirs: Path) 
     plugin = next((each for each in plugins() if not each.rejection(topic, payload)), plugins()[0])
     try:
         return plugin.sign(topic, payload, key_file, work_dirs)
-    except ValueError as fault:
-        raise NucleusError(f"{fault}; name another file with --key") from None
+    except ValueError as error:
+        raise NucleusError(f"{error}; name another file with --key") from None

@@ -55,8 +55,8 @@ class Root:
             for folder in (self.logs, self.work, self._state.parent):
                 folder.mkdir(parents=True, exist_ok=True)
             lock = (self.path / "lock").open("a")
-        except OSError as fault:
-            raise NucleusError(f"{self.path}: the root folder cannot be used ({fault}); choose another one with --root") from None
+        except OSError as error:
+            raise NucleusError(f"{self.path}: the root folder cannot be used ({error}); choose another one with --root") from None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -137,8 +137,8 @@ class Root:
             return dict(state)
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError, RecursionError) as fault:
-            raise NucleusError(f"{self._state}: the saved configuration is corrupt ({fault}); remove the file") from None
+        except (OSError, ValueError, RecursionError) as error:
+            raise NucleusError(f"{self._state}: the saved configuration is corrupt ({error}); remove the file") from None
 
     def save_state(self, state: dict[str, Any]) -> None:
         fresh = self._state.with_suffix(".new")
@@ -153,8 +153,8 @@ class Root:
 
 
 def _valid_name(component: str) -> str:
-    if fault := component_name_error(component):
-        raise NucleusError(fault)
+    if error := component_name_error(component):
+        raise NucleusError(error)
     return component
 
 

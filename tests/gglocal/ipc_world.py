@@ -1,4 +1,4 @@
-"""A core with its IPC server on a loop of its own thread, and real awsiotsdk clients to talk to it."""
+"""The IPC server of a nucleus on an event loop in its own thread, with real awsiotsdk clients."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 class World:
-    """One nucleus's IPC half, running."""
+    """The running IPC part of a nucleus."""
 
     def __init__(self, profile: Profile = LITE, iot: IoTCore | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="gg"))

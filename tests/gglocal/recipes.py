@@ -9,7 +9,7 @@ from typing import Any
 LINUX = {"os": "linux", "runtime": "*"}
 
 
-class Shelf:
+class RecipeFolder:
     """A recipe directory and an artifact directory under `path`."""
 
     def __init__(self, path: Path) -> None:

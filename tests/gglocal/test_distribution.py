@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.gglocal.recipes import Shelf
+from tests.gglocal.recipes import RecipeFolder
 
 SOURCE = Path(__file__).resolve().parents[2] / "libs" / "gglocal"
 PIP = ["-m", "pip", "--disable-pip-version-check", "--no-input"]
@@ -58,6 +58,6 @@ def test_wheel_deploys_a_recipe_without_edgeml(wheel: Path, tmp_path: Path) -> N
     assert run(programs / "python", "-I", "-c", search, cwd=tmp_path).strip() == "[]"
 
     assert "usage: gglocal" in run(programs / "gglocal", "--help", cwd=tmp_path)
-    Shelf(tmp_path).add("com.example.Hello", {"run": "echo hello from $AWS_IOT_THING_NAME"})
+    RecipeFolder(tmp_path).add("com.example.Hello", {"run": "echo hello from $AWS_IOT_THING_NAME"})
     options = ["--recipe-dir", "recipes", "--merge", "com.example.Hello=1.0.0", "--exit-when-finished", "--timeout", "60"]
     assert "[com.example.Hello] hello from gglocal" in run(programs / "gglocal", "run", *options, cwd=tmp_path)

@@ -1,4 +1,4 @@
-"""One contract that both IoT Core back-ends keep; the broker is a real one, on loopback."""
+"""The contract of both IoT Core backends; the MQTT broker is a real one, on loopback."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from tests.gglocal.ipc_world import Inbox, world
 from tests.patience import PATIENCE_S as WAIT
 
 STARTS = 30.0
-"""s within which a broker listens, on a busy machine too."""
+"""Seconds until a broker accepts connections, on a busy machine too."""
 
 
 class RealBroker:
-    """An MQTT broker, a process of its own: `stop` is its death, which no open connection can delay."""
+    """An MQTT broker in a separate process; `stop` kills it, which open connections cannot delay."""
 
     def __init__(self, place: Path, port: int = 0) -> None:
         self.port = port or free_port()
@@ -87,7 +87,7 @@ async def connected(iot: IoTCore) -> IoTCore:
     return iot
 
 
-class Heard(asyncio.Queue):
+class Receiver(asyncio.Queue):
     def __call__(self, topic: str, payload: bytes) -> None:
         self.put_nowait((topic, payload))
 
@@ -106,35 +106,35 @@ def run(scenario: Callable[[IoTCore], object], make: Callable[[str], IoTCore]) -
     asyncio.run(all_of_it())
 
 
-def test_what_is_published_reaches_matching_subscribers_in_order(make: Callable[[str], IoTCore]) -> None:
+def test_published_messages_reach_matching_subscribers_in_order(make: Callable[[str], IoTCore]) -> None:
     async def scenario(iot: IoTCore) -> None:
-        heard = Heard()
-        await iot.subscribe("a/+/c", 1, heard)
+        received = Receiver()
+        await iot.subscribe("a/+/c", 1, received)
         iot.publish("a/x", b"elsewhere", 1, None)
         for number in range(50):
             iot.publish("a/b/c", b"\x00%d" % number, 1, None)
-        assert [await heard.take() for _ in range(50)] == [("a/b/c", b"\x00%d" % number) for number in range(50)]
+        assert [await received.take() for _ in range(50)] == [("a/b/c", b"\x00%d" % number) for number in range(50)]
 
     run(scenario, make)
 
 
-def test_two_subscribers_of_one_filter_hear_each_message_once(make: Callable[[str], IoTCore]) -> None:
+def test_two_subscribers_of_one_filter_receive_each_message_once(make: Callable[[str], IoTCore]) -> None:
     async def scenario(iot: IoTCore) -> None:
-        one, two = Heard(), Heard()
+        one, two = Receiver(), Receiver()
         await iot.subscribe("a/#", 1, one)
         await iot.subscribe("a/#", 0, two)
         for payload in (b"first", b"last"):
             iot.publish("a/b", payload, 1, None)
-        for heard in (one, two):
-            assert [await heard.take() for _ in range(2)] == [("a/b", b"first"), ("a/b", b"last")]
-            assert heard.empty()
+        for received in (one, two):
+            assert [await received.take() for _ in range(2)] == [("a/b", b"first"), ("a/b", b"last")]
+            assert received.empty()
 
     run(scenario, make)
 
 
-def test_who_has_left_hears_nothing_and_the_others_still_do(make: Callable[[str], IoTCore]) -> None:
+def test_ended_subscription_receives_nothing(make: Callable[[str], IoTCore]) -> None:
     async def scenario(iot: IoTCore) -> None:
-        left, stays, other = Heard(), Heard(), Heard()
+        left, stays, other = Receiver(), Receiver(), Receiver()
         end = await iot.subscribe("t", 1, left)
         await iot.subscribe("t", 1, stays)
         await iot.subscribe("u", 1, other)
@@ -149,17 +149,17 @@ def test_who_has_left_hears_nothing_and_the_others_still_do(make: Callable[[str]
     run(scenario, make)
 
 
-def test_an_empty_payload_arrives(make: Callable[[str], IoTCore]) -> None:
+def test_empty_payload_is_delivered(make: Callable[[str], IoTCore]) -> None:
     async def scenario(iot: IoTCore) -> None:
-        heard = Heard()
-        await iot.subscribe("t", 0, heard)
+        received = Receiver()
+        await iot.subscribe("t", 0, received)
         iot.publish("t", b"", 0, None)
-        assert await heard.take() == ("t", b"")
+        assert await received.take() == ("t", b"")
 
     run(scenario, make)
 
 
-def test_messages_cross_a_real_broker_from_nucleus_to_nucleus(broker: RealBroker) -> None:
+def test_messages_pass_through_a_real_broker(broker: RealBroker) -> None:
     def thing(name: str) -> IoTCore:
         return open_iot_core(broker.url, client_id=name)
 
@@ -173,7 +173,7 @@ def test_messages_cross_a_real_broker_from_nucleus_to_nucleus(broker: RealBroker
         assert (message.topic_name, message.payload) == ("plant/7/alerts", b"\xffhot")
 
 
-def test_offline_is_told_at_once_and_subscriptions_outlive_the_broker(tmp_path: Path) -> None:
+def test_outage_is_reported_and_subscriptions_are_restored(tmp_path: Path) -> None:
     broker = RealBroker(tmp_path)
     port = broker.port
     with world(iot=open_iot_core(broker.url, client_id="thing-3")) as nucleus:
@@ -202,7 +202,7 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.005)
 
 
-def test_a_broker_that_never_answers_is_offline() -> None:
+def test_unresponsive_broker_is_offline() -> None:
     async def scenario() -> None:
         iot = open_iot_core(f"mqtt://127.0.0.1:{free_port()}", client_id="x")
         await iot.start()
@@ -216,12 +216,12 @@ def test_a_broker_that_never_answers_is_offline() -> None:
 
 
 @pytest.mark.parametrize("url", ["", "kafka://x", "mqtt://", "mqtt:1883", "mqtt://host:port"])
-def test_an_unknown_iot_core_is_refused_in_one_sentence(url: str) -> None:
+def test_unknown_iot_core_backend_is_rejected(url: str) -> None:
     with pytest.raises(ValueError, match="mqtt://host:port"):
         open_iot_core(url, client_id="x")
 
 
-def test_a_recorder_can_name_its_file(tmp_path: Path) -> None:
+def test_recorder_url_can_name_a_file(tmp_path: Path) -> None:
     async def scenario() -> None:
         iot = open_iot_core(f"recorder:{tmp_path}/deep/file.jsonl", client_id="x")
         await iot.start()

@@ -37,12 +37,12 @@ NO = [
 
 
 @pytest.mark.parametrize(("topic_filter", "topic"), YES)
-def test_matches(topic_filter: str, topic: str) -> None:
+def test_filter_matches_topic(topic_filter: str, topic: str) -> None:
     assert matches(topic_filter, topic)
 
 
 @pytest.mark.parametrize(("topic_filter", "topic"), NO)
-def test_does_not_match(topic_filter: str, topic: str) -> None:
+def test_filter_does_not_match_topic(topic_filter: str, topic: str) -> None:
     assert not matches(topic_filter, topic)
 
 
@@ -60,5 +60,5 @@ def test_does_not_match(topic_filter: str, topic: str) -> None:
         ("a\0", False),
     ],
 )
-def test_which_filters_mqtt_knows(topic_filter: str, good: bool) -> None:
+def test_valid_mqtt_filters(topic_filter: str, good: bool) -> None:
     assert is_valid(topic_filter) is good

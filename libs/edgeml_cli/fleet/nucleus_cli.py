@@ -18,7 +18,7 @@ MAX_ATTEMPTS = 8
 RETRY_INTERVAL_S = 1.0
 _EXCEPTION = re.compile(r"(?:[\w$]+\.)+[\w$]*(?:Exception|Error): ?")
 _TRACE = re.compile(r"\s+at |\s*\.\.\. \d+ (more|common)")
-_ABSENT = re.compile(r"ResourceNotFound|not found in Greengrass|no component \S+ is deployed")
+_ABSENT = re.compile(r"ResourceNotFound|not found in Greengrass|component \S+ is not deployed")
 
 
 @dataclass(frozen=True)

@@ -63,13 +63,13 @@ class ControlServer:
                 async for response in responses:
                     await _send(writer, {"response": response})
             await _send(writer, {"end": True})
-        except (GglocalError, Offline) as fault:
-            await _send(writer, {"error": str(fault) or "there is no connection to IoT Core"})
+        except (GglocalError, Offline) as error:
+            await _send(writer, {"error": str(error) or "there is no connection to IoT Core"})
         except (ConnectionError, asyncio.CancelledError):
             pass
-        except Exception as fault:
+        except Exception as error:
             log.exception("request on the control socket failed")
-            await _send(writer, {"error": f"internal error of the nucleus: {fault!r}"})
+            await _send(writer, {"error": f"internal error of the nucleus: {error!r}"})
         finally:
             self._tasks.discard(task)
             writer.close()

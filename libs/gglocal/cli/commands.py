@@ -147,8 +147,8 @@ def pub(options: argparse.Namespace) -> int:
     if options.json:
         try:
             request["json"] = json.loads(payload)
-        except ValueError as fault:
-            raise NucleusError(f"the payload is not valid JSON ({fault}); omit --json to publish it unchanged") from None
+        except ValueError as error:
+            raise NucleusError(f"the payload is not valid JSON ({error}); omit --json to publish it unchanged") from None
     elif options.base64:
         try:
             payload = base64.b64decode(payload, validate=True)
@@ -250,8 +250,8 @@ def _configuration(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     if options.config.lstrip().startswith("{"):
         try:
             return configuration_updates(json.loads(options.config), "--config")
-        except ValueError as fault:
-            raise DeploymentError(f"--config is not valid JSON ({fault}); pass JSON, or the name of a file") from None
+        except ValueError as error:
+            raise DeploymentError(f"--config is not valid JSON ({error}); pass JSON, or the name of a file") from None
     path = Path(options.config)
     profile = PROFILES[getattr(options, "profile", "lite")]
     return configuration_updates(read_document(path, text_scalars=profile.text_scalars), str(path))

@@ -87,8 +87,8 @@ def configuration_update(text: str | None) -> dict[str, Any]:
         return {}
     try:
         read = json.loads(text) if text.lstrip().startswith("{") else read_document(Path(text))
-    except ValueError as fault:
-        raise DeploymentError(f"--update-config is not valid JSON ({fault}); pass JSON, or the name of a file") from None
+    except ValueError as error:
+        raise DeploymentError(f"--update-config is not valid JSON ({error}); pass JSON, or the name of a file") from None
     if not isinstance(read, dict):
         raise DeploymentError('--update-config must be a map, such as {"com.example.A": {"MERGE": {"key": 1}, "RESET": ["/other"]}}')
     return read
@@ -166,8 +166,8 @@ def _filter(text: str) -> Callable[[str], bool]:
             each = rf"\b({'|'.join(LEVELS[LEVELS.index(each.upper()) :])})\b"
         try:
             alternatives.append(re.compile(each))
-        except re.error as fault:
-            raise NucleusError(f"--filter {each!r} is not a regular expression ({fault}); commas separate alternatives") from None
+        except re.error as error:
+            raise NucleusError(f"--filter {each!r} is not a regular expression ({error}); commas separate alternatives") from None
     return lambda line: any(each.search(line) for each in alternatives)
 
 

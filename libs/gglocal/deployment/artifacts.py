@@ -91,6 +91,6 @@ def _unzip(recipe: Recipe, artifact: Artifact, archive: Path, target: Path) -> N
                 if unpacked.is_file():
                     _set_mode(unpacked, artifact)
     # Corrupt zips fail in many ways: negative offsets, unknown compressions, names with a NUL, passwords.
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, LookupError, NotImplementedError, RuntimeError) as fault:
-        raise ArtifactError(f"{recipe}: {archive} is not a valid zip ({fault}); build it again, or write Unarchive: NONE") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, LookupError, NotImplementedError, RuntimeError) as error:
+        raise ArtifactError(f"{recipe}: {archive} is not a valid zip ({error}); build it again, or write Unarchive: NONE") from None
     mark.write_text(digest)

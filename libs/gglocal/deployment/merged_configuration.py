@@ -59,8 +59,8 @@ def configure(config: ConfigStore, units: Mapping[str, Unit], updates: Mapping[s
         config.set_default(name, defaults, keep_old=profile.keeps_old_defaults)
         try:
             config.merge(name, update.get("merge", {}), now)
-        except ConfigConflict as fault:
-            raise DeploymentError(f"{name}: the configuration cannot be merged: {fault}; reset that key first") from None
+        except ConfigConflict as error:
+            raise DeploymentError(f"{name}: the configuration cannot be merged: {error}; reset that key first") from None
     if not profile.interpolates_policies and _is_true(_option(config)):
         for name, unit in units.items():
             config.merge(name, interpolate_configuration(config.get(name), unit.scope), now)

@@ -139,13 +139,13 @@ class DeploymentQueue:
         before = engine.checkpoint()
         try:
             await engine.deploy(list(request.recipe_dirs), list(request.artifact_dirs), request.merge, request.config, request.remove)
-        except (GglocalError, OSError) as fault:
+        except (GglocalError, OSError) as error:
             engine.restore_configuration(before)
-            self._end(deployment, UNCHANGED, str(fault))
+            self._end(deployment, UNCHANGED, str(error))
             return
-        except Exception as fault:  # an internal error must not stop the queue
+        except Exception as error:  # an internal error must not stop the queue
             log.exception("deployment %s failed with an internal error", deployment.id)
-            self._end(deployment, ROLLBACK_FAILED, repr(fault))
+            self._end(deployment, ROLLBACK_FAILED, repr(error))
             return
         cause = await self._wait_until_stable()
         if not cause:

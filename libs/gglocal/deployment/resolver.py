@@ -53,15 +53,15 @@ class RecipeStore:
         """
         if not directory.is_dir():
             raise DeploymentError(f"{directory}: recipe directory not found; pass another one with --recipe-dir")
-        read, faults = [], []
+        read, errors = [], []
         for path in sorted(directory.iterdir()):
             if path.suffix in SUFFIXES and path.is_file():
                 try:
                     read.append(load_recipe(path, text_scalars=self.profile.text_scalars))
-                except RecipeError as fault:
-                    faults.append(str(fault))
-        if faults:
-            raise RecipeError(f"{'; '.join(faults)}; correct or remove these files. Nothing was deployed")
+                except RecipeError as error:
+                    errors.append(str(error))
+        if errors:
+            raise RecipeError(f"{'; '.join(errors)}; correct or remove these files. Nothing was deployed")
         for recipe in read:
             self._recipes.setdefault(recipe.name, {})[recipe.version] = recipe
 
@@ -118,8 +118,8 @@ def resolve(roots: Mapping[str, str], store: RecipeStore, host: Host) -> list[Pl
             continue
         try:
             requirements[name] = {_ROOT: Range.parse(text)}
-        except VersionError as fault:
-            raise DeploymentError(f"{name}={text}: {fault}") from None
+        except VersionError as error:
+            raise DeploymentError(f"{name}={text}: {error}") from None
     chosen: dict[str, Recipe] = {}
     # The requirements of a chosen version may rule out another one: repeat until nothing changes.
     for _ in range(100):
@@ -194,8 +194,8 @@ def configuration_updates(raw: Any, where: str) -> dict[str, dict[str, Any]]:
         if isinstance(merge, str):
             try:
                 merge = json.loads(merge)
-            except (ValueError, RecursionError) as fault:
-                raise DeploymentError(f"{where}: {name}/merge is not valid JSON ({fault})") from None
+            except (ValueError, RecursionError) as error:
+                raise DeploymentError(f"{where}: {name}/merge is not valid JSON ({error})") from None
         if unknown or not isinstance(merge, dict) or not isinstance(reset, list):
             raise DeploymentError(f"{where}: the update of {name} accepts only merge (a map) and reset (a list of JSON pointers)")
         checked[str(name)] = {"merge": merge, "reset": [str(pointer) for pointer in reset]}

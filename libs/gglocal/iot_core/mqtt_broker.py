@@ -80,9 +80,9 @@ class MqttBroker(IoTCore):
         try:
             if not await asyncio.wait_for(self._send_subscribe(topic_filter), SUBACK_TIMEOUT):
                 raise Offline(f"{self._where} rejected the subscription to {topic_filter}")
-        except BaseException as fault:
+        except BaseException as error:
             end()
-            if isinstance(fault, asyncio.TimeoutError):
+            if isinstance(error, asyncio.TimeoutError):
                 raise Offline(f"{self._where} did not acknowledge the subscription to {topic_filter}") from None
             raise
         return end

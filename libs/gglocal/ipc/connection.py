@@ -58,8 +58,8 @@ class Connection(asyncio.Protocol):
                 self._packet(packet)
                 if self._transport is None:
                     return
-        except (FrameError, ProtocolError) as fault:
-            log.warning("connection of %s closed: %s", self.component or "an unknown client", fault)
+        except (FrameError, ProtocolError) as error:
+            log.warning("connection of %s closed: %s", self.component or "an unknown client", error)
             self.abort()
 
     def abort(self) -> None:
@@ -156,8 +156,8 @@ class Connection(asyncio.Protocol):
                 self._respond(stream_id, request, outcome)
         except IpcError as error:
             self._refuse(stream_id, request, error)
-        except Exception as fault:
-            self._fail(stream_id, request, fault)
+        except Exception as error:
+            self._fail(stream_id, request, error)
 
     def _call_handler(self, request: Request, handler: Handler) -> Outcome:
         """Call the handler, subject to the active faults."""
@@ -175,8 +175,8 @@ class Connection(asyncio.Protocol):
                 self._respond(stream_id, request, await outcome)
             except IpcError as error:
                 self._refuse(stream_id, request, error)
-            except Exception as fault:
-                self._fail(stream_id, request, fault)
+            except Exception as error:
+                self._fail(stream_id, request, error)
 
         task = asyncio.ensure_future(finish())
         self._pending.add(task)
@@ -200,9 +200,9 @@ class Connection(asyncio.Protocol):
         headers = _headers(protocol.APPLICATION_ERROR, protocol.TERMINATE_STREAM, stream_id, protocol.NAMESPACE + error.name)
         self._write(encode(headers, json.dumps(body).encode()))
 
-    def _fail(self, stream_id: int, request: Request, fault: Exception) -> None:
-        log.error("%s: %s failed with an internal error", self.component, request.operation, exc_info=fault)
-        self._refuse(stream_id, request, IpcError("ServiceError", f"{type(fault).__name__}: {fault}"))
+    def _fail(self, stream_id: int, request: Request, error: Exception) -> None:
+        log.error("%s: %s failed with an internal error", self.component, request.operation, exc_info=error)
+        self._refuse(stream_id, request, IpcError("ServiceError", f"{type(error).__name__}: {error}"))
 
     def _close_stream(self, stream_id: int) -> None:
         request = self._streams.pop(stream_id, None)

@@ -106,8 +106,8 @@ class Request:
         """
         try:
             self.core.authorize(self.component, self.service, self.operation, resource)
-        except Unauthorized as refusal:
-            raise IpcError("UnauthorizedError", str(refusal)) from None
+        except Unauthorized as error:
+            raise IpcError("UnauthorizedError", str(error)) from None
 
     def check_subscription_limit(self) -> None:
         """Raises:

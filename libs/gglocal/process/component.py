@@ -126,9 +126,9 @@ class Component:
             self._set_state(STOPPING)
             await self._stop_processes()
             self._set_state(self.after_stop)
-        except Exception as fault:  # an internal error must not leave the component without a final state
+        except Exception as error:  # an internal error must not leave the component without a final state
             await self._stop_processes()
-            self._set_state(BROKEN, f"internal error of the nucleus: {fault!r}")
+            self._set_state(BROKEN, f"internal error of the nucleus: {error!r}")
             raise
 
     async def uninstall(self) -> None:
@@ -182,8 +182,8 @@ class Component:
             await self._stop_processes()
             self._set_state(FINISHED)
             return False
-        except (StepFailed, GglocalError, OSError) as fault:
-            return await self._failed(phase, str(fault))
+        except (StepFailed, GglocalError, OSError) as error:
+            return await self._failed(phase, str(error))
 
     async def _failed(self, phase: str, cause: str) -> bool:
         times = self._errors.setdefault(phase, [])
@@ -274,8 +274,8 @@ class Component:
     async def _best_effort(self, name: str) -> None:
         try:
             await self._run_step(name)
-        except (StepFailed, GglocalError, OSError) as fault:
-            self.log.log_event(str(fault), "WARN")
+        except (StepFailed, GglocalError, OSError) as error:
+            self.log.log_event(str(error), "WARN")
 
     async def _start_step(self, name: str) -> tuple[Step, Script, float | None]:
         step, lite, scope = self.unit.lifecycle.steps[name], self.context.profile.strict_recipes, self.unit.scope

@@ -133,7 +133,7 @@ class _Lines(asyncio.Protocol):
         for line in lines:
             self._on_line(self._name, line.rstrip(b"\r").decode(errors="replace"))
 
-    def connection_lost(self, fault: Exception | None) -> None:
+    def connection_lost(self, error: Exception | None) -> None:
         if self._partial:
             self._on_line(self._name, self._partial.decode(errors="replace"))
         if not self.closed.done():

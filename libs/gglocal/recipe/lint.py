@@ -99,8 +99,8 @@ def lint_file(
     """
     try:
         recipe = load_recipe(path, text_scalars=True)
-    except RecipeError as fault:
-        return [str(fault)]
+    except RecipeError as error:
+        return [str(error)]
     return [f"{path}: {finding.text}" for finding in findings(recipe, host or Host.detect(), services) if finding.kind in kinds]
 
 

@@ -54,8 +54,8 @@ class Case:
         """The selected lifecycle, or why it is invalid."""
         try:
             return parse_lifecycle({} if self.selected is None else self.selected.lifecycle, str(self.recipe.path))
-        except RecipeError as fault:
-            return str(fault).removeprefix(f"{self.recipe.path}: ")
+        except RecipeError as error:
+            return str(error).removeprefix(f"{self.recipe.path}: ")
 
     @property
     def steps(self) -> list[Step]:

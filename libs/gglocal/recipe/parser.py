@@ -118,8 +118,8 @@ def read_document(path: Path, *, text_scalars: bool = False) -> Any:
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as fault:
-        raise RecipeError(f"{path}: cannot be read ({fault})") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: cannot be read ({error})") from None
     if path.suffix != ".json" and len(text) > MAX_YAML_LENGTH:
         raise RecipeError(
             f"{path}: the file has {len(text)} characters, the limit is {MAX_YAML_LENGTH}; no device accepts so large a recipe"
@@ -131,14 +131,14 @@ def read_document(path: Path, *, text_scalars: bool = False) -> Any:
             document = yaml.load(text, Loader=yaml.BaseLoader if text_scalars else _PlainLoader)  # noqa: S506
     except RecursionError:
         raise RecipeError(f"{path}: the document is nested too deeply") from None
-    except json.JSONDecodeError as fault:
-        raise RecipeError(f"{path}: invalid JSON at line {fault.lineno}, column {fault.colno}: {fault.msg}") from None
-    except yaml.YAMLError as fault:
-        mark = getattr(fault, "problem_mark", None)
+    except json.JSONDecodeError as error:
+        raise RecipeError(f"{path}: invalid JSON at line {error.lineno}, column {error.colno}: {error.msg}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise RecipeError(f"{path}: invalid YAML{where}: {getattr(fault, 'problem', None) or fault}") from None
-    except ValueError as fault:  # an invalid scalar, such as an impossible date or a number of thousands of digits
-        raise RecipeError(f"{path}: invalid value ({fault}); put it in quotes") from None
+        raise RecipeError(f"{path}: invalid YAML{where}: {getattr(error, 'problem', None) or error}") from None
+    except ValueError as error:  # an invalid scalar, such as an impossible date or a number of thousands of digits
+        raise RecipeError(f"{path}: invalid value ({error}); put it in quotes") from None
     _check_size(document, path)
     return document
 
@@ -202,8 +202,8 @@ class _Reader:
             self._errors.append(f"ComponentVersion has {len(text)} characters; at most {MAX_VERSION} are allowed")
         try:
             return Version.parse(text)
-        except VersionError as fault:
-            self._errors.append(f"ComponentVersion: {fault}")
+        except VersionError as error:
+            self._errors.append(f"ComponentVersion: {error}")
             return Version((0, 0, 0))
 
     def _dependencies(self, raw: dict[str, Any]) -> dict[str, Dependency]:
@@ -219,8 +219,8 @@ class _Reader:
                 self._errors.append(f"{where}DependencyType is {kind!r}; write HARD or SOFT")
             try:
                 requirement = Range.parse(self._text(item, "VersionRequirement", where, "*"))
-            except VersionError as fault:
-                self._errors.append(f"{where}VersionRequirement: {fault}")
+            except VersionError as error:
+                self._errors.append(f"{where}VersionRequirement: {error}")
                 continue
             found[name] = Dependency(requirement, kind)
         return found

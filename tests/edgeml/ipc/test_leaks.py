@@ -108,7 +108,7 @@ def test_answered_and_refused_calls_close_their_streams(nucleus: World, bus: Ipc
 
 def test_late_answer_leaves_no_open_stream(nucleus: World, bus: IpcBus):
     nucleus.do(nucleus.core.config.merge, NAME, {"a": 1}, 1)
-    end = nucleus.do(nucleus.core.interference.delay_answers, CallFilter(), 0.5)
+    end = nucleus.do(nucleus.core.fault_injector.delay_responses, CallFilter(), 0.5)
     client = bus._connection.client
     for _ in range(5):
         _, make, request = sdk_adapter.subscribe("a/b", lambda item: None, lambda: None)

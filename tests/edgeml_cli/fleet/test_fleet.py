@@ -151,7 +151,7 @@ def test_broken_model_stops_at_the_canary(
 def test_rollout_stops_at_the_threshold(
     cloud: Cloud, fleet: Callable[..., list[Device]], tmp_path: Path, capsys: pytest.CaptureFixture[str], said: Said
 ) -> None:
-    shelf = Shelf(tmp_path / "models")
+    shelf = RecipeFolder(tmp_path / "models")
     shelf.add(PLAIN, {"install": "true"}, "1.0.0")
     shelf.add(PLAIN, {"install": "echo no model; exit 1"}, "1.1.0")
     assert publish.main(["--without-gdk", "--from", str(tmp_path / "models")]) == 0
@@ -173,9 +173,9 @@ def listed(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, str]]:
 
 
 @pytest.fixture
-def plain(cloud: Cloud, tmp_path: Path) -> Shelf:
+def plain(cloud: Cloud, tmp_path: Path) -> RecipeFolder:
     """Published: READER, which is configured, and OTHER, which is broken in 1.1.0."""
-    shelf = Shelf(tmp_path / "build")
+    shelf = RecipeFolder(tmp_path / "build")
     for name in (READER, OTHER):
         shelf.add(name, {"run": "exec sleep 1000"}, config={"x": 1})
     shelf.add(OTHER, {"install": "exit 1"}, "1.1.0")

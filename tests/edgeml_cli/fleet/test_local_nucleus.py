@@ -11,7 +11,7 @@ import pytest
 
 from edgeml_cli.fleet import deployment_outcome, local_nucleus, nucleus_cli
 from edgeml_cli.fleet.deploy import main
-from tests.gglocal.recipes import Shelf
+from tests.gglocal.recipes import RecipeFolder
 
 SERVE = {"run": "exec sleep 1000"}
 
@@ -22,12 +22,12 @@ def place(request, gglocal_factory, tmp_path):
     nucleus = gglocal_factory(profile="classic")
     root = nucleus.root.path
     if request.param == "gglocal":
-        return nucleus, ["--gglocal", str(root)], Shelf(tmp_path / "build")
+        return nucleus, ["--gglocal", str(root)], RecipeFolder(tmp_path / "build")
     command = tmp_path / "device" / "bin" / "greengrass-cli"
     command.parent.mkdir(parents=True)
     command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m gglocal.cli.main "$@" --root {shlex.quote(str(root))}\n')
     command.chmod(0o755)
-    return nucleus, ["--device-root", str(tmp_path / "device")], Shelf(tmp_path / "build")
+    return nucleus, ["--device-root", str(tmp_path / "device")], RecipeFolder(tmp_path / "build")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="greengrass-cli is called with sudo, which may ask for a password")

@@ -17,7 +17,7 @@ from edgeml_cli.build import package
 from edgeml_cli.build.package import COMPONENTS, SUITE
 from edgeml_cli.fleet import build_output, publish
 from tests.edgeml_cli.fleet.conftest import BUCKET, REGION, Cloud
-from tests.gglocal.recipes import Shelf
+from tests.gglocal.recipes import RecipeFolder
 
 Said = Callable[[], str]
 ONE, OTHER = "com.edgeml.Inference", "com.edgeml.AlertDispatcher"
@@ -83,7 +83,7 @@ def test_different_content_of_a_published_version_is_rejected_before_uploading(c
 def test_one_rejected_version_prevents_publishing(cloud: Cloud, source: Path, said: Said) -> None:
     assert run(source) == 0
     change(source)
-    Shelf(source).add(OTHER, {"run": "false"}, "0.2.0")
+    RecipeFolder(source).add(OTHER, {"run": "false"}, "0.2.0")
     before = cloud.objects()
     assert run(source) == 1
     assert "is already published with different content" in said()
@@ -176,7 +176,7 @@ def test_one_of_two_concurrent_publishers_with_different_content_fails(cloud: Cl
 
 def test_several_versions_of_one_component_are_published(cloud: Cloud, source: Path, tmp_path: Path) -> None:
     for version in ("1.0.0", "1.1.0"):
-        Shelf(source).add("com.edgeml.Model.Pump", {"run": "true"}, version)
+        RecipeFolder(source).add("com.edgeml.Model.Pump", {"run": "true"}, version)
     assert run(source, "--component", "com.edgeml.Model.Pump") == 0
     assert {name: list(versions) for name, versions in cloud.greengrass.components.items()} == {"com.edgeml.Model.Pump": ["1.0.0", "1.1.0"]}
 

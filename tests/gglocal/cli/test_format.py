@@ -1,4 +1,4 @@
-"""What people read: the table of components, and payloads as text where they are text."""
+"""Output for people: the table of components, and text payloads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _status(name: str, state: str, **changes: Any) -> dict[str, Any]:
     return plain | {"name": name, "state": state} | changes
 
 
-def test_a_component_is_one_line() -> None:
+def test_table_has_one_line_per_component() -> None:
     broken = _status("com.example.LongName", "BROKEN", starts=3, pid=None, detail="run ended with exit code 5")
     assert table([_status("a", "RUNNING"), broken]) == [
         "NAME                  VERSION  STATE    STARTS  PID",
@@ -39,7 +39,7 @@ def test_a_component_is_one_line() -> None:
         ("\u2028".encode(), None),
     ],
 )
-def test_what_is_text(payload: bytes, text: str | None) -> None:
+def test_text_payload_is_utf8_without_control_characters(payload: bytes, text: str | None) -> None:
     assert text_of(payload) == text
 
 
@@ -58,7 +58,7 @@ def test_what_is_text(payload: bytes, text: str | None) -> None:
         ("Collected 3 rows", False),
     ],
 )
-def test_the_lines_by_which_pip_tells_how_far_it_is(line: str, progress: bool) -> None:
+def test_pip_progress_lines_are_recognized(line: str, progress: bool) -> None:
     assert is_pip_progress(line) is progress
 
 
@@ -72,11 +72,11 @@ def test_the_lines_by_which_pip_tells_how_far_it_is(line: str, progress: bool) -
         ("", ""),
     ],
 )
-def test_json_is_on_one_line(text: str, line: str) -> None:
+def test_json_text_is_printed_on_one_line(text: str, line: str) -> None:
     assert one_line(text) == line
 
 
-def test_a_message_that_was_heard() -> None:
+def test_received_message_is_printed_as_text_json_or_base64() -> None:
     def answer(payload: bytes) -> dict[str, Any]:
         return {"topic": "t", "payload": base64.b64encode(payload).decode(), "sender": None, "at": 1.0}
 
@@ -89,6 +89,6 @@ def test_a_message_that_was_heard() -> None:
         assert json.loads(*message_lines(answer(text), True, False))["value"] == value
 
 
-def test_what_was_published() -> None:
+def test_publish_result_names_size_topic_and_subscriptions() -> None:
     assert published({"topic": "t", "bytes": 1, "subscriptions": 2}) == "published 1 byte to t, received by 2 component subscriptions"
     assert published({"topic": "t", "bytes": 3, "subscriptions": None}) == "published 3 bytes to t on IoT Core"

@@ -15,7 +15,7 @@ import pytest
 
 from gglocal.cli.main import main
 from gglocal.process.reaper import members
-from tests.gglocal.recipes import Shelf
+from tests.gglocal.recipes import RecipeFolder
 from tests.patience import PATIENCE_S
 
 
@@ -27,22 +27,22 @@ def _call(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(_gglocal(root, *arguments), capture_output=True, text=True, timeout=PATIENCE_S)
 
 
-def _run_arguments(shelf: Shelf, *names: str) -> list[str]:
+def _run_arguments(folder: RecipeFolder, *names: str) -> list[str]:
     merges = [word for name in names for word in ("--merge", f"{name}=1.0.0")]
-    return ["run", "--recipe-dir", str(shelf.recipes), "--artifact-dir", str(shelf.artifacts), *merges]
+    return ["run", "--recipe-dir", str(folder.recipes), "--artifact-dir", str(folder.artifacts), *merges]
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> Shelf:
-    return Shelf(tmp_path)
+def folder(tmp_path: Path) -> RecipeFolder:
+    return RecipeFolder(tmp_path)
 
 
 @pytest.fixture
-def running(shelf: Shelf, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """`gglocal run` with one component, which has said `up` and started a process that left its group."""
-    shelf.add("a", {"run": "setsid sleep 1000 & echo up; sleep 1000"}, config={"x": 1})
+def running(folder: RecipeFolder, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """`gglocal run` with one component, which has printed `up` and started a process outside of its group."""
+    folder.add("a", {"run": "setsid sleep 1000 & echo up; sleep 1000"}, config={"x": 1})
     process = subprocess.Popen(
-        _gglocal(tmp_path / "root", *_run_arguments(shelf, "a")), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        _gglocal(tmp_path / "root", *_run_arguments(folder, "a")), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
     assert process.stdout is not None and process.stdout.readline() == "[a] up\n"
     yield process
@@ -57,7 +57,7 @@ def _pid(root: Path) -> int:
 
 
 def _family(pid: int) -> set[int]:
-    """The session of a component, and what carries the same mark."""
+    """The processes of a component's session, and those with the same mark."""
     environ = (Path("/proc") / str(pid) / "environ").read_bytes().split(b"\0")
     mark = next(item for item in environ if item.startswith(b"GGLOCAL_MARK=")).partition(b"=")[2].decode()
     return set(members({pid}, mark))
@@ -80,18 +80,18 @@ def _is_alive(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGTERM, 0), (signal.SIGINT, 0), (signal.SIGKILL, -9)])
-def test_nothing_is_left_behind(running: subprocess.Popen[str], shelf: Shelf, tmp_path: Path, number: int, code: int) -> None:
+def test_run_leaves_no_process_behind(running: subprocess.Popen[str], folder: RecipeFolder, tmp_path: Path, number: int, code: int) -> None:
     family = _family(_pid(tmp_path / "root"))
     assert len(family) >= 2
     running.send_signal(number)
     assert running.wait(PATIENCE_S) == code
     assert _gone(family)
-    shelf.add("next", {"run": "echo again"})
-    again = _call(tmp_path / "root", *_run_arguments(shelf, "next"), "--exit-when-finished")
+    folder.add("next", {"run": "echo again"})
+    again = _call(tmp_path / "root", *_run_arguments(folder, "next"), "--exit-when-finished")
     assert (again.returncode, again.stdout) == (0, "[next] again\n")
 
 
-def test_talking_to_a_running_nucleus(running: subprocess.Popen[str], shelf: Shelf, tmp_path: Path) -> None:
+def test_commands_reach_a_running_nucleus(running: subprocess.Popen[str], folder: RecipeFolder, tmp_path: Path) -> None:
     root = tmp_path / "root"
     assert [line.split() for line in _call(root, "component", "list").stdout.splitlines()] == [
         ["NAME", "VERSION", "STATE", "STARTS", "PID"],
@@ -104,10 +104,10 @@ def test_talking_to_a_running_nucleus(running: subprocess.Popen[str], shelf: She
     assert json.loads(_call(root, "component", "restart", "a", "--json").stdout)[0]["name"] == "a"
     assert "FINISHED" in _call(root, "component", "stop", "a").stdout
     assert "stdout: up" in _call(root, "logs", "a").stdout
-    shelf.add("b", {"run": "true"})
+    folder.add("b", {"run": "true"})
     config = tmp_path / "config.yaml"
     config.write_text("b:\n  reset: [/old]\n  merge: {y: two}\n")
-    deployed = _call(root, "deploy", "--recipe-dir", str(shelf.recipes), "--merge", "b=1.0.0", "--config", str(config))
+    deployed = _call(root, "deploy", "--recipe-dir", str(folder.recipes), "--merge", "b=1.0.0", "--config", str(config))
     assert "deployed: a, b" in deployed.stdout
     assert f"gglocal logs b --root {root}" in deployed.stderr and "gglocal logs a" not in deployed.stderr
     assert json.loads(_call(root, "component", "details", "b", "--json").stdout)["configuration"] == {"y": "two"}
@@ -116,14 +116,14 @@ def test_talking_to_a_running_nucleus(running: subprocess.Popen[str], shelf: She
 
 
 @pytest.mark.parametrize(
-    "publish, wanted",
+    "publish, expected",
     [
         (["pub", "t/1", "hello"], b"hello"),
         (["pub", "t/1", "aGk=", "--base64"], b"hi"),
         (["pub", "t/1", '{"a": 1}', "--json"], b'{"a":1}'),
     ],
 )
-def test_pub_and_sub(running: subprocess.Popen[str], tmp_path: Path, publish: list[str], wanted: bytes) -> None:
+def test_pub_and_sub(running: subprocess.Popen[str], tmp_path: Path, publish: list[str], expected: bytes) -> None:
     root = tmp_path / "root"
     with subprocess.Popen(
         _gglocal(root, "sub", "t/#", "--count", "1", "--timeout", "20", "--json"),
@@ -133,30 +133,30 @@ def test_pub_and_sub(running: subprocess.Popen[str], tmp_path: Path, publish: li
     ) as listener:
         assert listener.stderr is not None and listener.stdout is not None
         assert "subscribed to t/#" in listener.stderr.readline()
-        told = _call(root, *publish)
-        assert (told.returncode, told.stdout) == (0, "")
-        assert told.stderr == f"published {len(wanted)} bytes to t/1, received by 0 component subscriptions\n"
-        heard = json.loads(listener.stdout.readline())
+        result = _call(root, *publish)
+        assert (result.returncode, result.stdout) == (0, "")
+        assert result.stderr == f"published {len(expected)} bytes to t/1, received by 0 component subscriptions\n"
+        received = json.loads(listener.stdout.readline())
         assert listener.wait(PATIENCE_S) == 0
-    assert (heard["topic"], heard["text"].encode()) == ("t/1", wanted)
+    assert (received["topic"], received["text"].encode()) == ("t/1", expected)
 
 
 @pytest.mark.parametrize("topic", ["t/#", "+/a", "#", "", "a/+/b"])
 @pytest.mark.parametrize("how", [[], ["--iot"], ["--json"]])
-def test_pub_takes_a_topic_and_no_filter(tmp_path: Path, capsys: pytest.CaptureFixture[str], topic: str, how: list[str]) -> None:
+def test_pub_rejects_a_topic_filter(tmp_path: Path, capsys: pytest.CaptureFixture[str], topic: str, how: list[str]) -> None:
     assert main(["pub", *how, topic, "{}", "--root", str(tmp_path / "root")]) == 2
     assert f"{topic!r} is not a topic" in capsys.readouterr().err
 
 
-def test_output_that_nobody_reads_holds_up_nobody(shelf: Shelf, tmp_path: Path) -> None:
-    shelf.add("loud", {"run": "yes a long line of output | head -n 100000"})
-    arguments = _gglocal(tmp_path / "root", *_run_arguments(shelf, "loud"), "--exit-when-finished")
+def test_unread_output_does_not_block_the_nucleus(folder: RecipeFolder, tmp_path: Path) -> None:
+    folder.add("loud", {"run": "yes a long line of output | head -n 100000"})
+    arguments = _gglocal(tmp_path / "root", *_run_arguments(folder, "loud"), "--exit-when-finished")
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.wait(PATIENCE_S) == 0
     assert sum(1 for _ in (tmp_path / "root" / "logs" / "loud.log").open()) > 100_000
 
 
-def test_hearing_what_goes_to_the_cloud(running: subprocess.Popen[str], tmp_path: Path) -> None:
+def test_sub_prints_messages_to_iot_core(running: subprocess.Popen[str], tmp_path: Path) -> None:
     root = tmp_path / "root"
     with subprocess.Popen(
         _gglocal(root, "sub", "cloud/+", "--iot", "--count", "1", "--timeout", "20"),
@@ -171,7 +171,7 @@ def test_hearing_what_goes_to_the_cloud(running: subprocess.Popen[str], tmp_path
         assert listener.wait(PATIENCE_S) == 0
 
 
-def test_to_the_cloud(running: subprocess.Popen[str], tmp_path: Path) -> None:
+def test_pub_publishes_to_iot_core(running: subprocess.Popen[str], tmp_path: Path) -> None:
     root = tmp_path / "root"
     assert _call(root, "pub", "--iot", "cloud/a", "hello").returncode == 0
     assert _call(root, "pub", "--iot", "cloud/a", "/w==", "--base64").returncode == 0
@@ -180,25 +180,25 @@ def test_to_the_cloud(running: subprocess.Popen[str], tmp_path: Path) -> None:
     assert "payload" not in first and "text" not in second
 
 
-def test_scripts_can_wait_for_the_end(shelf: Shelf, tmp_path: Path) -> None:
-    shelf.add("good", {"run": 'echo "{configuration:/word}"'}, config={"word": "plain"})
-    shelf.add("bad", {"run": "exit 5"})
+def test_run_exits_when_all_components_have_finished(folder: RecipeFolder, tmp_path: Path) -> None:
+    folder.add("good", {"run": 'echo "{configuration:/word}"'}, config={"word": "plain"})
+    folder.add("bad", {"run": "exit 5"})
     config = json.dumps({"good": {"merge": {"word": "special"}}})
-    good = _call(tmp_path / "root", *_run_arguments(shelf, "good"), "--exit-when-finished", "--config", config)
+    good = _call(tmp_path / "root", *_run_arguments(folder, "good"), "--exit-when-finished", "--config", config)
     assert (good.returncode, good.stdout) == (0, "[good] special\n")
-    bad = _call(tmp_path / "root", *_run_arguments(shelf, "bad"), "--exit-when-finished")
+    bad = _call(tmp_path / "root", *_run_arguments(folder, "bad"), "--exit-when-finished")
     assert bad.returncode == 1 and "bad is BROKEN: run ended with exit code 5" in bad.stderr
 
 
-def test_a_configuration_file_of_yaml_is_text_on_lite(shelf: Shelf, tmp_path: Path) -> None:
-    shelf.add("good", {"run": "echo '{configuration:/n}'"})
+def test_yaml_configuration_has_text_scalars_on_lite(folder: RecipeFolder, tmp_path: Path) -> None:
+    folder.add("good", {"run": "echo '{configuration:/n}'"})
     (tmp_path / "config.yaml").write_text("good: {MERGE: {n: 1.50}}")
-    done = _call(tmp_path / "root", *_run_arguments(shelf, "good"), "--exit-when-finished", "--config", str(tmp_path / "config.yaml"))
+    done = _call(tmp_path / "root", *_run_arguments(folder, "good"), "--exit-when-finished", "--config", str(tmp_path / "config.yaml"))
     assert done.stdout == "[good] 1.50\n"
 
 
 @pytest.mark.parametrize(
-    "arguments, wanted",
+    "arguments, expected",
     [
         (["run", "--merge", "a"], "--merge 'a' has no version"),
         (["run", "--recipe-dir", "/nowhere", "--merge", "a=1.0.0"], "/nowhere: recipe directory not found"),
@@ -210,34 +210,34 @@ def test_a_configuration_file_of_yaml_is_text_on_lite(shelf: Shelf, tmp_path: Pa
         (["pub", "t"], "pub requires either PAYLOAD or --file FILE"),
     ],
 )
-def test_errors_are_one_sentence(capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: list[str], wanted: str) -> None:
+def test_command_errors_are_one_sentence(capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: list[str], expected: str) -> None:
     assert main([*arguments, "--root", str(tmp_path / "root")]) == 2
-    said = capsys.readouterr().err
-    assert wanted in said and "Traceback" not in said
+    output = capsys.readouterr().err
+    assert expected in output and "Traceback" not in output
 
 
-def test_lint(capsys: pytest.CaptureFixture[str], shelf: Shelf) -> None:
-    shelf.add("good", {"run": "true"})
-    assert main(["lint", str(shelf.recipes)]) == 0
-    shelf.add("good", {"run": "true", "shutdown": "true"})
-    assert main(["lint", str(shelf.recipes)]) == 0  # what is only left out is told
-    assert "note: " in (told := capsys.readouterr()).err and "step shutdown is ignored" in told.err and not told.out
-    shelf.add("bad", {"Run": "true"})
-    assert main(["lint", str(shelf.recipes)]) == 1
+def test_lint_prints_problems_and_notes(capsys: pytest.CaptureFixture[str], folder: RecipeFolder) -> None:
+    folder.add("good", {"run": "true"})
+    assert main(["lint", str(folder.recipes)]) == 0
+    folder.add("good", {"run": "true", "shutdown": "true"})
+    assert main(["lint", str(folder.recipes)]) == 0  # what is only left out is told
+    assert "note: " in (result := capsys.readouterr()).err and "step shutdown is ignored" in result.err and not result.out
+    folder.add("bad", {"Run": "true"})
+    assert main(["lint", str(folder.recipes)]) == 1
     assert "must be spelled run" in capsys.readouterr().out
 
 
-def test_the_root_comes_from_the_environment(shelf: Shelf, tmp_path: Path) -> None:
-    shelf.add("good", {"run": "true"})
-    command = _gglocal(tmp_path, *_run_arguments(shelf, "good"), "--exit-when-finished")[:-2]
+def test_root_folder_is_read_from_the_environment(folder: RecipeFolder, tmp_path: Path) -> None:
+    folder.add("good", {"run": "true"})
+    command = _gglocal(tmp_path, *_run_arguments(folder, "good"), "--exit-when-finished")[:-2]
     subprocess.run(command, env={**os.environ, "GGLOCAL_ROOT": str(tmp_path / "there")}, check=True, timeout=PATIENCE_S)
     assert (tmp_path / "there" / "logs" / "good.log").exists()
 
 
 @pytest.mark.parametrize("verbose", [False, True])
-def test_pips_progress_is_in_the_log_and_not_on_the_terminal(shelf: Shelf, tmp_path: Path, verbose: bool) -> None:
-    shelf.add("a", {"install": "echo 'Collecting numpy'; echo 'ERROR: no numpy'", "run": "echo up"})
-    ran = _call(tmp_path / "root", *_run_arguments(shelf, "a"), "--exit-when-finished", *(["--verbose"] if verbose else []))
-    wanted = [*(["[a] Collecting numpy"] if verbose else []), "[a] ERROR: no numpy", "[a] up"]
-    assert ran.stdout.splitlines() == wanted
+def test_pip_progress_is_logged_but_not_printed(folder: RecipeFolder, tmp_path: Path, verbose: bool) -> None:
+    folder.add("a", {"install": "echo 'Collecting numpy'; echo 'ERROR: no numpy'", "run": "echo up"})
+    ran = _call(tmp_path / "root", *_run_arguments(folder, "a"), "--exit-when-finished", *(["--verbose"] if verbose else []))
+    expected = [*(["[a] Collecting numpy"] if verbose else []), "[a] ERROR: no numpy", "[a] up"]
+    assert ran.stdout.splitlines() == expected
     assert "Collecting numpy" in (tmp_path / "root" / "logs" / "a.log").read_text()

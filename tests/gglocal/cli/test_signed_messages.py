@@ -20,7 +20,7 @@ ACK = '{"type":"acknowledge","alarm":"1"}'
 
 
 def create_key(nucleus: Nucleus) -> Path:
-    """A device key in the place where a component would create it."""
+    """Create a device key where a component would create it."""
     path = nucleus.work_dir("com.example.A") / "messages.key"
     path.parent.mkdir(parents=True)
     path.touch(mode=0o600)

@@ -14,14 +14,14 @@ LOCAL, CLOUD = "aws.greengrass.ipc.pubsub", "aws.greengrass.ipc.mqttproxy"
 BOTH = [True, False]
 
 
-def place() -> VariableScope:
+def scope() -> VariableScope:
     config = ConfigStore()
     config.set_default("com.test.One", {"where": {"to": "hall/7"}, "n": 3})
     return VariableScope("com.test.One", "1.0.0", "a-thing", "/gg", config)
 
 
-def judged(service: str, operation: str, pattern: str, resource: str, lite: bool) -> bool:
-    return allows(lite, {service: {"p": {"operations": [operation], "resources": [pattern]}}}, service, operation, resource, place())
+def evaluate(service: str, operation: str, pattern: str, resource: str, lite: bool) -> bool:
+    return allows(lite, {service: {"p": {"operations": [operation], "resources": [pattern]}}}, service, operation, resource, scope())
 
 
 LOCAL_TABLE = [
@@ -52,9 +52,9 @@ LOCAL_TABLE = [
 
 @pytest.mark.parametrize("lite", BOTH)
 @pytest.mark.parametrize(("pattern", "resource", "allowed"), LOCAL_TABLE)
-def test_local_resources(pattern: str, resource: str, allowed: bool, lite: bool) -> None:
-    assert judged(LOCAL, PUBLISH, pattern, resource, lite) is allowed
-    assert judged(LOCAL, SUBSCRIBE, pattern, resource, lite) is allowed
+def test_local_resource_patterns(pattern: str, resource: str, allowed: bool, lite: bool) -> None:
+    assert evaluate(LOCAL, PUBLISH, pattern, resource, lite) is allowed
+    assert evaluate(LOCAL, SUBSCRIBE, pattern, resource, lite) is allowed
 
 
 CLOUD_TABLE = [
@@ -76,25 +76,25 @@ VARIABLES = [
 
 
 @pytest.mark.parametrize(("pattern", "resource"), VARIABLES)
-def test_recipe_variables_in_a_resource_are_filled_in_on_lite_and_plain_text_on_classic(pattern: str, resource: str) -> None:
+def test_recipe_variables_in_resources_are_replaced_on_lite_only(pattern: str, resource: str) -> None:
     plain = pattern.replace("/*", "/x/y")
     for service, operation in ((LOCAL, PUBLISH), (CLOUD, TO_CLOUD)):
-        assert judged(service, operation, pattern, resource, lite=True) and not judged(service, operation, pattern, plain, lite=True)
-        assert judged(service, operation, pattern, plain, lite=False) and not judged(service, operation, pattern, resource, lite=False)
-    assert not judged(CLOUD, TO_CLOUD, "{iot:thingName}/+/x", "another/b/x", lite=True)
-    assert not judged(LOCAL, PUBLISH, "{no:such}", "{no:such}", lite=True)
+        assert evaluate(service, operation, pattern, resource, lite=True) and not evaluate(service, operation, pattern, plain, lite=True)
+        assert evaluate(service, operation, pattern, plain, lite=False) and not evaluate(service, operation, pattern, resource, lite=False)
+    assert not evaluate(CLOUD, TO_CLOUD, "{iot:thingName}/+/x", "another/b/x", lite=True)
+    assert not evaluate(LOCAL, PUBLISH, "{no:such}", "{no:such}", lite=True)
 
 
 @pytest.mark.parametrize("lite", BOTH)
 @pytest.mark.parametrize(("pattern", "resource", "allowed"), CLOUD_TABLE)
-def test_cloud_resources_know_mqtt_wildcards(pattern: str, resource: str, allowed: bool, lite: bool) -> None:
-    assert judged(CLOUD, TO_CLOUD, pattern, resource, lite) is allowed
-    assert judged(CLOUD, FROM_CLOUD, pattern, resource, lite) is allowed
+def test_iot_core_resources_support_mqtt_wildcards(pattern: str, resource: str, allowed: bool, lite: bool) -> None:
+    assert evaluate(CLOUD, TO_CLOUD, pattern, resource, lite) is allowed
+    assert evaluate(CLOUD, FROM_CLOUD, pattern, resource, lite) is allowed
 
 
-def test_the_level_above_a_hash_belongs_to_it_on_classic_alone() -> None:
-    assert not judged(CLOUD, TO_CLOUD, "a/#", "a", lite=True)
-    assert judged(CLOUD, TO_CLOUD, "a/#", "a", lite=False)
+def test_hash_matches_the_parent_level_on_classic_only() -> None:
+    assert not evaluate(CLOUD, TO_CLOUD, "a/#", "a", lite=True)
+    assert evaluate(CLOUD, TO_CLOUD, "a/#", "a", lite=False)
 
 
 @pytest.mark.parametrize(
@@ -109,16 +109,16 @@ def test_the_level_above_a_hash_belongs_to_it_on_classic_alone() -> None:
         ("a${?", False),
     ],
 )
-def test_what_lite_takes_as_a_resource(resource: str, good: bool) -> None:
+def test_lite_accepts_only_well_formed_resources(resource: str, good: bool) -> None:
     assert well_formed(resource) is good
-    assert judged(LOCAL, PUBLISH, "*", resource, lite=True) is good
-    assert judged(LOCAL, PUBLISH, "*", resource, lite=False)
+    assert evaluate(LOCAL, PUBLISH, "*", resource, lite=True) is good
+    assert evaluate(LOCAL, PUBLISH, "*", resource, lite=False)
 
 
 @pytest.mark.parametrize("lite", BOTH)
-def test_an_operation_is_allowed_by_its_full_name_or_a_star_in_its_own_service(lite: bool) -> None:
+def test_policy_grants_operations_of_its_own_service(lite: bool) -> None:
     def granted(service: str, *operations: str) -> bool:
-        return allows(lite, {service: {"p": {"operations": list(operations), "resources": ["*"]}}}, LOCAL, PUBLISH, "a", place())
+        return allows(lite, {service: {"p": {"operations": list(operations), "resources": ["*"]}}}, LOCAL, PUBLISH, "a", scope())
 
     assert granted(LOCAL, "*")
     assert granted(LOCAL, SUBSCRIBE, PUBLISH)
@@ -141,26 +141,26 @@ def test_an_operation_is_allowed_by_its_full_name_or_a_star_in_its_own_service(l
         {LOCAL: {"p": {"operations": ["*"], "resources": [5]}}},
     ],
 )
-def test_a_malformed_policy_grants_nothing(nothing: Any, lite: bool) -> None:
-    assert not allows(lite, nothing, LOCAL, PUBLISH, "a", place())
+def test_malformed_policy_grants_nothing(nothing: Any, lite: bool) -> None:
+    assert not allows(lite, nothing, LOCAL, PUBLISH, "a", scope())
 
 
-def test_lite_looks_at_nothing_behind_a_policy_that_is_no_map() -> None:
+def test_lite_ignores_policies_after_one_that_is_not_a_map() -> None:
     good = {"operations": ["*"], "resources": ["*"]}
-    assert allows(True, {LOCAL: {"p": good, "q": "bad"}}, LOCAL, PUBLISH, "a", place())
-    assert not allows(True, {LOCAL: {"q": "bad", "p": good}}, LOCAL, PUBLISH, "a", place())
-    assert allows(True, {LOCAL: {"bad": {"operations": ["*"]}, "p": good}}, LOCAL, PUBLISH, "a", place())
+    assert allows(True, {LOCAL: {"p": good, "q": "bad"}}, LOCAL, PUBLISH, "a", scope())
+    assert not allows(True, {LOCAL: {"q": "bad", "p": good}}, LOCAL, PUBLISH, "a", scope())
+    assert allows(True, {LOCAL: {"bad": {"operations": ["*"]}, "p": good}}, LOCAL, PUBLISH, "a", scope())
 
 
-def test_one_malformed_policy_voids_them_all_on_classic() -> None:
+def test_malformed_policy_voids_all_policies_on_classic() -> None:
     good = {"operations": ["*"], "resources": ["*"]}
-    assert allows(True, {LOCAL: {"p": good}, CLOUD: {"q": "bad"}}, LOCAL, PUBLISH, "a", place())
-    assert not allows(False, {LOCAL: {"p": good}, CLOUD: {"q": "bad"}}, LOCAL, PUBLISH, "a", place())
+    assert allows(True, {LOCAL: {"p": good}, CLOUD: {"q": "bad"}}, LOCAL, PUBLISH, "a", scope())
+    assert not allows(False, {LOCAL: {"p": good}, CLOUD: {"q": "bad"}}, LOCAL, PUBLISH, "a", scope())
 
 
-def test_each_malformed_policy_is_named() -> None:
-    told = policy_errors({LOCAL: {"p": {"operations": ["*"]}, "q": {"operations": [], "resources": []}}, CLOUD: 5})
-    assert told == [
+def test_policy_errors_name_each_malformed_policy() -> None:
+    reported = policy_errors({LOCAL: {"p": {"operations": ["*"]}, "q": {"operations": [], "resources": []}}, CLOUD: 5})
+    assert reported == [
         f"policy p of {LOCAL} grants nothing: it needs a list of strings named resources",
         f"accessControl of {CLOUD} is not a map of policies, so it grants nothing",
     ]

@@ -13,14 +13,14 @@ def store(**configuration: object) -> ConfigStore:
     return made
 
 
-def test_maps_are_merged_leaf_by_leaf() -> None:
+def test_merge_writes_leaf_by_leaf() -> None:
     config = store(a={"b": 1, "c": [1, 2]}, d=None)
     config.merge(ONE, {"a": {"b": 5, "e": {}}}, 10)
     assert config.get(ONE) == {"a": {"b": 5, "c": [1, 2], "e": {}}, "d": None}
     assert config.get(ONE, ["a", "c"]) == [1, 2]
 
 
-def test_an_older_timestamp_changes_nothing_and_is_no_error() -> None:
+def test_merge_ignores_older_timestamps() -> None:
     config = store(a=1)
     config.merge(ONE, {"a": 2}, 100)
     config.merge(ONE, {"a": 3, "b": 3}, 99)
@@ -29,7 +29,7 @@ def test_an_older_timestamp_changes_nothing_and_is_no_error() -> None:
     assert config.get(ONE, ["a"]) == 4
 
 
-def test_a_default_gives_way_to_what_was_set_and_replaces_an_older_default() -> None:
+def test_default_replaces_older_defaults_but_no_set_values() -> None:
     config = store(a=1, b=1)
     config.merge(ONE, {"a": 2}, 50)
     config.set_default(ONE, {"a": 9, "b": 9})
@@ -37,14 +37,14 @@ def test_a_default_gives_way_to_what_was_set_and_replaces_an_older_default() -> 
 
 
 @pytest.mark.parametrize(("path", "value"), [(["a"], {"x": 1}), (["a", "x"], 1), (["m"], 1), ([], 5)])
-def test_maps_and_values_do_not_take_each_others_place(path: list[str], value: object) -> None:
+def test_merge_rejects_a_map_over_a_value_and_a_value_over_a_map(path: list[str], value: object) -> None:
     config = store(a=1, m={"x": 1})
     with pytest.raises(ConfigConflict):
         config.merge(ONE, value, 10, path)
     assert config.get(ONE) == {"a": 1, "m": {"x": 1}}
 
 
-def test_watchers_hear_each_changed_leaf_below_what_they_watch() -> None:
+def test_watchers_are_called_for_each_changed_leaf_below_their_key() -> None:
     config, all_of_it, one, other = store(a={"b": 1, "c": 1}, d=1), [], [], []
     config.subscribe(ONE, [], lambda component, path: all_of_it.append((component, path)))
     config.subscribe(ONE, ["a", "b"], lambda component, path: one.append(path))
@@ -57,7 +57,7 @@ def test_watchers_hear_each_changed_leaf_below_what_they_watch() -> None:
     assert other == [["d"]]
 
 
-def test_what_is_not_there_cannot_be_read_or_watched() -> None:
+def test_missing_key_cannot_be_read_or_watched() -> None:
     config = store(a=1)
     for path in (["x"], ["a", "x"]):
         with pytest.raises(KeyNotFound):
@@ -68,7 +68,7 @@ def test_what_is_not_there_cannot_be_read_or_watched() -> None:
         config.get("com.test.Unknown")
 
 
-def test_a_reset_removes_what_is_below() -> None:
+def test_reset_removes_a_subtree() -> None:
     config = store(a={"b": 1}, c=1)
     config.reset(ONE, ["a", "b"])
     config.reset(ONE, ["nothing", "here"])
@@ -77,7 +77,7 @@ def test_a_reset_removes_what_is_below() -> None:
     assert config.components() == []
 
 
-def test_a_snapshot_brings_back_values_and_timestamps() -> None:
+def test_snapshot_restores_values_and_timestamps() -> None:
     config, again = store(a={"b": [1, {"c": 2}]}, d=1), ConfigStore()
     config.merge(ONE, {"d": 2, "e": {}}, 1_000)
     again.load(config.snapshot())
@@ -85,5 +85,5 @@ def test_a_snapshot_brings_back_values_and_timestamps() -> None:
     assert again.get(ONE) == {"a": {"b": [1, {"c": 2}]}, "d": 2, "e": {}}
 
 
-def test_text_scalars() -> None:
+def test_scalars_become_text_as_on_lite() -> None:
     assert as_text({"a": 5, "b": [0.9, True, None], "c": {"d": "x"}}) == {"a": "5", "b": ["0.9", "true", "null"], "c": {"d": "x"}}

@@ -1,4 +1,4 @@
-"""Components that put a deployment off, with the real client, on the classic nucleus."""
+"""Components that defer a deployment on the classic nucleus, with the real SDK client."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from awsiot.greengrasscoreipc.model import InvalidArgumentsError, ServiceError
 
 from gglocal.api.nucleus import Nucleus
 from tests.gglocal.ipc_world import EVERYTHING, Inbox, binary
-from tests.gglocal.recipes import Shelf
+from tests.gglocal.recipes import RecipeFolder
 from tests.patience import PATIENCE_S
 
 
@@ -30,12 +30,12 @@ class Guard:
         self.client.subscribe_to_component_updates(on_stream_event=self.inbox)
 
     def asked(self) -> str:
-        """The deployment that it is asked about."""
+        """The id of the deployment about which it is asked."""
         event = self.inbox.take().pre_update_event
         assert event.is_ggc_restarting is False
         return event.deployment_id
 
-    def told(self) -> str:
+    def reported(self) -> str:
         return self.inbox.take().post_update_event.deployment_id
 
     def answer(self, deployment: str, after_ms: int) -> None:
@@ -44,22 +44,22 @@ class Guard:
 
 @pytest.fixture
 def nucleus(gglocal_factory: Callable[..., Nucleus], tmp_path) -> Nucleus:
-    """Runs version 1.0.0 of `a`; 1.1.0 lies ready."""
+    """A nucleus that runs version 1.0.0 of `a`; 1.1.0 is available."""
     made = gglocal_factory(profile="classic")
-    shelf = Shelf(tmp_path)
+    folder = RecipeFolder(tmp_path)
     for version in ("1.0.0", "1.1.0"):
-        shelf.add("a", {"run": f"echo {version}; sleep 1000"}, version)
-    made.deploy(shelf.recipes, shelf.artifacts, {"a": "1.0.0"})
+        folder.add("a", {"run": f"echo {version}; sleep 1000"}, version)
+    made.deploy(folder.recipes, folder.artifacts, {"a": "1.0.0"})
     made.wait_for_state("a", "RUNNING")
     return made
 
 
 def deploy(nucleus: Nucleus, tmp_path, version: str = "1.1.0") -> Future[list[str]]:
-    shelf = Shelf(tmp_path)
-    return ThreadPoolExecutor(1).submit(nucleus.deploy, shelf.recipes, shelf.artifacts, {"a": version})
+    folder = RecipeFolder(tmp_path)
+    return ThreadPoolExecutor(1).submit(nucleus.deploy, folder.recipes, folder.artifacts, {"a": version})
 
 
-def test_a_deployment_waits_until_nobody_minds(nucleus, tmp_path):
+def test_deployment_waits_until_every_component_consents(nucleus, tmp_path):
     guard = Guard(nucleus)
     guard.subscribe()
     deploying = deploy(nucleus, tmp_path)
@@ -70,34 +70,34 @@ def test_a_deployment_waits_until_nobody_minds(nucleus, tmp_path):
     assert time.monotonic() - begun > 0.5
     assert not deploying.done() and nucleus.component("a").version == "1.0.0"
     guard.answer(deployment, 0)
-    assert guard.told() == deployment
+    assert guard.reported() == deployment
     assert deploying.result(PATIENCE_S) == ["a"]
     assert nucleus.component("a").version == "1.1.0"
     with pytest.raises(ServiceError):
         guard.answer(deployment, 0)
 
 
-def test_a_deployment_that_touches_nothing_asks_nobody(nucleus, tmp_path):
+def test_deployment_without_restarts_asks_no_component(nucleus, tmp_path):
     guard = Guard(nucleus)
     guard.subscribe()
     assert deploy(nucleus, tmp_path, "1.0.0").result(PATIENCE_S) == ["a"]
     assert guard.inbox.empty()
 
 
-def test_who_does_not_answer_does_not_mind(nucleus, tmp_path, monkeypatch):
+def test_component_without_a_response_consents(nucleus, tmp_path, monkeypatch):
     monkeypatch.setattr(nucleus._nucleus.engine.core.update_deferral, "_timeout_s", 0.3)
     silent = Guard(nucleus)
     silent.subscribe()
     assert deploy(nucleus, tmp_path).result(PATIENCE_S) == ["a"]
-    assert silent.asked() == silent.told()
+    assert silent.asked() == silent.reported()
 
 
-def test_only_who_is_asked_can_put_it_off(nucleus):
+def test_only_subscribed_components_can_defer(nucleus):
     with pytest.raises(InvalidArgumentsError):
         Guard(nucleus).answer("some-deployment", 0)
 
 
-def test_lite_has_neither_operation(gglocal):
+def test_lite_supports_no_update_deferral(gglocal):
     guard = Guard(gglocal)
     with pytest.raises(ServiceError):
         guard.subscribe()

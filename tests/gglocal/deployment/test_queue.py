@@ -1,4 +1,4 @@
-"""Deployments to a nucleus that runs, by greengrass-cli's verbs and by the IPC operations behind them."""
+"""Local deployments, by the commands of greengrass-cli and by IPC operations."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from awsiot.greengrasscoreipc.model import ResourceNotFoundError, ServiceError, 
 
 from gglocal.api.nucleus import Nucleus
 from gglocal.cli.main import main
-from tests.gglocal.recipes import Shelf
+from tests.gglocal.recipes import RecipeFolder
 
 SERVE = {"run": "echo up; exec sleep 1000"}
 FAIL = {"run": "exit 7"}
@@ -23,20 +23,20 @@ MANAGE = {"aws.greengrass.Cli": {"all": {"operations": ["*"], "resources": ["*"]
 
 
 class Bench:
-    """A nucleus, a shelf, and the command line on them."""
+    """A nucleus, a recipe folder, and the command line for them."""
 
-    def __init__(self, nucleus: Nucleus, shelf: Shelf, capsys: pytest.CaptureFixture[str], rolls_back: bool = True) -> None:
-        self.nucleus, self.shelf, self._capsys, self.rolls_back = nucleus, shelf, capsys, rolls_back
+    def __init__(self, nucleus: Nucleus, folder: RecipeFolder, capsys: pytest.CaptureFixture[str], rolls_back: bool = True) -> None:
+        self.nucleus, self.folder, self._capsys, self.rolls_back = nucleus, folder, capsys, rolls_back
 
     def call(self, *words: str) -> tuple[int, str, str]:
         """Exit code, output and errors of `gglocal`."""
         self._capsys.readouterr()
         code = main([*words, "--root", str(self.nucleus.root.path)])
-        said = self._capsys.readouterr()
-        return code, said.out, said.err
+        output = self._capsys.readouterr()
+        return code, output.out, output.err
 
     def deploy(self, *words: str, wait: str = "60") -> tuple[int, str, str]:
-        places = ("--recipeDir", str(self.shelf.recipes), "--artifactDir", str(self.shelf.artifacts))
+        places = ("--recipeDir", str(self.folder.recipes), "--artifactDir", str(self.folder.artifacts))
         return self.call("deployment", "create", *places, "--wait", wait, *words)
 
     def versions(self) -> dict[str, str]:
@@ -48,19 +48,19 @@ class Bench:
 
 @pytest.fixture(params=["classic", "lite"])
 def bench(request, gglocal_factory, tmp_path, capsys) -> Bench:
-    return Bench(gglocal_factory(profile=request.param), Shelf(tmp_path), capsys, rolls_back=request.param == "classic")
+    return Bench(gglocal_factory(profile=request.param), RecipeFolder(tmp_path), capsys, rolls_back=request.param == "classic")
 
 
 @pytest.fixture
 def classic(gglocal_factory, tmp_path, capsys) -> Bench:
-    return Bench(gglocal_factory(profile="classic"), Shelf(tmp_path), capsys)
+    return Bench(gglocal_factory(profile="classic"), RecipeFolder(tmp_path), capsys)
 
 
-def test_components_are_added_updated_and_removed(bench: Bench) -> None:
-    bench.shelf.add("a", SERVE)
-    bench.shelf.add("a", {"run": "echo new; exec sleep 1000"}, "1.1.0", needs={"lib": "HARD"})
-    bench.shelf.add("b", SERVE)
-    bench.shelf.add("lib", SERVE)
+def test_deployment_adds_updates_and_removes_components(bench: Bench) -> None:
+    bench.folder.add("a", SERVE)
+    bench.folder.add("a", {"run": "echo new; exec sleep 1000"}, "1.1.0", needs={"lib": "HARD"})
+    bench.folder.add("b", SERVE)
+    bench.folder.add("lib", SERVE)
     code, out, _ = bench.deploy("--merge", "a=1.0.0", "-m", "b=1.0.0")
     assert code == 0 and "Local deployment submitted! Deployment Id: " in out and "Detailed Status: SUCCESSFUL" in out
     assert bench.versions() == {"a": "1.0.0", "b": "1.0.0"}
@@ -72,25 +72,25 @@ def test_components_are_added_updated_and_removed(bench: Bench) -> None:
     assert bench.deploy("--remove", "b")[0] == 0 and bench.versions() == {}
 
 
-def test_configuration_is_merged_reset_and_gone_with_its_component(bench: Bench) -> None:
-    bench.shelf.add("a", SERVE, config={"x": "one", "deep": {"y": "two", "z": "three"}})
+def test_configuration_is_merged_reset_and_removed_with_its_component(bench: Bench) -> None:
+    bench.folder.add("a", SERVE, config={"x": "one", "deep": {"y": "two", "z": "three"}})
     assert bench.deploy("--merge", "a=1.0.0")[0] == 0
     update = {"a": {"MERGE": {"x": "other", "deep": {"y": "changed"}, "new": "key"}, "RESET": ["/deep/z"]}}
     assert bench.deploy("--update-config", json.dumps(update))[0] == 0
     assert bench.config("a") == {"x": "other", "deep": {"y": "changed", "z": "three"}, "new": "key"}
-    file = bench.shelf.write("update.conf", json.dumps({"a": {"reset": ["/deep", "/new"]}}))
+    file = bench.folder.write("update.conf", json.dumps({"a": {"reset": ["/deep", "/new"]}}))
     assert bench.deploy("-c", str(file))[0] == 0
     assert bench.config("a") == {"x": "other", "deep": {"y": "two", "z": "three"}}
-    bench.shelf.add("b", SERVE)
+    bench.folder.add("b", SERVE)
     assert bench.deploy("--remove", "a", "--merge", "b=1.0.0")[0] == 0 and bench.deploy("--merge", "a=1.0.0")[0] == 0
     assert bench.config("a") == {"x": "one", "deep": {"y": "two", "z": "three"}}
 
 
-def test_what_fails_is_taken_back_on_classic_and_stays_on_lite(bench: Bench) -> None:
-    bench.shelf.add("a", SERVE, config={"x": "old"})
-    bench.shelf.add("a", FAIL, "1.1.0", config={"x": "old", "more": "1"})
-    bench.shelf.add("b", SERVE)
-    bench.shelf.add("c", SERVE)
+def test_failed_deployment_is_rolled_back_on_classic_only(bench: Bench) -> None:
+    bench.folder.add("a", SERVE, config={"x": "old"})
+    bench.folder.add("a", FAIL, "1.1.0", config={"x": "old", "more": "1"})
+    bench.folder.add("b", SERVE)
+    bench.folder.add("c", SERVE)
     assert bench.deploy("--merge", "a=1.0.0", "--merge", "b=1.0.0")[0] == 0
     update = json.dumps({"a": {"MERGE": {"x": "new"}}, "b": {"MERGE": {"y": "new"}}})
     changed = json.dumps({"a": {"MERGE": {"x": "new"}}})
@@ -100,7 +100,7 @@ def test_what_fails_is_taken_back_on_classic_and_stays_on_lite(bench: Bench) -> 
         assert "FAILED_ROLLBACK_COMPLETE" in out
         assert bench.versions() == {"a": "1.0.0", "b": "1.0.0"} and bench.config("a") == {"x": "old"}
         assert {each.state for each in bench.nucleus.components()} == {"RUNNING"}
-        # The next deployment begins from what came back.
+        # The next deployment starts from the restored state.
         assert bench.deploy("-c", update)[0] == 0
         assert bench.config("a") == {"x": "new"} and bench.config("b") == {"y": "new"}
     else:
@@ -108,9 +108,9 @@ def test_what_fails_is_taken_back_on_classic_and_stays_on_lite(bench: Bench) -> 
         assert bench.versions() == {"a": "1.1.0", "c": "1.0.0"} and bench.config("a") == {"x": "new", "more": "1"}
 
 
-def test_do_nothing_leaves_what_failed(classic: Bench) -> None:
-    classic.shelf.add("a", SERVE)
-    classic.shelf.add("a", FAIL, "1.1.0")
+def test_do_nothing_policy_keeps_a_failed_deployment(classic: Bench) -> None:
+    classic.folder.add("a", SERVE)
+    classic.folder.add("a", FAIL, "1.1.0")
     assert classic.deploy("--merge", "a=1.0.0")[0] == 0
     code, out, _ = classic.deploy("--merge", "a=1.1.0", "--failure-handling-policy", "DO_NOTHING")
     assert code == 1 and "FAILED_ROLLBACK_NOT_REQUESTED" in out and classic.versions() == {"a": "1.1.0"}
@@ -127,9 +127,9 @@ def test_do_nothing_leaves_what_failed(classic: Bench) -> None:
     ],
     ids=["no recipe", "no version", "not there", "conflict", "no artifact"],
 )
-def test_what_cannot_be_carried_out_changes_nothing(classic: Bench, words, sentence) -> None:
-    classic.shelf.add("a", SERVE, config={"x": "old"})
-    classic.shelf.add("filed", SERVE, manifest={"Artifacts": [{"Uri": "s3://x/absent.zip"}]})
+def test_invalid_deployment_changes_nothing(classic: Bench, words, sentence) -> None:
+    classic.folder.add("a", SERVE, config={"x": "old"})
+    classic.folder.add("filed", SERVE, manifest={"Artifacts": [{"Uri": "s3://x/absent.zip"}]})
     assert classic.deploy("--merge", "a=1.0.0")[0] == 0
     before = classic.nucleus.component("a")
     code, out, _ = classic.deploy(*words)
@@ -147,14 +147,14 @@ def test_what_cannot_be_carried_out_changes_nothing(classic: Bench, words, sente
     ],
     ids=["no version", "no json", "no map", "unknown key"],
 )
-def test_a_wrong_call_is_refused_at_once(classic: Bench, words, sentence) -> None:
+def test_invalid_arguments_are_rejected_immediately(classic: Bench, words, sentence) -> None:
     code, out, err = classic.deploy(*words)
     assert (code, out) == (2, "") and sentence in err and err.count("\n") == 1
 
 
-def test_status_list_and_the_verbs_on_components_and_logs(bench: Bench) -> None:
-    bench.shelf.add("a", SERVE)
-    bench.shelf.add("b", {"run": "echo careful >&2; exec sleep 1000"})
+def test_greengrass_cli_commands_work(bench: Bench) -> None:
+    bench.folder.add("a", SERVE)
+    bench.folder.add("b", {"run": "echo careful >&2; exec sleep 1000"})
     _, out, _ = bench.deploy("--merge", "a=1.0.0", "--merge", "b=1.0.0")
     deployment = out.split("Deployment Id: ")[1].split()[0]
     code, out, _ = bench.call("deployment", "status", "-i", deployment)
@@ -174,7 +174,7 @@ def test_status_list_and_the_verbs_on_components_and_logs(bench: Bench) -> None:
 
 @pytest.fixture
 def client(classic: Bench) -> Iterator[GreengrassCoreIPCClientV2]:
-    """The real SDK's client of a component that may manage others."""
+    """An SDK client of a component with management permissions."""
     env = classic.nucleus.client_env("manager", MANAGE)
     made = _client(env)
     yield made
@@ -199,13 +199,13 @@ def ended(client: GreengrassCoreIPCClientV2, deployment: str) -> Any:
     raise AssertionError(f"{deployment} is {found.status}")
 
 
-def test_the_operations_as_the_sdk_calls_them(classic: Bench, client: GreengrassCoreIPCClientV2) -> None:
-    classic.shelf.add("a", SERVE, config={"x": 1})
-    classic.shelf.add("a", FAIL, "1.1.0")
+def test_management_operations_work_with_the_sdk(classic: Bench, client: GreengrassCoreIPCClientV2) -> None:
+    classic.folder.add("a", SERVE, config={"x": 1})
+    classic.folder.add("a", FAIL, "1.1.0")
     made = client.create_local_deployment(
         root_component_versions_to_add={"a": "1.0.0"},
-        recipe_directory_path=str(classic.shelf.recipes),
-        artifacts_directory_path=str(classic.shelf.artifacts),
+        recipe_directory_path=str(classic.folder.recipes),
+        artifacts_directory_path=str(classic.folder.artifacts),
         component_to_configuration={"a": {"MERGE": {"y": 2}}},
     ).deployment_id
     found = ended(client, made)
@@ -229,7 +229,7 @@ def test_the_operations_as_the_sdk_calls_them(classic: Bench, client: Greengrass
         client.get_local_deployment_status(deployment_id="absent")
 
 
-def test_only_whose_policy_says_so_may(classic: Bench) -> None:
+def test_management_operations_need_a_policy(classic: Bench) -> None:
     env = classic.nucleus.client_env(
         "neighbour",
         {
@@ -241,7 +241,7 @@ def test_only_whose_policy_says_so_may(classic: Bench) -> None:
             }
         },
     )
-    classic.shelf.add("a", SERVE)
+    classic.folder.add("a", SERVE)
     assert classic.deploy("--merge", "a=1.0.0")[0] == 0
     client = _client(env)
     assert client.get_component_details(component_name="a").component_details.version == "1.0.0"
@@ -259,7 +259,7 @@ def test_only_whose_policy_says_so_may(classic: Bench) -> None:
     client.close()
 
 
-def test_lite_has_none_of_the_operations(gglocal_factory) -> None:
+def test_lite_supports_no_management_operations(gglocal_factory) -> None:
     client = _client(gglocal_factory(profile="lite").client_env("manager", MANAGE))
     for call, arguments in (
         (client.list_components, {}),
@@ -275,20 +275,20 @@ def test_lite_has_none_of_the_operations(gglocal_factory) -> None:
     client.close()
 
 
-def test_configuration_that_comes_back_is_told_to_whoever_watches(tmp_path: Path) -> None:
+def test_watchers_are_called_when_a_snapshot_is_restored(tmp_path: Path) -> None:
     from gglocal.core.config_store import ConfigStore
 
     store = ConfigStore()
     store.merge("a", {"x": 1, "deep": {"y": 2, "z": 3}}, 1000)
-    heard: list[list[str]] = []
-    store.subscribe("a", [], lambda _, path: heard.append(path))
-    store.subscribe("a", ["deep", "y"], lambda _, path: heard.append(["only", *path]))
+    received: list[list[str]] = []
+    store.subscribe("a", [], lambda _, path: received.append(path))
+    store.subscribe("a", ["deep", "y"], lambda _, path: received.append(["only", *path]))
     before = store.snapshot()
     store.merge("a", {"x": 5, "deep": {"y": 6}, "new": 7}, 2000)
     store.reset("a", ["deep", "z"])
-    heard.clear()
+    received.clear()
     store.restore(before)
     assert store.snapshot() == before
-    assert heard == [["x"], ["deep", "y"], ["only", "deep", "y"], ["deep", "z"]]
+    assert received == [["x"], ["deep", "y"], ["only", "deep", "y"], ["deep", "z"]]
     store.merge("a", {"x": 9}, 3000)
-    assert heard[-1] == ["x"]
+    assert received[-1] == ["x"]

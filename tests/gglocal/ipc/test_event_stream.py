@@ -1,4 +1,4 @@
-"""The framing against golden vectors made by awscrt, and against itself."""
+"""The framing, against golden vectors from awscrt and by round trips."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ GOLDEN = {
 
 
 @pytest.mark.parametrize("name", GOLDEN)
-def test_golden_vectors(name: str) -> None:
+def test_packets_match_golden_vectors(name: str) -> None:
     headers, payload, expected = GOLDEN[name]
     assert encode(headers, payload).hex() == expected
     assert decode(bytes.fromhex(expected)) == Packet(headers, payload)
 
 
-def test_every_header_type_comes_back_with_its_type() -> None:
+def test_headers_keep_their_types() -> None:
     packet = decode(encode(ALL_TYPES, b"body"))
     assert packet.headers == ALL_TYPES
     assert packet.payload == b"body"
     assert [type(value) for value in packet.headers.values()] == [type(value) for value in ALL_TYPES.values()]
 
 
-def test_packets_are_found_however_the_stream_is_cut() -> None:
+def test_splitter_reassembles_packets() -> None:
     packets = [encode({"n": n}, b"x" * n) for n in range(40)]
     stream, cuts = b"".join(packets), random.Random(7)
     splitter, got, at = Splitter(10_000), [], 0
@@ -65,25 +65,25 @@ def test_packets_are_found_however_the_stream_is_cut() -> None:
 
 
 @pytest.mark.parametrize("at", range(len(encode(ALL_TYPES, b"body"))))
-def test_any_flipped_byte_is_noticed(at: int) -> None:
+def test_corrupt_byte_is_detected(at: int) -> None:
     broken = bytearray(encode(ALL_TYPES, b"body"))
     broken[at] ^= 0x41
     with pytest.raises(FrameError):
         decode(bytes(broken))
 
 
-def test_a_packet_over_the_limit_is_refused_before_it_has_arrived() -> None:
+def test_packet_over_the_limit_is_rejected_early() -> None:
     with pytest.raises(FrameError, match="10013 bytes exceeds the limit of 10012"):
         list(Splitter(10_012).feed(encode({}, b"x" * (10_013 - 16))[:12]))
 
 
 @pytest.mark.parametrize("headers", [{"": 1}, {"n" * 256: 1}, {"n": 1 << 31}, {"n": Byte(200)}, {"n": "x" * 40_000}])
-def test_headers_that_do_not_fit_are_refused(headers: dict[str, object]) -> None:
+def test_oversized_headers_are_rejected(headers: dict[str, object]) -> None:
     with pytest.raises(FrameError):
         encode(headers)
 
 
-def test_random_bytes_never_do_anything_but_raise() -> None:
+def test_random_bytes_raise_frame_errors_only() -> None:
     chance = random.Random(3)
     for _ in range(2_000):
         with pytest.raises(FrameError):

@@ -53,7 +53,7 @@ def now(offset: float = 0.0) -> datetime.datetime:
     return datetime.datetime.fromtimestamp(2_000_000_000.25 + offset, datetime.timezone.utc)
 
 
-def test_messages_go_from_one_component_to_another_in_order(either: World) -> None:
+def test_messages_are_delivered_in_order(either: World) -> None:
     inbox = Inbox()
     sender, receiver = either.client(ONE), either.client(TWO)
     receiver.subscribe_to_topic(topic="a/+/c", on_stream_event=inbox)
@@ -66,7 +66,7 @@ def test_messages_go_from_one_component_to_another_in_order(either: World) -> No
     assert inbox.empty()
 
 
-def test_json_messages_arrive_as_json(either: World) -> None:
+def test_json_messages_are_delivered_as_json(either: World) -> None:
     inbox, client = Inbox(), either.client()
     client.subscribe_to_topic(topic="t", on_stream_event=inbox)
     value = {"a": [1, 2.5, "ü", None, True], "b": {"c": {}}}
@@ -74,19 +74,19 @@ def test_json_messages_arrive_as_json(either: World) -> None:
     assert inbox.take().json_message.message == value
 
 
-def test_a_closed_stream_hears_nothing_and_frees_its_subscription(either: World) -> None:
-    gone, stays, client = Inbox(), Inbox(), either.client()
-    _, stream = client.subscribe_to_topic(topic="t", on_stream_event=gone)
+def test_closed_stream_releases_its_subscription(either: World) -> None:
+    closed, stays, client = Inbox(), Inbox(), either.client()
+    _, stream = client.subscribe_to_topic(topic="t", on_stream_event=closed)
     client.subscribe_to_topic(topic="t", on_stream_event=stays)
     stream.close().result(10)
     client.publish_to_topic(topic="t", publish_message=binary(b"x"))
     assert stays.payload() == b"x"
-    assert gone.empty()
+    assert closed.empty()
     assert either.server.limits.subscriptions == 1
 
 
 MODES = [
-    # filter, mode, Lite hears its own, classic hears its own
+    # filter, mode, receives its own messages on Lite, on classic
     ("t/x", None, True, True),
     ("t/+", None, True, False),
     ("t/#", None, True, False),
@@ -104,13 +104,13 @@ def test_receive_modes(profile: Profile, topic_filter: str, mode: str | None, on
         one.subscribe_to_topic(topic=topic_filter, receive_mode=mode, on_stream_event=inbox)
         one.publish_to_topic(topic="t/x", publish_message=binary(b"own"))
         two.publish_to_topic(topic="t/x", publish_message=binary(b"other"))
-        hears_own = on_lite if profile is LITE else on_classic
-        assert [inbox.payload() for _ in range(1 + hears_own)] == ([b"own"] if hears_own else []) + [b"other"]
+        receives_own = on_lite if profile is LITE else on_classic
+        assert [inbox.payload() for _ in range(1 + receives_own)] == ([b"own"] if receives_own else []) + [b"other"]
 
 
-def test_what_access_control_does_not_name_is_refused_and_recorded(either: World) -> None:
-    told: list[Refusal] = []
-    either.do(either.core.on_refusal, told.append)
+def test_unauthorized_calls_are_refused_and_recorded(either: World) -> None:
+    reported: list[Refusal] = []
+    either.do(either.core.on_refusal, reported.append)
     policies = {LOCAL: {"p": {"operations": ["aws.greengrass#PublishToTopic"], "resources": ["mine/*"]}}}
     client = either.client(ONE, policies)
     client.publish_to_topic(topic="mine/x/y", publish_message=binary(b""))
@@ -123,13 +123,13 @@ def test_what_access_control_does_not_name_is_refused_and_recorded(either: World
     for call in calls.values():
         with pytest.raises(UnauthorizedError):
             call()
-    assert [(one.component, one.operation, one.resource) for one in told] == [
+    assert [(one.component, one.operation, one.resource) for one in reported] == [
         (ONE, operation, "other" if operation.endswith("PublishToTopic") else "mine/x") for operation in calls
     ]
-    assert either.core.refusals == told
+    assert either.core.refusals == reported
 
 
-def test_errors_are_silent_on_lite_and_explained_on_classic(lite: World, classic: World) -> None:
+def test_errors_have_a_message_on_classic_only(lite: World, classic: World) -> None:
     for nucleus, expected in ((lite, None), (classic, "com.test.One is not authorized")):
         with pytest.raises(UnauthorizedError) as caught:
             nucleus.client(ONE, {}).publish_to_topic(topic="t", publish_message=binary(b""))
@@ -137,7 +137,7 @@ def test_errors_are_silent_on_lite_and_explained_on_classic(lite: World, classic
         assert bool(caught.value.message) is (expected is not None)
 
 
-def test_iot_core_messages_are_recorded_and_come_back(either: World) -> None:
+def test_iot_core_messages_are_recorded_and_delivered(either: World) -> None:
     inbox, client = Inbox(), either.client()
     client.subscribe_to_iot_core(topic_name="cloud/+", qos="1", on_stream_event=inbox)
     client.publish_to_iot_core(topic_name="cloud/a", qos="1", payload=b"\x00\xff")
@@ -152,7 +152,7 @@ def test_iot_core_messages_are_recorded_and_come_back(either: World) -> None:
     assert base64.b64decode(lines[0]["payload"]) == b"\x00\xff"
 
 
-def test_a_tap_sees_each_accepted_message(either: World) -> None:
+def test_tap_receives_each_accepted_message(either: World) -> None:
     seen: list[Delivery] = []
     end = either.do(either.core.tap, seen.append)
     client = either.client()
@@ -185,7 +185,7 @@ def test_configuration_is_read_by_key_path(either: World) -> None:
             client.get_configuration(**unknown)
 
 
-def test_configuration_updates_reach_those_who_follow(either: World) -> None:
+def test_configuration_updates_are_delivered_to_subscribers(either: World) -> None:
     either.do(either.core.config.set_default, ONE, {"a": {"b": 1, "c": 1}, "d": 1})
     whole, part = Inbox(), Inbox()
     client, other = either.client(ONE, {}), either.client(TWO, {})
@@ -201,14 +201,14 @@ def test_configuration_updates_reach_those_who_follow(either: World) -> None:
         client.subscribe_to_configuration_update(key_path=["unknown"], on_stream_event=Inbox())
 
 
-def test_a_stale_update_is_accepted_and_ignored(lite: World) -> None:
+def test_stale_update_is_ignored_on_lite(lite: World) -> None:
     client = lite.client(ONE, {})
     client.update_configuration(value_to_merge={"a": 1}, timestamp=now())
     client.update_configuration(value_to_merge={"a": 2}, timestamp=now(-10))
     assert client.get_configuration(key_path=["a"]).value == {"a": 1}
 
 
-def test_a_stale_update_is_an_error_on_classic(classic: World) -> None:
+def test_stale_update_is_an_error_on_classic(classic: World) -> None:
     client = classic.client(ONE, {})
     client.update_configuration(value_to_merge={"a": 1}, timestamp=now())
     with pytest.raises(FailedUpdateConditionCheckError):
@@ -216,7 +216,7 @@ def test_a_stale_update_is_an_error_on_classic(classic: World) -> None:
     assert client.get_configuration(key_path=["a"]).value == {"a": 1}
 
 
-def test_access_control_and_a_map_over_a_value_cannot_be_written(either: World) -> None:
+def test_access_control_cannot_be_updated(either: World) -> None:
     client = either.client()
     client.update_configuration(value_to_merge={"a": 1}, timestamp=now())
     with pytest.raises(InvalidArgumentsError):
@@ -227,15 +227,15 @@ def test_access_control_and_a_map_over_a_value_cannot_be_written(either: World) 
         client.update_configuration(value_to_merge={"a": {"b": 1}}, timestamp=now())
 
 
-def test_a_component_reports_its_state(either: World) -> None:
-    told: list[tuple[str, str]] = []
-    either.do(either.core.on_state, lambda component, state: told.append((component, state)))
+def test_component_reports_its_state(either: World) -> None:
+    reported: list[tuple[str, str]] = []
+    either.do(either.core.on_state, lambda component, state: reported.append((component, state)))
     client = either.client(ONE, {})
     client.update_state(state=ReportedLifecycleState.RUNNING)
     client.update_state(state=ReportedLifecycleState.ERRORED)
     with pytest.raises(ServiceError):
         client.update_state(state="BROKEN")
-    assert told == [(ONE, "RUNNING"), (ONE, "ERRORED")]
+    assert reported == [(ONE, "RUNNING"), (ONE, "ERRORED")]
 
 
 @pytest.mark.parametrize(
@@ -245,14 +245,14 @@ def test_a_component_reports_its_state(either: World) -> None:
         lambda client: client.pause_component(component_name=ONE),
     ],
 )
-def test_an_operation_that_it_lacks_is_a_service_error(either: World, call: object) -> None:
+def test_unsupported_operation_is_a_service_error(either: World, call: object) -> None:
     client = either.client()
     with pytest.raises(ServiceError):
         call(client)
     assert client.publish_to_topic(topic="t", publish_message=binary(b"")) is not None
 
 
-def test_how_many_subscriptions_heard_a_message_is_told(either: World) -> None:
+def test_publish_returns_the_number_of_subscriptions(either: World) -> None:
     client = either.client()
     for topic in ("t/1", "t/+", "other"):
         client.subscribe_to_topic(topic=topic, on_stream_event=Inbox())
@@ -264,7 +264,7 @@ SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:key-AbCdEf"
 SECRETS = {"aws.greengrass.SecretManager": {"one": {"operations": ["aws.greengrass#GetSecretValue"], "resources": [SECRET, "absent"]}}}
 
 
-def test_a_secret_is_a_file_of_the_root_on_classic_only(tmp_path: Path) -> None:
+def test_secret_is_a_file_of_the_root_folder_on_classic(tmp_path: Path) -> None:
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / quote(SECRET, safe="")).write_text("s3cret")
     with world(CLASSIC) as classic:
@@ -281,7 +281,7 @@ def test_a_secret_is_a_file_of_the_root_on_classic_only(tmp_path: Path) -> None:
 
 
 def _objects(count: int) -> dict[str, int]:
-    """A part of a configuration with so many keys and values, beside the answer's own four."""
+    """A configuration with this number of keys and values, in addition to the response's own four."""
     return {f"k{number}": number for number in range(count // 2)}
 
 
@@ -297,7 +297,7 @@ def _objects(count: int) -> dict[str, int]:
     ],
     ids=["objects", "too-many-objects", "items", "too-many-items", "bytes", "too-many-bytes"],
 )
-def test_an_answer_of_lite_holds_only_so_much_of_a_configuration(either: World, value: object, fits: bool) -> None:
+def test_response_size_is_limited_on_lite(either: World, value: object, fits: bool) -> None:
     either.do(either.core.config.set_default, ONE, {"part": value, "other": 1})
     client = either.client(ONE, {})
     wanted = value if isinstance(value, dict) else {"part": value}

@@ -1,4 +1,4 @@
-"""The wire itself: authentication, broken clients, limits, slow readers."""
+"""The wire protocol: authentication, invalid clients, limits, and slow readers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def connect_payload(**fields: str) -> bytes:
     return json.dumps(fields).encode()
 
 
-def test_an_answer_has_the_headers_that_sdks_look_for(lite: World) -> None:
+def test_response_has_the_headers_that_sdks_expect(lite: World) -> None:
     answer = lite.raw(lite.token()).call(7, "PublishToTopic", b'{"topic":"t","publishMessage":{"binaryMessage":{"message":"eA=="}}}')
     assert answer.headers == {
         ":message-type": 0,
@@ -41,7 +41,7 @@ def test_an_answer_has_the_headers_that_sdks_look_for(lite: World) -> None:
     assert json.loads(answer.payload) == {}
 
 
-def test_an_error_ends_its_stream_and_names_its_type(lite: World) -> None:
+def test_error_ends_its_stream_and_names_its_type(lite: World) -> None:
     answer = lite.raw(lite.token(access_control={})).call(
         3, "PublishToTopic", b'{"topic":"t","publishMessage":{"binaryMessage":{"message":"eA=="}}}'
     )
@@ -68,14 +68,14 @@ def test_an_error_ends_its_stream_and_names_its_type(lite: World) -> None:
         connect_payload(componentName="com.test.One"),
     ],
 )
-def test_lite_closes_on_a_client_that_it_does_not_know(lite: World, payload: bytes) -> None:
+def test_lite_closes_the_connection_of_an_unknown_client(lite: World, payload: bytes) -> None:
     lite.token()
     client = lite.raw()
     client.send(protocol.CONNECT, 0, payload, **{":version": "0.1.0"})
     assert client.closed()
 
 
-def test_classic_answers_a_refused_connect_before_it_closes() -> None:
+def test_classic_acknowledges_a_refused_connect_before_closing() -> None:
     with world(CLASSIC) as nucleus:
         client = nucleus.raw()
         client.send(protocol.CONNECT, 0, connect_payload(authToken="WRONGTOKENWRONGT"), **{":version": "0.1.0"})
@@ -84,7 +84,7 @@ def test_classic_answers_a_refused_connect_before_it_closes() -> None:
         assert client.closed()
 
 
-def test_a_new_registration_revokes_the_old_token(lite: World) -> None:
+def test_registration_revokes_the_old_token(lite: World) -> None:
     old = lite.token()
     new = lite.token()
     assert old != new
@@ -103,13 +103,13 @@ def test_a_new_registration_revokes_the_old_token(lite: World) -> None:
         {"kind": protocol.CONNECT, "stream": 0, ":version": "0.2.0"},
     ],
 )
-def test_the_first_message_must_be_a_proper_connect(lite: World, first: dict) -> None:
+def test_first_message_must_be_a_valid_connect(lite: World, first: dict) -> None:
     client = lite.raw()
     client.send(payload=connect_payload(authToken=lite.token()), **first)
     assert client.closed()
 
 
-def test_a_ping_is_answered_on_classic_and_ends_the_connection_on_lite(lite: World) -> None:
+def test_ping_is_answered_on_classic_and_closes_the_connection_on_lite(lite: World) -> None:
     client = lite.raw(lite.token())
     client.send(protocol.PING, 0)
     assert client.closed()
@@ -149,7 +149,7 @@ def test_a_ping_is_answered_on_classic_and_ends_the_connection_on_lite(lite: Wor
         ("", b"{}"),
     ],
 )
-def test_wrong_arguments_are_a_service_error_and_the_connection_lives(lite: World, operation: str, payload: bytes) -> None:
+def test_invalid_arguments_are_a_service_error(lite: World, operation: str, payload: bytes) -> None:
     client = lite.raw(lite.token())
     assert client.call(1, operation, payload).headers["service-model-type"] == "aws.greengrass#ServiceError"
     assert client.call(1, "UpdateState", b'{"state":"RUNNING"}').headers[":message-type"] == 0
@@ -167,12 +167,12 @@ def test_wrong_arguments_are_a_service_error_and_the_connection_lives(lite: Worl
         b'{"valueToMerge":{"a":1},"timestamp":1e999}',
     ],
 )
-def test_wrong_arguments_of_an_update_are_invalid_arguments(lite: World, payload: bytes) -> None:
+def test_invalid_update_is_an_invalid_arguments_error(lite: World, payload: bytes) -> None:
     answer = lite.raw(lite.token()).call(1, "UpdateConfiguration", payload)
     assert answer.headers["service-model-type"] == "aws.greengrass#InvalidArgumentsError"
 
 
-def test_random_bytes_close_only_their_own_connection(lite: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_random_bytes_close_only_their_connection(lite: World, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "gglocal.ipc")
     inbox, good = Inbox(), lite.client()
     good.subscribe_to_topic(topic="t", on_stream_event=inbox)
@@ -192,7 +192,7 @@ def test_headers_of_wrong_types_close_the_connection(lite: World) -> None:
     assert client.closed()
 
 
-def test_the_largest_message_that_passes_on_lite(lite: World) -> None:
+def test_message_size_is_limited_on_lite(lite: World) -> None:
     inbox, client = Inbox(), lite.client()
     client.subscribe_to_topic(topic="123456789", on_stream_event=inbox)
     client.publish_to_topic(topic="123456789", publish_message=binary(b"x" * 7_299))
@@ -202,7 +202,7 @@ def test_the_largest_message_that_passes_on_lite(lite: World) -> None:
     assert lite.server.limits.subscriptions == 0
 
 
-def test_fifty_clients_and_no_more_on_lite(lite: World) -> None:
+def test_connections_are_limited_on_lite(lite: World) -> None:
     token = lite.token()
     clients = [lite.raw(token) for _ in range(50)]
     assert lite.raw().closed()
@@ -211,7 +211,7 @@ def test_fifty_clients_and_no_more_on_lite(lite: World) -> None:
     lite.raw(token)
 
 
-def test_a_hundred_subscriptions_and_no_more_on_lite(lite: World) -> None:
+def test_subscriptions_are_limited_on_lite(lite: World) -> None:
     lite.do(lite.core.config.set_default, "com.test.One", {"a": 1})
     client = lite.client()
     streams = [client.subscribe_to_topic(topic=f"t/{n}", on_stream_event=Inbox())[1] for n in range(98)]
@@ -228,14 +228,14 @@ def test_a_hundred_subscriptions_and_no_more_on_lite(lite: World) -> None:
     client.subscribe_to_topic(topic="t/x", on_stream_event=Inbox())
 
 
-def test_a_topic_of_more_than_256_bytes_is_refused_on_lite(lite: World) -> None:
+def test_topic_length_is_limited_on_lite(lite: World) -> None:
     client = lite.client()
     client.publish_to_topic(topic="x" * 256, publish_message=binary(b""))
     with pytest.raises(ServiceError):
         client.publish_to_topic(topic="x" * 257, publish_message=binary(b""))
 
 
-def test_a_subscriber_that_does_not_read_stops_nobody_and_is_let_go(lite: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_subscriber_is_disconnected_without_affecting_others(lite: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection_module, "MAX_UNSENT", 200_000)
     sleeper = lite.raw(lite.token("com.test.Sleeper"))
     sleeper.call(1, "SubscribeToTopic", b'{"topic":"t"}')
@@ -249,7 +249,7 @@ def test_a_subscriber_that_does_not_read_stops_nobody_and_is_let_go(lite: World,
     assert [inbox.payload()[:7] for _ in range(sent)] == [b"%07d" % number for number in range(sent)]
 
 
-def test_a_dead_subscriber_is_forgotten(lite: World) -> None:
+def test_disconnected_subscriber_is_removed(lite: World) -> None:
     dead, client = lite.raw(lite.token("com.test.Dead")), lite.client()
     dead.call(1, "SubscribeToTopic", b'{"topic":"t"}')
     dead.socket.close()
@@ -258,12 +258,12 @@ def test_a_dead_subscriber_is_forgotten(lite: World) -> None:
     assert lite.server.limits.subscriptions == 0
 
 
-def test_a_path_too_long_for_a_socket_is_told_in_one_sentence(lite: World) -> None:
+def test_too_long_socket_path_is_reported(lite: World) -> None:
     with pytest.raises(ValueError, match="at most 107 are possible; choose a shorter root folder"):
         lite.wait(IpcServer(lite.core, lite.folder / ("x" * 107)).start())
 
 
-def test_a_socket_left_behind_is_replaced_and_a_living_one_is_not(lite: World) -> None:
+def test_stale_socket_is_replaced_and_a_used_one_is_not(lite: World) -> None:
     with pytest.raises(OSError, match="another nucleus listens"):
         lite.wait(IpcServer(lite.core, lite.socket_path).start())
     stale = Path(lite.folder / "stale")
@@ -275,19 +275,19 @@ def test_a_socket_left_behind_is_replaced_and_a_living_one_is_not(lite: World) -
     assert not stale.exists()
 
 
-def test_json_that_lite_cannot_carry_is_refused(lite: World) -> None:
+def test_too_large_json_is_refused_on_lite(lite: World) -> None:
     client = lite.client()
     for value in ({"n": [0] * 193}, {str(n): 0 for n in range(102)}, {"ns": 1_700_000_000_000_000_000}):
         with pytest.raises(ServiceError):
             client.publish_to_topic(topic="t", publish_message=PublishMessage(json_message=JsonMessage(message=value)))
 
 
-def test_json_that_lite_loses_is_lost_and_its_subscribers_are_deaf(lite: World) -> None:
-    deaf, client = Inbox(), lite.client()
-    client.subscribe_to_topic(topic="t", on_stream_event=deaf)
+def test_large_json_is_lost_with_its_subscriptions_on_lite(lite: World) -> None:
+    dropped, client = Inbox(), lite.client()
+    client.subscribe_to_topic(topic="t", on_stream_event=dropped)
     client.publish_to_topic(topic="t", publish_message=PublishMessage(json_message=JsonMessage(message={"n": [0] * 60})))
-    hears = Inbox()
-    client.subscribe_to_topic(topic="t", on_stream_event=hears)
+    receives = Inbox()
+    client.subscribe_to_topic(topic="t", on_stream_event=receives)
     client.publish_to_topic(topic="t", publish_message=binary(b"x"))
-    assert hears.payload() == b"x"
-    assert deaf.empty()
+    assert receives.payload() == b"x"
+    assert dropped.empty()

@@ -1,4 +1,4 @@
-"""Each rule of the lint: a recipe that it finds, and by its side the good one that it does not."""
+"""Every lint rule: invalid recipes with a finding, and a valid recipe without one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gglocal.ipc.operations import SERVICES
 from gglocal.recipe.lint import CLASSIC, FAILS, IGNORED, REFUSED, RULES, findings, lint_file
 from gglocal.recipe.manifest_selection import Host
 from gglocal.recipe.parser import load_recipe
-from tests.gglocal.recipes import LINUX, Shelf
+from tests.gglocal.recipes import LINUX, RecipeFolder
 
 HOST = Host({"os": "linux", "architecture": "amd64"})
 ACCESS = "aws.greengrass.ipc.pubsub"
@@ -53,7 +53,7 @@ GOOD: dict[str, Any] = {
 }
 
 
-def test_a_recipe_for_lite_is_fit(tmp_path: Path) -> None:
+def test_valid_recipe_has_no_findings(tmp_path: Path) -> None:
     path = tmp_path / "good.json"
     path.write_text(json.dumps(GOOD))
     assert findings(load_recipe(path), HOST, SERVICES) == [] == lint_file(path, HOST, services=SERVICES)
@@ -234,18 +234,18 @@ def test_every_rule_has_a_case() -> None:
     assert set(CASES) == set(RULES)
 
 
-@pytest.mark.parametrize("rule, change, wanted", [(rule, *case) for rule, cases in CASES.items() for case in cases])
-def test_a_rule(tmp_path: Path, rule: str, change: Change, wanted: str) -> None:
+@pytest.mark.parametrize("rule, change, expected", [(rule, *case) for rule, cases in CASES.items() for case in cases])
+def test_rule_reports_its_case(tmp_path: Path, rule: str, change: Change, expected: str) -> None:
     recipe = copy.deepcopy(GOOD)
     change(recipe)
     path = tmp_path / "bad.json"
     path.write_text(json.dumps(recipe))
     found = findings(load_recipe(path), HOST, SERVICES)
-    (ours, *_) = [finding for finding in found if finding.rule == rule and wanted in finding.text] or [None]
-    assert ours is not None, found
-    assert ours.kind == RULES[rule].kind
-    assert any(line == f"{path}: {ours.text}" for line in lint_file(path, HOST, services=SERVICES)) == (
-        ours.kind in (REFUSED, FAILS, CLASSIC)
+    (match, *_) = [finding for finding in found if finding.rule == rule and expected in finding.text] or [None]
+    assert match is not None, found
+    assert match.kind == RULES[rule].kind
+    assert any(line == f"{path}: {match.text}" for line in lint_file(path, HOST, services=SERVICES)) == (
+        match.kind in (REFUSED, FAILS, CLASSIC)
     )
 
 
@@ -264,7 +264,7 @@ def test_a_rule(tmp_path: Path, rule: str, change: Change, wanted: str) -> None:
         ranged("=1.0.0 >0.1.0 <=2.0.0"),
     ],
 )
-def test_what_just_fits(tmp_path: Path, change: Change) -> None:
+def test_values_at_the_limit_have_no_findings(tmp_path: Path, change: Change) -> None:
     recipe = copy.deepcopy(GOOD)
     change(recipe)
     path = tmp_path / "good.json"
@@ -284,7 +284,7 @@ def test_what_just_fits(tmp_path: Path, change: Change) -> None:
         ("Setenv:", True),
     ],
 )
-def test_yaml_is_text_as_on_a_device(tmp_path: Path, written: str, refused: bool) -> None:
+def test_yaml_scalars_are_text_as_on_a_device(tmp_path: Path, written: str, refused: bool) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(
         "ComponentName: a\nComponentVersion: 1.0.0\nManifests:\n  - Platform: {os: linux, runtime: '*'}\n    Artifacts: []\n"
@@ -294,6 +294,6 @@ def test_yaml_is_text_as_on_a_device(tmp_path: Path, written: str, refused: bool
 
 
 def test_shutdown_and_recover_are_only_ignored(tmp_path: Path) -> None:
-    path = Shelf(tmp_path).add("a", {"run": "true", "shutdown": "echo ${X}", "recover": "true"})
+    path = RecipeFolder(tmp_path).add("a", {"run": "true", "shutdown": "echo ${X}", "recover": "true"})
     assert lint_file(path, HOST) == []
     assert [finding.kind for finding in findings(load_recipe(path), HOST)] == [IGNORED, IGNORED]

@@ -53,12 +53,12 @@ def _manifest(platform: Any, **rest: Any) -> dict[str, Any]:
         ({"os": "linux", "runtime": "*", "color": "blue"}, PC, False, True),
     ],
 )
-def test_what_fits(tmp_path: Path, platform: Any, host: Host, classic: bool, lite: bool) -> None:
+def test_platform_matches(tmp_path: Path, platform: Any, host: Host, classic: bool, lite: bool) -> None:
     assert (_selected(tmp_path, host, False, [_manifest(platform)]) is not None) == classic
     assert (_selected(tmp_path, host, True, [_manifest(platform)]) is not None) == lite
 
 
-def test_the_first_that_fits_is_taken(tmp_path: Path) -> None:
+def test_first_matching_manifest_is_selected(tmp_path: Path) -> None:
     manifests = [
         _manifest({"os": "linux", "runtime": "*", "architecture": "arm"}),
         _manifest({"os": "linux", "runtime": "*"}),
@@ -74,7 +74,7 @@ GLOBAL = {
 
 
 @pytest.mark.parametrize("lite", [True, False])
-def test_selections_choose_from_the_global_lifecycle(tmp_path: Path, lite: bool) -> None:
+def test_selections_select_from_the_global_lifecycle(tmp_path: Path, lite: bool) -> None:
     platform = {"os": "linux", "runtime": "*"}
     chosen = _selected(tmp_path, PC, lite, [{"Platform": platform, "Selections": ["linux"]}], GLOBAL)
     assert chosen == GLOBAL["linux"]
@@ -82,7 +82,7 @@ def test_selections_choose_from_the_global_lifecycle(tmp_path: Path, lite: bool)
     assert default == GLOBAL["all"]
 
 
-def test_a_manifest_s_own_lifecycle_goes_before(tmp_path: Path) -> None:
+def test_lifecycle_of_a_manifest_takes_precedence(tmp_path: Path) -> None:
     manifest = _manifest({"os": "linux", "runtime": "*"}, Selections=["linux"])
     assert _selected(tmp_path, PC, True, [manifest], GLOBAL) == manifest["Lifecycle"]
 
@@ -99,7 +99,7 @@ def test_selections_below_a_step_and_below_its_script_are_classic(tmp_path: Path
     }
 
 
-def test_a_global_lifecycle_without_selections_is_classic(tmp_path: Path) -> None:
+def test_global_lifecycle_without_selections_is_classic(tmp_path: Path) -> None:
     manifests = [{"Platform": {"os": "linux", "runtime": "*"}}]
     assert _selected(tmp_path, PC, False, manifests, {"run": "echo"}) == {"run": "echo"}
     assert _selected(tmp_path, PC, True, manifests, {"run": "echo"}) is None

@@ -38,7 +38,7 @@ Manifests:
 """
 
 
-def test_a_whole_recipe(tmp_path: Path) -> None:
+def test_complete_recipe_is_parsed(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text(YAML)
     recipe = load_recipe(path)
@@ -57,7 +57,7 @@ def test_lite_reads_every_yaml_scalar_as_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text, wanted",
+    "text, expected",
     [
         ("ComponentVersion: '1.0.0'", "ComponentName is missing"),
         ("ComponentName: a\nComponentVersion: 1.0", "ComponentVersion is 1.0; write it as a string, in quotes"),
@@ -72,22 +72,22 @@ def test_lite_reads_every_yaml_scalar_as_text(tmp_path: Path) -> None:
         ("- a", "a recipe must be a map of keys"),
     ],
 )
-def test_faults_name_the_file_and_the_key(tmp_path: Path, text: str, wanted: str) -> None:
+def test_parse_errors_name_the_file_and_the_key(tmp_path: Path, text: str, expected: str) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text(text)
-    with pytest.raises(RecipeError, match=re.escape(wanted)) as caught:
+    with pytest.raises(RecipeError, match=re.escape(expected)) as caught:
         load_recipe(path)
     assert str(path) in str(caught.value)
 
 
-def test_bad_json_says_where(tmp_path: Path) -> None:
+def test_invalid_json_is_located(tmp_path: Path) -> None:
     path = tmp_path / "bad.json"
     path.write_text('{"ComponentName": "a",}')
     with pytest.raises(RecipeError, match="invalid JSON at line 1, column"):
         load_recipe(path)
 
 
-def test_all_faults_come_together(tmp_path: Path) -> None:
+def test_parse_errors_are_collected(tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text("ComponentVersion: 7\nManifests: 3")
     with pytest.raises(RecipeError) as caught:
@@ -95,7 +95,7 @@ def test_all_faults_come_together(tmp_path: Path) -> None:
     assert all(key in str(caught.value) for key in ("ComponentName", "ComponentVersion", "Manifests"))
 
 
-def test_keys_of_another_case_are_understood_and_told(tmp_path: Path) -> None:
+def test_misspelled_keys_are_normalized_and_reported(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text(
         "componentname: a\nComponentVersion: 1.0.0\nmanifests: [{platform: {os: linux}, lifecycle: {Run: {script: 'true'}},"

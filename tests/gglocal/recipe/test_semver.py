@@ -29,13 +29,13 @@ from gglocal.recipe.semver import Range, Version
         ("~2.0.0-rc.1", ["2.0.0-rc.1", "2.0.0-rc.2", "2.0.5"], ["2.0.1-rc.1", "2.1.0"]),
     ],
 )
-def test_ranges(text: str, inside: list[str], outside: list[str]) -> None:
-    wanted = Range.parse(text)
-    assert [each for each in inside if Version.parse(each) not in wanted] == []
-    assert [each for each in outside if Version.parse(each) in wanted] == []
+def test_ranges_contain_versions(text: str, inside: list[str], outside: list[str]) -> None:
+    expected = Range.parse(text)
+    assert [each for each in inside if Version.parse(each) not in expected] == []
+    assert [each for each in outside if Version.parse(each) in expected] == []
 
 
-def test_order_is_that_of_semantic_versions() -> None:
+def test_versions_are_ordered_semantically() -> None:
     texts = ["1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta.2", "1.0.0-beta.11", "1.0.0", "1.0.10", "1.2.0"]
     versions = [Version.parse(text) for text in texts]
     shuffled = versions[1::2] + versions[::2]
@@ -44,12 +44,12 @@ def test_order_is_that_of_semantic_versions() -> None:
 
 
 @pytest.mark.parametrize("text", ["1.0", "v1", "", "1.0.0.0", "latest"])
-def test_no_version(text: str) -> None:
+def test_invalid_versions_are_rejected(text: str) -> None:
     with pytest.raises(VersionError, match="write major.minor.patch"):
         Version.parse(text)
 
 
 @pytest.mark.parametrize("text", ["latest", "1.0.0 and more", ">>1"])
-def test_no_range(text: str) -> None:
+def test_invalid_ranges_are_rejected(text: str) -> None:
     with pytest.raises(VersionError, match="not a version range"):
         Range.parse(text)

@@ -31,7 +31,7 @@ SCOPE = Scope("com.example.A", "1.0.0", ROOT, "thing", lambda: CONFIG, {"com.exa
         ("for f in ${LIST}; do { echo ${f:-none}; }; done; awk '{print $1}'",) * 3,
     ],
 )
-def test_values(text: str, classic: str, lite: str) -> None:
+def test_variables_have_values(text: str, classic: str, lite: str) -> None:
     assert interpolate(text, SCOPE, lite=False, in_script=True) == classic
     assert interpolate(text, SCOPE, lite=True, in_script=True) == lite
 
@@ -48,7 +48,7 @@ def test_variables_of_dependencies_are_classic() -> None:
 
 
 @pytest.mark.parametrize("text", ["{configuration:/absent}", "{artifacts:where}", "{com.example.Stranger:work:path}"])
-def test_what_is_unknown_stays_on_classic_and_fails_on_lite(text: str) -> None:
+def test_unknown_variables_remain_on_classic_and_fail_on_lite(text: str) -> None:
     assert interpolate(text, SCOPE, lite=False) == text
     with pytest.raises(VariableError, match="com.example.A"):
         interpolate(text, SCOPE, lite=True)

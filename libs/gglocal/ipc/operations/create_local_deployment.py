@@ -30,5 +30,5 @@ def handle(request: Request) -> dict[str, Any]:
     )
     try:
         return {"deploymentId": request.deployments.create(requested).id}
-    except DeploymentError as fault:
-        raise IpcError("InvalidArgumentsError", str(fault)) from None
+    except DeploymentError as error:
+        raise IpcError("InvalidArgumentsError", str(error)) from None

@@ -14,5 +14,5 @@ def handle(request: Request) -> dict[str, Any]:
     request.authorize(deployment)
     try:
         return {"deployment": request.deployments.find(deployment).as_dict()}
-    except NucleusError as fault:
-        raise IpcError("ResourceNotFoundError", str(fault)) from None
+    except NucleusError as error:
+        raise IpcError("ResourceNotFoundError", str(error)) from None

@@ -25,5 +25,5 @@ def handle(request: Request) -> None:
         raise IpcError("ServiceError", f"{topic!r} is not a topic; it must not contain wildcards")
     try:
         request.core.publish_to_iot_core(topic, payload, qos, request.component)
-    except Offline as fault:
-        raise IpcError("ServiceError", str(fault)) from None
+    except Offline as error:
+        raise IpcError("ServiceError", str(error)) from None

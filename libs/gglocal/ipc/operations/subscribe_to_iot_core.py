@@ -26,5 +26,5 @@ async def handle(request: Request) -> None:
 
     try:
         request.keep_open(await request.core.iot.subscribe(topic_filter, qos, receive))
-    except Offline as fault:
-        raise IpcError("ServiceError", str(fault)) from None
+    except Offline as error:
+        raise IpcError("ServiceError", str(error)) from None

@@ -29,8 +29,8 @@ def handle(request: Request) -> None:
     _check_leaves(value, request.core.profile.max_leaf)
     try:
         stale = request.core.config.merge(request.component, value, int(timestamp * 1000), key_path)
-    except ConfigConflict as fault:
-        raise IpcError("ServiceError", str(fault)) from None
+    except ConfigConflict as error:
+        raise IpcError("ServiceError", str(error)) from None
     if stale and request.core.profile.rejects_stale:
         raise IpcError("FailedUpdateConditionCheckError", "Proposed timestamp is older than the config's latest modified timestamp")
 
