@@ -296,14 +296,14 @@ class AssetPipeline:
             batches = _renamed(batches, self._history.stream)
             self._checker.timeline.epoch = 0
         for sent in batches:
-            self._history.go_on(sent.seq)
+            self._history.continue_at(sent.seq)
             self._history.add(sent.end_ns, sent.payload, self._checker.timeline.epoch)
             # What is kept for another stream is told by its time, and by who asks: unasked, it would look like a source that begins anew.
             if state.source is not None and (not self.awaits_answers or sent.seq > state.answered):
                 self._pending.append(sent)
         while not self.awaits_answers and len(self._pending) > SENT_AGAIN:
             self._pending.popleft()
-        self._history.go_on(state.next)
+        self._history.continue_at(state.next)
         self._resend_at = self._clocks.monotonic() + self._backoff.next()
         if self.finished:
             log.info("%s: its source has finished before; delete %s to begin anew", self.name, self._checkpoint.path)

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from edgeml.config.schema import read
-from edgeml.errors import LONGEST_FAULT, MOST_FAULT_BYTES, OptionsError
+from edgeml.errors import MAX_FAULT_BYTES, MAX_FAULT_LENGTH, OptionsError
 from edgeml.messages import MAX_PAYLOAD, Status, encode
 from tests.edgeml.tiny import MANIFEST
 from tests.fuzz import component_targets, edgeml_targets, gglocal_targets, training_targets
@@ -143,10 +143,10 @@ def test_faults_of_any_length_and_number_fit_into_a_status() -> None:
     with pytest.raises(OptionsError) as wrong:
         read(EveryKind, {"needed": "x" * 20_000, **{f"unknown-{number}": '\\"' * 5000 for number in range(500)}})
     faults = wrong.value.faults
-    assert all(len(fault) <= LONGEST_FAULT + 3 for fault in faults)
+    assert all(len(fault) <= MAX_FAULT_LENGTH + 3 for fault in faults)
     assert faults[-1].endswith("more faults; correct these first")
     assert len(encode(Status(component="com.edgeml.Inference", state="faulty", faults=tuple(faults)))) < MAX_PAYLOAD
-    assert sum(len(fault.encode()) for fault in faults[:-1]) <= MOST_FAULT_BYTES
+    assert sum(len(fault.encode()) for fault in faults[:-1]) <= MAX_FAULT_BYTES
 
 
 def test_a_fault_tells_where_half_a_character_is() -> None:

@@ -392,7 +392,7 @@ def test_every_python_reads_the_same_times(python: Path) -> None:
     texts = [text for unit, _, text, _ in TIMES if unit == "iso"]
     code = """
 import json, sys
-from edgeml.times import from_iso
+from edgeml.timestamps import from_iso
 def read(text):
     try:
         return from_iso(text)
