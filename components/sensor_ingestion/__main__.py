@@ -1,4 +1,4 @@
-"""`python -m sensor_ingestion --work DIR`, as the recipe runs it."""
+"""Runs the component: `python -m sensor_ingestion --work DIR`."""
 
 import sys
 

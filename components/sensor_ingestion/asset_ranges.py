@@ -1,23 +1,23 @@
-"""Machines of a kind as one entry of `assets`: `pump-{001..200}` stands for 200 names. Pure."""
+"""Several assets as one entry of `assets`: `pump-{001..200}` stands for 200 names. Pure."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-MOST = 1000
-"""Machines of one entry."""
+MAX_MEMBERS = 1000
+"""Assets of one entry."""
 ASSET, NUMBER = "{asset}", "{number}"
 _RANGE = re.compile(r"\{([0-9]{1,9})\.\.([0-9]{1,9})\}")
 
 
 def members(name: str) -> list[tuple[str, int | None]]:
-    """The machines that an entry's name stands for, each with its number; one without a range is one machine without a number.
+    """The assets of an entry, each with its number; a name without a range is one asset without a number.
 
-    Numbers are as long as the longer end where either begins with a 0.
+    If an end of the range begins with a 0, all numbers have as many digits as the longer end.
 
     Raises:
-        ValueError: a sentence; the range is not one.
+        ValueError: the range is invalid; the text is the end of a sentence.
     """
     found = list(_RANGE.finditer(name))
     if not found:
@@ -25,8 +25,8 @@ def members(name: str) -> list[tuple[str, int | None]]:
     if len(found) > 1:
         raise ValueError("has more than one range; use one")
     first, last = (int(end) for end in found[0].groups())
-    if not first <= last < first + MOST:
-        raise ValueError(f"stands for {max(0, last - first + 1)} machines; a range runs upwards, over 1 to {MOST}")
+    if not first <= last < first + MAX_MEMBERS:
+        raise ValueError(f"stands for {max(0, last - first + 1)} machines; a range runs upwards, over 1 to {MAX_MEMBERS}")
     padded = any(end != "0" and end.startswith("0") for end in found[0].groups())
     width = max(len(end) for end in found[0].groups()) if padded else 0
     before, after = name[: found[0].start()], name[found[0].end() :]

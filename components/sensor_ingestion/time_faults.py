@@ -1,4 +1,4 @@
-"""What people are told of the times of one asset's rows. Pure."""
+"""Sentences about wrong clocks behind one asset's rows. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgeml.timestamps import SECOND, age_s, to_iso
 log = logging.getLogger(__name__)
 
 SHOWN_S = 600.0
-"""For how long a fault is reported after it was seen last."""
+"""How long a fault is reported after it was last detected."""
 
 
 class TimeFaults:
@@ -24,56 +24,56 @@ class TimeFaults:
 
     def __init__(self, asset: str, ahead_s: float) -> None:
         self._asset, self._ahead_s = asset, ahead_s
-        self._faults: dict[str, tuple[str, float]] = {}  # by kind: the sentence, and when it was true last
+        self._faults: dict[str, tuple[str, float]] = {}  # kind -> the sentence, and when it was last detected
 
-    def look(self, timeline: Timeline, before: int | None, begun: bool, times: np.ndarray, wall_ns: int | None, now: float) -> None:
-        """Rows were placed.
+    def check(self, timeline: Timeline, before: int | None, begun: bool, times: np.ndarray, wall_ns: int | None, now: float) -> None:
+        """Check rows that the timeline has placed.
 
         Args:
-            before: the latest time ahead of them.
+            before: the latest time before them.
             begun: an epoch began with one of them.
-            times: theirs, ns.
-            wall_ns: the wall clock; None where these rows are dated by none.
+            times: their event times, ns.
+            wall_ns: the wall clock; None if no clock dated these rows.
             now: monotonic s.
         """
         latest = timeline.latest
         if begun:
-            self._say(
+            self._report(
                 "step",
                 now,
                 f"the time of its rows went back from {_shown(before)} to {_shown(latest)} and stays there; windows and "
-                "alarms begin at the earlier time; check the clock that dates the rows",
+                "alarms restart at the earlier time; check the clock that dates the rows",
             )
         if wall_ns is not None:
-            most = int(times.max())
+            newest = int(times.max())
             if latest is not None and not timeline.strayed and age_s(wall_ns, latest) < -self._ahead_s:
-                self._say("ahead", now, f"its rows are dated {_span(latest - wall_ns)} ahead of this device's clock; check which is wrong")
-            elif most > (latest or 0) and age_s(wall_ns, most) < -self._ahead_s:
-                self._say(
+                self._report("ahead", now, f"its rows are dated {_span(latest - wall_ns)} ahead of this device's clock; check both clocks")
+            elif newest > (latest or 0) and age_s(wall_ns, newest) < -self._ahead_s:
+                self._report(
                     "row",
                     now,
-                    f"a row is dated {_shown(most)}, {_span(most - wall_ns)} ahead of this device's clock; such rows are "
-                    "flagged and not judged; check the clock that dates the rows",
+                    f"a row is dated {_shown(newest)}, {_span(newest - wall_ns)} ahead of this device's clock; such rows are "
+                    "flagged and not scored; check the clock that dates the rows",
                 )
         if timeline.strayed >= RESYNC_ROWS and latest is not None and int(times[-1]) <= latest:
-            self._say(
+            self._report(
                 "late",
                 now,
                 f"its rows are dated {_shown(int(times[-1]))} and do not come after {_shown(latest)}; they are "
-                "flagged and not judged; check the clock that dates the rows",
+                "flagged and not scored; check the clock that dates the rows",
             )
 
     def fault(self, now: float) -> str:
-        """What is wrong or was within `SHOWN_S`, or empty."""
-        self._faults = {kind: said for kind, said in self._faults.items() if now - said[1] < SHOWN_S}
+        """The faults that were detected within `SHOWN_S`, or empty."""
+        self._faults = {kind: fault for kind, fault in self._faults.items() if now - fault[1] < SHOWN_S}
         return "; ".join(sentence for sentence, _ in self._faults.values())
 
-    def _say(self, kind: str, now: float, sentence: str) -> None:
+    def _report(self, kind: str, now: float, sentence: str) -> None:
         known = self._faults.get(kind)
         if known is None or now - known[1] >= SHOWN_S or kind == "step":
             log.warning("%s: %s", self._asset, sentence)
             known = sentence, now
-        # The sentence stays as it is while the fault goes on: a new one with each row would be a new status with each row.
+        # The sentence does not change while the fault lasts: a new sentence with each row would be a new status with each row.
         self._faults[kind] = known[0], now
 
 

@@ -25,7 +25,7 @@ from edgeml.messages import Acknowledge, CommandAck, Permit, ReplayRequest, Sens
 from edgeml.timestamps import Moment
 from sensor_ingestion.asset_pipeline import AssetPipeline
 from sensor_ingestion.capture import segment_format
-from sensor_ingestion.capture.chunks import MOST, Segment
+from sensor_ingestion.capture.chunks import MAX_BYTES, Segment
 from sensor_ingestion.capture.segment_store import Limits, SegmentStore
 from sensor_ingestion.capture.uploader import STATE_FILE, Uploader
 from sensor_ingestion.checkpoint import Checkpoint, SentBatch
@@ -195,9 +195,9 @@ def journal_read(data: bytes) -> None:
         (work / FILE).write_bytes(data)
         journal = CommandJournal(work, lambda: T0)
         try:
-            desk = CommandHandler("a", {"stop": lambda: None}, journal, "stop")
-            desk.take(SAMPLES["command"], Moment(T0, 0.0, ""), T0)  # type: ignore[arg-type]
-            journal.find("a", "one"), journal.unfinished("a"), journal.latch("a"), journal.lost_ns()  # noqa: B018
+            handler = CommandHandler("a", {"stop": lambda: None}, journal, "stop")
+            handler.take(SAMPLES["command"], Moment(T0, 0.0, ""), T0)  # type: ignore[arg-type]
+            journal.find("a", "one"), journal.unfinished("a"), journal.lockout("a"), journal.lost_ns()  # noqa: B018
         finally:
             journal.close()
 
@@ -218,14 +218,14 @@ def commanded(data: bytes) -> None:
     with scratch() as work:
         journal = CommandJournal(work, lambda: T0)
         try:
-            desk = CommandHandler("pump-1", {"stop": lambda: None}, journal, "stop")
+            handler = CommandHandler("pump-1", {"stop": lambda: None}, journal, "stop")
             kind = type(message).__name__
             if kind == "Command":
-                answer = desk.take(message, Moment(T0, 5.0, "boot"), T0)  # type: ignore[arg-type]
+                answer = handler.take(message, Moment(T0, 5.0, "boot"), T0)  # type: ignore[arg-type]
                 assert answer is not None
                 decode(encode(answer))
             elif kind == "Release":
-                desk.release(message)  # type: ignore[arg-type]
+                handler.release(message)  # type: ignore[arg-type]
         finally:
             journal.close()
 
@@ -269,8 +269,8 @@ def cut(data: bytes) -> None:
     """Whatever can be read as a segment goes out whole, or not at all."""
     segment, row = Segment.read(data), 0
     while row < len(segment.rows):
-        payload, count = segment.piece("t", "s", row)
-        assert count >= 1 and len(payload) <= MOST
+        payload, count = segment.chunk("t", "s", row)
+        assert count >= 1 and len(payload) <= MAX_BYTES
         row += count
 
 

@@ -60,7 +60,7 @@ def context(work: Path, component: str = "com.edgeml.X") -> ComponentContext:
         thing="t",
         work=work,
         artifacts=SHIPPED.parent,
-        monotonic=lambda: 100.0,  # type: ignore[arg-type]
+        monotonic=lambda: 100.0,
         wall_ns=lambda: T0,
     )
 

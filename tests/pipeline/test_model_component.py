@@ -28,7 +28,7 @@ def test_versions_come_and_go_while_inference_runs_on(line, version, tmp_path: P
 
     def deploy(bundle: Path, instead: Path | None = None, ends: str = "FINISHED") -> None:
         archive, recipe = package(bundle, ROOT, tmp_path / "built")
-        if instead is not None:  # what scripts/package-model refuses to make
+        if instead is not None:  # what edgeml model package refuses to make
             files = {f"bundle/{path.name}": path for path in instead.iterdir()}
             write_zip(archive, files | {"install_bundle.py": ROOT / "libs" / "edgeml" / "model" / "install_bundle.py"})
         suite.nucleus.deploy(recipe.parent, tmp_path / "built" / "artifacts", {MODEL: recipe.stem.rpartition("-")[2]})

@@ -1,4 +1,4 @@
-"""What a captured segment looks like: text that anything can read. Pure.
+"""The format of a captured segment: plain text. Pure.
 
     # {"format": "edgeml-capture", "version": 1, "asset": "pump-1", "stream": "0f…", "channels": ["flow"], "units": ["l/min"], …}
     time_ns,seq,flow,quality
@@ -26,7 +26,7 @@ HEADER_LINES = 2
 
 
 class Row(NamedTuple):
-    """One row as it will stand in a file: event time, ns, and its line."""
+    """One row in a file: event time, ns, and its line."""
 
     time: int
     line: bytes
@@ -36,7 +36,7 @@ def header(batch: SensorBatch, lost: int) -> bytes:
     """The first two lines of a segment that begins with this batch.
 
     Args:
-        lost: rows of this asset that could not be captured since its last segment.
+        lost: rows of this asset that were not captured since its last segment.
     """
     about = {
         "format": FORMAT,
@@ -54,18 +54,18 @@ def header(batch: SensorBatch, lost: int) -> bytes:
 
 
 def rows(batch: SensorBatch) -> list[Row]:
-    """A line for each row."""
+    """The line of each row."""
     times, values, quality = batch.arrays()
-    made = []
+    lines = []
     for time, readings, flags in zip(times.tolist(), values, quality.tolist(), strict=True):
         cells = ",".join(map(str, readings))
-        made.append(Row(time, f"{time},{batch.seq},{cells},{''.join(map(str, flags))}\n".encode()))
-    return made
+        lines.append(Row(time, f"{time},{batch.seq},{cells},{''.join(map(str, flags))}\n".encode()))
+    return lines
 
 
 def recovered(content: bytes) -> bytes:
-    """What is whole of a segment that was being written when the power went: its whole lines; empty if there is no row."""
-    nul = content.find(b"\0")  # blocks that a file system had reserved but not written
+    """The complete lines of a segment that was open at a power cut; empty if it has no row."""
+    nul = content.find(b"\0")  # blocks that the file system had reserved but not written
     if nul >= 0:
         content = content[:nul]
     content = content[: content.rfind(b"\n") + 1]
@@ -73,7 +73,7 @@ def recovered(content: bytes) -> bytes:
 
 
 def last_seq(content: bytes) -> int:
-    """The number of the batch that a segment's last row is of; -1 if that cannot be read."""
+    """The sequence number of the batch of a segment's last row; -1 if it cannot be read."""
     try:
         return int(content.rstrip(b"\n").rsplit(b"\n", 1)[-1].split(b",")[1])
     except (IndexError, ValueError):
@@ -86,11 +86,11 @@ def day(time_ns: int) -> str:
 
 
 def folder_name(asset: str) -> str:
-    """A folder's name for an asset: see `edgeml.storage.asset_filenames`."""
+    """The folder of an asset: see `edgeml.storage.asset_filenames`."""
     return file_name(asset)
 
 
 def segment_name(time_ns: int, stream: str, seq: int) -> str:
-    """Sorts by event time, and is no other segment's: `20200309T101433.000000000Z-<stream>-<seq>`."""
+    """A unique name that sorts by event time: `20200309T101433.000000000Z-<stream>-<seq>`."""
     moment = datetime.fromtimestamp(time_ns // SECOND, timezone.utc).strftime("%Y%m%dT%H%M%S")
     return f"{moment}.{time_ns % SECOND:09d}Z-{quote(stream, safe='')[:32]}-{seq:09d}"

@@ -1,7 +1,7 @@
-"""Captured segments on a disk: never more than the quota, the oldest go first.
+"""Captured segments on disk: never more than the quota, the oldest are deleted first.
 
-A segment is written as plain text, `….part`; when it is full, it is compressed to `….csv.gz`, which takes its place only when it
-is whole on the disk. What a process or the power left open is recovered by the next.
+A segment is written as plain text, `….part`; when it is full, it is compressed to `….csv.gz`, which replaces it only when it is complete
+on the disk. A segment that a killed process or a power cut left open is recovered by the next process.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from sensor_ingestion.capture.segment_format import Row
 
 log = logging.getLogger(__name__)
 
-PART, WHOLE, NEW = ".part", ".csv.gz", ".new"
-SENT = ".sent" + WHOLE
-"""Of a whole segment that is in IoT Core too."""
+PART, COMPLETE, NEW = ".part", ".csv.gz", ".new"
+SENT = ".sent" + COMPLETE
+"""Of a complete segment that is in IoT Core, too."""
 
 
 class Limits(NamedTuple):
-    """How much is kept, and in which pieces.
+    """Limits of the capture.
 
     Attributes:
         quota: bytes of all files together.
@@ -44,7 +44,7 @@ class Limits(NamedTuple):
 
     @classmethod
     def of(cls, quota_mb: float, segment_rows: int, segment_s: float, assets: int) -> Limits:
-        """Open segments take a quarter of the quota at most, and one is compressed in the room of another, so there is always some."""
+        """Open segments take at most a quarter of the quota, and one is compressed in the space of another, so there is always some."""
         quota = int(quota_mb * 1_000_000)
         return cls(quota, quota // (4 * max(assets, 1)), segment_rows, int(segment_s * SECOND))
 
@@ -59,30 +59,30 @@ class _Open(NamedTuple):
 
 
 class SegmentStore:
-    """The folder of all assets' segments. Every method may raise OSError; what was whole before stays whole.
+    """The folder of all assets' segments. Every method may raise OSError; complete segments stay complete.
 
     Attributes:
         used: bytes of all files.
-        deleted_unsent: segments that made room before they were sent, since the process began.
+        deleted_unsent: segments that the quota deleted before they were sent, since the process began.
     """
 
     def __init__(self, folder: Path, limits: Limits) -> None:
         self._folder, self._limits = folder, limits
         self._open: dict[str, _Open] = {}
-        self._count: dict[str, list[int]] = {}  # by asset: rows and bytes of its open segment
+        self._count: dict[str, list[int]] = {}  # asset -> rows and bytes of its open segment
         self._closed: deque[tuple[Path, int]] = deque()
         self.used = self.deleted_unsent = 0
         folder.mkdir(parents=True, exist_ok=True)
         self._recover()
 
     def write(self, batch: SensorBatch, rows: list[Row], lost: int) -> None:
-        """Append rows of `batch` to its asset's segment; begins another where that is due.
+        """Append rows of `batch` to its asset's segment; begin a new segment if it is due.
 
         Args:
-            lost: rows of this asset that were not captured before these; told in a new segment.
+            lost: rows of this asset that were not captured before these; reported in the heading of a new segment.
 
         Raises:
-            OSError: nothing of these rows was written.
+            OSError: none of these rows was written.
         """
         if lost and batch.asset in self._open:
             self.close(batch.asset)
@@ -99,14 +99,14 @@ class SegmentStore:
         try:
             _append(opened.file, text)
         except OSError:
-            self._cut(batch.asset, opened, count[1])
+            self._truncate(batch.asset, opened, count[1])
             raise
         count[0] += len(rows)
         count[1] += len(text)
         self.used += len(text)
 
     def close(self, asset: str) -> None:
-        """The open segment of an asset becomes a whole one."""
+        """Complete the open segment of an asset."""
         opened = self._open.pop(asset, None)
         if opened is None:
             return
@@ -115,7 +115,7 @@ class SegmentStore:
         try:
             self._compress(opened.path)
         except OSError:
-            # As it is it counts as a segment too, and the next start compresses it.
+            # The uncompressed file counts as a segment, and the next start compresses it.
             self._closed.append((opened.path, opened.path.stat().st_size))
             raise
 
@@ -124,20 +124,20 @@ class SegmentStore:
             self.close(asset)
 
     def unsent(self) -> list[Path]:
-        """Whole segments that are not sent, the oldest first."""
-        return [path for path, _ in self._closed if path.name.endswith(WHOLE) and not path.name.endswith(SENT)]
+        """Complete segments that are not sent, the oldest first."""
+        return [path for path, _ in self._closed if path.name.endswith(COMPLETE) and not path.name.endswith(SENT)]
 
     def sent(self, path: Path) -> None:
-        """A segment is in IoT Core: its name says so from now on."""
-        final = path.with_name(path.name[: -len(WHOLE)] + SENT)
+        """Mark a segment as sent, by its name."""
+        final = path.with_name(path.name[: -len(COMPLETE)] + SENT)
         path.replace(final)
         self._closed = deque((final if each == path else each, size) for each, size in self._closed)
 
     def last_seq(self, asset: str, stream: str) -> int:
-        """The number of the last captured batch of a stream; -1: none."""
-        place = self._folder / segment_format.folder_name(asset)
+        """The sequence number of the last captured batch of a stream; -1: none."""
+        folder = self._folder / segment_format.folder_name(asset)
         mark = "-" + segment_format.segment_name(0, stream, 0).split("-", 1)[1].rsplit("-", 1)[0] + "-"
-        found = [path for path in place.glob(f"*/*{WHOLE}") if mark in path.name]
+        found = [path for path in folder.glob(f"*/*{COMPLETE}") if mark in path.name]
         if not found:
             return -1
         newest = max(found, key=lambda path: path.name.rsplit("-", 1)[1])
@@ -160,20 +160,20 @@ class SegmentStore:
 
     def _begin(self, batch: SensorBatch, start_ns: int) -> _Open:
         day = segment_format.day(start_ns)
-        place = self._folder / segment_format.folder_name(batch.asset) / day
-        place.mkdir(parents=True, exist_ok=True)
-        path = place / (segment_format.segment_name(start_ns, batch.stream, batch.seq) + PART)
+        folder = self._folder / segment_format.folder_name(batch.asset) / day
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / (segment_format.segment_name(start_ns, batch.stream, batch.seq) + PART)
         opened = _Open(path, path.open("wb", buffering=0), batch.stream, batch.channels, day, start_ns)
         self._open[batch.asset], self._count[batch.asset] = opened, [0, 0]
         return opened
 
-    def _cut(self, asset: str, opened: _Open, size: int) -> None:
-        """A write failed in its middle: back to what was whole."""
+    def _truncate(self, asset: str, opened: _Open, size: int) -> None:
+        """Undo a partial write."""
         try:
             opened.file.truncate(size)
             opened.file.seek(size)
         except OSError as fault:
-            log.debug("%s: %s; its last line is cut when it is compressed", opened.path, fault)
+            log.debug("%s: %s; its last line is removed when it is compressed", opened.path, fault)
         if not size:
             del self._open[asset], self._count[asset]
             opened.file.close()
@@ -181,11 +181,11 @@ class SegmentStore:
 
     def _compress(self, part: Path) -> None:
         text = plain_bytes(part)
-        whole = segment_format.recovered(text)
-        if whole:
-            packed = gzip.compress(whole, 6, mtime=0)
+        complete = segment_format.recovered(text)
+        if complete:
+            packed = gzip.compress(complete, 6, mtime=0)
             self._make_room(len(packed))
-            beside, final = part.with_suffix(NEW), part.with_name(part.name[: -len(PART)] + WHOLE)
+            beside, final = part.with_suffix(NEW), part.with_name(part.name[: -len(PART)] + COMPLETE)
             try:
                 with beside.open("wb") as file:
                     file.write(packed)
@@ -211,9 +211,9 @@ class SegmentStore:
                 try:
                     folder.rmdir()
                 except OSError:
-                    break  # there are other segments in it
+                    break  # other segments are in it
         if self.used + size > self._limits.quota:
-            raise OSError(errno.ENOSPC, f"the quota of {self._limits.quota} bytes is full of files that are not whole segments")
+            raise OSError(errno.ENOSPC, f"the quota of {self._limits.quota} bytes is full of files that are not complete segments")
 
     def _recover(self) -> None:
         found = []
@@ -224,21 +224,21 @@ class SegmentStore:
             elif path.name.endswith(PART):
                 parts.append(path)
                 self.used += path.stat().st_size
-            elif path.name.endswith(WHOLE):
+            elif path.name.endswith(COMPLETE):
                 found.append((path.stat().st_mtime_ns, path.name, path))
                 self.used += path.stat().st_size
         self._closed.extend((path, path.stat().st_size) for _, _, path in sorted(found))
         self._make_room(0)
         for part in sorted(parts):
-            if any(part.with_name(part.name[: -len(PART)] + end).exists() for end in (WHOLE, SENT)):
+            if any(part.with_name(part.name[: -len(PART)] + end).exists() for end in (COMPLETE, SENT)):
                 self.used -= part.stat().st_size
                 part.unlink()
                 continue
-            log.info("%s was left open; it is recovered", part)
+            log.info("%s was left open and is recovered", part)
             self._compress(part)
 
 
 def _append(file: BinaryIO, text: bytes) -> None:
     left = memoryview(text)
     while left:
-        left = left[file.write(left) :]  # a disk that fills up takes a part, and fails at the next
+        left = left[file.write(left) :]  # a disk that becomes full takes a part, and fails at the next

@@ -1,4 +1,4 @@
-"""Where rows come from. A new source is one file and one entry in `SOURCES`."""
+"""Sources of rows. A new source is one file and one entry in `SOURCES`."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ class SourceType(NamedTuple):
 
     Attributes:
         options: its options class.
-        make: (options, clocks, what `checkpoint` returned or None) -> the source; raises SourceError.
-        inside: its machine is in this process: what an action did is in its checkpoint, and nowhere else.
+        make: (options, clocks, a `checkpoint` or None) -> the source; raises SourceError.
+        in_process: its machine is in this process, so only its checkpoint has the effect of an action.
     """
 
     options: type
     make: Callable[[Any, Clocks, dict[str, Any] | None], Source]
-    inside: bool = False
+    in_process: bool = False
 
 
 SOURCES: dict[str, SourceType] = {
-    "simulator": SourceType(SimulatorOptions, Simulator, inside=True),
+    "simulator": SourceType(SimulatorOptions, Simulator, in_process=True),
     "csv": SourceType(CsvReplayOptions, CsvReplay),
     "jsonl": SourceType(JsonlOptions, Jsonl),
 }

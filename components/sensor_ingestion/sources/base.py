@@ -1,4 +1,4 @@
-"""What a source is, and what it gives: channels with units and plausible ranges, and blocks of rows."""
+"""The interface of a source: channels with units and plausible ranges, and blocks of rows."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class Channel(NamedTuple):
 
     Attributes:
         name, unit: as in messages.
-        low, high: what the quantity can plausibly be; a reading outside is the sensor's fault.
-        stuck_after_s: exactly unchanged for that long is the sensor's fault too; 0: never.
+        low, high: the plausible range; a reading outside is a fault of the sensor.
+        stuck_after_s: a reading that is exactly unchanged for that long is a fault of the sensor, too; 0: never.
     """
 
     name: str
@@ -29,7 +29,7 @@ class RowBlock(NamedTuple):
 
     Attributes:
         times: (n,) int64, event time in ns since the epoch, as read: they may run backwards.
-        values: (n, c) float32, NaN where there is none.
+        values: (n, c) float32, NaN if missing.
     """
 
     times: np.ndarray
@@ -41,7 +41,7 @@ class Clocks(NamedTuple):
 
     Attributes:
         monotonic: seconds.
-        wall_ns: nanoseconds since the epoch, for rows that carry no time and for what begins now.
+        wall_ns: nanoseconds since the epoch, for rows without a time and for a start now.
     """
 
     monotonic: Callable[[], float]
@@ -52,11 +52,11 @@ class Source(Protocol):
     """A machine's sensors: blocks of rows, in the order in which they were measured.
 
     Attributes:
-        channels: what it measures.
+        channels: the measured quantities.
         paced: it can wait for its consumers, because it does not run at a real machine's speed.
-        own_time: its event times are computed, and no clock dated them, so they may be ahead of this device's.
-        actions: what it can be commanded to do; empty: it hears no commands.
-        finished: no row will come any more.
+        own_time: its event times are computed, not read from a clock, so they may be ahead of this device's clock.
+        actions: name -> function; empty: it executes no commands.
+        finished: it has no further rows.
         faults: sentences about bad input so far, the latest last, at most `MAX_FAULTS`.
     """
 
@@ -73,17 +73,17 @@ class Source(Protocol):
     @property
     def faults(self) -> Sequence[str]: ...
 
-    def read(self, now: float, most: int) -> RowBlock | None:
-        """At most `most` rows that are due at the monotonic time `now`; None when there are none."""
+    def read(self, now: float, limit: int) -> RowBlock | None:
+        """Read at most `limit` rows that are due at the monotonic time `now`; None if there are none."""
 
-    def wait(self, now: float, most: int) -> float:
-        """Seconds from `now` until `read` is worth while; it waits for `most` rows, but never more than a second."""
+    def wait(self, now: float, limit: int) -> float:
+        """Seconds from `now` until `limit` rows are due, or a part of them has waited for a second."""
 
     def checkpoint(self) -> dict[str, Any] | None:
-        """JSON-able: what its constructor needs in order to go on with the next row; None: it cannot go back anyway."""
+        """The state from which its constructor continues with the next row, JSON-able; None: it cannot rewind."""
 
     def close(self) -> None:
-        """Give back what it holds."""
+        """Release its resources."""
 
 
 MAX_FAULTS = 20

@@ -1,4 +1,4 @@
-"""Known kinds of recordings."""
+"""Known layouts of recordings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Layout(NamedTuple):
-    """How a recording is written.
+    """The layout of a recording.
 
     Attributes:
         delimiter: between cells.

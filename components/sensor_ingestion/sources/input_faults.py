@@ -1,4 +1,4 @@
-"""What is wrong with a source's input, for people: each kind is named, none floods the log."""
+"""Sentences about a source's bad input: each kind is named, none floods the log."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ class InputFaults:
     """The first `MAX_FAULTS` sentences, and the first of each further kind; later ones are logged once a minute and kind, with their count.
 
     Args:
-        where: the source, as people know it.
+        source: the name of the source for people.
 
     Attributes:
         sentences: for `Source.faults`.
         count: of all sentences so far, by kind.
-        quiet: nothing is logged.
+        quiet: log nothing.
     """
 
-    def __init__(self, where: str, monotonic: Callable[[], float]) -> None:
+    def __init__(self, source: str, monotonic: Callable[[], float]) -> None:
         self.sentences: list[str] = []
         self.count: Counter[str] = Counter()
         self.quiet = False
-        self._where, self._monotonic = where, monotonic
+        self._source, self._monotonic = source, monotonic
         self._logged: dict[str, float] = {}
-        self._more = False
+        self._cut_off = False
 
     def add(self, kind: str, sentence: str) -> None:
-        """Something is wrong; `kind` is one of few."""
+        """Add a fault; `kind` is one of few."""
         self.count[kind] += 1
         now = self._monotonic()
         if len(self.sentences) < MAX_FAULTS or self.count[kind] == 1:
             self._logged[kind] = now
-            self._tell(sentence)
+            self._report(sentence)
             return
-        if not self._more:
-            self._more = True
-            self._tell(f"{self._where}: more of the kind; only the first {MAX_FAULTS} are named")
+        if not self._cut_off:
+            self._cut_off = True
+            self._report(f"{self._source}: more faults follow; only the first {MAX_FAULTS} are named")
         if now - self._logged[kind] >= REPEAT_S:
             self._logged[kind] = now
             self._log(f"{sentence} ({self.count[kind]} times so far)")
 
-    def _tell(self, sentence: str) -> None:
+    def _report(self, sentence: str) -> None:
         self.sentences.append(sentence)
         self._log(sentence)
 

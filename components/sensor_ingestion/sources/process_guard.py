@@ -1,10 +1,10 @@
 """Runs a program in a process group of its own, and ends the whole group when its owner ends, however that happens.
 
-    python -I -S leash.py PROGRAM ARGUMENT...
+    python -I -S process_guard.py PROGRAM ARGUMENT...
 
 The owner holds the other end of the pipe on standard input; the kernel closes it even if the owner is killed. Then, and when the
-program ends, what is left of the group gets SIGTERM, and SIGKILL once the program has ended or after `PATIENCE_S`. Needs nothing but the
-standard library, so that it is small.
+program ends, the rest of the group gets SIGTERM, and SIGKILL when the program has ended or after `PATIENCE_S`. It imports the standard
+library only, so that it is small.
 """
 
 import os
@@ -18,12 +18,12 @@ NOT_STARTED = 127
 
 
 def main(command: "list[str]") -> int:
-    """The program's exit code, as a shell has it; `NOT_STARTED` where there is none."""
+    """Run the program; returns its exit code as a shell does, or `NOT_STARTED`."""
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a nucleus may send it to everybody, and this process goes last
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a nucleus may send it to all processes, and this one ends last
     try:
         program = os.posix_spawnp(
             command[0],
@@ -34,7 +34,7 @@ def main(command: "list[str]") -> int:
             file_actions=[(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)],
         )
     except OSError as fault:
-        sys.stderr.write(f"{command[0]} does not start: {fault.strerror}\n")
+        sys.stderr.write(f"{command[0]} cannot be started: {fault.strerror}\n")
         return NOT_STARTED
     poll = select.poll()
     poll.register(0, select.POLLIN)
@@ -51,7 +51,7 @@ def main(command: "list[str]") -> int:
 
 
 def _ended(program: int) -> bool:
-    """It stays a zombie, so that the group's number is nobody else's."""
+    """Whether the program has ended; it stays a zombie, so that no other process gets the group's number."""
     return os.waitid(os.P_PID, program, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 

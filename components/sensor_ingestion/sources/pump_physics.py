@@ -17,7 +17,7 @@ import numpy as np
 
 from sensor_ingestion.sources.base import Channel
 
-# Unchanged for how long means stuck: on the rig flow stands still for up to 44 s and pressure for 28 s (coarse
+# Times after which an unchanged value is stuck: on the rig flow is unchanged for up to 44 s and pressure for 28 s (coarse
 # converters), fluid temperature for 3 s, the others for 1 s.
 CHANNELS: tuple[Channel, ...] = (
     Channel("vibration_1", "g", 0.0, 5.0, 15.0),
@@ -39,14 +39,14 @@ RUN_UP_S, COAST_S, WATER_S, ACTUATOR_S, MOTOR_S, FLUID_S = 1.2, 0.8, 1.5, 2.0, 2
 # vibration and load; then ambient temperature (°C) and mains voltage (V).
 DRIFTS = ((0.010, 900.0), (0.012, 600.0), (0.010, 900.0), (0.4, 1800.0), (0.8, 300.0))
 PRESSURE_STEP = 0.328  # bar: the converter behind the pressure sensor is coarse
-FLOW_CUTOFF = 1.0  # l/min: below it a turbine meter stands still
-INRUSH = 4.0  # times the rated current, on top of it, when the rotor stands
-CLOSED = 0.85  # what a valve fault of severity 1 takes from the valve's opening
-GAP_EVERY_S, GAP_S = 180.0, 60.0  # a sensor-gap fault of severity 1 loses that much of that
+FLOW_CUTOFF = 1.0  # l/min: below it a turbine meter does not turn
+INRUSH = 4.0  # times the rated current, added to it, while the rotor is at rest
+CLOSED = 0.85  # share of the valve's opening that a valve fault of severity 1 closes
+GAP_EVERY_S, GAP_S = 180.0, 60.0  # a sensor-gap fault of severity 1 loses GAP_S of every GAP_EVERY_S
 
 
 class Conditions:
-    """What faults change about the skid, for one row."""
+    """Effects of faults on the skid, for one row."""
 
     __slots__ = ("cavitation", "imbalance", "lost", "stuck", "valve")
 
@@ -86,19 +86,19 @@ FAULTS: dict[str, Callable[[Conditions, float, float], None]] = {
     "sensor-stuck": _sensor_stuck,  # one channel keeps its last reading
     "sensor-gap": _sensor_gap,  # rows are lost, again and again
 }
-"""What can happen to the skid: name -> its effect (conditions to change, level 0 to 1, seconds since it began)."""
+"""Faults of the skid: name -> effect (conditions to change, level 0 to 1, seconds since its start)."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that happens to the skid.
+    """A fault of the skid.
 
     Attributes:
         kind: a name in `FAULTS`.
         start_s: seconds after the skid's first row.
         ramp_s: seconds from nothing to `severity`.
         severity: 0 to 1.
-        channel: which sensor, for `sensor-stuck`.
+        channel: the sensor, for `sensor-stuck`.
     """
 
     kind: str
@@ -108,14 +108,14 @@ class Fault:
     channel: str = "vibration_1"
 
     def level(self, at_s: float) -> float:
-        """How far it has developed: 0 to `severity`."""
+        """How far the fault has developed: 0 to `severity`."""
         if at_s < self.start_s:
             return 0.0
         return self.severity * (min(1.0, (at_s - self.start_s) / self.ramp_s) if self.ramp_s > 0 else 1.0)
 
 
 class Rows(NamedTuple):
-    """Consecutive rows of the skid, those lost to a sensor gap left out.
+    """Consecutive rows of the skid, without those lost to a sensor gap.
 
     Attributes:
         number: (n,) int64; the row's event time is its number times the interval.
@@ -182,20 +182,20 @@ class PumpSkid:
         self._now.running = True
 
     def restore(self) -> None:
-        """Maintenance repairs what has gone wrong so far; faults that are due later still come."""
+        """Repair all faults so far; later faults still occur."""
         now_s = self._now.row * self.interval_s
         self.faults = [fault for fault in self.faults if fault.start_s > now_s]
 
     def state(self) -> dict[str, Any]:
-        """Everything that the next rows depend on, as JSON-able values."""
+        """The state that the next rows depend on, JSON-able."""
         faults = [asdict(fault) for fault in self.faults]
         return {"now": asdict(self._now), "faults": faults, "random": self._rng.bit_generator.state}
 
     def resume(self, state: dict[str, Any]) -> None:
-        """Go on from a `state()` of a skid with the same seed and interval.
+        """Continue from a `state()` of a skid with the same seed and interval.
 
         Raises:
-            ValueError, TypeError, LookupError, OverflowError, msgspec.ValidationError: it is none.
+            ValueError, TypeError, LookupError, OverflowError, msgspec.ValidationError: it is invalid.
         """
         now = msgspec.convert(state["now"], _Now)
         faults = msgspec.convert(state["faults"], list[Fault])
@@ -210,7 +210,7 @@ class PumpSkid:
 
     @classmethod
     def from_state(cls, seed: int, state: dict[str, Any], *, interval_s: float = 1.0) -> PumpSkid:
-        """The skid that goes on exactly as the one that gave `state()` would have."""
+        """A skid that continues exactly as the one of that `state()`."""
         skid = cls(seed, interval_s=interval_s)
         skid.resume(state)
         return skid
@@ -285,7 +285,7 @@ class PumpSkid:
         return np.array(truth).reshape(-1, 12), lost, stuck
 
     def _sensors(self, truth: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        """What the eight sensors say of the true quantities: (n, 8) float32."""
+        """Readings of the eight sensors for the true quantities: (n, 8) float32."""
         speed, flow, head, load, motor_c, fluid_c, shake, mains, imbalance, cavitation, _, on = truth.T
         values = np.empty(noise.shape)
         low_flow = np.maximum(0.0, speed - flow)  # recirculation in the impeller

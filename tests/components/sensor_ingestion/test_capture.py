@@ -101,6 +101,7 @@ def test_every_asset_has_a_folder_of_its_own(name: str) -> None:
     assert "/" not in folder and folder not in (".", "..") and len(folder) < 250 and folder != segment_format.folder_name(name + "2")
 
 
+@pytest.mark.slow("fills the quota of the capture")
 def test_never_more_than_the_quota_and_the_oldest_go_first(tmp_path: Path) -> None:  # 29
     rng = np.random.default_rng(0)
     kept = recorder(tmp_path, assets=2, quota_mb=1, segment_rows=500)
@@ -119,6 +120,7 @@ def test_never_more_than_the_quota_and_the_oldest_go_first(tmp_path: Path) -> No
         assert left == [*range(min(left), 50)] and min(left) > 0  # none from the middle is gone
 
 
+@pytest.mark.slow("fills the quota of the capture")
 def test_a_lower_quota_is_kept_from_the_start_on(tmp_path: Path) -> None:  # 29
     kept = recorder(tmp_path, segment_rows=500)
     for seq in range(30):
@@ -136,16 +138,16 @@ def test_only_what_is_around_alarms_and_each_row_once(tmp_path: Path) -> None:  
     for seq in range(60):
         kept.take(batch(seq))
         if seq == 20:  # rows to 104 are there
-            kept.heard(alert(50, "pending", raised=False))
-            kept.heard(alert(60, "cleared", raised=False))
-            kept.heard(alert(100))
-            kept.heard(alert(100))
-            kept.heard(alert(101, "acknowledged"))
-            kept.heard(alert(100, asset="elsewhere"))
+            kept.take_alert(alert(50, "pending", raised=False))
+            kept.take_alert(alert(60, "cleared", raised=False))
+            kept.take_alert(alert(100))
+            kept.take_alert(alert(100))
+            kept.take_alert(alert(101, "acknowledged"))
+            kept.take_alert(alert(100, asset="elsewhere"))
         if seq == 22:
-            kept.heard(alert(112, "cleared"))
+            kept.take_alert(alert(112, "cleared"))
         if seq == 50:
-            kept.heard(alert(200))  # too late: only what is still had of it
+            kept.take_alert(alert(200))  # too late: only what is still had of it
     kept.close()
     assert captured(tmp_path) == [*range(90, 118), *range(190, 206)]
 
@@ -154,8 +156,8 @@ def test_rows_before_an_alarm_wait_no_longer_than_they_may(tmp_path: Path) -> No
     kept = recorder(tmp_path, mode="alarms", before_s=10, after_s=5)
     for seq in range(60):
         kept.take(batch(seq))
-    kept.heard(alert(100))
-    kept.heard(alert(299))
+    kept.take_alert(alert(100))
+    kept.take_alert(alert(299))
     kept.close()
     assert captured(tmp_path) == list(range(289, 300))
 
@@ -302,11 +304,12 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path, caplog: pytest.LogCaptureF
 def test_an_alert_without_a_time_starts_no_capture(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     kept = recorder(tmp_path, mode="alarms")
     kept.take(batch(0))
-    kept.heard(Alert(id="i", asset="a", stream="x", seq=0, model="m", model_version="1", state="active", at="noon"))
+    kept.take_alert(Alert(id="i", asset="a", stream="x", seq=0, model="m", model_version="1", state="active", at="noon"))
     kept.close()
     assert files(tmp_path) == [] and "starts no capture" in caplog.text
 
 
+@pytest.mark.slow("fills the quota of the capture")
 def test_open_files_and_one_more_fit_into_the_quota(tmp_path: Path) -> None:  # 29
     limits = Limits.of(1, 100_000, 1e9, 3)
     assert limits.segment * 3 <= limits.quota // 4

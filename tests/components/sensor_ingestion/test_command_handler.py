@@ -27,7 +27,7 @@ def command(id: str = "c1", action: str = "stop", issued_at: str = to_iso(T0), t
 
 
 class Machine:
-    """A machine that obeys, its desk, and both clocks; `wall_s` and `monotonic_s` count from the time of issue."""
+    """A machine that obeys, its handler, and both clocks; `wall_s` and `monotonic_s` count from the time of issue."""
 
     def __init__(self, work: Path, lockout_after: str = "") -> None:
         self.work, self.lockout_after = work, lockout_after
@@ -41,11 +41,11 @@ class Machine:
 
     def restart(self) -> None:
         self.journal = CommandJournal(self.work, lambda: T0 + round(self.wall_s * SECOND))
-        self.desk = CommandHandler("a", self.actions, self.journal, self.lockout_after)
+        self.handler = CommandHandler("a", self.actions, self.journal, self.lockout_after)
 
     def take(self, command: Command, event_s: float = 0.0) -> CommandAck:
         now = Moment(T0 + round(self.wall_s * SECOND), 500.0 + self.monotonic_s, self.boot)
-        ack = self.desk.take(command, now, T0 + round(event_s * SECOND))
+        ack = self.handler.take(command, now, T0 + round(event_s * SECOND))
         assert ack is not None
         return ack
 
@@ -85,15 +85,15 @@ def test_another_configuration_forgets_nothing(tmp_path: Path) -> None:  # 12
 
 
 def test_what_a_version_before_executed_is_not_executed_again(machine: Machine) -> None:  # 12
-    machine.desk.adopt({"c1": to_iso(T0 - SECOND)})
+    machine.handler.import_executed({"c1": to_iso(T0 - SECOND)})
     machine.restart()
     ack = machine.take(command())
     assert (ack.status, ack.at, machine.done) == ("executed", to_iso(T0 - SECOND), [])
 
 
 def test_the_memory_is_bounded_and_refusals_push_nothing_out(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:  # 12
-    monkeypatch.setattr(command_journal, "ACTED_KEPT", 3)
-    monkeypatch.setattr(command_journal, "REFUSED_KEPT", 2)
+    monkeypatch.setattr(command_journal, "MAX_BEGUN", 3)
+    monkeypatch.setattr(command_journal, "MAX_REFUSED", 2)
     for i in range(5):
         machine.take(command(str(i)))
     for i in range(9):
@@ -235,7 +235,7 @@ def release(by: str = "Ada") -> Release:
 
 def test_a_latch_holds_until_a_person_releases_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:  # 38
     machine = Machine(tmp_path, "stop")
-    assert machine.take(command("c0", "start")).status == "executed" and not machine.desk.latched
+    assert machine.take(command("c0", "start")).status == "executed" and not machine.handler.lockout
     machine.take(command("c1", "stop"))
     for _ in range(2):
         for action in ("start", "restore"):
@@ -244,9 +244,9 @@ def test_a_latch_holds_until_a_person_releases_it(tmp_path: Path, caplog: pytest
             assert '{"type":"release","asset":"a","by":"…"}' in ack.detail and topics.COMMANDS_RELEASE in ack.detail
         machine.restart()
     assert machine.take(command("c2", "stop")).status == "executed"
-    machine.desk.release(release(by=" \n"))
-    assert machine.desk.latched and "names nobody" in caplog.text
-    machine.desk.release(release())
+    machine.handler.release(release(by=" \n"))
+    assert machine.handler.lockout and "names nobody" in caplog.text
+    machine.handler.release(release())
     assert machine.take(command("start", "start")).status == "refused", "it was answered before"
     machine.restart()
     assert machine.take(command("c3", "start")).status == "executed"
@@ -265,7 +265,7 @@ def test_after_a_loss_it_counts_as_latched(tmp_path: Path) -> None:  # 36, 38
     (tmp_path / FILE).write_bytes(os.urandom(5000))
     machine = Machine(tmp_path, "stop")
     assert "because the memory of commands was lost" in machine.take(command("c1", "start")).detail
-    machine.desk.release(release())
+    machine.handler.release(release())
     machine.restart()
     assert machine.take(command("c2", "start")).status == "executed"
 
@@ -332,9 +332,9 @@ def test_a_memory_that_is_damaged_while_it_is_open(
     assert machine.take(command("c-old", timeout_s=-1)).status in (refused.status, "unknown")
     assert machine.take(fresh).status in ("executed", "unknown") and machine.take(command("x3", "start")).status != "executed"
     assert machine.done == ["start"] * 200 + ["stop"] and done[0].status == "executed"
-    assert machine.desk.latched
+    assert machine.handler.lockout
     machine.wall_s = 4
-    machine.desk.release(release())
+    machine.handler.release(release())
     assert machine.take(command("x4", "start", to_iso(T0 + 4 * SECOND))).status == "executed"
 
 
@@ -366,11 +366,11 @@ def test_damage_at_any_statement_neither_refuses_nor_repeats(tmp_path: Path, aft
         assert machine.take(command("c0", "start")).status == "executed"
         assert machine.take(command("c2", "start")).status == "refused" and machine.done == ["start", "stop"]
         machine.restart()
-    assert "since" in machine.desk.latched
+    assert "since" in machine.handler.lockout
 
 
 def test_what_is_known_since_is_no_older_than_what_was_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # 36
-    monkeypatch.setattr(command_journal, "OWN_KEPT", 2)
+    monkeypatch.setattr(command_journal, "MAX_OWN", 2)
     machine = Machine(tmp_path)
     for i in range(3):
         machine.wall_s = i

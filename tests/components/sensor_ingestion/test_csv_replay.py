@@ -16,7 +16,7 @@ from edgeml.errors import OptionsError, SourceError
 from edgeml.parsing.csv_records import Lines
 from edgeml.timestamps import SECOND, to_iso
 from sensor_ingestion.sources.base import MAX_FAULTS
-from sensor_ingestion.sources.csv_replay import CHUNK, CsvReplay, CsvReplayOptions
+from sensor_ingestion.sources.csv_replay import CHUNK_LINES, CsvReplay, CsvReplayOptions
 from sensor_ingestion.sources.input_faults import InputFaults
 
 from .kit import CSV, T0, Clock, drain, recording, steady
@@ -27,7 +27,7 @@ def open_(path: Path, checkpoint: dict[str, Any] | None = None, **options: Any) 
 
 
 def test_every_row_with_its_time_channel_and_unit(tmp_path: Path) -> None:  # 1
-    n = 2 * CHUNK + 7
+    n = 2 * CHUNK_LINES + 7
     source = open_(recording(tmp_path / "a.csv", steady(n)))
     block = drain(source)
     assert [(channel.name, channel.unit) for channel in source.channels] == [("flow", "l/min"), ("current", "A")]
@@ -167,10 +167,10 @@ def test_time_running_backwards_is_named_once_a_stretch(tmp_path: Path) -> None:
 
 
 def test_backwards_is_seen_across_chunks(tmp_path: Path) -> None:  # 22
-    lines = [*steady(CHUNK), *steady(CHUNK, start=CHUNK - 3)]
+    lines = [*steady(CHUNK_LINES), *steady(CHUNK_LINES, start=CHUNK_LINES - 3)]
     source = open_(recording(tmp_path / "a.csv", lines))
     drain(source)
-    assert len(source.faults) == 1 and f":{CHUNK + 2}: time runs backwards" in source.faults[0]
+    assert len(source.faults) == 1 and f":{CHUNK_LINES + 2}: time runs backwards" in source.faults[0]
 
 
 def test_many_faults_are_not_a_flood(tmp_path: Path) -> None:  # 25
@@ -204,7 +204,7 @@ def test_faults_in_its_options(options: dict[str, Any], wanted: str) -> None:
 
 
 def test_a_restart_does_not_read_what_came_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # 10
-    path = recording(tmp_path / "a.csv", steady(5 * CHUNK))
+    path = recording(tmp_path / "a.csv", steady(5 * CHUNK_LINES))
     first = open_(path)
     head = [first.read(0.0, 100) for _ in range(40)]
     looked: list[int] = []
@@ -218,7 +218,7 @@ def test_a_restart_does_not_read_what_came_before(tmp_path: Path, monkeypatch: p
     second = open_(path, json.loads(json.dumps(first.checkpoint())))
     block = second.read(0.0, 100)
     assert all(block is not None for block in head) and block is not None and int(block.times[0]) == T0 + 4000 * SECOND
-    assert min(looked[1:]) >= 3999 and len(looked) <= CHUNK + 2
+    assert min(looked[1:]) >= 3999 and len(looked) <= CHUNK_LINES + 2
 
 
 def before(path: Path) -> None:
@@ -274,7 +274,7 @@ def test_a_checkpoint_with_a_place_that_is_none(tmp_path: Path, place: dict[str,
 
 
 def test_skipping_goes_on_in_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # 10
-    monkeypatch.setattr("sensor_ingestion.sources.csv_replay.SLICE", 10)
+    monkeypatch.setattr("sensor_ingestion.sources.csv_replay.MAX_LINES_AT_ONCE", 10)
     lines = steady(100)
     lines[60:90] = ["late,1,2"] * 30
     source = open_(recording(tmp_path / "a.csv", lines), start=35)
@@ -289,7 +289,7 @@ def test_skipping_goes_on_in_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_each_kind_of_fault_is_named_even_behind_many_others(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:  # 25
-    lines = [f"{T0 // SECOND + i},x,1" for i in range(2 * CHUNK)]
+    lines = [f"{T0 // SECOND + i},x,1" for i in range(2 * CHUNK_LINES)]
     lines += [f'{T0 // SECOND + 5000},"1,2', "noon,1,2", f"{T0 // SECOND + 5001},1,2,3"]
     clock = Clock()
     source = CsvReplay(read(CsvReplayOptions, {"path": str(recording(tmp_path / "a.csv", lines)), **CSV}), clock.pair)

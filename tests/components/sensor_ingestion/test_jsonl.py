@@ -20,7 +20,7 @@ from edgeml.parsing.readings import time_ns
 from edgeml.runtime.subprocess_env import CREDENTIALS
 from edgeml.timestamps import SECOND
 from sensor_ingestion.sources.base import RowBlock
-from sensor_ingestion.sources.jsonl import AT_ONCE, Jsonl, JsonlOptions
+from sensor_ingestion.sources.jsonl import READ_BYTES, Jsonl, JsonlOptions
 from tests.patience import PATIENCE_S
 
 from .kit import T0, Clock
@@ -132,7 +132,7 @@ def test_a_value_that_is_no_number_is_missing(fifo: Fifo, value: str) -> None:  
 def test_a_line_without_end_is_given_up(fifo: Fifo) -> None:  # 23
     # A pipe holds 64 KiB: what is written must be read in between.
     for _ in range(5):
-        fifo.write("x" * (AT_ONCE // 4))
+        fifo.write("x" * (READ_BYTES // 4))
         assert fifo.source.read(0.0, 5) is None
     assert fifo.source.bad_lines == 1 and "without an end of line" in fifo.source.faults[0]
     fifo.write('\n{"time": 3, "force": 3}\n')
@@ -272,7 +272,7 @@ def test_children_end_with_a_component_that_is_killed() -> None:  # 24
             f"""
 import json, sys, time
 sys.path[:0] = {sys.path!r}
-from sensor_ingestion.sources.block import Clocks
+from sensor_ingestion.sources.base import Clocks
 from sensor_ingestion.sources.jsonl import Jsonl, JsonlOptions
 source = Jsonl(JsonlOptions(program={python(FAMILY + "time.sleep(600)")!r}, units={UNITS!r}), Clocks(time.monotonic, time.time_ns))
 while (block := source.read(0.0, 5)) is None:
@@ -332,7 +332,7 @@ def test_lines_may_end_with_carriage_returns(fifo: Fifo) -> None:
 
 
 def test_the_end_of_a_line_that_was_given_up_is_no_line(fifo: Fifo) -> None:  # 23
-    for part in ('{"note": "' + "x" * AT_ONCE, "x" * 40_000 + '"}'):
+    for part in ('{"note": "' + "x" * READ_BYTES, "x" * 40_000 + '"}'):
         for at in range(0, len(part), 30_000):
             fifo.write(part[at : at + 30_000])
             assert fifo.source.read(0.0, 5) is None

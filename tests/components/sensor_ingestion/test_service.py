@@ -399,7 +399,7 @@ def test_what_an_older_version_wrote_is_read(tmp_path: Path) -> None:  # 8
     assert remembered is not None
     state = {key: value for key, value in remembered.state.items() if key != "answered"}
     state["pending"] = [[sent.seq, sent.end_ns, base64.b64encode(sent.payload).decode()] for sent in remembered.batches]
-    checkpoint.forget()
+    checkpoint.delete()
     former = tmp_path / f"{checkpoint.path.name}.json"
     digest = hashlib.sha256(json.dumps(configuration, sort_keys=True).encode()).hexdigest()
     former.write_text(json.dumps({"digest": digest, "content": state}))

@@ -153,6 +153,7 @@ def test_a_bundle_that_is_not_there_is_one_sentence_and_changes_nothing(tmp_path
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode == 1
     assert ran.stdout == (
-        f"ERROR edgeml.model.install_bundle: {tmp_path / 'absent'}: No such file or directory; installation failed, no changes were made; redeploy the component\n"
+        f"ERROR edgeml.model.install_bundle: {tmp_path / 'absent'}: No such file or directory; "
+        "installation failed, no changes were made; redeploy the component\n"
     )
     assert step.installed(tmp_path / "work")[0] == placed  # type: ignore[index]

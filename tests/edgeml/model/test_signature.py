@@ -258,7 +258,7 @@ def test_the_command_makes_signs_and_verifies(tmp_path: Path, capsys: pytest.Cap
     text = key.with_suffix(".pub").read_text().strip()
     assert f"public key: {text}" in capsys.readouterr().out
     assert command.main(["verify", str(bundle), "--public-key", text]) == 1
-    assert capsys.readouterr().err.startswith(f"sign: {bundle}: has no manifest.sig")
+    assert capsys.readouterr().err.startswith(f"edgeml model verify: {bundle}: has no manifest.sig")
     assert command.main(["sign", str(bundle), "--key", str(key)]) == 0
     assert command.main(["verify", str(bundle), "--public-key-file", str(key.with_suffix(".pub"))]) == 0
     assert "verified" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""scripts/package-model: a component of a bundle, the same for the same bundle, and nothing of a bundle that is not right."""
+"""edgeml model package: a component of a bundle, the same for the same bundle, and nothing of a bundle that is not right."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from inference.options import InferenceOptions
 from tests.edgeml.keys import PINNED, STRANGER, TRUSTED, edit
 from tests.edgeml.models import trained, untrue
 from tests.edgeml.tiny import SHIPPED
+
+pytestmark = pytest.mark.slow("builds and signs bundles")
 
 NAME = "com.edgeml.Model.PumpAnomaly"
 
@@ -69,7 +71,7 @@ def test_what_is_not_right_is_refused_and_nothing_written(tmp_path, made, public
     assert not (tmp_path / "out").exists()
     arguments = [str(folder), "--out", str(tmp_path / "out"), *(["--public-key", public_key] if public_key else [])]
     assert main(arguments) == 1
-    assert capsys.readouterr().err.startswith("package-model: ")
+    assert capsys.readouterr().err.startswith("edgeml model package: ")
 
 
 def test_standard_output_is_the_configuration_and_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
