@@ -88,7 +88,7 @@ def faults(name: str, path: tuple[str, ...], value: object) -> list[str]:
     return []
 
 
-def test_there_is_something_to_try() -> None:
+def test_options_to_try_are_found() -> None:
     assert ("ingestion", ("assets", "x", "quality", "channels", "x", "low")) in NUMBERS and len(NUMBERS) > 40 and len(TEXTS) > 15
 
 
@@ -102,7 +102,7 @@ def test_an_absurd_number_is_refused_by_the_name_of_its_option(name: str, path: 
 
 @pytest.mark.parametrize(("name", "path"), TEXTS, ids=lambda part: part if isinstance(part, str) else ".".join(part))
 @pytest.mark.parametrize("value", ["a" * 10_001, "a\x00b", "\x1b[2J", "\ud800", "a\rb"], ids=["long", "NUL", "escape", "half", "CR"])
-def test_a_text_that_is_none_is_refused_by_the_name_of_its_option(name: str, path: tuple[str, ...], value: str) -> None:
+def test_invalid_text_is_refused_by_the_name_of_its_option(name: str, path: tuple[str, ...], value: str) -> None:
     sentences = [each for each in faults(name, path, value) if ".".join(path) in each]
     assert sentences and all(len(each) < 1000 and each.isprintable() for each in sentences)
 
