@@ -85,7 +85,7 @@ def test_each_machine_has_its_own_options_and_an_entry_of_its_own_wins():
         ({"p{1..3}": {"source": "simulator", "options": {"seed": "{asset}"}}}, "`assets.p{1..3}.options.seed`"),
         ({"p{1..3}": {"source": "simulator", "options": {"sped": 1}}}, "did you mean `speed`?"),
         ({"p" * 126 + "{1..1000}": {"source": "simulator"}}, "use 1 to 128"),
-        ({"p{1..3}": {"source": "simulator", "enabled": False}}, "none that is enabled"),
+        ({"p{1..3}": {"source": "simulator", "enabled": False}}, "no enabled asset"),
     ],
 )
 def test_faults_of_a_range_are_said_once(assets, sentence):

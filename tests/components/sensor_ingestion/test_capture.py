@@ -272,7 +272,7 @@ def test_a_full_disk_stops_no_row_and_is_said_once(
         bench.clock.now += 1
         if second == 35:
             (fault,) = bench.service.status().faults
-            assert fault.startswith(f"capture: {tmp_path / 'capture'} cannot be written (No space left on device); rows go on")
+            assert fault.startswith(f"capture: {tmp_path / 'capture'} cannot be written (No space left on device); rows are published")
     assert len(bench.wire.batches()) == 60 and bench.service.status().faults == ()
     assert len([line for line in caplog.messages if "cannot be written" in line]) == 1
     bench.service.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ def test_too_late_by_the_wall_clock(machine: Machine) -> None:  # 13
     assert machine.take(command("in time")).status == "executed"
     machine.wall_s = 10.5
     ack = machine.take(command("late"))
-    assert (ack.status, ack.detail) == ("expired", "it came 0.5 s after its deadline")
+    assert (ack.status, ack.detail) == ("expired", "it arrived 0.5 s after its deadline")
     machine.wall_s = 99_999
     assert machine.take(command("undated", issued_at="")).status == "executed"
     assert machine.done == ["stop", "stop"]
@@ -216,7 +217,7 @@ def test_a_damaged_memory_is_put_aside_and_nothing_of_before_is_executed(machine
     machine.wall_s = 2
     machine.restart()
     ack = machine.take(command())
-    assert ack.status == "unknown" and "memory of commands was lost" in ack.detail and machine.done == ["stop"]
+    assert ack.status == "unknown" and "journal of commands was lost" in ack.detail and machine.done == ["stop"]
     assert "damaged" in caplog.text and (machine.work / "commands.damaged").exists()
     assert machine.take(command("c2", issued_at=to_iso(T0 + 2 * SECOND))).status == "executed"
 
@@ -240,7 +241,7 @@ def test_a_latch_holds_until_a_person_releases_it(tmp_path: Path, caplog: pytest
     for _ in range(2):
         for action in ("start", "restore"):
             ack = machine.take(command(f"{action}", action))
-            assert ack.status == "refused" and f"latched since {to_iso(T0)} by command c1" in ack.detail
+            assert ack.status == "refused" and f"locked out since {to_iso(T0)} by command c1" in ack.detail
             assert '{"type":"release","asset":"a","by":"…"}' in ack.detail and topics.COMMANDS_RELEASE in ack.detail
         machine.restart()
     assert machine.take(command("c2", "stop")).status == "executed"
@@ -264,7 +265,7 @@ def test_a_machine_whose_stop_failed_is_latched(tmp_path: Path) -> None:  # 38
 def test_after_a_loss_it_counts_as_latched(tmp_path: Path) -> None:  # 36, 38
     (tmp_path / FILE).write_bytes(os.urandom(5000))
     machine = Machine(tmp_path, "stop")
-    assert "because the memory of commands was lost" in machine.take(command("c1", "start")).detail
+    assert "because the journal of commands was lost" in machine.take(command("c1", "start")).detail
     machine.handler.release(release())
     machine.restart()
     assert machine.take(command("c2", "start")).status == "executed"
@@ -281,7 +282,7 @@ def test_a_latch_in_the_service_its_status_and_its_topic(tmp_path: Path) -> None
 
     assert send("c0", "stop", topics.REPLAY) == []
     assert send("c1", "stop") == ["executed"]
-    assert bench.service.status().faults[0].startswith("a is latched since")
+    assert bench.service.status().faults[0].startswith("a is locked out since")
     bench.tell(topics.REPLAY, release())
     assert send("c2", "start") == ["refused"]
     bench.tell(topics.COMMANDS_RELEASE, release())
@@ -290,7 +291,7 @@ def test_a_latch_in_the_service_its_status_and_its_topic(tmp_path: Path) -> None
 
 def test_a_latch_that_the_machine_cannot_set_is_refused(tmp_path: Path) -> None:  # 38
     with pytest.raises(
-        OptionsError, match=r"`assets\.a\.lockout_after` is 'halt', which its source cannot do; it can restore, start, stop"
+        OptionsError, match=r"`assets\.a\.lockout_after` is 'halt', which is no action of its source; its actions are restore, start, stop"
     ):
         Bench(tmp_path, {"a": {"source": "simulator", "lockout_after": "halt"}}, Clock())
 
@@ -390,4 +391,19 @@ def test_people_are_told_of_a_damaged_memory(tmp_path: Path) -> None:  # 36
     bench.tell(topics.COMMANDS, command("c2"))
     assert [ack.status for ack in bench.wire.take(topics.COMMANDS_ACK)] == ["executed", "executed"]
     (fault,) = bench.service.status().faults
-    assert "memory of commands was damaged" in fault and "see whether the machines obeyed" in fault
+    assert "journal of commands was damaged" in fault and "check whether the machines obeyed" in fault
+
+
+def test_lockout_of_an_earlier_version_is_kept(tmp_path: Path) -> None:  # 38
+    with closing(sqlite3.connect(tmp_path / FILE)) as db:
+        db.executescript(
+            "CREATE TABLE commands (no INTEGER PRIMARY KEY AUTOINCREMENT, asset TEXT, id TEXT, acted INTEGER, status TEXT, at TEXT,"
+            " detail TEXT, UNIQUE (asset, id)); CREATE TABLE latches (asset TEXT PRIMARY KEY, command TEXT, at TEXT, released INTEGER);"
+            " CREATE TABLE loss (at_ns INTEGER); INSERT INTO latches VALUES ('a', 'c1', '2020-03-09T10:00:00.000Z', 0), ('b', '', '', 1);"
+        )
+    machine = Machine(tmp_path, "stop")
+    assert "since 2020-03-09T10:00:00.000Z by command c1" in machine.handler.lockout
+    assert machine.take(command("c2", "start")).status == "refused" and machine.done == []
+    assert machine.journal.lockout("b") is None
+    with closing(sqlite3.connect(tmp_path / FILE)) as db:
+        assert [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE name IN ('latches', 'lockouts')")] == ["lockouts"]

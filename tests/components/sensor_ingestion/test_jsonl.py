@@ -151,7 +151,7 @@ def test_a_file_is_no_fifo(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="directory that this user may use"):
+    with pytest.raises(SourceError, match="directory that this user can write"):
         open_(fifo=str(tmp_path / "none" / "in"))
 
 
@@ -183,7 +183,7 @@ def test_a_program_that_ends_is_started_again_with_growing_waits(caplog: pytest.
         while not caplog.messages:
             source.read(0.0, 5)
             assert time.monotonic() < give_up
-        assert f"exit code 0; starting it again in {wait} s" in caplog.text
+        assert f"exit code 0; it is restarted in {wait} s" in caplog.text
         assert source.read(0.0, 5) is None  # not before its time
         clock.now += float(wait)
         caplog.clear()
@@ -196,10 +196,10 @@ def test_after_steady_running_the_waiting_is_short_again(caplog: pytest.LogCaptu
     for ran, wait in ((0, "0.5"), (0, "1.0"), (31, "0.5")):
         clock.now += ran
         give_up = time.monotonic() + PATIENCE_S
-        while "starting it again" not in caplog.text:
+        while "it is restarted" not in caplog.text:
             source.read(0.0, 5)
             assert time.monotonic() < give_up
-        assert f"again in {wait} s" in caplog.text
+        assert f"restarted in {wait} s" in caplog.text
         caplog.clear()
         clock.now += float(wait)
         rows(source, 1)
@@ -207,7 +207,7 @@ def test_after_steady_running_the_waiting_is_short_again(caplog: pytest.LogCaptu
 
 
 def test_a_program_that_is_not_there() -> None:
-    with pytest.raises(SourceError, match="does not start"):
+    with pytest.raises(SourceError, match="cannot be started"):
         open_(program=["/no/such/program"])
 
 

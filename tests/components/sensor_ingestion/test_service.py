@@ -525,7 +525,7 @@ def test_all_faults_of_a_configuration_with_their_keys() -> None:  # 19
 
 
 def test_no_assets() -> None:
-    with pytest.raises(OptionsError, match="none that is enabled"):
+    with pytest.raises(OptionsError, match="no enabled asset"):
         read(SensorIngestionOptions, {})
 
 
@@ -533,7 +533,7 @@ def test_an_asset_that_is_not_enabled_is_not_read(tmp_path):
     bench = Bench(tmp_path, {"a": skid(), "b": {**skid(), "enabled": "false"}})
     bench.tick()
     assert {batch.asset for batch in bench.wire.batches()} == {"a"}
-    with pytest.raises(OptionsError, match="none that is enabled"):
+    with pytest.raises(OptionsError, match="no enabled asset"):
         Bench(tmp_path, {"b": {**skid(), "enabled": False}})
 
 

@@ -173,9 +173,9 @@ def test_an_echo_with_a_guessed_id_proves_nothing(tmp_path: Path) -> None:  # 43
     device.run(0.3)
     for guess in guesses(seen):
         device.upload.echo(json.dumps({"type": "capture", "entry": guess}).encode())
-    assert device.upload._place.no == 2 and len(device.sent()) == 2, "the second piece is under way still"
+    assert device.upload._position.no == 2 and len(device.sent()) == 2, "the second piece is under way still"
     device.upload.echo(device.bus.cloud[1][1])
-    assert device.upload._place.no == 3
+    assert device.upload._position.no == 3
 
 
 def test_an_echo_that_comes_after_a_relaunch_proves_the_same_rows(tmp_path: Path) -> None:  # 43
@@ -189,7 +189,7 @@ def test_an_echo_that_comes_after_a_relaunch_proves_the_same_rows(tmp_path: Path
     first, second, again = device.sent()
     assert (again["entry"], again["row"], again["rows"]) == (second["entry"], second["row"], second["rows"]) and second["rows"] > 256
     device.upload.echo(device.bus.cloud[1][1])
-    assert device.upload._place.row == second["row"] + second["rows"]
+    assert device.upload._position.row == second["row"] + second["rows"]
 
 
 def test_a_note_of_a_version_without_proofs_is_gone_on_from(tmp_path: Path) -> None:  # 43
@@ -242,7 +242,7 @@ def test_what_cannot_be_sent_is_left_out_and_named(tmp_path: Path) -> None:  # 4
     device.run(60)
     assert device.done() == [False, True, False]
     unread, wide = device.upload.faults
-    assert unread.startswith(f"capture: {damaged} is not sent to IoT Core: it cannot be read") and unread.endswith("see to its folder")
+    assert unread.startswith(f"capture: {damaged} is not sent to IoT Core: it cannot be read") and unread.endswith("check its folder")
     assert "a row of 900 channels does not fit into a message" in wide and device.upload.waiting == 0
 
 
@@ -252,7 +252,7 @@ def test_a_note_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:  #
     (tmp_path / STATE_FILE).with_suffix(".new").mkdir()
     device.run(30)
     assert sum(message["rows"] for message in device.sent()) == 1000
-    assert "cannot be written" in device.upload.faults[0] and "make room" in device.upload.faults[0]
+    assert "cannot be written" in device.upload.faults[0] and "free some space" in device.upload.faults[0]
 
 
 def test_the_service_sends_says_how_it_stands_and_hears_echoes(tmp_path: Path) -> None:  # 27, 40
@@ -275,5 +275,5 @@ def test_nothing_captured_and_yet_to_be_sent_is_a_mistake() -> None:  # 19
     with pytest.raises(OptionsError) as fault:
         read(SensorIngestionOptions, {"assets": {"a": {"source": "simulator"}}, "capture": {"upload": True}})
     assert fault.value.faults == [
-        "`capture.upload` is true and `capture.mode` is off, so there is nothing to send; set `capture.mode` to all or alarms"
+        "`capture.upload` is true and `capture.mode` is off, so no file is captured; set `capture.mode` to all or alarms"
     ]
