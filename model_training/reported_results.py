@@ -31,7 +31,7 @@ class _Result(msgspec.Struct):
     confidence: float | None = None
     reason: str | None = None
     alarm: str | None = None
-    took_us: tuple[float | None, float | None] = (None, None)
+    latency_us: tuple[float | None, float | None] = (None, None)
 
 
 class _Report(msgspec.Struct):
@@ -62,7 +62,7 @@ class Reported:
         verdict: (n,) bool, at or over the policy's `raise_at`; no decision is no.
         alarm: (n,) bool, an alarm is active.
         reasons: (n,) why there is no decision, or empty.
-        took_us: (n, 2) float32, for preparing and for the model; NaN for none.
+        latency_us: (n, 2) float32, for preparing and for the model; NaN for none.
     """
 
     thing: str
@@ -75,7 +75,7 @@ class Reported:
     verdict: np.ndarray
     alarm: np.ndarray
     reasons: tuple[str, ...]
-    took_us: np.ndarray
+    latency_us: np.ndarray
 
     def held(self, times: np.ndarray) -> np.ndarray:
         """(m,) int, the report that holds at each of `times` (m,) ns; -1 before the first."""
@@ -107,7 +107,7 @@ class Summary:
         hours: that the reports span, by event time.
         alarms: alarms that went active.
         undecided: no decision, by reason.
-        took_us: median and 99th percentile of preparing and model together.
+        latency_us: median and 99th percentile of preparing and model together.
     """
 
     hours: float
@@ -115,7 +115,7 @@ class Summary:
     in_alarm: float
     anomalous: float
     undecided: dict[str, float]
-    took_us: tuple[float, float]
+    latency_us: tuple[float, float]
 
 
 def read(path: Path) -> Found:
@@ -149,7 +149,7 @@ def summary(reported: Reported) -> Summary:
     for reason, held in zip(reported.reasons, seconds.tolist(), strict=True):
         if reason:
             undecided["learning" if reason.startswith("learning") else reason] += held / whole
-    took = reported.took_us.sum(axis=1)
+    took = reported.latency_us.sum(axis=1)
     took = took[np.isfinite(took)]
     return Summary(
         hours=float(seconds.sum()) / 3600,
@@ -157,7 +157,7 @@ def summary(reported: Reported) -> Summary:
         in_alarm=float(seconds[reported.alarm].sum()) / whole,
         anomalous=float(seconds[reported.verdict].sum()) / whole,
         undecided=dict(undecided),
-        took_us=(float(np.median(took)), float(np.quantile(took, 0.99))) if len(took) else (np.nan, np.nan),
+        latency_us=(float(np.median(took)), float(np.quantile(took, 0.99))) if len(took) else (np.nan, np.nan),
     )
 
 
@@ -212,5 +212,5 @@ def _columns(key: tuple[str, str, str, str, str], results: dict[int, _Result]) -
         np.array([row.verdict == "anomalous" for row in rows]),
         np.array([row.alarm in ALARMED for row in rows]),
         tuple(row.reason or "" for row in rows),
-        np.array([[np.nan if us is None else us for us in row.took_us] for row in rows], np.float32),
+        np.array([[np.nan if us is None else us for us in row.latency_us] for row in rows], np.float32),
     )

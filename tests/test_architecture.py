@@ -109,6 +109,75 @@ def test_a_circle_is_seen(tmp_path: Path) -> None:
     assert list(imported(tmp_path / "b.py", {"p.a", "p.b", "p"})) == ["p.a", "p.a"]
 
 
+# -- layers of libs/edgeml
+
+LIBRARY_LAYERS: dict[str, set[str]] = {
+    "errors": set(),
+    "backoff": set(),
+    "timestamps": set(),
+    "log_throttle": set(),
+    "parsing": {"timestamps"},
+    "storage": set(),
+    "config": {"errors"},
+    "messages": {"errors", "parsing", "timestamps"},
+    "timeline": {"messages", "timestamps"},
+    "auth": {"errors", "messages", "storage", "timestamps"},
+    "alarms": {"parsing", "timestamps"},
+    "model": {"alarms", "errors", "messages", "storage"},
+    "cloud": {"backoff", "log_throttle", "messages", "timestamps"},
+    "ipc": {"auth", "backoff", "errors", "log_throttle", "messages"},
+    "runtime": {"auth", "backoff", "config", "errors", "ipc", "log_throttle", "messages", "parsing", "storage", "timestamps"},
+}
+"""Package or module of libs/edgeml -> the packages and modules of libs/edgeml that it imports. Lower ones come first."""
+
+
+def package_imports(library: Path) -> dict[str, set[str]]:
+    """Package or module directly in a library -> those of the same library that it imports."""
+    found: dict[str, set[str]] = {}
+    for path in library.rglob("*.py"):
+        part = path.relative_to(library).parts[0].removesuffix(".py")
+        if part != "__init__":
+            found.setdefault(part, set()).update(imported_parts(path, library.name) - {part})
+    return found
+
+
+def imported_parts(path: Path, library: str) -> set[str]:
+    """Packages and modules directly in a library that a file imports, for its annotations and inside functions too."""
+    parts: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}:{node.lineno}: a relative import"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        parts |= {name.split(".")[1] for name in names if name.startswith(f"{library}.")}
+    return parts
+
+
+def test_library_packages_import_only_lower_layers() -> None:
+    lower: set[str] = set()
+    for part, allowed in LIBRARY_LAYERS.items():
+        assert allowed <= lower, f"{part}: {allowed - lower} is not below it in the table"
+        lower.add(part)
+    assert {part: found - LIBRARY_LAYERS.get(part, set()) for part, found in package_imports(LIBS / "edgeml").items()} == dict.fromkeys(
+        LIBRARY_LAYERS, set()
+    )
+
+
+def test_layer_rule_sees_imports_and_unplaced_packages(tmp_path: Path) -> None:
+    library = tmp_path / "edgeml"
+    (library / "messages").mkdir(parents=True)
+    (library / "__init__.py").write_text("import edgeml.ipc\n")
+    (library / "new.py").write_text("import edgeml.errors\n")
+    (library / "messages" / "codec.py").write_text("def f():\n    from edgeml import errors\n    from edgeml.messages import x\n")
+    (library / "messages" / "x.py").write_text("from edgeml.auth.envelope import sign\nimport edgemlish.y\n")
+    assert package_imports(library) == {"new": {"errors"}, "messages": {"errors", "auth"}}
+
+
+# -- the whole tree
+
+
 def test_the_version_is_that_of_the_gdk_configuration() -> None:
     """In every place that `scripts/version` writes; and pyproject.toml reads one of them."""
     wanted = Project.read(ROOT).version

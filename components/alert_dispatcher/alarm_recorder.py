@@ -36,7 +36,7 @@ class AlarmRecorder:
 
     def save(self, policy: AlarmPolicy, version: str) -> None:
         """Save the policy's state; for a policy whose changes are recorded in the same transaction."""
-        self._store.save_policy(SavedPolicy(policy.asset, policy.model, version, policy.state()))
+        self._store.save_policy(SavedPolicy(policy.asset, policy.model, version, policy.state))
 
     def record(self, change: Change, version: str, why: str) -> None:
         """Save the alarm, and queue the alert about it."""

@@ -12,7 +12,7 @@ from alert_dispatcher.state_db import StateDb
 from edgeml.alarms.alarm_policy import AlarmPolicy, Change
 from edgeml.cloud.outbox import HEALTH
 from edgeml.messages import Health, topics
-from edgeml.runtime.runner import ComponentContext
+from edgeml.runtime.service import ComponentContext
 
 VERSION = edgeml.__version__
 """The `model_version` that alerts of health alarms name."""

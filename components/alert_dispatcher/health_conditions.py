@@ -83,7 +83,7 @@ class HealthSnapshot(NamedTuple):
 def _source_stalled(snapshot: HealthSnapshot) -> dict[str, str]:
     found = {}
     for _, health in snapshot.alive():
-        for asset, quiet_s in health.quiet.items():
+        for asset, quiet_s in health.row_age_s.items():
             limit = snapshot.options.sources.get(asset, snapshot.options.source_after_s)
             sentence = f"{asset}: its source has read no row for {duration(quiet_s)}; check the sensor and its connection"
             found[asset] = sentence if limit and quiet_s > limit else ""
@@ -93,7 +93,7 @@ def _source_stalled(snapshot: HealthSnapshot) -> dict[str, str]:
 def _not_scored(snapshot: HealthSnapshot) -> dict[str, str]:
     found = dict.fromkeys(snapshot.unscored, "") if snapshot.is_alive(PRODUCERS[topics.RESULTS]) else {}
     for component, health in snapshot.alive():
-        for asset, one in ({} if isinstance(health.not_judged, msgspec.UnsetType) else health.not_judged).items():
+        for asset, one in ({} if isinstance(health.unscored, msgspec.UnsetType) else health.unscored).items():
             limit = snapshot.options.unscored_after_s
             sentence = (
                 f"{asset} is not scored: {100 * one.share:.0f} % of its rows have had no decision for {duration(one.for_s)} "
@@ -107,8 +107,8 @@ def _not_scored(snapshot: HealthSnapshot) -> dict[str, str]:
 def _stream_silent(snapshot: HealthSnapshot) -> dict[str, str]:
     found = {}
     for component, health in snapshot.alive():
-        for topic in (topic for topic in topics.STREAMS if topic in health.heard):
-            age, limit = health.heard[topic], snapshot.options.stream_after_s
+        for topic in (topic for topic in topics.STREAMS if topic in health.message_age_s):
+            age, limit = health.message_age_s[topic], snapshot.options.stream_after_s
             if age is None:
                 age = snapshot.now - snapshot.never_received.get((component, topic), snapshot.now)
                 limit = snapshot.options.start_s if limit else 0.0

@@ -52,14 +52,14 @@ class HealthMonitor:
         self._never_received: dict[tuple[str, str], float] = {}
         self._sentences: dict[tuple[str, str], str] = {}
         self.open = {(one.asset, one.model): AlarmPolicy(self._policy, one.asset, one.model, one.state) for one in saved}
-        self._start_ns = max([wall_ns, *(policy.judged + 1 for policy in self.open.values() if policy.judged is not None)])
+        self._start_ns = max([wall_ns, *(policy.evaluated_to + 1 for policy in self.open.values() if policy.evaluated_to is not None)])
 
     def take(self, health: Health, now: float) -> None:
         """Note a component's report."""
         if health.component not in self._reports and len(self._reports) >= MAX_TRACKED:
             return
         self._reports[health.component] = LastReport(health, now)
-        for topic, age in health.heard.items():
+        for topic, age in health.message_age_s.items():
             if age is not None:
                 self._never_received.pop((health.component, topic), None)
             elif topic in topics.STREAMS:
@@ -105,7 +105,7 @@ class HealthMonitor:
         policy = self.open.get(key) or AlarmPolicy(self._policy, *key)
         if sentence:
             self._sentences[key] = sentence
-        changes = policy.judge(at_ns, 1.0 if sentence else 0.0)
+        changes = policy.evaluate(at_ns, 1.0 if sentence else 0.0)
         self.open[key] = policy
         if policy.alarm is None:
             del self.open[key]

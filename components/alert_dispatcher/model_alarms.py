@@ -14,11 +14,11 @@ from alert_dispatcher.alert_text import why
 from alert_dispatcher.result_reporter import ResultReporter
 from alert_dispatcher.state_db import SavedPolicy, StateDb
 from edgeml.alarms.alarm_policy import AlarmPolicy, Change, PolicyOptions
+from edgeml.alarms.startup_recovery import is_stopped
 from edgeml.log_throttle import RateLimitedLog
 from edgeml.messages import ReplayRequest, ResultBlock, encode, topics
 from edgeml.messages.sequencing import SequenceTracker
-from edgeml.model.startup_recovery import is_stopped
-from edgeml.runtime.runner import ComponentContext
+from edgeml.runtime.service import ComponentContext
 from edgeml.timestamps import Moment, age_s, boot_id
 
 log = logging.getLogger(__name__)
@@ -88,14 +88,14 @@ class ModelAlarms:
         key = block.asset, block.model
         known = self._policies.get(key)
         # A copy is evaluated: if the transaction fails, nothing has happened.
-        policy = AlarmPolicy(self._options, block.asset, block.model, known.state() if known else None)
+        policy = known.copy() if known else AlarmPolicy(self._options, block.asset, block.model)
         state_before = policy.alarm.state if policy.alarm else ""
         confidences = np.where(columns.reason == 0, columns.confidence, np.nan)
         epoch = 0 if block.epoch is msgspec.UNSET else block.epoch
         stopped_reasons = [False, *map(is_stopped, block.reasons)]
         stopped = [stopped_reasons[reason] for reason in columns.reason.tolist()] if any(stopped_reasons) else None
         rows_in_order = None if in_order is None else in_order.tolist()
-        result = policy.judge_block(
+        result = policy.evaluate_block(
             block.answers_stream, columns.times.tolist(), confidences.tolist(), columns.deviations, stopped, epoch, rows_in_order
         )
         with self._store.transaction(durable=bool(result.changes)):

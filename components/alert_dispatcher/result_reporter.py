@@ -53,7 +53,7 @@ def verdict(confidence: float, decided: bool, raise_at: float) -> str:
 
 
 def entry(block: ResultBlock, columns: ResultColumns, row: int, result: str, alarm: str) -> dict[str, Any]:
-    """One result for people: times in ISO 8601, `took_us` for the window and for the model, `alarm` its state or null."""
+    """One result for people: times in ISO 8601, `latency_us` for the window and for the model, `alarm` its state or null."""
     reason = int(columns.reason[row])
     decided = result != NO_DECISION
     return {
@@ -64,7 +64,7 @@ def entry(block: ResultBlock, columns: ResultColumns, row: int, result: str, ala
         "confidence": _number(columns.confidence[row]) if decided else None,
         "reason": block.reasons[reason - 1] if reason else None,
         "alarm": alarm or None,
-        "took_us": [_number(value) for value in columns.took_us[row]],
+        "latency_us": [_number(value) for value in columns.latency_us[row]],
     }
 
 

@@ -24,8 +24,7 @@ from edgeml.errors import EdgemlError, MessageError
 from edgeml.ipc.bus import RelaunchNeeded
 from edgeml.log_throttle import RateLimitedLog
 from edgeml.messages import Acknowledge, Health, KeepAlive, Message, ReplayStart, ResultBlock, Status, decode, topics
-from edgeml.runtime.runner import ComponentContext
-from edgeml.runtime.status_reporter import Metrics
+from edgeml.runtime.service import ComponentContext, Metrics
 
 log = logging.getLogger(__name__)
 

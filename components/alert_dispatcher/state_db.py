@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from alert_dispatcher.state_schema import create_or_migrate
-from edgeml.alarms.alarm_policy import Alarm
+from edgeml.alarms.alarm_policy import Alarm, PolicyState
 from edgeml.cloud.outbox import Outbox, OutboxOptions
 from edgeml.errors import EdgemlError
 from edgeml.messages import Alert
@@ -42,7 +42,7 @@ class SavedPolicy(NamedTuple):
     asset: str
     model: str
     model_version: str
-    state: dict[str, Any]
+    state: PolicyState | dict[str, Any]
 
 
 class PendingAlert(NamedTuple):

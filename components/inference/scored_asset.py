@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any
 
 import numpy as np
 
@@ -170,13 +169,11 @@ class ScoredAsset:
     def _pack(self, batch: SensorBatch, columns: ResultColumns, reasons: tuple[str, ...]) -> list[bytes]:
         manifest = self._bundle.manifest
         n = len(columns.times)
-        per_row = 33 + 2 * columns.deviations.shape[1]  # bytes, see ResultBlock
         names = len("".join((*manifest.names, *reasons, self.name)).encode())
         room = MAX_PAYLOAD - HEAD_BYTES - names - 4 * len(reasons)
-        step = max(1, room // per_row)
+        step = max(1, room // columns.row_bytes)
         blocks = []
         for start in range(0, max(n, 1), step):
-            part: dict[str, Any] = dict(columns.part(slice(start, start + step)).packed())
             block = ResultBlock(
                 asset=self.name,
                 stream=self.replay_buffer.stream,
@@ -190,7 +187,7 @@ class ScoredAsset:
                 channels=manifest.names,
                 reasons=reasons,
                 epoch=batch.epoch,
-                **part,
+                **columns.packed(slice(start, start + step)),  # type: ignore[arg-type]
             )
             payload = encode(block)
             end = min(int(columns.times[min(start + step, n) - 1]), self._last_ns) if n else self._last_ns
@@ -215,6 +212,6 @@ def _refused(times: np.ndarray, channels: int, reason: str, quality: np.ndarray)
         confidence=nan,
         reason=codes,
         deviations=np.full((n, channels), np.nan, np.float16),
-        took_us=np.zeros((n, 2), np.float32),
+        latency_us=np.zeros((n, 2), np.float32),
     )
     return columns, tuple(reasons)

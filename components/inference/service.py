@@ -88,7 +88,7 @@ class Inference:
     def metrics(self) -> Metrics:
         drops = {"sensor batches lost on the way": self._lost} if self._lost else {}
         unscored = {name: found for name, asset in self._assets.items() if (found := asset.coverage.unscored()) is not None}
-        return Metrics(self._lag_s, drops=drops, not_judged=unscored)
+        return Metrics(self._lag_s, drops=drops, unscored=unscored)
 
     def close(self) -> None:
         pass

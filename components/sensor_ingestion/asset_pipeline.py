@@ -132,7 +132,7 @@ class AssetPipeline:
         """Batches without an answer, if answers are expected."""
         return len(self._in_flight) if self.awaits_answers else 0
 
-    def quiet_s(self, now: float) -> float | None:
+    def row_age_s(self, now: float) -> float | None:
         """Seconds of the clock since its source read a row; None while none is expected: it has ended, or waits for answers."""
         return None if self.source.finished or self._blocked() else now - self._row_at
 

@@ -50,7 +50,7 @@ def judge(bundle: Bundle, engine: ScoringEngine, times: np.ndarray, values: np.n
     policy = AlarmPolicy(options or PolicyOptions(), "asset", bundle.manifest.name)
     raised, cleared = [], []
     for row, (at, confidence) in enumerate(zip(times.tolist(), result.confidence.tolist(), strict=True)):
-        for change in policy.judge(at, confidence):
+        for change in policy.evaluate(at, confidence):
             if change.alarm.state == ACTIVE:
                 raised.append(row)
             elif change.alarm.state == CLEARED and change.alarm.raised_at is not None:

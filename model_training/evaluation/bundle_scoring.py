@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgeml.alarms.alarm_policy import ACTIVE, ALARMED, AlarmPolicy, PolicyOptions
+from edgeml.alarms.startup_recovery import is_stopped
 from edgeml.model.bundle import Bundle, match_channels
 from edgeml.model.runtime import open_engine
 from edgeml.model.scorer import AssetScorer, ScoringEngine
-from edgeml.model.startup_recovery import is_stopped
 from model_training.evaluation.recordings import Recording
 
 
@@ -86,7 +86,7 @@ def decide(
 ) -> Judged:
     """Verdicts and alarms from confidences: (n,) float32, NaN for no decision."""
     policy = AlarmPolicy(options or PolicyOptions(), recording.full_name, model)
-    judged = policy.judge_block("recording", recording.times.tolist(), confidence.tolist(), deviations, stopped)
+    judged = policy.evaluate_block("recording", recording.times.tolist(), confidence.tolist(), deviations, stopped)
     alarm = np.zeros(len(recording), bool)
     raised = []
     for change in judged.changes:

@@ -27,7 +27,7 @@ COLUMNS = m.ResultColumns(
     confidence=np.array([0.5, np.nan, 0.75]),
     reason=np.array([0, 1, 0]),
     deviations=np.array([[0.5, -1.0], [np.nan, np.nan], [6.5, -4.0]]),
-    took_us=np.full((3, 2), 12.5),
+    latency_us=np.full((3, 2), 12.5),
 )
 RESULTS = m.ResultBlock(
     asset="pump-1",
@@ -67,8 +67,8 @@ SAMPLES: dict[str, m.Message] = {
     "command-ack": m.CommandAck(id="a1:stop", asset="pump-1", status="executed", at="2020-03-09T10:14:34.000Z"),
     "release": m.Release(asset="pump-1", by="Ada", note="the valve is open again"),
     "permit": m.Permit(asset="pump-1", allowed=False, reason="the guard door is open"),
-    "replay": m.ReplayRequest(topic="edgeml/sensors", asset="pump-1", since=T0),
-    "replaying": m.ReplayStart(asset="pump-1", stream="s", first=3),
+    "replay-request": m.ReplayRequest(topic="edgeml/sensors", asset="pump-1", since=T0),
+    "replay-start": m.ReplayStart(asset="pump-1", stream="s", first=3),
     "keep-alive": m.KeepAlive(asset="pump-1", stream="s", seq=41),
     "reset-baseline": m.ResetBaseline(asset="pump-1"),
     "status": m.Status(component="com.edgeml.Inference", state="faulty", faults=("`threads` is 0: expected int >= 1",)),
@@ -78,8 +78,8 @@ SAMPLES: dict[str, m.Message] = {
         state="running",
         lag_s=1.5,
         queues={"inbox": (3, 2000)},
-        heard={"edgeml/sensors": 0.5, "edgeml/control": None},
-        quiet={"pump-1": 0.25},
+        message_age_s={"edgeml/sensors": 0.5, "edgeml/control": None},
+        row_age_s={"pump-1": 0.25},
         drops={"inbox full: edgeml/sensors": 2},
     ),
 }

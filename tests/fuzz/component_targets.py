@@ -450,7 +450,10 @@ def dispatcher_echoed(data: bytes) -> None:
 
 def dispatcher_messages() -> list[bytes]:
     ours = [Acknowledge(alarm="a", by="x"), CommandAck(id="a1:stop", asset="pump-1", status="refused", detail="no")]
-    return [*(encode(message) for message in ours), *(encode(SAMPLES[name]) for name in ("results", "permit", "replaying", "replay"))]
+    return [
+        *(encode(message) for message in ours),
+        *(encode(SAMPLES[name]) for name in ("results", "permit", "replay-start", "replay-request")),
+    ]
 
 
 def dispatcher_began(data: bytes) -> None:

@@ -58,7 +58,7 @@ MILLING = (
     + "\n"
     + "".join(f"{row},M{row},M,298.1,308.6,1551,42.8,{row},{row % 2},0,{row % 2},0,0,0\n" for row in range(6))
 ).encode()
-RESULT = {"at": "2020-03-09T10:14:33.000Z", "verdict": "anomalous", "confidence": 0.97, "alarm": "active", "took_us": [1.5, 20]}
+RESULT = {"at": "2020-03-09T10:14:33.000Z", "verdict": "anomalous", "confidence": 0.97, "alarm": "active", "latency_us": [1.5, 20]}
 REPORT = {"type": "report", "thing": "t", "asset": "a", "model": "m", "model_version": "1", "digest": "d", "results": [RESULT]}
 
 

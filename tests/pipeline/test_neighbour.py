@@ -73,7 +73,7 @@ def forgeries(course: RunMonitor) -> list[tuple[str, Message]]:
         confidence=np.ones(30),
         reason=np.zeros(30),
         deviations=np.ones((30, 1)),
-        took_us=np.ones((30, 2)),
+        latency_us=np.ones((30, 2)),
     )
     results = ResultBlock(
         asset=ASSET,

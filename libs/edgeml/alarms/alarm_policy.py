@@ -1,22 +1,21 @@
-"""The alarm policy of one asset and one model: confidences in, the life of alarms out.
+"""The alarm policy of one asset and one model: from confidences to alarms.
 
 Pure: event time only, no clock, no I/O.
 
-An alarm is *pending* once N of the last M decided results are at or over `raise_at`. When that holds for `hold_s`, it is
-*active* (raised); when it stops holding before, it is *cleared* without ever having been raised. A person's
-acknowledgement makes an active alarm *acknowledged*, which changes nothing but that: it stays alarmed until it clears.
-An active or acknowledged alarm is *cleared* when the confidence was at or under `clear_at` for `clear_hold_s`; then for
-`cooldown_s` nothing new becomes pending.
+An alarm is *pending* once `votes` of the last `of` decided results are at or over `raise_at`. When that holds for `hold_s`, the alarm is
+*active* (raised); if it stops holding earlier, the alarm is *cleared* without having been raised. A person's acknowledgement makes an
+active alarm *acknowledged* and changes nothing else. An active or acknowledged alarm is *cleared* when the confidence was at or under
+`clear_at` for `clear_hold_s`; for `cooldown_s` after that, no new alarm becomes pending.
 
-For `settle_s` after the machine stood still a pending alarm waits while all that is far from normal comes nearer to it (`edgeml.model.startup_recovery`):
-what starts cold warms up. It waits no longer than that, and not where something stays away, but for the first two minutes, in which
-that cannot be told yet.
+For `settle_s` after a standstill of the machine, a pending alarm waits while all channels that are far from normal approach it
+(`edgeml.alarms.startup_recovery`), because a cold machine warms up. It does not wait if a channel stays away, except in the first two
+minutes, in which that cannot be determined yet.
 
-"No decision" (None, or no finite number) neither raises nor clears: it is not among the M, and time spent in it counts for no hold.
-Silence between two decided results does count: what silence is too long is the scorer's to say, by a "no decision".
+"No decision" (None, or no finite number) neither raises nor clears: it is not among the last `of` results, and its time does not count for
+a hold. Silence between two decided results counts; the scorer reports too long a silence as "no decision".
 
-A result at or before the last judged event time is a repetition and ignored. A source that is started anew with old
-event times is told from a repetition by its stream, and one whose clock was set back by its epoch: see `AlarmPolicy.judge_block`.
+A result at or before the last evaluated event time is a repetition and is ignored. A source that starts again with old event times is
+distinguished from a repetition by its stream, and one whose clock was set back by its epoch: see `AlarmPolicy.evaluate_block`.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from edgeml.model.startup_recovery import STEP_S, STEPS, Step, comes_nearer, follow
+from edgeml.alarms.startup_recovery import STEP_S, STEPS, Step, approaches_normal, record
 from edgeml.parsing.sanitize import fit, fit_end
 from edgeml.timestamps import SECOND
 
@@ -39,33 +38,35 @@ ALARMED = (ACTIVE, ACKNOWLEDGED)
 Level = Annotated[float, Meta(ge=0, le=1)]
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 
-_STREAMS_KEPT = 16
-LONGEST_NOTE = 2000
-"""Bytes of an alarm's note; the oldest of it goes first."""
+_MAX_STREAMS = 16
+MAX_NOTE_BYTES = 2000
+"""Maximum bytes of an alarm's note; the oldest text is cut first."""
 STANDSTILL_NS = 60 * SECOND
-"""A machine that stood for less is not cold. So a current that flickers below its level withholds no alarm."""
+"""After a shorter standstill a machine is not cold, so a current that flickers below its level delays no alarm."""
 SETTLING_NS = STEP_S * STEPS * SECOND
-WARMING = "not raised while the machine settles after its start: all that is far from normal comes nearer to it"
+WARMING_NOTE = "not raised while the machine settles after its start: all channels far from normal are approaching it"
 
 
 class PolicyOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """When an alarm is raised and cleared."""
+    """Conditions for raising and clearing an alarm."""
 
-    raise_at: Annotated[Level, Meta(description="confidence from which on a result speaks for an alarm, 0 to 1")] = 0.9
-    clear_at: Annotated[Level, Meta(description="confidence down from which a result speaks for its end, 0 to 1")] = 0.3
+    raise_at: Annotated[Level, Meta(description="confidence from which on a result counts for an alarm, 0 to 1")] = 0.9
+    clear_at: Annotated[Level, Meta(description="confidence up to which a result counts for clearing, 0 to 1")] = 0.3
     votes: Annotated[int, Meta(ge=1, description="results at or over `raise_at` needed among the last `of` decided")] = 3
-    of: Annotated[int, Meta(ge=1, le=10_000, description="decided results that `votes` are counted among")] = 5
-    hold_s: Annotated[Seconds, Meta(description="s of event time for which N of M must hold before an alarm is raised")] = 5
+    of: Annotated[int, Meta(ge=1, le=10_000, description="number of latest decided results of which `votes` are counted")] = 5
+    hold_s: Annotated[Seconds, Meta(description="s of event time for which the votes must hold before an alarm is raised")] = 5
     clear_hold_s: Annotated[Seconds, Meta(description="s of event time at or under `clear_at` before it is cleared")] = 10
-    cooldown_s: Annotated[Seconds, Meta(description="s of event time after a clear in which nothing new is pending")] = 60
+    cooldown_s: Annotated[Seconds, Meta(description="s of event time after a clear without new pending alarms")] = 60
     settle_s: Annotated[
         Seconds,
-        Meta(description="s of event time after a standstill in which an alarm waits while all that is far from normal comes nearer"),
+        Meta(description="s of event time after a standstill in which an alarm waits while all channels far from normal approach it"),
     ] = 3600
-    rewind_s: Annotated[Seconds, Meta(description="s before the last judged time at which a new sensor stream counts as begun anew")] = 300
+    rewind_s: Annotated[
+        Seconds, Meta(description="s before the last evaluated time: a new sensor stream that starts earlier counts as a restart")
+    ] = 300
 
     def check(self, where: str = "") -> list[str]:
-        """One sentence for each rule over several options that is broken."""
+        """One sentence for each violated rule over several options."""
         dot = f"{where}." if where else ""
         faults = []
         if self.raise_at <= self.clear_at:
@@ -82,15 +83,15 @@ class PolicyOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Alarm(msgspec.Struct, kw_only=True, frozen=True):
-    """One alarm as it stands; times are event times in ns since the epoch.
+    """The state of one alarm; times are event times in ns since the epoch.
 
     Attributes:
-        id: the same from pending to cleared, and the same again when the same results are judged again.
+        id: constant from pending to cleared, and the same when the same results are evaluated again.
         state: `pending`, `active`, `acknowledged` or `cleared`.
-        confidence, peak: of the last decided result, and the highest since it was pending.
-        raised_at: when it went active, None if it never did.
+        confidence, peak: of the last decided result, and the highest since the alarm was pending.
+        raised_at: when it became active, None if it never did.
         acknowledged_by: the person who acknowledged.
-        note: from that person, and what else an operator should know, such as a command that was not acknowledged.
+        note: from that person, and further information for an operator, such as a command that was not acknowledged.
     """
 
     id: str
@@ -107,11 +108,11 @@ class Alarm(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class Change(NamedTuple):
-    """An alarm has changed its state at event time `at`, ns.
+    """A state change of an alarm at event time `at`, ns.
 
     Attributes:
         row: the result's index in its block, or -1.
-        because: why it ended, where no result said that it is over.
+        because: why the alarm ended, if no result cleared it.
     """
 
     alarm: Alarm
@@ -121,31 +122,31 @@ class Change(NamedTuple):
 
 
 class PolicyResult(NamedTuple):
-    """What became of a block: the changes in order, and the indices of the results that were not repetitions."""
+    """The outcome of a block: the changes in order, and the indices of the results that were not repetitions."""
 
     changes: list[Change]
     rows: list[int]
 
 
 class PolicyState(msgspec.Struct, kw_only=True):
-    """All that a policy remembers; plain data by `msgspec.to_builtins`.
+    """The memory of a policy, saved as JSON.
 
     Attributes:
-        judged: event time up to which everything is judged, ns.
-        recent: whether each of the last M decided results was at or over `raise_at`.
+        evaluated_to: event time up to which all results are evaluated, ns.
+        recent: whether each of the last `of` decided results was at or over `raise_at`.
         decided_at: event time of the last result if it was decided, else None.
-        held: ns for which N of M has held (pending), or for which the confidence has been low (alarmed).
-        low: an alarmed asset's last decided confidence was at or under `clear_at`.
+        held: ns for which the votes have held (pending), or for which the confidence has been low (alarmed).
+        low: whether the last decided confidence of an alarmed asset was at or under `clear_at`.
         quiet_until: end of the cool-down, ns.
-        epoch: how often a source began anew.
+        epoch: number of restarts of the source with earlier times.
         streams: the sensor streams seen, the current one last.
-        standing_since: since when the machine stands, ns.
-        settling_until: to when a start is still fresh, ns; None: the machine has run for longer.
-        trail: how far from normal it has been meanwhile.
+        standing_since: start of the present standstill, ns.
+        settling_until: end of the settling time after a start, ns; None: the machine has run for longer.
+        trail: the deviations during the settling time.
         stream_epoch: the epoch within the current stream.
     """
 
-    judged: int | None = None
+    evaluated_to: int | None = msgspec.field(default=None, name="judged")  # the key in saved states
     recent: list[bool] = []
     decided_at: int | None = None
     held: int = 0
@@ -164,15 +165,15 @@ class AlarmPolicy:
     """The policy of one asset and one model.
 
     Args:
-        state: what `state()` gave, to go on after a restart.
+        state: the saved state to continue from, as `PolicyState` or as plain data.
     """
 
-    def __init__(self, options: PolicyOptions, asset: str, model: str, state: dict[str, Any] | None = None) -> None:
+    def __init__(self, options: PolicyOptions, asset: str, model: str, state: PolicyState | dict[str, Any] | None = None) -> None:
         self.options, self.asset, self.model = options, asset, model
         self._hold, self._clear_hold, self._cooldown, self._rewind, self._settle = (
             round(s * SECOND) for s in (options.hold_s, options.clear_hold_s, options.cooldown_s, options.rewind_s, options.settle_s)
         )
-        self._state = msgspec.convert(state, PolicyState) if state else PolicyState()
+        self._state = state if isinstance(state, PolicyState) else msgspec.convert(state or {}, PolicyState)
 
     @property
     def alarm(self) -> Alarm | None:
@@ -180,15 +181,23 @@ class AlarmPolicy:
         return self._state.alarm
 
     @property
-    def judged(self) -> int | None:
-        """Event time up to which everything is judged, ns; None before the first result."""
-        return self._state.judged
+    def evaluated_to(self) -> int | None:
+        """Event time up to which all results are evaluated, ns; None before the first one."""
+        return self._state.evaluated_to
 
-    def state(self) -> dict[str, Any]:
-        """Plain data from which the policy goes on as if it had never stopped."""
-        return msgspec.to_builtins(self._state)
+    @property
+    def state(self) -> PolicyState:
+        """The state to save; it changes with the next result, so encode it before that."""
+        return self._state
 
-    def judge_block(
+    def copy(self) -> AlarmPolicy:
+        """An independent policy with the same state."""
+        s = self._state
+        trail = [msgspec.structs.replace(step) for step in s.trail]
+        state = msgspec.structs.replace(s, recent=s.recent.copy(), streams=s.streams.copy(), trail=trail)
+        return AlarmPolicy(self.options, self.asset, self.model, state)
+
+    def evaluate_block(
         self,
         stream: str,
         times: Sequence[int],
@@ -196,58 +205,58 @@ class AlarmPolicy:
         deviations: Any = None,
         stopped: Sequence[bool] | None = None,
         epoch: int = 0,
-        in_line: Sequence[bool] | None = None,
+        plausible: Sequence[bool] | None = None,
     ) -> PolicyResult:
-        """Judge results of one sensor stream, in order.
+        """Evaluate results of one sensor stream, in order.
 
-        A stream never seen before whose first time is more than `rewind_s` before the last judged one is a recording
-        begun anew: an open alarm is cleared, and judging starts afresh there. A smaller step back is a source that
-        resumed at its checkpoint; what it repeats is ignored. A later epoch of a stream is begun anew however small the step. Blocks of
-        a stream or an epoch that was followed by another are late repetitions and ignored.
+        If a new stream starts more than `rewind_s` before the last evaluated time, it is a recording that was restarted: an open alarm is
+        cleared, and evaluation restarts there. A smaller step back is a source that resumed at its checkpoint; its repetitions are
+        ignored. A later epoch of a stream always restarts the evaluation. Blocks of a stream or an epoch that was followed by another one
+        are late repetitions and are ignored.
 
         Args:
             stream: the id of the sensor stream behind the results (`answers_stream`), empty if there is none.
             times: event times, ns.
             confidences: one for each time; None or no finite number for no decision.
-            deviations, stopped: for each time as in `judge`, (n, c) and (n,); None: not known.
-            epoch: how often the stream went back in time for good.
-            in_line: whether each time may be true; one that may not is ignored with its result. None: all may.
+            deviations, stopped: for each time as in `evaluate`, (n, c) and (n,); None: not known.
+            epoch: number of times the stream went back in time for good.
+            plausible: whether each time can be true; the other results are ignored. None: all can.
         """
         s = self._state
         changes: list[Change] = []
         if stream in s.streams[:-1] or (stream in s.streams and epoch < s.stream_epoch):
             return PolicyResult(changes, [])
-        first = next((time for row, time in enumerate(times) if in_line is None or in_line[row]), None)
+        first = next((time for row, time in enumerate(times) if plausible is None or plausible[row]), None)
         if first is not None and (stream not in s.streams or epoch > s.stream_epoch):
-            back = 0 if s.judged is None else s.judged - first
-            if s.judged is not None and (back > self._rewind or (epoch and back >= 0)):
-                changes += self._begin_anew()
+            back = 0 if s.evaluated_to is None else s.evaluated_to - first
+            if s.evaluated_to is not None and (back > self._rewind or (epoch and back >= 0)):
+                changes += self._restart()
             if stream not in s.streams:
-                self._state.streams = [*self._state.streams, stream][-_STREAMS_KEPT:]
+                self._state.streams = [*self._state.streams, stream][-_MAX_STREAMS:]
             self._state.stream_epoch = epoch
         rows = []
         for row, (time, confidence) in enumerate(zip(times, confidences, strict=True)):
-            if self._is_new(time) and (in_line is None or in_line[row]):
+            if self._is_new(time) and (plausible is None or plausible[row]):
                 rows.append(row)
                 seen = () if deviations is None or self._state.settling_until is None else deviations[row]
                 standing = stopped is not None and bool(stopped[row])
-                changes += [change._replace(row=row) for change in self.judge(time, confidence, seen, standing)]
+                changes += [change._replace(row=row) for change in self.evaluate(time, confidence, seen, standing)]
         return PolicyResult(changes, rows)
 
-    def judge(self, time: int, confidence: float | None, deviations: Sequence[float] = (), stopped: bool = False) -> list[Change]:
-        """Judge one result at event time `time`, ns; returns the changes it brings, usually none.
+    def evaluate(self, time: int, confidence: float | None, deviations: Sequence[float] = (), stopped: bool = False) -> list[Change]:
+        """Evaluate one result at event time `time`, ns; returns the resulting changes, usually none.
 
         Args:
             deviations: of each channel from normal running, in its standard deviations; NaN where unknown.
             stopped: there is no decision because the machine stands, or has just been started.
 
-        Confidences count to six decimals: they travel as float32, in which 0.9 is a little under 0.9.
+        Confidences are rounded to six decimals, because they are sent as float32, in which 0.9 is a little under 0.9.
         """
         if not self._is_new(time):
             return []
         s = self._state
-        s.judged = time = int(time)
-        self._follow(time, deviations, stopped)
+        s.evaluated_to = time = int(time)
+        self._track_settling(time, deviations, stopped)
         if confidence is None or not math.isfinite(confidence):
             s.decided_at = None
             return []
@@ -259,32 +268,32 @@ class AlarmPolicy:
         if s.alarm is not None:
             s.alarm = msgspec.structs.replace(s.alarm, confidence=confidence, peak=max(confidence, s.alarm.peak))
             if s.alarm.state in ALARMED:
-                return self._judge_alarmed(time, confidence, passed)
-        return self._judge_unalarmed(time, confidence, passed)
+                return self._evaluate_alarmed(time, confidence, passed)
+        return self._evaluate_unalarmed(time, confidence, passed)
 
     def acknowledge(self, alarm_id: str, by: str = "", note: str = "") -> list[Change]:
-        """A person has seen the alarm. Changes an active alarm only; anything else gives no change."""
+        """Acknowledge an active alarm; any other alarm does not change."""
         s = self._state
-        if s.alarm is None or s.alarm.id != alarm_id or s.alarm.state != ACTIVE or s.judged is None:
+        if s.alarm is None or s.alarm.id != alarm_id or s.alarm.state != ACTIVE or s.evaluated_to is None:
             return []
-        return [self._to(ACKNOWLEDGED, s.judged, acknowledged_by=by, note=_noted(s.alarm, note))]
+        return [self._to(ACKNOWLEDGED, s.evaluated_to, acknowledged_by=by, note=_append_note(s.alarm, note))]
 
     def abandon(self, because: str) -> list[Change]:
-        """End the open alarm although no result says that it is over: nobody judges it any more, as `because` tells."""
+        """End the open alarm without a result that clears it, for the reason `because`."""
         s = self._state
-        return [] if s.alarm is None or s.judged is None else [self._end(s.judged, because)]
+        return [] if s.alarm is None or s.evaluated_to is None else [self._end(s.evaluated_to, because)]
 
     def annotate(self, alarm_id: str, note: str) -> list[Change]:
-        """Add to the note of the open alarm `alarm_id`; its state stays."""
+        """Append to the note of the open alarm `alarm_id`; its state does not change."""
         s = self._state
-        if s.alarm is None or s.alarm.id != alarm_id or s.judged is None:
+        if s.alarm is None or s.alarm.id != alarm_id or s.evaluated_to is None:
             return []
-        return [self._to(s.alarm.state, s.judged, note=_noted(s.alarm, note))]
+        return [self._to(s.alarm.state, s.evaluated_to, note=_append_note(s.alarm, note))]
 
     def _is_new(self, time: int) -> bool:
-        return self._state.judged is None or time > self._state.judged
+        return self._state.evaluated_to is None or time > self._state.evaluated_to
 
-    def _follow(self, time: int, deviations: Sequence[float], stopped: bool) -> None:
+    def _track_settling(self, time: int, deviations: Sequence[float], stopped: bool) -> None:
         s = self._state
         if not stopped:
             s.standing_since = None
@@ -295,9 +304,9 @@ class AlarmPolicy:
         elif s.settling_until is not None and time >= s.settling_until:
             s.settling_until, s.trail = None, []
         elif s.settling_until is not None:
-            follow(s.trail, time, deviations)
+            record(s.trail, time, deviations)
 
-    def _judge_unalarmed(self, time: int, confidence: float, passed: int) -> list[Change]:
+    def _evaluate_unalarmed(self, time: int, confidence: float, passed: int) -> list[Change]:
         s = self._state
         if sum(s.recent) < self.options.votes:
             return [self._end(time)] if s.alarm is not None else []
@@ -320,16 +329,16 @@ class AlarmPolicy:
             s.held += passed
         if s.held < self._hold:
             return changes
-        if s.settling_until is not None and comes_nearer(s.trail):
-            if WARMING not in s.alarm.note:
-                changes.append(self._to(PENDING, time, note=_noted(s.alarm, WARMING)))
-        # Just after the start it cannot be told yet where things go.
+        if s.settling_until is not None and approaches_normal(s.trail):
+            if WARMING_NOTE not in s.alarm.note:
+                changes.append(self._to(PENDING, time, note=_append_note(s.alarm, WARMING_NOTE)))
+        # Just after the start the direction cannot be determined yet.
         elif s.settling_until is None or time >= s.settling_until - self._settle + SETTLING_NS:
             s.held, s.low = 0, False
             changes.append(self._to(ACTIVE, time, raised_at=time))
         return changes
 
-    def _judge_alarmed(self, time: int, confidence: float, passed: int) -> list[Change]:
+    def _evaluate_alarmed(self, time: int, confidence: float, passed: int) -> list[Change]:
         s = self._state
         if confidence > self.options.clear_at:
             s.low = False
@@ -348,27 +357,27 @@ class AlarmPolicy:
 
     def _end(self, at: int, because: str = "") -> Change:
         assert self._state.alarm is not None
-        change = self._to(CLEARED, at, cleared_at=at, note=_noted(self._state.alarm, because))._replace(because=because)
+        change = self._to(CLEARED, at, cleared_at=at, note=_append_note(self._state.alarm, because))._replace(because=because)
         s = self._state
-        # What was high before the clear must not count towards the next alarm.
+        # High results before the clear must not count for the next alarm.
         s.alarm, s.held, s.low = None, 0, False
         if change.alarm.raised_at is not None:
             s.recent = []
         return change
 
-    def _begin_anew(self) -> list[Change]:
+    def _restart(self) -> list[Change]:
         s = self._state
         changes = []
-        if s.alarm is not None and s.judged is not None:
-            changes.append(self._end(s.judged, because="the source began anew with earlier times"))
+        if s.alarm is not None and s.evaluated_to is not None:
+            changes.append(self._end(s.evaluated_to, because="the source restarted with earlier times"))
         self._state = PolicyState(epoch=s.epoch + 1, streams=s.streams)
         return changes
 
 
-def _noted(alarm: Alarm, note: str) -> str:
-    return fit_end("; ".join(part for part in (alarm.note, fit(note, LONGEST_NOTE // 2)) if part), LONGEST_NOTE)
+def _append_note(alarm: Alarm, note: str) -> str:
+    return fit_end("; ".join(part for part in (alarm.note, fit(note, MAX_NOTE_BYTES // 2)) if part), MAX_NOTE_BYTES)
 
 
 def alarm_id(asset: str, model: str, pending_at: int, epoch: int = 0) -> str:
-    """16 hex digits: the alarm of `asset` and `model` that went pending at `pending_at`, ns, in the source's `epoch`."""
+    """The id, 16 hex digits, of the alarm that became pending at `pending_at`, ns, in the source's `epoch`."""
     return hashlib.sha256("\0".join((asset, model, str(pending_at), str(epoch))).encode()).hexdigest()[:16]

@@ -205,7 +205,7 @@ class IpcBus:
     def _subscribe(self, kind: str, topic: str) -> None:
         subscription = self._subscriptions.add(kind, topic)
         if subscription.operation is None and self._connected() is not None:
-            self._subscriptions.open(subscription)
+            self._subscriptions.attempt(subscription)
 
     def _put(self, item: Received) -> None:
         # Called on a thread of the SDK, so it touches only a few fields and the queue. A message that fails verification does not count

@@ -58,7 +58,7 @@ class SubscriptionManager:
         self._last_poll = monotonic()
 
     def add(self, kind: str, topic: str) -> Subscription:
-        """The subscription, registered if it is new; `open` or `renew` opens it."""
+        """The subscription, registered if it is new; `attempt` or `renew` opens it."""
         return self._subscriptions.setdefault((kind, topic), Subscription(kind, topic))
 
     def get(self, kind: str, topic: str) -> Subscription | None:
@@ -85,8 +85,8 @@ class SubscriptionManager:
 
     # -- opening
 
-    def open(self, subscription: Subscription) -> None:
-        """Attempt to open the subscription. Without a connection nothing happens: a new connection opens all of them."""
+    def attempt(self, subscription: Subscription) -> None:
+        """Try to open the subscription. Without a connection nothing happens: a new connection opens all of them."""
         client = self._connection.client
         if client is None or subscription.operation is not None:
             return
@@ -171,7 +171,7 @@ class SubscriptionManager:
         for kind in kinds:
             self._stale.pop(kind, None)
         for subscription in due:
-            self.open(subscription)
+            self.attempt(subscription)
         if "configuration" in kinds:
             self.poll_configuration()
 
@@ -192,7 +192,7 @@ class SubscriptionManager:
                 log.warning("the nucleus ended the subscription to %s; subscribing again", subscription.where)
                 subscription.ended(now)
             elif subscription.operation is None and now >= subscription.next_attempt:
-                self.open(subscription)
+                self.attempt(subscription)
             elif subscription.topic in topics.STREAMS:
                 self._renew_if_silent(subscription, now)
 
@@ -208,7 +208,7 @@ class SubscriptionManager:
         log.log(level, "%s: not even a keep-alive for %.1f s; subscribing again", subscription.topic, timeout_s)
         subscription.silent_renewals += 1
         subscription.close()
-        self.open(subscription)
+        self.attempt(subscription)
         self.resubscribe_count += 1
 
     # -- polling the configuration

@@ -13,7 +13,7 @@ from edgeml.messages.alerts import Acknowledge, Alert
 from edgeml.messages.codec import Decoder, encode, encode_json
 from edgeml.messages.commands import Command, CommandAck, Permit, Release
 from edgeml.messages.control import ResetBaseline
-from edgeml.messages.health import Health, NotJudged, Status
+from edgeml.messages.health import Health, Status, UnscoredAsset
 from edgeml.messages.message import MAX_PAYLOAD, Message, Name
 from edgeml.messages.quality import AHEAD, BACKWARDS, GAP, GOOD, IMPLAUSIBLE_TIME, MISSING, OUT_OF_RANGE, QUALITY_NAMES, STUCK
 from edgeml.messages.replay import KeepAlive, ReplayRequest, ReplayStart
@@ -41,7 +41,7 @@ __all__ = [
     "KeepAlive",
     "Message",
     "Name",
-    "NotJudged",
+    "UnscoredAsset",
     "Permit",
     "Release",
     "ReplayRequest",

@@ -21,7 +21,7 @@ class Status(Message, frozen=True, kw_only=True, tag="status"):
     faults: tuple[str, ...] = ()
 
 
-class NotJudged(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class UnscoredAsset(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why one asset has no decisions.
 
     Attributes:
@@ -48,12 +48,12 @@ class Health(Message, frozen=True, kw_only=True, tag="health"):
         state, faults: as in `Status`.
         lag_s: age, by event time, of the newest row handled, at the time it was handled; null before the first.
         queues: name of each queue -> [length, capacity].
-        heard: subscribed topic -> seconds since the last message; null before the first.
-        quiet: asset -> seconds since a row was read; the longest ones only, without assets whose source has ended.
+        message_age_s: subscribed topic -> seconds since the last message; null before the first.
+        row_age_s: asset -> seconds since a row was read; the longest ones only, without assets whose source has ended.
         drops: reason -> number of items dropped since the process started.
-        not_judged: asset -> why most of its latest rows had no decision. The assets without a decision for the longest time come
+        unscored: asset -> why most of its latest rows had no decision. The assets without a decision for the longest time come
             first, as many as fit. Rows of a machine that is stopped or settles, and rows from which a baseline is learned, do not count.
-        not_judged_more: number of further such assets.
+        unscored_more: number of further such assets.
     """
 
     component: Name
@@ -62,8 +62,8 @@ class Health(Message, frozen=True, kw_only=True, tag="health"):
     faults: tuple[str, ...] = ()
     lag_s: float | None = None
     queues: dict[str, tuple[int, int]] = {}
-    heard: dict[str, float | None] = {}
-    quiet: dict[str, float] = {}
+    message_age_s: dict[str, float | None] = {}
+    row_age_s: dict[str, float] = {}
     drops: dict[str, int] = {}
-    not_judged: dict[str, NotJudged] | msgspec.UnsetType = msgspec.UNSET
-    not_judged_more: int | msgspec.UnsetType = msgspec.UNSET
+    unscored: dict[str, UnscoredAsset] | msgspec.UnsetType = msgspec.UNSET
+    unscored_more: int | msgspec.UnsetType = msgspec.UNSET

@@ -7,16 +7,16 @@ import msgspec
 from edgeml.messages.message import Message, Name
 
 
-class ReplayRequest(Message, frozen=True, kw_only=True, tag="replay"):
+class ReplayRequest(Message, frozen=True, kw_only=True, tag="replay-request"):
     """Asks the producer of `topic` to send the messages in its replay buffer again.
 
     Attributes:
         topic: a local topic of `edgeml.messages.topics`.
         asset: one asset, or empty for all.
         since: event time in ns; messages that end before it are left out.
-        stream, next: the stream known to the consumer and the sequence number that it needs next. If the producer still has this
+        stream, next_seq: the stream known to the consumer and the sequence number that it needs next. If the producer still has this
             stream, these count instead of `since`.
-        most: maximum number of messages to send. With 0 the producer sends none, only the `ReplayStart` that describes its buffer.
+        max_messages: maximum number of messages to send. With 0 the producer sends none, only the `ReplayStart` that describes its buffer.
             Unset means all.
     """
 
@@ -24,11 +24,11 @@ class ReplayRequest(Message, frozen=True, kw_only=True, tag="replay"):
     asset: Name = ""
     since: int = 0
     stream: str | msgspec.UnsetType = msgspec.UNSET
-    next: int | msgspec.UnsetType = msgspec.UNSET
-    most: int | msgspec.UnsetType = msgspec.UNSET
+    next_seq: int | msgspec.UnsetType = msgspec.UNSET
+    max_messages: int | msgspec.UnsetType = msgspec.UNSET
 
 
-class ReplayStart(Message, frozen=True, kw_only=True, tag="replaying"):
+class ReplayStart(Message, frozen=True, kw_only=True, tag="replay-start"):
     """Announces a replay: the producer's answer to a `ReplayRequest`, on the topic itself, before the messages that it repeats.
 
     Attributes:

@@ -11,6 +11,17 @@ from edgeml.errors import MessageError
 from edgeml.messages.message import Message, Name, check_length
 from edgeml.messages.quality import IMPLAUSIBLE_TIME, QUALITY_NAMES
 
+_TYPES = {
+    "times": "<i8",
+    "starts": "<i8",
+    "score": "<f4",
+    "confidence": "<f4",
+    "reason": "u1",
+    "deviations": "<f2",
+    "latency_us": "<f4",
+}
+"""Column -> type of its packed elements. `latency_us` has two elements per row, `deviations` one per channel, the others one."""
+_FIXED_ROW_BYTES = 8 + 8 + 4 + 4 + 1 + 2 * 4
 _IMPLAUSIBLE_REASONS = tuple(QUALITY_NAMES[code] for code in IMPLAUSIBLE_TIME)
 
 
@@ -29,7 +40,7 @@ class ResultBlock(Message, frozen=True, kw_only=True, tag="results"):
         reason: n uint8: 0 for a decision, else 1 + an index into `reasons`.
         reasons: texts that explain why there was no decision.
         deviations: n * c float16: distance of the latest rows from the baseline in standard deviations; NaN where unknown.
-        took_us: n * 2 float32: microseconds spent on preparing the window and on the model.
+        latency_us: n * 2 float32: microseconds spent on preparing the window and on the model.
         epoch: the epoch of the batch.
     """
 
@@ -51,7 +62,7 @@ class ResultBlock(Message, frozen=True, kw_only=True, tag="results"):
     reason: bytes
     reasons: tuple[str, ...]
     deviations: bytes
-    took_us: bytes
+    latency_us: bytes
     epoch: int | msgspec.UnsetType = msgspec.UNSET
 
     def __len__(self) -> int:
@@ -64,7 +75,7 @@ class ResultBlock(Message, frozen=True, kw_only=True, tag="results"):
             MessageError: the lengths of the columns disagree.
         """
         n, c = len(self.reason), len(self.channels)
-        for name, size in (("times", 8), ("starts", 8), ("score", 4), ("confidence", 4), ("deviations", 2 * c), ("took_us", 8)):
+        for name, size in (("times", 8), ("starts", 8), ("score", 4), ("confidence", 4), ("deviations", 2 * c), ("latency_us", 8)):
             check_length(self, name, len(getattr(self, name)), n * size)
         reason = np.frombuffer(self.reason, "u1")
         if n and int(reason.max()) > len(self.reasons):
@@ -76,7 +87,7 @@ class ResultBlock(Message, frozen=True, kw_only=True, tag="results"):
             confidence=np.frombuffer(self.confidence, "<f4"),
             reason=reason,
             deviations=np.frombuffer(self.deviations, "<f2").reshape(n, c),
-            took_us=np.frombuffer(self.took_us, "<f4").reshape(n, 2),
+            latency_us=np.frombuffer(self.latency_us, "<f4").reshape(n, 2),
         )
 
     def plausible_times(self, reason: np.ndarray) -> np.ndarray | None:
@@ -86,7 +97,7 @@ class ResultBlock(Message, frozen=True, kw_only=True, tag="results"):
 
 
 class ResultColumns(msgspec.Struct, frozen=True, kw_only=True):
-    """The columns of a `ResultBlock` as numpy arrays of equal length n; deviations (n, c), took_us (n, 2)."""
+    """The columns of a `ResultBlock` as numpy arrays of equal length n; deviations (n, c), latency_us (n, 2)."""
 
     times: np.ndarray
     starts: np.ndarray
@@ -94,13 +105,13 @@ class ResultColumns(msgspec.Struct, frozen=True, kw_only=True):
     confidence: np.ndarray
     reason: np.ndarray
     deviations: np.ndarray
-    took_us: np.ndarray
+    latency_us: np.ndarray
 
-    def part(self, rows: slice) -> ResultColumns:
-        return ResultColumns(**{name: getattr(self, name)[rows] for name in self.__struct_fields__})
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one packed row."""
+        return _FIXED_ROW_BYTES + self.deviations.shape[1] * np.dtype(_TYPES["deviations"]).itemsize
 
-    def packed(self) -> dict[str, bytes]:
-        """The columns as `ResultBlock` carries them."""
-        kinds = {"times": "<i8", "starts": "<i8", "score": "<f4", "confidence": "<f4"}
-        kinds |= {"reason": "u1", "deviations": "<f2", "took_us": "<f4"}
-        return {name: np.ascontiguousarray(getattr(self, name), kind).tobytes() for name, kind in kinds.items()}
+    def packed(self, rows: slice = slice(None)) -> dict[str, bytes]:
+        """The columns, or these rows of them, as `ResultBlock` carries them."""
+        return {name: np.ascontiguousarray(getattr(self, name)[rows], kind).tobytes() for name, kind in _TYPES.items()}

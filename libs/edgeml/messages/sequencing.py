@@ -77,14 +77,14 @@ class ReplayBuffer:
         """`ReplayStart`, then what is wanted of the kept messages, in their order."""
         oldest = self.oldest
         ended = self.next_seq if wanted.stream == self.stream else self._former.get(wanted.stream or "")
-        if ended is not None and wanted.next is not msgspec.UNSET:
+        if ended is not None and wanted.next_seq is not msgspec.UNSET:
             # A consumer may have had messages of a former stream that this one does not know of.
-            first = min(max(min(wanted.next, ended), oldest), self.next_seq)
+            first = min(max(min(wanted.next_seq, ended), oldest), self.next_seq)
         elif self._rewound and wanted.stream is not msgspec.UNSET:
             first = oldest  # who knows another stream cannot tell by a time what it lacks of one that went back
         else:
             first = next((seq for seq, end_ns, _ in self._kept if end_ns > wanted.since), self.next_seq)
-        end = self.next_seq if wanted.most is msgspec.UNSET else min(first + max(wanted.most, 0), self.next_seq)
+        end = self.next_seq if wanted.max_messages is msgspec.UNSET else min(first + max(wanted.max_messages, 0), self.next_seq)
         sent = [payload for _, _, payload in itertools.islice(self._kept, first - oldest, end - oldest)]
         yield encode(
             ReplayStart(
@@ -234,7 +234,9 @@ class SequenceTracker:
     def ask_again(self) -> None:
         """Ask what there is, at the start or after subscriptions were renewed: the answers show what may have been missed."""
         self._asked.clear()
-        self._ask(ReplayRequest(topic=self._topic, most=0, since=min((state.end_ns for state in self._expected.values()), default=0)))
+        self._ask(
+            ReplayRequest(topic=self._topic, max_messages=0, since=min((state.end_ns for state in self._expected.values()), default=0))
+        )
 
     def replaying(self, message: ReplayStart) -> None:
         """The producer says from which number on it repeats, and what it has."""
@@ -350,8 +352,10 @@ class SequenceTracker:
         # A stream of which nothing was taken may go on with the numbers of the one before, or repeat what is known of it, told by time.
         if state.fresh and state.seq == 0:
             stream, seq = state.before
-            return ReplayRequest(topic=self._topic, asset=asset, since=state.end_ns, stream=stream, next=seq, most=self.MOST)
-        return ReplayRequest(topic=self._topic, asset=asset, since=state.end_ns, stream=state.stream, next=state.seq, most=self.MOST)
+            return ReplayRequest(topic=self._topic, asset=asset, since=state.end_ns, stream=stream, next_seq=seq, max_messages=self.MOST)
+        return ReplayRequest(
+            topic=self._topic, asset=asset, since=state.end_ns, stream=state.stream, next_seq=state.seq, max_messages=self.MOST
+        )
 
     def _skip(self, state: _Expected, to: int) -> None:
         if not state.fresh:

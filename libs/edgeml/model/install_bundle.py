@@ -25,7 +25,7 @@ from pathlib import Path
 POINTER = "current"
 FOLDERS = "bundles"
 VERDICT = "verdict"
-MOST_BYTES = 64 * 1024 * 1024
+MAX_BYTES = 64 * 1024 * 1024
 PATIENCE_S = 15.0
 """How long a reader is waited for: one that runs looks every second, and one that does not run yet looks when it starts."""
 
@@ -135,7 +135,7 @@ def awaited(judge_work: Path, work: Path, patience_s: float = PATIENCE_S) -> "st
     return None
 
 
-def _read(path: Path, most: int = MOST_BYTES) -> "tuple[bytes, os.stat_result]":
+def _read(path: Path, most: int = MAX_BYTES) -> "tuple[bytes, os.stat_result]":
     """A plain file, and what the system knows of it; as `edgeml.storage.regular_files`, which this step does not have. A FIFO must not hold up its reader.
 
     Raises:

@@ -124,7 +124,7 @@ class AssetScorer:
             confidence=np.full(n, np.nan, np.float32),
             reason=np.zeros(n, np.uint8),
             deviations=np.full((n, c), np.nan, np.float16),
-            took_us=np.zeros((n, 2), np.float32),
+            latency_us=np.zeros((n, 2), np.float32),
         )
         reasons = _Reasons()
         values, faults, faulty = _sound(values, quality)
@@ -137,7 +137,7 @@ class AssetScorer:
                 out.starts[i] = window.start
                 out.deviations[i] = np.clip(window.latest, -6e4, 6e4)
             prepared = self._clock()
-            out.took_us[i, 0] = (prepared - begun) / 1000
+            out.latency_us[i, 0] = (prepared - begun) / 1000
             if features is None:
                 out.reason[i] = reasons.code(reason)
                 if reason not in OUT_OF_LINE:
@@ -151,7 +151,7 @@ class AssetScorer:
             else:
                 out.reason[i] = reasons.code(NO_NUMBER)
                 self._answers.clear()
-            out.took_us[i, 1] = (self._clock() - prepared) / 1000
+            out.latency_us[i, 1] = (self._clock() - prepared) / 1000
         return out, reasons.texts(self._progress())
 
     def warm(self, times: np.ndarray, values: np.ndarray, quality: np.ndarray) -> None:

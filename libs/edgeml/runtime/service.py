@@ -56,9 +56,9 @@ class Metrics:
 
     lag_s: float | None = None
     queues: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    quiet: Mapping[str, float] = field(default_factory=dict)
+    row_age_s: Mapping[str, float] = field(default_factory=dict)
     drops: Mapping[str, int] = field(default_factory=dict)
-    not_judged: Mapping[str, UnscoredRows] = field(default_factory=dict)
+    unscored: Mapping[str, UnscoredRows] = field(default_factory=dict)
 
 
 class Service(Protocol):

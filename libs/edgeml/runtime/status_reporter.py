@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from edgeml.ipc.bus import IpcBus
-from edgeml.messages import MAX_PAYLOAD, Health, NotJudged, Status, encode, topics
+from edgeml.messages import MAX_PAYLOAD, Health, Status, UnscoredAsset, encode, topics
 from edgeml.parsing.sanitize import fit_all, fit_items, one_line
 from edgeml.runtime.service import Metrics, UnscoredRows
 from edgeml.timestamps import SECOND, to_iso
@@ -17,14 +17,14 @@ REPEAT_S = 10.0
 """Status and health are published at each change, and again after this long for subscribers that join later."""
 MIN_INTERVAL_S = 1.0
 """Minimum time between two health messages."""
-MAX_QUIET = 20
+MAX_ASSETS = 20
 ENVELOPE = 800
 """Bytes of a status or a health message without the parts named below: component, time, state, lag."""
 STATUS_FAULTS, STATUS_FAULT = MAX_PAYLOAD - ENVELOPE, 600
 """Maximum bytes of all faults in a status, and of one."""
 HEALTH_FAULTS, HEALTH_FAULT = 1200, 300
 HEALTH_MAPS = (MAX_PAYLOAD - ENVELOPE - HEALTH_FAULTS) // 5
-"""Maximum bytes of each map in a health message; `not_judged` gets the rest."""
+"""Maximum bytes of each map in a health message; `unscored` gets the rest."""
 MAX_REASON_BYTES = 100
 FORWARDED_BYTES = 130
 """Bytes by which a health message grows on its way to IoT Core."""
@@ -63,7 +63,7 @@ class StatusReporter:
             self._bus.publish(topics.HEALTH, self._encoded(status, metrics, drops))
 
     def _encoded(self, status: Status, metrics: Metrics, drops: Counter[str]) -> bytes:
-        longest = sorted(metrics.quiet.items(), key=lambda item: -item[1])[:MAX_QUIET]
+        longest = sorted(metrics.row_age_s.items(), key=lambda item: -item[1])[:MAX_ASSETS]
         queues = {"inbox": (len(self._bus.queue), self._bus.queue.capacity), **metrics.queues}
         health = Health(
             component=status.component,
@@ -72,24 +72,24 @@ class StatusReporter:
             faults=fit_all(status.faults, HEALTH_FAULTS, HEALTH_FAULT),
             lag_s=None if metrics.lag_s is None else round(metrics.lag_s, 3),
             queues=fit_items(queues, HEALTH_MAPS),
-            heard=fit_items(
+            message_age_s=fit_items(
                 {topic: None if age is None else round(age, 1) for topic, age in self._bus.message_ages().items()}, HEALTH_MAPS
             ),
-            quiet=fit_items({asset: round(age, 1) for asset, age in longest}, HEALTH_MAPS),
+            row_age_s=fit_items({asset: round(age, 1) for asset, age in longest}, HEALTH_MAPS),
             drops=_fit_drops(drops),
         )
-        return encode(self._with_unscored(health, metrics.not_judged))
+        return encode(self._with_unscored(health, metrics.unscored))
 
     def _with_unscored(self, health: Health, unscored: Mapping[str, UnscoredRows]) -> Health:
         """Add as many of the assets without decisions as fit, those with the longest time first."""
         if not unscored:
             return health
         now, wall_ns = self._monotonic(), self._wall_ns()
-        room = MAX_PAYLOAD - FORWARDED_BYTES - len(encode(msgspec.structs.replace(health, not_judged={}, not_judged_more=len(unscored))))
-        included: dict[str, NotJudged] = {}
+        room = MAX_PAYLOAD - FORWARDED_BYTES - len(encode(msgspec.structs.replace(health, unscored={}, unscored_more=len(unscored))))
+        included: dict[str, UnscoredAsset] = {}
         for asset, one in sorted(unscored.items(), key=lambda item: item[1].since):
             for_s = max(0.0, now - one.since)
-            entry = NotJudged(
+            entry = UnscoredAsset(
                 reason=one_line(one.reason, MAX_REASON_BYTES),
                 since=to_iso(wall_ns - round(for_s * SECOND)),
                 for_s=round(for_s, 1),
@@ -100,7 +100,7 @@ class StatusReporter:
             if room < 0:
                 break
             included[asset] = entry
-        return msgspec.structs.replace(health, not_judged=included, not_judged_more=len(unscored) - len(included))
+        return msgspec.structs.replace(health, unscored=included, unscored_more=len(unscored) - len(included))
 
 
 def _fit_drops(drops: Counter[str]) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""A file that holds a place on the disk, and gives it up when the disk is full."""
+"""A file that reserves space on the disk, released when the disk is full."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 5.0
+CHECK_S = 5.0
 RETAKE_S = 60.0
 
 
 def free_bytes(folder: Path) -> int:
-    """What a process may still write there; as if there was enough where the system does not tell."""
+    """Bytes that a process can still write there; a large number if the system does not report it."""
     try:
         return shutil.disk_usage(folder).free
     except OSError:
@@ -24,38 +24,38 @@ def free_bytes(folder: Path) -> int:
 
 
 class DiskReserve:
-    """`size` bytes in the file `path`, really allocated.
+    """`size` allocated bytes in the file `path`.
 
     Args:
-        keep_free: bytes of the disk under which it is short.
-        free: bytes that are free in a folder.
+        keep_free: minimum free bytes of the disk.
+        free: returns the free bytes of a folder.
 
     Attributes:
-        held: the place is there.
-        short: the disk is short: too little is free, or the reserve was given up and could not be taken again.
+        held: the space is reserved.
+        short: the disk is nearly full: too little is free, or the reserve was released and cannot be restored.
     """
 
     def __init__(self, path: Path, size: int, keep_free: int, *, free: Callable[[Path], int] = free_bytes) -> None:
         self._path, self._size, self._keep_free, self._free = path, size, keep_free, free
-        self._look_at = self._take_at = 0.0
+        self._check_at = self._take_at = 0.0
         self.held = path.exists() and path.stat().st_size >= size
         if not self.held:
             self._take()
         self.short = self._short()
 
     def release(self) -> bool:
-        """Give the place to whoever writes next; False if there was none to give."""
+        """Release the space for the next write; False if there was none."""
         had = self.held or self._path.exists()
         self._path.unlink(missing_ok=True)
         self.held, self.short = False, True
         if had:
-            log.error("the disk of %s is full: the reserve of %d kB is used; free some space", self._path.parent, self._size // 1000)
+            log.error("the disk of %s is full: the reserve of %d kB is released; free some space", self._path.parent, self._size // 1000)
         return had
 
     def look(self, now: float) -> bool:
-        """Whether the disk is short; looks every `LOOK_S`, and takes a reserve that was given up again once there is place for it twice."""
-        if now >= self._look_at:
-            self._look_at = now + LOOK_S
+        """Whether the disk is nearly full; checks every `CHECK_S`, and restores a released reserve once twice its size is free."""
+        if now >= self._check_at:
+            self._check_at = now + CHECK_S
             if not self.held and now >= self._take_at:
                 self._take_at = now + RETAKE_S
                 self._take()

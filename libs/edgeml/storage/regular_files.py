@@ -1,6 +1,6 @@
-"""Opens files that a configuration or another process names: plain files alone.
+"""Opens files named by a configuration or another process, and only regular files.
 
-A FIFO or a device in the place of a file would hold up the whole component: opening one waits for its writer, reading one for its data.
+A FIFO or a device in place of a file would block the whole component: opening one waits for its writer, reading one for its data.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ import stat
 from pathlib import Path
 from typing import BinaryIO, cast
 
-MOST_BYTES = 64 * 1024 * 1024
+MAX_BYTES = 64 * 1024 * 1024
 
 
 def open_plain(path: Path, *, follow: bool = True) -> BinaryIO:
-    """The plain file at `path`, to read. Never waits.
+    """Open the regular file at `path` for reading, without blocking.
 
     Args:
-        follow: symbolic links may lead to it.
+        follow: follow symbolic links.
 
     Raises:
-        OSError: it is not there, cannot be read, or is no plain file (EINVAL; a link that is not to be followed: ELOOP).
+        OSError: it does not exist, cannot be read, or is not a regular file (EINVAL; ELOOP for a link that is not followed).
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY | (0 if follow else os.O_NOFOLLOW))
@@ -29,24 +29,24 @@ def open_plain(path: Path, *, follow: bool = True) -> BinaryIO:
         raise OSError(errno.ENOENT, "has a NUL in its name", str(path)) from None
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "is no plain file", str(path))
+            raise OSError(errno.EINVAL, "is not a regular file", str(path))
         return cast(BinaryIO, os.fdopen(descriptor, "rb"))
     except BaseException:
         os.close(descriptor)
         raise
 
 
-def plain_bytes(path: Path, most: int = MOST_BYTES, *, follow: bool = True) -> bytes:
-    """All of the plain file at `path`.
+def plain_bytes(path: Path, max_bytes: int = MAX_BYTES, *, follow: bool = True) -> bytes:
+    """Read the whole regular file at `path`.
 
     Raises:
-        OSError: as `open_plain`, or it has more than `most` bytes (EFBIG).
+        OSError: as `open_plain`, or it has more than `max_bytes` bytes (EFBIG).
     """
     with open_plain(path, follow=follow) as file:
         size = os.fstat(file.fileno()).st_size
-        content = file.read(min(size, most) + 1)  # as much memory is taken as is asked for
-        if size <= most and len(content) > size:  # it has grown since
-            content += file.read(most + 1 - len(content))
-    if len(content) > most:
-        raise OSError(errno.EFBIG, f"has more than {most} bytes", str(path))
+        content = file.read(min(size, max_bytes) + 1)  # the memory is allocated as requested
+        if size <= max_bytes and len(content) > size:  # the file has grown
+            content += file.read(max_bytes + 1 - len(content))
+    if len(content) > max_bytes:
+        raise OSError(errno.EFBIG, f"has more than {max_bytes} bytes", str(path))
     return content

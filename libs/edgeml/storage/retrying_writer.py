@@ -1,4 +1,4 @@
-"""What must be written and may fail: it is tried again until it stands, and reported while it does not."""
+"""Writes that are retried until they succeed, and reported while they fail."""
 
 from __future__ import annotations
 
@@ -7,69 +7,69 @@ from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
-AGAIN_S = 5.0
+RETRY_S = 5.0
 
 
 class RetryingWriter:
-    """Writes that wait for a disk that takes them; of each key the latest alone.
+    """Pending writes, the latest one of each key.
 
     Args:
         monotonic: the clock.
-        again_s: seconds between two tries.
+        retry_s: seconds between two attempts.
     """
 
-    def __init__(self, monotonic: Callable[[], float], again_s: float = AGAIN_S) -> None:
-        self._monotonic, self._again_s, self._again_at = monotonic, again_s, 0.0
-        self._waiting: dict[str, tuple[Callable[[], object], str, str]] = {}  # key -> the write, its sentence, why it failed
+    def __init__(self, monotonic: Callable[[], float], retry_s: float = RETRY_S) -> None:
+        self._monotonic, self._retry_s, self._retry_at = monotonic, retry_s, 0.0
+        self._pending: dict[str, tuple[Callable[[], object], str, str]] = {}  # key -> the write, its sentence, the reason of the failure
 
     def do(self, key: str, write: Callable[[], object], sentence: str) -> bool:
-        """Write now, and again later if it fails; whether it was written.
+        """Write now, and retry later if that fails; returns whether it succeeded.
 
         Args:
-            sentence: what cannot be done, and what follows from it, with `{}` where the reason belongs.
+            sentence: describes the failure and its consequence, with `{}` in place of the reason.
         """
-        self._waiting[key] = write, sentence, ""
+        self._pending[key] = write, sentence, ""
         return self._try(key)
 
     def drop(self, key: str) -> None:
-        """What waits under `key`, or under any key when it is empty, is not wanted any more."""
+        """Cancel the pending write of `key`, or all if it is empty."""
         if key:
-            self._waiting.pop(key, None)
+            self._pending.pop(key, None)
         else:
-            self._waiting.clear()
+            self._pending.clear()
 
     def tick(self) -> None:
-        """Try again what is due; a failure ends the round, as the others would mostly find the same."""
+        """Retry the pending writes if that is due; a failure ends the round, because the others would probably fail too."""
         now = self._monotonic()
-        if not self._waiting or now < self._again_at:
+        if not self._pending or now < self._retry_at:
             return
-        self._again_at = now + self._again_s
-        for key in list(self._waiting):
+        self._retry_at = now + self._retry_s
+        for key in list(self._pending):
             if not self._try(key):
-                # The next round begins with another one.
-                self._waiting[key] = self._waiting.pop(key)
+                # The next round starts with another one.
+                self._pending[key] = self._pending.pop(key)
                 break
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """A sentence about the first that does not stand, and how many more there are."""
-        if not self._waiting:
+        """A sentence about the first pending write, with the number of the others."""
+        if not self._pending:
             return ()
-        _, sentence, reason = next(iter(self._waiting.values()))
-        more = f" (and {len(self._waiting) - 1} more of the kind)" if len(self._waiting) > 1 else ""
+        _, sentence, reason = next(iter(self._pending.values()))
+        more = f" (and {len(self._pending) - 1} more like this)" if len(self._pending) > 1 else ""
         return (sentence.replace("{}", reason) + more,)
 
     def _try(self, key: str) -> bool:
-        write, sentence, before = self._waiting[key]
+        write, sentence, previous = self._pending[key]
         try:
             write()
         except OSError as fault:
             reason = fault.strerror or type(fault).__name__
-            if reason != before:
-                log.warning("%s; it is tried again every %g s", sentence.replace("{}", reason), self._again_s)
-            self._waiting[key] = write, sentence, reason
+            if reason != previous:
+                log.warning("%s; retrying every %g s", sentence.replace("{}", reason), self._retry_s)
+            self._pending[key] = write, sentence, reason
             return False
-        if before:
-            log.info("written after all: %s", sentence.split(" cannot ")[0])
-        del self._waiting[key]
+        if previous:
+            log.info("written after retries: %s", sentence.split(" cannot ")[0])
+        del self._pending[key]
         return True

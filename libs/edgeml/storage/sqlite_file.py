@@ -1,4 +1,4 @@
-"""SQLite files of components: with a write-ahead log, checked when they are opened, put aside when they are damaged."""
+"""SQLite files of components, with a write-ahead log: checked when opened, and replaced when damaged."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ def open_database(
     after_loss: Act = _nothing,
     damage: str = "",
 ) -> sqlite3.Connection:
-    """The file at `path`, which is made where it is not. A damaged one is put aside as `<stem>.damaged` and begun anew.
+    """Open the file at `path`, or create it. A damaged file is moved to `<stem>.damaged` and replaced by a new one.
 
-    A process may be killed, or fail, at any point of that: the next one finds the damaged file in its place, or the new one whole.
+    A process may be killed, or fail, at any point: the next one finds either the damaged file or the complete new one.
 
     Args:
-        lay_out: makes the tables; a `sqlite3.DatabaseError` of it counts as damage.
+        lay_out: creates the tables; a `sqlite3.DatabaseError` that it raises counts as damage.
         synchronous: `NORMAL` or `FULL`, as in SQLite.
         wait_s: seconds to wait for another process's lock.
-        lost: what is lost when the file is damaged, for the log.
-        after_loss: what the new file has to know of that.
-        damage: what its user found wrong with the file while it was open, which is no longer asked then; empty: nothing.
+        lost: the consequence of damage, for the log.
+        after_loss: records the loss in the new file.
+        damage: damage that the caller found while the file was open; the file is then not checked again. Empty: none.
 
     Returns:
-        The connection; each statement is a transaction of its own unless one is begun.
+        The connection; each statement is its own transaction unless one is open.
 
     Raises:
-        sqlite3.OperationalError: it is about the file's surroundings: permissions, space, locks.
-        OSError: what is damaged cannot be put aside.
+        sqlite3.OperationalError: permissions, space or locks.
+        OSError: the damaged file cannot be moved.
     """
     new = path.with_suffix(".new")
     if not damage:
@@ -58,14 +58,14 @@ def open_database(
         except sqlite3.DatabaseError as fault:
             damage = str(fault)
     aside = path.with_suffix(".damaged")
-    log.error("%s is damaged (%s) and put aside as %s; %s", path, damage, aside.name, lost)
+    log.error("%s is damaged (%s) and was moved to %s; %s", path, damage, aside.name, lost)
     _without_logs(new)
     new.unlink(missing_ok=True)
-    made = _open(new, lay_out, synchronous, wait_s)
+    created = _open(new, lay_out, synchronous, wait_s)
     try:
-        after_loss(made)
+        after_loss(created)
     finally:
-        made.close()
+        created.close()
     if path.exists():
         path.replace(aside)
     _put_in_place(new, path)
@@ -73,7 +73,7 @@ def open_database(
 
 
 def _put_in_place(new: Path, path: Path) -> None:
-    _without_logs(path)  # of the file that was there
+    _without_logs(path)  # those of the old file
     new.replace(path)
     _sync_folder(path.parent)
 
@@ -89,15 +89,15 @@ def _open(path: Path, lay_out: Act, synchronous: str, wait_s: float) -> sqlite3.
     try:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA synchronous = {synchronous}")
-        (sound,) = db.execute("PRAGMA quick_check(1)").fetchone()
-        if sound != "ok":
-            raise sqlite3.DatabaseError(sound)
+        (check,) = db.execute("PRAGMA quick_check(1)").fetchone()
+        if check != "ok":
+            raise sqlite3.DatabaseError(check)
         lay_out(db)
         if fresh:
             _sync_folder(path.parent)
-    except UnicodeDecodeError as fault:  # of SQLite's own message, which quotes the damaged bytes
+    except UnicodeDecodeError as fault:  # from SQLite's own message, which quotes the damaged bytes
         db.close()
-        raise sqlite3.DatabaseError(f"its tables are no text: {fault.reason}") from None
+        raise sqlite3.DatabaseError(f"its tables are not text: {fault.reason}") from None
     except BaseException:
         db.close()
         raise
@@ -105,7 +105,7 @@ def _open(path: Path, lay_out: Act, synchronous: str, wait_s: float) -> sqlite3.
 
 
 def _sync_folder(folder: Path) -> None:
-    """SQLite syncs the names of its logs, not that of the file itself."""
+    """Sync the folder: SQLite syncs the names of its logs, not that of the file itself."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -392,8 +392,8 @@ def _health() -> Health:
         state="running",
         lag_s=0.123,
         queues={"results": (0, 256), "replay": (0, 256)},
-        heard={topics.RESULTS: 0.5, topics.COMMANDS: None},
-        quiet={"pump-1": 0.25},
+        message_age_s={topics.RESULTS: 0.5, topics.COMMANDS: None},
+        row_age_s={"pump-1": 0.25},
     )
 
 
@@ -405,7 +405,7 @@ def _report_bytes(results: int) -> int:
         confidence=np.array([0.0123]),
         reason=np.array([0]),
         deviations=np.zeros((1, 0)),
-        took_us=np.array([[412.5123, 87.2512]]),
+        latency_us=np.array([[412.5123, 87.2512]]),
     )
     block = ResultBlock(
         stream="7c9e6679",
@@ -425,7 +425,7 @@ def _report_bytes(results: int) -> int:
         confidence=b"",
         reason=b"",
         deviations=b"",
-        took_us=b"",
+        latency_us=b"",
     )
     result = msgspec.Raw(msgspec.json.encode(entry(block, columns, 0, NORMAL, "")))
     report = ResultReport(

@@ -32,12 +32,12 @@ class Readings(NamedTuple):
 
 
 class Results(NamedTuple):
-    """Results in the order of time: times (n,) ns, confidence (n,) NaN without a decision, reason (n,) text, took_us (n, 2)."""
+    """Results in the order of time: times (n,) ns, confidence (n,) NaN without a decision, reason (n,) text, latency_us (n, 2)."""
 
     times: np.ndarray
     confidence: np.ndarray
     reason: list[str]
-    took_us: np.ndarray
+    latency_us: np.ndarray
 
 
 @dataclass
@@ -76,7 +76,7 @@ class AssetTrace:
         reasons = [block.reasons[code - 1] if code else "" for code in columns.reason[new].tolist()]
         confidence = np.where(columns.reason[new] > 0, np.nan, columns.confidence[new])
         self.model = (block.model, block.model_version, block.digest)
-        self._results.append((columns.times[new], confidence, reasons, columns.took_us[new]))
+        self._results.append((columns.times[new], confidence, reasons, columns.latency_us[new]))
         self.last_reason = reasons[-1]
         self.last_confidence = None if reasons[-1] else float(confidence[-1])
 

@@ -126,7 +126,7 @@ def results(
         confidence=values,
         reason=np.where(decided, 0, 1),
         deviations=np.tile(deviations, (n, 1)),
-        took_us=np.full((n, 2), 12.5),
+        latency_us=np.full((n, 2), 12.5),
     )
     return ResultBlock(
         asset=asset,

@@ -146,5 +146,5 @@ def test_restarted_recording_ends_an_alarm_without_calling_it_over(bench):
     assert last(bench)[1] == "active"
     bench.give(topics.RESULTS, results([0.0] * 5, 0, 0, stream="inference-2", answers="sensors-2"))
     ended = bench.alerts()[-1]
-    assert ended.state == "cleared" and ended.note == "the source began anew with earlier times"
-    assert ended.why.startswith("pump-1: ended, and not known to be over: the source began anew with earlier times; ")
+    assert ended.state == "cleared" and ended.note == "the source restarted with earlier times"
+    assert ended.why.startswith("pump-1: ended, and not known to be over: the source restarted with earlier times; ")

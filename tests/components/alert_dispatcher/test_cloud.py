@@ -56,7 +56,7 @@ def test_20_with_0_every_result_is_reported_several_in_a_message(tmp_path):
         "confidence": None,
         "reason": "learning",
         "alarm": None,
-        "took_us": [12.5, 12.5],
+        "latency_us": [12.5, 12.5],
     }
     assert (results[1]["verdict"], results[1]["score"], results[1]["confidence"], results[1]["reason"]) == ("normal", 0.25, 0.25, None)
     head = {key: value for key, value in sent(bench, RESULTS)[0].items() if key not in ("results", "entry")}

@@ -8,13 +8,13 @@ import msgspec
 import pytest
 
 from alert_dispatcher.health_conditions import CONDITIONS, PREFIX
-from edgeml.messages import Acknowledge, Alert, Health, NotJudged, topics
+from edgeml.messages import Acknowledge, Alert, Health, UnscoredAsset, topics
 from tests.components.alert_dispatcher.kit import Bench
 
 SENSING, JUDGING = "com.edgeml.SensorIngestion", "com.edgeml.Inference"
 WELL: dict[str, dict[str, Any]] = {
-    SENSING: {"quiet": {"pump-1": 0.5}, "queues": {"inbox": (0, 2000)}},
-    JUDGING: {"heard": {topics.SENSORS: 0.5}, "queues": {"outbox": (0, 100)}},
+    SENSING: {"row_age_s": {"pump-1": 0.5}, "queues": {"inbox": (0, 2000)}},
+    JUDGING: {"message_age_s": {topics.SENSORS: 0.5}, "queues": {"outbox": (0, 100)}},
 }
 
 
@@ -38,17 +38,17 @@ def watched(bench: Bench) -> list[Alert]:
     return [alert for alert in bench.alerts() if alert.model.startswith(PREFIX)]
 
 
-UNJUDGED = NotJudged(reason="sensor: flow missing", since="2020-03-09T10:12:32.000Z", for_s=121.0, rows=500, share=0.9)
+UNJUDGED = UnscoredAsset(reason="sensor: flow missing", since="2020-03-09T10:12:32.000Z", for_s=121.0, rows=500, share=0.9)
 SILENT: dict[str, tuple[str, dict[str, Any], str]] = {
-    "source-stalled": ("pump-1", {"SensorIngestion": {"quiet": {"pump-1": 61.0}}}, "pump-1: its source has read no row for 1 min 1 s"),
+    "source-stalled": ("pump-1", {"SensorIngestion": {"row_age_s": {"pump-1": 61.0}}}, "pump-1: its source has read no row for 1 min 1 s"),
     "not-scored": (
         "pump-1",
-        {"Inference": {"not_judged": {"pump-1": UNJUDGED}}},
+        {"Inference": {"unscored": {"pump-1": UNJUDGED}}},
         "pump-1 is not scored: 90 % of its rows have had no decision for 2 min 1 s (sensor: flow missing); check its sensors and",
     ),
     "stream-silent": (
         f"{JUDGING} {topics.SENSORS}",
-        {"Inference": {"heard": {topics.SENSORS: 31.0}}},
+        {"Inference": {"message_age_s": {topics.SENSORS: 31.0}}},
         f"{JUDGING} has received nothing on edgeml/sensors for 31 s, not even a keep-alive; {SENSING} is alive, so the subscription has stopped delivering",
     ),
     "component-silent": (SENSING, {"without": SENSING}, f"{SENSING} has reported no health for"),
@@ -91,14 +91,14 @@ def test_34_a_condition_is_an_alarm_with_the_life_of_any_other(bench, name):
 
 
 def test_34_short_condition_is_no_alarm(bench):
-    live(bench, 3, step=3.0, SensorIngestion={"quiet": {"pump-1": 61.0}})
+    live(bench, 3, step=3.0, SensorIngestion={"row_age_s": {"pump-1": 61.0}})
     live(bench, 10)
     assert [(alert.state, alert.raised_at) for alert in watched(bench)] == [("pending", None), ("cleared", None)]
 
 
 def test_35_silent_producer_is_distinguished_from_a_dead_subscription(bench):
     live(bench, 20)
-    live(bench, 90, without=SENSING, Inference={"heard": {topics.SENSORS: 70.0}})
+    live(bench, 90, without=SENSING, Inference={"message_age_s": {topics.SENSORS: 70.0}})
     (active,) = [alert for alert in watched(bench) if alert.model == PREFIX + "stream-silent" and alert.state == "active"]
     # When it was raised the producer's last word was recent; what an operator reads later is the newer sentence.
     bench.acknowledge(active.id)
@@ -106,7 +106,7 @@ def test_35_silent_producer_is_distinguished_from_a_dead_subscription(bench):
 
 
 def test_36_first_message_has_time_to_arrive(bench):
-    nothing = {"heard": {topics.SENSORS: None}}
+    nothing = {"message_age_s": {topics.SENSORS: None}}
     live(bench, 290, Inference=nothing)
     assert watched(bench) == []
     live(bench, 30, Inference=nothing)
@@ -115,22 +115,22 @@ def test_36_first_message_has_time_to_arrive(bench):
 
 def test_37_thresholds_are_options_for_each_asset_too_and_0_switches_off(tmp_path):
     bench = Bench(tmp_path, health_alarms={"sources": {"slow": 600}, "component_after_s": 0})
-    live(bench, 60, SensorIngestion={"quiet": {"slow": 590.0, "pump-1": 61.0}})
-    live(bench, 300, without=JUDGING, SensorIngestion={"quiet": {"slow": 590.0, "pump-1": 61.0}})
+    live(bench, 60, SensorIngestion={"row_age_s": {"slow": 590.0, "pump-1": 61.0}})
+    live(bench, 300, without=JUDGING, SensorIngestion={"row_age_s": {"slow": 590.0, "pump-1": 61.0}})
     assert {alert.asset for alert in watched(bench)} == {"pump-1"}
 
 
 @pytest.mark.parametrize(("command", "wanted"), [({}, []), ({"on_source_stalled": True}, [("pump-1", "stop")])])
 def test_38_stalled_source_sends_a_command_only_if_configured(tmp_path, command, wanted):
     bench = Bench(tmp_path, actions={"command": {**command, "timeout_s": 1}})
-    live(bench, 20, SensorIngestion={"quiet": {"pump-1": 61.0}})
-    live(bench, 90, without=JUDGING, SensorIngestion={"quiet": {"pump-1": 61.0}})
+    live(bench, 20, SensorIngestion={"row_age_s": {"pump-1": 61.0}})
+    live(bench, 90, without=JUDGING, SensorIngestion={"row_age_s": {"pump-1": 61.0}})
     assert list(dict.fromkeys(alert.asset for alert in watched(bench) if alert.state == "active")) == ["pump-1", JUDGING]
     assert list(dict.fromkeys((sent.asset, sent.action) for sent in bench.commands())) == wanted
 
 
 def test_39_alarm_survives_a_restart_and_clears_after_it(bench):
-    live(bench, 20, SensorIngestion={"quiet": {"pump-1": 61.0}})
+    live(bench, 20, SensorIngestion={"row_age_s": {"pump-1": 61.0}})
     (pending, active) = watched(bench)
     bench.kill()
     bench.restart()
@@ -153,22 +153,22 @@ def test_39_a_component_that_is_still_silent_after_a_restart_stays_alarmed(bench
 
 
 def test_39_removed_asset_is_no_longer_stalled(bench):
-    live(bench, 20, SensorIngestion={"quiet": {"pump-1": 61.0}})
-    live(bench, 320, SensorIngestion={"quiet": {}})
+    live(bench, 20, SensorIngestion={"row_age_s": {"pump-1": 61.0}})
+    live(bench, 320, SensorIngestion={"row_age_s": {}})
     assert [alert.state for alert in watched(bench)] == ["pending", "active", "cleared"]
 
 
 def test_39_reports_of_a_silent_component_stay_valid(bench):
-    live(bench, 20, SensorIngestion={"quiet": {"pump-1": 61.0}})
+    live(bench, 20, SensorIngestion={"row_age_s": {"pump-1": 61.0}})
     live(bench, 400, without=SENSING)
     about = [(alert.state, alert.asset) for alert in watched(bench)]
     assert about.count(("active", "pump-1")) == 1 and ("cleared", "pump-1") not in about
 
 
 def test_39_unscored_asset_stays_alarmed_while_inference_counts_from_its_start(bench):
-    live(bench, 20, Inference={"not_judged": {"pump-1": UNJUDGED}})
+    live(bench, 20, Inference={"unscored": {"pump-1": UNJUDGED}})
     for for_s in (0.0, 10.0, 60.0):
-        live(bench, 20, Inference={"not_judged": {"pump-1": msgspec.structs.replace(UNJUDGED, for_s=for_s)}})
+        live(bench, 20, Inference={"unscored": {"pump-1": msgspec.structs.replace(UNJUDGED, for_s=for_s)}})
     assert [alert.state for alert in watched(bench)] == ["pending", "active"]
     live(bench, 20)
     assert watched(bench)[-1].state == "cleared"
@@ -176,16 +176,16 @@ def test_39_unscored_asset_stays_alarmed_while_inference_counts_from_its_start(b
 
 def test_37_unscored_asset_is_no_alarm_before_its_time_and_never_with_0(tmp_path):
     bench = Bench(tmp_path, health_alarms={"unscored_after_s": 0})
-    live(bench, 60, Inference={"not_judged": {"pump-1": msgspec.structs.replace(UNJUDGED, for_s=1e6)}})
+    live(bench, 60, Inference={"unscored": {"pump-1": msgspec.structs.replace(UNJUDGED, for_s=1e6)}})
     assert watched(bench) == []
     (tmp_path / "other").mkdir()
     bench = Bench(tmp_path / "other")
-    live(bench, 60, Inference={"not_judged": {"pump-1": msgspec.structs.replace(UNJUDGED, for_s=119.0)}})
+    live(bench, 60, Inference={"unscored": {"pump-1": msgspec.structs.replace(UNJUDGED, for_s=119.0)}})
     assert watched(bench) == []
 
 
 def test_39_wall_clock_set_back_stops_no_alarm(bench):
-    live(bench, 20, SensorIngestion={"quiet": {"pump-1": 61.0}})
+    live(bench, 20, SensorIngestion={"row_age_s": {"pump-1": 61.0}})
     bench.set_by = -86_400.0
     bench.kill()
     bench.restart()
@@ -194,7 +194,7 @@ def test_39_wall_clock_set_back_stops_no_alarm(bench):
 
 
 def test_40_alarms_go_to_iot_core_and_an_unknown_id_is_still_named(bench, caplog):
-    live(bench, 20, SensorIngestion={"quiet": {"pump-1": 61.0}})
+    live(bench, 20, SensorIngestion={"row_age_s": {"pump-1": 61.0}})
     sent = [msgspec.json.decode(payload) for topic, payload in bench.bus.cloud if topic == topics.cloud_alerts("gateway")]
     assert [(alert["state"], alert["model"]) for alert in sent] == [("active", "health/source-stalled")]
     bench.give(topics.ALERTS_ACK, Acknowledge(alarm="nobody"))
@@ -202,7 +202,7 @@ def test_40_alarms_go_to_iot_core_and_an_unknown_id_is_still_named(bench, caplog
 
 
 def test_41_health_goes_to_iot_core_downsampled_and_at_each_change_of_state(bench):
-    live(bench, 900, SensorIngestion={"quiet": {}})
+    live(bench, 900, SensorIngestion={"row_age_s": {}})
     bench.give(topics.HEALTH, Health(component=SENSING, at="", state="faulty"))
     bench.wait(2)
     sent = [msgspec.json.decode(payload) for topic, payload in bench.bus.cloud if topic == topics.cloud_health("gateway")]

@@ -82,7 +82,7 @@ def said(unjudged: dict[str, UnscoredRows], faults: tuple[str, ...] = ()):
     wire = Wire()
     StatusReporter("com.edgeml.Inference", wire, lambda: 1000.0, lambda: T0).report(  # type: ignore[arg-type]
         Status(component="com.edgeml.Inference", state="running", faults=faults),
-        Metrics(not_judged=unjudged),
+        Metrics(unscored=unjudged),
     )
     (health,) = wire.messages(topics.HEALTH)
     (payload,) = [payload for topic, payload in wire.local if topic == topics.HEALTH]
@@ -90,16 +90,16 @@ def said(unjudged: dict[str, UnscoredRows], faults: tuple[str, ...] = ()):
 
 
 def test_health_has_no_entry_if_all_rows_are_scored():
-    assert said({})[0].not_judged is msgspec.UNSET
+    assert said({})[0].unscored is msgspec.UNSET
 
 
 def test_worst_assets_are_reported_and_the_rest_counted():
     many = {f"泵站-{number:03d}-" + "é" * 20: UnscoredRows("sensor: " + "ü" * 200, 990.0 - number, 10, 1.0) for number in range(400)}
     health, size = said(many, ("x" * 300,) * 10)
-    assert size <= MAX_PAYLOAD and len(health.not_judged) > 10
-    assert health.not_judged_more == 400 - len(health.not_judged)
-    assert list(health.not_judged) == list(reversed(many))[: len(health.not_judged)]
-    first = next(iter(health.not_judged.values()))
+    assert size <= MAX_PAYLOAD and len(health.unscored) > 10
+    assert health.unscored_more == 400 - len(health.unscored)
+    assert list(health.unscored) == list(reversed(many))[: len(health.unscored)]
+    first = next(iter(health.unscored.values()))
     assert (first.for_s, first.rows, first.since) == (409.0, 10, "2020-03-09T09:53:11.000Z")
     assert len(first.reason.encode()) <= 100 and first.reason.startswith("sensor: ü")
 
@@ -108,7 +108,7 @@ def test_inference_reports_a_dead_channel_and_ignores_restored_rows(tmp_path):
     bench = Bench(tmp_path)
     rows = pump(800)
     bench.feed(*batches(rows[:500]))
-    assert bench.service.metrics().not_judged == {}
+    assert bench.service.metrics().unscored == {}
     for number, batch in enumerate(batches(rows[500:600], size=5, first=500)):
         values = batch.arrays()[1].copy()
         values[:, 7] = np.nan
@@ -117,8 +117,8 @@ def test_inference_reports_a_dead_channel_and_ignores_restored_rows(tmp_path):
         bench.now += 5.0
         dead = msgspec.structs.replace(batch, seq=10 + number, values=values.tobytes(), quality=quality.tobytes())
         bench.feed(dead)
-    found = bench.service.metrics().not_judged["pump-1"]
+    found = bench.service.metrics().unscored["pump-1"]
     assert found.reason == DEAD and bench.now - found.since >= 80
     bench.restart()
     bench.feed(msgspec.structs.replace(batches(rows[600:605], size=5)[0], seq=30, times=(T0 + np.arange(600, 605) * SECOND).tobytes()))
-    assert "pump-1" not in bench.service.metrics().not_judged or bench.service.metrics().not_judged["pump-1"].rows <= 5
+    assert "pump-1" not in bench.service.metrics().unscored or bench.service.metrics().unscored["pump-1"].rows <= 5

@@ -275,7 +275,7 @@ def test_9_a_restart_fills_the_windows_from_a_replay_and_scores_what_was_not(ben
     shutil.rmtree(tmp_path / "rows")
     bench.restart()
     asked = bench.bus.take(topics.REPLAY)
-    assert asked[0] == ReplayRequest(topic=topics.SENSORS, most=0)
+    assert asked[0] == ReplayRequest(topic=topics.SENSORS, max_messages=0)
     # A live batch comes before the replay does: it waits for its turn.
     assert bench.feed(sent[21]) == []
     again = bench.feed(ReplayStart(asset="pump-1", stream="s", first=2), *sent[2:])
@@ -291,7 +291,7 @@ def test_9_missing_number_is_requested(bench):
     bench.feed(sent[0], sent[2])
     (asked,) = bench.bus.take(topics.REPLAY)
     assert asked == ReplayRequest(
-        topic=topics.SENSORS, asset="pump-1", since=T0 + 49 * SECOND, stream="s", next=1, most=SequenceTracker.MOST
+        topic=topics.SENSORS, asset="pump-1", since=T0 + 49 * SECOND, stream="s", next_seq=1, max_messages=SequenceTracker.MOST
     )
     blocks = bench.feed(ReplayStart(asset="pump-1", stream="s", first=1), *sent[1:])
     assert len(column(blocks, "times")) == 250
@@ -407,7 +407,7 @@ def test_closing_valve_is_detected_with_the_deviating_channels(bench):
     assert np.nanmax(confidence[600:]) >= 0.9
     worst = int(np.nanargmax(np.abs(column(blocks, "deviations").astype(float)[800])))
     assert NAMES[worst] in ("flow", "pressure", "current")
-    assert (column(blocks, "took_us")[~np.isnan(confidence)] > 0).all()
+    assert (column(blocks, "latency_us")[~np.isnan(confidence)] > 0).all()
 
 
 def test_scores_do_not_look_ahead(tmp_path):
@@ -441,7 +441,9 @@ def test_lost_last_batch_is_requested(bench):
     bench.feed(KeepAlive(asset="pump-1", stream="s", seq=1))
     assert bench.bus.take(topics.REPLAY) == []
     bench.feed(KeepAlive(asset="pump-1", stream="s", seq=2))
-    wanted = ReplayRequest(topic=topics.SENSORS, asset="pump-1", since=int(T0 + 99 * SECOND), stream="s", next=2, most=SequenceTracker.MOST)
+    wanted = ReplayRequest(
+        topic=topics.SENSORS, asset="pump-1", since=int(T0 + 99 * SECOND), stream="s", next_seq=2, max_messages=SequenceTracker.MOST
+    )
     assert bench.bus.take(topics.REPLAY) == [wanted]
     assert len(bench.feed(ReplayStart(asset="pump-1", stream="s", first=2), sent[2])) > 0
 

@@ -103,7 +103,7 @@ def answer(batch: SensorBatch, complete: bool = True) -> ResultBlock:
         reason=b"",
         reasons=(),
         deviations=b"",
-        took_us=b"",
+        latency_us=b"",
     )
 
 

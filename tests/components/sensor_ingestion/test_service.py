@@ -562,8 +562,8 @@ def test_its_health_says_how_long_each_asset_is_quiet_and_how_old_the_newest_row
         bench.answer(batch)
     bench.clock.now += 7
     metrics = bench.service.metrics()
-    assert set(metrics.quiet) == {"live", "gone"} and metrics.quiet["gone"] == 7
-    assert 6.9 <= metrics.quiet["live"] <= 7.1
+    assert set(metrics.row_age_s) == {"live", "gone"} and metrics.row_age_s["gone"] == 7
+    assert 6.9 <= metrics.row_age_s["live"] <= 7.1
     assert metrics.lag_s is not None and metrics.queues == {"unanswered batches": (0, 0)} and metrics.drops == {}
 
 

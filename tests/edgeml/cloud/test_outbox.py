@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from edgeml.cloud.outbox import ALERTS, ENVELOPE, HEALTH, MAX_ENTRY, RESULTS, ROW, Outbox, OutboxOptions
+from edgeml.cloud.outbox import ALERTS, ENVELOPE, HEALTH, MAX_ENTRY, RESULTS, ROW_BYTES, Outbox, OutboxOptions
 from edgeml.cloud.sender import CloudSender, queues
 from edgeml.config.schema import read
 from edgeml.messages import MAX_PAYLOAD
@@ -316,7 +316,7 @@ def test_48_results_are_thinned_from_the_oldest_and_the_whole_outage_stays_cover
     kept = cloud.numbers(RESULTS)
     gaps = [b - a for a, b in zip([0, *kept], [*kept, 2000], strict=True)]
     assert kept == sorted(kept) and len(kept) > 120 and max(gaps) <= 14
-    assert cloud.outbox.dropped["results: thinned out"] == 2000 - len(kept)
+    assert cloud.outbox.dropped["results: downsampled"] == 2000 - len(kept)
 
 
 def test_48_assets_that_take_turns_are_thinned_alike(tmp_path):
@@ -348,7 +348,7 @@ def test_48_49_results_then_health_go_and_alerts_never_within_the_reserve(tmp_pa
 def test_48_the_quota_is_used_to_the_last_byte_and_not_beyond(tmp_path):
     cloud = Cloud(tmp_path, max_mb=0.1, reserve_alerts=0)
     payload = b'{"pad":"%s"}' % bytes(880 - len(b'{"pad":""}')).replace(b"\0", b"x")
-    size = len(payload) + ROW
+    size = len(payload) + ROW_BYTES
     assert size == 1000
     for number in range(99):
         assert cloud.outbox.put(ALERTS, "t", payload, number) is not None
@@ -381,7 +381,7 @@ def test_what_is_held_can_be_rewritten_until_it_is_released(tmp_path):
     no = cloud.outbox.put(RESULTS, "t", b'{"n":1,"kind":2}', 0, hold=True)
     cloud.run(1)
     assert cloud.got == [] and cloud.outbox.rewrite(no, b'{"n":234,"kind":2}')
-    assert cloud.outbox.used == ROW + len(b'{"n":234,"kind":2}')
+    assert cloud.outbox.used == ROW_BYTES + len(b'{"n":234,"kind":2}')
     cloud.outbox.release(no)
     cloud.run(1)
     assert cloud.numbers(RESULTS) == [234] and not cloud.outbox.rewrite(no, b"{}")

@@ -73,7 +73,7 @@ def test_a_newer_version_is_named_as_such():
 
 
 def test_a_newer_version_that_still_fits_is_refused_too():
-    newer = msgspec.msgpack.encode({**msgspec.to_builtins(SAMPLES["replay"]), "v": 2})
+    newer = msgspec.msgpack.encode({**msgspec.to_builtins(SAMPLES["replay-request"]), "v": 2})
     with pytest.raises(NewerVersionError):
         m.decode(newer)
 
@@ -94,8 +94,8 @@ def test_a_missing_field_is_named():
 
 
 def test_the_wrong_message_on_a_topic():
-    with pytest.raises(MessageError, match="received a replay message, expected command"):
-        m.decode_as(m.Command, m.encode(SAMPLES["replay"]))
+    with pytest.raises(MessageError, match="received a replay-request message, expected command"):
+        m.decode_as(m.Command, m.encode(SAMPLES["replay-request"]))
 
 
 def test_random_bytes_raise_nothing_but_message_errors():

@@ -25,7 +25,7 @@ def make(patience_s: float = 2.0) -> tuple[SequenceTracker, list[ReplayRequest],
 
 def wanted(**fields: Any) -> ReplayRequest:
     """What a receiver asks of one asset."""
-    return ReplayRequest(topic="edgeml/sensors", asset="p", most=SequenceTracker.MOST, **fields)
+    return ReplayRequest(topic="edgeml/sensors", asset="p", max_messages=SequenceTracker.MOST, **fields)
 
 
 def test_messages_in_order_are_taken_once():
@@ -39,7 +39,7 @@ def test_a_gap_is_asked_for_once_and_filled_by_the_replay():
     receiver.accept("p", "s", 0, 100)
     assert not receiver.accept("p", "s", 2, 300)
     assert not receiver.accept("p", "s", 3, 400)
-    assert asked == [wanted(since=100, stream="s", next=1)]
+    assert asked == [wanted(since=100, stream="s", next_seq=1)]
     receiver.replaying(ReplayStart(asset="p", stream="s", first=1))
     assert [receiver.accept("p", "s", seq, seq) for seq in (1, 2, 3)] == [True, True, True]
     assert receiver.lost == 0
@@ -59,7 +59,7 @@ def test_a_producer_that_does_not_hear_is_asked_again_and_not_waited_for_for_eve
     receiver.accept("p", "s", 0, 100)
     for clock.now in (0.0, 1.0, 2.0, 3.0, 4.0, 14.9):
         assert not receiver.accept("p", "s", 3, 400)
-    assert asked == [wanted(since=100, stream="s", next=1)] * 4
+    assert asked == [wanted(since=100, stream="s", next_seq=1)] * 4
     clock.now = 15.0
     assert receiver.accept("p", "s", 4, 500)
     assert receiver.lost == 3
@@ -78,9 +78,9 @@ def test_a_producer_that_hears_again_after_ten_seconds_loses_nothing():
 def test_a_consumer_that_joins_late_asks_for_the_history_and_counts_no_loss():
     receiver, asked, _ = make()
     receiver.ask_again()
-    assert asked == [ReplayRequest(topic="edgeml/sensors", most=0)]
+    assert asked == [ReplayRequest(topic="edgeml/sensors", max_messages=0)]
     assert not receiver.accept("p", "s", 50, 5000)
-    assert asked[1:] == [wanted(since=0, stream="", next=0)]
+    assert asked[1:] == [wanted(since=0, stream="", next_seq=0)]
     receiver.replaying(ReplayStart(asset="p", stream="s", first=40))
     assert all(receiver.accept("p", "s", seq, seq) for seq in range(40, 51))
     assert receiver.lost == 0
@@ -97,11 +97,11 @@ def test_after_a_renewal_only_what_is_newer_is_asked_for():
     receiver, asked, _ = make()
     receiver.accept("p", "s", 0, 100)
     receiver.ask_again()
-    assert asked == [ReplayRequest(topic="edgeml/sensors", since=100, most=0)]
+    assert asked == [ReplayRequest(topic="edgeml/sensors", since=100, max_messages=0)]
     receiver.replaying(ReplayStart(asset="p", stream="s", first=1, oldest=0, last=0, newest=0))
     assert len(asked) == 1  # there is nothing newer
     receiver.replaying(ReplayStart(asset="p", stream="s", first=1, oldest=0, last=0, newest=2))
-    assert asked[1:] == [wanted(since=100, stream="s", next=1)]
+    assert asked[1:] == [wanted(since=100, stream="s", next_seq=1)]
 
 
 def test_a_keep_alive_shows_the_loss_of_a_last_message_and_is_asked_for_until_it_comes():
@@ -111,7 +111,7 @@ def test_a_keep_alive_shows_the_loss_of_a_last_message_and_is_asked_for_until_it
     assert asked == []  # quiet, nothing is missing
     for clock.now in (0.0, 1.0, 2.0):
         receiver.keep_alive(KeepAlive(asset="p", stream="s", seq=1))
-    assert asked == [wanted(since=100, stream="s", next=1)] * 2
+    assert asked == [wanted(since=100, stream="s", next_seq=1)] * 2
     receiver.replaying(ReplayStart(asset="p", stream="s", first=1))
     assert receiver.accept("p", "s", 1, 200)
     receiver.keep_alive(KeepAlive(asset="p", stream="s", seq=1))
@@ -124,7 +124,7 @@ def test_a_keep_alive_of_an_unknown_stream_is_a_history_to_ask_for():
     receiver.keep_alive(KeepAlive(asset="p", stream="s", seq=-1))
     assert asked == []
     receiver.keep_alive(KeepAlive(asset="p", stream="s", seq=7))
-    assert asked == [wanted(since=0, stream="", next=0)]
+    assert asked == [wanted(since=0, stream="", next_seq=0)]
     receiver.replaying(ReplayStart(asset="p", stream="s", first=5))
     assert [receiver.accept("p", "s", seq, seq) for seq in (5, 6, 7)] == [True, True, True]
     assert receiver.lost == 0
@@ -169,19 +169,19 @@ def test_history_sends_what_is_asked_for_by_number_and_no_more():
     history = ReplayBuffer("p", "s")
     for number in range(20):
         history.add(100 - number, b"%d" % number)  # by their times nobody could say which are newer
-    start, *sent = history.replay(ReplayRequest(topic="t", since=10**18, stream="s", next=5, most=3))
+    start, *sent = history.replay(ReplayRequest(topic="t", since=10**18, stream="s", next_seq=5, max_messages=3))
     assert decode(start) == ReplayStart(asset="p", stream="s", first=5, oldest=0, last=7, newest=19) and sent == [b"5", b"6", b"7"]
-    assert len(list(history.replay(ReplayRequest(topic="t", most=0)))) == 1
-    assert len(list(history.replay(ReplayRequest(topic="t", stream="s", next=99)))) == 1
+    assert len(list(history.replay(ReplayRequest(topic="t", max_messages=0)))) == 1
+    assert len(list(history.replay(ReplayRequest(topic="t", stream="s", next_seq=99)))) == 1
 
 
 def test_history_of_a_stream_that_went_back_in_time_is_sent_whole_to_who_knows_another():
     history = ReplayBuffer("p", "s")
     history.add(1000, b"before")
     history.add(10, b"after", epoch=1)
-    asked = ReplayRequest(topic="t", since=2000, stream="other", next=7)
+    asked = ReplayRequest(topic="t", since=2000, stream="other", next_seq=7)
     assert [*history.replay(asked)][1:] == [b"before", b"after"]
-    assert [*history.replay(ReplayRequest(topic="t", since=2000, stream="s", next=1))][1:] == [b"after"]
+    assert [*history.replay(ReplayRequest(topic="t", since=2000, stream="s", next_seq=1))][1:] == [b"after"]
 
 
 def test_history_answers_a_consumer_of_a_former_stream_by_number():
@@ -190,7 +190,7 @@ def test_history_answers_a_consumer_of_a_former_stream_by_number():
         history.add(1000 - 100 * number, b"%d" % number, epoch=number)
 
     def sent(stream: str, following: int) -> list[bytes]:
-        return [*history.replay(ReplayRequest(topic="t", since=950, stream=stream, next=following))][1:]
+        return [*history.replay(ReplayRequest(topic="t", since=950, stream=stream, next_seq=following))][1:]
 
     assert sent("s2", 4) == [b"4", b"5", b"6", b"7"]
     assert sent("s1", 1)[0] == b"1"
@@ -206,7 +206,7 @@ def test_history_never_has_a_gap():
     for number in (3, 4, 8, 9):
         history.go_on(number)
         history.add(number, b"%d" % number)
-    assert [*history.replay(ReplayRequest(topic="t", stream="s", next=4))][1:] == [b"8", b"9"]
+    assert [*history.replay(ReplayRequest(topic="t", stream="s", next_seq=4))][1:] == [b"8", b"9"]
     history.go_on(10)
     assert history.oldest == 8
     history.go_on(11)
@@ -218,7 +218,7 @@ def test_a_consumer_asks_a_new_stream_for_what_follows_what_it_took_last():
     receiver.resume("p", "s1", 41, 1000)
     receiver.keep_alive(KeepAlive(asset="p", stream="s2", seq=45))
     receiver.keep_alive(KeepAlive(asset="p", stream="s3", seq=46))
-    assert asked == [wanted(since=1000, stream="s1", next=41)] * 2
+    assert asked == [wanted(since=1000, stream="s1", next_seq=41)] * 2
     receiver.replaying(ReplayStart(asset="p", stream="s3", first=41, oldest=0, last=46, newest=46))
     assert [receiver.accept("p", "s3", seq, 5) for seq in range(41, 47)] == [True] * 6 and receiver.lost == 0
 
@@ -333,7 +333,7 @@ def test_a_new_stream_that_began_earlier_in_time_is_asked_for_from_its_beginning
     receiver, asked, _ = make()
     receiver.accept("p", "s", 0, 1000)
     assert not receiver.accept("p", "other", 3, 400)
-    assert asked == [wanted(since=0, stream="s", next=1)]
+    assert asked == [wanted(since=0, stream="s", next_seq=1)]
 
 
 def test_an_earlier_version_that_sends_all_at_once_is_understood():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from alert_dispatcher.health_alarms import PRODUCERS
+from alert_dispatcher.health_conditions import PRODUCERS
 from edgeml.messages import MESSAGES, topics
 
 ROOT = Path(__file__).parents[3]

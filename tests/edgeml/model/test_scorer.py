@@ -36,7 +36,7 @@ def check(result: ResultColumns) -> None:
     assert (np.isfinite(result.confidence) == decided).all()
     assert ((result.confidence[decided] >= 0) & (result.confidence[decided] <= 1)).all()
     assert (result.starts <= result.times).all()
-    assert (result.took_us >= 0).all()
+    assert (result.latency_us >= 0).all()
 
 
 def test_learning_then_decisions(scorer: AssetScorer) -> None:
@@ -368,7 +368,7 @@ def test_each_step_is_timed(tmp_path: Path) -> None:
     ticks = iter(range(0, 10**9, 1500))
     scorer = AssetScorer(tiny(tmp_path), Largest(), clock_ns=lambda: next(ticks))
     result, _ = scorer.feed(*normal(32))
-    assert result.took_us[[0, 31]].tolist() == [[1.5, 0.0], [1.5, 1.5]]
+    assert result.latency_us[[0, 31]].tolist() == [[1.5, 0.0], [1.5, 1.5]]
 
 
 def test_an_empty_block(scorer: AssetScorer) -> None:
@@ -382,7 +382,7 @@ def test_the_shipped_model_is_quick() -> None:
     values = rng.normal(10, 1, (900, 8)).astype(np.float32)
     result, _ = AssetScorer(bundle, open_engine(bundle)).feed(np.arange(900) * SECOND, values, np.zeros((900, 8), np.uint8))
     # Far above what a row takes, so that a busy machine does not fail the test, far below what a slip would cost.
-    assert np.median(result.took_us[result.reason == 0].sum(1)) < 2000
+    assert np.median(result.latency_us[result.reason == 0].sum(1)) < 2000
 
 
 @pytest.mark.parametrize(("every_s", "fits"), [(0.3, False), (0.45, False), (0.55, True), (1.9, True), (2.1, False), (3.0, False)])

@@ -315,7 +315,7 @@ class Verbose(Service):
 
     def metrics(self) -> Metrics:
         names = [f"{number}\x1b" + "ü" * 120 for number in range(200)]
-        return Metrics(lag_s=0.5, queues=dict.fromkeys(names, (1, 2)), quiet=dict.fromkeys(names, 1.0), drops=dict.fromkeys(names, 1))
+        return Metrics(lag_s=0.5, queues=dict.fromkeys(names, (1, 2)), row_age_s=dict.fromkeys(names, 1.0), drops=dict.fromkeys(names, 1))
 
 
 def test_status_and_health_always_fit_into_a_message(run):
@@ -328,7 +328,7 @@ def test_status_and_health_always_fit_into_a_message(run):
     assert all(each.isprintable() and each.endswith("…") for each in kept)
     running.until(lambda: bool(healths), "a health")
     assert sum(healths[-1].drops.values()) == 200 and healths[-1].drops["other"] > 0
-    assert "inbox" in healths[-1].queues and healths[-1].quiet
+    assert "inbox" in healths[-1].queues and healths[-1].row_age_s
     Verbose.faults = ()
     running.until(lambda: not running.statuses[-1].faults, "a status without faults")
 

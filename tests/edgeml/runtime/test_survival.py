@@ -211,5 +211,5 @@ def test_health_contains_all_metrics(run):  # noqa: F811
     assert (health.component, health.state, health.lag_s) == (NAME, "running", 0.5)
     assert health.queues["inbox"][1] == 2000 and health.queues["own"] == (1, 2)
     assert health.drops == {"own": 3, f"not understood: {topics.ALERTS_ACK}": 1}
-    assert set(health.heard) == {topics.ALERTS_ACK, topics.heartbeat(NAME)}
+    assert set(health.message_age_s) == {topics.ALERTS_ACK, topics.heartbeat(NAME)}
     assert isinstance(Service.instances[-1].metrics(), Metrics) and isinstance(running.statuses[-1], Status)

@@ -95,7 +95,7 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
 def test_nothing_that_reads_a_named_file_is_held_up(tmp_path: Path, spoil: Callable[[Path], Path]) -> None:
     path = spoil(tmp_path / "x")
     clocks = Clocks(lambda: 0.0, lambda: 0)
-    with pytest.raises(SourceError, match="is no plain file|Is a directory"):
+    with pytest.raises(SourceError, match="is not a regular file|Is a directory"):
         CsvReplay(CsvReplayOptions(path=str(path), layout="skab"), clocks)
     for refused, read in ((AuthenticationError, device_key.read), (BundleError, read_file), (BundleError, signature._read)):
         with pytest.raises(refused):
@@ -114,4 +114,4 @@ def test_nothing_that_reads_a_named_file_is_held_up(tmp_path: Path, spoil: Calla
 
 
 def test_the_step_that_places_reads_as_everybody_does() -> None:
-    assert install_bundle.MOST_BYTES == regular_files.MOST_BYTES
+    assert install_bundle.MAX_BYTES == regular_files.MAX_BYTES

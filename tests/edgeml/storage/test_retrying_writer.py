@@ -18,7 +18,7 @@ class Disk:
 
     def __init__(self) -> None:
         self.full, self.written, self.now = False, [], 0.0
-        self.lasting = RetryingWriter(lambda: self.now, again_s=5.0)
+        self.lasting = RetryingWriter(lambda: self.now, retry_s=5.0)
 
     def do(self, key: str, value: str) -> bool:
         def write() -> None:
@@ -41,7 +41,7 @@ def test_what_cannot_be_written_is_tried_until_it_stands(caplog: pytest.LogCaptu
     assert not disk.do("a", "2") and not disk.do("b", "3")
     for disk.now in range(20):
         disk.lasting.tick()
-    assert disk.lasting.faults[0].endswith("cannot be written (No space left on device); make room (and 1 more of the kind)")
+    assert disk.lasting.faults[0].endswith("cannot be written (No space left on device); make room (and 1 more like this)")
     assert sum("a cannot be written" in record.getMessage() for record in caplog.records) <= 2
     disk.full = False
     for disk.now in range(20, 30):

@@ -36,7 +36,7 @@ def block(row: int, confidence: float) -> bytes:
         confidence=np.array([confidence], np.float32),
         reason=np.zeros(1, np.uint8),
         deviations=np.zeros((1, 1), np.float16),
-        took_us=np.zeros((1, 2), np.float32),
+        latency_us=np.zeros((1, 2), np.float32),
     )
     return encode(
         ResultBlock(

@@ -54,7 +54,7 @@ def results(
         reason=np.isnan(known).astype("u1").tobytes(),
         reasons=(reason,) if None in told else (),
         deviations=np.zeros((n, 2), "<f2").tobytes(),
-        took_us=np.full((n, 2), 40, "<f4").tobytes(),
+        latency_us=np.full((n, 2), 40, "<f4").tobytes(),
     )
 
 

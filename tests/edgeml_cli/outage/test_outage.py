@@ -26,7 +26,7 @@ def test_after_an_outage_everything_arrives_in_order_and_flagged(tmp_path: Path)
 def test_what_the_quota_does_not_allow_is_thinned_and_no_alert_is_among_it(tmp_path: Path) -> None:
     figures = offline(tmp_path, 0.25, {"max_mb": 0.1, "reserve_alerts": 10})
     assert figures["alerts_arrived"] == figures["alerts"] == 14 and figures["outbox_mb"] <= 0.1
-    assert figures["dropped"]["results: thinned out"] > 0 and 100 < figures["results_arrived"] < 400
+    assert figures["dropped"]["results: downsampled"] > 0 and 100 < figures["results_arrived"] < 400
     assert figures["out_of_order"] == figures["not_flagged_late"] == 0
 
 

@@ -190,7 +190,7 @@ def _marks(run: Run, asset: str) -> list[Mark]:
 
 
 def _timing(results: Results) -> str:
-    took = results.took_us[np.isfinite(results.confidence)]
+    took = results.latency_us[np.isfinite(results.confidence)]
     if not len(took):
         return ""
     prepare, model = np.median(took, axis=0)

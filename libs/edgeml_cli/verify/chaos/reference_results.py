@@ -37,7 +37,9 @@ def results(rows: Rows, bundle: Bundle, baseline: Baseline | None) -> list[Judge
 def alerts(asset: str, model: str, judged: Sequence[Judged], options: PolicyOptions) -> dict[AlertKey, Alarm]:
     """Every change of every alarm that the policy makes of these results."""
     policy = AlarmPolicy(options, asset, model)
-    return {(change.alarm.id, change.alarm.state): change.alarm for time, confidence in judged for change in policy.judge(time, confidence)}
+    return {
+        (change.alarm.id, change.alarm.state): change.alarm for time, confidence in judged for change in policy.evaluate(time, confidence)
+    }
 
 
 def raised(changes: Iterable[Alarm]) -> dict[str, Alarm]:

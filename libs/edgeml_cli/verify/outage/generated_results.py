@@ -49,7 +49,7 @@ class GeneratedResults:
             confidence=confidence,
             reason=np.zeros(self.rows, "u1"),
             deviations=np.tile((-6.0, 4.0), (self.rows, 1)),
-            took_us=np.full((self.rows, 2), 100.0),
+            latency_us=np.full((self.rows, 2), 100.0),
         )
         packed: dict[str, Any] = columns.packed()
         return ResultBlock(
@@ -80,7 +80,7 @@ class GeneratedResults:
         for number in range(self.blocks):
             block = self.block(number)
             columns = block.arrays()
-            for change in policy.judge_block(block.answers_stream, columns.times.tolist(), columns.confidence.tolist()).changes:
+            for change in policy.evaluate_block(block.answers_stream, columns.times.tolist(), columns.confidence.tolist()).changes:
                 if change.alarm.raised_at is not None or not raised_only:
                     found.append((change.alarm.id, change.alarm.state, to_iso(change.at)))
         return found

@@ -1,19 +1,19 @@
-"""A machine that was started lately: what comes nearer to normal is waited for, what stays away is not. A row a second."""
+"""Alarms after a start: one waits for channels that approach normal, not for those that stay away. One row a second."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
-from edgeml.alarms.alarm_policy import WARMING, AlarmPolicy, PolicyOptions
+from edgeml.alarms.alarm_policy import WARMING_NOTE, AlarmPolicy, PolicyOptions
+from edgeml.alarms.startup_recovery import STEPS, Step, approaches_normal, is_stopped, record
 from edgeml.model.bundle import Bundle
 from edgeml.model.runtime import open_engine
 from edgeml.model.scorer import SETTLING, STOPPED, AssetScorer
-from edgeml.model.startup_recovery import STEPS, Step, comes_nearer, follow, is_stopped
 from edgeml.timestamps import SECOND
 from sensor_ingestion.sources.pump_physics import NAMES, PumpSkid
 
@@ -25,7 +25,7 @@ Course = Callable[[int], tuple[float, ...]]
 
 
 def cold(second: int) -> tuple[float, ...]:
-    """A temperature far below normal that comes nearer, as a motor of the simulated skid's time constant does."""
+    """A temperature far below normal that approaches it with the time constant of the simulated skid's motor."""
     return -300 * float(np.exp(-second / 2400)), 0.0, 0.0
 
 
@@ -56,7 +56,7 @@ def unknown(second: int) -> tuple[float, ...]:
 
 
 def stalls(second: int) -> tuple[float, ...]:
-    """It comes nearer for ten minutes, and then no more."""
+    """A temperature that approaches normal for ten minutes and then stays away."""
     return cold(min(second, 600))
 
 
@@ -75,18 +75,18 @@ def play(
         decided = None if second < 80 else 1.0 if second >= confident_from else 0.0
         time, stopped = T0 + second * SECOND, second < 20
         deviations = [float("nan")] * 3 if stopped else seen.astype(np.float16).tolist()
-        changes += [(change.alarm.state, second, change.alarm.note) for change in policy.judge(time, decided, deviations, stopped)]
+        changes += [(change.alarm.state, second, change.alarm.note) for change in policy.evaluate(time, decided, deviations, stopped)]
     return changes
 
 
 @pytest.mark.parametrize("course", [cold, drifting])
 def test_alarm_about_a_machine_that_warms_up_waits_and_says_so_once(course):
-    assert play(course, seconds=1800) == [("pending", 152, ""), ("pending", 156, WARMING)]
+    assert play(course, seconds=1800) == [("pending", 152, ""), ("pending", 156, WARMING_NOTE)]
 
 
 def test_alarm_is_raised_at_the_latest_when_the_time_to_settle_is_over():
     active = 19 + 1800
-    assert play(cold)[2:] == [("active", active, WARMING)]
+    assert play(cold)[2:] == [("active", active, WARMING_NOTE)]
 
 
 @pytest.mark.parametrize("course", [blocked, worse, cold_and_blocked, near, unknown])
@@ -97,21 +97,21 @@ def test_alarm_is_raised_at_once_where_something_stays_away_or_is_not_known(cour
 @pytest.mark.parametrize("course", [blocked, near, unknown])
 def test_alarm_waits_for_two_minutes_after_the_start_in_any_case(course):
     assert play(course, confident_from=80) == [("pending", 82, ""), ("active", 19 + 120, "")]
-    assert play(cold, confident_from=80)[:2] == [("pending", 82, ""), ("pending", 130, WARMING)]
+    assert play(cold, confident_from=80)[:2] == [("pending", 82, ""), ("pending", 130, WARMING_NOTE)]
 
 
 def test_standstill_of_less_than_a_minute_withholds_no_alarm():
     assert play(cold, standing=39) == play(blocked), "20 s after the start count with it"
     policy = AlarmPolicy(OPTIONS, "pump-1", "skab")
-    changes = [c for s in range(600) for c in policy.judge(T0 + s * SECOND, None if s % 5 == 0 else 1.0, cold(s), s % 5 == 0)]
+    changes = [c for s in range(600) for c in policy.evaluate(T0 + s * SECOND, None if s % 5 == 0 else 1.0, cold(s), s % 5 == 0)]
     assert [c.alarm.state for c in changes] == ["pending", "active"], "a current that flickers below its level"
 
 
 def test_gaps_after_the_start_keep_no_alarm_waiting():
     policy = AlarmPolicy(OPTIONS, "pump-1", "skab")
     for second in (-60, 0):
-        policy.judge(T0 + second * SECOND, None, (), True)
-    changes = [c for second in range(100, 400, 11) for c in policy.judge(T0 + second * SECOND, 1.0, cold(second))]
+        policy.evaluate(T0 + second * SECOND, None, (), True)
+    changes = [c for second in range(100, 400, 11) for c in policy.evaluate(T0 + second * SECOND, 1.0, cold(second))]
     assert [(c.alarm.state, (c.at - T0) // SECOND) for c in changes] == [("pending", 122), ("active", 133)]
 
 
@@ -124,9 +124,9 @@ def test_alarm_is_raised_once_it_comes_no_nearer():
 def test_machine_that_runs_for_long_is_not_waited_for():
     assert play(cold, standing=0, policy=AlarmPolicy(OPTIONS, "pump-1", "skab"), confident_from=1900)[-1][1] == 1906
     untouched = AlarmPolicy(OPTIONS, "pump-1", "skab")
-    changes = [c for second in range(600) for c in untouched.judge(T0 + second * SECOND, 1.0, cold(second))]
+    changes = [c for second in range(600) for c in untouched.evaluate(T0 + second * SECOND, 1.0, cold(second))]
     assert [c.alarm.state for c in changes] == ["pending", "active"], "nothing says that it was ever stopped"
-    assert untouched.state()["trail"] == []
+    assert untouched.state.trail == []
 
 
 def test_with_0_no_alarm_waits():
@@ -138,9 +138,9 @@ def test_what_is_decided_is_the_same_from_any_kept_state():
     class Restarted(AlarmPolicy):
         """Forgets all but its state before each result."""
 
-        def judge(self, *given):
-            again = AlarmPolicy(self.options, self.asset, self.model, json.loads(json.dumps(self.state())))
-            changes = again.judge(*given)
+        def evaluate(self, *arguments):
+            again = AlarmPolicy(self.options, self.asset, self.model, msgspec.json.decode(msgspec.json.encode(self.state)))
+            changes = again.evaluate(*arguments)
             self._state = again._state
             return changes
 
@@ -150,30 +150,30 @@ def test_what_is_decided_is_the_same_from_any_kept_state():
 def trail(course: Course, seconds: range) -> list[Step]:
     steps: list[Step] = []
     for second in seconds:
-        follow(steps, second * SECOND, course(second))
+        record(steps, second * SECOND, course(second))
     return steps
 
 
 def test_two_minutes_of_rows_are_wanted_and_a_gap_begins_them_anew():
-    assert not comes_nearer(trail(cold, range(109))) and comes_nearer(trail(cold, range(120)))
+    assert not approaches_normal(trail(cold, range(109))) and approaches_normal(trail(cold, range(120)))
     steps = trail(cold, range(120))
-    follow(steps, 131 * SECOND, cold(131))
-    assert len(steps) == 1 and not comes_nearer(steps)
+    record(steps, 131 * SECOND, cold(131))
+    assert len(steps) == 1 and not approaches_normal(steps)
     steps = trail(cold, range(1000))
     assert len(steps) == STEPS
-    follow(steps, 1000 * SECOND, (1.0, 2.0))
+    record(steps, 1000 * SECOND, (1.0, 2.0))
     assert len(steps) == 1, "the channels are others"
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
-def test_from_either_side_it_comes_nearer(sign):
-    assert comes_nearer(trail(lambda second: (sign * 50.0 * float(np.exp(-second / 600)),), range(120)))
-    assert not comes_nearer(trail(lambda second: (sign * 50.0 * float(np.exp(second / 600)),), range(120)))
+def test_from_either_side_it_approaches_normal(sign):
+    assert approaches_normal(trail(lambda second: (sign * 50.0 * float(np.exp(-second / 600)),), range(120)))
+    assert not approaches_normal(trail(lambda second: (sign * 50.0 * float(np.exp(second / 600)),), range(120)))
 
 
 def test_noise_is_no_approach():
     noise = np.random.default_rng(RNG_SEED)
-    hits = sum(comes_nearer(trail(lambda second: (-12.0 + noise.normal(),), range(120))) for _ in range(300))
+    hits = sum(approaches_normal(trail(lambda second: (-12.0 + noise.normal(),), range(120))) for _ in range(300))
     assert hits < 30
 
 
@@ -199,7 +199,7 @@ def test_simulated_skid_that_starts_cold_is_seen_to_warm_up_and_one_with_a_close
             result, texts = scorer.feed(rows.number * SECOND, rows.values[:, order], np.zeros(rows.values.shape, np.uint8))
             sure = np.where(result.reason == 0, 1.0 if part == 2 else 0.0, np.nan)
             stopped = [code > 0 and is_stopped(texts[code - 1]) for code in result.reason.tolist()]
-            changes = policy.judge_block("s", (rows.number * SECOND).tolist(), sure.tolist(), result.deviations, stopped).changes
+            changes = policy.evaluate_block("s", (rows.number * SECOND).tolist(), sure.tolist(), result.deviations, stopped).changes
             states += [change.alarm.state for change in changes]
         assert states == (["pending", "active"] if broken else ["pending", "pending"])
 
