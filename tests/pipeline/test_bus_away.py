@@ -31,7 +31,7 @@ def measured(work: Path) -> dict[str, set[int]]:
     return found
 
 
-def test_what_is_measured_while_the_broker_is_away_is_judged(line, version, tmp_path: Path):
+def test_rows_read_during_a_broker_outage_are_scored(line, version, tmp_path: Path):
     reader = tmp_path / "reader.py"
     reader.write_text(READER)
     judged: dict[str, set[int]] = {"skid": set(), "press": set()}

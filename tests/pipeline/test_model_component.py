@@ -17,7 +17,7 @@ MODEL = "com.edgeml.Model.PumpAnomaly"
 
 
 @pytest.mark.parametrize("profile", ["classic", "lite"])
-def test_versions_come_and_go_while_inference_runs_on(line, version, tmp_path: Path, profile):
+def test_inference_keeps_running_while_versions_change(line, version, tmp_path: Path, profile):
     suite = line(profile=profile)
     watch = Watch(suite)
     scenario = valve(speed=20, duration_s=100_000).config | {INFERENCE: {"signature": {"public_key": TRUSTED}}}

@@ -103,7 +103,7 @@ def forgeries(course: RunMonitor) -> list[tuple[str, Message]]:
     ]
 
 
-def test_what_is_forged_or_repeated_changes_nothing_and_is_said(line, version, tmp_path):
+def test_forged_and_repeated_messages_are_reported_and_change_nothing(line, version, tmp_path):
     suite: Line = line()
     key = tmp_path / "own.key"
     key.write_text("f" * 64)

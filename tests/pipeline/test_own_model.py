@@ -15,7 +15,7 @@ from tests.pipeline.test_signed_bundles import INFERENCE, Watch
 OWN = "com.edgeml.Model.OwnPump"
 
 
-def test_inference_judges_with_the_model_by_the_printed_configuration(
+def test_inference_scores_with_the_model_by_the_printed_configuration(
     line, version, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     suite = line()

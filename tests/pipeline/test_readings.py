@@ -362,7 +362,7 @@ def test_public_recordings_are_refused_with_line_and_cell(cell: str, place: int)
         dataset.read_recording("valve1/0.csv", content)
 
 
-def test_many_at_once_are_read_as_one_by_one() -> None:
+def test_vectorised_reading_equals_reading_one_by_one() -> None:
     """The quick way through a chunk must not differ from the slow one."""
     for unit in ("iso", "s", "ms", "us", "ns"):
         for decimal in (".", ","):

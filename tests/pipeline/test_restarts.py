@@ -81,7 +81,7 @@ class Pulse:
             pass
 
 
-def test_after_each_restart_everything_lives_again_within_10_s(line, version):
+def test_pipeline_recovers_within_10_s_of_each_restart(line, version):
     suite = line(profile="classic")  # there a changed configuration is told to a component that runs on
     suite.deploy(valve(speed=20, duration_s=100_000).config, version)
     suite.until(lambda: " on litert" in suite.log(INFERENCE), 60, "a model")

@@ -81,7 +81,7 @@ class Watch:
 
 
 @pytest.mark.parametrize("profile", ["classic", "lite"])
-def test_what_is_not_the_trainers_is_refused_and_the_old_model_runs_on(line, version, tmp_path, profile):
+def test_foreign_bundle_is_refused_and_the_old_model_continues(line, version, tmp_path, profile):
     suite = line(profile=profile)
     watch = Watch(suite)
     suite.deploy(valve(speed=20, duration_s=100_000).config, version)

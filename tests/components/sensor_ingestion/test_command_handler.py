@@ -56,7 +56,7 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
-def test_executed_once_and_acknowledged_again_with_the_first_answer(machine: Machine) -> None:  # 12
+def test_command_is_executed_once_and_acknowledged_with_the_first_answer(machine: Machine) -> None:  # 12
     first = machine.take(command())
     assert (first.status, first.at) == ("executed", to_iso(T0))
     machine.wall_s = 3
@@ -75,7 +75,7 @@ def test_each_note_is_synced(machine: Machine) -> None:  # 12
     assert db.execute("PRAGMA synchronous").fetchall() == [(2,)], "FULL: the log is synced at each commit"
 
 
-def test_another_configuration_forgets_nothing(tmp_path: Path) -> None:  # 12
+def test_journal_survives_another_configuration(tmp_path: Path) -> None:  # 12
     acks = []
     for seed in (3, 4):
         bench = Bench(tmp_path, {"a": {"source": "simulator", "options": {"seed": seed, "speed": 0}}})
@@ -85,14 +85,14 @@ def test_another_configuration_forgets_nothing(tmp_path: Path) -> None:  # 12
     assert len(acks) == 2 and acks[0] == acks[1] and acks[0].status == "executed"
 
 
-def test_what_a_version_before_executed_is_not_executed_again(machine: Machine) -> None:  # 12
+def test_command_executed_by_an_earlier_version_is_not_repeated(machine: Machine) -> None:  # 12
     machine.handler.import_executed({"c1": to_iso(T0 - SECOND)})
     machine.restart()
     ack = machine.take(command())
     assert (ack.status, ack.at, machine.done) == ("executed", to_iso(T0 - SECOND), [])
 
 
-def test_the_memory_is_bounded_and_refusals_push_nothing_out(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:  # 12
+def test_journal_is_bounded_and_refusals_displace_no_executions(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:  # 12
     monkeypatch.setattr(command_journal, "MAX_BEGUN", 3)
     monkeypatch.setattr(command_journal, "MAX_REFUSED", 2)
     for i in range(5):
@@ -105,7 +105,7 @@ def test_the_memory_is_bounded_and_refusals_push_nothing_out(machine: Machine, m
     assert kept == ["2", "3", "4", "late7", "late8"]
 
 
-def test_too_late_by_the_wall_clock(machine: Machine) -> None:  # 13
+def test_command_expires_by_the_wall_clock(machine: Machine) -> None:  # 13
     machine.wall_s = 10
     assert machine.take(command("in time")).status == "executed"
     machine.wall_s = 10.5
@@ -116,7 +116,7 @@ def test_too_late_by_the_wall_clock(machine: Machine) -> None:  # 13
     assert machine.done == ["stop", "stop"]
 
 
-def test_a_clock_that_is_set_back_makes_no_late_command_early(machine: Machine) -> None:  # 13
+def test_clock_set_back_does_not_revive_a_late_command(machine: Machine) -> None:  # 13
     dated = {"issued_monotonic_s": 500.0, "boot": BOOT}
     machine.wall_s, machine.monotonic_s = -3590, 10.5
     assert machine.take(command("late", **dated)).status == "expired"
@@ -125,18 +125,18 @@ def test_a_clock_that_is_set_back_makes_no_late_command_early(machine: Machine) 
     assert machine.done == ["stop"]
 
 
-def test_a_clock_that_is_set_on_or_a_sleep_makes_it_late(machine: Machine) -> None:  # 13
+def test_clock_set_forward_or_a_suspend_expires_a_command(machine: Machine) -> None:  # 13
     machine.wall_s, machine.monotonic_s = 3600, 1
     assert machine.take(command(issued_monotonic_s=500.0, boot=BOOT)).status == "expired"
     assert machine.done == []
 
 
-def test_the_monotonic_clock_of_another_start_of_the_system_says_nothing(machine: Machine) -> None:  # 13
+def test_monotonic_clock_of_another_boot_is_ignored(machine: Machine) -> None:  # 13
     machine.wall_s, machine.monotonic_s = 1, -499
     assert machine.take(command(issued_monotonic_s=99_999.0, boot="an earlier start")).status == "executed"
 
 
-def test_what_was_answered_as_late_stays_so_when_the_clock_is_set_back(machine: Machine) -> None:  # 13
+def test_expired_answer_is_final_when_the_clock_is_set_back(machine: Machine) -> None:  # 13
     machine.wall_s = 11
     first = machine.take(command())
     machine.wall_s = 1
@@ -145,11 +145,11 @@ def test_what_was_answered_as_late_stays_so_when_the_clock_is_set_back(machine: 
 
 
 @pytest.mark.parametrize("timeout_s", [float("nan"), -1.0])
-def test_a_time_limit_that_is_none_is_late(machine: Machine, timeout_s: float) -> None:  # 13
+def test_invalid_timeout_expires_at_once(machine: Machine, timeout_s: float) -> None:  # 13
     assert machine.take(command(timeout_s=timeout_s)).status == "expired" and machine.done == []
 
 
-def test_an_unknown_action_is_refused_with_the_valid_ones(machine: Machine) -> None:  # 14
+def test_unknown_action_is_refused_with_the_valid_ones(machine: Machine) -> None:  # 14
     ack = machine.take(command(action="explode"))
     assert ack.status == "refused" and "restore, start, stop" in ack.detail and machine.done == []
 
@@ -162,17 +162,17 @@ def test_an_unknown_action_is_refused_with_the_valid_ones(machine: Machine) -> N
         ({"id": "x" * 257}, "257 characters"),
     ],
 )
-def test_what_cannot_be_judged_is_refused(machine: Machine, change: dict[str, str], said: str) -> None:  # 14
+def test_invalid_id_or_time_is_refused(machine: Machine, change: dict[str, str], said: str) -> None:  # 14
     ack = machine.take(command(**change))  # type: ignore[arg-type]
     assert ack.status == "refused" and said in ack.detail and machine.done == []
 
 
-def test_a_machine_that_hears_nothing_answers_nothing(tmp_path: Path) -> None:  # 15
+def test_machine_without_actions_answers_nothing(tmp_path: Path) -> None:  # 15
     assert CommandHandler("a", {}, CommandJournal(tmp_path, lambda: T0)).take(command(), Moment(T0), T0) is None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_action_that_fails_is_unknown_and_not_tried_again(machine: Machine) -> None:  # 35
+def test_failed_action_is_unknown_and_not_repeated(machine: Machine) -> None:  # 35
     tries = []
 
     def fail() -> None:
@@ -186,7 +186,7 @@ def test_an_action_that_fails_is_unknown_and_not_tried_again(machine: Machine) -
     assert machine.take(command()) == ack and tries == [1]
 
 
-def test_without_its_memory_it_executes_nothing(machine: Machine) -> None:  # 36
+def test_handler_executes_nothing_without_its_journal(machine: Machine) -> None:  # 36
     machine.take(command("before"))
     with sqlite3.connect(machine.work / FILE, isolation_level=None) as other:
         other.execute("BEGIN EXCLUSIVE")
@@ -198,7 +198,7 @@ def test_without_its_memory_it_executes_nothing(machine: Machine) -> None:  # 36
     assert machine.take(command("after")).status == "executed"
 
 
-def test_a_full_disk_refuses_what_it_cannot_note(machine: Machine) -> None:  # 36
+def test_full_disk_refuses_commands(machine: Machine) -> None:  # 36
     machine.take(command("before"))
     db = machine.journal._db
     assert db is not None
@@ -210,7 +210,7 @@ def test_a_full_disk_refuses_what_it_cannot_note(machine: Machine) -> None:  # 3
     assert len(machine.done) == executed + 1
 
 
-def test_a_damaged_memory_is_put_aside_and_nothing_of_before_is_executed(machine: Machine, caplog: pytest.LogCaptureFixture) -> None:  # 36
+def test_damaged_journal_is_set_aside_and_no_earlier_command_executed(machine: Machine, caplog: pytest.LogCaptureFixture) -> None:  # 36
     machine.take(command())
     machine.journal.close()
     (machine.work / FILE).write_bytes(os.urandom(5000))
@@ -222,7 +222,7 @@ def test_a_damaged_memory_is_put_aside_and_nothing_of_before_is_executed(machine
     assert machine.take(command("c2", issued_at=to_iso(T0 + 2 * SECOND))).status == "executed"
 
 
-def test_what_is_dated_ahead_is_refused(machine: Machine) -> None:  # 37
+def test_command_dated_ahead_is_refused(machine: Machine) -> None:  # 37
     machine.wall_s = -4
     assert machine.take(command("a little")).status == "executed"
     machine.wall_s = -30
@@ -234,7 +234,7 @@ def release(by: str = "Ada") -> Release:
     return Release(asset="a", by=by, note="the valve is open again")
 
 
-def test_a_latch_holds_until_a_person_releases_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:  # 38
+def test_lockout_lasts_until_a_person_releases_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:  # 38
     machine = Machine(tmp_path, "stop")
     assert machine.take(command("c0", "start")).status == "executed" and not machine.handler.lockout
     machine.take(command("c1", "stop"))
@@ -254,7 +254,7 @@ def test_a_latch_holds_until_a_person_releases_it(tmp_path: Path, caplog: pytest
     assert machine.done == ["start", "stop", "stop", "start"]
 
 
-def test_a_machine_whose_stop_failed_is_latched(tmp_path: Path) -> None:  # 38
+def test_failed_stop_locks_the_machine_out(tmp_path: Path) -> None:  # 38
     machine = Machine(tmp_path, "stop")
     machine.actions["stop"] = lambda: 1 / 0  # type: ignore[assignment, return-value]
     assert machine.take(command()).status == "unknown"
@@ -262,7 +262,7 @@ def test_a_machine_whose_stop_failed_is_latched(tmp_path: Path) -> None:  # 38
     assert machine.take(command("c2", "start")).status == "refused"
 
 
-def test_after_a_loss_it_counts_as_latched(tmp_path: Path) -> None:  # 36, 38
+def test_machine_counts_as_locked_out_after_a_loss(tmp_path: Path) -> None:  # 36, 38
     (tmp_path / FILE).write_bytes(os.urandom(5000))
     machine = Machine(tmp_path, "stop")
     assert "because the journal of commands was lost" in machine.take(command("c1", "start")).detail
@@ -271,7 +271,7 @@ def test_after_a_loss_it_counts_as_latched(tmp_path: Path) -> None:  # 36, 38
     assert machine.take(command("c2", "start")).status == "executed"
 
 
-def test_a_latch_in_the_service_its_status_and_its_topic(tmp_path: Path) -> None:  # 38, 39
+def test_lockout_in_the_service_its_status_and_its_topic(tmp_path: Path) -> None:  # 38, 39
     asset = {"source": "simulator", "options": {"speed": 0}, "lockout_after": "stop"}
     bench = Bench(tmp_path, {"a": asset})
     assert topics.COMMANDS_RELEASE in bench.service.topics and bench.service.status().faults == ()
@@ -289,7 +289,7 @@ def test_a_latch_in_the_service_its_status_and_its_topic(tmp_path: Path) -> None
     assert send("c3", "start") == ["executed"] and bench.service.status().faults == ()
 
 
-def test_a_latch_that_the_machine_cannot_set_is_refused(tmp_path: Path) -> None:  # 38
+def test_lockout_after_an_unknown_action_is_refused(tmp_path: Path) -> None:  # 38
     with pytest.raises(
         OptionsError, match=r"`assets\.a\.lockout_after` is 'halt', which is no action of its source; its actions are restore, start, stop"
     ):
@@ -313,7 +313,7 @@ def put_another_there(work: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [overwrite, take_away, put_another_there])
-def test_a_memory_that_is_damaged_while_it_is_open(
+def test_journal_damaged_while_open_is_replaced(
     tmp_path: Path, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:  # 36
     machine = Machine(tmp_path, "stop")
@@ -356,7 +356,7 @@ class Malformed:
 
 
 @pytest.mark.parametrize("after", range(12))
-def test_damage_at_any_statement_neither_refuses_nor_repeats(tmp_path: Path, after: int) -> None:  # 36
+def test_damage_at_any_statement_neither_refuses_nor_repeats_a_command(tmp_path: Path, after: int) -> None:  # 36
     machine = Machine(tmp_path, "stop")
     assert machine.take(command("c0", "start")).status == "executed"
     machine.wall_s = 1
@@ -370,7 +370,7 @@ def test_damage_at_any_statement_neither_refuses_nor_repeats(tmp_path: Path, aft
     assert "since" in machine.handler.lockout
 
 
-def test_what_is_known_since_is_no_older_than_what_was_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # 36
+def test_known_since_is_no_earlier_than_dropped_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # 36
     monkeypatch.setattr(command_journal, "MAX_OWN", 2)
     machine = Machine(tmp_path)
     for i in range(3):
@@ -383,7 +383,7 @@ def test_what_is_known_since_is_no_older_than_what_was_dropped(tmp_path: Path, m
     assert machine.take(command("new", issued_at=to_iso(T0 + 3 * SECOND))).status == "executed"
 
 
-def test_people_are_told_of_a_damaged_memory(tmp_path: Path) -> None:  # 36
+def test_damaged_journal_is_reported(tmp_path: Path) -> None:  # 36
     bench = Bench(tmp_path, {"a": {"source": "simulator", "options": {"speed": 0}}})
     bench.tell(topics.COMMANDS, command())
     assert bench.service.status().faults == ()
