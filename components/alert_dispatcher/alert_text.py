@@ -13,7 +13,7 @@ MAX_CHANNELS = 3
 
 
 def why(alarm: Alarm, at: int, channels: Sequence[str] = (), deviations: Sequence[float] = (), because: str = "") -> str:
-    """One sentence: the asset, what deviates, the confidence, since when.
+    """One sentence: the asset, the deviating channels, the confidence, the duration.
 
     Args:
         at: event time of the change, ns.

@@ -326,7 +326,7 @@ def test_journal_damaged_while_open_is_replaced(
     ack = machine.take(fresh)
     assert ack.status == "executed" and machine.done.count("stop") == 1, "the very next command is obeyed"
     if damage is not overwrite:  # what is in the cache still answers; a restart finds the damage then
-        assert "commands.damaged" in machine.journal.fault and "put aside" in caplog.text
+        assert "commands.damaged" in machine.journal.fault and "moved to" in caplog.text
     machine.restart()
     # At most once: what was done is not done again, and what was refused stays refused, as far as anything is known of it.
     assert [machine.take(command(f"c{i}", "start", to_iso(T0 + SECOND))).status for i in (0, 199)] in (["executed"] * 2, ["unknown"] * 2)
