@@ -1,4 +1,4 @@
-"""Wrong clocks through all three services: a wrong time costs its row, a clock that was set costs seconds, and people are told."""
+"""Wrong clocks through all three services: a wrong time costs its row, a step of the clock costs seconds, and is reported."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_rows_with_a_wrong_time_cost_nothing_but_themselves(pipeline: Pipeline, 
         assert all((batch.arrays()[2] == AHEAD).all(axis=1).any() for batch in flagged) and flagged
         assert "ahead of this device's clock" in pipeline.faults()
         assert sum("ahead of this device's clock" in record.getMessage() for record in caplog.records) == 1
-    # Killed right after, each goes on as well.
+    # Each continues after a kill as well.
     for name in ("Inference", "AlertDispatcher"):
         pipeline.launch(name)
         start = 600 if name == "Inference" else 620
@@ -157,7 +157,7 @@ def test_a_clock_set_back_while_inference_is_away(pipeline: Pipeline) -> None:
     pipeline.launch("Inference")
     pipeline.rows(values[540:1300], T0 + 540 - HOUR)
     assert all(pipeline.decided(T0 + 640 - HOUR, 600))
-    assert len([at for at in pipeline.results if at < T0 * SECOND]) >= 800 - 5, "what was not scored meanwhile is"
+    assert len([at for at in pipeline.results if at < T0 * SECOND]) >= 800 - 5, "rows that were not scored meanwhile are"
     assert [alert.state for alert in pipeline.alerts][:2] == ["pending", "active"]
 
 
@@ -252,7 +252,7 @@ def test_relaunched_source_that_cannot_rewind_has_nothing_scored_twice(pipeline:
 
 @pytest.mark.parametrize("relaunched", [("SensorIngestion",), ("SensorIngestion", "Inference"), ("Inference", "SensorIngestion")])
 def test_rows_are_scored_after_a_clock_was_set_back_between_relaunches(pipeline: Pipeline, relaunched: tuple[str, ...]) -> None:
-    """Each stream counts its epochs anew, so that one of before may bear the number of the latest."""
+    """Each stream counts its epochs from 0, so an earlier one may have the number of the latest."""
     values = pump(900)
     for step in (1, 2, 3):
         back = T0 - step * HOUR

@@ -1,4 +1,4 @@
-"""Whatever number or text stands in a configuration: it is refused in a sentence that names the option, or the component works with it."""
+"""Any number or text in a configuration is refused in a sentence that names the option, or the component works with it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Leaf = tuple[str, tuple[str, ...]]
 
 
 def leaves(kind: type[msgspec.Struct], numbers: bool, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Where each number stands, or each text; `x` for the name of an entry of a map."""
+    """The path of each number, or of each text; `x` for the name of an entry of a map."""
     for field in msgspec.structs.fields(kind):
         yield from _below(field.type, numbers, (*path, field.encode_name))
 

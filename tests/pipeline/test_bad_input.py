@@ -1,4 +1,4 @@
-"""What others send, and what a person mistypes, costs nothing but a sentence."""
+"""Bad messages and mistyped options cost one sentence in the log."""
 
 from __future__ import annotations
 

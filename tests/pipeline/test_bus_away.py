@@ -1,4 +1,4 @@
-"""The IPC broker is away while machines go on measuring: each row is judged afterwards, though every process was launched anew."""
+"""The IPC broker is away while machines keep measuring: each row is scored afterwards, although every process was relaunched."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the machine to the trainer: what the deployed suite captures around an alarm is what the preparation makes a data set of."""
+"""From the machine to training: the preparation makes a data set of the rows that the deployed suite captures around an alarm."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`kill -9` of each component in mid-run changes nothing of what people and the machine are told."""
+"""`kill -9` of each component in mid-run changes no alert and no command."""
 
 from __future__ import annotations
 

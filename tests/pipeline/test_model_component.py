@@ -28,7 +28,7 @@ def test_inference_keeps_running_while_versions_change(line, version, tmp_path: 
 
     def deploy(bundle: Path, instead: Path | None = None, ends: str = "FINISHED") -> None:
         archive, recipe = package(bundle, ROOT, tmp_path / "built")
-        if instead is not None:  # what scripts/package-model refuses to make
+        if instead is not None:  # `edgeml model package` refuses to make it
             files = {f"bundle/{path.name}": path for path in instead.iterdir()}
             write_zip(archive, files | {"install_bundle.py": ROOT / "libs" / "edgeml" / "model" / "install_bundle.py"})
         suite.nucleus.deploy(recipe.parent, tmp_path / "built" / "artifacts", {MODEL: recipe.stem.rpartition("-")[2]})

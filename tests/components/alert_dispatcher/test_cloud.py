@@ -1,4 +1,4 @@
-"""What goes to IoT Core, and that its absence costs nothing locally."""
+"""Messages to IoT Core; its absence costs nothing locally."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""30: what a condition may say, what it means, and what is refused."""
+"""30: syntax and meaning of conditions, and refused ones."""
 
 from __future__ import annotations
 

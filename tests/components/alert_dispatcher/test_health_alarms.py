@@ -100,7 +100,7 @@ def test_35_silent_producer_is_distinguished_from_a_dead_subscription(bench):
     live(bench, 20)
     live(bench, 90, without=SENSING, Inference={"message_age_s": {topics.SENSORS: 70.0}})
     (active,) = [alert for alert in watched(bench) if alert.model == PREFIX + "stream-silent" and alert.state == "active"]
-    # When it was raised the producer's last word was recent; what an operator reads later is the newer sentence.
+    # When it was raised, the producer had reported recently; later alerts have the newer sentence.
     bench.acknowledge(active.id)
     assert f"{SENSING} is silent too" in watched(bench)[-1].why
 
@@ -134,7 +134,7 @@ def test_39_alarm_survives_a_restart_and_clears_after_it(bench):
     (pending, active) = watched(bench)
     bench.kill()
     bench.restart()
-    bench.wait(60)  # nothing is known yet: it stands
+    bench.wait(60)  # nothing is known yet: it stays open
     assert len(watched(bench)) == 2
     live(bench, 20)
     assert (watched(bench)[-1].state, watched(bench)[-1].id) == ("cleared", active.id)

@@ -1,4 +1,4 @@
-"""24 to 33: what keeps a command from being sent, and what is told of that."""
+"""24 to 33: conditions that hold a command back, and their notes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def batch(
     stream: str = "sensors-1",
     rows: int = 3,
 ) -> SensorBatch:
-    """Rows up to the event time `at_s`; only the last one reads what is given."""
+    """Rows up to the event time `at_s`; only the last one has the given readings."""
     times = np.array([int((at_s - back) * SECOND) for back in range(rows - 1, -1, -1)], "i8")
     values, flags = np.full((rows, 2), 9.0), np.zeros((rows, 2), "u1")
     if rows:
@@ -216,7 +216,7 @@ class Lock:
         """Sent at that second of both clocks."""
         self.lock.take(topics.INTERLOCK if isinstance(message, Permit) else topics.SENSORS, message, at_s, int(at_s * SECOND))
 
-    def says(self, at_s: float = 1000.0, set_by: float = 0.0, asset: str = "pump-1") -> str:
+    def reason(self, at_s: float = 1000.0, set_by: float = 0.0, asset: str = "pump-1") -> str:
         return self.lock.forbids(asset, at_s, int((at_s + set_by) * SECOND))
 
 
@@ -240,19 +240,19 @@ class Lock:
 def test_28_unknown_reading_forbids(heard, said):
     lock = Lock()
     lock.take(heard)
-    assert lock.says() == said
+    assert lock.reason() == said
 
 
 def test_28_unknown_channel_forbids():
     lock = Lock(allow_when="pressure > 0 or flow > 1")
     lock.take(batch(1000, 1))
-    assert lock.says() == "pump-1 has no channel 'flow', only pressure, door_open"
+    assert lock.reason() == "pump-1 has no channel 'flow', only pressure, door_open"
 
 
 def test_28_a_stale_reading_forbids():
     lock = Lock()
     lock.take(batch(1000, 1))
-    assert lock.says(1005) == "" and lock.says(1005.5) == "the latest readings of pump-1 are 5.5 s old"
+    assert lock.reason(1005) == "" and lock.reason(1005.5) == "the latest readings of pump-1 are 5.5 s old"
 
 
 def test_28_repeated_reading_is_no_newer():
@@ -260,36 +260,36 @@ def test_28_repeated_reading_is_no_newer():
     lock.take(batch(1000, 7))
     lock.take(batch(1000, 7), 1004)
     lock.take(batch(994, 6), 1004)
-    assert lock.says(1006) == "the latest readings of pump-1 are 6.0 s old"
+    assert lock.reason(1006) == "the latest readings of pump-1 are 6.0 s old"
 
 
 def test_28_a_replay_of_old_rows_forbids_by_their_event_time():
     lock = Lock()
     lock.take(batch(900, 1))
-    assert lock.says() == "the latest readings of pump-1 are 100.0 s old"
+    assert lock.reason() == "the latest readings of pump-1 are 100.0 s old"
     elsewhen = Lock(event_time="false")
     elsewhen.take(batch(900, 1))
-    assert elsewhen.says() == ""
+    assert elsewhen.reason() == ""
 
 
 def test_28_a_sensor_whose_clock_is_ahead_makes_its_readings_no_younger():
     lock = Lock()
     lock.take(batch(1004, 1))
-    assert lock.says(1005) == "" and lock.says(1008) == "the latest readings of pump-1 are 8.0 s old"
+    assert lock.reason(1005) == "" and lock.reason(1008) == "the latest readings of pump-1 are 8.0 s old"
 
 
 def test_28_step_of_the_clock_forbids():
     lock = Lock()
     lock.take(batch(1000, 1))
-    assert lock.says(set_by=-60) == "the latest readings of pump-1 are dated 60.0 s ahead of this device's clock"
-    assert lock.says(set_by=60) == "the latest readings of pump-1 are 60.0 s old"
+    assert lock.reason(set_by=-60) == "the latest readings of pump-1 are dated 60.0 s ahead of this device's clock"
+    assert lock.reason(set_by=60) == "the latest readings of pump-1 are 60.0 s old"
 
 
 def test_28_duplicate_channel_is_unknown():
     lock = Lock(allow_when="not door_open")
     times, values = np.array([1000 * SECOND]), np.array([[1.0, 0.0]])
     lock.take(SensorBatch.of("pump-1", "sensors-1", 1, ("door_open", "door_open"), ("", ""), times, values))
-    assert lock.says() == "the reading of door_open is missing"
+    assert lock.reason() == "the reading of door_open is missing"
 
 
 OPEN_DOOR = "`pressure > 2.0 and not door_open` does not hold: pressure is 2.5, door_open is 1"
@@ -302,27 +302,27 @@ def test_28_older_reading_of_another_stream_does_not_count(event_time, first):
     heard = [(batch(1000, 9, door=1, stream="new"), 1000.0), (batch(997, 70, stream="old"), 1000.5)]
     for message, at_s in heard[first:] + heard[:first]:
         lock.take(message, at_s)
-    assert lock.says(1001) == OPEN_DOOR
+    assert lock.reason(1001) == OPEN_DOOR
     lock.take(batch(1002, 10, stream="new"), 1002)
-    assert lock.says(1003) == "", "once it is later by both clocks, the door is closed"
+    assert lock.reason(1003) == "", "once it is later by both clocks, the door is closed"
 
 
 def test_28_both_streams_must_allow_if_clocks_disagree():
     lock = Lock()
     lock.take(batch(1004, 1, stream="ahead"), 999)
     lock.take(batch(1000, 1, door=1, stream="right"), 1000)
-    assert lock.says(1000) == OPEN_DOOR, "a reading dated ahead hides no later one"
+    assert lock.reason(1000) == OPEN_DOOR, "a reading dated ahead hides no later one"
     lock.take(batch(1001, 2, stream="right"), 1001)
     lock.take(batch(1005, 2, door=1, stream="ahead"), 1001)
-    assert lock.says(1001) == OPEN_DOOR
-    assert lock.says(1007) == "the latest readings of pump-1 are 6.0 s old"
+    assert lock.reason(1001) == OPEN_DOOR
+    assert lock.reason(1007) == "the latest readings of pump-1 are 6.0 s old"
 
 
 def test_28_a_new_stream_after_a_restart_of_the_source_counts_at_once():
     lock = Lock()
     lock.take(batch(1000, 500, door=1), 1000)
     lock.take(batch(1001, 0, stream="sensors-2"), 1001)
-    assert lock.says(1001) == ""
+    assert lock.reason(1001) == ""
 
 
 def test_28_invented_streams_do_not_fill_the_memory():
@@ -353,19 +353,19 @@ def test_29_an_asset_may_have_a_condition_of_its_own_or_none():
     lock = Lock(assets={"pump-2": "pressure < 1", "pump-3": ""})
     for asset in ("pump-1", "pump-2"):
         lock.take(batch(1000, 1, asset=asset))
-    assert lock.says() == "" and lock.says(asset="pump-3") == ""
-    assert lock.says(asset="pump-2") == "`pressure < 1` does not hold: pressure is 2.5"
+    assert lock.reason() == "" and lock.reason(asset="pump-3") == ""
+    assert lock.reason(asset="pump-2") == "`pressure < 1` does not hold: pressure is 2.5"
 
 
 def test_31_permit_must_be_renewed():
     lock = Lock(allow_when="", permit=True)
-    assert lock.says() == "no permit for pump-1 has arrived on edgeml/interlock yet"
+    assert lock.reason() == "no permit for pump-1 has arrived on edgeml/interlock yet"
     lock.take(Permit(asset="pump-1", allowed=True))
-    assert lock.says(1005) == "" and lock.says(1005.5) == "the latest permit for pump-1 is 5.5 s old"
+    assert lock.reason(1005) == "" and lock.reason(1005.5) == "the latest permit for pump-1 is 5.5 s old"
     lock.take(Permit(asset="pump-1", allowed=False, reason="guard door\nopen"), 1006)
-    assert lock.says(1006) == "the permit for pump-1 is denied: guard door open"
+    assert lock.reason(1006) == "the permit for pump-1 is denied: guard door open"
     lock.take(Permit(asset="pump-2", allowed=True), 1006)
-    assert lock.says(1006) == "the permit for pump-1 is denied: guard door open"
+    assert lock.reason(1006) == "the permit for pump-1 is denied: guard door open"
 
 
 @pytest.mark.parametrize(("allowed_at", "denied_at"), [(1000, 1001), (1000, 1000)])
@@ -375,7 +375,7 @@ def test_31_later_permit_counts_and_at_the_same_instant_the_denial(allowed_at, d
     heard = [(Permit(asset="pump-1", allowed=True), allowed_at), (Permit(asset="pump-1", allowed=False), denied_at)]
     for message, at_s in heard[::-1] if denied_first else heard:
         lock.take(message, at_s)
-    assert lock.says(1001) == "the permit for pump-1 is denied"
+    assert lock.reason(1001) == "the permit for pump-1 is denied"
 
 
 def test_31_permit_ages_from_its_sending(tmp_path):
@@ -420,11 +420,11 @@ def test_28_queued_reading_counts_and_an_invalid_one_hides_no_other(tmp_path, ca
 def test_31_both_must_allow():
     lock = Lock(permit=True)
     lock.take(Permit(asset="pump-1", allowed=True))
-    assert "no readings" in lock.says()
+    assert "no readings" in lock.reason()
     lock.take(batch(1000, 1))
-    assert lock.says() == ""
+    assert lock.reason() == ""
     lock.take(Permit(asset="pump-1", allowed=False))
-    assert lock.says() == "the permit for pump-1 is denied"
+    assert lock.reason() == "the permit for pump-1 is denied"
 
 
 def test_31_a_permit_counts_on_its_own_topic_only(tmp_path):
@@ -445,7 +445,7 @@ def test_32_invented_assets_do_not_fill_the_memory():
         lock.take(batch(1000, 1, asset=f"a{number}"))
         lock.take(Permit(asset=f"a{number}", allowed=True))
     assert len(lock.lock._readings) == len(lock.lock._permits) == MAX_ASSETS
-    assert lock.says(asset="a0") == "no readings of a0 have arrived yet" and lock.says(asset=f"a{MAX_ASSETS}") == ""
+    assert lock.reason(asset="a0") == "no readings of a0 have arrived yet" and lock.reason(asset=f"a{MAX_ASSETS}") == ""
 
 
 def test_33_wrong_options_are_reported_together():

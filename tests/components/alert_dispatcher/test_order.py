@@ -1,4 +1,4 @@
-"""8, 18, 22 and 27: what goes first, what sees which alert, and that none is given up, with a clock that never stands still."""
+"""8, 18, 22 and 27: the order of messages, and that no alert is dropped, with a clock that always advances."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ class Device:
         return [alert.state for alert in self.on(topics.ALERTS)]
 
     def soon(self, condition: Callable[[], bool]) -> None:
-        """As `until`, for what no message tells."""
+        """As `until`, for conditions without a message."""
         give_up = time.monotonic() + PATIENCE_S
         while not condition():
             assert time.monotonic() < give_up, "waited in vain"

@@ -1,4 +1,4 @@
-"""The numbered behaviours of components/alert_dispatcher/README.md, on a bus that keeps what is published."""
+"""The numbered behaviours of components/alert_dispatcher/README.md, on a bus that records messages."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_5_missing_results_are_requested_and_repetitions_ignored(bench):
     bench.restart()
     replay = bench.bus.messages(topics.REPLAY)[-1]
     assert (replay.topic, replay.asset, replay.since) == (topics.RESULTS, "", T0 + 11 * SECOND)
-    # Inference was restarted too: a new stream, and old times judged again.
+    # Inference was restarted, too: a new stream, and old times evaluated again.
     bench.give(topics.RESULTS, ReplayStart(asset="pump-1", stream="inference-2", first=0))
     bench.give(topics.RESULTS, results(ALARM, 0, 0, stream="inference-2"))
     assert [a.state for a in bench.alerts()] == ["pending", "active", "cleared"]

@@ -75,9 +75,9 @@ def test_18_a_new_version_is_taken_between_two_batches_without_a_gap(world):
     assert {block.digest for block in before}.isdisjoint(block.digest for block in after)
     assert [block.seq for block in before + after] == list(range(len(before + after)))
     assert {block.stream for block in after} == {before[0].stream}
-    assert not any(reasons(after))  # neither the windows nor the baseline began anew
+    assert not any(reasons(after))  # windows and baseline were kept
     np.testing.assert_array_equal(column(after, "starts")[0], column(before, "starts")[-1] + 50 * 10**9 - 49 * 10**9)
-    # The same weights would have said the same: the window went over as it was.
+    # The same weights give the same score: the window was kept.
     same = World(world.folder / "same").bench()
     alone = same.feed(*sent)
     np.testing.assert_array_equal(column(alone, "deviations")[900:], column(after, "deviations"))
@@ -103,7 +103,7 @@ def test_19_other_windows_refill(world):
     again = bench.feed(*sent)
     assert versions(again) == {"2.0.0"} and {block.stream for block in again} != {before[0].stream}
     assert reasons(again)[-1] == ""
-    assert len(list((world.work / "baselines").iterdir())) == 2  # one of other inputs was learned anew, of the rows that are kept
+    assert len(list((world.work / "baselines").iterdir())) == 2  # one of other inputs was learned from the saved rows
     world.deploy(trained(world.folder / "older", "1.0.0"))
     tick(bench)
     back = bench.feed(*sent)
@@ -163,7 +163,7 @@ def test_20_bad_version_is_refused_and_the_old_one_continues(world, name, caplog
     assert verdict(world.work, placed(world.model)[1]) == fault  # for the model component's step, which fails with it
     errors = len([record for record in caplog.records if record.levelno >= logging.ERROR])
     tick(bench)
-    assert len([record for record in caplog.records if record.levelno >= logging.ERROR]) == errors == 1  # said once, tried once
+    assert len([record for record in caplog.records if record.levelno >= logging.ERROR]) == errors == 1  # reported once, tried once
     # After a restart the one that worked last is there still, although the model component's own copy is gone.
     bench.restart()
     assert versions(bench.feed(*batches(pump(50), stream="t"))) == {"1.0.5"}

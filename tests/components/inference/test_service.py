@@ -47,7 +47,7 @@ def test_1_every_row_gets_one_result_in_blocks_below_the_limit(bench):
     assert all(len(encode(block)) <= MAX_PAYLOAD for block in blocks)
     assert [block.seq for block in blocks] == list(range(len(blocks)))
     assert [(b.answers_stream, b.answers_seq) for b in blocks if b.complete] == [(batch.stream, batch.seq) for batch in sent]
-    assert len(blocks) > len(sent)  # so splitting is part of what is tested
+    assert len(blocks) > len(sent)  # so splitting is tested
 
 
 def test_1_answer_that_is_not_finite_is_no_decision_with_its_reason(tmp_path):
@@ -321,7 +321,7 @@ def test_16_windows_survive_a_restart_without_a_replay(bench, tmp_path):
     # To the last bit: a row that is scored again is scored alike.
     np.testing.assert_array_equal(column(blocks, "confidence"), column(undisturbed, "confidence")[1300:])
     bench.restart()
-    # What was answered by a process that is gone can be had again of the next one, in the order of its own numbers.
+    # The next process replays the answers of the previous one under its own numbers.
     bench.service.on_message(topics.SENSORS, batches(rows[1400:], first=1400)[0])
     answered = bench.feed()
     assert column(answered, "times")[-1] == T0 + 1449 * SECOND
@@ -379,7 +379,7 @@ def test_16_full_disk_costs_no_result(bench, tmp_path, caplog):
     (tmp_path / "aside").rename(tmp_path / "rows")
     bench.feed(*batches(pump(250)[200:], first=200))
     bench.restart()
-    # What waited for the disk was written after all: there is no hole.
+    # The rows that waited for the disk were written: there is no hole.
     assert set(reasons(bench.feed(*batches(pump(300)[250:], first=250)))) == {"learning 300/400"}
 
 

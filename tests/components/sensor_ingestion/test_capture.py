@@ -145,7 +145,7 @@ def test_rows_around_alarms_are_captured_once(tmp_path: Path) -> None:  # 30
         if seq == 22:
             kept.take_alert(alert(112, "cleared"))
         if seq == 50:
-            kept.take_alert(alert(200))  # too late: only what is still had of it
+            kept.take_alert(alert(200))  # too late: only the rows that are still waiting
     kept.close()
     assert captured(tmp_path) == [*range(90, 118), *range(190, 206)]
 

@@ -71,7 +71,7 @@ def test_segments_are_deleted_when_no_replay_needs_them(tmp_path: Path) -> None:
 
 @contextmanager
 def room(size: int) -> Iterator[None]:
-    """No file of this process can become longer than `size` bytes: the kernel writes what fits, and refuses the rest."""
+    """No file of this process can become longer than `size` bytes: the kernel writes a part and refuses the rest."""
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))

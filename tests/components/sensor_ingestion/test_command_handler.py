@@ -193,7 +193,7 @@ def test_handler_executes_nothing_without_its_journal(machine: Machine) -> None:
         ack = machine.take(command())
         assert ack.status == "refused" and "commands.sqlite3 cannot be used (database is locked)" in ack.detail
         other.execute("ROLLBACK")
-    # The sender was told that it is refused; a copy that comes when the disk is back must not be executed.
+    # The sender got a refusal; a copy that arrives when the disk works again must not be executed.
     assert machine.take(command()) == ack and machine.done == ["stop"]
     assert machine.take(command("after")).status == "executed"
 
@@ -203,7 +203,7 @@ def test_full_disk_refuses_commands(machine: Machine) -> None:  # 36
     db = machine.journal._db
     assert db is not None
     ((pages,),) = db.execute("PRAGMA page_count").fetchall()
-    db.execute(f"PRAGMA max_page_count = {pages}")  # what SQLite says then is what it says of a full disk
+    db.execute(f"PRAGMA max_page_count = {pages}")  # SQLite reports this as a full disk
     statuses = [machine.take(command(f"{i}-{'x' * 200}")).status for i in range(200)]
     executed = statuses.count("executed")
     assert set(statuses[executed:]) == {"refused"} and 0 < executed < 200
@@ -325,10 +325,10 @@ def test_journal_damaged_while_open_is_replaced(
     fresh = command("stop", issued_at=to_iso(T0 + SECOND))
     ack = machine.take(fresh)
     assert ack.status == "executed" and machine.done.count("stop") == 1, "the very next command is obeyed"
-    if damage is not overwrite:  # what is in the cache still answers; a restart finds the damage then
+    if damage is not overwrite:  # the cache still answers; a restart detects the damage
         assert "commands.damaged" in machine.journal.fault and "moved to" in caplog.text
     machine.restart()
-    # At most once: what was done is not done again, and what was refused stays refused, as far as anything is known of it.
+    # At most once: executed commands are not repeated, and refused ones stay refused, as far as they are known.
     assert [machine.take(command(f"c{i}", "start", to_iso(T0 + SECOND))).status for i in (0, 199)] in (["executed"] * 2, ["unknown"] * 2)
     assert machine.take(command("c-old", timeout_s=-1)).status in (refused.status, "unknown")
     assert machine.take(fresh).status in ("executed", "unknown") and machine.take(command("x3", "start")).status != "executed"

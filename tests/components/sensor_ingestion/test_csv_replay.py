@@ -285,7 +285,7 @@ def test_skipping_is_divided_into_slices(tmp_path: Path, monkeypatch: pytest.Mon
         got += [] if block is None else ((block.times - T0) // SECOND).tolist()
         assert block is not None or source.finished or source.wait(0.0, 5) == 0.0
     assert got == [*range(35, 60), *range(90, 100)]
-    assert reads >= 3, "what is skipped, and what is bad, does not keep the component from its other work"
+    assert reads >= 3, "skipped and bad lines do not block the component"
 
 
 def test_each_kind_of_fault_is_reported_after_many_others(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:  # 25

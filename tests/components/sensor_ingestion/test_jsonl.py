@@ -130,7 +130,7 @@ def test_a_value_that_is_no_number_is_missing(fifo: Fifo, value: str) -> None:  
 
 
 def test_line_without_end_is_skipped(fifo: Fifo) -> None:  # 23
-    # A pipe holds 64 KiB: what is written must be read in between.
+    # A pipe holds 64 KiB, so it must be read in between.
     for _ in range(5):
         fifo.write("x" * (READ_BYTES // 4))
         assert fifo.source.read(0.0, 5) is None

@@ -117,7 +117,7 @@ def test_a_recording_with_two_kills_in_mid_run(device: Device, tmp_path: Path) -
 def test_absent_consumer_loses_nothing(device: Device, tmp_path: Path) -> None:  # 7, 9
     device.deploy(played(tmp_path, 200))
     device.until(lambda: len(device.batches) == 4, answering=False)
-    device.until(lambda: device.repeated >= 4, answering=False)  # the lead is bounded; what is unanswered comes again
+    device.until(lambda: device.repeated >= 4, answering=False)  # batches in flight are bounded, and sent again without an answer
     assert sorted(device.batches) == [0, 1, 2, 3]
     device.nucleus.publish(topics.REPLAY, encode_json(ReplayRequest(topic=topics.SENSORS)), signed=True)
     device.until(lambda: any(isinstance(message, ReplayStart) for message in device.heard), answering=False)

@@ -139,7 +139,7 @@ def test_a_replay(tmp_path: Path) -> None:  # 7
         and messages[1:] == sent[14:]
     )
     bench.tell(topics.REPLAY, ReplayRequest(topic=topics.SENSORS, asset="a"))
-    assert bench.wire.take(topics.SENSORS)[0].first in (9, 10)  # what is older than replay_buffer_s is gone
+    assert bench.wire.take(topics.SENSORS)[0].first in (9, 10)  # older rows than replay_buffer_s are gone
     bench.tell(topics.REPLAY, ReplayRequest(topic=topics.SENSORS))
     assert {message.asset for message in bench.wire.take(topics.SENSORS)} == {"a", "b"}
     bench.tell(topics.REPLAY, ReplayRequest(topic=topics.RESULTS))
@@ -164,7 +164,7 @@ def test_a_row_that_does_not_fit_is_refused(tmp_path: Path) -> None:
 
 
 def killed_and_restarted(tmp_path: Path, assets: dict[str, Any], ticks: int) -> tuple[list[SensorBatch], list[SensorBatch]]:
-    """What is sent before a kill (only the first batch was answered), and by the next process; nothing was closed."""
+    """Batches sent before a kill (only the first was answered), and by the next process; nothing was closed."""
     first = Bench(tmp_path, assets)
     before = []
     for _ in range(ticks):
@@ -314,7 +314,7 @@ def test_a_checkpoint_that_cannot_be_written(tmp_path: Path) -> None:  # 11
     bench.answer(decode(encode(answer_target(bench))))  # type: ignore[arg-type]
     bench.tick()
     assert bench.service.status().faults == ()
-    # What could not be written is written with what could.
+    # Unwritten records are written with the next one.
     again = Bench(tmp_path, {"a": skid()})
     again.tell(topics.REPLAY, ReplayRequest(topic=topics.SENSORS))
     assert sorted({message.seq for message in again.wire.batches()}) == [0, 1, 2, 3, 4, 5, 6, 7]
@@ -344,7 +344,7 @@ def test_lines_survive_the_process_in_a_new_stream(tmp_path: Path) -> None:  # 7
     before = written(first, tmp_path, *range(100))
     assert seconds(before) == list(range(100)) and numbers(before) == list(range(100))
     second = Bench(tmp_path, lines(tmp_path, replay_buffer_s=60))  # the first was killed
-    assert second.wire.batches() == []  # unasked, it would look like a source that begins anew
+    assert second.wire.batches() == []  # unasked, it would look like a restarted source
     after = written(second, tmp_path, 100, 101)
     assert numbers(after) == [100, 101]
     assert {batch.stream for batch in after} == {after[0].stream} != {before[0].stream}

@@ -36,7 +36,7 @@ class Device:
         self.begin()
 
     def begin(self) -> None:
-        """As a new process does, whatever became of the one before."""
+        """Start as a new process, however the previous one ended."""
         self.recorder = CaptureRecorder(self._options, self.folder, 1, self.clock.monotonic)
         self.upload = Uploader(self._options, self.folder, "t", self.recorder, self.bus, self.clock.monotonic)
 

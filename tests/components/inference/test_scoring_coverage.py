@@ -1,4 +1,4 @@
-"""Assets that are not judged are named in `Health`, with the reason, and it fits: README 23."""
+"""Unscored assets are in `Health` with their reason, and it fits: README 23."""
 
 from __future__ import annotations
 
