@@ -1,4 +1,4 @@
-"""Decompression that stops at a bound: a small file can unpack to more than there is memory."""
+"""Decompression with a size limit, because a small file can unpack to more bytes than the memory holds."""
 
 from __future__ import annotations
 
@@ -6,41 +6,41 @@ import gzip
 import io
 from functools import partial
 
-MOST_TEXT = 2**28
-"""Bytes that one compressed file of rows may unpack to."""
+MAX_UNPACKED_BYTES = 2**28
+"""Maximum unpacked size of one compressed file of rows."""
 
 
-PIECE = 2**16
+CHUNK_BYTES = 2**16
 
 
-class TooMuch(ValueError):
-    """It unpacks to more than is allowed."""
+class DecompressionLimitError(ValueError):
+    """The unpacked content exceeds the limit."""
 
 
-def gunzip(content: bytes, most: int = MOST_TEXT) -> bytes:
-    """The content of a gzip file.
+def gunzip(content: bytes, limit: int = MAX_UNPACKED_BYTES) -> bytes:
+    """Decompress a gzip file.
 
     Raises:
-        TooMuch: it has more than `most` bytes; no more than these were held in memory.
-        OSError, EOFError, zlib.error: it is no whole gzip file.
+        DecompressionLimitError: the content exceeds `limit` bytes; at most that many were held in memory.
+        OSError, EOFError, zlib.error: the file is not a complete gzip file.
     """
     with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
-        # Piece by piece: a read takes as much memory as it asks for.
-        return b"".join(iter(partial(Bounded(file, most).read, PIECE), b""))
+        # In chunks: a read allocates as many bytes as it requests.
+        return b"".join(iter(partial(BoundedReader(file, limit).read, CHUNK_BYTES), b""))
 
 
-class Bounded(io.RawIOBase):
-    """Reads from `file` until `most` bytes have come; then raises TooMuch."""
+class BoundedReader(io.RawIOBase):
+    """Read at most `limit` bytes from `file`, then raise DecompressionLimitError."""
 
-    def __init__(self, file: io.BufferedIOBase, most: int) -> None:
-        self._file, self._most, self._left = file, most, most
+    def __init__(self, file: io.BufferedIOBase, limit: int) -> None:
+        self._file, self._limit, self._remaining = file, limit, limit
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int = -1) -> bytes:
-        data = self._file.read(self._left + 1 if size < 0 else min(size, self._left + 1))
-        self._left -= len(data)
-        if self._left < 0:
-            raise TooMuch(f"unpacks to more than {self._most} bytes")
+        data = self._file.read(self._remaining + 1 if size < 0 else min(size, self._remaining + 1))
+        self._remaining -= len(data)
+        if self._remaining < 0:
+            raise DecompressionLimitError(f"unpacks to more than {self._limit} bytes")
         return data

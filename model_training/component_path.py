@@ -1,4 +1,4 @@
-"""Makes the components importable from a checkout: what judges a model runs the components' own code."""
+"""Make the components importable from a checkout: the evaluation runs the components' own code."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if str(COMPONENTS) not in sys.path:
     sys.path.append(str(COMPONENTS))
 
 
-def given(variable: str, default: Path, what: str) -> Path:
-    """The file or folder that an environment variable names, for a notebook.
+def path_from_environment(variable: str, default: Path, description: str) -> Path:
+    """Path of a notebook's input, from an environment variable or the default.
 
     Raises:
-        SystemExit: it is not there; one sentence, which a notebook shows without a stack trace.
+        SystemExit: the path does not exist. A notebook shows the sentence without a stack trace.
     """
     path = Path(os.environ.get(variable) or default)
     if not path.exists():
-        where = "which it names" if os.environ.get(variable) else "the default"
-        raise SystemExit(f"{variable} names {what}. {path}, {where}, is not there: set the variable before the notebook is started.")
+        origin = "" if os.environ.get(variable) else " (the default)"
+        raise SystemExit(f"{variable}: {path}{origin} does not exist. Set the variable to {description}, then restart the notebook.")
     return path

@@ -1,4 +1,4 @@
-"""Golden windows of a bundle that was trained: inputs of its own kind, chosen by what the model says of them."""
+"""Golden windows of a trained bundle: inputs with the confidences that the model must reproduce on a device."""
 
 from __future__ import annotations
 
@@ -20,42 +20,42 @@ from sensor_ingestion.sources.pump_physics import CHANNELS, Fault, PumpSkid
 SEED = 20260
 FAULTS = ("valve", "imbalance")
 RAMP_S, SEVERITY = 400.0, 0.5
-"""Slow and weak, so that the confidence rises through all levels over many rows."""
+"""A slow and weak fault, so that the confidence passes through all levels over many rows."""
 NOISES, BETWEEN = 400, 100
-"""Windows of noise to choose from, for a model of other channels, and steps from one of a low to one of a high confidence."""
-CLEAR_OF_LEVEL = 1.2
-"""A window that is chosen for being near a level is so many times farther away than rounding is allowed to carry it."""
+"""For a model of other channels: number of noise windows, and of interpolation steps between two of them."""
+LEVEL_CLEARANCE = 1.2
+"""Minimum distance of a window from a level, in multiples of the rounding error that the self-test allows."""
 SPREAD = (0.0, 0.15, 0.25, 0.4, 0.5, 0.6, 0.8, 1.0)
-"""Confidences to have a window near, besides those on both sides of each level."""
+"""Target confidences of the windows, besides the nearest ones on both sides of each level."""
 
 
 def write(folder: Path) -> Bundle:
-    """Add golden windows to the bundle in `folder`; its signature, if it had one, is gone."""
+    """Add golden windows to the bundle in `folder`. This removes its signature."""
     bundle = Bundle.load(folder)
     engine = open_engine(bundle)
 
-    def answered(inputs: np.ndarray) -> np.ndarray:
-        """(n, 2): of each window the score and the confidence."""
+    def score_windows(inputs: np.ndarray) -> np.ndarray:
+        """Score and confidence of each window, (n, 2)."""
         return np.array([self_test.confidence(bundle.manifest, engine, each) for each in inputs])
 
-    candidates = windows(bundle.manifest, answered)
+    candidates = windows(bundle.manifest, score_windows)
     scale = float(np.abs(candidates).max()) / 127
     quantised = np.rint(candidates / scale).astype(np.int8)
-    scores, confidences = answered(quantised * np.float32(scale)).T
-    margins = CLEAR_OF_LEVEL * np.array([self_test.allowed(bundle.manifest, engine, score) for score in scores.tolist()])
+    scores, confidences = score_windows(quantised * np.float32(scale)).T
+    margins = LEVEL_CLEARANCE * np.array([self_test.allowed(bundle.manifest, engine, score) for score in scores.tolist()])
     chosen = choose(confidences, margins, self_test.levels(bundle.manifest))
     return self_test.add(folder, [quantised[index] for index in chosen], scale, engine)
 
 
 def rename(folder: Path, version: str) -> Bundle:
-    """Give the bundle in `folder` another version; its golden windows and signature, if it had any, are gone."""
+    """Set the version of the bundle in `folder`. This removes its golden windows and its signature."""
     bundle = Bundle.load(folder)
     return save(folder, msgspec.structs.replace(bundle.manifest, version=version), bundle.model)
 
 
 def choose(confidences: np.ndarray, margins: np.ndarray, levels: Sequence[float]) -> list[int]:
-    """Indices, rising: on both sides of each level the nearest window that is beyond its margin, and windows from 0 to 1."""
-    chosen = {int(np.abs(confidences - wanted).argmin()) for wanted in SPREAD}
+    """Increasing indices of the windows nearest to `SPREAD` and, beyond their margin, nearest to each level on both sides."""
+    chosen = {int(np.abs(confidences - target).argmin()) for target in SPREAD}
     for level in levels:
         for side in (-1, 1):
             distance = side * (confidences - level)
@@ -65,14 +65,14 @@ def choose(confidences: np.ndarray, margins: np.ndarray, levels: Sequence[float]
     return sorted(chosen)
 
 
-def windows(manifest: Manifest, answered: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """(windows, successive rows, steps, features) float32, to choose golden windows from.
+def windows(manifest: Manifest, score_windows: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Candidate windows, (windows, successive rows, steps, features) float32.
 
-    Of the simulated pump, as faults begin slowly, where the model is of its channels and learns a baseline; else seeded noise, small and
-    large, and what lies between the noise that gives the lowest and the highest confidence.
+    If the model uses the pump's channels and learns a baseline, the windows come from the simulated pump while a fault develops.
+    Otherwise they are seeded noise of several amplitudes, and interpolations between noise of low and of high confidence.
 
     Args:
-        answered: the scores and the confidences of such windows, (n, 2).
+        score_windows: gives the scores and the confidences of such windows, (n, 2).
     """
     names = [channel.name for channel in CHANNELS]
     if manifest.scaling.kind == "baseline" and set(manifest.names) <= set(names):
@@ -81,15 +81,19 @@ def windows(manifest: Manifest, answered: Callable[[np.ndarray], np.ndarray]) ->
     shape = manifest.input_shape
     offset = random.normal(0, 1, (NOISES, 1, 1, shape[1]))
     noise = random.normal(0, 0.5, (NOISES, manifest.smooth_rows, *shape))
-    made = np.clip(np.geomspace(0.1, 4, NOISES)[:, None, None, None] * (offset + noise), -manifest.clip, manifest.clip).astype(np.float32)
-    order = answered(made)[:, 1].argsort()
+    noise_windows = np.clip(np.geomspace(0.1, 4, NOISES)[:, None, None, None] * (offset + noise), -manifest.clip, manifest.clip).astype(
+        np.float32
+    )
+    order = score_windows(noise_windows)[:, 1].argsort()
     part = np.linspace(0, 1, BETWEEN, dtype=np.float32)[:, None, None, None]
-    between = [made[low] + part * (made[high] - made[low]) for low, high in zip(order[:4], order[:-5:-1], strict=True)]
-    return np.concatenate([made, *between])
+    between = [
+        noise_windows[low] + part * (noise_windows[high] - noise_windows[low]) for low, high in zip(order[:4], order[:-5:-1], strict=True)
+    ]
+    return np.concatenate([noise_windows, *between])
 
 
-class _Keep:
-    """Keeps what a model is given."""
+class _InputRecorder:
+    """An engine that records the model's inputs."""
 
     def __init__(self) -> None:
         self.inputs: list[np.ndarray] = []
@@ -101,14 +105,16 @@ class _Keep:
 
 def _simulated(manifest: Manifest, order: list[int]) -> np.ndarray:
     learn, rows = manifest.scaling.rows, max(view.rows for view in manifest.views)
-    found = []
+    runs = []
     for kind in FAULTS:
         fault = Fault(kind, start_s=(learn + rows) * manifest.interval_s, ramp_s=RAMP_S, severity=SEVERITY)
         values = PumpSkid(SEED, faults=[fault]).step(learn + 2 * rows).values[:, order].astype(np.float32)
-        keep = _Keep()
+        recorder = _InputRecorder()
         baseline = Baseline.fit(manifest, values[:learn], np.zeros(learn, np.int64))
         times = (np.arange(len(values)) * manifest.interval_s * 1e9).astype(np.int64)
-        AssetScorer(assemble(manifest, b""), keep, baseline).feed(times[learn:], values[learn:], np.zeros((2 * rows, len(order)), np.uint8))
-        # All rows are decided, so successive inputs are those of successive rows.
-        found.append(np.lib.stride_tricks.sliding_window_view(np.stack(keep.inputs), manifest.smooth_rows, axis=0))
-    return np.moveaxis(np.concatenate(found), -1, 1)
+        AssetScorer(assemble(manifest, b""), recorder, baseline).feed(
+            times[learn:], values[learn:], np.zeros((2 * rows, len(order)), np.uint8)
+        )
+        # Every row has a decision, so successive inputs belong to successive rows.
+        runs.append(np.lib.stride_tricks.sliding_window_view(np.stack(recorder.inputs), manifest.smooth_rows, axis=0))
+    return np.moveaxis(np.concatenate(runs), -1, 1)

@@ -1,4 +1,4 @@
-"""Where a command will write, looked at before it works for minutes."""
+"""Verify that output paths are writable before a command works for minutes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def check_folder(folder: Path) -> str:
-    """Make the folder; a sentence if nothing can be written into it, else empty."""
+    """Create the folder. Returns an error message if it is not writable, else an empty string."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -17,7 +17,7 @@ def check_folder(folder: Path) -> str:
 
 
 def check_file(path: Path) -> str:
-    """Make the folder of a file; a sentence if the file cannot be written, else empty. One that is there stays as it is."""
+    """Create the folder of a file. Returns an error message if the file is not writable, else an empty string. An existing file is kept."""
     if path.is_dir():
-        return f"{path}: is a folder; name a file"
+        return f"{path} is a folder; name a file"
     return check_folder(path.parent)

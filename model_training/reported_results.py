@@ -1,7 +1,7 @@
-"""What deployed models reported to IoT Core, read back to be judged.
+"""Results that deployed models reported to IoT Core, read back for evaluation.
 
-AlertDispatcher reports one result in `report.interval_s`, and each change of verdict or alarm state besides (its README, behaviour 20 and
-21). So between two reports the last one holds.
+AlertDispatcher reports one result every `report.interval_s`, and every change of the verdict or of the alarm state (its README,
+behaviours 20 and 21). A result therefore holds until the next one.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import numpy as np
 
 from edgeml.alarms.alarm_policy import ALARMED
 from edgeml.timestamps import SECOND, from_iso
-from model_training.evaluation.bundle_scoring import Judged
-from model_training.evaluation.metrics import Count, count, delays
+from model_training.evaluation.bundle_scoring import DetectorResult
+from model_training.evaluation.metrics import ConfusionMatrix, confusion_matrix, delays
 from model_training.evaluation.recordings import Recording
 
-LONGEST_SILENCE_S = 120.0
-"""A longer time without a report counts as this much running."""
+MAX_SILENCE_S = 120.0
+"""Maximum duration that one result holds; a longer silence counts as this much running time."""
 
 
 class _Result(msgspec.Struct):
@@ -45,24 +45,24 @@ class _Report(msgspec.Struct):
 
 
 class _Line(msgspec.Struct):
-    """A line of gglocal's `iot-core.jsonl`, or of what a rule of IoT Core writes: then it is the message itself."""
+    """A line of gglocal's `iot-core.jsonl`. A rule of IoT Core writes the message itself instead."""
 
     topic: str = ""
     text: str | None = None
 
 
 @dataclass(frozen=True)
-class Reported:
-    """n results of one asset by one model, rising in time.
+class ReportedResults:
+    """n results of one asset by one model, in time order.
 
     Attributes:
         digest: SHA-256 of the model file, hex.
         times: (n,) int64, ns.
         confidence: (n,) float32, NaN for no decision.
-        verdict: (n,) bool, at or over the policy's `raise_at`; no decision is no.
+        verdict: (n,) bool, at or above the policy's `raise_at`; False without a decision.
         alarm: (n,) bool, an alarm is active.
-        reasons: (n,) why there is no decision, or empty.
-        latency_us: (n, 2) float32, for preparing and for the model; NaN for none.
+        reasons: (n,) reason for no decision, or empty.
+        latency_us: (n, 2) float32, latency of the preparation and of the model; NaN if unknown.
     """
 
     thing: str
@@ -77,37 +77,38 @@ class Reported:
     reasons: tuple[str, ...]
     latency_us: np.ndarray
 
-    def held(self, times: np.ndarray) -> np.ndarray:
-        """(m,) int, the report that holds at each of `times` (m,) ns; -1 before the first."""
+    def report_at(self, times: np.ndarray) -> np.ndarray:
+        """Index (m,) of the result that holds at each of `times` (m,) ns; -1 before the first."""
         return np.searchsorted(self.times, times, side="right") - 1
 
-    def seconds(self) -> np.ndarray:
-        """(n,) for how long each report holds."""
-        return np.append(np.minimum(np.diff(self.times) / SECOND, LONGEST_SILENCE_S), 0.0)
+    def durations_s(self) -> np.ndarray:
+        """Duration (n,) that each result holds."""
+        return np.append(np.minimum(np.diff(self.times) / SECOND, MAX_SILENCE_S), 0.0)
 
 
 @dataclass(frozen=True)
-class Found:
-    """What was read.
+class ReportSet:
+    """The results read from files.
 
     Attributes:
-        reported: one for each asset and model file, in the order of their names.
-        faults: a sentence for each line that cannot be understood.
+        results: one entry for each asset and model file, in the order of their names.
+        faults: an error message for each line that cannot be decoded.
     """
 
-    reported: list[Reported]
+    results: list[ReportedResults]
     faults: list[str]
 
 
 @dataclass(frozen=True)
 class Summary:
-    """How a deployed model ran; shares are of the time, 0 to 1.
+    """Operation of a deployed model; shares are of the time, 0 to 1.
 
     Attributes:
-        hours: that the reports span, by event time.
-        alarms: alarms that went active.
-        undecided: no decision, by reason.
-        latency_us: median and 99th percentile of preparing and model together.
+        hours: event time that the results span.
+        alarms: number of alarms that became active.
+        in_alarm, anomalous: shares with an active alarm, and with an anomalous verdict.
+        undecided: share without a decision, by reason.
+        latency_us: median and 99th percentile of the total latency.
     """
 
     hours: float
@@ -118,71 +119,76 @@ class Summary:
     latency_us: tuple[float, float]
 
 
-def read(path: Path) -> Found:
-    """Reports from a file of JSON lines (`.gz` or not), or from every file below a folder. Other messages are passed over.
+def read(path: Path) -> ReportSet:
+    """Read results from a file of JSON lines (optionally `.gz`), or from every file below a folder. Other messages are skipped.
 
     Raises:
-        FileNotFoundError: there is no such file, or no report in it.
+        FileNotFoundError: the file does not exist, or holds no results.
     """
     files = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
-    kept: dict[tuple[str, str, str, str, str], dict[int, _Result]] = {}
+    collected: dict[tuple[str, str, str, str, str], dict[int, _Result]] = {}
     faults: list[str] = []
     for where, line in _lines(files):
         try:
             report = _report(line)
             if report is not None:
-                results = {from_iso(result.at): result for result in report.results}
-                if results:
-                    kept.setdefault((report.thing, report.asset, report.model, report.model_version, report.digest), {}).update(results)
+                entries = {from_iso(result.at): result for result in report.results}
+                if entries:
+                    collected.setdefault((report.thing, report.asset, report.model, report.model_version, report.digest), {}).update(
+                        entries
+                    )
         except (msgspec.MsgspecError, ValueError) as fault:
-            faults.append(f"{where}: {fault}; the line is left out")
-    if not kept:
-        raise FileNotFoundError(f"{path}: no reports in it; give the record of IoT Core's messages, such as iot-core.jsonl")
-    return Found([_columns(key, kept[key]) for key in sorted(kept)], faults)
+            faults.append(f"{where}: {fault}; line skipped")
+    if not collected:
+        raise FileNotFoundError(f"{path} holds no reported results; name a record of messages to IoT Core, such as iot-core.jsonl")
+    return ReportSet([_columns(key, collected[key]) for key in sorted(collected)], faults)
 
 
-def summary(reported: Reported) -> Summary:
-    """How it ran."""
-    seconds = reported.seconds()
-    whole = float(seconds.sum()) or 1.0
+def summary(results: ReportedResults) -> Summary:
+    """Summarize the operation of one model on one asset."""
+    durations_s = results.durations_s()
+    total = float(durations_s.sum()) or 1.0
     undecided: Counter[str] = Counter()
-    for reason, held in zip(reported.reasons, seconds.tolist(), strict=True):
+    for reason, duration_s in zip(results.reasons, durations_s.tolist(), strict=True):
         if reason:
-            undecided["learning" if reason.startswith("learning") else reason] += held / whole
-    took = reported.latency_us.sum(axis=1)
+            undecided["learning" if reason.startswith("learning") else reason] += duration_s / total
+    took = results.latency_us.sum(axis=1)
     took = took[np.isfinite(took)]
     return Summary(
-        hours=float(seconds.sum()) / 3600,
-        alarms=int((np.diff(reported.alarm.astype(int), prepend=0) == 1).sum()),
-        in_alarm=float(seconds[reported.alarm].sum()) / whole,
-        anomalous=float(seconds[reported.verdict].sum()) / whole,
+        hours=float(durations_s.sum()) / 3600,
+        alarms=int((np.diff(results.alarm.astype(int), prepend=0) == 1).sum()),
+        in_alarm=float(durations_s[results.alarm].sum()) / total,
+        anomalous=float(durations_s[results.verdict].sum()) / total,
         undecided=dict(undecided),
         latency_us=(float(np.median(took)), float(np.quantile(took, 0.99))) if len(took) else (np.nan, np.nan),
     )
 
 
-def against_marks(reported: Reported, recording: Recording) -> tuple[Count, list[float]]:
-    """Rows by reported verdict and mark, and for each marked episode the seconds to the reported alarm, infinite for none.
+def compare_with_labels(results: ReportedResults, recording: Recording) -> tuple[ConfusionMatrix, list[float]]:
+    """Compare reported verdicts and alarms with the labels of the recording that the asset ran on.
 
-    Only rows from the first reported one on count.
+    Only rows between the first and the last reported result count.
+
+    Returns:
+        The confusion matrix of the verdicts, and for each labelled episode the seconds to the reported alarm, infinite for none.
 
     Raises:
-        ValueError: the recording has no marks, or none of its rows was reported on.
+        ValueError: the recording has no labels, or no result falls on its rows.
     """
     if recording.anomaly is None:
-        raise ValueError(f"{recording.full_name} has no marks of anomalies; take a recording that has")
-    held = reported.held(recording.times)
-    known = (held >= 0) & (recording.times <= reported.times[-1])
+        raise ValueError(f"{recording.full_name} has no anomaly labels; use a labelled recording")
+    current = results.report_at(recording.times)
+    known = (current >= 0) & (recording.times <= results.times[-1])
     if not known.any():
-        raise ValueError(f"no row of {recording.full_name} was reported on; take the recording that {reported.asset} ran on")
-    times, anomaly, held = recording.times[known], recording.anomaly[known], held[known]
-    return count(reported.verdict[held], anomaly), delays(times, reported.alarm[held], anomaly)
+        raise ValueError(f"no reported result falls on {recording.full_name}; use the recording that {results.asset} ran on")
+    times, anomaly, current = recording.times[known], recording.anomaly[known], current[known]
+    return confusion_matrix(results.verdict[current], anomaly), delays(times, results.alarm[current], anomaly)
 
 
-def apart(reported: Reported, recording: Recording, judged: Judged) -> float:
-    """The largest difference between reported and judged confidence at the times that both have; NaN where there is none."""
-    _, mine, theirs = np.intersect1d(reported.times, recording.times, return_indices=True)
-    differences = np.abs(reported.confidence[mine] - judged.confidence[theirs])
+def max_confidence_difference(results: ReportedResults, recording: Recording, result: DetectorResult) -> float:
+    """Maximum difference between reported and evaluated confidence at their common times; NaN if there are none."""
+    _, in_reports, in_recording = np.intersect1d(results.times, recording.times, return_indices=True)
+    differences = np.abs(results.confidence[in_reports] - result.confidence[in_recording])
     return float(np.nanmax(differences)) if np.isfinite(differences).any() else float("nan")
 
 
@@ -202,10 +208,10 @@ def _report(line: bytes) -> _Report | None:
     return report if report.type == "report" else None
 
 
-def _columns(key: tuple[str, str, str, str, str], results: dict[int, _Result]) -> Reported:
-    times = sorted(results)
-    rows = [results[time] for time in times]
-    return Reported(
+def _columns(key: tuple[str, str, str, str, str], entries: dict[int, _Result]) -> ReportedResults:
+    times = sorted(entries)
+    rows = [entries[time] for time in times]
+    return ReportedResults(
         *key,
         np.array(times, np.int64),
         np.array([np.nan if row.confidence is None else row.confidence for row in rows], np.float32),

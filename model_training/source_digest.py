@@ -1,4 +1,4 @@
-"""The digest of the code that made a model, for the manifest."""
+"""Digest of the training code of a model, for the manifest."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SHARED = ("calibration.py", "tflite_export.py")
 
 
 def digest(package: str | None) -> str:
-    """The SHA-256 of a kind's package, such as `model_training.regression`, and of what all kinds share."""
+    """SHA-256 of a kind's package, such as `model_training.regression`, and of the modules that all kinds share."""
     own = sorted((ROOT.parent / str(package).replace(".", "/")).glob("*.py"))
     found = hashlib.sha256()
     for path in (*own, *(ROOT / name for name in SHARED)):

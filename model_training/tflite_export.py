@@ -1,4 +1,4 @@
-"""TensorFlow made repeatable, and a trained Keras model as TFLite: float32, and full int8 for a bundle that ships."""
+"""Deterministic TensorFlow, and the export of a trained Keras model to TFLite as float32 and as full int8."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import numpy as np
 
 
 def begin(seed: int) -> Any:
-    """TensorFlow, so that what is built and trained next depends on `seed` alone."""
+    """Import TensorFlow and reset its state, so that the next model depends on `seed` alone."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     import tensorflow as tf
 
-    # Without it the names of layers, which the exported file holds, count up from model to model.
+    # Otherwise the layer names in the exported file would be numbered across models.
     tf.keras.backend.clear_session()
     tf.keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
@@ -27,12 +27,12 @@ def begin(seed: int) -> Any:
 
 
 def to_float32(model: Any) -> bytes:
-    """The network as it was trained; one input at a time."""
+    """Export the network as trained, with a batch size of 1."""
     return _convert(_converter(model))
 
 
 def to_int8(model: Any, examples: np.ndarray) -> bytes:
-    """The network with int8 weights, activations, input and output; examples (n, steps, features) float32 give the ranges."""
+    """Export with int8 weights, activations, input and output. Examples (n, steps, features) float32 give the value ranges."""
     import tensorflow as tf
 
     converter = _converter(model)
@@ -46,13 +46,13 @@ def to_int8(model: Any, examples: np.ndarray) -> bytes:
 def _converter(model: Any) -> Any:
     import tensorflow as tf
 
-    # A fixed batch of 1: the engines want no variable dimension.
+    # A fixed batch size of 1: the engines do not accept a variable dimension.
     inputs = tf.keras.Input(batch_shape=(1, *model.input_shape[1:]))
     return tf.lite.TFLiteConverter.from_keras_model(tf.keras.Model(inputs, model(inputs, training=False)))
 
 
 def _convert(converter: Any) -> bytes:
-    # The converter prints what it traced and warns of statistics that it computes itself.
+    # The converter prints its trace and warns of statistics that it computes itself.
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         return converter.convert()

@@ -1,8 +1,8 @@
-"""The contract of a SageMaker training container in script mode, as `sagemaker-training-toolkit` and the platform keep it.
+"""The contract of a SageMaker training container in script mode, as `sagemaker-training-toolkit` and the platform implement it.
 
-The toolkit sets `SM_*` and passes the hyperparameters as arguments; without it they stand in `/opt/ml/input/config`. The model goes
-to `SM_MODEL_DIR`, other files to `SM_OUTPUT_DATA_DIR`, and why a job failed to `failure` in the output folder, whose first 1,024
-characters SageMaker shows as the job's `FailureReason`.
+The toolkit sets `SM_*` and passes the hyperparameters as arguments; without the toolkit they are in `/opt/ml/input/config`. The
+model goes to `SM_MODEL_DIR` and other files to `SM_OUTPUT_DATA_DIR`. The reason of a failure goes to the file `failure` in the
+output folder; SageMaker shows its first 1,024 characters as the job's `FailureReason`.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from model_training.training_request import TrainingError
 BASE = "/opt/ml"
 REASON_CHARACTERS = 1024
 CHANNELS = ("training", "train")
-"""The names of the channel with the data, the first one first; a channel that is alone may have any name."""
+"""Names of the channel with the data, in order of preference. A single channel may have any name."""
 
 PLATFORM = ("sagemaker_", "_tuning_", "model_dir")
-"""How hyperparameters begin that the platform adds for itself."""
+"""Prefixes of the hyperparameters that the platform adds."""
 
 
 @dataclass(frozen=True)
 class Container:
-    """Where a training container reads and writes."""
+    """Input and output paths of a training container."""
 
     environ: Mapping[str, str]
     base: Path
 
     @classmethod
-    def around(cls, environ: Mapping[str, str]) -> Container | None:
-        """The container that this process runs in; None: it runs in none."""
+    def detect(cls, environ: Mapping[str, str]) -> Container | None:
+        """Container that this process runs in, or None."""
         base = Path(environ.get("SAGEMAKER_BASE_DIR", BASE))
         return cls(environ, base) if "SM_MODEL_DIR" in environ or (base / "input" / "config").is_dir() else None
 
@@ -45,14 +45,14 @@ class Container:
 
     @property
     def output(self) -> Path:
-        """For files beside the model."""
+        """Folder for files besides the model."""
         return Path(self.environ.get("SM_OUTPUT_DATA_DIR") or self.base / "output" / "data")
 
     def data(self) -> Path | None:
-        """The folder of the channel with the data; None: the job has no channel.
+        """Folder of the channel with the data, or None if the job has no channel.
 
         Raises:
-            TrainingError: it cannot be told which channel it is, or its folder is not there.
+            TrainingError: the channel is ambiguous, or its folder does not exist.
         """
         prefix = "SM_CHANNEL_"
         folders = {key[len(prefix) :].lower(): Path(value) for key, value in self.environ.items() if key.startswith(prefix)}
@@ -61,30 +61,30 @@ class Container:
             return None
         named = [name for name in CHANNELS if name in folders]
         if not named and len(folders) > 1:
-            raise TrainingError(f"the job has the channels {', '.join(sorted(folders))}; call the one with the data `{CHANNELS[0]}`")
+            raise TrainingError(f"the job has the channels {', '.join(sorted(folders))}; name the one with the data `{CHANNELS[0]}`")
         name = named[0] if named else next(iter(folders))
         if not folders[name].is_dir():
-            raise TrainingError(f"the channel `{name}` has no folder {folders[name]}; give it data, in input mode File")
+            raise TrainingError(f"the channel `{name}` has no folder {folders[name]}; configure it with data in input mode File")
         return folders[name]
 
     def arguments(self) -> list[str]:
-        """The hyperparameters as arguments, but for those that the platform adds."""
-        given = self._config("hyperparameters.json") if "SM_HPS" not in self.environ else _json(self.environ["SM_HPS"], "SM_HPS")
-        made: list[str] = []
-        for name, value in given.items():
+        """Hyperparameters as command-line arguments, without those that the platform adds."""
+        parsed = self._config("hyperparameters.json") if "SM_HPS" not in self.environ else _json(self.environ["SM_HPS"], "SM_HPS")
+        arguments_list: list[str] = []
+        for name, value in parsed.items():
             if not name.startswith(PLATFORM):
-                made += [f"--{name}", str(_plain(value))]
-        return made
+                arguments_list += [f"--{name}", str(_plain(value))]
+        return arguments_list
 
-    def tidy(self, out: Path) -> None:
-        """Move the reports from beside the model to where SageMaker keeps what is no model."""
+    def move_reports(self, out: Path) -> None:
+        """Move the reports out of the model folder to `output`."""
         for report in sorted(out.glob("*-report")):
             self.output.mkdir(parents=True, exist_ok=True)
             shutil.copytree(report, self.output / report.name, dirs_exist_ok=True)
             shutil.rmtree(report)
 
-    def fail(self, reason: str) -> None:
-        """Leave the reason where SageMaker looks for it."""
+    def write_failure(self, reason: str) -> None:
+        """Write the reason to the file that SageMaker reads."""
         data = self.environ.get("SM_OUTPUT_DATA_DIR")
         folder = Path(self.environ.get("SM_OUTPUT_DIR") or (Path(data).parent if data else self.base / "output"))
         folder.mkdir(parents=True, exist_ok=True)
@@ -97,16 +97,16 @@ class Container:
 
 def _json(text: str, where: str) -> dict[str, Any]:
     try:
-        given = json.loads(text)
+        parsed = json.loads(text)
     except (ValueError, RecursionError):
-        given = None
-    if not isinstance(given, dict):
-        raise TrainingError(f"{where} is no JSON object: {text[:60]!r}; SageMaker writes one from the job's request")
-    return given
+        parsed = None
+    if not isinstance(parsed, dict):
+        raise TrainingError(f"{where} is not a JSON object: {text[:60]!r}; check the hyperparameters of the job")
+    return parsed
 
 
 def _plain(value: Any) -> Any:
-    """A hyperparameter without the JSON that clients put around each value."""
+    """Decode a hyperparameter that a client has encoded as JSON."""
     try:
         return json.loads(value)
     except (ValueError, TypeError, RecursionError):

@@ -1,4 +1,4 @@
-"""What a kind of model is asked to train."""
+"""The request to train a model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class TrainingError(Exception):
-    """Training cannot go on; its text is one sentence for a person: what, where, the remedy."""
+    """Training cannot continue. The text is one sentence: the problem, its place, the remedy."""
 
 
 @dataclass(frozen=True)
@@ -16,15 +16,15 @@ class TrainingRequest:
     """One training run.
 
     Attributes:
-        data: folder with the recordings or tables; None: fetch the public data set by its address.
-        out: folder that the run writes to: `<name>/` (the int8 bundle), `<name>-float32/`, `<name>-report/`.
+        data: folder with the recordings or tables; None: download the public data set.
+        out: output folder for `<name>/` (the int8 bundle), `<name>-float32/`, `<name>-report/`.
         seed: the same seed, data and code give the same bundle.
-        quick: a short run that shows that everything works; its model is no good.
-        say: told about progress, one line at a time.
+        quick: a short run to verify the setup; its model is not usable.
+        log: receives progress lines.
     """
 
     data: Path | None
     out: Path
     seed: int
     quick: bool
-    say: Callable[[str], None]
+    log: Callable[[str], None]

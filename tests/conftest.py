@@ -14,6 +14,9 @@ from pathlib import Path
 import pytest
 
 from edgeml_cli.build import package
+from tests.fast import pytest_collection_modifyitems, pytest_configure, pytest_runtest_call, pytest_runtest_protocol
+
+__all__ = ["pytest_collection_modifyitems", "pytest_configure", "pytest_runtest_call", "pytest_runtest_protocol"]
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -67,11 +70,11 @@ def venvs() -> dict[str, Path]:
             requirements = REPOSITORY / "components" / folder / "requirements.txt"
             command = [
                 sys.executable,
-                REPOSITORY / "libs/edgeml/runtime/install_venv.py",
+                str(REPOSITORY / "libs/edgeml/runtime/install_venv.py"),
                 "--venv",
-                made[component],
+                str(made[component]),
                 "--requirements",
-                requirements,
+                str(requirements),
             ]
             subprocess.run(command, check=True)
     return made

@@ -13,7 +13,7 @@ import pytest
 
 import edgeml
 from edgeml_cli.build.package import Project
-from edgeml_cli.build.set_version import PLACES, found
+from edgeml_cli.build.set_version import VERSION_PATTERNS, read_versions
 
 ROOT = Path(__file__).resolve().parents[1]
 LIBS = ROOT / "libs"
@@ -175,13 +175,180 @@ def test_layer_rule_sees_imports_and_unplaced_packages(tmp_path: Path) -> None:
     assert package_imports(library) == {"new": {"errors"}, "messages": {"errors", "auth"}}
 
 
-# -- the whole tree
+# --- Packages of the components, of training and of the command line ---
+
+PACKAGES: dict[str, dict[str, set[str]]] = {
+    "sensor_ingestion": {
+        "": set(),
+        "sources": {"edgeml"},
+        "asset_ranges": {"edgeml"},
+        "checkpoint": {"edgeml"},
+        "command_journal": {"edgeml"},
+        "time_faults": {"edgeml"},
+        "quality": {"edgeml", "sources"},
+        "command_handler": {"edgeml", "command_journal"},
+        "options": {"edgeml", "asset_ranges", "sources"},
+        "capture": {"edgeml", "options"},
+        "asset_pipeline": {
+            "edgeml",
+            "checkpoint",
+            "command_handler",
+            "command_journal",
+            "options",
+            "quality",
+            "sources",
+            "time_faults",
+        },
+        "service": {"edgeml", "asset_pipeline", "capture", "command_journal", "options", "sources"},
+        "__main__": {"edgeml", "options", "service"},
+    },
+    "inference": {
+        "": set(),
+        "baseline_files": {"edgeml"},
+        "options": {"edgeml"},
+        "recent_rows": {"edgeml"},
+        "scoring_coverage": {"edgeml"},
+        "model_loader": {"edgeml", "options"},
+        "scored_asset": {"edgeml", "scoring_coverage"},
+        "service": {"edgeml", "baseline_files", "model_loader", "options", "recent_rows", "scored_asset"},
+        "__main__": {"edgeml", "options", "service"},
+    },
+    "alert_dispatcher": {
+        "": set(),
+        "alert_text": {"edgeml"},
+        "health_forwarder": {"edgeml"},
+        "result_reporter": {"edgeml"},
+        "state_db": {"edgeml"},
+        "alarm_expiry": {"edgeml", "alert_text"},
+        "health_alarms": {"edgeml", "alert_text", "state_db"},
+        "actions": {"edgeml", "health_alarms", "state_db"},
+        "options": {"edgeml", "actions", "alarm_expiry", "health_alarms", "health_forwarder"},
+        "service": {
+            "edgeml",
+            "actions",
+            "alarm_expiry",
+            "alert_text",
+            "health_alarms",
+            "health_forwarder",
+            "options",
+            "result_reporter",
+            "state_db",
+        },
+        "__main__": {"edgeml", "options", "service"},
+    },
+    "model_training": {
+        # Modules that training kinds and tools share, and the commands on top of them.
+        "": {
+            "edgeml",
+            "gglocal",
+            "sensor_ingestion",
+            "anomaly",
+            "classification",
+            "datasets",
+            "evaluation",
+            "regression",
+        },
+        "datasets": {"edgeml", ""},
+        "prepare": {"edgeml", "", "datasets"},
+        "anomaly": {"edgeml", "gglocal", "sensor_ingestion", ""},
+        "regression": {"edgeml", "", "datasets", "report"},
+        "classification": {"edgeml", "", "datasets", "report"},
+        "evaluation": {"edgeml", "gglocal", "sensor_ingestion", "", "report"},
+        "report": {"edgeml", "", "classification", "evaluation", "regression"},
+        "parity": {"edgeml", "", "evaluation"},
+        "sagemaker": {"edgeml", "gglocal", ""},
+    },
+    "edgeml_cli": {
+        # The command itself. It loads the package of a verb by name, when the verb runs.
+        "": set(),
+        "build": {"edgeml", ""},
+        "fleet": {"edgeml", "gglocal", "alert_dispatcher", "inference", "sensor_ingestion", "", "build"},
+        "cloud": {"edgeml", "gglocal", "alert_dispatcher", "inference", "sensor_ingestion", "", "build", "fleet"},
+        "demo": {"edgeml", "gglocal", "", "build"},
+        "verify": {"edgeml", "gglocal", "alert_dispatcher", "inference", "sensor_ingestion", "", "build", "demo"},
+    },
+}
+"""By distribution: each package or module, with the packages and distributions that it may import.
+
+The name "" stands for modules directly in the distribution; in a component, where each such module has a row, for its `__init__`. A new
+package, and a new module of a component, fails the test until it has a row.
+"""
+WITHOUT_EDGEML_CLI = {"alert_dispatcher", "edgeml", "gglocal", "inference", "model_training", "sensor_ingestion"}
+
+
+def unit(module: str, known: dict[str, Path], placed: Collection[str]) -> str:
+    """The row of a module within its distribution: its package; its own name if it has a row or is in a component; otherwise ""."""
+    parts = module.split(".")
+    if len(parts) == 1:
+        return ""
+    directly = len(parts) == 2 and known[module].name != "__init__.py"
+    return parts[1] if parts[1] in placed or parts[0] in COMPONENTS or not directly else ""
+
+
+def misplaced(distribution: str, table: dict[str, set[str]]) -> list[str]:
+    """A sentence for each module without a row, and for each import that its row does not allow."""
+    known, found = modules(), []
+    for name, path in sorted(known.items()):
+        if name.split(".")[0] != distribution:
+            continue
+        row = unit(name, known, table)
+        if row not in table:
+            found.append(f"{name} has no row in PACKAGES[{distribution!r}]")
+            continue
+        for other in sorted(set(imported(path, known))):
+            top = other.split(".")[0]
+            target = unit(other, known, table) if top == distribution else top
+            # A distribution's own name is its `__init__`, which the import of any of its modules runs too.
+            if target != row and other != distribution and target not in table[row]:
+                found.append(f"{name} imports {other}, which the row {row!r} does not allow")
+    return found
+
+
+@pytest.mark.parametrize("distribution", PACKAGES)
+def test_packages_import_only_what_their_rows_allow(distribution: str) -> None:
+    assert misplaced(distribution, PACKAGES[distribution]) == []
+
+
+def test_every_distribution_has_rows() -> None:
+    assert {name.split(".")[0] for name in modules()} - {"edgeml", "gglocal"} == set(PACKAGES)
+
+
+def test_edgeml_cli_is_imported_by_no_other_distribution() -> None:
+    known = modules()
+    assert {name.split(".")[0] for name in known} == {*WITHOUT_EDGEML_CLI, "edgeml_cli"}
+    found = [(name, other) for name, path in known.items() for other in imported(path, known) if other.split(".")[0] == "edgeml_cli"]
+    assert [(name, other) for name, other in found if name.split(".")[0] in WITHOUT_EDGEML_CLI] == []
+
+
+def test_components_and_library_import_no_gglocal() -> None:
+    assert not any("gglocal" in allowed for component in COMPONENTS for allowed in PACKAGES[component].values())
+    known = modules()
+    on_devices = [path for name, path in known.items() if name.split(".")[0] in (*COMPONENTS, "edgeml")]
+    assert [(path, other) for path in on_devices for other in imported(path, known) if other.split(".")[0] == "gglocal"] == []
+
+
+@pytest.mark.parametrize("distribution", [name for name in PACKAGES if name != "model_training"])
+def test_rows_are_without_circles(distribution: str) -> None:
+    graphlib.TopologicalSorter(PACKAGES[distribution]).prepare()
+
+
+def test_a_new_package_and_a_forbidden_import_are_reported() -> None:
+    without_verify = {name: allowed for name, allowed in PACKAGES["edgeml_cli"].items() if name != "verify"}
+    assert any(line.startswith("edgeml_cli.verify") and "has no row" in line for line in misplaced("edgeml_cli", without_verify))
+    without_service = {name: allowed for name, allowed in PACKAGES["inference"].items() if name != "service"}
+    assert "inference.service has no row in PACKAGES['inference']" in misplaced("inference", without_service)
+    forbidden = {**PACKAGES["edgeml_cli"], "demo": {"edgeml", "gglocal", ""}}
+    found = misplaced("edgeml_cli", forbidden)
+    assert "edgeml_cli.demo.main imports edgeml_cli.build.package, which the row 'demo' does not allow" in found
+
+
+# --- The tree as a whole ---
 
 
 def test_the_version_is_that_of_the_gdk_configuration() -> None:
-    """In every place that `scripts/version` writes; and pyproject.toml reads one of them."""
+    """In every place that `edgeml dev version` writes; and pyproject.toml reads one of them."""
     wanted = Project.read(ROOT).version
-    assert found(ROOT) == dict.fromkeys(PLACES, {wanted}) and edgeml.__version__ == wanted
+    assert read_versions(ROOT) == dict.fromkeys(VERSION_PATTERNS, {wanted}) and edgeml.__version__ == wanted
     project = (ROOT / "pyproject.toml").read_text()
     assert 'dynamic = ["version"]' in project and 'version = { attr = "edgeml.__version__" }' in project
 
@@ -310,3 +477,77 @@ def test_the_rule_sees_what_opens_a_file(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
     (tmp_path / "a.py").write_text("open(p)\np.open('rb')\np.open('w')\nq.read_bytes()\nos.open(p, os.O_RDONLY)\nos.open(p, os.O_EXCL)\n")
     assert opening([tmp_path / "a.py"]) == {("a.py", "open"), ("a.py", "p.open"), ("a.py", "q.read_bytes"), ("a.py", "os.open")}
+
+
+# -- gglocal's packages
+
+GGLOCAL = LIBS / "gglocal"
+GGLOCAL_ROOT = {"errors", "message_plugins", "payload_text", "profile", "root_dir", "topic_filter", "valid_names"}
+"""Modules that every package of gglocal may import, and that import each other alone."""
+GGLOCAL_LAYERS: dict[str, set[str]] = {
+    "recipe": set(),
+    "iot_core": set(),
+    "process": {"recipe"},
+    "core": {"recipe", "iot_core"},
+    "deployment": {"recipe", "iot_core", "process", "core"},
+    "ipc": {"iot_core", "core", "deployment"},
+    "faults": {"core", "deployment", "ipc"},
+    "api": {"iot_core", "process", "core", "deployment", "ipc", "faults"},
+    "cli": {"recipe", "process", "deployment", "ipc", "faults", "api"},
+}
+"""Package -> packages that it may import, besides itself and the root modules; from the lowest to the highest."""
+
+
+def layer_violations(folder: Path, root_modules: set[str], layers: dict[str, set[str]]) -> list[str]:
+    """Imports that the table does not allow, packages and root modules that it does not list, and entries that do not exist."""
+    violations = []
+    packages = {path.parent.name for path in folder.glob("*/__init__.py")}
+    modules = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    violations += [f"{name} is not listed" for name in sorted((packages - layers.keys()) | (modules - root_modules))]
+    violations += [f"{name} does not exist" for name in sorted((layers.keys() - packages) | (root_modules - modules))]
+    for path in sorted(folder.rglob("*.py")):
+        parts = path.relative_to(folder).parts
+        own = parts[0] if len(parts) > 1 else ""
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            else:
+                continue
+            for name in names:
+                first, _, rest = name.partition(".")
+                target = rest.partition(".")[0]
+                if first == folder.name and target != own and target not in root_modules | layers.get(own, set()):
+                    violations.append(f"{path.relative_to(folder)} imports {name}")
+    return violations
+
+
+def test_gglocal_packages_import_lower_packages_only() -> None:
+    assert layer_violations(GGLOCAL, GGLOCAL_ROOT, GGLOCAL_LAYERS) == []
+    assert tuple(graphlib.TopologicalSorter(GGLOCAL_LAYERS).static_order())[-1] == "cli"
+    placed = list(GGLOCAL_LAYERS)
+    assert all(placed.index(lower) < placed.index(name) for name, layer in GGLOCAL_LAYERS.items() for lower in layer)
+
+
+def test_gglocal_layer_rule_reports_each_violation(tmp_path: Path) -> None:
+    folder = tmp_path / "lib"
+    for package in ("low", "high", "new"):
+        (folder / package).mkdir(parents=True)
+        (folder / package / "__init__.py").touch()
+    (folder / "base.py").write_text("from lib.low import x\n")
+    (folder / "extra.py").touch()
+    (folder / "low" / "a.py").write_text("def f():\n    from lib.high.b import y\nfrom lib import base, extra\nimport lib.low.c\n")
+    (folder / "high" / "b.py").write_text("import lib.low.a\nfrom lib.base import z\n")
+    assert layer_violations(folder, {"base"}, {"low": set(), "high": {"low"}, "gone": set()}) == [
+        "extra is not listed",
+        "new is not listed",
+        "gone does not exist",
+        "base.py imports lib.low.x",
+        "low/a.py imports lib.extra",
+        "low/a.py imports lib.high.b.y",
+    ]
+
+
+def test_gglocal_modules_have_at_most_400_lines() -> None:
+    assert [path.name for path in GGLOCAL.rglob("*.py") if len(path.read_text(encoding="utf-8").splitlines()) > 400] == []

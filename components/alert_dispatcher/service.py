@@ -67,7 +67,7 @@ class AlertDispatcher:
 
     def start(self) -> None:
         """Request the results that came while this component did not receive."""
-        self._model_alarms.tracker.ask_again()
+        self._model_alarms.tracker.query()
 
     def on_message(self, topic: str, message: Message, sent_at: float | None = None) -> None:
         """Handle a message; one that does not belong on `topic` is logged and dropped.
@@ -181,7 +181,7 @@ class AlertDispatcher:
             self._state_fault = str(fault)
             raise
         self._reload_at, self._state_fault = None, ""
-        self._model_alarms.tracker.ask_again()
+        self._model_alarms.tracker.query()
         return 0.0
 
     # -- messages
@@ -192,10 +192,10 @@ class AlertDispatcher:
                 self._model_alarms.evaluate(message)
                 return
             if isinstance(message, ReplayStart):
-                self._model_alarms.tracker.replaying(message)
+                self._model_alarms.tracker.on_replay_start(message)
                 return
             if isinstance(message, KeepAlive):
-                self._model_alarms.tracker.keep_alive(message)
+                self._model_alarms.tracker.on_keep_alive(message)
                 return
         elif topic == topics.HEALTH:
             if isinstance(message, Health):

@@ -307,14 +307,14 @@ class AssetPipeline:
             batches = _moved_to_stream(batches, self._replay_buffer.stream)
             self._checker.timeline.epoch = 0
         for sent in batches:
-            self._replay_buffer.go_on(sent.seq)
+            self._replay_buffer.continue_at(sent.seq)
             self._replay_buffer.add(sent.end_ns, sent.payload, self._checker.timeline.epoch)
             # Batches of an earlier process under another stream are sent on request only: unasked, they would look like a restarted source.
             if state.source is not None and (not self.awaits_answers or sent.seq > state.answered):
                 self._in_flight.append(sent)
         while not self.awaits_answers and len(self._in_flight) > RESENT_BATCHES:
             self._in_flight.popleft()
-        self._replay_buffer.go_on(state.next)
+        self._replay_buffer.continue_at(state.next)
         self._resend_at = self._clocks.monotonic() + self._backoff.next()
         if self.finished:
             log.info("%s: its source has already finished; delete %s to start again", self.name, self._checkpoint.path)

@@ -10,7 +10,7 @@ from msgspec import Meta
 from edgeml.config.schema import choose, read
 from edgeml.errors import OptionsError
 from edgeml.parsing.sanitize import is_name
-from edgeml.timeline import AHEAD_S, LASTING_S
+from edgeml.timeline import AHEAD_S, RESYNC_S
 from sensor_ingestion.asset_ranges import filled, members
 from sensor_ingestion.sources import SOURCES
 
@@ -46,14 +46,14 @@ class QualityOptions(msgspec.Struct, frozen=True):
     ] = AHEAD_S
     step_back_s: Annotated[
         float, Meta(ge=0, le=1e9, description="event seconds for which wrong times must last to count as a clock that was set; 0: never")
-    ] = LASTING_S
+    ] = RESYNC_S
     channels: Annotated[dict[str, ChannelQualityOptions], Meta(description="by channel")] = {}
 
 
 class AssetOptions(msgspec.Struct, frozen=True):
     """One asset."""
 
-    source: Annotated[str, Meta(description="a name in SOURCES: simulator, csv, jsonl")]
+    source: Annotated[str, Meta(description=f"the kind of its source: {', '.join(SOURCES)}")]
     options: Annotated[dict[str, Any], Meta(description="the source's own options")] = {}
     quality: Annotated[QualityOptions, Meta(description="limits beyond which readings are flagged")] = QualityOptions()
     batch_rows: Annotated[int, Meta(ge=1, le=1000, description="rows in a message, at most")] = 5

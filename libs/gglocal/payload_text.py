@@ -1,16 +1,16 @@
-"""Payloads as people read them: the command line and the record of IoT Core agree on what is text."""
+"""Text payloads, for the command line and for the record of IoT Core."""
 
 from __future__ import annotations
 
 import json
 import re
 
-# A terminal would obey them, and readers of lines would end a line there; tab, LF and CR are text.
+# Terminals interpret these characters, and line readers end a line there; tab, LF and CR are text.
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def text_of(payload: bytes) -> str | None:
-    """The payload where it is UTF-8 text; None where it is not, or holds control characters."""
+    """The payload as text; None: it is not UTF-8, or contains control characters."""
     try:
         text = payload.decode()
     except UnicodeDecodeError:
@@ -26,12 +26,12 @@ _PIP = re.compile(
 
 
 def is_pip_progress(line: str) -> bool:
-    """Whether a line is one of the many by which pip tells how far it is; warnings and errors are none."""
+    """Whether a line is progress output of pip; warnings and errors are not."""
     return _PIP.match(line) is not None
 
 
 def one_line(text: str) -> str:
-    """A JSON object or array on one line, with a space after each `,` and `:`; any other text as it is."""
+    """A JSON object or array on one line, with a space after each `,` and `:`; any other text unchanged."""
     if not text.lstrip().startswith(("{", "[")):
         return text
     try:

@@ -1,4 +1,4 @@
-"""The root folder of a nucleus: where things are, and that one nucleus at a time uses it."""
+"""The root folder of a nucleus: its layout, and the lock that reserves it for one nucleus."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from typing import IO, Any
 import yaml
 
 from gglocal.errors import NucleusError
-from gglocal.valid_names import component_fault
+from gglocal.valid_names import component_name_error
 
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 log = logging.getLogger("gglocal")
 
-PARTS = ("config", "faults", "iot-core.jsonl", "lock", "logs", "packages", "secrets", "work")
-"""What a root consists of, and people may put into a new one."""
+ENTRIES = ("config", "faults", "iot-core.jsonl", "lock", "logs", "packages", "secrets", "work")
+"""The entries of a root folder; users may put them into a new one."""
 MAX_SOCKET_PATH = 100
-"""Bytes; a Unix socket's path is limited to about 107."""
+"""Bytes; the path of a Unix socket is limited to about 107."""
 
 
 def default_root() -> Path:
@@ -32,7 +32,7 @@ def default_root() -> Path:
 
 
 class Root:
-    """A root folder, laid out as a core device's."""
+    """A root folder with the layout of a core device."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
@@ -44,38 +44,40 @@ class Root:
         self._lock: IO[str] | None = None
 
     def acquire(self) -> None:
-        """Make the folder, for this user alone, and hold it until `release`.
+        """Create the folder for this user alone, and lock it until `release`.
 
         Raises:
-            NucleusError: another nucleus runs there, the folder cannot be written, or it holds other files that others may read.
+            NucleusError: another nucleus is running there, the folder is not writable, or it holds other files that others may read.
         """
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._close_to_others()
+            self._restrict_permissions()
             for folder in (self.logs, self.work, self._state.parent):
                 folder.mkdir(parents=True, exist_ok=True)
             lock = (self.path / "lock").open("a")
         except OSError as fault:
-            raise NucleusError(f"{self.path}: the root folder cannot be used ({fault}); choose another with --root") from None
+            raise NucleusError(f"{self.path}: the root folder cannot be used ({fault}); choose another one with --root") from None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.close()
-            raise NucleusError(f"{self.path}: a nucleus already runs in this root; stop it, or choose another with --root") from None
+            raise NucleusError(
+                f"{self.path}: a nucleus is already running in this root folder; stop it, or choose another one with --root"
+            ) from None
         self._lock = lock
 
-    def _close_to_others(self) -> None:
-        """Keys, logs and sockets are for this user alone, in a folder that was there before too."""
+    def _restrict_permissions(self) -> None:
+        """Make keys, logs and sockets accessible to this user alone, in an existing folder too."""
         mode = stat.S_IMODE(self.path.stat().st_mode)
         if not mode & 0o077:
             return
-        if not (self.path / "lock").exists() and any(each.name not in PARTS for each in self.path.iterdir()):
+        if not (self.path / "lock").exists() and any(each.name not in ENTRIES for each in self.path.iterdir()):
             raise NucleusError(
-                f"{self.path}: this folder holds other files, and others may read it (mode {mode:o}); "
+                f"{self.path}: this folder holds other files, and other users may access it (mode {mode:o}); "
                 f"choose a new folder with --root, or run: chmod 700 {self.path}"
             )
         self.path.chmod(0o700)
-        log.warning("%s: others could read this folder (mode %o); it is yours alone from now on (mode 700)", self.path, mode)
+        log.warning("%s: other users could access this folder (mode %o); permissions changed to mode 700", self.path, mode)
 
     def release(self) -> None:
         if self._lock is not None:
@@ -84,14 +86,14 @@ class Root:
 
     @property
     def ipc_socket(self) -> Path:
-        """Where components connect."""
+        """The socket to which components connect."""
         return self.socket("gg-ipc.socket")
 
     def socket(self, name: str) -> Path:
-        """Where a socket of this root is: in it, or in a private folder when the path would be too long.
+        """The path of a socket: in this folder, or in a private temporary folder if that path would be too long.
 
         Raises:
-            NucleusError: that private folder belongs to somebody else.
+            NucleusError: the temporary folder belongs to another user.
         """
         path = self.path / name
         if len(os.fsencode(path)) <= MAX_SOCKET_PATH:
@@ -103,40 +105,40 @@ class Root:
         folder.mkdir(mode=0o700, exist_ok=True)
         found = folder.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-            raise NucleusError(f"{folder}: this folder is not yours alone; remove it, or choose a shorter --root")
+            raise NucleusError(f"{folder}: other users may access this folder; remove it, or choose a shorter --root")
         return folder / name
 
-    def log_of(self, component: str) -> Path:
-        """Where a component's log is.
+    def log_file(self, component: str) -> Path:
+        """A component's log file.
 
         Raises:
-            NucleusError: no component can have this name.
+            NucleusError: the name is not valid.
         """
-        return self.logs / f"{_checked(component)}.log"
+        return self.logs / f"{_valid_name(component)}.log"
 
-    def work_of(self, component: str) -> Path:
+    def work_dir(self, component: str) -> Path:
         """A component's work directory.
 
         Raises:
-            NucleusError: no component can have this name.
+            NucleusError: the name is not valid.
         """
-        return self.work / _checked(component)
+        return self.work / _valid_name(component)
 
     def load_state(self) -> dict[str, Any]:
-        """What was saved last; empty: nothing.
+        """The saved state; empty: there is none.
 
         Raises:
-            NucleusError: the file has been damaged.
+            NucleusError: the file is corrupt.
         """
         try:
             state = json.loads(self._state.read_text())
             if not _is_state(state):
-                raise ValueError("it is no saved state")
+                raise ValueError("not a saved state")
             return dict(state)
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, RecursionError) as fault:
-            raise NucleusError(f"{self._state}: the saved configuration is damaged ({fault}); remove the file") from None
+            raise NucleusError(f"{self._state}: the saved configuration is corrupt ({fault}); remove the file") from None
 
     def save_state(self, state: dict[str, Any]) -> None:
         fresh = self._state.with_suffix(".new")
@@ -144,20 +146,20 @@ class Root:
         fresh.replace(self._state)
 
     def save_effective(self, document: dict[str, Any]) -> None:
-        """Write the whole configuration for whoever reads it there."""
+        """Write the whole configuration as the classic nucleus does."""
         fresh = self.effective.with_suffix(".new")
         fresh.write_text(yaml.dump(document, Dumper=_Dumper, explicit_start=True, sort_keys=False, allow_unicode=True), encoding="utf-8")
         fresh.replace(self.effective)
 
 
-def _checked(component: str) -> str:
-    if fault := component_fault(component):
+def _valid_name(component: str) -> str:
+    if fault := component_name_error(component):
         raise NucleusError(fault)
     return component
 
 
 def _is_state(state: Any) -> bool:
-    """Whether it has the shape of `ConfigStore.snapshot` under `configuration`: maps, and leaves `[value, timestamp]`."""
+    """Whether `configuration` has the shape of `ConfigStore.snapshot`: maps, and leaves `[value, timestamp]`."""
     waiting = [state.get("configuration", {})] if isinstance(state, dict) else [None]
     while waiting:
         one = waiting.pop()

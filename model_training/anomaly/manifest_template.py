@@ -1,4 +1,4 @@
-"""What the shipped model wants and answers: its manifest, but for provenance and digests."""
+"""Manifest of the anomaly model, without provenance and digests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CHANNELS = (
 
 
 def manifest(provenance: dict[str, Any] | None = None) -> Manifest:
-    """The manifest; the digest in it is a placeholder until `edgeml.model.bundle.save` fills it in."""
+    """Build the manifest. Its digest is a placeholder; `edgeml.model.bundle.save` sets it."""
     return Manifest(
         format=FORMAT,
         name=NAME,
@@ -36,11 +36,11 @@ def manifest(provenance: dict[str, Any] | None = None) -> Manifest:
         scaling=Scaling(kind="baseline", rows=400),
         rows_after_gap=10,
         smooth_rows=3,
-        # The motor of a running pump draws 0.35 A or more in all training rows, a stopped one next to nothing.
+        # In all training rows the motor of a running pump draws at least 0.35 A, that of a stopped one close to 0 A.
         stopped=Stopped(channel="current", below=0.2, for_rows=2, settle_s=20.0),
         score="How far the model believes that the machine runs otherwise than in its baseline, 0 to 1: the output of a "
         "sigmoid trained on normal rows and on synthetic and simulated faults, half of each.",
-        # Above a half: an operator is served better by a verdict that is right than by one that is a second earlier.
+        # Above 0.5: for an operator, a correct verdict is worth more than one that comes a second earlier.
         verdict_level=0.7,
         prior=0.5,
         calibration=Calibration(kind="identity"),

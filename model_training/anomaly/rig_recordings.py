@@ -1,6 +1,6 @@
-"""The rows that the model learns from and is judged on: recordings of a water-circulation rig, and the simulated pump.
+"""Rows for training and evaluation: recordings of a water-circulation rig, and the simulated pump.
 
-Of a recording only the rows before `BASELINE_ROWS` may train; labels are for judging alone.
+Only the rows before `BASELINE_ROWS` of a recording may train. Labels serve the evaluation only.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from model_training.training_request import TrainingError
 from sensor_ingestion.sources.pump_physics import Fault, PumpSkid
 
 BASELINE_ROWS = 400
-FREE = "anomaly-free/anomaly-free.csv"
-FREE_TRAINING_ROWS = 2350
+NORMAL_RECORDING = "anomaly-free/anomaly-free.csv"
+NORMAL_TRAINING_ROWS = 2350
 
 COLUMNS = (
     "Accelerometer1RMS",
@@ -40,10 +40,10 @@ class Recording(NamedTuple):
     """One recording.
 
     Attributes:
-        name: like `valve1/0.csv`.
-        times: (n,) int64, ns; a time without a zone is UTC.
+        name: such as `valve1/0.csv`.
+        times: (n,) int64, ns; a time without a time zone is UTC.
         values: (n, 8) float32.
-        anomaly: (n,) bool, marked as an anomaly; None where the recording has no marks.
+        anomaly: (n,) bool, labelled as anomalous; None if the recording has no labels.
     """
 
     name: str
@@ -52,13 +52,13 @@ class Recording(NamedTuple):
     anomaly: np.ndarray | None
 
 
-class Run(NamedTuple):
+class SimulatedRun(NamedTuple):
     """Rows of a simulated pump.
 
     Attributes:
         times: (n,) int64, ns.
         values: (n, 8) float32.
-        level: (n,) float32, how far a fault of the machine has developed, 0 to 1; 0 for a sensor's fault.
+        level: (n,) float32, progress of a machine fault, 0 to 1; 0 for a sensor fault.
     """
 
     times: np.ndarray
@@ -67,36 +67,36 @@ class Run(NamedTuple):
 
 
 def load_recordings(folder: Path) -> list[Recording]:
-    """Every recording below `folder`, or below its `skab`, in the order of their names.
+    """Load all recordings below `folder` or its subfolder `skab`, in the order of their names.
 
     Raises:
-        TrainingError: there is none, or one has another layout.
+        TrainingError: no recording found, or one has another layout.
     """
     root = folder / "skab" if (folder / "skab").is_dir() else folder
     paths = sorted(root.glob("*/*.csv"))
     if not paths:
-        raise TrainingError(f"{folder}: no recordings (*/*.csv); give the folder that holds skab/ with --from")
+        raise TrainingError(f"{folder}: no recordings (*/*.csv); name the folder that holds skab/ with --from")
     return [load_recording(path, path.relative_to(root).as_posix()) for path in paths]
 
 
 def load_recording(path: Path, name: str) -> Recording:
-    """One `;`-separated recording.
+    """Load one `;`-separated recording.
 
     Raises:
-        TrainingError: it cannot be read, or has another layout.
+        TrainingError: the file is unreadable, or has another layout.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, delimiter=";")
             missing = [column for column in (TIME, *COLUMNS) if column not in (reader.fieldnames or ())]
             if missing:
-                raise TrainingError(f"{path}: has no column {', '.join(missing)}; {LAYOUT}")
+                raise TrainingError(f"{path} has no column {', '.join(missing)}; {LAYOUT}")
             marked = MARK in (reader.fieldnames or ())
             rows = [_row(path, reader.line_num, row, marked) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as fault:
-        raise TrainingError(f"{path}: cannot be read ({' '.join(str(fault).split())}); take it away, or copy it again") from None
+        raise TrainingError(f"{path}: cannot be read ({' '.join(str(fault).split())}); remove the file or copy it again") from None
     if not rows:
-        raise TrainingError(f"{path}: has no rows; take it away, or copy it again")
+        raise TrainingError(f"{path} has no rows; remove the file or copy it again")
     times, values, marks = zip(*rows, strict=True)
     return Recording(name, np.array(times, np.int64) * 10**9, np.array(values, np.float32), np.array(marks) if marked else None)
 
@@ -106,35 +106,35 @@ def _row(path: Path, line: int, row: dict[str, str], marked: bool) -> tuple[floa
         time = datetime.fromisoformat(row[TIME]).replace(tzinfo=timezone.utc).timestamp()
         return time, [float(row[column]) for column in COLUMNS], marked and float(row[MARK]) > 0
     except (ValueError, TypeError) as fault:  # a short line gives None
-        raise TrainingError(f"{path}:{line}: a cell is not what it should be ({fault}); {LAYOUT}") from None
+        raise TrainingError(f"{path}:{line}: invalid cell ({fault}); {LAYOUT}") from None
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """The SHA-256 of each recording's file, by name."""
+    """SHA-256 of each recording's file, by name."""
     root = folder / "skab" if (folder / "skab").is_dir() else folder
     return {path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(root.glob("*/*.csv"))}
 
 
 def training_rows(recording: Recording) -> np.ndarray:
-    """The rows of a recording that may train: (n, 8)."""
-    return recording.values[: FREE_TRAINING_ROWS if recording.name == FREE else BASELINE_ROWS]
+    """Rows (n, 8) of a recording that may train."""
+    return recording.values[: NORMAL_TRAINING_ROWS if recording.name == NORMAL_RECORDING else BASELINE_ROWS]
 
 
-class Visit(NamedTuple):
-    """Somebody stops the pump at a row, for some rows, and repairs it meanwhile or not."""
+class MaintenanceStop(NamedTuple):
+    """An operator stops the pump at row `at` for `rows` rows and, if `repair`, removes its faults."""
 
     at: int
     rows: int
     repair: bool = True
 
 
-def simulate(seed: int, rows: int, faults: tuple[Fault, ...] = (), visits: tuple[Visit, ...] = ()) -> Run:
-    """Run a simulated pump, one row a second."""
+def simulate(seed: int, rows: int, faults: tuple[Fault, ...] = (), stops: tuple[MaintenanceStop, ...] = ()) -> SimulatedRun:
+    """Simulate a pump at one row a second."""
     skid = PumpSkid(seed, faults=faults)
     parts = []
     machine = any(not fault.kind.startswith("sensor") for fault in skid.faults)
-    cuts = sorted({0, rows, *(v.at for v in visits), *(v.at + v.rows for v in visits)})
-    begins, ends = {v.at: v for v in visits}, {v.at + v.rows: v for v in visits}
+    cuts = sorted({0, rows, *(v.at for v in stops), *(v.at + v.rows for v in stops)})
+    begins, ends = {v.at: v for v in stops}, {v.at + v.rows: v for v in stops}
     for begin, end in zip(cuts, cuts[1:], strict=False):
         if begin in begins:
             skid.stop()
@@ -145,4 +145,4 @@ def simulate(seed: int, rows: int, faults: tuple[Fault, ...] = (), visits: tuple
         parts.append(skid.step(end - begin))
     number = np.concatenate([part.number for part in parts])
     level = np.concatenate([part.level for part in parts])
-    return Run(number * 10**9, np.concatenate([part.values for part in parts]), level if machine else np.zeros_like(level))
+    return SimulatedRun(number * 10**9, np.concatenate([part.values for part in parts]), level if machine else np.zeros_like(level))

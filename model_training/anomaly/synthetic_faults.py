@@ -1,6 +1,6 @@
-"""Synthetic faults over normal rows: what the network learns to tell from normal running and its slow drift.
+"""Synthetic faults over normal rows. The network learns to distinguish them from normal running and its slow drift.
 
-All in deviations: (n, c) arrays in standard deviations of the baseline. For channels in this order: vibrations, current,
+All arrays (n, c) hold deviations in standard deviations of the baseline, with the channels in this order: vibrations, current,
 pressure, motor temperature, fluid temperature, voltage, flow.
 """
 
@@ -10,39 +10,39 @@ from typing import NamedTuple
 
 import numpy as np
 
-# How far each channel drifts in normal running, and how many rows lie between the turns of it. Temperatures follow the room and the
-# water, which take hours. A flow that wanders so far but so slowly is normal; the same change within a minute is a fault.
+# Drift amplitude of each channel in normal running, and number of rows between the turning points. Temperatures follow the room and
+# the water over hours. A flow that drifts slowly by this much is normal; the same change within a minute is a fault.
 DRIFT = np.array([0.7, 0.7, 0.15, 0.15, 4.5, 5.0, 0.15, 0.35])
 TURNS = 300, 600
-# How often each channel shows a fault. Current, pressure and voltage are dominated by the sampling's own noise; temperatures
-# follow what is wrong late and seldom. And how often it falls then: what is wrong with a pump mostly shakes it, and costs flow.
+# Probability that a channel shows a fault, and that its value falls. Sampling noise dominates current, pressure and voltage;
+# temperatures follow a fault late and rarely. Most faults of a pump increase the vibrations and reduce the flow.
 SHOWS = np.array([0.35, 0.35, 0.1, 0.1, 0.08, 0.05, 0.1, 0.9])
 FALLS = np.array([0.2, 0.2, 0.5, 0.5, 0.5, 0.5, 0.5, 0.75])
-# The smallest fault of each channel, and the largest of all.
+# Smallest fault height of each channel, and largest fault height of all.
 LOWEST = np.array([2.4, 2.4, 2.0, 2.0, 5.4, 8.0, 2.0, 0.9])
 HIGHEST = 14.0
 
-# Rows: of a ramp, a plateau, a release. They follow the rig's valves, which turn within seconds or over half a minute.
+# Number of rows of a ramp, a plateau and a release. They follow the rig's valves, which turn within seconds to half a minute.
 RAMP, PLATEAU, RELEASE = (2, 36), (60, 700), (3, 45)
-SETTLED, UNSURE = 25, 20
-"""A machine counts as faulty for so many rows after its release; then for so many, neither answer is learned."""
+SETTLING_ROWS, UNLABELLED_ROWS = 25, 20
+"""Number of rows after a release that still count as faulty, and of rows after those that are not used for training."""
 
-LEFT, LEFT_SHARE, LEFT_DRIFT = 0.6, 0.45, 0.4
-"""What stays after a release: at most this share of what a channel had, in this share of the channels; and, in all, what is normal
-drift times this."""
+RESIDUAL, RESIDUAL_SHARE, RESIDUAL_DRIFT = 0.6, 0.45, 0.4
+"""Residual after a release: maximum share of a channel's fault height, share of affected channels, and additional drift of all
+channels as a multiple of `DRIFT`."""
 
 FAULTY, SINGLE, RESTARTED = 0.7, 0.75, 0.2
-"""Shares: of episodes with a fault, of faults in one channel alone, of windows that begin somewhere in the episode."""
+"""Probabilities: that an episode has a fault, that a fault affects a single channel, that the window begins within the episode."""
 
 
 class Episode(NamedTuple):
-    """A stretch of rows.
+    """Synthetic rows with labels.
 
     Attributes:
         deviations: (n, c) float64.
-        label: (n,) float32: 1 during a fault, 0 in normal running, NaN where neither should be learned.
-        weight: (n,) float64, how likely a row is to be picked, beside the others.
-        begin: the row at which the window begins.
+        label: (n,) float32: 1 during a fault, 0 in normal running, NaN for rows not used for training.
+        weight: (n,) float64, relative probability that a row is sampled.
+        begin: first row of the window.
     """
 
     deviations: np.ndarray
@@ -52,23 +52,23 @@ class Episode(NamedTuple):
 
 
 def episode(rng: np.random.Generator, background: np.ndarray, baseline: int, longest: int) -> Episode:
-    """Normal rows, with a fault laid over them or not.
+    """Generate an episode: normal rows, with or without a fault.
 
     Args:
-        background: (m, c), of which the first `baseline` rows gave mean and spread. When they are as long as `longest` they are
-            mostly taken as they are, else the baseline is extended, and drifts.
+        background: (m, c); its first `baseline` rows gave mean and spread. A background of at least `longest` rows is mostly used
+            unchanged. Otherwise the baseline is extended with drift.
     """
     if len(background) >= longest and rng.random() < 0.7:
         z = background.astype(np.float64)
     else:
         rows = int(rng.integers(min(700, longest), longest + 1))
         z = np.concatenate([background[:baseline], extend(rng, background[:baseline], rows - baseline)])
-        # The rows that gave mean and spread do not drift away from them.
+        # The rows that gave mean and spread do not drift.
         z += drift(rng, rows, DRIFT[: z.shape[1]]) * np.clip((np.arange(rows) - 100) / 300, 0, 1)[:, None]
     label, weight, onset = np.zeros(len(z), np.float32), np.ones(len(z)), len(z)
     if rng.random() < FAULTY:
         onset, over = lay_fault(rng, z, label, baseline + 30)
-        # Rows soon after a change decide how fast and how surely an alarm comes, and goes.
+        # Rows shortly after a change determine how fast and how reliably an alarm is raised and cleared.
         for change, more in ((onset, 4.0), (over, 2.0)):
             weight[change : change + 90] = more
     begin = int(rng.integers(0, min(onset, len(z) - 200))) if rng.random() < RESTARTED else 0
@@ -76,7 +76,7 @@ def episode(rng: np.random.Generator, background: np.ndarray, baseline: int, lon
 
 
 def extend(rng: np.random.Generator, background: np.ndarray, rows: int) -> np.ndarray:
-    """`rows` rows made of a stretch of the background, forwards and backwards in turn, so that there is no jump."""
+    """Repeat a part of the background forwards and backwards to `rows` rows without a jump."""
     m = len(background)
     length = min(m, int(rng.integers(max(2, m // 2), m + 1)))
     start = int(rng.integers(0, m - length + 1))
@@ -88,22 +88,25 @@ def extend(rng: np.random.Generator, background: np.ndarray, rows: int) -> np.nd
 
 
 def drift(rng: np.random.Generator, rows: int, amplitude: np.ndarray) -> np.ndarray:
-    """Slow curves (rows, c) that begin at 0: a random walk through knots, `TURNS` rows apart."""
+    """Slow drift (rows, c) that begins at 0: a smoothed random walk with knots `TURNS` rows apart."""
     knots = rows // int(rng.integers(TURNS[0], TURNS[1])) + 2
     size = amplitude * np.exp(rng.normal(0.0, 0.5, len(amplitude)))
     steps = rng.normal(0.0, 1.0, (knots, len(amplitude))) * size * 0.7
     steps[0] = 0.0
     heights = np.cumsum(steps, axis=0)
     at = np.linspace(0, knots - 1, rows)
-    left = np.minimum(at.astype(int), knots - 2)
-    part = (at - left)[:, None]
+    residual = np.minimum(at.astype(int), knots - 2)
+    part = (at - residual)[:, None]
     smooth = part * part * (3 - 2 * part)
-    return heights[left] + (heights[left + 1] - heights[left]) * smooth
+    return heights[residual] + (heights[residual + 1] - heights[residual]) * smooth
 
 
 def lay_fault(rng: np.random.Generator, z: np.ndarray, label: np.ndarray, earliest: int) -> tuple[int, int]:
-    """Lay one fault over the rows, in place: a ramp, a plateau, and often a recovery that is not complete; gives its first row and
-    the first from which on the machine counts as well again."""
+    """Add one fault to the rows in place: a ramp, a plateau, and an often incomplete recovery.
+
+    Returns:
+        The first row of the fault, and the first row from which the machine counts as healthy.
+    """
     n, c = z.shape
     rows = np.arange(n)
     onset = int(rng.integers(min(earliest, n - 61), n - 60))
@@ -113,20 +116,20 @@ def lay_fault(rng: np.random.Generator, z: np.ndarray, label: np.ndarray, earlie
     height, gain = _size(rng, c)
     sag = np.interp(rows, [onset + ramp, over], [1, rng.uniform(0.7, 1.3)])
     z += (z - _smooth(z)) * (gain - 1.0) * course[:, None] + height * (course * sag)[:, None]
-    left = np.where(rng.random(c) < LEFT_SHARE, rng.uniform(-LEFT, LEFT, c), 0.0) * np.clip(height, -8.0, 8.0)
-    left += rng.normal(0.0, 1.0, c) * LEFT_DRIFT * DRIFT[:c]
-    z += left * np.interp(rows, [over, over + release], [0, 1])[:, None]
-    well = over + release + SETTLED
-    label[onset:well] = 1.0
-    label[well : well + UNSURE] = np.nan
-    # What is still hidden in the noise cannot be learned: a ramp counts from its first smallest fault on.
+    residual = np.where(rng.random(c) < RESIDUAL_SHARE, rng.uniform(-RESIDUAL, RESIDUAL, c), 0.0) * np.clip(height, -8.0, 8.0)
+    residual += rng.normal(0.0, 1.0, c) * RESIDUAL_DRIFT * DRIFT[:c]
+    z += residual * np.interp(rows, [over, over + release], [0, 1])[:, None]
+    healthy = over + release + SETTLING_ROWS
+    label[onset:healthy] = 1.0
+    label[healthy : healthy + UNLABELLED_ROWS] = np.nan
+    # A fault hidden in the noise cannot be learned: a ramp is labelled once it exceeds the smallest fault height.
     strength = (np.abs(height) / LOWEST[:c]).max() + 2.0 * np.abs(np.log(gain)).max()
     label[onset : onset + int(ramp / max(1.0, strength)) + 1] = np.nan
-    return onset, well
+    return onset, healthy
 
 
 def _size(rng: np.random.Generator, c: int) -> tuple[np.ndarray, np.ndarray]:
-    """How far each of c channels goes, and by what its noise is multiplied."""
+    """Fault height and noise gain of each of c channels."""
     one = rng.choice(c, p=SHOWS[:c] / SHOWS[:c].sum())
     shows = np.zeros(c, bool) if rng.random() < SINGLE else rng.random(c) < SHOWS[:c]
     shows[one] = True

@@ -1,4 +1,4 @@
-"""The way from recordings and simulated pumps to the bundle."""
+"""Training run: from recordings and simulated pumps to the bundles."""
 
 from __future__ import annotations
 
@@ -27,38 +27,38 @@ CODE = (
     "../tflite_export.py",
     "../../components/sensor_ingestion/sources/pump_physics.py",
 )
-"""What makes the model what it is, beside the data; its digest stands in the manifest."""
+"""Files that determine the model besides the data. The manifest records their digest."""
 
 
 def train(request: TrainingRequest) -> Path:
-    """Train and write the int8 bundle and the float32 one; gives the folder of the first."""
+    """Train, write the int8 and the float32 bundle, and return the folder of the int8 bundle."""
     if request.data is None:
-        raise TrainingError("anomaly wants recordings; give the folder that holds skab/ with --from")
+        raise TrainingError("anomaly needs recordings; name the folder that holds skab/ with --from")
     recordings = rig_recordings.load_recordings(request.data)
     for recording in recordings:
-        for sentence in doubts(recording):
-            request.say(sentence)
+        for sentence in label_warnings(recording):
+            request.log(sentence)
     episodes, pumps = (4, 4) if request.quick else (training_examples.EPISODES, training_examples.PUMPS)
     return write(
         recordings,
         rig_recordings.digests(request.data),
         request.out,
         request.seed,
-        request.say,
+        request.log,
         episodes,
         pumps,
         1 if request.quick else EPOCHS,
     )
 
 
-def doubts(recording: rig_recordings.Recording) -> list[str]:
-    """A sentence where rows that train as normal are labelled anomalous; the label changes nothing."""
-    marked = 0 if recording.anomaly is None else int(recording.anomaly[: rig_recordings.BASELINE_ROWS].sum())
-    if not marked:
+def label_warnings(recording: rig_recordings.Recording) -> list[str]:
+    """Warn if rows that train as normal are labelled anomalous. Labels do not affect the training."""
+    labelled = 0 if recording.anomaly is None else int(recording.anomaly[: rig_recordings.BASELINE_ROWS].sum())
+    if not labelled:
         return []
     return [
-        f"{recording.name}: {marked} of the {rig_recordings.BASELINE_ROWS} rows that train as normal are labelled anomalous; labels take no part in "
-        "training, so they train all the same; take the file away if its baseline is not normal"
+        f"{recording.name}: {labelled} of the {rig_recordings.BASELINE_ROWS} rows that train as normal are labelled anomalous; labels do not affect "
+        "the training; remove the file if its baseline is not normal"
     ]
 
 
@@ -67,20 +67,20 @@ def write(
     digests: dict[str, str],
     out: Path,
     seed: int,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
     episodes: int = training_examples.EPISODES,
     pumps: int = training_examples.PUMPS,
     epochs: int = EPOCHS,
 ) -> Path:
-    """Train on recordings and simulated pumps and write both bundles below `out`; the same arguments give the same bytes."""
+    """Train on recordings and simulated pumps and write both bundles below `out`. The same arguments give the same bytes."""
     manifest = manifest_template.manifest()
-    examples = training_examples.build(manifest, recordings, seed, say, episodes, pumps)
-    say(f"{len(examples.y)} examples, {100 * examples.y.mean():.0f} % with a fault; starting TensorFlow")
-    model = network.train(examples.x, examples.y, seed, epochs, say)
+    examples = training_examples.build(manifest, recordings, seed, log, episodes, pumps)
+    log(f"{len(examples.y)} examples, {100 * examples.y.mean():.0f} % with a fault; starting TensorFlow")
+    model = network.train(examples.x, examples.y, seed, epochs, log)
     import tensorflow as tf
 
-    picked = np.random.default_rng(seed).choice(len(examples.x), min(EXAMPLES, len(examples.x)), replace=False)
-    say("exporting")
+    sampled = np.random.default_rng(seed).choice(len(examples.x), min(EXAMPLES, len(examples.x)), replace=False)
+    log("exporting")
     provenance = {
         "recordings": {name: digests[name] for name in sorted(r.name for r in recordings)},
         "recordings_source": "Skoltech Anomaly Benchmark (SKAB) v0.9, Katser and Kozitsin 2020, GPL-3.0; normal rows only, no labels",
@@ -94,17 +94,17 @@ def write(
         "tensorflow": tf.__version__,
     }
     for suffix, weights, converted in (
-        ("", "int8", tflite_export.to_int8(model, examples.x[picked])),
+        ("", "int8", tflite_export.to_int8(model, examples.x[sampled])),
         ("-float32", "float32", tflite_export.to_float32(model)),
     ):
         folder = out / f"{manifest_template.NAME}{suffix}"
         bundle = save(folder, manifest_template.manifest({**provenance, "weights": weights}), converted)
-        say(f"wrote {folder}: {len(converted)} bytes, SHA-256 {bundle.digest}")
+        log(f"wrote {folder}: {len(converted)} bytes, SHA-256 {bundle.digest}")
     return out / manifest_template.NAME
 
 
 def source_digest() -> str:
-    """The SHA-256 of the code that made the model."""
+    """SHA-256 of the files in `CODE`."""
     root = Path(__file__).parent
     digest = hashlib.sha256()
     for name in CODE:

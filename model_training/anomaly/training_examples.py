@@ -1,4 +1,4 @@
-"""Training examples: inputs of the model with what it should answer."""
+"""Training examples: inputs of the model with their labels."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from edgeml.model.bundle import MODEL, Bundle
 from edgeml.model.manifest import Digest, Manifest
 from edgeml.model.scorer import AssetScorer
 from model_training.anomaly.features import features
-from model_training.anomaly.rig_recordings import BASELINE_ROWS, Fault, Recording, Visit, simulate, training_rows
+from model_training.anomaly.rig_recordings import BASELINE_ROWS, Fault, MaintenanceStop, Recording, simulate, training_rows
 from model_training.anomaly.synthetic_faults import episode
 
 FIRST_SEED = 1000
-"""Simulated pumps with smaller seeds are for judging; none of them trains."""
+"""First seed for training. Simulated pumps with smaller seeds are reserved for evaluation."""
 
-EPISODES, PUMPS, PICKED = 60, 60, 25
-"""Synthetic episodes over each background, simulated pumps, and rows of an episode that train."""
+EPISODES, PUMPS, SAMPLED_ROWS = 60, 60, 25
+"""Number of synthetic episodes over each background, of simulated pumps, and of rows sampled from an episode."""
 
-LONGEST, EVERY = 1150, 100
-"""Rows of an episode, and of a background at most; a longer recording holds a background from each so many rows on."""
+MAX_ROWS, BACKGROUND_STEP = 1150, 100
+"""Maximum number of rows of an episode and of a background, and number of rows between the backgrounds of a longer recording."""
 
 LEARNED_LEVEL = 0.15
-"""A simulated fault counts as one from this level on; below it, neither answer is learned."""
+"""Level from which a simulated fault is labelled. Rows with a lower level, but above 0, are not used."""
 
 STUCK = (0.1, 0.1, 0.05, 0.4, 0.05, 0.05, 0.05, 0.2)
-"""How often each channel sticks, in a simulated pump whose sensor does. A coarse sensor takes longest to be known as stuck."""
+"""Probability of each channel to be the stuck one. The quality checks need longest to detect a coarse sensor as stuck."""
 
 
 class Examples(NamedTuple):
@@ -44,46 +44,46 @@ def build(
     manifest: Manifest,
     recordings: Sequence[Recording],
     seed: int,
-    progress: Callable[[str], None],
+    log: Callable[[str], None],
     episodes: int = EPISODES,
     pumps: int = PUMPS,
 ) -> Examples:
-    """Examples from recordings and simulated pumps.
+    """Build the examples from recordings and simulated pumps.
 
     Args:
-        episodes: synthetic ones per background.
-        pumps: how many are simulated.
+        episodes: synthetic episodes per background.
+        pumps: number of simulated pumps.
     """
     rng = np.random.default_rng(seed)
     parts = [from_recording(manifest, recording, rng, episodes) for recording in recordings]
-    progress(f"synthetic episodes over {len(recordings)} recordings: {sum(len(p.y) for p in parts)} examples")
+    log(f"synthetic episodes over {len(recordings)} recordings: {sum(len(p.y) for p in parts)} examples")
     for i in range(pumps):
         parts.append(from_pump(manifest, FIRST_SEED + seed * 10_000 + i, rng))
         if (i + 1) % 20 == 0:
-            progress(f"simulated pumps: {i + 1}/{pumps}")
+            log(f"simulated pumps: {i + 1}/{pumps}")
     return Examples(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 def from_recording(manifest: Manifest, recording: Recording, rng: np.random.Generator, episodes: int) -> Examples:
-    """Episodes over each background in the normal rows of one recording."""
+    """Examples of episodes over each background in the normal rows of one recording."""
     rows = training_rows(recording)
     parts = []
-    for start in range(0, max(1, len(rows) - LONGEST + 1), EVERY):
+    for start in range(0, max(1, len(rows) - MAX_ROWS + 1), BACKGROUND_STEP):
         baseline = Baseline.fit(manifest, rows[start : start + BASELINE_ROWS], np.zeros(min(len(rows), BASELINE_ROWS), int))
         relative = np.array(baseline.spread) / np.array(baseline.std)
-        z = (rows[start : start + LONGEST] - np.array(baseline.mean)) / np.array(baseline.std)
+        z = (rows[start : start + MAX_ROWS] - np.array(baseline.mean)) / np.array(baseline.std)
         for _ in range(episodes):
-            made = episode(rng, z, BASELINE_ROWS, LONGEST)
-            learned = np.flatnonzero(~np.isnan(made.label))
-            learned = learned[learned >= max(made.begin + manifest.min_rows - 1, BASELINE_ROWS)]
-            chance = made.weight[learned] / made.weight[learned].sum()
-            at = rng.choice(learned, PICKED, p=chance)
-            parts.append(Examples(features(manifest, made.deviations[made.begin :], relative, at - made.begin), made.label[at]))
+            sample = episode(rng, z, BASELINE_ROWS, MAX_ROWS)
+            learned = np.flatnonzero(~np.isnan(sample.label))
+            learned = learned[learned >= max(sample.begin + manifest.min_rows - 1, BASELINE_ROWS)]
+            chance = sample.weight[learned] / sample.weight[learned].sum()
+            at = rng.choice(learned, SAMPLED_ROWS, p=chance)
+            parts.append(Examples(features(manifest, sample.deviations[sample.begin :], relative, at - sample.begin), sample.label[at]))
     return Examples(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-class Capture:
-    """Stands in for the engine of a scorer and keeps the inputs."""
+class InputRecorder:
+    """An engine that records the model's inputs."""
 
     def __init__(self) -> None:
         self.inputs: list[np.ndarray] = []
@@ -94,24 +94,24 @@ class Capture:
 
 
 def from_pump(manifest: Manifest, seed: int, rng: np.random.Generator) -> Examples:
-    """One simulated pump: healthy, with a fault of a sensor, or with a fault of the machine; stopped and started or not."""
-    run = simulate(seed, *_story(manifest, rng))
-    capture = Capture()
-    scorer = AssetScorer(unverified(manifest), capture)
+    """Examples of one simulated pump: healthy, with a sensor fault or with a machine fault; with or without a maintenance stop."""
+    run = simulate(seed, *_scenario(manifest, rng))
+    recorder = InputRecorder()
+    scorer = AssetScorer(unverified(manifest), recorder)
     result, _ = scorer.feed(run.times, run.values, np.zeros(run.values.shape, np.uint8))
     decided = np.flatnonzero(result.reason == 0)
     level = run.level[decided]
     known = np.flatnonzero((level == 0) | (level >= LEARNED_LEVEL))
-    picked = rng.choice(known, min(max(250, len(known) // 8), len(known)), replace=False)
-    x = np.stack([capture.inputs[i] for i in picked])
-    y = (level[picked] > 0).astype(np.float32)
+    sampled = rng.choice(known, min(max(250, len(known) // 8), len(known)), replace=False)
+    x = np.stack([recorder.inputs[i] for i in sampled])
+    y = (level[sampled] > 0).astype(np.float32)
     return Examples(x, y)
 
 
-def _story(manifest: Manifest, rng: np.random.Generator) -> tuple[int, tuple[Fault, ...], tuple[Visit, ...]]:
-    """Rows, faults and visits of one simulated pump."""
+def _scenario(manifest: Manifest, rng: np.random.Generator) -> tuple[int, tuple[Fault, ...], tuple[MaintenanceStop, ...]]:
+    """Draw rows, faults and maintenance stops of one simulated pump."""
     kind = rng.choice(["none", "valve", "imbalance", "cavitation", "sensor-stuck", "sensor-gap"], p=[0.3, 0.23, 0.12, 0.12, 0.19, 0.04])
-    # A healthy pump is followed for hours: what its slow drift looks like has to be learned as normal.
+    # A healthy pump runs for hours, because its slow drift must be learned as normal.
     rows = int(rng.integers(3000, 9000) if kind == "none" else rng.integers(1400, 3600))
     start = int(rng.integers(BASELINE_ROWS + 60, rows - 400))
     fault = Fault(
@@ -121,14 +121,14 @@ def _story(manifest: Manifest, rng: np.random.Generator) -> tuple[int, tuple[Fau
         severity=float(rng.uniform(0.4, 1.0)),
         channel=str(rng.choice(manifest.names, p=STUCK)),
     )
-    visits: tuple[Visit, ...] = ()
+    stops: tuple[MaintenanceStop, ...] = ()
     if rng.random() < 0.6:
         at = min(rows - 300, start + int(rng.integers(20, 500)))
-        visits = (Visit(at, int(np.exp(rng.uniform(np.log(5), np.log(250)))), repair=bool(rng.random() < 0.85)),)
-    return rows, (fault,), visits
+        stops = (MaintenanceStop(at, int(np.exp(rng.uniform(np.log(5), np.log(250)))), repair=bool(rng.random() < 0.85)),)
+    return rows, (fault,), stops
 
 
 def unverified(manifest: Manifest) -> Bundle:
-    """A bundle around a manifest whose model is not there yet."""
+    """A bundle for a manifest without a model."""
     empty = Digest(sha256=hashlib.sha256(b"").hexdigest(), bytes=0)
     return Bundle(msgspec.structs.replace(manifest, digests={MODEL: empty}), b"")

@@ -1,4 +1,4 @@
-"""Judging: rows through the scorer that runs on a device, and what the answers are worth."""
+"""Evaluation: rows through the scorer that runs on a device, and classification metrics."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from edgeml.model.scorer import AssetScorer
 
 
 class Rates(NamedTuple):
-    """How well one thing is found: shares of what was said, and of what was there. 0 where there is none."""
+    """Metrics of one class; an undefined share is 0. `support` is the number of true rows."""
 
     f1: float
     precision: float
     recall: float
-    there: int
+    support: int
 
 
-class _Kept:
-    """An engine that keeps what the model answered beside its score."""
+class _RecordingEngine:
+    """An engine that records the model's outputs."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -33,34 +33,39 @@ class _Kept:
         return self._engine.score(self.answers[-1])
 
 
-def answer(bundle: Bundle, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def predict(bundle: Bundle, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Feed rows (n, c) in the manifest's channels to a scorer.
 
     Returns:
         score (n,), confidence (n,), and each class's probability (n, classes), float32.
     """
-    kept = _Kept(open_engine(bundle))
+    engine = _RecordingEngine(open_engine(bundle))
     times = np.arange(1, len(rows) + 1, dtype=np.int64) * round(bundle.manifest.interval_s * 1e9)
-    results, _ = AssetScorer(bundle, kept).feed(times, rows.astype(np.float32), np.full(rows.shape, GOOD, np.uint8))
-    return results.score, results.confidence, np.array(kept.answers)
+    results, _ = AssetScorer(bundle, engine).feed(times, rows.astype(np.float32), np.full(rows.shape, GOOD, np.uint8))
+    return results.score, results.confidence, np.array(engine.answers)
 
 
-def named(confidence: np.ndarray, probabilities: np.ndarray, level: float) -> np.ndarray:
-    """The class that is said of each row, (n,): 0 below the verdict level, else the most probable failure."""
+def predicted_class(confidence: np.ndarray, probabilities: np.ndarray, level: float) -> np.ndarray:
+    """Predicted class of each row, (n,): 0 below the verdict level, else the most probable failure."""
     return np.where(confidence >= level, probabilities[:, 1:].argmax(1) + 1, 0)
 
 
-def rates(said: np.ndarray, true: np.ndarray) -> Rates:
-    """said, true: (n,) bool."""
-    both, says, there = int((said & true).sum()), int(said.sum()), int(true.sum())
-    return Rates(2 * both / (says + there) if says + there else 0.0, both / says if says else 0.0, both / there if there else 0.0, there)
+def rates(predicted: np.ndarray, true: np.ndarray) -> Rates:
+    """Metrics of predicted and true (n,) bool."""
+    both, positives, support = int((predicted & true).sum()), int(predicted.sum()), int(true.sum())
+    return Rates(
+        2 * both / (positives + support) if positives + support else 0.0,
+        both / positives if positives else 0.0,
+        both / support if support else 0.0,
+        support,
+    )
 
 
-def by_class(said: np.ndarray, true: np.ndarray, names: tuple[str, ...]) -> dict[str, Rates]:
-    """Rates for each class but the first, for classes (n,) said and true."""
-    return {name: rates(said == at, true == at) for at, name in enumerate(names) if at}
+def rates_by_class(predicted: np.ndarray, true: np.ndarray, names: tuple[str, ...]) -> dict[str, Rates]:
+    """Metrics of each class except the first, for predicted and true classes (n,)."""
+    return {name: rates(predicted == at, true == at) for at, name in enumerate(names) if at}
 
 
-def macro(each: dict[str, Rates]) -> float:
-    """The mean F1 of the classes that occur."""
-    return float(np.mean([rate.f1 for rate in each.values() if rate.there]))
+def macro_f1(each: dict[str, Rates]) -> float:
+    """Mean F1 of the classes that occur."""
+    return float(np.mean([rate.f1 for rate in each.values() if rate.support]))

@@ -1,4 +1,4 @@
-"""What the model of failure types wants and answers: its manifest, but for calibration, provenance and digests."""
+"""Manifest of the failure-type model, without calibration, provenance and digests."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from model_training.datasets import Ai4i
 
 NAME, VERSION = "mill_failure", "1.0.0"
 PRIOR = 0.034
-"""The share of workpieces on which the machine fails, as the data set's description states it."""
+"""Share of workpieces with a failure, from the data set's description."""
 VERDICT_LEVEL = 0.4
-"""The confidence from which F1 is highest lies at half the F1 that can be had, which is a little over 0.8."""
+"""F1 is highest at a level of half the achievable F1, which is slightly above 0.8."""
 ROW_S = 180.0
-"""A row is a workpiece, and the data have no clock: it wears the tool by two to five minutes."""
+"""A row is a workpiece, which wears the tool by two to five minutes. The data have no times."""
 CLASSES = ("no failure", "heat dissipation", "power", "overstrain", "tool wear", "other")
 OF_KIND = {"no failure": 0, "HDF": 1, "PWF": 2, "OSF": 3, "TWF": 4, "RNF": 5, "unexplained": 5}
-"""The model's class by the data set's kind of failure; random failures and unexplained ones are the same to a model."""
+"""The model's class by the data set's kind of failure. Random and unexplained failures share a class."""
 QUALITY = {"L": 0.0, "M": 1.0, "H": 2.0}
-"""The channel `quality` by the data set's quality of the product."""
+"""Value of the channel `quality` by the data set's product quality."""
 
 
 class Measured(NamedTuple):
-    """A channel: its name and unit, and the span of its values, which int8 divides into 255 steps."""
+    """A channel with its unit and value range, which int8 divides into 255 steps."""
 
     name: str
     unit: str
@@ -44,24 +44,24 @@ CHANNELS = (
 
 
 def rows(data: Ai4i) -> np.ndarray:
-    """The model's channels of every row: (n, 6) float32."""
+    """Channels of the model, (n, 6) float32."""
     quality = np.array([QUALITY[each] for each in data.quality], np.float32)
     return np.concatenate([quality[:, None], data.features], 1)
 
 
 def classes(data: Ai4i, names: tuple[str, ...]) -> np.ndarray:
-    """The class of every row, (n,) int; `names` are the data set's kinds."""
+    """Class of every row, (n,) int; `names` are the data set's kinds."""
     return np.array([OF_KIND[name] for name in names])[data.kind]
 
 
 def scaled(rows: np.ndarray) -> np.ndarray:
-    """Rows (n, 6) in the channels' units as the scorer scales and cuts them, -1 to 1."""
-    wants = manifest()
-    return np.clip((rows - np.array(wants.scaling.mean)) / np.array(wants.scaling.std), -wants.clip, wants.clip)
+    """Scale and clip rows (n, 6) to -1 to 1, as the scorer does."""
+    template = manifest()
+    return np.clip((rows - np.array(template.scaling.mean)) / np.array(template.scaling.std), -template.clip, template.clip)
 
 
 def manifest(calibration: Calibration | None = None, provenance: dict[str, Any] | None = None) -> Manifest:
-    """The manifest; the digest in it is a placeholder until `edgeml.model.bundle.save` fills it in."""
+    """Build the manifest. Its digest is a placeholder; `edgeml.model.bundle.save` sets it."""
     middle = tuple((channel.low + channel.high) / 2 for channel in CHANNELS)
     half = tuple((channel.high - channel.low) / 2 for channel in CHANNELS)
     return Manifest(

@@ -1,4 +1,4 @@
-"""The way from a milling machine's rows to the bundle."""
+"""Training run: from the rows of a milling machine to the bundles."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ EPOCHS, FOLDS, EXAMPLES = 60, 5, 1000
 
 
 def train(request: TrainingRequest) -> Path:
-    """Train, calibrate crosswise, write both bundles and the report; gives the int8 bundle's folder."""
+    """Train, calibrate by cross-validation, write both bundles and the report. Returns the int8 bundle's folder."""
     try:
         if request.data is None:
-            fetch("ai4i", request.out / "data", say=request.say)
+            fetch("ai4i", request.out / "data", log=request.log)
         data = load_ai4i(request.data or request.out / "data")
     except DatasetError as fault:
         raise TrainingError(str(fault)) from None
     for note in data.notes:
-        request.say(note)
+        request.log(note)
     if not FOLDS <= data.failure.sum() <= len(data.failure) - FOLDS:
         raise TrainingError(
-            f"ai4i2020.csv has {int(data.failure.sum())} failures in {len(data.failure)} rows, at least {FOLDS} rows of both sorts are "
-            "wanted; get the file anew: scripts/prepare fetch ai4i"
+            f"ai4i2020.csv has {int(data.failure.sum())} failures in {len(data.failure)} rows, but at least {FOLDS} rows of each class "
+            "are needed; download the file again: edgeml data fetch ai4i"
         )
     return _Run(data, request).write()
 
@@ -48,9 +48,9 @@ class _Run:
 
     def write(self) -> Path:
         request, failure = self._request, self._classes > 0
-        scores, probabilities = self._apart(cross_validation.folds(self._classes, 2 if request.quick else FOLDS, request.seed))
+        scores, probabilities = self._cross_predict(cross_validation.folds(self._classes, 2 if request.quick else FOLDS, request.seed))
         table = calibration.fit(scores["int8"], failure, manifest_template.PRIOR)
-        request.say("training on all rows")
+        request.log("training on all rows")
         model = self._train(np.ones(len(failure), bool))
         provenance = {
             "data": self._data.digests,
@@ -68,7 +68,7 @@ class _Run:
         for suffix, weights, file in (("", "int8", self._int8(model)), ("-float32", "float32", tflite_export.to_float32(model))):
             folder = request.out / f"{manifest_template.NAME}{suffix}"
             bundles[weights] = save(folder, manifest_template.manifest(table, {**provenance, "weights": weights}), file)
-            request.say(f"wrote {folder}: {len(file)} bytes, SHA-256 {bundles[weights].digest}")
+            request.log(f"wrote {folder}: {len(file)} bytes, SHA-256 {bundles[weights].digest}")
         report.write(request.out / f"{manifest_template.NAME}-report", bundles, self._data, self._classes, scores, probabilities, request)
         return request.out / manifest_template.NAME
 
@@ -79,27 +79,27 @@ class _Run:
             len(manifest_template.CLASSES),
             self._request.seed,
             self._epochs,
-            self._request.say,
+            self._request.log,
         )
 
     def _int8(self, model: Any) -> bytes:
-        picked = np.random.default_rng(self._request.seed).choice(len(self._x), min(EXAMPLES, len(self._x)), replace=False)
-        # The ends of each channel's span too: their range must not depend on who was picked.
+        sampled = np.random.default_rng(self._request.seed).choice(len(self._x), min(EXAMPLES, len(self._x)), replace=False)
+        # Both ends of each channel's range, so that the int8 range does not depend on the sample.
         ends = np.stack([np.full(self._x.shape[1:], end, np.float32) for end in (-1.0, 1.0)])
-        return tflite_export.to_int8(model, np.concatenate([self._x[picked], ends]))
+        return tflite_export.to_int8(model, np.concatenate([self._x[sampled], ends]))
 
-    def _apart(self, parts: list[np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """Scores (n,), and the networks' probabilities (n, classes), each row's by models that were trained without it."""
+    def _cross_predict(self, parts: list[np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Scores (n,) and probabilities (n, classes) of each row by models that were trained without it."""
         n = len(self._x)
         scores = {name: np.empty(n) for name in ("int8", "float32", "baseline", "baseline_features")}
         probabilities = {name: np.empty((n, len(manifest_template.CLASSES))) for name in ("int8", "float32")}
         flat = self._x[:, 0].astype(np.float64)
         inputs = {"baseline": flat, "baseline_features": features.features(flat)}
         for number, part in enumerate(parts, 1):
-            self._request.say(f"cross-validation {number}/{len(parts)}: {part.sum()} rows kept out")
+            self._request.log(f"cross-validation {number}/{len(parts)}: {part.sum()} rows held out")
             model = self._train(~part)
             for name, file in (("int8", self._int8(model)), ("float32", tflite_export.to_float32(model))):
-                scores[name][part], _, probabilities[name][part] = evaluation.answer(assemble(self._manifest, file), self._rows[part])
-            for name, given in inputs.items():
-                scores[name][part] = baseline.predict(baseline.fit(given[~part], self._classes[~part] > 0), given[part])
+                scores[name][part], _, probabilities[name][part] = evaluation.predict(assemble(self._manifest, file), self._rows[part])
+            for name, matrix in inputs.items():
+                scores[name][part] = baseline.predict(baseline.fit(matrix[~part], self._classes[~part] > 0), matrix[part])
         return scores, probabilities

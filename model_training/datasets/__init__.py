@@ -1,4 +1,4 @@
-"""The public data sets: loaded from a folder, fetched by name, checked by digest."""
+"""Public data sets: loaded from a folder, downloaded by name, verified by digest."""
 
 from model_training.datasets.ai4i import Ai4i, load_ai4i
 from model_training.datasets.cmapss import Cmapss, Engines, load_cmapss

@@ -1,4 +1,4 @@
-"""From a recording to verdicts and alarms: the scorer that Inference runs, the policy that AlertDispatcher runs."""
+"""From a recording to verdicts and alarms, with the scorer of Inference and the policy of AlertDispatcher."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from model_training.evaluation.recordings import Recording
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What became of the n rows of a recording.
+class DetectorResult:
+    """Result of a detector for the n rows of a recording.
 
     Attributes:
-        confidence: (n,) float32, NaN for no decision.
-        verdict: (n,) bool; no decision is no.
-        alarm: (n,) bool, an alarm is active after the row.
-        raised: rows at which an alarm went active.
-        reasons: why there was no decision -> how many rows.
-        score: (n,) float32, what the model answered; NaN for no decision.
+        confidence: (n,) float32, NaN without a decision.
+        verdict: (n,) bool; False without a decision.
+        alarm: (n,) bool, True if an alarm is active after the row.
+        raised: rows at which an alarm became active.
+        reasons: number of rows without a decision, by reason.
+        score: (n,) float32, output of the model; NaN without a decision.
     """
 
     confidence: np.ndarray
@@ -40,40 +40,42 @@ class Judged:
         return np.isnan(self.confidence)
 
 
-Judge = Callable[[Recording], Judged]
-"""What judges a recording: a bundle, or something to compare it with."""
+Detector = Callable[[Recording], DetectorResult]
+"""A detector evaluates a recording: a bundle, or a baseline method."""
 
 
-def judge_by(
+def bundle_detector(
     bundle: Bundle, engine: ScoringEngine | None = None, level: float | None = None, options: PolicyOptions | None = None
-) -> Judge:
-    """A bundle as a judge.
+) -> Detector:
+    """Create a detector from a bundle.
 
     Args:
-        level: the confidence from which on a verdict is yes; None: the manifest's.
-        options: of the policy; None: the dispatcher's defaults.
+        level: confidence from which the verdict is positive; None: the manifest's verdict level.
+        options: options of the policy; None: AlertDispatcher's defaults.
 
     Raises:
-        BundleError: when it is called with a recording of other channels.
+        BundleError: by the detector, if a recording has other channels.
     """
-    runs = open_engine(bundle) if engine is None else engine
+    scoring_engine = open_engine(bundle) if engine is None else engine
     threshold = bundle.manifest.verdict_level if level is None else level
 
-    def judge(recording: Recording) -> Judged:
+    def detect(recording: Recording) -> DetectorResult:
         names = tuple(channel.name for channel in recording.channels)
         order = match_channels(bundle, names, tuple(channel.unit for channel in recording.channels))
-        result, texts = AssetScorer(bundle, runs).feed(recording.times, recording.values[:, order], recording.quality()[:, order])
+        result, texts = AssetScorer(bundle, scoring_engine).feed(recording.times, recording.values[:, order], recording.quality()[:, order])
         confidence = np.where(result.reason == 0, result.confidence, np.float32(np.nan))
         counts = np.bincount(result.reason, minlength=len(texts) + 1)[1:]
         reasons = {text.split(" ")[0] if text.startswith("learning") else text: int(n) for text, n in zip(texts, counts, strict=True)}
-        standing = [False, *map(is_stopped, texts)]
-        stopped = [standing[reason] for reason in result.reason.tolist()]
-        return decide(recording, confidence, threshold, bundle.manifest.name, reasons, result.score, options, result.deviations, stopped)
+        stopped_reasons = [False, *map(is_stopped, texts)]
+        stopped = [stopped_reasons[reason] for reason in result.reason.tolist()]
+        return apply_policy(
+            recording, confidence, threshold, bundle.manifest.name, reasons, result.score, options, result.deviations, stopped
+        )
 
-    return judge
+    return detect
 
 
-def decide(
+def apply_policy(
     recording: Recording,
     confidence: np.ndarray,
     level: float,
@@ -83,19 +85,19 @@ def decide(
     options: PolicyOptions | None = None,
     deviations: np.ndarray | None = None,
     stopped: list[bool] | None = None,
-) -> Judged:
-    """Verdicts and alarms from confidences: (n,) float32, NaN for no decision."""
+) -> DetectorResult:
+    """Derive verdicts and alarms from confidences (n,) float32, NaN without a decision."""
     policy = AlarmPolicy(options or PolicyOptions(), recording.full_name, model)
-    judged = policy.evaluate_block("recording", recording.times.tolist(), confidence.tolist(), deviations, stopped)
+    outcome = policy.evaluate_block("recording", recording.times.tolist(), confidence.tolist(), deviations, stopped)
     alarm = np.zeros(len(recording), bool)
     raised = []
-    for change in judged.changes:
+    for change in outcome.changes:
         alarm[change.row :] = change.alarm.state in ALARMED
         if change.alarm.state == ACTIVE:
             raised.append(change.row)
-    return Judged(
+    return DetectorResult(
         confidence,
-        as_written(confidence) >= level,
+        shortest_decimal(confidence) >= level,
         alarm,
         tuple(raised),
         reasons or {},
@@ -103,6 +105,6 @@ def decide(
     )
 
 
-def as_written(confidence: np.ndarray) -> np.ndarray:
-    """float64 of the shortest decimals that stand for each float32: what a reader of the predictions compares with a level."""
+def shortest_decimal(confidence: np.ndarray) -> np.ndarray:
+    """Convert each float32 to float64 through its shortest decimal, as a reader of the predictions file does before comparing it with a level."""
     return np.array([float(str(value)) for value in confidence.astype(np.float32)])

@@ -1,6 +1,6 @@
-"""Crosswise choice: one half of the recordings chooses among candidates, the other half is reported, and the reverse.
+"""Two-fold cross-validation: one half of the recordings selects a candidate, which is measured on the other half, and vice versa.
 
-A candidate is a design, in as many seeds as there are bundles of it, at a verdict level.
+A candidate is a design at a verdict level, with one bundle for each seed.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Any
 import numpy as np
 
 from model_training import calibration
-from model_training.evaluation.bundle_scoring import as_written
-from model_training.evaluation.figures import Figures, Stretch, decided, figures
+from model_training.evaluation.bundle_scoring import shortest_decimal
+from model_training.evaluation.figures import Figures, Segment, decided, figures
 from model_training.evaluation.splits import halves
 
 
 @dataclass(frozen=True)
-class Run:
-    """One bundle, judged.
+class BundleRun:
+    """One evaluated bundle.
 
     Attributes:
-        design: bundles of one design differ in their seed alone.
+        design: bundles of one design differ only in their seed.
         normal: pieces of normal running.
     """
 
@@ -31,19 +31,20 @@ class Run:
     seed: int
     level: float
     prior: float
-    stretches: Sequence[Stretch]
-    normal: Sequence[Stretch]
+    segments: Sequence[Segment]
+    normal: Sequence[Segment]
 
 
 @dataclass(frozen=True)
-class Crosswise:
-    """The headline.
+class CrossValidation:
+    """Cross-validated figures.
 
     Attributes:
-        halves: names of the recordings.
-        chosen: what each half chose for the other: the design and the verdict level.
-        seeds: figures of the halves that did not choose, together; one for each seed.
-        calibration_error: with a table fitted on one half and measured on the other, both ways round; one for each seed.
+        halves: names of the recordings in each half.
+        candidates: number of candidates.
+        chosen: design and verdict level that each half selected for the other.
+        seeds: pooled figures of both held-out halves, for each seed.
+        calibration_error: for each seed, the mean error of tables fitted on one half and measured on the other.
     """
 
     halves: tuple[list[str], list[str]]
@@ -53,15 +54,15 @@ class Crosswise:
     calibration_error: list[float]
 
     def plain(self) -> dict[str, Any]:
-        each = [seed.plain() for seed in self.seeds]
-        numbers = [key for key, value in each[0].items() if isinstance(value, (int, float))]
+        seeds = [seed.plain() for seed in self.seeds]
+        numbers = [key for key, value in seeds[0].items() if isinstance(value, (int, float))]
         return {
             "halves": self.halves,
             "candidates": self.candidates,
             "chosen": self.chosen,
-            "seeds": each,
-            "mean": {key: _mean([seed[key] for seed in each]) for key in numbers},
-            "spread": {key: _spread([seed[key] for seed in each]) for key in numbers},
+            "seeds": seeds,
+            "mean": {key: _mean([seed[key] for seed in seeds]) for key in numbers},
+            "spread": {key: _spread([seed[key] for seed in seeds]) for key in numbers},
             "refitted_calibration_error": {
                 "seeds": self.calibration_error,
                 "mean": _mean(self.calibration_error),
@@ -70,16 +71,16 @@ class Crosswise:
         }
 
 
-def choose(runs: Sequence[Run], levels: Sequence[float] = ()) -> Crosswise:
-    """Choose by mean F1 over the seeds.
+def cross_validate(runs: Sequence[BundleRun], levels: Sequence[float] = ()) -> CrossValidation:
+    """Cross-validate candidates; selection is by mean F1 over the seeds.
 
     Args:
-        runs: at least one; labels among their recordings.
-        levels: verdict levels to choose among; none: each bundle's own.
+        runs: at least one run, with labelled recordings.
+        levels: verdict levels to select from; none: each bundle's own level.
     """
-    names = [stretch.recording.full_name for stretch in runs[0].stretches if stretch.recording.anomaly is not None]
+    names = [segment.recording.full_name for segment in runs[0].segments if segment.recording.anomaly is not None]
     sides = halves(names)
-    candidates: dict[tuple[str, float], list[Run]] = {}
+    candidates: dict[tuple[str, float], list[BundleRun]] = {}
     for run in sorted(runs, key=lambda run: run.seed):
         for level in levels or (run.level,):
             candidates.setdefault((run.design, level), []).append(at_level(run, level))
@@ -87,37 +88,38 @@ def choose(runs: Sequence[Run], levels: Sequence[float] = ()) -> Crosswise:
     pairs = list(zip(candidates[chosen[1]], candidates[chosen[0]], strict=False))
     seeds, errors = [], []
     for on_first, on_second in pairs:
-        first, second = _only(on_first.stretches, sides[0]), _only(on_second.stretches, sides[1])
-        # Normal running belongs to neither half: its pieces take turns, so that each counts once.
+        first, second = _select(on_first.segments, sides[0]), _select(on_second.segments, sides[1])
+        # Normal running belongs to neither half: its pieces alternate between the halves, so that each counts once.
         normal = [(on_first, on_second)[number % 2].normal[number] for number in range(len(on_first.normal))]
         seeds.append(figures([*first, *second], normal, on_first.prior))
         errors.append(_refitted_error(first, second, on_first.prior))
-    return Crosswise(sides, len(candidates), (chosen[0], chosen[1]), seeds, errors)
+    return CrossValidation(sides, len(candidates), (chosen[0], chosen[1]), seeds, errors)
 
 
-def at_level(run: Run, level: float) -> Run:
-    """The same confidences with verdicts at another level."""
+def at_level(run: BundleRun, level: float) -> BundleRun:
+    """Recompute the verdicts at another level."""
     if level == run.level:
         return run
-    return replace(run, level=level, stretches=_again(run.stretches, level), normal=_again(run.normal, level))
+    return replace(run, level=level, segments=_with_level(run.segments, level), normal=_with_level(run.normal, level))
 
 
-def _again(stretches: Sequence[Stretch], level: float) -> list[Stretch]:
+def _with_level(segments: Sequence[Segment], level: float) -> list[Segment]:
     return [
-        replace(stretch, judged=replace(stretch.judged, verdict=as_written(stretch.judged.confidence) >= level)) for stretch in stretches
+        replace(segment, result=replace(segment.result, verdict=shortest_decimal(segment.result.confidence) >= level))
+        for segment in segments
     ]
 
 
-def _only(stretches: Sequence[Stretch], names: Sequence[str]) -> list[Stretch]:
-    return [stretch for stretch in stretches if stretch.recording.full_name in names]
+def _select(segments: Sequence[Segment], names: Sequence[str]) -> list[Segment]:
+    return [segment for segment in segments if segment.recording.full_name in names]
 
 
-def _f1(run: Run, names: Sequence[str]) -> float:
-    f1 = figures(_only(run.stretches, names), [], run.prior).f1
+def _f1(run: BundleRun, names: Sequence[str]) -> float:
+    f1 = figures(_select(run.segments, names), [], run.prior).f1
     return -1.0 if math.isnan(f1) else f1
 
 
-def _refitted_error(first: Sequence[Stretch], second: Sequence[Stretch], prior: float) -> float:
+def _refitted_error(first: Sequence[Segment], second: Sequence[Segment], prior: float) -> float:
     errors = []
     for fitted, measured in ((first, second), (second, first)):
         try:

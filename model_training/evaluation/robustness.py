@@ -1,4 +1,7 @@
-"""Changed copies of the recordings, on which a judge that reads sensors does as well, and one that reads elapsed time does not."""
+"""Robustness audits: figures on modified copies of the recordings.
+
+A detector that uses the sensors scores as well on the copies; a detector that depends on elapsed time does not.
+"""
 
 from __future__ import annotations
 
@@ -9,28 +12,28 @@ from typing import NamedTuple
 
 import numpy as np
 
-from model_training.evaluation.bundle_scoring import Judge
-from model_training.evaluation.figures import Stretch, figures, judge_all
+from model_training.evaluation.bundle_scoring import Detector
+from model_training.evaluation.figures import Segment, figures, run_detector
 from model_training.evaluation.recordings import Recording
 from model_training.evaluation.splits import BASELINE_ROWS, PIECE_ROWS
 
 SEED = 20
 F1_BOUND = 0.03
-"""An audit fails when F1 changes by more."""
+"""Maximum change of F1 in a passed audit."""
 NORMAL_BOUND = 0.20
-"""Where nothing is anomalous, an audit fails at a higher false-alarm rate."""
+"""Maximum false-alarm rate in a passed audit without anomalies."""
 SHORTEST, LONGEST = 30, 150
 FACTOR = 2.0
 
 
 @dataclass(frozen=True)
-class Result:
-    """What an audit showed.
+class AuditResult:
+    """Result of an audit.
 
     Attributes:
-        change: of F1 against the recordings as they are; NaN where there is no anomaly to find.
-        false_alarm_rate: on the changed copies.
-        passed: within the bound.
+        change: difference of F1 to the original recordings; NaN for an audit without anomalies.
+        false_alarm_rate: rate on the modified copies.
+        passed: True within the bound.
     """
 
     name: str
@@ -42,15 +45,15 @@ class Result:
 
 
 class Audit(NamedTuple):
-    """How recordings are changed, and whether an anomaly is left in them."""
+    """A modification of recordings, and whether the copies still contain anomalies."""
 
     change: Callable[[Recording, np.random.Generator], Recording | None]
     anomalous: bool
-    says: str
+    description: str
 
 
 def shifted(recording: Recording, rng: np.random.Generator) -> Recording | None:
-    """Random normal test rows before the onset are deleted and what follows moves up, so that the onset comes earlier."""
+    """Delete random normal test rows before the onset and close the gaps, so that the onset comes earlier."""
     keep = _thinned(recording, rng)
     if keep is None:
         return None
@@ -60,13 +63,13 @@ def shifted(recording: Recording, rng: np.random.Generator) -> Recording | None:
 
 
 def shifted_in_place(recording: Recording, rng: np.random.Generator) -> Recording | None:
-    """The same, up to a third of them, and what follows keeps its time: the onset comes fewer rows later, but at the same time."""
+    """Delete up to a third of the normal test rows before the onset without closing the gaps. The onset keeps its time."""
     keep = _thinned(recording, rng, 3)
     return None if keep is None else recording.part(keep)
 
 
 def with_gap(recording: Recording, rng: np.random.Generator) -> Recording | None:
-    """One stretch of normal test rows before the onset is missing, and its time with it is not closed up."""
+    """Delete consecutive normal test rows before the onset without closing the gap."""
     before = _before_onset(recording)
     if before is None:
         return None
@@ -78,13 +81,13 @@ def with_gap(recording: Recording, rng: np.random.Generator) -> Recording | None
 
 
 def rescaled(recording: Recording, rng: np.random.Generator) -> Recording | None:
-    """Each channel in another unit: times a factor between a half and two; flagged as it was, for ranges move with units."""
+    """Multiply each channel by a random factor of 0.5 to 2. The quality flags are kept, because ranges scale with the unit."""
     factors = np.exp(rng.uniform(-np.log(FACTOR), np.log(FACTOR), recording.values.shape[1])).astype(np.float32)
     return replace(recording, values=recording.values * factors, flags=recording.quality())
 
 
 def without_anomaly(recording: Recording, rng: np.random.Generator) -> Recording | None:
-    """Baseline and the normal rows up to the onset, those forwards and backwards in turn, as long as a recording is."""
+    """Baseline and the normal rows up to the onset, repeated forwards and backwards to the length of a recording."""
     before = _before_onset(recording)
     if before is None:
         return None
@@ -97,38 +100,39 @@ def without_anomaly(recording: Recording, rng: np.random.Generator) -> Recording
 
 
 AUDITS: dict[str, Audit] = {
-    "shifted": Audit(shifted, True, "random normal rows before the onset deleted, time closed up"),
-    "shifted, time kept": Audit(shifted_in_place, True, "up to a third of the normal rows before the onset deleted, time left as it was"),
-    "gap": Audit(with_gap, True, "a stretch of normal rows before the onset missing, time left as it was"),
-    "rescaled": Audit(rescaled, True, "each channel times a factor of a half to two"),
-    "without an anomaly": Audit(without_anomaly, False, "normal rows only, prolonged to the length of a recording"),
+    "shifted": Audit(shifted, True, "random normal rows before the onset deleted, gaps closed"),
+    "shifted, time kept": Audit(shifted_in_place, True, "up to a third of the normal rows before the onset deleted, times kept"),
+    "gap": Audit(with_gap, True, "consecutive normal rows before the onset deleted, times kept"),
+    "rescaled": Audit(rescaled, True, "each channel multiplied by a factor of 0.5 to 2"),
+    "without an anomaly": Audit(without_anomaly, False, "normal rows only, repeated to the length of a recording"),
 }
-"""Name -> audit; a new one is a function and an entry."""
+"""Audits by name. A new audit is a function and an entry."""
 
 
-def run(judge: Judge, stretches: Sequence[Stretch], prior: float, names: Sequence[str] = ()) -> list[Result]:
-    """The audits `names`, none for all.
+def run(detector: Detector, segments: Sequence[Segment], prior: float, names: Sequence[str] = ()) -> list[AuditResult]:
+    """Run audits.
 
     Args:
-        stretches: the recordings as they are, judged; those without labels do not count.
+        segments: evaluated original recordings; those without labels are ignored.
+        names: audits to run; none: all.
     """
-    known = {stretch.recording.full_name: stretch for stretch in stretches if stretch.recording.anomaly is not None}
+    labelled = {segment.recording.full_name: segment for segment in segments if segment.recording.anomaly is not None}
     results = []
     for name in names or AUDITS:
-        copies = changed(name, [stretch.recording for stretch in known.values()])
+        copies = modified_copies(name, [segment.recording for segment in labelled.values()])
         if not copies:
             continue
-        now = figures(judge_all(judge, copies), [], prior)
-        then = figures([known[copy.full_name] for copy in copies], [], prior)
+        modified = figures(run_detector(detector, copies), [], prior)
+        original = figures([labelled[copy.full_name] for copy in copies], [], prior)
         anomalous = AUDITS[name].anomalous
-        f1, change = (now.f1, now.f1 - then.f1) if anomalous else (math.nan, math.nan)
-        passed = abs(change) <= F1_BOUND if anomalous else now.false_alarm_rate <= NORMAL_BOUND
-        results.append(Result(name, f1, change, now.false_alarm_rate, now.missed_alarm_rate, passed))
+        f1, change = (modified.f1, modified.f1 - original.f1) if anomalous else (math.nan, math.nan)
+        passed = abs(change) <= F1_BOUND if anomalous else modified.false_alarm_rate <= NORMAL_BOUND
+        results.append(AuditResult(name, f1, change, modified.false_alarm_rate, modified.missed_alarm_rate, passed))
     return results
 
 
-def changed(name: str, recordings: Sequence[Recording], seed: int = SEED) -> list[Recording]:
-    """Changed copies of the labelled recordings that the audit can be made of; the same seed changes each in the same way."""
+def modified_copies(name: str, recordings: Sequence[Recording], seed: int = SEED) -> list[Recording]:
+    """Modify copies of the labelled recordings that fit the audit. The same seed gives the same copies."""
     out = []
     for recording in recordings:
         if recording.anomaly is None:
@@ -141,7 +145,7 @@ def changed(name: str, recordings: Sequence[Recording], seed: int = SEED) -> lis
 
 
 def _before_onset(recording: Recording) -> np.ndarray | None:
-    """Normal test rows up to the first anomalous one, if there are some."""
+    """Normal test rows before the first anomalous row, or None if there are too few."""
     assert recording.anomaly is not None
     marked = np.flatnonzero(recording.anomaly)
     onset = int(marked[0]) if len(marked) else len(recording)

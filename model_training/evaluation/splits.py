@@ -1,4 +1,4 @@
-"""What counts: the first rows of a recording are its normal baseline, all later ones are test; halves for crosswise choices."""
+"""Splits: the first rows of a recording are its baseline, all later rows are test rows; halves for cross-validation."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 BASELINE_ROWS = 400
-"""Rows 0 to 399 of a recording are normal: scaling is fitted on them, training may use them."""
+"""Rows 0 to 399 of a recording count as normal. Scaling is fitted on them, and training may use them."""
 
-FREE_GROUP = "anomaly-free"
-FREE_TRAINING_ROWS = 2350
-"""Of a recording in `FREE_GROUP`, the rows before this one may train."""
-FREE_END = 4700
+NORMAL_GROUP = "anomaly-free"
+NORMAL_TRAINING_ROWS = 2350
+"""In a recording of `NORMAL_GROUP`, the rows before this one may train."""
+NORMAL_END = 4700
 PIECE_TEST_ROWS = 750
 PIECE_ROWS = BASELINE_ROWS + PIECE_TEST_ROWS
 
@@ -20,27 +20,27 @@ Item = TypeVar("Item")
 
 
 def pieces(rows: int) -> tuple[list[slice], list[slice]]:
-    """How a recording in `FREE_GROUP` is cut into stretches of `PIECE_ROWS`, each judged as a recording of its own.
+    """Cut a recording of `NORMAL_GROUP` into pieces of `PIECE_ROWS`, each evaluated as a separate recording.
 
     Args:
-        rows: of the recording.
+        rows: number of rows of the recording.
 
     Returns:
-        Whole pieces of rows 2350 to 4699, or, of a recording that ends before one of them is whole, of all its rows;
-        and whole pieces of the rows from 4700 on.
+        Complete pieces of rows 2350 to 4699, or of all rows if the recording is too short for one of these; and complete pieces of
+        the rows from 4700 on.
     """
-    begin, end = (FREE_TRAINING_ROWS, min(rows, FREE_END)) if rows >= FREE_TRAINING_ROWS + PIECE_ROWS else (0, rows)
-    return _whole(begin, end), _whole(FREE_END, rows)
+    begin, end = (NORMAL_TRAINING_ROWS, min(rows, NORMAL_END)) if rows >= NORMAL_TRAINING_ROWS + PIECE_ROWS else (0, rows)
+    return _whole(begin, end), _whole(NORMAL_END, rows)
 
 
 def halves(names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Two halves of the recordings: every other one in the order of their names, numbers in them counted as numbers."""
+    """Split recordings into two halves: alternately in natural order of their names."""
     ordered = sorted(names, key=natural)
     return ordered[::2], ordered[1::2]
 
 
 def natural(name: str) -> list[tuple[bool, int, str]]:
-    """A key that sorts `valve1/2` before `valve1/10`."""
+    """Sort key in natural order: `valve1/2` before `valve1/10`."""
     return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", name)]
 
 

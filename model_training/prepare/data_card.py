@@ -1,4 +1,4 @@
-"""The data card: what went in, what came out, and what became of the rest. Pure."""
+"""The data card: sources, prepared assets, and the rows and values that were dropped. Pure."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from edgeml.timestamps import SECOND, to_iso
-from model_training.prepare.resample import BRIDGED, INCOMPLETE, Steps
-from model_training.prepare.rows import Tally
+from model_training.prepare.resample import INCOMPLETE, INTERPOLATED, Steps
+from model_training.prepare.rows import Statistics
 
 GAPS_LISTED = 20
 
 
-class Used(NamedTuple):
-    """One source. `fault` says why nothing of it was used; empty: it was."""
+class SourceSummary(NamedTuple):
+    """One source file. `fault` is the reason why it was not used, or empty."""
 
     name: str
     sha256: str
@@ -23,8 +23,8 @@ class Used(NamedTuple):
     fault: str = ""
 
 
-class AssetUsed(NamedTuple):
-    """Of one asset: rows after cleaning, values by quality flag as the sources have them, units by channel."""
+class AssetSummary(NamedTuple):
+    """One asset: rows after cleaning, values by quality flag in the sources, units by channel."""
 
     rows: int
     quality: dict[str, int]
@@ -34,48 +34,48 @@ class AssetUsed(NamedTuple):
 def card(
     plan: dict[str, Any],
     version: str,
-    sources: list[Used],
-    tally: Tally,
-    assets: list[tuple[Steps, AssetUsed]],
-    left_out: dict[str, str],
+    sources: list[SourceSummary],
+    statistics: Statistics,
+    assets: list[tuple[Steps, AssetSummary]],
+    dropped: dict[str, str],
     partitions: list[dict[str, Any]],
-    made_with: dict[str, str],
+    software: dict[str, str],
 ) -> dict[str, Any]:
-    """The card as plain data.
+    """Build the card as plain data.
 
     Args:
-        left_out: asset -> why it is not among the prepared.
+        dropped: reasons by dropped asset.
     """
     return {
         "name": plan["name"],
         "version": version,
         "plan": plan,
-        "made_with": made_with,
+        "software": software,
         "sources": [each._asdict() for each in sources],
         "bad_files": sum(bool(each.fault) for each in sources),
         "rows": {
-            "in": tally.seen,
+            "in": statistics.seen,
             "used": sum(used.rows for _, used in assets),
-            "left_out": dict(sorted(tally.rows.items())),
-            "lost_before_the_capture": tally.lost,
+            "dropped": dict(sorted(statistics.rows.items())),
+            "lost_before_capture": statistics.lost,
             "steps_out": sum(len(steps.times) for steps, _ in assets),
         },
-        "values_taken_out": dict(sorted(tally.values.items())),
-        "examples": dict(sorted(tally.examples.items())),
+        "values_removed": dict(sorted(statistics.values.items())),
+        "examples": dict(sorted(statistics.examples.items())),
         "assets": {steps.asset: _asset(steps, used, plan) for steps, used in assets},
-        "assets_left_out": left_out,
+        "assets_dropped": dropped,
         "partitions": partitions,
     }
 
 
-def _asset(steps: Steps, used: AssetUsed, plan: dict[str, Any]) -> dict[str, Any]:
+def _asset(steps: Steps, used: AssetSummary, plan: dict[str, Any]) -> dict[str, Any]:
     lasted = [(gap.end - gap.begin) / SECOND for gap in steps.gaps]
     return {
         "begin": to_iso(steps.times[0]),
         "end": to_iso(steps.times[-1]),
         "rows_used": used.rows,
         "steps": len(steps.times),
-        "bridged_steps": int((steps.flags & BRIDGED > 0).sum()),
+        "interpolated_steps": int((steps.flags & INTERPOLATED > 0).sum()),
         "incomplete_steps": int((steps.flags & INCOMPLETE > 0).sum()),
         "quality": used.quality,
         "channels": {
@@ -104,27 +104,27 @@ def _channel(column: np.ndarray, unit: str) -> dict[str, Any]:
 
 
 def markdown(card: dict[str, Any]) -> str:
-    """The card for people."""
-    rows, interval, bridged = card["rows"], card["plan"]["interval_s"], card["plan"]["longest_bridged_s"]
+    """Render the card as Markdown."""
+    rows, interval, max_gap = card["rows"], card["plan"]["interval_s"], card["plan"]["max_interpolated_gap_s"]
     lines = [
         f"# Data card: {card['name']}",
         "",
         f"Version `{card['version']}`, the digest of the content.",
         "",
-        f"{rows['in']} rows in {len(card['sources'])} files ({card['bad_files']} of them not usable), {rows['used']} used; "
-        f"{rows['steps_out']} steps of {interval:g} s came out. Gaps to {bridged:g} s are bridged.",
+        f"{rows['in']} rows in {len(card['sources'])} files ({card['bad_files']} of them unusable), {rows['used']} used; "
+        f"{rows['steps_out']} steps of {interval:g} s written. Gaps up to {max_gap:g} s are interpolated.",
         "",
-        "## What was left out",
+        "## Dropped rows and values",
         "",
-        "| what | reason | how many | the first |",
+        "| item | reason | count | first occurrence |",
         "|---|---|---|---|",
     ]
-    counts = [*(("row", *each) for each in rows["left_out"].items()), *(("value", *each) for each in card["values_taken_out"].items())]
+    counts = [*(("row", *each) for each in rows["dropped"].items()), *(("value", *each) for each in card["values_removed"].items())]
     lines += [f"| {what} | {reason} | {count} | {_cell(card['examples'].get(reason, ''))} |" for what, reason, count in counts]
-    if rows["lost_before_the_capture"]:
-        lines.append(f"| row | lost before the capture could write it | {rows['lost_before_the_capture']} | |")
+    if rows["lost_before_capture"]:
+        lines.append(f"| row | lost before capture | {rows['lost_before_capture']} | |")
     lines += [f"| file | {_cell(each['fault'])} | 1 | {_cell(each['name'])} |" for each in card["sources"] if each["fault"]]
-    lines += [f"| asset | {_cell(why)} | 1 | {_cell(asset)} |" for asset, why in card["assets_left_out"].items()]
+    lines += [f"| asset | {_cell(why)} | 1 | {_cell(asset)} |" for asset, why in card["assets_dropped"].items()]
     for asset, about in card["assets"].items():
         gaps = about["gaps"]
         quality = ", ".join(f"{name} {count}" for name, count in about["quality"].items())
@@ -133,8 +133,8 @@ def markdown(card: dict[str, Any]) -> str:
             f"## {asset}",
             "",
             f"{about['begin']} to {about['end']}: {about['rows_used']} rows, {about['steps']} steps, of which "
-            f"{about['bridged_steps']} have an interpolated value and {about['incomplete_steps']} a missing one; {gaps['count']} gaps, "
-            f"the longest {gaps['longest_s']:g} s, together {gaps['total_s']:g} s. Values by quality: {quality}.",
+            f"{about['interpolated_steps']} have an interpolated value and {about['incomplete_steps']} a missing one; {gaps['count']} gaps, "
+            f"longest {gaps['longest_s']:g} s, total {gaps['total_s']:g} s. Values by quality: {quality}.",
             "",
             "| channel | unit | min | mean | max | std | missing |",
             "|---|---|---|---|---|---|---|",

@@ -1,7 +1,7 @@
-"""Further engines for training, made of real ones: they wear as these did, but faster or slower, and read with other noise.
+"""Augmentation: copies of training engines that wear faster or slower, with resampled noise.
 
-A hundred engines are few: a network learns how long each of them lasted. Stretched ones keep what wear looks like, and
-take away what the time since the first cycle tells.
+With only a hundred engines, a network memorises their lives. Stretched copies keep the pattern of wear, but remove the information
+in the time since the first cycle.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from model_training.regression.manifest_template import VIEWS
 
 COPIES = 6
 STRETCH = 0.4
-"""Lives change by a factor of up to exp(0.4), 1.5, either way."""
+"""Logarithm of the largest factor by which a life is stretched or shortened: exp(0.4), about 1.5."""
 SMOOTH = 12.0
-"""Cycles: the width of the bell by which wear is told from noise."""
+"""Width in cycles of the Gaussian kernel that separates wear from noise."""
 
 
 def stretched(engines: Engines, copies: int, seed: int) -> Engines:
-    """`copies` of every engine, under its own number; settings are left out as zeros."""
-    rng, made = np.random.default_rng(seed), []
+    """Return `copies` stretched copies of every engine under the same number. Their settings are zeros."""
+    rng, stretched_engines = np.random.default_rng(seed), []
     for number in np.unique(engines.engine):
         sensors = engines.sensors[engines.engine == number].astype(np.float64)
         wear = smooth(sensors)
@@ -32,15 +32,17 @@ def stretched(engines: Engines, copies: int, seed: int) -> Engines:
             after, part = np.minimum(before + 1, len(sensors) - 1), (at - before)[:, None]
             rows = wear[before] * (1 - part) + wear[after] * part + noise[rng.integers(0, len(sensors), cycles)]
             cycle = np.arange(1, cycles + 1)
-            made.append((np.full(cycles, number), cycle, np.zeros((cycles, engines.settings.shape[1])), rows, cycles - cycle))
+            stretched_engines.append((np.full(cycles, number), cycle, np.zeros((cycles, engines.settings.shape[1])), rows, cycles - cycle))
     kinds = [column.dtype for column in engines]
-    return Engines(*(np.concatenate(columns).astype(kind) for columns, kind in zip(zip(*made, strict=True), kinds, strict=True)))
+    return Engines(
+        *(np.concatenate(columns).astype(kind) for columns, kind in zip(zip(*stretched_engines, strict=True), kinds, strict=True))
+    )
 
 
 def smooth(rows: np.ndarray) -> np.ndarray:
-    """rows (n, c) without their noise: at each row, a straight line fitted to those around it."""
-    apart = np.arange(len(rows))[:, None] - np.arange(len(rows))[None, :]
-    weight = np.exp(-0.5 * (apart / SMOOTH) ** 2)
-    zeroth, first, second = weight.sum(1), (weight * apart).sum(1), (weight * apart**2).sum(1)
-    line = weight * (second[:, None] - first[:, None] * apart) / (zeroth * second - first**2)[:, None]
+    """Smooth rows (n, c) by local linear regression."""
+    distance = np.arange(len(rows))[:, None] - np.arange(len(rows))[None, :]
+    weight = np.exp(-0.5 * (distance / SMOOTH) ** 2)
+    zeroth, first, second = weight.sum(1), (weight * distance).sum(1), (weight * distance**2).sum(1)
+    line = weight * (second[:, None] - first[:, None] * distance) / (zeroth * second - first**2)[:, None]
     return line @ rows

@@ -1,4 +1,4 @@
-"""Judging: every row of an engine through the scorer that runs on a device, and what the answers are worth."""
+"""Evaluation: every row of an engine through the scorer that runs on a device, and regression metrics."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from model_training.regression.examples import channels
 from model_training.regression.manifest_template import CAP
 
 
-class Answers(NamedTuple):
-    """The model's answers, one a row of the engines.
+class LifePredictions(NamedTuple):
+    """Predictions for each row of the engines.
 
     Attributes:
-        score, confidence: (n,) float32, NaN where there was no decision.
-        life: (n,) float32, the true remaining cycles, not capped.
-        last: (n,) bool, the last row of its engine.
+        score, confidence: (n,) float32, NaN without a decision.
+        life: (n,) float32, true remaining cycles, not capped.
+        last: (n,) bool, True for the last row of an engine.
     """
 
     engine: np.ndarray
@@ -33,15 +33,15 @@ class Answers(NamedTuple):
     last: np.ndarray
 
 
-class Worth(NamedTuple):
-    """What answers are worth.
+class LifeMetrics(NamedTuple):
+    """Metrics of predicted lives.
 
     Attributes:
-        engines, undecided: judged engines, and those without a decision at their last row; these count as the cap.
-        rmse: cycles, capped, over the engines' last rows.
+        engines, undecided: evaluated engines, and those without a decision at their last row. The latter count as predicted at the cap.
+        rmse: root mean square error in capped cycles over the engines' last rows.
         rmse_rows: the same over all rows with a decision.
-        nasa: the challenge's score over the last rows, capped: the sum of exp(d/10) - 1 where the
-            model promises d cycles too many, and of exp(d/13) - 1 where d too few.
+        nasa: score of the PHM 2008 challenge over the last rows, capped: the sum of exp(d/10) - 1 for predictions d cycles too high,
+            and of exp(d/13) - 1 for predictions d cycles too low.
         calibration_error: expected error of the confidence over all rows with a decision, at the manifest's prior.
     """
 
@@ -53,8 +53,8 @@ class Worth(NamedTuple):
     calibration_error: float
 
 
-def answer(bundle: Bundle, engines: Engines) -> Answers:
-    """Feed each engine's rows, from its first cycle on, to a scorer of its own."""
+def predict(bundle: Bundle, engines: Engines) -> LifePredictions:
+    """Score each engine's rows, from its first cycle on, with a separate scorer."""
     network, rows = open_engine(bundle), channels(engines)
     score, confidence = np.full(len(rows), np.nan, np.float32), np.full(len(rows), np.nan, np.float32)
     last = np.zeros(len(rows), bool)
@@ -63,24 +63,24 @@ def answer(bundle: Bundle, engines: Engines) -> Answers:
         times = (engines.cycle[at] * (bundle.manifest.interval_s * 1e9)).astype(np.int64)
         results, _ = AssetScorer(bundle, network).feed(times, rows[at], np.full(rows[at].shape, GOOD, np.uint8))
         score[at], confidence[at], last[at[-1]] = results.score, results.confidence, True
-    return Answers(engines.engine, engines.cycle, score, confidence, engines.life, last)
+    return LifePredictions(engines.engine, engines.cycle, score, confidence, engines.life, last)
 
 
-def worth(answers: Answers, horizon: float, prior: float) -> Worth:
-    """The figures of some engines' answers."""
-    decided = ~np.isnan(answers.score)
-    said, true = np.where(decided, answers.score, CAP).astype(np.float64), np.minimum(answers.life, CAP)
-    off = (said - true)[answers.last]
-    return Worth(
-        engines=int(answers.last.sum()),
-        undecided=int((answers.last & ~decided).sum()),
-        rmse=rms(off),
-        rmse_rows=rms((said - true)[decided]),
-        nasa=float(np.sum(np.where(off < 0, np.exp(-off / 13), np.exp(off / 10)) - 1)),
-        calibration_error=calibration.expected_error(answers.confidence[decided], answers.life[decided] < horizon, prior),
+def compute_metrics(predictions: LifePredictions, horizon: float, prior: float) -> LifeMetrics:
+    """Compute the metrics of predictions."""
+    decided = ~np.isnan(predictions.score)
+    predicted, true = np.where(decided, predictions.score, CAP).astype(np.float64), np.minimum(predictions.life, CAP)
+    errors = (predicted - true)[predictions.last]
+    return LifeMetrics(
+        engines=int(predictions.last.sum()),
+        undecided=int((predictions.last & ~decided).sum()),
+        rmse=rms(errors),
+        rmse_rows=rms((predicted - true)[decided]),
+        nasa=float(np.sum(np.where(errors < 0, np.exp(-errors / 13), np.exp(errors / 10)) - 1)),
+        calibration_error=calibration.expected_error(predictions.confidence[decided], predictions.life[decided] < horizon, prior),
     )
 
 
-def rms(off: np.ndarray) -> float:
-    """The root of the mean square."""
-    return float(np.sqrt(np.mean(np.square(off))))
+def rms(errors: np.ndarray) -> float:
+    """Root mean square."""
+    return float(np.sqrt(np.mean(np.square(errors))))

@@ -1,4 +1,4 @@
-"""Confidence from remaining life: fewer cycles left, more confidence that they are fewer than the horizon."""
+"""Calibration of the remaining life: the confidence that it is below the horizon falls as the predicted life rises."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from model_training.regression.examples import Examples, folds
 
 
 def falling(score: np.ndarray, below: np.ndarray, prior: float) -> Calibration:
-    """A table of confidences that fall as the score rises: how probable `below` is, at the prior."""
+    """Fit a decreasing table from score to the probability of `below` at the prior."""
     table = calibration.fit(-score, below, prior)
     return Calibration(
         kind="table", scores=tuple(-value for value in reversed(table.scores)), confidences=tuple(reversed(table.confidences))
     )
 
 
-def crosswise(score: np.ndarray, given: Examples, seed: int) -> np.ndarray:
-    """Confidences (n,): each half of the engines by the table that the other half fits."""
-    halves = [np.isin(given.engine, part) for part in folds(given.engine, 2, seed)]
-    below = given.life < manifest_template.HORIZON
+def cross_calibrate(score: np.ndarray, training_set: Examples, seed: int) -> np.ndarray:
+    """Confidences (n,) of each half of the engines by a table fitted on the other half."""
+    halves = [np.isin(training_set.engine, part) for part in folds(training_set.engine, 2, seed)]
+    below = training_set.life < manifest_template.HORIZON
     confidence = np.empty(len(score))
-    for fits, judged in (halves, halves[::-1]):
-        confidence[judged] = calibration.apply(falling(score[fits], below[fits], manifest_template.PRIOR), score[judged])
+    for fits, measured in (halves, halves[::-1]):
+        confidence[measured] = calibration.apply(falling(score[fits], below[fits], manifest_template.PRIOR), score[measured])
     return confidence

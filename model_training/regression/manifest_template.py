@@ -1,4 +1,4 @@
-"""What the model of remaining life wants and answers: its manifest, but for calibration, provenance and digests."""
+"""Manifest of the remaining-life model, without calibration, provenance and digests."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from edgeml.model.manifest import FORMAT, Calibration, Channel, Digest, Manifest
 
 NAME, VERSION = "engine_life", "1.0.0"
 CAP = 125.0
-"""Cycles; an engine with more than these left shows no wear yet, and counts as having these."""
+"""Maximum remaining life in cycles. An engine with more cycles left shows no wear yet."""
 HORIZON = 30.0
-"""Cycles."""
+"""Cycles within which a failure counts as near."""
 PRIOR = 0.15
-"""Of a fleet whose engines last 200 cycles and are run until they fail, this share is in its last 30."""
+"""Share of engines in their last 30 cycles, in a fleet whose engines fail after 200 cycles."""
 CYCLE_S = 3600.0
-"""A cycle is a flight, and the data have no clock: rows carry the time of one flight an hour."""
+"""A cycle is a flight. The data have no times; rows are timed as one flight an hour."""
 
 
 class Sensor(NamedTuple):
-    """A sensor of the data set: its number there, from 1, and what it measures."""
+    """A sensor of the data set: its number there, from 1, its name and its unit."""
 
     number: int
     name: str
@@ -44,26 +44,26 @@ SENSORS = (
     Sensor(20, "w31", "lb/s"),
     Sensor(21, "w32", "lb/s"),
 )
-"""The fourteen that change over an engine's life; the other seven are constant in FD001."""
+"""The 14 sensors that change over an engine's life. The other seven are constant in FD001."""
 
 VIEWS = (View(every=5, steps=6), View(every=15, steps=6), View(every=40, steps=6))
 
 
 def scaling(rows: np.ndarray) -> Scaling:
-    """Fixed scaling by rows (n, 14) of engines from new to failed."""
+    """Fit a fixed scaling to rows (n, 14) of engines run to failure."""
     mean, std = rows.mean(0, dtype=np.float64), rows.std(0, dtype=np.float64)
     mean, std = (tuple(round(float(v), 6) for v in values) for values in (mean, std))
     return Scaling(kind="fixed", mean=mean, std=std, spread=(std,) * len(VIEWS))
 
 
 def manifest(scaled: Scaling, calibration: Calibration | None = None, provenance: dict[str, Any] | None = None) -> Manifest:
-    """The manifest; the digest in it is a placeholder until `edgeml.model.bundle.save` fills it in."""
+    """Build the manifest. Its digest is a placeholder; `edgeml.model.bundle.save` sets it."""
     return Manifest(
         format=FORMAT,
         name=NAME,
         version=VERSION,
         channels=tuple(Channel(name=s.name, unit=s.unit) for s in SENSORS),
-        # An engine may stand for weeks between flights without having worn.
+        # An engine may rest for weeks between flights without wear.
         interval_s=CYCLE_S,
         longest_gap_s=90 * 86400.0,
         views=VIEWS,

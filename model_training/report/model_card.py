@@ -1,4 +1,4 @@
-"""Model cards: what a model answers, what it was made of, how well it does and where not, as Markdown."""
+"""Model cards in Markdown: purpose, data, figures and limits of a model."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from edgeml.model.manifest import Manifest
 
 @dataclass(frozen=True)
 class Card:
-    """What a card says beside the manifest.
+    """Content of a card besides the manifest.
 
     Attributes:
-        answers: what the model is for, and what not.
-        data: what it was trained and judged on, with licences; whether a data set was incomplete.
-        figures: rows of a table, the first its headings.
-        limits: where it fails.
-        plots: title -> file beside the card.
-        sections: further sections, heading -> text.
+        answers: intended use of the model, and its exclusions.
+        data: training and evaluation data with licences and completeness.
+        figures: rows of a table, the first one with the headings.
+        limits: known limits.
+        plots: file names of plots by title.
+        sections: texts of further sections by heading.
     """
 
     answers: str
@@ -32,7 +32,7 @@ class Card:
 
 
 def write(folder: Path, card: Card, bundles: Sequence[Bundle]) -> Path:
-    """Write `card.md`; the first bundle is the one that ships."""
+    """Write `card.md`. The first bundle is the one that ships."""
     manifest = bundles[0].manifest
     parts = [
         f"# {manifest.name} {manifest.version}",
@@ -48,7 +48,7 @@ def write(folder: Path, card: Card, bundles: Sequence[Bundle]) -> Path:
     ]
     for heading, text in card.sections.items():
         parts += [f"## {heading}", text]
-    parts += ["## Where it fails", card.limits]
+    parts += ["## Limits", card.limits]
     for title, file in card.plots.items():
         parts += [f"## {title}", f"![{title}]({file})"]
     path = folder / "card.md"
@@ -58,7 +58,7 @@ def write(folder: Path, card: Card, bundles: Sequence[Bundle]) -> Path:
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """A table, the first row its headings."""
+    """Render a table; the first row has the headings."""
     head, *body = rows
     lines = [head, ["---"] * len(head), *body]
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
@@ -74,15 +74,15 @@ def _model(manifest: Manifest) -> str:
         f"the last {view.rows} rows" + (f" as {view.steps} means of {view.every}" if view.every > 1 else "") for view in manifest.views
     )
     lines = [
-        f"- Answer: {manifest.score}",
-        f"- Input: {steps} steps of {features} features: {views}; cut at ± {manifest.clip:g}; a row each {manifest.interval_s:g} s.",
+        f"- Output: {manifest.score}",
+        f"- Input: {steps} steps of {features} features: {views}; clipped at ± {manifest.clip:g}; one row every {manifest.interval_s:g} s.",
         f"- Channels: {', '.join(f'{c.name} ({c.unit})' if c.unit else c.name for c in manifest.channels)}.",
         f"- Scaling: {manifest.scaling.kind}"
-        + (f", on each asset's first {manifest.scaling.rows} good rows." if manifest.scaling.kind == "baseline" else "."),
-        f"- Verdict: yes from a confidence of {manifest.verdict_level:g} on; calibrated ({manifest.calibration.kind}) at a prior of "
+        + (f", on the first {manifest.scaling.rows} good rows of each asset." if manifest.scaling.kind == "baseline" else "."),
+        f"- Verdict: positive from a confidence of {manifest.verdict_level:g}; calibrated ({manifest.calibration.kind}) at a prior of "
         f"{manifest.prior:g}.",
     ]
     plain = {key: value for key, value in manifest.provenance.items() if isinstance(value, (str, int, float))}
     if plain:
-        lines.append(f"- Made with: {', '.join(f'{key} {value}' for key, value in plain.items())}.")
+        lines.append(f"- Training: {', '.join(f'{key} {value}' for key, value in plain.items())}.")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""`scripts/sagemaker train|status|fetch`."""
+"""`edgeml sagemaker train|status|fetch`."""
 
 from __future__ import annotations
 
@@ -24,42 +24,42 @@ from model_training.training_request import TrainingError
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="scripts/sagemaker", description="Train a model in SageMaker and bring it back.")
+    made = argparse.ArgumentParser(prog="edgeml sagemaker", description="Train a model in SageMaker and download it.")
     commands = made.add_subparsers(dest="command", required=True)
     train = commands.add_parser("train", help="start a training job and follow it to its end")
     train.add_argument("name", metavar="NAME", help=f"the kind of model: {', '.join(model_kinds.KINDS)}")
     train.add_argument("--from", dest="folder", type=Path, required=True, help="folder with the data")
     train.add_argument("--bucket", required=True, help="S3 bucket for source, data and results")
-    train.add_argument("--prefix", default="edgeml", help="where in the bucket (default: edgeml)")
-    train.add_argument("--role", required=True, help="ARN of the role that SageMaker takes on")
+    train.add_argument("--prefix", default="edgeml", help="prefix in the bucket (default: edgeml)")
+    train.add_argument("--role", required=True, help="ARN of the role that SageMaker assumes")
     train.add_argument("--image", help="URI of the training image (default: AWS's TensorFlow 2.21 training image in the region)")
     train.add_argument("--instance", default="ml.m5.large", help="instance type (default: ml.m5.large)")
-    train.add_argument("--minutes", type=whole(1, 40_320), default=60, help="the job is stopped after so many (default: 60)")
-    train.add_argument("--job", help="name of the job (default: made of the kind and the time)")
+    train.add_argument("--minutes", type=whole(1, 40_320), default=60, help="maximum run time of the job (default: 60)")
+    train.add_argument("--job", help="name of the job (default: from kind and time)")
     train.add_argument("--seed", type=whole(0, 2**32 - 1), default=1)
-    train.add_argument("--quick", action="store_true", help="a short run that shows that everything works; its model is no good")
-    train.add_argument("--no-wait", action="store_true", help="start the job and go")
-    status = commands.add_parser("status", help="say what a job went through; fails when the job did")
+    train.add_argument("--quick", action="store_true", help="a short run to verify the setup; its model is not usable")
+    train.add_argument("--no-wait", action="store_true", help="start the job and return")
+    status = commands.add_parser("status", help="show the status of a job; fails if the job failed")
     status.add_argument("job")
-    status.add_argument("--follow", action="store_true", help="go on until it is over")
+    status.add_argument("--follow", action="store_true", help="follow the job until it ends")
     fetch = commands.add_parser("fetch", help="download a completed job's model and verify its bundles")
     fetch.add_argument("job")
-    fetch.add_argument("--out", type=Path, default=OUT, help="folder to put the bundles into (default: build/models)")
+    fetch.add_argument("--out", type=Path, default=OUT, help="output folder for the bundles (default: build/models)")
     for command in (train, status):
-        command.add_argument("--every", type=number(0, 3600), default=15.0, help="seconds between looks at the job (default: 15)")
+        command.add_argument("--every", type=number(0, 3600), default=15.0, help="seconds between status requests (default: 15)")
     return made
 
 
 def run(given: argparse.Namespace) -> None:
-    """Do what a command line asks.
+    """Run a command.
 
     Raises:
-        TrainingError, EdgemlError, ClientError, BotoCoreError: why it cannot be done, or that the job failed.
+        TrainingError, EdgemlError, ClientError, BotoCoreError: the command or the job failed.
     """
     session = boto3.Session()
     region = session.region_name
     if not region:
-        raise TrainingError("no AWS region is chosen; set AWS_DEFAULT_REGION, or `region` in ~/.aws/config")
+        raise TrainingError("no AWS region configured; set AWS_DEFAULT_REGION, or `region` in ~/.aws/config")
     sagemaker = session.client("sagemaker")
     name = given.job
     if given.command == "train":
@@ -96,16 +96,16 @@ def run(given: argparse.Namespace) -> None:
     state = found["TrainingJobStatus"]
     if given.command == "fetch":
         if state != "Completed":
-            raise TrainingError(f"the job {name} is {state}; wait until it has completed: scripts/sagemaker status {name} --follow")
+            raise TrainingError(f"the job {name} is {state}; wait for its completion: edgeml sagemaker status {name} --follow")
         artifact.fetch(found, session.client("s3"), given.out, say)
     elif state == "Completed":
-        say(f"its model: {found['ModelArtifacts']['S3ModelArtifacts']}; bring it here with: scripts/sagemaker fetch {name}")
+        say(f"model: {found['ModelArtifacts']['S3ModelArtifacts']}; download it with: edgeml sagemaker fetch {name}")
     else:
         say(f"job {name}: {state}")
 
 
 def log(name: str, session: Any) -> logs.JobLog:
-    # The log is a help and no more: it must not hold up what follows the job.
+    # The log is optional, so it must not delay following the job.
     patience = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2})
     return logs.JobLog(name, session.client("logs", config=patience), say)
 
@@ -115,7 +115,7 @@ def say(text: str) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line asks; gives the exit code."""
+    """Run the command line and return the exit status."""
     given = parser().parse_args(arguments)
     try:
         run(given)
@@ -123,13 +123,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error = fault.response["Error"]
         about = f"of job {given.job}" if given.command != "train" else f"with bucket {given.bucket}"
         reason = " ".join((error.get("Message") or error.get("Code", "no reason given")).split())
-        print(f"sagemaker: AWS refuses {fault.operation_name} ({given.command} {about}): {reason}", file=sys.stderr)
+        print(f"edgeml sagemaker {given.command}: AWS refused {fault.operation_name} ({given.command} {about}): {reason}", file=sys.stderr)
         return 1
     except (BotoCoreError, Boto3Error) as fault:
-        print(f"sagemaker: {' '.join(str(fault).split())}", file=sys.stderr)
+        print(f"edgeml sagemaker {given.command}: {' '.join(str(fault).split())}", file=sys.stderr)
         return 1
     except (TrainingError, EdgemlError) as fault:
-        print(f"sagemaker: {fault}", file=sys.stderr)
+        print(f"edgeml sagemaker {given.command}: {fault}", file=sys.stderr)
         return 1
     return 0
 

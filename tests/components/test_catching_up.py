@@ -21,6 +21,8 @@ from tests.components.inference.kit import SHIPPED
 from tests.edgeml.keys import PINNED
 from tests.fake_bus import FakeBus
 
+pytestmark = pytest.mark.slow("runs components for hours of event time")
+
 log = logging.getLogger(__name__)
 
 T0 = 1_583_748_000

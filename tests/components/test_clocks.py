@@ -24,6 +24,8 @@ from tests.components.inference.kit import SHIPPED, pump
 from tests.edgeml.keys import PINNED
 from tests.fake_bus import FakeBus
 
+pytestmark = pytest.mark.slow("runs three components for hours of event time")
+
 T0 = 1_583_748_000
 YEARS = 10**8
 HOUR = 3600

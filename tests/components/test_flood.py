@@ -77,6 +77,7 @@ def ingestion(work: Path) -> tuple[Callable[[str, Message], None], Callable[[], 
     return bench.service.on_message, bench.tick
 
 
+@pytest.mark.slow("SensorIngestion starts a program")
 @pytest.mark.parametrize("component", [dispatcher, inference, ingestion])
 def test_lines_about_messages_are_limited(
     component: Callable[[Path], tuple[Callable[[str, Message], None], Callable[[], float]]],

@@ -1,4 +1,4 @@
-"""The long run: every target in a process of its own, guided by coverage. `scripts/fuzz --help` lists the options.
+"""The long run: every target in a process of its own, guided by coverage. `edgeml dev fuzz --help` lists the options.
 
 Inputs that reach something new are kept in `build/fuzz/corpus/<target>` and are where the next run begins; inputs that crash or hang
 are made small and kept in `build/fuzz/found/<target>`. The last line of output is one JSON object with the counts.
@@ -24,7 +24,7 @@ from typing import Any
 try:
     import atheris
 except ImportError:
-    sys.exit("fuzz: atheris is not installed; it comes with `scripts/env test fuzz`, for Linux and the Pythons it is built for")
+    sys.exit("edgeml dev fuzz: atheris is not installed; it comes with `scripts/env test fuzz`, for Linux and the Pythons it is built for")
 
 OURS = ["edgeml", "gglocal", "sensor_ingestion", "inference", "alert_dispatcher", "model_training"]
 with atheris.instrument_imports(include=OURS):
@@ -186,16 +186,22 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="scripts/fuzz", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"all of these by default: {', '.join(TARGETS)}")
-    parser.add_argument("--minutes", type=number(0.01, 10**6), default=15.0, help="for all targets together (default: 15)")
-    parser.add_argument("--seed", type=whole(0, 2**31 - 1), default=1, help="of the changes (default: 1)")
-    parser.add_argument("--fresh", action="store_true", help="begin with the samples alone, not with what earlier runs kept")
-    given = parser.parse_args()
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="edgeml dev fuzz", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("targets", nargs="*", metavar="TARGET", help=f"all of these by default: {', '.join(TARGETS)}")
+    made.add_argument("--minutes", type=number(0.01, 10**6), default=15.0, help="for all targets together (default: 15)")
+    made.add_argument("--seed", type=whole(0, 2**31 - 1), default=1, help="of the changes (default: 1)")
+    made.add_argument("--fresh", action="store_true", help="begin with the samples alone, not with what earlier runs kept")
+    return made
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Returns the exit code."""
+    command_line = parser()
+    given = command_line.parse_args(arguments)
     unknown = [name for name in given.targets if name not in TARGETS]
     if unknown:
-        parser.error(f"unknown target {', '.join(unknown)}; known are {', '.join(TARGETS)}")
+        command_line.error(f"unknown target {', '.join(unknown)}; known are {', '.join(TARGETS)}")
     if given.fresh:
         shutil.rmtree(OUT, ignore_errors=True)
     (OUT / "log").mkdir(parents=True, exist_ok=True)

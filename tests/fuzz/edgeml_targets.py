@@ -60,7 +60,7 @@ def context(work: Path, component: str = "com.edgeml.X") -> ComponentContext:
         thing="t",
         work=work,
         artifacts=SHIPPED.parent,
-        monotonic=lambda: 100.0,  # type: ignore[arg-type]
+        monotonic=lambda: 100.0,
         wall_ns=lambda: T0,
     )
 
@@ -144,7 +144,7 @@ def received(data: bytes) -> None:
     receiver.resume("pump-1", "fedcba9876543210", 3, T0)
     message = messages.decode(data)
     if isinstance(message, messages.ReplayStart):
-        receiver.replaying(message)
+        receiver.on_replay_start(message)
     elif message.BINARY:
         receiver.accept(
             message.asset, message.stream, message.seq, int(message.arrays()[0][-1]) if len(message.times) >= 8 else 0

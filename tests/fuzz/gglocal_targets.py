@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gglocal import message_plugins
-from gglocal.core.access_policy import Place, allows, faults, well_formed
+from gglocal.core.access_policy import VariableScope, allows, well_formed
 from gglocal.core.config_store import ConfigConflict, ConfigStore, KeyNotFound
 from gglocal.core.lite_json_limits import is_lost, refusal
 from gglocal.core.pubsub import Message
@@ -25,8 +25,10 @@ from gglocal.ipc import event_stream, protocol
 from gglocal.ipc.client_limits import ClientLimits
 from gglocal.ipc.connection import Connection
 from gglocal.ipc.event_stream import FrameError
+from gglocal.ipc.operations import SERVICES
 from gglocal.payload_text import one_line, text_of
 from gglocal.profile import CLASSIC, LITE, Profile
+from gglocal.recipe.access_control import has_variables, policy_errors
 from gglocal.recipe.lifecycle_steps import parse_lifecycle, timeout_seconds
 from gglocal.recipe.lint import findings
 from gglocal.recipe.manifest_selection import Host, select
@@ -59,7 +61,7 @@ def framed(data: bytes) -> None:
 def packets() -> list[bytes]:
     import uuid
 
-    headers = {
+    headers: dict[str, event_stream.HeaderValue] = {
         ":message-type": 0,
         "a": True,
         "b": event_stream.Byte(-5),
@@ -126,11 +128,21 @@ async def _call(profile: Profile, operation: Any, arguments: Any) -> None:
     connection, wire = Connection(ClientLimits(core)), Wire()
     connection.connection_made(wire)
     token = core.register("com.x", "1.0.0", ACCESS)
-    hello = {protocol.TYPE: protocol.CONNECT, protocol.FLAGS: 0, protocol.STREAM: 0, protocol.VERSION: protocol.PROTOCOL_VERSION}
+    hello: dict[str, event_stream.HeaderValue] = {
+        protocol.TYPE: protocol.CONNECT,
+        protocol.FLAGS: 0,
+        protocol.STREAM: 0,
+        protocol.VERSION: protocol.PROTOCOL_VERSION,
+    }
     connection.data_received(event_stream.encode(hello, json.dumps({"authToken": token}).encode()))
     assert wire.open
     try:
-        headers = {protocol.TYPE: 0, protocol.FLAGS: 0, protocol.STREAM: 1, protocol.OPERATION: str(operation)}
+        headers: dict[str, event_stream.HeaderValue] = {
+            protocol.TYPE: 0,
+            protocol.FLAGS: 0,
+            protocol.STREAM: 1,
+            protocol.OPERATION: str(operation),
+        }
         call = event_stream.encode(headers, json.dumps(arguments).encode())
     except (FrameError, UnicodeEncodeError):
         return
@@ -173,7 +185,12 @@ def connected(data: bytes) -> None:
 
 
 def first_packets() -> list[bytes]:
-    hello = {protocol.TYPE: protocol.CONNECT, protocol.FLAGS: 0, protocol.STREAM: 0, protocol.VERSION: protocol.PROTOCOL_VERSION}
+    hello: dict[str, event_stream.HeaderValue] = {
+        protocol.TYPE: protocol.CONNECT,
+        protocol.FLAGS: 0,
+        protocol.STREAM: 0,
+        protocol.VERSION: protocol.PROTOCOL_VERSION,
+    }
     return [event_stream.encode(hello, b'{"authToken": "none"}')]
 
 
@@ -206,11 +223,11 @@ def _filled(text: str, lite: bool) -> None:
 
 
 def yaml_recipes() -> list[bytes]:
-    filled_in = {"{COMPONENT_VERSION}": "1.0.0", "{COMPONENT_AUTHOR}": "x"}
+    interpolate_configuration = {"{COMPONENT_VERSION}": "1.0.0", "{COMPONENT_AUTHOR}": "x"}
     made = []
     for path in sorted((ROOT / "recipes").glob("*.yaml"))[:2]:
         text = path.read_text()
-        for name, value in filled_in.items():
+        for name, value in interpolate_configuration.items():
             text = text.replace(name, value)
         made.append(text.encode())
     return made
@@ -278,12 +295,13 @@ def judged(tree: Any) -> None:
     """Whatever stands under accessControl, for each operation on both profiles."""
     configuration = ConfigStore()
     configuration.set_default("com.x", {"topic": "x/y"})
-    place = Place("com.x", "1.0.0", "t", "/gg", configuration)
-    faults(tree)
+    place = VariableScope("com.x", "1.0.0", "t", "/gg", configuration)
+    policy_errors(tree)
+    has_variables(tree)
     for lite in (True, False):
         for operation in ("aws.greengrass#PublishToTopic", "aws.greengrass#SubscribeToIoTCore"):
             for resource in ("a/b", "x/y/z", "t/b"):
-                allows(lite, tree, operation, resource, place)
+                allows(lite, tree, SERVICES[operation], operation, resource, place)
 
 
 def resource_judged(text: str) -> None:
@@ -417,7 +435,7 @@ TARGETS: dict[str, Target] = {
         lambda: [{"com.x": {"merge": {"a": 1}, "reset": ["/b"]}, "com.y": {"MERGE": '{"k": [1]}'}}],
     ),
     "access-control": Target(
-        ("gglocal.core.access_policy.allows", "gglocal.core.access_policy.faults"), "tree", judged, (), lambda: [ACCESS]
+        ("gglocal.core.access_policy.allows", "gglocal.recipe.access_control.policy_errors"), "tree", judged, (), lambda: [ACCESS]
     ),
     "topic-filter": Target(
         ("gglocal.topic_filter.matches", "gglocal.core.access_policy.allows"),

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from edgeml.config.schema import read
-from edgeml.errors import LONGEST_FAULT, MOST_FAULT_BYTES, OptionsError
+from edgeml.errors import MAX_FAULT_BYTES, MAX_FAULT_LENGTH, OptionsError
 from edgeml.messages import MAX_PAYLOAD, Status, encode
 from tests.edgeml.tiny import MANIFEST
 from tests.fuzz import component_targets, edgeml_targets, gglocal_targets, training_targets
@@ -123,13 +123,13 @@ FOUND: dict[str, tuple[str, Any]] = {
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("what", FOUND)
-def test_what_was_found_is_found_no_more(what: str) -> None:
+def test_known_crashes_stay_fixed(what: str) -> None:
     name, value = FOUND[what]
     found = outcome(TARGETS[name], value() if callable(value) else value)
     assert found is None, f"{found.key}\n{found.trace}"
 
 
-def test_a_bundle_takes_no_more_memory_than_its_files() -> None:
+def test_bundle_memory_is_bounded_by_file_size() -> None:
     import tracemalloc
 
     tracemalloc.start(1)
@@ -139,23 +139,23 @@ def test_a_bundle_takes_no_more_memory_than_its_files() -> None:
     assert peak < 4 * 2**20
 
 
-def test_faults_of_any_length_and_number_fit_into_a_status() -> None:
+def test_faults_fit_into_status() -> None:
     with pytest.raises(OptionsError) as wrong:
         read(EveryKind, {"needed": "x" * 20_000, **{f"unknown-{number}": '\\"' * 5000 for number in range(500)}})
     faults = wrong.value.faults
-    assert all(len(fault) <= LONGEST_FAULT + 3 for fault in faults)
+    assert all(len(fault) <= MAX_FAULT_LENGTH + 3 for fault in faults)
     assert faults[-1].endswith("more faults; correct these first")
     assert len(encode(Status(component="com.edgeml.Inference", state="faulty", faults=tuple(faults)))) < MAX_PAYLOAD
-    assert sum(len(fault.encode()) for fault in faults[:-1]) <= MOST_FAULT_BYTES
+    assert sum(len(fault.encode()) for fault in faults[:-1]) <= MAX_FAULT_BYTES
 
 
-def test_a_fault_tells_where_half_a_character_is() -> None:
+def test_fault_names_place_of_broken_character() -> None:
     with pytest.raises(OptionsError, match=r"`inner.word` is '\\ud800', which is no text"):
         read(EveryKind, {"needed": 1, "inner": {"word": "\ud800"}})
     with pytest.raises(OptionsError, match="nested more than 50 deep"):
         read(EveryKind, {"needed": nested(60)})
 
 
-def test_infinity_is_no_number_of_a_configuration() -> None:
+def test_configuration_rejects_infinity() -> None:
     with pytest.raises(OptionsError, match="`number` is inf: expected a finite number"):
         read(EveryKind, json.loads(json.dumps({**EVERY_KIND, "number": math.inf})))

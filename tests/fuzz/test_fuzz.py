@@ -1,4 +1,4 @@
-"""Each target for a moment: its samples, and changes of them. `scripts/fuzz` goes on for longer."""
+"""Each target for a moment: its samples, and changes of them. `edgeml dev fuzz` goes on for longer."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from tests.fuzz import mutate
 from tests.fuzz.mutate import Edit
 from tests.fuzz.table import TARGETS
 from tests.fuzz.target import Crash, Target, accepts, outcome, quiet
+
+pytestmark = pytest.mark.slow("tries hundreds of inputs for each target")
 
 EXAMPLES = 20
 MOST_MEMORY = 64 * 2**20
@@ -56,7 +58,7 @@ REFUSED_SAMPLES = ("prepared",)
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", TARGETS)
-def test_changed_samples_are_accepted_or_honestly_refused(name: str) -> None:
+def test_mutated_samples_are_accepted_or_rejected(name: str) -> None:
     target = TARGETS[name]
     samples = list(target.samples())
     written = [target.written(sample) for sample in samples]
@@ -97,7 +99,7 @@ def watched(target: Target, value: Any) -> Crash | None:
     return found
 
 
-def test_the_watch_sees_a_crash_a_hang_and_too_much_memory() -> None:
+def test_watch_detects_crash_hang_and_memory_growth() -> None:
     def target(run: Any) -> Target:
         return Target((), "bytes", run, (KeyError,), list)
 
@@ -111,4 +113,5 @@ def test_the_watch_sees_a_crash_a_hang_and_too_much_memory() -> None:
     assert hang is not None and hang.kind == "hang"
     large = watched(target(lambda data: bytearray(MOST_MEMORY)), b"")
     assert large is not None and "bytes" in large.key
-    assert watched(target(lambda data: {}["key"]), b"") is None
+    empty: dict[str, int] = {}
+    assert watched(target(lambda data: empty["key"]), b"") is None

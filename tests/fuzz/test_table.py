@@ -26,7 +26,7 @@ LEFT_OUT: dict[str, str] = {
     "model_training.anomaly.training_examples.from_recording": "takes rows, not a file",
     "model_training.anomaly.training_examples.from_pump": "makes rows",
     "model_training.datasets.skab.load_skab": "reads a folder, each file with read_recording",
-    "model_training.evaluation.report.from_json": "reads the figures that its own module has just written",
+    "model_training.evaluation.result_json.from_json": "reads figures that the same module has written",
     "model_training.train.parse": "reads arguments of the command line",
     "sensor_ingestion.sources.base.Source.read": "a protocol",
     "sensor_ingestion.sources.pump_physics.PumpSkid.from_state": "the simulator's state is in the target checkpoint",
@@ -63,18 +63,18 @@ def found(name: str) -> Any:
     raise AssertionError(f"there is no {name}")
 
 
-def test_every_decoder_is_in_the_table() -> None:
+def test_table_has_every_decoder() -> None:
     known = {name for target in TARGETS.values() for name in target.reads}
     assert [name for name in decoders() if name not in known and name not in LEFT_OUT] == []
 
 
-def test_what_the_table_names_is_there() -> None:
+def test_table_names_exist() -> None:
     for target in TARGETS.values():
         for name in target.reads:
             assert callable(found(name))
     assert set(LEFT_OUT) <= set(decoders())
 
 
-def test_the_scan_sees_a_decoder(tmp_path: Path) -> None:
+def test_scan_finds_decoders(tmp_path: Path) -> None:
     text = "def decode_it(): ...\nclass A:\n    def load(self): ...\n    def other(self): ...\nclass _B:\n    def read(self): ...\n"
     assert list(_named("m", ast.parse(text).body)) == ["m.decode_it", "m.A.load"]

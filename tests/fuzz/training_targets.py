@@ -18,7 +18,7 @@ from model_training.prepare import sources
 from model_training.prepare.parquet import load_prepared
 from model_training.prepare.parse import parse
 from model_training.prepare.plan import Csv, load_plan
-from model_training.prepare.rows import PrepareError, Tally
+from model_training.prepare.rows import PrepareError, Statistics
 from model_training.reported_results import read, summary
 from model_training.sagemaker.artifact import unpack
 from model_training.training_container import Container
@@ -31,7 +31,7 @@ from tests.fuzz.target import Target, in_file, scratch
 
 PLAN = b"""name: rig
 interval_s: 1
-longest_bridged_s: 5
+max_interpolated_gap_s: 5
 channels: [flow, current]
 ranges: {flow: {low: 0, high: 300, unit: l/min}}
 derived: {power: {function: ratio, of: [flow, current], parameter: 2, unit: W}}
@@ -63,7 +63,7 @@ REPORT = {"type": "report", "thing": "t", "asset": "a", "model": "m", "model_ver
 
 
 def parsed(data: bytes) -> None:
-    parse("a/b.csv", data, Csv(), Tally())
+    parse("a/b.csv", data, Csv(), Statistics())
 
 
 def piece() -> bytes:
@@ -73,7 +73,7 @@ def piece() -> bytes:
 
 
 def parsed_otherwise(data: bytes) -> None:
-    parse("a/b.csv", data, Csv(delimiter=";", decimal=",", time_unit="s", columns={"flow": "Flow"}, asset="folder"), Tally())
+    parse("a/b.csv", data, Csv(delimiter=";", decimal=",", time_unit="s", columns={"flow": "Flow"}, asset="folder"), Statistics())
 
 
 def prepared(data: bytes) -> None:
@@ -84,7 +84,7 @@ def prepared(data: bytes) -> None:
 
 
 def reports(path: Path) -> None:
-    for each in read(path).reported:
+    for each in read(path).results:
         summary(each)
 
 
@@ -143,8 +143,10 @@ def hyperparameters(text: str) -> None:
 
 
 def judged(data: bytes) -> None:
-    provenance.judge(provenance.DATASETS["skab"], "other/1.csv", data)
+    provenance.file_state(provenance.DATASETS["skab"], "other/1.csv", data)
 
+
+PREPARED_CARD = msgspec.json.encode({"version": "0" * 64, "plan": {"name": "rig"}, "partitions": []})
 
 TARGETS: dict[str, Target] = {
     "plan": Target(
@@ -169,21 +171,25 @@ TARGETS: dict[str, Target] = {
         ],
     ),
     "parse": Target(
-        ("model_training.prepare.parse.parse",),
+        (
+            "model_training.prepare.parse.parse",
+            "model_training.prepare.captured_rows.parse_captured",
+            "model_training.prepare.captured_rows.parse_messages",
+        ),
         "bytes",
         parsed,
         (PrepareError,),
         lambda: [segments()[0], recording_text(ISO_TIMES), piece()],
     ),
     "parse-numbers": Target(
-        ("model_training.prepare.parse.parse",),
+        ("model_training.prepare.csv_rows.parse_csv",),
         "bytes",
         parsed_otherwise,
         (PrepareError,),
         lambda: [recording_text(("1583748873", "1583748874,5", "1,5e9"), ";", comma=True)],
     ),
     "gzip": Target(
-        ("model_training.prepare.sources.text", "model_training.bounded_decompression.Bounded.read"),
+        ("model_training.prepare.sources.text", "model_training.bounded_decompression.BoundedReader.read"),
         "bytes",
         sources.text,
         (PrepareError,),
@@ -212,7 +218,7 @@ TARGETS: dict[str, Target] = {
     ),
     "cmapss": Target(("model_training.datasets.cmapss.load_cmapss",), "bytes", engines, (DatasetError,), lambda: [TURBINES]),
     "ai4i": Target(("model_training.datasets.ai4i.load_ai4i",), "bytes", milling, (DatasetError,), lambda: [MILLING]),
-    "dataset-file": Target(("model_training.datasets.provenance.judge",), "bytes", judged, (), lambda: [SKAB]),
+    "dataset-file": Target(("model_training.datasets.provenance.file_state",), "bytes", judged, (), lambda: [SKAB]),
     "dataset-zip": Target(
         ("model_training.datasets.fetch._members",),
         "bytes",
@@ -244,4 +250,3 @@ TARGETS: dict[str, Target] = {
         lambda: ['{"seed": "5", "quick": "true", "sagemaker_program": "x", "list": "[1]"}'],
     ),
 }
-PREPARED_CARD = msgspec.json.encode({"version": "0" * 64, "plan": {"name": "rig"}, "partitions": []})

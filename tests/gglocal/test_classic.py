@@ -83,7 +83,7 @@ def test_a_configuration_for_what_is_only_a_dependency_is_ignored(
     with caplog.at_level(logging.WARNING, "gglocal"):
         classic.deploy(shelf.recipes, shelf.artifacts, {"top": "1.0.0"}, update)
     assert classic.component("lib").configuration == {"x": 1}
-    assert "name it with --merge lib=VERSION" in caplog.text and "configuration of absent is ignored" in caplog.text
+    assert "name it with --merge lib=VERSION" in caplog.text and "configuration of absent ignored" in caplog.text
     classic.deploy(shelf.recipes, shelf.artifacts, {"lib": "1.0.0"}, update)
     assert classic.component("lib").configuration == {"x": 2}
     # It is a root from now on, and so need not be named again.
@@ -206,7 +206,7 @@ def test_a_component_validates_its_configuration_before_it_changes(classic: Nucl
     begun = time.monotonic()
     classic.deploy(shelf.recipes, shelf.artifacts, {"a": "1.0.0"})
     validator.client.close()
-    classic.wait_until(lambda: not classic._device.engine.core.validation._receivers, 30)
+    classic.wait_until(lambda: not classic._nucleus.engine.core.config_validation._receivers, 30)
     classic.deploy(shelf.recipes, shelf.artifacts, {}, {"a": {"merge": {"x": 5}}})
     assert classic.component("a").configuration["x"] == 5 and time.monotonic() - begun < 20
 

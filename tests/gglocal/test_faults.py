@@ -193,7 +193,7 @@ def test_a_component_is_killed_and_another_stands_still(gglocal, tmp_path):
     gglocal.fault("kill", component="a")
     gglocal.wait_until(lambda: gglocal.component("a").starts == 2)
     assert gglocal.component("a").exit_code == -signal.SIGKILL
-    with pytest.raises(NucleusError, match="no component b"):
+    with pytest.raises(NucleusError, match="component b is not deployed"):
         gglocal.fault("kill", component="b")
 
 
@@ -238,7 +238,7 @@ def test_a_disk_is_full_and_a_clock_is_set_in_a_components_processes(gglocal_fac
     with nucleus.fault("clock-step", component="a", by_s=-1800.5):
         until(lambda: abs(int(re.findall(r"written (\d+)", said())[-1]) - apart + 1800) <= 1, "the clock was not set back")
     until(lambda: abs(int(re.findall(r"written (\d+)", said())[-1]) - apart) <= 1, "the clock was not set on again")
-    with pytest.raises(NucleusError, match="no component b"):
+    with pytest.raises(NucleusError, match="component b is not deployed"):
         nucleus.fault("disk-full", component="b")
 
 
@@ -249,19 +249,19 @@ def test_without_the_shim_its_faults_say_what_is_needed(gglocal):
 
 def test_without_a_compiler_the_shim_says_what_is_needed(gglocal_factory, monkeypatch):
     monkeypatch.setenv("CC", "no-such-compiler")
-    with pytest.raises(NucleusError, match="need a C compiler, and there is no cc; install one"):
+    with pytest.raises(NucleusError, match="no C compiler found, which faults in processes need; install one"):
         gglocal_factory(shim=True)
 
 
 def test_wrong_faults_are_refused_in_a_sentence(gglocal):
     for name, options, sentence in (
-        ("flood", {}, "unknown fault 'flood'; known are ipc-restart, "),
-        ("pause", {}, "the fault pause needs component; write component=…"),
-        ("pause", {"component": "a", "at": 1}, "the fault pause has no option 'at'; it has for_s, component"),
-        ("refuse", {"for_s": "soon"}, "for_s of the fault refuse is 'soon'; write a number"),
-        ("refuse", {"for_s": "nan"}, "for_s of the fault refuse is 'nan'; write a number"),
-        ("kill", {"component": "a", "signal": "1.5"}, "signal of the fault kill is '1.5'; write a whole number"),
-        ("refuse", {"error": "Oops"}, "error of the fault refuse is 'Oops'; choose one of ServiceError, UnauthorizedError"),
+        ("flood", {}, "unknown fault 'flood'; known faults: ipc-restart, "),
+        ("pause", {}, "fault pause requires component; write component=…"),
+        ("pause", {"component": "a", "at": 1}, "fault pause has no option 'at'; its options: for_s, component"),
+        ("refuse", {"for_s": "soon"}, "option for_s of fault refuse is 'soon'; write a number"),
+        ("refuse", {"for_s": "nan"}, "option for_s of fault refuse is 'nan'; write a number"),
+        ("kill", {"component": "a", "signal": "1.5"}, "option signal of fault kill is '1.5'; write a whole number"),
+        ("refuse", {"error": "Oops"}, "option error of fault refuse is 'Oops'; choose one of ServiceError, UnauthorizedError"),
     ):
         with pytest.raises(NucleusError) as told:
             gglocal.fault(name, **options)
@@ -274,13 +274,13 @@ def test_the_command_line_begins_lists_and_ends_faults(gglocal):
         command = [sys.executable, "-m", "gglocal.cli.main", "fault", *words, "--root", str(gglocal.root.path)]
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
 
-    assert call() == "no fault is active\n"
-    assert call("refuse", "topic=a", "for_s=100") == "1 refuse topic=a for_s=100: calls are answered with an error\n"
+    assert call() == "no active faults\n"
+    assert call("refuse", "topic=a", "for_s=100") == "1 refuse topic=a for_s=100: returns an error from calls\n"
     assert call() == "1 refuse topic=a for_s=100\n"
     assert [each.name for each in gglocal.faults()] == ["refuse"]
     assert call("--end", "1") == ""
     assert gglocal.faults() == []
-    assert call("pubsub-restart").startswith("2 pubsub-restart: local subscriptions are dead")
+    assert call("pubsub-restart").startswith("2 pubsub-restart: drops local subscriptions")
 
 
 def test_the_readme_has_every_fault_with_its_options():

@@ -208,7 +208,7 @@ def test_a_broker_that_never_answers_is_offline() -> None:
         await iot.start()
         with pytest.raises(Offline, match="not connected"):
             iot.publish("t", b"", 0, None)
-        with pytest.raises(Offline, match="subscribe to t again later"):
+        with pytest.raises(Offline, match="retry the subscription to t later"):
             await iot.subscribe("t", 0, lambda topic, payload: None)
         await iot.close()
 

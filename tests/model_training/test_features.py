@@ -9,7 +9,7 @@ from model_training.anomaly.manifest_template import manifest
 from edgeml.model.window import Window
 
 
-def test_many_rows_at_once_are_as_row_by_row() -> None:
+def test_features_equal_window_features() -> None:
     wanted = manifest()
     rng = np.random.default_rng(0)
     rows = rng.normal(0, 3, (700, 8)).astype(np.float32)

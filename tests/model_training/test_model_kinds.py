@@ -16,7 +16,7 @@ from model_training.training_request import TrainingError, TrainingRequest
 REQUEST = TrainingRequest(None, Path("out"), 1, True, print)
 
 
-def test_the_table_needs_neither_tensorflow_nor_a_kinds_own_modules() -> None:
+def test_model_kinds_import_neither_tensorflow_nor_kinds() -> None:
     code = "import sys, model_training.model_kinds; print(sorted(m for m in sys.modules if m == 'tensorflow' or m.startswith('model_training.')))"
     ended = subprocess.run(
         [sys.executable, "-c", code],
@@ -30,24 +30,24 @@ def test_the_table_needs_neither_tensorflow_nor_a_kinds_own_modules() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(model_kinds.KINDS))
-def test_each_kind_in_the_table_is_there(name: str) -> None:
+def test_each_kind_has_train(name: str) -> None:
     assert callable(importlib.import_module(model_kinds.find(name).module).train)
 
 
-def test_an_unknown_kind_is_answered_with_those_that_there_are() -> None:
-    with pytest.raises(TrainingError, match="no kind of model `anomalous`; the kinds are anomaly, regression, classification"):
+def test_unknown_kind_lists_known_kinds() -> None:
+    with pytest.raises(TrainingError, match="unknown kind of model `anomalous`; the kinds are anomaly, regression, classification"):
         model_kinds.find("anomalous")
 
 
-def test_a_module_that_is_not_there_is_one_sentence() -> None:
-    with pytest.raises(TrainingError, match=r"^model_training.forecast: this checkout has no such module; update it$"):
+def test_missing_module_fails_with_one_sentence() -> None:
+    with pytest.raises(TrainingError, match=r"^model_training.forecast: no such module in this checkout; update the checkout$"):
         ModelKind("", "model_training.forecast").train(REQUEST)
 
 
-def test_a_package_that_is_not_installed_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_package_fails_with_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "wanting.py").write_text("def train(request):\n    import tensorfloh\n")
     monkeypatch.syspath_prepend(tmp_path)
-    sentence = r"^wanting needs the Python package tensorfloh, .* scripts/train, or: pip install -e .\[train\]$"
+    sentence = r"^wanting needs the Python package tensorfloh, .* edgeml model train, or: pip install -e .\[train\]$"
     with pytest.raises(TrainingError, match=sentence):
         ModelKind("", "wanting").train(REQUEST)
 
@@ -56,15 +56,18 @@ def test_a_package_that_is_not_installed_is_one_sentence(tmp_path: Path, monkeyp
     ("text", "sentence"),
     [
         ("", "own has no function `train`"),
-        ("def train(request): pass", "own: `train` gave None; it must give the folder"),
-        ("from pathlib import Path\ndef train(request): return Path('nowhere')", "own: `train` gave .*nowhere.*; it must give the folder"),
+        ("def train(request): pass", "own: `train` returned None; it must return the folder"),
+        (
+            "from pathlib import Path\ndef train(request): return Path('nowhere')",
+            "own: `train` returned .*nowhere.*; it must return the folder",
+        ),
         (
             "from model_training.prepare import load_prepared\ndef train(request): load_prepared(request.data)",
-            r"card.json is missing; name a folder that scripts/prepare build has made",
+            r"card.json is missing; name a folder that edgeml data prepare has written",
         ),
     ],
 )
-def test_a_kind_of_ones_own_that_is_not_right_is_one_sentence(
+def test_invalid_kind_fails_with_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], text: str, sentence: str
 ) -> None:
     (tmp_path / "own.py").write_text(text)

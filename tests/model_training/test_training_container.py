@@ -78,7 +78,7 @@ def variables(base: Path, **hyperparameters: object) -> dict[str, str]:
     }
 
 
-def test_the_toolkits_variables_and_arguments(base: Path, recorder: Recorder) -> None:
+def test_container_reads_toolkit_variables_and_arguments(base: Path, recorder: Recorder) -> None:
     environ = variables(base, kind="anomaly", seed=7, quick=True, model_dir="s3://bucket/model")
     arguments = ["--kind", "anomaly", "--model_dir", "s3://bucket/model", "--quick", "True", "--seed", "7"]
     assert train.main(arguments, environ) == 0
@@ -91,7 +91,7 @@ def test_the_toolkits_variables_and_arguments(base: Path, recorder: Recorder) ->
     assert not (base / "output" / "failure").exists()
 
 
-def test_the_files_alone_are_enough(base: Path, recorder: Recorder) -> None:
+def test_container_reads_configuration_files_without_toolkit(base: Path, recorder: Recorder) -> None:
     config = base / "input" / "config"
     hyperparameters = {"kind": '"anomaly"', "seed": "5", "quick": "false", "sagemaker_program": '"model_training/train.py"'}
     (config / "hyperparameters.json").write_text(json.dumps(hyperparameters))
@@ -102,7 +102,7 @@ def test_the_files_alone_are_enough(base: Path, recorder: Recorder) -> None:
     assert (request.seed, request.quick) == (5, False)
 
 
-def test_a_lone_channel_may_have_any_name_and_several_want_one(base: Path, recorder: Recorder) -> None:
+def test_single_channel_may_have_any_name_several_need_training(base: Path, recorder: Recorder) -> None:
     folder = str(base / "input" / "data" / "training")
     environ = {"SM_MODEL_DIR": str(base / "model"), "SM_CHANNEL_SKAB": folder}
     assert train.main(["anomaly"], environ) == 0
@@ -116,12 +116,12 @@ def test_a_lone_channel_may_have_any_name_and_several_want_one(base: Path, recor
     [
         (["anomaly", "--seed", "13"], "skab/valve1/0.csv: no column Current; give recordings with all eight channels"),
         (["anomaly", "--seed", "14"], "ZeroDivisionError: no rows"),
-        (["anomalous"], "there is no kind of model `anomalous`; the kinds are anomaly, regression, classification"),
-        (["anomaly", "--sed", "1"], "unrecognized arguments: --sed 1; --help lists what is wanted"),
-        ([], "NAME is missing, one of anomaly, regression, classification; --help lists what is wanted"),
+        (["anomalous"], "unknown kind of model `anomalous`; the kinds are anomaly, regression, classification"),
+        (["anomaly", "--sed", "1"], "unrecognized arguments: --sed 1; see --help"),
+        ([], "NAME is missing; choose one of anomaly, regression, classification; see --help"),
     ],
 )
-def test_a_failure_leaves_its_sentence_where_sagemaker_looks(
+def test_failure_file_has_reason(
     base: Path,
     recorder: Recorder,
     capsys: pytest.CaptureFixture[str],
@@ -130,27 +130,27 @@ def test_a_failure_leaves_its_sentence_where_sagemaker_looks(
 ) -> None:
     assert train.main(arguments, variables(base)) == 1
     assert (base / "output" / "failure").read_text() == sentence
-    assert capsys.readouterr().err.endswith(f"train: {sentence}\n")
+    assert capsys.readouterr().err.endswith(f"edgeml model train: {sentence}\n")
 
 
 @pytest.mark.parametrize("hps", ["[1]", "{", ""])
-def test_hyperparameters_that_are_none_are_one_sentence(base: Path, recorder: Recorder, hps: str) -> None:
+def test_invalid_hyperparameters_fail_with_one_sentence(base: Path, recorder: Recorder, hps: str) -> None:
     assert train.main(["anomaly"], {**variables(base), "SM_HPS": hps}) == 1
-    assert (base / "output" / "failure").read_text().startswith("SM_HPS is no JSON object")
+    assert (base / "output" / "failure").read_text().startswith("SM_HPS is not a JSON object")
 
 
-def test_a_channel_without_its_folder_is_one_sentence(base: Path, recorder: Recorder) -> None:
+def test_channel_without_folder_fails_with_one_sentence(base: Path, recorder: Recorder) -> None:
     assert train.main(["anomaly"], {**variables(base), "SM_CHANNEL_TRAINING": str(base / "nowhere")}) == 1
     assert "the channel `training` has no folder" in (base / "output" / "failure").read_text()
 
 
-def test_a_long_reason_is_cut_to_what_sagemaker_shows(base: Path, recorder: Recorder) -> None:
+def test_failure_reason_is_truncated(base: Path, recorder: Recorder) -> None:
     train.main(["x" * 5000], variables(base))
     reason = (base / "output" / "failure").read_text()
     assert 1000 < len(reason.encode()) <= 1024 and reason.endswith("…")
 
 
-def test_outside_of_a_container_the_options_say_where(tmp_path: Path, recorder: Recorder) -> None:
+def test_options_select_paths_outside_container(tmp_path: Path, recorder: Recorder) -> None:
     environ = {"SAGEMAKER_BASE_DIR": str(tmp_path / "nothing")}
     assert train.main(["anomaly", "--quick", "--from", str(tmp_path), "--out", str(tmp_path / "out")], environ) == 0
     assert (recorder.requests[0].data, recorder.requests[0].quick) == (tmp_path, True)
@@ -159,10 +159,10 @@ def test_outside_of_a_container_the_options_say_where(tmp_path: Path, recorder: 
     assert not (tmp_path / "nothing").exists()
 
 
-def test_a_model_gets_the_version_that_is_given(tmp_path: Path, recorder: Recorder, capsys: pytest.CaptureFixture[str]) -> None:
+def test_version_option_sets_bundle_version(tmp_path: Path, recorder: Recorder, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["anomaly", "--from", str(tmp_path), "--out", str(tmp_path / "out")]
-    assert train.main([*words, "--version", "2.0"], {}) == 1 and recorder.requests == []
-    assert "write three numbers, as 2.0.0" in capsys.readouterr().err
+    assert train.main([*words, "--version", "2.0"], {}) == 2 and recorder.requests == []
+    assert "write three numbers, such as 2.0.0" in capsys.readouterr().err
     assert train.main([*words, "--version", "2.0.0"], {}) == 0
     made, shipped = Bundle.load(tmp_path / "out" / NAME), Bundle.load(SHIPPED)
     assert (made.manifest.version, made.digest) == ("2.0.0", shipped.digest) and made.golden == shipped.golden
@@ -189,16 +189,16 @@ def start(base: Path, *arguments: str, **more: str) -> subprocess.CompletedProce
     )
 
 
-def test_the_packed_source_fails_by_the_contract(base: Path) -> None:
+def test_packed_source_reports_failure(base: Path) -> None:
     ended = start(base, "--kind", "anomaly", "--seed", "1")
     assert ended.returncode == 1
     reason = (base / "output" / "failure").read_text()
     assert "no recordings" in reason
-    assert ended.stderr == f"train: {reason}\n"
+    assert ended.stderr == f"edgeml model train: {reason}\n"
 
 
 @pytest.mark.training
-def test_the_packed_source_trains_by_the_contract(base: Path, shared: Path) -> None:
+def test_packed_source_trains(base: Path, shared: Path) -> None:
     ended = start(base, "--kind", "anomaly", "--quick", "True", "--seed", "1", SM_CHANNEL_TRAINING=str(shared / "data"))
     assert ended.returncode == 0, ended.stderr
     assert re.search(r"epoch 1/[0-9]+: loss [0-9.]+", ended.stdout)

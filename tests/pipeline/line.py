@@ -80,14 +80,14 @@ class Line:
         tally = Statistics()
         course = RunMonitor(Recorder(), tally, lambda event: None)
         give_up = time.monotonic() + scenario.limit_s
-        while not course.over(time.monotonic()):
+        while not course.is_over(time.monotonic()):
             assert time.monotonic() < give_up, f"not over after {scenario.limit_s:g} s; faults {course.faults}"
             try:
                 delivery = self.heard.get(timeout=0.05)
             except queue.Empty:
                 delivery = None
             if delivery is not None and delivery.kind == "local" and not (apart and delivery.sender == apart):
-                course.take(delivery.topic, delivery.payload, delivery.sender, time.monotonic())
+                course.handle(delivery.topic, delivery.payload, delivery.sender, time.monotonic())
                 if on_message is not None:
                     on_message(course, delivery)
             for command in course.due(time.monotonic(), time.time_ns()):

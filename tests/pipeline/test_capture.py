@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from model_training.prepare import load_prepared, pipeline
+from model_training.prepare import load_prepared, prepare_dataset
 from model_training.prepare.plan import Plan
 
 from edgeml.messages import topics
@@ -30,7 +30,7 @@ def test_rows_around_an_alarm_are_captured(line, version, tmp_path: Path) -> Non
     suite.close()
     (alarm,) = [alarm for alarm in tally.alarms.values() if alarm.raised_at is not None]
     assert alarm.raised_at is not None and alarm.cleared_at is not None
-    (steps,) = load_prepared(pipeline(Plan(name="alarms"), [str(tmp_path / "captured")], tmp_path / "out").folder)
+    (steps,) = load_prepared(prepare_dataset(Plan(name="alarms"), [str(tmp_path / "captured")], tmp_path / "out").folder)
     assert steps.asset == ASSET
     wanted: set[int] = set()
     for moment in (alarm.raised_at, alarm.cleared_at):

@@ -32,8 +32,8 @@ def run(line: Callable[..., Line], version: str, kill: str = "", when: Callable[
     sent: list[str] = []
 
     def on_message(course: RunMonitor, delivery: Delivery) -> None:
-        if kill and not killed and when(course.tally):
-            killed.append(course.tally.rows)
+        if kill and not killed and when(course.stats):
+            killed.append(course.stats.rows)
             suite.nucleus.kill(kill)
         if delivery.topic == "edgeml/commands/ack":
             sent.append(decode(delivery.payload).status)  # type: ignore[attr-defined]
@@ -69,7 +69,7 @@ def test_a_killed_component_changes_nothing(line, version, unfaulted, component,
         assert abs(mine.raised_at - other.raised_at) <= 5 * SECOND
     stops = [command for command in tally.commands.values() if command.action == "stop"]
     assert [command.status for command in stops] == ["executed"]
-    assert (tally.gaps, tally.unanswered) == (0, 0)
+    assert (tally.gaps, tally.rows_without_result) == (0, 0)
     assert tally.rows == plain.rows == DURATION_S
 
 
@@ -77,5 +77,5 @@ def test_tally_distinguishes_a_second_command():
     # The guard of the test above: two ids in one episode would be seen as two.
     tally = Statistics()
     for number in (1, 1, 2):
-        tally.take(Command(id=f"{number}", asset="p", action="stop"), "sender")
+        tally.add(Command(id=f"{number}", asset="p", action="stop"), "sender")
     assert len(tally.commands) == 2

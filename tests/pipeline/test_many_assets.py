@@ -30,7 +30,7 @@ def test_the_pipeline_with_two_hundred_machines(line, version):
     suite.deploy(kind.config, version)
     tally = suite.follow(kind, note)
     assert seen == {f"pump-{number:03d}" for number in range(1, 201)}
-    assert (tally.rows, tally.gaps, tally.unanswered) == (200 * ROWS, 0, 0)
+    assert (tally.rows, tally.gaps, tally.rows_without_result) == (200 * ROWS, 0, 0)
     # At once it could not have been read, only key by key.
     assert is_too_large(suite.nucleus.component(SOURCE).configuration)
     for component in COMPONENTS:

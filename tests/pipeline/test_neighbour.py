@@ -64,7 +64,7 @@ class Statuses:
 
 def forgeries(course: RunMonitor) -> list[tuple[str, Message]]:
     """Messages that would change the run if they were accepted."""
-    at = course.trace.assets[ASSET].last_time or 0
+    at = course.recorder.assets[ASSET].last_time or 0
     times = at + np.arange(1, 31) * SECOND
     columns = ResultColumns(
         times=times,
@@ -98,8 +98,8 @@ def forgeries(course: RunMonitor) -> list[tuple[str, Message]]:
         (topics.REPLAY, ReplayRequest(topic=topics.SENSORS)),
         (topics.COMMANDS_RELEASE, Release(asset=ASSET, by="nobody")),
         (topics.INTERLOCK, Permit(asset=ASSET, allowed=True)),
-        *((topics.ALERTS_ACK, Acknowledge(alarm=alarm, by="nobody")) for alarm in course.tally.alarms),
-        *((topics.COMMANDS_ACK, CommandAck(id=id, asset=ASSET, status="refused", detail="forged")) for id in course.tally.commands),
+        *((topics.ALERTS_ACK, Acknowledge(alarm=alarm, by="nobody")) for alarm in course.stats.alarms),
+        *((topics.COMMANDS_ACK, CommandAck(id=id, asset=ASSET, status="refused", detail="forged")) for id in course.stats.commands),
     ]
 
 
@@ -114,8 +114,8 @@ def test_forged_and_repeated_messages_are_reported_and_change_nothing(line, vers
 
     def on_message(course: RunMonitor, delivery: Delivery) -> None:
         statuses.take(delivery)
-        moment = (course.tally.rows // 100, len(course.tally.alarms), len(course.tally.commands), len(course.tally.raised))
-        if course.tally.rows > 100 and moment not in said:
+        moment = (course.stats.rows // 100, len(course.stats.alarms), len(course.stats.commands), len(course.stats.raised))
+        if course.stats.rows > 100 and moment not in said:
             said.add(moment)
             for topic, message in forgeries(course):
                 neighbour.say(topic, encode(message))
@@ -134,7 +134,7 @@ def test_forged_and_repeated_messages_are_reported_and_change_nothing(line, vers
 
     assert repeated > 500 and len(said) > 15
     assert one_episode(tally) == []
-    assert (tally.rows, tally.gaps, tally.unanswered) == (1300, 0, 0)
+    assert (tally.rows, tally.gaps, tally.rows_without_result) == (1300, 0, 0)
     assert [command.action for command in tally.commands.values()] == ["stop", "restore", "start"]
     assert all(command.status == "executed" for command in tally.commands.values())
     for component in COMPONENTS:
@@ -170,7 +170,7 @@ def test_a_neighbour_that_floods_stops_nothing(line, version):
         flood.wait()
     assert sent > 1_000 and cut > 3
     assert one_episode(tally) == []
-    assert (tally.rows, tally.gaps, tally.unanswered) == (1300, 0, 0)
+    assert (tally.rows, tally.gaps, tally.rows_without_result) == (1300, 0, 0)
     for component in COMPONENTS:
         assert statuses.refused(component, "unsigned") + statuses.refused(component, "forged") > 100
         assert suite.nucleus.component(component).starts == 1

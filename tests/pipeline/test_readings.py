@@ -14,7 +14,7 @@ from model_training.datasets import DatasetError
 from model_training.datasets import skab as dataset
 from model_training.prepare.parse import parse
 from model_training.prepare.plan import Csv
-from model_training.prepare.rows import PrepareError, Tally
+from model_training.prepare.rows import PrepareError, Statistics
 
 from edgeml.parsing import readings
 from edgeml.timestamps import SECOND, from_iso
@@ -218,8 +218,8 @@ def by_csv(path: Path, content: bytes, unit: str, decimal: str) -> tuple[np.ndar
     return times, values, list(source.faults)
 
 
-def by_prepare(content: bytes, unit: str, decimal: str) -> tuple[np.ndarray, np.ndarray, Tally]:
-    tally = Tally()
+def by_prepare(content: bytes, unit: str, decimal: str) -> tuple[np.ndarray, np.ndarray, Statistics]:
+    tally = Statistics()
     layout = Csv(delimiter=";", time_unit=unit, decimal=decimal, columns={"flow": "flow", "amps": "amps"})  # type: ignore[arg-type]
     try:
         (found,) = parse("x.csv", content, layout, tally)
@@ -257,7 +257,7 @@ def test_times(tmp_path: Path, unit: str, decimal: str, text: str, ns: int | Non
     else:
         (fault,) = [fault for fault in faults if "backwards" not in fault]
         assert f"{tmp_path / 'a.csv'}:3, column 'time': {text[:40]!r} is " in fault and len(fault) < 400
-        assert tally.rows == {"time not readable": 1} and "x.csv, line 3" in tally.examples["time not readable"]
+        assert tally.rows == {"invalid time": 1} and "x.csv, line 3" in tally.examples["invalid time"]
 
 
 @pytest.mark.parametrize(("text", "ns"), [(text, ns) for unit, _, text, ns in TIMES if unit == "iso"])
@@ -285,10 +285,10 @@ def test_numbers(tmp_path: Path, decimal: str, text: str, value: float | None, n
     wanted = np.array([[1, 4], [np.nan if value is None else value, 5], [3, 6]], "f4")
     assert np.array_equal(values, wanted, equal_nan=True) and np.array_equal(also, wanted, equal_nan=True)
     assert times.tolist() == prepared.tolist() == [SECOND, 2 * SECOND, 3 * SECOND]
-    assert len(faults) == int(named) and tally.values == ({"no number": 1} if named else {}) and not tally.rows
+    assert len(faults) == int(named) and tally.values == ({"not a number": 1} if named else {}) and not tally.rows
     if named:
         assert f"{tmp_path / 'a.csv'}:3, column 'flow': " in faults[0] and len(faults[0]) < 400
-        assert "x.csv, line 3, column 'flow'" in tally.examples["no number"]
+        assert "x.csv, line 3, column 'flow'" in tally.examples["not a number"]
 
 
 @pytest.mark.parametrize(
@@ -392,7 +392,7 @@ def test_every_python_reads_the_same_times(python: Path) -> None:
     texts = [text for unit, _, text, _ in TIMES if unit == "iso"]
     code = """
 import json, sys
-from edgeml.times import from_iso
+from edgeml.timestamps import from_iso
 def read(text):
     try:
         return from_iso(text)

@@ -45,7 +45,7 @@ def linked(folder: Path) -> None:
 
 REFUSED: dict[str, tuple[Callable[[Path], None], bool, str]] = {
     "tampered": (tampered, False, "has the SHA-256 digest"),
-    "tampered with its digest": (tampered_with_its_digest, False, "is not what was signed"),
+    "tampered with its digest": (tampered_with_its_digest, False, "does not match its signature"),
     "unsigned": (lambda folder: (folder / "manifest.sig").unlink(), False, "has no manifest.sig"),
     "wrong key": (lambda folder: None, True, "is signed with the key"),
     "a link": (linked, False, "is a symbolic link"),

@@ -1,7 +1,7 @@
 """Topics of the suite: one record each in `TOPICS`.
 
 A record names the message types, publishers and subscribers of a topic, and whether its messages are signed. `accessControl` in the recipes
-and the topic tables of the components' READMEs are generated from the records by `python -m edgeml_cli.build.topic_tables`, and tests
+and the topic tables of the components' READMEs are generated from the records by `edgeml dev topics`, and tests
 compare the components with them. No other module writes a topic as text.
 """
 

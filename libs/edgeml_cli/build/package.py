@@ -1,7 +1,7 @@
-"""Builds the suite into `greengrass-build/`: recipes, one zip a component, the model bundle's zip, and `deployment.json`.
+"""Builds the suite into `greengrass-build/`: recipes, a zip for each component and model bundle, and `deployment.json`.
 
-The same sources give the same bytes, whatever the machine, the checkout's place, the umask or the time. Needs nothing but the
-standard library, so that `gdk component build` can call it with any python3; with `--wheels`, pip.
+Builds are reproducible: the same sources give the same bytes on any machine, in any directory, with any umask, at any time. The
+build needs the standard library only, so that `gdk component build` can run it with any python3; `--wheels` also needs pip.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ COMPONENTS: dict[str, str] = {
     "com.edgeml.Inference": "inference",
     "com.edgeml.AlertDispatcher": "alert_dispatcher",
 }
-"""Full name of each component, and its folder in `components/`."""
+"""The folder in `components/` of each component, by full name."""
 BUNDLES: dict[str, tuple[str, ...]] = {"com.edgeml.Inference": ("pump_anomaly",)}
-"""Model bundles in `model_training/bundles/` that a component ships, each as an artifact of its own."""
+"""Model bundles in `model_training/bundles/` that a component ships, each as a separate artifact."""
 BUNDLE_FILES = ("manifest.json", "manifest.sig", "model.tflite")
 
 NO_BUCKET = "BUCKET_NAME"
 NO_THING_GROUP = "arn:aws:iot:REGION:000000000000:thinggroup/THING_GROUP"
-TARGETS = "targets.txt"
-"""Beside the wheels in a zip: whom they are for, as `edgeml.runtime.install_venv` reads it."""
-EARLIEST = (1980, 1, 1, 0, 0, 0)
+TARGETS_FILE = "targets.txt"
+"""File beside the wheels in a zip that lists their targets, for `edgeml.runtime.install_venv`."""
+ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 VERSION = r"\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?"
 """A semantic version."""
 
 
 class BuildError(Exception):
-    """One sentence: what is wrong, where, the remedy."""
+    """A build failure; the text is one sentence with the remedy."""
 
 
 @dataclass(frozen=True)
 class Project:
-    """What `gdk-config.json` says of the suite; its version is that of every component."""
+    """The suite's entry in `gdk-config.json`; its version applies to every component."""
 
     version: str
     author: str
@@ -60,9 +60,9 @@ class Project:
             suite = json.loads(path.read_text(encoding="utf-8"))["component"][SUITE]
             version, author = suite["version"], suite["author"]
         except (OSError, ValueError, KeyError) as fault:
-            raise BuildError(f"{path}: `component.{SUITE}` with `version` and `author` cannot be read from it: {fault!r}") from None
+            raise BuildError(f"{path}: expected `component.{SUITE}` with `version` and `author`; reading failed: {fault!r}") from None
         if not re.fullmatch(VERSION, version):
-            raise BuildError(f"{path}: the version is {version!r}, wanted is an exact one such as 1.2.3")
+            raise BuildError(f"{path}: the version is {version!r}; expected major.minor.patch, such as 1.2.3")
         return cls(version, author)
 
 
@@ -73,20 +73,20 @@ def build(
     thing_group: str = NO_THING_GROUP,
     devices: Sequence[Target] = (),
 ) -> list[Path]:
-    """Build everything anew; returns the files written.
+    """Build the suite; returns the written files.
 
     Args:
         root: the checkout.
-        out: the directory to fill; what it held is removed.
-        bucket: the S3 bucket named in the recipes' artifact URIs.
-        thing_group: ARN of the thing group named in `deployment.json`.
-        devices: whose wheels go into the zips, so that the install step needs no package index; none: it uses one.
+        out: output directory; its previous content is removed.
+        bucket: S3 bucket in the recipes' artifact URIs.
+        thing_group: ARN of the thing group in `deployment.json`.
+        devices: targets whose wheels are included in the zips, so that installing needs no package index.
 
     Raises:
-        BuildError: something is missing or misnamed.
+        BuildError: a source is missing or invalid.
     """
     project = Project.read(root)
-    _library_is_of(root, project.version)
+    _check_library_version(root, project.version)
     recipes = {name: _recipe(root, name, project, bucket) for name in (*COMPONENTS, SUITE)}
     archives = {name: dict(_archives(root, name, devices)) for name in COMPONENTS}
     _empty(out)
@@ -97,14 +97,14 @@ def build(
             written.append(write_zip(out / "artifacts" / name / project.version / archive, members))
     for name, text in recipes.items():
         written.append(write_text(out / "recipes" / f"{name}-{project.version}.yaml", text))
-    # `gdk component publish` looks for the recipe under the name that the root's recipe.yaml links to.
+    # `gdk component publish` expects the recipe under the name to which the root's recipe.yaml links.
     written.append(write_text(out / "recipes" / f"{SUITE}.yaml", recipes[SUITE]))
     written.append(write_text(out / "deployment.json", json.dumps(deployment(project.version, thing_group), indent=2) + "\n"))
     return written
 
 
 def deployment(version: str, thing_group: str = NO_THING_GROUP) -> dict[str, Any]:
-    """The request of `aws greengrassv2 create-deployment`. Every component is in it, so that each can be given a configuration."""
+    """The input of `aws greengrassv2 create-deployment`. It lists every component, so that each can be configured."""
     names = (SUITE, *COMPONENTS)
     return {
         "targetArn": thing_group,
@@ -113,14 +113,15 @@ def deployment(version: str, thing_group: str = NO_THING_GROUP) -> dict[str, Any
     }
 
 
-def _library_is_of(root: Path, version: str) -> None:
-    """
+def _check_library_version(root: Path, version: str) -> None:
+    """Check that the library, which reports its version on devices, has the project's version.
+
     Raises:
-        BuildError: the library, which tells its version on devices, has another.
+        BuildError: the versions differ.
     """
     path = root / "libs" / "edgeml" / "__init__.py"
     if f'\n__version__ = "{version}"\n' not in path.read_text(encoding="utf-8"):
-        raise BuildError(f"{path} does not name the version {version} of gdk-config.json; run: scripts/version {version}")
+        raise BuildError(f"{path} does not have the version {version} of gdk-config.json; run: edgeml dev version {version}")
 
 
 def _recipe(root: Path, name: str, project: Project, bucket: str) -> str:
@@ -146,33 +147,35 @@ def fill(text: str, name: str, version: str, author: str, bucket: str) -> str:
 
 
 def _archives(root: Path, name: str, devices: Sequence[Target]) -> Iterator[tuple[str, dict[str, Path]]]:
-    """Each archive of a component: its name, and what it holds: path in it to file."""
+    """Yield each archive of a component: its name, and the source file of each member."""
     folder = COMPONENTS[name]
     source = root / "components" / folder
     members = dict(_files(source, folder)) | dict(_files(root / "libs" / "edgeml", "edgeml"))
     for file in ("requirements.txt", "requirements.lock"):
         members[file] = source / file
         members.pop(f"{folder}/{file}", None)
-    for needed in (f"{folder}/__main__.py", "edgeml/runtime/install_venv.py", "requirements.txt"):
-        if not members.get(needed, Path()).is_file():
-            raise BuildError(f"{name} needs {needed}, which is not in {source} or {root / 'libs'}; restore it")
+    for required in (f"{folder}/__main__.py", "edgeml/runtime/install_venv.py", "requirements.txt"):
+        if not members.get(required, Path()).is_file():
+            raise BuildError(f"{name} needs {required}, which is missing from {source} and {root / 'libs'}; restore it")
     try:
-        lock = wheelhouse.fresh(members["requirements.txt"])
-        brought = {path.name: path for device in devices for path in wheelhouse.download(lock, device, root / "build" / "wheels")}
+        lock = wheelhouse.current_lock(members["requirements.txt"])
+        wheels = {path.name: path for device in devices for path in wheelhouse.download(lock, device, root / "build" / "wheels")}
     except WheelError as fault:
         raise BuildError(str(fault)) from None
     if devices:
-        members |= {f"wheels/{file}": path for file, path in brought.items()}
-        members[f"wheels/{TARGETS}"] = write_text(root / "build" / "wheels" / TARGETS, "".join(f"{each}\n" for each in sorted(devices)))
+        members |= {f"wheels/{file}": path for file, path in wheels.items()}
+        members[f"wheels/{TARGETS_FILE}"] = write_text(
+            root / "build" / "wheels" / TARGETS_FILE, "".join(f"{each}\n" for each in sorted(devices))
+        )
     yield f"{folder}.zip", members
     for bundle in BUNDLES.get(name, ()):
-        place = root / "model_training" / "bundles" / bundle
-        names = BUNDLE_FILES + tuple(file for file in ("golden.json",) if (place / file).is_file())
-        missing = [file for file in names if not (place / file).is_file()]
+        bundle_dir = root / "model_training" / "bundles" / bundle
+        names = BUNDLE_FILES + tuple(file for file in ("golden.json",) if (bundle_dir / file).is_file())
+        missing = [file for file in names if not (bundle_dir / file).is_file()]
         if missing:
-            remedy = "restore it, or train it with scripts/train and sign it with scripts/sign"
-            raise BuildError(f"the model bundle {place} lacks {' and '.join(missing)}; {remedy}")
-        yield f"{bundle}.zip", {file: place / file for file in names}
+            remedy = "restore it, or train a model with edgeml model train and sign it with edgeml model sign"
+            raise BuildError(f"the model bundle {bundle_dir} lacks {' and '.join(missing)}; {remedy}")
+        yield f"{bundle}.zip", {file: bundle_dir / file for file in names}
 
 
 def _files(folder: Path, prefix: str) -> Iterator[tuple[str, Path]]:
@@ -184,12 +187,12 @@ def _files(folder: Path, prefix: str) -> Iterator[tuple[str, Path]]:
 
 
 def write_zip(path: Path, members: dict[str, Path]) -> Path:
-    """A zip that is the same for the same members, whatever the machine and the time."""
+    """Write a reproducible zip: the same members give the same bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Stored, because compressed bytes depend on the version of zlib.
+    # Stored, not compressed, because compressed bytes depend on the version of zlib.
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(members):
-            entry = zipfile.ZipInfo(name, EARLIEST)
+            entry = zipfile.ZipInfo(name, ZIP_EPOCH)
             entry.create_system = 3
             entry.external_attr = 0o100644 << 16
             archive.writestr(entry, members[name].read_bytes())
@@ -197,7 +200,7 @@ def write_zip(path: Path, members: dict[str, Path]) -> Path:
 
 
 def write_text(path: Path, text: str) -> Path:
-    """A file, and the folders above it."""
+    """Write a file and create its parent folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(text.encode())
     return path
@@ -215,41 +218,49 @@ def _empty(out: Path) -> None:
 
 
 def bucket_name(text: str) -> str:
-    """An argument of the command line that names an S3 bucket."""
+    """Parse the name of an S3 bucket on the command line."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no name of an S3 bucket: 3 to 63 lower-case letters, digits, dots, hyphens")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a valid name of an S3 bucket: expected 3 to 63 lower-case letters, digits, dots and hyphens"
+        )
     return text
 
 
 def _thing_group(text: str) -> str:
     if not re.fullmatch(r"arn:[^:]+:iot:[^:]+:[0-9]+:thinggroup/[a-zA-Z0-9:_-]+", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no thing group's ARN, such as {NO_THING_GROUP}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not the ARN of a thing group; expected one such as {NO_THING_GROUP}")
     return text
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="edgeml build", description=(__doc__ or "").split("\n\n")[0])
+    made.add_argument("--bucket", type=bucket_name, help="S3 bucket of the artifacts, for a deployment from the cloud")
+    made.add_argument("--thing-group-arn", type=_thing_group, help="whom deployment.json is for")
+    made.add_argument("--out", type=Path, default=ROOT / "greengrass-build", help="default: greengrass-build in the checkout")
+    made.add_argument(
+        "--wheels", metavar="PLATFORM,…", help="ship the wheels of these devices, such as linux-aarch64,linux-x86_64; no index is needed"
+    )
+    made.add_argument("--python", metavar="VERSION,…", help="with --wheels: the Pythons of these devices, such as 3.11")
+    return made
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0, or 1 when something is missing."""
-    parser = argparse.ArgumentParser(prog="scripts/build", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--bucket", type=bucket_name, help="S3 bucket of the artifacts, for a deployment from the cloud")
-    parser.add_argument("--thing-group-arn", type=_thing_group, help="whom deployment.json is for")
-    parser.add_argument("--out", type=Path, default=ROOT / "greengrass-build", help="default: greengrass-build in the checkout")
-    parser.add_argument(
-        "--wheels", metavar="PLATFORM,…", help="ship the wheels of these devices, such as linux-aarch64,linux-x86_64; no index is needed"
-    )
-    parser.add_argument("--python", metavar="VERSION,…", help="with --wheels: the Pythons of these devices, such as 3.11")
-    given = parser.parse_args(arguments)
+    given = parser().parse_args(arguments)
     try:
         if bool(given.wheels) != bool(given.python):
             raise BuildError("--wheels and --python go together, such as --wheels linux-aarch64 --python 3.11")
-        devices = wheelhouse.targets(given.wheels.split(","), given.python.split(",")) if given.wheels else []
+        devices = wheelhouse.parse_targets(given.wheels.split(","), given.python.split(",")) if given.wheels else []
         written = build(ROOT, given.out, given.bucket or NO_BUCKET, given.thing_group_arn or NO_THING_GROUP, devices)
     except (BuildError, WheelError) as fault:
-        print(f"build: {fault}", file=sys.stderr)
+        print(f"edgeml build: {fault}", file=sys.stderr)
         return 1
     for path in written:
         print(f"{path.stat().st_size:>9,} bytes  {os.path.relpath(path)}")
     if given.bucket is None or given.thing_group_arn is None:
-        print("Ready for a local deployment. From the cloud: scripts/publish, scripts/deploy; or build with --bucket, --thing-group-arn.")
+        print(
+            "Ready for a local deployment. From the cloud: edgeml fleet publish, edgeml fleet deploy; or build with --bucket, --thing-group-arn."
+        )
     return 0
 
 

@@ -1,8 +1,7 @@
-"""Locks what the components need: `scripts/lock` writes `requirements.lock` beside each `requirements.txt`.
+"""Locks the components' requirements: `edgeml dev lock` writes `requirements.lock` beside each `requirements.txt`.
 
-pip resolves for every target, on this machine. It evaluates markers by the Python that it runs on, so the closure is checked by those
-of each target.
-A target for which the index lacks wheels is left out and named.
+pip resolves for every target on this machine. It evaluates markers for the Python that runs it, so this module completes the
+closure with the markers of each target. A target for which the index lacks wheels is skipped and reported.
 """
 
 from __future__ import annotations
@@ -20,73 +19,73 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from edgeml_cli.build.package import COMPONENTS, ROOT
-from edgeml_cli.build.wheelhouse import GLIBC, PYTHONS, Lock, LockEntry, Target, WheelError, digest
+from edgeml_cli.build.wheelhouse import NEWEST_GLIBC, PYTHONS, Lock, LockEntry, Target, WheelError, requirements_digest
 
 
 @dataclass(frozen=True)
 class Wheel:
-    """What pip chose: the version, the digest, and what it wants itself."""
+    """A wheel selected by pip: its version, digest and requirements."""
 
     version: str
     sha256: str
-    wants: tuple[Requirement, ...]
+    requires: tuple[Requirement, ...]
 
 
-def wanted(lines: Iterable[str], target: Target) -> list[Requirement]:
-    """The requirements that a target has."""
+def applicable(lines: Iterable[str], target: Target) -> list[Requirement]:
+    """The requirements whose markers apply to a target."""
     environment = {"platform_machine": target.machine, "python_version": target.python, "python_full_version": f"{target.python}.0"}
     environment |= {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix", "extra": ""}
     environment |= {"implementation_name": "cpython", "platform_python_implementation": "CPython"}
-    made = [Requirement(line) for line in lines]
-    return [each for each in made if each.marker is None or each.marker.evaluate(environment)]
+    parsed = [Requirement(line) for line in lines]
+    return [each for each in parsed if each.marker is None or each.marker.evaluate(environment)]
 
 
 def resolve(requirements: Iterable[Requirement], target: Target) -> dict[str, Wheel] | str:
-    """What pip chooses for the requirements and all that they need; or what it says of a wheel that is missing.
+    """Resolve the requirements and their closure; if a wheel is missing, return pip's message instead.
 
     Raises:
         WheelError: pip fails for another reason.
     """
-    asked = [f"{each.name}{each.specifier}" for each in requirements]
+    requested = [f"{each.name}{each.specifier}" for each in requirements]
     while True:
-        found = _pip(asked, target)
+        found = _pip(requested, target)
         if isinstance(found, str):
             return found
-        missing = {canonicalize_name(each.name) for each in _needs(found.values(), target)} - found.keys()
+        missing = {canonicalize_name(each.name) for each in _dependencies(found.values(), target)} - found.keys()
         if not missing:
             return found
-        asked += sorted(missing)
+        requested += sorted(missing)
 
 
 def closure(requirements: Iterable[Requirement], known: Mapping[str, Wheel], target: Target) -> dict[str, Wheel]:
-    """Those of `known` that the requirements come to."""
-    chosen: dict[str, Wheel] = {}
-    left = list(requirements)
-    while left:
-        name = canonicalize_name(left.pop().name)
-        if name not in chosen:
-            chosen[name] = known[name]
-            left += _needs([known[name]], target)
-    return chosen
+    """The wheels of `known` in the closure of the requirements."""
+    selected: dict[str, Wheel] = {}
+    remaining = list(requirements)
+    while remaining:
+        name = canonicalize_name(remaining.pop().name)
+        if name not in selected:
+            selected[name] = known[name]
+            remaining += _dependencies([known[name]], target)
+    return selected
 
 
-def lock(root: Path) -> list[str]:
-    """Write every lock; returns a sentence for each target that has none."""
+def write_locks(root: Path) -> list[str]:
+    """Write all locks; returns one sentence for each target without wheels."""
     files = {name: root / "components" / folder / "requirements.txt" for name, folder in COMPONENTS.items()}
     lines = {name: [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()] for name, path in files.items()}
     chosen: dict[str, dict[Target, dict[str, Wheel]]] = {name: {} for name in files}
-    said = []
-    for target in (Target(machine, python) for machine in GLIBC for python in PYTHONS):
-        every = {str(each): each for name in files for each in wanted(lines[name], target)}
+    skipped = []
+    for target in (Target(machine, python) for machine in NEWEST_GLIBC for python in PYTHONS):
+        every = {str(each): each for name in files for each in applicable(lines[name], target)}
         known = resolve(every.values(), target)
         if isinstance(known, str):
-            said.append(f"no wheels for {target}: {known}")
+            skipped.append(f"no wheels for {target}: {known}")
             continue
         for name in files:
-            chosen[name][target] = closure(wanted(lines[name], target), known, target)
+            chosen[name][target] = closure(applicable(lines[name], target), known, target)
     for name, path in files.items():
         path.with_suffix(".lock").write_text(_lock(path, chosen[name]).text(), encoding="utf-8")
-    return said
+    return skipped
 
 
 def _lock(path: Path, chosen: Mapping[Target, Mapping[str, Wheel]]) -> Lock:
@@ -103,41 +102,45 @@ def _lock(path: Path, chosen: Mapping[Target, Mapping[str, Wheel]]) -> Lock:
         )
         for requirement, each in sorted(targets.items())
     ]
-    return Lock(digest(path), tuple(sorted(chosen)), tuple(entries))
+    return Lock(requirements_digest(path), tuple(sorted(chosen)), tuple(entries))
 
 
-def _needs(wheels: Iterable[Wheel], target: Target) -> list[Requirement]:
-    return wanted((str(each) for wheel in wheels for each in wheel.wants), target)
+def _dependencies(wheels: Iterable[Wheel], target: Target) -> list[Requirement]:
+    return applicable((str(each) for wheel in wheels for each in wheel.requires), target)
 
 
-def _pip(asked: list[str], target: Target) -> dict[str, Wheel] | str:
+def _pip(requested: list[str], target: Target) -> dict[str, Wheel] | str:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet", "--no-input"]
-        command += ["--disable-pip-version-check", "--report", "-", "--target", folder, *target.options, *asked]
-        ran = subprocess.run(command, capture_output=True, text=True, check=False)
-    if ran.returncode != 0:
-        last = (ran.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        command += ["--disable-pip-version-check", "--report", "-", "--target", folder, *target.options, *requested]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        last = (result.stderr.strip().splitlines() or ["no message"])[-1]
         if "No matching distribution" in last or "ResolutionImpossible" in last:
             return last.removeprefix("ERROR: ")
         raise WheelError(f"pip cannot resolve for {target}: {last}")
-    made: dict[str, Wheel] = {}
-    for item in json.loads(ran.stdout)["install"]:
-        about, archive = item["metadata"], item["download_info"]["archive_info"]
-        wants = tuple(map(Requirement, about.get("requires_dist", ())))
-        made[canonicalize_name(about["name"])] = Wheel(about["version"], archive["hashes"]["sha256"], wants)
-    return made
+    wheels: dict[str, Wheel] = {}
+    for item in json.loads(result.stdout)["install"]:
+        metadata, archive = item["metadata"], item["download_info"]["archive_info"]
+        requires = tuple(map(Requirement, metadata.get("requires_dist", ())))
+        wheels[canonicalize_name(metadata["name"])] = Wheel(metadata["version"], archive["hashes"]["sha256"], requires)
+    return wheels
+
+
+def parser() -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(prog="edgeml dev lock", description=(__doc__ or "").split("\n\n")[0])
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0, or 1 when pip failed."""
-    argparse.ArgumentParser(prog="scripts/lock", description=(__doc__ or "").split("\n\n")[0]).parse_args(arguments)
+    parser().parse_args(arguments)
     try:
-        said = lock(ROOT)
+        said = write_locks(ROOT)
     except WheelError as fault:
-        print(f"lock: {fault}", file=sys.stderr)
+        print(f"edgeml dev lock: {fault}", file=sys.stderr)
         return 1
     for sentence in said:
-        print(f"lock: {sentence}")
+        print(f"edgeml dev lock: {sentence}")
     for folder in COMPONENTS.values():
         made = Lock.read(ROOT / "components" / folder / "requirements.lock")
         print(f"components/{folder}/requirements.lock: {len(made.entries)} packages for {', '.join(map(str, made.targets))}")

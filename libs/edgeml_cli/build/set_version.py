@@ -1,6 +1,6 @@
-"""The suite's version stands in `gdk-config.json`; this sets another there, and wherever else it must be written: `scripts/version`.
+"""Prints or sets the suite's version, in `gdk-config.json` and its copies: `edgeml dev version`.
 
-Needs nothing but the standard library, as the build does.
+Needs the standard library only, as the build does.
 """
 
 from __future__ import annotations
@@ -12,35 +12,38 @@ from pathlib import Path
 
 from edgeml_cli.build.package import ROOT, VERSION, BuildError, Project
 
-PLACES = {
+VERSION_PATTERNS = {
     "gdk-config.json": r'(?<="version": ")[^"]*(?=")',
     "libs/edgeml/__init__.py": r'(?<=^__version__ = ")[^"]*(?="$)',
     "libs/gglocal/__init__.py": r'(?<=^__version__ = ")[^"]*(?="$)',
     "README.md": r"(?<=com\.edgeml\.Suite=)\d[0-9A-Za-z.+-]*",
 }
-"""Where it stands, and how it is found there. gdk takes a literal; the library's copy travels in the zips, where there is no
-`gdk-config.json`; `pyproject.toml` reads the library's; the README's commands are to be copied."""
+"""The files that contain the version, each with a pattern that finds it. gdk needs a literal. The library's copy is shipped in the zips,
+which have no `gdk-config.json`, and `pyproject.toml` reads it. The commands in the README can be copied."""
 
 
-def found(root: Path) -> dict[str, set[str]]:
-    """The versions that each place names."""
-    return {name: set(re.findall(pattern, (root / name).read_text(encoding="utf-8"), re.MULTILINE)) for name, pattern in PLACES.items()}
+def read_versions(root: Path) -> dict[str, set[str]]:
+    """The versions in each file."""
+    return {
+        name: set(re.findall(pattern, (root / name).read_text(encoding="utf-8"), re.MULTILINE))
+        for name, pattern in VERSION_PATTERNS.items()
+    }
 
 
-def write(root: Path, version: str) -> list[str]:
-    """Set the version everywhere; returns the files that changed.
+def set_version(root: Path, version: str) -> list[str]:
+    """Set the version in all files; returns the changed files.
 
     Raises:
-        BuildError: it is no version, or a place has none that could be set; nothing was changed.
+        BuildError: the version is invalid, or a file contains no version. Nothing is changed then.
     """
     if not re.fullmatch(VERSION, version):
-        raise BuildError(f"{version!r} is no version; give major.minor.patch, such as 1.2.3")
+        raise BuildError(f"{version!r} is not a version; expected major.minor.patch, such as 1.2.3")
     texts = {}
-    for name, pattern in PLACES.items():
+    for name, pattern in VERSION_PATTERNS.items():
         text = (root / name).read_text(encoding="utf-8")
         changed, count = re.subn(pattern, version, text, flags=re.MULTILINE)
         if not count:
-            raise BuildError(f"{root / name} names no version where one is wanted; restore it, nothing was changed")
+            raise BuildError(f"{root / name} does not contain the version where it is expected; restore the file; nothing was changed")
         if changed != text:
             texts[name] = changed
     for name, text in texts.items():
@@ -48,18 +51,22 @@ def write(root: Path, version: str) -> list[str]:
     return list(texts)
 
 
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="edgeml dev version", description="Print the version of the suite, or set another.")
+    made.add_argument("version", nargs="?", help="the new one: major.minor.patch, such as 1.2.3")
+    return made
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0, or 1 when it could not be done."""
-    parser = argparse.ArgumentParser(prog="scripts/version", description="Print the version of the suite, or set another.")
-    parser.add_argument("version", nargs="?", help="the new one: major.minor.patch, such as 1.2.3")
-    given = parser.parse_args(arguments)
+    given = parser().parse_args(arguments)
     try:
         if given.version is not None:
-            for name in write(ROOT, given.version):
-                print(f"version: {name}", file=sys.stderr)
+            for name in set_version(ROOT, given.version):
+                print(f"edgeml dev version: {name}", file=sys.stderr)
         print(Project.read(ROOT).version)
     except BuildError as fault:
-        print(f"version: {fault}", file=sys.stderr)
+        print(f"edgeml dev version: {fault}", file=sys.stderr)
         return 1
     return 0
 

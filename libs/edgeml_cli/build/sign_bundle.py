@@ -1,4 +1,4 @@
-"""Makes keys, signs model bundles and verifies them: `scripts/sign keygen|sign|verify`."""
+"""Generates signing keys, and signs and verifies model bundles: `edgeml model keygen`, `sign`, `verify`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from edgeml.model.signature import make_key, pinned, private_key, public_text, s
 from edgeml_cli.build.package import ROOT
 
 KEY = ROOT / "build" / "keys" / "bundle.key"
-TRUST = "scripts/package-model BUNDLE prints the configuration that adds it to the keys that devices trust"
+TRUST_HINT = "edgeml model package BUNDLE prints the configuration that adds this key to the devices' trusted keys"
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Returns the exit code: 0, or 1 when a key or a bundle is not right."""
-    parser = argparse.ArgumentParser(prog="scripts/sign", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="edgeml model", description=__doc__)
+    commands = made.add_subparsers(dest="command", required=True)
     make = commands.add_parser("keygen", help="make a key pair: FILE, readable by you alone, and the public key beside it as .pub")
     make.add_argument("file", metavar="FILE", nargs="?", type=Path, default=KEY, help="default: build/keys/bundle.key in the checkout")
     put = commands.add_parser("sign", help="write manifest.sig into bundles")
@@ -29,27 +28,32 @@ def main(arguments: list[str] | None = None) -> int:
     which = ask.add_mutually_exclusive_group(required=True)
     which.add_argument("--public-key", default="", metavar="TEXT", help="as keygen prints it")
     which.add_argument("--public-key-file", default="", metavar="FILE")
-    given = parser.parse_args(arguments)
+    return made
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Returns the exit code: 0, or 1 when a key or a bundle is not right."""
+    given = parser().parse_args(arguments)
     try:
         if given.command == "keygen":
             text = make_key(given.file)
-            print(f"{given.file} is the private key; keep it off devices and out of repositories")
+            print(f"wrote the private key {given.file}; do not copy it to devices or into repositories")
             print(f"public key: {text}")
-            print(TRUST)
+            print(TRUST_HINT)
         elif given.command == "sign":
             key = private_key(given.key)
             for folder in given.bundle:
                 bundle = sign(folder, key)
                 print(f"signed {folder}: {bundle.manifest.name} {bundle.manifest.version}, SHA-256 {bundle.digest}")
             print(f"public key: {public_text(key.public_key())}")
-            print(TRUST)
+            print(TRUST_HINT)
         else:
             check = pinned(given.public_key, given.public_key_file, required=True)
             for folder in given.bundle:
                 bundle = Bundle.load(folder, check)
                 print(f"verified {folder}: {bundle.manifest.name} {bundle.manifest.version}, SHA-256 {bundle.digest}")
     except BundleError as fault:
-        print(f"sign: {fault}", file=sys.stderr)
+        print(f"edgeml model {given.command}: {fault}", file=sys.stderr)
         return 1
     return 0
 

@@ -15,7 +15,7 @@ from edgeml.messages import topics
 from edgeml.messages.topics import Parties, Topic
 from edgeml_cli.build.package import COMPONENTS, ROOT, BuildError
 
-COMMAND = "python -m edgeml_cli.build.topic_tables"
+COMMAND = "edgeml dev topics"
 THING = "+"
 """One level for any thing's name: the classic nucleus replaces `{iot:thingName}` only if `interpolateComponentConfiguration` is set."""
 PUBSUB, MQTT_PROXY = "aws.greengrass.ipc.pubsub", "aws.greengrass.ipc.mqttproxy"
@@ -126,22 +126,27 @@ def _replaced(text: str, pattern: str, new: str) -> str:
     return changed
 
 
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog=COMMAND, description=(__doc__ or "").split("\n\n")[0])
+    made.add_argument("--check", action="store_true", help="change nothing; fail if a file is out of date")
+    return made
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0, or 1 if a file has no place for its copy or, with --check, is out of date."""
-    parser = argparse.ArgumentParser(prog=COMMAND, description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--check", action="store_true", help="change nothing; fail if a file is out of date")
-    given = parser.parse_args(arguments)
+    given = parser().parse_args(arguments)
     try:
         changed = outdated(ROOT)
     except BuildError as fault:
-        print(f"topics: {fault}", file=sys.stderr)
+        print(f"{COMMAND}: {fault}", file=sys.stderr)
         return 1
     for path, text in changed.items():
+        name = path.relative_to(ROOT).as_posix()
         if given.check:
-            print(f"topics: {path.relative_to(ROOT)} differs from edgeml.messages.topics; run: {COMMAND}", file=sys.stderr)
+            print(f"{COMMAND}: {name} differs from edgeml.messages.topics; run: {COMMAND}", file=sys.stderr)
         else:
             path.write_text(text, encoding="utf-8")
-            print(f"topics: {path.relative_to(ROOT)}")
+            print(name)
     return 1 if given.check and changed else 0
 
 

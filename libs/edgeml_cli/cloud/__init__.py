@@ -1,1 +1,4 @@
-"""The cloud side: `scripts/cloud/deploy`, `destroy` and `volume`; what it consists of stands in `libs/edgeml_cli/cloud/template.yaml`."""
+"""The cloud side of edgeml, a CloudFormation stack: `edgeml cloud deploy`, `destroy` and `estimate`.
+
+`libs/edgeml_cli/cloud/template.yaml` defines its resources.
+"""

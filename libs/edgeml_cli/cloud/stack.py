@@ -1,4 +1,4 @@
-"""Makes the cloud side out of its template, brings it up to date, and takes it away: `scripts/cloud/deploy`, `scripts/cloud/destroy`."""
+"""Creates, updates and deletes the CloudFormation stack of the cloud side: `edgeml cloud deploy` and `edgeml cloud destroy`."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from botocore.exceptions import ClientError
 from edgeml_cli.build.package import ROOT
 from edgeml_cli.cloud import template
 from edgeml_cli.fleet import aws_account
-from edgeml_cli.fleet.aws_account import Account, Wanted
-from edgeml_cli.fleet.errors import FleetError, code, reason, told
+from edgeml_cli.fleet.aws_account import Account, PublishConfig
+from edgeml_cli.fleet.errors import FleetError, code, reason, report_errors
 from gglocal.cli.arguments import whole
 
-ENDED = re.compile(r".*_(COMPLETE|FAILED)$")
-EVERY_S = 3.0
+FINAL_STATUS = re.compile(r".*_(COMPLETE|FAILED)$")
+POLL_INTERVAL_S = 3.0
 DAYS = {"results_days": "ResultsDays", "health_days": "HealthDays", "captures_days": "CapturesDays", "error_days": "ErrorDays"}
 
 Say = Callable[[str], None]
@@ -30,15 +30,15 @@ class Stack:
     """One CloudFormation stack.
 
     Args:
-        wait: sleeps between two looks.
+        wait: sleeps between two polls of the stack's status.
     """
 
-    def __init__(self, into: Account, name: str, say: Say, wait: Callable[[float], None] = time.sleep) -> None:
-        self.name, self._account, self._say, self._wait = name, into, say, wait
-        self._client = into.client("cloudformation")
+    def __init__(self, account: Account, name: str, say: Say, wait: Callable[[float], None] = time.sleep) -> None:
+        self.name, self._say, self._wait = name, say, wait
+        self._client = account.client("cloudformation")
 
     def find(self) -> dict[str, Any] | None:
-        """What CloudFormation says of it; None: it is not there."""
+        """The stack as DescribeStacks returns it; None if it does not exist."""
         try:
             return dict(self._client.describe_stacks(StackName=self.name)["Stacks"][0])
         except ClientError as fault:
@@ -46,72 +46,73 @@ class Stack:
                 return None
             raise
 
-    def bring(self, path: Path, parameters: dict[str, str]) -> bool:
-        """Make the stack, or bring it up to date; False: it was so already. A parameter that is not given keeps its value.
+    def create_or_update(self, path: Path, parameters: dict[str, str]) -> bool:
+        """Create the stack, or update it. A parameter that is not given keeps its value.
 
         Args:
             path: the template.
 
+        Returns:
+            Whether anything changed.
+
         Raises:
-            FleetError: it failed, with the reason of each resource that did.
+            FleetError: the operation failed; with the reason of each failed resource.
         """
-        there, declared = self.find(), template.read(path)["Parameters"]
-        given: dict[str, Any] = {
+        existing, declared = self.find(), template.read(path)["Parameters"]
+        request: dict[str, Any] = {
             "StackName": self.name,
             "TemplateBody": path.read_text(encoding="utf-8"),
             "Capabilities": ["CAPABILITY_NAMED_IAM"],
             "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
         }
-        if there is None:
-            self._say(f"making the stack {self.name}")
-            self._until_over("CREATE_COMPLETE", self._client.create_stack(**given, OnFailure="DELETE")["StackId"])
+        if existing is None:
+            self._say(f"creating the stack {self.name}")
+            self._wait_until("CREATE_COMPLETE", self._client.create_stack(**request, OnFailure="DELETE")["StackId"])
         else:
-            if not ENDED.match(there["StackStatus"]):
-                raise FleetError(f"the stack {self.name} is {there['StackStatus']}; wait until that is over")
-            if there["StackStatus"] == "ROLLBACK_COMPLETE":
-                raise FleetError(f"the stack {self.name} was never made whole; take it away first with scripts/cloud/destroy --yes")
-            kept = [each for each in there.get("Parameters", ()) if each["ParameterKey"] in declared.keys() - parameters.keys()]
-            given["Parameters"] += [{key: each[key] for key in ("ParameterKey", "ParameterValue")} for each in kept]
+            if not FINAL_STATUS.match(existing["StackStatus"]):
+                raise FleetError(f"the stack {self.name} is {existing['StackStatus']}; wait until this operation has ended, then try again")
+            if existing["StackStatus"] == "ROLLBACK_COMPLETE":
+                raise FleetError(f"the creation of the stack {self.name} failed; delete it with edgeml cloud destroy --yes, then try again")
+            kept = [each for each in existing.get("Parameters", ()) if each["ParameterKey"] in declared.keys() - parameters.keys()]
+            request["Parameters"] += [{key: each[key] for key in ("ParameterKey", "ParameterValue")} for each in kept]
             try:
-                self._client.update_stack(**given)
+                self._client.update_stack(**request)
             except ClientError as fault:
                 if "No updates" in reason(fault):
                     return False
                 raise
             self._say(f"updating the stack {self.name}")
-            self._until_over("UPDATE_COMPLETE", there["StackId"])
+            self._wait_until("UPDATE_COMPLETE", existing["StackId"])
         return True
 
-    def remove(self, stack: str) -> None:
-        """Take it away.
-
-        Args:
-            stack: its id: one that is gone is found by it alone.
-        """
+    def delete(self, stack_id: str) -> None:
+        """Delete the stack and wait until it is deleted."""
         self._client.delete_stack(StackName=self.name)
-        self._until_over("DELETE_COMPLETE", stack)
+        self._wait_until("DELETE_COMPLETE", stack_id)
 
-    def resources(self, kind: str) -> list[str]:
-        """The physical names of its resources of a type."""
+    def resources(self, type_name: str) -> list[str]:
+        """The physical names of the stack's resources of a type."""
         pages = self._client.get_paginator("list_stack_resources").paginate(StackName=self.name)
-        return [each["PhysicalResourceId"] for page in pages for each in page["StackResourceSummaries"] if each["ResourceType"] == kind]
+        return [
+            each["PhysicalResourceId"] for page in pages for each in page["StackResourceSummaries"] if each["ResourceType"] == type_name
+        ]
 
-    def _until_over(self, good: str, stack: str) -> None:
-        """Say what fails, until it is over; by its id, a stack is found even when it is gone."""
+    def _wait_until(self, success: str, stack_id: str) -> None:
+        """Report failed resources until the operation ends. The id is needed because a deleted stack is not found by name."""
         seen: set[str] = set()
         faults: list[str] = []
         while True:
-            found = self._client.describe_stacks(StackName=stack)["Stacks"][0]
-            faults += self._faults(stack, seen)
-            if ENDED.match(found["StackStatus"]):
+            found = self._client.describe_stacks(StackName=stack_id)["Stacks"][0]
+            faults += self._new_faults(stack_id, seen)
+            if FINAL_STATUS.match(found["StackStatus"]):
                 break
-            self._wait(EVERY_S)
-        if found["StackStatus"] != good:
+            self._wait(POLL_INTERVAL_S)
+        if found["StackStatus"] != success:
             why = "; ".join(faults) or found.get("StackStatusReason") or "no reason given"
             raise FleetError(f"the stack {self.name} is {found['StackStatus']}: {why}")
 
-    def _faults(self, stack: str, seen: set[str]) -> Iterator[str]:
-        events = self._client.describe_stack_events(StackName=stack)["StackEvents"]
+    def _new_faults(self, stack_id: str, seen: set[str]) -> Iterator[str]:
+        events = self._client.describe_stack_events(StackName=stack_id)["StackEvents"]
         for event in reversed(events):
             if event["EventId"] in seen:
                 continue
@@ -128,10 +129,10 @@ class Buckets:
     def __init__(self, s3: Any, names: list[str]) -> None:
         self._s3, self._names = s3, names
 
-    def full(self) -> dict[str, int]:
-        """How many objects, old versions included, are in each that has any."""
-        counted = {name: sum(1 for _ in self._objects(name)) for name in self._names}
-        return {name: count for name, count in counted.items() if count}
+    def object_counts(self) -> dict[str, int]:
+        """The number of object versions in each bucket that is not empty."""
+        counts = {name: sum(1 for _ in self._objects(name)) for name in self._names}
+        return {name: count for name, count in counts.items() if count}
 
     def empty(self) -> None:
         """Delete every version of every object."""
@@ -148,7 +149,7 @@ class Buckets:
     def _delete(self, name: str, batch: list[dict[str, str]]) -> None:
         errors = self._s3.delete_objects(Bucket=name, Delete={"Objects": batch, "Quiet": True}).get("Errors", ())
         for each in errors:
-            raise FleetError(f"s3://{name}/{each.get('Key')} cannot be deleted: {each.get('Message')}; the stack stays as it is")
+            raise FleetError(f"s3://{name}/{each.get('Key')} cannot be deleted: {each.get('Message')}; the stack was not changed")
 
     def _objects(self, name: str) -> Iterator[dict[str, str]]:
         try:
@@ -161,13 +162,13 @@ class Buckets:
 
 
 def deploy(given: argparse.Namespace) -> int:
-    """Make the stack or bring it up to date."""
-    wanted = Wanted.read(ROOT)
+    """Create or update the stack."""
+    wanted = PublishConfig.read(ROOT)
     stack = Stack(Account(given.region or wanted.region), given.stack, say)
     parameters = {name: str(value) for option, name in DAYS.items() if (value := getattr(given, option)) is not None}
     if given.alert_email is not None:
         parameters["AlertEmail"] = given.alert_email
-    if not stack.bring(template.TEMPLATE, {"ArtifactBucketPrefix": wanted.bucket, **parameters}):
+    if not stack.create_or_update(template.TEMPLATE, {"ArtifactBucketPrefix": wanted.bucket, **parameters}):
         say(f"the stack {given.stack} is up to date")
     found = stack.find()
     for each in (found or {}).get("Outputs", ()):
@@ -176,29 +177,28 @@ def deploy(given: argparse.Namespace) -> int:
 
 
 def destroy(given: argparse.Namespace) -> int:
-    """Take the stack away, and with `--with-data` all that is in its buckets."""
-    into = Account(given.region or Wanted.read(ROOT).region)
-    stack = Stack(into, given.stack, say)
+    """Delete the stack and, with `--with-data`, the contents of its buckets."""
+    account = Account(given.region or PublishConfig.read(ROOT).region)
+    stack = Stack(account, given.stack, say)
     found = stack.find()
     if found is None:
-        say(f"there is no stack {given.stack} in {into.region}")
+        say(f"there is no stack {given.stack} in {account.region}")
         return 0
-    buckets = Buckets(into.client("s3"), stack.resources("AWS::S3::Bucket"))
-    full = buckets.full()
-    told_full = ", ".join(f"{name} ({count} objects, old versions included)" for name, count in full.items())
+    buckets = Buckets(account.client("s3"), stack.resources("AWS::S3::Bucket"))
+    contents = ", ".join(f"{name} ({count} object versions)" for name, count in buckets.object_counts().items())
     if not given.yes:
-        say(f"this would take away the stack {given.stack}" + (f" and the data in {told_full}" if full else "") + "; give --yes to go on")
+        say(f"this would delete the stack {given.stack}" + (f" and the data in {contents}" if contents else "") + "; confirm with --yes")
         return 0
-    if full and not given.with_data:
-        raise FleetError(f"there are data in {told_full}; copy what you need, then give --with-data too; nothing was deleted")
+    if contents and not given.with_data:
+        raise FleetError(f"not empty: {contents}; copy the data that you need, then add --with-data; nothing was deleted")
     buckets.empty()
-    stack.remove(found["StackId"])
-    say(f"the stack {given.stack} is gone")
+    stack.delete(found["StackId"])
+    say(f"the stack {given.stack} is deleted")
     return 0
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="scripts/cloud", description="The cloud side of edgeml as a CloudFormation stack.")
+    made = argparse.ArgumentParser(prog="edgeml cloud", description="The cloud side of edgeml as a CloudFormation stack.")
     commands = made.add_subparsers(dest="command", required=True)
     make = commands.add_parser("deploy", help="make it, or bring it up to date")
     make.add_argument("--alert-email", metavar="ADDRESS", help="alerts are sent there; an empty one: nowhere")
@@ -226,7 +226,7 @@ def say(text: str) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0, or 1 when it could not be done."""
     given = parser().parse_args(arguments)
-    return told(f"cloud {given.command}", lambda: {"deploy": deploy, "destroy": destroy}[given.command](given))
+    return report_errors(f"edgeml cloud {given.command}", lambda: {"deploy": deploy, "destroy": destroy}[given.command](given))
 
 
 if __name__ == "__main__":

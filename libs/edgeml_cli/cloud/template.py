@@ -1,4 +1,4 @@
-"""The template as data: what other commands read from it, so that a number stands in one place."""
+"""Reads the CloudFormation template as data, so that other commands need not repeat its values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TEMPLATE = Path(__file__).with_name("template.yaml")
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML with CloudFormation's functions, in their long form: `!Ref A` is `{"Ref": "A"}`."""
+    """Loads YAML with CloudFormation's short functions in their long form: `!Ref A` becomes `{"Ref": "A"}`."""
 
 
 def _function(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
@@ -29,5 +29,5 @@ _Loader.add_multi_constructor("!", _function)
 
 
 def read(path: Path = TEMPLATE) -> dict[str, Any]:
-    """The document."""
+    """The parsed template."""
     return dict(yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader))  # noqa: S506

@@ -1,4 +1,4 @@
-"""What passed the nucleus, kept for plots: the rows and results of each asset, and a log of what happened."""
+"""Records a run for the plots: the rows and results of each asset, and the event log."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from edgeml.messages import ResultBlock, SensorBatch
 
 
 class Event(NamedTuple):
-    """One line of the log.
+    """One entry of the event log.
 
     Attributes:
-        at: event time in ns; None: before the first row.
-        kind: `info`, `good`, `warn`, `alarm`, `command` or `fault`; chooses the colour.
+        at: event time in ns; None before the first row.
+        kind: `info`, `good`, `warn`, `alarm`, `command` or `fault`; determines the colour.
     """
 
     at: int | None
@@ -24,7 +24,7 @@ class Event(NamedTuple):
 
 
 class Readings(NamedTuple):
-    """Rows in the order of time: times (n,) ns, values (n, c), bad (n, c): flagged by a quality check."""
+    """Rows in order of time: times (n,) in ns, values (n, c), bad (n, c): flagged by a quality check."""
 
     times: np.ndarray
     values: np.ndarray
@@ -32,7 +32,7 @@ class Readings(NamedTuple):
 
 
 class Results(NamedTuple):
-    """Results in the order of time: times (n,) ns, confidence (n,) NaN without a decision, reason (n,) text, latency_us (n, 2)."""
+    """Results in order of time: times (n,) in ns, confidence (n,), NaN without a decision, reason (n,), latency_us (n, 2)."""
 
     times: np.ndarray
     confidence: np.ndarray
@@ -41,12 +41,12 @@ class Results(NamedTuple):
 
 
 @dataclass
-class AssetTrace:
-    """One asset's.
+class AssetHistory:
+    """The rows and results of one asset.
 
     Attributes:
-        channels, units: as the last batch named them.
-        model: name, version and digest of the model, empty before its first result.
+        channels, units: of the latest batch.
+        model: name, version and digest of the model; empty before its first result.
     """
 
     channels: tuple[str, ...] = ()
@@ -60,7 +60,7 @@ class AssetTrace:
     _results: list[tuple[np.ndarray, np.ndarray, list[str], np.ndarray]] = field(default_factory=list)
 
     def add_rows(self, batch: SensorBatch, new: list[int]) -> None:
-        """Keep the rows of a batch whose indices are in `new`."""
+        """Add the rows of a batch whose indices are in `new`."""
         if not new or (self.channels and batch.channels != self.channels):
             return
         self.channels, self.units = batch.channels, batch.units
@@ -69,7 +69,7 @@ class AssetTrace:
         self.last_time, self.last_values = int(times[-1]), values[-1]
 
     def add_results(self, block: ResultBlock, new: list[int]) -> None:
-        """Keep the results of a block whose indices are in `new`."""
+        """Add the results of a block whose indices are in `new`."""
         if not new:
             return
         columns = block.arrays()
@@ -99,10 +99,10 @@ class AssetTrace:
 
 @dataclass
 class Recorder:
-    """A run's."""
+    """The assets and the event log of one run."""
 
-    assets: dict[str, AssetTrace] = field(default_factory=dict)
+    assets: dict[str, AssetHistory] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
 
-    def asset(self, name: str) -> AssetTrace:
-        return self.assets.setdefault(name, AssetTrace())
+    def asset(self, name: str) -> AssetHistory:
+        return self.assets.setdefault(name, AssetHistory())

@@ -1,4 +1,4 @@
-"""What the demo runs, and what has to come of it."""
+"""The scenarios of the demo, each with its configuration and its expected outcome."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from edgeml.parsing.readings import time_ns
 from edgeml.storage.regular_files import open_plain
 from edgeml.timestamps import SECOND
 from edgeml_cli.demo.run_monitor import SOURCE
-from edgeml_cli.demo.statistics import AlarmSeen, Statistics
+from edgeml_cli.demo.statistics import ObservedAlarm, Statistics
+from edgeml_cli.demo.summary import plural
 
 ASSET = "pump-1"
 SPEED = 60.0
-"""Event seconds a second of the simulated machine."""
+"""Seconds of event time per second of wall-clock time, for the simulated pump."""
 FAULT_START_S = 600.0
 FAULT_RAMP_S = 40.0
 DURATION_S = 1200.0
 COMMAND_TIMEOUT_S = 3.0
-"""Seconds for which the machine behind a recording, which there is none, is waited for."""
+"""Deadline of commands during a recording: no machine answers, so a short one ends the run sooner."""
 
 NOTES = {
-    "pressure": "The sensor resolves steps of 0.328 bar around 0.1 bar, as the real rig's does; the curve jumps between its steps.",
+    "pressure": "The sensor's resolution is 0.328 bar, as on the real test rig, so the curve jumps between steps.",
 }
-"""What a reader might take for a fault of the simulated pump, by channel."""
+"""Remarks, by channel, on properties of the simulated pump that a reader might take for a fault."""
 
 Expect = Callable[[Statistics], list[str]]
 
@@ -36,14 +37,14 @@ class Scenario:
     """One run of the demo.
 
     Attributes:
-        title: for people.
-        config: what is merged into the configuration, by component.
-        rows: how many rows must be published; None: not known beforehand.
-        expect: sentences that say what did not happen as it should.
-        limit_s: seconds after which the run is given up.
-        onset: event time in ns from which on the machine is faulty, as far as it is known.
-        pace: how event time stands to the clock, one sentence.
-        notes: what is peculiar about a channel, by its name.
+        title: short description for people.
+        config: configuration to merge, by component.
+        rows: number of rows that must be published; None if unknown beforehand.
+        expect: returns one sentence for each difference from the expected outcome.
+        limit_s: seconds after which the run is aborted.
+        onset: event time in ns at which the fault begins, if known.
+        pace: one sentence on the relation of event time to wall-clock time.
+        notes: remarks on channels, by channel name.
     """
 
     title: str
@@ -56,32 +57,32 @@ class Scenario:
     notes: Mapping[str, str] = field(default_factory=dict)
 
 
-def one_episode(tally: Statistics) -> list[str]:
-    """One alarm goes active, its stop command is executed, the machine is restored and started, the alarm clears."""
-    if len(tally.raised) != 1:
-        return [f"{len(tally.raised)} alarms went active where exactly one should have"]
-    alarm, problems = tally.raised[0], []
-    own = [command for command in tally.commands.values() if command.alarm == alarm.id]
+def one_episode(stats: Statistics) -> list[str]:
+    """Expect one active alarm, an executed stop command, a restored and restarted machine, and a cleared alarm."""
+    if len(stats.raised) != 1:
+        return [f"{plural(len(stats.raised), 'alarm')} became active, expected exactly 1"]
+    alarm, problems = stats.raised[0], []
+    of_alarm = [command for command in stats.commands.values() if command.alarm == alarm.id]
     for action in ("stop", "restore", "start"):
-        if not any(command.action == action and command.acknowledged_at is not None for command in own):
-            problems.append(f"the command {action} for alarm {alarm.id} was not executed")
+        if not any(command.action == action and command.acknowledged_at is not None for command in of_alarm):
+            problems.append(f"the {action} command for alarm {alarm.id} was not executed")
     if alarm.cleared_at is None:
         problems.append(f"alarm {alarm.id} did not clear")
     return problems
 
 
-def no_alarm(tally: Statistics) -> list[str]:
-    """Nothing is wrong with the machine."""
-    if not tally.raised:
+def no_alarm(stats: Statistics) -> list[str]:
+    """Expect no active alarm: the machine has no fault."""
+    if not stats.raised:
         return []
-    return [f"{len(tally.raised)} alarm{'s' if len(tally.raised) > 1 else ''} went active where none should have"]
+    return [f"{plural(len(stats.raised), 'alarm')} became active, expected none"]
 
 
-def judged(tally: Statistics) -> list[str]:
-    """A recording says for itself what it holds, if it is long enough."""
-    if tally.scored:
+def some_row_scored(stats: Statistics) -> list[str]:
+    """Expect at least one scored row; the alarms depend on the recording."""
+    if stats.scored:
         return []
-    return ["no row was judged: the model learns normal running from the first 400 good rows; give a longer recording"]
+    return ["no row was scored: the model learns its baseline from the first 400 good rows; use a longer recording"]
 
 
 FAULTS: dict[str, Expect] = {
@@ -92,7 +93,7 @@ FAULTS: dict[str, Expect] = {
     "imbalance": one_episode,
     "cavitation": one_episode,
 }
-"""What `--fault` can name, and what is expected of each."""
+"""The values of `--fault`, each with its expected outcome."""
 
 
 def simulated(fault: str, seed: int, start_ns: int, start_time: str, speed: float = SPEED) -> Scenario:
@@ -100,7 +101,7 @@ def simulated(fault: str, seed: int, start_ns: int, start_time: str, speed: floa
 
     Args:
         start_ns, start_time: event time of the first row, ns and ISO 8601.
-        speed: event seconds a second.
+        speed: seconds of event time per second of wall-clock time.
     """
     options = {
         "seed": seed,
@@ -118,14 +119,14 @@ def simulated(fault: str, seed: int, start_ns: int, start_time: str, speed: floa
         expect=FAULTS[fault],
         limit_s=DURATION_S / speed + 60.0,
         onset=None if fault == "none" else start_ns + round(FAULT_START_S * SECOND),
-        pace=f"Event time runs {speed:g} times as fast as the clock: {DURATION_S / 60:g} min of the pump in {DURATION_S / speed:.0f} s.",
+        pace=f"Event time runs {speed:g} times faster than real time: {DURATION_S / 60:g} min of operation in {DURATION_S / speed:.0f} s.",
         notes=NOTES,
     )
 
 
 def recorded(path: Path) -> Scenario:
-    """A recording, as fast as it goes."""
-    rows, onset = _look_at(path)
+    """A recording, replayed at full speed."""
+    rows, onset = _inspect_recording(path)
     options = {"path": str(path.resolve()), "layout": "skab", "speed": 0}
     return Scenario(
         title=f"recording {path.parent.name}/{path.name}",
@@ -134,23 +135,23 @@ def recorded(path: Path) -> Scenario:
             "com.edgeml.AlertDispatcher": {"actions": {"command": {"timeout_s": COMMAND_TIMEOUT_S}}},
         },
         rows=rows,
-        expect=judged,
+        expect=some_row_scored,
         limit_s=120.0 + (rows or 0) / 200,
         onset=onset,
-        pace="Event times are the recording's, which is read as fast as it goes.",
+        pace="Event times are those of the recording, which is replayed at full speed.",
     )
 
 
-def onset_remark(onset: int | None, alarms: list[AlarmSeen]) -> str:
-    """How the first alarm stands to the marked onset; empty when there is nothing to say."""
+def onset_remark(onset: int | None, alarms: list[ObservedAlarm]) -> str:
+    """One sentence on the detection delay; empty without an onset or an alarm."""
     if onset is None or not alarms or alarms[0].raised_at is None:
         return ""
-    late = (alarms[0].raised_at - onset) / SECOND
-    return f"The first alarm was raised {abs(late):.0f} s {'after' if late >= 0 else 'before'} the onset of the fault."
+    delay_s = (alarms[0].raised_at - onset) / SECOND
+    return f"The first alarm was raised {abs(delay_s):.0f} s {'after' if delay_s >= 0 else 'before'} the onset of the fault."
 
 
-def _look_at(path: Path) -> tuple[int, int | None]:
-    """Rows, and the event time of the first one that is marked `anomaly`; what is wrong with the file is the source's to say."""
+def _inspect_recording(path: Path) -> tuple[int, int | None]:
+    """The number of rows, and the event time of the first row labelled `anomaly`. The source reports faults of the file."""
     count, onset = 0, None
     lines = Lines(open_plain(path))
     first = lines.next()

@@ -1,4 +1,4 @@
-"""A run in a few lines, for whoever does not read JSON; and lines that a terminal does not break within a word. Pure."""
+"""The outcome of a run as a few lines of text, and line wrapping between words. Pure."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def brief(counts: Mapping[str, Any]) -> list[str]:
-    """What came of a run.
+def summary_lines(counts: Mapping[str, Any]) -> list[str]:
+    """The outcome of a run as lines of text.
 
     Args:
-        counts: what `edgeml_cli.demo.statistics.summary` gave.
+        counts: result of `edgeml_cli.demo.statistics.summary`.
     """
     reasons = ", ".join(f"{reason} {n}" for reason, n in counts["no_decision_reasons"].items())
     lines = [
-        f"{many(counts['rows'], 'row')} published, {counts['windows']} scored, {counts['no_decision']} without a decision"
+        f"{plural(counts['rows'], 'row')} published, {counts['windows']} scored, {counts['no_decision']} without a decision"
         + (f" ({reasons})" if reasons else ""),
         *(_alarm(alarm) for alarm in counts["alarms"]),
     ]
     if not counts["alarms"]:
-        lines.append("no alarm")
-    for who, commands in (("AlertDispatcher", counts["commands"]), ("maintenance", counts["maintenance"])):
+        lines.append("no alarm was raised")
+    for sender, commands in (("AlertDispatcher", counts["commands"]), ("the operator", counts["operator_commands"])):
         if commands:
-            lines.append(f"{who} commanded " + ", ".join(f"{command['action']} ({command['status']})" for command in commands))
-    return [*lines, f"{many(counts['lost_messages'], 'message')} lost"]
+            lines.append(f"commands sent by {sender}: " + ", ".join(f"{command['action']} ({command['status']})" for command in commands))
+    return [*lines, f"{plural(counts['lost_messages'], 'message')} lost"]
 
 
 def wrapped(text: str, columns: int, hanging: int = 0) -> str:
-    """The text on lines of at most `columns`, those after the first indented by `hanging`; a longer word stays whole."""
+    """Wrap text at `columns`, with `hanging` spaces before each line but the first; a longer word is not broken."""
     indent = text[: len(text) - len(text.lstrip(" "))]
     return textwrap.fill(
         text.strip(" "),
@@ -46,6 +46,6 @@ def _alarm(alarm: Mapping[str, Any]) -> str:
     return f"alarm on {alarm['asset']}: raised at {alarm['raised_at'][11:19]}, {end}{peak}"
 
 
-def many(count: int, what: str) -> str:
+def plural(count: int, noun: str) -> str:
     """`1 row`, `2 rows`."""
-    return f"{count} {what}{'' if count == 1 else 's'}"
+    return f"{count} {noun}{'' if count == 1 else 's'}"

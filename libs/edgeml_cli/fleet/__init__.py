@@ -1,4 +1,4 @@
-"""From a build to a fleet: `scripts/publish`, `scripts/deploy`, `scripts/promote`, `scripts/fleet`.
+"""Publishes a build and deploys it: `edgeml fleet publish`, `deploy`, `rollback`, `promote`, `status`, and `edgeml device deploy`.
 
-Which services are spoken to is chosen by AWS's own environment variables and configuration files alone.
+AWS's environment variables and configuration files alone determine the account and the endpoints.
 """

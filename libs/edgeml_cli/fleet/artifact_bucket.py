@@ -1,7 +1,7 @@
-"""The artifact bucket: objects by their digests, and who publishes which bytes under which version.
+"""The artifact bucket: uploads artifacts, verifies their digests, and holds the claims of component versions.
 
-A claim is an object of its own, `claims/<name>/<version>.json`, with the fingerprint of what is published. It is written only where
-there is none, so of two publishers of different bytes one is told before either has uploaded anything.
+A claim is an object `claims/<name>/<version>.json` with the fingerprint of the content to publish. It is written only if it
+does not exist yet. If two publishers have different content for one version, one of them fails before anything is uploaded.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from edgeml_cli.fleet.build_output import Item
-from edgeml_cli.fleet.errors import MISSING, FleetError, code
+from edgeml_cli.fleet.build_output import BuiltComponent
+from edgeml_cli.fleet.errors import NOT_FOUND, FleetError, code
 
-OTHER = "give it another version: the suite with scripts/version, a model in its bundle"
+NEW_VERSION_HINT = "publish under a new version: set the suite's with edgeml dev version, a model's in its bundle"
 LOST_RACE = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 
 
@@ -26,20 +26,20 @@ class ArtifactBucket:
     def __init__(self, s3: Any, bucket: str) -> None:
         self._s3, self.bucket = s3, bucket
 
-    def claim(self, item: Item) -> str | None:
-        """The fingerprint that is claimed for a component version; None: none."""
-        return self._claim(item)[0]
+    def claimed_fingerprint(self, item: BuiltComponent) -> str | None:
+        """The fingerprint in the claim of a component version; None if there is no claim."""
+        return self._read_claim(item)[0]
 
-    def take(self, item: Item, over: bool = False) -> None:
-        """Claim a component version for these bytes; again is no error.
+    def claim(self, item: BuiltComponent, replace: bool = False) -> None:
+        """Claim a component version for this content. Idempotent.
 
         Args:
-            over: replace a claim of other bytes.
+            replace: replace a claim for different content.
 
         Raises:
-            FleetError: other bytes are claimed, now or just now.
+            FleetError: the version is claimed for different content.
         """
-        tag = self._claim(item)[1] if over else None
+        tag = self._read_claim(item)[1] if replace else None
         condition = {"IfNoneMatch": "*"} if tag is None else {"IfMatch": tag}
         body = json.dumps({"fingerprint": item.fingerprint, "digests": dict(item.digests)}, indent=2)
         try:
@@ -48,31 +48,31 @@ class ArtifactBucket:
         except ClientError as fault:
             if code(fault) not in LOST_RACE:
                 raise
-        if self.claim(item) != item.fingerprint:
-            raise FleetError(claimed_by_others(item))
+        if self.claimed_fingerprint(item) != item.fingerprint:
+            raise FleetError(claim_conflict(item))
 
-    def digest(self, item: Item, file: str) -> str | None:
-        """SHA-256 of an artifact in the bucket, in hexadecimal; None: it is not there."""
+    def digest(self, item: BuiltComponent, file: str) -> str | None:
+        """SHA-256 of an artifact in the bucket, in hexadecimal; None if it does not exist."""
         try:
             head = self._s3.head_object(Bucket=self.bucket, Key=item.key(file), ChecksumMode="ENABLED")
-            told = head.get("ChecksumSHA256", "")
-            if told and "-" not in told:
-                return base64.b64decode(told).hex()
+            checksum = head.get("ChecksumSHA256", "")
+            if checksum and "-" not in checksum:
+                return base64.b64decode(checksum).hex()
             body, digest = self._s3.get_object(Bucket=self.bucket, Key=item.key(file))["Body"], hashlib.sha256()
         except ClientError as fault:
-            if code(fault) in MISSING:
+            if code(fault) in NOT_FOUND:
                 return None
             raise
         for chunk in body.iter_chunks(2**20):
             digest.update(chunk)
         return digest.hexdigest()
 
-    def missing(self, item: Item) -> list[str]:
-        """The artifacts that are not in the bucket, or with other bytes."""
+    def missing(self, item: BuiltComponent) -> list[str]:
+        """The artifacts that are missing from the bucket or differ there."""
         return [file for file, digest in item.digests.items() if self.digest(item, file) != digest]
 
-    def put(self, item: Item, file: str) -> None:
-        """Upload an artifact; the service checks what arrives against its digest."""
+    def put(self, item: BuiltComponent, file: str) -> None:
+        """Upload an artifact; the service verifies its digest."""
         with item.files[file].open("rb") as content:
             self._s3.put_object(
                 Bucket=self.bucket,
@@ -81,11 +81,11 @@ class ArtifactBucket:
                 ChecksumSHA256=base64.b64encode(bytes.fromhex(item.digests[file])).decode(),
             )
 
-    def _claim(self, item: Item) -> tuple[str | None, str | None]:
+    def _read_claim(self, item: BuiltComponent) -> tuple[str | None, str | None]:
         try:
             found = self._s3.get_object(Bucket=self.bucket, Key=_claim_key(item))
         except ClientError as fault:
-            if code(fault) in MISSING:
+            if code(fault) in NOT_FOUND:
                 return None, None
             raise
         try:
@@ -94,12 +94,12 @@ class ArtifactBucket:
             return "", found["ETag"]
 
 
-def claimed_by_others(item: Item) -> str:
+def claim_conflict(item: BuiltComponent) -> str:
     return (
-        f"other bytes are being published as {item}, or were once and it was not finished; {OTHER}; or give --take-over when you know that"
-        " nobody else publishes it"
+        f"another publish of {item} with different content is in progress or was not finished; {NEW_VERSION_HINT}; or give --take-over"
+        " if you are sure that nobody else is publishing it"
     )
 
 
-def _claim_key(item: Item) -> str:
+def _claim_key(item: BuiltComponent) -> str:
     return f"claims/{item.name}/{item.version}.json"

@@ -1,4 +1,4 @@
-"""Whose account, which region, which bucket: `gdk-config.json` says, and arguments go over it."""
+"""The AWS account, region and artifact bucket: from `gdk-config.json`, overridden by arguments."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from edgeml_cli.build.package import SUITE
-from edgeml_cli.fleet.errors import DENIED, MISSING, FleetError, code
+from edgeml_cli.fleet.errors import ACCESS_DENIED, NOT_FOUND, FleetError, code
 
-PATIENCE = Config(connect_timeout=10, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 5})
+CLIENT_CONFIG = Config(connect_timeout=10, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 5})
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What `gdk-config.json` names.
+class PublishConfig:
+    """Settings for publishing, from `gdk-config.json`.
 
     Attributes:
-        bucket: the first part of the bucket's name, as gdk takes it: the region and the account follow.
-        gdk: the version of gdk that the configuration is for.
+        bucket: prefix of the bucket's name, as in gdk: the region and the account number follow.
+        gdk: version of gdk for which the file is written.
     """
 
     bucket: str
@@ -33,7 +33,7 @@ class Wanted:
     gdk: str
 
     @classmethod
-    def read(cls, root: Path) -> Wanted:
+    def read(cls, root: Path) -> PublishConfig:
         path = root / "gdk-config.json"
         try:
             document = json.loads(path.read_text(encoding="utf-8"))
@@ -41,21 +41,23 @@ class Wanted:
             return cls(str(publish["bucket"]), str(publish["region"]), str(document["gdk_version"]))
         except (OSError, ValueError, KeyError, TypeError) as fault:
             raise FleetError(
-                f"{path}: `component.{SUITE}.publish` with `bucket` and `region`, and `gdk_version`, cannot be read from it: {fault!r}"
+                f"{path}: expected `component.{SUITE}.publish` with `bucket` and `region`, and `gdk_version`; reading failed: {fault!r}"
             ) from None
 
 
 class Account:
-    """The account that the credentials are of, in one region. Clients are made as they are asked for."""
+    """The account of the credentials, in one region."""
 
     def __init__(self, region: str) -> None:
         """
         Raises:
-            FleetError: the region is none.
-            BotoCoreError, ClientError: there are no credentials, or they are refused.
+            FleetError: the region is invalid.
+            BotoCoreError, ClientError: there are no credentials, or AWS rejects them.
         """
         if not re.fullmatch(r"[a-z]{2,3}(-[a-z]+)+-\d", region):
-            raise FleetError(f"{region!r} is no AWS region, such as us-east-1; give --region, or mend `publish.region` in gdk-config.json")
+            raise FleetError(
+                f"{region!r} is not an AWS region; expected one such as us-east-1: give --region, or correct `publish.region` in gdk-config.json"
+            )
         self.region = region
         self._session = boto3.Session(region_name=region)
         self.number = str(self.client("sts").get_caller_identity()["Account"])
@@ -63,7 +65,7 @@ class Account:
 
     def client(self, service: str) -> Any:
         """A client of a service in the region."""
-        return self._session.client(service, config=PATIENCE)
+        return self._session.client(service, config=CLIENT_CONFIG)
 
     def component_arn(self, name: str, version: str = "") -> str:
         arn = f"arn:{self.partition}:greengrass:{self.region}:{self.number}:components:{name}"
@@ -72,33 +74,37 @@ class Account:
     def thing_group_arn(self, name: str) -> str:
         return f"arn:{self.partition}:iot:{self.region}:{self.number}:thinggroup/{name}"
 
-    def bucket(self, given: str | None, prefix: str) -> str:
-        """The artifact bucket: the one given, or gdk's name for it. It is there, ours, and in the region.
+    def bucket(self, name: str | None, prefix: str) -> str:
+        """The name of the artifact bucket, after verifying that it exists in this account and region.
+
+        Args:
+            name: None selects gdk's default name.
+            prefix: of the default name.
 
         Raises:
-            FleetError: it is not.
+            FleetError: the bucket does not exist, or belongs to another account or region.
         """
-        name = given or f"{prefix}-{self.region}-{self.number}"
-        other = "name another with --bucket"
+        name = name or f"{prefix}-{self.region}-{self.number}"
+        other = "choose another with --bucket"
         try:
             found = self.client("s3").head_bucket(Bucket=name, ExpectedBucketOwner=self.number)
         except ClientError as fault:
-            if code(fault) in MISSING:
-                raise FleetError(f"there is no bucket {name}; make it with scripts/cloud/deploy, or {other}") from None
-            if code(fault) in DENIED:
+            if code(fault) in NOT_FOUND:
+                raise FleetError(f"there is no bucket {name}; create it with edgeml cloud deploy, or {other}") from None
+            if code(fault) in ACCESS_DENIED:
                 raise FleetError(
-                    f"the bucket {name} is not of account {self.number}, or these credentials may not read it; {other}"
+                    f"the bucket {name} does not belong to account {self.number}, or these credentials cannot read it; {other}"
                 ) from None
             raise
-        where = found.get("BucketRegion") or self.region
-        if where != self.region:
+        bucket_region = found.get("BucketRegion") or self.region
+        if bucket_region != self.region:
             raise FleetError(
-                f"the bucket {name} is in {where}, and components of {self.region} are not published from there; {other}, or give"
-                f" --region {where}"
+                f"the bucket {name} is in {bucket_region}, but components in {self.region} need a bucket in the same region; {other},"
+                f" or give --region {bucket_region}"
             )
         return name
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Options that every command of the fleet takes."""
+    """Add the options of every fleet command."""
     parser.add_argument("--region", help="AWS region (default: `publish.region` in gdk-config.json)")

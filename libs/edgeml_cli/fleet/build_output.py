@@ -1,4 +1,4 @@
-"""What there is to publish: the recipes and artifacts of a build, in the order of dependency, each with its fingerprint."""
+"""Reads the recipes and artifacts of a build, in dependency order, each with its fingerprint."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ import yaml
 
 from edgeml_cli.fleet.errors import FleetError
 
-SEMANTIC = r"\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?"
+SEMANTIC_VERSION = r"\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?"
 
 
 @dataclass(frozen=True)
-class Item:
-    """One component version.
+class BuiltComponent:
+    """A built component version.
 
     Attributes:
-        recipe: the document as it is published: its artifacts' URIs name the bucket.
+        recipe: the recipe to publish, with the bucket in the artifacts' URIs.
         files: artifacts by file name.
-        digests: SHA-256 of each, in hexadecimal.
+        digests: SHA-256 of each artifact, in hexadecimal.
     """
 
     name: str
@@ -40,58 +40,58 @@ class Item:
 
     @property
     def text(self) -> str:
-        """The recipe, for CreateComponentVersion."""
+        """The recipe as text, for CreateComponentVersion."""
         return json.dumps(self.recipe, indent=2)
 
     @property
     def fingerprint(self) -> str:
-        """The same for the same recipe and the same bytes, whatever the recipe's file looks like."""
+        """A digest of the recipe's content and the artifacts; independent of the recipe's format."""
         whole = json.dumps([self.recipe, dict(self.digests)], sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(whole.encode()).hexdigest()
 
     def key(self, file: str) -> str:
-        """Where an artifact stands in the bucket, as gdk has it."""
+        """The key of an artifact in the bucket, as in gdk."""
         return f"{self.name}/{self.version}/{file}"
 
 
-def read(build: Path, bucket: str, author: str | None = None) -> list[Item]:
-    """Every component version of a build directory, dependencies first.
+def read(build: Path, bucket: str, author: str | None = None) -> list[BuiltComponent]:
+    """Read every component version of a build directory, dependencies first.
 
     Args:
-        build: holds `recipes/` and `artifacts/<name>/<version>/`, as scripts/build makes them.
-        author: publisher of the components, instead of the one in the recipes.
+        build: directory with `recipes/` and `artifacts/<name>/<version>/`, as written by `edgeml build`.
+        author: publisher of the components; None keeps the one in the recipes.
 
     Raises:
-        FleetError: a recipe cannot be read or names an artifact that is not there, or there is none.
+        FleetError: there is no recipe, a recipe cannot be read, or an artifact is missing.
     """
-    items: dict[tuple[str, str], Item] = {}
+    items: dict[tuple[str, str], BuiltComponent] = {}
     for path in sorted((build / "recipes").glob("*")):
         if path.suffix in (".yaml", ".yml", ".json"):
             item = _item(path, build / "artifacts", bucket, author)
             items.setdefault((item.name, item.version), item)
     if not items:
-        raise FleetError(f"{build / 'recipes'} holds no recipe; make it with scripts/build")
-    return list(ordered(items.values()))
+        raise FleetError(f"{build / 'recipes'} contains no recipes; create them with edgeml build")
+    return list(in_dependency_order(items.values()))
 
 
-def ordered(items: Iterable[Item]) -> Iterator[Item]:
-    """Dependencies before what depends on them; otherwise by name and version.
+def in_dependency_order(items: Iterable[BuiltComponent]) -> Iterator[BuiltComponent]:
+    """Yield dependencies before their dependents; otherwise in order of name and version.
 
     Raises:
-        FleetError: they depend on each other in a circle.
+        FleetError: the dependencies are circular.
     """
-    left = sorted(items, key=lambda item: (item.name, item.version))
-    while left:
-        names = {item.name for item in left}
-        ready = [item for item in left if not _needs(item) & (names - {item.name})]
+    remaining = sorted(items, key=lambda item: (item.name, item.version))
+    while remaining:
+        names = {item.name for item in remaining}
+        ready = [item for item in remaining if not _dependencies(item) & (names - {item.name})]
         if not ready:
-            raise FleetError(f"{', '.join(sorted(names))} depend on each other in a circle; mend ComponentDependencies in recipes/")
+            raise FleetError(f"circular dependency between {', '.join(sorted(names))}; correct ComponentDependencies in recipes/")
         yield from ready
-        left = [item for item in left if item not in ready]
+        remaining = [item for item in remaining if item not in ready]
 
 
-def essence(recipe: Mapping[str, Any]) -> Any:
-    """What of a recipe the service hands back unchanged: it adds digests and defaults of its own to the rest."""
+def comparable_recipe(recipe: Mapping[str, Any]) -> Any:
+    """The parts of a recipe that the service returns unchanged; it adds digests and defaults to the other parts."""
     manifests = [
         {
             "Platform": manifest.get("Platform"),
@@ -105,7 +105,7 @@ def essence(recipe: Mapping[str, Any]) -> Any:
 
 
 def artifact_digests(recipe: Mapping[str, Any]) -> dict[str, str]:
-    """SHA-256 in hexadecimal by file name, of the artifacts whose digest the service wrote into a published recipe."""
+    """The digests that the service wrote into a published recipe: SHA-256 in hexadecimal, by file name."""
     return {
         str(artifact.get("Uri", artifact.get("URI"))).rsplit("/", 1)[-1]: base64.b64decode(artifact["Digest"]).hex()
         for manifest in recipe.get("Manifests") or ()
@@ -114,20 +114,20 @@ def artifact_digests(recipe: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _needs(item: Item) -> set[str]:
+def _dependencies(item: BuiltComponent) -> set[str]:
     return set(item.recipe.get("ComponentDependencies") or {})
 
 
-def _item(path: Path, artifacts: Path, bucket: str, author: str | None) -> Item:
+def _item(path: Path, artifacts: Path, bucket: str, author: str | None) -> BuiltComponent:
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
         name, version = str(document["ComponentName"]), str(document["ComponentVersion"])
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as fault:
-        raise FleetError(f"{path}: ComponentName and ComponentVersion cannot be read from it: {fault!r}; build it anew") from None
-    if not re.fullmatch(SEMANTIC, version):
-        raise FleetError(f"{path}: the version {version!r} is not semantic; write major.minor.patch, as 1.2.3")
-    place = artifacts / name / version
-    files = {file.name: file for file in sorted(place.iterdir()) if file.is_file()} if place.is_dir() else {}
+        raise FleetError(f"{path}: ComponentName and ComponentVersion cannot be read: {fault!r}; build again") from None
+    if not re.fullmatch(SEMANTIC_VERSION, version):
+        raise FleetError(f"{path}: {version!r} is not a semantic version; expected major.minor.patch, such as 1.2.3")
+    folder = artifacts / name / version
+    files = {file.name: file for file in sorted(folder.iterdir()) if file.is_file()} if folder.is_dir() else {}
     recipe = copy.deepcopy(document)
     if author is not None:
         recipe["ComponentPublisher"] = author
@@ -137,7 +137,7 @@ def _item(path: Path, artifacts: Path, bucket: str, author: str | None) -> Item:
             if not str(artifact["Uri"]).startswith("s3://"):
                 continue
             if file not in files:
-                raise FleetError(f"{path} names the artifact {file}, which is not in {place}; build it anew")
+                raise FleetError(f"{path}: the artifact {file} is not in {folder}; build again")
             artifact["Uri"] = f"s3://{bucket}/{name}/{version}/{file}"
     digests = {file: hashlib.sha256(content.read_bytes()).hexdigest() for file, content in files.items()}
-    return Item(name, version, recipe, files, digests)
+    return BuiltComponent(name, version, recipe, files, digests)

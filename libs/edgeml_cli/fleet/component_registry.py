@@ -10,18 +10,18 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from edgeml_cli.fleet.aws_account import Account
-from edgeml_cli.fleet.errors import MISSING, FleetError, code, reason
+from edgeml_cli.fleet.errors import NOT_FOUND, FleetError, code, reason
 
-PATIENCE_S = 120.0
-FIRST_S, LONGEST_S = 0.1, 3.0
-"""Between the first two looks at a new version, and between two at most; each wait is twice the one before."""
+DEPLOYABLE_TIMEOUT_S = 120.0
+FIRST_POLL_S, MAX_POLL_S = 0.1, 3.0
+"""Interval between the first two polls of a new version, and the longest interval; each is twice the previous one."""
 
 
 class ComponentRegistry:
-    """Component versions by name and version.
+    """The component versions of an account.
 
     Args:
-        wait: sleeps between two looks.
+        wait: sleeps between two polls.
     """
 
     def __init__(self, account: Account, wait: Callable[[float], None] = time.sleep) -> None:
@@ -29,44 +29,47 @@ class ComponentRegistry:
         self._client = account.client("greengrassv2")
 
     def state(self, name: str, version: str) -> dict[str, Any] | None:
-        """Its `componentState`, `message` and `errors`; None: there is no such version."""
+        """The `componentState`, `message` and `errors` of a version; None if it does not exist."""
         try:
             return dict(self._client.describe_component(arn=self._account.component_arn(name, version))["status"])
         except ClientError as fault:
-            if code(fault) in MISSING:
+            if code(fault) in NOT_FOUND:
                 return None
             raise
 
     def recipe(self, name: str, version: str) -> dict[str, Any] | None:
-        """The published recipe, with what the service wrote into it; None: there is no such version."""
+        """The published recipe, including the service's additions; None if the version does not exist."""
         try:
             found = self._client.get_component(arn=self._account.component_arn(name, version), recipeOutputFormat="JSON")
         except ClientError as fault:
-            if code(fault) in MISSING:
+            if code(fault) in NOT_FOUND:
                 return None
             raise
         return dict(json.loads(found["recipe"]))
 
     def versions(self, name: str) -> list[str]:
-        """Those of a component, the newest first."""
+        """The versions of a component, newest first."""
         pages = self._client.get_paginator("list_component_versions").paginate(arn=self._account.component_arn(name))
         try:
             return [each["componentVersion"] for page in pages for each in page["componentVersions"]]
         except ClientError as fault:
-            if code(fault) in MISSING:
+            if code(fault) in NOT_FOUND:
                 return []
             raise
 
     def names(self) -> list[str]:
-        """Those of the account's own components."""
+        """The names of the account's own components."""
         pages = self._client.get_paginator("list_components").paginate(scope="PRIVATE")
         return [each["componentName"] for page in pages for each in page["components"]]
 
     def create(self, name: str, version: str, recipe: str) -> bool:
-        """Create a component version; False: somebody else was first.
+        """Create a component version.
+
+        Returns:
+            False if the version already exists.
 
         Raises:
-            FleetError: the service refuses the recipe.
+            FleetError: the service rejects the recipe.
         """
         try:
             self._client.create_component_version(inlineRecipe=recipe.encode())
@@ -74,16 +77,19 @@ class ComponentRegistry:
             if code(fault) == "ConflictException":
                 return False
             if code(fault) == "ValidationException":
-                raise FleetError(f"Greengrass refuses the recipe of {name} {version}: {reason(fault)}; mend recipes/{name}.yaml") from None
+                raise FleetError(
+                    f"Greengrass rejected the recipe of {name} {version}: {reason(fault)}; correct recipes/{name}.yaml"
+                ) from None
             raise
         return True
 
-    def until_deployable(self, name: str, version: str) -> None:
-        """
+    def wait_until_deployable(self, name: str, version: str) -> None:
+        """Wait until the service has accepted a version.
+
         Raises:
-            FleetError: it failed, or takes too long.
+            FleetError: the version failed, or the wait timed out.
         """
-        waited, pause = 0.0, FIRST_S
+        waited, pause = 0.0, FIRST_POLL_S
         while True:
             state = self.state(name, version) or {}
             if state.get("componentState") == "DEPLOYABLE":
@@ -92,12 +98,13 @@ class ComponentRegistry:
                 why = "; ".join(filter(None, (state.get("message"), *(state.get("errors") or {}).values()))) or "no reason given"
                 arn = self._account.component_arn(name, version)
                 raise FleetError(
-                    f"Greengrass could not make {name} {version}: {why}; mend that, then run"
+                    f"Greengrass could not create {name} {version}: {why}; correct this, run"
                     f" `aws greengrassv2 delete-component --arn {arn}` and publish again"
                 )
-            if waited >= PATIENCE_S:
+            if waited >= DEPLOYABLE_TIMEOUT_S:
                 raise FleetError(
-                    f"{name} {version} is {state.get('componentState', 'not there')} after {PATIENCE_S:.0f} s; publish again to wait on"
+                    f"{name} {version} is {state.get('componentState', 'missing')} after {DEPLOYABLE_TIMEOUT_S:.0f} s; publish again"
+                    " to continue waiting"
                 )
             self._wait(pause)
-            waited, pause = waited + pause, min(2 * pause, LONGEST_S)
+            waited, pause = waited + pause, min(2 * pause, MAX_POLL_S)

@@ -1,4 +1,4 @@
-"""A configuration is checked before it goes out as the component will check it: by the options that it declares."""
+"""Validates configurations before deploying, with the options that each component declares."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import yaml
 from alert_dispatcher.options import AlertDispatcherOptions
 from edgeml.errors import OptionsError
 from edgeml.runtime.last_good_config import whole
-from edgeml_cli.fleet.deployment_plan import Desired, configured
+from edgeml_cli.fleet.deployment_plan import DeploymentSpec, effective_configuration
 from edgeml_cli.fleet.errors import FleetError
 from gglocal.deployment.resolver import configuration_updates
 from inference.options import InferenceOptions
@@ -23,89 +23,112 @@ OPTIONS: dict[str, type] = {
     "com.edgeml.Inference": InferenceOptions,
     "com.edgeml.AlertDispatcher": AlertDispatcherOptions,
 }
-"""What each component declares, in this checkout."""
+"""The options that each component declares in this checkout."""
 
 
-def updates(path: Path) -> dict[str, dict[str, Any]]:
-    """The configuration updates in a file, in the form that gglocal takes too.
+class InvalidConfiguration(FleetError):
+    """A component would reject its configuration.
+
+    Attributes:
+        faults: one sentence each.
+    """
+
+    def __init__(self, faults: Iterable[str]) -> None:
+        self.faults = tuple(faults)
+        super().__init__(f"{'; '.join(self.faults)}; correct the configuration; nothing was deployed")
+
+
+def read_updates(path: Path) -> dict[str, dict[str, Any]]:
+    """Read configuration updates from a file, in the same format as gglocal.
 
     Raises:
-        FleetError, DeploymentError: it cannot be read, or has another shape.
+        FleetError, DeploymentError: the file cannot be read, or has an invalid format.
     """
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as fault:
-        raise FleetError(f"{path} cannot be read ({fault}); give a file with --config") from None
+        raise FleetError(f"{path} cannot be read ({fault}); give an existing file with --config") from None
     except yaml.YAMLError as fault:
-        raise FleetError(f"{path}: no YAML or JSON: {' '.join(str(fault).split())}") from None
+        raise FleetError(f"{path}: not valid YAML or JSON: {' '.join(str(fault).split())}") from None
     return configuration_updates(raw or {}, str(path))
 
 
-def known(names: Iterable[str], desired: Desired, where: str) -> None:
-    """
+def require_deployed(names: Iterable[str], desired: DeploymentSpec, where: str) -> None:
+    """Check that the deployment contains every component that is named.
+
+    Args:
+        where: the option or file that names them.
+
     Raises:
-        FleetError: a configuration is for a component that is not deployed.
+        FleetError: a component is not in the deployment.
     """
     for name in names:
         if name not in desired.parts:
             close = get_close_matches(name, list(desired.parts), 1)
-            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(desired.parts))}"
+            hint = f"did you mean {close[0]}?" if close else f"it contains {', '.join(sorted(desired.parts))}"
             raise FleetError(f"{where} names {name}, which is not in the deployment; {hint}")
 
 
-def needed(before: Desired | None, after: Desired, recipe: Callable[[str, str], Mapping[str, Any] | None]) -> list[str]:
-    """A remark for each component that is taken out and that one that stays depends on: a device keeps it.
+def dependency_remarks(
+    before: DeploymentSpec | None, after: DeploymentSpec, recipe: Callable[[str, str], Mapping[str, Any] | None]
+) -> list[str]:
+    """A remark for each removed component that devices keep, because a remaining component depends on it.
 
     Args:
-        recipe: the published recipe of a component version.
+        recipe: returns the published recipe of a component version.
     """
-    gone = [name for name in (before.parts if before is not None else ()) if name not in after.parts]
+    removed = [name for name in (before.parts if before is not None else ()) if name not in after.parts]
     remarks = []
-    for name, part in after.parts.items() if gone else ():
-        needs = (recipe(name, part.version) or {}).get("ComponentDependencies") or {}
-        remarks += [f"{other} stays on the devices, because {name} needs it; take that out too" for other in gone if other in needs]
+    for name, part in after.parts.items() if removed else ():
+        dependencies = (recipe(name, part.version) or {}).get("ComponentDependencies") or {}
+        remarks += [
+            f"{other} stays on the devices, because {name} depends on it; remove {name} too" for other in removed if other in dependencies
+        ]
     return remarks
 
 
 def check(
-    before: Desired | None,
-    after: Desired,
+    before: DeploymentSpec | None,
+    after: DeploymentSpec,
     defaults: Callable[[str, str], Mapping[str, Any] | None],
     version: str,
 ) -> list[str]:
-    """Check every component's configuration as it will be; gives a remark for each that cannot be checked.
+    """Validate the configuration that each component will have.
 
     Args:
-        defaults: the `DefaultConfiguration` of a component version as it is published.
-        version: of this checkout: its options are those of this version.
+        defaults: returns the published `DefaultConfiguration` of a component version.
+        version: version of this checkout, whose options are used.
+
+    Returns:
+        A remark for each configuration that cannot be validated.
 
     Raises:
-        FleetError: with everything that the components would refuse.
+        InvalidConfiguration: components would reject their configuration.
     """
     remarks, values = [], {}
     for name, part in after.parts.items():
         default = defaults(name, part.version)
         if name not in OPTIONS or default is None:
             if part.merge:
-                remarks.append(f"the merge of {name} is not checked: it declares no options here")
+                remarks.append(f"the configuration of {name} is not validated: its options are unknown here")
             continue
         if part.version != version:
-            remarks.append(f"the configuration of {name} {part.version} is not checked: this checkout declares the options of {version}")
+            remarks.append(f"the configuration of {name} {part.version} is not validated: this checkout has the options of {version}")
             continue
-        had = [before.parts[name]] if before is not None and name in before.parts else []
-        values[name] = configured(default, [*had, part])
+        earlier = [before.parts[name]] if before is not None and name in before.parts else []
+        values[name] = effective_configuration(default, [*earlier, part])
     try:
-        options(values)
+        read_options(values)
     except OptionsError as fault:
-        raise FleetError(f"{'; '.join(fault.faults)}; mend the configuration, nothing was deployed") from None
+        raise InvalidConfiguration(fault.faults) from None
     return remarks
 
 
-def options(configurations: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    """The options that components read from their configurations, by component.
+def read_options(configurations: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """Read each component's options from its configuration.
 
     Raises:
-        OptionsError: with every fault of all of them, each behind the component's name.
+        OptionsError: with the faults of all components, each prefixed with the component's name.
     """
     read: dict[str, Any] = {}
     faults: list[str] = []

@@ -1,4 +1,4 @@
-"""Whether a device does what a deployment asked for: what runs, what it is configured with, and whether it accepts that. Pure."""
+"""Compares a device with its deployment: versions, states, configuration, and whether components accept it. Pure."""
 
 from __future__ import annotations
 
@@ -8,64 +8,66 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from edgeml.timestamps import SECOND, to_iso
-from edgeml_cli.fleet.nucleus_cli import Component
+from edgeml_cli.fleet.nucleus_cli import DeployedComponent
 
-WELL = ("RUNNING", "FINISHED")
-LOST = ("BROKEN", "ERRORED")
+RUNNING_STATES = ("RUNNING", "FINISHED")
+FAILED_STATES = ("BROKEN", "ERRORED")
 _ERROR = re.compile(r"(\S+Z) \[.*?\bstd(?:out|err)[.:] ERROR [\w.]+: (.+?)(?:\. \{scriptName=.*)?")
-"""A line of a component's log, of gglocal or of the classic nucleus, that the component wrote as an error."""
+"""An error that a component logged, in a log of gglocal or of the classic nucleus."""
 
 
-def unmet(name: str, version: str, update: Mapping[str, Any], found: Component | None) -> Iterator[str]:
-    """A sentence for each thing that was asked of a component and is not so.
+def differences(name: str, version: str, update: Mapping[str, Any], found: DeployedComponent | None) -> Iterator[str]:
+    """One sentence for each difference between a component and its deployment.
 
     Args:
-        version: that was asked for; empty: any.
-        update: `merge` and `reset`, as gglocal takes them.
+        version: requested version; empty accepts any.
+        update: `merge` and `reset` in gglocal's format.
     """
     if found is None:
         yield f"{name} is not deployed"
         return
     if version and found.version != version:
-        yield f"{name} is {found.version}, asked for was {version}"
-    if found.state not in WELL:
+        yield f"{name} is {found.version}, expected {version}"
+    if found.state not in RUNNING_STATES:
         yield f"{name} is {found.state}{f' ({found.detail})' if found.detail else ''}; see its log"
-    differing = [f"{key} is {_shown(has)}, asked for was {_shown(wanted)}" for key, wanted, has in _differing(update, found.configuration)]
+    differing = [
+        f"{key} is {_shown(actual)}, expected {_shown(requested)}" for key, requested, actual in _differing(update, found.configuration)
+    ]
     if differing:
-        yield f"{name} is not configured as asked: {'; '.join(differing)}"
+        yield f"{name} has a different configuration: {'; '.join(differing)}"
 
 
-def named(components: Iterable[str], text: str) -> list[str]:
-    """Those of the components that a text is about."""
+def mentioned(components: Iterable[str], text: str) -> list[str]:
+    """The components that a text mentions."""
     return [name for name in components if re.search(rf"(?<![\w.-]){re.escape(name)}(?!\.?[\w-])", text)]
 
 
 def last_error(log: str, since: float) -> str:
-    """The last error that a component wrote into its log since then (epoch, s); empty: none."""
+    """The last error that a component logged since a time (epoch, s); empty if there is none."""
     begin = to_iso(int(since * SECOND))
     found = [line for line in map(_ERROR.fullmatch, log.splitlines()) if line is not None and line[1] >= begin]
     return found[-1][2] if found else ""
 
 
-def verdict(configuration: Any, accepted: Any, refused: Any) -> str | None:
-    """Why a component does not go by its configuration; empty: it does; None: it has not said so yet.
+def refusal(configuration: Any, accepted: Any, refused: Any) -> str | None:
+    """The reason why a component rejects its configuration; empty if it accepts it; None if it has not reported yet.
 
     Args:
-        configuration: as the nucleus has it.
-        accepted: the last configuration that worked, as the component keeps it in its work directory; None: it keeps none.
-        refused: the same of one that does not work, with its faults.
+        configuration: configuration in the nucleus.
+        accepted: last-good configuration in the component's work directory; None if there is none.
+        refused: rejected configuration in the work directory, with its faults; None if there is none.
     """
-    now = {key: value for key, value in configuration.items() if key != "accessControl"} if isinstance(configuration, Mapping) else {}
-    if isinstance(refused, Mapping) and _same(now, refused.get("configuration")):
-        return "; ".join(map(str, refused.get("faults") or ())) or "it gives no reason, see its log"
-    return "" if _same(now, accepted) else None
+    current = {key: value for key, value in configuration.items() if key != "accessControl"} if isinstance(configuration, Mapping) else {}
+    if isinstance(refused, Mapping) and _same(current, refused.get("configuration")):
+        return "; ".join(map(str, refused.get("faults") or ())) or "no reason given; see its log"
+    return "" if _same(current, accepted) else None
 
 
 def _differing(update: Mapping[str, Any], configuration: Any) -> Iterator[tuple[str, Any, Any]]:
-    for path, wanted in _leaves(update.get("merge") or {}, ()):
-        has = _at(configuration, path)
-        if not _same(wanted, has):
-            yield ".".join(path), wanted, has
+    for path, requested in _leaves(update.get("merge") or {}, ()):
+        actual = _at(configuration, path)
+        if not _same(requested, actual):
+            yield ".".join(path), requested, actual
 
 
 def _leaves(value: Any, above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -82,16 +84,16 @@ def _at(value: Any, path: tuple[str, ...]) -> Any:
     return value
 
 
-def _same(wanted: Any, has: Any) -> bool:
-    """A device may have numbers as floats, and scalars as text."""
-    if isinstance(wanted, Mapping) and isinstance(has, Mapping):
-        return wanted.keys() == has.keys() and all(_same(wanted[key], has[key]) for key in wanted)
-    if isinstance(wanted, list) and isinstance(has, list):
-        return len(wanted) == len(has) and all(map(_same, wanted, has))
-    if wanted == has and isinstance(wanted, bool) == isinstance(has, bool):
+def _same(requested: Any, actual: Any) -> bool:
+    """Whether two values are equal, given that a device may store numbers as floats and scalars as text."""
+    if isinstance(requested, Mapping) and isinstance(actual, Mapping):
+        return requested.keys() == actual.keys() and all(_same(requested[key], actual[key]) for key in requested)
+    if isinstance(requested, list) and isinstance(actual, list):
+        return len(requested) == len(actual) and all(map(_same, requested, actual))
+    if requested == actual and isinstance(requested, bool) == isinstance(actual, bool):
         return True
-    if isinstance(has, str) and not isinstance(wanted, str):
-        return has == ("null" if wanted is None else json.dumps(wanted) if isinstance(wanted, bool) else str(wanted))
+    if isinstance(actual, str) and not isinstance(requested, str):
+        return actual == ("null" if requested is None else json.dumps(requested) if isinstance(requested, bool) else str(requested))
     return False
 
 

@@ -1,4 +1,4 @@
-"""What a thing group is to run, as data; what would change; what takes a change back. Pure."""
+"""The deployment of a thing group as data, its changes, rollback and promotion. Pure."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ POLICIES = {
     "componentUpdatePolicy": {"timeoutInSeconds": 60, "action": "NOTIFY_COMPONENTS"},
     "configurationValidationPolicy": {"timeoutInSeconds": 30},
 }
-"""Of a deployment that says nothing else: those that the service takes as well."""
+"""The default policies, equal to those of the service."""
 
 
 @dataclass(frozen=True)
-class Part:
+class ComponentSpec:
     """One component of a deployment.
 
     Attributes:
-        merge: into the configuration that the device has.
-        reset: JSON pointers, reset to the recipe's defaults before the merge.
-        run_with: as CreateDeployment takes it.
+        merge: merged into the device's configuration.
+        reset: JSON pointers to reset to the recipe's defaults before the merge.
+        run_with: `runWith` of CreateDeployment.
     """
 
     version: str
@@ -32,26 +32,26 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Desired:
+class DeploymentSpec:
     """A whole deployment.
 
     Attributes:
-        parts: by component.
-        job: the `iotJobConfiguration`: rollout, abort, timeout.
-        policies: the `deploymentPolicies`.
+        parts: specifications by component.
+        job: `iotJobConfiguration`: rollout, abort, timeout.
+        policies: `deploymentPolicies`.
     """
 
-    parts: Mapping[str, Part] = field(default_factory=dict)
+    parts: Mapping[str, ComponentSpec] = field(default_factory=dict)
     job: Mapping[str, Any] = field(default_factory=dict)
     policies: Mapping[str, Any] = field(default_factory=lambda: dict(POLICIES))
 
     @classmethod
-    def of_service(cls, found: Mapping[str, Any]) -> Desired:
-        """From what GetDeployment says."""
+    def of_service(cls, found: Mapping[str, Any]) -> DeploymentSpec:
+        """From a response of GetDeployment."""
         parts = {}
         for name, each in (found.get("components") or {}).items():
             update = each.get("configurationUpdate") or {}
-            parts[name] = Part(
+            parts[name] = ComponentSpec(
                 each["componentVersion"],
                 json.loads(update.get("merge") or "{}"),
                 tuple(update.get("reset") or ()),
@@ -60,7 +60,7 @@ class Desired:
         return cls(parts, found.get("iotJobConfiguration") or {}, {**POLICIES, **(found.get("deploymentPolicies") or {})})
 
     def request(self, target: str, name: str) -> dict[str, Any]:
-        """The parameters of CreateDeployment."""
+        """The parameters for CreateDeployment."""
         components: dict[str, Any] = {}
         for component, part in self.parts.items():
             update: dict[str, Any] = {}
@@ -82,26 +82,26 @@ class Desired:
             **job,
         }
 
-    def with_versions(self, versions: Mapping[str, str]) -> Desired:
-        """With these versions; a component that is there keeps its configuration."""
-        parts = {name: replace(self.parts.get(name, Part("")), version=version) for name, version in versions.items()}
+    def with_versions(self, versions: Mapping[str, str]) -> DeploymentSpec:
+        """A copy with these versions; existing components keep their configuration."""
+        parts = {name: replace(self.parts.get(name, ComponentSpec("")), version=version) for name, version in versions.items()}
         return replace(self, parts={**self.parts, **parts})
 
-    def with_updates(self, updates: Mapping[str, Mapping[str, Any]]) -> Desired:
-        """With these configuration updates instead of those that the named components had."""
+    def with_updates(self, updates: Mapping[str, Mapping[str, Any]]) -> DeploymentSpec:
+        """A copy in which these configuration updates replace the previous ones of the named components."""
         parts = {
             name: replace(self.parts[name], merge=update.get("merge", {}), reset=tuple(update.get("reset", ())))
             for name, update in updates.items()
         }
         return replace(self, parts={**self.parts, **parts})
 
-    def without(self, names: list[str]) -> Desired:
+    def without(self, names: list[str]) -> DeploymentSpec:
         return replace(self, parts={name: part for name, part in self.parts.items() if name not in names})
 
 
-def changes(before: Desired | None, after: Desired) -> list[str]:
-    """What a person is shown before it is done: a line for each difference; none: there is none."""
-    old = before or Desired(policies={})
+def changes(before: DeploymentSpec | None, after: DeploymentSpec) -> list[str]:
+    """The differences for people, one line each; empty if there are none."""
+    old = before or DeploymentSpec(policies={})
     lines: list[str] = []
     for name in sorted(old.parts.keys() | after.parts.keys()):
         lines += _part(name, old.parts.get(name), after.parts.get(name))
@@ -110,27 +110,27 @@ def changes(before: Desired | None, after: Desired) -> list[str]:
     return lines
 
 
-def undo(current: Desired, earlier: Desired) -> Desired:
-    """The earlier deployment again. What was merged since and is not in it is reset: a merge alone cannot take a key back."""
+def rollback_to(current: DeploymentSpec, earlier: DeploymentSpec) -> DeploymentSpec:
+    """The earlier deployment, plus a reset of the keys merged since, because a merge cannot remove a key."""
     parts = {}
     for name, part in earlier.parts.items():
-        since = current.parts.get(name)
-        stray = sorted(_pointers(since.merge) - _pointers(part.merge)) if since else []
-        parts[name] = replace(part, reset=tuple(dict.fromkeys((*part.reset, *stray))))
+        replaced = current.parts.get(name)
+        added = sorted(_pointers(replaced.merge) - _pointers(part.merge)) if replaced else []
+        parts[name] = replace(part, reset=tuple(dict.fromkeys((*part.reset, *added))))
     return replace(earlier, parts=parts)
 
 
-def promoted(canary: Desired, group: Desired | None) -> Desired:
-    """The canary's components in its exact versions; a component that the group has keeps the group's configuration."""
-    base = group or Desired(policies=canary.policies)
+def promotion(canary: DeploymentSpec, group: DeploymentSpec | None) -> DeploymentSpec:
+    """The canary's components in its exact versions; components that the group already has keep the group's configuration."""
+    base = group or DeploymentSpec(policies=canary.policies)
     parts = {name: replace(base.parts[name], version=part.version) if name in base.parts else part for name, part in canary.parts.items()}
     return replace(base, parts=parts)
 
 
-def configured(defaults: Mapping[str, Any], parts: list[Part]) -> dict[str, Any]:
-    """The configuration that a device has after deployments with these parts, in order, on top of a recipe's defaults.
+def effective_configuration(defaults: Mapping[str, Any], parts: list[ComponentSpec]) -> dict[str, Any]:
+    """The configuration of a device after deployments with these specifications, in order, on top of a recipe's defaults.
 
-    What the component itself, or a local deployment, changed is not known here.
+    Changes by the component itself or by a local deployment are unknown here.
     """
     value: dict[str, Any] = json.loads(json.dumps(defaults))
     for part in parts:
@@ -140,7 +140,7 @@ def configured(defaults: Mapping[str, Any], parts: list[Part]) -> dict[str, Any]
     return value
 
 
-def _part(name: str, old: Part | None, new: Part | None) -> list[str]:
+def _part(name: str, old: ComponentSpec | None, new: ComponentSpec | None) -> list[str]:
     if new is None:
         return [f"- {name} {old.version if old else ''}"]
     if old is None:
@@ -148,25 +148,25 @@ def _part(name: str, old: Part | None, new: Part | None) -> list[str]:
     else:
         lines = [f"~ {name} {old.version} -> {new.version}"] if old.version != new.version else []
     details = _leaves_changed("merge", old.merge if old else {}, new.merge)
-    had = old.reset if old else ()
-    details += [f"reset {pointer or 'everything'}" for pointer in new.reset if pointer not in had]
-    details += [f"no more reset of {pointer or 'everything'}" for pointer in had if pointer not in new.reset]
+    old_reset = old.reset if old else ()
+    details += [f"reset {pointer or 'everything'}" for pointer in new.reset if pointer not in old_reset]
+    details += [f"reset {pointer or 'everything'}: removed" for pointer in old_reset if pointer not in new.reset]
     details += _leaves_changed("run with", old.run_with if old else {}, new.run_with)
     if details and not lines:
         lines = [f"~ {name} {new.version}"]
     return lines + [f"    {detail}" for detail in details]
 
 
-def _leaves_changed(what: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+def _leaves_changed(label: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     before, after = dict(_leaves(old)), dict(_leaves(new))
     lines = []
     for key in sorted(before.keys() | after.keys()):
         if key not in after:
-            lines.append(f"{what} {key}: no more {json.dumps(before[key])}")
+            lines.append(f"{label} {key}: {json.dumps(before[key])} removed")
         elif key not in before:
-            lines.append(f"{what} {key}: {json.dumps(after[key])}")
+            lines.append(f"{label} {key}: {json.dumps(after[key])}")
         elif before[key] != after[key]:
-            lines.append(f"{what} {key}: {json.dumps(before[key])} -> {json.dumps(after[key])}")
+            lines.append(f"{label} {key}: {json.dumps(before[key])} -> {json.dumps(after[key])}")
     return lines
 
 

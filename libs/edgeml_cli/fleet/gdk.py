@@ -1,4 +1,4 @@
-"""`gdk component publish` for one component: a project of its own, and gdk's command run in it."""
+"""Publishes one component with `gdk component publish`, in a generated gdk project."""
 
 from __future__ import annotations
 
@@ -10,48 +10,48 @@ from pathlib import Path
 
 import yaml
 
-from edgeml_cli.fleet.build_output import Item
+from edgeml_cli.fleet.build_output import BuiltComponent
 from edgeml_cli.fleet.errors import FleetError
 
-REMEDY = "give --without-gdk to publish with boto3"
+REMEDY = "use --without-gdk to publish with boto3"
 
 
-def find(wanted: str) -> str | None:
-    """The gdk on the PATH; None: there is none.
+def find(required: str) -> str | None:
+    """The path of gdk; None if it is not installed.
 
     Args:
-        wanted: the version of `gdk_version` in gdk-config.json.
+        required: `gdk_version` in gdk-config.json.
 
     Raises:
-        FleetError: it is of another version.
+        FleetError: the installed version is not compatible.
     """
     path = shutil.which("gdk")
     if path is None:
         return None
     try:
-        told = subprocess.run([path, "--version"], capture_output=True, text=True, check=False, timeout=60).stdout.strip()
+        output = subprocess.run([path, "--version"], capture_output=True, text=True, check=False, timeout=60).stdout.strip()
     except (OSError, subprocess.TimeoutExpired) as fault:
         raise FleetError(f"{path} cannot be run ({fault}); {REMEDY}") from None
-    if not fits(told, wanted):
+    if not is_compatible(output, required):
         raise FleetError(
-            f"{path} is {told or 'of no version that it tells'}, and the project is for gdk {wanted}; install that one, or {REMEDY}"
+            f"{path} is {output or 'of an unknown version'}, but the project needs gdk {required}; install that version, or {REMEDY}"
         )
     return path
 
 
-def fits(told: str, wanted: str) -> bool:
-    """Whether what `gdk --version` said is of the same major and minor version as `wanted`, and no older."""
-    found = re.search(r"(\d+)\.(\d+)\.(\d+)", told)
-    numbers = tuple(map(int, found.groups())) if found else ()
-    least = tuple(map(int, wanted.split(".")))
-    return numbers[:2] == least[:2] and numbers >= least
+def is_compatible(output: str, required: str) -> bool:
+    """Whether the output of `gdk --version` has the major and minor version of `required` and is not older."""
+    found = re.search(r"(\d+)\.(\d+)\.(\d+)", output)
+    version = tuple(map(int, found.groups())) if found else ()
+    minimum = tuple(map(int, required.split(".")))
+    return version[:2] == minimum[:2] and version >= minimum
 
 
-def stage(item: Item, place: Path, author: str, bucket: str, region: str, version: str) -> Path:
-    """A gdk project of one component: `gdk component build` and `gdk component publish` work in it.
+def stage_project(item: BuiltComponent, place: Path, author: str, bucket: str, region: str, version: str) -> Path:
+    """Write a gdk project for one component, ready for `gdk component build` and `gdk component publish`.
 
     Args:
-        place: becomes the project; what it held is removed.
+        place: directory of the project; its previous content is removed.
     """
     if place.exists():
         shutil.rmtree(place)
@@ -66,7 +66,7 @@ def stage(item: Item, place: Path, author: str, bucket: str, region: str, versio
                 "author": author,
                 "version": item.version,
                 "build": {"build_system": "custom", "custom_build_command": copy},
-                # The digest that S3 keeps beside each object is what the next publish compares with.
+                # The next publish compares the digest that S3 stores with each object.
                 "publish": {"bucket": bucket, "region": region, "options": {"file_upload_args": {"ChecksumAlgorithm": "SHA256"}}},
             }
         },
@@ -81,11 +81,11 @@ def stage(item: Item, place: Path, author: str, bucket: str, region: str, versio
 
 
 def publish(gdk: str, project: Path, bucket: str, region: str) -> str:
-    """Build and publish the staged project; gives gdk's complaint, empty when it had none."""
+    """Build and publish the staged project; returns gdk's error message, or an empty text."""
     for command in (["build"], ["publish", "--bucket", bucket, "--region", region]):
-        ran = subprocess.run([gdk, "component", *command], cwd=project, capture_output=True, text=True, check=False)
-        if ran.returncode != 0:
-            lines = [line for line in (ran.stdout + ran.stderr).splitlines() if line.strip()]
-            told = [line for line in lines if re.search(r"\bERROR\b|Error|Exception|=== ", line)] or lines
-            return " ".join((told[-1] if told else f"exit code {ran.returncode}").split())
+        result = subprocess.run([gdk, "component", *command], cwd=project, capture_output=True, text=True, check=False)
+        if result.returncode != 0:
+            lines = [line for line in (result.stdout + result.stderr).splitlines() if line.strip()]
+            errors = [line for line in lines if re.search(r"\bERROR\b|Error|Exception|=== ", line)] or lines
+            return " ".join((errors[-1] if errors else f"exit code {result.returncode}").split())
     return ""

@@ -1,7 +1,7 @@
-"""What components last said of themselves, as it came into the data bucket: `health/` by day, gzip, a JSON object a line.
+"""Reads the latest health reports of components from the data bucket: `health/` by day, gzip, one JSON object per line.
 
-AlertDispatcher sends it thinned, and Firehose writes it after some minutes; so it is of a while ago, and says when. Reading is bounded:
-the days and the objects that are looked at, the newest first, and what is looked at of one.
+AlertDispatcher sends the reports at an interval and Firehose writes them some minutes later, so each has a time. Reading is
+bounded by the number of days and objects, newest first, and by the size of an object.
 """
 
 from __future__ import annotations
@@ -17,31 +17,32 @@ import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
 from edgeml_cli.fleet.aws_account import Account
-from edgeml_cli.fleet.errors import MISSING, code, of_aws
+from edgeml_cli.fleet.errors import NOT_FOUND, aws_error_text, code
 
 log = logging.getLogger(__name__)
 
-DAYS = 2
-"""Prefixes that are looked into, today's first: just after midnight today's is empty."""
-OBJECTS = 8
-"""Objects that are read at most. Firehose writes one in 900 s, or for each 64 MiB."""
-OBJECT_BYTES = 80 * 2**20
-"""What is read of an object at most, uncompressed."""
-LISTED = 10_000
-"""Keys of a day that are listed at most."""
-WELL = frozenset({"running", "finished"})
+MAX_DAYS = 2
+"""Days to read, starting with today: just after midnight, today's prefix is empty."""
+MAX_OBJECTS = 8
+"""Most objects to read. Firehose writes one per 900 s or per 64 MiB."""
+MAX_OBJECT_BYTES = 80 * 2**20
+"""Most uncompressed bytes to read of an object."""
+MAX_KEYS = 10_000
+"""Most keys to list per day."""
+HEALTHY_STATES = frozenset({"running", "finished"})
 
-Wanted = Mapping[str, frozenset[str]]
-"""By device: the components whose word is waited for."""
+ExpectedReports = Mapping[str, frozenset[str]]
+"""The components whose reports are expected, by device."""
 
 
 class HealthReport(msgspec.Struct, frozen=True):
-    """One component's last word of itself; the other fields of `edgeml.messages.Health` are left aside.
+    """The latest health report of a component; a subset of the fields of `edgeml.messages.Health`.
 
     Attributes:
-        at: when, ISO 8601, UTC.
-        state: `running`, `finished` or `faulty`; faults: a sentence each.
-        lag_s: the age of the newest row that it had handled, when it was.
+        at: time of the report, ISO 8601, UTC.
+        state: `running`, `finished` or `faulty`.
+        faults: one sentence each.
+        lag_s: age of the newest processed row at the time of processing.
     """
 
     component: str
@@ -51,42 +52,42 @@ class HealthReport(msgspec.Struct, frozen=True):
     lag_s: float | None = None
 
     @property
-    def well(self) -> bool:
-        return self.state in WELL and not self.faults
+    def healthy(self) -> bool:
+        return self.state in HEALTHY_STATES and not self.faults
 
 
 class _Line(HealthReport, frozen=True, kw_only=True):
-    """As the rule stores it: with the thing of the topic."""
+    """A report as stored by the IoT rule, which adds the thing from the topic."""
 
     thing: str
 
 
 class HealthReports:
-    """The health messages of one data bucket.
+    """The health reports in a data bucket.
 
     Args:
-        name: of the bucket; None: the account's own, which libs/edgeml_cli/cloud/template.yaml names.
+        name: name of the bucket; None selects the default name in libs/edgeml_cli/cloud/template.yaml.
     """
 
     def __init__(self, account: Account, name: str | None) -> None:
         self._s3, self.name = account.client("s3"), name or f"edgeml-data-{account.region}-{account.number}"
-        # Somebody else's bucket of that name is not read, but for one that a person names.
-        self._where: dict[str, Any] = {"Bucket": self.name, **({} if name else {"ExpectedBucketOwner": account.number})}
+        # A bucket of another account is read only if the user names it.
+        self._bucket: dict[str, Any] = {"Bucket": self.name, **({} if name else {"ExpectedBucketOwner": account.number})}
 
-    def last(self, wanted: Wanted, now: datetime) -> tuple[dict[str, dict[str, HealthReport]], str]:
-        """The last word of each component of each device: the newest objects first, until all is found or a bound is met. Never raises.
+    def latest(self, expected: ExpectedReports, now: datetime) -> tuple[dict[str, dict[str, HealthReport]], str]:
+        """Read the latest report of each component, newest objects first, until all are found or a bound is reached. Never raises.
 
         Args:
-            now: UTC.
+            now: current time, UTC.
 
         Returns:
-            By device and component; and a sentence why there is none, or not all, empty where all were found.
+            The reports by device and component, and one sentence on the cause if any is missing, otherwise empty.
         """
-        found: dict[str, dict[str, HealthReport]] = {thing: {} for thing in wanted}
+        found: dict[str, dict[str, HealthReport]] = {thing: {} for thing in expected}
         read = 0
         try:
             for key in self._newest(now):
-                if read == OBJECTS or not _silent(found, wanted):
+                if read == MAX_OBJECTS or not _incomplete(found, expected):
                     break
                 read += 1
                 for line in self._lines(key):
@@ -94,47 +95,49 @@ class HealthReports:
                     if line.thing in found and (known is None or known.at < line.at):
                         found[line.thing][line.component] = HealthReport(line.component, line.at, line.state, line.faults, line.lag_s)
         except (BotoCoreError, ClientError) as fault:
-            if isinstance(fault, ClientError) and code(fault) in MISSING:
-                return found, f"there is no bucket {self.name}; make it with scripts/cloud/deploy, or name another with --data-bucket"
-            return found, f"{of_aws(fault)} (s3://{self.name}/health/)"
-        silent = _silent(found, wanted)
-        if not silent:
+            if isinstance(fault, ClientError) and code(fault) in NOT_FOUND:
+                return found, f"there is no bucket {self.name}; create it with edgeml cloud deploy, or choose another with --data-bucket"
+            return found, f"{aws_error_text(fault)} (s3://{self.name}/health/)"
+        incomplete = _incomplete(found, expected)
+        if not incomplete:
             return found, ""
         if not read:
             return found, (
-                f"s3://{self.name}/health/ has nothing of the last {DAYS} days; AlertDispatcher sends it to IoT Core, and Firehose"
-                " writes it some minutes later"
+                f"s3://{self.name}/health/ has no reports of the last {MAX_DAYS} days; AlertDispatcher sends them to IoT Core, and"
+                " Firehose writes them some minutes later"
             )
-        who = ", ".join(silent[:3]) + (f" and {len(silent) - 3} others" if len(silent) > 3 else "")
-        where = f"the newest {read} objects of the last {DAYS} days in s3://{self.name}/health/"
-        return found, f"not every component of {who} is in {where}; see that AlertDispatcher runs there and reaches IoT Core"
+        devices = ", ".join(incomplete[:3]) + (f" and {len(incomplete) - 3} others" if len(incomplete) > 3 else "")
+        location = f"the newest {read} objects of the last {MAX_DAYS} days in s3://{self.name}/health/"
+        return found, f"{devices}: components are missing from {location}; check that AlertDispatcher runs there and reaches IoT Core"
 
     def _newest(self, now: datetime) -> Iterator[str]:
-        """Keys, the newest first."""
-        for day in range(DAYS):
+        """The keys, newest first."""
+        for day in range(MAX_DAYS):
             prefix = f"health/{now - timedelta(days=day):%Y/%m/%d}/"
-            pages = self._s3.get_paginator("list_objects_v2").paginate(**self._where, Prefix=prefix, PaginationConfig={"MaxItems": LISTED})
-            there = [each for page in pages for each in page.get("Contents", ())]
-            yield from (each["Key"] for each in sorted(there, key=lambda each: (each["LastModified"], each["Key"]), reverse=True))
+            pages = self._s3.get_paginator("list_objects_v2").paginate(
+                **self._bucket, Prefix=prefix, PaginationConfig={"MaxItems": MAX_KEYS}
+            )
+            objects = [each for page in pages for each in page.get("Contents", ())]
+            yield from (each["Key"] for each in sorted(objects, key=lambda each: (each["LastModified"], each["Key"]), reverse=True))
 
     def _lines(self, key: str) -> Iterator[_Line]:
-        """The health messages of an object; what is none is left out."""
-        decoder, left = msgspec.json.Decoder(_Line), OBJECT_BYTES
-        body = self._s3.get_object(**self._where, Key=key)["Body"]
+        """The reports in an object; other lines are skipped."""
+        decoder, remaining = msgspec.json.Decoder(_Line), MAX_OBJECT_BYTES
+        body = self._s3.get_object(**self._bucket, Key=key)["Body"]
         try:
             with gzip.GzipFile(fileobj=body) as text:
-                while left > 0 and (line := text.readline(left)):
-                    left -= len(line)
+                while remaining > 0 and (line := text.readline(remaining)):
+                    remaining -= len(line)
                     try:
                         yield decoder.decode(line)
                     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-                        continue  # of another program that publishes there, or cut
+                        continue  # published by another program, or truncated
         except (OSError, EOFError, zlib.error) as fault:
-            log.warning("s3://%s/%s cannot be read (%s); what follows in it is left out", self.name, key, fault)
+            log.warning("s3://%s/%s cannot be read (%s); the rest of the object is skipped", self.name, key, fault)
         finally:
             body.close()
 
 
-def _silent(found: Mapping[str, Mapping[str, HealthReport]], wanted: Wanted) -> list[str]:
-    """Devices of which something is missing."""
-    return [thing for thing, components in wanted.items() if components - found[thing].keys()]
+def _incomplete(found: Mapping[str, Mapping[str, HealthReport]], expected: ExpectedReports) -> list[str]:
+    """The devices with missing reports."""
+    return [thing for thing, components in expected.items() if components - found[thing].keys()]

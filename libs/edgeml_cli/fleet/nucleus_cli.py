@@ -1,9 +1,10 @@
-"""The command of a nucleus on this machine: greengrass-cli on a core device, or gglocal, which takes the same verbs."""
+"""Calls the command-line client of a nucleus on this machine: greengrass-cli on a core device, or gglocal with the same verbs."""
 
 from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import time
 from collections.abc import Sequence
@@ -12,21 +13,22 @@ from typing import Any
 
 from edgeml_cli.fleet.errors import FleetError
 
-TRIES = 8
-"""A question that changes nothing is asked so often: greengrass-cli fails now and then while a deployment goes on."""
-ASK_AGAIN_S = 1.0
+MAX_ATTEMPTS = 8
+"""Attempts of a read-only call: greengrass-cli fails intermittently while a deployment is in progress."""
+RETRY_INTERVAL_S = 1.0
 _EXCEPTION = re.compile(r"(?:[\w$]+\.)+[\w$]*(?:Exception|Error): ?")
 _TRACE = re.compile(r"\s+at |\s*\.\.\. \d+ (more|common)")
 _ABSENT = re.compile(r"ResourceNotFound|not found in Greengrass|no component \S+ is deployed")
 
 
 @dataclass(frozen=True)
-class Component:
-    """What runs of a component.
+class DeployedComponent:
+    """A component as the nucleus reports it.
 
     Attributes:
-        state: of its lifecycle; `detail`: what the nucleus says of it besides, or empty.
-        configuration: as the nucleus has it.
+        state: lifecycle state.
+        detail: the nucleus's remark on the state, or empty.
+        configuration: the current configuration.
     """
 
     version: str
@@ -36,62 +38,69 @@ class Component:
 
 
 class NucleusCli:
-    """Args:
-    command: the program and what goes before the verbs.
-    after: what goes behind them.
+    """A command-line client.
+
+    Args:
+        command: the program and the arguments before the verb.
+        suffix: arguments after those of the verb.
     """
 
-    def __init__(self, command: Sequence[str], after: Sequence[str] = ()) -> None:
-        self.command, self._after = list(command), list(after)
+    def __init__(self, command: Sequence[str], suffix: Sequence[str] = ()) -> None:
+        self.command, self._suffix = list(command), list(suffix)
 
     def __str__(self) -> str:
         return " ".join(self.command)
 
-    def call(self, *words: str) -> str:
-        """What it prints.
+    def command_line(self, *arguments: str) -> str:
+        """The command line for a user to copy."""
+        return shlex.join([*self.command, *arguments, *self._suffix])
+
+    def call(self, *arguments: str) -> str:
+        """Run the client; returns its standard output.
 
         Raises:
-            FleetError: with the cause.
+            FleetError: the call failed; with the cause.
         """
-        ran = subprocess.run([*self.command, *words, *self._after], capture_output=True, text=True, check=False)
-        if ran.returncode != 0 or _TRACE.search(ran.stderr):  # greengrass-cli ends with 0 after some exceptions
-            raise FleetError(f"the nucleus refuses: {cause(ran.stderr) or cause(ran.stdout) or 'it said nothing'}")
-        return ran.stdout
+        result = subprocess.run([*self.command, *arguments, *self._suffix], capture_output=True, text=True, check=False)
+        if result.returncode != 0 or _TRACE.search(result.stderr):  # greengrass-cli exits with 0 after some exceptions
+            reason = error_cause(result.stderr) or error_cause(result.stdout) or "no output"
+            raise FleetError(f"the nucleus rejected the request: {reason}")
+        return result.stdout
 
-    def ask(self, *words: str, final: re.Pattern[str] | None = None) -> str:
-        """As `call`, for a question: a failure is tried again a few times.
+    def query(self, *arguments: str, final: re.Pattern[str] | None = None) -> str:
+        """Like `call`, for a read-only request: retries failures.
 
         Args:
-            final: a failure in whose text this is found is the answer.
+            final: a failure whose text matches is not retried.
         """
-        for _ in range(TRIES - 1):
+        for _ in range(MAX_ATTEMPTS - 1):
             try:
-                return self.call(*words)
+                return self.call(*arguments)
             except FleetError as fault:
                 if final is not None and final.search(str(fault)):
                     raise
-                time.sleep(ASK_AGAIN_S)
-        return self.call(*words)
+                time.sleep(RETRY_INTERVAL_S)
+        return self.call(*arguments)
 
-    def component(self, name: str) -> Component | None:
-        """What runs of it; None: it is not deployed."""
+    def component(self, name: str) -> DeployedComponent | None:
+        """The deployed component; None if it is not deployed."""
         try:
-            text = self.ask("component", "details", "-n", name, final=_ABSENT)
+            text = self.query("component", "details", "-n", name, final=_ABSENT)
         except FleetError as fault:
             if _ABSENT.search(str(fault)):
                 return None
             raise
-        found = {key: value for key, _, value in (line.strip().partition(": ") for line in text.splitlines())}
-        state, _, detail = found.get("State", "").partition(" ")
+        fields = {key: value for key, _, value in (line.strip().partition(": ") for line in text.splitlines())}
+        state, _, detail = fields.get("State", "").partition(" ")
         try:
-            configuration = json.loads(found.get("Configuration") or "null")
+            configuration = json.loads(fields.get("Configuration") or "null")
         except ValueError:
-            raise FleetError(f"{self} says nothing of {name} that can be read: {text.strip()[:200]}") from None
-        return Component(found.get("Version", ""), state, detail.strip("()"), configuration)
+            raise FleetError(f"the details of {name} from {self} cannot be parsed: {text.strip()[:200]}") from None
+        return DeployedComponent(fields.get("Version", ""), state, detail.strip("()"), configuration)
 
 
-def cause(text: str) -> str:
-    """What went wrong, of what a command wrote: a stack trace's innermost cause, otherwise the last line."""
+def error_cause(text: str) -> str:
+    """The cause of a failure from a command's output: the innermost cause of a stack trace, otherwise the last line."""
     lines = [line.strip() for line in text.splitlines() if line.strip() and not _TRACE.match(line)]
     if _TRACE.search(text):
         causes = [line.removeprefix("Caused by:").strip() for line in lines if line.startswith("Caused by:")]

@@ -1,4 +1,4 @@
-"""How a deployment goes on each device, until it is over."""
+"""Follows a deployment on each device until it has ended."""
 
 from __future__ import annotations
 
@@ -11,52 +11,52 @@ from typing import Any
 from edgeml_cli.fleet.errors import FleetError
 from edgeml_cli.fleet.thing_groups import ThingGroups
 
-GOOD = {"SUCCEEDED", "COMPLETED"}
-BAD = {"FAILED", "REJECTED", "TIMED_OUT", "CANCELED"}
-WELL = {"RUNNING", "FINISHED"}
-LOOKS = 5
-"""At the components of a device that has succeeded, before they count as other than asked for."""
+SUCCESS = {"SUCCEEDED", "COMPLETED"}
+FAILURE = {"FAILED", "REJECTED", "TIMED_OUT", "CANCELED"}
+HEALTHY_STATES = {"RUNNING", "FINISHED"}
+MAX_COMPONENT_CHECKS = 5
+"""Checks of the components of a device that reported success, before a difference counts as a failure."""
 CALLS_PER_S = 5.0
-"""Of ListEffectiveDeployments, at most: a large group is looked at less often."""
+"""Highest rate of ListEffectiveDeployments calls: a large group is polled less often."""
 
 
 class RolloutMonitor:
-    """What each device said last. Pure."""
+    """The latest deployment status of each device. Pure."""
 
     def __init__(self) -> None:
-        self._of: dict[str, tuple[str, str]] = {}
+        self._statuses: dict[str, tuple[str, str]] = {}
 
-    def take(self, device: str, status: str, reason: str) -> str:
-        """A line when it is news; empty: it is not."""
-        if self._of.get(device, ("", ""))[0] == status:
+    def update(self, device: str, status: str, reason: str) -> str:
+        """Record a status; returns a line for the user, or an empty text if the status has not changed."""
+        if self._statuses.get(device, ("", ""))[0] == status:
             return ""
-        self._of[device] = (status, reason)
-        return f"{device}: {status.lower().replace('_', ' ')}" + (f": {reason}" if status in BAD and reason else "")
+        self._statuses[device] = (status, reason)
+        return f"{device}: {status.lower().replace('_', ' ')}" + (f": {reason}" if status in FAILURE and reason else "")
 
     @property
-    def left(self) -> list[str]:
-        """Devices that are not done."""
-        return [device for device, (status, _) in self._of.items() if status not in GOOD | BAD]
+    def pending(self) -> list[str]:
+        """The devices that have not finished."""
+        return [device for device, (status, _) in self._statuses.items() if status not in SUCCESS | FAILURE]
 
     @property
-    def waiting(self) -> list[str]:
-        """Devices that have not begun."""
-        return [device for device, (status, _) in self._of.items() if status == "QUEUED"]
+    def queued(self) -> list[str]:
+        """The devices that have not started."""
+        return [device for device, (status, _) in self._statuses.items() if status == "QUEUED"]
 
     @property
-    def bad(self) -> dict[str, str]:
-        """Why each failed device failed, or was not begun with."""
+    def failed(self) -> dict[str, str]:
+        """The reason for each device that failed or was canceled."""
         return {
-            device: f"{status.lower().replace('_', ' ')}: {reason or 'it gives no reason; see its greengrass.log'}"
-            for device, (status, reason) in self._of.items()
-            if status in BAD
+            device: f"{status.lower().replace('_', ' ')}: {reason or 'no reason given; see its greengrass.log'}"
+            for device, (status, reason) in self._statuses.items()
+            if status in FAILURE
         }
 
-    def line(self) -> str:
-        """All in one line."""
-        count = Counter(status.lower().replace("_", " ") for status, _ in self._of.values())
-        done = len(self._of) - len(self.left)
-        return f"{done} of {len(self._of)} devices done: " + ", ".join(f"{n} {status}" for status, n in sorted(count.items()))
+    def summary(self) -> str:
+        """The progress of all devices in one line."""
+        count = Counter(status.lower().replace("_", " ") for status, _ in self._statuses.values())
+        done = len(self._statuses) - len(self.pending)
+        return f"{done} of {len(self._statuses)} devices done: " + ", ".join(f"{n} {status}" for status, n in sorted(count.items()))
 
 
 def follow(
@@ -68,85 +68,85 @@ def follow(
     every_s: float,
     wait: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
-    wanted: Mapping[str, str] | None = None,
+    expected: Mapping[str, str] | None = None,
 ) -> None:
-    """Say what each device makes of a deployment until all are done, and compare what it has then with what was asked for.
+    """Report the deployment status of each device until all have finished, then compare their components with the expected ones.
 
     Args:
-        wanted: the version of each component of the deployment.
+        expected: version of each component of the deployment.
 
     Raises:
-        FleetError: with each device on which it failed and why; or some did not answer in time.
+        FleetError: the deployment failed on a device, with the reason; or a device did not finish in time.
     """
     devices = [each["coreDeviceThingName"] for each in groups.devices(arn)]
     if not devices:
-        say("the group has no core device yet; one that joins it gets this deployment")
+        say("the group has no core devices yet; a device that joins the group receives this deployment")
         return
     progress, end = RolloutMonitor(), clock() + 60 * minutes
     for device in devices:
-        progress.take(device, "QUEUED", "")
+        progress.update(device, "QUEUED", "")
     last = ""
     while True:
-        # Asked before the devices: what one of them says after the end counts more than the end.
+        # Read before the devices' statuses: a status reported after the cancellation takes precedence.
         ended = groups.deployment(identity)["deploymentStatus"] == "CANCELED"
-        for device in progress.left:
+        for device in progress.pending:
             found = next((each for each in groups.executions(device) if each["deploymentId"] == identity), None)
             if found is not None:
-                news = progress.take(device, found["coreDeviceExecutionStatus"], _reason(found))
-                if news:
+                line = progress.update(device, found["coreDeviceExecutionStatus"], _reason(found))
+                if line:
                     _clear()
-                    say(f"  {news}")
+                    say(f"  {line}")
         if ended:
-            for device in progress.waiting:
-                progress.take(device, "CANCELED", "the rollout was ended before its turn")
-        last = _show(progress.line(), last)
-        if not progress.left or clock() >= end:
+            for device in progress.queued:
+                progress.update(device, "CANCELED", "the rollout ended before this device started")
+        last = _show(progress.summary(), last)
+        if not progress.pending or clock() >= end:
             break
-        wait(max(every_s, len(progress.left) / CALLS_PER_S))
+        wait(max(every_s, len(progress.pending) / CALLS_PER_S))
     _clear()
-    say(progress.line())
-    faults = dict(progress.bad)
+    say(progress.summary())
+    faults = dict(progress.failed)
     for device in devices:
-        if device not in faults and device not in progress.left:
-            text = ill(groups.installed(device), wanted)
-            for _ in range(LOOKS if text else 0):  # what a device reports of its components may come behind its success
+        if device not in faults and device not in progress.pending:
+            text = component_faults(groups.installed(device), expected)
+            for _ in range(MAX_COMPONENT_CHECKS if text else 0):  # a device may report its components after its success
                 wait(every_s)
-                text = ill(groups.installed(device), wanted)
+                text = component_faults(groups.installed(device), expected)
                 if not text:
                     break
             if text:
                 faults[device] = text
     if faults:
         raise FleetError("the deployment failed: " + "; ".join(f"{device} {text}" for device, text in faults.items()))
-    if progress.left:
+    if progress.pending:
         raise FleetError(
-            f"{', '.join(progress.left)} did not answer within {minutes:g} minutes, and carry it out when they are back;"
-            " see scripts/fleet status"
+            f"{', '.join(progress.pending)} did not finish within {minutes:g} minutes, and will apply the deployment when they reconnect;"
+            " see edgeml fleet status"
         )
 
 
-def ill(installed: list[Mapping[str, Any]] | list[dict[str, Any]], wanted: Mapping[str, str] | None = None) -> str:
-    """Which components do not run, and why, or are not those of a deployment; empty: all is as it should be.
+def component_faults(installed: list[Mapping[str, Any]] | list[dict[str, Any]], expected: Mapping[str, str] | None = None) -> str:
+    """The components that are not running, with the reason, or that differ from the deployment; empty if there are none.
 
     Args:
-        wanted: the version of each component of the deployment. It is there for its own sake then, or the classic nucleus would
-            ignore the configuration that the deployment brings.
+        expected: version of each component of the deployment. Each must be a root component: the classic nucleus ignores
+            a deployment's configuration for a component that is only a dependency.
     """
     faults = [
         f"has {each['componentName']} {each['componentVersion']} {each['lifecycleState']}"
         + (f" ({each['lifecycleStateDetails']})" if each.get("lifecycleStateDetails") else "")
         for each in installed
-        if each["lifecycleState"] not in WELL
+        if each["lifecycleState"] not in HEALTHY_STATES
     ]
-    there = {each["componentName"]: each for each in installed}
-    for name, version in (wanted or {}).items():
-        each = there.get(name)
+    by_name = {each["componentName"]: each for each in installed}
+    for name, version in (expected or {}).items():
+        each = by_name.get(name)
         if each is None:
             faults.append(f"has no {name}")
         elif each["componentVersion"] != version:
             faults.append(f"has {name} {each['componentVersion']} instead of {version}")
         elif not each.get("isRoot", True):
-            faults.append(f"has {name} as a dependency alone, and ignores its configuration")
+            faults.append(f"has {name} only as a dependency, and ignores its configuration")
     return ", ".join(faults)
 
 

@@ -1,4 +1,4 @@
-"""Arguments of a rollout, and what CreateDeployment takes for them. Pure."""
+"""The rollout options, and their translation into the parameters of CreateDeployment. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from dataclasses import replace
 from typing import Any
 
-from edgeml_cli.fleet.deployment_plan import Desired
+from edgeml_cli.fleet.deployment_plan import DeploymentSpec
 from edgeml_cli.fleet.errors import FleetError
 from gglocal.cli.arguments import number, whole
 
@@ -15,7 +15,7 @@ UPDATE = {"notify": "NOTIFY_COMPONENTS", "at-once": "SKIP_NOTIFY_COMPONENTS"}
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """The options; one that is not given leaves what the group's current deployment has."""
+    """Add the options; an option that is not given keeps the setting of the group's current deployment."""
     rollout = parser.add_argument_group("rollout", "what is not given stays as the group's current deployment has it")
     rollout.add_argument("--rollout-rate", type=whole(1, 1000), metavar="N", help="devices that begin in a minute, at most")
     rollout.add_argument(
@@ -34,16 +34,16 @@ def add(parser: argparse.ArgumentParser) -> None:
     rollout.add_argument("--update-seconds", type=whole(1, 2**31 - 1), metavar="N", help="how long they may put it off")
 
 
-def apply(given: argparse.Namespace, desired: Desired) -> Desired:
-    """The deployment with what was given.
+def apply(given: argparse.Namespace, desired: DeploymentSpec) -> DeploymentSpec:
+    """Apply the options to a deployment.
 
     Raises:
-        FleetError: an option is given without the one that it goes with.
+        FleetError: an option is given without the option that it depends on.
     """
     job: dict[str, Any] = dict(desired.job)
     if given.rollout_growth is not None:
         if given.rollout_rate is None:
-            raise FleetError("--rollout-growth needs --rollout-rate, the devices of the first minute; give both")
+            raise FleetError("--rollout-growth needs --rollout-rate, the number of devices in the first minute; give both")
         grow = {"numberOfSucceededThings": given.rollout_rate}
         job["jobExecutionsRolloutConfig"] = {
             "exponentialRate": {

@@ -96,6 +96,12 @@ def move_links(text: str, source: str, pages: Mapping[str, str], exists: Callabl
     return replace_links(text, moved), broken
 
 
+def breakable(name: str, after: str) -> str:
+    """A name as code that a narrow column may break after each `after`."""
+    escaped = name.replace("<", "&lt;").replace(">", "&gt;")
+    return f"<code>{escaped.replace(after, f'{after}<wbr>')}</code>"
+
+
 def table(heading: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     """A table; a `|` in a cell is escaped, and a line break becomes a space."""
     heading = tuple(heading)

@@ -19,6 +19,12 @@ from edgeml_cli.site.markdown import move_links  # noqa: E402
 log = logging.getLogger("mkdocs.edgeml")
 
 
+def on_config(config: Any, **_: Any) -> Any:
+    """Add the pages of the project itself to the navigation."""
+    config["nav"] += [{"Project": project}] if (project := pages.project(ROOT)) else []
+    return config
+
+
 def on_files(files: Files, config: Any, **_: Any) -> Files:
     """Add every page that has no file under docs/."""
     for uri, text in pages.generated(ROOT).items():

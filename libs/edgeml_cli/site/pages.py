@@ -5,8 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from edgeml_cli.site import reference
-from gglocal.cli.main import _parser as gglocal_parser
+from edgeml_cli.site import command_pages, reference
 
 INCLUDED = {
     "components/sensor_ingestion/README.md": "reference/sensor-ingestion.md",
@@ -16,22 +15,31 @@ INCLUDED = {
     "libs/edgeml_cli/cloud/README.md": "reference/cloud.md",
     "model_training/README.md": "reference/model-training.md",
     "tests/fuzz/RESULTS.md": "reference/fuzzing.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+    "SECURITY.md": "reporting-vulnerabilities.md",
 }
 """Documents outside of docs/ that the site shows: path in the repository -> page."""
+
+PROJECT = {
+    "contributing.md": "Contribute",
+    "extending.md": "Extend the suite",
+    "versioning.md": "Versions and compatibility",
+    "changelog.md": "Changes",
+    "reporting-vulnerabilities.md": "Report a vulnerability",
+}
+"""Pages of the tab "Project", in order."""
 
 
 @cache
 def generated(root: Path) -> dict[str, str]:
     """Page -> Markdown, for pages made of declarations."""
     return {
-        "reference/options.md": reference.options(root),
+        "reference/options.md": reference.options(),
         "reference/messages.md": reference.messages(),
-        "reference/topics.md": reference.topic_page(root),
-        "reference/gglocal-command.md": reference.command_page(
-            "The gglocal command",
-            "[gglocal](gglocal.md) is the local nucleus. `scripts/env` installs the command as `.venv/bin/gglocal`.",
-            gglocal_parser(),
-        ),
+        "reference/topics.md": reference.topic_page(),
+        "reference/edgeml.md": command_pages.edgeml_page(),
+        "reference/gglocal-command.md": command_pages.gglocal_page(),
         "reference/evaluation.md": reference.figures(root),
         "decisions/index.md": reference.decisions(root),
     }
@@ -42,12 +50,19 @@ def included(root: Path) -> dict[str, str]:
     return {source: uri for source, uri in INCLUDED.items() if (root / source).is_file()}
 
 
+def project(root: Path) -> list[dict[str, str]]:
+    """The navigation of the tab "Project"."""
+    known = set(all_pages(root).values())
+    return [{title: uri} for uri, title in PROJECT.items() if uri in known]
+
+
 @cache
 def all_pages(root: Path) -> dict[str, str]:
     """Path in the repository -> path on the site, of every document and picture."""
     docs = root / "docs"
     own = {f"docs/{path}": path for path in (each.relative_to(docs).as_posix() for each in docs.rglob("*.*") if each.is_file())}
-    return {**own, **{f"docs/{uri}": uri for uri in generated(root)}, **included(root)}
+    folder = {"docs/decisions": "decisions/index.md"}
+    return {**own, **folder, **{f"docs/{uri}": uri for uri in generated(root)}, **included(root)}
 
 
 def source_of(root: Path, uri: str) -> str | None:

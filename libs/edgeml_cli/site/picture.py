@@ -1,7 +1,4 @@
-"""The picture of the README: plots of a demo's report as one SVG file.
-
-python -m edgeml_cli.site.picture build/demo/report.html docs/images/demo.svg
-"""
+"""The picture of the README: `edgeml dev picture build/demo/report.html docs/images/demo.svg` draws plots of a demo's report."""
 
 from __future__ import annotations
 
@@ -52,16 +49,21 @@ def picture(report: str) -> str:
     )
 
 
+def parser() -> argparse.ArgumentParser:
+    """The arguments of the command."""
+    made = argparse.ArgumentParser(prog="edgeml dev picture", description="Write the plots of a demo's report as one SVG file.")
+    made.add_argument("report", type=Path, help="the report of `edgeml demo`")
+    made.add_argument("picture", type=Path, help="the SVG file to write")
+    return made
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0, or 1 when the report has no plots."""
-    parser = argparse.ArgumentParser(description="Write the plots of a demo's report as one SVG file.")
-    parser.add_argument("report", type=Path, help="the report of `edgeml demo`")
-    parser.add_argument("picture", type=Path, help="the SVG file to write")
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         text = picture(options.report.read_text(encoding="utf-8"))
     except ValueError as fault:
-        print(f"picture: {options.report}: {fault}", file=sys.stderr)
+        print(f"edgeml dev picture: {options.report}: {fault}", file=sys.stderr)
         return 1
     options.picture.parent.mkdir(parents=True, exist_ok=True)
     options.picture.write_text(text, encoding="utf-8")

@@ -1,8 +1,7 @@
-"""Reference pages, generated from the declarations: options, messages, topics, refusals of messages, commands and figures."""
+"""Reference pages from the declarations: options, messages, topics, decisions and figures of measurements."""
 
 from __future__ import annotations
 
-import argparse
 import inspect
 import re
 from collections.abc import Iterator
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import yaml
 from msgspec import NODEFAULT
 from msgspec import inspect as types
 
@@ -18,25 +16,20 @@ from alert_dispatcher.actions import ACTIONS
 from alert_dispatcher.options import AlertDispatcherOptions
 from edgeml.auth.device_key import MessageAuthOptions
 from edgeml.auth.verifier import REASONS
-from edgeml.messages import MESSAGES, topics
-from edgeml_cli.site.markdown import table
+from edgeml.messages import MESSAGES
+from edgeml.messages.topics import TOPICS, Parties, Topic
+from edgeml_cli.site.markdown import breakable, table
 from inference.options import InferenceOptions
 from sensor_ingestion.options import SensorIngestionOptions
 from sensor_ingestion.sources import SOURCES
 
-_OPERATIONS = {
-    "PublishToTopic": "published by",
-    "SubscribeToTopic": "subscribed to by",
-    "PublishToIoTCore": "published by",
-    "SubscribeToIoTCore": "subscribed to by",
-}
 _FIGURES = re.compile(r"<!-- (\w+): begin -->\n(.*?)<!-- \1: end -->", re.DOTALL)
 
 
-def options(root: Path) -> str:
+def options() -> str:
     """Every option of every component, with type, bounds, default and meaning."""
     common = ("Common options", "Every component has these, under `message_auth`.", [("message_auth.", MessageAuthOptions)])
-    chapters = [
+    chapters: list[tuple[str, str, list[tuple[str, Any]]]] = [
         ("SensorIngestion", "The component `com.edgeml.SensorIngestion`.", [("", SensorIngestionOptions)]),
         *(_chapter(f"Source `{name}`", "Under `assets.<name>.options`", entry.options) for name, entry in SOURCES.items()),
         ("Inference", "The component `com.edgeml.Inference`.", [("", InferenceOptions)]),
@@ -75,7 +68,7 @@ def _option_rows(kind: type, prefix: str) -> Iterator[tuple[str, str, str, str]]
             yield from _option_rows(nested, key + suffix)
         else:
             default = "required" if field.required else _shown(_default(field))
-            yield f"`{key}`", _type_name(inner), default, description
+            yield breakable(key, "."), _type_name(inner), default, description
 
 
 def _nested(inner: types.Type) -> type | None:
@@ -178,31 +171,12 @@ def _docstring(kind: type) -> tuple[str, dict[str, str]]:
     return " ".join(summary.split()), meanings
 
 
-def topic_page(root: Path) -> str:
-    """Every topic: who may publish and subscribe by the recipes, and whether its messages are signed; then the refusals."""
-    users: dict[str, dict[str, list[str]]] = {}
-    for path in sorted((root / "recipes").glob("*.yaml")):
-        recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
-        component = recipe["ComponentName"].rsplit(".", 1)[-1]
-        control = recipe.get("ComponentConfiguration", {}).get("DefaultConfiguration", {}).get("accessControl", {})
-        for policy in (each for service in control.values() for each in service.values()):
-            for operation in policy["operations"]:
-                verb = _OPERATIONS.get(operation.rsplit("#", 1)[-1])
-                for topic in policy["resources"] if verb else ():
-                    of_topic = users.setdefault(topic, {"published by": [], "subscribed to by": []})
-                    of_topic[verb or ""].append(component)
-    local = {topic: verbs for topic, verbs in users.items() if "+" not in topic}
-    for topic in sorted(set(topics.SIGNED) - set(local)):
-        local[topic] = {"published by": [], "subscribed to by": []}
-
-    def rows(table_of: dict[str, dict[str, list[str]]], signed: bool) -> Iterator[tuple[str, ...]]:
-        for topic, verbs in sorted(table_of.items()):
-            names = [", ".join(verbs[verb]) or "people, or other components" for verb in ("published by", "subscribed to by")]
-            yield (f"`{topic}`", *names, *((("yes" if topic in topics.SIGNED else "no"),) if signed else ()))
-
-    cloud = {topic.replace("+", "<thing>"): verbs for topic, verbs in users.items() if "+" in topic}
+def topic_page() -> str:
+    """Every topic with its messages, publishers and subscribers; then the reasons for refusing a message."""
+    local, cloud = ([topic for topic in TOPICS if topic.cloud is where] for where in (False, True))
     return "\n".join(
         [
+            "---\nhide: [toc]\n---\n",
             _head(
                 "Topics",
                 "The access policies of the recipes name exactly these topics. A message carries the name of its asset; "
@@ -210,46 +184,27 @@ def topic_page(root: Path) -> str:
             ),
             "## On the device\n\nGreengrass IPC publish/subscribe. "
             "*Signed* messages carry a [message authentication code](../security.md#signed-messages).\n",
-            table(("topic", "published by", "subscribed to by", "signed"), rows(local, True)),
+            table(_TOPIC_COLUMNS, [(*_topic_row(topic), "yes" if topic.signed else "no") for topic in local]),
             "## In IoT Core\n\nJSON messages over MQTT. The device's IoT policy limits a device to the topics of its own thing.\n",
-            table(("topic", "published by", "subscribed to by"), rows(cloud, False)),
+            table(_TOPIC_COLUMNS[:-1], map(_topic_row, cloud)),
             "## Refused messages\n\nA component counts a refused message by one of these reasons, logs it at most once a minute and "
             "reports it in its status.\n",
-            table(("reason", "the message"), [(name, text) for name, text in REASONS.items()]),
+            table(("reason", "the message"), REASONS.items()),
         ]
     )
 
 
-def command_page(title: str, introduction: str, parser: argparse.ArgumentParser) -> str:
-    """A command line with all its verbs and options."""
-    return "\n".join([_head(title, introduction), *_command(parser, 2)])
+_TOPIC_COLUMNS = ("topic", "messages", "contents", "published by", "subscribed to by", "signed")
 
 
-def _command(parser: argparse.ArgumentParser, level: int) -> Iterator[str]:
-    actions = [action for action in parser._actions if not isinstance(action, argparse._HelpAction)]
-    verbs = [action for action in actions if isinstance(action, argparse._SubParsersAction)]
-    rows = [
-        (", ".join(f"`{name}`" for name in action.option_strings) or f"`{action.metavar or action.dest}`", _help(parser, action))
-        for action in actions
-        if action not in verbs and action.help is not argparse.SUPPRESS
-    ]
-    if rows:
-        yield table(("argument", "meaning"), rows)
-    for action in verbs:
-        for name, verb in action.choices.items():
-            if verb.prog.split()[-1] != name:
-                continue  # an alias
-            yield f"{'#' * level} {verb.prog}\n"
-            if verb.description:
-                yield f"{' '.join(verb.description.split())}\n"
-            yield from _command(verb, min(level + 1, 4))
+def _topic_row(topic: Topic) -> tuple[str, ...]:
+    kinds = ", ".join(f"[{kind.__name__}](messages.md#{kind.__name__.lower()})" for kind in topic.messages)
+    name = topic.name.replace("{", "<").replace("}", ">")
+    return breakable(name, "/"), kinds, topic.about, _parties(topic.publishers), _parties(topic.subscribers)
 
 
-def _help(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
-    if not action.help:
-        return ", ".join(f"`{choice}`" for choice in action.choices) if action.choices else ""
-    expanded = parser._get_formatter()._expand_help(action)
-    return re.sub(r"(?<![`\w])(<[^>]+>|\{[^}]*\})", r"`\1`", expanded)
+def _parties(parties: Parties) -> str:
+    return "; ".join(f"{name.rsplit('.', 1)[-1]}{f' ({condition})' if condition else ''}" for name, condition in parties.items())
 
 
 def decisions(root: Path) -> str:
@@ -276,8 +231,11 @@ def figures(root: Path) -> str:
         )
     ]
     for path in sorted((root / "model_training").rglob("*.md")):
-        for name, body in _FIGURES.findall(path.read_text(encoding="utf-8")):
-            parts.append(f"## {name.replace('_', ' ').capitalize()}\n\n{body}")
+        text = path.read_text(encoding="utf-8")
+        for match in _FIGURES.finditer(text):
+            headings = re.findall(r"^#+ (.*)", text[: match.start()], re.MULTILINE)
+            title = headings[-1] if headings else match[1].replace("_", " ")
+            parts.append(f"## {title}: {match[1].replace('_', ' ')}\n\n{match[2]}")
     return "\n".join(parts)
 
 

@@ -32,12 +32,16 @@ LATENCY_SIZE = 1024
 ROUNDS = 10
 
 
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="edgeml dev auth-benchmark", description="Measure the overhead of message authentication.")
+    made.add_argument("--messages", type=whole(1, 10**6), default=2000, help="how many of each kind (default 2000)")
+    made.add_argument("--serve", metavar="DIR", help=argparse.SUPPRESS)
+    return made
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    parser = argparse.ArgumentParser(prog="scripts/seals", description="Measures what a seal costs, a message.")
-    parser.add_argument("--messages", type=whole(1, 10**6), default=2000, help="how many of each kind (default 2000)")
-    parser.add_argument("--serve", metavar="DIR", help=argparse.SUPPRESS)
-    options = parser.parse_args(argv)
+    options = parser().parse_args(argv)
     if options.serve:
         return _serve(Path(options.serve))
     logging.disable(logging.WARNING)

@@ -1,4 +1,4 @@
-"""A nucleus at work, put together: the engine, local deployments, IPC for components, and faults on demand."""
+"""The parts of a running nucleus: engine, local deployments, IPC server and injected faults."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gglocal.root_dir import Root
 
 
 class NucleusAssembly:
-    """Lives on the loop on which `start` was called; the arguments are the engine's."""
+    """Used on the event loop on which `start` is called; the arguments are those of `Engine`."""
 
     def __init__(self, root: Root, profile: Profile, **options: Any) -> None:
         self.engine = Engine(root, profile, **options)
@@ -26,7 +26,7 @@ class NucleusAssembly:
         await self.ipc.start()
 
     async def close(self) -> None:
-        """Stop every component, then the nucleus."""
+        """Stop all components, then the nucleus."""
         self.faults.end_all()
         await self.deployments.close()
         await self.engine.stop()

@@ -1,4 +1,4 @@
-"""The local nucleus for programs and tests: a loop in a thread of its own, and plain calls from any other."""
+"""The local nucleus for programs and tests: an event loop in its own thread, and synchronous calls from other threads."""
 
 from __future__ import annotations
 
@@ -25,37 +25,37 @@ from gglocal.process.log_file import Echo
 from gglocal.profile import PROFILES
 from gglocal.root_dir import Root
 from gglocal.topic_filter import matches
-from gglocal.valid_names import thing_fault
+from gglocal.valid_names import thing_name_error
 
 T = TypeVar("T")
 PathLike = Path | str
-_ASK_AGAIN_S = 0.1
+_POLL_S = 0.1
 
 
 class TopicListener:
-    """Messages that a tap has heard, in order."""
+    """Received messages, in order."""
 
     def __init__(self) -> None:
         self._queue: queue.Queue[Delivery] = queue.Queue()
         self.end: Callable[[], None] = lambda: None
 
     def get(self, timeout: float = 30.0) -> Delivery:
-        """The next message.
+        """Wait for the next message.
 
         Raises:
-            TimeoutError: none came.
+            TimeoutError: no message was received.
         """
         try:
             return self._queue.get(timeout=timeout)
         except queue.Empty:
-            raise TimeoutError(f"no message came within {timeout:g} s") from None
+            raise TimeoutError(f"no message received within {timeout:g} s") from None
 
     def put(self, delivery: Delivery) -> None:
         self._queue.put(delivery)
 
 
 class Fault:
-    """A fault that was begun; as a context manager it ends with the block."""
+    """An injected fault; as a context manager, it ends with the block."""
 
     def __init__(self, nucleus: Nucleus, active: Active) -> None:
         self._nucleus, self.active = nucleus, active
@@ -67,7 +67,7 @@ class Fault:
         self.end()
 
     def end(self) -> None:
-        """Again is no error."""
+        """End the fault, if it is still active."""
         self._nucleus.end_fault(self.active.number)
 
 
@@ -75,12 +75,12 @@ class Nucleus:
     """A Greengrass nucleus on this machine. Every method may be called from any thread but the nucleus's own.
 
     Args:
-        root: its folder; what ran there before keeps its work directories and configuration.
+        root: the root folder; an existing one keeps work directories and configuration.
         profile: `lite` or `classic`.
         iot_core: `recorder`, `recorder:FILE` or `mqtt://host:port`.
-        error_reset: seconds: three errors, each within so many of the last, break a component.
-        shim: make `disk-full` and `clock-step` possible; needs a C compiler. See `gglocal.process.preload`.
-        echo: is called with the component and each line that it writes, on the nucleus's thread.
+        error_reset: seconds; a component is BROKEN after three errors, each within this time of the previous one.
+        shim: enable the faults `disk-full` and `clock-step`; needs a C compiler. See `gglocal.process.preload`.
+        echo: called with a component's name and each line of its output, on the nucleus's thread.
     """
 
     def __init__(
@@ -96,9 +96,9 @@ class Nucleus:
         shim: bool = False,
     ) -> None:
         if profile not in PROFILES:
-            raise NucleusError(f"unknown profile {profile!r}; known are {', '.join(PROFILES)}")
-        if wrong := thing_fault(thing_name):
-            raise NucleusError(f"thing_name: {wrong}")
+            raise NucleusError(f"unknown profile {profile!r}; known profiles: {', '.join(PROFILES)}")
+        if error := thing_name_error(thing_name):
+            raise NucleusError(f"thing_name: {error}")
         self.root = Root(Path(root))
         self._options: dict[str, Any] = {
             "thing_name": thing_name,
@@ -111,7 +111,7 @@ class Nucleus:
         self._profile = PROFILES[profile]
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="gglocal", daemon=True)
-        self._moved = threading.Condition()
+        self._state_changed = threading.Condition()
         self._history: list[tuple[str, str]] = []
         self._running: NucleusAssembly | None = None
         self._control: ControlServer | None = None
@@ -124,10 +124,10 @@ class Nucleus:
         self.stop()
 
     def start(self) -> None:
-        """Begin to serve; nothing is deployed yet.
+        """Start the nucleus, without any components.
 
         Raises:
-            NucleusError: the root is in use.
+            NucleusError: the root folder is in use.
         """
         self.root.acquire()
         self._thread.start()
@@ -139,7 +139,7 @@ class Nucleus:
             raise
 
     def stop(self) -> None:
-        """Stop every component in reverse order of dependency, and the nucleus; again is no error."""
+        """Stop all components, dependents first, and the nucleus; idempotent."""
         if self._running is None:
             return
         try:
@@ -159,24 +159,24 @@ class Nucleus:
         *,
         configured_as_roots: bool = False,
     ) -> list[str]:
-        """Deploy components beside those that are deployed, and their dependencies; returns once they are being started.
+        """Add or update components and their dependencies; returns once they are starting.
 
         Args:
-            recipe_dir: holds recipes, JSON or YAML; or several such.
-            artifact_dir: holds `<component>/<version>/<files>`; or several such.
+            recipe_dir: folder of recipes, JSON or YAML; or several folders.
+            artifact_dir: folder of `<component>/<version>/<files>`; or several folders.
             merge: version or range by component.
-            config: `{component: {"merge": {...}, "reset": ["/pointer"]}}`; ignored on classic for what is only a dependency.
-            remove: components that are no longer deployed for their own sake; what nothing needs then is removed, configuration and all.
-            configured_as_roots: dependencies that `config` names are deployed for their own sake from now on.
+            config: `{component: {"merge": {...}, "reset": ["/pointer"]}}`; ignored on classic for mere dependencies.
+            remove: root components to remove, together with dependencies and configurations that are no longer needed.
+            configured_as_roots: dependencies in `config` become root components.
 
         Returns:
-            The names of all that is deployed, dependencies first.
+            The names of all deployed components, dependencies first.
 
         Raises:
-            GglocalError: a `RecipeError`, `DeploymentError` or `ArtifactError`; what runs goes on as it was.
+            GglocalError: a `RecipeError`, `DeploymentError` or `ArtifactError`; running components are not affected.
         """
         return self._run(
-            self._device.engine.deploy(
+            self._nucleus.engine.deploy(
                 _paths(recipe_dir),
                 _paths(artifact_dir),
                 dict(merge or {}),
@@ -187,89 +187,94 @@ class Nucleus:
         )
 
     def components(self) -> list[Status]:
-        """The state of every component, in the order of deployment."""
-        return self._do(lambda: self._device.engine.status())
+        """The status of every component, in the order of deployment."""
+        return self._do(lambda: self._nucleus.engine.status())
 
     def component(self, name: str) -> Status:
-        """
+        """The status of one component.
+
         Raises:
-            NucleusError: there is no such component.
+            NucleusError: the component is not deployed.
         """
-        return self._do(lambda: self._device.engine.status_of(name))
+        return self._do(lambda: self._nucleus.engine.status_of(name))
 
     def wait_for_state(self, name: str, states: str | Iterable[str], timeout: float = 60.0) -> str:
-        """Wait until the component is in one of the states, or has passed through one since the call.
+        """Wait until the component is in one of the states, or has been since the call.
 
         Raises:
-            NucleusError: it is BROKEN, which is not waited for.
-            TimeoutError: it did not get there.
+            NucleusError: it is BROKEN, and that is not one of the states.
+            TimeoutError: it has not reached any of the states.
         """
-        wanted = {states} if isinstance(states, str) else set(states)
+        expected = {states} if isinstance(states, str) else set(states)
         deadline = time.monotonic() + timeout
-        with self._moved:
+        with self._state_changed:
             seen = len(self._history)
             passed = [after for each, after in self._history if each == name][-1:]
-            while wanted.isdisjoint(passed):
+            while expected.isdisjoint(passed):
                 if BROKEN in passed:
-                    raise NucleusError(f"{name} is BROKEN, wanted {'/'.join(sorted(wanted))}; its log ends:\n{self.tail(name)}")
+                    raise NucleusError(f"{name} is BROKEN, expected {'/'.join(sorted(expected))}; the end of its log:\n{self.tail(name)}")
                 if not self._wait_beyond(seen, deadline - time.monotonic()):
-                    raise TimeoutError(f"{name} is not {'/'.join(sorted(wanted))} after {timeout:g} s; its log ends:\n{self.tail(name)}")
+                    raise TimeoutError(
+                        f"{name} is not {'/'.join(sorted(expected))} after {timeout:g} s; the end of its log:\n{self.tail(name)}"
+                    )
                 passed = [after for each, after in self._history[seen:] if each == name]
                 seen = len(self._history)
-        return next(state for state in passed if state in wanted)
+        return next(state for state in passed if state in expected)
 
     def wait_until(self, predicate: Callable[[], bool], timeout: float = 60.0) -> None:
-        """Wait until `predicate()` is true; it is asked at each change of a component's state, and now and then.
+        """Wait until `predicate()` is true; it is evaluated at each change of a component's state, and periodically.
 
         Raises:
-            TimeoutError: it never was.
+            TimeoutError: it has not become true.
         """
         deadline = time.monotonic() + timeout
         while True:
-            with self._moved:
+            with self._state_changed:
                 seen = len(self._history)
             if predicate():
                 return
             if time.monotonic() >= deadline:
                 states = ", ".join(f"{each.name} {each.state}" for each in self.components())
-                raise TimeoutError(f"what was waited for did not come within {timeout:g} s; there is {states}")
-            with self._moved:
-                self._wait_beyond(seen, _ASK_AGAIN_S)
+                raise TimeoutError(f"the condition was not met within {timeout:g} s; components: {states}")
+            with self._state_changed:
+                self._wait_beyond(seen, _POLL_S)
 
     def tail(self, name: str, lines: int = 15) -> str:
-        """The end of a component's log."""
+        """The last lines of a component's log."""
         path = self.log_file(name)
         return "\n".join(path.read_text(encoding="utf-8").splitlines()[-lines:]) if path.exists() else "(no log)"
 
     def log_file(self, name: str) -> Path:
-        """
+        """The log file of a component.
+
         Raises:
-            NucleusError: no component can have this name.
+            NucleusError: the name is not valid.
         """
-        return self.root.log_of(name)
+        return self.root.log_file(name)
 
     def work_dir(self, name: str) -> Path:
-        """
+        """The work directory of a component.
+
         Raises:
-            NucleusError: no component can have this name.
+            NucleusError: the name is not valid.
         """
-        return self.root.work_of(name)
+        return self.root.work_dir(name)
 
     def kill(self, name: str, signal: int = signals.SIGKILL) -> None:
         """Send a signal to every process of a component.
 
         Raises:
-            NucleusError: it has no process.
+            NucleusError: the component has no process.
         """
-        self._do(lambda: self._device.engine.supervisor.kill(name, signal))
+        self._do(lambda: self._nucleus.engine.supervisor.kill(name, signal))
 
     def restart(self, name: str) -> None:
-        """Stop a component and start it again."""
-        self._run(self._device.engine.supervisor.restart(name))
+        """Restart a component."""
+        self._run(self._nucleus.engine.supervisor.restart(name))
 
     def stop_component(self, name: str) -> None:
         """Stop a component until it is restarted."""
-        self._run(self._device.engine.supervisor.stop(name))
+        self._run(self._nucleus.engine.supervisor.stop(name))
 
     def publish(self, topic: str, payload: bytes, *, signed: bool = False) -> None:
         """Publish a binary message to local subscribers.
@@ -282,87 +287,87 @@ class Nucleus:
         """
         if signed:
             payload = message_plugins.sign(topic, payload, key_file=None, work_dirs=self.root.work)
-        self._do(lambda: self._device.engine.publish(topic, Message.of_bytes(payload)))
+        self._do(lambda: self._nucleus.engine.publish(topic, Message.of_bytes(payload)))
 
     def publish_json(self, topic: str, value: Any) -> None:
         """Publish a JSON message to local subscribers."""
-        self._do(lambda: self._device.engine.publish(topic, Message(True, value)))
+        self._do(lambda: self._nucleus.engine.publish(topic, Message(True, value)))
 
     def publish_iot(self, topic: str, payload: bytes) -> None:
         """Publish to IoT Core, as the cloud does."""
-        self._do(lambda: self._device.engine.publish_iot(topic, payload))
+        self._do(lambda: self._nucleus.engine.publish_iot(topic, payload))
 
     def tap(self, callback: Callable[[Delivery], None]) -> Callable[[], None]:
-        """Call back for every message, local or IoT Core, on the nucleus's thread; returns the function that ends it."""
-        end = self._do(lambda: self._device.engine.core.tap(callback))
+        """Call back for every message, local or IoT Core, on the nucleus's thread; returns a function that ends it."""
+        end = self._do(lambda: self._nucleus.engine.core.tap(callback))
         return lambda: self._do(end)
 
     def listen(self, topic_filter: str, kind: str = "local") -> TopicListener:
-        """Collect the messages under a filter.
+        """Collect the messages that match a topic filter.
 
         Args:
             kind: `local`, `to-iot` or `from-iot`.
         """
-        inbox = TopicListener()
-        inbox.end = self.tap(
-            lambda delivery: inbox.put(delivery) if delivery.kind == kind and matches(topic_filter, delivery.topic) else None
+        listener = TopicListener()
+        listener.end = self.tap(
+            lambda delivery: listener.put(delivery) if delivery.kind == kind and matches(topic_filter, delivery.topic) else None
         )
-        return inbox
+        return listener
 
     @property
     def refusals(self) -> list[Refusal]:
-        """Every `UnauthorizedError` so far."""
-        return self._do(lambda: list(self._device.engine.core.refusals))
+        """Every `UnauthorizedError` so far, except injected ones."""
+        return self._do(lambda: list(self._nucleus.engine.core.refusals))
 
     def fault(self, name: str, **options: Any) -> Fault:
-        """Bring about a fault of `gglocal.faults.FAULTS`; returns when it is in effect, or over.
+        """Inject a fault of `gglocal.faults.FAULTS`; returns once it is in effect, or over.
 
         Raises:
-            NucleusError: there is no such fault, an option is wrong, or it cannot be had now.
+            NucleusError: the fault is unknown, an option is invalid, or the fault is not possible now.
         """
-        return Fault(self, self._run(self._device.faults.begin(name, options)))
+        return Fault(self, self._run(self._nucleus.faults.begin(name, options)))
 
     def end_fault(self, number: int) -> None:
-        """End a fault that lasts; one that is over is no error."""
-        self._do(lambda: self._device.faults.end(number))
+        """End a fault, if it is still active."""
+        self._do(lambda: self._nucleus.faults.end(number))
 
     def faults(self) -> list[Active]:
-        """Those that last and have not ended."""
-        return self._do(lambda: self._device.faults.active())
+        """The active faults."""
+        return self._do(lambda: self._nucleus.faults.active())
 
     def client_env(self, name: str, access_control: Any) -> dict[str, str]:
         """Register a component that the caller starts itself.
 
         Returns:
-            What its process needs in its environment: `SVCUID`, the socket, the thing's name and the rest.
+            The environment variables for its process: `SVCUID`, the socket, the thing name and others.
         """
-        return self._do(lambda: self._device.engine.client_env(name, access_control))
+        return self._do(lambda: self._nucleus.engine.client_env(name, access_control))
 
     @property
-    def _device(self) -> NucleusAssembly:
+    def _nucleus(self) -> NucleusAssembly:
         if self._running is None:
-            raise NucleusError("the nucleus does not run; call start() first")
+            raise NucleusError("the nucleus is not running; call start() first")
         return self._running
 
     async def _start(self) -> None:
-        device = NucleusAssembly(self.root, self._profile, on_state=self._on_state, **self._options)
-        await device.start()
-        self._control = ControlServer(device, self.root.socket("control.socket"))
+        assembly = NucleusAssembly(self.root, self._profile, on_state=self._on_state, **self._options)
+        await assembly.start()
+        self._control = ControlServer(assembly, self.root.socket("control.socket"))
         await self._control.start()
-        self._running = device
+        self._running = assembly
 
     async def _stop(self) -> None:
         if self._control is not None:
             await self._control.close()
-        await self._device.close()
+        await self._nucleus.close()
 
     def _wait_beyond(self, seen: int, timeout: float) -> bool:
-        return self._moved.wait_for(lambda: len(self._history) > seen, max(0.0, timeout))
+        return self._state_changed.wait_for(lambda: len(self._history) > seen, max(0.0, timeout))
 
     def _on_state(self, name: str, state: str) -> None:
-        with self._moved:
+        with self._state_changed:
             self._history.append((name, state))
-            self._moved.notify_all()
+            self._state_changed.notify_all()
 
     def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()

@@ -1,4 +1,4 @@
-"""Pytest fixtures for component tests on a local nucleus: `gglocal`, ready to deploy to, and `gglocal_factory`."""
+"""Pytest fixtures for tests of components on a local nucleus: `gglocal` and `gglocal_factory`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def gglocal_factory(tmp_path: Path) -> Iterator[Callable[..., Nucleus]]:
-    """Start a nucleus in a temporary root: `gglocal_factory(profile="classic", error_reset=1)`; all end with the test.
+    """Start nuclei: `gglocal_factory(profile="classic", error_reset=1)`; they are stopped after the test.
 
-    Takes the arguments of `gglocal.api.nucleus.Nucleus`; `root` is by default a new folder.
+    Accepts the arguments of `gglocal.api.nucleus.Nucleus`; the default of `root` is a new temporary folder.
     """
     from gglocal.api.nucleus import Nucleus
 
@@ -35,5 +35,5 @@ def gglocal_factory(tmp_path: Path) -> Iterator[Callable[..., Nucleus]]:
 
 @pytest.fixture
 def gglocal(gglocal_factory: Callable[..., Nucleus]) -> Nucleus:
-    """A running `gglocal.api.nucleus.Nucleus` of the profile lite in a temporary root."""
+    """A running `gglocal.api.nucleus.Nucleus` with the profile lite in a temporary root folder."""
     return gglocal_factory()

@@ -1,21 +1,21 @@
-"""Numbers on a command line: what is not one, or out of bounds, is one sentence of argparse with the bounds."""
+"""Numbers on a command line, with bounds; argparse reports an invalid one in one sentence."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
 
-LONGEST_S = 1e9
-"""Seconds that anything can be asked to wait; some thirty years."""
-_DIGITS = 20
+MAX_SECONDS = 1e9
+"""The longest duration that an option accepts, about thirty years."""
+_MAX_DIGITS = 20
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:
-    """For `type=`: a whole number from `low` to `high`."""
+    """A `type=` function for whole numbers from `low` to `high`."""
 
     def read(text: str) -> int:
         digits = text.removeprefix("-")
-        value = int(text) if digits.isascii() and digits.isdigit() and len(digits) <= _DIGITS else None
+        value = int(text) if digits.isascii() and digits.isdigit() and len(digits) <= _MAX_DIGITS else None
         if value is None or not low <= value <= high:
             raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number from {low} to {high}")
         return value
@@ -24,7 +24,7 @@ def whole(low: int, high: int) -> Callable[[str], int]:
 
 
 def number(low: float, high: float) -> Callable[[str], float]:
-    """For `type=`: a number from `low` to `high`."""
+    """A `type=` function for numbers from `low` to `high`."""
 
     def read(text: str) -> float:
         try:

@@ -1,4 +1,4 @@
-"""What the command line prints of a nucleus's answers. Pure: answers in, lines out."""
+"""Formats the responses of the nucleus for the command line. Pure: responses in, lines out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _COLUMNS = ("name", "version", "state", "starts", "pid")
 
 
 def table(statuses: Sequence[dict[str, Any]]) -> list[str]:
-    """A line for each component under a line of headings; what is wrong with a component stands at the end of its line."""
+    """A heading, and a line for each component, which ends with the cause of its state."""
     rows = [tuple(column.upper() for column in _COLUMNS)]
     rows += [tuple("-" if status[column] is None else str(status[column]) for column in _COLUMNS) for status in statuses]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -24,7 +24,7 @@ def table(statuses: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def details(status: dict[str, Any]) -> str:
-    """Everything about one component."""
+    """The status and the configuration of one component."""
     return "\n".join(
         (
             f"Component Name: {status['name']}",
@@ -37,31 +37,30 @@ def details(status: dict[str, Any]) -> str:
     )
 
 
-def published(answer: dict[str, Any]) -> str:
-    """What became of a message; `heard` None is IoT Core, where nobody can say who hears it."""
-    size = f"{answer['bytes']} byte{'' if answer['bytes'] == 1 else 's'}"
-    if answer["heard"] is None:
-        return f"published {size} to {answer['topic']} on IoT Core"
-    heard = f"{answer['heard']} subscription{'' if answer['heard'] == 1 else 's'}"
-    return f"published {size} to {answer['topic']}; {heard} of components heard it"
+def published(response: dict[str, Any]) -> str:
+    """The result of publishing; `subscriptions` is None for IoT Core, whose subscribers are unknown."""
+    size, count = response["bytes"], response["subscriptions"]
+    text = f"published {size} byte{'' if size == 1 else 's'} to {response['topic']}"
+    return f"{text} on IoT Core" if count is None else f"{text}, received by {count} component subscription{'' if count == 1 else 's'}"
 
 
-def heard_lines(answer: dict[str, Any], as_json: bool, as_base64: bool) -> list[str]:
-    """A message that was heard: its topic, and its payload as text where it is text, as a line for each of its rows where an application
-    knows how to read it, else in base64. A signature is not shown.
+def message_lines(message: dict[str, Any], as_json: bool, as_base64: bool) -> list[str]:
+    """A received message: its topic, and its payload as text, else as the lines of a message plugin, else as base64.
+
+    A signature is not shown.
 
     Args:
-        as_json: one line, an object with `text`, the payload where it is text, and `value`, what it holds as JSON; either may be null.
+        as_json: one line, an object with `text`, the text payload, and `value`, its content as JSON; either may be null.
     """
-    topic, payload = answer["topic"], message_plugins.body(base64.b64decode(answer["payload"]))
+    topic, payload = message["topic"], message_plugins.body(base64.b64decode(message["payload"]))
     text = None if as_base64 else text_of(payload)
     if as_json:
-        return [json.dumps({**answer, "text": text, "value": _value(topic, payload, text)}, allow_nan=False)]
+        return [json.dumps({**message, "text": text, "value": _value(topic, payload, text)}, allow_nan=False)]
     if as_base64:
-        return [f"{topic} {answer['payload']}"]
+        return [f"{topic} {message['payload']}"]
     if text is not None:
         return [f"{topic} {one_line(text)}"]
-    return [f"{topic} {line}" for line in message_plugins.lines(topic, payload) or [f"base64:{answer['payload']}"]]
+    return [f"{topic} {line}" for line in message_plugins.lines(topic, payload) or [f"base64:{message['payload']}"]]
 
 
 def _value(topic: str, payload: bytes, text: str | None) -> Any:
@@ -69,12 +68,12 @@ def _value(topic: str, payload: bytes, text: str | None) -> Any:
         return message_plugins.value(topic, payload)
     try:
         found = json.loads(text, parse_constant=lambda constant: None)
-        json.dumps(found, allow_nan=False)  # 1e999 is read as infinity, which JSON cannot write
+        json.dumps(found, allow_nan=False)  # 1e999 is read as infinity, which JSON cannot represent
     except (ValueError, RecursionError):
         return None
     return found
 
 
-def fault_line(answer: dict[str, Any]) -> str:
-    """A fault that was begun, by its number."""
-    return " ".join((f"{answer['number']} {answer['name']}", *(f"{key}={value}" for key, value in answer["options"].items())))
+def fault_line(fault: dict[str, Any]) -> str:
+    """An active fault: its number, name and options."""
+    return " ".join((f"{fault['number']} {fault['name']}", *(f"{key}={value}" for key, value in fault["options"].items())))

@@ -1,4 +1,4 @@
-"""Prints from a thread of its own, so that whoever does not read the output holds up nobody."""
+"""Prints from a separate thread, so that a blocked terminal or pipe does not block the nucleus."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import os
 import queue
 import threading
 
-_MOST_LINES = 10_000
-_PATIENCE_S = 2.0
+_MAX_LINES = 10_000
+_CLOSE_TIMEOUT_S = 2.0
 
 
 class Printer:
-    """Writes lines to a file descriptor; when too many wait, new ones are dropped and counted."""
+    """Writes lines to a file descriptor; if the queue is full, new lines are dropped and counted."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._lines: queue.Queue[str | None] = queue.Queue(_MOST_LINES)
+        self._lines: queue.Queue[str | None] = queue.Queue(_MAX_LINES)
         self._dropped = 0
         self._thread = threading.Thread(target=self._write, name="gglocal-printer", daemon=True)
         self._thread.start()
@@ -24,19 +24,19 @@ class Printer:
     def put(self, line: str) -> None:
         try:
             if self._dropped and not self._lines.full():
-                self._lines.put_nowait(f"(gglocal left out {self._dropped} lines, which nobody read)")
+                self._lines.put_nowait(f"(gglocal dropped {self._dropped} lines: the output was not read)")
                 self._dropped = 0
             self._lines.put_nowait(line)
         except queue.Full:
             self._dropped += 1
 
     def close(self) -> None:
-        """Print what waits, unless nobody reads it."""
+        """Print the queued lines, unless the output is blocked."""
         try:
-            self._lines.put(None, timeout=_PATIENCE_S)
+            self._lines.put(None, timeout=_CLOSE_TIMEOUT_S)
         except queue.Full:
             return
-        self._thread.join(_PATIENCE_S)
+        self._thread.join(_CLOSE_TIMEOUT_S)
 
     def _write(self) -> None:
         while (line := self._lines.get()) is not None:
@@ -49,7 +49,7 @@ class Printer:
 
 
 class PrinterHandler(logging.Handler):
-    """Logs to a printer."""
+    """Logs to a `Printer`."""
 
     def __init__(self, printer: Printer) -> None:
         super().__init__()

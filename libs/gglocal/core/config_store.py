@@ -1,4 +1,4 @@
-"""The configuration of every component: a tree of leaves with timestamps, as Nucleus Lite keeps it."""
+"""The configuration of all components: a tree of leaves with timestamps, as in Nucleus Lite."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 Watcher = Callable[[str, list[str]], None]
 
 
-DEEPEST = 100
-"""Levels of maps: what is deeper could not be walked."""
+MAX_DEPTH = 100
+"""Levels of maps."""
 
 
 class KeyNotFound(KeyError):
-    """There is nothing at this key path."""
+    """The key path does not exist."""
 
 
 class ConfigConflict(Exception):
-    """A value was to be written where a map is, or a map where a value is."""
+    """A value would replace a map, or a map a value."""
 
 
 class _Node:
@@ -40,8 +40,8 @@ class _Node:
 class ConfigStore:
     """`{component: configuration}`; timestamps are milliseconds since the epoch, and the newer one wins, leaf by leaf.
 
-    A list is one leaf. Watchers hear each changed leaf by its whole key path, after it has changed; a key that is reset
-    takes its watchers with it, in silence.
+    A list is one leaf. Watchers are called for each leaf after it has changed, with its complete key path. A reset removes the
+    watchers of the key without notice.
     """
 
     def __init__(self) -> None:
@@ -54,15 +54,15 @@ class ConfigStore:
         """The value or map at `key_path`.
 
         Raises:
-            KeyNotFound: there is none.
+            KeyNotFound: the key path does not exist.
         """
         return self._find(component, key_path).plain()
 
     def merge(self, component: str, value: Any, timestamp: int, key_path: Sequence[str] = ()) -> int:
-        """Merge a map, or write a leaf, at `key_path`; returns how many leaves were ignored, being older than what is there.
+        """Merge a map, or write a leaf, at `key_path`; returns the number of leaves ignored because the stored ones are newer.
 
         Raises:
-            ConfigConflict: a map meets a value; leaves written before that stay, as on a device.
+            ConfigConflict: a map meets a value. Leaves written before it remain, as on a device.
         """
         stale = 0
         for leaf, new in _leaves(value, list(key_path)):
@@ -72,13 +72,13 @@ class ConfigStore:
         return stale
 
     def set_default(self, component: str, value: dict[str, Any], *, keep_old: bool = False) -> None:
-        """Merge a recipe's `DefaultConfiguration`: it gives way to whatever was ever set by anybody else.
+        """Merge a recipe's `DefaultConfiguration`; values set by deployments or components take precedence.
 
         Args:
-            keep_old: it gives way to an earlier default, too.
+            keep_old: earlier defaults take precedence, too.
         """
         self._components.setdefault(component, _Node())
-        for leaf, new in _leaves(value, []):  # of a recipe, which is not as deep
+        for leaf, new in _leaves(value, []):  # a recipe's depth has been checked
             try:
                 if not (keep_old and self._has(component, leaf)):
                     self._write(component, leaf, new, 0)
@@ -86,7 +86,7 @@ class ConfigStore:
                 continue
 
     def reset(self, component: str, key_path: Sequence[str] = ()) -> None:
-        """Remove `key_path` and all below; what is not there is no error."""
+        """Remove `key_path` and everything below it, if it exists."""
         if not key_path:
             self._components.pop(component, None)
             return
@@ -98,17 +98,17 @@ class ConfigStore:
             parent.children.pop(key_path[-1], None)
 
     def subscribe(self, component: str, key_path: Sequence[str], callback: Watcher) -> Callable[[], None]:
-        """Call `callback(component, key path of a changed leaf)`; returns the function that ends it.
+        """Call `callback(component, key path of a changed leaf)`; returns a function that ends it.
 
         Raises:
-            KeyNotFound: there is nothing at `key_path` yet.
+            KeyNotFound: `key_path` does not exist yet.
         """
         watchers = self._find(component, key_path).watchers
         watchers.append(callback)
         return lambda: watchers.remove(callback) if callback in watchers else None
 
-    def forget_watchers(self) -> None:
-        """Drop every subscription, without a word."""
+    def drop_watchers(self) -> None:
+        """Drop every subscription without notice."""
         nodes = list(self._components.values())
         while nodes:
             node = nodes.pop()
@@ -116,22 +116,22 @@ class ConfigStore:
             nodes += node.children.values() if node.children is not None else ()
 
     def snapshot(self) -> dict[str, Any]:
-        """All of it as JSON-able data for `load`: a leaf is `[value, timestamp]`, a map is an object."""
+        """The whole store as JSON data for `load`: a leaf is `[value, timestamp]`, a map is an object."""
         return {name: _dump(node) for name, node in self._components.items()}
 
     def restore(self, snapshot: dict[str, Any]) -> None:
-        """Put everything back as it was at a snapshot; watchers stay, and hear of each leaf that has another value then."""
+        """Restore a snapshot. Watchers remain, and are called for each leaf whose value changes."""
         for name in [name for name in self._components if name not in snapshot]:
             del self._components[name]
         for name, dumped in snapshot.items():
             node = self._components.setdefault(name, _Node())
-            for leaf, watchers in _put_back(node, dumped, [], []):
+            for leaf, watchers in _restore_node(node, dumped, [], []):
                 for watcher in watchers:
                     watcher(name, leaf)
 
     def load(self, snapshot: dict[str, Any]) -> None:
-        """Replace everything by a snapshot."""
-        self._components = {name: _restore(dumped) for name, dumped in snapshot.items()}
+        """Replace the whole store with a snapshot."""
+        self._components = {name: _load_node(dumped) for name, dumped in snapshot.items()}
 
     def _find(self, component: str, key_path: Sequence[str]) -> _Node:
         node = self._components.get(component)
@@ -149,24 +149,24 @@ class ConfigStore:
         return True
 
     def _write(self, component: str, key_path: list[str], value: Any, timestamp: int) -> bool:
-        """False: it is older than what is there, which stays."""
+        """Write a leaf or an empty map; False: the stored leaf is newer and remains."""
         node, created = self._components.get(component), False
         if node is None:
             node = self._components[component] = _Node()
         nodes = [node]
         for key in key_path:
             if node.children is None:
-                raise ConfigConflict(f"{'/'.join(key_path)} of {component}: {key!r} would stand below a value")
+                raise ConfigConflict(f"{'/'.join(key_path)} of {component}: {key!r} would be below a value")
             created = key not in node.children
             node = node.children.setdefault(key, _Node())
             nodes.append(node)
         where = f"{'/'.join(key_path)} of {component}"
         if isinstance(value, dict):
             if node.children is None:
-                raise ConfigConflict(f"{where} holds a value and cannot take a map")
+                raise ConfigConflict(f"{where} is a value and cannot become a map")
             return True
         if node.children is not None and not created:
-            raise ConfigConflict(f"{where} is a map and cannot take a value")
+            raise ConfigConflict(f"{where} is a map and cannot become a value")
         if not created and node.timestamp > timestamp:
             return False
         changed = created or not _same(node.value, value)
@@ -178,7 +178,7 @@ class ConfigStore:
 
 
 def as_text(value: Any) -> Any:
-    """The tree with every scalar as the string that Nucleus Lite makes of one from a file."""
+    """The tree with every scalar as a string, as Nucleus Lite reads it from a file."""
     if isinstance(value, dict):
         return {str(key): as_text(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -189,8 +189,8 @@ def as_text(value: Any) -> Any:
 
 
 def _leaves(value: Any, key_path: list[str]) -> Iterator[tuple[list[str], Any]]:
-    if len(key_path) > DEEPEST:
-        raise ConfigConflict(f"maps are nested more than {DEEPEST} deep")
+    if len(key_path) > MAX_DEPTH:
+        raise ConfigConflict(f"maps are nested more than {MAX_DEPTH} levels deep")
     if isinstance(value, dict) and value:
         for key, item in value.items():
             yield from _leaves(item, [*key_path, key])
@@ -208,8 +208,8 @@ def _dump(node: _Node) -> Any:
     return {key: _dump(child) for key, child in node.children.items()}
 
 
-def _put_back(node: _Node, dumped: Any, path: list[str], above: list[Watcher]) -> list[tuple[list[str], list[Watcher]]]:
-    """Make a node what was dumped; gives each leaf that changed, and who watches it."""
+def _restore_node(node: _Node, dumped: Any, path: list[str], above: list[Watcher]) -> list[tuple[list[str], list[Watcher]]]:
+    """Restore a node from a snapshot; returns each changed leaf with its watchers."""
     watchers = [*above, *node.watchers]
     if isinstance(dumped, list):
         changed = node.children is not None or not _same(node.value, dumped[0])
@@ -221,14 +221,14 @@ def _put_back(node: _Node, dumped: Any, path: list[str], above: list[Watcher]) -
         del node.children[key]
     found = []
     for key, child in dumped.items():
-        found += _put_back(node.children.setdefault(key, _Node()), child, [*path, key], watchers)
+        found += _restore_node(node.children.setdefault(key, _Node()), child, [*path, key], watchers)
     return found
 
 
-def _restore(dumped: Any) -> _Node:
+def _load_node(dumped: Any) -> _Node:
     node = _Node()
     if isinstance(dumped, list):
         node.children, (node.value, node.timestamp) = None, dumped
     else:
-        node.children = {key: _restore(child) for key, child in dumped.items()}
+        node.children = {key: _load_node(child) for key, child in dumped.items()}
     return node

@@ -1,4 +1,4 @@
-"""Components that are asked whether a configuration is valid before a deployment changes it (classic nucleus only)."""
+"""Components validate their new configuration before a deployment changes it (classic nucleus only)."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-ANSWER_TIMEOUT_S = 20.0
-"""The classic nucleus's, for local deployments."""
+REPORT_TIMEOUT_S = 20.0
+"""As on the classic nucleus, for local deployments."""
 ACCEPTED, REJECTED = "ACCEPTED", "REJECTED"
 
 Receive = Callable[[dict[str, Any]], None]
 
 
-class NotAwaited(Exception):
-    """No report of this component on this deployment is awaited."""
+class NotExpected(Exception):
+    """No report from this component about this deployment is expected."""
 
 
-class Validation:
-    """Who wants to be asked, and what they reported; on the nucleus's loop."""
+class ConfigValidation:
+    """The subscribed components and their reports; used on the nucleus's event loop."""
 
-    def __init__(self, timeout_s: float = ANSWER_TIMEOUT_S) -> None:
+    def __init__(self, timeout_s: float = REPORT_TIMEOUT_S) -> None:
         self._timeout_s = timeout_s
         self._receivers: dict[str, Receive] = {}
-        self._awaited: dict[tuple[str, str], asyncio.Future[tuple[str, str]]] = {}
+        self._expected: dict[tuple[str, str], asyncio.Future[tuple[str, str]]] = {}
 
     def subscribe(self, component: str, receive: Receive) -> Callable[[], None]:
-        """Tell `receive` of each configuration to validate, as the body of a `ValidateConfigurationUpdateEvents`.
+        """Call `receive` with each configuration to validate, as the body of a `ValidateConfigurationUpdateEvents`.
 
-        A component has one subscription: of several, the first counts until it ends. Returns the function that ends it.
+        A component has one subscription: of several, the first is used until it ends. Returns a function that ends it.
         """
         self._receivers.setdefault(component, receive)
 
@@ -39,21 +39,21 @@ class Validation:
         return end
 
     def report(self, component: str, deployment: str, status: str, message: str) -> None:
-        """A component's answer.
+        """Record a component's report.
 
         Raises:
-            NotAwaited
+            NotExpected
         """
-        awaited = self._awaited.get((component, deployment))
-        if awaited is None or awaited.done():
-            raise NotAwaited
-        awaited.set_result((status, message))
+        expected = self._expected.get((component, deployment))
+        if expected is None or expected.done():
+            raise NotExpected
+        expected.set_result((status, message))
 
-    async def ask(self, deployment: str, proposed: Mapping[str, Any]) -> str:
-        """Have each component of `proposed` that has subscribed validate its new configuration.
+    async def validate(self, deployment: str, proposed: Mapping[str, Any]) -> str:
+        """Have each subscribed component of `proposed` validate its new configuration.
 
-        As the classic nucleus does: once one of them is asked, a report of each component whose configuration changes is
-        awaited, subscribed or not.
+        As on the classic nucleus: once one component is asked, every component whose configuration changes must report,
+        subscribed or not.
 
         Returns:
             Why the deployment fails, or an empty text.
@@ -62,7 +62,7 @@ class Validation:
             return ""
         loop = asyncio.get_running_loop()
         reports = {component: loop.create_future() for component in proposed}
-        self._awaited = {(component, deployment): report for component, report in reports.items()}
+        self._expected = {(component, deployment): report for component, report in reports.items()}
         try:
             for component, configuration in proposed.items():
                 receive = self._receivers.get(component)
@@ -70,12 +70,12 @@ class Validation:
                     receive({"validateConfigurationUpdateEvent": {"configuration": configuration, "deploymentId": deployment}})
             await asyncio.wait(reports.values(), timeout=self._timeout_s)
         finally:
-            self._awaited = {}
-        silent = [component for component, report in reports.items() if not report.done()]
-        if silent:
+            self._expected = {}
+        missing = [component for component, report in reports.items() if not report.done()]
+        if missing:
             return (
-                f"{', '.join(silent)} did not report within {self._timeout_s:g} s whether the configuration is valid; where one component "
-                "subscribes to SubscribeToValidateConfigurationUpdates, each one whose configuration a deployment changes must report"
+                f"{', '.join(missing)} did not report within {self._timeout_s:g} s whether the configuration is valid; if one component calls "
+                "SubscribeToValidateConfigurationUpdates, every component whose configuration a deployment changes must report"
             )
-        refused = [f"{component}: {report.result()[1]}" for component, report in reports.items() if report.result()[0] == REJECTED]
-        return f"components reported that their configuration is invalid: {'; '.join(refused)}" if refused else ""
+        rejected = [f"{component}: {report.result()[1]}" for component, report in reports.items() if report.result()[0] == REJECTED]
+        return f"components reported that their configuration is invalid: {'; '.join(rejected)}" if rejected else ""

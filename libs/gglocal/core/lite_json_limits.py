@@ -1,7 +1,7 @@
-"""How much JSON Nucleus Lite can carry: its daemons decode into fixed memory.
+"""JSON limits of Nucleus Lite, whose daemons decode into fixed memory.
 
-The numbers are measured with Lite 2.6: a publish with more than 192 list items or 101 keys is refused; from 43 items or 24
-keys on it is accepted, and lost between the daemons together with the subscriptions that it was for.
+Measured with Lite 2.6: a publish with more than 192 list items or 101 keys is refused. From 43 items or 24 keys on, it is
+accepted and then lost between the daemons, together with the subscriptions that match it.
 """
 
 from __future__ import annotations
@@ -12,41 +12,41 @@ from typing import Any
 MAX_DEPTH = 15
 MAX_INTEGER_TEXT = 18
 MAX_OBJECTS = 255
-"""Keys, values and list items of one answer, its own two keys and values included."""
-MAX_ANSWER = 10_000
+"""Keys, values and list items of one response, its own two keys and values included."""
+MAX_RESPONSE = 10_000
 _PAIR = 21
 _REQUEST = (2206, 11, 21)
 _MESSAGE = (472, 11, 19.8)
 
 
 def refusal(arguments: dict[str, Any]) -> str | None:
-    """Why a request cannot be decoded, or None."""
+    """Why Lite cannot decode a request, or None."""
     items, keys, depth, longest = _measure(arguments)
     room, item, key = _REQUEST
     if items * item + keys * key > room:
-        return f"{items} list items and {keys} keys are more JSON than this nucleus decodes"
+        return f"{items} list items and {keys} keys exceed the JSON that this nucleus can decode"
     if depth > MAX_DEPTH:
-        return f"JSON nested {depth} deep, this nucleus decodes {MAX_DEPTH}"
+        return f"JSON is nested {depth} levels deep, this nucleus decodes {MAX_DEPTH}"
     if longest > MAX_INTEGER_TEXT:
-        return f"an integer of {longest} characters, this nucleus decodes {MAX_INTEGER_TEXT}"
+        return f"an integer has {longest} characters, this nucleus decodes {MAX_INTEGER_TEXT}"
     return None
 
 
 def is_lost(message: Any) -> bool:
-    """Whether a JSON message is accepted and then lost."""
+    """Whether Lite accepts a JSON message and then loses it."""
     items, keys, _, _ = _measure(message)
     room, item, key = _MESSAGE
     return items * item + keys * key > room
 
 
 def is_too_large(value: Any) -> bool:
-    """Whether a part of the configuration does not fit into one answer of the store.
+    """Whether a part of the configuration does not fit into one response of the configuration store.
 
-    A map counts twice its length, a list its length, and each what is below. The store keeps 21 bytes a pair beside its key and its value
-    as JSON.
+    A map counts as two objects per entry, a list as one per item, recursively. The store needs 21 bytes per entry in addition
+    to its key and its value as JSON.
     """
     items, keys, _, _ = _measure(value)
-    return 2 * 2 + items + 2 * keys > MAX_OBJECTS or _stored(value) > MAX_ANSWER
+    return 2 * 2 + items + 2 * keys > MAX_OBJECTS or _stored(value) > MAX_RESPONSE
 
 
 def _stored(value: Any) -> int:

@@ -13,7 +13,7 @@ from gglocal.topic_filter import is_wild, matches
 
 @dataclass
 class Message:
-    """What a publisher sent, as it stands on the wire: JSON, or base64 text for binary."""
+    """A published message as on the wire: JSON, or base64 text for binary."""
 
     json: bool
     value: Any
@@ -31,7 +31,7 @@ class Message:
         return self._event
 
     def payload(self) -> bytes:
-        """The bytes a subscriber's application sees; text that is no base64 becomes empty."""
+        """The bytes that a subscriber receives; invalid base64 becomes empty."""
         if self.json:
             return json.dumps(self.value, separators=(",", ":")).encode()
         try:
@@ -45,56 +45,56 @@ Receiver = Callable[[str, Message], None]
 
 @dataclass(eq=False)
 class Subscription:
-    """One subscriber; `ignores` is the component whose messages it does not want to hear."""
+    """One subscriber; messages from the component `ignored_sender` are not delivered to it."""
 
     topic_filter: str
     receive: Receiver
-    ignores: str | None = None
+    ignored_sender: str | None = None
 
 
 class PubSub:
-    """Hands each message to every matching subscription, in the order of publishing."""
+    """Delivers each message to every matching subscription, in the order of publishing."""
 
     def __init__(self) -> None:
         self._exact: dict[str, list[Subscription]] = {}
         self._wild: list[Subscription] = []
 
-    def subscribe(self, topic_filter: str, receive: Receiver, *, ignores: str | None = None) -> Callable[[], None]:
-        """Register `receive(topic, message)`; returns the function that ends it."""
-        subscription = Subscription(topic_filter, receive, ignores)
-        room = self._wild if is_wild(topic_filter) else self._exact.setdefault(topic_filter, [])
-        room.append(subscription)
+    def subscribe(self, topic_filter: str, receive: Receiver, *, ignored_sender: str | None = None) -> Callable[[], None]:
+        """Register `receive(topic, message)`; returns a function that ends the subscription."""
+        subscription = Subscription(topic_filter, receive, ignored_sender)
+        group = self._wild if is_wild(topic_filter) else self._exact.setdefault(topic_filter, [])
+        group.append(subscription)
 
         def end() -> None:
-            if subscription in room:
-                room.remove(subscription)
-                if not room and not is_wild(topic_filter):
+            if subscription in group:
+                group.remove(subscription)
+                if not group and not is_wild(topic_filter):
                     self._exact.pop(topic_filter, None)
 
         return end
 
     def publish(self, topic: str, message: Message, sender: str | None) -> int:
-        """Deliver, and return to how many."""
-        heard = 0
-        for each in self._receivers(topic):
-            if each.ignores is None or each.ignores != sender:
+        """Deliver a message; returns the number of subscriptions that received it."""
+        delivered = 0
+        for each in self._matching(topic):
+            if each.ignored_sender is None or each.ignored_sender != sender:
                 each.receive(topic, message)
-                heard += 1
-        return heard
+                delivered += 1
+        return delivered
 
-    def deafen(self, topic: str) -> int:
-        """Drop every subscription that would hear this topic, without a word; returns how many."""
-        lost = self._receivers(topic)
-        for each in lost:
-            room = self._wild if is_wild(each.topic_filter) else self._exact[each.topic_filter]
-            room.remove(each)
-        return len(lost)
+    def drop_matching(self, topic: str) -> int:
+        """Drop every subscription that matches this topic without notice; returns their number."""
+        dropped = self._matching(topic)
+        for each in dropped:
+            group = self._wild if is_wild(each.topic_filter) else self._exact[each.topic_filter]
+            group.remove(each)
+        return len(dropped)
 
-    def forget_all(self) -> None:
-        """Drop every subscription, without a word."""
-        for room in (*self._exact.values(), self._wild):
-            room.clear()
+    def drop_all(self) -> None:
+        """Drop every subscription without notice."""
+        for group in (*self._exact.values(), self._wild):
+            group.clear()
         self._exact.clear()
 
-    def _receivers(self, topic: str) -> list[Subscription]:
+    def _matching(self, topic: str) -> list[Subscription]:
         return [*self._exact.get(topic, ()), *(each for each in self._wild if matches(each.topic_filter, topic))]

@@ -1,6 +1,6 @@
-"""The state of a nucleus in memory: who is connected, what they may do, configuration and messages.
+"""The state of a nucleus in memory: registered components, authorization, configuration and messages.
 
-Every method is called on the thread of the nucleus's asyncio loop.
+Used on the nucleus's event loop.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from typing import Any
 
 from gglocal.core import access_policy, lite_json_limits
 from gglocal.core.config_store import ConfigStore
-from gglocal.core.config_validation import Validation
+from gglocal.core.config_validation import ConfigValidation
 from gglocal.core.fault_injection import FaultInjector
 from gglocal.core.pubsub import Message, PubSub
 from gglocal.core.update_deferral import UpdateDeferral
 from gglocal.iot_core import IoTCore
 from gglocal.profile import Profile
+from gglocal.recipe import access_control as policies
 
 log = logging.getLogger("gglocal")
 
@@ -29,7 +30,7 @@ _TOKEN_ALPHABET = string.ascii_uppercase + string.digits
 
 
 class Unauthorized(Exception):
-    """The component's `accessControl` does not allow this."""
+    """The component's `accessControl` does not allow the operation."""
 
     def __init__(self, component: str, operation: str, resource: str) -> None:
         super().__init__(f"{component} is not authorized to perform {operation} on {resource}")
@@ -50,7 +51,7 @@ class Delivery:
     """One accepted message.
 
     Attributes:
-        kind: `local`; `to-iot`: to IoT Core; `from-iot`: from there to a component.
+        kind: `local`; `to-iot`: to IoT Core; `from-iot`: from IoT Core to a component.
         sender: the publishing component; None: the command line or the cloud.
         at: wall-clock time, seconds since the epoch.
         receiver: for `from-iot`: the component; otherwise None.
@@ -76,7 +77,7 @@ class Registration:
 
 @dataclass
 class Observers:
-    """Callbacks that are told in the order of registration; one that fails is logged and the others still hear."""
+    """Callbacks, called in the order of registration; a failure is logged and does not affect the others."""
 
     _callbacks: list[Callable[..., None]] = field(default_factory=list)
 
@@ -84,25 +85,25 @@ class Observers:
         self._callbacks.append(callback)
         return lambda: self._callbacks.remove(callback) if callback in self._callbacks else None
 
-    def tell(self, *args: object) -> None:
+    def notify(self, *args: object) -> None:
         for callback in list(self._callbacks):
             try:
                 callback(*args)
             except Exception:
-                log.exception("an observer of the nucleus failed; the others go on")
+                log.exception("an observer callback failed; the other callbacks are not affected")
 
     def __bool__(self) -> bool:
         return bool(self._callbacks)
 
 
 class NucleusState:
-    """What the IPC operations act on.
+    """The state on which IPC operations act.
 
     Attributes:
-        refusals: every `UnauthorizedError` so far, but those of a fault on demand.
-        interference: what faults do to calls and deliveries.
-        updates: who is asked before an update.
-        validation: who is asked whether a configuration is valid.
+        refusals: every `UnauthorizedError` so far, except injected ones.
+        fault_injector: injected faults of calls and deliveries.
+        update_deferral: components that may defer an update.
+        config_validation: components that validate a new configuration.
     """
 
     def __init__(
@@ -124,9 +125,9 @@ class NucleusState:
         self.clock = clock
         self.config = ConfigStore()
         self.pubsub = PubSub()
-        self.interference = FaultInjector()
-        self.updates = UpdateDeferral()
-        self.validation = Validation()
+        self.fault_injector = FaultInjector()
+        self.update_deferral = UpdateDeferral()
+        self.config_validation = ConfigValidation()
         self.iot = iot
         self.refusals: list[Refusal] = []
         self._by_token: dict[str, Registration] = {}
@@ -134,26 +135,26 @@ class NucleusState:
         self._refused, self._taps, self._states = Observers(), Observers(), Observers()
 
     def register(self, name: str, version: str, access_control: Any) -> str:
-        """A new `SVCUID` for the component; one that it had before is refused from now on.
+        """Create a new `SVCUID` for the component, and revoke its previous one.
 
         Args:
             access_control: the `accessControl` map of its configuration.
         """
         self.unregister(name)
-        for fault in access_policy.faults(access_control):
-            log.warning("%s: %s", name, fault)
+        for error in policies.policy_errors(access_control):
+            log.warning("%s: %s", name, error)
         token = "".join(secrets.choice(_TOKEN_ALPHABET) for _ in range(16))
         self._by_token[token] = self._by_name[name] = Registration(name, version, token, access_control)
         return token
 
     def unregister(self, name: str) -> None:
-        """Forget the component's token; a name that is unknown is no error."""
+        """Revoke the component's token, if it has one."""
         known = self._by_name.pop(name, None)
         if known is not None:
             del self._by_token[known.token]
 
     def registered(self) -> dict[str, Registration]:
-        """Every component that may connect, by name."""
+        """All components that may connect, by name."""
         return dict(self._by_name)
 
     def component_of(self, svcuid: str) -> str | None:
@@ -162,79 +163,84 @@ class NucleusState:
         return known.name if known else None
 
     def set_access_control(self, name: str, access_control: Any) -> None:
-        """Replace what a registered component may do, from now on."""
+        """Replace the `accessControl` of a registered component."""
         if name in self._by_name:
             self._by_name[name].access_control = access_control
 
-    def authorize(self, component: str, operation: str, resource: str) -> None:
-        """Let pass what the component's `accessControl` allows.
+    def authorize(self, component: str, service: str, operation: str, resource: str) -> None:
+        """Check an operation against the component's `accessControl`.
 
         Args:
+            service: of `accessControl`, as `aws.greengrass.ipc.pubsub`.
             operation: the full name, as `aws.greengrass#PublishToTopic`.
             resource: a topic or filter.
 
         Raises:
-            Unauthorized: and the refusal is kept and told.
+            Unauthorized: the refusal is recorded and reported to observers.
         """
         known = self._by_name.get(component)
-        place = access_policy.Place(component, known.version if known else "", self.thing_name, self.root_path, self.config)
-        allowed = known is not None and access_policy.allows(self.profile.name == "lite", known.access_control, operation, resource, place)
-        if allowed:
+        scope = access_policy.VariableScope(component, known.version if known else "", self.thing_name, self.root_path, self.config)
+        lite = self.profile.name == "lite"
+        if known is not None and access_policy.allows(lite, known.access_control, service, operation, resource, scope):
             return
         refusal = Refusal(component, operation, resource)
         self.refusals.append(refusal)
-        why = "its accessControl names no such resource"
-        if known is not None and not self.profile.fills_in_policies and access_policy.has_variables(known.access_control):
-            why += (
-                ", and recipe variables in it are plain text on the classic nucleus; do without them, or set the option"
+        reason = "its accessControl does not grant it"
+        if known is not None and not self.profile.interpolates_policies and policies.has_variables(known.access_control):
+            reason += (
+                "; recipe variables in it are plain text on the classic nucleus: remove them, or set the option"
                 " interpolateComponentConfiguration of aws.greengrass.Nucleus to true"
             )
-        log.warning("%s: %s on %r refused; %s", component, operation, resource, why)
-        self._refused.tell(refusal)
+        log.warning("%s: %s on %r refused: %s", component, operation, resource, reason)
+        self._refused.notify(refusal)
         raise Unauthorized(component, operation, resource)
 
     def on_refusal(self, callback: Callable[[Refusal], None]) -> Callable[[], None]:
-        """Call back for each refusal; returns the function that ends it."""
+        """Call back for each refusal; returns a function that ends it."""
         return self._refused.add(callback)
 
     def tap(self, callback: Callable[[Delivery], None]) -> Callable[[], None]:
-        """Call back for each accepted message; returns the function that ends it."""
+        """Call back for each accepted message; returns a function that ends it."""
         return self._taps.add(callback)
 
     def on_state(self, callback: Callable[[str, str], None]) -> Callable[[], None]:
-        """Call `callback(component, state)` for each UpdateState; returns the function that ends it."""
+        """Call `callback(component, state)` for each UpdateState; returns a function that ends it."""
         return self._states.add(callback)
 
     def report_state(self, component: str, state: str) -> None:
-        """A component says `RUNNING` or `ERRORED` of itself."""
-        self._states.tell(component, state)
+        """A component reports that it is `RUNNING` or `ERRORED`."""
+        self._states.notify(component, state)
 
     def publish(self, topic: str, message: Message, sender: str | None = None) -> int:
-        """Publish locally, unchecked; `sender` None is the command line. Returns how many subscriptions of components heard it."""
+        """Publish locally, without authorization; `sender` None is the command line.
+
+        Returns:
+            The number of component subscriptions that received the message.
+        """
         if self._taps:
-            self._taps.tell(Delivery("local", topic, message.payload(), sender, self.clock()))
+            self._taps.notify(Delivery("local", topic, message.payload(), sender, self.clock()))
         if self.profile.small_json and message.json and lite_json_limits.is_lost(message.value):
             log.error(
-                "%s: the JSON message to %s has more items than Lite can hand on; it is lost, and so are %d subscriptions"
-                " that would have heard it; publish binary messages",
+                "JSON message from %s to %s lost, and %d matching subscriptions dropped: it exceeds what Nucleus Lite can forward;"
+                " publish binary messages",
                 sender,
                 topic,
-                self.pubsub.deafen(topic),
+                self.pubsub.drop_matching(topic),
             )
             return 0
         return self.pubsub.publish(topic, message, sender)
 
     def publish_to_iot_core(self, topic: str, payload: bytes, qos: int, sender: str | None = None) -> None:
-        """Publish to IoT Core, unchecked.
+        """Publish to IoT Core, without authorization.
 
         Raises:
-            Offline: the broker cannot be reached.
+            Offline: there is no connection to the broker.
         """
         self.iot.publish(topic, payload, qos, sender)
         if self._taps:
-            self._taps.tell(Delivery("to-iot", topic, payload, sender, self.clock()))
+            self._taps.notify(Delivery("to-iot", topic, payload, sender, self.clock()))
 
-    def heard_from_iot_core(self, topic: str, payload: bytes, receiver: str) -> None:
-        """A message from IoT Core goes to a component."""
+    def record_from_iot_core(self, topic: str, payload: bytes, receiver: str) -> None:
+        """Report a message that a component receives from IoT Core."""
         if self._taps:
-            self._taps.tell(Delivery("from-iot", topic, payload, None, self.clock(), receiver))
+            self._taps.notify(Delivery("from-iot", topic, payload, None, self.clock(), receiver))

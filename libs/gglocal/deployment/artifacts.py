@@ -1,4 +1,4 @@
-"""The artifact store of a root: copies what a component version ships, and unpacks its zips."""
+"""The artifact store of a root folder: copies the artifacts of a component version, and unpacks its zips."""
 
 from __future__ import annotations
 
@@ -17,32 +17,31 @@ log = logging.getLogger("gglocal")
 
 
 def store(recipe: Recipe, manifest: Manifest, artifact_dirs: list[Path], into: Path, unarchived: Path) -> None:
-    """Put a component's files where its recipe variables point.
+    """Copy a component's files to the folders of its recipe variables.
 
-    Everything in `<artifact dir>/<name>/<version>/` is copied to `into`, as a local deployment does; each artifact of the
-    manifest is then looked for by the last segment of its URI, gets its permissions, and is unpacked to
-    `unarchived/<stem>/` when it says so.
+    Everything in `<artifact dir>/<name>/<version>/` is copied to `into`, as in a local deployment. Each artifact of the manifest
+    is then looked up by the last segment of its URI, gets its permissions, and is unpacked to `unarchived/<stem>/` if requested.
 
     Raises:
-        ArtifactError: a file is missing, or is no zip.
+        ArtifactError: a file is missing or is not a zip.
     """
     into.mkdir(parents=True, exist_ok=True)
     unarchived.mkdir(parents=True, exist_ok=True)
-    places = [each / recipe.name / str(recipe.version) for each in artifact_dirs]
-    for place in places:
-        if place.is_dir():
-            _copy_tree(place, into)
+    folders = [each / recipe.name / str(recipe.version) for each in artifact_dirs]
+    for folder in folders:
+        if folder.is_dir():
+            _copy_tree(folder, into)
     for artifact in manifest.artifacts:
         if artifact.is_image:
-            log.warning("%s: images are left to the step that runs them: %s is not pulled", recipe, artifact.uri)
+            log.warning("%s: image %s not pulled; the step that runs it must pull it", recipe, artifact.uri)
             continue
-        stored = _fetch(recipe, artifact, into, places)
+        stored = _fetch(recipe, artifact, into, folders)
         _set_mode(stored, artifact)
         if artifact.unarchive == "ZIP":
             _unzip(recipe, artifact, stored, unarchived / artifact.stem)
 
 
-def _fetch(recipe: Recipe, artifact: Artifact, into: Path, places: list[Path]) -> Path:
+def _fetch(recipe: Recipe, artifact: Artifact, into: Path, folders: list[Path]) -> Path:
     stored, parts = into / artifact.file_name, urlsplit(artifact.uri)
     if parts.scheme in ("", "file"):
         source = Path(unquote(parts.path))
@@ -50,8 +49,8 @@ def _fetch(recipe: Recipe, artifact: Artifact, into: Path, places: list[Path]) -
         if source.is_file():
             _copy_file(source, stored)
     if not stored.is_file():
-        looked = ", ".join(map(str, places)) or "no directory; give --artifact-dir"
-        raise ArtifactError(f"{recipe}: the artifact {artifact.uri} is missing; {artifact.file_name} was looked for in {looked}")
+        searched = ", ".join(map(str, folders)) or "no folder; pass --artifact-dir"
+        raise ArtifactError(f"{recipe}: artifact {artifact.uri} not found; searched for {artifact.file_name} in {searched}")
     return stored
 
 
@@ -65,14 +64,14 @@ def _copy_tree(source: Path, target: Path) -> None:
 
 
 def _copy_file(source: Path, target: Path) -> None:
-    """Replaces the file and not its content: a process that still runs the old one is not disturbed."""
+    """Replace the file, not its content, so that a process running the old one is not affected."""
     fresh = target.with_name(f".{target.name}.new")
     shutil.copy2(source, fresh)
     fresh.replace(target)
 
 
 def _set_mode(path: Path, artifact: Artifact) -> None:
-    # The components run as the developer: nothing is taken from the owner but execution, which is what catches people.
+    # Components run as the developer, so only the owner's execute permission can differ from a device.
     path.chmod(0o755 if artifact.execute == "ALL" else 0o744 if artifact.execute == "OWNER" else 0o644)
 
 
@@ -87,11 +86,11 @@ def _unzip(recipe: Recipe, artifact: Artifact, archive: Path, target: Path) -> N
         with zipfile.ZipFile(archive) as packed:
             for member in packed.infolist():
                 if not (target / member.filename).resolve().is_relative_to(target.resolve()):
-                    raise ArtifactError(f"{recipe}: {archive.name} holds {member.filename!r}, which lies outside of it")
+                    raise ArtifactError(f"{recipe}: {archive.name} contains {member.filename!r}, which is outside of its folder")
                 unpacked = Path(packed.extract(member, target))
                 if unpacked.is_file():
                     _set_mode(unpacked, artifact)
-    # Damage shows in many ways: offsets before the file's beginning, compressions that nobody knows, names with a NUL, passwords.
+    # Corrupt zips fail in many ways: negative offsets, unknown compressions, names with a NUL, passwords.
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, LookupError, NotImplementedError, RuntimeError) as fault:
-        raise ArtifactError(f"{recipe}: {archive} is no zip ({fault}); build it again, or write Unarchive: NONE") from None
+        raise ArtifactError(f"{recipe}: {archive} is not a valid zip ({fault}); build it again, or write Unarchive: NONE") from None
     mark.write_text(digest)

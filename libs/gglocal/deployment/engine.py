@@ -1,4 +1,4 @@
-"""What a nucleus does on its asyncio loop: deploys, and answers for what runs. `nucleus.Nucleus` is for everybody else."""
+"""The deployment engine of a nucleus, on its event loop. Use `gglocal.api.nucleus.Nucleus` from other threads."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from gglocal.core import effective_config
 from gglocal.core.config_store import ConfigStore, KeyNotFound
 from gglocal.core.pubsub import Message
 from gglocal.core.state import NucleusState
-from gglocal.deployment import artifacts, merged_configuration
+from gglocal.deployment import artifacts, effective_config, merged_configuration
 from gglocal.deployment.resolver import Planned, RecipeStore, configuration_updates, resolve
 from gglocal.errors import DeploymentError, NucleusError
 from gglocal.iot_core import open_iot_core
@@ -31,7 +30,7 @@ from gglocal.recipe.lifecycle_steps import parse_lifecycle
 from gglocal.recipe.manifest_selection import Host
 from gglocal.recipe.variables import Scope
 from gglocal.root_dir import Root
-from gglocal.valid_names import component_fault
+from gglocal.valid_names import component_name_error
 
 log = logging.getLogger("gglocal")
 
@@ -40,13 +39,13 @@ _SAVE_DELAY_S = 0.2
 
 @dataclass(frozen=True)
 class Status:
-    """One component, now.
+    """The status of one component.
 
     Attributes:
-        detail: why it is in its state; empty: nothing to say.
-        starts: how often it was started.
-        pid: of the shell of the step that runs.
-        exit_code: of the step that ended last; negative: the signal that killed it.
+        detail: the cause of its state, or empty.
+        starts: how often it has been started.
+        pid: of the running step's shell.
+        exit_code: of the last step that ended; negative: the signal that killed it.
     """
 
     name: str
@@ -63,13 +62,13 @@ class Status:
         return asdict(self)
 
     def details(self) -> dict[str, Any]:
-        """As ListComponents and GetComponentDetails have it."""
+        """The form of ListComponents and GetComponentDetails."""
         return {"componentName": self.name, "version": self.version, "state": self.state, "configuration": self.configuration}
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What was deployed at some moment, to come back to."""
+    """The deployed state at some moment, for a rollback."""
 
     roots: dict[str, str]
     units: dict[str, Unit]
@@ -77,7 +76,7 @@ class Checkpoint:
 
 
 class Engine:
-    """Everything runs on the loop on which `start` was called."""
+    """Used on the event loop on which `start` is called."""
 
     def __init__(
         self,
@@ -110,7 +109,7 @@ class Engine:
         self._watches: list[Callable[[], None]] = []
         self._saving: asyncio.TimerHandle | None = None
         self._deploying = asyncio.Lock()
-        self._shim = PreloadLibrary(root.path / "faults") if shim else None
+        self._preload = PreloadLibrary(root.path / "faults") if shim else None
         self.supervisor: Supervisor
 
     async def start(self) -> None:
@@ -124,14 +123,14 @@ class Engine:
             on_state=self._on_state,
             echo=self._echo,
         )
-        self.core.on_state(self.supervisor.reported)
+        self.core.on_state(self.supervisor.report_state)
 
     async def stop(self) -> None:
         """Stop every component."""
         await self.supervisor.close()
 
     async def close(self) -> None:
-        """Leave IoT Core, and keep the configuration."""
+        """Disconnect from IoT Core, and save the configuration."""
         await self.core.iot.close()
         self._save()
 
@@ -145,24 +144,24 @@ class Engine:
         *,
         configured_as_roots: bool = False,
     ) -> list[str]:
-        """Add components to what is deployed, and take away those in `remove`; see `Nucleus.deploy`."""
+        """Add and update components, and remove those in `remove`; see `Nucleus.deploy`."""
         updates = configuration_updates(dict(config or {}), "configuration")
         async with self._deploying:
             for directory in recipe_dirs:
                 self._recipes.add_directory(directory)
-            gone = tuple(remove)
-            unknown = [name for name in gone if name not in self._roots]
+            removed_roots = tuple(remove)
+            unknown = [name for name in removed_roots if name not in self._roots]
             if unknown:
-                there = ", ".join(self._roots) or "none"
-                raise DeploymentError(f"{', '.join(unknown)} cannot be removed, since no deployment named it; named were {there}")
-            roots = {**{name: version for name, version in self._roots.items() if name not in gone}, **merge}
-            if not roots and not gone:
+                known = ", ".join(self._roots) or "none"
+                raise DeploymentError(f"cannot remove {', '.join(unknown)}: not a root component; root components: {known}")
+            roots = {**{name: version for name, version in self._roots.items() if name not in removed_roots}, **merge}
+            if not roots and not removed_roots:
                 raise DeploymentError("nothing to deploy; name a component with --merge NAME=VERSION")
             plan = resolve(roots, self._recipes, self._host)
             units = self._as_units(plan)
             if configured_as_roots:
                 roots |= {name: "*" for name in updates if name in units and name not in roots}
-            updates = merged_configuration.that_count(updates, roots, units, self.profile)
+            updates = merged_configuration.effective_updates(updates, roots, units, self.profile)
             for planned in plan:
                 scope = units[planned.recipe.name].scope
                 await asyncio.to_thread(
@@ -170,9 +169,9 @@ class Engine:
                 )
             deployment = str(uuid4())
             await self._validate(deployment, units, updates)
-            touches = self._touches(units, updates)
-            if touches:
-                await self.core.updates.ask(deployment)
+            interrupts = self._interrupts(units, updates)
+            if interrupts:
+                await self.core.update_deferral.wait_for_consent(deployment)
             merged_configuration.configure(self.core.config, units, updates, self.profile)
             for name in units:
                 self.core.set_access_control(name, self._configuration(name).get("accessControl"))
@@ -180,34 +179,34 @@ class Engine:
             self._save()
             self._watch()
             removed = [name for name in self._units if name not in units]
-            await self._bring_about(units, updates)
-            if gone:  # as on classic: what is removed leaves no configuration; what merely is no longer needed keeps it here
+            await self._apply(units, updates)
+            if removed_roots:  # as on classic, removed components lose their configuration
                 for name in removed:
                     self.core.config.reset(name)
             self._save()
-            if touches:
-                self.core.updates.tell_done(deployment)
+            if interrupts:
+                self.core.update_deferral.notify_done(deployment)
             return list(units)
 
     def checkpoint(self) -> Checkpoint:
-        """What is deployed now."""
+        """The deployed state, for `restore`."""
         return Checkpoint(dict(self._roots), dict(self._units), self.core.config.snapshot())
 
-    def put_back_configuration(self, before: Checkpoint) -> None:
-        """After a deployment that changed nothing else."""
+    def restore_configuration(self, before: Checkpoint) -> None:
+        """Restore the configuration alone, after a deployment that changed nothing else."""
         self.core.config.restore(before.configuration)
         self._save()
         self._watch()
 
     async def restore(self, before: Checkpoint) -> None:
-        """Come back to what was deployed: components, versions and configuration."""
+        """Restore components, versions and configuration."""
         async with self._deploying:
-            told = {name for name, dumped in self.core.config.snapshot().items() if before.configuration.get(name) != dumped}
+            changed = {name for name, dumped in self.core.config.snapshot().items() if before.configuration.get(name) != dumped}
             self._roots = dict(before.roots)
-            self.put_back_configuration(before)
+            self.restore_configuration(before)
             for name in before.units:
                 self.core.set_access_control(name, self._configuration(name).get("accessControl"))
-            await self._bring_about(dict(before.units), dict.fromkeys(told, {}))
+            await self._apply(dict(before.units), dict.fromkeys(changed, {}))
 
     def status(self) -> list[Status]:
         return [self._status(component) for component in self.supervisor.components()]
@@ -215,49 +214,51 @@ class Engine:
     def status_of(self, name: str) -> Status:
         """
         Raises:
-            NucleusError: there is no such component.
+            NucleusError: the component is not deployed.
         """
         return self._status(self.supervisor.get(name))
 
     def publish(self, topic: str, message: Message) -> int:
-        """Returns how many subscriptions of components heard it."""
+        """Publish locally; returns the number of component subscriptions that received the message."""
         return self.core.publish(topic, message)
 
     def publish_iot(self, topic: str, payload: bytes, qos: int = 1) -> None:
         self.core.publish_to_iot_core(topic, payload, qos)
 
     def client_env(self, name: str, access_control: Any) -> dict[str, str]:
-        """Register a component that somebody else starts, and what its process needs to be told."""
-        if wrong := component_fault(name):
-            raise NucleusError(wrong)
+        """Register a component that the caller starts; returns the variables for its process."""
+        if error := component_name_error(name):
+            raise NucleusError(error)
         self.core.config.set_default(name, {"accessControl": access_control})
         svcuid = self.core.register(name, "0.0.0", access_control)
         return environment.of_nucleus(
             self.profile, svcuid=svcuid, ipc_socket=self.root.ipc_socket, thing_name=self.thing_name, region=self._region
         )
 
-    def new_tokens(self) -> None:
-        """Refuse every SVCUID from now on; what the nucleus itself starts later gets a new one."""
+    def rotate_tokens(self) -> None:
+        """Revoke every SVCUID; components that the nucleus starts later get new ones."""
         for name, known in self.core.registered().items():
             self.core.unregister(name)
             if name in self._units:
                 svcuid = self.core.register(name, known.version, known.access_control)
                 self.supervisor.get(name).env.update(environment.of_token(svcuid))
 
-    def shim_of(self, name: str) -> PreloadLibrary:
-        """What faults in a component's processes are told by.
+    def preload_library(self, name: str) -> PreloadLibrary:
+        """The library that injects faults into a component's processes.
 
         Raises:
-            NucleusError: the nucleus was started without it, or there is no such component.
+            NucleusError: the nucleus was started without the library, or the component is not deployed.
         """
-        if self._shim is None:
-            raise NucleusError("faults in processes need a nucleus with the shim: gglocal run --shim, or Nucleus(…, shim=True)")
+        if self._preload is None:
+            raise NucleusError(
+                "faults in processes need the preload library; start the nucleus with gglocal run --shim, or Nucleus(…, shim=True)"
+            )
         self.supervisor.get(name)
-        return self._shim
+        return self._preload
 
-    def forget_watchers(self) -> None:
-        """Every subscription to configuration is dead, but the nucleus's own."""
-        self.core.config.forget_watchers()
+    def drop_watchers(self) -> None:
+        """Drop every configuration subscription of components without notice."""
+        self.core.config.drop_watchers()
         self._watch()
 
     def _as_units(self, plan: list[Planned]) -> dict[str, Unit]:
@@ -278,10 +279,10 @@ class Engine:
         return units
 
     async def _validate(self, deployment: str, units: Mapping[str, Unit], updates: Mapping[str, Any]) -> None:
-        """Ask components that keep their version whether their new configuration is valid.
+        """Have components that keep their version validate their new configuration.
 
         Raises:
-            DeploymentError: one refuses it, or does not answer.
+            DeploymentError: a component rejects it, or does not report.
         """
         proposed = ConfigStore()
         proposed.load(self.core.config.snapshot())
@@ -293,16 +294,16 @@ class Engine:
             and self._units[name].recipe.version == unit.recipe.version
             and proposed.get(name) != self._configuration(name)
         }
-        refusal = await self.core.validation.ask(deployment, changed)
-        if refusal:
-            raise DeploymentError(refusal)
+        rejection = await self.core.config_validation.validate(deployment, changed)
+        if rejection:
+            raise DeploymentError(rejection)
 
-    async def _bring_about(self, units: dict[str, Unit], updates: Mapping[str, Any]) -> None:
+    async def _apply(self, units: dict[str, Unit], updates: Mapping[str, Any]) -> None:
         for name in [name for name in self._units if name not in units]:
-            await self._remove(name, for_good=True)
+            await self._remove(name, uninstall=True)
         for name, unit in units.items():
             if name in self._units:
-                if not self._touched(unit, updates) and self.supervisor.get(name).state != BROKEN:
+                if not self._needs_restart(unit, updates) and self.supervisor.get(name).state != BROKEN:
                     continue
                 if not self._changed(unit):
                     await self.supervisor.restart(name)
@@ -314,23 +315,23 @@ class Engine:
                 self.profile, svcuid=svcuid, ipc_socket=self.root.ipc_socket, thing_name=self.thing_name, region=self._region
             )
             unit.scope.work.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if self._shim is not None:
-                env |= self._shim.environment(name, unit.scope.work)
+            if self._preload is not None:
+                env |= self._preload.environment(name, unit.scope.work)
             self.supervisor.start(unit, env)
         self._units = units
 
     def _changed(self, unit: Unit) -> bool:
         return self._units[unit.name].recipe.document != unit.recipe.document
 
-    def _touched(self, unit: Unit, updates: Mapping[str, Any]) -> bool:
+    def _needs_restart(self, unit: Unit, updates: Mapping[str, Any]) -> bool:
         return self._changed(unit) or (unit.name in updates and self.profile.restarts_on_configuration)
 
-    def _touches(self, units: dict[str, Unit], updates: Mapping[str, Any]) -> bool:
-        """Whether a deployment stops or restarts anything that runs."""
-        return any(name not in units or self._touched(units[name], updates) for name in self._units)
+    def _interrupts(self, units: dict[str, Unit], updates: Mapping[str, Any]) -> bool:
+        """Whether a deployment stops or restarts a component."""
+        return any(name not in units or self._needs_restart(units[name], updates) for name in self._units)
 
-    async def _remove(self, name: str, *, for_good: bool = False) -> None:
-        await self.supervisor.remove(name, for_good=for_good)
+    async def _remove(self, name: str, *, uninstall: bool = False) -> None:
+        await self.supervisor.remove(name, uninstall=uninstall)
         self.core.unregister(name)
 
     def _configuration(self, name: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a deployment makes of the components' configurations, on a store that may be a copy."""
+"""Applies a deployment's configuration updates to a configuration store, which may be a copy."""
 
 from __future__ import annotations
 
@@ -11,34 +11,33 @@ from gglocal.core.config_store import ConfigConflict, ConfigStore, KeyNotFound
 from gglocal.errors import DeploymentError
 from gglocal.process.component import Unit
 from gglocal.profile import Profile
-from gglocal.recipe.variables import filled_in, pointer_path
+from gglocal.recipe.variables import interpolate_configuration, pointer_path
 
 log = logging.getLogger("gglocal")
 
 NUCLEUS, INTERPOLATE = "aws.greengrass.Nucleus", "interpolateComponentConfiguration"
-"""The option of the classic nucleus that has recipe variables in configurations filled in."""
+"""The classic nucleus's option that enables recipe variables in configurations."""
 
 
-def that_count(
+def effective_updates(
     updates: Mapping[str, Any],
     roots: Mapping[str, str],
     units: Mapping[str, Unit],
     profile: Profile,
 ) -> dict[str, Any]:
-    """The configuration updates that a nucleus looks at; the classic one ignores those for components that are not roots.
+    """The configuration updates that the nucleus applies; the classic one ignores updates for mere dependencies.
 
     Raises:
-        DeploymentError: one is for a component that is not deployed, where the nucleus minds.
+        DeploymentError: an update is for a component that is not deployed, and the nucleus is not the classic one.
     """
     if not profile.configures_roots_only:
-        strangers = set(updates) - units.keys() - roots.keys()
-        if strangers:
-            raise DeploymentError(f"the configuration names {', '.join(sorted(strangers))}, which is not deployed")
+        unknown = set(updates) - units.keys() - roots.keys()
+        if unknown:
+            raise DeploymentError(f"configuration updates for components that are not deployed: {', '.join(sorted(unknown))}")
         return dict(updates)
     for name in [name for name in updates if name not in roots]:
         log.warning(
-            "the configuration of %s is ignored, as on the classic nucleus: no deployment names this component itself; "
-            "name it with --merge %s=VERSION",
+            "configuration of %s ignored, as on the classic nucleus: the component is only a dependency; name it with --merge %s=VERSION",
             name,
             name,
         )
@@ -46,10 +45,10 @@ def that_count(
 
 
 def configure(config: ConfigStore, units: Mapping[str, Unit], updates: Mapping[str, Any], profile: Profile) -> None:
-    """As a device: the recipe's defaults give way to what was set before, then reset, then merge.
+    """Apply the recipes' defaults below existing values, then `reset`, then `merge`, as a device does.
 
     Raises:
-        DeploymentError: an update does not merge; what was written before that stays.
+        DeploymentError: an update cannot be merged; earlier updates remain applied.
     """
     now = int(time.time() * 1000)
     for name in (*units, *(name for name in updates if name not in units)):
@@ -61,10 +60,10 @@ def configure(config: ConfigStore, units: Mapping[str, Unit], updates: Mapping[s
         try:
             config.merge(name, update.get("merge", {}), now)
         except ConfigConflict as fault:
-            raise DeploymentError(f"{name}: the configuration does not merge: {fault}; reset that key first") from None
-    if not profile.fills_in_policies and _is_true(_option(config)):
+            raise DeploymentError(f"{name}: the configuration cannot be merged: {fault}; reset that key first") from None
+    if not profile.interpolates_policies and _is_true(_option(config)):
         for name, unit in units.items():
-            config.merge(name, filled_in(config.get(name), unit.scope), now)
+            config.merge(name, interpolate_configuration(config.get(name), unit.scope), now)
 
 
 def _option(config: ConfigStore) -> Any:
@@ -75,5 +74,5 @@ def _option(config: ConfigStore) -> Any:
 
 
 def _is_true(value: Any) -> bool:
-    """As the classic nucleus reads a flag."""
+    """Whether the classic nucleus reads the value as true."""
     return value in ("true", "yes", "on", "t", "y", "Y") if isinstance(value, str) else bool(value)

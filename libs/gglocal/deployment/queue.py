@@ -1,6 +1,6 @@
-"""Deployments to a nucleus that runs: queued, carried out one at a time, followed to their end, and taken back on failure.
+"""Local deployments: queued, executed one at a time, monitored until they end, and rolled back on failure.
 
-The verbs of `gglocal deployment` and the IPC operations behind them end here. Everything is on the nucleus's loop.
+Serves `gglocal deployment` and the management operations of IPC, on the nucleus's event loop.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ log = logging.getLogger("gglocal")
 
 QUEUED, IN_PROGRESS, SUCCEEDED, FAILED = "QUEUED", "IN_PROGRESS", "SUCCEEDED", "FAILED"
 SUCCESSFUL, UNCHANGED = "SUCCESSFUL", "FAILED_NO_STATE_CHANGE"
-NOT_ASKED, ROLLED_BACK, STUCK = "FAILED_ROLLBACK_NOT_REQUESTED", "FAILED_ROLLBACK_COMPLETE", "FAILED_UNABLE_TO_ROLLBACK"
+NOT_REQUESTED, ROLLED_BACK, ROLLBACK_FAILED = "FAILED_ROLLBACK_NOT_REQUESTED", "FAILED_ROLLBACK_COMPLETE", "FAILED_UNABLE_TO_ROLLBACK"
 ROLLBACK, DO_NOTHING = "ROLLBACK", "DO_NOTHING"
 POLICIES = (ROLLBACK, DO_NOTHING)
 
-SETTLED_S = 1.0
-"""A deployment has succeeded when every component has been RUNNING or FINISHED for so long, without a new start."""
-KEPT = 100
-"""Deployments that are remembered, with how they ended."""
-_LOOK_S = 0.1
+STABLE_S = 1.0
+"""A deployment has succeeded once every component has been RUNNING or FINISHED for this long without a restart."""
+MAX_REMEMBERED = 100
+"""Number of deployments whose status is kept."""
+_POLL_S = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """What a local deployment asks for.
+class DeploymentRequest:
+    """The request for a local deployment.
 
     Attributes:
         merge: version or range by component.
-        remove: components that are no longer deployed for their own sake.
+        remove: components to remove from the root components.
         config: `{component: {"merge": {...}, "reset": ["/pointer"]}}`.
         on_failure: ROLLBACK or DO_NOTHING.
     """
@@ -56,30 +56,30 @@ class Wanted:
 
 @dataclass
 class LocalDeployment:
-    """One deployment and what became of it.
+    """One deployment and its status.
 
     Attributes:
         created: seconds since the epoch.
-        detailed: empty until it has ended.
-        cause: why it failed, or empty.
+        detailed: the detailed status; empty until the deployment has ended.
+        cause: the cause of a failure, or empty.
     """
 
     id: str
-    wanted: Wanted
+    request: DeploymentRequest
     created: float
     status: str = QUEUED
     detailed: str = ""
     cause: str = ""
 
-    def answer(self) -> dict[str, Any]:
-        """As GetLocalDeploymentStatus and ListLocalDeployments have it."""
+    def as_dict(self) -> dict[str, Any]:
+        """The form of GetLocalDeploymentStatus and ListLocalDeployments."""
         created = datetime.fromtimestamp(self.created, timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        made: dict[str, Any] = {"deploymentId": self.id, "status": self.status, "createdOn": created}
+        result: dict[str, Any] = {"deploymentId": self.id, "status": self.status, "createdOn": created}
         if self.detailed:
-            made["deploymentStatusDetails"] = {"detailedDeploymentStatus": self.detailed}
+            result["deploymentStatusDetails"] = {"detailedDeploymentStatus": self.detailed}
             if self.cause:
-                made["deploymentStatusDetails"]["deploymentFailureCause"] = self.cause
-        return made
+                result["deploymentStatusDetails"]["deploymentFailureCause"] = self.cause
+        return result
 
 
 class DeploymentQueue:
@@ -92,74 +92,76 @@ class DeploymentQueue:
         self._worker: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
-        """Leave what has not ended as it is."""
+        """Stop processing; unfinished deployments keep their status."""
         if self._worker is not None:
             self._worker.cancel()
             await asyncio.gather(self._worker, return_exceptions=True)
             self._worker = None
 
-    def create(self, wanted: Wanted) -> LocalDeployment:
+    def create(self, request: DeploymentRequest) -> LocalDeployment:
         """Queue a deployment.
 
         Raises:
-            DeploymentError: it asks for nothing, or for what cannot be.
+            DeploymentError: the request is invalid.
         """
-        if wanted.on_failure not in POLICIES:
-            raise DeploymentError(f"the failure handling policy {wanted.on_failure!r} is unknown; use {' or '.join(POLICIES)}")
-        configuration_updates(dict(wanted.config), "the configuration update")
-        made = LocalDeployment(str(uuid4()), wanted, time.time())
-        self._known[made.id] = made
-        for old in [each.id for each in self._known.values() if each.detailed][: max(0, len(self._known) - KEPT)]:
+        if request.on_failure not in POLICIES:
+            raise DeploymentError(f"the failure handling policy {request.on_failure!r} is unknown; use {' or '.join(POLICIES)}")
+        configuration_updates(dict(request.config), "the configuration update")
+        deployment = LocalDeployment(str(uuid4()), request, time.time())
+        self._known[deployment.id] = deployment
+        for old in [each.id for each in self._known.values() if each.detailed][: max(0, len(self._known) - MAX_REMEMBERED)]:
             del self._known[old]
-        self._queue.put_nowait(made)
+        self._queue.put_nowait(deployment)
         if self._worker is None:
-            self._worker = asyncio.create_task(self._work(), name="local deployments")
-        return made
+            self._worker = asyncio.create_task(self._process(), name="local deployments")
+        return deployment
 
-    def find(self, deployment: str) -> LocalDeployment:
+    def find(self, deployment_id: str) -> LocalDeployment:
         """
         Raises:
-            NucleusError: there is none.
+            NucleusError: the deployment is unknown.
         """
-        if deployment not in self._known:
-            raise NucleusError(f"there is no local deployment {deployment}; gglocal deployment list names those that there are")
-        return self._known[deployment]
+        if deployment_id not in self._known:
+            raise NucleusError(f"unknown local deployment {deployment_id}; gglocal deployment list shows all")
+        return self._known[deployment_id]
 
     def all(self) -> list[LocalDeployment]:
         """The newest first."""
         return list(reversed(self._known.values()))
 
-    async def _work(self) -> None:
+    async def _process(self) -> None:
         while True:
-            await self._carry_out(await self._queue.get())
+            await self._execute(await self._queue.get())
 
-    async def _carry_out(self, deployment: LocalDeployment) -> None:
-        wanted, engine = deployment.wanted, self.engine
+    async def _execute(self, deployment: LocalDeployment) -> None:
+        request, engine = deployment.request, self.engine
         deployment.status = IN_PROGRESS
         before = engine.checkpoint()
         try:
-            await engine.deploy(list(wanted.recipe_dirs), list(wanted.artifact_dirs), wanted.merge, wanted.config, wanted.remove)
+            await engine.deploy(list(request.recipe_dirs), list(request.artifact_dirs), request.merge, request.config, request.remove)
         except (GglocalError, OSError) as fault:
-            engine.put_back_configuration(before)
+            engine.restore_configuration(before)
             self._end(deployment, UNCHANGED, str(fault))
             return
-        except Exception as fault:  # a fault of the nucleus must not end the queue
-            log.exception("the deployment %s failed inside the nucleus", deployment.id)
-            self._end(deployment, STUCK, repr(fault))
+        except Exception as fault:  # an internal error must not stop the queue
+            log.exception("deployment %s failed with an internal error", deployment.id)
+            self._end(deployment, ROLLBACK_FAILED, repr(fault))
             return
-        cause = await self._settle()
+        cause = await self._wait_until_stable()
         if not cause:
             self._end(deployment, SUCCESSFUL)
-        elif wanted.on_failure == DO_NOTHING or not engine.profile.rolls_back:
-            self._end(deployment, NOT_ASKED, cause)
+        elif request.on_failure == DO_NOTHING or not engine.profile.rolls_back:
+            self._end(deployment, NOT_REQUESTED, cause)
         else:
-            log.warning("the deployment %s failed: %s; what was before comes back", deployment.id, cause)
+            log.warning("deployment %s failed: %s; rolling back", deployment.id, cause)
             await engine.restore(before)
-            left = await self._settle()
-            self._end(deployment, STUCK if left else ROLLED_BACK, f"{cause}; and after the rollback: {left}" if left else cause)
+            failure = await self._wait_until_stable()
+            self._end(
+                deployment, ROLLBACK_FAILED if failure else ROLLED_BACK, f"{cause}; after the rollback: {failure}" if failure else cause
+            )
 
-    async def _settle(self) -> str:
-        """Until every component is RUNNING or FINISHED and stays so, which gives an empty text; or one is BROKEN: which, and why."""
+    async def _wait_until_stable(self) -> str:
+        """Wait until every component is RUNNING or FINISHED and stable; returns the cause if one is BROKEN, else an empty text."""
         seen: list[tuple[str, str, int]] = []
         since = time.monotonic()
         while True:
@@ -170,9 +172,9 @@ class DeploymentQueue:
             now = [(each.name, each.state, each.starts) for each in components]
             if now != seen or not all(each.state in READY for each in components):
                 seen, since = now, time.monotonic()
-            elif time.monotonic() - since >= SETTLED_S:
+            elif time.monotonic() - since >= STABLE_S:
                 return ""
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(_POLL_S)
 
     def _end(self, deployment: LocalDeployment, detailed: str, cause: str = "") -> None:
         deployment.detailed, deployment.cause = detailed, cause

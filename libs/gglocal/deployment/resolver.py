@@ -1,4 +1,4 @@
-"""From recipes and what is wanted of them to a plan: which versions, in which order."""
+"""Resolves a deployment's components and their dependencies to versions, in start order."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ PROVIDED: dict[str, str] = {
     "aws.greengrass.TokenExchangeService": "components get no AWS credentials",
     "aws.greengrass.LogManager": "logs stay on this machine",
 }
-"""Dependencies that a device has and gglocal stands in for by doing nothing; what a component misses by that."""
+"""AWS components that gglocal replaces with nothing, and the effect on a component that depends on them."""
 PROVIDED_ON_CLASSIC: dict[str, str] = {
-    "aws.greengrass.SecretManager": "",  # GetSecretValue takes files of the root
-    "aws.greengrass.DiskSpooler": "what is for IoT Core is not kept while it is offline",
+    "aws.greengrass.SecretManager": "",  # GetSecretValue reads files of the root folder
+    "aws.greengrass.DiskSpooler": "messages for IoT Core are not queued while it is offline",
 }
-"""The same, of those that only the classic nucleus has."""
+"""The same for components that only the classic nucleus has."""
 
 _ROOT = "the deployment"
 
@@ -44,15 +44,15 @@ class RecipeStore:
     _recipes: dict[str, dict[Version, Recipe]] = field(default_factory=dict)
 
     def add_directory(self, directory: Path) -> None:
-        """Read every recipe in a directory; one of a version that is known replaces it.
+        """Read every recipe in a directory; it replaces a known recipe of the same version.
 
         Raises:
-            DeploymentError: there is no such directory.
-            RecipeError: a file in it is not a recipe, which fails a deployment on a device too: were it skipped, an older
-                version would be deployed in its place. None of them is added.
+            DeploymentError: the directory does not exist.
+            RecipeError: a file in it is not a valid recipe, which fails a deployment on a device too. No recipe is added;
+                otherwise an older version could be deployed instead.
         """
         if not directory.is_dir():
-            raise DeploymentError(f"{directory}: there is no such recipe directory; give --recipe-dir")
+            raise DeploymentError(f"{directory}: recipe directory not found; pass another one with --recipe-dir")
         read, faults = [], []
         for path in sorted(directory.iterdir()):
             if path.suffix in SUFFIXES and path.is_file():
@@ -61,77 +61,79 @@ class RecipeStore:
                 except RecipeError as fault:
                     faults.append(str(fault))
         if faults:
-            raise RecipeError(f"{'; '.join(faults)}; correct or remove what is not a recipe, nothing was deployed")
+            raise RecipeError(f"{'; '.join(faults)}; correct or remove these files. Nothing was deployed")
         for recipe in read:
             self._recipes.setdefault(recipe.name, {})[recipe.version] = recipe
 
     def provides(self, name: str) -> bool:
-        """Whether gglocal stands in for this component of AWS."""
+        """Whether gglocal replaces this AWS component with nothing."""
         return name in PROVIDED or self.profile is CLASSIC and name in PROVIDED_ON_CLASSIC
 
-    def is_missed(self, name: str, dependency: Dependency) -> bool:
-        """Whether a device has this component and gglocal does without it: it is of AWS, and soft or `PROVIDED`."""
+    def is_absent(self, name: str, dependency: Dependency) -> bool:
+        """Whether this is an AWS component that gglocal does not run: a provided one, or a soft dependency without a recipe."""
         return self.provides(name) or name.startswith("aws.greengrass.") and dependency.kind == SOFT and name not in self._recipes
 
     def best(self, name: str, ranges: Mapping[str, Range]) -> Recipe:
-        """The highest version that all ranges admit.
+        """The highest version that satisfies all ranges.
 
         Args:
-            ranges: by who wants it.
+            ranges: version requirements by the requiring component.
 
         Raises:
-            DeploymentError: there is none.
+            DeploymentError: no version satisfies them.
         """
         versions = self._recipes.get(name, {})
-        fitting = [version for version in versions if all(version in wanted for wanted in ranges.values())]
+        fitting = [version for version in versions if all(version in each for each in ranges.values())]
         if fitting:
             return versions[max(fitting)]
-        wants = ", ".join(f"{who} wants {wanted}" for who, wanted in ranges.items())
+        requirements = ", ".join(f"{requirer} requires {each}" for requirer, each in ranges.items())
         if versions:
-            raise DeploymentError(f"no version of {name} fits: {wants}; there is {', '.join(map(str, sorted(versions)))}")
+            raise DeploymentError(
+                f"no version of {name} satisfies all requirements: {requirements}; available: {', '.join(map(str, sorted(versions)))}"
+            )
         known = ", ".join(sorted(self._recipes)) or "none"
-        raise DeploymentError(f"there is no recipe of {name} ({wants}); there are recipes of {known}")
+        raise DeploymentError(f"no recipe of {name} found ({requirements}); recipes found: {known}")
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A component of the plan: its recipe, and what was selected of it for this machine."""
+    """A component of the deployment: its recipe, and the manifest and lifecycle selected for this machine."""
 
     recipe: Recipe
     selected: Selected
 
 
 def resolve(roots: Mapping[str, str], store: RecipeStore, host: Host) -> list[Planned]:
-    """The components that `roots` (version requirements by name) and their dependencies come to, dependencies first.
+    """Resolve `roots` (version requirements by name) and their dependencies; returns dependencies first.
 
-    Components of AWS that the store provides are none of them, whether as roots or as dependencies.
+    AWS components that gglocal replaces with nothing are left out.
 
     Raises:
-        DeploymentError: a component or version is missing, or components depend on each other in a circle.
-        RecipeError: the profile's nucleus refuses a recipe.
+        DeploymentError: a component or version is missing, or dependencies form a cycle.
+        RecipeError: the profile's nucleus rejects a recipe.
     """
-    wanted: dict[str, dict[str, Range]] = {}
+    requirements: dict[str, dict[str, Range]] = {}
     for name, text in roots.items():
         if store.provides(name):
             continue
         try:
-            wanted[name] = {_ROOT: Range.parse(text)}
+            requirements[name] = {_ROOT: Range.parse(text)}
         except VersionError as fault:
             raise DeploymentError(f"{name}={text}: {fault}") from None
     chosen: dict[str, Recipe] = {}
-    # A version chosen early may bring requirements that rule out another: choose again until nothing moves.
+    # The requirements of a chosen version may rule out another one: repeat until nothing changes.
     for _ in range(100):
-        again = {name: store.best(name, ranges) for name, ranges in wanted.items()}
-        needs = {name: {_ROOT: ranges[_ROOT]} for name, ranges in wanted.items() if _ROOT in ranges}
+        again = {name: store.best(name, ranges) for name, ranges in requirements.items()}
+        needs = {name: {_ROOT: ranges[_ROOT]} for name, ranges in requirements.items() if _ROOT in ranges}
         for recipe in again.values():
             for name, dependency in recipe.dependencies.items():
-                if not store.is_missed(name, dependency):
+                if not store.is_absent(name, dependency):
                     needs.setdefault(name, {})[str(recipe)] = dependency.requirement
-        if again == chosen and needs == wanted:
+        if again == chosen and needs == requirements:
             break
-        chosen, wanted = again, needs
+        chosen, requirements = again, needs
     else:
-        raise DeploymentError("the requirements of the components never settle on versions; name exact ones with --merge")
+        raise DeploymentError("the version requirements cannot be resolved; name exact versions with --merge")
     return [_planned(recipe, store.profile, host) for recipe in _in_order(chosen)]
 
 
@@ -141,7 +143,7 @@ def _in_order(chosen: Mapping[str, Recipe]) -> Iterable[Recipe]:
 
     def visit(name: str) -> None:
         if name in path:
-            raise DeploymentError(f"components depend on each other in a circle: {' -> '.join([*path, name])}")
+            raise DeploymentError(f"dependency cycle: {' -> '.join([*path, name])}")
         if name in done or name not in chosen:
             return
         path.append(name)
@@ -158,43 +160,43 @@ def _in_order(chosen: Mapping[str, Recipe]) -> Iterable[Recipe]:
 def _planned(recipe: Recipe, profile: Profile, host: Host) -> Planned:
     lite = profile.strict_recipes
     if lite:
-        said = findings(recipe, host)
-        refused = [finding.text for finding in said if finding.kind == REFUSED]
-        if refused:
-            raise RecipeError(f"{recipe.path}: {'; '.join(refused)}")
-        for finding in [each for each in said if each.kind != ON_CLASSIC]:
-            log.warning("%s: %s%s", recipe.path, "on a device this fails: " if finding.kind == FAILS else "", finding.text)
+        found = findings(recipe, host)
+        rejected = [finding.text for finding in found if finding.kind == REFUSED]
+        if rejected:
+            raise RecipeError(f"{recipe.path}: {'; '.join(rejected)}")
+        for finding in [each for each in found if each.kind != ON_CLASSIC]:
+            log.warning("%s: %s%s", recipe.path, "this fails on a device: " if finding.kind == FAILS else "", finding.text)
     for name in recipe.dependencies:
-        missed = (PROVIDED | PROVIDED_ON_CLASSIC).get(name, "it is left out" if name.startswith("aws.greengrass.") else "")
-        if missed:
-            log.warning("%s depends on %s, which gglocal does not have: %s", recipe, name, missed)
+        effect = (PROVIDED | PROVIDED_ON_CLASSIC).get(name, "it is left out" if name.startswith("aws.greengrass.") else "")
+        if effect:
+            log.warning("%s depends on %s, which gglocal does not run: %s", recipe, name, effect)
     selected = select(recipe, host, lite=lite)
     if selected is None:
-        raise RecipeError(f"{recipe.path}: no manifest fits this machine ({host}); add one to Manifests")
+        raise RecipeError(f"{recipe.path}: no manifest matches this machine ({host}); add one to Manifests")
     return Planned(recipe, selected)
 
 
 def configuration_updates(raw: Any, where: str) -> dict[str, dict[str, Any]]:
-    """Check `{component: {"merge": map or JSON text, "reset": [pointer]}}`; upper-case MERGE and RESET are good too.
+    """Check `{component: {"merge": map or JSON text, "reset": [pointer]}}`; upper-case MERGE and RESET are accepted too.
 
     Raises:
-        DeploymentError: it has another shape.
+        DeploymentError: the updates have another shape.
     """
     if not isinstance(raw, dict):
-        raise DeploymentError(f'{where}: configuration updates are a map, as {{"com.example.A": {{"merge": {{"key": 1}}}}}}')
+        raise DeploymentError(f'{where}: configuration updates must be a map, as {{"com.example.A": {{"merge": {{"key": 1}}}}}}')
     checked = {}
     for name, update in raw.items():
         if not isinstance(update, dict):
             raise DeploymentError(f"{where}: the update of {name} must be a map with merge or reset")
         update = {str(key).lower(): value for key, value in update.items()}
-        wrong = set(update) - {"merge", "reset"}
+        unknown = set(update) - {"merge", "reset"}
         merge, reset = update.get("merge", {}), update.get("reset", [])
         if isinstance(merge, str):
             try:
                 merge = json.loads(merge)
             except (ValueError, RecursionError) as fault:
-                raise DeploymentError(f"{where}: {name}/merge is no JSON ({fault})") from None
-        if wrong or not isinstance(merge, dict) or not isinstance(reset, list):
-            raise DeploymentError(f"{where}: the update of {name} takes merge (a map) and reset (a list of JSON pointers) alone")
+                raise DeploymentError(f"{where}: {name}/merge is not valid JSON ({fault})") from None
+        if unknown or not isinstance(merge, dict) or not isinstance(reset, list):
+            raise DeploymentError(f"{where}: the update of {name} accepts only merge (a map) and reset (a list of JSON pointers)")
         checked[str(name)] = {"merge": merge, "reset": [str(pointer) for pointer in reset]}
     return checked

@@ -1,4 +1,4 @@
-"""The configuration store restarts: nothing can be authorized for a while, and subscriptions to configuration die, without a word."""
+"""Simulates a restart of the configuration store: authorization fails, and configuration subscriptions are dropped."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from gglocal.core.fault_injection import CallFilter
 from gglocal.faults.base import End, Lasting, Target
+from gglocal.ipc.operations import OPERATIONS
 
-_AUTHORIZED = "PublishToTopic,SubscribeToTopic,PublishToIoTCore,SubscribeToIoTCore"
-_ITS_OWN = "GetConfiguration,UpdateConfiguration,SubscribeToConfigurationUpdate"
+_AUTHORIZED = ",".join(record.name for record in OPERATIONS.values() if record.service)
+_CONFIGURATION = "GetConfiguration,UpdateConfiguration,SubscribeToConfigurationUpdate"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,11 +18,11 @@ class Options(Lasting):
 
 
 async def begin(target: Target, options: Options) -> End | None:
-    target.engine.forget_watchers()
-    interference = target.engine.core.interference
+    target.engine.drop_watchers()
+    injector = target.engine.core.fault_injector
     ends = [
-        interference.refuse(CallFilter(_AUTHORIZED), "UnauthorizedError"),
-        interference.refuse(CallFilter(_ITS_OWN), "ServiceError"),
+        injector.refuse(CallFilter(_AUTHORIZED), "UnauthorizedError"),
+        injector.refuse(CallFilter(_CONFIGURATION), "ServiceError"),
     ]
 
     def end() -> None:

@@ -1,4 +1,4 @@
-"""Answers, or deliveries, come late."""
+"""Delays responses or deliveries."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Options(Lasting):
     topic: str = ""
 
 
-async def answers(target: Target, options: Options) -> End | None:
-    return target.engine.core.interference.delay_answers(CallFilter(options.operation, options.component, options.topic), options.by_s)
+async def responses(target: Target, options: Options) -> End | None:
+    return target.engine.core.fault_injector.delay_responses(CallFilter(options.operation, options.component, options.topic), options.by_s)
 
 
 async def deliveries(target: Target, options: Options) -> End | None:
-    return target.engine.core.interference.delay_deliveries(CallFilter(options.operation, options.component, options.topic), options.by_s)
+    return target.engine.core.fault_injector.delay_deliveries(CallFilter(options.operation, options.component, options.topic), options.by_s)

@@ -1,4 +1,4 @@
-"""The link to IoT Core is cut, or takes messages and loses them."""
+"""Disconnects the link to IoT Core, or makes it lose messages."""
 
 from __future__ import annotations
 

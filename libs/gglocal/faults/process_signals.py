@@ -1,4 +1,4 @@
-"""A component's processes are killed, or stand still for a while."""
+"""Kills a component's processes, or stops them for a while."""
 
 from __future__ import annotations
 
@@ -38,6 +38,6 @@ async def pause(target: Target, options: PauseOptions) -> End | None:
         try:
             target.engine.supervisor.kill(options.component, signal.SIGCONT)
         except NucleusError:
-            pass  # it was killed, stopped or removed meanwhile
+            pass  # the component was killed, stopped or removed meanwhile
 
     return end

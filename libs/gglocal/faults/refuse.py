@@ -1,4 +1,4 @@
-"""Calls are refused for a while."""
+"""Returns errors from calls."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ERRORS = ("ServiceError", "UnauthorizedError")
 class Options(Lasting):
     """
     Attributes:
-        error: what they are answered with.
+        error: the error that calls return.
         operation, component, topic: which calls; see `gglocal.core.fault_injection.CallFilter`.
     """
 
@@ -27,5 +27,5 @@ class Options(Lasting):
 
 async def begin(target: Target, options: Options) -> End | None:
     if options.error not in ERRORS:
-        raise NucleusError(f"error of the fault refuse is {options.error!r}; choose one of {', '.join(ERRORS)}")
-    return target.engine.core.interference.refuse(CallFilter(options.operation, options.component, options.topic), options.error)
+        raise NucleusError(f"option error of fault refuse is {options.error!r}; choose one of {', '.join(ERRORS)}")
+    return target.engine.core.fault_injector.refuse(CallFilter(options.operation, options.component, options.topic), options.error)

@@ -1,4 +1,4 @@
-"""IoT Core as the nucleus sees it: a table of back-ends."""
+"""Backends that stand in for IoT Core."""
 
 from __future__ import annotations
 

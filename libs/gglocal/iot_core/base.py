@@ -1,4 +1,4 @@
-"""What every IoT Core back-end does."""
+"""The interface of every IoT Core backend."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ OnMessage = Callable[[str, bytes], None]
 
 
 class Offline(Exception):
-    """The broker cannot be reached now."""
+    """There is no connection to the broker."""
 
 
 class IoTCore(ABC):
-    """A connection to a broker, used from one asyncio loop; callbacks come on that loop."""
+    """A connection to a broker. Used on one asyncio event loop, on which callbacks are called."""
 
     def __init__(self) -> None:
         self._subscribers: list[tuple[str, OnMessage]] = []
 
     @abstractmethod
     async def start(self) -> None:
-        """Begin to connect; returns at once, and a broker that is away is tried again and again."""
+        """Start to connect, and return at once; an unreachable broker is retried."""
 
     @abstractmethod
     async def close(self) -> None:
-        """Let go of the broker."""
+        """Disconnect."""
 
     @property
     def connected(self) -> bool:
-        """Whether a publish would go out now."""
+        """Whether messages can be published."""
         return True
 
     @abstractmethod
     def publish(self, topic: str, payload: bytes, qos: int, sender: str | None) -> None:
-        """Hand one message to the broker; returns before the broker has acknowledged it.
+        """Send one message, without waiting for its acknowledgement.
 
         Raises:
             Offline: there is no connection.
         """
 
     async def subscribe(self, topic_filter: str, qos: int, receive: OnMessage) -> Callable[[], None]:
-        """Call `receive(topic, payload)` for each message under the filter; returns the function that ends it.
+        """Call `receive(topic, payload)` for each message that matches the filter; returns a function that ends it.
 
         Raises:
             Offline: there is no connection.
@@ -54,13 +54,13 @@ class IoTCore(ABC):
             if entry in self._subscribers:
                 self._subscribers.remove(entry)
                 if not any(other == topic_filter for other, _ in self._subscribers):
-                    self._forget(topic_filter)
+                    self._unsubscribe(topic_filter)
 
         return end
 
     @abstractmethod
-    def _forget(self, topic_filter: str) -> None:
-        """The last subscriber of this filter has gone."""
+    def _unsubscribe(self, topic_filter: str) -> None:
+        """Called when the last subscriber of a filter has ended."""
 
     def _deliver(self, topic: str, payload: bytes) -> None:
         for topic_filter, receive in list(self._subscribers):

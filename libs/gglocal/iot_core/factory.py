@@ -1,4 +1,4 @@
-"""Which IoT Core: `recorder`, `recorder:FILE` or `mqtt://host:port`."""
+"""The table of backends: `recorder`, `recorder:FILE` and `mqtt://host:port`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from gglocal.iot_core.recorder import Recorder
 
 
 def _recorder(url: str, client_id: str, record: Path | None) -> IoTCore:
-    named = url.partition(":")[2]
-    return Recorder(Path(named) if named else record)
+    file = url.partition(":")[2]
+    return Recorder(Path(file) if file else record)
 
 
 def _mqtt(url: str, client_id: str, record: Path | None) -> IoTCore:
@@ -24,7 +24,7 @@ def _mqtt(url: str, client_id: str, record: Path | None) -> IoTCore:
     except ValueError:
         host, port = None, 0
     if not host:
-        raise ValueError(f"{url!r} names no broker; write mqtt://host:port")
+        raise ValueError(f"{url!r} has no host; write mqtt://host:port")
     return MqttBroker(host, port, client_id=client_id, username=parts.username, password=parts.password)
 
 
@@ -32,16 +32,16 @@ BACKENDS: dict[str, Callable[[str, str, Path | None], IoTCore]] = {"recorder": _
 
 
 def open_iot_core(url: str, *, client_id: str, record: Path | None = None) -> IoTCore:
-    """The back-end that `url` names.
+    """Create the backend for a URL.
 
     Args:
-        client_id: for a broker: the thing's name.
-        record: where `recorder` writes when the url names no file.
+        client_id: for a broker, the thing name.
+        record: the file of `recorder`, if the URL names none.
 
     Raises:
-        ValueError: no such back-end, or no host; one sentence.
+        ValueError: the backend is unknown, or the URL has no host.
     """
     scheme = url.partition(":")[0]
     if scheme not in BACKENDS:
-        raise ValueError(f"unknown IoT Core {url!r}; known are recorder, recorder:FILE and mqtt://host:port")
+        raise ValueError(f"unknown IoT Core backend {url!r}; expected recorder, recorder:FILE or mqtt://host:port")
     return BACKENDS[scheme](url, client_id, record)

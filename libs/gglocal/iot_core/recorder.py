@@ -1,4 +1,4 @@
-"""The built-in stand-in: no broker; what is published is recorded and comes back to the nucleus's own subscribers."""
+"""The built-in backend: records published messages, and delivers them to the nucleus's own subscribers."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from gglocal.payload_text import text_of
 
 
 class Recorder(IoTCore):
-    """Appends each message to a file, one JSON object a line.
+    """Appends each message to a file, as one JSON object per line.
 
-    A line has `at` (seconds since the epoch), `topic`, `qos`, `sender` (component or null), and either `text`, the payload
-    as it was sent, or where that is no text (see `gglocal.payload_text`) `payload`, its base64.
+    A line has `at` (seconds since the epoch), `topic`, `qos`, `sender` (component or null), and either `text`, a text payload,
+    or `payload`, the base64 of any other payload (see `gglocal.payload_text`).
     """
 
     def __init__(self, path: Path | None = None, clock: Callable[[], float] = time.time) -> None:
@@ -34,11 +34,11 @@ class Recorder(IoTCore):
     def publish(self, topic: str, payload: bytes, qos: int, sender: str | None) -> None:
         if self._path is not None:
             text = text_of(payload)
-            held = {"payload": base64.b64encode(payload).decode()} if text is None else {"text": text}
-            line = {"at": self._clock(), "topic": topic, "qos": qos, "sender": sender, **held}
+            content = {"payload": base64.b64encode(payload).decode()} if text is None else {"text": text}
+            line = {"at": self._clock(), "topic": topic, "qos": qos, "sender": sender, **content}
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
         asyncio.get_running_loop().call_soon(self._deliver, topic, payload)
 
-    def _forget(self, topic_filter: str) -> None:
+    def _unsubscribe(self, topic_filter: str) -> None:
         return

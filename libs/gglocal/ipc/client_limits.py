@@ -1,4 +1,4 @@
-"""What all clients of one core share: the core, the seats that there are for clients, and the subscriptions."""
+"""State shared by all IPC clients: the nucleus, the limit of connections, and the limit of subscriptions."""
 
 from __future__ import annotations
 
@@ -9,38 +9,39 @@ from gglocal.deployment.queue import DeploymentQueue
 
 
 class Client(Protocol):
-    """A connection, as far as others need to know it."""
+    """A connection, as far as the server needs to know it."""
 
     component: str | None
 
     def abort(self) -> None:
-        """Close at once."""
+        """Close immediately."""
 
 
 class ClientLimits:
-    """Used on the nucleus's loop.
+    """Used on the nucleus's event loop.
 
     Attributes:
-        deployments: what deploys and stops components; None: nobody does.
-        taken: the clients.
-        subscriptions: how many streams are open for events.
+        deployments: deploys and stops components; None: management operations are not available.
+        clients: the open connections.
+        subscriptions: number of streams that are open for events.
     """
 
     def __init__(self, core: NucleusState, deployments: DeploymentQueue | None = None) -> None:
         self.core, self.deployments = core, deployments
-        self.taken: set[Client] = set()
+        self.clients: set[Client] = set()
         self.subscriptions = 0
 
-    def take(self, client: Client) -> bool:
-        """Whether there was room for one more."""
-        if len(self.taken) >= self.core.profile.max_clients:
+    def add(self, client: Client) -> bool:
+        """Register a connection; False: the limit is reached."""
+        if len(self.clients) >= self.core.profile.max_clients:
             return False
-        self.taken.add(client)
+        self.clients.add(client)
         return True
 
-    def leave(self, client: Client) -> None:
-        """It has gone."""
-        self.taken.discard(client)
+    def remove(self, client: Client) -> None:
+        """Forget a closed connection."""
+        self.clients.discard(client)
 
-    def has_room_for_subscription(self) -> bool:
+    def allows_subscription(self) -> bool:
+        """Whether one more subscription is below the limit."""
         return self.subscriptions < self.core.profile.max_subscriptions

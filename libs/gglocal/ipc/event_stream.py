@@ -1,7 +1,7 @@
-"""The AWS event-stream framing, as Greengrass IPC uses it.
+"""The AWS event-stream framing, as Greengrass IPC uses it. Pure: bytes in, packets out.
 
-A packet is `total length, headers length, CRC of these eight bytes; headers; payload; CRC of all before`, big-endian, with
-CRC-32. A header is `length of the name, name, type, value`. Pure: bytes in, messages out.
+A packet is `total length, headers length, CRC of these eight bytes; headers; payload; CRC of everything before`, big-endian,
+with CRC-32. A header is `length of the name, name, type, value`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ OVERHEAD = 16
 
 
 class FrameError(Exception):
-    """These bytes are no event-stream packet; the text says what is wrong."""
+    """The bytes are not a valid event-stream packet; the text gives the reason."""
 
 
 class Byte(int):
@@ -60,10 +60,10 @@ class Packet:
 
 
 def encode(headers: Headers, payload: bytes = b"") -> bytes:
-    """The packet as bytes.
+    """Encode a packet.
 
     Raises:
-        FrameError: a header that does not fit its type.
+        FrameError: a header's value does not fit its type.
     """
     block = b"".join(_encode_header(name, value) for name, value in headers.items())
     start = struct.pack(">II", OVERHEAD + len(block) + len(payload), len(block))
@@ -72,53 +72,53 @@ def encode(headers: Headers, payload: bytes = b"") -> bytes:
 
 
 def decode(packet: bytes) -> Packet:
-    """The packet in exactly these bytes.
+    """Decode exactly one packet.
 
     Raises:
-        FrameError: lengths or checksums do not agree, or a header is malformed.
+        FrameError: a length or a checksum is wrong, or a header is malformed.
     """
     total, headers_length = prelude(packet)
     if total != len(packet):
-        raise FrameError(f"{len(packet)} bytes where the prelude says {total}")
+        raise FrameError(f"the packet has {len(packet)} bytes, its prelude states {total}")
     if zlib.crc32(packet[:-4]) != _U32.unpack_from(packet, total - 4)[0]:
-        raise FrameError("the checksum of the message is wrong")
+        raise FrameError("the checksum of the packet is wrong")
     split = PRELUDE + headers_length
     return Packet(dict(_decode_headers(packet[PRELUDE:split])), packet[split:-4])
 
 
 def prelude(data: bytes | bytearray) -> tuple[int, int]:
-    """Total length and headers length from the first twelve bytes.
+    """Total length and headers length, from the first twelve bytes.
 
     Raises:
-        FrameError: they are no prelude.
+        FrameError: the bytes are not a valid prelude.
     """
     if len(data) < PRELUDE:
-        raise FrameError(f"a prelude has {PRELUDE} bytes, here are {len(data)}")
+        raise FrameError(f"a prelude has {PRELUDE} bytes, got {len(data)}")
     total, headers_length, checksum = _THREE_U32.unpack_from(data)
     if zlib.crc32(data[:8]) != checksum:
         raise FrameError("the checksum of the prelude is wrong")
     if total < OVERHEAD + headers_length:
-        raise FrameError(f"{headers_length} bytes of headers do not fit a packet of {total}")
+        raise FrameError(f"{headers_length} bytes of headers do not fit into a packet of {total} bytes")
     return total, headers_length
 
 
 class Splitter:
-    """Cuts a stream of bytes into packets."""
+    """Splits a stream of bytes into packets."""
 
     def __init__(self, max_packet: int) -> None:
         self._max, self._buffer = max_packet, bytearray()
 
     def feed(self, data: bytes) -> Iterator[Packet]:
-        """The packets that are complete now.
+        """Add received bytes, and yield the packets that are complete.
 
         Raises:
-            FrameError: the stream is broken, or a packet is longer than the limit; no more can be read from it.
+            FrameError: the stream is corrupt, or a packet exceeds the limit; the stream cannot be read any further.
         """
         self._buffer += data
         while len(self._buffer) >= PRELUDE:
             total, _ = prelude(self._buffer)
             if total > self._max:
-                raise FrameError(f"a packet of {total} bytes; the limit is {self._max}")
+                raise FrameError(f"a packet of {total} bytes exceeds the limit of {self._max}")
             if len(self._buffer) < total:
                 return
             packet = bytes(self._buffer[:total])
@@ -129,7 +129,7 @@ class Splitter:
 def _encode_header(name: str, value: HeaderValue) -> bytes:
     raw = name.encode()
     if not 0 < len(raw) < 256:
-        raise FrameError(f"header name of {len(raw)} bytes; 1 to 255 are allowed")
+        raise FrameError(f"a header name has {len(raw)} bytes; 1 to 255 are allowed")
     start = bytes((len(raw),)) + raw
     if isinstance(value, bool):
         return start + (b"\0" if value else b"\1")
@@ -171,15 +171,15 @@ def _decode_headers(block: bytes) -> Iterator[tuple[str, HeaderValue]]:
                 start, at = at, at + 16
                 value = uuid.UUID(bytes=_exactly(block, start, at))
             else:
-                raise FrameError(f"header {name}: the type {code} is unknown")
+                raise FrameError(f"header {name}: unknown type {code}")
             yield name, value
     except (IndexError, struct.error):
-        raise FrameError("the headers end in the middle of one") from None
+        raise FrameError("the last header is truncated") from None
     except UnicodeDecodeError:
         raise FrameError("a header is not UTF-8") from None
 
 
 def _exactly(block: bytes, start: int, end: int) -> bytes:
     if end > len(block):
-        raise FrameError("the headers end in the middle of one")
+        raise FrameError("the last header is truncated")
     return block[start:end]

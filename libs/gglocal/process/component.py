@@ -1,4 +1,4 @@
-"""The life of one component: install, start, run, fail, try again, until it is finished, stopped or broken."""
+"""The lifecycle of one component: install, start, run, and retry after errors, until it is finished, stopped or broken."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ STATES = (NEW, INSTALLED, STARTING, RUNNING, FINISHED, STOPPING, ERRORED, BROKEN
 READY = (RUNNING, FINISHED)
 
 MAX_ERRORS = 3
-"""In a row, each within the error window of the last: then a component is BROKEN."""
-RESTART_REQUESTED = (100, 101)
-"""Exit codes of `bootstrap` that ask for a restart of the nucleus or of the device."""
+"""Consecutive errors, each within the error window of the previous one, after which a component is BROKEN."""
+RESTART_EXIT_CODES = (100, 101)
+"""Exit codes of `bootstrap` that request a restart of the nucleus or of the device."""
 
 
 def backoff(errors: int) -> float:
-    """Seconds before the next try, after so many errors in a row."""
+    """Seconds before the next attempt, after this number of consecutive errors."""
     return min(5.0, 0.25 * 4 ** (errors - 1))
 
 
 @dataclass(frozen=True)
 class Unit:
-    """One component of a deployment, ready to be run.
+    """One component of a deployment, ready to run.
 
     Attributes:
-        dependencies: those that are part of the deployment.
+        dependencies: the dependencies that are part of the deployment.
     """
 
     recipe: Recipe
@@ -55,44 +55,44 @@ class Unit:
 
 @dataclass(frozen=True)
 class ProcessContext:
-    """What all components of a nucleus share.
+    """Shared by all components of a nucleus.
 
     Attributes:
-        mark: goes into the environment of every process, so that each is found again.
-        error_reset: seconds without an error after which earlier ones no longer count.
-        ready: waits until a unit's dependencies let it start.
-        changed: is told of each new state.
+        mark: set in the environment of every process, to find the process later.
+        error_reset: seconds without an error after which earlier errors no longer count.
+        wait_until_ready: waits until a unit's dependencies allow it to start.
+        on_change: called with each new state.
     """
 
     profile: Profile
     mark: str
-    guardian: ReaperProcess
+    reaper: ReaperProcess
     error_reset: float
-    ready: Callable[[Unit], Awaitable[None]]
-    changed: Callable[[Component, str, str], None]
+    wait_until_ready: Callable[[Unit], Awaitable[None]]
+    on_change: Callable[[Component, str, str], None]
     clock: Callable[[], float] = time.monotonic
 
 
 class StepFailed(Exception):
-    """A step ended with an error; the text says which and how."""
+    """A step failed; the text gives the step and the cause."""
 
 
 @dataclass
 class Component:
-    """A unit and its state; `live` is its whole life, and cancelling that stops it.
+    """A unit and its state; cancel `run_lifecycle` to stop it.
 
     Attributes:
         env: the environment of its processes, before the recipe's `Setenv`.
-        detail: why it is in its state, a sentence, or empty.
+        detail: the cause of its state, or empty.
         starts: how often its startup or run step has been started.
-        after_stop: FINISHED; or INSTALLED, when it is stopped to be started again.
+        after_stop: its state after a stop: FINISHED, or INSTALLED for a restart.
         exit_code: of the last step that ended; negative: the signal that killed it.
     """
 
     unit: Unit
     env: dict[str, str]
     log: ComponentLog
-    around: ProcessContext
+    context: ProcessContext
     state: str = NEW
     detail: str = ""
     starts: int = 0
@@ -113,99 +113,99 @@ class Component:
         """Of the running step's shell."""
         return self._script.pid if self._script and self.state in (NEW, STARTING, RUNNING) else None
 
-    async def live(self) -> None:
-        """Live until FINISHED or BROKEN; cancelled: stop the processes, then `after_stop`."""
-        if not self.around.profile.runs_shutdown:
+    async def run_lifecycle(self) -> None:
+        """Run until FINISHED or BROKEN. If cancelled, stop the processes and change to `after_stop`."""
+        if not self.context.profile.runs_shutdown:
             for name in ("shutdown", "recover"):
                 if self.unit.lifecycle.get(name):
-                    self.log.note(f"Nucleus Lite does not run the step {name}; it is ignored")
+                    self.log.write_note(f"step {name} ignored: Nucleus Lite does not run it")
         try:
             while await self._attempt():
                 pass
         except asyncio.CancelledError:
-            self._to(STOPPING)
-            await self._wind_down()
-            self._to(self.after_stop)
-        except Exception as fault:  # a fault of the nucleus must not leave a component in limbo
-            await self._wind_down()
-            self._to(BROKEN, f"the nucleus failed on it: {fault!r}")
+            self._set_state(STOPPING)
+            await self._stop_processes()
+            self._set_state(self.after_stop)
+        except Exception as fault:  # an internal error must not leave the component without a final state
+            await self._stop_processes()
+            self._set_state(BROKEN, f"internal error of the nucleus: {fault!r}")
             raise
 
     async def uninstall(self) -> None:
-        """Run the step `uninstall`, where the nucleus does; what goes wrong in it is logged, and the component goes all the same."""
-        if not self.around.profile.runs_uninstall:
+        """Run the step `uninstall`, if the nucleus does; its errors are logged and otherwise ignored."""
+        if not self.context.profile.runs_uninstall:
             return
         await self._best_effort("uninstall")
         if self._script is not None:
             await self._script.end()
             self._script = None
 
-    def reported(self, state: str) -> None:
-        """The component itself says `RUNNING` or `ERRORED` (UpdateState)."""
+    def report_state(self, state: str) -> None:
+        """The component itself reports `RUNNING` or `ERRORED` (UpdateState)."""
         self._reported = state
         self._report.set()
 
     def signal(self, number: int) -> bool:
-        """Send a signal to all its processes; False: there are none."""
+        """Send a signal to all its processes; False: it has none."""
         if self._script is None:
             return False
         self._script.signal(number)
         return True
 
-    def forget_errors(self) -> None:
+    def reset_errors(self) -> None:
         self._errors.clear()
 
     async def _attempt(self) -> bool:
-        """Try once; True: there is a next try."""
+        """Run the lifecycle once; True: try again."""
         phase = "install"
         try:
             if not self.installed:
-                self._to(NEW)
-                await self._complete("bootstrap", good=(0, *RESTART_REQUESTED))
-                await self._complete("install")
+                self._set_state(NEW)
+                await self._run_step("bootstrap", accepted=(0, *RESTART_EXIT_CODES))
+                await self._run_step("install")
                 self.installed = True
             self._errors.pop(phase, None)
-            self._to(INSTALLED)
-            await self.around.ready(self.unit)
+            self._set_state(INSTALLED)
+            await self.context.wait_until_ready(self.unit)
             phase = "startup"
-            self._to(STARTING)
+            self._set_state(STARTING)
             self._reported = None
             self._report.clear()
             if self._has("startup"):
-                still_runs = await self._start_up()
+                still_running = await self._run_startup()
                 self._errors.pop(phase, None)
                 phase = "run"
-                await self._stay_up(still_runs)
+                await self._wait_for_error(still_running)
             elif self._has("run"):
                 phase = "run"
-                await self._run()
-            await self._wind_down()
-            self._to(FINISHED)
+                await self._run_until_exit()
+            await self._stop_processes()
+            self._set_state(FINISHED)
             return False
         except (StepFailed, GglocalError, OSError) as fault:
             return await self._failed(phase, str(fault))
 
-    async def _failed(self, phase: str, why: str) -> bool:
+    async def _failed(self, phase: str, cause: str) -> bool:
         times = self._errors.setdefault(phase, [])
-        now = self.around.clock()
-        if times and now - times[-1] >= self.around.error_reset:
+        now = self.context.clock()
+        if times and now - times[-1] >= self.context.error_reset:
             times.clear()
         times.append(now)
-        self._to(ERRORED, why, "ERROR")
-        if self.around.profile.runs_shutdown:
+        self._set_state(ERRORED, cause, "ERROR")
+        if self.context.profile.runs_shutdown:
             await self._best_effort("recover")
-        await self._wind_down()
+        await self._stop_processes()
         if len(times) >= MAX_ERRORS:
-            self._to(BROKEN, f"{why}; that was error {len(times)} in a row, it is not tried again", "ERROR")
+            self._set_state(BROKEN, f"{cause}; not retried after {len(times)} consecutive errors", "ERROR")
             return False
         delay = backoff(len(times))
-        self.log.say(f"next try in {delay:g} s, after error {len(times)} of {MAX_ERRORS}")
+        self.log.log_event(f"retrying in {delay:g} s, after error {len(times)} of {MAX_ERRORS}")
         await asyncio.sleep(delay)
         return True
 
-    async def _start_up(self) -> bool:
-        """Until the step has ended well, or the component says that it is RUNNING; True: the step still runs."""
-        step, script, seconds = await self._begin("startup")
+    async def _run_startup(self) -> bool:
+        """Run `startup` until it succeeds or the component reports RUNNING; True: the step is still running."""
+        step, script, seconds = await self._start_step("startup")
         self.starts += 1
         ended, reported = asyncio.ensure_future(script.wait()), asyncio.ensure_future(self._report.wait())
         try:
@@ -214,37 +214,37 @@ class Component:
             reported.cancel()
             ended.cancel()
         if not done:
-            raise StepFailed(f"startup took longer than its Timeout of {seconds:g} s")
+            raise StepFailed(f"startup exceeded its Timeout of {seconds:g} s")
         if ended in done:
-            self._judge(step.name, ended.result())
+            self._check_exit(step.name, ended.result())
         if self._reported == ERRORED:
             raise StepFailed("the component reported ERRORED")
-        self._to(RUNNING)
+        self._set_state(RUNNING)
         return ended not in done
 
-    async def _stay_up(self, step_runs: bool) -> None:
-        """Until the component reports ERRORED, or its startup step, if it still runs, ends badly."""
-        if step_runs:
+    async def _wait_for_error(self, step_running: bool) -> None:
+        """Wait until the component reports ERRORED, or its startup step, if it is still running, fails."""
+        if step_running:
             assert self._script is not None
-            self._judge("startup", await self._unless_errored(self._script.wait()))
+            self._check_exit("startup", await self._unless_errored(self._script.wait()))
         while True:
             await self._unless_errored(asyncio.Event().wait())
 
-    async def _run(self) -> None:
-        step, script, seconds = await self._begin("run")
-        if not self.around.profile.runs_shutdown:
+    async def _run_until_exit(self) -> None:
+        step, script, seconds = await self._start_step("run")
+        if not self.context.profile.runs_shutdown:
             seconds = None
         self.starts += 1
-        self._to(RUNNING)
+        self._set_state(RUNNING)
         try:
             code = await asyncio.wait_for(self._unless_errored(script.wait()), seconds)
         except asyncio.TimeoutError:
-            raise StepFailed(f"run took longer than its Timeout of {seconds:g} s") from None
-        self._judge(step.name, code)
+            raise StepFailed(f"run exceeded its Timeout of {seconds:g} s") from None
+        self._check_exit(step.name, code)
 
-    async def _unless_errored(self, waited: Awaitable[int | bool]) -> int:
-        """The result of `waited`, unless the component reports ERRORED first."""
-        main = asyncio.ensure_future(waited)
+    async def _unless_errored(self, awaitable: Awaitable[int | bool]) -> int:
+        """The result of `awaitable`, unless the component reports ERRORED first."""
+        main = asyncio.ensure_future(awaitable)
         try:
             while not main.done():
                 report = asyncio.ensure_future(self._report.wait())
@@ -260,60 +260,60 @@ class Component:
         finally:
             main.cancel()
 
-    async def _complete(self, name: str, good: tuple[int, ...] = (0,)) -> None:
-        """Run a step to its end; a step that the recipe lacks, or skips, is none."""
+    async def _run_step(self, name: str, accepted: tuple[int, ...] = (0,)) -> None:
+        """Run a step until it ends, if the recipe has it and does not skip it."""
         if not self._has(name):
             return
-        step, script, seconds = await self._begin(name)
+        step, script, seconds = await self._start_step(name)
         try:
             code = await asyncio.wait_for(script.wait(), seconds)
         except asyncio.TimeoutError:
-            raise StepFailed(f"{name} took longer than its Timeout of {seconds:g} s; raise {name}/Timeout") from None
-        self._judge(name, code, good)
+            raise StepFailed(f"{name} exceeded its Timeout of {seconds:g} s; increase {name}/Timeout") from None
+        self._check_exit(name, code, accepted)
 
     async def _best_effort(self, name: str) -> None:
         try:
-            await self._complete(name)
+            await self._run_step(name)
         except (StepFailed, GglocalError, OSError) as fault:
-            self.log.say(str(fault), "WARN")
+            self.log.log_event(str(fault), "WARN")
 
-    async def _begin(self, name: str) -> tuple[Step, Script, float | None]:
-        step, lite, scope = self.unit.lifecycle.steps[name], self.around.profile.strict_recipes, self.unit.scope
+    async def _start_step(self, name: str) -> tuple[Step, Script, float | None]:
+        step, lite, scope = self.unit.lifecycle.steps[name], self.context.profile.strict_recipes, self.unit.scope
         env = dict(self.env)
         for key, value in (*self.unit.lifecycle.setenv, *step.setenv):
             env[key] = interpolate(value, scope, lite=lite)
         text = interpolate(step.script, scope, lite=lite, in_script=True)
         if lite and name == "startup":
-            text += "\ntrue\n"  # Nucleus Lite tells systemd there that it is ready; what the script itself ends with is lost
+            text += "\ntrue\n"  # Nucleus Lite notifies systemd here, which hides the script's exit code
         timeout = None if step.timeout is None else interpolate(step.timeout, scope, lite=lite)
         seconds = timeout_seconds(timeout, name, str(self.unit.recipe.path))
         if step.privileged and os.geteuid() != 0:
-            self.log.say(f"{name} asks for RequiresPrivilege; it runs as you, and not as root", "WARN")
+            self.log.log_event(f"{name} requires privilege; it runs as the current user, not as root", "WARN")
         scope.work.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.log.say(f"{name} starts")
-        script = await Script.start(text, env=env, cwd=scope.work, mark=f"{self.around.mark}/{self.name}/", on_line=self.log.output)
-        self.around.guardian.watch(script.pid)
+        self.log.log_event(f"starting {name}")
+        script = await Script.start(text, env=env, cwd=scope.work, mark=f"{self.context.mark}/{self.name}/", on_line=self.log.output)
+        self.context.reaper.watch(script.pid)
         if name not in ("shutdown", "recover"):
             self._script = script
         return step, script, seconds
 
-    def _judge(self, name: str, code: int, good: tuple[int, ...] = (0,)) -> None:
+    def _check_exit(self, name: str, code: int, accepted: tuple[int, ...] = (0,)) -> None:
         self.exit_code = code
-        self.log.say(f"{name} ended with {_how(code)}")
-        if code not in good:
-            raise StepFailed(f"{name} ended with {_how(code)}; see {self.log.path}")
+        self.log.log_event(f"{name} ended with {_exit_text(code)}")
+        if code not in accepted:
+            raise StepFailed(f"{name} ended with {_exit_text(code)}; see {self.log.path}")
 
-    async def _wind_down(self) -> None:
-        """End every process of the component."""
+    async def _stop_processes(self) -> None:
+        """Stop every process of the component."""
         if self._script is None:
             return
-        if self.around.profile.runs_shutdown and self.starts:
+        if self.context.profile.runs_shutdown and self.starts:
             await self._best_effort("shutdown")
         await self._script.end()
         self._script = None
 
     def _has(self, name: str) -> bool:
-        """Whether there is such a step, and it is not to be skipped."""
+        """Whether the recipe has this step and does not skip it."""
         step = self.unit.lifecycle.get(name)
         return step is not None and not self._skips(step)
 
@@ -321,7 +321,7 @@ class Component:
         if step.skip_if is None:
             return False
         text = step.skip_if.strip()
-        wanted = not text.startswith("!")
+        expected = not text.startswith("!")
         operator, _, operand = text.lstrip("! ").partition(" ")
         checks: dict[str, Callable[[str], bool]] = {
             "onpath": lambda name: shutil.which(name, path=self.env.get("PATH")) is not None,
@@ -329,19 +329,19 @@ class Component:
         }
         if operator not in checks:
             raise StepFailed(f"{step.name}/Skipif is {step.skip_if!r}; write onpath NAME or exists PATH")
-        skips = checks[operator](interpolate(operand.strip(), self.unit.scope, lite=False)) == wanted
+        skips = checks[operator](interpolate(operand.strip(), self.unit.scope, lite=False)) == expected
         if skips:
-            self.log.say(f"{step.name} is skipped, since {text}")
+            self.log.log_event(f"{step.name} skipped: {text}")
         return skips
 
-    def _to(self, state: str, detail: str = "", level: str = "INFO") -> None:
+    def _set_state(self, state: str, detail: str = "", level: str = "INFO") -> None:
         before, self.state, self.detail = self.state, state, detail
         if before != state:
-            self.log.say(f"{before} -> {state}" + (f": {detail}" if detail else ""), level)
-            self.around.changed(self, before, state)
+            self.log.log_event(f"{before} -> {state}" + (f": {detail}" if detail else ""), level)
+            self.context.on_change(self, before, state)
 
 
-def _how(code: int) -> str:
+def _exit_text(code: int) -> str:
     if code >= 0:
         return f"exit code {code}"
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gglocal.profile import Profile
 
-_KEPT = {
+_INHERITED = {
     "PATH",
     "HOME",
     "USER",
@@ -24,19 +24,23 @@ _KEPT = {
     "CURL_CA_BUNDLE",
     "NODE_EXTRA_CA_CERTS",
 }
-_KEPT_LOWER = {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
-_KEPT_PREFIXES = ("LC_", "PIP_", "UV_", "NPM_CONFIG_", "npm_config_")
+_INHERITED_LOWER = {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
+_INHERITED_PREFIXES = ("LC_", "PIP_", "UV_", "NPM_CONFIG_", "npm_config_")
 
 
 def of_user(environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """What a component has of the developer's: path, home, locale, and how to reach package indexes; no Python settings."""
+    """The part of the developer's environment that components inherit: path, home, locale, proxies and package indexes."""
     environ = os.environ if environ is None else environ
-    return {key: value for key, value in environ.items() if key in _KEPT or key.lower() in _KEPT_LOWER or key.startswith(_KEPT_PREFIXES)}
+    return {
+        key: value
+        for key, value in environ.items()
+        if key in _INHERITED or key.lower() in _INHERITED_LOWER or key.startswith(_INHERITED_PREFIXES)
+    }
 
 
 def of_nucleus(profile: Profile, *, svcuid: str, ipc_socket: Path, thing_name: str, region: str) -> dict[str, str]:
-    """What a nucleus tells a component."""
-    told = {
+    """The variables that a nucleus sets for a component."""
+    variables = {
         **of_token(svcuid),
         "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT": str(ipc_socket),
         "AWS_IOT_THING_NAME": thing_name,
@@ -44,9 +48,9 @@ def of_nucleus(profile: Profile, *, svcuid: str, ipc_socket: Path, thing_name: s
         "AWS_DEFAULT_REGION": region,
         "GGC_VERSION": profile.version,
     }
-    return {**told, "GG_ROOT_CA_PATH": ""} if profile.strict_recipes else told
+    return {**variables, "GG_ROOT_CA_PATH": ""} if profile.strict_recipes else variables
 
 
 def of_token(svcuid: str) -> dict[str, str]:
-    """What goes by the component's token."""
+    """The variables that contain the component's token."""
     return {"SVCUID": svcuid, "AWS_CONTAINER_AUTHORIZATION_TOKEN": svcuid}

@@ -1,4 +1,4 @@
-"""One log file a component, `<root>/logs/<name>.log`, and an echo of it for the foreground."""
+"""The log file of a component, `<root>/logs/<name>.log`, with an optional echo for the foreground."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Echo = Callable[[str, str], None]
 
 
 class ComponentLog:
-    """Lines are `2026-01-01T00:00:00.000Z [INFO] stdout: text`; what the nucleus says of the component has `nucleus:`."""
+    """Lines are `2026-01-01T00:00:00.000Z [INFO] stdout: text`; lines of the nucleus about the component have `nucleus:`."""
 
     def __init__(self, name: str, directory: Path, echo: Echo | None = None) -> None:
         directory.mkdir(parents=True, exist_ok=True)
@@ -23,18 +23,18 @@ class ComponentLog:
         self._file = self.path.open("a", encoding="utf-8", buffering=1)
 
     def output(self, stream: str, line: str) -> None:
-        """A line that the component wrote to `stdout` or `stderr`."""
+        """Write a line of the component's `stdout` or `stderr`."""
         self._write("WARN" if stream == "stderr" else "INFO", f"{stream}: {line}")
         if self._echo:
             self._echo(self._name, line)
 
-    def say(self, text: str, level: str = "INFO") -> None:
-        """A line of the nucleus about the component."""
+    def log_event(self, text: str, level: str = "INFO") -> None:
+        """Write a line of the nucleus about the component, and log it."""
         self._write(level, f"nucleus: {text}")
         log.log(getattr(logging, level if level != "WARN" else "WARNING"), "%s: %s", self._name, text)
 
-    def note(self, text: str) -> None:
-        """A line of the nucleus for this file alone."""
+    def write_note(self, text: str) -> None:
+        """Write a line of the nucleus to this file only."""
         self._write("WARN", f"nucleus: {text}")
 
     def close(self) -> None:

@@ -1,9 +1,10 @@
-/* Preloaded by gglocal into a component's processes, where faults of disk and clock are wanted.
+/* Preloaded by gglocal into a component's processes, to inject faults of disk and clock.
 
-   GGLOCAL_SHIM_CONTROL names a file of 16 bytes, mapped, which the nucleus writes: int64 nanoseconds by which the wall clock is off, then
-   int32: not 0: nothing can be written under GGLOCAL_SHIM_UNDER, a directory's real path (ENOSPC). Without a fault each call costs a look at it.
+   GGLOCAL_SHIM_CONTROL names a mapped file of 16 bytes, which the nucleus writes: int64, the offset of the wall clock in nanoseconds;
+   int32, nonzero if writes below GGLOCAL_SHIM_UNDER, the real path of a directory, fail with ENOSPC. Without a fault, each call costs a look
+   at that file.
 
-   Not seen: writes through a mapping, and what the C library does inside itself (fopen's own open). */
+   Not intercepted: writes through a mapping, and calls inside the C library (the open of fopen). */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -67,8 +68,8 @@ static int full(int fd) {
     return 1;
 }
 
-/* Whether opening it would have to make it, where nothing can be made. */
-static int unmakeable(int at, const char *path, int flags) {
+/* Whether the call would have to create a file in a full directory. */
+static int cannot_create(int at, const char *path, int flags) {
     char place[PATH_MAX], real_place[PATH_MAX], *slash;
     struct stat found;
     if (!control->full || !(flags & (O_CREAT | __O_TMPFILE)) || !fstatat(at, path, &found, 0)) return 0;
@@ -160,25 +161,25 @@ int fallocate64(int fd, int mode, off64_t at, off64_t length) {
 int open(const char *path, int flags, ...) {
     REAL(int, "open", const char *, int, ...);
     MODE
-    return unmakeable(AT_FDCWD, path, flags) ? -1 : real(path, flags, mode);
+    return cannot_create(AT_FDCWD, path, flags) ? -1 : real(path, flags, mode);
 }
 
 int open64(const char *path, int flags, ...) {
     REAL(int, "open64", const char *, int, ...);
     MODE
-    return unmakeable(AT_FDCWD, path, flags) ? -1 : real(path, flags, mode);
+    return cannot_create(AT_FDCWD, path, flags) ? -1 : real(path, flags, mode);
 }
 
 int openat(int at, const char *path, int flags, ...) {
     REAL(int, "openat", int, const char *, int, ...);
     MODE
-    return unmakeable(at, path, flags) ? -1 : real(at, path, flags, mode);
+    return cannot_create(at, path, flags) ? -1 : real(at, path, flags, mode);
 }
 
 int openat64(int at, const char *path, int flags, ...) {
     REAL(int, "openat64", int, const char *, int, ...);
     MODE
-    return unmakeable(at, path, flags) ? -1 : real(at, path, flags, mode);
+    return cannot_create(at, path, flags) ? -1 : real(at, path, flags, mode);
 }
 
 static void shift(struct timespec *at, int64_t by) {
@@ -210,8 +211,8 @@ time_t time(time_t *into) {
     return at.tv_sec;
 }
 
-/* A deadline by the shifted wall clock, as the kernel must be told it. One by the monotonic clock is a small number, and is left alone. */
-static struct timespec told(const struct timespec *until) {
+/* Convert a deadline of the shifted wall clock for the kernel. A deadline of the monotonic clock is a small number, and stays unchanged. */
+static struct timespec kernel_deadline(const struct timespec *until) {
     struct timespec at = *until;
     if (at.tv_sec > 500000000) shift(&at, -control->clock_ns);
     return at;
@@ -219,15 +220,15 @@ static struct timespec told(const struct timespec *until) {
 
 int sem_timedwait(sem_t *restrict semaphore, const struct timespec *restrict until) {
     REAL(int, "sem_timedwait", sem_t *, const struct timespec *);
-    struct timespec at = told(until);
+    struct timespec at = kernel_deadline(until);
     return real(semaphore, &at);
 }
 
 int pthread_cond_timedwait(pthread_cond_t *restrict condition, pthread_mutex_t *restrict mutex, const struct timespec *restrict until) {
     typedef int waits(pthread_cond_t *, pthread_mutex_t *, const struct timespec *);
     static waits *real;
-    struct timespec at = told(until);
-    /* On x86_64 the name alone may give the version of before 2002, which has another struct. */
+    struct timespec at = kernel_deadline(until);
+    /* On x86_64, the unversioned name may resolve to a version from before 2002 with another struct. */
     if (!real) real = (waits *)dlvsym(RTLD_NEXT, "pthread_cond_timedwait", "GLIBC_2.3.2");
     if (!real) real = (waits *)dlsym(RTLD_NEXT, "pthread_cond_timedwait");
     return real(condition, mutex, &at);

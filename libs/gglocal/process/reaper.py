@@ -1,8 +1,8 @@
-"""Finds the processes of a component, also those that left its process group; and, run as a program, outlives the nucleus.
+"""Finds the processes of a component, including those that left its process group; as a program, it outlives the nucleus.
 
-As a program it reads lines on standard input, each the id of a session that the nucleus started. When the input ends, the
-nucleus has gone: what is left of those sessions, or carries the nucleus's mark in its environment, is killed. It stands on
-the standard library alone.
+The program reads the id of each session that the nucleus starts from standard input. When the input ends, the nucleus has
+terminated: the program kills the remaining processes of those sessions, and those with the nucleus's mark in their environment.
+It needs only the standard library.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from pathlib import Path
 
 MARK = "GGLOCAL_MARK"
 _PROC = Path("/proc")
-_PATIENCE_S = 10.0
+_MAX_KILL_S = 10.0
 
 
 def members(sessions: Collection[int], mark: str) -> list[int]:
-    """Ids of living processes in any of the sessions, or whose environment has `GGLOCAL_MARK` beginning with `mark`."""
+    """Ids of running processes in any of the sessions, or with a `GGLOCAL_MARK` in their environment that starts with `mark`."""
     if not (_PROC / "self").exists():
-        return [session for session in sessions if _group_lives(session)]
+        return [session for session in sessions if _group_exists(session)]
     found, me = [], os.getpid()
     for entry in _PROC.iterdir():
         if not entry.name.isdigit() or int(entry.name) == me:
@@ -39,7 +39,7 @@ def members(sessions: Collection[int], mark: str) -> list[int]:
 
 
 def send(sessions: Collection[int], mark: str, number: int) -> list[int]:
-    """Send a signal to each of `members`; returns whom."""
+    """Send a signal to each of `members`; returns their ids."""
     found = members(sessions, mark)
     for pid in found:
         try:
@@ -49,7 +49,7 @@ def send(sessions: Collection[int], mark: str, number: int) -> list[int]:
     return found
 
 
-def _group_lives(group: int) -> bool:
+def _group_exists(group: int) -> bool:
     try:
         os.killpg(group, 0)
     except (ProcessLookupError, PermissionError):
@@ -57,14 +57,14 @@ def _group_lives(group: int) -> bool:
     return True
 
 
-def _guard(mark: str) -> None:
+def _reap(mark: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sessions = {int(line) for line in sys.stdin if line.strip().isdigit()}
-    deadline = time.monotonic() + _PATIENCE_S
+    deadline = time.monotonic() + _MAX_KILL_S
     while send(sessions, mark, signal.SIGKILL) and time.monotonic() < deadline:
         time.sleep(0.02)
 
 
 if __name__ == "__main__":
-    _guard(sys.argv[1])
+    _reap(sys.argv[1])

@@ -1,4 +1,4 @@
-"""One script of a component as processes: a session of its own, its output line by line, and its end."""
+"""One script of a component as a process session: its output, line by line, and its termination."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MAX_LINE = 64 * 1024
 
 
 class ReaperProcess:
-    """A process that kills what the nucleus started should the nucleus itself be killed."""
+    """A process that kills the components' processes if the nucleus itself is killed."""
 
     def __init__(self, mark: str) -> None:
         self._process = subprocess.Popen(
@@ -47,7 +47,7 @@ class ReaperProcess:
             pass
 
     def close(self) -> None:
-        """Lets it kill what is left, and end."""
+        """Have it kill the remaining processes and exit."""
         try:
             assert self._process.stdin is not None
             self._process.stdin.close()
@@ -57,7 +57,7 @@ class ReaperProcess:
 
 
 class Script:
-    """A running `/bin/sh -c` and whatever it starts."""
+    """A running `/bin/sh -c` and its child processes."""
 
     def __init__(self, process: asyncio.subprocess.Process, mark: str, pipes: list[asyncio.Future[None]]) -> None:
         self._process, self._mark, self._pipes = process, mark, pipes
@@ -65,14 +65,14 @@ class Script:
 
     @classmethod
     async def start(cls, script: str, *, env: dict[str, str], cwd: Path, mark: str, on_line: OnLine) -> Script:
-        """Start the script; `env` is its whole environment, to which the mark is added."""
+        """Start the script with exactly the environment `env` and the mark."""
         loop = asyncio.get_running_loop()
         ends, closed = {}, []
         for name in ("stdout", "stderr"):
-            # Pipes of our own: asyncio's would keep wait() from returning while a grandchild holds them.
+            # Not asyncio's pipes: with these, wait() would not return while a grandchild keeps them open.
             reading, ends[name] = os.pipe()
             lines = _Lines(name, on_line, loop.create_future())
-            await loop.connect_read_pipe(partial(_itself, lines), os.fdopen(reading, "rb", buffering=0))
+            await loop.connect_read_pipe(partial(_identity, lines), os.fdopen(reading, "rb", buffering=0))
             closed.append(lines.closed)
         try:
             process = await asyncio.create_subprocess_exec(
@@ -94,7 +94,7 @@ class Script:
     async def wait(self) -> int:
         """The exit code of the shell; negative: the signal that killed it."""
         code = await self._process.wait()
-        # Its last words come first; a process that it left behind may hold the pipe for as long as it likes.
+        # Read the remaining output first, but a background process may keep the pipe open indefinitely.
         await asyncio.wait(self._pipes, timeout=_DRAIN_S)
         return code
 
@@ -102,13 +102,13 @@ class Script:
         reaper.send({self.pid}, self._mark, number)
 
     async def end(self, grace: float = STOP_GRACE_S) -> None:
-        """Ask the whole session to end, and kill what has not after `grace` seconds; what cannot be killed is left, logged."""
+        """Terminate the whole session: SIGTERM, and SIGKILL after `grace` seconds; processes that survive are logged."""
         now = asyncio.get_running_loop().time
         deadline = now() + grace
         self.signal(signal.SIGTERM)
-        while left := reaper.members({self.pid}, self._mark):
+        while remaining := reaper.members({self.pid}, self._mark):
             if now() >= deadline + STOP_GRACE_S:
-                log.error("the processes %s cannot be killed; do they run as another user?", left)
+                log.error("processes %s could not be killed; do they run as another user?", remaining)
                 return
             if now() >= deadline:
                 self.signal(signal.SIGKILL)
@@ -116,25 +116,25 @@ class Script:
         await self.wait()
 
 
-def _itself(lines: _Lines) -> _Lines:
+def _identity(lines: _Lines) -> _Lines:
     return lines
 
 
 class _Lines(asyncio.Protocol):
-    """Splits a pipe into lines; one that does not end is cut."""
+    """Splits the data of a pipe into lines; a line that is too long is split."""
 
     def __init__(self, name: str, on_line: OnLine, closed: asyncio.Future[None]) -> None:
-        self._name, self._on_line, self._rest, self.closed = name, on_line, b"", closed
+        self._name, self._on_line, self._partial, self.closed = name, on_line, b"", closed
 
     def data_received(self, data: bytes) -> None:
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > _MAX_LINE:
-            lines, self._rest = [*lines, self._rest], b""
+        *lines, self._partial = (self._partial + data).split(b"\n")
+        if len(self._partial) > _MAX_LINE:
+            lines, self._partial = [*lines, self._partial], b""
         for line in lines:
             self._on_line(self._name, line.rstrip(b"\r").decode(errors="replace"))
 
     def connection_lost(self, fault: Exception | None) -> None:
-        if self._rest:
-            self._on_line(self._name, self._rest.decode(errors="replace"))
+        if self._partial:
+            self._on_line(self._name, self._partial.decode(errors="replace"))
         if not self.closed.done():
             self.closed.set_result(None)

@@ -1,4 +1,4 @@
-"""How the keys of a recipe are spelt, and how to find those that are spelt with the wrong case."""
+"""The keys of a recipe, and how to find keys with the wrong case."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 STEPS = ("bootstrap", "install", "startup", "run", "shutdown", "recover", "uninstall")
-"""Lifecycle steps, in the order in which they can come."""
+"""Lifecycle steps, in the order of a component's life."""
 
 FIELDS = ("Script", "Timeout", "Setenv", "RequiresPrivilege", "Skipif")
 
@@ -40,27 +40,27 @@ _RECIPE: dict[str, Any] = {
 }
 
 
-def respell(document: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-    """The recipe with every known key spelt as documented.
+def normalize_case(document: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """Spell every known key as documented.
 
     Returns:
-        The recipe; and for each key that was spelt otherwise, where it stands (`Manifests/0/lifecycle`) and how it is
-        documented (`Lifecycle`). Keys that nobody knows stay as they are.
+        The recipe; and for each misspelled key, its location (`Manifests/0/lifecycle`) and its documented name (`Lifecycle`).
+        Unknown keys remain unchanged.
     """
-    wrong: list[tuple[str, str]] = []
-    return _respelt(document, _RECIPE, "", wrong), wrong
+    misspelled: list[tuple[str, str]] = []
+    return _normalized(document, _RECIPE, "", misspelled), misspelled
 
 
 def unknown_keys(document: dict[str, Any]) -> list[str]:
-    """Keys of the recipe's first level that no nucleus knows; it ignores them."""
+    """Top-level keys that no nucleus knows; they are ignored."""
     return [key for key in document if key not in _RECIPE]
 
 
-def _respelt(value: Any, known: Any, where: str, wrong: list[tuple[str, str]]) -> Any:
+def _normalized(value: Any, known: Any, where: str, wrong: list[tuple[str, str]]) -> Any:
     if known is None:
         return value
     if isinstance(value, list):
-        return [_respelt(item, known, f"{where}{at}/", wrong) for at, item in enumerate(value)]
+        return [_normalized(item, known, f"{where}{at}/", wrong) for at, item in enumerate(value)]
     if not isinstance(value, dict):
         return value
     return dict(_pairs(value, known, where, wrong))
@@ -68,7 +68,7 @@ def _respelt(value: Any, known: Any, where: str, wrong: list[tuple[str, str]]) -
 
 def _pairs(value: dict[str, Any], known: Any, where: str, wrong: list[tuple[str, str]]) -> Iterator[tuple[str, Any]]:
     if known == _LIFECYCLE:
-        # Selection keys may stand on any level, so the words of a lifecycle are looked for on every level.
+        # Selection keys may occur on any level, so lifecycle keys are looked up on every level.
         names = {word: None if word == "Setenv" else _LIFECYCLE for word in (*STEPS, *FIELDS)}
         below: Any = _LIFECYCLE
     else:
@@ -78,4 +78,4 @@ def _pairs(value: dict[str, Any], known: Any, where: str, wrong: list[tuple[str,
         name = folded.get(str(key).lower(), str(key))
         if name != key:
             wrong.append((f"{where}{key}", name))
-        yield name, _respelt(item, names.get(name, below), f"{where}{key}/", wrong)
+        yield name, _normalized(item, names.get(name, below), f"{where}{key}/", wrong)

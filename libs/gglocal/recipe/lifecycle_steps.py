@@ -1,4 +1,4 @@
-"""The steps of a selected lifecycle: `install`, `startup`, `run` and the rest, as a string or an object."""
+"""The steps of a selected lifecycle: `install`, `startup`, `run` and the rest, each a string or an object."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ DEFAULT_TIMEOUT_S: dict[str, float | None] = {
 
 @dataclass(frozen=True)
 class Step:
-    """One lifecycle step, not interpolated yet.
+    """One lifecycle step, before interpolation.
 
     Attributes:
-        timeout: seconds as written, which may be a recipe variable; None: the default of the step.
+        timeout: seconds, possibly as a recipe variable; None: the default of the step.
     """
 
     name: str
@@ -46,13 +46,13 @@ class Lifecycle:
 
 
 def parse_lifecycle(raw: dict[str, Any], where: str) -> Lifecycle:
-    """The steps in `raw`; keys that are no step are ignored.
+    """Parse the steps in `raw`; other keys are ignored.
 
     Args:
         where: the recipe, for errors.
 
     Raises:
-        RecipeError: a step that is neither text nor an object with a Script, or a field of the wrong type.
+        RecipeError: a step is neither text nor an object with a Script, or a field has the wrong type.
     """
     steps = {}
     for name in STEPS:
@@ -67,7 +67,7 @@ def timeout_seconds(text: str | None, step: str, where: str) -> float | None:
     """The seconds in an interpolated `Timeout`, or the step's default.
 
     Raises:
-        RecipeError: it is no positive number.
+        RecipeError: the text is not a positive number.
     """
     if text is None:
         return DEFAULT_TIMEOUT_S[step]

@@ -1,15 +1,15 @@
-"""What Nucleus Lite would say to a recipe before it is on a device, and a stock classic nucleus: one table of rules."""
+"""Checks a recipe for problems on Nucleus Lite and on a default classic nucleus: one table of rules."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from gglocal.errors import RecipeError
-from gglocal.recipe import lint_rules as rules
-from gglocal.recipe.lint_rules import Case
+from gglocal.recipe import lint_document, lint_manifest, lint_steps
+from gglocal.recipe.lint_case import Case
 from gglocal.recipe.manifest_selection import Host
 from gglocal.recipe.parser import Recipe, load_recipe
 
@@ -21,9 +21,9 @@ class Finding:
     """One sentence about a recipe.
 
     Attributes:
-        kind: `refused`: Lite does not take the recipe; `fails`: it takes it, and a step, or its deployment from the cloud, goes wrong;
-            `ignored`: it leaves something out, or understands it otherwise than classic does; `classic`: Lite is content, and a stock
-            classic nucleus is not.
+        kind: `refused`: Lite rejects the recipe; `fails`: Lite accepts it, but a step, a permission or a deployment from the cloud
+            fails; `ignored`: Lite ignores a part, or interprets it differently than classic; `classic`: a problem on a default
+            classic nucleus only.
         rule: a name in `RULES`.
     """
 
@@ -33,70 +33,82 @@ class Finding:
 
 
 class Rule(NamedTuple):
-    """Attributes: kind: of what it finds."""
+    """The kind of the findings, and the function that yields their sentences."""
 
     kind: str
     check: Callable[[Case], Iterator[str]]
 
 
 RULES: dict[str, Rule] = {
-    "spelling": Rule(REFUSED, rules.spelling),
-    "unknown key": Rule(IGNORED, rules.unknown_keys),
-    "component type": Rule(REFUSED, rules.component_type),
-    "version": Rule(REFUSED, rules.version),
-    "prerelease": Rule(IGNORED, rules.prerelease),
-    "size": Rule(REFUSED, rules.size),
-    "objects": Rule(REFUSED, rules.objects),
-    "unit size": Rule(FAILS, rules.unit_size),
-    "no description": Rule(IGNORED, rules.no_description),
-    "description": Rule(FAILS, rules.description),
-    "dependency": Rule(REFUSED, rules.dependency),
-    "requirement": Rule(REFUSED, rules.requirement),
-    "dependency type": Rule(IGNORED, rules.dependency_type),
-    "resource": Rule(REFUSED, rules.resources),
-    "resource variable": Rule(IGNORED, rules.resource_variables),
-    "access variable": Rule(CLASSIC, rules.access_variables),
-    "platform": Rule(REFUSED, rules.platform),
-    "platform key": Rule(IGNORED, rules.platform_keys),
-    "global lifecycle": Rule(REFUSED, rules.global_lifecycle),
-    "no manifest": Rule(REFUSED, rules.no_manifest),
-    "no step": Rule(REFUSED, rules.no_step),
-    "no artifacts": Rule(FAILS, rules.no_artifacts),
-    "artifact": Rule(FAILS, rules.artifacts),
-    "permission": Rule(IGNORED, rules.permissions),
-    "archive name": Rule(FAILS, rules.archive_names),
-    "step": Rule(REFUSED, rules.step_shape),
-    "privilege": Rule(REFUSED, rules.privilege),
-    "timeout": Rule(REFUSED, rules.timeout),
-    "run timeout": Rule(IGNORED, rules.run_timeout),
-    "skipif": Rule(REFUSED, rules.skip_if),
-    "ignored step": Rule(IGNORED, rules.ignored_steps),
-    "startup": Rule(FAILS, rules.startup),
-    "startup and run": Rule(IGNORED, rules.startup_and_run),
-    "environment name": Rule(FAILS, rules.environment_names),
-    "environment value": Rule(FAILS, rules.environment_values),
-    "environment type": Rule(FAILS, rules.environment_types),
-    "brace": Rule(FAILS, rules.braces),
-    "variable": Rule(REFUSED, rules.variables),
+    "key case": Rule(REFUSED, lint_document.spelling),
+    "unknown key": Rule(IGNORED, lint_document.unknown_keys),
+    "component type": Rule(REFUSED, lint_document.component_type),
+    "version": Rule(REFUSED, lint_document.version),
+    "prerelease": Rule(IGNORED, lint_document.prerelease),
+    "size": Rule(REFUSED, lint_document.size),
+    "objects": Rule(REFUSED, lint_document.objects),
+    "unit size": Rule(FAILS, lint_document.unit_size),
+    "no description": Rule(IGNORED, lint_document.no_description),
+    "description": Rule(FAILS, lint_document.description),
+    "dependency": Rule(REFUSED, lint_document.dependency),
+    "requirement": Rule(REFUSED, lint_document.requirement),
+    "dependency type": Rule(IGNORED, lint_document.dependency_type),
+    "resource": Rule(REFUSED, lint_document.resources),
+    "resource variable": Rule(IGNORED, lint_document.resource_variables),
+    "access variable": Rule(CLASSIC, lint_document.access_variables),
+    "operation service": Rule(FAILS, lint_document.operation_services),
+    "unknown operation": Rule(IGNORED, lint_document.unknown_operations),
+    "platform": Rule(REFUSED, lint_manifest.platform),
+    "platform key": Rule(IGNORED, lint_manifest.platform_keys),
+    "global lifecycle": Rule(REFUSED, lint_manifest.global_lifecycle),
+    "no manifest": Rule(REFUSED, lint_manifest.no_manifest),
+    "no step": Rule(REFUSED, lint_manifest.no_step),
+    "no artifacts": Rule(FAILS, lint_manifest.no_artifacts),
+    "artifact": Rule(FAILS, lint_manifest.artifacts),
+    "permission": Rule(IGNORED, lint_manifest.permissions),
+    "archive name": Rule(FAILS, lint_manifest.archive_names),
+    "step": Rule(REFUSED, lint_steps.step_shape),
+    "privilege": Rule(REFUSED, lint_steps.privilege),
+    "timeout": Rule(REFUSED, lint_steps.timeout),
+    "run timeout": Rule(IGNORED, lint_steps.run_timeout),
+    "skipif": Rule(REFUSED, lint_steps.skip_if),
+    "ignored step": Rule(IGNORED, lint_steps.ignored_steps),
+    "startup": Rule(FAILS, lint_steps.startup),
+    "startup and run": Rule(IGNORED, lint_steps.startup_and_run),
+    "environment name": Rule(FAILS, lint_steps.environment_names),
+    "environment value": Rule(FAILS, lint_steps.environment_values),
+    "environment type": Rule(FAILS, lint_steps.environment_types),
+    "brace": Rule(FAILS, lint_steps.braces),
+    "variable": Rule(REFUSED, lint_steps.variables),
 }
-"""Without `skipif` and `variable`, what is `refused` is what the nucleus refuses; these two it takes, and runs something else."""
+"""Nucleus Lite itself rejects the `refused` findings, except `skipif` and `variable`: it accepts these and runs something else."""
 
 
-def lint_file(path: Path, host: Host | None = None, kinds: tuple[str, ...] = (REFUSED, FAILS, CLASSIC)) -> list[str]:
-    """What Lite refuses, or fails on, in the recipe file, and what works on Lite alone: a sentence each; empty: it is fit for both.
+def lint_file(
+    path: Path,
+    host: Host | None = None,
+    kinds: tuple[str, ...] = (REFUSED, FAILS, CLASSIC),
+    services: Mapping[str, str] | None = None,
+) -> list[str]:
+    """The findings about a recipe file, one sentence each; empty: it works on both nuclei.
 
     Args:
-        host: the core device; by default like this machine.
-        kinds: which findings are wanted.
+        host: the core device; default: this machine.
+        kinds: the kinds of findings to return.
+        services: see `findings`.
     """
     try:
         recipe = load_recipe(path, text_scalars=True)
     except RecipeError as fault:
         return [str(fault)]
-    return [f"{path}: {finding.text}" for finding in findings(recipe, host or Host.detect()) if finding.kind in kinds]
+    return [f"{path}: {finding.text}" for finding in findings(recipe, host or Host.detect(), services) if finding.kind in kinds]
 
 
-def findings(recipe: Recipe, host: Host) -> list[Finding]:
-    """All that Lite has to say, in the order of the table."""
-    case = Case(recipe, host)
+def findings(recipe: Recipe, host: Host, services: Mapping[str, str] | None = None) -> list[Finding]:
+    """All findings, in the order of the table.
+
+    Args:
+        services: the service by the full name of each IPC operation (`gglocal.ipc.operations.SERVICES`); None: not checked.
+    """
+    case = Case(recipe, host, services or {})
     return [Finding(rule.kind, text, name) for name, rule in RULES.items() for text in rule.check(case)]

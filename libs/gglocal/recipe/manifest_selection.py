@@ -1,4 +1,4 @@
-"""Which manifest of a recipe, and which lifecycle, a nucleus selects on this machine."""
+"""Selects the manifest and the lifecycle of a recipe for this machine, as the nucleus does."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LITE_RUNTIMES = ("*", "aws_nucleus_lite")
 
 @dataclass(frozen=True)
 class Host:
-    """The attributes of a core device that a manifest's `Platform` is compared with."""
+    """The attributes of a core device, which a manifest's `Platform` must match."""
 
     attributes: dict[str, str]
 
@@ -45,25 +45,25 @@ class Selected:
 
 
 def select(recipe: Recipe, host: Host, *, lite: bool) -> Selected | None:
-    """The manifest that comes first and fits, with its own lifecycle or its part of the global one; None if none fits."""
+    """The first matching manifest, with its own lifecycle or its part of the global one; None: no manifest matches."""
     return _select_lite(recipe, host) if lite else _select_classic(recipe, host)
 
 
 def _select_classic(recipe: Recipe, host: Host) -> Selected | None:
     for manifest in recipe.manifests:
-        if all(_satisfied(key, host.attributes.get(key), wanted) for key, wanted in (manifest.platform or {}).items()):
+        if all(_matches(key, host.attributes.get(key), required) for key, required in (manifest.platform or {}).items()):
             return Selected(manifest, manifest.lifecycle or _from_global(recipe, manifest))
     return None
 
 
-def _satisfied(key: str, label: str | None, wanted: str) -> bool:
-    if wanted == "*":
+def _matches(key: str, label: str | None, required: str) -> bool:
+    if required == "*":
         return True
     if not label:
         return False
-    if len(wanted) >= 2 and wanted.startswith("/") and wanted.endswith("/"):
-        return re.fullmatch(wanted[1:-1], label) is not None
-    return wanted == label or key in ("os", "architecture") and wanted in (_ALL, "any")
+    if len(required) >= 2 and required.startswith("/") and required.endswith("/"):
+        return re.fullmatch(required[1:-1], label) is not None
+    return required == label or key in ("os", "architecture") and required in (_ALL, "any")
 
 
 def _from_global(recipe: Recipe, manifest: Manifest) -> dict[str, Any]:
@@ -72,27 +72,27 @@ def _from_global(recipe: Recipe, manifest: Manifest) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _filtered(source: Any, words: set[str], wanted: tuple[str, ...]) -> Any:
-    """Resolve selection keys on every level: the first of `wanted` that is there, else `all`; None: nothing fits."""
+def _filtered(source: Any, words: set[str], selections: tuple[str, ...]) -> Any:
+    """Resolve selection keys on every level: the first existing one of `selections`, else `all`; None: nothing matches."""
     if not isinstance(source, dict):
         return source
     if words.isdisjoint(source):
-        below = {key: _filtered(item, words, wanted) for key, item in source.items()}
+        below = {key: _filtered(item, words, selections) for key, item in source.items()}
         return {key: item for key, item in below.items() if item is not None}
-    chosen = next((source[word] for word in (*wanted, _ALL) if source.get(word) is not None), None)
-    return _filtered(chosen, words, wanted)
+    chosen = next((source[word] for word in (*selections, _ALL) if source.get(word) is not None), None)
+    return _filtered(chosen, words, selections)
 
 
 def _select_lite(recipe: Recipe, host: Host) -> Selected | None:
-    """As Nucleus Lite: no regular expressions, `runtime` and `os` are needed, `Selections` are `all` and `linux`."""
+    """Select as Nucleus Lite: no regular expressions, `runtime` and `os` are required, `Selections` are `all` and `linux`."""
     for manifest in recipe.manifests:
-        wanted = manifest.platform or {}
-        fits = (
-            wanted.get("runtime") in LITE_RUNTIMES
-            and wanted.get("os") in (host.attributes["os"], "*", _ALL)
-            and wanted.get("architecture", "*") in ("", "*", host.attributes["architecture"])
+        platform = manifest.platform or {}
+        matches = (
+            platform.get("runtime") in LITE_RUNTIMES
+            and platform.get("os") in (host.attributes["os"], "*", _ALL)
+            and platform.get("architecture", "*") in ("", "*", host.attributes["architecture"])
         )
-        if not fits:
+        if not matches:
             continue
         lifecycle = manifest.lifecycle or _lite_global(recipe, manifest)
         if lifecycle is not None:
@@ -109,5 +109,5 @@ def _lite_global(recipe: Recipe, manifest: Manifest) -> dict[str, Any] | None:
 
 
 def has_step(lifecycle: dict[str, Any]) -> bool:
-    """Whether there is a step that Nucleus Lite runs."""
+    """Whether the lifecycle has a step that Nucleus Lite runs."""
     return any(lifecycle.get(step) for step in STEPS[:4])

@@ -1,4 +1,4 @@
-"""Recipes, as the component recipe reference describes them: a JSON or YAML file into dataclasses."""
+"""Parses recipe files, JSON or YAML, into dataclasses; see the component recipe reference of AWS."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 import yaml
 
 from gglocal.errors import RecipeError, VersionError
-from gglocal.recipe.key_case import respell, unknown_keys
+from gglocal.recipe.key_case import normalize_case, unknown_keys
 from gglocal.recipe.semver import Range, Version
-from gglocal.valid_names import LONGEST_VERSION, component_fault, file_fault
+from gglocal.valid_names import MAX_VERSION, component_name_error, file_name_error
 
 SUFFIXES = (".json", ".yaml", ".yml")
-DEEPEST, MOST_VALUES = 100, 100_000
-MOST_YAML = 65_536
+MAX_DEPTH, MAX_VALUES = 100, 100_000
+MAX_YAML_LENGTH = 65_536
 """Characters; AWS allows 16 kB."""
 HARD, SOFT = "HARD", "SOFT"
 
@@ -45,23 +45,23 @@ class Artifact:
 
     @property
     def is_image(self) -> bool:
-        """Whether it is a container image, which has no file."""
+        """Whether it is a container image, which is not a file."""
         return self.uri.lower().startswith("docker:")
 
     @property
     def stem(self) -> str:
-        """The folder that it is unpacked to: the file's name without its last extension."""
+        """Name of the folder to which it is unpacked: the file name without its last extension."""
         head, dot, _ = self.file_name.rpartition(".")
         return head if dot else self.file_name
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What the component is on one platform.
+    """The component on one platform.
 
     Attributes:
-        platform: requirements by attribute (`os`, `architecture`, `runtime`, …); None: the recipe has no such key.
-        selections: keys of the global `Lifecycle`; None: not given.
+        platform: requirements by attribute (`os`, `architecture`, `runtime`, …); None: the key is missing.
+        selections: keys of the global `Lifecycle`; None: the key is missing.
         lifecycle: as written.
     """
 
@@ -77,8 +77,8 @@ class Recipe:
 
     Attributes:
         lifecycle: the global `Lifecycle`, as written.
-        misspelt: keys of the wrong case: where each stands, and how it is documented.
-        document: the whole recipe, keys as documented.
+        misspelled: keys with the wrong case: the location of each, and its documented name.
+        document: the whole recipe, with keys as documented.
     """
 
     name: str
@@ -89,7 +89,7 @@ class Recipe:
     default_configuration: dict[str, Any]
     manifests: tuple[Manifest, ...]
     lifecycle: Any
-    misspelt: tuple[tuple[str, str], ...] = ()
+    misspelled: tuple[tuple[str, str], ...] = ()
     unknown: tuple[str, ...] = ()
     document: dict[str, Any] = field(default_factory=dict)
 
@@ -98,7 +98,7 @@ class Recipe:
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """YAML without dates: a version such as 2020-01-25 stays text."""
+    """YAML without dates: a version such as 2020-01-25 remains text."""
 
 
 _PlainLoader.yaml_implicit_resolvers = {
@@ -111,44 +111,46 @@ def read_document(path: Path, *, text_scalars: bool = False) -> Any:
     """The JSON or YAML document in a file.
 
     Args:
-        text_scalars: every scalar of a YAML file is a string, as Nucleus Lite reads them.
+        text_scalars: read every scalar of a YAML file as a string, as Nucleus Lite does.
 
     Raises:
-        RecipeError: it cannot be read.
+        RecipeError: the file cannot be read.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as fault:
         raise RecipeError(f"{path}: cannot be read ({fault})") from None
-    if path.suffix != ".json" and len(text) > MOST_YAML:
-        raise RecipeError(f"{path}: it has {len(text)} characters, {MOST_YAML} are read; no device takes so large a recipe")
+    if path.suffix != ".json" and len(text) > MAX_YAML_LENGTH:
+        raise RecipeError(
+            f"{path}: the file has {len(text)} characters, the limit is {MAX_YAML_LENGTH}; no device accepts so large a recipe"
+        )
     try:
         if path.suffix == ".json":
             document = json.loads(text)
         else:
             document = yaml.load(text, Loader=yaml.BaseLoader if text_scalars else _PlainLoader)  # noqa: S506
     except RecursionError:
-        raise RecipeError(f"{path}: it is nested too deep to be read; correct it") from None
+        raise RecipeError(f"{path}: the document is nested too deeply") from None
     except json.JSONDecodeError as fault:
-        raise RecipeError(f"{path}: no JSON at line {fault.lineno}, column {fault.colno}: {fault.msg}") from None
+        raise RecipeError(f"{path}: invalid JSON at line {fault.lineno}, column {fault.colno}: {fault.msg}") from None
     except yaml.YAMLError as fault:
         mark = getattr(fault, "problem_mark", None)
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise RecipeError(f"{path}: no YAML{where}: {getattr(fault, 'problem', None) or fault}") from None
-    except ValueError as fault:  # of a scalar, such as a date that is none, or a number of thousands of digits
-        raise RecipeError(f"{path}: it cannot be read ({fault}); put the value in quotes") from None
+        raise RecipeError(f"{path}: invalid YAML{where}: {getattr(fault, 'problem', None) or fault}") from None
+    except ValueError as fault:  # an invalid scalar, such as an impossible date or a number of thousands of digits
+        raise RecipeError(f"{path}: invalid value ({fault}); put it in quotes") from None
     _check_size(document, path)
     return document
 
 
 def _check_size(document: Any, path: Path) -> None:
-    """Raises RecipeError for what is too deep or too large to be walked: aliases of YAML multiply, and may hold themselves."""
+    """Raise RecipeError for a document that is too deep or too large: YAML aliases can multiply and contain themselves."""
     waiting, seen = [(document, 1)], 0
     while waiting:
         value, depth = waiting.pop()
         seen += 1
-        if depth > DEEPEST or seen > MOST_VALUES:
-            raise RecipeError(f"{path}: it has more than {MOST_VALUES} values, or is nested more than {DEEPEST} deep; correct it")
+        if depth > MAX_DEPTH or seen > MAX_VALUES:
+            raise RecipeError(f"{path}: the document has more than {MAX_VALUES} values, or is nested more than {MAX_DEPTH} levels deep")
         inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
         waiting += [(each, depth + 1) for each in inside]
 
@@ -157,24 +159,24 @@ def load_recipe(path: Path, *, text_scalars: bool = False) -> Recipe:
     """Read one recipe file.
 
     Raises:
-        RecipeError: it is no recipe; the text names the file, and every wrong key with the remedy.
+        RecipeError: the file is not a valid recipe; the text names every invalid key with the remedy.
     """
     document = read_document(path, text_scalars=text_scalars)
     if not isinstance(document, dict):
-        raise RecipeError(f"{path}: a recipe is a map of keys, this is a {type(document).__name__}")
+        raise RecipeError(f"{path}: a recipe must be a map of keys, found a {type(document).__name__}")
     return _Reader(path).recipe(document)
 
 
 class _Reader:
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._faults: list[str] = []
+        self._errors: list[str] = []
 
     def recipe(self, raw: dict[str, Any]) -> Recipe:
-        document, misspelt = respell(raw)
+        document, misspelled = normalize_case(raw)
         name = self._text(document, "ComponentName", "")
         if isinstance(document.get("ComponentName"), str):
-            self._named("ComponentName", component_fault(name))
+            self._report("ComponentName", component_name_error(name))
         recipe = Recipe(
             name=name,
             version=self._version(document),
@@ -186,39 +188,39 @@ class _Reader:
             ),
             manifests=tuple(self._manifests(document)),
             lifecycle=document.get("Lifecycle") or {},
-            misspelt=tuple(misspelt),
+            misspelled=tuple(misspelled),
             unknown=tuple(unknown_keys(document)),
             document=document,
         )
-        if self._faults:
-            raise RecipeError(f"{self._path}: {'; '.join(self._faults)}")
+        if self._errors:
+            raise RecipeError(f"{self._path}: {'; '.join(self._errors)}")
         return recipe
 
     def _version(self, document: dict[str, Any]) -> Version:
         text = self._text(document, "ComponentVersion", "", "") or "0.0.0"
-        if len(text) > LONGEST_VERSION:
-            self._faults.append(f"ComponentVersion has {len(text)} characters; at most {LONGEST_VERSION} are allowed")
+        if len(text) > MAX_VERSION:
+            self._errors.append(f"ComponentVersion has {len(text)} characters; at most {MAX_VERSION} are allowed")
         try:
             return Version.parse(text)
         except VersionError as fault:
-            self._faults.append(f"ComponentVersion: {fault}")
+            self._errors.append(f"ComponentVersion: {fault}")
             return Version((0, 0, 0))
 
     def _dependencies(self, raw: dict[str, Any]) -> dict[str, Dependency]:
         found = {}
         for name, item in raw.items():
             where = f"ComponentDependencies/{name}/"
-            self._named("ComponentDependencies", component_fault(str(name)))
+            self._report("ComponentDependencies", component_name_error(str(name)))
             if not isinstance(item, dict):
-                self._faults.append(f"{where[:-1]} must be a map with VersionRequirement")
+                self._errors.append(f"{where[:-1]} must be a map with VersionRequirement")
                 continue
             kind = self._text(item, "DependencyType", where, HARD).upper()
             if kind not in (HARD, SOFT):
-                self._faults.append(f"{where}DependencyType is {kind!r}; write HARD or SOFT")
+                self._errors.append(f"{where}DependencyType is {kind!r}; write HARD or SOFT")
             try:
                 requirement = Range.parse(self._text(item, "VersionRequirement", where, "*"))
             except VersionError as fault:
-                self._faults.append(f"{where}VersionRequirement: {fault}")
+                self._errors.append(f"{where}VersionRequirement: {fault}")
                 continue
             found[name] = Dependency(requirement, kind)
         return found
@@ -228,7 +230,7 @@ class _Reader:
         for at, item in enumerate(self._list(document, "Manifests", "")):
             where = f"Manifests/{at}/"
             if not isinstance(item, dict):
-                self._faults.append(f"{where[:-1]} must be a map")
+                self._errors.append(f"{where[:-1]} must be a map")
                 continue
             platform = {str(key): str(value) for key, value in self._map(item, "Platform", where).items() if value is not None}
             selections = self._list(item, "Selections", where)
@@ -247,7 +249,7 @@ class _Reader:
         for at, item in enumerate(self._list(manifest, "Artifacts", above)):
             where = f"{above}Artifacts/{at}/"
             if not isinstance(item, dict):
-                self._faults.append(f"{where[:-1]} must be a map with Uri")
+                self._errors.append(f"{where[:-1]} must be a map with Uri")
                 continue
             permission = self._map(item, "Permission", where)
             artifact = Artifact(
@@ -257,39 +259,39 @@ class _Reader:
                 execute=self._text(permission, "Execute", where + "Permission/", "NONE").upper(),
             )
             if artifact.uri and not artifact.is_image:
-                folder_fault = file_fault(artifact.stem) if artifact.unarchive == "ZIP" else ""
-                self._named(f"{where}Uri", file_fault(artifact.file_name) or folder_fault)
+                folder_error = file_name_error(artifact.stem) if artifact.unarchive == "ZIP" else ""
+                self._report(f"{where}Uri", file_name_error(artifact.file_name) or folder_error)
             if artifact.unarchive not in ("NONE", "ZIP"):
-                self._faults.append(f"{where}Unarchive is {artifact.unarchive!r}; write NONE or ZIP")
+                self._errors.append(f"{where}Unarchive is {artifact.unarchive!r}; write NONE or ZIP")
             for key, value in (("Read", artifact.read), ("Execute", artifact.execute)):
                 if value not in ("NONE", "OWNER", "ALL"):
-                    self._faults.append(f"{where}Permission/{key} is {value!r}; write NONE, OWNER or ALL")
+                    self._errors.append(f"{where}Permission/{key} is {value!r}; write NONE, OWNER or ALL")
             found.append(artifact)
         return found
 
-    def _named(self, where: str, fault: str) -> None:
-        if fault:
-            self._faults.append(f"{where}: {fault}")
+    def _report(self, where: str, error: str) -> None:
+        if error:
+            self._errors.append(f"{where}: {error}")
 
     def _text(self, raw: dict[str, Any], key: str, where: str, default: str | None = None) -> str:
         value = raw.get(key)
         if value is None and default is not None:
             return default
         if value is None:
-            self._faults.append(f"{where}{key} is missing")
+            self._errors.append(f"{where}{key} is missing")
             return ""
         if not isinstance(value, str):
-            self._faults.append(f"{where}{key} is {value!r}; write it as a string, in quotes")
+            self._errors.append(f"{where}{key} is {value!r}; write it as a string, in quotes")
             return ""
         return value
 
     def _map(self, raw: dict[str, Any], key: str, where: str) -> dict[str, Any]:
-        # An empty YAML value is "" where every scalar is text.
+        # With text scalars, an empty YAML value is "".
         value = raw.get(key)
         if value is None or value == "":
             return {}
         if not isinstance(value, dict):
-            self._faults.append(f"{where}{key} must be a map, it is {value!r}")
+            self._errors.append(f"{where}{key} must be a map, found {value!r}")
             return {}
         return value
 
@@ -298,6 +300,6 @@ class _Reader:
         if value is None or value == "":
             return []
         if not isinstance(value, list):
-            self._faults.append(f"{where}{key} must be a list, it is {value!r}")
+            self._errors.append(f"{where}{key} must be a list, found {value!r}")
             return []
         return value

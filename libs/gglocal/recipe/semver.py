@@ -9,7 +9,7 @@ from functools import total_ordering
 
 from gglocal.errors import VersionError
 
-LONGEST = 256
+MAX_LENGTH = 256
 """Characters of a version, and of a range."""
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)(?:-([0-9A-Za-z.-]+))?(?:\+([0-9A-Za-z.-]+))?", re.ASCII)
 _PARTIAL = r"[vV=]*(?:[xX*]|\d+)(?:\.(?:[xX*]|\d+)){0,2}(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?"
@@ -20,7 +20,7 @@ _HYPHEN = re.compile(rf"\s*({_PARTIAL})\s+-\s+({_PARTIAL})\s*")
 @total_ordering
 @dataclass(frozen=True, eq=False)
 class Version:
-    """`major.minor.patch[-prerelease][+build]`; the build does not count in comparisons."""
+    """`major.minor.patch[-prerelease][+build]`; the build is ignored in comparisons."""
 
     core: tuple[int, int, int]
     pre: tuple[str, ...] = ()
@@ -30,11 +30,11 @@ class Version:
     def parse(cls, text: str) -> Version:
         """
         Raises:
-            VersionError: it is no semantic version.
+            VersionError: the text is not a semantic version.
         """
-        found = _VERSION.fullmatch(text) if len(text) <= LONGEST else None
+        found = _VERSION.fullmatch(text) if len(text) <= MAX_LENGTH else None
         if not found:
-            raise VersionError(f"{text[:80]!r} is no semantic version; write major.minor.patch, as 1.0.0")
+            raise VersionError(f"{text[:80]!r} is not a semantic version; write major.minor.patch, as in 1.0.0")
         major, minor, patch, pre, build = found.groups()
         return cls((int(major), int(minor), int(patch)), tuple(pre.split(".")) if pre else (), build or "")
 
@@ -82,23 +82,23 @@ class Range:
     def parse(cls, text: str) -> Range:
         """
         Raises:
-            VersionError: it is no range.
+            VersionError: the text is not a version range.
         """
-        if len(text) > LONGEST:
-            raise VersionError(f"{text[:80]!r}… is no version range: it has {len(text)} characters, {LONGEST} are allowed")
+        if len(text) > MAX_LENGTH:
+            raise VersionError(f"{text[:80]!r}… is not a version range: it has {len(text)} characters, {MAX_LENGTH} are allowed")
         return cls(text, tuple(tuple(_bounds(part, text)) for part in text.split("||")))
 
     def __str__(self) -> str:
         return self.text or "*"
 
     def __contains__(self, version: Version) -> bool:
-        return any(_admits(bounds, version) for bounds in self._sets)
+        return any(_satisfies(bounds, version) for bounds in self._sets)
 
 
-def _admits(bounds: tuple[_Bound, ...], version: Version) -> bool:
+def _satisfies(bounds: tuple[_Bound, ...], version: Version) -> bool:
     if not all(bound.holds(version) for bound in bounds):
         return False
-    # A prerelease is wanted only by who names one of the same major.minor.patch.
+    # A range includes a prerelease only if it names a prerelease of the same major.minor.patch.
     return not version.pre or any(bound.version.pre and bound.version.core == version.core for bound in bounds)
 
 
@@ -112,7 +112,7 @@ def _bounds(part: str, whole: str) -> Iterator[_Bound]:
     while at < len(text):
         found = _COMPARATOR.match(text, at)
         if not found:
-            raise VersionError(f"{whole!r} is no version range; write for example >=1.0.0 <2.0.0, ^1.2 or *")
+            raise VersionError(f"{whole!r} is not a version range; write for example >=1.0.0 <2.0.0, ^1.2 or *")
         yield from _comparator(found[1] or "", found[2])
         at = found.end()
         while at < len(text) and text[at].isspace():
@@ -121,29 +121,29 @@ def _bounds(part: str, whole: str) -> Iterator[_Bound]:
 
 def _comparator(operator: str, text: str) -> Iterator[_Bound]:
     release, _, pre = text.lstrip("vV=").partition("+")[0].partition("-")
-    given = [int(piece) for piece in _leading(release.split("."))]
-    major, minor, patch = [*given, 0, 0, 0][:3]
+    numbers = [int(piece) for piece in _leading(release.split("."))]
+    major, minor, patch = [*numbers, 0, 0, 0][:3]
     low = Version((major, minor, patch), tuple(pre.split(".")) if pre else ())
-    if not given:
+    if not numbers:
         if operator in ("<", ">"):
             yield _Bound("<", Version((0, 0, 0), ("0",)))
         return
-    exact = len(given) == 3
+    exact = len(numbers) == 3
     if operator in (">=", "<") or exact and operator in (">", "<=", "", "="):
         yield _Bound(operator or "=", low)
     elif operator == ">":
-        yield _Bound(">=", _after(given, len(given) - 1))
+        yield _Bound(">=", _after(numbers, len(numbers) - 1))
     elif operator == "<=":
-        yield _Bound("<", _after(given, len(given) - 1))
+        yield _Bound("<", _after(numbers, len(numbers) - 1))
     else:
         yield _Bound(">=", low)
         if operator == "^":
-            place = next((at for at, number in enumerate(given) if number), len(given) - 1)
+            place = next((at for at, number in enumerate(numbers) if number), len(numbers) - 1)
         elif operator.startswith("~"):
-            place = min(1, len(given) - 1)
+            place = min(1, len(numbers) - 1)
         else:
-            place = len(given) - 1
-        yield _Bound("<", _after(given, place))
+            place = len(numbers) - 1
+        yield _Bound("<", _after(numbers, place))
 
 
 def _leading(pieces: list[str]) -> Iterator[str]:
@@ -153,7 +153,7 @@ def _leading(pieces: list[str]) -> Iterator[str]:
         yield piece
 
 
-def _after(given: list[int], place: int) -> Version:
+def _after(numbers: list[int], place: int) -> Version:
     """The first version whose number at `place` is one higher."""
-    raised = [*given[:place], given[place] + 1, 0, 0, 0][:3]
+    raised = [*numbers[:place], numbers[place] + 1, 0, 0, 0][:3]
     return Version((raised[0], raised[1], raised[2]))

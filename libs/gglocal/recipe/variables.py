@@ -1,4 +1,4 @@
-"""Recipe variables: `{artifacts:path}`, `{configuration:/pointer}`, `{dependency:artifacts:path}` and the others."""
+"""Recipe variables: `{artifacts:path}`, `{configuration:/pointer}`, `{dependency:artifacts:path}` and others."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _SPACES = ("artifacts", "configuration", "iot", "kernel", "work")
 
 @dataclass(frozen=True)
 class Scope:
-    """What the variables of one component stand for.
+    """Values of the variables of one component.
 
     Attributes:
-        configuration: its configuration now, a map.
-        dependencies: the scopes of the components that it depends on, by name.
+        configuration: returns its current configuration, a map.
+        dependencies: the scopes of its dependencies, by name.
     """
 
     component: str
@@ -47,56 +47,56 @@ class Scope:
 
 
 def recipe_variable(braced: str) -> tuple[str | None, str, str] | None:
-    """Dependency, namespace and key of what stood between braces; None: it is no recipe variable."""
+    """Dependency, namespace and key of a text between braces; None: it is not a recipe variable."""
     found = _VARIABLE.fullmatch(braced)
     return (found[1], found[2], found[3]) if found and found[2] in _SPACES else None
 
 
 def interpolate(text: str, scope: Scope, *, lite: bool, in_script: bool = False) -> str:
-    """Fill in the recipe variables.
+    """Replace recipe variables with their values.
 
-    On classic, what cannot be filled in stays as it is. On Lite it is an error, and in scripts each value is escaped as
-    for between double quotes. Braces that hold no recipe variable stay as they are.
+    On classic, a variable without a value remains unchanged. On Lite it is an error, and each value in a script is escaped as
+    between double quotes. Braces that are not a recipe variable remain unchanged.
 
     Raises:
-        VariableError: on Lite.
+        VariableError: a variable has no value, on Lite.
     """
 
-    def fill(found: re.Match[str]) -> str:
+    def replace(found: re.Match[str]) -> str:
         variable = recipe_variable(found[1])
         if variable is None:
             return found[0]
         dependency, space, key = variable
         if dependency is not None and lite:
-            raise VariableError(f"{scope.component}: Nucleus Lite knows no variables of other components, as {found[0]}")
+            raise VariableError(f"{scope.component}: {found[0]} is a variable of another component, which Nucleus Lite does not support")
         target = scope if dependency is None else scope.dependencies.get(dependency)
         value = None if target is None else _value(target, space, key, slash=lite)
         if value is None and lite:
-            raise VariableError(f"{scope.component}: the recipe variable {found[0]} has no value; {_remedy(space)}")
+            raise VariableError(f"{scope.component}: recipe variable {found[0]} has no value; {_remedy(space)}")
         if value is None:
             return found[0]
         return re.sub(r'(["\\$`])', r"\\\1", value) if lite and in_script else value
 
-    return BRACED.sub(fill, text)
+    return BRACED.sub(replace, text)
 
 
-def filled_in(value: Any, scope: Scope) -> Any:
-    """A configuration with its system variables filled in, as classic does with `interpolateComponentConfiguration`.
+def interpolate_configuration(value: Any, scope: Scope) -> Any:
+    """Replace the system variables in a configuration, as classic does with `interpolateComponentConfiguration`.
 
-    Those of `configuration` stay as they are, in a component's own and in others'.
+    Variables of `configuration` remain unchanged.
     """
     if isinstance(value, dict):
-        return {key: filled_in(item, scope) for key, item in value.items()}
+        return {key: interpolate_configuration(item, scope) for key, item in value.items()}
     if isinstance(value, list):
-        return [filled_in(item, scope) for item in value]
+        return [interpolate_configuration(item, scope) for item in value]
     if not isinstance(value, str):
         return value
 
-    def fill(found: re.Match[str]) -> str:
+    def replace(found: re.Match[str]) -> str:
         variable = recipe_variable(found[1])
         return found[0] if variable is None or variable[1] == "configuration" else interpolate(found[0], scope, lite=False)
 
-    return BRACED.sub(fill, value)
+    return BRACED.sub(replace, value)
 
 
 def pointer_path(pointer: str) -> list[str]:
@@ -129,4 +129,4 @@ def _value(scope: Scope, space: str, key: str, *, slash: bool) -> str | None:
 def _remedy(space: str) -> str:
     if space == "configuration":
         return "add the key to DefaultConfiguration or to the deployment's configuration"
-    return f"known are {', '.join('{' + name + '}' for name in SYSTEM)} and {{configuration:/pointer}}"
+    return f"known variables: {', '.join('{' + name + '}' for name in SYSTEM)} and {{configuration:/pointer}}"

@@ -1,4 +1,4 @@
-"""The convolutional autoencoder of the benchmark's leaderboard: one model for each recording. It needs TensorFlow."""
+"""The convolutional autoencoder of the SKAB leaderboard: one model for each recording. Needs TensorFlow."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ DEFINITION = {
 
 
 class ConvAe:
-    """Window errors by an autoencoder that is trained on a recording's own baseline; kept for copies with the same baseline."""
+    """Reconstruction errors of an autoencoder trained on a recording's baseline; copies with the same baseline share the model."""
 
     def __init__(self) -> None:
         self._models: dict[bytes, tuple[Any, float]] = {}
 
     def causal(self, recording: Recording) -> np.ndarray:
-        """(n,) bool: row i is anomalous when the window that ends at i is."""
+        """Verdicts (n,) bool: row i is anomalous if the window that ends at i is."""
         over = self._over(recording)
         return np.concatenate([np.zeros(WINDOW - 1, bool), over])
 
     def published(self, recording: Recording) -> np.ndarray:
-        """(n,) bool: row i is anomalous when all windows that begin at rows i - 59 to i - 1 are: it looks ahead."""
+        """Verdicts (n,) bool as published: row i is anomalous if all windows that begin at rows i - 59 to i - 1 are. Not causal."""
         over = np.append(self._over(recording), np.zeros(WINDOW - 1, bool))
         all_over = np.convolve(over, np.ones(WINDOW - 1))[: len(over)] >= WINDOW - 1 - 1e-6
         return np.concatenate([[False], all_over[:-1]])
 
     def _over(self, recording: Recording) -> np.ndarray:
-        """(n - 59,) bool: which windows, by their first row, have an error over the limit."""
+        """Windows with an error above the limit, by first row, (n - 59,) bool."""
         values = filled(recording.values)
         normal = values[:BASELINE_ROWS]
         spread = np.where(normal.std(0) > 0, normal.std(0), 1.0)
@@ -66,7 +66,7 @@ def _windows(z: np.ndarray) -> np.ndarray:
 
 
 def _errors(model: Any, windows: np.ndarray) -> np.ndarray:
-    """(k,) mean absolute error of each window."""
+    """Mean absolute error (k,) of each window."""
     return np.abs(windows - model.predict(windows, batch_size=512, verbose=0)).mean((1, 2))
 
 

@@ -1,4 +1,4 @@
-"""Principal components of the baseline: Hotelling's T² within them, and Q, the squared error beside them."""
+"""Principal component analysis of the baseline: Hotelling's T², and Q, the squared reconstruction error."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DEFINITION = {"variance": VARIANCE, "level": LEVEL, "version": 1}
 
 
 def verdict(recording: Recording) -> np.ndarray:
-    """(n,) bool: T² above the chi-square limit or Q above the limit of Jackson and Mudholkar (1979), at `LEVEL`."""
+    """Verdicts (n,) bool: T² above the chi-square limit or Q above the limit of Jackson and Mudholkar (1979), at `LEVEL`."""
     values = filled(recording.values)
     normal = values[:BASELINE_ROWS]
     spread = np.maximum(normal.std(0), 1e-9 + 1e-6 * np.abs(normal.mean(0)))
@@ -31,7 +31,7 @@ def verdict(recording: Recording) -> np.ndarray:
 
 
 def _chi_square(freedom: int) -> float:
-    """Its quantile at `LEVEL`, by Wilson and Hilferty's approximation."""
+    """Chi-square quantile at `LEVEL`, by the approximation of Wilson and Hilferty."""
     c = 2 / (9 * freedom)
     return freedom * (1 - c + NormalDist().inv_cdf(LEVEL) * c**0.5) ** 3
 

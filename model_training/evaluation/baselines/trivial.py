@@ -1,4 +1,4 @@
-"""What scores well without a sensor."""
+"""Trivial methods that score well without using the sensors."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ FIRST, LAST = 570, 970
 
 
 def always(recording: Recording) -> np.ndarray:
-    """(n,) bool: yes."""
+    """Verdicts (n,) bool: all positive."""
     return np.ones(len(recording), bool)
 
 
 def position(recording: Recording) -> np.ndarray:
-    """(n,) bool: yes from row `FIRST` to row `LAST` of what it is given, whatever was measured."""
+    """Verdicts (n,) bool: positive from row `FIRST` to row `LAST`, independent of the values."""
     row = np.arange(len(recording))
     return (row >= FIRST) & (row <= LAST)

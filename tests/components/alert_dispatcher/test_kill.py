@@ -9,6 +9,8 @@ import pytest
 from edgeml.messages import Command, CommandAck, ReplayRequest, ReplayStart, decode, topics
 from tests.components.alert_dispatcher.kit import ALARM, Bench, Killed, results
 
+pytestmark = pytest.mark.slow("repeats a run for each step at which it can be killed")
+
 BLOCKS = [results(ALARM[start : start + 5], start, start // 5) for start in range(0, len(ALARM), 5)] + [
     results(ALARM[start : start + 5], start + 60, 5 + start // 5) for start in range(0, len(ALARM), 5)
 ]

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from edgeml.messages import topics
-from edgeml.model.install_bundle import place
+from edgeml.model.install_bundle import install
 from tests.components.inference.kit import Bench, batches, pump
 from tests.edgeml.keys import TRUSTED
 from tests.edgeml.models import trained
@@ -36,7 +36,7 @@ def measure(count: int, folder: Path) -> tuple[dict[int, int], list[float]]:
     sent = [batch for asset in ("p1", "p2") for batch in batches(pump(550), asset=asset)]
     memory, seconds = {}, []
     for number in range(1, count + 1):
-        place(longer if number % 10 == 5 else models[number % 2], folder / "work" / "com.edgeml.Model.PumpAnomaly")
+        install(longer if number % 10 == 5 else models[number % 2], folder / "work" / "com.edgeml.Model.PumpAnomaly")
         begun = time.perf_counter()
         bench.service.tick(bench.now)
         seconds.append(time.perf_counter() - begun)

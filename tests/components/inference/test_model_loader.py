@@ -13,7 +13,7 @@ import pytest
 
 from edgeml.messages import ReplayRequest, ResultBlock, topics
 from edgeml.model import install_bundle
-from edgeml.model.install_bundle import place, placed, verdict
+from edgeml.model.install_bundle import install, installed, read_result
 from tests.components.inference.kit import SHIPPED, Bench, batches, column, pump, reasons
 from tests.edgeml.keys import PINNED, STRANGER, TRUSTED, edit
 from tests.edgeml.models import trained, untrue
@@ -35,7 +35,7 @@ class World:
         return Bench(self.work, **{"bundle": str(self.configured), "signature": OURS, **options})
 
     def deploy(self, bundle: Path) -> None:
-        place(bundle, self.model)
+        install(bundle, self.model)
 
     def trained(self, version: str, **changes: object) -> None:
         self.deploy(trained(self.folder / "bundle", version, **changes))  # type: ignore[arg-type]
@@ -142,7 +142,7 @@ BAD = {
     "another key": (bad_signature, "is signed with the key"),
     "unsigned": (unsigned, "has no manifest.sig"),
     "truncated": (cut, "truncated"),
-    "altered": (altered, "is not what was signed"),
+    "altered": (altered, "does not match its signature"),
     "golden": (wrong_golden, "golden window 1"),
     "empty": (empty, "cannot be read"),
 }
@@ -160,7 +160,7 @@ def test_20_bad_version_is_refused_and_the_old_one_continues(world, name, caplog
     assert versions(before + after) == {"1.0.5"} and {block.stream for block in after} == {before[0].stream} and not any(reasons(after))
     (fault,) = bench.service.status().faults
     assert sentence in fault and fault.startswith("com.edgeml.Model.PumpAnomaly: ") and "\n" not in fault
-    assert verdict(world.work, placed(world.model)[1]) == fault  # for the model component's step, which fails with it
+    assert read_result(world.work, installed(world.model)[1]) == fault  # for the model component's step, which fails with it
     errors = len([record for record in caplog.records if record.levelno >= logging.ERROR])
     tick(bench)
     assert len([record for record in caplog.records if record.levelno >= logging.ERROR]) == errors == 1  # reported once, tried once
@@ -172,7 +172,7 @@ def test_20_bad_version_is_refused_and_the_old_one_continues(world, name, caplog
     world.trained("1.0.4")
     tick(bench)
     assert versions(bench.feed(*batches(pump(50), stream="u"))) == {"1.0.4"} and bench.service.status().faults == ()
-    assert verdict(world.work, placed(world.model)[1]) == ""
+    assert read_result(world.work, installed(world.model)[1]) == ""
 
 
 def test_20_saved_version_of_an_untrusted_key_gives_way_to_the_configured_bundle(world, caplog):

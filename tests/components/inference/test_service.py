@@ -75,7 +75,10 @@ def test_1_a_long_sensor_sentence_does_not_burst_a_block(tmp_path):
         (lambda folder: (folder / "model.tflite").write_bytes((folder / "model.tflite").read_bytes()[:-100]), "truncated"),
         (lambda folder: (folder / "model.tflite").write_bytes((folder / "model.tflite").read_bytes()[:-1] + b"\xff"), "SHA-256 digest"),
         (lambda folder: shutil.rmtree(folder), "cannot be read"),
-        (lambda folder: change(folder, views=[{"every": 1, "steps": 30}], min_rows=30), r"input shape \(60, 16\) where .* want \(30, 8\)"),
+        (
+            lambda folder: change(folder, views=[{"every": 1, "steps": 30}], min_rows=30),
+            r"input shape \(60, 16\), the .* require \(30, 8\)",
+        ),
         (lambda folder: change(folder, verdict_lvel=1), "verdict_lvel"),
     ],
 )
@@ -98,7 +101,7 @@ def change(folder, **keys):
     [
         (lambda folder: (folder / "manifest.sig").unlink(), "has no manifest.sig"),
         (lambda folder: sign(folder, STRANGER), "is signed with the key"),
-        (lambda folder: change(folder, verdict_level=0.99), "is not what was signed"),
+        (lambda folder: change(folder, verdict_level=0.99), "does not match its signature"),
     ],
 )
 def test_14_a_bundle_that_the_pinned_key_did_not_sign_is_refused(tmp_path, spoil, sentence):
@@ -115,8 +118,8 @@ def test_14_a_bundle_that_the_pinned_key_did_not_sign_is_refused(tmp_path, spoil
     [
         ({}, "`signature` names no public key"),
         ({"public_keys": {"mine": "null"}}, "`signature` names no public key"),
-        ({"public_key": TRUSTED, "public_keys": {"mine": "AAAA"}}, "`signature.public_keys.mine` is no Ed25519 public key"),
-        ({"public_key": "AAAA"}, "`signature.public_key` is no Ed25519 public key"),
+        ({"public_key": TRUSTED, "public_keys": {"mine": "AAAA"}}, "`signature.public_keys.mine` is not an Ed25519 public key"),
+        ({"public_key": "AAAA"}, "`signature.public_key` is not an Ed25519 public key"),
     ],
 )
 def test_14_options_that_name_no_one_key_are_refused(signature, sentence):
@@ -131,7 +134,7 @@ def test_3_rows_that_do_not_fit_are_answered_and_other_assets_continue(bench):
     blocks = bench.feed(bad, other, *batches(rows, asset="good"))
     said = {block.asset: reasons([block])[0] for block in blocks}
     assert "no `flow` in l/min" in said["bad"]
-    assert "`vibration_1` in mm/s where g is wanted" in said["units"]
+    assert "`vibration_1` in mm/s instead of g" in said["units"]
     assert said["good"].startswith("learning")
     assert len(bench.service.status().faults) == 2 and bench.service.status().state == "running"
 
@@ -291,7 +294,7 @@ def test_9_missing_number_is_requested(bench):
     bench.feed(sent[0], sent[2])
     (asked,) = bench.bus.take(topics.REPLAY)
     assert asked == ReplayRequest(
-        topic=topics.SENSORS, asset="pump-1", since=T0 + 49 * SECOND, stream="s", next_seq=1, max_messages=SequenceTracker.MOST
+        topic=topics.SENSORS, asset="pump-1", since=T0 + 49 * SECOND, stream="s", next_seq=1, max_messages=SequenceTracker.MAX_PER_ASSET
     )
     blocks = bench.feed(ReplayStart(asset="pump-1", stream="s", first=1), *sent[1:])
     assert len(column(blocks, "times")) == 250
@@ -442,7 +445,12 @@ def test_lost_last_batch_is_requested(bench):
     assert bench.bus.take(topics.REPLAY) == []
     bench.feed(KeepAlive(asset="pump-1", stream="s", seq=2))
     wanted = ReplayRequest(
-        topic=topics.SENSORS, asset="pump-1", since=int(T0 + 99 * SECOND), stream="s", next_seq=2, max_messages=SequenceTracker.MOST
+        topic=topics.SENSORS,
+        asset="pump-1",
+        since=int(T0 + 99 * SECOND),
+        stream="s",
+        next_seq=2,
+        max_messages=SequenceTracker.MAX_PER_ASSET,
     )
     assert bench.bus.take(topics.REPLAY) == [wanted]
     assert len(bench.feed(ReplayStart(asset="pump-1", stream="s", first=2), sent[2])) > 0

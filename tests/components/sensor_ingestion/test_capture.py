@@ -101,6 +101,7 @@ def test_every_asset_has_a_folder_of_its_own(name: str) -> None:
     assert "/" not in folder and folder not in (".", "..") and len(folder) < 250 and folder != segment_format.folder_name(name + "2")
 
 
+@pytest.mark.slow("fills the quota of the capture")
 def test_quota_holds_and_the_oldest_files_are_deleted_first(tmp_path: Path) -> None:  # 29
     rng = np.random.default_rng(0)
     kept = recorder(tmp_path, assets=2, quota_mb=1, segment_rows=500)
@@ -119,6 +120,7 @@ def test_quota_holds_and_the_oldest_files_are_deleted_first(tmp_path: Path) -> N
         assert left == [*range(min(left), 50)] and min(left) > 0  # none from the middle is gone
 
 
+@pytest.mark.slow("fills the quota of the capture")
 def test_lower_quota_holds_from_the_start(tmp_path: Path) -> None:  # 29
     kept = recorder(tmp_path, segment_rows=500)
     for seq in range(30):
@@ -307,6 +309,7 @@ def test_alert_without_a_time_starts_no_capture(tmp_path: Path, caplog: pytest.L
     assert files(tmp_path) == [] and "starts no capture" in caplog.text
 
 
+@pytest.mark.slow("fills the quota of the capture")
 def test_open_files_and_one_more_fit_into_the_quota(tmp_path: Path) -> None:  # 29
     limits = Limits.of(1, 100_000, 1e9, 3)
     assert limits.segment * 3 <= limits.quota // 4

@@ -18,6 +18,8 @@ from edgeml.messages import MAX_PAYLOAD
 from edgeml.storage.disk_reserve import DiskReserve
 from edgeml.timestamps import SECOND
 
+pytestmark = pytest.mark.slow("fills the outbox with the messages of long outages")
+
 
 class File:
     """The least that keeps an outbox."""

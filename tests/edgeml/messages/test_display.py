@@ -12,7 +12,7 @@ import pytest
 from edgeml.auth import gglocal_messages
 from edgeml.messages import MISSING, STUCK, Message, SensorBatch, display, encode, topics
 from edgeml.timestamps import SECOND
-from gglocal.cli.format import heard_lines
+from gglocal.cli.format import message_lines
 from gglocal.message_plugins import plugins
 from tests.components.alert_dispatcher.kit import results
 from tests.edgeml.samples import SAMPLES
@@ -29,7 +29,7 @@ def batch() -> SensorBatch:
 def heard(topic: str, message: Message, as_json: bool) -> list[str]:
     seal = f"edgeml1 com.edgeml.X 12 {'0' * 32}\n".encode()
     answer: dict[str, Any] = {"topic": topic, "payload": base64.b64encode(seal + encode(message)).decode(), "sender": None, "at": 1.0}
-    return heard_lines(answer, as_json, False)
+    return message_lines(answer, as_json, False)
 
 
 def test_gglocal_finds_the_message_plugin() -> None:

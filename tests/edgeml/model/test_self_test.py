@@ -57,7 +57,7 @@ def held(bundle: Bundle) -> self_test.GoldenSet:
 
 
 def test_the_shipped_model_judges_here_as_it_did_where_it_was_made(shipped: Bundle) -> None:
-    """On any architecture and either runtime; scripts/test-arm64 runs this on 64-bit ARM."""
+    """On any architecture and either runtime; edgeml dev test-arm64 runs this on 64-bit ARM."""
     compared = self_test.verify(shipped, open_engine(shipped))
     assert compared.windows == 13 and compared.largest <= self_test.WITHIN and compared.mean <= self_test.WITHIN_MEAN
 

@@ -11,9 +11,9 @@ from edgeml.messages import Alert, Command, CommandAck, ResultBlock, ResultColum
 from edgeml.timestamps import SECOND, from_iso, to_iso
 from edgeml_cli.verify.chaos import reference_results
 from edgeml_cli.verify.chaos.fault_schedule import ScheduledFault
-from edgeml_cli.verify.chaos.judge import judge, silences
-from edgeml_cli.verify.chaos.machines import WIRE
-from edgeml_cli.verify.chaos.traffic_recorder import Alerts, TrafficRecorder
+from edgeml_cli.verify.chaos.judge import evaluate, silences
+from edgeml_cli.verify.chaos.machines import CLOCKED
+from edgeml_cli.verify.chaos.traffic_recorder import ObservedAlerts, TrafficRecorder
 
 OPTIONS = PolicyOptions(hold_s=2, clear_hold_s=2, cooldown_s=0)
 ASSET, MODEL, CHANNELS, ROWS = "p", "m", ("current",), 40
@@ -88,8 +88,8 @@ class World:
     """A run of 40 s without a flaw, into which flaws can be put."""
 
     def __init__(self) -> None:
-        self.watch, self.cloud = TrafficRecorder(), Alerts()
-        self.watch.flow[WIRE] = [float(second) for second in range(ROWS)]
+        self.watch, self.cloud = TrafficRecorder(), ObservedAlerts()
+        self.watch.flow[CLOCKED] = [float(second) for second in range(ROWS)]
         self.relaunches = 0
         self.strikes: list[ScheduledFault] = []
         self.pause_s = 0.0
@@ -120,7 +120,7 @@ class World:
             self.watch.hear(f"INFO x: command {ID} to p: stop, executed ", self.executed_at)
         offline = {ASSET: list(zip(TIMES, CONFIDENCES, strict=True))}
         starts = {"com.edgeml.AlertDispatcher": 1 + self.relaunches}
-        return judge(self.watch, self.cloud, self.strikes, offline, OPTIONS, starts, {ASSET: ROWS}, 40.0 + self.pause_s)
+        return evaluate(self.watch, self.cloud, self.strikes, offline, OPTIONS, starts, {ASSET: ROWS}, 40.0 + self.pause_s)
 
 
 def test_a_run_without_a_flaw():
@@ -208,6 +208,6 @@ def test_silence_counts_from_the_end_of_a_fault():
 
 def test_a_machine_whose_clock_was_set_must_be_judged_again():
     world = World()
-    del world.watch.flow[WIRE][20:35]
+    del world.watch.flow[CLOCKED][20:35]
     verdict = world.verdict()
-    assert [violation.sentence for violation in verdict.violations] == [f"{WIRE} was silent for 16.0 s with no fault active"]
+    assert [violation.sentence for violation in verdict.violations] == [f"{CLOCKED} was silent for 16.0 s with no fault active"]

@@ -1,4 +1,4 @@
-"""The account that the fleet's tests use, without the bucket: the stack makes it."""
+"""The simulated AWS account of the fleet's tests."""
 
 from __future__ import annotations
 

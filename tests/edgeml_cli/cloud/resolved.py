@@ -1,4 +1,4 @@
-"""The template with its functions worked out, as CloudFormation does it for one account."""
+"""The template with its intrinsic functions evaluated, as CloudFormation does for one account."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class Resolved:
     def ref(self, name: str) -> Any:
         if name in PSEUDO or name in self._values:
             return PSEUDO.get(name, self._values.get(name))
-        kind, given = self.resources[name]["Type"], self.resources[name]["Properties"]
-        named = {
+        type_name, properties = self.resources[name]["Type"], self.resources[name]["Properties"]
+        name_property = {
             "AWS::S3::Bucket": "BucketName",
             "AWS::KinesisFirehose::DeliveryStream": "DeliveryStreamName",
             "AWS::Logs::LogGroup": "LogGroupName",
@@ -52,9 +52,9 @@ class Resolved:
             "AWS::IoT::RoleAlias": "RoleAlias",
             "AWS::IoT::Policy": "PolicyName",
         }
-        if kind == "AWS::SNS::Topic":
-            return f"arn:aws:sns:{REGION}:{ACCOUNT}:{self.value(given['TopicName'])}"
-        return self.value(given.get(named[kind], name))
+        if type_name == "AWS::SNS::Topic":
+            return f"arn:aws:sns:{REGION}:{ACCOUNT}:{self.value(properties['TopicName'])}"
+        return self.value(properties.get(name_property[type_name], name))
 
     def attribute(self, name: str, attribute: str) -> str:
         kind = self.resources[name]["Type"]

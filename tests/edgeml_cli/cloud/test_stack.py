@@ -1,4 +1,4 @@
-"""scripts/cloud/deploy and destroy against moto's CloudFormation, and what it made, asked of the services themselves."""
+"""`edgeml cloud deploy` and `destroy` against moto's CloudFormation; the services themselves confirm the created resources."""
 
 from __future__ import annotations
 
@@ -31,30 +31,30 @@ SKIPPED = {
     "AWS::SNS::TopicPolicy",
     "AWS::SNS::Subscription",
 }
-"""What moto's CloudFormation leaves out; each of these goes to its service directly, and cfn-lint looks at all. Of buckets it leaves out
-everything but the name and the encryption."""
+"""Resource types that moto's CloudFormation skips. The test sends each of these to its service directly, and cfn-lint checks all.
+Of a bucket, moto's CloudFormation creates only the name and the encryption."""
 
 
 @pytest.fixture
 def account(cloud: Cloud) -> Cloud:
-    """Without the artifact bucket."""
+    """The account without the artifact bucket: the stack creates it."""
     cloud.client("s3").delete_bucket(Bucket=BUCKET)
     return cloud
 
 
 @pytest.fixture
-def made(account: Cloud) -> Cloud:
-    """With the stack."""
+def deployed(account: Cloud) -> Cloud:
+    """The account with the stack."""
     assert stack.main(["deploy", "--alert-email", "ops@example.com"]) == 0
     return account
 
 
-def test_what_it_makes_is_what_the_services_have_and_they_take_the_rest(made: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_services_have_the_created_resources_and_accept_the_skipped_ones(deployed: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     resolved = Resolved(AlertEmail="ops@example.com")
-    client = made.client("cloudformation")
+    client = deployed.client("cloudformation")
     there = {each["LogicalResourceId"]: each for each in client.list_stack_resources(StackName="edgeml")["StackResourceSummaries"]}
     assert {each["Type"] for name, each in resolved.resources.items() if name not in there} == SKIPPED
-    s3, iam, iot = made.client("s3"), made.client("iam"), made.client("iot")
+    s3, iam, iot = deployed.client("s3"), deployed.client("iam"), deployed.client("iot")
     for bucket in BUCKETS:
         (rule,) = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
         assert rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
@@ -65,16 +65,16 @@ def test_what_it_makes_is_what_the_services_have_and_they_take_the_rest(made: Cl
     for name, policy in resolved.of_type("AWS::IoT::Policy").items():
         document = iot.get_policy(policyName=policy["PolicyName"])["policyDocument"]
         assert as_data(document) == policy["PolicyDocument"], name
-    assert [each["TopicArn"] for each in made.client("sns").list_topics()["Topics"]] == [resolved.ref("AlertsTopic")]
+    assert [each["TopicArn"] for each in deployed.client("sns").list_topics()["Topics"]] == [resolved.ref("AlertsTopic")]
 
-    the_services_take_what_moto_leaves_out(made, resolved, monkeypatch)
-    assert Account(REGION).bucket(None, "edgeml-components") == BUCKET, "scripts/publish looks for another bucket"
-    assert HealthReports(Account(REGION), None).name == resolved.ref("DataBucket"), "scripts/fleet status looks into another bucket"
+    assert_services_accept_skipped_resources(deployed, resolved, monkeypatch)
+    assert Account(REGION).bucket(None, "edgeml-components") == BUCKET, "edgeml fleet publish uses another bucket"
+    assert HealthReports(Account(REGION), None).name == resolved.ref("DataBucket"), "edgeml fleet status reads another bucket"
 
 
-def the_services_take_what_moto_leaves_out(made: Cloud, resolved: Resolved, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", made.moto)
-    sns, iot, s3, firehose, logs = (made.client(name) for name in ("sns", "iot", "s3", "firehose", "logs"))
+def assert_services_accept_skipped_resources(deployed: Cloud, resolved: Resolved, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", deployed.moto)
+    sns, iot, s3, firehose, logs = (deployed.client(name) for name in ("sns", "iot", "s3", "firehose", "logs"))
     for each in resolved.of_type("AWS::S3::Bucket").values():
         name = each["BucketName"]
         s3.put_bucket_versioning(Bucket=name, VersioningConfiguration=each["VersioningConfiguration"])
@@ -99,52 +99,54 @@ def the_services_take_what_moto_leaves_out(made: Cloud, resolved: Resolved, monk
 
 
 def as_data(document: Any) -> Any:
-    """A policy; moto hands one that came with a stack out as Python writes it."""
+    """A policy document. For a policy created by a stack, moto returns the repr of a dict."""
     return ast.literal_eval(document) if isinstance(document, str) else document
 
 
 def lifecycle(rule: dict[str, Any]) -> dict[str, Any]:
-    """The template's names as the API of S3 spells them."""
+    """A lifecycle rule of the template in the spelling of the S3 API."""
     kept = {key: value for key, value in rule.items() if key in ("Status", "AbortIncompleteMultipartUpload", "NoncurrentVersionExpiration")}
     expiry = {"Expiration": {"Days": int(rule["ExpirationInDays"])}} if "ExpirationInDays" in rule else {}
     return {"ID": rule["Id"], "Filter": {"Prefix": rule.get("Prefix", "")}, **kept, **expiry}
 
 
 def as_call(value: Any) -> Any:
-    """The template's names as the API of IoT spells them: `RoleArn` is `roleArn`, `S3` is `s3`."""
+    """A value of the template in the spelling of the IoT API: `RoleArn` becomes `roleArn`, `S3` becomes `s3`."""
     if isinstance(value, dict):
         return {key[0].lower() + key[1:]: as_call(each) for key, each in value.items()}
     return [as_call(each) for each in value] if isinstance(value, list) else value
 
 
-def test_a_second_deploy_changes_what_is_given_and_destroy_takes_data_only_when_told(
-    made: Cloud, said: Said, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_second_deploy_changes_given_parameters_and_destroy_deletes_data_only_on_request(
+    deployed: Cloud, said: Said, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     capsys.readouterr()
     assert stack.main(["deploy"]) == 0
     shown = capsys.readouterr().out
     assert f"ArtifactBucket: {BUCKET}" in shown and "TrainingRole: arn:aws:iam::" in shown
     assert stack.main(["deploy", "--results-days", "30"]) == 0
-    found = made.client("cloudformation").describe_stacks(StackName="edgeml")["Stacks"][0]["Parameters"]
+    found = deployed.client("cloudformation").describe_stacks(StackName="edgeml")["Stacks"][0]["Parameters"]
     values = {each["ParameterKey"]: each["ParameterValue"] for each in found}
     assert (values["ResultsDays"], values["AlertEmail"]) == ("30", "ops@example.com")
-    destroy_takes_data_only_when_told(made, said, capsys, monkeypatch)
+    assert_destroy_deletes_data_only_on_request(deployed, said, capsys, monkeypatch)
 
 
-def destroy_takes_data_only_when_told(made: Cloud, said: Said, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    # moto looks for what it deletes of IoT under the name as the template writes it, `Fn::Sub` and all.
+def assert_destroy_deletes_data_only_on_request(
+    deployed: Cloud, said: Said, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # moto deletes IoT resources under the unevaluated name, including `Fn::Sub`.
     for kind in (FakePolicy, FakeRoleAlias):
         monkeypatch.setattr(kind, "delete_from_cloudformation_json", lambda *_: None)
-    s3 = made.client("s3")
+    s3 = deployed.client("s3")
     s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
     for body in (b"old", b"new"):
         s3.put_object(Bucket=BUCKET, Key="com.edgeml.Inference/0.1.0/inference.zip", Body=body)
     s3.delete_object(Bucket=BUCKET, Key="com.edgeml.Inference/0.1.0/inference.zip")
     assert stack.main(["destroy"]) == 0
     shown = capsys.readouterr().out
-    assert f"would take away the stack edgeml and the data in {BUCKET} (3 objects, old versions included); give --yes" in shown
+    assert f"would delete the stack edgeml and the data in {BUCKET} (3 object versions); confirm with --yes" in shown
     assert stack.main(["destroy", "--yes"]) == 1
-    assert "copy what you need, then give --with-data too; nothing was deleted" in said()
+    assert "copy the data that you need, then add --with-data; nothing was deleted" in said()
     assert len(s3.list_buckets()["Buckets"]) == 3
     assert stack.main(["destroy", "--yes", "--with-data"]) == 0
     assert s3.list_buckets()["Buckets"] == []
@@ -152,21 +154,21 @@ def destroy_takes_data_only_when_told(made: Cloud, said: Said, capsys: pytest.Ca
     assert "there is no stack edgeml in us-east-1" in capsys.readouterr().out
 
 
-def test_no_credentials_is_one_sentence(account: Cloud, said: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_credentials_are_reported_in_one_sentence(account: Cloud, said: Said, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     assert stack.main(["deploy"]) == 1
-    assert said().startswith("cloud deploy: no AWS credentials are found")
+    assert said().startswith("edgeml cloud deploy: no AWS credentials are found")
 
 
-def test_a_bucket_that_is_there_already_stops_it(account: Cloud, said: Said) -> None:
+def test_existing_bucket_prevents_creation(account: Cloud, said: Said) -> None:
     account.client("s3").create_bucket(Bucket=BUCKET)
     assert stack.main(["deploy"]) == 1
-    assert said().startswith("cloud deploy: AWS refuses CreateStack: The requested bucket name is not available.")
+    assert said().startswith("edgeml cloud deploy: AWS refuses CreateStack: The requested bucket name is not available.")
 
 
-def test_a_stack_that_fails_says_which_resource_and_why(account: Cloud) -> None:
-    """moto makes a stack in one go or not at all, so these answers are AWS's, checked by botocore's model."""
+def test_failed_stack_reports_resource_and_reason(account: Cloud) -> None:
+    """moto cannot fail halfway, so these are AWS's responses, validated by botocore's model."""
     client = account.client("cloudformation")
     identity, at = f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/edgeml/1", datetime(2026, 11, 25, tzinfo=timezone.utc)
     about = {"StackId": identity, "StackName": "edgeml", "CreationTime": at}
@@ -179,14 +181,14 @@ def test_a_stack_that_fails_says_which_resource_and_why(account: Cloud) -> None:
         "ResourceStatusReason": "exists already",
     }
     missing = {"service_error_code": "ValidationError", "service_message": "Stack with id edgeml does not exist"}
-    told: list[str] = []
+    progress: list[str] = []
     with Stubber(client) as answers:
         answers.add_client_error("describe_stacks", **missing)
         answers.add_response("create_stack", {"StackId": identity})
         for state in ("CREATE_IN_PROGRESS", "DELETE_COMPLETE"):
             answers.add_response("describe_stacks", {"Stacks": [{**about, "StackStatus": state}]})
             answers.add_response("describe_stack_events", {"StackEvents": [failed]})
-        made = stack.Stack(cast(Account, SimpleNamespace(client=lambda _: client)), "edgeml", told.append, lambda _: None)
+        made = stack.Stack(cast(Account, SimpleNamespace(client=lambda _: client)), "edgeml", progress.append, lambda _: None)
         with pytest.raises(FleetError, match="the stack edgeml is DELETE_COMPLETE: DataBucket: exists already"):
-            made.bring(stack.template.TEMPLATE, {})
-    assert told == ["making the stack edgeml", "  DataBucket: CREATE_FAILED: exists already"]
+            made.create_or_update(stack.template.TEMPLATE, {})
+    assert progress == ["creating the stack edgeml", "  DataBucket: CREATE_FAILED: exists already"]

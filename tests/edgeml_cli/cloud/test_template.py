@@ -1,4 +1,4 @@
-"""The template: what cfn-lint says, and that every permission in it names its resources and is one that somebody uses."""
+"""The template passes cfn-lint, and every permission in it names its resources and is used."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ TRAINING = f"arn:aws:s3:::edgeml-training-{REGION}-{ACCOUNT}"
 LOGS = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:"
 KINDS = ("results", "health", "captures")
 
-NAMELESS = {
+WITHOUT_RESOURCE = {
     ("NucleusPolicy", "Deployments"): "AWS's minimal policy of a core device names no resource for the nucleus's calls of Greengrass",
     ("TrainingRole", "ImageLogin"): "ecr:GetAuthorizationToken has no resource",
     ("TrainingRole", "Metrics"): "cloudwatch:PutMetricData has no resource; a condition names the namespace",
 }
-"""Statements that cannot name a resource, and why."""
+"""Statements that cannot name a resource, each with the reason."""
 
 
 class Use(NamedTuple):
-    """Somebody does something to a resource."""
+    """An action of a role or policy on a resource."""
 
-    who: str
+    actor: str
     action: str
     resource: str
 
 
 def uses() -> Iterator[Use]:
-    """Everything that the suite and the services behind it do with these permissions."""
+    """Every use of these permissions by the suite and the services behind it."""
     for name, folder in COMPONENTS.items():
         yield Use("TokenExchangeRole", "s3:GetObject", f"{ARTIFACTS}/{name}/0.1.0/{folder}.zip")
     yield Use("TokenExchangeRole", "s3:GetBucketLocation", ARTIFACTS)
@@ -77,12 +77,12 @@ def uses() -> Iterator[Use]:
 
 
 def of_topics() -> Iterator[Use]:
-    """Over MQTT: the device's components, its nucleus, and operators."""
+    """Uses over MQTT: by the device's components, its nucleus, and operators."""
     for topic in (topics.cloud_alerts(THING), topics.cloud_results(THING), topics.cloud_health(THING), topics.cloud_captures(THING)):
         yield Use("DevicePolicy", "iot:Publish", f"{IOT}:topic/{topic}")
-    for heard in (topics.cloud_alerts_ack, topics.cloud_alerts, topics.cloud_results, topics.cloud_health, topics.cloud_captures):
-        yield Use("DevicePolicy", "iot:Subscribe", f"{IOT}:topicfilter/{heard(THING)}")
-        yield Use("DevicePolicy", "iot:Receive", f"{IOT}:topic/{heard(THING)}")
+    for subscribed in (topics.cloud_alerts_ack, topics.cloud_alerts, topics.cloud_results, topics.cloud_health, topics.cloud_captures):
+        yield Use("DevicePolicy", "iot:Subscribe", f"{IOT}:topicfilter/{subscribed(THING)}")
+        yield Use("DevicePolicy", "iot:Receive", f"{IOT}:topic/{subscribed(THING)}")
     yield Use("OperatorPolicy", "iot:Connect", f"{IOT}:client/edgeml-operator-ada")
     yield Use("OperatorPolicy", "iot:Subscribe", f"{IOT}:topicfilter/{topics.cloud_alerts('+')}")
     yield Use("OperatorPolicy", "iot:Receive", f"{IOT}:topic/{topics.cloud_alerts(THING)}")
@@ -123,7 +123,7 @@ DENIED = [
     Use("StreamRole", "s3:PutObject", f"{ARTIFACTS}/com.edgeml.Inference/0.1.0/inference.zip"),
     Use("TrainingRole", "s3:GetObject", f"{ARTIFACTS}/com.edgeml.Inference/0.1.0/inference.zip"),
 ]
-"""What nobody may."""
+"""Uses that must be denied."""
 
 
 @pytest.fixture(scope="module")
@@ -152,66 +152,66 @@ def grants(statement: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def covers(resource: str, use: Use) -> bool:
-    # In an IoT policy only the star is a wildcard; brackets stand in no ARN here.
+    # In an IoT policy only the star is a wildcard; no ARN here contains brackets.
     return fnmatchcase(use.resource, resource.replace("${iot:Connection.Thing.ThingName}", THING))
 
 
-def test_cfn_lint_has_nothing_to_say() -> None:
-    lint = [Path(sys.executable).with_name("cfn-lint"), TEMPLATE, "--regions", "us-east-1"]
+def test_template_passes_cfn_lint() -> None:
+    lint: list[str | Path] = [Path(sys.executable).with_name("cfn-lint"), TEMPLATE, "--regions", "us-east-1"]
     ran = subprocess.run(lint, capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stdout + ran.stderr) == (0, "")
 
 
 def test_every_statement_names_its_resources(resolved: Resolved) -> None:
     found = statements(resolved)
-    nameless = {key for key, statement in found.items() if "*" in listed(statement["Resource"])}
-    assert nameless == set(NAMELESS)
+    without_resource = {key for key, statement in found.items() if "*" in listed(statement["Resource"])}
+    assert without_resource == set(WITHOUT_RESOURCE)
     assert all(statement["Effect"] == "Allow" for statement in found.values())
     assert not [action for statement in found.values() for action in listed(statement["Action"]) if "*" in action]
 
 
 def test_every_use_is_allowed_and_every_permission_used(resolved: Resolved) -> None:
     found = statements(resolved)
-    permissions = [(who, sid, *grant) for (who, sid), statement in found.items() for grant in grants(statement)]
+    permissions = [(actor, sid, *grant) for (actor, sid), statement in found.items() for grant in grants(statement)]
     used = set()
     for use in uses():
-        by = [each for each in permissions if each[0] == use.who and each[2] == use.action and covers(each[3], use)]
+        by = [each for each in permissions if each[0] == use.actor and each[2] == use.action and covers(each[3], use)]
         assert by, f"{use} is not allowed"
         used |= set(by)
-    # An action and a resource of one statement multiply: each action, and each resource, is used with some other.
+    # A statement allows every combination of its actions and resources: each action and each resource must be used in one of them.
     unused_actions = {each[:3] for each in permissions} - {each[:3] for each in used}
     unused_resources = {(each[0], each[1], each[3]) for each in permissions} - {(each[0], each[1], each[3]) for each in used}
     assert (unused_actions, unused_resources) == (set(), set())
 
 
-@pytest.mark.parametrize("use", DENIED, ids=lambda use: f"{use.who} {use.action} {use.resource.split(':', 3)[-1]}")
+@pytest.mark.parametrize("use", DENIED, ids=lambda use: f"{use.actor} {use.action} {use.resource.split(':', 3)[-1]}")
 def test_nothing_more_is_allowed(resolved: Resolved, use: Use) -> None:
     assert not [
         key
         for key, statement in statements(resolved).items()
         for action, resource in grants(statement)
-        if key[0] == use.who and action == use.action and covers(resource, use)
+        if key[0] == use.actor and action == use.action and covers(resource, use)
     ]
 
 
-def test_a_thing_reaches_no_other_whose_name_begins_with_its_own(resolved: Resolved) -> None:
-    """No pattern goes on right after the name: what follows it is another level of the topic, or the `#` of a further connection."""
+def test_thing_cannot_access_another_whose_name_has_its_own_as_prefix(resolved: Resolved) -> None:
+    """After the name, a pattern may only continue with a topic level or with the `#` of a further connection."""
     found = [
-        (who, resource)
-        for (who, sid), statement in statements(resolved).items()
+        (actor, resource)
+        for (actor, sid), statement in statements(resolved).items()
         for _, resource in grants(statement)
         if "ThingName}" in resource and not re.search(r"ThingName\}($|/|#\*$)", resource)
     ]
     assert found == []
 
 
-def test_an_iot_policy_fits_into_what_the_service_takes(resolved: Resolved) -> None:
+def test_iot_policies_are_within_the_size_limit(resolved: Resolved) -> None:
     for name, policy in resolved.of_type("AWS::IoT::Policy").items():
         text = re.sub(r"\s", "", json.dumps(policy["PolicyDocument"]))
         assert len(text) <= 2048, f"{name} has {len(text)} characters"
 
 
-def test_every_bucket_is_private_encrypted_versioned_and_speaks_tls_only(resolved: Resolved) -> None:
+def test_every_bucket_is_private_encrypted_versioned_and_tls_only(resolved: Resolved) -> None:
     policies = {each["Bucket"]: each["PolicyDocument"]["Statement"] for each in resolved.of_type("AWS::S3::BucketPolicy").values()}
     buckets = resolved.of_type("AWS::S3::Bucket")
     assert len(buckets) == 3
@@ -237,7 +237,7 @@ def test_every_rule_has_an_error_action_and_every_stored_kind_a_retention(resolv
     assert kept == {"results/": 365, "health/": 30, "captures/": 365, "errors/": 30}
 
 
-def test_who_takes_on_a_role_is_one_service(resolved: Resolved) -> None:
+def test_each_role_is_assumed_by_one_service(resolved: Resolved) -> None:
     trusted = {
         name: [each["Principal"] for each in role["AssumeRolePolicyDocument"]["Statement"]]
         for name, role in resolved.of_type("AWS::IAM::Role").items()

@@ -1,4 +1,4 @@
-"""A place for the demo whose virtual environments are those that the pipeline's tests keep in `build/`."""
+"""A directory for the demo that reuses the virtual environments of the pipeline tests in `build/`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture
 def place(tmp_path: Path, venvs: dict[str, Path]) -> Path:
-    """What `--out` names."""
+    """The directory for `--out`."""
     for component, venv in venvs.items():
         work = tmp_path / "demo" / "nucleus" / "work" / component
         work.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""The demo itself, as a user starts it."""
+"""The demo as a whole, started as a user starts it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def left_running(place: Path) -> list[str]:
     return found
 
 
-def test_a_valve_that_closes(place: Path) -> None:
+def test_demo_shows_a_whole_episode(place: Path) -> None:
     code, out, err, counts = demo(place, *FAST)
     assert code == 0, err
     assert counts["rows"] == counts["results"] == 1200
@@ -50,20 +50,20 @@ def test_a_valve_that_closes(place: Path) -> None:
     order = [out.index(words) for words in ("ALARM ACTIVE", "stop executed", "restore executed", "start executed", "alarm cleared")]
     assert order == sorted(order)
     assert "<svg" in (place / "report.html").read_text()
-    assert "Event time runs 300 times as fast as the clock" in out and "the first time" not in out
-    assert "  AlertDispatcher commanded stop (executed)" in out.splitlines()
+    assert "Event time runs 300 times faster than real time" in out and "The first run" not in out
+    assert "  commands sent by AlertDispatcher: stop (executed)" in out.splitlines()
     assert left_running(place) == []
 
 
 @pytest.mark.parametrize("fault", ["none", "sensor-gap"])
-def test_no_alarm_where_the_machine_is_well(place: Path, fault: str) -> None:
+def test_healthy_machine_raises_no_alarm(place: Path, fault: str) -> None:
     code, _, err, counts = demo(place, "--fault", fault, *FAST)
     assert code == 0, err
     assert counts["alarms"] == counts["commands"] == [] and counts["lost_messages"] == 0
     assert counts["rows"] == counts["results"] > 1000 - 1
 
 
-def test_a_real_recording(place: Path, shared: Path) -> None:
+def test_demo_of_a_real_recording(place: Path, shared: Path) -> None:
     path = shared / "data" / "skab" / "valve1" / "0.csv"
     code, out, err, counts = demo(place, "--recording", str(path))
     assert code == 0, err
@@ -72,32 +72,32 @@ def test_a_real_recording(place: Path, shared: Path) -> None:
     late_s = (from_iso(alarm["raised_at"]) - from_iso("2020-03-09T10:24:33Z")) / 1e9
     assert 0 <= late_s <= 90
     assert [command["acknowledged_at"] for command in counts["commands"]] == [None]
-    assert "not acknowledged within" in out
+    assert "did not acknowledge the stop command within" in out
 
 
-def test_a_recording_without_a_channel_is_refused_in_one_sentence(place: Path, tmp_path: Path) -> None:
+def test_recording_without_a_channel_is_rejected_in_one_sentence(place: Path, tmp_path: Path) -> None:
     path = tmp_path / "short.csv"
     path.write_text("datetime;Current\n2020-03-09 10:00:00;1.0\n")
     code, _, err, counts = demo(place, "--recording", str(path))
     assert code == 2
-    [sentence] = [line for line in err.splitlines() if line.startswith("demo: ")]
+    [sentence] = [line for line in err.splitlines() if line.startswith("edgeml demo: ")]
     assert str(path) in sentence and "'Volume Flow RateRMS'" in sentence
     assert counts["rows"] == 0 and not counts["as_expected"]
 
 
-def test_an_unknown_fault_and_a_missing_file(place: Path) -> None:
+def test_unknown_fault_and_missing_file_exit_with_2(place: Path) -> None:
     code, _, err, _ = demo(place, "--fault", "earthquake")
     assert code == 2 and "sensor-gap" in err
     code, _, err, _ = demo(place, "--recording", str(place / "none.csv"))
     assert code == 2 and "none.csv" in err
 
 
-def test_an_interrupted_demo_leaves_nothing_behind(place: Path) -> None:
+def test_interrupted_demo_leaves_no_process(place: Path) -> None:
     command = [REPOSITORY / "scripts" / "demo", "--headless", "--out", place]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stderr is not None
         for line in process.stdout:
-            if " | alarm " in line:  # readings: everything runs. How far learning is by then hangs on the machine
+            if " | alarm " in line:  # a line of readings: all components are running
                 break
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=PATIENCE_S)

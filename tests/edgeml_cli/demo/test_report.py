@@ -1,4 +1,4 @@
-"""The report stands alone, shows all that it should, and survives odd runs."""
+"""The report is self-contained, shows the whole run, and handles unusual runs."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from edgeml_cli.demo.html_report.svg import Scale, curve, ticks, time_ticks
 from edgeml_cli.demo.recorder import Event, Recorder
 from edgeml_cli.demo.run_monitor import RunMonitor
 from edgeml_cli.demo.statistics import Statistics, summary
-from tests.edgeml_cli.demo import made
+from tests.edgeml_cli.demo import samples
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 
 
 class Strict(HTMLParser):
-    """Collects elements and texts, and whether every element is closed."""
+    """Collects the elements and checks that every element is closed."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -47,36 +47,36 @@ class Strict(HTMLParser):
 
 
 def page(messages: list, **changes: object) -> str:
-    course = RunMonitor(Recorder(), Statistics(), lambda event: None)
+    monitor = RunMonitor(Recorder(), Statistics(), lambda event: None)
     for message, sender in messages:
-        course.take("edgeml/any", encode(message), sender, 0.0)
+        monitor.handle("edgeml/any", encode(message), sender, 0.0)
     run = {
         "title": "a run",
         "command": "scripts/demo",
-        "levels": (0.3, 0.9),
-        "trace": course.trace,
-        "tally": course.tally,
-        "counts": summary(course.tally),
-        "onset": made.at(140),
+        "thresholds": (0.3, 0.9),
+        "recorder": monitor.recorder,
+        "stats": monitor.stats,
+        "counts": summary(monitor.stats),
+        "onset": samples.at(140),
     }
     return render(Run(**(run | changes)))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
 def episode() -> str:
-    return page(made.episode())
+    return page(samples.episode())
 
 
-def test_nothing_is_fetched_from_anywhere(episode: str) -> None:
+def test_report_has_no_external_references(episode: str) -> None:
     assert not re.search(r"https?:|//[a-z]|url\(|@import|fetch\(|import\(", episode)
     names = {name for tag, attributes in Strict(episode).elements for name in attributes}
     assert names.isdisjoint({"src", "href", "srcset", "data", "action", "poster"})
 
 
-def test_it_is_well_formed_and_holds_the_plots(episode: str) -> None:
+def test_report_is_well_formed_and_contains_the_plots(episode: str) -> None:
     parsed = Strict(episode)
     assert parsed.open == []
-    assert [attributes["data-series"] for tag, attributes in parsed.elements if tag == "svg"] == ["confidence", *made.CHANNELS]
+    assert [attributes["data-series"] for tag, attributes in parsed.elements if tag == "svg"] == ["confidence", *samples.CHANNELS]
     assert len(parsed.of("path", "curve")) == 3
     assert all(attributes["d"] for attributes in parsed.of("path", "curve"))
     assert len(parsed.of("line", "level")) == 2
@@ -85,32 +85,32 @@ def test_it_is_well_formed_and_holds_the_plots(episode: str) -> None:
     assert len(parsed.of("line", "onset")) == 3
     assert len(parsed.of("line", "command")) == 9  # stop, restore, start
     assert len(parsed.of("circle", "flagged")) == 6
-    for words in ("learning", "raise 0.90", "clear 0.30", "ALARM ACTIVE", "maintenance sends the command start", "as expected"):
+    for words in ("learning", "raise 0.90", "clear 0.30", "ALARM ACTIVE", "operator sends the command: start", "as expected"):
         assert words in episode
 
 
-def test_what_went_wrong_stands_at_the_top() -> None:
-    wrong = page(made.episode(), problems=("2 alarms went active where exactly one should have",))
+def test_problems_are_shown_at_the_top() -> None:
+    wrong = page(samples.episode(), problems=("2 alarms became active, expected exactly 1",))
     assert "not as expected" in wrong
-    assert wrong.index("2 alarms went active") < wrong.index("<section")
+    assert wrong.index("2 alarms became active") < wrong.index("<section")
 
 
 def test_texts_are_escaped() -> None:
-    odd = page(made.episode(), title="</title><script>alert(1)</script>", problems=("a < b",), onset=None)
+    odd = page(samples.episode(), title="</title><script>alert(1)</script>", problems=("a < b",), onset=None)
     assert "<script>alert" not in odd
     assert "a &lt; b" in odd
-    renamed = [(message, sender) for message, sender in made.episode()[:2]]
-    block = made.results(0, list(range(10)), None, reason="</script><b>")
+    renamed = [(message, sender) for message, sender in samples.episode()[:2]]
+    block = samples.results(0, list(range(10)), None, reason="</script><b>")
     assert "</script><b>" not in page([renamed[0], (block, None)])
 
 
-def test_a_run_without_anything_still_has_a_page() -> None:
+def test_run_without_messages_has_a_report() -> None:
     nothing = page([], problems=("pump-1: no column 'Voltage'",))
     assert Strict(nothing).open == []
     assert "Voltage" in nothing and "<svg" not in nothing
 
 
-def test_missing_readings_break_the_curve() -> None:
+def test_curve_is_interrupted_by_missing_readings() -> None:
     times = np.arange(6) * SECOND
     values = np.array([1.0, 2.0, np.nan, 3.0, 4.0, 5.0])
     scale = Scale(0, 5 * SECOND, 0.0, 100.0), Scale(0.0, 5.0, 50.0, 0.0)
@@ -119,7 +119,7 @@ def test_missing_readings_break_the_curve() -> None:
     assert curve(times, np.ones(4), Scale(0, 10 * SECOND, 0, 10), scale[1], 2 * SECOND).count("M") == 2
 
 
-def test_a_long_curve_keeps_its_extremes() -> None:
+def test_long_curve_keeps_its_extremes() -> None:
     times = np.arange(100_000) * SECOND
     values = np.sin(times / SECOND)
     values[54_321] = 9.0
@@ -128,52 +128,52 @@ def test_a_long_curve_keeps_its_extremes() -> None:
     assert ",0.0" in drawn
 
 
-def test_spans_join_what_has_the_same_reason() -> None:
-    trace = Recorder()
-    asset = trace.asset(made.ASSET)
-    asset.add_results(made.results(0, [0, 1, 2], [None, None, 0.5], reason="learning 1/9"), [0, 1, 2])
-    asset.add_results(made.results(1, [3, 4], None, reason="stopped"), [0, 1])
+def test_spans_join_results_with_the_same_reason() -> None:
+    recorder = Recorder()
+    asset = recorder.asset(samples.ASSET)
+    asset.add_results(samples.results(0, [0, 1, 2], [None, None, 0.5], reason="learning 1/9"), [0, 1, 2])
+    asset.add_results(samples.results(1, [3, 4], None, reason="stopped"), [0, 1])
     assert [(span.start, span.end, span.reason, span.rows) for span in spans_of(asset.results())] == [
-        (made.at(0), made.at(1), "learning", 2),
-        (made.at(3), made.at(4), "stopped", 2),
+        (samples.at(0), samples.at(1), "learning", 2),
+        (samples.at(3), samples.at(4), "stopped", 2),
     ]
 
 
-def test_missing_stretches_are_shaded_and_named(episode: str) -> None:
+def test_gaps_are_shaded_and_labelled(episode: str) -> None:
     rows = [*range(60), *range(120, 180)]
-    gap = page([(made.batch(0, rows[:60]), None), (made.batch(1, rows[60:]), None)], onset=None)
+    gap = page([(samples.batch(0, rows[:60]), None), (samples.batch(1, rows[60:]), None)], onset=None)
     assert len(Strict(gap).of("rect", "gap")) == 3  # behind each plot
     assert "no readings, 00:00:59 to 00:02:00" in gap and ">no readings</text>" in gap and "swatch gap" in gap
     assert Strict(episode).of("rect", "gap") == [] and "swatch gap" not in episode
 
 
-def test_a_gap_is_far_longer_than_usual() -> None:
+def test_gap_is_longer_than_three_usual_intervals() -> None:
     slow = np.array([0, 60, 120, 180, 400, 460]) * SECOND
     assert gaps_of(slow) == [Gap(180 * SECOND, 400 * SECOND)]
     assert gaps_of(np.array([0, 1, 2, 8, 9]) * SECOND) == []
     assert gaps_of(np.array([5])) == gaps_of(np.zeros(0, np.int64)) == []
 
 
-def test_the_log_is_in_the_order_of_event_time() -> None:
-    trace = Recorder()
-    trace.events = [Event(made.at(5), "info", "third"), Event(None, "info", "first"), Event(made.at(2), "info", "second")]
-    shown = page([], trace=trace)
+def test_event_log_is_in_order_of_event_time() -> None:
+    recorder = Recorder()
+    recorder.events = [Event(samples.at(5), "info", "third"), Event(None, "info", "first"), Event(samples.at(2), "info", "second")]
+    shown = page([], recorder=recorder)
     places = [shown.index(f"<td>{words}</td>") for words in ("first", "second", "third")]
     assert places == sorted(places)
 
 
-def test_the_speed_and_what_is_peculiar_are_said() -> None:
-    told = page(made.episode(), pace="Event time runs 60 times as fast.", notes={"pressure": "It has steps."})
-    assert "Event time runs 60 times as fast." in told and told.count("It has steps.") == 1
-    assert told.index("It has steps.") < told.index('data-series="flow"')
+def test_report_shows_pace_and_channel_notes() -> None:
+    shown = page(samples.episode(), pace="Event time runs 60 times faster.", notes={"pressure": "It has steps."})
+    assert "Event time runs 60 times faster." in shown and shown.count("It has steps.") == 1
+    assert shown.index("It has steps.") < shown.index('data-series="flow"')
 
 
-def test_no_report_promises_the_same_counts(episode: str) -> None:
-    assert "The same scenario once more: <code>scripts/demo</code> (not with the same counts" in episode
-    assert "not with the same counts" not in page(made.episode()[:20])
+def test_report_mentions_that_counts_can_differ(episode: str) -> None:
+    assert "Repeat this scenario: <code>scripts/demo</code> (counts can differ" in episode
+    assert "counts can differ" not in page(samples.episode()[:20])
 
 
-def test_all_plots_scroll_as_one(episode: str) -> None:
+def test_plots_scroll_together(episode: str) -> None:
     assert episode.count('<div class="plots">') == 1
     assert episode.index('<div class="plots">') < episode.index("<svg")
     assert episode.count("overflow-x: auto") == 2  # the plots, and the counts
@@ -183,4 +183,4 @@ def test_ticks_are_round() -> None:
     assert ticks(0.0, 1.0, 4) == [0.0, 0.25, 0.5, 0.75, 1.0]
     assert ticks(-0.43, 1.1, 4) == [0.0, 0.5, 1.0]
     assert ticks(3.0, 3.0, 4) == [3.0]
-    assert time_ticks(made.at(30), made.at(400), 4) == [made.at(120), made.at(240), made.at(360)]
+    assert time_ticks(samples.at(30), samples.at(400), 4) == [samples.at(120), samples.at(240), samples.at(360)]

@@ -1,6 +1,6 @@
-"""An account on loopback: moto's server for S3, STS, IAM, IoT, SNS and CloudFormation, and the stand-in for Greengrass.
+"""A simulated AWS account on loopback: moto's server for S3, STS, IAM, IoT, SNS and CloudFormation, and a fake Greengrass service.
 
-What the project's code talks to is chosen by AWS's environment variables alone.
+AWS's environment variables alone direct the project's code to it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from edgeml_cli.fleet import publish
-from tests.edgeml_cli.fleet.standin import StandIn
+from tests.edgeml_cli.fleet.fake_greengrass import FakeGreengrass
 
 REGION, ACCOUNT = "us-east-1", "123456789012"
 BUCKET = f"edgeml-components-{REGION}-{ACCOUNT}"
@@ -24,14 +24,14 @@ BUCKET = f"edgeml-components-{REGION}-{ACCOUNT}"
 
 @dataclass
 class Cloud:
-    """The account: its bucket is there and empty.
+    """The account, with an empty artifact bucket.
 
     Attributes:
         moto: address of moto's server.
     """
 
     moto: str
-    standin: StandIn
+    greengrass: FakeGreengrass
 
     def client(self, service: str) -> Any:
         return boto3.client(service, region_name=REGION)
@@ -54,11 +54,11 @@ def moto_url() -> Iterator[str]:
 def cloud(moto_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     nothing = tmp_path / "no-configuration"
     urlopen(Request(f"{moto_url}/moto-api/reset", method="POST"), timeout=10).close()
-    standin = StandIn(REGION, ACCOUNT)
+    greengrass = FakeGreengrass(REGION, ACCOUNT)
     services = ("S3", "STS", "IAM", "IOT", "SNS", "CLOUDFORMATION")
     for name, value in {
         **{f"AWS_ENDPOINT_URL_{service}": moto_url for service in services},
-        "AWS_ENDPOINT_URL_GREENGRASSV2": standin.url,
+        "AWS_ENDPOINT_URL_GREENGRASSV2": greengrass.url,
         "AWS_ACCESS_KEY_ID": "testing",
         "AWS_SECRET_ACCESS_KEY": "testing",
         "AWS_DEFAULT_REGION": REGION,
@@ -67,17 +67,17 @@ def cloud(moto_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
         "AWS_EC2_METADATA_DISABLED": "true",
     }.items():
         monkeypatch.setenv(name, value)
-    # Where the machine that runs the tests has gdk, it is not theirs.
-    monkeypatch.setattr(publish, "PLACE", tmp_path / "publish")
+    # The tests must not write into the checkout's build directory.
+    monkeypatch.setattr(publish, "BUILD_DIR", tmp_path / "publish")
     boto3.setup_default_session()
     boto3.client("s3").create_bucket(Bucket=BUCKET)
-    yield Cloud(moto_url, standin)
-    standin.stop()
+    yield Cloud(moto_url, greengrass)
+    greengrass.stop()
 
 
 @pytest.fixture
 def said(capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
-    """The one sentence of an error."""
+    """Returns the error printed on standard error, which must be one sentence."""
 
     def one() -> str:
         text = capsys.readouterr().err

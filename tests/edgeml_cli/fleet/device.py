@@ -1,4 +1,4 @@
-"""A core device of the stand-in: a gglocal nucleus that fetches what is deployed from S3, installs it and says how it went."""
+"""A core device of the fake Greengrass service: a gglocal nucleus that downloads artifacts from S3, installs them and reports."""
 
 from __future__ import annotations
 
@@ -17,26 +17,27 @@ from gglocal.deployment.resolver import RecipeStore, resolve
 from gglocal.process.component import BROKEN, FINISHED, RUNNING
 from gglocal.profile import PROFILES
 from gglocal.recipe.manifest_selection import Host
-from tests.edgeml_cli.fleet.standin import Deployment
+from tests.edgeml_cli.fleet.fake_greengrass import Deployment
 
 PATIENCE_S = 60.0
 
 
 class Device:
-    """A thing with a nucleus on it.
+    """A thing with a nucleus.
 
-    It runs what the latest deployments of all its groups hold together; what none of them holds any more, and nothing needs, is removed.
+    It runs the components in the latest deployments of all its groups. A component in none of them, which no other component
+    depends on, is removed.
 
     Args:
-        nucleus: runs.
-        venvs: virtual environments that are there already, by component.
+        nucleus: a running nucleus.
+        venvs: existing virtual environments, by component.
     """
 
     def __init__(self, thing: str, nucleus: Nucleus, place: Path, venvs: dict[str, Path] | None = None) -> None:
         self.thing, self.nucleus, self._place = thing, nucleus, place
-        self._held: dict[str, dict[str, str]] = {}  # by target: version by component
+        self._targets: dict[str, dict[str, str]] = {}  # by target: version by component
         self._roots: dict[str, str] = {}
-        self._told: dict[str, Any] = {}
+        self._updates: dict[str, Any] = {}
         for component, venv in (venvs or {}).items():
             work = nucleus.work_dir(component)
             work.mkdir(parents=True, exist_ok=True)
@@ -55,42 +56,42 @@ class Device:
             for each in self.nucleus.components()
         ]
 
-    def carry_out(self, deployment: Deployment, recipes: dict[str, dict[str, dict[str, Any]]]) -> str:
-        """Fetch, install, wait; gives why it failed, and then what ran before runs again."""
+    def deploy(self, deployment: Deployment, recipes: dict[str, dict[str, dict[str, Any]]]) -> str:
+        """Download, install and wait; after a failure, roll back and return the reason."""
         wanted = {name: each["componentVersion"] for name, each in deployment.request["components"].items()}
         updates = {name: _update(each.get("configurationUpdate", {})) for name, each in deployment.request["components"].items()}
-        # A component hears of its configuration when the deployment says something else of it than the one before.
-        updates = {name: update for name, update in updates.items() if self._told.get(name) != update}
-        target, before, held = deployment.request["targetArn"], dict(self._roots), dict(self._held)
-        told = {name: update for name, update in self._told.items() if name in before}
-        self._held[target] = wanted
+        # A component is configured only if its configuration update differs from that of the previous deployment.
+        updates = {name: update for name, update in updates.items() if self._updates.get(name) != update}
+        target, before, targets_before = deployment.request["targetArn"], dict(self._roots), dict(self._targets)
+        updates_before = {name: update for name, update in self._updates.items() if name in before}
+        self._targets[target] = wanted
         try:
-            together = self._together()
-            self._fetch(together, recipes)
-            self._deploy(together, updates)
-            self._told = {name: update for name, update in (self._told | updates).items() if name in together}
+            combined = self._combined()
+            self._fetch(combined, recipes)
+            self._deploy(combined, updates)
+            self._updates = {name: update for name, update in (self._updates | updates).items() if name in combined}
         except Exception as fault:
             why = " ".join(str(fault).split())
             policy = deployment.request.get("deploymentPolicies", {}).get("failureHandlingPolicy", "ROLLBACK")
             if policy == "ROLLBACK" and before:
-                self._held = held
-                # What was removed comes back with what it was told: its configuration went with it.
-                self._deploy(before, {name: update for name, update in told.items() if name not in self._roots})
+                self._targets = targets_before
+                # A removed component lost its configuration, so it is restored with its previous update.
+                self._deploy(before, {name: update for name, update in updates_before.items() if name not in self._roots})
             return why
         return ""
 
-    def _together(self) -> dict[str, str]:
-        """What all groups want.
+    def _combined(self) -> dict[str, str]:
+        """The component versions of all groups.
 
         Raises:
-            RuntimeError: two of them want other versions of a component.
+            RuntimeError: two groups require different versions of a component.
         """
-        together: dict[str, str] = {}
-        for target, wanted in self._held.items():
+        combined: dict[str, str] = {}
+        for target, wanted in self._targets.items():
             for name, version in wanted.items():
-                if together.setdefault(name, version) != version:
-                    raise RuntimeError(f"{target} wants {name} {version}, and another group {together[name]}")
-        return together
+                if combined.setdefault(name, version) != version:
+                    raise RuntimeError(f"{target} requires {name} {version}, and another group {combined[name]}")
+        return combined
 
     def _fetch(self, wanted: dict[str, str], recipes: dict[str, dict[str, dict[str, Any]]]) -> None:
         place = self._place / "recipes"
@@ -111,7 +112,7 @@ class Device:
                     if each["Uri"] == artifact.uri
                 )
                 if hashlib.sha256(content).digest() != b64decode(written["Digest"]):
-                    raise RuntimeError(f"{artifact.uri} does not have the digest that its recipe names")
+                    raise RuntimeError(f"{artifact.uri} does not have the digest in its recipe")
                 target = self._place / "artifacts" / planned.recipe.name / str(planned.recipe.version) / artifact.file_name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(content)

@@ -1,4 +1,4 @@
-"""scripts/publish against S3 and Greengrass on loopback."""
+"""`edgeml fleet publish` against S3 and Greengrass on loopback."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ORDER = [ONE, OTHER]
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """A small build to change: two components, the one that the other needs with an artifact."""
+    """A small build of two components, one of which depends on the other; the dependency has an artifact."""
     shelf = Shelf(tmp_path / "greengrass-build")
     artifact = {"Artifacts": [{"Uri": "s3://BUCKET_NAME/inference.zip"}]}
     shelf.add(ONE, {"run": "true"}, "0.1.0", config={"threads": 1}, files={"inference.zip": "the artifact"}, manifest=artifact)
@@ -43,30 +43,28 @@ def change(source: Path, name: str = "com.edgeml.Inference") -> None:
     path.write_bytes(path.read_bytes() + b"changed")
 
 
-def test_publishes_all_with_artifacts_before_recipes_and_dependencies_before_the_suite(cloud: Cloud, version: str) -> None:
+def test_artifacts_and_dependencies_are_published_first(cloud: Cloud, version: str) -> None:
     assert publish.main(["--without-gdk", "--author", "Ada"]) == 0
-    assert list(cloud.standin.components) == ["com.edgeml.AlertDispatcher", "com.edgeml.Inference", "com.edgeml.SensorIngestion", SUITE]
+    assert list(cloud.greengrass.components) == ["com.edgeml.AlertDispatcher", "com.edgeml.Inference", "com.edgeml.SensorIngestion", SUITE]
     for name in COMPONENTS:
-        recipe = cloud.standin.components[name][version].recipe
+        recipe = cloud.greengrass.components[name][version].recipe
         assert recipe["ComponentPublisher"] == "Ada"
         uris = [artifact["Uri"] for artifact in recipe["Manifests"][0]["Artifacts"]]
         assert all(uri.startswith(f"s3://{BUCKET}/{name}/{version}/") for uri in uris)
-        assert not cloud.standin.components[name][version].faults, "an artifact was not there when the recipe came"
+        assert not cloud.greengrass.components[name][version].faults, "a recipe was published before its artifact"
 
 
 def test_publishing_twice_changes_nothing(cloud: Cloud, source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(source) == 0
-    before, calls = cloud.objects(), len(cloud.standin.asked("CreateComponentVersion"))
+    before, calls = cloud.objects(), len(cloud.greengrass.operations("CreateComponentVersion"))
     capsys.readouterr()
     assert run(source) == 0
-    assert capsys.readouterr().out.count("published already, with the same bytes") == len(ORDER)
-    assert (cloud.objects(), len(cloud.standin.asked("CreateComponentVersion"))) == (before, calls)
+    assert capsys.readouterr().out.count("already published with identical content") == len(ORDER)
+    assert (cloud.objects(), len(cloud.greengrass.operations("CreateComponentVersion"))) == (before, calls)
 
 
 @pytest.mark.parametrize("what", ["an artifact", "a recipe"])
-def test_other_bytes_under_a_published_version_are_refused_before_anything_is_uploaded(
-    cloud: Cloud, source: Path, said: Said, what: str
-) -> None:
+def test_different_content_of_a_published_version_is_rejected_before_uploading(cloud: Cloud, source: Path, said: Said, what: str) -> None:
     assert run(source) == 0
     before = cloud.objects()
     if what == "an artifact":
@@ -76,30 +74,30 @@ def test_other_bytes_under_a_published_version_are_refused_before_anything_is_up
         path.write_text(path.read_text().replace('"threads": 1', '"threads": 2'))
     assert run(source) == 1
     assert said() == (
-        "publish: com.edgeml.Inference 0.1.0 is published with other bytes, which stay; give it another version: the suite with"
-        " scripts/version, a model in its bundle; nothing was uploaded\n"
+        "edgeml fleet publish: com.edgeml.Inference 0.1.0 is already published with different content, and published versions are immutable;"
+        " publish under a new version: set the suite's with edgeml dev version, a model's in its bundle; nothing was uploaded\n"
     )
     assert cloud.objects() == before
 
 
-def test_one_refused_version_holds_back_all(cloud: Cloud, source: Path, said: Said) -> None:
+def test_one_rejected_version_prevents_publishing(cloud: Cloud, source: Path, said: Said) -> None:
     assert run(source) == 0
     change(source)
     Shelf(source).add(OTHER, {"run": "false"}, "0.2.0")
     before = cloud.objects()
     assert run(source) == 1
-    assert "is published with other bytes" in said()
-    assert cloud.objects() == before and list(cloud.standin.components[OTHER]) == ["0.1.0"]
+    assert "is already published with different content" in said()
+    assert cloud.objects() == before and list(cloud.greengrass.components[OTHER]) == ["0.1.0"]
 
 
-def test_an_artifact_that_was_not_built_is_one_sentence(cloud: Cloud, source: Path, said: Said) -> None:
+def test_missing_artifact_is_reported_in_one_sentence(cloud: Cloud, source: Path, said: Said) -> None:
     next(source.rglob("*.zip")).unlink()
     assert run(source) == 1
-    assert "names the artifact inference.zip, which is not in" in said()
-    assert cloud.standin.calls == []
+    assert "the artifact inference.zip is not in" in said()
+    assert cloud.greengrass.calls == []
 
 
-def test_what_gdk_alone_published_is_compared_too(cloud: Cloud, source: Path, said: Said) -> None:
+def test_versions_published_by_gdk_are_compared(cloud: Cloud, source: Path, said: Said) -> None:
     assert run(source) == 0
     for key in cloud.objects():
         if key.startswith("claims/"):
@@ -107,19 +105,19 @@ def test_what_gdk_alone_published_is_compared_too(cloud: Cloud, source: Path, sa
     assert run(source) == 0
     change(source)
     assert run(source) == 1
-    assert "is published with other bytes" in said()
+    assert "is already published with different content" in said()
 
 
-# 5 things are written: 2 claims, then the artifact and the recipe of the one, and the recipe of the other.
+# Five writes: two claims, then the artifact and the recipe of one component, and the recipe of the other.
 @pytest.mark.parametrize("after", [2, 3, 4, 5])
-def test_an_interrupted_publish_is_finished_by_the_next(cloud: Cloud, source: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
-    """Interrupted before the `after`th thing that is written."""
-    left = [after]
+def test_interrupted_publish_is_completed_by_the_next(cloud: Cloud, source: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    """The publish is interrupted before its `after`th write."""
+    remaining = [after]
 
     def stop(model: object, **_: object) -> None:
         if getattr(model, "name", "") in ("PutObject", "CreateComponentVersion"):
-            left[0] -= 1
-            if left[0] == 0:
+            remaining[0] -= 1
+            if remaining[0] == 0:
                 raise KeyboardInterrupt
 
     real = boto3.Session.client
@@ -133,24 +131,24 @@ def test_an_interrupted_publish_is_finished_by_the_next(cloud: Cloud, source: Pa
         patched.setattr(boto3.Session, "client", client)
         with pytest.raises(KeyboardInterrupt):  # which `edgeml_cli.command` turns into a sentence and 130
             run(source)
-    assert left[0] == 0
+    assert remaining[0] == 0
     assert run(source) == 0
-    assert list(cloud.standin.components) == ORDER
-    assert not any(each.faults for versions in cloud.standin.components.values() for each in versions.values())
+    assert list(cloud.greengrass.components) == ORDER
+    assert not any(each.faults for versions in cloud.greengrass.components.values() for each in versions.values())
 
 
-def test_an_unfinished_publish_of_other_bytes_is_taken_over_only_when_told(cloud: Cloud, source: Path, said: Said) -> None:
+def test_unfinished_publish_is_taken_over_only_on_request(cloud: Cloud, source: Path, said: Said) -> None:
     item = next(each for each in build_output.read(source, BUCKET) if each.name == "com.edgeml.Inference")
-    publish.Shelf(cloud.client("s3"), BUCKET).take(item)
+    publish.ArtifactBucket(cloud.client("s3"), BUCKET).claim(item)
     change(source)
     before = cloud.objects()
     assert run(source) == 1
-    assert "other bytes are being published as com.edgeml.Inference 0.1.0" in said()
+    assert "another publish of com.edgeml.Inference 0.1.0 with different content is in progress" in said()
     assert cloud.objects() == before
     assert run(source, "--take-over") == 0
 
 
-def test_two_at_once_publish_the_same(cloud: Cloud, source: Path) -> None:
+def test_concurrent_publishers_of_identical_content_succeed(cloud: Cloud, source: Path) -> None:
     codes: list[int] = []
     both = [threading.Thread(target=lambda: codes.append(run(source))) for _ in range(2)]
     for each in both:
@@ -158,10 +156,10 @@ def test_two_at_once_publish_the_same(cloud: Cloud, source: Path) -> None:
     for each in both:
         each.join()
     assert codes == [0, 0]
-    assert list(cloud.standin.components) == ORDER
+    assert list(cloud.greengrass.components) == ORDER
 
 
-def test_of_two_at_once_with_other_bytes_one_is_refused_and_the_other_whole(cloud: Cloud, source: Path, tmp_path: Path) -> None:
+def test_one_of_two_concurrent_publishers_with_different_content_fails(cloud: Cloud, source: Path, tmp_path: Path) -> None:
     other = shutil.copytree(source, tmp_path / "other")
     change(other)
     codes: dict[Path, int] = {}
@@ -172,18 +170,18 @@ def test_of_two_at_once_with_other_bytes_one_is_refused_and_the_other_whole(clou
         each.join()
     assert sorted(codes.values()) == [0, 1]
     winner = next(place for place, code in codes.items() if code == 0)
-    assert run(winner) == 0, "what is published is not what the winner has"
-    assert list(cloud.standin.components) == ORDER
+    assert run(winner) == 0, "the published content differs from the winner's"
+    assert list(cloud.greengrass.components) == ORDER
 
 
-def test_one_component_alone_and_several_versions_of_it(cloud: Cloud, source: Path, tmp_path: Path) -> None:
+def test_several_versions_of_one_component_are_published(cloud: Cloud, source: Path, tmp_path: Path) -> None:
     for version in ("1.0.0", "1.1.0"):
         Shelf(source).add("com.edgeml.Model.Pump", {"run": "true"}, version)
     assert run(source, "--component", "com.edgeml.Model.Pump") == 0
-    assert {name: list(versions) for name, versions in cloud.standin.components.items()} == {"com.edgeml.Model.Pump": ["1.0.0", "1.1.0"]}
+    assert {name: list(versions) for name, versions in cloud.greengrass.components.items()} == {"com.edgeml.Model.Pump": ["1.0.0", "1.1.0"]}
 
 
-def test_an_object_that_went_missing_or_was_overwritten_is_restored(cloud: Cloud, source: Path) -> None:
+def test_missing_or_overwritten_artifact_is_restored(cloud: Cloud, source: Path) -> None:
     assert run(source) == 0
     before, s3 = cloud.objects(), cloud.client("s3")
     s3.delete_object(Bucket=BUCKET, Key=f"{ONE}/0.1.0/inference.zip")
@@ -197,12 +195,12 @@ def test_an_object_that_went_missing_or_was_overwritten_is_restored(cloud: Cloud
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        ({"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}, "no AWS credentials are found"),
-        ({"AWS_PROFILE": "nobody"}, "name another with AWS_PROFILE"),
-        ({"AWS_ENDPOINT_URL_GREENGRASSV2": "http://127.0.0.1:9"}, "see whether the service exists in that region"),
+        ({"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}, "no AWS credentials found"),
+        ({"AWS_PROFILE": "nobody"}, "set AWS_PROFILE to another profile"),
+        ({"AWS_ENDPOINT_URL_GREENGRASSV2": "http://127.0.0.1:9"}, "check that the service exists in this region"),
     ],
 )
-def test_a_machine_that_cannot_speak_to_aws_is_one_sentence(
+def test_missing_access_to_aws_is_reported_in_one_sentence(
     cloud: Cloud, source: Path, said: Said, monkeypatch: pytest.MonkeyPatch, wrong: dict[str, str | None], sentence: str
 ) -> None:
     for name, value in wrong.items():
@@ -216,21 +214,23 @@ def test_a_machine_that_cannot_speak_to_aws_is_one_sentence(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--region", "us-east"], "'us-east' is no AWS region"),
-        (["--region", "eu-west-1"], "there is no bucket edgeml-components-eu-west-1-123456789012; make it with scripts/cloud/deploy"),
+        (["--region", "us-east"], "'us-east' is not an AWS region"),
+        (["--region", "eu-west-1"], "there is no bucket edgeml-components-eu-west-1-123456789012; create it with edgeml cloud deploy"),
         (["--region", "eu-west-1", "--bucket", BUCKET], f"the bucket {BUCKET} is in us-east-1"),
         (["--bucket", "nobodys"], "there is no bucket nobodys"),
-        (["--component", "com.edgeml.Suit"], "com.edgeml.Suit is not in the build; there are com.edgeml.Inference"),
-        (["--from", "nowhere"], "holds no recipe; make it with scripts/build"),
+        (["--component", "com.edgeml.Suit"], "com.edgeml.Suit is not in the build; it contains com.edgeml.Inference"),
+        (["--from", "nowhere"], "contains no recipes; create them with edgeml build"),
     ],
 )
-def test_a_mistake_is_one_sentence(cloud: Cloud, source: Path, said: Said, arguments: list[str], sentence: str) -> None:
+def test_invalid_arguments_are_reported_in_one_sentence(
+    cloud: Cloud, source: Path, said: Said, arguments: list[str], sentence: str
+) -> None:
     assert run(source, *arguments) == 1
     assert sentence in said()
-    assert cloud.objects() == {} and not cloud.standin.components
+    assert cloud.objects() == {} and not cloud.greengrass.components
 
 
-def test_a_bucket_of_another_account_is_refused(cloud: Cloud, source: Path, said: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bucket_of_another_account_is_rejected(cloud: Cloud, source: Path, said: Said, monkeypatch: pytest.MonkeyPatch) -> None:
     role = cloud.client("sts").assume_role(RoleArn="arn:aws:iam::210987654321:role/other", RoleSessionName="other")["Credentials"]
     other = boto3.client(
         "s3",
@@ -242,18 +242,18 @@ def test_a_bucket_of_another_account_is_refused(cloud: Cloud, source: Path, said
     other.create_bucket(Bucket="theirs")
     monkeypatch.setenv("MOTO_S3_ALLOW_CROSSACCOUNT_ACCESS", "false")
     assert run(source, "--bucket", "theirs") == 1
-    assert "the bucket theirs is not of account 123456789012, or these credentials may not read it; name another" in said()
-    assert not cloud.standin.components
+    assert "the bucket theirs does not belong to account 123456789012, or these credentials cannot read it; choose another" in said()
+    assert not cloud.greengrass.components
 
 
-def test_a_component_that_greengrass_cannot_make_is_one_sentence(cloud: Cloud, source: Path, said: Said) -> None:
+def test_component_rejected_by_greengrass_is_reported_in_one_sentence(cloud: Cloud, source: Path, said: Said) -> None:
     assert run(source) == 0
-    cloud.standin.components[ONE]["0.1.0"].faults = {"s3://b/k": "Cannot access s3://b/k: AccessDenied"}
+    cloud.greengrass.components[ONE]["0.1.0"].faults = {"s3://b/k": "Cannot access s3://b/k: AccessDenied"}
     assert run(source) == 1
-    assert re.search(r"could not make com\.edgeml\.Inference .*AccessDenied; mend that, then run `aws greengrassv2 delete", said())
+    assert re.search(r"could not create com\.edgeml\.Inference .*AccessDenied; correct this, run `aws greengrassv2 delete", said())
 
 
-def test_the_fingerprint_is_of_the_content_and_not_of_the_file(source: Path) -> None:
+def test_fingerprint_depends_on_content_only(source: Path) -> None:
     first = {item.name: item.fingerprint for item in build_output.read(source, BUCKET)}
     path = source / "recipes" / f"{ONE}-0.1.0.json"
     document = json.loads(path.read_text())
@@ -264,12 +264,12 @@ def test_the_fingerprint_is_of_the_content_and_not_of_the_file(source: Path) -> 
     assert {item.name for item in build_output.read(source, BUCKET) if item.fingerprint != first[item.name]} == {"com.edgeml.Inference"}
 
 
-def test_a_circle_is_refused(source: Path) -> None:
+def test_circular_dependency_is_rejected(source: Path) -> None:
     Shelf(source).add(ONE, {"run": "true"}, "0.1.0", needs={OTHER: "HARD"})
-    with pytest.raises(publish.FleetError, match=r"com\.edgeml\.AlertDispatcher, com\.edgeml\.Inference depend on each other in a circle"):
+    with pytest.raises(publish.FleetError, match=r"circular dependency between com\.edgeml\.AlertDispatcher, com\.edgeml\.Inference"):
         build_output.read(source, BUCKET)
 
 
-def test_the_author_and_region_of_the_configuration_stand_where_none_is_given() -> None:
-    wanted = publish.Wanted.read(package.ROOT)
+def test_publish_config_of_the_project() -> None:
+    wanted = publish.PublishConfig.read(package.ROOT)
     assert (wanted.bucket, wanted.region) == ("edgeml-components", REGION)

@@ -1,4 +1,4 @@
-"""Short versions of `scripts/outage`: nothing is lost while IoT Core is away, nor when the process is killed."""
+"""Short versions of `edgeml dev outage`: nothing is lost while IoT Core is away, nor when the process is killed."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from edgeml_cli.verify.outage.crash_test import FIGURES, count, got, kill, life, live, without_broken_off
+from edgeml_cli.verify.outage.crash_test import FIGURES, count, kill, read_arrived, remove_partial_line, run_dispatcher, run_in_process
 from edgeml_cli.verify.outage.generated_results import GeneratedResults
 from edgeml_cli.verify.outage.offline_test import offline
 from edgeml_cli.verify.outage.recording_bus import Arrived
-from edgeml_cli.verify.outage.undelivered_test import untaken
+from edgeml_cli.verify.outage.undelivered_test import undelivered
 
 
 def test_after_an_outage_everything_arrives_in_order_and_flagged(tmp_path: Path) -> None:
@@ -34,17 +34,17 @@ def test_killed_between_every_two_steps(tmp_path: Path) -> None:
     feed = GeneratedResults(3, 2, 5)  # an alarm that is raised, cleared and raised again
     whole = tmp_path / "0"
     whole.mkdir()
-    assert not live(whole, feed)
+    assert not run_in_process(whole, feed)
     steps = int((whole / "steps").read_text())
     assert steps > 120
     figures: Counter[str] = Counter(dict.fromkeys(FIGURES, 0))
     for kill_at in range(1, steps + 1):
         work = tmp_path / str(kill_at)
         work.mkdir()
-        assert live(work, feed, kill_at=kill_at), f"not killed at step {kill_at} of {steps}"
-        assert not live(work, feed)
+        assert run_in_process(work, feed, kill_at=kill_at), f"not killed at step {kill_at} of {steps}"
+        assert not run_in_process(work, feed)
         before = Counter(figures)
-        count(figures, feed, got(work))
+        count(figures, feed, read_arrived(work))
         wrong = {name: figures[name] - before[name] for name in ("alerts_lost", "results_lost", "renamed", "out_of_order")}
         assert not any(wrong.values()), f"killed at step {kill_at}: {wrong}"
         assert figures["repeated"] - before["repeated"] <= 1, f"killed at step {kill_at}"
@@ -59,16 +59,16 @@ def test_killed_at_random_instants(tmp_path: Path) -> None:
 
 def test_a_message_that_broke_off_with_its_sender_has_not_arrived(tmp_path: Path) -> None:
     feed = GeneratedResults(3, 2, 5)
-    assert not live(tmp_path, feed)
+    assert not run_in_process(tmp_path, feed)
     path = tmp_path / "arrived"
     whole = path.read_bytes()
     path.write_bytes(whole[:-200])
-    cut = got(tmp_path)
+    cut = read_arrived(tmp_path)
     assert len(cut.times) + len(cut.alerts) < len(feed.times()) + len(feed.alerts())
     assert path.read_bytes() == b"".join(line + b"\n" for line in whole.splitlines()[:-1])
     for text, left in ((b"", b""), (b"half", b""), (b"one\n", b"one\n")):
         path.write_bytes(text)
-        without_broken_off(path)
+        remove_partial_line(path)
         assert path.read_bytes() == left
 
 
@@ -81,7 +81,7 @@ def test_a_repetition_is_told_from_a_message_that_was_made_twice(again: str, rep
 
 
 def test_alerts_that_the_local_broker_does_not_take_are_all_published_later(tmp_path: Path) -> None:
-    figures = untaken(tmp_path, 1_050)  # more than any bound on what waits
+    figures = undelivered(tmp_path, 1_050)  # more than any bound on what waits
     assert figures["taken_while_away"] == 0 and figures["published"] == figures["alerts"] >= 1_050
     assert figures["lost"] == figures["out_of_order"] == figures["repeated"] == 0
     assert figures["cloud_alerts"] > 0 and figures["cloud_lost"] == figures["cloud_out_of_order"] == 0
@@ -89,10 +89,10 @@ def test_alerts_that_the_local_broker_does_not_take_are_all_published_later(tmp_
 
 def test_what_is_lost_is_counted(tmp_path: Path) -> None:
     feed = GeneratedResults(3, 2, 5)
-    life(tmp_path, feed)
+    run_dispatcher(tmp_path, feed)
     lines = (tmp_path / "arrived").read_bytes().splitlines()
     alerts = [line for line in lines if msgspec.json.decode(line)["type"] == "alert"]
     (tmp_path / "arrived").write_bytes(b"".join(line + b"\n" for line in lines if line not in alerts[:1]))
     figures: Counter[str] = Counter(dict.fromkeys(FIGURES, 0))
-    count(figures, feed, got(tmp_path))
+    count(figures, feed, read_arrived(tmp_path))
     assert (figures["alerts"], figures["alerts_lost"], figures["results_lost"]) == (3, 1, 0)

@@ -1,4 +1,4 @@
-"""scripts/test-arm64: what it wants of the machine, what it runs in the root, and the check that it makes there."""
+"""edgeml dev test-arm64: what it wants of the machine, what it runs in the root, and the check that it makes there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the scripts do when they are asked for help: nothing but to give it, in a clone that was never used too."""
+"""Help installs nothing, writes nothing and opens no connection, in a clone that was never used too."""
 
 from __future__ import annotations
 
@@ -17,16 +17,22 @@ from pathlib import Path
 
 import pytest
 
+from edgeml_cli import environments
 from edgeml_cli.build.package import ROOT
+from edgeml_cli.command import EXIT_CODES
+from edgeml_cli.output import OPTIONS
+from edgeml_cli.verbs import FAMILIES, VERBS, Verb
 
-COMMANDS = sorted(
-    path.relative_to(ROOT).as_posix()
-    for folder in ("scripts", "scripts/cloud")
-    for path in (ROOT / folder).iterdir()
-    if path.is_file() and os.access(path, os.X_OK)
-)
-PLAIN = {"scripts/build", "scripts/test-arm64", "scripts/version"}
-"""These need nothing but Python, so that their help is whole in any clone."""
+SCRIPTS = ("build", "demo", "edgeml", "env", "test")
+PLAIN = ("env", "test")
+"""Their help is the comment at their top."""
+COMMANDS = [
+    *(f"scripts/{name}" for name in SCRIPTS),
+    *(f"scripts/edgeml {family}" for family in FAMILIES if family not in {verb.words for verb in VERBS}),
+    *(f"scripts/edgeml {verb.words}" for verb in VERBS),
+]
+NO_ATHERIS = "scripts/edgeml dev fuzz"
+"""Its module needs atheris, which its own first run installs."""
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +50,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def network() -> Iterator[tuple[dict[str, str], list[str]]]:
-    """Variables that lead every client of an index or of AWS to this machine, and who came."""
+    """Variables that lead every client of an index or of AWS to this machine, and the connections that were opened."""
     came: list[str] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"http://127.0.0.1:{server.getsockname()[1]}"
@@ -81,9 +87,10 @@ def state(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 def run(clone: Path, command: str, variables: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    script, *words = command.split()
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "PYTEST"))} | variables
     return subprocess.run(
-        [clone / command, *arguments],
+        [clone / script, *words, *arguments],
         cwd=clone.parent,
         env=environment,
         stdin=subprocess.DEVNULL,
@@ -94,16 +101,30 @@ def run(clone: Path, command: str, variables: dict[str, str], *arguments: str) -
     )
 
 
-@pytest.mark.parametrize("flag", ["--help", "-h"])
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(("command", "flag"), [*((each, "--help") for each in COMMANDS), ("scripts/edgeml", "-h"), ("scripts/demo", "-h")])
 def test_help_in_a_clean_clone_changes_nothing(clone: Path, network: tuple[dict[str, str], list[str]], command: str, flag: str) -> None:
     before = state(clone.parent)
     ran = run(clone, command, network[0], flag)
     assert (ran.returncode, ran.stderr) == (0, ""), ran.stderr
-    # The second line of each script says what it is for.
-    wanted = "usage: " if command in PLAIN else (ROOT / command).read_text().splitlines()[1].removeprefix("# ")
-    assert ran.stdout.startswith(wanted)
+    name = command.removeprefix("scripts/")
+    # The second line of a script is its description.
+    expected = (ROOT / command).read_text().splitlines()[1].removeprefix("# ") if name in PLAIN else f"usage: edgeml{_words(name)} "
+    assert ran.stdout.startswith(expected)
     assert state(clone.parent) == before and network[1] == []
+
+
+def _words(name: str) -> str:
+    """The words of the usage line between `edgeml` and the options."""
+    words = name.removeprefix("edgeml").strip()
+    return f" {words}" if words else ""
+
+
+def test_edgeml_alone_shows_the_families(clone: Path, network: tuple[dict[str, str], list[str]]) -> None:
+    ran = run(clone, "scripts/edgeml", network[0])
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert all(f"\n  {verb.words} " in ran.stdout and verb.summary in ran.stdout for verb in VERBS)
+    assert all(f"{family}: {about}" in ran.stdout for family, about in FAMILIES.items() if family not in {verb.words for verb in VERBS})
+    assert all(f"  {code} " in ran.stdout and meaning in ran.stdout for code, meaning in EXIT_CODES.items())
 
 
 @pytest.fixture(scope="module")
@@ -117,41 +138,24 @@ def used(clone: Path) -> Iterator[Path]:
     shutil.rmtree(clone / ".venv")
 
 
-@pytest.mark.parametrize("command", [each for each in COMMANDS if each not in ("scripts/env", "scripts/fuzz")])
+@pytest.mark.parametrize("command", [f"scripts/edgeml {verb.words}" for verb in VERBS])
 def test_help_with_an_environment_lists_the_options_and_changes_nothing(
     used: Path, network: tuple[dict[str, str], list[str]], command: str
 ) -> None:
     before = state(used.parent)
     ran = run(used, command, network[0], "--help")
     assert (ran.returncode, ran.stderr) == (0, ""), ran.stderr
-    assert ran.stdout.startswith("usage: ") and "--help" in ran.stdout
+    assert ran.stdout.startswith(f"usage: {command.removeprefix('scripts/')} ")
+    assert ("-h, --help" in ran.stdout) or command == NO_ATHERIS
+    assert all(option in ran.stdout for option in OPTIONS)
     about = ran.stdout.split("\n\n")[1]
-    assert command.startswith("scripts/test") or about.rstrip().endswith((".", ":", ")", "`")), "a sentence without its end"
+    assert about.rstrip().endswith((".", ":", ")", "`")), "a sentence without its end"
     assert state(used.parent) == before and network[1] == []
 
 
-def wrapped() -> list[tuple[str, str, list[str]]]:
-    """(script, module, extras) of each script that runs a module in an environment."""
-    found = []
-    for command in COMMANDS:
-        line = re.search(r'scripts/env"?( .*)? --run \S+ ([\w.]+)', (ROOT / command).read_text())
-        if line and command not in ("scripts/env", "scripts/test", "scripts/test-training"):
-            extras = re.sub(r"--venv \S+|\S*[${]\S*", "", line[1] or "").split()
-            found.append((command, line[2], extras))
-    return found
-
-
-def test_each_wrapper_is_known() -> None:
-    assert {command for command, _, _ in wrapped()} == set(COMMANDS) - PLAIN - {"scripts/env", "scripts/test", "scripts/test-training"}
-
-
-def requirements(extras: list[str]) -> set[str]:
+def requirements(extras: tuple[str, ...]) -> set[str]:
     """The distributions that pyproject.toml declares, and those of some extras; their own needs are not counted: they may change."""
-    text = (ROOT / "pyproject.toml").read_text()
-    lists = {"": re.search(r"^dependencies = \[(.*?)^\]", text, re.M | re.S)[1]}  # type: ignore[index]
-    for extra in extras:
-        lists[extra] = re.search(rf"^{extra} = \[(.*?)\]$", text, re.M | re.S)[1]  # type: ignore[index]
-    names = {each.lower().replace("_", "-") for part in lists.values() for each in re.findall(r'"([A-Za-z0-9_-]+)', part)}
+    names = environments.requirements(extras)
     return names | {part for whole, part in (("boto3", "botocore"), ("awsiotsdk", "awscrt")) if whole in names}
 
 
@@ -186,15 +190,15 @@ def imported(module: str, seen: set[str]) -> Iterator[tuple[str, str]]:
                 yield path.relative_to(ROOT).as_posix(), first
 
 
-@pytest.mark.parametrize(("command", "module", "extras"), wrapped())
-def test_a_command_declares_what_it_imports(command: str, module: str, extras: list[str]) -> None:
-    declared, owners = requirements(extras), packages_distributions()
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.words)
+def test_a_verb_declares_what_it_imports(verb: Verb) -> None:
+    declared, owners = requirements(verb.extras) if verb.venv else set(), packages_distributions()
     missing = {
         (path, name)
-        for path, name in imported(module, set())
+        for path, name in imported(verb.module, set())
         if not {each.lower().replace("_", "-") for each in owners.get(name, [name])} & declared
     }
-    assert missing == set(), f"{command} has the extras {extras}"
+    assert missing == set(), f"{verb.command} has the extras {verb.extras}"
 
 
 def selections() -> list[tuple[str, str]]:
@@ -205,7 +209,7 @@ def selections() -> list[tuple[str, str]]:
         for path in texts
         if ".venv" not in path.parts
         for line in re.findall(r"scripts/test ([^`#\n]+)", path.read_text(encoding="utf-8"))
-        if not line.startswith("some ")
+        if not line.startswith(("some ", "fast", "coverage"))
     ]
 
 

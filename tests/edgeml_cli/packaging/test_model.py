@@ -1,4 +1,4 @@
-"""scripts/package-model: a component of a bundle, the same for the same bundle, and nothing of a bundle that is not right."""
+"""edgeml model package: a component of a bundle, the same for the same bundle, and nothing of a bundle that is not right."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from inference.options import InferenceOptions
 from tests.edgeml.keys import PINNED, STRANGER, TRUSTED, edit
 from tests.edgeml.models import trained, untrue
 from tests.edgeml.tiny import SHIPPED
+
+pytestmark = pytest.mark.slow("builds and signs bundles")
 
 NAME = "com.edgeml.Model.PumpAnomaly"
 
@@ -57,7 +59,7 @@ def test_nothing_that_lite_refuses(tmp_path: Path, architecture: str) -> None:
         (lambda folder: untrue(folder, "1.0.0"), "", "golden window 1"),
         (lambda folder: trained(folder, "new"), "", "the bundle's version is 'new'"),
         (lambda folder: trained(folder, "1.0.0", name="!"), "", "neither letters nor digits"),
-        (lambda folder: edit(trained(folder, "1.0.0"), verdict_level=0.9) or folder, "", "is not what was signed"),
+        (lambda folder: edit(trained(folder, "1.0.0"), verdict_level=0.9) or folder, "", "does not match its signature"),
         (lambda folder: folder, "", "has no manifest.sig|cannot be read"),
     ],
     ids=["unsigned", "another key", "golden", "version", "name", "altered", "absent"],
@@ -69,7 +71,7 @@ def test_what_is_not_right_is_refused_and_nothing_written(tmp_path, made, public
     assert not (tmp_path / "out").exists()
     arguments = [str(folder), "--out", str(tmp_path / "out"), *(["--public-key", public_key] if public_key else [])]
     assert main(arguments) == 1
-    assert capsys.readouterr().err.startswith("package-model: ")
+    assert capsys.readouterr().err.startswith("edgeml model package: ")
 
 
 def test_standard_output_is_the_configuration_and_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

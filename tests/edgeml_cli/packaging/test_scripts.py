@@ -1,8 +1,9 @@
-"""What the scripts say on a machine that lacks something."""
+"""The scripts on a machine that lacks something: one sentence each."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,23 +11,8 @@ import pytest
 
 from edgeml_cli.build.package import ROOT
 
-SCRIPTS = (
-    "build",
-    "chaos",
-    "demo",
-    "deploy",
-    "env",
-    "fleet",
-    "fuzz",
-    "parity",
-    "promote",
-    "publish",
-    "sign",
-    "test",
-    "test-arm64",
-    "train",
-    "version",
-)
+SCRIPTS = {"build", "demo", "edgeml", "env", "test"}
+"""For a fresh machine, before anything is installed; everything else is a command of `edgeml`."""
 
 
 def env(python: Path | str) -> subprocess.CompletedProcess[str]:
@@ -37,7 +23,7 @@ def env(python: Path | str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def interpreter(tmp_path: Path) -> Path:
-    """Stands for a python3 of version 3.9: answers what it is asked as such a one does."""
+    """A stand-in for Python 3.9: it answers the questions of the scripts as that version does."""
     path = tmp_path / "python3"
     path.write_text('#!/bin/sh\n[ "$1" = --version ] && echo "Python 3.9.2" && exit\nexit 1\n')
     path.chmod(0o755)
@@ -60,7 +46,21 @@ def test_an_old_python_is_one_sentence(interpreter: Path) -> None:
     assert ran.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
+def test_edgeml_without_a_recent_python_names_the_remedy(tmp_path: Path, interpreter: Path) -> None:
+    """In a clone without an environment, whose own Python would be found first."""
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
+    for python, sentence in (("python-that-is-not-there", "is not installed"), (interpreter, "is Python 3.9.2")):
+        command, variables = [tmp_path / "scripts" / "edgeml", "dev", "version"], {**os.environ, "PYTHON": str(python)}
+        ran = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+        assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (1, "", 1)
+        assert ran.stderr.startswith(f"env: {python} {sentence}")
+
+
+def test_scripts_are_only_those_of_a_fresh_machine() -> None:
+    assert {path.name for path in (ROOT / "scripts").iterdir()} == SCRIPTS
+
+
+@pytest.mark.parametrize("name", sorted(SCRIPTS))
 def test_every_script_can_be_run_and_says_what_it_is(name: str) -> None:
     path = ROOT / "scripts" / name
     assert os.access(path, os.X_OK)

@@ -59,22 +59,24 @@ def test_records_name_the_components_that_are_built() -> None:
     assert set(topics.COMPONENTS) == set(COMPONENTS)
 
 
-def test_grants_of_inference() -> None:
-    """Written out once, so that an error in the derivation shows."""
-    assert topic_tables.grants("com.edgeml.Inference") == {
-        ("aws.greengrass.ipc.pubsub", "aws.greengrass#PublishToTopic"): [
-            "edgeml/results",
-            "edgeml/replay",
-            "edgeml/status",
-            "edgeml/health",
-            "edgeml/heartbeat/Inference",
-        ],
-        ("aws.greengrass.ipc.pubsub", "aws.greengrass#SubscribeToTopic"): [
-            "edgeml/sensors",
-            "edgeml/replay",
-            "edgeml/control",
-            "edgeml/heartbeat/Inference",
-        ],
+def test_grants_are_those_of_the_records_that_name_a_component(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = topics.COMPONENTS[:2]
+    records = (
+        topics.Topic("edgeml/a", (), "", publishers={one: ""}, subscribers={two: ""}),
+        topics.Topic("edgeml/b", (), "", publishers={one: "", two: ""}, subscribers={one: "if it is on"}),
+        topics.Topic("edgeml/self/{component}", (), "", publishers={one: ""}, subscribers={one: ""}),
+        topics.Topic("edgeml/{thing}/c", (), "", publishers={one: ""}, subscribers={topics.PEOPLE: ""}, cloud=True),
+    )
+    monkeypatch.setattr(topics, "TOPICS", records)
+    pubsub, proxy = "aws.greengrass.ipc.pubsub", "aws.greengrass.ipc.mqttproxy"
+    assert topic_tables.grants(one) == {
+        (pubsub, "aws.greengrass#PublishToTopic"): ["edgeml/a", "edgeml/b", "edgeml/self/SensorIngestion"],
+        (pubsub, "aws.greengrass#SubscribeToTopic"): ["edgeml/b", "edgeml/self/SensorIngestion"],
+        (proxy, "aws.greengrass#PublishToIoTCore"): ["edgeml/+/c"],
+    }
+    assert topic_tables.grants(two) == {
+        (pubsub, "aws.greengrass#PublishToTopic"): ["edgeml/b"],
+        (pubsub, "aws.greengrass#SubscribeToTopic"): ["edgeml/a"],
     }
 
 

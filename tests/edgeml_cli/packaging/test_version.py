@@ -1,4 +1,4 @@
-"""scripts/version: one command, and every place has the version."""
+"""edgeml dev version: one command, and every place has the version."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from pathlib import Path
 import pytest
 
 from edgeml_cli.build import package
-from edgeml_cli.build.set_version import PLACES, found, main, write
+from edgeml_cli.build.set_version import VERSION_PATTERNS, main, read_versions, set_version
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """The files of a checkout that name the version."""
-    for name in PLACES:
+    for name in VERSION_PATTERNS:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(package.ROOT / name, tmp_path / name)
     return tmp_path
 
 
 def test_every_place_gets_it_and_nothing_else_changes(root: Path) -> None:
-    before = {name: (root / name).read_text() for name in PLACES}
-    (old,) = found(root)["gdk-config.json"]
-    assert write(root, "10.20.30") == list(PLACES)
-    assert found(root) == dict.fromkeys(PLACES, {"10.20.30"})
+    before = {name: (root / name).read_text() for name in VERSION_PATTERNS}
+    (old,) = read_versions(root)["gdk-config.json"]
+    assert set_version(root, "10.20.30") == list(VERSION_PATTERNS)
+    assert read_versions(root) == dict.fromkeys(VERSION_PATTERNS, {"10.20.30"})
     assert package.Project.read(root).version == "10.20.30"
     for name, text in before.items():
         assert (root / name).read_text().replace("10.20.30", old) == text
-    assert write(root, "10.20.30") == []
+    assert set_version(root, "10.20.30") == []
 
 
 @pytest.mark.parametrize(
@@ -40,16 +40,18 @@ def test_every_place_gets_it_and_nothing_else_changes(root: Path) -> None:
     ],
 )
 def test_what_is_no_version_changes_nothing(root: Path, wrong: str, sentence: str) -> None:
-    before = found(root)
+    before = read_versions(root)
     with pytest.raises(package.BuildError, match=sentence):
-        write(root, wrong)
-    assert found(root) == before
+        set_version(root, wrong)
+    assert read_versions(root) == before
 
 
 def test_a_place_without_one_stops_it_before_anything_is_written(root: Path) -> None:
     (root / "README.md").write_text("nothing")
-    with pytest.raises(package.BuildError, match="README.md names no version where one is wanted; restore it, nothing was changed"):
-        write(root, "10.20.30")
+    with pytest.raises(
+        package.BuildError, match="README.md does not contain the version where it is expected; restore the file; nothing was changed"
+    ):
+        set_version(root, "10.20.30")
     assert "10.20.30" not in (root / "gdk-config.json").read_text()
 
 
@@ -57,7 +59,7 @@ def test_a_build_refuses_a_library_of_another_version(root: Path) -> None:
     config = root / "gdk-config.json"
     config.write_text(config.read_text().replace(package.Project.read(root).version, "10.20.30"))
     with pytest.raises(
-        package.BuildError, match=r"does not name the version 10\.20\.30 of gdk-config.json; run: scripts/version 10\.20\.30"
+        package.BuildError, match=r"does not have the version 10\.20\.30 of gdk-config.json; run: edgeml dev version 10\.20\.30"
     ):
         package.build(root, root / "out")
     assert not (root / "out").exists()
@@ -67,4 +69,4 @@ def test_the_command_prints_it(version: str, capsys: pytest.CaptureFixture[str])
     assert main([]) == 0
     assert capsys.readouterr().out == f"{version}\n"
     assert main(["9"]) == 1
-    assert capsys.readouterr().err == "version: '9' is no version; give major.minor.patch, such as 1.2.3\n"
+    assert capsys.readouterr().err == "edgeml dev version: '9' is no version; give major.minor.patch, such as 1.2.3\n"

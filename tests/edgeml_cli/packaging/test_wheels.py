@@ -45,7 +45,7 @@ def component(tmp_path: Path) -> Path:
     (folder / "wheels" / "targets.txt").write_text(f"{HERE}\n")
     (folder / "requirements.txt").write_text("tiny==1.0\n")
     entries = tuple(LockEntry(requirement, (digest,), frozenset()) for requirement, digest in made)
-    (folder / "requirements.lock").write_text(Lock(wheelhouse.digest(folder / "requirements.txt"), (HERE,), entries).text())
+    (folder / "requirements.lock").write_text(Lock(wheelhouse.requirements_digest(folder / "requirements.txt"), (HERE,), entries).text())
     return folder
 
 
@@ -119,7 +119,7 @@ def test_a_device_that_the_lock_does_not_name_takes_the_pinned_versions_and_says
 
 @pytest.mark.parametrize("name", LOCKS)
 def test_each_component_is_locked_by_its_requirements_for_every_target_that_has_wheels(name: str) -> None:
-    lock = wheelhouse.fresh(LOCKS[name])
+    lock = wheelhouse.current_lock(LOCKS[name])
     assert {str(target) for target in lock.targets} == {
         f"{machine}-{each}" for machine in ("x86_64", "aarch64") for each in wheelhouse.PYTHONS
     }
@@ -136,7 +136,7 @@ def test_a_lock_of_other_requirements_is_not_built_with(tmp_path: Path) -> None:
         (shutil.copytree if (ROOT / part).is_dir() else shutil.copy2)(ROOT / part, tmp_path / part)
     path = tmp_path / "components" / "inference" / "requirements.txt"
     path.write_text(path.read_text() + "tiny==1.0\n")
-    with pytest.raises(BuildError, match="was made of other requirements than .*; run scripts/lock"):
+    with pytest.raises(BuildError, match="is outdated: .* has changed; run edgeml dev lock"):
         package.build(tmp_path, tmp_path / "out")
 
 
@@ -150,7 +150,7 @@ def test_what_is_shipped_is_what_the_lock_names(tmp_path: Path, monkeypatch: pyt
     assert hashlib.sha256(path.read_bytes()).hexdigest() == made[1]
     shutil.rmtree(tmp_path / "index")
     assert wheelhouse.download(lock, HERE, tmp_path / "cache") == [path]  # from the cache
-    with pytest.raises(WheelError, match=f"there are no wheels for aarch64-3.9: .* there are for {HERE}"):
+    with pytest.raises(WheelError, match=f"no wheels for aarch64-3.9, .* available targets are {HERE}"):
         wheelhouse.download(lock, Target("aarch64", "3.9"), tmp_path / "cache")
 
 
@@ -167,5 +167,5 @@ def test_what_is_shipped_is_what_the_lock_names(tmp_path: Path, monkeypatch: pyt
 def test_wheels_that_cannot_be_are_one_sentence(arguments, sentence, tmp_path, capsys) -> None:
     assert package.main([*arguments, "--out", str(tmp_path / "out")]) == 1
     said = capsys.readouterr().err
-    assert said.startswith("build: ") and sentence in said and said.count("\n") == 1
+    assert said.startswith("edgeml build: ") and sentence in said and said.count("\n") == 1
     assert not (tmp_path / "out").exists()

@@ -7,9 +7,9 @@ import random
 
 import pytest
 
-from edgeml_cli.verify.soak.growth import flat, growth
+from edgeml_cli.verify.soak.growth import growth, is_flat
 from edgeml_cli.verify.soak.processes import Usage
-from edgeml_cli.verify.soak.run import Record, judged
+from edgeml_cli.verify.soak.run import Record, evaluate
 
 HOUR = [number / 540 for number in range(405)]  # 45 minutes, each 5 s
 
@@ -59,7 +59,7 @@ def test_too_few_points_say_nothing():
     ],
 )
 def test_a_count_is_flat_until_its_lowest_is_above_what_was_its_highest(values, expected):
-    assert flat(values) is expected
+    assert is_flat(values) is expected
 
 
 def record(leak_mib_h: float = 0.0, threads_more: int = 0, queued: float = 0.0) -> Record:
@@ -72,7 +72,7 @@ def record(leak_mib_h: float = 0.0, threads_more: int = 0, queued: float = 0.0) 
 
 
 def test_what_is_flat_has_no_problem():
-    figures, problems = judged(record(leak_mib_h=0.9), 0.25, 1.0)
+    figures, problems = evaluate(record(leak_mib_h=0.9), 0.25, 1.0)
     assert problems == []
     assert figures["rss_mib"]["growth_per_hour"] == 0.9
     assert (figures["threads"], figures["queue inbox"]) == ({"least": 9, "most": 9}, {"least": 0, "most": 0})
@@ -88,6 +88,6 @@ def test_what_is_flat_has_no_problem():
     ],
 )
 def test_each_bound_that_is_broken_is_named(made, words):
-    _, problems = judged(made, 0.25, 1.0)
+    _, problems = evaluate(made, 0.25, 1.0)
     assert len(problems) == len(words)
     assert all(word in problem for word, problem in zip(words, problems, strict=True))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gglocal.cli.format import heard_lines, published, table
+from gglocal.cli.format import message_lines, published, table
 from gglocal.payload_text import is_pip_progress, one_line, text_of
 
 
@@ -80,15 +80,15 @@ def test_a_message_that_was_heard() -> None:
     def answer(payload: bytes) -> dict[str, Any]:
         return {"topic": "t", "payload": base64.b64encode(payload).decode(), "sender": None, "at": 1.0}
 
-    assert heard_lines(answer(b'{"a":1}'), False, False) == ['t {"a": 1}']
-    assert heard_lines(answer(b"\xff"), False, False) == ["t base64:/w=="]
-    assert heard_lines(answer(b"hi"), False, True) == ["t aGk="]
-    assert json.loads(*heard_lines(answer(b"hi"), True, False)) == {**answer(b"hi"), "text": "hi", "value": None}
-    assert json.loads(*heard_lines(answer(b"\xff"), True, False))["text"] is None
+    assert message_lines(answer(b'{"a":1}'), False, False) == ['t {"a": 1}']
+    assert message_lines(answer(b"\xff"), False, False) == ["t base64:/w=="]
+    assert message_lines(answer(b"hi"), False, True) == ["t aGk="]
+    assert json.loads(*message_lines(answer(b"hi"), True, False)) == {**answer(b"hi"), "text": "hi", "value": None}
+    assert json.loads(*message_lines(answer(b"\xff"), True, False))["text"] is None
     for text, value in ((b'{"a": [1, NaN]}', {"a": [1, None]}), (b"1e999", None), (b"[" * 100_000, None), (b"0", 0)):
-        assert json.loads(*heard_lines(answer(text), True, False))["value"] == value
+        assert json.loads(*message_lines(answer(text), True, False))["value"] == value
 
 
 def test_what_was_published() -> None:
-    assert published({"topic": "t", "bytes": 1, "heard": 2}) == "published 1 byte to t; 2 subscriptions of components heard it"
-    assert published({"topic": "t", "bytes": 3, "heard": None}) == "published 3 bytes to t on IoT Core"
+    assert published({"topic": "t", "bytes": 1, "subscriptions": 2}) == "published 1 byte to t, received by 2 component subscriptions"
+    assert published({"topic": "t", "bytes": 3, "subscriptions": None}) == "published 3 bytes to t on IoT Core"

@@ -11,7 +11,7 @@ import pytest
 
 from gglocal import message_plugins
 from gglocal.api.nucleus import Nucleus
-from gglocal.cli.format import heard_lines
+from gglocal.cli.format import message_lines
 from gglocal.cli.main import main
 from gglocal.errors import NucleusError
 
@@ -81,8 +81,8 @@ def test_publish_without_a_message_plugin_is_an_error(gglocal: Nucleus, monkeypa
 def test_sub_shows_a_signed_message_without_its_signature() -> None:
     signed = f"edgeml1 com.edgeml.Inference 12 {'0' * 32}\n".encode() + b'{"a":1}'
     answer = {"topic": "t", "payload": base64.b64encode(signed).decode(), "sender": None, "at": 1.0}
-    assert heard_lines(answer, False, False) == ['t {"a": 1}']
-    assert f'"payload": "{answer["payload"]}"' in heard_lines(answer, True, False)[0]
+    assert message_lines(answer, False, False) == ['t {"a": 1}']
+    assert f'"payload": "{answer["payload"]}"' in message_lines(answer, True, False)[0]
     assert message_plugins.body(b"edgeml1 is not a signature\n{}") == b"edgeml1 is not a signature\n{}"
 
 

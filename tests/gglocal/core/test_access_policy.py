@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from gglocal.core.access_policy import Place, allows, faults, well_formed
+from gglocal.core.access_policy import VariableScope, allows, well_formed
 from gglocal.core.config_store import ConfigStore
+from gglocal.recipe.access_control import policy_errors
 
 PUBLISH, SUBSCRIBE = "aws.greengrass#PublishToTopic", "aws.greengrass#SubscribeToTopic"
 TO_CLOUD, FROM_CLOUD = "aws.greengrass#PublishToIoTCore", "aws.greengrass#SubscribeToIoTCore"
@@ -13,14 +14,14 @@ LOCAL, CLOUD = "aws.greengrass.ipc.pubsub", "aws.greengrass.ipc.mqttproxy"
 BOTH = [True, False]
 
 
-def place() -> Place:
+def place() -> VariableScope:
     config = ConfigStore()
     config.set_default("com.test.One", {"where": {"to": "hall/7"}, "n": 3})
-    return Place("com.test.One", "1.0.0", "a-thing", "/gg", config)
+    return VariableScope("com.test.One", "1.0.0", "a-thing", "/gg", config)
 
 
 def judged(service: str, operation: str, pattern: str, resource: str, lite: bool) -> bool:
-    return allows(lite, {service: {"p": {"operations": [operation], "resources": [pattern]}}}, operation, resource, place())
+    return allows(lite, {service: {"p": {"operations": [operation], "resources": [pattern]}}}, service, operation, resource, place())
 
 
 LOCAL_TABLE = [
@@ -117,7 +118,7 @@ def test_what_lite_takes_as_a_resource(resource: str, good: bool) -> None:
 @pytest.mark.parametrize("lite", BOTH)
 def test_an_operation_is_allowed_by_its_full_name_or_a_star_in_its_own_service(lite: bool) -> None:
     def granted(service: str, *operations: str) -> bool:
-        return allows(lite, {service: {"p": {"operations": list(operations), "resources": ["*"]}}}, PUBLISH, "a", place())
+        return allows(lite, {service: {"p": {"operations": list(operations), "resources": ["*"]}}}, LOCAL, PUBLISH, "a", place())
 
     assert granted(LOCAL, "*")
     assert granted(LOCAL, SUBSCRIBE, PUBLISH)
@@ -141,25 +142,25 @@ def test_an_operation_is_allowed_by_its_full_name_or_a_star_in_its_own_service(l
     ],
 )
 def test_a_malformed_policy_grants_nothing(nothing: Any, lite: bool) -> None:
-    assert not allows(lite, nothing, PUBLISH, "a", place())
+    assert not allows(lite, nothing, LOCAL, PUBLISH, "a", place())
 
 
 def test_lite_looks_at_nothing_behind_a_policy_that_is_no_map() -> None:
     good = {"operations": ["*"], "resources": ["*"]}
-    assert allows(True, {LOCAL: {"p": good, "q": "bad"}}, PUBLISH, "a", place())
-    assert not allows(True, {LOCAL: {"q": "bad", "p": good}}, PUBLISH, "a", place())
-    assert allows(True, {LOCAL: {"bad": {"operations": ["*"]}, "p": good}}, PUBLISH, "a", place())
+    assert allows(True, {LOCAL: {"p": good, "q": "bad"}}, LOCAL, PUBLISH, "a", place())
+    assert not allows(True, {LOCAL: {"q": "bad", "p": good}}, LOCAL, PUBLISH, "a", place())
+    assert allows(True, {LOCAL: {"bad": {"operations": ["*"]}, "p": good}}, LOCAL, PUBLISH, "a", place())
 
 
 def test_one_malformed_policy_voids_them_all_on_classic() -> None:
     good = {"operations": ["*"], "resources": ["*"]}
-    assert allows(True, {LOCAL: {"p": good}, CLOUD: {"q": "bad"}}, PUBLISH, "a", place())
-    assert not allows(False, {LOCAL: {"p": good}, CLOUD: {"q": "bad"}}, PUBLISH, "a", place())
+    assert allows(True, {LOCAL: {"p": good}, CLOUD: {"q": "bad"}}, LOCAL, PUBLISH, "a", place())
+    assert not allows(False, {LOCAL: {"p": good}, CLOUD: {"q": "bad"}}, LOCAL, PUBLISH, "a", place())
 
 
 def test_each_malformed_policy_is_named() -> None:
-    told = faults({LOCAL: {"p": {"operations": ["*"]}, "q": {"operations": [], "resources": []}}, CLOUD: 5})
+    told = policy_errors({LOCAL: {"p": {"operations": ["*"]}, "q": {"operations": [], "resources": []}}, CLOUD: 5})
     assert told == [
         f"policy p of {LOCAL} grants nothing: it needs a list of strings named resources",
-        f"accessControl of {CLOUD} is no map of policies, so it grants nothing",
+        f"accessControl of {CLOUD} is not a map of policies, so it grants nothing",
     ]

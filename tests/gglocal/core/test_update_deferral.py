@@ -85,7 +85,7 @@ def test_a_deployment_that_touches_nothing_asks_nobody(nucleus, tmp_path):
 
 
 def test_who_does_not_answer_does_not_mind(nucleus, tmp_path, monkeypatch):
-    monkeypatch.setattr(nucleus._device.engine.core.updates, "_timeout_s", 0.3)
+    monkeypatch.setattr(nucleus._nucleus.engine.core.update_deferral, "_timeout_s", 0.3)
     silent = Guard(nucleus)
     silent.subscribe()
     assert deploy(nucleus, tmp_path).result(PATIENCE_S) == ["a"]

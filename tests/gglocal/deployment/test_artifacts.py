@@ -73,19 +73,19 @@ def test_a_file_uri(tmp_path: Path) -> None:
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path)
-    with pytest.raises(ArtifactError, match=r"a 1.0.0: .* s3://b/code.zip is missing; code.zip was looked for in .*/a/1.0.0"):
+    with pytest.raises(ArtifactError, match=r"a 1.0.0: artifact s3://b/code.zip not found; searched for code.zip in .*/a/1.0.0"):
         _store(tmp_path, _recipe(shelf, {}, {"Uri": "s3://b/code.zip"}), shelf)
 
 
 def test_no_zip_and_a_zip_that_climbs_out(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path)
     uri = {"Uri": "s3://b/code.zip", "Unarchive": "ZIP"}
-    with pytest.raises(ArtifactError, match="is no zip"):
+    with pytest.raises(ArtifactError, match="is not a valid zip"):
         _store(tmp_path, _recipe(shelf, {"code.zip": "hello"}, uri), shelf)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as packed:
         packed.writestr("../../evil", "x")
-    with pytest.raises(ArtifactError, match="lies outside"):
+    with pytest.raises(ArtifactError, match="is outside of its folder"):
         _store(tmp_path, _recipe(shelf, {"code.zip": buffer.getvalue()}, uri), shelf)
     assert not (tmp_path / "evil").exists()
 

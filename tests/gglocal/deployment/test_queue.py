@@ -119,11 +119,11 @@ def test_do_nothing_leaves_what_failed(classic: Bench) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("--merge", "absent=1.0.0"), "there is no recipe of absent"),
-        (("--merge", "a=9.0.0"), "no version of a fits"),
-        (("--remove", "b"), "b cannot be removed, since no deployment named it; named were a"),
-        (("-c", '{"a": {"MERGE": {"x": {"deep": "map"}}}}'), "the configuration does not merge"),
-        (("--merge", "filed=1.0.0"), "the artifact s3://x/absent.zip is missing"),
+        (("--merge", "absent=1.0.0"), "no recipe of absent found"),
+        (("--merge", "a=9.0.0"), "no version of a satisfies all requirements"),
+        (("--remove", "b"), "cannot remove b: not a root component; root components: a"),
+        (("-c", '{"a": {"MERGE": {"x": {"deep": "map"}}}}'), "the configuration cannot be merged"),
+        (("--merge", "filed=1.0.0"), "artifact s3://x/absent.zip not found"),
     ],
     ids=["no recipe", "no version", "not there", "conflict", "no artifact"],
 )
@@ -140,10 +140,10 @@ def test_what_cannot_be_carried_out_changes_nothing(classic: Bench, words, sente
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("--merge", "a"), "names no version"),
-        (("-c", "{"), "--update-config is no JSON"),
+        (("--merge", "a"), "has no version"),
+        (("-c", "{"), "--update-config is not valid JSON"),
         (("-c", '{"a": 1}'), "the update of a must be a map"),
-        (("-c", '{"a": {"MERG": {}}}'), "takes merge"),
+        (("-c", '{"a": {"MERG": {}}}'), "accepts only merge"),
     ],
     ids=["no version", "no json", "no map", "unknown key"],
 )
@@ -160,16 +160,16 @@ def test_status_list_and_the_verbs_on_components_and_logs(bench: Bench) -> None:
     code, out, _ = bench.call("deployment", "status", "-i", deployment)
     assert code == 0 and out.startswith(f"{deployment}: SUCCEEDED\n")
     assert bench.call("deployment", "list")[1].startswith(f"{deployment}: SUCCEEDED\n")
-    assert "there is no local deployment x" in bench.call("deployment", "status", "--deploymentId", "x")[2]
+    assert "unknown local deployment x" in bench.call("deployment", "status", "--deploymentId", "x")[2]
     assert bench.call("component", "restart", "--names", "a,b")[0] == 0
     bench.nucleus.wait_until(lambda: [each.starts for each in bench.nucleus.components()] == [2, 2])
     assert "Version: 1.0.0" in bench.call("component", "details", "-n", "a")[1]
     assert bench.call("component", "stop", "-n", "b")[0] == 0 and bench.nucleus.component("b").state == "FINISHED"
-    assert "name a component" in bench.call("component", "stop")[2]
+    assert "no component named" in bench.call("component", "stop")[2]
     lines = bench.call("logs", "get", "--filter", "WARN", "--filter", "careful,absent")[1].splitlines()
     assert lines and all(line.startswith("[b] ") and "careful" in line for line in lines)
     assert "[a] " in bench.call("logs", "get")[1]
-    assert "is no regular expression" in bench.call("logs", "get", "--filter", "(")[2]
+    assert "is not a regular expression" in bench.call("logs", "get", "--filter", "(")[2]
 
 
 @pytest.fixture

@@ -73,7 +73,7 @@ def test_any_flipped_byte_is_noticed(at: int) -> None:
 
 
 def test_a_packet_over_the_limit_is_refused_before_it_has_arrived() -> None:
-    with pytest.raises(FrameError, match="10013 bytes; the limit is 10012"):
+    with pytest.raises(FrameError, match="10013 bytes exceeds the limit of 10012"):
         list(Splitter(10_012).feed(encode({}, b"x" * (10_013 - 16))[:12]))
 
 

@@ -82,7 +82,7 @@ def test_a_closed_stream_hears_nothing_and_frees_its_subscription(either: World)
     client.publish_to_topic(topic="t", publish_message=binary(b"x"))
     assert stays.payload() == b"x"
     assert gone.empty()
-    assert either.server.seats.subscriptions == 1
+    assert either.server.limits.subscriptions == 1
 
 
 MODES = [

@@ -109,7 +109,7 @@ def test_three_errors_break_a_component(gglocal: Nucleus, shelf: Shelf) -> None:
     assert (status.starts, status.exit_code) == (3, 7)
     assert "run ended with exit code 7" in status.detail
     assert gglocal.log_file("bad").read_text().count("stderr: oh no") == 3
-    with pytest.raises(NucleusError, match="bad is BROKEN, wanted RUNNING"):
+    with pytest.raises(NucleusError, match="bad is BROKEN, expected RUNNING"):
         gglocal.wait_for_state("bad", "RUNNING")
 
 
@@ -153,7 +153,7 @@ def test_install_is_limited_by_its_timeout(gglocal_factory: Factory, shelf: Shel
     nucleus = gglocal_factory(profile="classic")  # Nucleus Lite takes no variable there
     _deploy(nucleus, shelf, "a")
     nucleus.wait_for_state("a", "ERRORED")
-    assert "install took longer than its Timeout of 0.1 s" in nucleus.tail("a")
+    assert "install exceeded its Timeout of 0.1 s" in nucleus.tail("a")
 
 
 def test_a_hard_dependent_waits_and_restarts_with_its_dependency(gglocal: Nucleus, shelf: Shelf) -> None:
@@ -212,7 +212,7 @@ def test_lite_ignores_shutdown_and_says_so(gglocal_factory: Factory, shelf: Shel
     nucleus.wait_for_state("a", "RUNNING")
     nucleus.stop()
     assert not (nucleus.work_dir("a") / "was_shut_down").exists()
-    assert "Nucleus Lite does not run the step shutdown" in nucleus.log_file("a").read_text()
+    assert "step shutdown ignored: Nucleus Lite does not run it" in nucleus.log_file("a").read_text()
 
 
 def test_classic_runs_shutdown_recover_and_skipif(gglocal_factory: Factory, shelf: Shelf) -> None:
@@ -244,7 +244,7 @@ def test_classic_skips_run_and_startup_too(gglocal_factory: Factory, shelf: Shel
     nucleus.wait_for_state("a", "FINISHED")
     path = nucleus.work_dir("a") / "ran"
     assert (path.read_text().split() if path.exists() else []) == ran.split()
-    assert "startup is skipped, since exists {work:path}" in nucleus.tail("a")
+    assert "startup skipped: exists {work:path}" in nucleus.tail("a")
 
 
 def test_classic_recovers_after_each_error_until_it_is_broken(gglocal_factory: Factory, shelf: Shelf) -> None:
@@ -286,7 +286,7 @@ def test_a_deep_root_keeps_its_sockets_elsewhere(gglocal_factory: Factory, shelf
 
 def test_one_nucleus_a_root(gglocal_factory: Factory, tmp_path: Path) -> None:
     gglocal_factory(root=tmp_path / "root")
-    with pytest.raises(NucleusError, match="already runs in this root"):
+    with pytest.raises(NucleusError, match="already running in this root"):
         gglocal_factory(root=tmp_path / "root")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from gglocal.ipc.operations import SERVICES
 from gglocal.recipe.lint import CLASSIC, FAILS, IGNORED, REFUSED, RULES, findings, lint_file
 from gglocal.recipe.manifest_selection import Host
 from gglocal.recipe.parser import load_recipe
@@ -55,7 +56,7 @@ GOOD: dict[str, Any] = {
 def test_a_recipe_for_lite_is_fit(tmp_path: Path) -> None:
     path = tmp_path / "good.json"
     path.write_text(json.dumps(GOOD))
-    assert findings(load_recipe(path), HOST) == [] == lint_file(path, HOST)
+    assert findings(load_recipe(path), HOST, SERVICES) == [] == lint_file(path, HOST, services=SERVICES)
 
 
 Change = Callable[[dict[str, Any]], object]
@@ -93,6 +94,10 @@ def access(resource: str) -> Change:
     return configured(accessControl={ACCESS: {"p": {"operations": ["*"], "resources": ["fine", resource]}}})
 
 
+def granted(operation: str) -> Change:
+    return configured(accessControl={ACCESS: {"p": {"operations": ["aws.greengrass#PublishToTopic", operation], "resources": ["a"]}}})
+
+
 def shared(lifecycle: Any) -> Change:
     def change(recipe: dict[str, Any]) -> None:
         del recipe["Manifests"][0]["Lifecycle"]
@@ -106,24 +111,27 @@ def without(key: str) -> Change:
 
 
 CASES: dict[str, list[tuple[Change, str]]] = {
-    "spelling": [
-        (lifecycle(Run="true"), "the key Manifests/0/Lifecycle/Run is spelt run"),
-        (step(script="true"), "is spelt Script"),
-        (manifest(Artifacts=[{"URI": "s3://b/a"}]), "is spelt Uri"),
+    "key case": [
+        (lifecycle(Run="true"), "the key Manifests/0/Lifecycle/Run must be spelled run"),
+        (step(script="true"), "must be spelled Script"),
+        (manifest(Artifacts=[{"URI": "s3://b/a"}]), "must be spelled Uri"),
     ],
-    "unknown key": [(top(Author="me"), "the key Author is unknown"), (lifecycle(run="true", go="true"), "go of the lifecycle is no step")],
+    "unknown key": [
+        (top(Author="me"), "the key Author is unknown"),
+        (lifecycle(run="true", go="true"), "go of the lifecycle is not a step"),
+    ],
     "component type": [(top(ComponentType="aws.greengrass.lambda"), "ComponentType is aws.greengrass.lambda")],
     "version": [(top(ComponentVersion="1.0.0-01"), "without leading zeros")],
-    "prerelease": [(top(ComponentVersion="1.2.0-rc.1+b"), "takes for later than 1.2.0")],
-    "size": [(top(ComponentPublisher="x" * 8000), "recipes of at most 8196")],
+    "prerelease": [(top(ComponentVersion="1.2.0-rc.1+b"), "orders after 1.2.0")],
+    "size": [(top(ComponentPublisher="x" * 8000), "reads at most 8196")],
     "objects": [
-        (configured(list=[0] * 174), "it has 256 objects"),
-        (configured(map={str(i): i for i in range(87)}), "it has 256 objects"),
-        (lambda recipe: configured(a=nested(12))(recipe), "it is nested 15 deep"),
+        (configured(list=[0] * 174), "the recipe has 256 objects"),
+        (configured(map={str(i): i for i in range(87)}), "the recipe has 256 objects"),
+        (lambda recipe: configured(a=nested(12))(recipe), "the recipe is nested 15 levels deep"),
     ],
-    "unit size": [(top(ComponentDescription="x" * 1500), "of which 2048 are possible")],
-    "no description": [(without("ComponentDescription"), "it has no ComponentDescription")],
-    "description": [(top(ComponentDescription="one\ntwo"), "write one line"), (top(ComponentDescription="a\\"), "a backslash")],
+    "unit size": [(top(ComponentDescription="x" * 1500), "the limit is 2048")],
+    "no description": [(without("ComponentDescription"), "ComponentDescription is missing")],
+    "description": [(top(ComponentDescription="one\ntwo"), "write one plain line"), (top(ComponentDescription="a\\"), "a backslash")],
     "dependency": [(needs(DependencyType="HARD"), "com.example.B has no VersionRequirement")],
     "requirement": [
         (ranged(text), f"VersionRequirement is {text!r}")
@@ -146,28 +154,33 @@ CASES: dict[str, list[tuple[Change, str]]] = {
     ],
     "dependency type": [
         (needs(VersionRequirement="1.0.0"), "has no DependencyType"),
-        (needs(VersionRequirement="1.0.0", DependencyType="hard"), "takes for SOFT"),
+        (needs(VersionRequirement="1.0.0", DependencyType="hard"), "treats as SOFT"),
     ],
-    "resource": [(access("a/?"), "the resource 'a/?'"), (access("a/${ThingName}"), "the resource 'a/${ThingName}'")],
-    "resource variable": [(access("a/{iot:thingName}"), "2.6.0 and older do not fill in")],
+    "resource": [(access("a/?"), "resource 'a/?'"), (access("a/${ThingName}"), "resource 'a/${ThingName}'")],
+    "resource variable": [(access("a/{iot:thingName}"), "2.6.0 and older do not replace")],
     "access variable": [(access("a/{iot:thingName}"), "interpolateComponentConfiguration")],
+    "operation service": [
+        (granted("aws.greengrass#PublishToIoTCore"), "move it to aws.greengrass.ipc.mqttproxy"),
+        (granted("aws.greengrass#UpdateState"), "remove it, it needs no policy"),
+    ],
+    "unknown operation": [(granted("aws.greengrass#PublishToTopics"), "does not support; check its spelling")],
     "platform": [
         (lambda recipe: recipe["Manifests"].reverse(), "Manifests/0 has no Platform"),
         (manifest(Platform={**LINUX, "architecture": ["amd64"]}), "architecture is ['amd64']"),
     ],
-    "platform key": [(manifest(Platform={**LINUX, "architecture.detail": "armv7l"}), "Platform/architecture.detail is not looked at")],
+    "platform key": [(manifest(Platform={**LINUX, "architecture.detail": "armv7l"}), "Platform/architecture.detail is ignored")],
     "global lifecycle": [
         (shared([{"run": "true"}]), "the global Lifecycle is a list"),
-        (shared({"all": "true"}), "Lifecycle/all is no map"),
+        (shared({"all": "true"}), "Lifecycle/all must be a map"),
     ],
     "no manifest": [
         (manifest(Platform={"os": "linux"}), 'add runtime: "*" to its Platform'),
-        (top(Manifests=[]), "it has no Manifests"),
-        (manifest(Platform={**LINUX, "architecture": "/amd64|arm/"}), "takes no regular expressions"),
-        (manifest(Platform={"runtime": "*"}), "os and runtime are needed"),
+        (top(Manifests=[]), "Manifests is empty"),
+        (manifest(Platform={**LINUX, "architecture": "/amd64|arm/"}), "does not support regular expressions"),
+        (manifest(Platform={"runtime": "*"}), "os and runtime are required"),
     ],
     "no step": [(lifecycle(shutdown="true"), "none of the steps bootstrap, install, startup, run")],
-    "no artifacts": [(lambda recipe: recipe["Manifests"][0].pop("Artifacts"), "write Artifacts: [] when there are none")],
+    "no artifacts": [(lambda recipe: recipe["Manifests"][0].pop("Artifacts"), "write Artifacts: [] if there are none")],
     "artifact": [
         (manifest(Artifacts=[{"Uri": "s3://b/a.zip", "Unarchive": "zip"}]), "Unarchive is 'zip'; write NONE or ZIP, in capitals"),
         (manifest(Artifacts=[{"Uri": "s3://b/a", "Algorithm": "SHA-512"}]), "Algorithm is 'SHA-512'"),
@@ -179,38 +192,36 @@ CASES: dict[str, list[tuple[Change, str]]] = {
         (lifecycle(run=["true"]), "run is a list"),
         (lifecycle(run={"Timeout": 3}), "run has no Script"),
         (lifecycle(run="true", install=None), "install is null"),
-        (step(Setenv=None), "run/Setenv is no map"),
+        (step(Setenv=None), "run/Setenv must be a map"),
     ],
     "privilege": [(step(RequiresPrivilege=value), f"RequiresPrivilege is {value!r}") for value in ("True", "TRUE", None)],
     "timeout": [
-        (step(Timeout=value), f"Timeout is {value!r}; Nucleus Lite takes a whole number")
+        (step(Timeout=value), f"Timeout is {value!r}; Nucleus Lite accepts a whole number")
         for value in (3.5, -1, "10 s", "-1", "", None, "{configuration:/interval}")
     ],
-    "run timeout": [(step(Timeout=3), "not how long it runs")],
+    "run timeout": [(step(Timeout=3), "not the time that the step runs")],
     "skipif": [(step(Skipif="onpath git"), "run/Skipif is not supported")],
-    "ignored step": [
-        (lifecycle(run="true", **{name: "true"}), f"does not run the step {name}") for name in ("shutdown", "recover", "uninstall")
-    ],
+    "ignored step": [(lifecycle(run="true", **{name: "true"}), f"step {name} is ignored") for name in ("shutdown", "recover", "uninstall")],
     "startup": [(lifecycle(startup="true"), "hide its exit code")],
     "startup and run": [(lifecycle(startup="true", run="true"), "the run step is ignored")],
-    "environment name": [(step(Setenv={"a-b": "1"}), "run/Setenv/a-b is no name")],
+    "environment name": [(step(Setenv={"a-b": "1"}), "run/Setenv/a-b is not a valid name")],
     "environment value": [
         (step(Setenv={"A": value}), "write it into a shell script without quotes")
         for value in ("two words", "a;b", "$(date)", "it's", "x\ny")
     ],
     "environment type": [
-        (step(Setenv={"A": 1}), "run/Setenv/A is 1; write text"),
-        (lifecycle(Setenv={"A": True}, run="true"), "Setenv/A is True; write text"),
+        (step(Setenv={"A": 1}), "run/Setenv/A is 1; it must be a string"),
+        (lifecycle(Setenv={"A": True}, run="true"), "Setenv/A is True; it must be a string"),
     ],
     "brace": [
-        (lifecycle(run="echo ${HOME}"), "takes every brace for a recipe variable"),
-        (lifecycle(run="echo {"), "is not closed at once"),
+        (lifecycle(run="echo ${HOME}"), "treats every brace as a recipe variable"),
+        (lifecycle(run="echo {"), "unmatched or nested brace"),
         (lifecycle(run="{configuration:/" + "x" * 250 + "}"), "a variable of 265 bytes"),
     ],
     "variable": [
-        (lifecycle(run="{com.example.B:artifacts:path}/x"), "no variables of other components"),
-        (lifecycle(run="{artifacts:where}/x"), "run/Script holds {artifacts:where}; known are"),
-        (lifecycle(Setenv={"A": "{iot:name}"}, run="true"), "Setenv/A holds {iot:name}"),
+        (lifecycle(run="{com.example.B:artifacts:path}/x"), "not support variables of other components"),
+        (lifecycle(run="{artifacts:where}/x"), "run/Script contains {artifacts:where}; known variables"),
+        (lifecycle(Setenv={"A": "{iot:name}"}, run="true"), "Setenv/A contains {iot:name}"),
     ],
 }
 
@@ -229,11 +240,13 @@ def test_a_rule(tmp_path: Path, rule: str, change: Change, wanted: str) -> None:
     change(recipe)
     path = tmp_path / "bad.json"
     path.write_text(json.dumps(recipe))
-    found = findings(load_recipe(path), HOST)
+    found = findings(load_recipe(path), HOST, SERVICES)
     (ours, *_) = [finding for finding in found if finding.rule == rule and wanted in finding.text] or [None]
     assert ours is not None, found
     assert ours.kind == RULES[rule].kind
-    assert any(line == f"{path}: {ours.text}" for line in lint_file(path, HOST)) == (ours.kind in (REFUSED, FAILS, CLASSIC))
+    assert any(line == f"{path}: {ours.text}" for line in lint_file(path, HOST, services=SERVICES)) == (
+        ours.kind in (REFUSED, FAILS, CLASSIC)
+    )
 
 
 @pytest.mark.parametrize(

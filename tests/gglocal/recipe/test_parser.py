@@ -61,15 +61,15 @@ def test_lite_reads_every_yaml_scalar_as_text(tmp_path: Path) -> None:
     [
         ("ComponentVersion: '1.0.0'", "ComponentName is missing"),
         ("ComponentName: a\nComponentVersion: 1.0", "ComponentVersion is 1.0; write it as a string, in quotes"),
-        ("ComponentName: a\nComponentVersion: one", "ComponentVersion: 'one' is no semantic version"),
+        ("ComponentName: a\nComponentVersion: one", "ComponentVersion: 'one' is not a semantic version"),
         ("ComponentName: a\nComponentVersion: 1.0.0\nManifests: {}", "Manifests must be a list"),
         ("ComponentName: a\nComponentVersion: 1.0.0\nComponentDependencies: {b: {DependencyType: FIRM}}", "write HARD or SOFT"),
         (
             "ComponentName: a\nComponentVersion: 1.0.0\nManifests: [{Artifacts: [{Unarchive: ZIP}]}]",
             "Manifests/0/Artifacts/0/Uri is missing",
         ),
-        ("ComponentName: [", "no YAML at line 1"),
-        ("- a", "a recipe is a map of keys"),
+        ("ComponentName: [", "invalid YAML at line 1"),
+        ("- a", "a recipe must be a map of keys"),
     ],
 )
 def test_faults_name_the_file_and_the_key(tmp_path: Path, text: str, wanted: str) -> None:
@@ -83,7 +83,7 @@ def test_faults_name_the_file_and_the_key(tmp_path: Path, text: str, wanted: str
 def test_bad_json_says_where(tmp_path: Path) -> None:
     path = tmp_path / "bad.json"
     path.write_text('{"ComponentName": "a",}')
-    with pytest.raises(RecipeError, match="no JSON at line 1, column"):
+    with pytest.raises(RecipeError, match="invalid JSON at line 1, column"):
         load_recipe(path)
 
 
@@ -103,5 +103,5 @@ def test_keys_of_another_case_are_understood_and_told(tmp_path: Path) -> None:
     )
     recipe = load_recipe(path)
     assert recipe.manifests[0].lifecycle == {"run": {"Script": "true"}}
-    assert dict(recipe.misspelt)["manifests/0/lifecycle/Run/script"] == "Script"
-    assert dict(recipe.misspelt)["manifests/0/Artifacts/0/URI"] == "Uri"
+    assert dict(recipe.misspelled)["manifests/0/lifecycle/Run/script"] == "Script"
+    assert dict(recipe.misspelled)["manifests/0/Artifacts/0/URI"] == "Uri"

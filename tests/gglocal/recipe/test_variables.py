@@ -43,7 +43,7 @@ def test_environment_values_are_not_escaped() -> None:
 def test_variables_of_dependencies_are_classic() -> None:
     text = "{com.example.Other:configuration:/port} {com.example.Other:artifacts:path}"
     assert interpolate(text, SCOPE, lite=False) == "80 /gg/packages/artifacts/com.example.Other/2.0.0"
-    with pytest.raises(VariableError, match="no variables of other components"):
+    with pytest.raises(VariableError, match="is a variable of another component"):
         interpolate(text, SCOPE, lite=True)
 
 

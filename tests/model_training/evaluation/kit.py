@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from model_training.evaluation.bundle_scoring import Judge, Judged, decide
+from model_training.evaluation.bundle_scoring import Detector, DetectorResult, apply_policy
 from model_training.evaluation.recordings import Recording
 
 from sensor_ingestion.sources.csv_layouts import LAYOUTS
@@ -32,7 +32,7 @@ def write(path: Path, rows: int, onset: int = 0, end: int = 0, step: int = 1, la
     return path
 
 
-def made(rows: int = 1150, onset: int = 570, end: int = 970, name: str = "1") -> Recording:
+def make_recording(rows: int = 1150, onset: int = 570, end: int = 970, name: str = "1") -> Recording:
     """A recording in memory."""
     row = np.arange(rows)
     anomaly = (row >= onset) & (row < end)
@@ -49,13 +49,13 @@ def made(rows: int = 1150, onset: int = 570, end: int = 970, name: str = "1") ->
     )
 
 
-def saying(confidences: dict[str, np.ndarray] | None = None) -> Judge:
+def fixed_detector(confidences: dict[str, np.ndarray] | None = None) -> Detector:
     """A judge that knows the labels, or says what it is told of each recording."""
 
-    def judge(recording: Recording) -> Judged:
+    def detector(recording: Recording) -> DetectorResult:
         assert recording.anomaly is not None
-        said = recording.anomaly.astype(np.float32) if confidences is None else confidences[recording.full_name].astype(np.float32)
-        said[:400] = np.nan
-        return decide(recording, said, 0.5)
+        result = recording.anomaly.astype(np.float32) if confidences is None else confidences[recording.full_name].astype(np.float32)
+        result[:400] = np.nan
+        return apply_policy(recording, result, 0.5)
 
-    return judge
+    return detector

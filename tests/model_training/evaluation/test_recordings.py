@@ -35,16 +35,16 @@ def paced(path: Path, step_s: float) -> Path:
         (2.5, False),
     ],
 )
-def test_a_pace_within_half_and_twice_the_models_is_judged(tmp_path: Path, step_s: float, judged: bool) -> None:
+def test_recording_interval_may_differ_by_factor_two(tmp_path: Path, step_s: float, judged: bool) -> None:
     path = paced(tmp_path / "g" / "a.csv", step_s)
     if judged:
         assert len(load(path)) == 600
         return
-    with pytest.raises(SourceError, match=f"a row each {step_s:g} s where the model wants one each 1 s"):
+    with pytest.raises(SourceError, match=f"one row every {step_s:g} s, but the model needs one every 1 s"):
         load(path)
 
 
-def test_what_is_not_understood_is_a_remark_and_the_marks_stay_with_their_rows(tmp_path: Path) -> None:
+def test_unreadable_rows_are_warnings_and_labels_stay_aligned(tmp_path: Path) -> None:
     path = write(tmp_path / "g" / "a.csv", 700, 500, 600)
     lines = path.read_text().splitlines()
     for at, line in ((100, "now" + lines[100][19:]), (300, lines[300].replace(";", ';"', 1)), (520, "1767225600" + lines[520][19:])):
@@ -57,5 +57,10 @@ def test_what_is_not_understood_is_a_remark_and_the_marks_stay_with_their_rows(t
     assert recording.rows.tolist() == rows and recording.anomaly is not None
     assert np.flatnonzero(recording.anomaly).tolist() == [i for i, row in enumerate(rows) if 500 <= row < 600]
     assert np.argwhere(np.isnan(recording.values)).tolist() == [[rows.index(549), 2]]
-    for words in ("'now' is no ISO 8601 time", "a quote in it is not closed", "'1767225600' is no ISO 8601 time", "'1_000' is no number"):
-        assert sum(words in remark for remark in recording.remarks) == 1
+    for words in (
+        "'now' is not an ISO 8601 time",
+        "a quote in it is not closed",
+        "'1767225600' is not an ISO 8601 time",
+        "'1_000' is no number",
+    ):
+        assert sum(words in warning for warning in recording.warnings) == 1

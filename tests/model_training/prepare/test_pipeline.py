@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from model_training.prepare import PrepareError, load_prepared, pipeline
+from model_training.prepare import PrepareError, load_prepared, prepare_dataset
 from model_training.prepare.__main__ import main
 from model_training.prepare.sources import sources
 
@@ -37,10 +37,10 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         yield client
 
 
-def test_from_the_machine_to_the_trainer(tmp_path: Path) -> None:
+def test_captured_rows_reach_training(tmp_path: Path) -> None:
     values = capture(tmp_path / "in", "pump-1", 120)
     load = {"function": "product", "of": ["flow", "current"], "unit": "x"}
-    made = pipeline(plan(derived={"load": load}), [str(tmp_path / "in")], tmp_path / "out")
+    made = prepare_dataset(plan(derived={"load": load}), [str(tmp_path / "in")], tmp_path / "out")
     (steps,) = load_prepared(made.folder)
     assert steps.asset == "pump-1" and steps.channels == ("current", "flow", "load")
     assert np.array_equal(steps.times, T0 + np.arange(120) * SECOND) and not steps.flags.any() and not steps.segment.any()
@@ -49,38 +49,41 @@ def test_from_the_machine_to_the_trainer(tmp_path: Path) -> None:
     assert made.folder == tmp_path / "out" / "rig" / made.version[:16]
     about = made.card["assets"]["pump-1"]
     assert about["channels"]["flow"]["unit"] == "l/min" and about["channels"]["load"]["unit"] == "x" and about["rows_used"] == 120
-    assert made.card["rows"] == {"in": 120, "used": 120, "left_out": {}, "lost_before_the_capture": 0, "steps_out": 120}
+    assert made.card["rows"] == {"in": 120, "used": 120, "dropped": {}, "lost_before_capture": 0, "steps_out": 120}
     assert {len(source["sha256"]) for source in made.card["sources"]} == {64} and len(made.card["sources"]) == 3
 
 
-def test_parquet_reads_without_this_library(tmp_path: Path) -> None:
+def test_parquet_is_readable_with_pyarrow_alone(tmp_path: Path) -> None:
     import pyarrow.dataset
 
     capture(tmp_path / "in", "pump/1", 20, start=86_400 - 36_873 - 10)
-    made = pipeline(plan(), [str(tmp_path / "in")], tmp_path / "out")
+    made = prepare_dataset(plan(), [str(tmp_path / "in")], tmp_path / "out")
     table = pyarrow.dataset.dataset(made.folder, partitioning="hive", exclude_invalid_files=True).to_table()
     assert table.num_rows == 20 and set(table["asset"].to_pylist()) == {"pump/1"}
     assert sorted(set(map(str, table["day"].to_pylist()))) == ["2020-03-09", "2020-03-10"]
     assert str(table.schema.field("time").type) == "timestamp[ns, tz=UTC]"
 
 
-def test_the_same_input_has_the_same_version_and_other_input_another(tmp_path: Path) -> None:
+def test_version_depends_on_content(tmp_path: Path) -> None:
     lines = steady(40)
     csv(tmp_path / "one", "p/x.csv", lines)
     csv(tmp_path / "two", "p/1.csv", lines[:20])
     (tmp_path / "two/p/2.csv.gz").write_bytes(gzip.compress(("time,flow,current\n" + "\n".join(lines[20:]) + "\n").encode()))
     by_folder = plan(csv={"asset": "folder"})
-    one = pipeline(by_folder, [str(tmp_path / "one")], tmp_path / "out")
+    one = prepare_dataset(by_folder, [str(tmp_path / "one")], tmp_path / "out")
     files = {path: path.read_bytes() for path in sorted(one.folder.rglob("*")) if path.is_file()}
-    again = pipeline(by_folder, [str(tmp_path / "one")], tmp_path / "out")
+    again = prepare_dataset(by_folder, [str(tmp_path / "one")], tmp_path / "out")
     assert again == one and {path: path.read_bytes() for path in sorted(one.folder.rglob("*")) if path.is_file()} == files
-    assert pipeline(by_folder, [str(tmp_path / "two")], tmp_path / "out2").version == one.version
+    assert prepare_dataset(by_folder, [str(tmp_path / "two")], tmp_path / "out2").version == one.version
     csv(tmp_path / "one", "p/x.csv", [*lines[:-1], lines[-1].replace(",12", ",13")])
-    assert pipeline(by_folder, [str(tmp_path / "one")], tmp_path / "out").version != one.version
-    assert pipeline(plan(csv={"asset": "folder"}, longest_bridged_s=7), [str(tmp_path / "two")], tmp_path / "out").version != one.version
+    assert prepare_dataset(by_folder, [str(tmp_path / "one")], tmp_path / "out").version != one.version
+    assert (
+        prepare_dataset(plan(csv={"asset": "folder"}, max_interpolated_gap_s=7), [str(tmp_path / "two")], tmp_path / "out").version
+        != one.version
+    )
 
 
-def test_bad_rows_are_counted_and_reported_never_dropped_in_silence(tmp_path: Path) -> None:
+def test_dropped_rows_are_counted_and_reported(tmp_path: Path) -> None:
     lines = steady(50)
     lines[3], lines[5], lines[7], lines[9] = "never,1,2", lines[4], lines[7].replace(",12", ",x"), "2020-03-09T10:14:09Z"
     lines[11] = lines[11].split(",")[0] + ",900,2"
@@ -89,37 +92,37 @@ def test_bad_rows_are_counted_and_reported_never_dropped_in_silence(tmp_path: Pa
     (tmp_path / "c.csv.gz").write_bytes(gzip.compress(b"time,flow,current\n")[:-9])
     csv(tmp_path, "d.csv", [])
     said: list[str] = []
-    made = pipeline(plan(ranges={"flow": {"high": 500}}), [str(tmp_path)], tmp_path / "out", say=said.append)
+    made = prepare_dataset(plan(ranges={"flow": {"high": 500}}), [str(tmp_path)], tmp_path / "out", log=said.append)
     rows = made.card["rows"]
-    assert rows["left_out"] == {"repeated": 1, "time not readable": 1, "wrong number of cells": 1}
-    assert rows["in"] == rows["used"] + sum(rows["left_out"].values()) == 40
-    assert made.card["values_taken_out"] == {"missing": 1, "no number": 1, "out of range": 1} and made.card["bad_files"] == 3
+    assert rows["dropped"] == {"duplicate": 1, "invalid time": 1, "wrong number of cells": 1}
+    assert rows["in"] == rows["used"] + sum(rows["dropped"].values()) == 40
+    assert made.card["values_removed"] == {"missing": 1, "not a number": 1, "out of range": 1} and made.card["bad_files"] == 3
     gap = made.card["assets"]["a"]["gaps"]
     assert gap["count"] == 1 and gap["first"] == [{"after": "2020-03-09T10:14:19.000Z", "until": "2020-03-09T10:14:30.000Z"}]
-    for reason in ("repeated", "time not readable", "wrong number of cells"):
-        assert any(f"left out: {reason}: 1" in line for line in said)
+    for reason in ("duplicate", "invalid time", "wrong number of cells"):
+        assert any(f"dropped: {reason}: 1" in line for line in said)
         assert f"| row | {reason} | 1 |" in (made.folder / "card.md").read_text()
-    assert any("b.csv has no column 'time'" in line for line in said) and any("c.csv.gz is no whole gzip" in line for line in said)
-    assert "d.csv" in (made.folder / "card.md").read_text() and "has no rows that can be used" in (made.folder / "card.md").read_text()
+    assert any("b.csv has no column 'time'" in line for line in said) and any("c.csv.gz is not a complete gzip" in line for line in said)
+    assert "d.csv" in (made.folder / "card.md").read_text() and "has no usable rows" in (made.folder / "card.md").read_text()
     assert json.loads((made.folder / "card.json").read_text()) == made.card
 
 
-def test_an_asset_of_another_sampling_rate_is_left_out_and_its_rows_counted(tmp_path: Path) -> None:
+def test_asset_of_other_sampling_rate_is_dropped_and_counted(tmp_path: Path) -> None:
     csv(tmp_path, "good.csv", steady(30))
     csv(tmp_path, "slow.csv", [f"2020-03-09T{10 + i}:00:00Z,1,2" for i in range(9)])
-    made = pipeline(plan(), [str(tmp_path)], tmp_path / "out")
-    assert list(made.card["assets"]) == ["good"] and "slow: its rows are 3600 s apart" in made.card["assets_left_out"]["slow"]
-    assert made.card["rows"]["left_out"] == {"its asset is left out": 9} and made.card["rows"]["in"] == 39
+    made = prepare_dataset(plan(), [str(tmp_path)], tmp_path / "out")
+    assert list(made.card["assets"]) == ["good"] and "slow: its rows are 3600 s apart" in made.card["assets_dropped"]["slow"]
+    assert made.card["rows"]["dropped"] == {"asset dropped": 9} and made.card["rows"]["in"] == 39
 
 
-def test_what_the_capture_lost_and_left_open_is_told(tmp_path: Path) -> None:
+def test_lost_and_truncated_capture_rows_are_counted(tmp_path: Path) -> None:
     capture(tmp_path / "in", "p", 60)
     first, second = sorted((tmp_path / "in").rglob("*.csv.gz"))
     text = gzip.decompress(second.read_bytes()).replace(b'"lost_rows": 0', b'"lost_rows": 7')
     second.with_name(second.name.replace(".csv.gz", ".part")).write_bytes(text[:-4])
     second.unlink()
-    made = pipeline(plan(), [str(tmp_path / "in")], tmp_path / "out")
-    assert made.card["rows"]["lost_before_the_capture"] == 7 and made.card["rows"]["left_out"] == {"line breaks off": 1}
+    made = prepare_dataset(plan(), [str(tmp_path / "in")], tmp_path / "out")
+    assert made.card["rows"]["lost_before_capture"] == 7 and made.card["rows"]["dropped"] == {"truncated line": 1}
     assert made.card["rows"]["used"] == 59
 
 
@@ -127,30 +130,30 @@ def test_what_the_capture_lost_and_left_open_is_told(tmp_path: Path) -> None:
     ("options", "wanted"),
     [
         ({"channels": ["flow", "torque"]}, "a has no channel torque; it has current, flow"),
-        ({"derived": {"x": {"function": "sum", "of": ["torque"]}}}, "no channel torque to derive another from"),
-        ({"csv": {"columns": {"time": "flow"}}}, "no channel can be called time"),
+        ({"derived": {"x": {"function": "sum", "of": ["torque"]}}}, "no channel torque for a derived channel"),
+        ({"csv": {"columns": {"time": "flow"}}}, "time is a reserved name"),
     ],
 )
-def test_when_nothing_can_be_used(tmp_path: Path, options: dict[str, Any], wanted: str) -> None:
+def test_unusable_data_fail(tmp_path: Path, options: dict[str, Any], wanted: str) -> None:
     csv(tmp_path, "a.csv", steady(9))
     with pytest.raises(PrepareError, match=wanted):
-        pipeline(plan(**options), [str(tmp_path)], tmp_path / "out")
+        prepare_dataset(plan(**options), [str(tmp_path)], tmp_path / "out")
     assert not list((tmp_path / "out").rglob("card*"))
 
 
-@pytest.mark.parametrize(("made", "wanted"), [("none", "no file and no folder"), ("empty", "has no files that end in .csv")])
-def test_a_place_without_files(tmp_path: Path, made: str, wanted: str) -> None:
+@pytest.mark.parametrize(("made", "wanted"), [("none", "does not exist"), ("empty", "has no files that end in .csv")])
+def test_place_without_files_fails(tmp_path: Path, made: str, wanted: str) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(PrepareError, match=wanted):
-        pipeline(plan(), [str(tmp_path / made)], tmp_path / "out")
+        prepare_dataset(plan(), [str(tmp_path / made)], tmp_path / "out")
 
 
-def test_what_was_changed_since_is_not_loaded(tmp_path: Path) -> None:
+def test_modified_data_set_is_not_loaded(tmp_path: Path) -> None:
     csv(tmp_path, "a.csv", steady(30))
-    made = pipeline(plan(), [str(tmp_path)], tmp_path / "out")
-    other = pipeline(plan(name="other"), [str(csv(tmp_path, "a2/a.csv", steady(30, start=20)))], tmp_path / "out")
+    made = prepare_dataset(plan(), [str(tmp_path)], tmp_path / "out")
+    other = prepare_dataset(plan(name="other"), [str(csv(tmp_path, "a2/a.csv", steady(30, start=20)))], tmp_path / "out")
     shutil.copy(next(other.folder.rglob("*.parquet")), next(made.folder.rglob("*.parquet")))
-    with pytest.raises(PrepareError, match="is not what its card says"):
+    with pytest.raises(PrepareError, match="does not match the version of its card"):
         load_prepared(made.folder)
     next(made.folder.rglob("*.parquet")).write_bytes(b"PAR1")
     with pytest.raises(PrepareError, match="cannot be read"):
@@ -160,18 +163,18 @@ def test_what_was_changed_since_is_not_loaded(tmp_path: Path) -> None:
         load_prepared(made.folder)
 
 
-def test_objects_of_a_bucket_are_as_good_as_a_folder(tmp_path: Path, bucket: Any) -> None:
+def test_bucket_objects_equal_folder_files(tmp_path: Path, bucket: Any) -> None:
     capture(tmp_path / "in", "p", 120)
     for path in (tmp_path / "in").rglob("*.csv.gz"):
         bucket.put_object(Bucket="plant", Key=f"raw/line-1/{path.relative_to(tmp_path / 'in')}", Body=path.read_bytes())
     bucket.put_object(Bucket="plant", Key="raw/readme.txt", Body=b"no rows")
     bucket.put_object(Bucket="plant", Key="other/x.csv", Body=b"not asked for")
-    here = pipeline(plan(), [str(tmp_path / "in")], tmp_path / "out")
-    there = pipeline(plan(), ["s3://plant/raw/line-1"], tmp_path / "out2")
+    here = prepare_dataset(plan(), [str(tmp_path / "in")], tmp_path / "out")
+    there = prepare_dataset(plan(), ["s3://plant/raw/line-1"], tmp_path / "out2")
     assert there.version == here.version and there.card["sources"] == here.card["sources"] and len(there.card["sources"]) == 3
 
 
-def test_captured_rows_that_came_through_iot_core_are_as_good_as_the_files(tmp_path: Path, bucket: Any) -> None:
+def test_uploaded_rows_equal_captured_files(tmp_path: Path, bucket: Any) -> None:
     """As the rule and Firehose store what the component sends: the topic's thing in each message, a message a line, some objects a day."""
     lines = []
     for thing in ("t1", "t2"):
@@ -181,16 +184,16 @@ def test_captured_rows_that_came_through_iot_core_are_as_good_as_the_files(tmp_p
     for number in range(3):
         body = gzip.compress(b"".join(line + b"\n" for line in lines[number::3]))
         bucket.put_object(Bucket="plant", Key=f"captures/2020/03/09/edgeml-captures-1-2020-03-09-12-{number:02}-00-0f8fad5b.gz", Body=body)
-    made = pipeline(plan(), ["s3://plant/captures/"], tmp_path / "out")
-    (files,) = load_prepared(pipeline(plan(), [str(tmp_path / "t1")], tmp_path / "out").folder)
+    made = prepare_dataset(plan(), ["s3://plant/captures/"], tmp_path / "out")
+    (files,) = load_prepared(prepare_dataset(plan(), [str(tmp_path / "t1")], tmp_path / "out").folder)
     first, second = load_prepared(made.folder)
     assert (first.asset, second.asset) == ("t1/p", "t2/p") and len(second.times) == 120
     assert np.array_equal(first.times, files.times) and np.array_equal(first.values, files.values)
     assert made.card["assets"]["t1/p"]["channels"]["flow"]["unit"] == "l/min"
-    assert made.card["rows"]["left_out"] == {"no captured rows": 4, "repeated": 50} and made.card["bad_files"] == 0
+    assert made.card["rows"]["dropped"] == {"not captured rows": 4, "duplicate": 50} and made.card["bad_files"] == 0
 
 
-def test_more_objects_than_one_answer_lists(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bucket_listing_is_paginated(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("model_training.prepare.sources.PAGE", 2)
     for number in range(5):
         bucket.put_object(Bucket="plant", Key=f"raw/{number}.csv", Body=b"x")
@@ -204,29 +207,29 @@ def test_more_objects_than_one_answer_lists(bucket: Any, monkeypatch: pytest.Mon
         ("s3://plant/raw", "has no files that end in"),
     ],
 )
-def test_a_bucket_that_is_not_there_or_has_nothing(tmp_path: Path, bucket: Any, place: str, wanted: str) -> None:
+def test_missing_or_empty_bucket_fails(tmp_path: Path, bucket: Any, place: str, wanted: str) -> None:
     with pytest.raises(PrepareError, match=wanted):
-        pipeline(plan(), [place], tmp_path / "out")
+        prepare_dataset(plan(), [place], tmp_path / "out")
 
 
-def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_prepares_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     csv(tmp_path / "in", "a.csv", steady(30))
     (tmp_path / "plan.yaml").write_text("name: rig\nderived: {power: {function: product, of: [flow, current]}}\n")
-    assert main(["build", str(tmp_path / "in"), "--plan", str(tmp_path / "plan.yaml"), "--out", str(tmp_path / "out")]) == 0
+    assert main(["prepare", str(tmp_path / "in"), "--plan", str(tmp_path / "plan.yaml"), "--out", str(tmp_path / "out")]) == 0
     captured = capsys.readouterr()
     assert load_prepared(Path(captured.out.strip()))[0].channels == ("current", "flow", "power") and "30 rows in, 30 used" in captured.err
     (tmp_path / "plan.yaml").write_text("name: rig\ninterval_s: 0\nchanels: [flow]\n")
-    assert main(["build", str(tmp_path / "in"), "--plan", str(tmp_path / "plan.yaml")]) == 1
+    assert main(["prepare", str(tmp_path / "in"), "--plan", str(tmp_path / "plan.yaml")]) == 1
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2 and "did you mean `channels`?" in "".join(said) and "interval_s" in "".join(said)
     for wrong in ("absent.yaml", "in/a.csv"):
-        assert main(["build", str(tmp_path / "in"), "--plan", str(tmp_path / wrong)]) == 1
+        assert main(["prepare", str(tmp_path / "in"), "--plan", str(tmp_path / wrong)]) == 1
         assert len(capsys.readouterr().err.splitlines()) == 1
     assert main(["list"]) == 0 and "skab: Skoltech" in capsys.readouterr().out
     assert main(["fetch", "iris"]) == 1 and "ai4i, cmapss, skab" in capsys.readouterr().err
 
 
-def test_fetching_from_a_folder_says_that_it_is_partial(shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fetch_from_folder_reports_partial_data(shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fetch", "cmapss", "--from", str(shared / "data"), "--out", str(tmp_path)]) == 0
     captured = capsys.readouterr()
     assert "cmapss: partial" in captured.err and "6339 of 13096 rows" in captured.err

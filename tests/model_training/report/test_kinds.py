@@ -31,7 +31,7 @@ FIGURES: dict[str, Any] = {
 README = "# A\n<!-- engine_life: begin -->\nold\n<!-- engine_life: end -->\nrest\n"
 
 
-def test_tables_take_the_place_of_the_old_ones(tmp_path: Path) -> None:
+def test_kind_tables_replace_marked_text(tmp_path: Path) -> None:
     (tmp_path / "engine_life-report").mkdir()
     (tmp_path / "engine_life-report" / "figures.json").write_text(json.dumps(FIGURES))
     document = tmp_path / "README.md"
@@ -44,14 +44,14 @@ def test_tables_take_the_place_of_the_old_ones(tmp_path: Path) -> None:
     assert kinds.main([str(tmp_path), str(document)]) == 0 and document.read_text() == again
 
 
-def test_what_is_missing_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_report_and_marker_fail(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert kinds.main([str(tmp_path)]) == 1
-    assert "scripts/train regression" in capsys.readouterr().err
+    assert "edgeml model train regression" in capsys.readouterr().err
     with pytest.raises(ValueError, match="engine_life: begin"):
         kinds.replace("# no marks\n", "engine_life", "table")
 
 
-def test_lives_are_drawn(tmp_path: Path) -> None:
+def test_life_plots_are_written(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="plots need matplotlib")
     true, said = np.array([10.0, 50.0, 125.0]), np.array([12.0, np.nan, 120.0])
     drawn = life_plots.scatter(tmp_path / "a.png", "engines", true, said, "left", "said")

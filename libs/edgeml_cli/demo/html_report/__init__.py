@@ -1,4 +1,4 @@
-"""The demo's report: one HTML file with its plots inside, that needs no network."""
+"""The demo's report: one self-contained HTML file that needs no network."""
 
 from edgeml_cli.demo.html_report.page import Run, render
 

@@ -1,4 +1,4 @@
-"""The plots of one asset; all share one time axis, so that a moment is one vertical line through the page."""
+"""The plots of one asset. All share one time axis, so that a moment is one vertical line through the page."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 
 from edgeml.timestamps import SECOND, to_iso
 from edgeml_cli.demo.html_report.svg import Scale, curve, tag, text, ticks, time_ticks
-from edgeml_cli.demo.recorder import AssetTrace, Readings, Results
-from edgeml_cli.demo.statistics import AlarmSeen, plain_reason
+from edgeml_cli.demo.recorder import AssetHistory, Readings, Results
+from edgeml_cli.demo.statistics import ObservedAlarm, reason_without_progress
 
 WIDTH, LEFT, RIGHT = 1000.0, 52.0, 70.0
 CONFIDENCE_HEIGHT, CHANNEL_HEIGHT = 240.0, 92.0
 MARK_LINES = 3
-BRIDGED_S = 6.0
-"""A curve goes on over a gap of up to that long."""
+MAX_BRIDGED_GAP_S = 6.0
+"""A curve is drawn without interruption over gaps of up to this length."""
 
 
 class Span(NamedTuple):
@@ -30,7 +30,7 @@ class Span(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """A moment worth a vertical line: its kind is a class of the style sheet."""
+    """A moment marked by a vertical line; `kind` is a class in the style sheet."""
 
     at: int
     label: str
@@ -38,7 +38,7 @@ class Mark(NamedTuple):
 
 
 class Gap(NamedTuple):
-    """A stretch without any row: event times in ns of the last row before it and of the first one after it."""
+    """A period without rows: event times in ns of the last row before it and of the first row after it."""
 
     start: int
     end: int
@@ -46,12 +46,12 @@ class Gap(NamedTuple):
 
 @dataclass(frozen=True)
 class Backdrop:
-    """What every plot of an asset has behind its curve."""
+    """The shaded periods and marks behind the curve, the same in every plot of an asset."""
 
     low: int
     high: int
     spans: list[Span]
-    alarms: list[AlarmSeen]
+    alarms: list[ObservedAlarm]
     marks: list[Mark]
     gaps: list[Gap]
 
@@ -60,7 +60,7 @@ class Backdrop:
         return Scale(self.low, max(self.high, self.low + SECOND), LEFT, WIDTH - RIGHT)
 
     def draw(self, top: float, bottom: float, labels: bool) -> str:
-        """Spans, alarms and marks between two heights."""
+        """Draw the spans, gaps, alarms and marks between two heights."""
         x, parts, height = self.x, [], bottom - top
         for span in self.spans:
             start, end = x(span.start), x(span.end)
@@ -75,10 +75,10 @@ class Backdrop:
             if labels:
                 parts.append(_reason("no readings", start, end, top, bottom))
         for alarm in self.alarms:
-            begun = alarm.began_at if alarm.raised_at is None else alarm.raised_at
-            start, end = x(begun), x(self.high if alarm.cleared_at is None else alarm.cleared_at)
-            ended = "the end" if alarm.cleared_at is None else to_iso(alarm.cleared_at)[11:19]
-            hint = tag("title", escape(f"alarm {alarm.id}, {to_iso(begun)[11:19]} to {ended}"))
+            raised_at = alarm.began_at if alarm.raised_at is None else alarm.raised_at
+            start, end = x(raised_at), x(self.high if alarm.cleared_at is None else alarm.cleared_at)
+            cleared = "not cleared" if alarm.cleared_at is None else f"cleared {to_iso(alarm.cleared_at)[11:19]}"
+            hint = tag("title", escape(f"alarm {alarm.id}, raised {to_iso(raised_at)[11:19]}, {cleared}"))
             parts.append(tag("rect", hint, class_="alarm", x=start, y=top, width=max(1.5, end - start), height=height))
             if labels:
                 parts.append(tag("rect", class_="alarm-bar", x=start, y=top, width=max(1.5, end - start), height=3.0))
@@ -88,54 +88,58 @@ class Backdrop:
         return "".join(parts)
 
 
-def _reason(words: str, start: float, end: float, top: float, bottom: float) -> str:
-    """The reason in its span, upright where it is narrow; nothing where there is no room at all."""
-    middle, length = (start + end) / 2, 5.6 * len(words) + 8
+def _reason(label: str, start: float, end: float, top: float, bottom: float) -> str:
+    """The label inside its span, rotated if the span is narrow; empty if it does not fit."""
+    middle, length = (start + end) / 2, 5.6 * len(label) + 8
     if end - start > length:
-        return text(words, middle, bottom - 8, class_="why", text_anchor="middle")
+        return text(label, middle, bottom - 8, class_="reason", text_anchor="middle")
     if end - start > 13 and bottom - top > length:
-        return text(words, middle + 4, bottom - 8, class_="why", transform=f"rotate(-90 {middle + 4:.1f} {bottom - 8:.1f})")
+        return text(label, middle + 4, bottom - 8, class_="reason", transform=f"rotate(-90 {middle + 4:.1f} {bottom - 8:.1f})")
     return ""
 
 
 def spans_of(results: Results) -> list[Span]:
-    """The stretches without a decision."""
+    """The periods without a decision."""
     spans: list[Span] = []
-    before = ""
-    for at, told in zip(results.times.tolist(), results.reason, strict=True):
-        reason = plain_reason(told) if told else ""
-        if reason and reason == before:
+    previous = ""
+    for at, full_reason in zip(results.times.tolist(), results.reason, strict=True):
+        reason = reason_without_progress(full_reason) if full_reason else ""
+        if reason and reason == previous:
             spans[-1] = spans[-1]._replace(end=at, rows=spans[-1].rows + 1)
         elif reason:
             spans.append(Span(at, at, reason, 1))
-        before = reason
+        previous = reason
     return spans
 
 
 def gaps_of(times: np.ndarray) -> list[Gap]:
-    """The stretches in which rows are missing: (n,) rising times in ns, more than three times as far apart as is usual."""
+    """The periods with missing rows: intervals of more than three times the median interval.
+
+    Args:
+        times: (n,) rising event times in ns.
+    """
     if len(times) < 2:
         return []
-    apart = np.diff(times)
-    far = apart > max(BRIDGED_S * SECOND, 3 * float(np.median(apart)))
-    return [Gap(*pair) for pair in zip(times[:-1][far].tolist(), times[1:][far].tolist(), strict=True)]
+    intervals = np.diff(times)
+    long = intervals > max(MAX_BRIDGED_GAP_S * SECOND, 3 * float(np.median(intervals)))
+    return [Gap(*pair) for pair in zip(times[:-1][long].tolist(), times[1:][long].tolist(), strict=True)]
 
 
-def confidence_chart(results: Results, backdrop: Backdrop, levels: tuple[float, float]) -> str:
-    """Confidence over time; `levels` are those to clear and to raise."""
+def confidence_chart(results: Results, backdrop: Backdrop, thresholds: tuple[float, float]) -> str:
+    """Confidence over time; `thresholds` are those to clear and to raise an alarm."""
     top, bottom = 8.0 + 13 * MARK_LINES, CONFIDENCE_HEIGHT - 22
     y, x = Scale(0.0, 1.0, bottom - 4, top + 6), backdrop.x
     parts = [backdrop.draw(top, bottom, labels=True), _y_axis(y, [0.0, 0.25, 0.5, 0.75, 1.0], "{:.2f}")]
-    for level, name in zip(levels, ("clear", "raise"), strict=True):
+    for level, name in zip(thresholds, ("clear", "raise"), strict=True):
         parts.append(tag("line", class_=f"level {name}", x1=LEFT, x2=WIDTH - RIGHT, y1=y(level), y2=y(level)))
         parts.append(text(f"{name} {level:.2f}", WIDTH - RIGHT + 6, y(level) + 4, class_=f"level-name {name}"))
-    parts.append(tag("path", class_="curve confidence", d=curve(results.times, results.confidence, x, y, BRIDGED_S * SECOND)))
+    parts.append(tag("path", class_="curve confidence", d=curve(results.times, results.confidence, x, y, MAX_BRIDGED_GAP_S * SECOND)))
     parts.append(_mark_labels(backdrop, top))
     parts.append(_time_axis(backdrop, bottom))
     return _svg("".join(parts), CONFIDENCE_HEIGHT, "confidence", "Confidence over event time")
 
 
-def channel_chart(asset: AssetTrace, rows: Readings, channel: int, backdrop: Backdrop, last: bool) -> str:
+def channel_chart(asset: AssetHistory, rows: Readings, channel: int, backdrop: Backdrop, last: bool) -> str:
     """One channel over time; flagged readings are dots. `last` carries the time axis."""
     height = CHANNEL_HEIGHT + (18 if last else 0)
     top, bottom = 8.0, CHANNEL_HEIGHT - 6
@@ -145,7 +149,7 @@ def channel_chart(asset: AssetTrace, rows: Readings, channel: int, backdrop: Bac
     margin = max(0.06 * (high - low), 0.01 * abs(high), 1e-3)
     y, x = Scale(low - margin, high + margin, bottom, top), backdrop.x
     parts = [backdrop.draw(top, bottom, labels=False), _y_axis(y, ticks(low - margin, high + margin, 4), "{:g}")]
-    parts.append(tag("path", class_="curve", d=curve(rows.times, values, x, y, BRIDGED_S * SECOND)))
+    parts.append(tag("path", class_="curve", d=curve(rows.times, values, x, y, MAX_BRIDGED_GAP_S * SECOND)))
     for at, value in list(zip(rows.times[bad].tolist(), values[bad].tolist(), strict=True))[:2000]:
         parts.append(tag("circle", class_="flagged", cx=x(at), cy=y(value) if np.isfinite(value) else bottom, r=1.6))
     if last:
@@ -186,7 +190,7 @@ def _time_axis(backdrop: Backdrop, bottom: float) -> str:
 
 
 def _mark_labels(backdrop: Backdrop, top: float) -> str:
-    """Labels above the plot; one that would run into its neighbour moves a line up."""
+    """Labels above the plot; a label that would overlap its neighbour moves up one line."""
     parts, ends = [], [-1e9] * MARK_LINES
     for mark in sorted(backdrop.marks):
         at, width = backdrop.x(mark.at), 6.0 * len(mark.label)

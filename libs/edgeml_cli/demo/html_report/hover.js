@@ -1,13 +1,13 @@
-// One cursor through all plots of an asset, and the readings under it.
+// A cursor through all plots of an asset, with the readings at its time.
 for (const section of document.querySelectorAll("section.asset")) {
   const data = JSON.parse(section.querySelector("script.data").textContent);
-  const nearest = (times, wanted) => {
+  const nearest = (times, target) => {
     let low = 0, high = times.length - 1;
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (times[middle] < wanted) low = middle + 1; else high = middle;
+      if (times[middle] < target) low = middle + 1; else high = middle;
     }
-    return low > 0 && wanted - times[low - 1] < times[low] - wanted ? low - 1 : low;
+    return low > 0 && target - times[low - 1] < times[low] - target ? low - 1 : low;
   };
   const show = (seconds) => {
     const at = data.left + seconds / (data.high - data.low) * (data.right - data.left);
@@ -21,8 +21,8 @@ for (const section of document.querySelectorAll("section.asset")) {
       const name = output.dataset.series;
       if (name === "confidence") {
         const value = data.confidence[result];
-        const said = value == null ? "no decision: " + (data.reasons[result] || "none yet") : value.toFixed(3);
-        output.textContent = clock + "  " + said;
+        const label = value == null ? "no decision: " + (data.reasons[result] || "no result yet") : value.toFixed(3);
+        output.textContent = clock + "  " + label;
       } else {
         const value = data.series[name][row];
         output.textContent = value == null ? "missing" : value.toPrecision(4) + " " + data.units[name];

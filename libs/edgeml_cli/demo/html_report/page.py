@@ -1,4 +1,4 @@
-"""The page: what was run, what came of it, the plots, the log."""
+"""The report page: the scenario, the outcome, the plots and the event log."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from edgeml.timestamps import SECOND, to_iso
 from edgeml_cli.demo.html_report.charts import LEFT, RIGHT, WIDTH, Backdrop, Mark, channel_chart, confidence_chart, gaps_of, spans_of
-from edgeml_cli.demo.recorder import AssetTrace, Event, Recorder, Results
+from edgeml_cli.demo.recorder import AssetHistory, Event, Recorder, Results
 from edgeml_cli.demo.statistics import Statistics
 
 _HERE = Path(__file__).parent
@@ -21,29 +21,29 @@ _HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Run:
-    """What the report is about.
+    """The content of the report.
 
     Attributes:
-        title: what was run.
-        command: what runs the same scenario again.
-        levels: confidence to clear and to raise.
-        counts: what `edgeml_cli.demo.statistics.summary` gave, with what the demo added.
-        problems: what did not happen as it should, one sentence each.
-        seconds: how long the run took.
-        onset: event time in ns of the fault's begin, if it is known.
-        remarks: what is worth saying of it, one sentence each.
-        pace: how event time stands to the clock, one sentence.
-        notes: what is peculiar about a channel, by its name.
+        title: short description of the scenario.
+        command: command line that repeats the scenario.
+        thresholds: confidence to clear and to raise an alarm.
+        counts: result of `edgeml_cli.demo.statistics.summary`, with the fields that the demo adds.
+        problems: one sentence for each difference from the expected outcome.
+        duration_s: wall-clock duration of the run.
+        onset: event time in ns at which the fault begins, if known.
+        remarks: further sentences about the run.
+        pace: one sentence on the relation of event time to wall-clock time.
+        notes: remarks on channels, by channel name.
     """
 
     title: str
     command: str
-    levels: tuple[float, float]
-    trace: Recorder
-    tally: Statistics
+    thresholds: tuple[float, float]
+    recorder: Recorder
+    stats: Statistics
     counts: Mapping[str, Any]
     problems: tuple[str, ...] = ()
-    seconds: float = 0.0
+    duration_s: float = 0.0
     onset: int | None = None
     remarks: tuple[str, ...] = field(default=())
     pace: str = ""
@@ -51,10 +51,10 @@ class Run:
 
 
 def render(run: Run) -> str:
-    """The report as one HTML document without any outside reference."""
+    """The report as one HTML document without external references."""
     good = not run.problems
     verdict = "as expected" if good else "not as expected"
-    sections = [_asset(run, name, asset) for name, asset in run.trace.assets.items()]
+    sections = [_asset(run, name, asset) for name, asset in run.recorder.assets.items()]
     notes = "".join(f'<p class="problem">{escape(problem)}</p>' for problem in run.problems)
     notes += "".join(f'<p class="remark">{escape(remark)}</p>' for remark in run.remarks)
     counts = escape(json.dumps(dict(run.counts), indent=2))
@@ -71,21 +71,21 @@ def render(run: Run) -> str:
 <body>
 <header>
 <h1>edgeml demo <span class="badge {"good" if good else "bad"}">{verdict}</span></h1>
-<p>{escape(run.title)} · run of {run.seconds:.0f} s{f" · {escape(run.pace)}" if run.pace else ""}</p>
-<p>The same scenario once more: <code>{escape(run.command)}</code>{_differs(run)}</p>
+<p>{escape(run.title)} · the run took {run.duration_s:.0f} s{f" · {escape(run.pace)}" if run.pace else ""}</p>
+<p>Repeat this scenario: <code>{escape(run.command)}</code>{_repeatability(run)}</p>
 {notes}
 </header>
 {_tiles(run)}
 {"".join(sections)}
 <section>
-<h2>What happened</h2>
-{_log(run.trace.events)}
+<h2>Event log</h2>
+{_log(run.recorder.events)}
 </section>
 <details>
-<summary>The counts, as the last line of the demo's output</summary>
+<summary>Summary as JSON (also the last line of the demo's output)</summary>
 <pre>{counts}</pre>
 </details>
-<footer>Everything here was counted and recorded by a tap on the local nucleus, not by the components. Times are event times, UTC.</footer>
+<footer>Recorded from the messages on the local nucleus, independently of the components. Times are event times in UTC.</footer>
 <script>
 {(_HERE / "hover.js").read_text(encoding="utf-8")}</script>
 </body>
@@ -93,24 +93,24 @@ def render(run: Run) -> str:
 """
 
 
-def _differs(run: Run) -> str:
-    """A machine that obeys does so when the command arrives, which no seed decides."""
-    if all(command.acknowledged_at is None for command in run.tally.commands.values()):
+def _repeatability(run: Run) -> str:
+    """A remark on counts that differ between runs: the arrival time of a command does not depend on the seed."""
+    if all(command.acknowledged_at is None for command in run.stats.commands.values()):
         return ""
-    return " (not with the same counts to the row: a command takes effect at the event time at which it arrives)"
+    return " (counts can differ by a few rows, because a command takes effect when it arrives)"
 
 
 def _tiles(run: Run) -> str:
     counts = run.counts
     commands = counts["commands"]
-    answered = sum(1 for command in commands if command["acknowledged_at"])
+    acknowledged = sum(1 for command in commands if command["acknowledged_at"])
     peaks = [alarm["peak_confidence"] for alarm in counts["alarms"] if alarm["peak_confidence"] is not None]
     tiles = (
         ("rows published", counts["rows"], ""),
         ("windows scored", counts["windows"], ""),
-        ("no decision", counts["no_decision"], ", ".join(f"{reason} {n}" for reason, n in counts["no_decision_reasons"].items())),
+        ("without a decision", counts["no_decision"], ", ".join(f"{reason}: {n}" for reason, n in counts["no_decision_reasons"].items())),
         ("alarms", len(counts["alarms"]), f"peak confidence {max(peaks):.2f}" if peaks else ""),
-        ("commands", len(commands), f"{answered} acknowledged" if commands else ""),
+        ("commands by AlertDispatcher", len(commands), f"{acknowledged} executed" if commands else ""),
         ("messages lost", counts["lost_messages"], ""),
     )
     return (
@@ -122,13 +122,13 @@ def _tiles(run: Run) -> str:
     )
 
 
-def _asset(run: Run, name: str, asset: AssetTrace) -> str:
+def _asset(run: Run, name: str, asset: AssetHistory) -> str:
     rows, results = asset.readings(), asset.results()
     if not len(rows.times):
         return ""
-    alarms = [alarm for alarm in run.tally.raised if alarm.asset == name]
+    alarms = [alarm for alarm in run.stats.raised if alarm.asset == name]
     backdrop = Backdrop(int(rows.times[0]), int(rows.times[-1]), spans_of(results), alarms, _marks(run, name), gaps_of(rows.times))
-    model = f"{asset.model[0]} {asset.model[1]}, digest {asset.model[2][:12]}…" if asset.model[0] else "no model answered"
+    model = f"model {asset.model[0]} {asset.model[1]}, digest {asset.model[2][:12]}…" if asset.model[0] else "no results received"
     channels = "".join(
         _figure(channel, _caption(run, channel, unit), channel_chart(asset, rows, c, backdrop, c == len(asset.channels) - 1))
         for c, (channel, unit) in enumerate(zip(asset.channels, asset.units, strict=True))
@@ -145,13 +145,13 @@ def _asset(run: Run, name: str, asset: AssetTrace) -> str:
         "confidence": _numbers(results.confidence),
         "reasons": [reason or None for reason in results.reason],
     }
-    # `<` would let a text in the data end the script element.
+    # Escape `<`, so that no text in the data can end the script element.
     encoded = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     return f"""<section class="asset">
 <h2>{escape(name)} <small>{escape(model)}{_timing(results)}</small></h2>
 {_legend(run, backdrop)}
 <div class="plots">
-{_figure("confidence", "confidence", confidence_chart(results, backdrop, run.levels))}
+{_figure("confidence", "confidence of a fault", confidence_chart(results, backdrop, run.thresholds))}
 {channels}
 </div>
 <script type="application/json" class="data">{encoded}</script>
@@ -172,18 +172,18 @@ def _legend(run: Run, backdrop: Backdrop) -> str:
     if backdrop.gaps:
         items.append('<li><i class="swatch gap"></i>no readings</li>')
     if backdrop.alarms:
-        items.append('<li><i class="swatch alarm"></i>alarm</li>')
+        items.append('<li><i class="swatch alarm"></i>alarm active</li>')
     if run.onset is not None:
-        items.append('<li><i class="swatch onset"></i>fault begins</li>')
+        items.append('<li><i class="swatch onset"></i>fault starts</li>')
     if any(mark.kind == "command" for mark in backdrop.marks):
         items.append('<li><i class="swatch command"></i>command executed</li>')
-    items.append('<li><i class="swatch flagged"></i>reading flagged by a quality check</li>')
+    items.append('<li><i class="swatch flagged"></i>reading flagged by a data quality check</li>')
     return f'<ul class="legend">{"".join(items)}</ul>'
 
 
 def _marks(run: Run, asset: str) -> list[Mark]:
-    marks = [] if run.onset is None else [Mark(run.onset, "fault begins", "onset")]
-    for command in run.tally.commands.values():
+    marks = [] if run.onset is None else [Mark(run.onset, "fault starts", "onset")]
+    for command in run.stats.commands.values():
         if command.asset == asset and command.acknowledged_at is not None:
             marks.append(Mark(command.acknowledged_at, command.action, "command"))
     return marks
@@ -194,11 +194,11 @@ def _timing(results: Results) -> str:
     if not len(took):
         return ""
     prepare, model = np.median(took, axis=0)
-    return f" · a window takes {prepare:.0f} µs to prepare and {model:.0f} µs to score (median)"
+    return f" · median time per window: {prepare:.0f} µs preparation, {model:.0f} µs inference"
 
 
 def _log(events: list[Event]) -> str:
-    """In the order of event time; what has none happened before the first row."""
+    """The events in order of event time; an event without one happened before the first row."""
     ordered = sorted(events, key=lambda event: (event.at is not None, event.at or 0))
     lines = "".join(
         f'<tr class="{event.kind}"><td>{"" if event.at is None else to_iso(event.at)[11:19]}</td><td>{escape(event.text)}</td></tr>'

@@ -1,4 +1,4 @@
-"""What plots are made of: scales, ticks, curves. Coordinates are the units of an SVG's viewBox."""
+"""Building blocks of the plots: scales, ticks, curves. Coordinates are in units of the SVG's viewBox."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgeml.timestamps import SECOND
 
 
 class Scale(NamedTuple):
-    """Straight from `low`..`high` to `start`..`end`."""
+    """Linear map from `low`..`high` to `start`..`end`."""
 
     low: float
     high: float
@@ -25,7 +25,7 @@ class Scale(NamedTuple):
 
 
 def tag(name: str, content: str = "", **attributes: object) -> str:
-    """An element; `class_` is `class`, an underscore a hyphen, a number has at most two decimals."""
+    """An element. `class_` becomes `class`, an underscore a hyphen; floats are written with at most two decimals."""
     parts = []
     for key, value in attributes.items():
         shown = f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else escape(str(value))
@@ -33,12 +33,12 @@ def tag(name: str, content: str = "", **attributes: object) -> str:
     return f"<{name}{''.join(parts)}>{content}</{name}>" if content else f"<{name}{''.join(parts)}/>"
 
 
-def text(words: str, x: float, y: float, **attributes: object) -> str:
-    return tag("text", escape(words), x=x, y=y, **attributes)
+def text(label: str, x: float, y: float, **attributes: object) -> str:
+    return tag("text", escape(label), x=x, y=y, **attributes)
 
 
 def ticks(low: float, high: float, count: int) -> list[float]:
-    """At most about `count` round numbers from `low` to `high`."""
+    """Round numbers from `low` to `high`, at most about `count` of them."""
     span = high - low
     if not span > 0:
         return [low]
@@ -56,24 +56,24 @@ def time_ticks(low: int, high: int, count: int = 10) -> list[int]:
     return list(range(-(-low // step) * step, high + 1, step))
 
 
-def segments(times: np.ndarray, values: np.ndarray, longest_gap: float) -> Iterator[slice]:
-    """The stretches without a hole: neither NaN nor a gap of more than `longest_gap` ns."""
+def segments(times: np.ndarray, values: np.ndarray, max_gap: float) -> Iterator[slice]:
+    """The slices without interruption: neither a NaN nor a gap of more than `max_gap` ns."""
     good = np.isfinite(values)
-    breaks = ~good[1:] | ~good[:-1] | (np.diff(times) > longest_gap)
+    breaks = ~good[1:] | ~good[:-1] | (np.diff(times) > max_gap)
     edges = [0, *(np.flatnonzero(breaks) + 1).tolist(), len(values)]
     for start, end in zip(edges, edges[1:], strict=False):
         if end > start and good[start]:
             yield slice(start, end)
 
 
-def curve(times: np.ndarray, values: np.ndarray, x: Scale, y: Scale, longest_gap: float) -> str:
-    """The `d` of a path: every point, or where there are more than the width can show, the extremes of each unit of width."""
+def curve(times: np.ndarray, values: np.ndarray, x: Scale, y: Scale, max_gap: float) -> str:
+    """The `d` attribute of a path: every point, or only the extremes per unit of width if there are more points than fit."""
     if not len(times):
         return ""
     px = x.start + (times - x.low) / ((x.high - x.low) or 1.0) * (x.end - x.start)
     py = y.start + (values - y.low) / ((y.high - y.low) or 1.0) * (y.end - y.start)
     parts = []
-    for part in segments(times, values, longest_gap):
+    for part in segments(times, values, max_gap):
         points = list(zip(px[part].tolist(), py[part].tolist(), strict=True))
         if len(points) > 2 * (points[-1][0] - points[0][0]) + 2:
             points = list(_extremes(points))

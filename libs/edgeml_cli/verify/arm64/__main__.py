@@ -1,4 +1,4 @@
-"""`scripts/test-arm64`: the suite in a Debian 12 root of 64-bit ARM.
+"""`edgeml dev test-arm64`: the suite in a Debian 12 root of 64-bit ARM.
 
 The components' zips are built with their wheels and installed without a network; the shipped model's golden windows are judged by what was
 installed; tests of what the processor has to do with run; the demo runs, as in a fresh clone. Emulated, it takes some ten minutes or
@@ -44,8 +44,8 @@ GOLDEN = """
 import sys
 from pathlib import Path
 from edgeml import golden
-from edgeml.bundle import Bundle
-from edgeml.engines import open_engine
+from edgeml.model.bundle import Bundle
+from edgeml.model.runtime import open_engine
 from edgeml.errors import BundleError
 failed = 0
 for place in sys.argv[1:]:
@@ -81,7 +81,7 @@ class Bench:
 def install(bench: Bench) -> int:
     """Build with wheels, unpack as a nucleus does, and install without a network."""
     built = bench.place / "greengrass-build"
-    build(ROOT, built, devices=wheelhouse.targets(["linux-aarch64"], [PYTHON]))
+    build(ROOT, built, devices=wheelhouse.parse_targets(["linux-aarch64"], [PYTHON]))
     shutil.rmtree(bench.place / "artifacts", ignore_errors=True)
     version = Project.read(ROOT).version
     for component, folder in COMPONENTS.items():
@@ -141,17 +141,22 @@ def _files() -> Iterator[str]:
     yield from (name for name in listed.split("\0") if name and (ROOT / name).exists())
 
 
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="edgeml dev test-arm64", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("step", nargs="*", metavar="STEP", help=f"of {', '.join(STEPS)}; default: all, in this order")
+    made.add_argument("--root", type=Path, default=ROOT / "build" / "arm64-root", help="default: build/arm64-root in the checkout")
+    made.add_argument("--mirror", default="", help="of Debian's packages; default: debootstrap's own")
+    made.add_argument("--bundle", type=Path, action="append", default=[], help="a bundle of your own to check in the step `golden`")
+    return made
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0, or 1 when a step failed or nothing can be run."""
-    parser = argparse.ArgumentParser(prog="scripts/test-arm64", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("step", nargs="*", metavar="STEP", help=f"of {', '.join(STEPS)}; default: all, in this order")
-    parser.add_argument("--root", type=Path, default=ROOT / "build" / "arm64-root", help="default: build/arm64-root in the checkout")
-    parser.add_argument("--mirror", default="", help="of Debian's packages; default: debootstrap's own")
-    parser.add_argument("--bundle", type=Path, action="append", default=[], help="a bundle of your own to check in the step `golden`")
-    given = parser.parse_args(arguments)
+    command_line = parser()
+    given = command_line.parse_args(arguments)
     unknown = [step for step in given.step if step not in STEPS]
     if unknown:
-        parser.error(f"{', '.join(unknown)}: no such step; known are {', '.join(STEPS)}")
+        command_line.error(f"{', '.join(unknown)}: no such step; known are {', '.join(STEPS)}")
     bench = Bench(Root(given.root), given.bundle)
     failed = []
     try:
@@ -163,7 +168,7 @@ def main(arguments: list[str] | None = None) -> int:
             if code:
                 failed.append(name)
     except (RootError, BuildError, wheelhouse.WheelError) as fault:
-        print(f"test-arm64: {fault}", file=sys.stderr)
+        print(f"edgeml dev test-arm64: {fault}", file=sys.stderr)
         return 1
     bench.say(f"failed: {', '.join(failed)}" if failed else "all passed")
     return 1 if failed else 0

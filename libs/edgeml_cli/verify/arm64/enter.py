@@ -1,4 +1,4 @@
-"""`python3 -m edgeml_cli.verify.arm64.enter ROOT [--bind DIR]... -- COMMAND...`: a command in a root that scripts/test-arm64 made.
+"""`python3 -m edgeml_cli.verify.arm64.enter ROOT [--bind DIR]... -- COMMAND...`: a command in a root that edgeml dev test-arm64 made.
 
 Directories are found there under the names that they have here.
 """

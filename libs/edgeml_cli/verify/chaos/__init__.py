@@ -1,4 +1,4 @@
-"""Seeded faults against the whole deployed pipeline, and a comparison with what ought to have come out: `scripts/chaos`.
+"""Seeded faults against the whole deployed pipeline, and a comparison with what ought to have come out: `edgeml dev chaos`.
 
 plan      which faults come when                    expected  what ought to come out, by the pure parts
 machines  what is measured                          judge     promises against what was seen

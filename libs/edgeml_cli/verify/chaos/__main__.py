@@ -1,4 +1,4 @@
-"""Drives seeded random faults through the deployed pipeline, several runs at a time, and adds up what came of it: `scripts/chaos`.
+"""Drives seeded random faults through the deployed pipeline, several runs at a time, and adds up what came of it: `edgeml dev chaos`.
 
 Exit code: 0: every promise was kept; 1: one was not; 2: the command line is wrong; 130: interrupted.
 """
@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from edgeml_cli.build.package import ROOT, BuildError
-from edgeml_cli.verify.chaos.broken_component import third_error
-from edgeml_cli.verify.chaos.fault_schedule import SHIM
+from edgeml_cli.verify.chaos.broken_component import check_third_error
+from edgeml_cli.verify.chaos.fault_schedule import NEEDS_PRELOAD
 from edgeml_cli.verify.chaos.scenarios import SCENARIOS
-from edgeml_cli.verify.chaos.workspace import Workspace, hush
+from edgeml_cli.verify.chaos.workspace import Workspace, silence_gglocal
 from gglocal.cli.arguments import number, whole
 from gglocal.process.preload import compiler
 from gglocal.profile import PROFILES
@@ -75,9 +75,9 @@ class Runs:
         )
         return result
 
-    def third_error(self) -> str:
+    def check_third_error(self) -> str:
         """See `edgeml_cli.verify.chaos.broken_component`."""
-        wrong = third_error(self._place, "third-error")
+        wrong = check_third_error(self._place, "third-error")
         self.say(f"VIOLATED: {wrong}" if wrong else "third error: the component is BROKEN, as it must be")
         return wrong
 
@@ -87,23 +87,24 @@ class Runs:
             process.terminate()
 
 
-def main() -> int:
-    arguments = _parser().parse_args()
-    hush()
+def main(argv: list[str] | None = None) -> int:
+    """Returns the exit code."""
+    arguments = parser().parse_args(argv)
+    silence_gglocal()
     begun = time.monotonic()
     place = Workspace(arguments.out.absolute(), arguments.profile)
     runs = Runs(place, arguments.minutes * 60)
     try:
         place.set_up(runs.say)
     except (BuildError, OSError) as fault:
-        print(f"chaos: {fault}", file=sys.stderr)
+        print(f"edgeml dev chaos: {fault}", file=sys.stderr)
         return 2
     if compiler() is None:
-        runs.say(f"Without {' and '.join(SHIM)}: they need a C compiler, and there is no cc.")
+        runs.say(f"Without {' and '.join(NEEDS_PRELOAD)}: they need a C compiler, and there is no cc.")
     seeds = range(arguments.seed, arguments.seed + arguments.seeds)
     with ThreadPoolExecutor(arguments.jobs) as pool:
         try:
-            third = pool.submit(runs.third_error)
+            third = pool.submit(runs.check_third_error)
             planned = [name for name, each in SCENARIOS.items() if compiler() is not None or not each.shim]
             by_hand = [pool.submit(runs.run, seeds[0], name) for name in planned]
             results = list(pool.map(runs.run, seeds)) + [each.result() for each in by_hand]
@@ -111,7 +112,7 @@ def main() -> int:
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
             runs.end()
-            print("chaos: interrupted; everything is stopped", file=sys.stderr)
+            print("edgeml dev chaos: interrupted; everything is stopped", file=sys.stderr)
             return 130
     told = total(results) | {
         "third_error_is_broken": not wrong,
@@ -142,19 +143,19 @@ def total(results: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="scripts/chaos",
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="edgeml dev chaos",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         description="The deployed pipeline under seeded random faults, compared with what ought to come out.",
     )
-    parser.add_argument("--seeds", type=whole(1, 10**6), default=2, help="how many runs, each with the next seed")
-    parser.add_argument("--seed", type=whole(0, 2**32 - 1), default=1, help="the first seed; the same one gives the same faults again")
-    parser.add_argument("--minutes", type=number(0.4, 10**6), default=2.0, help="how long each run is disturbed")
-    parser.add_argument("--profile", choices=tuple(PROFILES), default="lite", help="which nucleus to stand in for")
-    parser.add_argument("--jobs", type=whole(1, 1000), default=os.cpu_count() or 1, help="runs at a time")
-    parser.add_argument("--out", type=Path, default=ROOT / "build" / "chaos", help="where the nuclei, their logs and the packages are kept")
-    return parser
+    made.add_argument("--seeds", type=whole(1, 10**6), default=2, help="how many runs, each with the next seed")
+    made.add_argument("--seed", type=whole(0, 2**32 - 1), default=1, help="the first seed; the same one gives the same faults again")
+    made.add_argument("--minutes", type=number(0.4, 10**6), default=2.0, help="how long each run is disturbed")
+    made.add_argument("--profile", choices=tuple(PROFILES), default="lite", help="which nucleus to stand in for")
+    made.add_argument("--jobs", type=whole(1, 1000), default=os.cpu_count() or 1, help="runs at a time")
+    made.add_argument("--out", type=Path, default=ROOT / "build" / "chaos", help="where the nuclei, their logs and the packages are kept")
+    return made
 
 
 if __name__ == "__main__":

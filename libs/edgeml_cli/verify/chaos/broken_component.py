@@ -12,7 +12,7 @@ VICTIM = "com.edgeml.Inference"
 _DEADLINE_S = 60.0
 
 
-def third_error(place: Workspace, name: str) -> str:
+def check_third_error(place: Workspace, name: str) -> str:
     """Kill one component three times; empty: it was launched anew twice, then BROKEN, and the others went on. Else what was wrong."""
     with Nucleus(place.root(name), profile=place.profile) as nucleus:
         nucleus.deploy(place.built / "recipes", place.built / "artifacts", dict.fromkeys(COMPONENTS, place.version))

@@ -15,9 +15,9 @@ BURST_S = 7.0
 PERIOD_S = 20.0
 """From burst to burst; the calm between them is longer than what a recovery may take."""
 PER_BURST = 6
-WIRE_SETTLES_S = 6.0
+MACHINE_SETTLE_S = 6.0
 """For so long a machine whose clock was set back need not be judged: windows fill from nothing, at many rows a second."""
-RELAUNCHES = 2
+MAX_RELAUNCHES = 2
 """Relaunching faults for each component, at most: a third error within the nucleus's window would leave it BROKEN."""
 
 
@@ -71,7 +71,7 @@ def _one_ahead(chance: random.Random, components: Sequence[str]) -> tuple[dict[s
 
 
 def _source_step(chance: random.Random, components: Sequence[str]) -> tuple[dict[str, Any], float]:
-    return {"by_s": -chance.randrange(3600, 4000)}, WIRE_SETTLES_S
+    return {"by_s": -chance.randrange(3600, 4000)}, MACHINE_SETTLE_S
 
 
 KINDS: dict[str, Draw] = {
@@ -89,14 +89,14 @@ KINDS: dict[str, Draw] = {
     "source-clock-step": _source_step,
 }
 """What can be drawn any number of times."""
-SHIM = ("disk-full", "clock-step")
+NEEDS_PRELOAD = ("disk-full", "clock-step")
 """What needs gglocal's shim, and so a C compiler."""
 RELAUNCHING = ("kill", "ipc-restart")
-AT_THE_WIRE = {"row-from-the-future": "ahead", "source-clock-step": "step"}
+MACHINE_FAULTS = {"row-from-the-future": "ahead", "source-clock-step": "step"}
 """Faults of a machine's own clock, and what `edgeml_cli.verify.chaos.clocked_machine` calls them; all others are the nucleus's."""
 
 
-def plan(seed: int, seconds: float, components: Sequence[str], shim: bool = True) -> list[ScheduledFault]:
+def schedule(seed: int, seconds: float, components: Sequence[str], shim: bool = True) -> list[ScheduledFault]:
     """The faults of one run of `seconds`, in order; no kind that relaunches comes more often than the nucleus bears.
 
     Args:
@@ -108,7 +108,7 @@ def plan(seed: int, seconds: float, components: Sequence[str], shim: bool = True
     deck: list[str] = []
     while len(drawn) < len(moments):
         # Each kind comes in its turn, in an order of this seed: none is missed by chance.
-        kinds = [name for name in KINDS if shim or name not in SHIM]
+        kinds = [name for name in KINDS if shim or name not in NEEDS_PRELOAD]
         deck = deck or chance.sample(kinds, len(kinds))
         name = deck.pop()
         drawn.append((name, *KINDS[name](chance, components)))
@@ -127,8 +127,8 @@ def _bursts(seconds: float) -> list[float]:
 
 
 def _relaunching(chance: random.Random, components: Sequence[str]) -> list[tuple[str, dict[str, Any], float]]:
-    restarts = chance.randint(0, RELAUNCHES)
-    kills = [name for name in components for _ in range(RELAUNCHES - restarts)]
+    restarts = chance.randint(0, MAX_RELAUNCHES)
+    kills = [name for name in components for _ in range(MAX_RELAUNCHES - restarts)]
     chance.shuffle(kills)
     drawn: list[tuple[str, dict[str, Any], float]] = [("ipc-restart", {"down_s": 0.2}, 0.2)] * restarts
     drawn += [("kill", {"component": name}, 0.0) for name in kills]

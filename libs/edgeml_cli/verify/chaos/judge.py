@@ -11,8 +11,8 @@ from edgeml.alarms.alarm_policy import Alarm
 from edgeml.timestamps import SECOND, from_iso
 from edgeml_cli.verify.chaos import reference_results
 from edgeml_cli.verify.chaos.fault_schedule import ScheduledFault
-from edgeml_cli.verify.chaos.machines import WIRE
-from edgeml_cli.verify.chaos.traffic_recorder import AlertKey, Alerts, TrafficRecorder
+from edgeml_cli.verify.chaos.machines import CLOCKED
+from edgeml_cli.verify.chaos.traffic_recorder import AlertKey, ObservedAlerts, TrafficRecorder
 
 SILENCE_S = 10.0
 """The longest that the flow may stand still after a fault's end."""
@@ -53,11 +53,11 @@ def silences(moments: list[float], strikes: list[ScheduledFault], until_s: float
     return found
 
 
-def judge(
+def evaluate(
     watch: TrafficRecorder,
-    cloud: Alerts,
+    cloud: ObservedAlerts,
     strikes: list[ScheduledFault],
-    offline: dict[str, list[reference_results.Judged]],
+    offline: dict[str, list[reference_results.Evaluated]],
     options: Any,
     starts: dict[str, int],
     lengths: dict[str, int],
@@ -111,7 +111,7 @@ def _by_policy(watch: TrafficRecorder, options: Any) -> tuple[dict[AlertKey, Ala
     certain: dict[AlertKey, Alarm] = {}
     possible: dict[AlertKey, Alarm] = {}
     for asset, said in watch.results.items():
-        if asset == WIRE:
+        if asset == CLOCKED:
             continue  # its time goes back: what came first is not what is oldest
         ways = [
             reference_results.alerts(asset, watch.model, [(time, said[time][which][1]) for time in sorted(said)], options)
@@ -130,7 +130,7 @@ def _rows(verdict: Verdict, watch: TrafficRecorder, lengths: dict[str, int]) -> 
     ]
     verdict.figures["rows_unanswered"] = 0
     for asset, rows in watch.rows.items():
-        if asset == WIRE:
+        if asset == CLOCKED:
             continue  # it never ends, and what it measured before its clock was set back is not wanted after a relaunch
         open_ones = sorted(rows.rows.keys() - watch.results.get(asset, {}).keys())
         verdict.figures["rows_unanswered"] += len(open_ones)
@@ -140,7 +140,7 @@ def _rows(verdict: Verdict, watch: TrafficRecorder, lengths: dict[str, int]) -> 
 
 
 def _alerts(
-    verdict: Verdict, name: str, certain: dict[AlertKey, Alarm], possible: dict[AlertKey, Alarm], heard: Alerts, raised_only: bool
+    verdict: Verdict, name: str, certain: dict[AlertKey, Alarm], possible: dict[AlertKey, Alarm], heard: ObservedAlerts, raised_only: bool
 ) -> None:
     where = "IoT Core" if raised_only else "the local topic"
     lost = [
@@ -152,12 +152,12 @@ def _alerts(
     odd = [
         Violation(told.first_s, f"the alert {state} of {told.asset}, alarm {id}, came to {where} and follows from no result")
         for (id, state), told in heard.told.items()
-        if (id, state) not in possible and told.asset != WIRE and not told.model.startswith(PREFIX)
+        if (id, state) not in possible and told.asset != CLOCKED and not told.model.startswith(PREFIX)
     ]
     verdict.count(name.replace("lost", "odd"), odd)
 
 
-def _repeats(verdict: Verdict, local: Alerts, cloud: Alerts, relaunches: int, faults: int, until_s: float) -> None:
+def _repeats(verdict: Verdict, local: ObservedAlerts, cloud: ObservedAlerts, relaunches: int, faults: int, until_s: float) -> None:
     # A relaunch between sending and noting it costs a repeat. To IoT Core, so does each fault that keeps the proof of delivery away.
     for name, heard, allowed in (("duplicates", local, relaunches), ("cloud_duplicates", cloud, faults)):
         verdict.figures[name] = heard.repeated

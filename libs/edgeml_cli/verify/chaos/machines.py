@@ -23,13 +23,13 @@ from sensor_ingestion.sources.pump_physics import CHANNELS, PumpSkid
 BUNDLE = ROOT / "model_training" / "bundles" / "pump_anomaly"
 SPEED = 20.0
 """Event seconds a second of the machines whose source waits for answers; one machine more runs at true speed and does not wait."""
-FAST = 4
+FAST_MACHINES = 4
 LIVE = "live"
-WIRE = "wire"
+CLOCKED = "wire"
 """A machine whose rows come from a program, and whose clock can be set; see `edgeml_cli.verify.chaos.clocked_machine`."""
-WIRE_BACK_S = 6 * 3600
+CLOCKED_START_AGO_S = 6 * 3600
 """So long ago is the event time of its first row: at `SPEED` it would soon be ahead of the clock."""
-KINDS = ("valve", "imbalance", "cavitation")
+FAULT_KINDS = ("valve", "imbalance", "cavitation")
 
 
 @dataclass(frozen=True)
@@ -46,16 +46,16 @@ def machines(seed: int, seconds: float, start_time: str) -> list[Machine]:
     """Each with a fault of its own at its own time, so that alarms come all through the run."""
     chance = random.Random(f"machines {seed}")
     made = []
-    for number in range(FAST):
+    for number in range(FAST_MACHINES):
         length = seconds * SPEED
-        begins = length * (number + chance.uniform(0.15, 0.75)) / (FAST + 1)
+        begins = length * (number + chance.uniform(0.15, 0.75)) / (FAST_MACHINES + 1)
         made.append(_machine(f"pump-{number + 1}", chance, SPEED, length, begins, start_time))
     made.append(_machine(LIVE, chance, 1.0, seconds, chance.uniform(0.05, 0.3) * seconds, start_time))
     return made
 
 
 def _machine(name: str, chance: random.Random, speed: float, length_s: float, begins_s: float, start_time: str) -> Machine:
-    return simulated(name, chance.randrange(1, 1000), speed, length_s, begins_s, start_time, chance.choice(KINDS))
+    return simulated(name, chance.randrange(1, 1000), speed, length_s, begins_s, start_time, chance.choice(FAULT_KINDS))
 
 
 def simulated(name: str, seed: int, speed: float, length_s: float, begins_s: float, start_time: str, fault: str) -> Machine:
@@ -75,12 +75,12 @@ def simulated(name: str, seed: int, speed: float, length_s: float, begins_s: flo
     )
 
 
-def wired(seed: int, start_time: str, control: Path) -> Machine:
+def clocked(seed: int, start_time: str, control: Path) -> Machine:
     """One without a fault, at the other end of a wire; `control` is made, and says when it began."""
     control.write_text(f"{time.clock_gettime_ns(time.CLOCK_BOOTTIME)} began\n")
-    first_ns = from_iso(start_time) - WIRE_BACK_S * SECOND
+    first_ns = from_iso(start_time) - CLOCKED_START_AGO_S * SECOND
     program = [sys.executable, str(Path(__file__).with_name("clocked_machine.py")), str(seed), str(first_ns), str(SPEED), str(control)]
-    return Machine(WIRE, seed, {"program": program}, "jsonl")
+    return Machine(CLOCKED, seed, {"program": program}, "jsonl")
 
 
 def source_config(made: list[Machine]) -> dict[str, Any]:

@@ -12,13 +12,13 @@ from edgeml.model.bundle import Bundle, match_channels
 from edgeml.model.runtime import open_engine
 from edgeml.model.scorer import AssetScorer
 from edgeml.timestamps import SECOND
-from edgeml_cli.verify.chaos.traffic_recorder import AlertKey, Rows
+from edgeml_cli.verify.chaos.traffic_recorder import AlertKey, ObservedRows
 
-Judged = tuple[int, float | None]
+Evaluated = tuple[int, float | None]
 """Event time in ns and confidence; None: no decision."""
 
 
-def results(rows: Rows, bundle: Bundle, baseline: Baseline | None) -> list[Judged]:
+def results(rows: ObservedRows, bundle: Bundle, baseline: Baseline | None) -> list[Evaluated]:
     """One result a row, in the order of time, as of an Inference that was never disturbed; without a baseline it learns one."""
     scorer = AssetScorer(bundle, open_engine(bundle), baseline)
     times = np.array(sorted(rows.rows), np.int64)
@@ -34,7 +34,7 @@ def results(rows: Rows, bundle: Bundle, baseline: Baseline | None) -> list[Judge
     ]
 
 
-def alerts(asset: str, model: str, judged: Sequence[Judged], options: PolicyOptions) -> dict[AlertKey, Alarm]:
+def alerts(asset: str, model: str, judged: Sequence[Evaluated], options: PolicyOptions) -> dict[AlertKey, Alarm]:
     """Every change of every alarm that the policy makes of these results."""
     policy = AlarmPolicy(options, asset, model)
     return {

@@ -22,12 +22,12 @@ from edgeml.timestamps import to_iso
 from edgeml_cli.build.package import COMPONENTS
 from edgeml_cli.demo.simulated_operator import SimulatedOperator
 from edgeml_cli.verify.chaos import reference_results
-from edgeml_cli.verify.chaos.fault_schedule import AT_THE_WIRE, ScheduledFault, plan
-from edgeml_cli.verify.chaos.judge import DISPATCHER, Verdict, Violation, judge
-from edgeml_cli.verify.chaos.machines import BUNDLE, WIRE, Machine, learn, machines, source_config, wired
+from edgeml_cli.verify.chaos.fault_schedule import MACHINE_FAULTS, ScheduledFault, schedule
+from edgeml_cli.verify.chaos.judge import DISPATCHER, Verdict, Violation, evaluate
+from edgeml_cli.verify.chaos.machines import BUNDLE, CLOCKED, Machine, clocked, learn, machines, source_config
 from edgeml_cli.verify.chaos.scenarios import SCENARIOS, Scenario
-from edgeml_cli.verify.chaos.traffic_recorder import Alerts, TrafficRecorder, cloud_alerts
-from edgeml_cli.verify.chaos.workspace import Workspace, hush
+from edgeml_cli.verify.chaos.traffic_recorder import ObservedAlerts, TrafficRecorder, cloud_alerts
+from edgeml_cli.verify.chaos.workspace import Workspace, silence_gglocal
 from gglocal.api.nucleus import Nucleus
 from gglocal.core.state import Delivery
 from gglocal.errors import NucleusError
@@ -63,15 +63,15 @@ class Run:
         self.nucleus = Nucleus(root, profile=place.profile, thing_name=THING, echo=self._echo, shim=SHIM)
         self.watch, self.struck = TrafficRecorder(), list[ScheduledFault]()
         self._heard: queue.SimpleQueue[tuple[Delivery, float]] = queue.SimpleQueue()
-        self._person = SimulatedOperator()
+        self._operator = SimulatedOperator()
         self._began = self._began_wall = 0.0
 
     def go(self) -> Verdict:
         """Deploy, disturb, wait until all has come out, compare."""
         start_time = to_iso(time.time_ns())
         if self._scenario is None:
-            made = [*machines(self.seed, self.seconds, start_time), wired(self.seed, start_time, self._control)]
-            strikes = plan(self.seed, self.seconds, list(COMPONENTS), SHIM)
+            made = [*machines(self.seed, self.seconds, start_time), clocked(self.seed, start_time, self._control)]
+            strikes = schedule(self.seed, self.seconds, list(COMPONENTS), SHIM)
         else:
             made, strikes = self._scenario.make(self.seed, self.seconds, start_time), list(self._scenario.strikes)
         learned = self._scenario is None or self._scenario.learned
@@ -89,9 +89,9 @@ class Run:
             broken = [f"{each.name} is BROKEN ({each.detail})" for each in self.nucleus.components() if each.state == BROKEN]
         bundle = Bundle.load(BUNDLE)
         offline = {
-            name: reference_results.results(rows, bundle, baselines.get(name)) for name, rows in self.watch.rows.items() if name != WIRE
+            name: reference_results.results(rows, bundle, baselines.get(name)) for name, rows in self.watch.rows.items() if name != CLOCKED
         }
-        verdict = judge(self.watch, cloud, self.struck, offline, options, starts, _lengths(made), until_s)
+        verdict = evaluate(self.watch, cloud, self.struck, offline, options, starts, _lengths(made), until_s)
         verdict.violations += [Violation(until_s, sentence) for sentence in broken]
         return verdict
 
@@ -105,8 +105,8 @@ class Run:
             self.nucleus.deploy(recipes, artifacts, dict.fromkeys(names, self._place.version), own)
             for name in names:
                 self.nucleus.wait_for_state(name, RUNNING, timeout=120)
-        if not any(each.name == WIRE for each in made):
-            del self.watch.flow[WIRE]
+        if not any(each.name == CLOCKED for each in made):
+            del self.watch.flow[CLOCKED]
         if not self._until(lambda: len(self.watch.rows) == len(made), 60.0):
             missing = {each.name for each in made} - self.watch.rows.keys()
             raise RuntimeError(f"no row came of {', '.join(sorted(missing))} within 60 s; see the log of {SOURCE}")
@@ -122,9 +122,9 @@ class Run:
         for _ in range(STRIKE_TRIES):
             try:
                 at = self._now()
-                if strike.name in AT_THE_WIRE:
+                if strike.name in MACHINE_FAULTS:
                     with self._control.open("a") as control:
-                        control.write(f"{AT_THE_WIRE[strike.name]} {strike.options['by_s']}\n")
+                        control.write(f"{MACHINE_FAULTS[strike.name]} {strike.options['by_s']}\n")
                 else:
                     self.nucleus.fault(strike.name, **strike.options)
                 break
@@ -148,10 +148,10 @@ class Run:
         self._until(lambda: False, SETTLED_S)
         return until_s
 
-    def _cloud(self, options: PolicyOptions) -> Alerts:
+    def _cloud(self, options: PolicyOptions) -> ObservedAlerts:
         """What came to IoT Core once nothing is missing there any more, or the time is up."""
 
-        def arrived() -> Alerts:
+        def arrived() -> ObservedAlerts:
             return cloud_alerts(self.nucleus.root.iot_record, THING, self._began_wall)
 
         def complete() -> bool:
@@ -170,7 +170,7 @@ class Run:
                 self._take(*self._heard.get(timeout=min(0.05, give_up - now)))
             except queue.Empty:
                 pass
-            for command in self._person.due(time.monotonic(), time.time_ns()):
+            for command in self._operator.due(time.monotonic(), time.time_ns()):
                 self.nucleus.publish(topics.COMMANDS, encode(command), signed=True)
             if time.monotonic() - asked >= every_s:
                 asked = time.monotonic()
@@ -182,7 +182,7 @@ class Run:
         if delivery.kind == "local":
             message = self.watch.take(delivery.topic, delivery.payload, delivery.sender, at - self._began)
             if message is not None:
-                self._person.take(message)
+                self._operator.observe(message)
 
     def _echo(self, component: str, line: str) -> None:
         if component == SOURCE:
@@ -194,7 +194,7 @@ class Run:
 
 def _lengths(made: list[Machine]) -> dict[str, int]:
     """Event seconds of each source that ends."""
-    return {each.name: each.options["duration_s"] for each in made if each.name != WIRE}
+    return {each.name: each.options["duration_s"] for each in made if each.name != CLOCKED}
 
 
 def main() -> int:
@@ -204,7 +204,7 @@ def main() -> int:
         parser.add_argument(f"--{name}", type=kind, required=True)
     parser.add_argument("--scenario", choices=tuple(SCENARIOS))
     given = parser.parse_args()
-    hush()
+    silence_gglocal()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     place = Workspace(given.place, given.profile)
     label = given.scenario or f"seed {given.seed:3d}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from edgeml_cli.verify.chaos.fault_schedule import ScheduledFault
 from edgeml_cli.verify.chaos.machines import SPEED, Machine, machines, simulated
 
-AWAY_S = 60.0
+BROKER_DOWN_S = 60.0
 INFERENCE = "com.edgeml.Inference"
 LEARNED_S = 400 / SPEED
 """When a machine that begins with the run has shown the rows of its baseline."""
@@ -41,11 +41,11 @@ def _learning(seed: int, seconds: float, start_time: str) -> list[Machine]:
 
 def _shorter(seed: int, seconds: float, start_time: str) -> list[Machine]:
     # A source that waits for answers goes on, after a minute without any, where it was: it takes so much longer.
-    return machines(seed, seconds - AWAY_S, start_time)
+    return machines(seed, seconds - BROKER_DOWN_S, start_time)
 
 
 SCENARIOS: dict[str, Scenario] = {
-    "broker-away": Scenario(105.0, (ScheduledFault(12.0, "ipc-restart", {"down_s": AWAY_S}, AWAY_S),), make=_shorter),
+    "broker-away": Scenario(105.0, (ScheduledFault(12.0, "ipc-restart", {"down_s": BROKER_DOWN_S}, BROKER_DOWN_S),), make=_shorter),
     "disk-full-while-learning": Scenario(
         75.0,
         (

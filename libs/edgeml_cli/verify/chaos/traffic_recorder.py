@@ -17,7 +17,7 @@ import numpy as np
 from edgeml.errors import MessageError
 from edgeml.messages import Alert, Command, CommandAck, Message, ResultBlock, SensorBatch, decode, topics
 from edgeml.timestamps import SECOND
-from edgeml_cli.verify.chaos.machines import WIRE
+from edgeml_cli.verify.chaos.machines import CLOCKED
 
 AlertKey = tuple[str, str]
 """Id and state."""
@@ -26,7 +26,7 @@ _EXECUTED = re.compile(r"command (\S+) to (\S+): \w+, executed")
 
 
 @dataclass
-class Told:
+class ObservedAlert:
     """One alert: what it is about, which model raised it, when it came first, and how often it came, by its note."""
 
     asset: str
@@ -42,13 +42,15 @@ class Told:
 
 
 @dataclass
-class Alerts:
+class ObservedAlerts:
     """Alerts by id and state, as one place heard them."""
 
-    told: dict[AlertKey, Told] = field(default_factory=dict)
+    told: dict[AlertKey, ObservedAlert] = field(default_factory=dict)
 
     def take(self, alert: Alert, at_s: float) -> None:
-        known = self.told.setdefault((alert.id, alert.state), Told(alert.asset, alert.model, alert.at, at_s, alert.raised_at is not None))
+        known = self.told.setdefault(
+            (alert.id, alert.state), ObservedAlert(alert.asset, alert.model, alert.at, at_s, alert.raised_at is not None)
+        )
         known.notes[alert.note] += 1
 
     @property
@@ -60,7 +62,7 @@ class Alerts:
 
 
 @dataclass
-class Rows:
+class ObservedRows:
     """One asset's rows, each once: event time -> values and quality."""
 
     channels: tuple[str, ...] = ()
@@ -74,18 +76,18 @@ class TrafficRecorder:
     """
     Attributes:
         results: asset -> event time -> every confidence that was said of that row (None: no decision), with the time it was said.
-        flow: for each topic of the steady flow, when something new came; for `WIRE`, when one of its rows was judged.
+        flow: for each topic of the steady flow, when something new came; for `CLOCKED`, when one of its rows was judged.
         executed: id of a command -> when SensorIngestion said first that it was executed, by the system's monotonic clock.
     """
 
-    rows: dict[str, Rows] = field(default_factory=dict)
+    rows: dict[str, ObservedRows] = field(default_factory=dict)
     results: dict[str, dict[int, list[tuple[float, float | None]]]] = field(default_factory=dict)
     model: str = ""
-    alerts: Alerts = field(default_factory=Alerts)
+    alerts: ObservedAlerts = field(default_factory=ObservedAlerts)
     commands: dict[str, Command] = field(default_factory=dict)
     acks: dict[str, list[CommandAck]] = field(default_factory=dict)
     executed: dict[str, float] = field(default_factory=dict)
-    flow: dict[str, list[float]] = field(default_factory=lambda: {topics.SENSORS: [], topics.RESULTS: [], WIRE: []})
+    flow: dict[str, list[float]] = field(default_factory=lambda: {topics.SENSORS: [], topics.RESULTS: [], CLOCKED: []})
     unreadable: int = 0
 
     def take(self, topic: str, payload: bytes, sender: str | None, at_s: float) -> Message | None:
@@ -114,7 +116,7 @@ class TrafficRecorder:
     @property
     def unanswered(self) -> int:
         """Rows without a result, but for those of the machine that never ends."""
-        return sum(len(rows.rows.keys() - self.results.get(asset, {}).keys()) for asset, rows in self.rows.items() if asset != WIRE)
+        return sum(len(rows.rows.keys() - self.results.get(asset, {}).keys()) for asset, rows in self.rows.items() if asset != CLOCKED)
 
     def _learn(self, message: Message, sender: str | None, at_s: float) -> None:
         if isinstance(message, SensorBatch):
@@ -129,7 +131,7 @@ class TrafficRecorder:
             self.acks.setdefault(message.id, []).append(message)
 
     def _take_rows(self, batch: SensorBatch, at_s: float) -> None:
-        rows = self.rows.setdefault(batch.asset, Rows(batch.channels, batch.units))
+        rows = self.rows.setdefault(batch.asset, ObservedRows(batch.channels, batch.units))
         if batch.stream not in rows.streams:
             rows.streams.append(batch.stream)
         times, values, quality = batch.arrays()
@@ -147,17 +149,17 @@ class TrafficRecorder:
             known.setdefault(time, []).append((at_s, None if reason else confidence))
         if len(known) > before:
             self.flow[topics.RESULTS].append(at_s)
-            if block.asset == WIRE and not columns.reason.all():
-                self.flow[WIRE].append(at_s)
+            if block.asset == CLOCKED and not columns.reason.all():
+                self.flow[CLOCKED].append(at_s)
 
 
-def cloud_alerts(record: Path, thing: str, began: float) -> Alerts:
+def cloud_alerts(record: Path, thing: str, began: float) -> ObservedAlerts:
     """What arrived in IoT Core, by gglocal's record of it.
 
     Args:
         began: seconds since the epoch at which the run began.
     """
-    heard = Alerts()
+    heard = ObservedAlerts()
     for line in _lines(record):
         entry = json.loads(line)
         if entry["topic"] == topics.cloud_alerts(thing):

@@ -68,7 +68,7 @@ class Workspace:
         return (self.venvs or self.path / "venvs") / folder
 
 
-def hush() -> None:
+def silence_gglocal() -> None:
     """What goes on in the nuclei stands in the components' logs; on the terminal it would hide the faults."""
     logger = logging.getLogger("gglocal")
     logger.addHandler(logging.NullHandler())

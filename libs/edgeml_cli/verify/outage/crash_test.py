@@ -26,13 +26,13 @@ from edgeml_cli.verify.outage.recording_bus import THING, Arrived, RecordingBus,
 STEP_S = 0.3
 """By which the clock of a life is turned on between two steps of its loop."""
 OPTIONS = {"backlog_rate": 1000, "echo_s": 5, "reserve_alerts": 0}
-AWAY = (0.3, 0.5)
+LINK_DOWN = (0.3, 0.5)
 """From which share of a life's blocks to which the link is away."""
 FIGURES = ("kills", "rounds", "alerts", "alerts_lost", "results", "results_lost", "repeated", "renamed", "out_of_order")
 _FORK = multiprocessing.get_context("fork")
 
 
-def life(work: Path, feed: GeneratedResults, kill_at: int = 0) -> None:
+def run_dispatcher(work: Path, feed: GeneratedResults, kill_at: int = 0) -> None:
     """Go on from what is on disk until everything is judged and delivered; what IoT Core gets is in the file `arrived`.
 
     Args:
@@ -46,7 +46,7 @@ def life(work: Path, feed: GeneratedResults, kill_at: int = 0) -> None:
         if steps == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    without_broken_off(work / "arrived")
+    remove_partial_line(work / "arrived")
     record = os.open(work / "arrived", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     link = RecordingBus(lambda payload: os.write(record, payload + b"\n"), step)
     clock = [time.monotonic()]
@@ -61,13 +61,13 @@ def life(work: Path, feed: GeneratedResults, kill_at: int = 0) -> None:
     )
     service = AlertDispatcher(context, feed.options(outbox=OPTIONS))
     store: Any = service._store
-    store._db = Counted(store._db, step)
+    store._db = StatementCounter(store._db, step)
     service.start()
     assert link.since is not None
     blocks = list(feed.since(link.since))
     if blocks:
         service.on_message(topics.RESULTS, ReplayStart(asset=ASSET, stream=STREAM, first=blocks[0].seq))
-    away = range(*(round(share * len(blocks)) for share in AWAY))
+    away = range(*(round(share * len(blocks)) for share in LINK_DOWN))
     for number, block in enumerate(blocks):
         link.up = number not in away
         service.on_message(topics.RESULTS, block)
@@ -80,9 +80,9 @@ def life(work: Path, feed: GeneratedResults, kill_at: int = 0) -> None:
 
 
 def _quietly(work: Path, feed: GeneratedResults, kill_at: int) -> None:
-    """`life` in a process of its own, where nobody else's log is switched off."""
+    """`run_dispatcher` in a process of its own, where nobody else's log is switched off."""
     logging.disable(logging.CRITICAL)
-    life(work, feed, kill_at)
+    run_dispatcher(work, feed, kill_at)
 
 
 def _turn(service: AlertDispatcher, link: RecordingBus, clock: list[float]) -> None:
@@ -91,7 +91,7 @@ def _turn(service: AlertDispatcher, link: RecordingBus, clock: list[float]) -> N
     link.echo(service)
 
 
-class Counted:
+class StatementCounter:
     """A connection that counts its statements."""
 
     def __init__(self, db: Any, step: Callable[[], None]) -> None:
@@ -105,7 +105,7 @@ class Counted:
         return getattr(self._db, name)
 
 
-def live(work: Path, feed: GeneratedResults, *, kill_at: int = 0, kill_after_s: float | None = None) -> bool:
+def run_in_process(work: Path, feed: GeneratedResults, *, kill_at: int = 0, kill_after_s: float | None = None) -> bool:
     """One life in a process of its own; True if it was killed before its end.
 
     Raises:
@@ -122,7 +122,7 @@ def live(work: Path, feed: GeneratedResults, *, kill_at: int = 0, kill_after_s: 
     return process.exitcode != 0
 
 
-def without_broken_off(path: Path) -> None:
+def remove_partial_line(path: Path) -> None:
     """Take away a last line that is not whole.
 
     SIGKILL ends a long write at a page boundary. A broker makes no message of a packet that breaks off with its connection, and
@@ -133,10 +133,10 @@ def without_broken_off(path: Path) -> None:
         os.truncate(path, len(whole[0]) + len(whole[1]))
 
 
-def got(work: Path) -> Arrived:
+def read_arrived(work: Path) -> Arrived:
     """What IoT Core has got so far."""
     path = work / "arrived"
-    without_broken_off(path)
+    remove_partial_line(path)
     return arrived(path.read_bytes().splitlines() if path.exists() else [])
 
 
@@ -151,11 +151,11 @@ def kill(place: Path, times: int, seed: int, say: Callable[[str], None] = lambda
         work.mkdir()
         alive = False
         while figures["kills"] < times and not alive:
-            alive = not live(work, feed, kill_after_s=instants.uniform(0.002, 0.08))
+            alive = not run_in_process(work, feed, kill_after_s=instants.uniform(0.002, 0.08))
             figures["kills"] += not alive
         if not alive:
-            live(work, feed)
-        count(figures, feed, got(work))
+            run_in_process(work, feed)
+        count(figures, feed, read_arrived(work))
         figures["rounds"] += 1
         if figures["rounds"] % 20 == 0:
             say(f"outage: {figures['kills']} kills in {figures['rounds']} rounds")

@@ -23,7 +23,7 @@ LIMIT_S = 3600.0
 """Of simulated time, from the broker's return until nothing waits."""
 
 
-def untaken(work: Path, alerts: int, say: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
+def undelivered(work: Path, alerts: int, say: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
     """Judge one result a second until there are `alerts` alerts while the broker takes none; then let it take them.
 
     IoT Core and its echoes are there all the time, so what is for it must not wait for the local broker.

@@ -1,4 +1,4 @@
-"""Runs the suite at ten times the default rate and shows that it needs no more as time goes by: `scripts/soak`.
+"""Runs the suite at ten times the default rate and shows that it needs no more as time goes by: `edgeml dev soak`.
 
 The built zips on the local nucleus: ten simulated pumps that measure once a second, all else as configured by default. The last line
 is a JSON object. Exit code: 0: every bound was kept; 1: one was not; 2: the command line is wrong; 130: interrupted.
@@ -13,35 +13,39 @@ import sys
 from pathlib import Path
 
 from edgeml_cli.build.package import ROOT, BuildError
-from edgeml_cli.verify.chaos.workspace import Workspace, hush
+from edgeml_cli.verify.chaos.workspace import Workspace, silence_gglocal
 from edgeml_cli.verify.soak.run import Soak, SoakError
 from gglocal.errors import GglocalError
 from gglocal.profile import PROFILES
 
 
-def main() -> int:
-    arguments = _parser().parse_args()
+def main(argv: list[str] | None = None) -> int:
+    """Returns the exit code."""
+    arguments = parser().parse_args(argv)
     if arguments.warmup >= arguments.minutes:
-        print(f"soak: --warmup {arguments.warmup:g} leaves nothing of --minutes {arguments.minutes:g}; make it shorter", file=sys.stderr)
+        print(
+            f"edgeml dev soak: --warmup {arguments.warmup:g} leaves nothing of --minutes {arguments.minutes:g}; make it shorter",
+            file=sys.stderr,
+        )
         return 2
-    hush()
+    silence_gglocal()
     place = Workspace(arguments.out.absolute(), arguments.profile)
     try:
         place.set_up(say)
     except (BuildError, OSError) as fault:
-        print(f"soak: {fault}", file=sys.stderr)
+        print(f"edgeml dev soak: {fault}", file=sys.stderr)
         return 2
     soak = Soak(place, arguments.minutes, arguments.warmup, arguments.every, arguments.most, say)
     try:
         figures = soak.go()
     except (SoakError, GglocalError) as fault:
-        print(f"soak: {fault}", file=sys.stderr)
+        print(f"edgeml dev soak: {fault}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("soak: interrupted; everything is stopped", file=sys.stderr)
+        print("edgeml dev soak: interrupted; everything is stopped", file=sys.stderr)
         return 130
     for problem in figures["problems"]:
-        print(f"soak: {problem}", file=sys.stderr, flush=True)
+        print(f"edgeml dev soak: {problem}", file=sys.stderr, flush=True)
     print(json.dumps(figures), flush=True)
     return 1 if figures["problems"] else 0
 
@@ -50,19 +54,19 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="scripts/soak",
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="edgeml dev soak",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         description="The deployed suite at ten times the default rate, and whether its memory, threads, descriptors and queues stay flat.",
     )
-    parser.add_argument("--minutes", type=_positive, default=60.0, help="how long in all")
-    parser.add_argument("--warmup", type=_positive, default=15.0, help="minutes at the beginning that are not judged")
-    parser.add_argument("--every", type=_positive, default=5.0, help="seconds between two samples")
-    parser.add_argument("--most", type=_positive, default=1.0, help="MiB an hour by which a process may grow")
-    parser.add_argument("--profile", choices=tuple(PROFILES), default="lite", help="which nucleus to stand in for")
-    parser.add_argument("--out", type=Path, default=ROOT / "build" / "soak", help="where the nucleus, its logs and the packages are kept")
-    return parser
+    made.add_argument("--minutes", type=_positive, default=60.0, help="how long in all")
+    made.add_argument("--warmup", type=_positive, default=15.0, help="minutes at the beginning that are not judged")
+    made.add_argument("--every", type=_positive, default=5.0, help="seconds between two samples")
+    made.add_argument("--most", type=_positive, default=1.0, help="MiB an hour by which a process may grow")
+    made.add_argument("--profile", choices=tuple(PROFILES), default="lite", help="which nucleus to stand in for")
+    made.add_argument("--out", type=Path, default=ROOT / "build" / "soak", help="where the nucleus, its logs and the packages are kept")
+    return made
 
 
 def _positive(text: str) -> float:

@@ -50,7 +50,7 @@ def _means(points: Sequence[Point], blocks: int) -> list[Point]:
     return [(sum(x for x, _ in part) / len(part), sum(y for _, y in part) / len(part)) for part in parts]
 
 
-def flat(values: Sequence[float]) -> bool:
+def is_flat(values: Sequence[float]) -> bool:
     """Whether a count that goes up and down has not risen: the last third comes down at least to where the first third went up to."""
     third = len(values) // 3
     return not third or min(values[-third:]) <= max(values[:third])

@@ -12,7 +12,7 @@ from typing import Any
 from edgeml.messages import Health, SensorBatch, decode, topics
 from edgeml_cli.build.package import COMPONENTS
 from edgeml_cli.verify.chaos.workspace import Workspace
-from edgeml_cli.verify.soak.growth import flat, growth
+from edgeml_cli.verify.soak.growth import growth, is_flat
 from edgeml_cli.verify.soak.processes import Usage, usage
 from gglocal.api.nucleus import Nucleus
 from gglocal.core.state import Delivery
@@ -21,15 +21,15 @@ from gglocal.process.component import RUNNING
 ASSETS = 10
 """Each measures once a second, as the one does that is configured by default."""
 SOURCE = "com.edgeml.SensorIngestion"
-LISTENERS = ("com.edgeml.Inference", "com.edgeml.AlertDispatcher")
+SUBSCRIBERS = ("com.edgeml.Inference", "com.edgeml.AlertDispatcher")
 MEMORY = ("rss_mib", "pss_mib", "private_mib", "anonymous_mib")
-JUDGED = ("rss_mib", "anonymous_mib")
+BOUNDED_MEMORY = ("rss_mib", "anonymous_mib")
 """What others do has no part in these."""
 COUNTS = ("threads", "descriptors")
-READY_S = 300.0
-ROWS_SHARE = 0.95
+READY_TIMEOUT_S = 300.0
+MIN_ROWS_SHARE = 0.95
 """Of the rows that the sources measure: a soak of a suite that does nothing shows nothing."""
-PROGRESS_S = 60.0
+PROGRESS_INTERVAL_S = 60.0
 
 
 class SoakError(Exception):
@@ -88,7 +88,7 @@ class Soak:
                     next_sample += self._every_s
                     self._sample(nucleus, (now - self._began) / 3600)
                 if now >= next_word:
-                    next_word += PROGRESS_S
+                    next_word += PROGRESS_INTERVAL_S
                     self._progress(now)
                 self._take(max(0.0, min(next_sample, next_word) - now))
             seconds = time.monotonic() - self._began
@@ -99,11 +99,11 @@ class Soak:
         pumps = {f"pump-{number}": {"source": "simulator", "options": {"seed": number}} for number in range(1, ASSETS + 1)}
         updates = {SOURCE: {"merge": {"assets": pumps}}}
         recipes, artifacts = self._place.built / "recipes", self._place.built / "artifacts"
-        for names in (LISTENERS, (SOURCE,)):
+        for names in (SUBSCRIBERS, (SOURCE,)):
             own = {name: update for name, update in updates.items() if name in names}
             nucleus.deploy(recipes, artifacts, dict.fromkeys(names, self._place.version), own)
             for name in names:
-                nucleus.wait_for_state(name, RUNNING, READY_S)
+                nucleus.wait_for_state(name, RUNNING, READY_TIMEOUT_S)
 
     def _wait_for_all(self) -> None:
         """Until each machine has sent rows.
@@ -111,10 +111,12 @@ class Soak:
         Raises:
             SoakError: one has not.
         """
-        give_up = time.monotonic() + READY_S
+        give_up = time.monotonic() + READY_TIMEOUT_S
         while len(self._seen) < ASSETS:
             if time.monotonic() > give_up:
-                raise SoakError(f"{len(self._seen)} of {ASSETS} machines sent rows in {READY_S:g} s; see the logs in {self._place.path}")
+                raise SoakError(
+                    f"{len(self._seen)} of {ASSETS} machines sent rows in {READY_TIMEOUT_S:g} s; see the logs in {self._place.path}"
+                )
             self._take(1.0)
 
     def _take(self, timeout: float) -> None:
@@ -155,12 +157,12 @@ class Soak:
     def _figures(self, seconds: float, starts: dict[str, int]) -> dict[str, Any]:
         components, problems = {}, []
         for name, record in self.records.items():
-            components[name], wrong = judged(record, self._warmup_s / 3600, self._most_mib_h)
+            components[name], wrong = evaluate(record, self._warmup_s / 3600, self._most_mib_h)
             problems += [f"{name}: {each}" for each in wrong]
             if starts[name] != 1:
                 problems.append(f"{name}: it was started {starts[name]} times; see its log")
         wanted = ASSETS * (seconds - 1)  # the last row of each may be on its way
-        if self._rows < ROWS_SHARE * wanted:
+        if self._rows < MIN_ROWS_SHARE * wanted:
             problems.append(f"{self._rows} rows came, where {wanted:.0f} were to be measured")
         return {
             "profile": self._place.profile,
@@ -173,7 +175,7 @@ class Soak:
         }
 
 
-def judged(record: Record, warmup_h: float, most_mib_h: float) -> tuple[dict[str, Any], list[str]]:
+def evaluate(record: Record, warmup_h: float, most_mib_h: float) -> tuple[dict[str, Any], list[str]]:
     """One component's figures, and a sentence on each bound that is broken."""
     figures: dict[str, Any] = {}
     problems = []
@@ -182,7 +184,7 @@ def judged(record: Record, warmup_h: float, most_mib_h: float) -> tuple[dict[str
         found = growth(series)
         last = series[-1][1] if series else 0.0
         figures[name] = {"last": round(last, 2), "growth_per_hour": round(found.per_hour, 3), "margin_95": round(found.margin, 3)}
-        if name in JUDGED and (len(series) < 3 or found.per_hour > most_mib_h):
+        if name in BOUNDED_MEMORY and (len(series) < 3 or found.per_hour > most_mib_h):
             problems.append(
                 f"{name} grows by {found.per_hour:.2f} ± {found.margin:.2f} MiB an hour, {most_mib_h:g} are allowed"
                 if len(series) >= 3
@@ -192,7 +194,7 @@ def judged(record: Record, warmup_h: float, most_mib_h: float) -> tuple[dict[str
     counts |= {f"queue {name}": [value for at, value in series if at >= warmup_h] for name, series in sorted(record.queues.items())}
     for name, values in counts.items():
         figures[name] = {"least": min(values, default=0), "most": max(values, default=0)}
-        if not flat(values):
+        if not is_flat(values):
             third = len(values) // 3
             problems.append(f"{name} has risen: from at most {max(values[:third]):g} to at least {min(values[-third:]):g}")
     return figures, problems

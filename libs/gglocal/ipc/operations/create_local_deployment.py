@@ -1,7 +1,7 @@
 """CreateLocalDeployment: `rootComponentVersionsToAdd`, `rootComponentsToRemove`, `componentToConfiguration`, `recipeDirectoryPath`,
-`artifactsDirectoryPath`, `failureHandlingPolicy`. Needs a policy of `aws.greengrass.Cli`.
+`artifactsDirectoryPath`, `failureHandlingPolicy`.
 
-`groupName` and `componentToRunWithInfo` are taken and change nothing: there is one group, and components run as the developer.
+`groupName` and `componentToRunWithInfo` are accepted and ignored: there is one group, and components run as the developer.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from gglocal.deployment.queue import ROLLBACK, Wanted
+from gglocal.deployment.queue import ROLLBACK, DeploymentRequest
 from gglocal.errors import DeploymentError
 from gglocal.ipc.errors import IpcError
 from gglocal.ipc.request import Request
@@ -20,7 +20,7 @@ def handle(request: Request) -> dict[str, Any]:
     merge, remove = request.optional("rootComponentVersionsToAdd", dict), request.optional("rootComponentsToRemove", list)
     config = request.optional("componentToConfiguration", dict)
     recipes, artifacts = (request.optional(key, str) for key in ("recipeDirectoryPath", "artifactsDirectoryPath"))
-    wanted = Wanted(
+    requested = DeploymentRequest(
         merge={str(name): str(version) for name, version in (merge or {}).items()},
         remove=tuple(map(str, remove or ())),
         config=config or {},
@@ -29,6 +29,6 @@ def handle(request: Request) -> dict[str, Any]:
         on_failure=request.optional("failureHandlingPolicy", str) or ROLLBACK,
     )
     try:
-        return {"deploymentId": request.deployments.create(wanted).id}
+        return {"deploymentId": request.deployments.create(requested).id}
     except DeploymentError as fault:
         raise IpcError("InvalidArgumentsError", str(fault)) from None

@@ -1,4 +1,4 @@
-"""GetComponentDetails: `componentName`. Needs a policy of `aws.greengrass.Cli` on it."""
+"""GetComponentDetails: `componentName`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GetConfiguration: `keyPath`, `componentName` (default: the caller's). Needs no policy."""
+"""GetConfiguration: `keyPath`, `componentName` (default: the caller)."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ def handle(request: Request) -> dict[str, Any]:
     if not isinstance(value, dict):
         value = {key_path[-1]: value}
     if request.core.profile.small_json and is_too_large(value):
-        raise IpcError("ServiceError", f"the value at /{'/'.join(key_path)} does not fit into one answer")
+        raise IpcError("ServiceError", f"the value at /{'/'.join(key_path)} does not fit into one response")
     return {"componentName": component, "value": value}

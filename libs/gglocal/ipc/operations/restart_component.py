@@ -1,4 +1,4 @@
-"""RestartComponent: `componentName`. Answers when it is being started again. Needs a policy of `aws.greengrass.Cli` on it."""
+"""RestartComponent: `componentName`. Responds once the component is starting again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""StopComponent: `componentName`. Answers when it has stopped. Needs a policy of `aws.greengrass.Cli` on it."""
+"""StopComponent: `componentName`. Responds once the component has stopped."""
 
 from __future__ import annotations
 
