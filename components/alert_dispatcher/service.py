@@ -213,9 +213,9 @@ class AlertDispatcher:
         kind = message.__struct_config__.tag
         self._throttled_log.warning("a %s message on %s is dropped: it does not belong there; check its publisher", kind, topic)
 
-    def _receive_waiting(self, wanted: Sequence[str]) -> None:
+    def _receive_waiting(self, local_topics: Sequence[str]) -> None:
         """Handle the messages that already wait on local topics, ahead of all others."""
-        for topic in wanted:
+        for topic in local_topics:
             while (received := self._context.bus.take_queued(topic)) is not None:
                 try:
                     self._route(topic, decode(received.payload), received.sent_at)

@@ -1,6 +1,6 @@
-"""Measures what exchanging models costs Inference: `python -m tests.components.inference.swaps [COUNT]`.
+"""Measures the cost of swapping models in Inference: `python -m tests.components.inference.swaps [COUNT]`.
 
-Two models by turns, each placed as a model component does; every tenth time the windows are others too, so that all begins anew.
+Two models by turns, each placed as a model component does; every tenth time the windows differ, too, so that all starts empty.
 Prints the resident memory of the process after each ten, in KiB, and how long an exchange took.
 """
 
@@ -51,7 +51,7 @@ def measure(count: int, folder: Path) -> tuple[dict[int, int], list[float]]:
 
 
 if __name__ == "__main__":
-    # In memory where that is possible: what is measured is the process, not the disk.
+    # In memory if possible: the process is measured, not the disk.
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as name:
         found, took = measure(int(sys.argv[1]) if len(sys.argv) > 1 else 100, Path(name))
     lines = [f"after {number} exchanges: {kib} KiB resident" for number, kib in found.items()]
