@@ -22,6 +22,7 @@ PACKAGES = {
 LEFT_OUT: dict[str, str] = {
     "edgeml.ipc.configuration_reader.ConfigurationReader.read": "asks the nucleus; what it gives is read by edgeml.config.schema.read",
     "edgeml.model.install_bundle.read_result": "reads what the reader of a bundle has written; anything else counts as no result yet",
+    "inference.unpacked_batch.UnpackedBatch.from_row": "takes rows that edgeml.messages has decoded",
     "model_training.anomaly.rig_recordings.load_recordings": "reads a folder of recordings with model_training.datasets.skab",
     "model_training.anomaly.rig_recordings.load_recording": "takes what model_training.datasets.skab has read",
     "model_training.anomaly.training_examples.from_recording": "takes rows, not a file",
