@@ -25,9 +25,7 @@ class ExpiryOptions(msgspec.Struct, frozen=True, kw_only=True):
     replaced_after_s: Annotated[
         float, Meta(ge=0, le=1e9, description="s of the clock without a result of its model, while another model scores the asset")
     ] = 600.0
-    silent_after_s: Annotated[
-        float, Meta(ge=0, le=1e9, description="s of the clock without a result of its model, whatever else arrives")
-    ] = 86_400.0
+    silent_after_s: Annotated[float, Meta(ge=0, le=1e9, description="s of the clock without a result of its model, in any case")] = 86_400.0
 
 
 class ExpiredAlarm(NamedTuple):

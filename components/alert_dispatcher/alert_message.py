@@ -19,7 +19,7 @@ _UNNUMBERED = b'"stream":"","seq":0'
 
 
 def alert_json(alarm: Alarm, at: int, model_version: str, why: str) -> bytes:
-    """Encode the alert, with texts short enough for a message, whatever the names in it are.
+    """Encode the alert, and shorten its texts if it would not fit into a message.
 
     Args:
         at: event time of the change, ns.

@@ -67,7 +67,7 @@ class AlertDispatcher:
 
     def start(self) -> None:
         """Request the results that came while this component did not receive."""
-        self._model_alarms.tracker.ask_again()
+        self._model_alarms.tracker.query()
 
     def on_message(self, topic: str, message: Message, sent_at: float | None = None) -> None:
         """Handle a message; one that does not belong on `topic` is logged and dropped.
@@ -181,7 +181,7 @@ class AlertDispatcher:
             self._state_fault = str(fault)
             raise
         self._reload_at, self._state_fault = None, ""
-        self._model_alarms.tracker.ask_again()
+        self._model_alarms.tracker.query()
         return 0.0
 
     # -- messages
@@ -192,10 +192,10 @@ class AlertDispatcher:
                 self._model_alarms.evaluate(message)
                 return
             if isinstance(message, ReplayStart):
-                self._model_alarms.tracker.replaying(message)
+                self._model_alarms.tracker.on_replay_start(message)
                 return
             if isinstance(message, KeepAlive):
-                self._model_alarms.tracker.keep_alive(message)
+                self._model_alarms.tracker.on_keep_alive(message)
                 return
         elif topic == topics.HEALTH:
             if isinstance(message, Health):
@@ -213,9 +213,9 @@ class AlertDispatcher:
         kind = message.__struct_config__.tag
         self._throttled_log.warning("a %s message on %s is dropped: it does not belong there; check its publisher", kind, topic)
 
-    def _receive_waiting(self, wanted: Sequence[str]) -> None:
+    def _receive_waiting(self, local_topics: Sequence[str]) -> None:
         """Handle the messages that already wait on local topics, ahead of all others."""
-        for topic in wanted:
+        for topic in local_topics:
             while (received := self._context.bus.take_queued(topic)) is not None:
                 try:
                     self._route(topic, decode(received.payload), received.sent_at)

@@ -10,7 +10,7 @@ from pathlib import Path
 from edgeml.errors import BundleError
 from edgeml.model import self_test
 from edgeml.model.bundle import Bundle
-from edgeml.model.install_bundle import POINTER, judge, place, placed
+from edgeml.model.install_bundle import POINTER, install, installed, report_result
 from edgeml.model.runtime import Engine, open_engine
 from edgeml.model.signature import pinned
 from edgeml.runtime.service import ComponentContext
@@ -64,7 +64,7 @@ class ModelLoader:
         new = self.poll_new()
         if new is not None:
             return new
-        before = placed(self._last_good) if self._source is not None else None
+        before = installed(self._last_good) if self._source is not None else None
         if before is not None:
             try:
                 return self._open(before[0])
@@ -78,14 +78,14 @@ class ModelLoader:
         self._writer.tick()
         if self._is_unchanged():
             return None
-        found = placed(self._source) if self._source is not None else None
+        found = installed(self._source) if self._source is not None else None
         if found is None or found[1] == self._seen:
             return None
         folder, self._seen = found
         try:
             model = self._open(folder)
         except BundleError as fault:
-            if placed(self._source) != found:  # type: ignore[arg-type]
+            if installed(self._source) != found:  # type: ignore[arg-type]
                 return None  # replaced while it was read: the next call finds the other one
             self.fault = f"{self._options.model}: {fault}"
             self._report(found[1])
@@ -117,12 +117,12 @@ class ModelLoader:
         # The model component's step waits for this report: if the bundle is refused, its deployment fails.
         fault = self.fault
         sentence = f"the report on the bundle cannot be written to {self._work} ({{}}); free some space, or the deployment of a refused bundle succeeds"
-        self._writer.do("verdict", lambda: judge(self._work, placing, fault), sentence)
+        self._writer.do("verdict", lambda: report_result(self._work, placing, fault), sentence)
 
     def _save_last_good(self, folder: Path) -> None:
         # The model component's folder is deleted when its bundle is replaced; the model must survive a bad successor and a restart.
         sentence = f"the running bundle cannot be copied to {self._last_good} ({{}}); free some space, or {folder} must still be there after a restart"
-        self._writer.do("copy", lambda: place(folder, self._last_good), sentence)
+        self._writer.do("copy", lambda: install(folder, self._last_good), sentence)
 
 
 def _folder(artifacts: Path, bundle: str) -> Path:

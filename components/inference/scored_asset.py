@@ -85,7 +85,7 @@ class ScoredAsset:
 
     def swap_model(self, bundle: Bundle, engine: Engine) -> None:
         """Score with another model of the same windows from the next batch on."""
-        self._scorer.adopt(bundle, engine)
+        self._scorer.swap_model(bundle, engine)
         self._bundle, self._engine = bundle, engine
         self._columns = None  # a fault that names the model is out of date
 

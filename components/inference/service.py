@@ -52,7 +52,7 @@ class Inference:
         self._lag_s: float | None = None
 
     def start(self) -> None:
-        self._tracker.ask_again()
+        self._tracker.query()
 
     def on_message(self, topic: str, message: Message, payload: bytes | None = None) -> None:
         """Handle a message.
@@ -63,9 +63,9 @@ class Inference:
         if isinstance(message, SensorBatch):
             self._take_batch(message, payload)
         elif isinstance(message, ReplayStart) and topic == topics.SENSORS:
-            self._tracker.replaying(message)
+            self._tracker.on_replay_start(message)
         elif isinstance(message, KeepAlive) and topic == topics.SENSORS:
-            self._tracker.keep_alive(message)
+            self._tracker.on_keep_alive(message)
         elif isinstance(message, ReplayRequest) and message.topic == topics.RESULTS:
             self._replay(message)
         elif isinstance(message, ResetBaseline):
@@ -118,7 +118,7 @@ class Inference:
             return
         log.info("model %s replaces %s; its windows differ and refill", model, before)
         self._begin_stream()
-        self._tracker.ask_again()
+        self._tracker.query()
 
     def _take_batch(self, batch: SensorBatch, payload: bytes | None) -> None:
         unpacked = UnpackedBatch.of(batch)

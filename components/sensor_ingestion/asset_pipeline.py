@@ -132,7 +132,7 @@ class AssetPipeline:
         """Batches without an answer, if answers are expected."""
         return len(self._in_flight) if self.awaits_answers else 0
 
-    def quiet_s(self, now: float) -> float | None:
+    def row_age_s(self, now: float) -> float | None:
         """Seconds of the clock since its source read a row; None while none is expected: it has ended, or waits for answers."""
         return None if self.source.finished or self._blocked() else now - self._row_at
 
@@ -199,7 +199,7 @@ class AssetPipeline:
         if lockout_after and lockout_after not in actions:
             known = f"its actions are {', '.join(sorted(actions))}" if actions else "it executes no commands"
             raise SourceError(f"`assets.{self.name}.lockout_after` is {lockout_after!r}, which is no action of its source; {known}")
-        # Without a checkpoint it is unknown what a machine in this process did before.
+        # Without a checkpoint the earlier commands of a machine in this process are unknown.
         obeyed = state.obeyed if state is not None and SOURCES[asset_options.source].in_process else None
         handler = CommandHandler(self.name, actions, journal, lockout_after, lambda: self._save(durable=True), obeyed)
         if state is not None and state.executed:
@@ -307,14 +307,14 @@ class AssetPipeline:
             batches = _moved_to_stream(batches, self._replay_buffer.stream)
             self._checker.timeline.epoch = 0
         for sent in batches:
-            self._replay_buffer.go_on(sent.seq)
+            self._replay_buffer.continue_at(sent.seq)
             self._replay_buffer.add(sent.end_ns, sent.payload, self._checker.timeline.epoch)
             # Batches of an earlier process under another stream are sent on request only: unasked, they would look like a restarted source.
             if state.source is not None and (not self.awaits_answers or sent.seq > state.answered):
                 self._in_flight.append(sent)
         while not self.awaits_answers and len(self._in_flight) > RESENT_BATCHES:
             self._in_flight.popleft()
-        self._replay_buffer.go_on(state.next)
+        self._replay_buffer.continue_at(state.next)
         self._resend_at = self._clocks.monotonic() + self._backoff.next()
         if self.finished:
             log.info("%s: its source has already finished; delete %s to start again", self.name, self._checkpoint.path)

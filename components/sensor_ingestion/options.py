@@ -10,7 +10,7 @@ from msgspec import Meta
 from edgeml.config.schema import choose, read
 from edgeml.errors import OptionsError
 from edgeml.parsing.sanitize import is_name
-from edgeml.timeline import AHEAD_S, LASTING_S
+from edgeml.timeline import AHEAD_S, RESYNC_S
 from sensor_ingestion.asset_ranges import filled, members
 from sensor_ingestion.sources import SOURCES
 
@@ -46,7 +46,7 @@ class QualityOptions(msgspec.Struct, frozen=True):
     ] = AHEAD_S
     step_back_s: Annotated[
         float, Meta(ge=0, le=1e9, description="event seconds for which wrong times must last to count as a clock that was set; 0: never")
-    ] = LASTING_S
+    ] = RESYNC_S
     channels: Annotated[dict[str, ChannelQualityOptions], Meta(description="by channel")] = {}
 
 

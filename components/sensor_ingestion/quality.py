@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from edgeml.messages import GAP, MISSING, OUT_OF_RANGE, STUCK
-from edgeml.timeline import AHEAD_S, LASTING_S, Timeline
+from edgeml.timeline import AHEAD_S, RESYNC_S, Timeline
 from edgeml.timestamps import SECOND
 from sensor_ingestion.sources.base import Channel
 
@@ -50,7 +50,7 @@ class QualityChecker:
         max_gap_s: float = 5.0,
         stopped_channel: str = "current",
         stopped_below: float = 0.2,
-        lasting_s: float = LASTING_S,
+        lasting_s: float = RESYNC_S,
         ahead_s: float = AHEAD_S,
     ) -> None:
         self._low = np.array([channel.low for channel in channels], "f8")

@@ -138,11 +138,11 @@ class SensorIngestion:
                 )
                 if count
             }
-        quiet = {name: now - since for name, since in self._failed.items()}
+        row_ages = {name: now - since for name, since in self._failed.items()}
         return Metrics(
             min(lags, default=None),
             queues=queues,
-            row_age_s=quiet | {asset.name: age for asset in assets if (age := asset.quiet_s(now)) is not None},
+            row_age_s=row_ages | {asset.name: age for asset in assets if (age := asset.row_age_s(now)) is not None},
             drops=drops,
         )
 

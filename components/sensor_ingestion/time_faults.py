@@ -6,7 +6,7 @@ import logging
 
 import numpy as np
 
-from edgeml.timeline import LASTING_ROWS, Timeline
+from edgeml.timeline import RESYNC_ROWS, Timeline
 from edgeml.timestamps import SECOND, age_s, to_iso
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class TimeFaults:
                     f"a row is dated {_shown(newest)}, {_span(newest - wall_ns)} ahead of this device's clock; such rows are "
                     "flagged and not scored; check the clock that dates the rows",
                 )
-        if timeline.strayed >= LASTING_ROWS and latest is not None and int(times[-1]) <= latest:
+        if timeline.strayed >= RESYNC_ROWS and latest is not None and int(times[-1]) <= latest:
             self._report(
                 "late",
                 now,

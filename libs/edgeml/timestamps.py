@@ -25,7 +25,7 @@ def to_iso(ns: int) -> str:
 
 
 def from_iso(text: str) -> int:
-    """Nanoseconds; a time without a zone is UTC. Every supported Python reads the same.
+    """Nanoseconds; a time without a zone is UTC. The result is the same on every supported Python.
 
     Accepted are `2020-03-09`, `2020-03-09 10:14`, `2020-03-09T10:14:33.5Z`, `2020-03-09T11:14:33,5+01:00` and `20200309T101433Z`: ASCII
     digits, a year of four, any number of decimals (rounded to nanoseconds), blanks around it.
@@ -36,17 +36,17 @@ def from_iso(text: str) -> int:
     plain = text.strip(" \t")
     found = _EXTENDED.fullmatch(plain) or _BASIC.fullmatch(plain)
     if found is None:
-        raise ValueError("no ISO 8601 time")
+        raise ValueError("not an ISO 8601 time")
     year, month, day, hour, minute, second, fraction, zone = found.groups("0")
     if second == "60":
-        raise ValueError("a leap second, which has no place in Unix time")
+        raise ValueError("a leap second, which Unix time cannot represent")
     hours, minutes, seconds = int(hour), int(minute), int(second)
     if hours > 23 or minutes > 59 or seconds > 59:
-        raise ValueError("no ISO 8601 time (no such time of day)")
+        raise ValueError("not an ISO 8601 time (no such time of day)")
     try:
         days = _days(year, month, day)
     except ValueError as fault:
-        raise ValueError(f"no ISO 8601 time ({fault})") from None
+        raise ValueError(f"not an ISO 8601 time ({fault})") from None
     ns = (days * 86_400 + hours * 3600 + minutes * 60 + seconds - _offset_s(zone)) * SECOND + _fraction_ns(fraction)
     if not -(2**63) <= ns < 2**63:
         raise ValueError("not in the years 1678 to 2261")
@@ -71,7 +71,7 @@ def _offset_s(zone: str) -> int:
     digits = zone[1:].replace(":", "")
     hours, minutes = int(digits[:2]), int(digits[2:] or 0)
     if hours > 23 or minutes > 59:
-        raise ValueError("no ISO 8601 time (its offset is none)")
+        raise ValueError("not an ISO 8601 time (invalid offset)")
     return (hours * 3600 + minutes * 60) * (-1 if zone[0] == "-" else 1)
 
 
@@ -85,8 +85,8 @@ class Moment(NamedTuple):
 
     Attributes:
         wall_ns: nanoseconds since the epoch; this clock can be set.
-        monotonic_s: seconds that the system counts since it started; it neither jumps nor counts while the system is suspended.
-        boot: which start of the system that is; empty: unknown, and then only the wall clock can tell.
+        monotonic_s: seconds since the system started; this clock neither jumps nor runs while the system is suspended.
+        boot: id of the system's start; empty: unknown, and then only the wall clock counts.
     """
 
     wall_ns: int
@@ -94,7 +94,7 @@ class Moment(NamedTuple):
     boot: str = ""
 
     def ages(self, now: Moment) -> tuple[float, ...]:
-        """Seconds from here to `now`, by the wall clock, and then by the monotonic one if both are of one start of the system."""
+        """Seconds from here to `now` by the wall clock, and also by the monotonic clock if both belong to the same start of the system."""
         by_wall = (now.wall_ns - self.wall_ns) / SECOND
         if not self.boot or self.boot != now.boot:
             return (by_wall,)
@@ -103,7 +103,7 @@ class Moment(NamedTuple):
 
 @functools.cache
 def boot_id() -> str:
-    """Which start of the system this is; empty where the system does not tell."""
+    """Id of the present start of the system; empty if the system does not provide one."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:

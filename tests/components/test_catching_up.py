@@ -1,4 +1,4 @@
-"""A killed consumer catches up without keeping new rows waiting: many assets, a slow Inference, and verdicts as undisturbed."""
+"""A killed consumer catches up without keeping new rows waiting: many assets, a slow Inference, and results as without the kill."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ASSETS = 7
 STEP_S = 0.1
 """Both services work in turns of so many seconds."""
 SLOW, QUICK = 3, 1000
-"""Messages that Inference takes in a turn: little more than what comes, or as many as there are."""
+"""Messages that Inference takes in a turn: little more than arrive, or all of them."""
 
 
 class Plant:
@@ -93,7 +93,7 @@ class Plant:
                     self._carry()
 
     def _carry(self) -> None:
-        """What one has published reaches the other."""
+        """Deliver the messages of each to the other."""
         wire = self.wires["SensorIngestion"]
         if self.inference is not None:
             self.inbox.extend(wire.local)
@@ -141,12 +141,12 @@ def test_new_rows_do_not_wait_for_old_ones_and_none_is_lost(tmp_path: Path, undi
     plant.pace = SLOW
     plant.launch()
     plant.run(60)
-    # What came while it was away, and what came again while it caught up; not the 450 rows before.
+    # Rows during its absence, and repetitions while it caught up; not the 450 rows before.
     assert ASSETS * 10 <= plant.replayed <= ASSETS * 10 * 3
     assert len(plant.inbox) < 2 * ASSETS + 20
     new = [lag for at, lags in plant.lags.items() if at >= T0 + 460 for lag in lags]
     old = [lag for at, lags in plant.lags.items() if at < T0 + 460 for lag in lags]
-    assert len(old) >= ASSETS * 10 and max(old) < 10 + 10, "what was missed is judged soon"
+    assert len(old) >= ASSETS * 10 and max(old) < 10 + 10, "missed rows are scored soon"
     assert max(new) < 10 and np.percentile(new, 80) < 1.0, "and new rows do not wait for it"
     last = (T0 + 515) * SECOND
     got = {key: verdict for key, verdict in plant.verdicts.items() if key[1] < last}

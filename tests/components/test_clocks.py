@@ -1,4 +1,4 @@
-"""Wrong clocks through all three services: a wrong time costs its row, a clock that was set costs seconds, and people are told."""
+"""Wrong clocks through all three services: a wrong time costs its row, a step of the clock costs seconds, and is reported."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_rows_with_a_wrong_time_cost_nothing_but_themselves(pipeline: Pipeline, 
         assert all((batch.arrays()[2] == AHEAD).all(axis=1).any() for batch in flagged) and flagged
         assert "ahead of this device's clock" in pipeline.faults()
         assert sum("ahead of this device's clock" in record.getMessage() for record in caplog.records) == 1
-    # Killed right after, each goes on as well.
+    # Each continues after a kill as well.
     for name in ("Inference", "AlertDispatcher"):
         pipeline.launch(name)
         start = 600 if name == "Inference" else 620
@@ -159,7 +159,7 @@ def test_a_clock_set_back_while_inference_is_away(pipeline: Pipeline) -> None:
     pipeline.launch("Inference")
     pipeline.rows(values[540:1300], T0 + 540 - HOUR)
     assert all(pipeline.decided(T0 + 640 - HOUR, 600))
-    assert len([at for at in pipeline.results if at < T0 * SECOND]) >= 800 - 5, "what was not scored meanwhile is"
+    assert len([at for at in pipeline.results if at < T0 * SECOND]) >= 800 - 5, "rows that were not scored meanwhile are"
     assert [alert.state for alert in pipeline.alerts][:2] == ["pending", "active"]
 
 
@@ -184,7 +184,7 @@ def test_a_clock_set_back_while_both_are_away_and_sent_only_once_asked(pipeline:
     assert [alert.state for alert in pipeline.alerts][:2] == ["pending", "active"]
 
 
-def test_a_gateway_whose_clock_was_set_after_its_start_judges_on(pipeline: Pipeline) -> None:
+def test_gateway_keeps_scoring_after_its_clock_is_set(pipeline: Pipeline) -> None:
     """The clock of a gateway without a battery jumps to the present; rows are dated by it."""
     values = pump(900)
     pipeline.wall += YEARS
@@ -193,7 +193,7 @@ def test_a_gateway_whose_clock_was_set_after_its_start_judges_on(pipeline: Pipel
     assert "clock" not in pipeline.faults()
 
 
-def test_a_source_whose_clock_is_ahead_for_good_is_judged_and_people_are_told(pipeline: Pipeline) -> None:
+def test_source_with_a_clock_ahead_is_scored_and_reported(pipeline: Pipeline) -> None:
     values = pump(900)
     pipeline.rows(values[500:700], T0 + 500 + HOUR)
     assert all(pipeline.decided(T0 + 580 + HOUR, 120))
@@ -202,7 +202,7 @@ def test_a_source_whose_clock_is_ahead_for_good_is_judged_and_people_are_told(pi
     assert all(pipeline.decided(T0 + 780, 120))
 
 
-def test_an_old_request_for_a_replay_is_understood(pipeline: Pipeline) -> None:
+def test_replay_request_of_an_earlier_version_is_answered(pipeline: Pipeline) -> None:
     """By a version that knows no numbers."""
     sensors = len(pipeline.bus.messages(topics.SENSORS))
     pipeline.services["SensorIngestion"].on_message(
@@ -214,7 +214,7 @@ def test_an_old_request_for_a_replay_is_understood(pipeline: Pipeline) -> None:
 
 @pytest.mark.parametrize("first", [None, YEARS])
 @pytest.mark.parametrize("relaunched", [("SensorIngestion",), ("SensorIngestion", "Inference"), ("Inference", "SensorIngestion")])
-def test_after_a_clock_was_set_back_a_relaunch_judges_on(pipeline: Pipeline, first: int | None, relaunched: tuple[str, ...]) -> None:
+def test_relaunch_after_a_clock_was_set_back_keeps_scoring(pipeline: Pipeline, first: int | None, relaunched: tuple[str, ...]) -> None:
     values, back = pump(900), T0 - HOUR
     pipeline.rows(values[500:620], back)
     assert all(pipeline.decided(back + 100, 20))
@@ -226,7 +226,7 @@ def test_after_a_clock_was_set_back_a_relaunch_judges_on(pipeline: Pipeline, fir
     assert all(pipeline.decided(back + 125 + 80, 40))
 
 
-def test_a_relaunched_source_that_cannot_go_back_replays_its_latest_epoch_alone(pipeline: Pipeline) -> None:
+def test_relaunched_source_that_cannot_rewind_replays_its_latest_epoch_only(pipeline: Pipeline) -> None:
     """Rows of before the clock was set back, in a stream that is new to everybody, would be taken for the latest there are."""
     pipeline.rows(pump(900)[500:620], T0 - HOUR)
     pipeline.launch("SensorIngestion")
@@ -238,7 +238,7 @@ def test_a_relaunched_source_that_cannot_go_back_replays_its_latest_epoch_alone(
 
 
 @pytest.mark.parametrize("relaunched", [("SensorIngestion",), ("SensorIngestion", "Inference"), ("SensorIngestion", "AlertDispatcher")])
-def test_a_relaunched_source_that_cannot_go_back_has_nothing_judged_again(pipeline: Pipeline, relaunched: tuple[str, ...]) -> None:
+def test_relaunched_source_that_cannot_rewind_has_nothing_scored_twice(pipeline: Pipeline, relaunched: tuple[str, ...]) -> None:
     """An alarm of minutes ago would be raised once more, under another id, about a machine that is well by now."""
     values = pump(900)
     for name in relaunched:
@@ -253,8 +253,8 @@ def test_a_relaunched_source_that_cannot_go_back_has_nothing_judged_again(pipeli
 
 
 @pytest.mark.parametrize("relaunched", [("SensorIngestion",), ("SensorIngestion", "Inference"), ("Inference", "SensorIngestion")])
-def test_a_clock_set_back_between_relaunches_is_judged_on(pipeline: Pipeline, relaunched: tuple[str, ...]) -> None:
-    """Each stream counts its epochs anew, so that one of before may bear the number of the latest."""
+def test_rows_are_scored_after_a_clock_was_set_back_between_relaunches(pipeline: Pipeline, relaunched: tuple[str, ...]) -> None:
+    """Each stream counts its epochs from 0, so an earlier one may have the number of the latest."""
     values = pump(900)
     for step in (1, 2, 3):
         back = T0 - step * HOUR

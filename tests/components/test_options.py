@@ -1,4 +1,4 @@
-"""Whatever number or text stands in a configuration: it is refused in a sentence that names the option, or the component works with it."""
+"""Any number or text in a configuration is refused in a sentence that names the option, or the component works with it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Leaf = tuple[str, tuple[str, ...]]
 
 
 def leaves(kind: type[msgspec.Struct], numbers: bool, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Where each number stands, or each text; `x` for the name of an entry of a map."""
+    """The path of each number, or of each text; `x` for the name of an entry of a map."""
     for field in msgspec.structs.fields(kind):
         yield from _below(field.type, numbers, (*path, field.encode_name))
 
@@ -88,7 +88,7 @@ def faults(name: str, path: tuple[str, ...], value: object) -> list[str]:
     return []
 
 
-def test_there_is_something_to_try() -> None:
+def test_options_to_try_are_found() -> None:
     assert ("ingestion", ("assets", "x", "quality", "channels", "x", "low")) in NUMBERS and len(NUMBERS) > 40 and len(TEXTS) > 15
 
 
@@ -102,7 +102,7 @@ def test_an_absurd_number_is_refused_by_the_name_of_its_option(name: str, path: 
 
 @pytest.mark.parametrize(("name", "path"), TEXTS, ids=lambda part: part if isinstance(part, str) else ".".join(part))
 @pytest.mark.parametrize("value", ["a" * 10_001, "a\x00b", "\x1b[2J", "\ud800", "a\rb"], ids=["long", "NUL", "escape", "half", "CR"])
-def test_a_text_that_is_none_is_refused_by_the_name_of_its_option(name: str, path: tuple[str, ...], value: str) -> None:
+def test_invalid_text_is_refused_by_the_name_of_its_option(name: str, path: tuple[str, ...], value: str) -> None:
     sentences = [each for each in faults(name, path, value) if ".".join(path) in each]
     assert sentences and all(len(each) < 1000 and each.isprintable() for each in sentences)
 

@@ -144,7 +144,7 @@ def received(data: bytes) -> None:
     receiver.resume("pump-1", "fedcba9876543210", 3, T0)
     message = messages.decode(data)
     if isinstance(message, messages.ReplayStart):
-        receiver.replaying(message)
+        receiver.on_replay_start(message)
     elif message.BINARY:
         receiver.accept(
             message.asset, message.stream, message.seq, int(message.arrays()[0][-1]) if len(message.times) >= 8 else 0
@@ -381,8 +381,8 @@ def remembered_rows() -> list[bytes]:
 
 TARGETS: dict[str, Target] = {
     "rows": Target(("inference.recent_rows.RecentRows.load",), "bytes", rows_remembered, (), remembered_rows),
-    "message": Target(("edgeml.messages.decode",), "bytes", decoded, (MessageError,), encoded_samples),
-    "message-as": Target(("edgeml.messages.decode_as",), "bytes", scored, (MessageError,), batches),
+    "message": Target(("edgeml.messages.codec.Decoder.decode",), "bytes", decoded, (MessageError,), encoded_samples),
+    "message-as": Target(("edgeml.messages.codec.Decoder.decode_as",), "bytes", scored, (MessageError,), batches),
     "stream": Target(("edgeml.messages.sequencing.SequenceTracker.resume",), "bytes", received, (MessageError,), encoded_samples),
     "seal": Target(
         ("edgeml.auth.envelope.split", "edgeml.auth.verifier.MessageVerifier.verify"),
@@ -392,7 +392,11 @@ TARGETS: dict[str, Target] = {
         sealed_messages,
     ),
     "message-key": Target(
-        ("edgeml.auth.device_key.read",), "bytes", in_file("messages.key", message_key_at), (AuthenticationError,), lambda: [KEY]
+        ("edgeml.auth.device_key.read", "edgeml.auth.device_key.parse_key"),
+        "bytes",
+        in_file("messages.key", message_key_at),
+        (AuthenticationError,),
+        lambda: [KEY],
     ),
     "manifest": Target(("edgeml.model.manifest.decode_manifest",), "bytes", used, (BundleError,), lambda: [manifest_text()]),
     "manifest-tree": Target(

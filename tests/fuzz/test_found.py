@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from edgeml.config.schema import read
-from edgeml.errors import LONGEST_FAULT, MOST_FAULT_BYTES, OptionsError
+from edgeml.errors import MAX_FAULT_BYTES, MAX_FAULT_LENGTH, OptionsError
 from edgeml.messages import MAX_PAYLOAD, Status, encode
 from tests.edgeml.tiny import MANIFEST
 from tests.fuzz import component_targets, edgeml_targets, gglocal_targets, training_targets
@@ -77,12 +77,12 @@ FOUND: dict[str, tuple[str, Any]] = {
         "journal",
         lambda: component_targets.journals()[0].replace(b"CREATE TABLE commands", b"CREATE TABLE\xff\xfe" + b"c" * 7),
     ),
-    "a position that is text": ("dispatcher-rows", lambda: rows_with("positions", 0, 2, "x")),
+    "a position that is text": ("dispatcher-rows", lambda: rows_with("stream_positions", 0, 2, "x")),
     "a policy that is no JSON": ("dispatcher-rows", lambda: rows_with("policies", 0, 3, "{")),
     "an alarm that is no JSON": ("dispatcher-rows", lambda: rows_with("alarms", 0, 2, "{")),
     "a command issued at a text": ("dispatcher-rows", lambda: rows_with("commands", 0, 4, "x")),
-    "a memory that is null": ("dispatcher-rows", lambda: rows_with("memory", 0, 1, None)),
-    "a memory of another type": ("dispatcher-rows", lambda: rows_with("memory", 0, 1, 5)),
+    "a memory that is null": ("dispatcher-rows", lambda: rows_with("key_values", 0, 1, None)),
+    "a memory of another type": ("dispatcher-rows", lambda: rows_with("key_values", 0, 1, 5)),
     "a recipe too deep": ("recipe-tree", {"Lifecycle": nested(500)}),
     "a recipe whose aliases multiply": (
         "recipe",
@@ -143,10 +143,10 @@ def test_faults_fit_into_status() -> None:
     with pytest.raises(OptionsError) as wrong:
         read(EveryKind, {"needed": "x" * 20_000, **{f"unknown-{number}": '\\"' * 5000 for number in range(500)}})
     faults = wrong.value.faults
-    assert all(len(fault) <= LONGEST_FAULT + 3 for fault in faults)
+    assert all(len(fault) <= MAX_FAULT_LENGTH + 3 for fault in faults)
     assert faults[-1].endswith("more faults; correct these first")
     assert len(encode(Status(component="com.edgeml.Inference", state="faulty", faults=tuple(faults)))) < MAX_PAYLOAD
-    assert sum(len(fault.encode()) for fault in faults[:-1]) <= MOST_FAULT_BYTES
+    assert sum(len(fault.encode()) for fault in faults[:-1]) <= MAX_FAULT_BYTES
 
 
 def test_fault_names_place_of_broken_character() -> None:

@@ -70,7 +70,7 @@ class Line:
         expected: str = "no fault",
         apart: str = "",
     ) -> Statistics:
-        """Until the run is over; commands what a person would.
+        """Run until the end; send the commands of a person.
 
         Args:
             on_message: called after each message, with what is known so far.

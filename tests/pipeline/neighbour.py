@@ -48,7 +48,7 @@ class Neighbour:
         )
 
     def repeat(self, stop: threading.Event) -> int:
-        """Publish each recorded message once more, as it was, until told to stop; returns how many."""
+        """Publish each recorded message again, unchanged, until stopped; returns the number."""
         said: set[bytes] = set()
         while not stop.is_set():
             try:
@@ -65,7 +65,7 @@ class Neighbour:
 
 
 def rubbish(topics: list[str]) -> Iterator[tuple[str, bytes]]:
-    """What a flood consists of: nothing, noise, what looks like a seal, the longest that passes; now and then more than a nucleus takes."""
+    """Payloads of a flood: nothing, noise, a false signature line, the longest that passes, and sometimes more than a nucleus takes."""
     chance = random.Random(4)
     kinds = [b"", chance.randbytes(300), b"edgeml1 com.edgeml.Inference 1 " + b"0" * 32 + b"\n{}", b"\xff" * 7_000]
     for number in itertools.count():

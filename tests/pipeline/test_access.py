@@ -1,4 +1,4 @@
-"""Least privilege: every resource in every accessControl is needed, and its lack is said by name."""
+"""Least privilege: every resource in every accessControl is needed, and its absence is reported by name."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_without_one_resource_the_pipeline_is_refused_exactly_that(line, built, 
 
 
 def everything_on(config: dict[str, Any]) -> None:
-    """What uses a resource only when it is configured."""
+    """Options that use a resource only if they are configured."""
     for asset in config["com.edgeml.SensorIngestion"]["assets"].values():
         asset["lockout_after"] = "stop"
     config["com.edgeml.SensorIngestion"]["capture"] |= {"segment_rows": 50, "upload": True, "upload_confirmation": "echo"}

@@ -1,4 +1,4 @@
-"""What others send, and what a person mistypes, costs nothing but a sentence."""
+"""Bad messages and mistyped options cost one sentence in the log."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ FAULTY = {
 
 
 @pytest.mark.parametrize("fault", FAULTY)
-def test_a_wrong_configuration_is_said_and_can_be_mended(line, version, fault):
+def test_wrong_configuration_is_reported_and_can_be_corrected(line, version, fault):
     component, config, sentence = FAULTY[fault]
     suite = line()
     suite.deploy({component: config}, version)

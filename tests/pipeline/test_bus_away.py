@@ -1,4 +1,4 @@
-"""The IPC broker is away while machines go on measuring: each row is judged afterwards, though every process was launched anew."""
+"""The IPC broker is away while machines keep measuring: each row is scored afterwards, although every process was relaunched."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def measured(work: Path) -> dict[str, set[int]]:
     return found
 
 
-def test_what_is_measured_while_the_broker_is_away_is_judged(line, version, tmp_path: Path):
+def test_rows_read_during_a_broker_outage_are_scored(line, version, tmp_path: Path):
     reader = tmp_path / "reader.py"
     reader.write_text(READER)
     judged: dict[str, set[int]] = {"skid": set(), "press": set()}

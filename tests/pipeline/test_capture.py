@@ -1,4 +1,4 @@
-"""From the machine to the trainer: what the deployed suite captures around an alarm is what the preparation makes a data set of."""
+"""From the machine to training: the preparation makes a data set of the rows that the deployed suite captures around an alarm."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from edgeml_cli.demo.scenario import ASSET
 from tests.pipeline.line import START, THING, valve
 
 
-def test_rows_around_the_alarm_reach_the_trainer(line, version, tmp_path: Path) -> None:
+def test_rows_around_an_alarm_are_captured(line, version, tmp_path: Path) -> None:
     pytest.importorskip("pyarrow", reason="pyarrow is absent; install the extra prepare")
     suite = line()
     scenario = valve(speed=150)
@@ -40,7 +40,7 @@ def test_rows_around_the_alarm_reach_the_trainer(line, version, tmp_path: Path) 
     assert not np.isnan(steps.values).any()
 
 
-def test_whole_files_go_to_iot_core_and_say_so(line, version, tmp_path: Path) -> None:
+def test_complete_files_go_to_iot_core_and_are_marked(line, version, tmp_path: Path) -> None:
     suite = line()
     scenario = valve(speed=150)
     capture = scenario.config["com.edgeml.SensorIngestion"]["capture"]

@@ -15,7 +15,7 @@ SOURCE, _, DISPATCHER = COMPONENTS
 TO_CLOUD = {topics.cloud_alerts(THING), topics.cloud_results(THING), topics.cloud_health(THING), topics.cloud_captures(THING)}
 
 
-def test_what_deployment_json_deploys_is_configured_and_reaches_iot_core(line, built: Path):
+def test_deployment_json_deploys_a_configured_suite(line, built: Path):
     suite = line(profile="classic")
     config: dict[str, Any] = valve(speed=100).config
     config[SOURCE]["capture"] |= {"segment_rows": 50, "upload": True, "upload_confirmation": "echo"}

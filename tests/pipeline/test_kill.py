@@ -1,4 +1,4 @@
-"""`kill -9` of each component in mid-run changes nothing of what people and the machine are told."""
+"""`kill -9` of each component in mid-run changes no alert and no command."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_killed_component_changes_nothing(line, version, unfaulted, component,
     assert tally.rows == plain.rows == DURATION_S
 
 
-def test_the_tally_tells_a_second_command_apart():
+def test_tally_distinguishes_a_second_command():
     # The guard of the test above: two ids in one episode would be seen as two.
     tally = Statistics()
     for number in (1, 1, 2):

@@ -1,4 +1,4 @@
-"""A component of the same core that is not trusted forges, repeats and floods: the pipeline goes on, and says so."""
+"""A component of the same core that is not trusted forges, repeats and floods: the pipeline continues, and reports it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ REFUSED = " messages were refused: "
 
 
 class Statuses:
-    """What the components say is wrong, all of it."""
+    """All faults that the components report."""
 
     def __init__(self) -> None:
         self.faults: dict[str, set[str]] = {component: set() for component in COMPONENTS}
@@ -57,13 +57,13 @@ class Statuses:
             self.faults[delivery.sender].update(message.faults)
 
     def refused(self, component: str, reason: str) -> int:
-        """The highest count of a reason that a component has said."""
+        """The highest count of a reason in a component's health."""
         counts = [re.search(rf"(\d+) {reason}\b", fault) for fault in self.faults[component] if REFUSED in fault]
         return max((int(count[1]) for count in counts if count), default=0)
 
 
 def forgeries(course: RunMonitor) -> list[tuple[str, Message]]:
-    """What would change the course of things, if it were believed."""
+    """Messages that would change the run if they were accepted."""
     at = course.recorder.assets[ASSET].last_time or 0
     times = at + np.arange(1, 31) * SECOND
     columns = ResultColumns(
@@ -103,7 +103,7 @@ def forgeries(course: RunMonitor) -> list[tuple[str, Message]]:
     ]
 
 
-def test_what_is_forged_or_repeated_changes_nothing_and_is_said(line, version, tmp_path):
+def test_forged_and_repeated_messages_are_reported_and_change_nothing(line, version, tmp_path):
     suite: Line = line()
     key = tmp_path / "own.key"
     key.write_text("f" * 64)

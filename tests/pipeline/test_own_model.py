@@ -1,4 +1,4 @@
-"""A model of one's own, by the README: trained, signed with one's own key, packaged, and deployed with what was printed."""
+"""A model of your own, by the README: trained, signed with your own key, packaged, and deployed with the printed configuration."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.pipeline.test_signed_bundles import INFERENCE, Watch
 OWN = "com.edgeml.Model.OwnPump"
 
 
-def test_inference_judges_with_the_model_by_the_printed_configuration(
+def test_inference_scores_with_the_model_by_the_printed_configuration(
     line, version, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     suite = line()
@@ -33,6 +33,6 @@ def test_inference_judges_with_the_model_by_the_printed_configuration(
 
     suite.until(lambda: watch.blocks[-1].model == "own_pump" != shipped, 60, "results of the model of one's own")
     suite.until(lambda: watch.status is not None and not watch.status.faults, 60, "a status without faults")
-    # Without the model component's copy the shipped bundle is what runs, and its key is trusted as before.
+    # Without the model component's copy the shipped bundle runs, and its key is trusted as before.
     assert suite.nucleus.component(INFERENCE).configuration["signature"]["public_key"]
     assert suite.nucleus.component(INFERENCE).starts >= starts

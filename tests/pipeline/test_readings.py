@@ -270,7 +270,7 @@ def test_iso_times_in_lines_of_json(tmp_path: Path, text: str, ns: int | None) -
 
 @pytest.mark.parametrize(("text", "ns"), [(text, ns) for unit, sign, text, ns in TIMES if (unit, sign) == ("s", ".") and text])
 def test_seconds_in_lines_of_json(tmp_path: Path, text: str, ns: int | None) -> None:
-    """As they stand, not quoted: what is no JSON there is no line."""
+    """Unquoted, as written: text that is no JSON is no line."""
     times, values, faults = by_jsonl(tmp_path / "in", [f'{{"time": {text}, "flow": 1}}'.encode(), b'{"time": 1, "flow": 2}'])
     assert values[:, 0].tolist() == ([1, 2] if ns is not None else [2]) and int(times[0]) == (SECOND if ns is None else ns)
     assert len(faults) == int(ns is None)
@@ -318,7 +318,7 @@ def test_numbers_in_lines_of_json(tmp_path: Path, text: str, value: float | None
 
 
 LAYOUTS = [
-    # what it is, the whole file, the flows in it, how many rows are left out
+    # description, the whole file, the flows in it, the number of skipped rows
     ("plain", b"time;flow;amps\n1;1;4\n2;2;5\n", [1, 2], 0),
     ("BOM", b"\xef\xbb\xbftime;flow;amps\n1;1;4\n2;2;5\n", [1, 2], 0),
     ("CR LF", b"time;flow;amps\r\n1;1;4\r\n2;2;5\r\n", [1, 2], 0),
@@ -362,7 +362,7 @@ def test_public_recordings_are_refused_with_line_and_cell(cell: str, place: int)
         dataset.read_recording("valve1/0.csv", content)
 
 
-def test_many_at_once_are_read_as_one_by_one() -> None:
+def test_vectorised_reading_equals_reading_one_by_one() -> None:
     """The quick way through a chunk must not differ from the slow one."""
     for unit in ("iso", "s", "ms", "us", "ns"):
         for decimal in (".", ","):

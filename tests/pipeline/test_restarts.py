@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 RECOVERY_S = 10.0
 RESTARTS = {"pubsub-restart": 0, "config-restart": 0, "ipc-restart": 1}
-"""How often each component is launched anew because of it."""
+"""How often it relaunches each component."""
 CONFIG_S = 2.0
 SOURCE, INFERENCE, DISPATCHER = COMPONENTS
 
@@ -31,7 +31,7 @@ class Pulse:
         suite.nucleus.tap(lambda delivery: self._hear(delivery.payload))
 
     def all_live(self, name: str) -> dict[str, Callable[[], bool]]:
-        """What must be true of a pipeline that lives; `name` tells this time from those before."""
+        """The conditions of a working pipeline; `name` distinguishes this check from earlier ones."""
         rows = len(self._results())
         loads = self.suite.log(INFERENCE).count(" on litert")
         return {
@@ -81,8 +81,8 @@ class Pulse:
             pass
 
 
-def test_after_each_restart_everything_lives_again_within_10_s(line, version):
-    suite = line(profile="classic")  # there a changed configuration is told to a component that runs on
+def test_pipeline_recovers_within_10_s_of_each_restart(line, version):
+    suite = line(profile="classic")  # there a running component is notified of a changed configuration
     suite.deploy(valve(speed=20, duration_s=100_000).config, version)
     suite.until(lambda: " on litert" in suite.log(INFERENCE), 60, "a model")
     pulse = Pulse(suite)

@@ -17,7 +17,7 @@ from edgeml_cli.demo.scenario import recorded
 from gglocal.core.state import Delivery
 
 
-def test_the_deployed_zips_say_of_a_recording_what_its_predictions_say(line, built: Path, version, shared: Path, tmp_path: Path) -> None:
+def test_deployed_zips_give_the_predictions_of_a_recording(line, built: Path, version, shared: Path, tmp_path: Path) -> None:
     original = shared / "data" / "skab" / "valve1" / "0.csv"
     if not original.is_file():
         pytest.skip(f"no recording {original}")

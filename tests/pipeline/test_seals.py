@@ -1,4 +1,4 @@
-"""The command that measures what a seal costs."""
+"""The command that measures the overhead of message authentication."""
 
 from __future__ import annotations
 

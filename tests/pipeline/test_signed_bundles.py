@@ -1,4 +1,4 @@
-"""A bundle that is not the trainer's is refused in the running pipeline, and the old model goes on."""
+"""A bundle that is not the trainer's is refused in the running pipeline, and the old model continues."""
 
 from __future__ import annotations
 
@@ -45,16 +45,16 @@ def linked(folder: Path) -> None:
 
 REFUSED: dict[str, tuple[Callable[[Path], None], bool, str]] = {
     "tampered": (tampered, False, "has the SHA-256 digest"),
-    "tampered with its digest": (tampered_with_its_digest, False, "is not what was signed"),
+    "tampered with its digest": (tampered_with_its_digest, False, "does not match its signature"),
     "unsigned": (lambda folder: (folder / "manifest.sig").unlink(), False, "has no manifest.sig"),
     "wrong key": (lambda folder: None, True, "is signed with the key"),
     "a link": (linked, False, "is a symbolic link"),
 }
-"""What is done to a signed bundle, whether a stranger signs it, and what Inference says of it."""
+"""Change of a signed bundle, whether a stranger signs it, and the sentence of Inference."""
 
 
 class Watch:
-    """What Inference says: the status, and each result."""
+    """Reports of Inference: its status, and each result."""
 
     def __init__(self, suite: Line) -> None:
         self.suite = suite
@@ -81,7 +81,7 @@ class Watch:
 
 
 @pytest.mark.parametrize("profile", ["classic", "lite"])
-def test_what_is_not_the_trainers_is_refused_and_the_old_model_runs_on(line, version, tmp_path, profile):
+def test_foreign_bundle_is_refused_and_the_old_model_continues(line, version, tmp_path, profile):
     suite = line(profile=profile)
     watch = Watch(suite)
     suite.deploy(valve(speed=20, duration_s=100_000).config, version)
@@ -103,7 +103,7 @@ def test_what_is_not_the_trainers_is_refused_and_the_old_model_runs_on(line, ver
         assert watch.status is not None and watch.status.state == "running"
         after = watch.more()
         assert {(block.model_version, block.digest) for block in after} == {(VERSION, DIGEST)}, name
-        if profile == "classic":  # Lite starts a component anew for its configuration
+        if profile == "classic":  # Lite restarts a component for its configuration
             assert {block.stream for block in after} == {stream}, name
     if profile == "classic":
         assert suite.nucleus.component(INFERENCE).starts == starts

@@ -151,7 +151,7 @@ class PumpSkid:
     Args:
         seed: which skid; the same seed and calls give the same rows, however they are cut into steps.
         interval_s: event seconds from row to row.
-        faults: what happens to it.
+        faults: its faults.
     """
 
     def __init__(self, seed: int = 1, *, interval_s: float = 1.0, faults: Sequence[Fault] = ()) -> None:

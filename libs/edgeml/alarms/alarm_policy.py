@@ -20,6 +20,7 @@ distinguished from a repetition by its stream, and one whose clock was set back 
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 from collections.abc import Iterable, Sequence
@@ -194,8 +195,9 @@ class AlarmPolicy:
         """An independent policy with the same state."""
         s = self._state
         trail = [msgspec.structs.replace(step) for step in s.trail]
-        state = msgspec.structs.replace(s, recent=s.recent.copy(), streams=s.streams.copy(), trail=trail)
-        return AlarmPolicy(self.options, self.asset, self.model, state)
+        other = copy.copy(self)
+        other._state = msgspec.structs.replace(s, recent=s.recent.copy(), streams=s.streams.copy(), trail=trail)
+        return other
 
     def evaluate_block(
         self,

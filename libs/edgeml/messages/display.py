@@ -1,4 +1,4 @@
-"""Messages for a command line: blocks of rows as values that people and programs read, and what does not belong on a topic.
+"""Messages for a command line: blocks of rows as readable values, and reasons why a message does not belong on a topic.
 
 The local nucleus finds this module by the entry point group `gglocal.messages`; it knows nothing else of the suite.
 """
@@ -22,24 +22,24 @@ SHOWN_DEVIATIONS = 3
 
 
 def fault(topic: str, payload: bytes) -> str:
-    """Why the components would not act upon this message on this topic; empty: they would."""
-    wanted = CARRIES.get(topic)
-    if wanted is None:
+    """Why the components would drop this message on this topic; empty: they accept it."""
+    expected = CARRIES.get(topic)
+    if expected is None:
         return f"{topic!r} is not a topic of the suite; those are {', '.join(CARRIES)}"
     try:
         message = decode(payload)
         if isinstance(message, SensorBatch | ResultBlock):
             message.arrays()
-    except MessageError as wrong:
-        return str(wrong)
-    if not isinstance(message, wanted):
-        names = " or ".join(str(kind.__struct_config__.tag) for kind in wanted)
+    except MessageError as error:
+        return str(error)
+    if not isinstance(message, expected):
+        names = " or ".join(str(kind.__struct_config__.tag) for kind in expected)
         return f"a {message.__struct_config__.tag} message does not belong on {topic}, which carries {names}"
     return ""
 
 
 def value(topic: str, payload: bytes) -> Any:
-    """A block as plain data, `rows` with the values of each row by name; None: it is none. NaN becomes None."""
+    """A block as plain data, with `rows` of values by name; None for another message. NaN becomes None."""
     block = _block(payload)
     if isinstance(block, SensorBatch):
         head: dict[str, Any] = {"units": dict(zip(block.channels, block.units, strict=True)), "rows": list(_readings(block))}
@@ -53,7 +53,7 @@ def value(topic: str, payload: bytes) -> Any:
 
 
 def lines(topic: str, payload: bytes) -> list[str] | None:
-    """A block as a line for each row; None: it is none."""
+    """A block as one line per row; None for another message."""
     block = _block(payload)
     if block is None:
         return None
@@ -61,7 +61,7 @@ def lines(topic: str, payload: bytes) -> list[str] | None:
         units = dict(zip(block.channels, block.units, strict=True))
         rows = [f"{row['time']} {', '.join(_reading(name, row, units[name]) for name in block.channels)}" for row in _readings(block)]
     else:
-        rows = [f"{row['time']} {_verdict(row)}" for row in _results(block)]
+        rows = [f"{row['time']} {_outcome(row)}" for row in _results(block)]
     return [printable(f"{block.asset} {row}") for row in rows] or [printable(f"{block.asset} no rows")]
 
 
@@ -79,18 +79,18 @@ def _block(payload: bytes) -> SensorBatch | ResultBlock | None:
 def _readings(batch: SensorBatch) -> Iterator[dict[str, Any]]:
     times, values, quality = batch.arrays()
     for at, row, flags in zip(times.tolist(), values, quality, strict=True):
-        made: dict[str, Any] = {"time": _time(at), "values": dict(zip(batch.channels, map(_number, row), strict=True))}
+        entry: dict[str, Any] = {"time": _time(at), "values": dict(zip(batch.channels, map(_number, row), strict=True))}
         bad = {name: _quality(int(flag)) for name, flag in zip(batch.channels, flags, strict=True) if flag}
-        yield {**made, "quality": bad} if bad else made
+        yield {**entry, "quality": bad} if bad else entry
 
 
 def _results(block: ResultBlock) -> Iterator[dict[str, Any]]:
     columns = block.arrays()
     for at in range(len(block)):
         code = int(columns.reason[at])
-        made: dict[str, Any] = {"time": _time(int(columns.times[at])), "confidence": _number(columns.confidence[at])}
-        made |= {"score": _number(columns.score[at]), "reason": block.reasons[code - 1] if code else None}
-        yield made | {"deviations": dict(zip(block.channels, map(_number, columns.deviations[at]), strict=True))}
+        entry: dict[str, Any] = {"time": _time(int(columns.times[at])), "confidence": _number(columns.confidence[at])}
+        entry |= {"score": _number(columns.score[at]), "reason": block.reasons[code - 1] if code else None}
+        yield entry | {"deviations": dict(zip(block.channels, map(_number, columns.deviations[at]), strict=True))}
 
 
 def _reading(name: str, row: dict[str, Any], unit: str) -> str:
@@ -100,7 +100,7 @@ def _reading(name: str, row: dict[str, Any], unit: str) -> str:
     return f"{text} ({flag})" if flag else text
 
 
-def _verdict(row: dict[str, Any]) -> str:
+def _outcome(row: dict[str, Any]) -> str:
     if row["reason"]:
         return f"no decision: {row['reason']}"
     confidence = "unknown" if row["confidence"] is None else f"{row['confidence']:.3f}"

@@ -1,4 +1,4 @@
-"""What an asset looks like in normal running: the numbers that turn its readings into deviations."""
+"""The baseline of an asset: the statistics of normal running that turn its readings into deviations."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 from edgeml.errors import BundleError
 from edgeml.model.manifest import Manifest
 
-MOST = 1e30
-"""No standard deviation is larger: float32 holds what is computed with it."""
+MAX_STD = 1e30
+"""Maximum standard deviation; computations with it fit into float32."""
 
 
 class Baseline(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,7 +19,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         scaling_id: the `Manifest.scaling_id` it was learned for.
-        rows: how many rows it was learned from; 0 for numbers that came with the manifest.
+        rows: how many rows it was learned from; 0 for the numbers of a manifest.
         mean, std: c each, in the channels' units.
         spread: for each view of the model c: standard deviation of the view's steps, in the channels' units.
     """
@@ -32,7 +32,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def fixed(cls, manifest: Manifest) -> Baseline:
-        """The numbers that stand in a manifest with `fixed` scaling."""
+        """The baseline in a manifest with `fixed` scaling."""
         scaling = manifest.scaling
         return cls(scaling_id=manifest.scaling_id, rows=0, mean=scaling.mean, std=scaling.std, spread=scaling.spread)
 
@@ -42,11 +42,11 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
 
         Args:
             rows: (n, c) float, in the manifest's order and units.
-            segments: (n,) int, rising; rows of one segment follow each other without a hole.
+            segments: (n,) int, increasing; the rows of one segment are contiguous.
         """
         rows = np.asarray(rows, np.float64)
         mean, std = rows.mean(0), rows.std(0)
-        # A relative floor below what float32 readings resolve, for manifests without floors of their own.
+        # A relative floor below the resolution of float32 readings, for manifests without floors.
         floor = np.maximum([channel.floor for channel in manifest.channels], np.maximum(np.abs(mean) * 1e-6, 1e-9))
         std = np.maximum(std, floor)
         spread = [_spread(rows, segments, view.every, std) for view in manifest.views]
@@ -59,35 +59,35 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for keeping on disk as JSON."""
+        """Plain values, to be saved as JSON."""
         return msgspec.to_builtins(self)
 
     @classmethod
-    def from_dict(cls, kept: Any, manifest: Manifest) -> Baseline:
-        """The baseline that `to_dict` gave.
+    def from_dict(cls, saved: Any, manifest: Manifest) -> Baseline:
+        """The baseline of a `to_dict` value.
 
         Raises:
             BundleError: it is damaged, or belongs to a model with other inputs.
         """
         try:
-            baseline = msgspec.convert(kept, cls, strict=False)
+            baseline = msgspec.convert(saved, cls, strict=False)
         except (msgspec.ValidationError, RecursionError) as fault:
-            raise BundleError(f"a kept baseline cannot be read: {fault}") from None
+            raise BundleError(f"a saved baseline cannot be read: {fault}") from None
         if baseline.scaling_id != manifest.scaling_id:
             raise BundleError(
-                f"a kept baseline belongs to inputs {baseline.scaling_id} where model {manifest.name} wants {manifest.scaling_id}"
+                f"a saved baseline belongs to inputs {baseline.scaling_id}, model {manifest.name} requires {manifest.scaling_id}"
             )
         c = len(manifest.channels)
         shapes = [len(baseline.mean), len(baseline.std), *(len(s) for s in baseline.spread)]
         numbers = np.concatenate([baseline.std, *baseline.spread])
-        sound = np.isfinite(baseline.mean).all() and ((numbers > 0) & (numbers < MOST)).all()
-        if shapes != [c] * (2 + len(manifest.views)) or not sound:
-            raise BundleError(f"a kept baseline does not have {c} sound numbers a row")
+        valid = np.isfinite(baseline.mean).all() and ((numbers > 0) & (numbers < MAX_STD)).all()
+        if shapes != [c] * (2 + len(manifest.views)) or not valid:
+            raise BundleError(f"a saved baseline does not have {c} valid numbers per row")
         return baseline
 
 
 def _spread(rows: np.ndarray, segments: np.ndarray, every: int, std: np.ndarray) -> np.ndarray:
-    """Standard deviation (c,) of the means of `every` rows, never less than that of independent rows' means."""
+    """Standard deviation (c,) of the means of `every` rows, at least that of the means of independent rows."""
     least = std / np.sqrt(every)
     if every == 1 or len(rows) <= every:
         return least

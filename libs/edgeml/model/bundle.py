@@ -37,7 +37,7 @@ class Bundle:
     """A verified bundle.
 
     Attributes:
-        manifest: what the model wants and answers.
+        manifest: the model's input and output.
         model: the bytes of `model.tflite`.
         digest: their SHA-256, hex.
         golden: the bytes of `golden.json`; None: the manifest names none.
@@ -47,7 +47,7 @@ class Bundle:
         """Verify a manifest and its files against each other.
 
         Raises:
-            BundleError: what is wanted, what was given.
+            BundleError: the manifest is invalid, or a file does not match it.
         """
         faults = list(manifest_faults(manifest))
         if MODEL not in manifest.digests:
@@ -61,15 +61,15 @@ class Bundle:
 
     @classmethod
     def load(cls, folder: Path, check: Check | None = None) -> Bundle:
-        """The bundle in `folder`.
+        """Load the bundle in `folder`.
 
-        Each file is read once, and what was read is what is verified and kept: a file that is replaced meanwhile changes nothing.
+        Each file is read once, and the bytes read are verified and kept, so that replacing a file meanwhile has no effect.
 
         Args:
-            check: asked before anything is made of the manifest; None: nobody asks who made the bundle.
+            check: verifies the signature before the manifest is decoded; None: signatures are not verified.
 
         Raises:
-            BundleError: a file is missing, or is not what the manifest says, or the manifest is wrong, or `check` refuses it.
+            BundleError: a file is missing or does not match the manifest, the manifest is invalid, or `check` refuses it.
         """
         folder = Path(folder)
         text = read_file(folder / MANIFEST)
@@ -82,17 +82,15 @@ class Bundle:
 
 
 def _verified(name: str, content: bytes, manifest: Manifest, where: str) -> str:
-    """The SHA-256 digest of a file that is what the manifest says."""
-    digest, wanted = hashlib.sha256(content).hexdigest(), manifest.digests[name]
-    if len(content) != wanted.bytes:
-        change = "truncated" if len(content) < wanted.bytes else "another file"
+    """Verify a file against the manifest; returns its SHA-256 digest."""
+    digest, expected = hashlib.sha256(content).hexdigest(), manifest.digests[name]
+    if len(content) != expected.bytes:
+        change = "truncated" if len(content) < expected.bytes else "another file"
         raise BundleError(
-            f"{where}: {name} has {len(content)} bytes where the manifest wants {wanted.bytes}: it is {change}; copy the bundle again"
+            f"{where}: {name} has {len(content)} bytes, the manifest names {expected.bytes}: it is {change}; copy the bundle again"
         )
-    if digest != wanted.sha256.lower():
-        raise BundleError(
-            f"{where}: {name} has the SHA-256 digest {digest} where the manifest wants {wanted.sha256}; copy the bundle again"
-        )
+    if digest != expected.sha256.lower():
+        raise BundleError(f"{where}: {name} has the SHA-256 digest {digest}, the manifest names {expected.sha256}; copy the bundle again")
     return digest
 
 
@@ -100,11 +98,11 @@ def save(folder: Path, manifest: Manifest, model: bytes, golden: bytes | None = 
     """Write a bundle whose digests are those of `model` and `golden`; the same arguments give the same bytes.
 
     Raises:
-        BundleError: the manifest is wrong.
+        BundleError: the manifest is invalid.
     """
     bundle = assemble(manifest, model, str(folder), golden)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / SIGNATURE).unlink(missing_ok=True)  # it is of what was there before
+    (folder / SIGNATURE).unlink(missing_ok=True)  # it belongs to the previous content
     (folder / MODEL).write_bytes(model)
     (folder / GOLDEN).unlink(missing_ok=True)
     if golden is not None:
@@ -114,10 +112,10 @@ def save(folder: Path, manifest: Manifest, model: bytes, golden: bytes | None = 
 
 
 def assemble(manifest: Manifest, model: bytes, where: str = "bundle", golden: bytes | None = None) -> Bundle:
-    """A bundle whose digests are those of `model` and `golden`, written nowhere; `where` names it in errors.
+    """Build a bundle with the digests of `model` and `golden`, without writing it; `where` names it in errors.
 
     Raises:
-        BundleError: the manifest is wrong.
+        BundleError: the manifest is invalid.
     """
     files = {MODEL: model} if golden is None else {MODEL: model, GOLDEN: golden}
     digests = {name: Digest(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content)) for name, content in files.items()}
@@ -125,38 +123,40 @@ def assemble(manifest: Manifest, model: bytes, where: str = "bundle", golden: by
 
 
 def match_channels(bundle: Bundle, names: tuple[str, ...], units: tuple[str, ...]) -> np.ndarray:
-    """Where the model's channels stand among those of the data: (c,) indices; further channels of the data are left out.
+    """Find the model's channels among those of the data: (c,) indices. Further channels of the data are ignored.
 
     Raises:
-        BundleError: a channel is missing, or comes in another unit.
+        BundleError: a channel is missing, or has another unit.
     """
-    given = dict(zip(names, units, strict=True))
+    units_by_name = dict(zip(names, units, strict=True))
     faults = []
     for channel in bundle.manifest.channels:
-        if channel.name not in given:
+        if channel.name not in units_by_name:
             faults.append(f"no `{channel.name}` in {channel.unit}")
-        elif given[channel.name] != channel.unit:
-            faults.append(f"`{channel.name}` in {given[channel.name]} where {channel.unit} is wanted")
+        elif units_by_name[channel.name] != channel.unit:
+            faults.append(f"`{channel.name}` in {units_by_name[channel.name]} instead of {channel.unit}")
     if faults:
-        wanted = ", ".join(f"{channel.name} ({channel.unit})" for channel in bundle.manifest.channels)
-        have = ", ".join(f"{name} ({unit})" for name, unit in given.items()) or "no channels"
-        raise BundleError(f"the data do not fit model {bundle.manifest.name}: {'; '.join(faults)}; wanted {wanted}; given {have}")
+        expected = ", ".join(f"{channel.name} ({channel.unit})" for channel in bundle.manifest.channels)
+        received = ", ".join(f"{name} ({unit})" for name, unit in units_by_name.items()) or "no channels"
+        raise BundleError(
+            f"the data do not fit model {bundle.manifest.name}: {'; '.join(faults)}; expected {expected}; received {received}"
+        )
     return np.array([names.index(name) for name in bundle.manifest.names], np.intp)
 
 
 def read_file(path: Path) -> bytes:
-    """A plain file of a bundle, read once.
+    """Read a regular file of a bundle.
 
     Raises:
-        BundleError: it is not there or cannot be read, is a link or no file, or has more than `MAX_FILE_BYTES`.
+        BundleError: it does not exist, cannot be read, is a link or not a regular file, or has more than `MAX_FILE_BYTES`.
     """
     try:
         return plain_bytes(path, MAX_FILE_BYTES, follow=False)  # a link could lead out of the bundle
     except OSError as fault:
         remedy = {
-            errno.ELOOP: "is a symbolic link, where a plain file is wanted; copy the bundle again",
-            errno.EINVAL: "is no plain file; copy the bundle again",
-            errno.EFBIG: f"has more than the {MAX_FILE_BYTES} bytes that a bundle's file may have; copy or export it again",
+            errno.ELOOP: "is a symbolic link, expected a regular file; copy the bundle again",
+            errno.EINVAL: "is not a regular file; copy the bundle again",
+            errno.EFBIG: f"has more than {MAX_FILE_BYTES} bytes, the maximum of a bundle's file; copy or export it again",
         }
         otherwise = f"cannot be read ({fault.strerror}); a bundle is a folder with {MODEL} and {MANIFEST}"
         raise BundleError(f"{path}: {remedy.get(fault.errno or 0, otherwise)}") from None

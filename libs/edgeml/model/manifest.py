@@ -16,14 +16,14 @@ MANIFEST = "manifest.json"
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What all parts of a manifest share: an unknown key is a mistake."""
+    """Base of all parts of a manifest: unknown keys are refused."""
 
 
 class Channel(_Part, frozen=True, kw_only=True):
     """One measured quantity.
 
     Attributes:
-        floor: the smallest standard deviation that is believed, in `unit`; keeps a nearly constant channel from exploding.
+        floor: lower bound of the standard deviation, in `unit`; keeps the deviations of a nearly constant channel finite.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Channel(_Part, frozen=True, kw_only=True):
 
 
 class View(_Part, frozen=True, kw_only=True):
-    """How the model sees the past: `steps` steps, each the mean of `every` rows."""
+    """A resolution of the model's input: `steps` steps, each the mean of `every` rows."""
 
     every: int
     steps: int
@@ -43,11 +43,11 @@ class View(_Part, frozen=True, kw_only=True):
 
 
 class Scaling(_Part, frozen=True, kw_only=True):
-    """`baseline`: fitted for each asset on its first `rows` good rows; `fixed`: the numbers that stand here.
+    """`baseline`: fitted for each asset on its first `rows` good rows; `fixed`: the numbers of this manifest.
 
     Attributes:
-        mean, std: one a channel, in its unit.
-        spread: for each view, one a channel: the standard deviation of the view's steps.
+        mean, std: one per channel, in its unit.
+        spread: for each view, one per channel: the standard deviation of the view's steps.
     """
 
     kind: Literal["baseline", "fixed"]
@@ -61,7 +61,7 @@ class Stopped(_Part, frozen=True, kw_only=True):
     """The machine stands still while `channel` is below `below`; after a start it needs `settle_s` seconds.
 
     Attributes:
-        for_rows: so many rows below in succession are a stop; fewer are skipped.
+        for_rows: number of successive rows below that count as a stop; fewer are skipped.
     """
 
     channel: str
@@ -71,11 +71,11 @@ class Stopped(_Part, frozen=True, kw_only=True):
 
 
 class Calibration(_Part, frozen=True, kw_only=True):
-    """Confidence from score: `identity`, or straight lines between the points (scores, confidences).
+    """The mapping from score to confidence: `identity`, or linear interpolation between the points (scores, confidences).
 
     Attributes:
-        scores: rising.
-        confidences: as many, all rising, or all falling for a score of which less is worse, such as remaining life.
+        scores: increasing.
+        confidences: as many; increasing, or decreasing for a score of which less is worse, such as remaining life.
     """
 
     kind: Literal["identity", "table"] = "identity"
@@ -83,9 +83,9 @@ class Calibration(_Part, frozen=True, kw_only=True):
     confidences: tuple[float, ...] = ()
 
     def confidence(self, score: float) -> float:
-        """The confidence, 0 to 1, that belongs to a score; NaN for a score of NaN."""
+        """The confidence of a score, 0 to 1; NaN for a score of NaN."""
         if math.isnan(score):
-            return math.nan  # min and max would make a number of it
+            return math.nan  # min and max would turn it into a number
         if self.kind == "identity":
             return min(1.0, max(0.0, score))
         x, y = self.scores, self.confidences
@@ -95,7 +95,7 @@ class Calibration(_Part, frozen=True, kw_only=True):
 
 
 class Digest(_Part, frozen=True, kw_only=True):
-    """A file as it was when the bundle was made."""
+    """Digest and size of a file of the bundle."""
 
     sha256: str
     bytes: int
@@ -108,16 +108,16 @@ class Manifest(_Part, frozen=True, kw_only=True, omit_defaults=True):
         interval_s: seconds between rows.
         longest_gap_s: a longer gap between rows interrupts the window.
         min_rows: rows that the window holds before the first decision.
-        rows_after_gap: rows that are wanted after a gap before the next decision, when the window held `min_rows` before it and
-            the gap is no longer than it is; 0: `min_rows` again.
-        smooth_rows: the score is the mean of the model's answers to so many rows up to the latest, fewer after one without a decision.
-        clip: scaled values are cut at plus and minus this.
-        score: what the score means, for people.
+        rows_after_gap: rows required after a gap before the next decision, if the window held `min_rows` before it and is longer than
+            the gap; 0: `min_rows` again.
+        smooth_rows: the score is the mean of the model's outputs for this many rows up to the latest, fewer after one without a decision.
+        clip: scaled values are limited to plus and minus this.
+        score: the meaning of the score, for people.
         verdict_level: the confidence from which on the model's verdict is "yes".
-        prior: the share of time in which what the model looks for is there, as assumed by the confidence.
-        provenance: where the model comes from: data, seed, code, versions.
+        prior: the share of time with the condition that the model detects, as assumed by the confidence.
+        provenance: origin of the model: data, seed, code, versions.
         horizon: for a score that is a remaining life: confidence is the probability that it is below this, in the score's unit.
-        classes: for a model that answers one probability a class: their names; the first says that nothing is wrong, and the
+        classes: for a model that outputs one probability per class: their names. The first one means that nothing is wrong, and the
             score is 1 minus its probability.
     """
 
@@ -158,14 +158,14 @@ class Manifest(_Part, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def output_shape(self) -> tuple[int, ...]:
-        """What the model answers: one score, or one probability a class."""
+        """Shape of the model's output: one score, or one probability per class."""
         return (len(self.classes) or 1,)
 
     @property
     def scaling_id(self) -> str:
-        """A baseline that was learned for one bundle fits every bundle with the same id."""
-        wants = [self.channels, self.interval_s, self.views, self.scaling]
-        return hashlib.sha256(msgspec.json.encode(wants)).hexdigest()[:16]
+        """Identifies the scaling: a baseline learned for one bundle fits every bundle with the same id."""
+        inputs = [self.channels, self.interval_s, self.views, self.scaling]
+        return hashlib.sha256(msgspec.json.encode(inputs)).hexdigest()[:16]
 
 
 class _Header(msgspec.Struct):
@@ -173,16 +173,16 @@ class _Header(msgspec.Struct):
 
 
 def decode_manifest(text: bytes, where: str) -> Manifest:
-    """The manifest in `text`; `where` names it in errors.
+    """Decode a manifest; `where` names it in errors.
 
     Raises:
-        BundleError: no JSON, another format version, a missing, unknown or wrongly typed key.
+        BundleError: not JSON, another format version, a missing, unknown or wrongly typed key.
     """
     try:
-        given = msgspec.json.decode(text, type=_Header).format
-        if given != FORMAT:
-            remedy = "update this component" if given > FORMAT else "export the model again"
-            raise BundleError(f"{where}: {MANIFEST} has format {given} where format {FORMAT} is wanted; {remedy}")
+        format_ = msgspec.json.decode(text, type=_Header).format
+        if format_ != FORMAT:
+            remedy = "update this component" if format_ > FORMAT else "export the model again"
+            raise BundleError(f"{where}: {MANIFEST} has format {format_}, expected format {FORMAT}; {remedy}")
         return msgspec.json.decode(text, type=Manifest)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as fault:
         raise BundleError(f"{where}: {MANIFEST}: {fault}; correct it, or export the model again") from None

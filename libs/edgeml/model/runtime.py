@@ -1,9 +1,8 @@
-"""The TFLite runtimes that a model may run on.
+"""The TFLite runtimes.
 
-`ENGINES` names them; `open_engine` opens a bundle on one of them and refuses a model that does not fit its manifest.
-The built-in kernels are used, without a delegate: a model of this size gains nothing by one. On one machine and one runtime the same
-input gives the same bits, whatever was answered before; another architecture or another runtime rounds otherwise (`edgeml.model.self_test` has
-how far a model may be off).
+`ENGINES` lists them; `open_engine` opens a bundle on one of them and refuses a model that does not match its manifest. The built-in kernels
+are used without a delegate, because a model of this size gains nothing from one. On one machine and one runtime, the same input yields the
+same bits, independent of earlier inputs. Another architecture or runtime rounds differently (see `edgeml.model.self_test` for the bounds).
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ def _tflite_runtime(model: bytes, threads: int) -> Any:
     from tflite_runtime import interpreter as tflite
 
     if int(np.__version__.split(".")[0]) >= 2:
-        raise ImportError("tflite-runtime wants numpy below 2")
+        raise ImportError("tflite-runtime requires numpy below 2")
     return tflite.Interpreter(
         model_content=model,
         num_threads=threads,
@@ -41,23 +40,23 @@ def _tflite_runtime(model: bytes, threads: int) -> Any:
 
 
 ENGINES: dict[str, Callable[[bytes, int], Any]] = {"litert": _litert, "tflite-runtime": _tflite_runtime}
-"""Name of a runtime, and what makes its interpreter of a model and a number of threads; in the order of preference."""
+"""Name of a runtime -> creates its interpreter from a model and a number of threads; in the order of preference."""
 
 
 class Network:
-    """One input tensor, one output tensor, float32 outside whatever they are inside; no state from one input to the next.
+    """A model with one input and one output tensor, float32 at its interface, and no state between inputs.
 
     Attributes:
         kind: the runtime's name.
         input_shape, output_shape: without the leading batch of 1.
-        step: the smallest difference between two answers; 0 for a float32 output.
+        step: the smallest difference between two outputs; 0 for a float32 output.
     """
 
     def __init__(self, kind: str, interpreter: Any) -> None:
         interpreter.allocate_tensors()
         inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
         if len(inputs) != 1 or len(outputs) != 1:
-            raise ValueError(f"it has {len(inputs)} inputs and {len(outputs)} outputs where one of each is wanted")
+            raise ValueError(f"it has {len(inputs)} inputs and {len(outputs)} outputs, expected one of each")
         if any(tensor["dtype"] is np.object_ for tensor in interpreter.get_tensor_details()):  # a handle of a variable
             raise ValueError("it keeps a state in resource variables, which no runtime resets, so assets would share it")
         self.kind, self._interpreter = kind, interpreter
@@ -66,25 +65,25 @@ class Network:
         self.step = self._output.step
 
     def invoke(self, values: np.ndarray) -> np.ndarray:
-        """values of `input_shape`, float32, to what the model answers, of `output_shape`, float32; NaN where a value is NaN."""
-        if math.isnan(np.vdot(values, values)):  # the quickest way to see one among many
-            # int8 has no NaN, and kernels such as max(0, x) make a number of it.
+        """Run the model: values of `input_shape`, float32, to an output of `output_shape`, float32; all NaN if a value is NaN."""
+        if math.isnan(np.vdot(values, values)):  # the fastest way to find one among many
+            # int8 has no NaN, and kernels such as max(0, x) turn it into a number.
             return np.full(self.output_shape, np.nan, np.float32)
-        self._interpreter.reset_all_variables()  # of recurrent layers: what was answered before is of another row or asset
+        self._interpreter.reset_all_variables()  # state of recurrent layers belongs to another row or asset
         self._interpreter.set_tensor(self._input.index, self._input.inward(values))
         self._interpreter.invoke()
         return self._output.outward(self._interpreter.get_tensor(self._output.index))
 
 
 class _Tensor:
-    """One end of a model: its shape, and the way between float32 and its own type."""
+    """Input or output of a model: its shape, and the conversion between float32 and its own type."""
 
     def __init__(self, details: dict[str, Any], which: str) -> None:
         self.index = details["index"]
         self.shape = tuple(int(n) for n in details["shape"])
         self._type = np.dtype(details["dtype"])
         if self._type not in (np.float32, np.int8):
-            raise ValueError(f"its {which} is {self._type} where float32 or int8 is wanted")
+            raise ValueError(f"its {which} is {self._type}, expected float32 or int8")
         scale, zero = details["quantization"]
         self._scale, self._zero = np.float32(scale), np.float32(zero)
         if self._type == np.int8 and not scale > 0:
@@ -109,51 +108,51 @@ class Engine:
 
     Attributes:
         kind: the runtime's name.
-        step: the smallest difference between two answers; 0 for a float32 output.
+        step: the smallest difference between two outputs; 0 for a float32 output.
     """
 
     def __init__(self, network: Network, bundle: Bundle) -> None:
-        wanted, given = bundle.manifest.input_shape, network.input_shape
-        if given != wanted:
+        expected, actual = bundle.manifest.input_shape, network.input_shape
+        if actual != expected:
             raise BundleError(
-                f"{bundle.where}: {MODEL} has the input shape {_shape(given)} where the manifest's views and channels want "
-                f"{_shape(wanted)} (steps, features); export the model again"
+                f"{bundle.where}: {MODEL} has the input shape {_shape(actual)}, the manifest's views and channels require "
+                f"{_shape(expected)} (steps, features); export the model again"
             )
         answers, classes = bundle.manifest.output_shape, bundle.manifest.classes
         if (network.output_shape or (1,)) != answers:
-            what = f"one probability a class ({', '.join(classes)}) is" if classes else "one score is"
+            output = f"one probability per class ({', '.join(classes)})" if classes else "one score"
             raise BundleError(
-                f"{bundle.where}: {MODEL} has the output shape {_shape(network.output_shape)} where {what} wanted, "
+                f"{bundle.where}: {MODEL} has the output shape {_shape(network.output_shape)}, expected {output}, "
                 f"{_shape(answers)}; export the model again"
             )
         self.kind, self.step, self._network, self._classes = network.kind, network.step, network, bool(classes)
 
     def run(self, features: np.ndarray) -> float:
-        """The score of one input, (steps, features) float32; NaN if the answer is not finite or the runtime gives none."""
+        """The score of one input, (steps, features) float32; NaN if the output is not finite or the runtime fails."""
         try:
             return self.score(self.answer(features))
-        except RuntimeError:  # a kernel refuses these very values; others may do
+        except RuntimeError:  # a kernel refuses these values, but may accept others
             return math.nan
 
     def score(self, answer: np.ndarray) -> float:
-        """The score that an answer of the model stands for; NaN unless every number of it is finite."""
+        """The score of an output of the model; NaN unless all its numbers are finite."""
         if not all(map(math.isfinite, answer)):
             return math.nan
         return 1.0 - float(answer[0]) if self._classes else float(answer[0])
 
     def answer(self, features: np.ndarray) -> np.ndarray:
-        """What the model answers to one input, (1,) float32: its score; or (k,): a probability for each of the manifest's classes."""
+        """The model's output for one input, (1,) float32: its score; or (k,): a probability for each of the manifest's classes."""
         return self._network.invoke(features).reshape(-1)
 
 
 def open_network(model: bytes, kind: str = "auto", threads: int = 1, where: str = MODEL) -> Network:
-    """Open a model on the runtime `kind`; `auto` takes the first of `ENGINES` that is installed.
+    """Open a model on the runtime `kind`; `auto` uses the first installed one of `ENGINES`.
 
     Raises:
-        BundleError: no such runtime, or it is not installed, or it cannot read the model.
+        BundleError: the runtime is unknown, not installed, or cannot read the model.
     """
     if kind != "auto" and kind not in ENGINES:
-        raise BundleError(f"unknown engine `{kind}`; known are auto, {', '.join(ENGINES)}")
+        raise BundleError(f"unknown engine `{kind}`; choose one of auto, {', '.join(ENGINES)}")
     missing = []
     for name in ENGINES if kind == "auto" else (kind,):
         try:
@@ -170,8 +169,8 @@ def open_engine(bundle: Bundle, kind: str = "auto", threads: int = 1) -> Engine:
     """Open a bundle's model and check it against the manifest.
 
     Raises:
-        BundleError: as `open_network`, or the model's input or output is not what the manifest says, or it fails, or answers the same
-            input differently.
+        BundleError: as `open_network`, or the model's input or output does not match the manifest, or it fails, or its output for the
+            same input varies.
     """
     engine = Engine(open_network(bundle.model, kind, threads, f"{bundle.where}: {MODEL}"), bundle)
     one, other = np.random.default_rng(0).normal(0, 1, (2, *bundle.manifest.input_shape)).astype(np.float32)
@@ -182,8 +181,8 @@ def open_engine(bundle: Bundle, kind: str = "auto", threads: int = 1) -> Engine:
         raise BundleError(f"{bundle.where}: {engine.kind} cannot run this model: {text}; export it again") from None
     if not np.array_equal(first, again, equal_nan=True):
         raise BundleError(
-            f"{bundle.where}: {MODEL} answers the same input with {first[0]:.6g} and then with {again[0]:.6g}: it keeps a state or draws "
-            "random numbers, so a verdict would depend on other assets; export it without"
+            f"{bundle.where}: {MODEL} returns {first[0]:.6g} and then {again[0]:.6g} for the same input: it keeps state or uses "
+            "random numbers, so a result would depend on other assets; export it without"
         )
     return engine
 

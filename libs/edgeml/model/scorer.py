@@ -1,17 +1,16 @@
-"""One asset's rows in, one result a row out: learning, windows, scaling and the model, in the order of time.
+"""Scores the rows of one asset, one result per row: learning, windows, scaling and the model, in the order of time.
 
-What keeps a row from a decision, in this order:
+A row has no decision for one of these reasons, checked in this order:
 
-1. its time does not come after the last row's, or is flagged as out of line: ignored;
-2. rows come more than twice, or less than half, as often as the model wants, in the median of the last complete `PACE_ROWS`;
-3. the machine is stopped, or has just been started and settles: the row enters nothing, the window begins anew;
-4. the baseline is being learned: only good rows of a running machine count;
-5. a value in the shortest view is faulty: the longer views leave faulty values out of their means, the shortest wants
-   to be wholly good;
-6. the window does not hold `min_rows` rows yet, at the start, after a gap, or after a stop. After a gap the views keep what they hold of
-   the time before it, unless the gap is longer than they are: a fault that began in the gap is seen against what was; then
-   `rows_after_gap` new rows are enough;
-7. the model's answer is not finite, or the runtime gives none.
+1. Its time is not after the last row's, or is flagged as implausible: the row is ignored.
+2. The median interval of the last complete `PACE_ROWS` rows is less than half, or more than twice, that of the model.
+3. The machine is stopped, or has just been started and settles: the row enters no window, and the window restarts.
+4. The baseline is being learned, from good rows of a running machine only.
+5. A value in the shortest view is faulty. The longer views leave faulty values out of their means; the shortest must be entirely good.
+6. The window does not contain `min_rows` rows yet, at the start, after a gap, or after a stop. After a gap that is not longer than the
+   views, they keep their earlier rows, so that a fault that began in the gap is compared with the time before it; then `rows_after_gap`
+   new rows suffice.
+7. The model's output is not finite, or the runtime fails.
 """
 
 from __future__ import annotations
@@ -40,12 +39,12 @@ NOT_LATER, AHEAD_OF_CLOCK = QUALITY_NAMES[BACKWARDS], QUALITY_NAMES[AHEAD]
 OUT_OF_LINE = (NOT_LATER, AHEAD_OF_CLOCK)
 NO_NUMBER = "model: no finite answer"
 PACE_ROWS = 20
-MOST_READING = np.float32(1e20)
-"""A larger one counts as this: float32 holds its deviation and sums of them, so that two wild readings do not make a NaN."""
+MAX_READING = np.float32(1e20)
+"""Larger readings are limited to this: float32 can hold their deviations and sums, so that two extreme readings do not yield NaN."""
 
 
 class ScoringEngine(Protocol):
-    """What scores an input; `edgeml.model.runtime.Engine` does. A score that is not finite leads to no decision."""
+    """Scores an input, as `edgeml.model.runtime.Engine` does. A score that is not finite yields no decision."""
 
     def run(self, features: np.ndarray) -> float: ...
 
@@ -54,7 +53,7 @@ class AssetScorer:
     """Scores the rows of one asset.
 
     Attributes:
-        baseline: what is normal for this asset; None while it is being learned.
+        baseline: the baseline of this asset; None while it is being learned.
     """
 
     def __init__(
@@ -65,48 +64,48 @@ class AssetScorer:
         clock_ns: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
         """Args:
-            baseline: one that was learned before; None to learn it, or to take it from the manifest when scaling is `fixed`.
-            clock_ns: what the steps are timed by.
+            baseline: a baseline learned earlier; None to learn one, or to use that of a manifest with `fixed` scaling.
+            clock_ns: the clock that measures the steps.
 
         Raises:
             BundleError: the baseline was learned for other inputs.
         """
         manifest = bundle.manifest
         if baseline is not None and baseline.scaling_id != manifest.scaling_id:
-            raise BundleError(f"a baseline of inputs {baseline.scaling_id} where model {manifest.name} wants {manifest.scaling_id}")
+            raise BundleError(f"a baseline of inputs {baseline.scaling_id}, model {manifest.name} requires {manifest.scaling_id}")
         self.bundle, self._manifest, self._engine, self._clock = bundle, manifest, engine, clock_ns
         self._longest_gap = round(manifest.longest_gap_s * 1e9)
-        # A gap no longer than what the longest view spans leaves some of that view's time in it.
-        self._memory = round(max(view.rows for view in manifest.views) * manifest.interval_s * 1e9)
+        # After a gap not longer than the longest view, that view still contains earlier rows.
+        self._longest_view = round(max(view.rows for view in manifest.views) * manifest.interval_s * 1e9)
         self._after = min(manifest.min_rows, manifest.rows_after_gap or manifest.min_rows)
         self._last: int | None = None
         self._begin(baseline)
 
     def reset(self) -> None:
-        """Forget everything about the asset, its learned baseline included."""
+        """Discard everything about the asset, including its learned baseline."""
         self._begin(None)
 
     def begin_epoch(self) -> None:
-        """The next row may be of any time: the windows begin anew, what was learned so far stays."""
+        """Accept any time for the next row: the windows restart, and the learned rows stay."""
         self._last = None
         self._running.begin_epoch()
         self._pace = _Pace(self._manifest.interval_s, self._manifest.name)
         self._answers.clear()
         self._restart(after_gap=True)
 
-    def adopt(self, bundle: Bundle, engine: ScoringEngine) -> None:
-        """Go on with another model of the `same_windows`: the baseline, what the window holds and the rest stay.
+    def swap_model(self, bundle: Bundle, engine: ScoringEngine) -> None:
+        """Continue with another model of the `same_windows`: the baseline, the windows and the rest stay.
 
         Raises:
-            BundleError: its windows are others.
+            BundleError: its windows differ.
         """
         if not same_windows(self._manifest, bundle.manifest):
-            raise BundleError(f"model {bundle.manifest.name} wants other windows than {self._manifest.name}; begin a new scorer")
+            raise BundleError(f"model {bundle.manifest.name} has other windows than {self._manifest.name}; create a new scorer")
         self.bundle, self._manifest, self._engine = bundle, bundle.manifest, engine
         self._pace.model = bundle.manifest.name
 
     def feed(self, times: np.ndarray, values: np.ndarray, quality: np.ndarray) -> tuple[ResultColumns, tuple[str, ...]]:
-        """Score rows that follow those fed before.
+        """Score the next rows.
 
         Args:
             times: (n,) int64, event time in ns.
@@ -114,7 +113,7 @@ class AssetScorer:
             quality: (n, c) uint8, codes of `edgeml.messages`.
 
         Returns:
-            One result a row, and the texts that its `reason` codes point to.
+            One result per row, and the texts of its `reason` codes.
         """
         n, c = len(times), len(self._manifest.channels)
         out = ResultColumns(
@@ -155,14 +154,14 @@ class AssetScorer:
         return out, reasons.texts(self._progress())
 
     def warm(self, times: np.ndarray, values: np.ndarray, quality: np.ndarray) -> None:
-        """Take in rows as `feed` does, for the windows and the learning alone: the model is not asked."""
+        """Add rows as `feed` does, for the windows and the learning only, without running the model."""
         values, faults, faulty = _sound(values, quality)
         for i, at in enumerate(times.tolist()):
             self._take(at, values[i], faults[i] if faulty[i] else None)
 
     @property
     def learned(self) -> tuple[int, int]:
-        """How many good rows the baseline was learned from so far, and how many are wanted."""
+        """The number of good rows learned so far, and the number required."""
         wanted = self._manifest.scaling.rows
         return self._learner.count if self._learner else wanted, wanted
 
@@ -191,13 +190,13 @@ class AssetScorer:
         self._window = Window(self._manifest, np.array(baseline.spread) / self._std)
 
     def _take(self, at: int, row: np.ndarray, faults: np.ndarray | None) -> tuple[str, Window | None]:
-        """Take in one row: the reason for no decision, or the window whose features are the model's input."""
+        """Add one row; returns the reason for no decision, or the window whose features are the model's input."""
         if faults is not None and (faults == AHEAD).any():
             return AHEAD_OF_CLOCK, None
         if (self._last is not None and at <= self._last) or (faults is not None and (faults == BACKWARDS).any()):
             return NOT_LATER, None
         if self._last is not None and at - self._last > self._longest_gap:
-            self._restart(after_gap=True, keep=at - self._last <= self._memory)
+            self._restart(after_gap=True, keep=at - self._last <= self._longest_view)
         paced = self._last is None or self._pace.keeps(at - self._last)
         self._last = at
         if not paced:
@@ -253,15 +252,15 @@ class AssetScorer:
 
 
 def _sound(values: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The values within bounds; for each what is wrong with it, (n, c); and whether anything is with a row, (n,)."""
-    # A NaN without a flag is as faulty as one with it. A row after a gap is sound: the gap is seen by the times.
+    """The values within bounds; the fault of each, (n, c); and whether a row has any, (n,)."""
+    # A NaN without a flag is as faulty as one with it. A row after a gap is good: the times show the gap.
     faults = np.where(quality == GAP, np.uint8(GOOD), quality)
     faults = np.where(np.isfinite(values) | (faults != GOOD), faults, np.uint8(MISSING))
-    return np.clip(values, -MOST_READING, MOST_READING), faults, np.any(faults, axis=1)
+    return np.clip(values, -MAX_READING, MAX_READING), faults, np.any(faults, axis=1)
 
 
 def same_windows(one: Manifest, other: Manifest) -> bool:
-    """Whether all that is remembered of an asset for one model is what the other would remember."""
+    """Whether both models keep the same state of an asset."""
     return all(
         getattr(one, key) == getattr(other, key)
         for key in ("channels", "interval_s", "longest_gap_s", "views", "min_rows", "clip", "scaling", "stopped")
@@ -269,11 +268,11 @@ def same_windows(one: Manifest, other: Manifest) -> bool:
 
 
 class _Pace:
-    """Whether rows come about as often as the model wants.
+    """Checks the interval of the rows.
 
     Attributes:
         model: its name, for people.
-        fault: what is wrong, or empty.
+        fault: the fault, or empty.
     """
 
     def __init__(self, interval_s: float, model: str) -> None:
@@ -282,7 +281,7 @@ class _Pace:
         self.fault = ""
 
     def keeps(self, passed: int) -> bool:
-        """Take in the time from row to row, ns."""
+        """Add the time between two rows, ns."""
         self._passed.append(passed)
         if len(self._passed) == PACE_ROWS:
             given_s = sorted(self._passed)[PACE_ROWS // 2] / 1e9
@@ -303,11 +302,11 @@ class _Running:
         self.stopped = False
 
     def begin_epoch(self) -> None:
-        """Times begin anew; whether the machine runs does not change by that."""
+        """Forget the settling time; whether the machine runs does not change."""
         self._settled_at = None
 
     def halt(self, at: int, row: np.ndarray, faults: np.ndarray | None) -> str | None:
-        """The reason why this row is not one of a running machine, or None."""
+        """The reason why the machine is not running in this row, or None."""
         rule = self._rule
         if rule is None:
             return None
@@ -328,7 +327,7 @@ class _Running:
 
 
 class _Learner:
-    """Collects the rows that a baseline is fitted on."""
+    """Collects the rows for a baseline."""
 
     def __init__(self, bundle: Bundle) -> None:
         self._manifest = bundle.manifest
@@ -346,7 +345,7 @@ class _Learner:
         return len(self._rows) >= self._manifest.scaling.rows
 
     def interrupt(self) -> None:
-        """The next row does not follow the last one."""
+        """Mark a gap before the next row."""
         self._segment += 1
         self.recent.clear()
 
@@ -363,16 +362,16 @@ class _Learner:
 
 
 class _Reasons:
-    """Texts and their codes, 1 and up; learning has one text for all rows of a block, with the progress at its end."""
+    """Texts and their codes, from 1 on; learning has one text for all rows of a block, with the final progress."""
 
     LEARNING = LEARNING
-    _MOST = 255
+    _MAX_CODE = 255
 
     def __init__(self) -> None:
         self._codes: dict[str, int] = {}
 
     def code(self, reason: str) -> int:
-        if reason not in self._codes and len(self._codes) >= self._MOST - 1:
+        if reason not in self._codes and len(self._codes) >= self._MAX_CODE - 1:
             reason = "sensor"
         return self._codes.setdefault(reason, len(self._codes) + 1)
 

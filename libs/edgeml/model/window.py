@@ -1,4 +1,4 @@
-"""The recent past of one asset, as the model sees it: one ring for each view, a few small numpy operations a row."""
+"""The recent rows of one asset as the model's input: one ring buffer for each view, a few small numpy operations per row."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from edgeml.model.manifest import Manifest
 
 
 class Window:
-    """Rows of deviations, and the model's input made of them.
+    """Rows of deviations, and the model's input computed from them.
 
-    A row may have holes: values that are faulty. A step of a view is the mean of its good values; a step of which less
-    than half is good is 0 (the baseline's mean). Steps from before the window began repeat its first whole step, so that
-    a window that begins away from the baseline's mean does not look like a jump; until there is one, they are 0.
+    A row may have faulty values. A step of a view is the mean of its good values; a step with less than half of them good is 0 (the
+    baseline's mean). Steps from before the start of the window repeat its first complete step, so that a window that starts away from the
+    baseline's mean does not look like a jump; until there is one, they are 0.
 
     Attributes:
-        rows: rows that have entered since the window began, or since the last gap.
-        count: rows that have entered since the window began, over gaps.
+        rows: rows added since the start of the window, or since the last gap.
+        count: rows added since the start of the window, across gaps.
         latest: (c,) mean deviation in the last step of the view with the longest steps, in standard deviations; NaN where unknown.
     """
 
@@ -30,7 +30,7 @@ class Window:
         self._views = manifest.views
         self._gain = (1.0 / relative_spread).astype(np.float32)
         self._clip = np.float32(manifest.clip)
-        # Every ring is written twice, one length apart, so that the newest rows always lie in one piece.
+        # Every row is written twice, one length apart, so that the newest rows are always contiguous.
         self._rings = [np.zeros((2 * view.rows, c), np.float32) for view in self._views]
         self._depth = max(view.every for view in self._views)
         self._values = np.zeros((2 * self._depth, c), np.float32)
@@ -49,7 +49,7 @@ class Window:
         return self._times[0] if self._times else None
 
     def restart(self) -> None:
-        """Forget every row."""
+        """Discard all rows."""
         for ring in (*self._rings, self._values, self._good):
             ring.fill(0)
         self._times.clear()
@@ -58,14 +58,14 @@ class Window:
         self.count = self.rows = 0
 
     def interrupt(self) -> None:
-        """The next row comes after a gap: `rows` counts anew, while the views keep what they hold of the time before it."""
+        """Mark a gap before the next row: `rows` restarts at 0, while the views keep their earlier rows."""
         self.rows = 0
 
     def push(self, time: int, deviations: np.ndarray, faults: np.ndarray | None = None) -> None:
-        """Add the row that follows.
+        """Add the next row.
 
         Args:
-            deviations: (c,) in standard deviations; anything where faulty.
+            deviations: (c,) in standard deviations; any number where faulty.
             faults: (c,) uint8, quality codes of the faulty values, 0 for good; None when all are good.
         """
         good: np.ndarray | float = 1.0
@@ -99,7 +99,7 @@ class Window:
         self.rows += 1
 
     def fault(self) -> tuple[int, int] | None:
-        """The latest faulty value in the shortest view: (channel, quality code), or None when that view is wholly good."""
+        """The latest faulty value in the shortest view: (channel, quality code), or None if all its values are good."""
         channel = int(self._fault_age.argmin())
         if self._fault_age[channel] >= self._short:
             return None

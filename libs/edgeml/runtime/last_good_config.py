@@ -1,4 +1,4 @@
-"""A component's configuration as its own: read, and remembered when it has worked."""
+"""Reads a component's configuration, and saves the last one that worked."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from edgeml.storage.retrying_writer import RetryingWriter
 log = logging.getLogger("edgeml")
 
 LAST_GOOD = "last-good-configuration.json"
-"""In the work directory: Lite restarts a component at each change of its configuration, so the one that worked outlives the process."""
+"""File in the work directory: Lite restarts a component at each change of its configuration, so the last good one is saved."""
 
 O = TypeVar("O")  # noqa: E741
 
 
 def whole(options: type[O], raw: dict[str, Any]) -> tuple[MessageAuthOptions, O]:
-    """A component's configuration as it is on a device: the options that every component has, and its own.
+    """Read a component's configuration: the options common to all components, and its own.
 
     Raises:
         OptionsError: with every fault of both.
@@ -32,19 +32,19 @@ def whole(options: type[O], raw: dict[str, Any]) -> tuple[MessageAuthOptions, O]
     common, own, faults = MessageAuthOptions(), None, []
     try:
         common = read(MessageAuthOptions, raw.get("message_auth"), "message_auth")
-    except OptionsError as wrong:
-        faults += wrong.faults
+    except OptionsError as error:
+        faults += error.faults
     try:
         own = read(options, {key: value for key, value in raw.items() if key not in ("message_auth", "accessControl")})
-    except OptionsError as wrong:
-        faults += wrong.faults
+    except OptionsError as error:
+        faults += error.faults
     if own is None or faults:
         raise OptionsError(faults)
     return common, own
 
 
 REFUSED = "refused-configuration.json"
-"""In the work directory while the latest configuration is not in effect: the configuration and what is wrong with it."""
+"""File in the work directory while the latest configuration is not in effect: the configuration and its faults."""
 
 
 class LastGoodConfig(Generic[O]):
@@ -59,45 +59,47 @@ class LastGoodConfig(Generic[O]):
     def __init__(self, options: type[O], work: Path, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._options, self._path, self._refused = options, work / LAST_GOOD, work / REFUSED
         self.known = {"message_auth": known(MessageAuthOptions), **known(options)}
-        self._lasting = RetryingWriter(monotonic)
+        self._writer = RetryingWriter(monotonic)
 
     def read(self, raw: dict[str, Any]) -> tuple[MessageAuthOptions, O]:
-        """The options that every component has, and the service's own; raises OptionsError with every fault of both."""
+        """Read the common options and the service's own; raises OptionsError with every fault of both."""
         return whole(self._options, raw)
 
     def last_good(self) -> dict[str, Any]:
-        """What was remembered; raises FileNotFoundError when nothing is, and what else reading a damaged file raises."""
+        """The saved configuration; raises FileNotFoundError if there is none, or the faults of reading a damaged file."""
         return dict(json.loads(plain_bytes(self._path)))
 
     def remember(self, raw: dict[str, Any]) -> None:
-        """This configuration works."""
+        """Save this configuration as the last good one."""
         try:
             text = json.dumps(raw)
         except (TypeError, ValueError) as fault:
-            log.warning("%s cannot be written (%s); after a restart a wrong configuration finds nothing to go back to", self._path, fault)
+            log.warning("%s cannot be written (%s); after a restart there is no last-good configuration to restore", self._path, fault)
             return
-        sentence = f"{self._path} cannot be written ({{}}); make room, or after a restart a wrong configuration finds nothing to go back to"
-        self._lasting.drop("refused")
-        self._lasting.do("last good", lambda: self._accept(text), sentence)
+        sentence = (
+            f"{self._path} cannot be written ({{}}); free some space, or after a restart there is no last-good configuration to restore"
+        )
+        self._writer.drop("refused")
+        self._writer.do("last good", lambda: self._accept(text), sentence)
 
     def refuse(self, raw: dict[str, Any], faults: tuple[str, ...]) -> None:
-        """This configuration does not work: a file says why, for whoever deployed it."""
+        """Save the refused configuration and its faults, for the person who deployed it."""
         try:
             text = json.dumps({"configuration": raw, "faults": faults})
         except (TypeError, ValueError) as fault:
             log.warning("%s cannot be written (%s); the faults are in this log and in the status", self._refused, fault)
             return
-        sentence = f"{self._refused} cannot be written ({{}}); make room, or whoever deployed it sees the faults in the log alone"
-        self._lasting.do("refused", lambda: _write(self._refused, text), sentence)
+        sentence = f"{self._refused} cannot be written ({{}}); free some space, otherwise the faults are only in the log and in the status"
+        self._writer.do("refused", lambda: _write(self._refused, text), sentence)
 
     def tick(self) -> None:
-        """Write what could not be written before."""
-        self._lasting.tick()
+        """Retry failed writes."""
+        self._writer.tick()
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """What could not be written yet."""
-        return self._lasting.faults
+        """Sentences about failed writes."""
+        return self._writer.faults
 
     def _accept(self, text: str) -> None:
         _write(self._path, text)

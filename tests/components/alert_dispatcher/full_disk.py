@@ -1,4 +1,4 @@
-"""`python -m tests.components.alert_dispatcher.full_disk FOLDER RESERVE`: alarms on a full disk; prints what became of them as JSON.
+"""`python -m tests.components.alert_dispatcher.full_disk FOLDER RESERVE`: alarms on a full disk; prints their outcome as JSON.
 
 FOLDER is on a small filesystem of its own, which this fills to the last byte.
 """

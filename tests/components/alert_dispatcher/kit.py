@@ -1,4 +1,4 @@
-"""What the tests of AlertDispatcher stand on: a bus that keeps what is published, clocks turned by hand, results made to order."""
+"""Fixtures of the tests of AlertDispatcher: a bus that records messages, clocks advanced by hand, generated results."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Killed(BaseException):
 class Bench:
     """One AlertDispatcher, with restarts; `now` is both clocks, in seconds, but that the wall clock was set by `set_by`.
 
-    IoT Core echoes what is published there, unless `mute`.
+    IoT Core echoes every message, unless `mute`.
     """
 
     def __init__(self, work: Path, **configuration: Any) -> None:
@@ -55,7 +55,7 @@ class Bench:
         self.service.start()
 
     def kill(self) -> None:
-        """Forget the process; what was not committed is gone, as the file's lock is."""
+        """End the process: uncommitted data and the file's lock are gone."""
         self.service._store.close()
 
     def give(self, topic: str, message: Message) -> None:

@@ -32,7 +32,7 @@ def last(bench: Bench) -> tuple[str, str]:
     return bench.alerts()[-1].id, bench.alerts()[-1].state
 
 
-def test_alarm_of_a_model_that_was_replaced_ends_and_says_so(bench, caplog):
+def test_alarm_ends_when_its_model_is_replaced(bench, caplog):
     alarm = bench.raise_alarm()
     for minute in range(12):
         other_model(bench, 100 + 60 * minute)
@@ -48,7 +48,7 @@ def test_alarm_of_a_model_that_was_replaced_ends_and_says_so(bench, caplog):
     assert [alert.state for alert in bench.alerts()] == ["pending", "active", "cleared"]
 
 
-def test_alarm_of_an_asset_that_was_taken_away_ends_and_says_so(bench):
+def test_alarm_ends_when_its_asset_is_removed(bench):
     alarm = bench.raise_alarm()
     for minute in range(30):
         other_model(bench, 100 + 60 * minute, "pump-2")
@@ -61,7 +61,7 @@ def test_alarm_of_an_asset_that_was_taken_away_ends_and_says_so(bench):
     assert len(bench.alerts()) == 3
 
 
-def test_results_that_come_now_and_then_keep_an_alarm_although_another_model_answers(bench):
+def test_rare_results_keep_an_alarm_although_another_model_answers(bench):
     alarm = bench.raise_alarm()
     for minute in range(40):
         other_model(bench, 100 + 60 * minute)
@@ -71,7 +71,7 @@ def test_results_that_come_now_and_then_keep_an_alarm_although_another_model_ans
     assert last(bench) == (alarm, "active")
 
 
-def test_model_that_stopped_answering_too_replaces_nothing(bench):
+def test_silent_model_replaces_no_other(bench):
     alarm = bench.raise_alarm()
     bench.wait(5)
     other_model(bench, 100)
@@ -80,7 +80,7 @@ def test_model_that_stopped_answering_too_replaces_nothing(bench):
 
 
 @pytest.mark.parametrize("boot", [False, True])
-def test_time_goes_on_over_restarts(bench, monkeypatch, boot):
+def test_silence_keeps_growing_over_restarts(bench, monkeypatch, boot):
     alarm = bench.raise_alarm()
     for day_part in range(8):
         bench.wait(3 * 3600 - 60, step=100)
@@ -93,7 +93,7 @@ def test_time_goes_on_over_restarts(bench, monkeypatch, boot):
     assert last(bench) == (alarm, "cleared")
 
 
-def test_silence_that_ended_before_a_restart_counts_no_more(bench):
+def test_ended_silence_does_not_count_after_a_restart(bench):
     alarm = bench.raise_alarm()
     bench.wait(80_000, step=100)
     bench.results([None], 13)
@@ -116,7 +116,7 @@ def test_every_open_alarm_ends(bench, state):
     assert last(bench) == (alarm, "cleared") and "not known to be over" in bench.alerts()[-1].why
 
 
-def test_with_0_it_stays(tmp_path):
+def test_alarm_stays_with_a_threshold_of_0(tmp_path):
     bench = Bench(tmp_path, expiry={"replaced_after_s": 0, "silent_after_s": "0"})
     alarm = bench.raise_alarm()
     for minute in range(12):
@@ -126,7 +126,7 @@ def test_with_0_it_stays(tmp_path):
     assert last(bench) == (alarm, "active")
 
 
-def test_wall_clock_that_is_set_ends_nothing(bench):
+def test_step_of_the_wall_clock_ends_no_alarm(bench):
     alarm = bench.raise_alarm()
     bench.wait(120)
     bench.set_by = 10_000_000
@@ -134,14 +134,14 @@ def test_wall_clock_that_is_set_ends_nothing(bench):
     assert last(bench) == (alarm, "active")
 
 
-def test_clock_set_back_over_a_start_of_the_system_begins_the_time_once_more():
+def test_clock_set_back_over_a_reboot_restarts_the_silence():
     key = "pump-1", "skab"
     expiry = AlarmExpiry(ExpiryOptions(), {key: Moment(5000 * SECOND, 10.0, "one")})
     assert expiry.expired([key], Moment(100 * SECOND, 5.0, "two")) == []
     assert len(expiry.expired([key], Moment(91_400 * SECOND, 5.0, "two"))) == 1
 
 
-def test_recording_begun_anew_ends_an_alarm_and_does_not_call_it_over(bench):
+def test_restarted_recording_ends_an_alarm_without_calling_it_over(bench):
     bench.results([0.97] * 700)
     assert last(bench)[1] == "active"
     bench.give(topics.RESULTS, results([0.0] * 5, 0, 0, stream="inference-2", answers="sensors-2"))

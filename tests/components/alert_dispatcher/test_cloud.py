@@ -1,4 +1,4 @@
-"""What goes to IoT Core, and that its absence costs nothing locally."""
+"""Messages to IoT Core; its absence costs nothing locally."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_19_raised_alarms_go_to_the_operators(tmp_path):
     assert "flow 6.2σ below" in sent(bench, ALERTS)[0]["why"]
 
 
-def test_19_what_did_not_last_does_not_go_to_the_operators(tmp_path):
+def test_19_alarms_that_were_not_raised_are_not_sent(tmp_path):
     bench = Bench(tmp_path)
     bench.results(ALARM[:8] + [0.0] * 20)
     assert [a.state for a in bench.alerts()] == ["pending", "cleared"] and sent(bench, ALERTS) == []
@@ -72,7 +72,7 @@ def test_20_with_0_every_result_is_reported_several_in_a_message(tmp_path):
 
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
-def test_20_a_confidence_that_is_not_finite_is_no_decision_whoever_sends_it(tmp_path, value):
+def test_20_confidence_that_is_not_finite_is_no_decision(tmp_path, value):
     bench = Bench(tmp_path, report={"interval_s": 0})
     bench.results([value] * 30)
     bench.wait(2)
@@ -80,7 +80,7 @@ def test_20_a_confidence_that_is_not_finite_is_no_decision_whoever_sends_it(tmp_
     assert {(r["verdict"], r["score"], r["confidence"]) for r in reported(bench)} == {("no decision", None, None)}
 
 
-def test_21_thinned_by_event_time_and_at_each_change(tmp_path):
+def test_21_reports_are_downsampled_by_event_time_and_sent_at_each_change(tmp_path):
     bench = Bench(tmp_path, report={"interval_s": 100})
     bench.results([0.1] * 200)
     bench.results(ALARM, 200)
@@ -116,7 +116,7 @@ def test_21_reporting_can_be_switched_off(tmp_path):
     assert sent(bench, RESULTS) == []
 
 
-def test_22_without_the_cloud_local_alarms_go_on(tmp_path, caplog):
+def test_22_local_alarms_continue_without_the_cloud(tmp_path, caplog):
     bench = Bench(tmp_path, report={"interval_s": 0})
     bench.bus.failing_topics |= {ALERTS, RESULTS}
     bench.results(ALARM)

@@ -1,4 +1,4 @@
-"""30: what a condition may say, what it means, and what is refused."""
+"""30: syntax and meaning of conditions, and refused ones."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PRESSURE, DOOR = "pressure", "door_open"
         ("a > b", {"a": 2.0, "b": 1.0}, True),
     ],
 )
-def test_30_what_it_means(text, values, holds):
+def test_30_expressions_are_evaluated(text, values, holds):
     expression = Expression(f"  {text} ")
     assert expression.holds(values) is holds and set(expression.channels) == set(values)
 
@@ -77,13 +77,13 @@ def test_30_what_it_means(text, values, holds):
         ("größe > 1 and größe()", "`größe()` at character 15"),
     ],
 )
-def test_30_what_is_refused_and_where(text, said):
+def test_30_invalid_expressions_are_refused_with_their_position(text, said):
     with pytest.raises(ExpressionError) as refused:
         Expression(text)
     assert said in str(refused.value)
 
 
-def test_30_a_fault_is_said_with_the_whole_key_and_what_is_allowed():
+def test_30_fault_names_the_full_key_and_the_allowed_syntax():
     with pytest.raises(OptionsError) as refused:
         read(InterlockOptions, {"allow_when": "open()", "assets": {"pump-2": "1 <", "pump-3": ""}}, "actions.command.interlock")
     first, second = refused.value.faults
@@ -91,7 +91,7 @@ def test_30_a_fault_is_said_with_the_whole_key_and_what_is_allowed():
     assert second.startswith("`actions.command.interlock.assets.pump-2` is '1 <': ")
 
 
-def test_30_whatever_is_written_is_understood_or_refused():
+def test_30_any_text_is_parsed_or_refused():
     chance = random.Random(30)
     words = [
         "'c d'",

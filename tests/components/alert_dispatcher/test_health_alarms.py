@@ -90,22 +90,22 @@ def test_34_a_condition_is_an_alarm_with_the_life_of_any_other(bench, name):
     assert bench.commands() == []
 
 
-def test_34_what_does_not_last_is_no_alarm(bench):
+def test_34_short_condition_is_no_alarm(bench):
     live(bench, 3, step=3.0, SensorIngestion={"row_age_s": {"pump-1": 61.0}})
     live(bench, 10)
     assert [(alert.state, alert.raised_at) for alert in watched(bench)] == [("pending", None), ("cleared", None)]
 
 
-def test_35_a_silent_producer_is_told_from_a_deaf_subscription(bench):
+def test_35_silent_producer_is_distinguished_from_a_dead_subscription(bench):
     live(bench, 20)
     live(bench, 90, without=SENSING, Inference={"message_age_s": {topics.SENSORS: 70.0}})
     (active,) = [alert for alert in watched(bench) if alert.model == PREFIX + "stream-silent" and alert.state == "active"]
-    # When it was raised the producer's last word was recent; what an operator reads later is the newer sentence.
+    # When it was raised, the producer had reported recently; later alerts have the newer sentence.
     bench.acknowledge(active.id)
     assert f"{SENSING} is silent too" in watched(bench)[-1].why
 
 
-def test_36_what_was_never_heard_has_time_to_come(bench):
+def test_36_first_message_has_time_to_arrive(bench):
     nothing = {"message_age_s": {topics.SENSORS: None}}
     live(bench, 290, Inference=nothing)
     assert watched(bench) == []
@@ -121,7 +121,7 @@ def test_37_thresholds_are_options_for_each_asset_too_and_0_switches_off(tmp_pat
 
 
 @pytest.mark.parametrize(("command", "wanted"), [({}, []), ({"on_source_stalled": True}, [("pump-1", "stop")])])
-def test_38_a_machine_is_commanded_because_of_it_only_when_configured(tmp_path, command, wanted):
+def test_38_stalled_source_sends_a_command_only_if_configured(tmp_path, command, wanted):
     bench = Bench(tmp_path, actions={"command": {**command, "timeout_s": 1}})
     live(bench, 20, SensorIngestion={"row_age_s": {"pump-1": 61.0}})
     live(bench, 90, without=JUDGING, SensorIngestion={"row_age_s": {"pump-1": 61.0}})
@@ -129,12 +129,12 @@ def test_38_a_machine_is_commanded_because_of_it_only_when_configured(tmp_path, 
     assert list(dict.fromkeys((sent.asset, sent.action) for sent in bench.commands())) == wanted
 
 
-def test_39_an_alarm_outlives_a_restart_and_clears_after_it(bench):
+def test_39_alarm_survives_a_restart_and_clears_after_it(bench):
     live(bench, 20, SensorIngestion={"row_age_s": {"pump-1": 61.0}})
     (pending, active) = watched(bench)
     bench.kill()
     bench.restart()
-    bench.wait(60)  # nothing is known yet: it stands
+    bench.wait(60)  # nothing is known yet: it stays open
     assert len(watched(bench)) == 2
     live(bench, 20)
     assert (watched(bench)[-1].state, watched(bench)[-1].id) == ("cleared", active.id)
@@ -152,20 +152,20 @@ def test_39_a_component_that_is_still_silent_after_a_restart_stays_alarmed(bench
     assert watched(bench)[-1].state == "cleared"
 
 
-def test_39_an_asset_that_was_taken_away_is_stalled_no_longer(bench):
+def test_39_removed_asset_is_no_longer_stalled(bench):
     live(bench, 20, SensorIngestion={"row_age_s": {"pump-1": 61.0}})
     live(bench, 320, SensorIngestion={"row_age_s": {}})
     assert [alert.state for alert in watched(bench)] == ["pending", "active", "cleared"]
 
 
-def test_39_what_a_silent_component_reported_stands(bench):
+def test_39_reports_of_a_silent_component_stay_valid(bench):
     live(bench, 20, SensorIngestion={"row_age_s": {"pump-1": 61.0}})
     live(bench, 400, without=SENSING)
     about = [(alert.state, alert.asset) for alert in watched(bench)]
     assert about.count(("active", "pump-1")) == 1 and ("cleared", "pump-1") not in about
 
 
-def test_39_an_asset_that_is_not_judged_stays_alarmed_while_inference_counts_from_its_start(bench):
+def test_39_unscored_asset_stays_alarmed_while_inference_counts_from_its_start(bench):
     live(bench, 20, Inference={"unscored": {"pump-1": UNJUDGED}})
     for for_s in (0.0, 10.0, 60.0):
         live(bench, 20, Inference={"unscored": {"pump-1": msgspec.structs.replace(UNJUDGED, for_s=for_s)}})
@@ -174,7 +174,7 @@ def test_39_an_asset_that_is_not_judged_stays_alarmed_while_inference_counts_fro
     assert watched(bench)[-1].state == "cleared"
 
 
-def test_37_an_asset_that_is_not_judged_is_no_alarm_before_its_time_and_never_with_0(tmp_path):
+def test_37_unscored_asset_is_no_alarm_before_its_time_and_never_with_0(tmp_path):
     bench = Bench(tmp_path, health_alarms={"unscored_after_s": 0})
     live(bench, 60, Inference={"unscored": {"pump-1": msgspec.structs.replace(UNJUDGED, for_s=1e6)}})
     assert watched(bench) == []
@@ -184,7 +184,7 @@ def test_37_an_asset_that_is_not_judged_is_no_alarm_before_its_time_and_never_wi
     assert watched(bench) == []
 
 
-def test_39_a_wall_clock_that_is_set_back_stops_nothing(bench):
+def test_39_wall_clock_set_back_stops_no_alarm(bench):
     live(bench, 20, SensorIngestion={"row_age_s": {"pump-1": 61.0}})
     bench.set_by = -86_400.0
     bench.kill()
@@ -201,7 +201,7 @@ def test_40_alarms_go_to_iot_core_and_an_unknown_id_is_still_named(bench, caplog
     assert "unknown alarm 'nobody'" in caplog.text
 
 
-def test_41_health_goes_to_iot_core_thinned_and_at_each_change_of_state(bench):
+def test_41_health_goes_to_iot_core_downsampled_and_at_each_change_of_state(bench):
     live(bench, 900, SensorIngestion={"row_age_s": {}})
     bench.give(topics.HEALTH, Health(component=SENSING, at="", state="faulty"))
     bench.wait(2)

@@ -106,7 +106,7 @@ def unharmed(tmp_path_factory):
     return world
 
 
-def test_23_killed_between_any_two_steps(unharmed, tmp_path):
+def test_23_kill_between_any_two_steps_loses_nothing(unharmed, tmp_path):
     assert unharmed.steps > 100
     for kill_at in range(1, unharmed.steps + 1):
         work = tmp_path / str(kill_at)

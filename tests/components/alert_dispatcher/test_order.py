@@ -1,4 +1,4 @@
-"""8, 18, 22 and 27: what goes first, what sees which alert, and that none is given up, with a clock that never stands still."""
+"""8, 18, 22 and 27: the order of messages, and that no alert is dropped, with a clock that always advances."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ SLOW = [{}, {CLOUD: 1.0}, {topics.ALERTS: 8.0}, {CLOUD: 1.0, topics.ALERTS: 8.0,
 
 @pytest.mark.parametrize("refused", [(), (CLOUD,), (topics.ALERTS,), (CLOUD, topics.ALERTS, topics.cloud_results("gateway"))])
 @pytest.mark.parametrize("slow", SLOW)
-def test_stop_command_goes_out_first_and_in_the_tick_that_decides_it(tmp_path, slow, refused):
+def test_stop_command_is_sent_first_and_in_the_tick_that_decides_it(tmp_path, slow, refused):
     bench = MovingBench(tmp_path, slow, report={"interval_s": 0})
     bench.bus.failing_topics.update(refused)
     bench.service.on_message(topics.RESULTS, results(ALARM[:12]))
@@ -59,7 +59,7 @@ def test_stop_command_goes_out_first_and_in_the_tick_that_decides_it(tmp_path, s
     assert topics.ALERTS in bench.order[1:], "alerts follow in the same tick"
 
 
-def test_stop_command_of_an_earlier_process_goes_out_in_the_first_tick(tmp_path):
+def test_stop_command_of_an_earlier_process_is_sent_in_the_first_tick(tmp_path):
     bench = MovingBench(tmp_path, {})
     bench.bus.failing_topics.add(topics.COMMANDS)
     bench.service.on_message(topics.RESULTS, results(ALARM[:12]))
@@ -72,7 +72,7 @@ def test_stop_command_of_an_earlier_process_goes_out_in_the_first_tick(tmp_path)
     assert bench.order[0] == topics.COMMANDS
 
 
-def test_interlock_is_asked_at_the_instant_of_each_sending(tmp_path):
+def test_interlock_is_checked_at_each_sending(tmp_path):
     interlock = {"allow_when": "pressure > 2.0", "max_age_s": 5, "event_time": False}
     bench = MovingBench(tmp_path, {topics.COMMANDS: 8.0}, actions={"command": {"interlock": interlock, "timeout_s": 60}})
     for asset in ("pump-1", "pump-2"):
@@ -82,7 +82,7 @@ def test_interlock_is_asked_at_the_instant_of_each_sending(tmp_path):
     assert [command.asset for command in bench.commands()] == ["pump-1"], "eight seconds later the reading of pump-2 is too old"
 
 
-def test_deadline_is_looked_at_at_the_instant_of_each_sending(tmp_path):
+def test_deadline_is_checked_at_each_sending(tmp_path):
     bench = MovingBench(tmp_path, {topics.COMMANDS: 8.0}, actions={"command": {"timeout_s": 5}})
     for asset in ("pump-1", "pump-2"):
         bench.service.on_message(topics.RESULTS, results(ALARM[:12], asset=asset))
@@ -142,7 +142,7 @@ def test_alert_that_carries_a_note_of_a_tick_is_published_in_that_tick(tmp_path)
     assert "dry run" in bench.alerts()[-1].note and len(bench.bus.cloud) >= 1
 
 
-def test_alert_is_taken_away_only_once_it_is_acted_upon(tmp_path):
+def test_alert_is_deleted_only_after_its_dispatch(tmp_path):
     bench = Bench(tmp_path)
     bench.service.on_message(topics.RESULTS, results(ALARM[:12]))
     store = bench.service._store
@@ -152,7 +152,7 @@ def test_alert_is_taken_away_only_once_it_is_acted_upon(tmp_path):
     assert store.alerts_to_dispatch() == waiting
 
 
-def test_1500_alerts_that_the_broker_does_not_take_are_reported_and_published_in_order(tmp_path):
+def test_1500_refused_alerts_are_reported_and_published_in_order(tmp_path):
     bench = Bench(tmp_path, policy={"votes": 1, "of": 1, "hold_s": 0, "clear_hold_s": 0, "cooldown_s": 0}, actions={"iot_core": {}})
     bench.bus.failing_topics.add(topics.ALERTS)
     for block in range(15):
@@ -178,7 +178,7 @@ def test_1500_alerts_that_the_broker_does_not_take_are_reported_and_published_in
     assert bench.service.status().faults == () and bench.service.metrics().queues["to edgeml/alerts"] == (0, 0)
 
 
-def test_alerts_that_wait_hold_up_no_command(tmp_path):
+def test_waiting_alerts_delay_no_command(tmp_path):
     bench = MovingBench(tmp_path, {topics.ALERTS: 0.01}, actions={"command": {}})
     bench.bus.failing_topics.add(topics.ALERTS)
     for asset in range(400):
@@ -219,7 +219,7 @@ def test_open_alarm_keeps_its_command_however_many_others_come_and_go(tmp_path):
     assert len(bench.commands()) == 1, "an alert of the same state is not another alarm"
 
 
-def test_alert_that_the_outbox_cannot_take_is_reported(tmp_path):
+def test_alert_that_the_outbox_refuses_is_reported(tmp_path):
     bench = Bench(tmp_path, outbox={"reserve_alerts": 0, "max_mb": 0.1})
     with bench.service._store.transaction():
         while bench.service._store.outbox.put(0, CLOUD, b'{"pad":"%s"}' % (b"x" * 900), 0) is not None:

@@ -109,7 +109,7 @@ class Device:
         return [alert.state for alert in self.on(topics.ALERTS)]
 
     def soon(self, condition: Callable[[], bool]) -> None:
-        """As `until`, for what no message tells."""
+        """As `until`, for conditions without a message."""
         give_up = time.monotonic() + PATIENCE_S
         while not condition():
             assert time.monotonic() < give_up, "waited in vain"
@@ -132,7 +132,7 @@ def device(tmp_path: Path) -> Iterator[Device]:
                 made.end(signal.SIGKILL)
 
 
-def test_the_whole_life_of_an_alarm(device):
+def test_alarm_passes_through_all_its_states(device):
     device.start()
     device.give(topics.RESULTS, results(ALARM[:12]))
     device.until(lambda: device.states() == ["pending", "active"])
@@ -158,7 +158,7 @@ def waiting(work: Path) -> int:
         return int(db.execute("SELECT COUNT(*) FROM outgoing").fetchone()[0])
 
 
-def test_44_what_iot_core_echoes_is_delivered(device):
+def test_44_echoed_message_is_delivered(device):
     device.start()
     device.give(topics.RESULTS, results(ALARM))
     alerts = topics.cloud_alerts("a-thing")
@@ -168,7 +168,7 @@ def test_44_what_iot_core_echoes_is_delivered(device):
     assert device.nucleus.core.refusals == []
 
 
-def test_45_what_may_not_be_heard_is_sent_and_kept(device):
+def test_45_message_without_permission_to_subscribe_is_sent_and_kept(device):
     policies = device.access_control["aws.greengrass.ipc.mqttproxy"]
     for policy in policies.values():
         if policy["operations"] == ["aws.greengrass#SubscribeToIoTCore"]:
@@ -183,7 +183,7 @@ def test_45_what_may_not_be_heard_is_sent_and_kept(device):
     assert len({msgspec.json.decode(payload)["entry"] for payload in device.in_cloud(alerts)}) == 2
 
 
-def test_killed_in_mid_alarm_it_goes_on_with_the_same_id(device):
+def test_alarm_keeps_its_id_over_a_kill(device):
     device.start()
     device.give(topics.RESULTS, results(ALARM[:12]))
     device.until(lambda: device.on(topics.COMMANDS) and len(device.states()) == 2)
@@ -202,7 +202,7 @@ def test_killed_in_mid_alarm_it_goes_on_with_the_same_id(device):
     assert len({command.id for command in device.on(topics.COMMANDS)}) == 1
 
 
-def test_random_bytes_and_newer_messages_leave_it_working(device):
+def test_component_survives_random_bytes_and_newer_messages(device):
     device.start()
     for topic in (topics.RESULTS, topics.COMMANDS_ACK, topics.ALERTS_ACK):
         for payload in (b"\x93\x00\xff", b"{", b"", encode(Acknowledge(alarm="x", v=99)), encode(results([0.5]))[:50]):
@@ -213,7 +213,7 @@ def test_random_bytes_and_newer_messages_leave_it_working(device):
     device.until(lambda: device.states() == ["pending", "active", "cleared"])
 
 
-def test_a_wrong_configuration_is_said_and_a_right_one_is_taken(device):
+def test_wrong_configuration_is_reported_and_a_corrected_one_applied(device):
     device.configure({"policy": {"raise_at": "0.2", "hold_s": "long"}, "actions": {"mail": {"to": "x"}}}, 2)
     device.launch()
     device.until(lambda: device.on(topics.STATUS))

@@ -26,7 +26,7 @@ T0 = 1_583_748_000 * SECOND
 
 
 class Bench:
-    """One Inference; `restart` is what a relaunch by the nucleus does."""
+    """One Inference; `restart` is a relaunch by the nucleus."""
 
     def __init__(self, work: Path, artifacts: Path = SHIPPED, wall_ns: Callable[[], int] = time.time_ns, **configuration: Any) -> None:
         self.bus = FakeBus()

@@ -13,7 +13,7 @@ import pytest
 
 from edgeml.messages import ReplayRequest, ResultBlock, topics
 from edgeml.model import install_bundle
-from edgeml.model.install_bundle import place, placed, verdict
+from edgeml.model.install_bundle import install, installed, read_result
 from tests.components.inference.kit import SHIPPED, Bench, batches, column, pump, reasons
 from tests.edgeml.keys import PINNED, STRANGER, TRUSTED, edit
 from tests.edgeml.models import trained, untrue
@@ -35,7 +35,7 @@ class World:
         return Bench(self.work, **{"bundle": str(self.configured), "signature": OURS, **options})
 
     def deploy(self, bundle: Path) -> None:
-        place(bundle, self.model)
+        install(bundle, self.model)
 
     def trained(self, version: str, **changes: object) -> None:
         self.deploy(trained(self.folder / "bundle", version, **changes))  # type: ignore[arg-type]
@@ -54,13 +54,13 @@ def versions(blocks: list[ResultBlock]) -> set[str]:
     return {block.model_version for block in blocks}
 
 
-def test_17_a_model_that_is_there_runs_instead_of_the_configured_bundle(world):
+def test_17_installed_model_replaces_the_configured_bundle(world):
     world.trained("1.1.0")
     assert versions(world.bench().feed(*batches(pump(50)))) == {"1.1.0"}
     assert versions(world.bench(model="").feed(*batches(pump(50)))) == {"1.0.0"}
 
 
-def test_17_without_one_the_configured_bundle_runs(world):
+def test_17_configured_bundle_runs_without_an_installed_model(world):
     assert versions(world.bench().feed(*batches(pump(50)))) == {"1.0.0"}
 
 
@@ -75,15 +75,15 @@ def test_18_a_new_version_is_taken_between_two_batches_without_a_gap(world):
     assert {block.digest for block in before}.isdisjoint(block.digest for block in after)
     assert [block.seq for block in before + after] == list(range(len(before + after)))
     assert {block.stream for block in after} == {before[0].stream}
-    assert not any(reasons(after))  # neither the windows nor the baseline began anew
+    assert not any(reasons(after))  # windows and baseline were kept
     np.testing.assert_array_equal(column(after, "starts")[0], column(before, "starts")[-1] + 50 * 10**9 - 49 * 10**9)
-    # The same weights would have said the same: the window went over as it was.
+    # The same weights give the same score: the window was kept.
     same = World(world.folder / "same").bench()
     alone = same.feed(*sent)
     np.testing.assert_array_equal(column(alone, "deviations")[900:], column(after, "deviations"))
 
 
-def test_18_the_baseline_that_is_being_learned_is_learned_on(world):
+def test_18_learning_continues_with_a_new_version(world):
     bench, sent = world.bench(), batches(pump(500))
     bench.feed(*sent[:4])
     world.trained("1.1.0")
@@ -92,7 +92,7 @@ def test_18_the_baseline_that_is_being_learned_is_learned_on(world):
     assert reasons(blocks)[0] == "learning 250/400" and reasons(blocks)[-1] == "" and versions(blocks) == {"1.1.0"}
 
 
-def test_19_other_windows_are_filled_anew(world):
+def test_19_other_windows_refill(world):
     bench, rows = world.bench(), pump(1000)
     sent = batches(rows)
     before = bench.feed(*sent)
@@ -103,7 +103,7 @@ def test_19_other_windows_are_filled_anew(world):
     again = bench.feed(*sent)
     assert versions(again) == {"2.0.0"} and {block.stream for block in again} != {before[0].stream}
     assert reasons(again)[-1] == ""
-    assert len(list((world.work / "baselines").iterdir())) == 2  # one of other inputs was learned anew, of the rows that are kept
+    assert len(list((world.work / "baselines").iterdir())) == 2  # one of other inputs was learned from the saved rows
     world.deploy(trained(world.folder / "older", "1.0.0"))
     tick(bench)
     back = bench.feed(*sent)
@@ -142,14 +142,14 @@ BAD = {
     "another key": (bad_signature, "is signed with the key"),
     "unsigned": (unsigned, "has no manifest.sig"),
     "truncated": (cut, "truncated"),
-    "altered": (altered, "is not what was signed"),
+    "altered": (altered, "does not match its signature"),
     "golden": (wrong_golden, "golden window 1"),
     "empty": (empty, "cannot be read"),
 }
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_20_a_bad_version_is_refused_and_the_old_one_goes_on(world, name, caplog):
+def test_20_bad_version_is_refused_and_the_old_one_continues(world, name, caplog):
     spoil, sentence = BAD[name]
     world.trained("1.0.5")
     bench, sent = world.bench(), batches(pump(600))
@@ -160,10 +160,10 @@ def test_20_a_bad_version_is_refused_and_the_old_one_goes_on(world, name, caplog
     assert versions(before + after) == {"1.0.5"} and {block.stream for block in after} == {before[0].stream} and not any(reasons(after))
     (fault,) = bench.service.status().faults
     assert sentence in fault and fault.startswith("com.edgeml.Model.PumpAnomaly: ") and "\n" not in fault
-    assert verdict(world.work, placed(world.model)[1]) == fault  # for the model component's step, which fails with it
+    assert read_result(world.work, installed(world.model)[1]) == fault  # for the model component's step, which fails with it
     errors = len([record for record in caplog.records if record.levelno >= logging.ERROR])
     tick(bench)
-    assert len([record for record in caplog.records if record.levelno >= logging.ERROR]) == errors == 1  # said once, tried once
+    assert len([record for record in caplog.records if record.levelno >= logging.ERROR]) == errors == 1  # reported once, tried once
     # After a restart the one that worked last is there still, although the model component's own copy is gone.
     bench.restart()
     assert versions(bench.feed(*batches(pump(50), stream="t"))) == {"1.0.5"}
@@ -172,10 +172,10 @@ def test_20_a_bad_version_is_refused_and_the_old_one_goes_on(world, name, caplog
     world.trained("1.0.4")
     tick(bench)
     assert versions(bench.feed(*batches(pump(50), stream="u"))) == {"1.0.4"} and bench.service.status().faults == ()
-    assert verdict(world.work, placed(world.model)[1]) == ""
+    assert read_result(world.work, installed(world.model)[1]) == ""
 
 
-def test_20_a_kept_version_of_a_key_that_is_pinned_no_more_gives_way_to_the_configured_bundle(world, caplog):
+def test_20_saved_version_of_an_untrusted_key_gives_way_to_the_configured_bundle(world, caplog):
     world.trained("1.0.5")
     world.bench()
     bench = Bench(world.work, SHIPPED, signature=PINNED)
@@ -205,7 +205,7 @@ def test_18_no_file_is_opened_at_a_message_while_the_bundle_stays(world, monkeyp
     assert read[0] == world.model / install_bundle.POINTER and versions(bench.feed(*batches(pump(50), stream="u"))) == {"1.2.0"}
 
 
-def test_21_exchanging_models_does_not_make_the_process_grow():
+def test_21_swapping_models_does_not_make_the_process_grow():
     command = [sys.executable, "-m", "tests.components.inference.swaps", "100"]
     root = Path(__file__).parents[3]
     path = os.pathsep.join(str(root / part) for part in ("libs", "components", "scripts", "."))

@@ -1,4 +1,4 @@
-"""What these tests share: clocks that stand still, the nucleus's end of a service's bus, and a small recording."""
+"""Shared fixtures: clocks advanced by hand, the nucleus's end of a service's bus, and a small recording."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class NoOptions(msgspec.Struct, frozen=True):
 
 
 class Press:
-    """A machine outside of the process: what it did stays done."""
+    """A machine outside the process: its actions survive a kill."""
 
     channels = (Channel("force", "kN"),)
     paced, finished, own_time, faults = False, False, False, ()

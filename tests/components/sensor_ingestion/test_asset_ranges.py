@@ -23,7 +23,7 @@ from sensor_ingestion.options import SensorIngestionOptions
         ("{a..b}", [("{a..b}", None)]),
     ],
 )
-def test_the_machines_of_an_entry(name, expected):
+def test_entry_names_its_assets(name, expected):
     assert members(name) == expected
 
 
@@ -35,18 +35,18 @@ def test_the_machines_of_an_entry(name, expected):
         ("p{1..2}-{1..2}", "more than one range"),
     ],
 )
-def test_what_is_no_range_is_said(name, words):
+def test_invalid_range_is_reported(name, words):
     with pytest.raises(ValueError, match=words):
         members(name)
     with pytest.raises(OptionsError, match=words):
         read(SensorIngestionOptions, {"assets": {name: {"source": "simulator"}}})
 
 
-def test_a_thousand_machines_are_the_most():
+def test_range_has_at_most_a_thousand_assets():
     assert len(members("p{1..1000}")) == 1000
 
 
-def test_options_are_filled_at_any_depth_with_what_tells_machines_apart():
+def test_options_are_filled_at_any_depth_with_name_and_number():
     options = {"path": "/data/{asset}.csv", "program": ["python3", "--unit={number}"], "speed": 2, "columns": {"flow": "{asset}.flow"}}
     assert filled(options, "pump-07", 7) == {
         "path": "/data/pump-07.csv",
@@ -57,7 +57,7 @@ def test_options_are_filled_at_any_depth_with_what_tells_machines_apart():
     assert filled("{asset} {number}", "pump", None) == "pump {number}"
 
 
-def test_each_machine_has_its_own_options_and_an_entry_of_its_own_wins():
+def test_asset_has_its_own_options_and_its_own_entry_takes_precedence():
     options = read(
         SensorIngestionOptions,
         {
@@ -85,10 +85,10 @@ def test_each_machine_has_its_own_options_and_an_entry_of_its_own_wins():
         ({"p{1..3}": {"source": "simulator", "options": {"seed": "{asset}"}}}, "`assets.p{1..3}.options.seed`"),
         ({"p{1..3}": {"source": "simulator", "options": {"sped": 1}}}, "did you mean `speed`?"),
         ({"p" * 126 + "{1..1000}": {"source": "simulator"}}, "use 1 to 128"),
-        ({"p{1..3}": {"source": "simulator", "enabled": False}}, "none that is enabled"),
+        ({"p{1..3}": {"source": "simulator", "enabled": False}}, "no enabled asset"),
     ],
 )
-def test_faults_of_a_range_are_said_once(assets, sentence):
+def test_faults_of_a_range_are_reported_once(assets, sentence):
     with pytest.raises(OptionsError) as fault:
         read(SensorIngestionOptions, {"assets": assets})
     assert len(fault.value.faults) == 1
@@ -102,6 +102,6 @@ def test_faults_of_a_range_are_said_once(assets, sentence):
         ({"source": "simulator", "options": {"seed": 1}}, 31),
     ],
 )
-def test_so_many_machines_that_are_named_one_by_one_fit_on_lite(machine, most):
+def test_assets_named_one_by_one_fit_on_lite(machine, most):
     assert not is_too_large({f"p{number}": machine for number in range(most)})
     assert is_too_large({f"p{number}": machine for number in range(most + 1)})

@@ -55,7 +55,7 @@ def size(folder: Path) -> int:
     return sum(path.stat().st_size for path in (folder / "capture").rglob("*") if path.is_file())
 
 
-def test_a_file_reads_without_this_library(tmp_path: Path) -> None:  # 28
+def test_captured_file_is_readable_without_this_library(tmp_path: Path) -> None:  # 28
     bench = Bench(tmp_path, {"pump/1": {"source": "csv", "options": {"path": str(recorded(tmp_path)), **CSV}}}, capture={"mode": "all"})
     sent = bench.run()
     bench.service.close()
@@ -88,7 +88,7 @@ def recorded(folder: Path) -> Path:
     return recording(folder / "a.csv", lines)
 
 
-def test_off_captures_nothing_and_hears_no_alerts(tmp_path: Path) -> None:
+def test_mode_off_captures_nothing_and_subscribes_to_no_alerts(tmp_path: Path) -> None:
     bench = Bench(tmp_path, {"a": {"source": "csv", "options": {"path": str(recorded(tmp_path)), **CSV}}})
     bench.run()
     bench.service.close()
@@ -102,7 +102,7 @@ def test_every_asset_has_a_folder_of_its_own(name: str) -> None:
 
 
 @pytest.mark.slow("fills the quota of the capture")
-def test_never_more_than_the_quota_and_the_oldest_go_first(tmp_path: Path) -> None:  # 29
+def test_quota_holds_and_the_oldest_files_are_deleted_first(tmp_path: Path) -> None:  # 29
     rng = np.random.default_rng(0)
     kept = recorder(tmp_path, assets=2, quota_mb=1, segment_rows=500)
     largest = 0
@@ -121,7 +121,7 @@ def test_never_more_than_the_quota_and_the_oldest_go_first(tmp_path: Path) -> No
 
 
 @pytest.mark.slow("fills the quota of the capture")
-def test_a_lower_quota_is_kept_from_the_start_on(tmp_path: Path) -> None:  # 29
+def test_lower_quota_holds_from_the_start(tmp_path: Path) -> None:  # 29
     kept = recorder(tmp_path, segment_rows=500)
     for seq in range(30):
         values = np.random.default_rng(seq).normal(size=(500, 24))
@@ -133,7 +133,7 @@ def test_a_lower_quota_is_kept_from_the_start_on(tmp_path: Path) -> None:  # 29
     assert not [path for path in (tmp_path / "capture").rglob("*") if path.is_dir() and not any(path.iterdir())]
 
 
-def test_only_what_is_around_alarms_and_each_row_once(tmp_path: Path) -> None:  # 30
+def test_rows_around_alarms_are_captured_once(tmp_path: Path) -> None:  # 30
     kept = recorder(tmp_path, mode="alarms", before_s=10, after_s=5)
     for seq in range(60):
         kept.take(batch(seq))
@@ -147,12 +147,12 @@ def test_only_what_is_around_alarms_and_each_row_once(tmp_path: Path) -> None:  
         if seq == 22:
             kept.take_alert(alert(112, "cleared"))
         if seq == 50:
-            kept.take_alert(alert(200))  # too late: only what is still had of it
+            kept.take_alert(alert(200))  # too late: only the rows that are still waiting
     kept.close()
     assert captured(tmp_path) == [*range(90, 118), *range(190, 206)]
 
 
-def test_rows_before_an_alarm_wait_no_longer_than_they_may(tmp_path: Path) -> None:  # 30
+def test_rows_before_an_alarm_wait_for_a_limited_time(tmp_path: Path) -> None:  # 30
     kept = recorder(tmp_path, mode="alarms", before_s=10, after_s=5)
     for seq in range(60):
         kept.take(batch(seq))
@@ -162,7 +162,7 @@ def test_rows_before_an_alarm_wait_no_longer_than_they_may(tmp_path: Path) -> No
     assert captured(tmp_path) == list(range(289, 300))
 
 
-def test_the_service_hears_alerts_of_its_own_assets(tmp_path: Path) -> None:  # 30
+def test_service_takes_alerts_of_its_own_assets(tmp_path: Path) -> None:  # 30
     asset = {"source": "csv", "options": {"path": str(recorded(tmp_path)), **CSV}}
     bench = Bench(tmp_path, {"a": asset}, capture={"mode": "alarms", "before_s": 3, "after_s": 2})
     assert topics.ALERTS in bench.service.topics
@@ -201,7 +201,7 @@ def test_when_a_file_is_closed(tmp_path: Path, options: dict[str, Any], batches:
         (b"15837\0\0\0\n\0", 20),
     ],
 )
-def test_an_open_file_is_recovered_up_to_its_last_whole_line(tmp_path: Path, torn: bytes, rows_left: int) -> None:  # 31, 32
+def test_open_file_is_recovered_up_to_its_last_complete_line(tmp_path: Path, torn: bytes, rows_left: int) -> None:  # 31, 32
     kept = recorder(tmp_path)
     for seq in range(4):
         kept.take(batch(seq))
@@ -218,7 +218,7 @@ def test_an_open_file_is_recovered_up_to_its_last_whole_line(tmp_path: Path, tor
     assert captured(tmp_path) == list(range(30))
 
 
-def test_a_file_of_which_only_the_heading_was_written_is_none(tmp_path: Path) -> None:  # 31
+def test_file_with_a_heading_only_is_discarded(tmp_path: Path) -> None:  # 31
     kept = recorder(tmp_path)
     kept.take(batch(0))
     (part,) = (tmp_path / "capture").rglob("*.part")
@@ -227,7 +227,7 @@ def test_a_file_of_which_only_the_heading_was_written_is_none(tmp_path: Path) ->
     assert not [path for path in (tmp_path / "capture").rglob("*") if path.is_file()]
 
 
-def test_a_death_between_the_whole_file_and_the_open_ones_end(tmp_path: Path) -> None:  # 31
+def test_kill_between_the_complete_file_and_the_end_of_the_open_one(tmp_path: Path) -> None:  # 31
     kept = recorder(tmp_path)
     kept.take(batch(0))
     (part,) = (tmp_path / "capture").rglob("*.part")
@@ -255,7 +255,7 @@ def test_a_killed_component_captures_each_row_once(tmp_path: Path) -> None:  # 3
     assert [int(line.split(b",")[0]) for each in found for line in each] == times and len(times) == 300
 
 
-def test_a_full_disk_stops_no_row_and_is_said_once(
+def test_full_disk_delays_no_row_and_is_reported_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:  # 33
     full = [False]
@@ -274,7 +274,7 @@ def test_a_full_disk_stops_no_row_and_is_said_once(
         bench.clock.now += 1
         if second == 35:
             (fault,) = bench.service.status().faults
-            assert fault.startswith(f"capture: {tmp_path / 'capture'} cannot be written (No space left on device); rows go on")
+            assert fault.startswith(f"capture: {tmp_path / 'capture'} cannot be written (No space left on device); rows are published")
     assert len(bench.wire.batches()) == 60 and bench.service.status().faults == ()
     assert len([line for line in caplog.messages if "cannot be written" in line]) == 1
     bench.service.close()
@@ -301,7 +301,7 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path, caplog: pytest.LogCaptureF
     assert captured(tmp_path) == [25, 26, 27, 28, 29]
 
 
-def test_an_alert_without_a_time_starts_no_capture(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_alert_without_a_time_starts_no_capture(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     kept = recorder(tmp_path, mode="alarms")
     kept.take(batch(0))
     kept.take_alert(Alert(id="i", asset="a", stream="x", seq=0, model="m", model_version="1", state="active", at="noon"))
@@ -321,13 +321,13 @@ def test_open_files_and_one_more_fit_into_the_quota(tmp_path: Path) -> None:  # 
             assert size(tmp_path) == kept.used <= limits.quota
 
 
-def test_wrong_options_are_said() -> None:
+def test_wrong_options_are_reported() -> None:
     with pytest.raises(OptionsError) as caught:
         read(SensorIngestionOptions, {"assets": {"a": {"source": "simulator"}}, "capture": {"mode": "some", "quota_mb": 0}})
     assert len(caught.value.faults) == 2 and "`capture.mode`" in caught.value.faults[0]
 
 
-def test_rows_wait_for_an_alarm_whatever_one_wrong_time_says() -> None:  # 40
+def test_one_wrong_time_does_not_discard_waiting_rows() -> None:  # 40
     window, channels = CaptureWindow(10 * SECOND, 5 * SECOND), ("x",)
     flags = np.array([[0], [0], [AHEAD], [0]], np.uint8)
     times = T0 + np.array([0, 1, 10**8, 2], np.int64) * SECOND
@@ -336,7 +336,7 @@ def test_rows_wait_for_an_alarm_whatever_one_wrong_time_says() -> None:  # 40
     assert [row.time for _, row in window.alarm(T0 + 2 * SECOND)] == [T0, T0 + SECOND, T0 + 2 * SECOND]
 
 
-def test_what_waits_for_an_alarm_is_bounded_when_a_clock_was_set_back() -> None:  # 40
+def test_waiting_rows_are_bounded_when_a_clock_was_set_back() -> None:  # 40
     window = CaptureWindow(10 * SECOND, 5 * SECOND)
     for second in [*range(1000, 1100), *range(500)]:
         made = SensorBatch.of("a", "s", second, ("x",), ("V",), np.array([T0 + second * SECOND]), np.ones((1, 1)))

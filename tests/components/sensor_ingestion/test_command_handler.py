@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
-def test_executed_once_and_acknowledged_again_with_the_first_answer(machine: Machine) -> None:  # 12
+def test_command_is_executed_once_and_acknowledged_with_the_first_answer(machine: Machine) -> None:  # 12
     first = machine.take(command())
     assert (first.status, first.at) == ("executed", to_iso(T0))
     machine.wall_s = 3
@@ -74,7 +75,7 @@ def test_each_note_is_synced(machine: Machine) -> None:  # 12
     assert db.execute("PRAGMA synchronous").fetchall() == [(2,)], "FULL: the log is synced at each commit"
 
 
-def test_another_configuration_forgets_nothing(tmp_path: Path) -> None:  # 12
+def test_journal_survives_another_configuration(tmp_path: Path) -> None:  # 12
     acks = []
     for seed in (3, 4):
         bench = Bench(tmp_path, {"a": {"source": "simulator", "options": {"seed": seed, "speed": 0}}})
@@ -84,14 +85,14 @@ def test_another_configuration_forgets_nothing(tmp_path: Path) -> None:  # 12
     assert len(acks) == 2 and acks[0] == acks[1] and acks[0].status == "executed"
 
 
-def test_what_a_version_before_executed_is_not_executed_again(machine: Machine) -> None:  # 12
+def test_command_executed_by_an_earlier_version_is_not_repeated(machine: Machine) -> None:  # 12
     machine.handler.import_executed({"c1": to_iso(T0 - SECOND)})
     machine.restart()
     ack = machine.take(command())
     assert (ack.status, ack.at, machine.done) == ("executed", to_iso(T0 - SECOND), [])
 
 
-def test_the_memory_is_bounded_and_refusals_push_nothing_out(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:  # 12
+def test_journal_is_bounded_and_refusals_displace_no_executions(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:  # 12
     monkeypatch.setattr(command_journal, "MAX_BEGUN", 3)
     monkeypatch.setattr(command_journal, "MAX_REFUSED", 2)
     for i in range(5):
@@ -104,18 +105,18 @@ def test_the_memory_is_bounded_and_refusals_push_nothing_out(machine: Machine, m
     assert kept == ["2", "3", "4", "late7", "late8"]
 
 
-def test_too_late_by_the_wall_clock(machine: Machine) -> None:  # 13
+def test_command_expires_by_the_wall_clock(machine: Machine) -> None:  # 13
     machine.wall_s = 10
     assert machine.take(command("in time")).status == "executed"
     machine.wall_s = 10.5
     ack = machine.take(command("late"))
-    assert (ack.status, ack.detail) == ("expired", "it came 0.5 s after its deadline")
+    assert (ack.status, ack.detail) == ("expired", "it arrived 0.5 s after its deadline")
     machine.wall_s = 99_999
     assert machine.take(command("undated", issued_at="")).status == "executed"
     assert machine.done == ["stop", "stop"]
 
 
-def test_a_clock_that_is_set_back_makes_no_late_command_early(machine: Machine) -> None:  # 13
+def test_clock_set_back_does_not_revive_a_late_command(machine: Machine) -> None:  # 13
     dated = {"issued_monotonic_s": 500.0, "boot": BOOT}
     machine.wall_s, machine.monotonic_s = -3590, 10.5
     assert machine.take(command("late", **dated)).status == "expired"
@@ -124,18 +125,18 @@ def test_a_clock_that_is_set_back_makes_no_late_command_early(machine: Machine) 
     assert machine.done == ["stop"]
 
 
-def test_a_clock_that_is_set_on_or_a_sleep_makes_it_late(machine: Machine) -> None:  # 13
+def test_clock_set_forward_or_a_suspend_expires_a_command(machine: Machine) -> None:  # 13
     machine.wall_s, machine.monotonic_s = 3600, 1
     assert machine.take(command(issued_monotonic_s=500.0, boot=BOOT)).status == "expired"
     assert machine.done == []
 
 
-def test_the_monotonic_clock_of_another_start_of_the_system_says_nothing(machine: Machine) -> None:  # 13
+def test_monotonic_clock_of_another_boot_is_ignored(machine: Machine) -> None:  # 13
     machine.wall_s, machine.monotonic_s = 1, -499
     assert machine.take(command(issued_monotonic_s=99_999.0, boot="an earlier start")).status == "executed"
 
 
-def test_what_was_answered_as_late_stays_so_when_the_clock_is_set_back(machine: Machine) -> None:  # 13
+def test_expired_answer_is_final_when_the_clock_is_set_back(machine: Machine) -> None:  # 13
     machine.wall_s = 11
     first = machine.take(command())
     machine.wall_s = 1
@@ -144,11 +145,11 @@ def test_what_was_answered_as_late_stays_so_when_the_clock_is_set_back(machine: 
 
 
 @pytest.mark.parametrize("timeout_s", [float("nan"), -1.0])
-def test_a_time_limit_that_is_none_is_late(machine: Machine, timeout_s: float) -> None:  # 13
+def test_invalid_timeout_expires_at_once(machine: Machine, timeout_s: float) -> None:  # 13
     assert machine.take(command(timeout_s=timeout_s)).status == "expired" and machine.done == []
 
 
-def test_an_unknown_action_is_refused_with_the_valid_ones(machine: Machine) -> None:  # 14
+def test_unknown_action_is_refused_with_the_valid_ones(machine: Machine) -> None:  # 14
     ack = machine.take(command(action="explode"))
     assert ack.status == "refused" and "restore, start, stop" in ack.detail and machine.done == []
 
@@ -161,17 +162,17 @@ def test_an_unknown_action_is_refused_with_the_valid_ones(machine: Machine) -> N
         ({"id": "x" * 257}, "257 characters"),
     ],
 )
-def test_what_cannot_be_judged_is_refused(machine: Machine, change: dict[str, str], said: str) -> None:  # 14
+def test_invalid_id_or_time_is_refused(machine: Machine, change: dict[str, str], said: str) -> None:  # 14
     ack = machine.take(command(**change))  # type: ignore[arg-type]
     assert ack.status == "refused" and said in ack.detail and machine.done == []
 
 
-def test_a_machine_that_hears_nothing_answers_nothing(tmp_path: Path) -> None:  # 15
+def test_machine_without_actions_answers_nothing(tmp_path: Path) -> None:  # 15
     assert CommandHandler("a", {}, CommandJournal(tmp_path, lambda: T0)).take(command(), Moment(T0), T0) is None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_action_that_fails_is_unknown_and_not_tried_again(machine: Machine) -> None:  # 35
+def test_failed_action_is_unknown_and_not_repeated(machine: Machine) -> None:  # 35
     tries = []
 
     def fail() -> None:
@@ -185,43 +186,43 @@ def test_an_action_that_fails_is_unknown_and_not_tried_again(machine: Machine) -
     assert machine.take(command()) == ack and tries == [1]
 
 
-def test_without_its_memory_it_executes_nothing(machine: Machine) -> None:  # 36
+def test_handler_executes_nothing_without_its_journal(machine: Machine) -> None:  # 36
     machine.take(command("before"))
     with sqlite3.connect(machine.work / FILE, isolation_level=None) as other:
         other.execute("BEGIN EXCLUSIVE")
         ack = machine.take(command())
         assert ack.status == "refused" and "commands.sqlite3 cannot be used (database is locked)" in ack.detail
         other.execute("ROLLBACK")
-    # The sender was told that it is refused; a copy that comes when the disk is back must not be executed.
+    # The sender got a refusal; a copy that arrives when the disk works again must not be executed.
     assert machine.take(command()) == ack and machine.done == ["stop"]
     assert machine.take(command("after")).status == "executed"
 
 
-def test_a_full_disk_refuses_what_it_cannot_note(machine: Machine) -> None:  # 36
+def test_full_disk_refuses_commands(machine: Machine) -> None:  # 36
     machine.take(command("before"))
     db = machine.journal._db
     assert db is not None
     ((pages,),) = db.execute("PRAGMA page_count").fetchall()
-    db.execute(f"PRAGMA max_page_count = {pages}")  # what SQLite says then is what it says of a full disk
+    db.execute(f"PRAGMA max_page_count = {pages}")  # SQLite reports this as a full disk
     statuses = [machine.take(command(f"{i}-{'x' * 200}")).status for i in range(200)]
     executed = statuses.count("executed")
     assert set(statuses[executed:]) == {"refused"} and 0 < executed < 200
     assert len(machine.done) == executed + 1
 
 
-def test_a_damaged_memory_is_put_aside_and_nothing_of_before_is_executed(machine: Machine, caplog: pytest.LogCaptureFixture) -> None:  # 36
+def test_damaged_journal_is_set_aside_and_no_earlier_command_executed(machine: Machine, caplog: pytest.LogCaptureFixture) -> None:  # 36
     machine.take(command())
     machine.journal.close()
     (machine.work / FILE).write_bytes(os.urandom(5000))
     machine.wall_s = 2
     machine.restart()
     ack = machine.take(command())
-    assert ack.status == "unknown" and "memory of commands was lost" in ack.detail and machine.done == ["stop"]
+    assert ack.status == "unknown" and "journal of commands was lost" in ack.detail and machine.done == ["stop"]
     assert "damaged" in caplog.text and (machine.work / "commands.damaged").exists()
     assert machine.take(command("c2", issued_at=to_iso(T0 + 2 * SECOND))).status == "executed"
 
 
-def test_what_is_dated_ahead_is_refused(machine: Machine) -> None:  # 37
+def test_command_dated_ahead_is_refused(machine: Machine) -> None:  # 37
     machine.wall_s = -4
     assert machine.take(command("a little")).status == "executed"
     machine.wall_s = -30
@@ -233,14 +234,14 @@ def release(by: str = "Ada") -> Release:
     return Release(asset="a", by=by, note="the valve is open again")
 
 
-def test_a_latch_holds_until_a_person_releases_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:  # 38
+def test_lockout_lasts_until_a_person_releases_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:  # 38
     machine = Machine(tmp_path, "stop")
     assert machine.take(command("c0", "start")).status == "executed" and not machine.handler.lockout
     machine.take(command("c1", "stop"))
     for _ in range(2):
         for action in ("start", "restore"):
             ack = machine.take(command(f"{action}", action))
-            assert ack.status == "refused" and f"latched since {to_iso(T0)} by command c1" in ack.detail
+            assert ack.status == "refused" and f"locked out since {to_iso(T0)} by command c1" in ack.detail
             assert '{"type":"release","asset":"a","by":"…"}' in ack.detail and topics.COMMANDS_RELEASE in ack.detail
         machine.restart()
     assert machine.take(command("c2", "stop")).status == "executed"
@@ -253,7 +254,7 @@ def test_a_latch_holds_until_a_person_releases_it(tmp_path: Path, caplog: pytest
     assert machine.done == ["start", "stop", "stop", "start"]
 
 
-def test_a_machine_whose_stop_failed_is_latched(tmp_path: Path) -> None:  # 38
+def test_failed_stop_locks_the_machine_out(tmp_path: Path) -> None:  # 38
     machine = Machine(tmp_path, "stop")
     machine.actions["stop"] = lambda: 1 / 0  # type: ignore[assignment, return-value]
     assert machine.take(command()).status == "unknown"
@@ -261,16 +262,16 @@ def test_a_machine_whose_stop_failed_is_latched(tmp_path: Path) -> None:  # 38
     assert machine.take(command("c2", "start")).status == "refused"
 
 
-def test_after_a_loss_it_counts_as_latched(tmp_path: Path) -> None:  # 36, 38
+def test_machine_counts_as_locked_out_after_a_loss(tmp_path: Path) -> None:  # 36, 38
     (tmp_path / FILE).write_bytes(os.urandom(5000))
     machine = Machine(tmp_path, "stop")
-    assert "because the memory of commands was lost" in machine.take(command("c1", "start")).detail
+    assert "because the journal of commands was lost" in machine.take(command("c1", "start")).detail
     machine.handler.release(release())
     machine.restart()
     assert machine.take(command("c2", "start")).status == "executed"
 
 
-def test_a_latch_in_the_service_its_status_and_its_topic(tmp_path: Path) -> None:  # 38, 39
+def test_lockout_in_the_service_its_status_and_its_topic(tmp_path: Path) -> None:  # 38, 39
     asset = {"source": "simulator", "options": {"speed": 0}, "lockout_after": "stop"}
     bench = Bench(tmp_path, {"a": asset})
     assert topics.COMMANDS_RELEASE in bench.service.topics and bench.service.status().faults == ()
@@ -281,16 +282,16 @@ def test_a_latch_in_the_service_its_status_and_its_topic(tmp_path: Path) -> None
 
     assert send("c0", "stop", topics.REPLAY) == []
     assert send("c1", "stop") == ["executed"]
-    assert bench.service.status().faults[0].startswith("a is latched since")
+    assert bench.service.status().faults[0].startswith("a is locked out since")
     bench.tell(topics.REPLAY, release())
     assert send("c2", "start") == ["refused"]
     bench.tell(topics.COMMANDS_RELEASE, release())
     assert send("c3", "start") == ["executed"] and bench.service.status().faults == ()
 
 
-def test_a_latch_that_the_machine_cannot_set_is_refused(tmp_path: Path) -> None:  # 38
+def test_lockout_after_an_unknown_action_is_refused(tmp_path: Path) -> None:  # 38
     with pytest.raises(
-        OptionsError, match=r"`assets\.a\.lockout_after` is 'halt', which its source cannot do; it can restore, start, stop"
+        OptionsError, match=r"`assets\.a\.lockout_after` is 'halt', which is no action of its source; its actions are restore, start, stop"
     ):
         Bench(tmp_path, {"a": {"source": "simulator", "lockout_after": "halt"}}, Clock())
 
@@ -312,7 +313,7 @@ def put_another_there(work: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [overwrite, take_away, put_another_there])
-def test_a_memory_that_is_damaged_while_it_is_open(
+def test_journal_damaged_while_open_is_replaced(
     tmp_path: Path, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:  # 36
     machine = Machine(tmp_path, "stop")
@@ -324,10 +325,10 @@ def test_a_memory_that_is_damaged_while_it_is_open(
     fresh = command("stop", issued_at=to_iso(T0 + SECOND))
     ack = machine.take(fresh)
     assert ack.status == "executed" and machine.done.count("stop") == 1, "the very next command is obeyed"
-    if damage is not overwrite:  # what is in the cache still answers; a restart finds the damage then
-        assert "commands.damaged" in machine.journal.fault and "put aside" in caplog.text
+    if damage is not overwrite:  # the cache still answers; a restart detects the damage
+        assert "commands.damaged" in machine.journal.fault and "moved to" in caplog.text
     machine.restart()
-    # At most once: what was done is not done again, and what was refused stays refused, as far as anything is known of it.
+    # At most once: executed commands are not repeated, and refused ones stay refused, as far as they are known.
     assert [machine.take(command(f"c{i}", "start", to_iso(T0 + SECOND))).status for i in (0, 199)] in (["executed"] * 2, ["unknown"] * 2)
     assert machine.take(command("c-old", timeout_s=-1)).status in (refused.status, "unknown")
     assert machine.take(fresh).status in ("executed", "unknown") and machine.take(command("x3", "start")).status != "executed"
@@ -355,7 +356,7 @@ class Malformed:
 
 
 @pytest.mark.parametrize("after", range(12))
-def test_damage_at_any_statement_neither_refuses_nor_repeats(tmp_path: Path, after: int) -> None:  # 36
+def test_damage_at_any_statement_neither_refuses_nor_repeats_a_command(tmp_path: Path, after: int) -> None:  # 36
     machine = Machine(tmp_path, "stop")
     assert machine.take(command("c0", "start")).status == "executed"
     machine.wall_s = 1
@@ -369,7 +370,7 @@ def test_damage_at_any_statement_neither_refuses_nor_repeats(tmp_path: Path, aft
     assert "since" in machine.handler.lockout
 
 
-def test_what_is_known_since_is_no_older_than_what_was_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # 36
+def test_known_since_is_no_earlier_than_dropped_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # 36
     monkeypatch.setattr(command_journal, "MAX_OWN", 2)
     machine = Machine(tmp_path)
     for i in range(3):
@@ -382,7 +383,7 @@ def test_what_is_known_since_is_no_older_than_what_was_dropped(tmp_path: Path, m
     assert machine.take(command("new", issued_at=to_iso(T0 + 3 * SECOND))).status == "executed"
 
 
-def test_people_are_told_of_a_damaged_memory(tmp_path: Path) -> None:  # 36
+def test_damaged_journal_is_reported(tmp_path: Path) -> None:  # 36
     bench = Bench(tmp_path, {"a": {"source": "simulator", "options": {"speed": 0}}})
     bench.tell(topics.COMMANDS, command())
     assert bench.service.status().faults == ()
@@ -390,4 +391,19 @@ def test_people_are_told_of_a_damaged_memory(tmp_path: Path) -> None:  # 36
     bench.tell(topics.COMMANDS, command("c2"))
     assert [ack.status for ack in bench.wire.take(topics.COMMANDS_ACK)] == ["executed", "executed"]
     (fault,) = bench.service.status().faults
-    assert "memory of commands was damaged" in fault and "see whether the machines obeyed" in fault
+    assert "journal of commands was damaged" in fault and "check whether the machines obeyed" in fault
+
+
+def test_lockout_of_an_earlier_version_is_kept(tmp_path: Path) -> None:  # 38
+    with closing(sqlite3.connect(tmp_path / FILE)) as db:
+        db.executescript(
+            "CREATE TABLE commands (no INTEGER PRIMARY KEY AUTOINCREMENT, asset TEXT, id TEXT, acted INTEGER, status TEXT, at TEXT,"
+            " detail TEXT, UNIQUE (asset, id)); CREATE TABLE latches (asset TEXT PRIMARY KEY, command TEXT, at TEXT, released INTEGER);"
+            " CREATE TABLE loss (at_ns INTEGER); INSERT INTO latches VALUES ('a', 'c1', '2020-03-09T10:00:00.000Z', 0), ('b', '', '', 1);"
+        )
+    machine = Machine(tmp_path, "stop")
+    assert "since 2020-03-09T10:00:00.000Z by command c1" in machine.handler.lockout
+    assert machine.take(command("c2", "start")).status == "refused" and machine.done == []
+    assert machine.journal.lockout("b") is None
+    with closing(sqlite3.connect(tmp_path / FILE)) as db:
+        assert [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE name IN ('latches', 'lockouts')")] == ["lockouts"]

@@ -57,7 +57,7 @@ def test_killed_at_each_step(tmp_path: Path) -> None:  # 12, 34
     assert (0, "unknown") in outcomes.values() and (1, "unknown") in outcomes.values()
 
 
-def test_a_machine_in_the_process_obeys_once_whenever_that_is_killed(tmp_path: Path) -> None:  # 34
+def test_machine_in_the_process_executes_once_at_any_kill(tmp_path: Path) -> None:  # 34
     whole = tmp_path / "whole"
     assert child(whole, 0, "c1", source="simulator").wait(PATIENCE_S) == 0
     steps = lines(whole, "steps")

@@ -98,7 +98,7 @@ def test_true_speed_waits_for_gaps(tmp_path: Path) -> None:  # 2
     assert not source.finished and source.read(50.0, 5) is not None and source.finished
 
 
-def test_a_restart_goes_on_with_the_next_row(tmp_path: Path) -> None:  # 10
+def test_restart_continues_with_the_next_row(tmp_path: Path) -> None:  # 10
     lines = steady(30)
     lines.insert(4, "")
     lines.insert(9, "late,1,2")
@@ -119,7 +119,7 @@ def test_a_missing_column(tmp_path: Path) -> None:  # 20
 
 
 @pytest.mark.parametrize("name", ["none.csv", "."])
-def test_a_file_that_is_not_there(tmp_path: Path, name: str) -> None:  # 20
+def test_missing_file_is_refused(tmp_path: Path, name: str) -> None:  # 20
     with pytest.raises(SourceError, match="correct the path"):
         open_(tmp_path / name)
 
@@ -136,19 +136,19 @@ def test_text_in_a_number(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> N
     assert f"{path}:5, column 'Flow': 'offline' is no number" in source.faults[0]
 
 
-def test_empty_cells_are_missing_without_a_word(tmp_path: Path) -> None:  # 21
+def test_empty_cells_are_missing_without_a_report(tmp_path: Path) -> None:  # 21
     lines = [f"{T0 // SECOND},,2.0", f"{T0 // SECOND + 1},NaN,2.0", f"{T0 // SECOND + 2},1.0,"]
     source = open_(recording(tmp_path / "a.csv", lines))
     assert np.isnan(drain(source).values).tolist() == [[True, False], [True, False], [False, True]] and source.faults == []
 
 
-def test_a_short_row_is_published_with_what_it_has(tmp_path: Path) -> None:  # 21
+def test_short_row_is_published_with_missing_values(tmp_path: Path) -> None:  # 21
     source = open_(recording(tmp_path / "a.csv", [*steady(2), f"{T0 // SECOND + 2},99"]))
     assert drain(source).values[2].tolist() == pytest.approx([99, np.nan], nan_ok=True)
     assert len(source.faults) == 1 and ":4: 2 cells are too few" in source.faults[0]
 
 
-def test_a_row_without_a_time_is_left_out(tmp_path: Path) -> None:  # 21
+def test_row_without_a_time_is_skipped(tmp_path: Path) -> None:  # 21
     lines = steady(5)
     lines[2] = "noon,1,2"
     source = open_(recording(tmp_path / "a.csv", lines))
@@ -156,7 +156,7 @@ def test_a_row_without_a_time_is_left_out(tmp_path: Path) -> None:  # 21
     assert ":4, column 'time': 'noon' is no time in s" in source.faults[0]
 
 
-def test_time_running_backwards_is_named_once_a_stretch(tmp_path: Path) -> None:  # 22
+def test_time_running_backwards_is_reported_once_a_stretch(tmp_path: Path) -> None:  # 22
     order = [*range(10), 5, 6, *range(10, 15), 3]
     lines = steady(20)
     source = open_(recording(tmp_path / "a.csv", [lines[i] for i in order]))
@@ -166,20 +166,20 @@ def test_time_running_backwards_is_named_once_a_stretch(tmp_path: Path) -> None:
     assert ":19: time runs backwards" in source.faults[1]
 
 
-def test_backwards_is_seen_across_chunks(tmp_path: Path) -> None:  # 22
+def test_time_running_backwards_is_detected_across_chunks(tmp_path: Path) -> None:  # 22
     lines = [*steady(CHUNK_LINES), *steady(CHUNK_LINES, start=CHUNK_LINES - 3)]
     source = open_(recording(tmp_path / "a.csv", lines))
     drain(source)
     assert len(source.faults) == 1 and f":{CHUNK_LINES + 2}: time runs backwards" in source.faults[0]
 
 
-def test_many_faults_are_not_a_flood(tmp_path: Path) -> None:  # 25
+def test_many_faults_do_not_flood_the_log(tmp_path: Path) -> None:  # 25
     source = open_(recording(tmp_path / "a.csv", [f"{T0 // SECOND + i},x,y" for i in range(500)]))
     assert len(drain(source).times) == 500
-    assert len(source.faults) == MAX_FAULTS + 1 and "more of the kind" in source.faults[-1]
+    assert len(source.faults) == MAX_FAULTS + 1 and "more faults follow" in source.faults[-1]
 
 
-def test_bytes_that_are_no_text_lose_only_their_cell(tmp_path: Path) -> None:
+def test_invalid_bytes_cost_only_their_cell(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes("\n".join(["time,Flow,Amps", *steady(5)]).replace("121", "\x00\xff", 1).encode("latin-1"))
     source = open_(path)
@@ -203,7 +203,7 @@ def test_faults_in_its_options(options: dict[str, Any], wanted: str) -> None:
     assert len(caught.value.faults) == 1 and wanted in caught.value.faults[0]
 
 
-def test_a_restart_does_not_read_what_came_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # 10
+def test_restart_does_not_read_earlier_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # 10
     path = recording(tmp_path / "a.csv", steady(5 * CHUNK_LINES))
     first = open_(path)
     head = [first.read(0.0, 100) for _ in range(40)]
@@ -235,7 +235,7 @@ def rewritten(path: Path) -> None:
 
 
 @pytest.mark.parametrize(("change", "wanted"), [(before, list(range(25, 60))), (shorter, []), (rewritten, list(range(25, 60)))])
-def test_a_file_that_is_another_now_is_gone_through_again(
+def test_changed_file_is_counted_again(
     tmp_path: Path, change: Callable[[Path], None], wanted: list[int], caplog: pytest.LogCaptureFixture
 ) -> None:  # 10
     path = recording(tmp_path / "a.csv", steady(60))
@@ -250,10 +250,10 @@ def test_a_file_that_is_another_now_is_gone_through_again(
     while not second.finished:
         block = second.read(0.0, 5)
         got += [] if block is None else ((block.times - T0) // SECOND).tolist()
-    assert got == wanted and "has changed since it was read last" in caplog.text
+    assert got == wanted and "has changed since it was last read" in caplog.text
 
 
-def test_a_checkpoint_of_a_version_that_knew_no_places(tmp_path: Path) -> None:  # 10
+def test_checkpoint_without_a_position_is_read(tmp_path: Path) -> None:  # 10
     source = open_(recording(tmp_path / "a.csv", steady(30)), {"record": 12, "rows": 12, "latest": T0 + 11 * SECOND})
     assert ((drain(source).times - T0) // SECOND).tolist() == list(range(12, 30))
 
@@ -268,12 +268,12 @@ def test_a_checkpoint_of_a_version_that_knew_no_places(tmp_path: Path) -> None: 
         {"start": 10**15, "end": 10**15 + 9, "crc": 1},
     ],
 )
-def test_a_checkpoint_with_a_place_that_is_none(tmp_path: Path, place: dict[str, int]) -> None:  # 10
+def test_checkpoint_with_an_invalid_position_is_read(tmp_path: Path, place: dict[str, int]) -> None:  # 10
     saved = {"record": 12, "rows": 12, "latest": T0 + 11 * SECOND, "place": place}
     assert ((drain(open_(recording(tmp_path / "a.csv", steady(30)), saved)).times - T0) // SECOND).tolist() == list(range(12, 30))
 
 
-def test_skipping_goes_on_in_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # 10
+def test_skipping_is_divided_into_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # 10
     monkeypatch.setattr("sensor_ingestion.sources.csv_replay.MAX_LINES_AT_ONCE", 10)
     lines = steady(100)
     lines[60:90] = ["late,1,2"] * 30
@@ -285,10 +285,10 @@ def test_skipping_goes_on_in_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         got += [] if block is None else ((block.times - T0) // SECOND).tolist()
         assert block is not None or source.finished or source.wait(0.0, 5) == 0.0
     assert got == [*range(35, 60), *range(90, 100)]
-    assert reads >= 3, "what is skipped, and what is bad, does not keep the component from its other work"
+    assert reads >= 3, "skipped and bad lines do not block the component"
 
 
-def test_each_kind_of_fault_is_named_even_behind_many_others(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:  # 25
+def test_each_kind_of_fault_is_reported_after_many_others(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:  # 25
     lines = [f"{T0 // SECOND + i},x,1" for i in range(2 * CHUNK_LINES)]
     lines += [f'{T0 // SECOND + 5000},"1,2', "noon,1,2", f"{T0 // SECOND + 5001},1,2,3"]
     clock = Clock()
@@ -299,7 +299,7 @@ def test_each_kind_of_fault_is_named_even_behind_many_others(tmp_path: Path, cap
         assert sum(word in fault for fault in source.faults) == 1
 
 
-def test_a_kind_that_goes_on_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:  # 25
+def test_continuing_fault_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:  # 25
     clock = Clock()
     notes = InputFaults("a.csv", clock.monotonic)
     for i in range(1000):
@@ -309,7 +309,7 @@ def test_a_kind_that_goes_on_is_logged_once_a_minute(caplog: pytest.LogCaptureFi
     assert MAX_FAULTS + 10 < len(caplog.messages) < MAX_FAULTS + 20 and "times so far)" in caplog.messages[-1]
 
 
-def test_a_file_in_utf_16_is_said_to_be_one(tmp_path: Path) -> None:  # 20
+def test_file_in_utf_16_is_reported_as_such(tmp_path: Path) -> None:  # 20
     (tmp_path / "a.csv").write_bytes("time,Flow,Amps\n1,2,3\n".encode("utf-16"))
     with pytest.raises(SourceError, match="UTF-16; save it as CSV in UTF-8"):
         open_(tmp_path / "a.csv")
@@ -317,7 +317,7 @@ def test_a_file_in_utf_16_is_said_to_be_one(tmp_path: Path) -> None:  # 20
 
 @pytest.mark.parametrize("batch", [1, 5])
 @pytest.mark.parametrize("number", [0, 1, 7, 11])
-def test_a_row_dated_years_ahead_holds_up_nothing(tmp_path: Path, number: int, batch: int) -> None:  # 41
+def test_row_dated_years_ahead_blocks_nothing(tmp_path: Path, number: int, batch: int) -> None:  # 41
     lines = steady(30)
     lines[number] = lines[number].replace(str(T0 // SECOND + number), str(T0 // SECOND + 10**8))
     source, now, due = open_(recording(tmp_path / "a.csv", lines), speed=1), 0.0, []
@@ -331,7 +331,7 @@ def test_a_row_dated_years_ahead_holds_up_nothing(tmp_path: Path, number: int, b
 
 @pytest.mark.parametrize("batch", [1, 5])
 @pytest.mark.parametrize("number", [0, 1, 7, 29])
-def test_a_row_dated_years_back_holds_up_nothing(tmp_path: Path, number: int, batch: int) -> None:  # 41
+def test_row_dated_years_back_blocks_nothing(tmp_path: Path, number: int, batch: int) -> None:  # 41
     lines = steady(30)
     lines[number] = lines[number].replace(str(T0 // SECOND + number), str(T0 // SECOND - 10**8))
     source, now, rows = open_(recording(tmp_path / "a.csv", lines), speed=1), 0.0, 0
@@ -343,7 +343,7 @@ def test_a_row_dated_years_back_holds_up_nothing(tmp_path: Path, number: int, ba
     assert rows == 30 and now > 24
 
 
-def test_a_recording_whose_clock_was_set_back_goes_on_at_its_pace(tmp_path: Path) -> None:  # 41
+def test_recording_whose_clock_was_set_back_keeps_its_pace(tmp_path: Path) -> None:  # 41
     lines = [*steady(20, start=10_000), *steady(20)]
     source, now, rows = open_(recording(tmp_path / "a.csv", lines), speed=1), 0.0, 0
     while not source.finished:
@@ -354,7 +354,7 @@ def test_a_recording_whose_clock_was_set_back_goes_on_at_its_pace(tmp_path: Path
     assert rows == 40 and now > 28
 
 
-def test_a_gap_of_hours_is_still_waited_for(tmp_path: Path) -> None:  # 2
+def test_gap_of_hours_is_reproduced(tmp_path: Path) -> None:  # 2
     source = open_(recording(tmp_path / "a.csv", [*steady(10), *steady(20, start=7200)]), speed=1)
     now = 0.0
     while now < 20:

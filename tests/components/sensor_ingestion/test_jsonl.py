@@ -63,7 +63,7 @@ def fifo(tmp_path: Path) -> Any:
     pipe.source.close()
 
 
-def test_the_fifo_is_made(fifo: Fifo) -> None:
+def test_fifo_is_created(fifo: Fifo) -> None:
     assert stat.S_ISFIFO(fifo.path.stat().st_mode)
 
 
@@ -76,7 +76,7 @@ def test_lines_become_rows(fifo: Fifo) -> None:
     assert fifo.source.faults == []
 
 
-def test_a_row_without_a_time_is_of_now(tmp_path: Path) -> None:
+def test_row_without_a_time_has_the_present_time(tmp_path: Path) -> None:
     clock = Clock()
     pipe = Fifo(tmp_path / "in", clock)
     clock.now += 7
@@ -92,7 +92,7 @@ def test_half_a_line_waits_for_its_other_half(fifo: Fifo) -> None:
     assert rows(fifo.source, 1).values[0, 0] == 2
 
 
-def test_the_last_line_of_a_writer_that_goes_counts_and_another_writer_may_come(fifo: Fifo) -> None:
+def test_last_line_of_a_closed_writer_counts_and_another_writer_may_open(fifo: Fifo) -> None:
     fifo.write('{"time": 1583748873, "force": 1}\n{"time": 1583748874, "force": 2}')
     os.close(fifo.writer)
     assert rows(fifo.source, 2).values[:, 0].tolist() == [1, 2]
@@ -115,7 +115,7 @@ def test_the_last_line_of_a_writer_that_goes_counts_and_another_writer_may_come(
         ('{"time": [1], "force": 3}', "`time` is [1]"),
     ],
 )
-def test_a_bad_line_is_left_out_counted_and_named(fifo: Fifo, line: str, wanted: str) -> None:  # 23
+def test_bad_line_is_skipped_counted_and_reported(fifo: Fifo, line: str, wanted: str) -> None:  # 23
     fifo.write(f'{{"time": 1, "force": 1}}\n{line}\n{{"time": 3, "force": 3}}\n')
     assert rows(fifo.source, 2).values[:, 0].tolist() == [1, 3]
     assert fifo.source.bad_lines == 1 and len(fifo.source.faults) == 1
@@ -129,8 +129,8 @@ def test_a_value_that_is_no_number_is_missing(fifo: Fifo, value: str) -> None:  
     assert np.isnan(block.values[0, 0]) and block.values[0, 1] == 4 and "`force` is" in fifo.source.faults[0]
 
 
-def test_a_line_without_end_is_given_up(fifo: Fifo) -> None:  # 23
-    # A pipe holds 64 KiB: what is written must be read in between.
+def test_line_without_end_is_skipped(fifo: Fifo) -> None:  # 23
+    # A pipe holds 64 KiB, so it must be read in between.
     for _ in range(5):
         fifo.write("x" * (READ_BYTES // 4))
         assert fifo.source.read(0.0, 5) is None
@@ -144,14 +144,14 @@ def test_a_slow_consumer_reads_no_more_than_it_needs(fifo: Fifo) -> None:
     assert [len(rows(fifo.source, 5).times) for _ in range(10)] == [5] * 10
 
 
-def test_a_file_is_no_fifo(tmp_path: Path) -> None:
+def test_file_in_place_of_a_fifo_is_refused(tmp_path: Path) -> None:
     (tmp_path / "in").write_text("")
     with pytest.raises(SourceError, match="no FIFO.*tail, -F"):
         open_(fifo=str(tmp_path / "in"))
 
 
-def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="directory that this user may use"):
+def test_missing_directory_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="directory that this user can write"):
         open_(fifo=str(tmp_path / "none" / "in"))
 
 
@@ -174,7 +174,7 @@ def test_a_program_gets_its_arguments_as_they_are(tmp_path: Path) -> None:
     source.close()
 
 
-def test_a_program_that_ends_is_started_again_with_growing_waits(caplog: pytest.LogCaptureFixture) -> None:  # 24
+def test_ended_program_is_restarted_with_back_off(caplog: pytest.LogCaptureFixture) -> None:  # 24
     clock = Clock()
     source = open_(clock, program=python("""print('{"time": 1, "force": 1}')"""))
     for wait in ("0.5", "1.0", "2.0"):
@@ -183,31 +183,31 @@ def test_a_program_that_ends_is_started_again_with_growing_waits(caplog: pytest.
         while not caplog.messages:
             source.read(0.0, 5)
             assert time.monotonic() < give_up
-        assert f"exit code 0; starting it again in {wait} s" in caplog.text
+        assert f"exit code 0; it is restarted in {wait} s" in caplog.text
         assert source.read(0.0, 5) is None  # not before its time
         clock.now += float(wait)
         caplog.clear()
     source.close()
 
 
-def test_after_steady_running_the_waiting_is_short_again(caplog: pytest.LogCaptureFixture) -> None:  # 24
+def test_back_off_is_reset_after_steady_running(caplog: pytest.LogCaptureFixture) -> None:  # 24
     clock = Clock()
     source = open_(clock, program=python("""print('{"time": 1, "force": 1}')"""))
     for ran, wait in ((0, "0.5"), (0, "1.0"), (31, "0.5")):
         clock.now += ran
         give_up = time.monotonic() + PATIENCE_S
-        while "starting it again" not in caplog.text:
+        while "it is restarted" not in caplog.text:
             source.read(0.0, 5)
             assert time.monotonic() < give_up
-        assert f"again in {wait} s" in caplog.text
+        assert f"restarted in {wait} s" in caplog.text
         caplog.clear()
         clock.now += float(wait)
         rows(source, 1)
     source.close()
 
 
-def test_a_program_that_is_not_there() -> None:
-    with pytest.raises(SourceError, match="does not start"):
+def test_missing_program_is_refused() -> None:
+    with pytest.raises(SourceError, match="cannot be started"):
         open_(program=["/no/such/program"])
 
 
@@ -291,7 +291,7 @@ time.sleep(600)
     assert len(pids) == 2 and all(ended(pid) for pid in pids)
 
 
-def test_a_program_does_not_see_what_lets_it_act_as_the_component(monkeypatch: pytest.MonkeyPatch) -> None:  # 24
+def test_program_gets_no_credentials_of_the_component(monkeypatch: pytest.MonkeyPatch) -> None:  # 24
     for name in CREDENTIALS:
         monkeypatch.setenv(name, "secret")
     monkeypatch.setenv("AWS_IOT_THING_NAME", "press-line")
@@ -317,7 +317,7 @@ print(json.dumps({'force': sum(v == 'secret' for v in os.environ.values()), 'str
         (b'{"time": 1, "force": ' + b"[" * 500 + b"]" * 500 + b', "stroke": 4}', None, "`force` is"),
     ],
 )
-def test_what_is_wrong_in_a_line_loses_itself_alone(fifo: Fifo, line: bytes, force: float | None, wanted: str) -> None:  # 23
+def test_fault_in_a_line_costs_only_that_line(fifo: Fifo, line: bytes, force: float | None, wanted: str) -> None:  # 23
     os.write(fifo.writer, line + b"\n")
     block = rows(fifo.source, 1)
     assert block.times.tolist() == [SECOND] and block.values[0, 1] == 4
@@ -331,7 +331,7 @@ def test_lines_may_end_with_carriage_returns(fifo: Fifo) -> None:
     assert rows(fifo.source, 3).values[:, 0].tolist() == [1, 2, 3] and fifo.source.faults == []
 
 
-def test_the_end_of_a_line_that_was_given_up_is_no_line(fifo: Fifo) -> None:  # 23
+def test_end_of_a_skipped_line_is_no_line(fifo: Fifo) -> None:  # 23
     for part in ('{"note": "' + "x" * READ_BYTES, "x" * 40_000 + '"}'):
         for at in range(0, len(part), 30_000):
             fifo.write(part[at : at + 30_000])

@@ -114,10 +114,10 @@ def test_a_recording_with_two_kills_in_mid_run(device: Device, tmp_path: Path) -
     assert device.nucleus.refusals == []
 
 
-def test_a_consumer_that_is_away_loses_nothing(device: Device, tmp_path: Path) -> None:  # 7, 9
+def test_absent_consumer_loses_nothing(device: Device, tmp_path: Path) -> None:  # 7, 9
     device.deploy(played(tmp_path, 200))
     device.until(lambda: len(device.batches) == 4, answering=False)
-    device.until(lambda: device.repeated >= 4, answering=False)  # the lead is bounded; what is unanswered comes again
+    device.until(lambda: device.repeated >= 4, answering=False)  # batches in flight are bounded, and sent again without an answer
     assert sorted(device.batches) == [0, 1, 2, 3]
     device.nucleus.publish(topics.REPLAY, encode_json(ReplayRequest(topic=topics.SENSORS)), signed=True)
     device.until(lambda: any(isinstance(message, ReplayStart) for message in device.heard), answering=False)
@@ -151,7 +151,7 @@ def test_stop_and_start_over_ipc(device: Device) -> None:  # 12, 14, 18
     assert send("c1", "stop") == "executed" and send("c3", "start") == "executed" and flow() > 100
 
 
-def test_rubbish_on_every_topic_disturbs_nothing(device: Device, tmp_path: Path) -> None:  # 26
+def test_component_survives_rubbish_on_every_topic(device: Device, tmp_path: Path) -> None:  # 26
     device.deploy(played(tmp_path, 600))
     device.until(lambda: len(device.batches) > 10)
     for topic in (topics.RESULTS, topics.COMMANDS, topics.REPLAY):

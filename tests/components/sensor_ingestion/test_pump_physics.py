@@ -26,7 +26,7 @@ def test_another_seed_is_another_skid() -> None:  # 16
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_restored_state_goes_on_exactly(fault: str) -> None:  # 16
+def test_restored_state_continues_exactly(fault: str) -> None:  # 16
     first = PumpSkid(3, faults=[Fault(fault, 20.0, 30.0)])
     first.step(60)
     first.stop()
@@ -113,7 +113,7 @@ def test_an_inrush_of_current() -> None:  # 18
     assert skid.step(5).values[:, CURRENT].max() > 2.5 * rated
 
 
-def test_restored_is_repaired_but_what_is_due_later_still_comes() -> None:  # 18
+def test_restore_repairs_present_faults_only() -> None:  # 18
     skid = PumpSkid(7, faults=[Fault("valve", 50.0, 10.0), Fault("imbalance", 500.0, 10.0)])
     good = skid.step(50).values.mean(0)
     skid.step(100)
@@ -123,7 +123,7 @@ def test_restored_is_repaired_but_what_is_due_later_still_comes() -> None:  # 18
     assert skid.step(400).values[-50:, 0].mean() > 1.8 * good[0]
 
 
-def test_level_and_running_tell_the_truth() -> None:
+def test_level_and_running_match_the_fault() -> None:
     skid = PumpSkid(7, faults=[Fault("valve", 50.0, 100.0, 0.8)])
     rows = skid.step(200)
     assert rows.level[49] == 0 and rows.level[100] == pytest.approx(0.4) and rows.level[-1] == pytest.approx(0.8)

@@ -29,7 +29,7 @@ def running(n: int) -> np.ndarray:
     return np.stack([2 + 0.01 * np.arange(n), 100 + 0.1 * np.arange(n)], 1).astype("f4")
 
 
-def test_good_rows_are_good() -> None:
+def test_good_rows_are_not_flagged() -> None:
     assert not QualityChecker(PAIR).check(seconds(*range(50)), running(50)).any()
 
 
@@ -51,7 +51,7 @@ def test_time_running_backwards_until_it_has_caught_up() -> None:  # 3
     assert (quality[:, 0] == BACKWARDS).tolist() == [False, False, False, True, True, False, True, False]
 
 
-def test_a_row_ahead_of_the_clock_flags_itself_alone() -> None:  # 3
+def test_row_ahead_of_the_clock_is_flagged_alone() -> None:  # 3
     now = T0 + 10 * SECOND
     quality = QualityChecker(PAIR).check(seconds(0, 1, 10**8, 2, 3), running(5), now)
     assert quality.tolist() == [[0, 0], [0, 0], [AHEAD, AHEAD], [0, 0], [0, 0]]
@@ -61,7 +61,7 @@ def test_a_row_ahead_of_the_clock_flags_itself_alone() -> None:  # 3
     assert part.end_ns == T0 + 3 * SECOND
 
 
-def test_a_clock_that_was_set_back_begins_a_part_of_its_own() -> None:  # 40
+def test_clock_set_back_begins_another_part() -> None:  # 40
     times = seconds(*range(1000, 1020), *range(900, 940))
     checker = QualityChecker(PAIR, lasting_s=10)
     before, after = checker.parts(times, running(60))
@@ -88,7 +88,7 @@ def test_stuck_is_counted_from_where_an_epoch_begins() -> None:  # 40
     assert np.flatnonzero(quality[:, 0] == STUCK).tolist() == [*range(15, 20), *range(45, 60)]
 
 
-def test_what_says_most_comes_first() -> None:  # 3
+def test_first_applicable_flag_is_set() -> None:  # 3
     values = running(3)
     values[1] = [np.nan, 999]
     values[2, 0] = np.nan
@@ -103,31 +103,31 @@ def test_stuck_after_its_time() -> None:  # 3
     assert np.flatnonzero(quality[:, 0] == STUCK).tolist() == list(range(30, 60)) and not quality[:, 1].any()
 
 
-def test_a_sensor_that_comes_back_is_good_at_once() -> None:  # 3
+def test_recovered_sensor_is_good_at_once() -> None:  # 3
     values = running(60)
     values[20:40, 0] = 3.0
     quality = QualityChecker(PAIR).check(seconds(*range(60)), values)
     assert np.flatnonzero(quality[:, 0]).tolist() == list(range(30, 40))
 
 
-def test_zero_turns_it_off() -> None:
+def test_zero_disables_the_stuck_check() -> None:
     values = np.full((500, 1), 7, "f4")
     assert not QualityChecker([Channel("x", "", stuck_after_s=0)]).check(seconds(*range(500)), values).any()
 
 
-def test_nothing_is_stuck_while_the_machine_stands() -> None:  # 4
+def test_no_value_is_stuck_while_the_machine_is_stopped() -> None:  # 4
     values = np.concatenate([running(10), np.zeros((200, 2), "f4"), running(10)])
     assert not QualityChecker(PAIR, stopped_below=0.2).check(seconds(*range(220)), values).any()
 
 
-def test_stuck_begins_anew_after_a_gap() -> None:  # 4
+def test_stuck_counts_again_after_a_gap() -> None:  # 4
     values = np.full((16, 1), 7, "f4")
     times = seconds(*range(8), *range(100, 108))
     quality = QualityChecker([Channel("x", "", stuck_after_s=10.0)]).check(times, values)
     assert np.flatnonzero(quality[:, 0]).tolist() == [8] and quality[8, 0] == GAP
 
 
-def test_the_cut_into_blocks_changes_nothing_and_neither_does_a_restart() -> None:  # 5
+def test_flags_do_not_depend_on_blocks_or_restarts() -> None:  # 5
     rng = np.random.default_rng(4)
     times = seconds(*(np.cumsum(rng.choice([1, 1, 1, 2, 7, -3], 400))))
     values = np.round(rng.standard_normal((400, 2)), 0).astype("f4") + 1
@@ -158,7 +158,7 @@ def test_the_simulated_skid_is_good_until_a_sensor_sticks(channel: str) -> None:
     assert (quality[2999 + hold :, column] == STUCK).all() and not np.delete(quality, column, 1).any()
 
 
-def test_real_recordings_are_not_flagged_but_for_their_gaps(shared: Path) -> None:  # 4
+def test_real_recordings_are_flagged_at_gaps_only(shared: Path) -> None:  # 4
     flagged = total = gaps = 0
     for path in sorted((shared / "data" / "skab").glob("*/*.csv")):
         source = CsvReplay(CsvReplayOptions(path=str(path), layout="skab", speed=0), Clock().pair)

@@ -61,7 +61,7 @@ def test_every_row_once_and_numbered(tmp_path: Path) -> None:  # 1, 6, 9
     assert bench.service.status().state == "finished"
 
 
-def test_true_speed_neither_hears_nor_awaits_answers(tmp_path: Path) -> None:
+def test_true_speed_expects_no_answers(tmp_path: Path) -> None:
     bench = Bench(tmp_path, {"a": skid(speed=1)})
     assert bench.service.topics == (topics.COMMANDS, topics.REPLAY)
     for _ in range(30):
@@ -70,7 +70,7 @@ def test_true_speed_neither_hears_nor_awaits_answers(tmp_path: Path) -> None:
     assert len(bench.wire.batches()) == 30
 
 
-def test_a_bounded_lead(tmp_path: Path) -> None:  # 9
+def test_batches_in_flight_are_bounded(tmp_path: Path) -> None:  # 9
     bench = Bench(tmp_path, {"a": skid(max_in_flight=3)})
     assert topics.RESULTS in bench.service.topics
     for _ in range(5):
@@ -88,14 +88,14 @@ def test_a_bounded_lead(tmp_path: Path) -> None:  # 9
     assert numbers(bench.wire.batches()) == [4, 5]
 
 
-def test_no_bound(tmp_path: Path) -> None:
+def test_zero_means_no_limit_in_flight(tmp_path: Path) -> None:
     bench = Bench(tmp_path, {"a": skid(max_in_flight=0, options={"duration_s": 200})})
     for _ in range(20):
         bench.tick()
     assert numbers(bench.wire.batches()) == list(range(40)) and bench.service.status().state == "finished"
 
 
-def test_unanswered_batches_come_again(tmp_path: Path) -> None:  # 9
+def test_unanswered_batches_are_sent_again(tmp_path: Path) -> None:  # 9
     bench = Bench(tmp_path, {"a": skid(max_in_flight=2)})
     bench.tick()
     first = bench.wire.batches()
@@ -110,7 +110,7 @@ def test_unanswered_batches_come_again(tmp_path: Path) -> None:  # 9
     assert numbers(bench.wire.batches()) == [2]
 
 
-def test_answers_to_another_stream_or_asset_are_not_ours(tmp_path: Path) -> None:
+def test_answers_to_another_stream_or_asset_are_ignored(tmp_path: Path) -> None:
     bench = Bench(tmp_path, {"a": skid(max_in_flight=1)})
     bench.tick()
     batch = bench.wire.batches()[0]
@@ -139,14 +139,14 @@ def test_a_replay(tmp_path: Path) -> None:  # 7
         and messages[1:] == sent[14:]
     )
     bench.tell(topics.REPLAY, ReplayRequest(topic=topics.SENSORS, asset="a"))
-    assert bench.wire.take(topics.SENSORS)[0].first in (9, 10)  # what is older than replay_buffer_s is gone
+    assert bench.wire.take(topics.SENSORS)[0].first in (9, 10)  # older rows than replay_buffer_s are gone
     bench.tell(topics.REPLAY, ReplayRequest(topic=topics.SENSORS))
     assert {message.asset for message in bench.wire.take(topics.SENSORS)} == {"a", "b"}
     bench.tell(topics.REPLAY, ReplayRequest(topic=topics.RESULTS))
     assert bench.wire.local == []
 
 
-def test_messages_fit_whatever_is_wanted(tmp_path: Path) -> None:  # 1
+def test_messages_fit_with_any_batch_rows(tmp_path: Path) -> None:  # 1
     bench = Bench(tmp_path, {"a": skid(batch_rows=1000, options={"duration_s": 1000})})
     while bench.service.status().state != "finished":
         bench.tick()
@@ -164,7 +164,7 @@ def test_a_row_that_does_not_fit_is_refused(tmp_path: Path) -> None:
 
 
 def killed_and_restarted(tmp_path: Path, assets: dict[str, Any], ticks: int) -> tuple[list[SensorBatch], list[SensorBatch]]:
-    """What is sent before a kill (only the first batch was answered), and by the next process; nothing was closed."""
+    """Batches sent before a kill (only the first was answered), and by the next process; nothing was closed."""
     first = Bench(tmp_path, assets)
     before = []
     for _ in range(ticks):
@@ -207,9 +207,7 @@ def test_a_restart_in_true_speed_sends_the_latest_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("segment_bytes", [1000, 1_000_000])  # one batch in a segment, or all
-def test_after_a_restart_what_is_unanswered_is_sent_and_no_more(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, segment_bytes: int
-) -> None:  # 8
+def test_restart_sends_unanswered_batches_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, segment_bytes: int) -> None:  # 8
     monkeypatch.setattr(checkpoint_module, "SEGMENT_BYTES", segment_bytes)
     asset = skid(max_in_flight=12, replay_buffer_s=1)
     first = Bench(tmp_path, {"a": asset})
@@ -231,7 +229,7 @@ def test_after_a_restart_what_is_unanswered_is_sent_and_no_more(
     assert len(segments(tmp_path)) < 20
 
 
-def test_what_dies_between_checkpoint_and_publish_is_sent_by_the_next(tmp_path: Path) -> None:  # 8
+def test_batch_is_sent_after_a_kill_between_checkpoint_and_publish(tmp_path: Path) -> None:  # 8
     class Dead(Exception):
         pass
 
@@ -247,7 +245,7 @@ def test_what_dies_between_checkpoint_and_publish_is_sent_by_the_next(tmp_path: 
     assert seconds(second.wire.batches()) == [0, 1, 2, 3, 4]
 
 
-def test_the_quality_checks_go_on_too(tmp_path: Path) -> None:  # 8
+def test_quality_checks_continue_after_a_restart(tmp_path: Path) -> None:  # 8
     lines = [f"{T0 // SECOND + i},77,{2.0 + 0.1 * (i % 5)}" for i in range(200)]
     asset = {"a": csv_asset(recording(tmp_path / "a.csv", lines))}
     before, after = killed_and_restarted(tmp_path, asset, 9)
@@ -265,7 +263,7 @@ def test_the_first_row_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureF
     assert line.startswith("a: the first row is of 20") and "flow " in line and " l/min" in line
 
 
-def test_another_configuration_begins_anew(tmp_path: Path) -> None:  # 6
+def test_another_configuration_starts_from_the_beginning(tmp_path: Path) -> None:  # 6
     first = Bench(tmp_path, {"a": skid()})
     first.tick()
     stream = first.wire.batches()[0].stream
@@ -292,7 +290,7 @@ def test_a_checkpoint_that_cannot_be_read(tmp_path: Path, content: bytes) -> Non
     assert numbers(again.wire.batches()) == [0, 1, 2, 3]
 
 
-def test_a_checkpoint_of_use_to_nobody(tmp_path: Path) -> None:  # 11
+def test_invalid_checkpoint_is_ignored(tmp_path: Path) -> None:  # 11
     bench = Bench(tmp_path, {"a": skid()})
     bench.tick()
     wanted = read(SensorIngestionOptions, {"assets": {"a": skid()}}).assets["a"]
@@ -316,7 +314,7 @@ def test_a_checkpoint_that_cannot_be_written(tmp_path: Path) -> None:  # 11
     bench.answer(decode(encode(answer_target(bench))))  # type: ignore[arg-type]
     bench.tick()
     assert bench.service.status().faults == ()
-    # What could not be written is written with what could.
+    # Unwritten records are written with the next one.
     again = Bench(tmp_path, {"a": skid()})
     again.tell(topics.REPLAY, ReplayRequest(topic=topics.SENSORS))
     assert sorted({message.seq for message in again.wire.batches()}) == [0, 1, 2, 3, 4, 5, 6, 7]
@@ -341,12 +339,12 @@ def written(bench: Bench, work: Path, *times: int) -> list[SensorBatch]:
     return bench.wire.batches()
 
 
-def test_lines_outlive_the_process_in_a_new_stream(tmp_path: Path) -> None:  # 7, 10
+def test_lines_survive_the_process_in_a_new_stream(tmp_path: Path) -> None:  # 7, 10
     first = Bench(tmp_path, lines(tmp_path, replay_buffer_s=60))
     before = written(first, tmp_path, *range(100))
     assert seconds(before) == list(range(100)) and numbers(before) == list(range(100))
     second = Bench(tmp_path, lines(tmp_path, replay_buffer_s=60))  # the first was killed
-    assert second.wire.batches() == []  # unasked, it would look like a source that begins anew
+    assert second.wire.batches() == []  # unasked, it would look like a restarted source
     after = written(second, tmp_path, 100, 101)
     assert numbers(after) == [100, 101]
     assert {batch.stream for batch in after} == {after[0].stream} != {before[0].stream}
@@ -358,7 +356,7 @@ def test_lines_outlive_the_process_in_a_new_stream(tmp_path: Path) -> None:  # 7
     assert seconds(replayed) == list(range(51, 102)) and {batch.stream for batch in replayed} == {replaying.stream}
 
 
-def test_lines_are_not_written_when_none_are_to_be_kept(tmp_path: Path) -> None:  # 10
+def test_lines_are_not_written_without_a_replay_buffer(tmp_path: Path) -> None:  # 10
     bench = Bench(tmp_path, lines(tmp_path, replay_buffer_s=0))
     assert seconds(written(bench, tmp_path, 0, 1)) == [0, 1]
     bench.service.close()
@@ -366,7 +364,7 @@ def test_lines_are_not_written_when_none_are_to_be_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("hz", [1, 5])
-def test_what_is_measured_while_the_bus_is_away_outlives_a_kill(tmp_path: Path, hz: int) -> None:  # 7, 8
+def test_rows_read_during_a_broker_outage_survive_a_kill(tmp_path: Path, hz: int) -> None:  # 7, 8
     asset = skid(speed=1, options={"interval_s": 1 / hz}, batch_rows=1)
     first = Bench(tmp_path, {"a": asset})
 
@@ -388,7 +386,7 @@ def test_what_is_measured_while_the_bus_is_away_outlives_a_kill(tmp_path: Path, 
     assert numbers(second.wire.batches()) == [60 * hz + number for number in range(hz)]
 
 
-def test_what_an_older_version_wrote_is_read(tmp_path: Path) -> None:  # 8
+def test_checkpoint_of_an_older_version_is_read(tmp_path: Path) -> None:  # 8
     bench = Bench(tmp_path, {"a": skid(max_in_flight=2)})
     bench.tick()
     before = bench.wire.batches()
@@ -487,7 +485,7 @@ def test_good_assets_run_beside_bad_ones(tmp_path: Path) -> None:  # 20
     assert len(caught.value.faults) == 2
 
 
-def test_quality_of_a_channel_that_is_not_there(tmp_path: Path) -> None:
+def test_quality_of_an_unknown_channel_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OptionsError, match="`assets.a.quality.channels` names torque.*vibration_1"):
         Bench(tmp_path, {"a": skid(quality={"channels": {"torque": {"high": 3}}})})
 
@@ -525,19 +523,19 @@ def test_all_faults_of_a_configuration_with_their_keys() -> None:  # 19
 
 
 def test_no_assets() -> None:
-    with pytest.raises(OptionsError, match="none that is enabled"):
+    with pytest.raises(OptionsError, match="no enabled asset"):
         read(SensorIngestionOptions, {})
 
 
-def test_an_asset_that_is_not_enabled_is_not_read(tmp_path):
+def test_disabled_asset_is_not_read(tmp_path):
     bench = Bench(tmp_path, {"a": skid(), "b": {**skid(), "enabled": "false"}})
     bench.tick()
     assert {batch.asset for batch in bench.wire.batches()} == {"a"}
-    with pytest.raises(OptionsError, match="none that is enabled"):
+    with pytest.raises(OptionsError, match="no enabled asset"):
         Bench(tmp_path, {"b": {**skid(), "enabled": False}})
 
 
-def test_an_asset_that_sends_nothing_says_its_last_number_every_2_s(tmp_path: Path) -> None:
+def test_silent_asset_sends_its_last_number_every_2_s(tmp_path: Path) -> None:
     bench = Bench(tmp_path, {"a": csv_asset(recording(tmp_path / "a.csv", steady(23)))})
     last = bench.run()[-1]
     said: list[KeepAlive] = []
@@ -549,7 +547,7 @@ def test_an_asset_that_sends_nothing_says_its_last_number_every_2_s(tmp_path: Pa
     assert set(said) == {KeepAlive(asset="a", stream=last.stream, seq=last.seq)}
 
 
-def test_its_health_says_how_long_each_asset_is_quiet_and_how_old_the_newest_row_is(tmp_path: Path) -> None:  # 27
+def test_health_has_the_row_ages_and_the_lag(tmp_path: Path) -> None:  # 27
     bench = Bench(
         tmp_path,
         {
@@ -567,7 +565,7 @@ def test_its_health_says_how_long_each_asset_is_quiet_and_how_old_the_newest_row
     assert metrics.lag_s is not None and metrics.queues == {"unanswered batches": (0, 0)} and metrics.drops == {}
 
 
-def test_after_a_downtime_the_next_rows_are_of_now_and_behind_a_gap(tmp_path: Path) -> None:  # 3, 8, 16
+def test_rows_after_a_downtime_have_the_present_time_behind_a_gap(tmp_path: Path) -> None:  # 3, 8, 16
     clock = Clock()
     first = Bench(tmp_path, {"a": skid(speed=1)}, clock)
     for _ in range(20):

@@ -49,7 +49,7 @@ def test_late_reading_catches_up() -> None:  # 1
     assert block is not None and len(block.times) == 30
 
 
-def test_times_begin_now_or_where_they_are_told() -> None:
+def test_times_begin_now_or_at_the_start_time() -> None:
     clock = Clock()
     block = Simulator(SimulatorOptions(speed=0), clock.pair).read(0.0, 3)
     assert block is not None and block.times.tolist() == [T0, T0 + SECOND, T0 + 2 * SECOND]
@@ -62,7 +62,7 @@ def test_it_ends_after_its_duration() -> None:
     assert len(drain(source).times) == 12 and source.finished and source.paced
 
 
-def test_a_restart_goes_on_with_the_next_row() -> None:  # 16
+def test_restart_continues_with_the_next_row() -> None:  # 16
     clock = Clock()
     options = SimulatorOptions(speed=0, seed=9, fault="valve", fault_start_s=20, duration_s=200)
     whole = drain(Simulator(options, clock.pair))
@@ -101,7 +101,7 @@ def ages(source: Simulator, clock: Clock, seconds: int = 20) -> list[float]:
 
 @pytest.mark.parametrize("down_s", [0.2, 0.9, 3.0, 7.5, 600.25, 86_400 * 400.0])
 @pytest.mark.parametrize("interval_s", [0.5, 1.0, 60.0])
-def test_after_a_downtime_rows_are_of_now_again(down_s: float, interval_s: float) -> None:  # 16
+def test_rows_after_a_downtime_have_the_present_time(down_s: float, interval_s: float) -> None:  # 16
     clock = Clock()
     first = live(clock, interval_s=interval_s)
     last = first.read(clock.now, 100)
@@ -120,7 +120,7 @@ def test_after_a_downtime_rows_are_of_now_again(down_s: float, interval_s: float
     assert (steps[1:] == interval_s * SECOND).all() and steps[0] >= interval_s * SECOND
 
 
-def test_the_skid_stands_still_while_its_process_is_down() -> None:  # 16
+def test_skid_does_not_change_while_its_process_is_down() -> None:  # 16
     clock = Clock()
     options = {"seed": 9, "fault": "valve", "fault_start_s": 20.0}
     whole = live(Clock(), **options).read(0.0, 1)
@@ -136,7 +136,7 @@ def test_the_skid_stands_still_while_its_process_is_down() -> None:  # 16
     assert np.array_equal(values, wanted.values)
 
 
-def test_rows_follow_a_clock_that_is_set_and_a_system_that_slept() -> None:  # 16
+def test_rows_follow_steps_of_the_clock_and_suspends() -> None:  # 16
     clock = Clock()
     source = live(clock)
     assert max(ages(source, clock)) < 1
@@ -173,7 +173,7 @@ def test_a_clock_that_is_adjusted_a_little_moves_no_row() -> None:  # 16
         clock.now += 1
 
 
-def test_rows_with_a_start_time_or_another_speed_go_on_as_they_were() -> None:  # 16
+def test_rows_with_a_start_time_or_another_speed_continue() -> None:  # 16
     for options in ({"start_time": "2026-01-31T12:00:00Z"}, {"speed": 10.0}, {"speed": 0.0}):
         clock = Clock()
         first = live(clock, **options)

@@ -36,7 +36,7 @@ class Device:
         self.begin()
 
     def begin(self) -> None:
-        """As a new process does, whatever became of the one before."""
+        """Start as a new process, however the previous one ended."""
         self.recorder = CaptureRecorder(self._options, self.folder, 1, self.clock.monotonic)
         self.upload = Uploader(self._options, self.folder, "t", self.recorder, self.bus, self.clock.monotonic)
 
@@ -74,7 +74,7 @@ class Device:
         return [path.name.endswith(SENT) for path in self.files()]
 
 
-def test_each_piece_is_read_by_itself_and_together_they_are_the_files(tmp_path: Path) -> None:  # 42
+def test_chunks_are_readable_alone_and_make_up_the_files(tmp_path: Path) -> None:  # 42
     device = Device(tmp_path, upload_rate=5)
     for seq in range(3):
         device.rows(seq)
@@ -97,7 +97,7 @@ def test_each_piece_is_read_by_itself_and_together_they_are_the_files(tmp_path: 
     assert len({message["entry"] for message in sent}) == len(sent)
 
 
-def test_no_more_than_its_rate_and_not_before_a_file_is_whole(tmp_path: Path) -> None:  # 42
+def test_upload_respects_its_rate_and_waits_for_complete_files(tmp_path: Path) -> None:  # 42
     device = Device(tmp_path, upload_rate=2)
     device.rows(0, whole=False)
     device.run(5)
@@ -107,7 +107,7 @@ def test_no_more_than_its_rate_and_not_before_a_file_is_whole(tmp_path: Path) ->
     assert 3 <= device.bus.attempts <= 5
 
 
-def test_lost_rows_are_told_once(tmp_path: Path) -> None:  # 42
+def test_lost_rows_are_reported_once(tmp_path: Path) -> None:  # 42
     device = Device(tmp_path)
     device.recorder.lost["a"] = 7
     device.rows(0)
@@ -117,7 +117,7 @@ def test_lost_rows_are_told_once(tmp_path: Path) -> None:  # 42
 
 
 @pytest.mark.parametrize("echo", [False, True])
-def test_what_is_not_taken_or_not_proved_is_sent_again_and_a_file_is_done_when_all_is_proved(tmp_path: Path, echo: bool) -> None:  # 43
+def test_unconfirmed_chunk_is_sent_again_and_a_confirmed_file_is_done(tmp_path: Path, echo: bool) -> None:  # 43
     device = Device(tmp_path, upload_confirmation="echo" if echo else "acknowledgement", upload_rate=50)
     device.rows(0)
     if not echo:
@@ -134,7 +134,7 @@ def test_what_is_not_taken_or_not_proved_is_sent_again_and_a_file_is_done_when_a
     assert sum({message["row"]: message["rows"] for message in device.sent()}.values()) == 1000 and device.upload.faults == ()
 
 
-def test_a_killed_process_repeats_one_piece_at_most_and_no_file_is_sent_twice(tmp_path: Path) -> None:  # 43
+def test_kill_repeats_at_most_one_chunk(tmp_path: Path) -> None:  # 43
     device = Device(tmp_path)
     device.rows(0)
     device.rows(1)
@@ -150,7 +150,7 @@ def test_a_killed_process_repeats_one_piece_at_most_and_no_file_is_sent_twice(tm
     assert len(device.sent()) == count and device.done() == [True, True]
 
 
-def test_a_piece_whose_note_was_lost_comes_again_under_its_id(tmp_path: Path) -> None:  # 43
+def test_chunk_with_a_lost_position_is_sent_again_under_its_id(tmp_path: Path) -> None:  # 43
     device = Device(tmp_path)
     device.rows(0)
     device.run(1)
@@ -163,7 +163,7 @@ def test_a_piece_whose_note_was_lost_comes_again_under_its_id(tmp_path: Path) ->
     assert (second["entry"], second["row"]) == (again["entry"], again["row"]) and first["entry"] != second["entry"]
 
 
-def test_an_echo_with_a_guessed_id_proves_nothing(tmp_path: Path) -> None:  # 43
+def test_echo_with_a_guessed_id_confirms_nothing(tmp_path: Path) -> None:  # 43
     device = Device(tmp_path, upload_confirmation="echo", upload_rate=50)
     device.rows(0)
     device.run(0.3)
@@ -173,12 +173,12 @@ def test_an_echo_with_a_guessed_id_proves_nothing(tmp_path: Path) -> None:  # 43
     device.run(0.3)
     for guess in guesses(seen):
         device.upload.echo(json.dumps({"type": "capture", "entry": guess}).encode())
-    assert device.upload._place.no == 2 and len(device.sent()) == 2, "the second piece is under way still"
+    assert device.upload._position.no == 2 and len(device.sent()) == 2, "the second piece is under way still"
     device.upload.echo(device.bus.cloud[1][1])
-    assert device.upload._place.no == 3
+    assert device.upload._position.no == 3
 
 
-def test_an_echo_that_comes_after_a_relaunch_proves_the_same_rows(tmp_path: Path) -> None:  # 43
+def test_echo_after_a_relaunch_confirms_the_same_rows(tmp_path: Path) -> None:  # 43
     device = Device(tmp_path, upload_confirmation="echo", upload_rate=50)
     device.rows(0, channels=1)
     device.run(0.3)
@@ -189,10 +189,10 @@ def test_an_echo_that_comes_after_a_relaunch_proves_the_same_rows(tmp_path: Path
     first, second, again = device.sent()
     assert (again["entry"], again["row"], again["rows"]) == (second["entry"], second["row"], second["rows"]) and second["rows"] > 256
     device.upload.echo(device.bus.cloud[1][1])
-    assert device.upload._place.row == second["row"] + second["rows"]
+    assert device.upload._position.row == second["row"] + second["rows"]
 
 
-def test_a_note_of_a_version_without_proofs_is_gone_on_from(tmp_path: Path) -> None:  # 43
+def test_position_of_a_version_without_keys_is_continued(tmp_path: Path) -> None:  # 43
     device = Device(tmp_path)
     device.rows(0)
     device.run(1)
@@ -206,7 +206,7 @@ def test_a_note_of_a_version_without_proofs_is_gone_on_from(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b'{"id": 5}', b"\xff"])
-def test_a_note_that_cannot_be_read_begins_the_file_anew(tmp_path: Path, damage: bytes) -> None:  # 43
+def test_unreadable_position_restarts_the_file(tmp_path: Path, damage: bytes) -> None:  # 43
     device = Device(tmp_path)
     device.rows(0)
     device.run(1)
@@ -218,7 +218,7 @@ def test_a_note_that_cannot_be_read_begins_the_file_anew(tmp_path: Path, damage:
     assert sum(message["rows"] for message in (again, *rest)) == 1000
 
 
-def test_the_quota_holds_and_what_it_takes_unsent_is_counted(tmp_path: Path) -> None:  # 44
+def test_quota_holds_and_files_deleted_unsent_are_counted(tmp_path: Path) -> None:  # 44
     device = Device(tmp_path, quota_mb=1)
     device.bus.failing_topics.add(TOPIC)
     for seq in range(40):
@@ -232,7 +232,7 @@ def test_the_quota_holds_and_what_it_takes_unsent_is_counted(tmp_path: Path) -> 
     assert {message["segment"] for message in device.sent()} >= {path.name.removesuffix(SENT) for path in device.files()}
 
 
-def test_what_cannot_be_sent_is_left_out_and_named(tmp_path: Path) -> None:  # 45
+def test_file_that_cannot_be_sent_is_skipped_and_reported(tmp_path: Path) -> None:  # 45
     device = Device(tmp_path)
     device.rows(0)
     device.rows(1)
@@ -242,20 +242,20 @@ def test_what_cannot_be_sent_is_left_out_and_named(tmp_path: Path) -> None:  # 4
     device.run(60)
     assert device.done() == [False, True, False]
     unread, wide = device.upload.faults
-    assert unread.startswith(f"capture: {damaged} is not sent to IoT Core: it cannot be read") and unread.endswith("see to its folder")
+    assert unread.startswith(f"capture: {damaged} is not sent to IoT Core: it cannot be read") and unread.endswith("check its folder")
     assert "a row of 900 channels does not fit into a message" in wide and device.upload.waiting == 0
 
 
-def test_a_note_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:  # 43
+def test_upload_continues_if_the_position_cannot_be_written(tmp_path: Path) -> None:  # 43
     device = Device(tmp_path)
     device.rows(0)
     (tmp_path / STATE_FILE).with_suffix(".new").mkdir()
     device.run(30)
     assert sum(message["rows"] for message in device.sent()) == 1000
-    assert "cannot be written" in device.upload.faults[0] and "make room" in device.upload.faults[0]
+    assert "cannot be written" in device.upload.faults[0] and "free some space" in device.upload.faults[0]
 
 
-def test_the_service_sends_says_how_it_stands_and_hears_echoes(tmp_path: Path) -> None:  # 27, 40
+def test_service_sends_reports_and_takes_echoes(tmp_path: Path) -> None:  # 27, 40
     path = recording(tmp_path / "a.csv", steady(20))
     capture = {"mode": "all", "segment_rows": 10, "upload": True, "upload_confirmation": "echo", "upload_rate": 100}
     bench = Bench(tmp_path, {"a": {"source": "csv", "options": {"path": str(path), **CSV}}}, capture=capture)
@@ -271,9 +271,9 @@ def test_the_service_sends_says_how_it_stands_and_hears_echoes(tmp_path: Path) -
     plain.service.on_echo(sent[1])
 
 
-def test_nothing_captured_and_yet_to_be_sent_is_a_mistake() -> None:  # 19
+def test_upload_without_capture_is_refused() -> None:  # 19
     with pytest.raises(OptionsError) as fault:
         read(SensorIngestionOptions, {"assets": {"a": {"source": "simulator"}}, "capture": {"upload": True}})
     assert fault.value.faults == [
-        "`capture.upload` is true and `capture.mode` is off, so there is nothing to send; set `capture.mode` to all or alarms"
+        "`capture.upload` is true and `capture.mode` is off, so no file is captured; set `capture.mode` to all or alarms"
     ]

@@ -25,7 +25,7 @@ def make(patience_s: float = 2.0) -> tuple[SequenceTracker, list[ReplayRequest],
 
 def wanted(**fields: Any) -> ReplayRequest:
     """What a receiver asks of one asset."""
-    return ReplayRequest(topic="edgeml/sensors", asset="p", max_messages=SequenceTracker.MOST, **fields)
+    return ReplayRequest(topic="edgeml/sensors", asset="p", max_messages=SequenceTracker.MAX_PER_ASSET, **fields)
 
 
 def test_messages_in_order_are_taken_once():
@@ -40,7 +40,7 @@ def test_a_gap_is_asked_for_once_and_filled_by_the_replay():
     assert not receiver.accept("p", "s", 2, 300)
     assert not receiver.accept("p", "s", 3, 400)
     assert asked == [wanted(since=100, stream="s", next_seq=1)]
-    receiver.replaying(ReplayStart(asset="p", stream="s", first=1))
+    receiver.on_replay_start(ReplayStart(asset="p", stream="s", first=1))
     assert [receiver.accept("p", "s", seq, seq) for seq in (1, 2, 3)] == [True, True, True]
     assert receiver.lost == 0
 
@@ -49,7 +49,7 @@ def test_what_the_producer_no_longer_has_is_counted_as_lost():
     receiver, _, _ = make()
     receiver.accept("p", "s", 0, 100)
     receiver.accept("p", "s", 5, 600)
-    receiver.replaying(ReplayStart(asset="p", stream="s", first=4))
+    receiver.on_replay_start(ReplayStart(asset="p", stream="s", first=4))
     assert receiver.accept("p", "s", 4, 500)
     assert receiver.lost == 3
 
@@ -70,18 +70,18 @@ def test_a_producer_that_hears_again_after_ten_seconds_loses_nothing():
     receiver.accept("p", "s", 0, 100)
     for clock.now in range(10):
         assert not receiver.accept("p", "s", 3 + clock.now, 400)
-    receiver.replaying(ReplayStart(asset="p", stream="s", first=1))
+    receiver.on_replay_start(ReplayStart(asset="p", stream="s", first=1))
     assert all(receiver.accept("p", "s", seq, seq) for seq in range(1, 13))
     assert receiver.lost == 0 and len(asked) == 5
 
 
 def test_a_consumer_that_joins_late_asks_for_the_history_and_counts_no_loss():
     receiver, asked, _ = make()
-    receiver.ask_again()
+    receiver.query()
     assert asked == [ReplayRequest(topic="edgeml/sensors", max_messages=0)]
     assert not receiver.accept("p", "s", 50, 5000)
     assert asked[1:] == [wanted(since=0, stream="", next_seq=0)]
-    receiver.replaying(ReplayStart(asset="p", stream="s", first=40))
+    receiver.on_replay_start(ReplayStart(asset="p", stream="s", first=40))
     assert all(receiver.accept("p", "s", seq, seq) for seq in range(40, 51))
     assert receiver.lost == 0
 
@@ -96,43 +96,43 @@ def test_a_new_stream_begins_anew():
 def test_after_a_renewal_only_what_is_newer_is_asked_for():
     receiver, asked, _ = make()
     receiver.accept("p", "s", 0, 100)
-    receiver.ask_again()
+    receiver.query()
     assert asked == [ReplayRequest(topic="edgeml/sensors", since=100, max_messages=0)]
-    receiver.replaying(ReplayStart(asset="p", stream="s", first=1, oldest=0, last=0, newest=0))
+    receiver.on_replay_start(ReplayStart(asset="p", stream="s", first=1, oldest=0, last=0, newest=0))
     assert len(asked) == 1  # there is nothing newer
-    receiver.replaying(ReplayStart(asset="p", stream="s", first=1, oldest=0, last=0, newest=2))
+    receiver.on_replay_start(ReplayStart(asset="p", stream="s", first=1, oldest=0, last=0, newest=2))
     assert asked[1:] == [wanted(since=100, stream="s", next_seq=1)]
 
 
 def test_a_keep_alive_shows_the_loss_of_a_last_message_and_is_asked_for_until_it_comes():
     receiver, asked, clock = make(patience_s=2.0)
     receiver.accept("p", "s", 0, 100)
-    receiver.keep_alive(KeepAlive(asset="p", stream="s", seq=0))
+    receiver.on_keep_alive(KeepAlive(asset="p", stream="s", seq=0))
     assert asked == []  # quiet, nothing is missing
     for clock.now in (0.0, 1.0, 2.0):
-        receiver.keep_alive(KeepAlive(asset="p", stream="s", seq=1))
+        receiver.on_keep_alive(KeepAlive(asset="p", stream="s", seq=1))
     assert asked == [wanted(since=100, stream="s", next_seq=1)] * 2
-    receiver.replaying(ReplayStart(asset="p", stream="s", first=1))
+    receiver.on_replay_start(ReplayStart(asset="p", stream="s", first=1))
     assert receiver.accept("p", "s", 1, 200)
-    receiver.keep_alive(KeepAlive(asset="p", stream="s", seq=1))
+    receiver.on_keep_alive(KeepAlive(asset="p", stream="s", seq=1))
     assert len(asked) == 2 and receiver.lost == 0
 
 
 def test_a_keep_alive_of_an_unknown_stream_is_a_history_to_ask_for():
     receiver, asked, _ = make()
-    receiver.keep_alive(KeepAlive(asset="", stream="s", seq=-1))
-    receiver.keep_alive(KeepAlive(asset="p", stream="s", seq=-1))
+    receiver.on_keep_alive(KeepAlive(asset="", stream="s", seq=-1))
+    receiver.on_keep_alive(KeepAlive(asset="p", stream="s", seq=-1))
     assert asked == []
-    receiver.keep_alive(KeepAlive(asset="p", stream="s", seq=7))
+    receiver.on_keep_alive(KeepAlive(asset="p", stream="s", seq=7))
     assert asked == [wanted(since=0, stream="", next_seq=0)]
-    receiver.replaying(ReplayStart(asset="p", stream="s", first=5))
+    receiver.on_replay_start(ReplayStart(asset="p", stream="s", first=5))
     assert [receiver.accept("p", "s", seq, seq) for seq in (5, 6, 7)] == [True, True, True]
     assert receiver.lost == 0
 
 
 def test_a_keep_alive_goes_only_when_nothing_else_went():
     said: list[bytes] = []
-    pulse = KeepAliveTimer(said.append, every_s=2.0)
+    pulse = KeepAliveTimer(said.append, interval_s=2.0)
     pulse.tick(0.0, "s", "p", 1)  # a message went
     pulse.tick(1.5, "s", "p", 2)  # and another
     assert pulse.tick(3.0, "s", "p", 2) == 0.5 and said == []
@@ -204,22 +204,22 @@ def test_history_never_has_a_gap():
     """A consumer that asks for a number in a gap would get nothing, and wait."""
     history = ReplayBuffer("p", "s")
     for number in (3, 4, 8, 9):
-        history.go_on(number)
+        history.continue_at(number)
         history.add(number, b"%d" % number)
     assert [*history.replay(ReplayRequest(topic="t", stream="s", next_seq=4))][1:] == [b"8", b"9"]
-    history.go_on(10)
+    history.continue_at(10)
     assert history.oldest == 8
-    history.go_on(11)
+    history.continue_at(11)
     assert history.oldest == history.next_seq == 11
 
 
 def test_a_consumer_asks_a_new_stream_for_what_follows_what_it_took_last():
     receiver, asked, _ = make()
     receiver.resume("p", "s1", 41, 1000)
-    receiver.keep_alive(KeepAlive(asset="p", stream="s2", seq=45))
-    receiver.keep_alive(KeepAlive(asset="p", stream="s3", seq=46))
+    receiver.on_keep_alive(KeepAlive(asset="p", stream="s2", seq=45))
+    receiver.on_keep_alive(KeepAlive(asset="p", stream="s3", seq=46))
     assert asked == [wanted(since=1000, stream="s1", next_seq=41)] * 2
-    receiver.replaying(ReplayStart(asset="p", stream="s3", first=41, oldest=0, last=46, newest=46))
+    receiver.on_replay_start(ReplayStart(asset="p", stream="s3", first=41, oldest=0, last=46, newest=46))
     assert [receiver.accept("p", "s3", seq, 5) for seq in range(41, 47)] == [True] * 6 and receiver.lost == 0
 
 
@@ -259,7 +259,7 @@ class Line:
     def deliver_one(self) -> None:
         message = decode(self.channel.pop(0))
         if isinstance(message, ReplayStart):
-            self.receiver.replaying(message)
+            self.receiver.on_replay_start(message)
         elif self.receiver.accept(message.asset, "s", message.seq, message.seq + 1):
             self.taken.setdefault(message.asset, []).append(message.seq)
 
@@ -274,7 +274,7 @@ def test_old_messages_of_many_assets_never_fill_the_channel():
     for seq in range(200):
         for asset in assets:
             line.publish(asset, seq, lost=True)  # the consumer was away
-    line.receiver.ask_again()
+    line.receiver.query()
     most = 0
     for seq in range(200, 1200):
         for asset in assets:
@@ -297,7 +297,7 @@ def test_many_assets_that_lack_little_do_not_wait_for_each_other():
     line.deliver()
     for asset in assets:
         line.publish(asset, 1, lost=True)  # the consumer was launched again
-    line.receiver.ask_again()
+    line.receiver.query()
     for seq in range(2, 20):  # an answer takes as long as a new message of each asset
         for asset in assets:
             line.publish(asset, seq)
@@ -313,7 +313,7 @@ def test_a_consumer_that_knows_its_place_asks_for_nothing_older():
     for seq in range(100):
         line.publish("p", seq, lost=True)
     line.receiver.resume("p", "s", 97, 97)
-    line.receiver.ask_again()
+    line.receiver.query()
     line.deliver()
     assert line.taken["p"] == [97, 98, 99]
 
@@ -324,7 +324,7 @@ def test_a_stream_that_went_back_in_time_is_had_by_number():
     line.receiver.resume("p", "s", 1, 10**18)
     history.add(10**18, encode(KeepAlive(asset="p", stream="s", seq=0)))
     history.add(5, encode(KeepAlive(asset="p", stream="s", seq=1)), epoch=1)
-    line.receiver.ask_again()
+    line.receiver.query()
     line.deliver()
     assert line.taken["p"] == [1]
 
@@ -340,6 +340,6 @@ def test_an_earlier_version_that_sends_all_at_once_is_understood():
     receiver, asked, _ = make()
     receiver.accept("p", "s", 0, 100)
     receiver.accept("p", "s", 30, 3000)
-    receiver.replaying(ReplayStart(asset="p", stream="s", first=1))
+    receiver.on_replay_start(ReplayStart(asset="p", stream="s", first=1))
     assert all(receiver.accept("p", "s", seq, seq) for seq in range(1, 31))
     assert len(asked) == 1 and receiver.lost == 0

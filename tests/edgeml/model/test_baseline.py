@@ -60,13 +60,13 @@ def test_it_survives_json() -> None:
     [{"mean": [1.0]}, {"std": [0.0, 1.0]}, {"mean": [float("nan"), 1.0]}, {"spread": []}, {"std": "x"}, {"scaling_id": "other"}],
 )
 def test_a_damaged_one_is_refused(damage: dict) -> None:
-    with pytest.raises(BundleError, match="a kept baseline"):
+    with pytest.raises(BundleError, match="a saved baseline"):
         Baseline.from_dict(Baseline.fit(MANIFEST, ROWS, ONE).to_dict() | damage, MANIFEST)
 
 
 def test_anything_else_is_refused() -> None:
     for kept in (None, [], 3, {}):
-        with pytest.raises(BundleError, match="a kept baseline"):
+        with pytest.raises(BundleError, match="a saved baseline"):
             Baseline.from_dict(kept, MANIFEST)
 
 

@@ -96,7 +96,7 @@ def test_a_file_without_end_is_not_read_to_its_end(tmp_path: Path) -> None:
     tiny(tmp_path)
     with (tmp_path / "manifest.json").open("r+b") as file:
         file.truncate(MAX_FILE_BYTES + 1)
-    assert f"more than the {MAX_FILE_BYTES} bytes" in refusal(tmp_path)
+    assert f"more than {MAX_FILE_BYTES} bytes" in refusal(tmp_path)
 
 
 def test_a_path_that_is_none(tmp_path: Path) -> None:
@@ -177,9 +177,9 @@ def test_channels_are_found_wherever_they_stand(tmp_path: Path) -> None:
 
 def test_data_that_do_not_fit(tmp_path: Path) -> None:
     bundle = tiny(tmp_path)
-    with pytest.raises(BundleError, match=r"no `flow` in l/min.*wanted current \(A\), flow \(l/min\); given current \(A\)"):
+    with pytest.raises(BundleError, match=r"no `flow` in l/min.*expected current \(A\), flow \(l/min\); received current \(A\)"):
         match_channels(bundle, ("current",), ("A",))
-    with pytest.raises(BundleError, match="`flow` in m³/h where l/min is wanted"):
+    with pytest.raises(BundleError, match="`flow` in m³/h instead of l/min"):
         match_channels(bundle, ("current", "flow"), ("A", "m³/h"))
 
 

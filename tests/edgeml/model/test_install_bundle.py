@@ -23,40 +23,40 @@ def bundle(folder: Path, content: str) -> Path:
 
 def test_a_bundle_is_placed_under_a_name_of_its_content_and_the_one_before_goes(tmp_path: Path) -> None:
     work = tmp_path / "work"
-    one = step.place(bundle(tmp_path / "b", "one"), work)
-    assert step.placed(work) is not None and step.placed(work)[0] == one  # type: ignore[index]
-    other = step.place(bundle(tmp_path / "b", "other"), work)
+    one = step.install(bundle(tmp_path / "b", "one"), work)
+    assert step.installed(work) is not None and step.installed(work)[0] == one  # type: ignore[index]
+    other = step.install(bundle(tmp_path / "b", "other"), work)
     assert one != other and not one.exists() and (other / "manifest.json").read_text() == "other"
-    assert step.place(bundle(tmp_path / "b", "one"), work) == one
+    assert step.install(bundle(tmp_path / "b", "one"), work) == one
 
 
 def test_placing_again_is_seen_as_new_and_mends_what_was_altered(tmp_path: Path) -> None:
-    folder = step.place(bundle(tmp_path / "b", "one"), tmp_path / "work")
-    before = step.placed(tmp_path / "work")
+    folder = step.install(bundle(tmp_path / "b", "one"), tmp_path / "work")
+    before = step.installed(tmp_path / "work")
     (folder / "manifest.json").write_text("altered")
-    assert step.place(bundle(tmp_path / "b", "one"), tmp_path / "work") == folder
-    assert (folder / "manifest.json").read_text() == "one" and step.placed(tmp_path / "work") != before
+    assert step.install(bundle(tmp_path / "b", "one"), tmp_path / "work") == folder
+    assert (folder / "manifest.json").read_text() == "one" and step.installed(tmp_path / "work") != before
 
 
 def test_the_step_fails_with_what_the_reader_says_of_this_placing(tmp_path: Path) -> None:
     work, reader = tmp_path / "work", tmp_path / "com.edgeml.Inference"
-    assert step.awaited(reader, work) is None  # nobody is there to be waited for
+    assert step.wait_for_result(reader, work) is None  # nobody is there to be waited for
     reader.mkdir()
-    step.place(bundle(tmp_path / "b", "one"), work)
-    first = step.placed(work)[1]  # type: ignore[index]
-    assert step.awaited(reader, work, 0) is None
-    step.judge(reader, first, "")
-    assert step.awaited(reader, work) == ""
-    step.place(bundle(tmp_path / "b", "one"), work)
-    assert step.awaited(reader, work, 0) is None  # it was of the placing before
-    (reader / "verdict").write_text("[]")
-    assert step.awaited(reader, work, 0) is None
-    command = [sys.executable, step.__file__, "--bundle", tmp_path / "b", "--work", work, "--judge", reader]
+    step.install(bundle(tmp_path / "b", "one"), work)
+    first = step.installed(work)[1]  # type: ignore[index]
+    assert step.wait_for_result(reader, work, 0) is None
+    step.report_result(reader, first, "")
+    assert step.wait_for_result(reader, work) == ""
+    step.install(bundle(tmp_path / "b", "one"), work)
+    assert step.wait_for_result(reader, work, 0) is None  # it was of the placing before
+    (reader / step.RESULT).write_text("[]")
+    assert step.wait_for_result(reader, work, 0) is None
+    command = [sys.executable, step.__file__, "--bundle", tmp_path / "b", "--work", work, "--reader", reader]
     running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    second = step.placed(work)
-    while second is None or step.placed(work) == second:
+    second = step.installed(work)
+    while second is None or step.installed(work) == second:
         time.sleep(0.01)
-    step.judge(reader, step.placed(work)[1], "it is signed with another key")  # type: ignore[index]
+    step.report_result(reader, step.installed(work)[1], "it is signed with another key")  # type: ignore[index]
     said, _ = running.communicate(timeout=30)
     assert running.returncode == 1
     assert said.splitlines()[-1] == "ERROR edgeml.model.install_bundle: it is signed with another key"
@@ -68,26 +68,26 @@ def test_mending_leaves_a_whole_bundle_and_replaces_an_altered_or_refused_one(tm
 
     def mended() -> tuple[int, int]:
         """What tells the placing after the step from another; the reader takes whatever is there, so the step need not wait."""
-        command = [sys.executable, step.__file__, "--bundle", bundle(tmp_path / "b", "one"), "--work", work, "--judge", reader, "--mend"]
+        command = [sys.executable, step.__file__, "--bundle", bundle(tmp_path / "b", "one"), "--work", work, "--reader", reader, "--repair"]
         running = subprocess.Popen(command)
-        before = step.placed(work)
+        before = step.installed(work)
         while running.poll() is None:
-            now = step.placed(work)
-            if now is not None and now != before and step.verdict(reader, now[1]) is None:
-                step.judge(reader, now[1], "")
+            now = step.installed(work)
+            if now is not None and now != before and step.read_result(reader, now[1]) is None:
+                step.report_result(reader, now[1], "")
             time.sleep(0.01)
         assert running.returncode == 0
-        return step.placed(work)[1]  # type: ignore[index]
+        return step.installed(work)[1]  # type: ignore[index]
 
     first = mended()
     assert mended() == first
-    (step.placed(work)[0] / "extra").write_text("x")  # type: ignore[index]
+    (step.installed(work)[0] / "extra").write_text("x")  # type: ignore[index]
     second = mended()
     assert second != first and mended() == second
-    (step.placed(work)[0] / "manifest.json").write_text("altered")  # type: ignore[index]
+    (step.installed(work)[0] / "manifest.json").write_text("altered")  # type: ignore[index]
     third = mended()
-    assert third != second and (step.placed(work)[0] / "manifest.json").read_text() == "one"  # type: ignore[index]
-    step.judge(reader, third, "it is signed with another key")
+    assert third != second and (step.installed(work)[0] / "manifest.json").read_text() == "one"  # type: ignore[index]
+    step.report_result(reader, third, "it is signed with another key")
     assert mended() != third
 
 
@@ -108,51 +108,52 @@ def deadly(owner, name):
 counted = []
 for owner, name in ((shutil, "rmtree"), (pathlib.Path, "open"), (pathlib.Path, "rename"), (pathlib.Path, "replace"), (os, "fsync")):
     deadly(owner, name)
-step.place(pathlib.Path(sys.argv[3]), pathlib.Path(sys.argv[4]))
+step.install(pathlib.Path(sys.argv[3]), pathlib.Path(sys.argv[4]))
 """
 
 
 @pytest.mark.parametrize("content", ["one", "other"])
 def test_killed_at_any_step_a_whole_bundle_is_placed(tmp_path: Path, content: str) -> None:
     work = tmp_path / "work"
-    step.place(bundle(tmp_path / "b", "one"), work)
+    step.install(bundle(tmp_path / "b", "one"), work)
     source = bundle(tmp_path / "c", content)
     for number in range(1, 100):
         command = [sys.executable, "-c", KILL, Path(step.__file__).parent, str(number), source, work]
         code = subprocess.run(command, check=False).returncode
-        found = step.placed(work)
+        found = step.installed(work)
         assert found is not None and (found[0] / "manifest.json").read_text() in ("one", content), f"killed before effect {number}"
         if code == 0:
             break
         assert code == -signal.SIGKILL
         if content == "other":
-            step.place(tmp_path / "b", work)
-    assert number > 3 and [path.name for path in (work / "bundles").iterdir()] == [step.place(source, work).name]
+            step.install(tmp_path / "b", work)
+    assert number > 3 and [path.name for path in (work / "bundles").iterdir()] == [step.install(source, work).name]
 
 
 def test_a_full_disk_leaves_what_is_placed_and_no_rest(tmp_path: Path) -> None:
     work = tmp_path / "work"
-    placed = step.place(bundle(tmp_path / "b", "one"), work)
+    placed = step.install(bundle(tmp_path / "b", "one"), work)
     bundle(tmp_path / "b", "x" * 200_000)
     words = [sys.executable, step.__file__, "--bundle", str(tmp_path / "b"), "--work", str(work)]
     # Files of 64 KiB at most: what is written fails, as on a full disk.
     ran = subprocess.run(["bash", "-c", f"ulimit -f 64; exec {shlex.join(words)}"], capture_output=True, text=True, check=False)
-    assert ran.returncode == 1 and "File too large; nothing is changed" in ran.stdout
-    assert step.placed(work)[0] == placed and list((work / "bundles").iterdir()) == [placed]  # type: ignore[index]
+    assert ran.returncode == 1 and "File too large; installation failed" in ran.stdout
+    assert step.installed(work)[0] == placed and list((work / "bundles").iterdir()) == [placed]  # type: ignore[index]
 
 
 @pytest.mark.parametrize("text", ["", "../../etc", "a" * 63, "a" * 65, "\xe5" * 64])
 def test_a_pointer_that_is_no_digest_is_not_followed(tmp_path: Path, text: str) -> None:
     (tmp_path / "current").write_text(text)
-    assert step.placed(tmp_path) is None
+    assert step.installed(tmp_path) is None
 
 
 def test_a_bundle_that_is_not_there_is_one_sentence_and_changes_nothing(tmp_path: Path) -> None:
-    placed = step.place(SHIPPED, tmp_path / "work")
+    placed = step.install(SHIPPED, tmp_path / "work")
     command = [sys.executable, step.__file__, "--bundle", tmp_path / "absent", "--work", tmp_path / "work"]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode == 1
     assert ran.stdout == (
-        f"ERROR edgeml.model.install_bundle: {tmp_path / 'absent'}: No such file or directory; nothing is changed; deploy the component again\n"
+        f"ERROR edgeml.model.install_bundle: {tmp_path / 'absent'}: No such file or directory; "
+        "installation failed, no changes were made; redeploy the component\n"
     )
-    assert step.placed(tmp_path / "work")[0] == placed  # type: ignore[index]
+    assert step.installed(tmp_path / "work")[0] == placed  # type: ignore[index]

@@ -60,7 +60,7 @@ def test_an_unsigned_bundle_is_refused_unless_told_otherwise(folder: Path, caplo
     assert "has no manifest.sig" in refused(folder)
     Bundle.load(folder, pinned(TRUSTED, "", False))
     Bundle.load(folder, pinned("", "", False))
-    assert caplog.text.count("runs without proof of who made it") == 2
+    assert caplog.text.count("runs without a verified signature") == 2
 
 
 def test_without_a_key_nothing_is_believed_when_a_signature_is_wanted(folder: Path) -> None:
@@ -77,13 +77,13 @@ def test_a_stranger_who_names_the_trusted_key(folder: Path) -> None:
     sign(folder, STRANGER)
     kind, _, proof = (folder / SIGNATURE).read_text().split()
     (folder / SIGNATURE).write_text(f"{kind} {TRUSTED} {proof}\n")
-    assert "not what was signed" in refused(folder)
+    assert "does not match its signature" in refused(folder)
 
 
 @pytest.mark.parametrize("required", [True, False])
 def test_a_manifest_that_was_changed_is_refused_whatever_is_required(folder: Path, required: bool) -> None:
     edit(folder, verdict_level=0.99)
-    assert "not what was signed" in refused(folder, required)
+    assert "does not match its signature" in refused(folder, required)
 
 
 def test_every_changed_bit_of_manifest_and_signature_is_refused(folder: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_changed_model_even_with_its_digest_set_right(folder: Path) -> None:
     assert "SHA-256" in refused(folder)
     edit(folder, digests={MODEL: {"sha256": hashlib.sha256(evil).hexdigest(), "bytes": len(evil)}})
     Bundle.load(folder)  # sound in itself: only the signature tells
-    assert "not what was signed" in refused(folder)
+    assert "does not match its signature" in refused(folder)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_a_signature_of_another_bundle(folder: Path, tmp_path: Path) -> None:
     tiny(tmp_path / "other", version="2.0.0")
     sign(tmp_path / "other", TRAINER)
     shutil.copy(tmp_path / "other" / SIGNATURE, folder)
-    assert "not what was signed" in refused(folder)
+    assert "does not match its signature" in refused(folder)
 
 
 def test_what_is_replaced_after_the_check_is_not_what_runs(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_a_key_in_a_file(folder: Path, tmp_path: Path) -> None:
         pinned("", "nowhere", True)
     for content in (b"", b"\xff\n", b"AAAA\n"):
         (tmp_path / "key.pub").write_bytes(content)
-        with pytest.raises(BundleError, match=r"key\.pub is no Ed25519 public key"):
+        with pytest.raises(BundleError, match=r"key\.pub is not an Ed25519 public key"):
             pinned("", str(tmp_path / "key.pub"), False)
 
 
@@ -191,10 +191,10 @@ def test_a_private_key_is_its_owners_alone_and_is_not_overwritten(tmp_path: Path
     path = tmp_path / "keys" / "a.key"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600 and stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert text == (path.with_suffix(".pub")).read_text().strip() == public_text(private_key(path).public_key())
-    with pytest.raises(BundleError, match="is there already"):
+    with pytest.raises(BundleError, match="exists and is not overwritten"):
         make_key(path)
     path.chmod(0o640)
-    with pytest.raises(BundleError, match="others may read this private key; run: chmod 600"):
+    with pytest.raises(BundleError, match="other users may read this private key; run: chmod 600"):
         private_key(path)
 
 
@@ -212,7 +212,7 @@ def test_a_public_key_that_is_there_is_not_overwritten(tmp_path: Path, link: boo
         (tmp_path / "a.pub").symlink_to(tmp_path / "other")
     else:
         (tmp_path / "a.pub").write_text("kept")
-    with pytest.raises(BundleError, match="a.pub: is there already and is not overwritten"):
+    with pytest.raises(BundleError, match="a.pub: exists and is not overwritten"):
         make_key(tmp_path / "a.key")
     assert not (tmp_path / "a.key").exists() and (tmp_path / "a.pub").read_text() == (tmp_path / "other").read_text() == "kept"
 
@@ -248,7 +248,7 @@ def test_a_private_key_that_is_none(tmp_path: Path) -> None:
     private_key(path)
     for content in (b"", path.read_bytes()[:60]):
         path.write_bytes(content)
-        with pytest.raises(BundleError, match="no Ed25519 private key"):
+        with pytest.raises(BundleError, match="not an Ed25519 private key"):
             private_key(path)
 
 

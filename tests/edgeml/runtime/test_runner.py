@@ -344,7 +344,7 @@ def test_value_too_large_to_read_is_named_and_the_service_continues(run, caplog)
     running.configure({"level": TOO_LARGE})
     running.until(lambda: bool(running.statuses[-1].faults), "a fault")
     assert running.statuses[-1].state == "running"
-    assert running.statuses[-1].faults[0].startswith("`level` cannot be read: with all below it, it is larger")
+    assert running.statuses[-1].faults[0].startswith("`level` cannot be read: with its nested values, it is larger")
     assert "is the nucleus's configuration store running" not in caplog.text
     running.nucleus.do(running.nucleus.core.config.reset, NAME, ["level"])
     running.configure({"level": 0.25})

@@ -101,9 +101,9 @@ def test_nothing_that_reads_a_named_file_is_held_up(tmp_path: Path, spoil: Calla
         with pytest.raises(refused):
             read(path)
     (tmp_path / "work").mkdir()
-    for name in (install_bundle.POINTER, install_bundle.VERDICT, LAST_GOOD):
+    for name in (install_bundle.POINTER, install_bundle.RESULT, LAST_GOOD):
         spoil(tmp_path / "work" / name)
-    assert install_bundle.placed(tmp_path / "work") is None and install_bundle.verdict(tmp_path / "work", (1, 2)) is None
+    assert install_bundle.installed(tmp_path / "work") is None and install_bundle.read_result(tmp_path / "work", (1, 2)) is None
     with pytest.raises(OSError):
         LastGoodConfig(SensorIngestionOptions, tmp_path / "work").last_good()
     checkpoint = Checkpoint(tmp_path, "a", {})

@@ -92,7 +92,7 @@ def test_fleet_workflow_from_publish_to_rollback(
     starts = device.nucleus.component(INFERENCE).starts
     assert deploy.main(["deploy", "--group", "plant", "--model", "PumpAnomaly=1.1.0", *FAST]) == 0
     assert versions(device)[MODEL] == "1.1.0"
-    assert "com.edgeml.Inference takes the bundle" in device.nucleus.tail(MODEL)
+    assert "com.edgeml.Inference accepted the bundle" in device.nucleus.tail(MODEL)
     assert device.nucleus.component(INFERENCE).starts == starts, "a new model restarts nothing"
     shown = capsys.readouterr().out
     assert f"~ {MODEL} 1.0.0 -> 1.1.0" in shown and "com.edgeml.Inference" not in shown

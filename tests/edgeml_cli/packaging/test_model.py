@@ -59,7 +59,7 @@ def test_nothing_that_lite_refuses(tmp_path: Path, architecture: str) -> None:
         (lambda folder: untrue(folder, "1.0.0"), "", "golden window 1"),
         (lambda folder: trained(folder, "new"), "", "the bundle's version is 'new'"),
         (lambda folder: trained(folder, "1.0.0", name="!"), "", "neither letters nor digits"),
-        (lambda folder: edit(trained(folder, "1.0.0"), verdict_level=0.9) or folder, "", "is not what was signed"),
+        (lambda folder: edit(trained(folder, "1.0.0"), verdict_level=0.9) or folder, "", "does not match its signature"),
         (lambda folder: folder, "", "has no manifest.sig|cannot be read"),
     ],
     ids=["unsigned", "another key", "golden", "version", "name", "altered", "absent"],

@@ -57,5 +57,10 @@ def test_unreadable_rows_are_warnings_and_labels_stay_aligned(tmp_path: Path) ->
     assert recording.rows.tolist() == rows and recording.anomaly is not None
     assert np.flatnonzero(recording.anomaly).tolist() == [i for i, row in enumerate(rows) if 500 <= row < 600]
     assert np.argwhere(np.isnan(recording.values)).tolist() == [[rows.index(549), 2]]
-    for words in ("'now' is no ISO 8601 time", "a quote in it is not closed", "'1767225600' is no ISO 8601 time", "'1_000' is no number"):
+    for words in (
+        "'now' is not an ISO 8601 time",
+        "a quote in it is not closed",
+        "'1767225600' is not an ISO 8601 time",
+        "'1_000' is no number",
+    ):
         assert sum(words in warning for warning in recording.warnings) == 1

@@ -1,4 +1,4 @@
-"""Assets that are not judged are named in `Health`, with the reason, and it fits: README 23."""
+"""Unscored assets are in `Health` with their reason, and it fits: README 23."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ def counted(*reasons: str, tally: ScoringCoverage | None = None, start: float = 
     return tally
 
 
-def test_an_asset_that_is_judged_is_none():
+def test_scored_asset_is_not_reported():
     assert counted(*[""] * 60).unscored() is None
 
 
-def test_a_dead_channel_is_seen_with_its_reason_and_since_when():
+def test_dead_channel_is_reported_with_reason_and_time():
     tally = counted(*[""] * 100, *[DEAD] * 60)
     found = tally.unscored()
     assert found is not None and found.reason == DEAD and found.share == 1.0
     assert 100 <= found.since <= 120 and found.rows == 160 - found.since
 
 
-def test_it_is_over_once_rows_are_judged_again():
+def test_report_ends_when_rows_are_scored_again():
     tally = counted(*[DEAD] * 60, *[""] * 30)
     assert tally.unscored() is None
 
 
 @pytest.mark.parametrize("reason", ["stopped", "stopped: settling after the start", "learning 3/400", "window filling"])
-def test_what_is_meant_to_be_is_none(reason: str):
+def test_expected_reasons_are_not_reported(reason: str):
     assert counted(*[reason] * 200).unscored() is None
     assert counted(*[DEAD] * 60, *[reason] * 200).unscored() is None
 
 
-def test_the_most_frequent_reason_is_told():
+def test_most_frequent_reason_is_reported():
     found = counted(*["gap: window filling", DEAD, DEAD] * 20).unscored()
     assert found is not None and found.reason == DEAD
 
@@ -59,7 +59,7 @@ def test_a_channel_that_comes_and_goes_counts_by_its_share():
     assert counted(*[DEAD, "", "", ""] * 20).unscored() is None
 
 
-def test_rows_that_come_seldom_count_too():
+def test_rare_rows_count_too():
     tally = ScoringCoverage()
     for minute in range(30):
         tally.take(np.ones(1, np.uint8), ("interval: a row each 60 s, 1 s wanted by model x",), minute * 60.0)
@@ -89,11 +89,11 @@ def said(unjudged: dict[str, UnscoredRows], faults: tuple[str, ...] = ()):
     return health, len(payload)
 
 
-def test_nothing_is_said_where_all_is_well():
+def test_health_has_no_entry_if_all_rows_are_scored():
     assert said({})[0].unscored is msgspec.UNSET
 
 
-def test_the_worst_are_told_and_the_rest_is_counted():
+def test_worst_assets_are_reported_and_the_rest_counted():
     many = {f"泵站-{number:03d}-" + "é" * 20: UnscoredRows("sensor: " + "ü" * 200, 990.0 - number, 10, 1.0) for number in range(400)}
     health, size = said(many, ("x" * 300,) * 10)
     assert size <= MAX_PAYLOAD and len(health.unscored) > 10
@@ -104,7 +104,7 @@ def test_the_worst_are_told_and_the_rest_is_counted():
     assert len(first.reason.encode()) <= 100 and first.reason.startswith("sensor: ü")
 
 
-def test_inference_tells_of_a_dead_channel_and_not_of_what_it_remembers(tmp_path):
+def test_inference_reports_a_dead_channel_and_ignores_restored_rows(tmp_path):
     bench = Bench(tmp_path)
     rows = pump(800)
     bench.feed(*batches(rows[:500]))
