@@ -206,7 +206,7 @@ def journal_read(data: bytes) -> None:
 def journals() -> list[bytes]:
     with scratch() as work:
         journal = CommandJournal(work, lambda: T0)
-        journal.begin("a", "one", "2020-03-09T10:14:33.000Z", latch=True)
+        journal.begin("a", "one", "2020-03-09T10:14:33.000Z", lockout=True)
         journal.note("a", "two", Answer("refused", "2020-03-09T10:14:33.000Z", "why"))
         journal.close()
         return [(work / FILE).read_bytes()]
