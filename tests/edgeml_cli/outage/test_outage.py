@@ -76,7 +76,7 @@ def test_incomplete_message_has_not_arrived(tmp_path: Path) -> None:
 def test_repeated_and_renamed_messages_are_distinguished(again: str, repeated: int, renamed: int) -> None:
     arrived = Arrived()
     for entry in ("a-1", again):
-        arrived.take({"type": "alert", "id": "x", "state": "active", "at": "t", "entry": entry})
+        arrived.add({"type": "alert", "id": "x", "state": "active", "at": "t", "entry": entry})
     assert (arrived.repeated, arrived.renamed, len(arrived.alerts)) == (repeated, renamed, 1)
 
 

@@ -65,7 +65,7 @@ def test_directory_with_other_files_is_not_changed(able: Path, tmp_path: Path, m
     monkeypatch.setattr(module.shutil, "which", lambda name: f"/usr/sbin/{name}")
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "letter").touch()
-    assert "holds something that was not made by this" in made(tmp_path / "home")
+    assert "contains files that this command did not create" in made(tmp_path / "home")
     assert (tmp_path / "home" / "letter").exists()
 
 

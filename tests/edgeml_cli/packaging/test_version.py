@@ -69,4 +69,4 @@ def test_command_prints_the_version(version: str, capsys: pytest.CaptureFixture[
     assert main([]) == 0
     assert capsys.readouterr().out == f"{version}\n"
     assert main(["9"]) == 1
-    assert capsys.readouterr().err == "edgeml dev version: '9' is no version; give major.minor.patch, such as 1.2.3\n"
+    assert capsys.readouterr().err == "edgeml dev version: '9' is not a version; expected major.minor.patch, such as 1.2.3\n"

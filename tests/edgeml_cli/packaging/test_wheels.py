@@ -124,7 +124,7 @@ def test_components_are_locked_for_every_target_with_wheels(name: str) -> None:
         f"{machine}-{each}" for machine in ("x86_64", "aarch64") for each in wheelhouse.PYTHONS
     }
     for target in lock.targets:
-        names = [entry.requirement.partition("==")[0] for entry in lock.entries if entry.suits(target)]
+        names = [entry.requirement.partition("==")[0] for entry in lock.entries if entry.applies_to(target)]
         assert len(names) == len(set(names)), f"{target} has two versions of one package"
         assert {"awscrt", "awsiotsdk", "msgspec", "numpy"} <= set(names)
     assert all(entry.hashes and all(len(digest) == 64 for digest in entry.hashes) for entry in lock.entries)
@@ -158,9 +158,9 @@ def test_shipped_wheels_match_the_lock(tmp_path: Path, monkeypatch: pytest.Monke
     ("arguments", "sentence"),
     [
         (["--wheels", "linux-aarch64"], "--wheels and --python go together"),
-        (["--wheels", "windows-x86_64", "--python", "3.11"], "'windows-x86_64' ; valid platforms are linux-x86_64, linux-aarch64"),
+        (["--wheels", "windows-x86_64", "--python", "3.11"], "'windows-x86_64'; valid platforms are linux-x86_64, linux-aarch64"),
         (["--wheels", "linux-x86_64", "--python", "3.9"], "--python: unknown version 3.9; wheels are locked for 3.10"),
-        (["--wheels", "linux-armv7l", "--python", "3.11"], "'linux-armv7l' ; valid platforms are linux-x86_64, linux-aarch64"),
+        (["--wheels", "linux-armv7l", "--python", "3.11"], "'linux-armv7l'; valid platforms are linux-x86_64, linux-aarch64"),
     ],
     ids=["no python", "windows", "old python", "armv7l"],
 )

@@ -81,7 +81,7 @@ def test_flat_series_have_no_problems():
 @pytest.mark.parametrize(
     ("made", "words"),
     [
-        (record(leak_mib_h=1.2), ["rss_mib grows by 1.20 ± 0.00 MiB an hour, 1 are allowed", "anonymous_mib grows by 1.20"]),
+        (record(leak_mib_h=1.2), ["rss_mib grows by 1.20 ± 0.00 MiB per hour; at most 1 is allowed", "anonymous_mib grows by 1.20"]),
         (record(threads_more=1), ["threads has risen: from at most 9 to at least 10"]),
         (record(queued=0.5), ["queue inbox has risen: from at most"]),
         (Record(), ["rss_mib has 0 samples after the warm-up", "anonymous_mib has 0 samples"]),
