@@ -1,4 +1,4 @@
-"""Progress of long work: lines for people, and counted steps for whatever shows a bar."""
+"""Progress of long work: lines for people, and counted steps, which a terminal may show as a bar."""
 
 from __future__ import annotations
 

@@ -15,10 +15,10 @@ from types import FrameType
 EXIT_CODES: dict[int, str] = {
     0: "done",
     1: "failed; one sentence on standard error names the cause and the remedy",
-    2: "usage: the command line, or what it names as input, is wrong",
+    2: "usage: the command line, or the input that it names, is wrong",
     130: "interrupted by Ctrl-C",
 }
-"""What the exit code of a command means."""
+"""The meaning of each exit code."""
 DONE, FAILED, USAGE, INTERRUPTED = EXIT_CODES
 
 

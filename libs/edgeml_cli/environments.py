@@ -1,4 +1,4 @@
-"""The virtual environments of a checkout: which one a verb runs in, whether it has what the verb needs, and how it gets it.
+"""The virtual environments of a checkout: whether one has the packages that a verb needs, and how they are installed.
 
 Needs nothing but the standard library: `scripts/env` runs this file by its path, before anything is installed.
 """
@@ -16,16 +16,21 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 STAMP = ".edgeml-env"
-"""In an environment that `scripts/env` made: Python's version, the checkout, the digest of pyproject.toml, then the extras."""
+"""In an environment that `scripts/env` made: Python's version, the checkout, the digest of the projects, then the extras."""
 
 
 class EnvironmentFailed(Exception):
     """The environment could not be made; `scripts/env` has reported why."""
 
 
+def projects(root: Path) -> list[Path]:
+    """The project's pyproject.toml, and those of the libraries that are distributions of their own."""
+    return [root / "pyproject.toml", *sorted(root.glob("libs/*/pyproject.toml"))]
+
+
 def stamp(root: Path, extras: Iterable[str], python: str) -> list[str]:
     """The lines that describe an environment."""
-    digest = hashlib.sha256((root / "pyproject.toml").read_bytes()).hexdigest()
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in projects(root))).hexdigest()
     return [python, str(root), digest, *sorted(set(extras))]
 
 
@@ -36,7 +41,7 @@ def installed(venv: Path) -> list[str]:
 
 
 def plan(root: Path, venv: Path, extras: Iterable[str], python: str) -> tuple[str, list[str]]:
-    """What `scripts/env` has to do (`current`, `update` or `new`), and the stamp of the environment afterwards."""
+    """The task of `scripts/env` (`current`, `update` or `new`), and the stamp of the environment afterwards."""
     before, after = installed(venv), stamp(root, extras, python)
     if before[:2] != after[:2]:
         return "new", after
@@ -46,12 +51,11 @@ def plan(root: Path, venv: Path, extras: Iterable[str], python: str) -> tuple[st
 
 def requirements(extras: Iterable[str], root: Path = ROOT) -> set[str]:
     """The distributions that pyproject.toml names for the base and for extras, normalised."""
-    text = (root / "pyproject.toml").read_text(encoding="utf-8")
+    text = "\n".join(path.read_text(encoding="utf-8") for path in projects(root))
     found = set()
     for name in ("dependencies", *extras):
-        listed = re.search(rf"^{name} = \[(.*?)\]$", text, re.MULTILINE | re.DOTALL)
-        for requirement in re.findall(r'"([A-Za-z0-9._-]+)[^"]*"', listed[1] if listed else ""):
-            found.add(re.sub(r"[-_.]+", "-", requirement).lower())
+        for listed in re.findall(rf"^{name} = \[(.*?)\]$", text, re.MULTILINE | re.DOTALL):
+            found |= {re.sub(r"[-_.]+", "-", each).lower() for each in re.findall(r'"([A-Za-z0-9._-]+)[^"]*"', listed)}
     return found
 
 

@@ -50,7 +50,7 @@ def static(verb: Verb) -> str:
 
 
 def complete(leaf: argparse.ArgumentParser, verb: Verb) -> None:
-    """Add to the parser of a verb's arguments what the table knows."""
+    """Complete the parser of a verb's arguments from the table."""
     leaf.prog = verb.command
     leaf.description = leaf.description or verb.summary
     if verb.aws and not leaf.epilog:

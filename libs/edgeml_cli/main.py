@@ -1,7 +1,7 @@
 """The command `edgeml`: `edgeml COMMAND [OPTION...]`, as the table in `edgeml_cli.verbs` lists them.
 
-Needs nothing but the standard library until a command runs. What a command needs beyond that is installed by its first run, into an
-environment of the checkout; help never installs anything.
+Needs nothing but the standard library until a command runs. The first run of a command installs its further requirements into an
+environment of the checkout. Help never installs anything.
 """
 
 from __future__ import annotations

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
+import io
 import os
 import sys
 from typing import Protocol, cast
@@ -14,7 +16,7 @@ from edgeml_cli.verbs import Verb
 
 
 class VerbModule(Protocol):
-    """What a verb's module offers."""
+    """The contract of a verb's module."""
 
     def parser(self) -> argparse.ArgumentParser: ...
 
@@ -24,7 +26,7 @@ class VerbModule(Protocol):
 def load(verb: Verb) -> VerbModule:
     """
     Raises:
-        ImportError, SystemExit: this interpreter lacks what the module needs.
+        ImportError, SystemExit: this interpreter lacks a requirement of the module.
     """
     return cast(VerbModule, importlib.import_module(verb.module))
 
@@ -33,9 +35,10 @@ def parser_of(verb: Verb) -> tuple[argparse.ArgumentParser, argparse.ArgumentPar
     """The parser that reads a verb's prefix and arguments, and the one below it that reads the arguments alone.
 
     Raises:
-        ImportError, SystemExit: this interpreter lacks what the module needs.
+        ImportError, SystemExit: this interpreter lacks a requirement of the module.
     """
-    whole = leaf = load(verb).parser()
+    with contextlib.redirect_stderr(io.StringIO()):  # an import may write there, and help is not the place for it
+        whole = leaf = load(verb).parser()
     for word in verb.prefix:
         leaf = help_text.subparsers(leaf)[word]
     help_text.complete(leaf, verb)

@@ -1,6 +1,6 @@
 """The output of every command: `--json`, `--quiet`, and progress in a terminal.
 
-Both options are handled here, around a command, by what its record in the table says of its standard output:
+Both options are handled here, around a command, by the kind of its standard output, which its record in the table declares:
 
 | standard output | as it is | `--quiet` | `--json` |
 |---|---|---|---|

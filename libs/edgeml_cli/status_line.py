@@ -63,7 +63,7 @@ def shown(verb: Verb, output: Output) -> Iterator[None]:
             return super().render(task) if task.total else Text()  # type: ignore[return-value]  # anything that can be shown
 
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), Bar(bar_width=24), TimeElapsedColumn())
-    # The terminal itself, and not what standard error is while the command runs.
+    # The terminal itself: standard error is replaced while the command runs.
     console = Console(file=sys.stderr)
     progress = Progress(*columns, console=console, transient=True, redirect_stdout=sys.stdout.isatty())
     with progress:

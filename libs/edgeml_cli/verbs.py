@@ -27,7 +27,7 @@ class Verb:
     """One command.
 
     Attributes:
-        words: what is typed after `edgeml`, such as `model train`.
+        words: the words after `edgeml`, such as `model train`.
         module: the module with `parser` and `main`.
         summary: one line of help.
         extras: extras of pyproject.toml that it needs beyond the base.
@@ -35,7 +35,7 @@ class Verb:
         venv: the environment in the checkout that it runs in; empty: any Python, without any package.
         aws: it needs an AWS account.
         prefix: the words with which the module selects this verb among its own.
-        stdout: what it prints to standard output: `result`: files or figures for the next command, while progress goes to standard
+        stdout: the kind of its standard output: `result`: files or figures for the next command, while progress goes to standard
             error; `progress`: lines for people; `json`: lines for people, and one JSON object as the last line.
         own_json: its module has an option `--json`, and prints the object itself.
         status_line: takes long; a terminal shows the time so far. Not for a command whose child processes write to the terminal.
@@ -276,7 +276,7 @@ def find(words: list[str]) -> tuple[Verb | None, list[str]]:
 
 
 def nearest(words: list[str], most: int = 4) -> list[str]:
-    """The verbs most similar to what was typed: those with the same word, or else those with words spelled alike."""
+    """The verbs most similar to the words typed: those with the same word, or else those with words spelled alike."""
     typed = [word for word in words[:2] if not word.startswith("-")]
     known = {verb.words: verb.words.split() for verb in VERBS}
     if typed and typed[0] in FAMILIES:

@@ -1,4 +1,4 @@
-"""Commands run in the process of the tests; what they change in it is put back."""
+"""Commands run in the process of the tests; their changes to it are undone."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ def process_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def this_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Verbs run in the process of the tests, whatever `scripts/env` would have to update."""
+    """Verbs run in the process of the tests, even if `scripts/env` would update the environment."""
     monkeypatch.setattr(environments, "suits", lambda extras: True)

@@ -22,7 +22,7 @@ def script(shell: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> Path
 
 
 def completed(path: Path, *words: str) -> set[str]:
-    """What bash offers for a command line; the last word is the one being typed."""
+    """The words that bash offers for a command line; the last one is being typed."""
     listed = " ".join(f"'{word}'" for word in ("edgeml", *words))
     program = f"source '{path}'; COMP_WORDS=({listed}); COMP_CWORD={len(words)}; _edgeml; printf '%s\\n' \"${{COMPREPLY[@]}}\""
     ran = subprocess.run(["bash", "--norc", "-c", program], capture_output=True, text=True, check=True)

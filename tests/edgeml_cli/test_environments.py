@@ -1,4 +1,4 @@
-"""Which environment a verb runs in, when it is made, and that the verb goes on there."""
+"""The environment of a verb: chosen, created at first use, and continued in."""
 
 from __future__ import annotations
 
@@ -40,8 +40,10 @@ def test_a_plan_is_new_current_or_an_update(checkout: Path) -> None:
     how, lines = environments.plan(checkout, venv, ["lock"], "3.11")
     assert (how, lines[3:]) == ("update", ["cloud", "lock", "test"])
     assert environments.plan(checkout, venv, ["cloud"], "3.12")[0] == "new"
-    (checkout / "pyproject.toml").write_text((checkout / "pyproject.toml").read_text() + "\n")
-    assert environments.plan(checkout, venv, ["cloud"], "3.11")[0] == "update"
+    (checkout / "libs" / "local").mkdir(parents=True)
+    (checkout / "libs" / "local" / "pyproject.toml").write_text('[project]\ndependencies = ["some_thing>=2"]\n')
+    assert environments.plan(checkout, venv, ["cloud"], "3.11")[0] == "update", "a library is a distribution of its own"
+    assert environments.requirements([], checkout) - environments.requirements([]) == {"some-thing"}
 
 
 def test_requirements_are_those_of_pyproject() -> None:
@@ -65,7 +67,7 @@ def test_an_interpreter_suits_by_its_stamp_or_by_its_packages(checkout: Path, mo
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """A clone whose `scripts/env` reports what it is asked for, and gives this interpreter."""
+    """A clone whose `scripts/env` reports its arguments and prints this interpreter."""
     root = tmp_path / "clone"
     shutil.copytree(ROOT / "libs" / "edgeml_cli", root / "libs" / "edgeml_cli", ignore=shutil.ignore_patterns("__pycache__"))
     (root / "scripts").mkdir()

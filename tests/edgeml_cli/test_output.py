@@ -14,7 +14,7 @@ import pytest
 from edgeml_cli import main, output
 from edgeml_cli.build.package import ROOT, Project
 from edgeml_cli.output import Output, shaped
-from edgeml_cli.verbs import Verb
+from edgeml_cli.verbs import Stdout, Verb
 from tests.edgeml.tiny import SHIPPED
 from tests.patience import PATIENCE_S
 
@@ -59,7 +59,7 @@ def test_quiet_keeps_results_and_errors(tmp_path: Path, capsys: pytest.CaptureFi
         ("progress", Output(json=True), []),
     ],
 )
-def test_standard_output_follows_the_record(capsys: pytest.CaptureFixture[str], stdout, chosen: Output, lines: list[str]) -> None:
+def test_standard_output_follows_the_record(capsys: pytest.CaptureFixture[str], stdout: Stdout, chosen: Output, lines: list[str]) -> None:
     verb = Verb("try", "none", "Try.", stdout=stdout)
     with shaped(verb, chosen):
         sys.stdout.write("li")
@@ -89,7 +89,7 @@ print(chosen.lines, chosen.errors)
 
 
 def in_a_terminal(*arguments: str, **variables: str) -> str:
-    """What the terminal of a process gets."""
+    """The text that a process writes to its terminal."""
     leader, follower = pty.openpty()
     environ = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "FORCE_COLOR")}
     environ |= {"TERM": "xterm-256color", "COLUMNS": "100", "PYTHONPATH": str(ROOT / "libs"), **variables}

@@ -32,7 +32,7 @@ COMMANDS = [
     *(f"scripts/edgeml {verb.words}" for verb in VERBS),
 ]
 NO_ATHERIS = "scripts/edgeml dev fuzz"
-"""Its module needs what only its own first run installs."""
+"""Its module needs atheris, which its own first run installs."""
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def network() -> Iterator[tuple[dict[str, str], list[str]]]:
-    """Variables that lead every client of an index or of AWS to this machine, and who came."""
+    """Variables that lead every client of an index or of AWS to this machine, and the connections that were opened."""
     came: list[str] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"http://127.0.0.1:{server.getsockname()[1]}"
@@ -114,7 +114,7 @@ def test_help_in_a_clean_clone_changes_nothing(clone: Path, network: tuple[dict[
 
 
 def _words(name: str) -> str:
-    """What the usage line has between `edgeml` and the options."""
+    """The words of the usage line between `edgeml` and the options."""
     words = name.removeprefix("edgeml").strip()
     return f" {words}" if words else ""
 

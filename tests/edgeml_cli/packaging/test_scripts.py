@@ -1,4 +1,4 @@
-"""What the scripts say on a machine that lacks something."""
+"""The scripts on a machine that lacks something: one sentence each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from edgeml_cli.build.package import ROOT
 
 SCRIPTS = {"build", "demo", "edgeml", "env", "test"}
-"""What a fresh machine needs before anything is installed; everything else is a command of `edgeml`."""
+"""For a fresh machine, before anything is installed; everything else is a command of `edgeml`."""
 
 
 def env(python: Path | str) -> subprocess.CompletedProcess[str]:
@@ -23,7 +23,7 @@ def env(python: Path | str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def interpreter(tmp_path: Path) -> Path:
-    """Stands for a python3 of version 3.9: answers what it is asked as such a one does."""
+    """A stand-in for Python 3.9: it answers the questions of the scripts as that version does."""
     path = tmp_path / "python3"
     path.write_text('#!/bin/sh\n[ "$1" = --version ] && echo "Python 3.9.2" && exit\nexit 1\n')
     path.chmod(0o755)
