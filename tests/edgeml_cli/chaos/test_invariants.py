@@ -56,8 +56,8 @@ def block(row: int, confidence: float) -> bytes:
     )
 
 
-def told() -> list[Alert]:
-    """What AlertDispatcher says of these results."""
+def expected_alerts() -> list[Alert]:
+    """The alerts that AlertDispatcher must send for these results."""
     changes = reference_results.alerts(ASSET, MODEL, list(zip(TIMES, CONFIDENCES, strict=True)), OPTIONS)
     return [
         Alert(
@@ -81,7 +81,7 @@ def told() -> list[Alert]:
     ]
 
 
-ID = f"{told()[0].id}:stop"
+ID = f"{expected_alerts()[0].id}:stop"
 
 
 class World:
@@ -94,7 +94,7 @@ class World:
         self.scheduled: list[ScheduledFault] = []
         self.pause_s = 0.0
         self.lost_row = -1
-        self.alerts = told()
+        self.alerts = expected_alerts()
         self.acks = [CommandAck(id=ID, asset=ASSET, status="executed", at="one")]
         self.executed_at = 1.0
 
@@ -112,7 +112,7 @@ class World:
             self.take(topics.ALERTS, encode(alert), at_s)
             if alert.raised_at is not None:
                 self.cloud.take(alert, at_s)
-        command = Command(id=ID, asset=ASSET, action="stop", alarm=told()[0].id, timeout_s=10.0, issued_monotonic_s=0.0, boot="b")
+        command = Command(id=ID, asset=ASSET, action="stop", alarm=expected_alerts()[0].id, timeout_s=10.0, issued_monotonic_s=0.0, boot="b")
         self.take(topics.COMMANDS, encode(command), 16.0)
         for ack in self.acks:
             self.take(topics.COMMANDS_ACK, encode(ack), 17.0)

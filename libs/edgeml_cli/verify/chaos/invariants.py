@@ -93,8 +93,8 @@ def evaluate(
     evaluation.figures |= {
         "alarms": len(observed),
         "alerts": len(certain),
-        "cloud_alerts": len(cloud.told),
-        "alerts_about_the_suite": sum(told.model.startswith(PREFIX) for told in traffic.alerts.told.values()),
+        "cloud_alerts": len(cloud.by_key),
+        "alerts_about_the_suite": sum(alert.model.startswith(PREFIX) for alert in traffic.alerts.by_key.values()),
         "rows": sum(len(each.rows) for each in traffic.rows.values()),
     }
     _repeats(evaluation, traffic.alerts, cloud, starts[DISPATCHER] - 1, len(scheduled), until_s)
@@ -113,11 +113,11 @@ def _by_policy(traffic: TrafficRecorder, options: Any) -> tuple[dict[AlertKey, A
     """
     certain: dict[AlertKey, Alarm] = {}
     possible: dict[AlertKey, Alarm] = {}
-    for asset, said in traffic.results.items():
+    for asset, times in traffic.results.items():
         if asset == CLOCKED:
             continue  # its clock is set back, so the order of arrival is not the order of event time
         ways = [
-            reference_results.alerts(asset, traffic.model, [(time, said[time][which][1]) for time in sorted(said)], options)
+            reference_results.alerts(asset, traffic.model, [(time, times[time][which][1]) for time in sorted(times)], options)
             for which in (0, -1)
         ]
         certain |= {key: alarm for key, alarm in ways[0].items() if key in ways[1]}
@@ -149,32 +149,32 @@ def _alerts(
     name: str,
     certain: dict[AlertKey, Alarm],
     possible: dict[AlertKey, Alarm],
-    heard: ObservedAlerts,
+    received: ObservedAlerts,
     raised_only: bool,
 ) -> None:
     where = "IoT Core" if raised_only else "the local topic"
     lost = [
         Violation(0.0, f"the alert {state} of {alarm.asset}, alarm {id}, did not arrive at {where}")
         for (id, state), alarm in certain.items()
-        if (id, state) not in heard.told and (alarm.raised_at is not None or not raised_only)
+        if (id, state) not in received.by_key and (alarm.raised_at is not None or not raised_only)
     ]
     evaluation.count(name, lost)
     odd = [
-        Violation(told.first_s, f"the alert {state} of {told.asset}, alarm {id}, arrived at {where} but follows from no result")
-        for (id, state), told in heard.told.items()
-        if (id, state) not in possible and told.asset != CLOCKED and not told.model.startswith(PREFIX)
+        Violation(alert.first_s, f"the alert {state} of {alert.asset}, alarm {id}, arrived at {where} but follows from no result")
+        for (id, state), alert in received.by_key.items()
+        if (id, state) not in possible and alert.asset != CLOCKED and not alert.model.startswith(PREFIX)
     ]
     evaluation.count(name.replace("lost", "unexpected"), odd)
 
 
 def _repeats(evaluation: Evaluation, local: ObservedAlerts, cloud: ObservedAlerts, relaunches: int, faults: int, until_s: float) -> None:
     # A relaunch between sending and recording it causes a duplicate. In IoT Core, so does a fault that delays the confirmation.
-    for name, heard, allowed in (("duplicates", local, relaunches), ("cloud_duplicates", cloud, faults)):
-        evaluation.figures[name] = heard.repeated
-        for (id, state), told in heard.told.items():
-            if told.repeated > allowed:
-                sentence = f"the alert {state} of alarm {id} was repeated {told.repeated} times; at most {allowed} are allowed ({name})"
-                evaluation.violations.append(Violation(told.first_s, sentence))
+    for name, received, allowed in (("duplicates", local, relaunches), ("cloud_duplicates", cloud, faults)):
+        evaluation.figures[name] = received.repeated
+        for (id, state), alert in received.by_key.items():
+            if alert.repeated > allowed:
+                sentence = f"the alert {state} of alarm {id} was repeated {alert.repeated} times; at most {allowed} are allowed ({name})"
+                evaluation.violations.append(Violation(alert.first_s, sentence))
     evaluation.figures["dispatcher_relaunches"] = relaunches
     if local.repeated > relaunches:
         evaluation.violations.append(Violation(until_s, f"{local.repeated} local alerts were duplicated, with {relaunches} relaunches"))
@@ -227,14 +227,14 @@ def _silence(evaluation: Evaluation, traffic: TrafficRecorder, scheduled: list[S
             longest = max(longest, seconds)
             if seconds > MAX_SILENCE_S:
                 evaluation.violations.append(Violation(at_s, f"{topic} was silent for {seconds:.1f} s with no fault active"))
-    for (id, state), told in traffic.alerts.told.items():
-        said = [at for at, _ in traffic.results.get(told.asset, {}).get(_ns(told.event_at), ())]
-        if said and said[0] < told.first_s:
-            wait = max(seconds for seconds, _ in silences([said[0]], scheduled, told.first_s) or [(0.0, 0.0)])
+    for (id, state), alert in traffic.alerts.by_key.items():
+        times = [at for at, _ in traffic.results.get(alert.asset, {}).get(_ns(alert.event_at), ())]
+        if times and times[0] < alert.first_s:
+            wait = max(seconds for seconds, _ in silences([times[0]], scheduled, alert.first_s) or [(0.0, 0.0)])
             longest = max(longest, wait)
             if wait > MAX_SILENCE_S:
                 evaluation.violations.append(
-                    Violation(told.first_s, f"the alert {state} of alarm {id} arrived {wait:.1f} s after its result")
+                    Violation(alert.first_s, f"the alert {state} of alarm {id} arrived {wait:.1f} s after its result")
                 )
     evaluation.figures["longest_silence_s"] = round(longest, 2)
 

@@ -161,8 +161,8 @@ class Run:
             return cloud_alerts(self.nucleus.root.iot_record, THING, self._began_wall)
 
         def complete() -> bool:
-            there = arrived().told
-            return all(key in there for key, told in self.traffic.alerts.told.items() if told.raised)
+            there = arrived().by_key
+            return all(key in there for key, alert in self.traffic.alerts.by_key.items() if alert.raised)
 
         self._until(complete, DRAIN_S, every_s=1.0)
         return arrived()

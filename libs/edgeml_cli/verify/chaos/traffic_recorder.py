@@ -45,20 +45,20 @@ class ObservedAlert:
 class ObservedAlerts:
     """The alerts received at one place, by id and state."""
 
-    told: dict[AlertKey, ObservedAlert] = field(default_factory=dict)
+    by_key: dict[AlertKey, ObservedAlert] = field(default_factory=dict)
 
     def take(self, alert: Alert, at_s: float) -> None:
-        known = self.told.setdefault(
+        known = self.by_key.setdefault(
             (alert.id, alert.state), ObservedAlert(alert.asset, alert.model, alert.at, at_s, alert.raised_at is not None)
         )
         known.notes[alert.note] += 1
 
     @property
     def repeated(self) -> int:
-        return sum(each.repeated for each in self.told.values())
+        return sum(each.repeated for each in self.by_key.values())
 
     def notes(self, id: str) -> str:
-        return "; ".join(note for (own, _), each in self.told.items() if own == id for note in each.notes if note)
+        return "; ".join(note for (own, _), each in self.by_key.items() if own == id for note in each.notes if note)
 
 
 @dataclass
@@ -160,14 +160,14 @@ def cloud_alerts(record: Path, thing: str, began: float) -> ObservedAlerts:
     Args:
         began: start of the run in seconds since the epoch.
     """
-    heard = ObservedAlerts()
+    received = ObservedAlerts()
     for line in _lines(record):
         entry = json.loads(line)
         if entry["topic"] == topics.cloud_alerts(thing):
             message = decode(entry["text"].encode())
             if isinstance(message, Alert):
-                heard.take(message, entry["at"] - began)
-    return heard
+                received.take(message, entry["at"] - began)
+    return received
 
 
 def _lines(path: Path) -> Iterable[str]:

@@ -61,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
         description="The deployed suite at ten times the default rate, and whether its memory, threads, descriptors and queues stay flat.",
     )
     made.add_argument("--minutes", type=_positive, default=60.0, help="how long in all")
-    made.add_argument("--warmup", type=_positive, default=15.0, help="minutes at the beginning that are not judged")
+    made.add_argument("--warmup", type=_positive, default=15.0, help="minutes at the start that are not evaluated")
     made.add_argument("--every", type=_positive, default=5.0, help="seconds between two samples")
     made.add_argument("--most", type=_positive, default=1.0, help="MiB an hour by which a process may grow")
     made.add_argument("--profile", choices=tuple(PROFILES), default="lite", help="which nucleus to stand in for")
