@@ -112,7 +112,9 @@ class World:
             self.take(topics.ALERTS, encode(alert), at_s)
             if alert.raised_at is not None:
                 self.cloud.take(alert, at_s)
-        command = Command(id=ID, asset=ASSET, action="stop", alarm=expected_alerts()[0].id, timeout_s=10.0, issued_monotonic_s=0.0, boot="b")
+        command = Command(
+            id=ID, asset=ASSET, action="stop", alarm=expected_alerts()[0].id, timeout_s=10.0, issued_monotonic_s=0.0, boot="b"
+        )
         self.take(topics.COMMANDS, encode(command), 16.0)
         for ack in self.acks:
             self.take(topics.COMMANDS_ACK, encode(ack), 17.0)
