@@ -49,7 +49,7 @@ def test_a_plan_is_new_current_or_an_update(checkout: Path) -> None:
 def test_requirements_are_those_of_pyproject() -> None:
     assert {"awsiotsdk", "numpy", "rich"} <= environments.requirements([])
     assert environments.requirements(["prepare"]) - environments.requirements([]) == {"boto3", "pyarrow"}
-    assert environments.missing(["test"]) == set()
+    assert environments.missing(["report"]) == set()
 
 
 def test_an_interpreter_suits_by_its_stamp_or_by_its_packages(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,7 +60,7 @@ def test_an_interpreter_suits_by_its_stamp_or_by_its_packages(checkout: Path, mo
         file.write("\n")
     assert not environments.suits([], checkout), "its stamp is older than pyproject.toml"
     (venv / environments.STAMP).unlink()
-    assert environments.suits(["test"], checkout), "the packages are there"
+    assert environments.suits(["report"], checkout), "the packages are there"
     monkeypatch.setattr(environments, "missing", lambda extras, root: {"tensorflow"})
     assert not environments.suits(["train"], checkout)
 
