@@ -1,7 +1,7 @@
-"""Measures what a seal costs; ends with one line of JSON.
+"""Measures the overhead of message authentication; ends with one line of JSON.
 
-A local nucleus in a process of its own, and here one component that publishes to a topic and hears itself, with the SDK's own client: the
-time from publish to receive with and without seals, in turn, so that whatever else the machine does falls on both.
+A local nucleus runs in another process. One component, with the SDK's own client, publishes to a topic and receives its own
+messages. Batches with and without authentication alternate, so that other load on the machine affects both.
 """
 
 from __future__ import annotations
@@ -45,80 +45,80 @@ def main(argv: list[str] | None = None) -> int:
     if options.serve:
         return _serve(Path(options.serve))
     logging.disable(logging.WARNING)
-    with tempfile.TemporaryDirectory(prefix="seals-") as folder:
+    with tempfile.TemporaryDirectory(prefix="auth-benchmark-") as folder:
         costs = {size: _cost(Path(folder), size, options.messages) for size in SIZES}
-        plain, sealed = _latency(Path(folder), options.messages)
-    for size, (seal_us, open_us) in costs.items():
-        print(f"{size:5} bytes: {seal_us:6.1f} us to seal, {open_us:6.1f} us to open")
-    print(f"{LATENCY_SIZE:5} bytes from publish to receive, p50: {plain:.0f} us without a seal, {sealed:.0f} us with one")
+        plain, signed = _latency(Path(folder), options.messages)
+    for size, (sign_us, verify_us) in costs.items():
+        print(f"{size:5} bytes: {sign_us:6.1f} us to sign, {verify_us:6.1f} us to verify")
+    print(f"{LATENCY_SIZE:5} bytes from publish to receive, p50: {plain:.0f} us without authentication, {signed:.0f} us with it")
     print(
         json.dumps(
             {
-                "seal_us": {str(size): round(cost[0], 1) for size, cost in costs.items()},
-                "open_us": {str(size): round(cost[1], 1) for size, cost in costs.items()},
+                "sign_us": {str(size): round(cost[0], 1) for size, cost in costs.items()},
+                "verify_us": {str(size): round(cost[1], 1) for size, cost in costs.items()},
                 "p50_us_plain": round(plain),
-                "p50_us_sealed": round(sealed),
+                "p50_us_signed": round(signed),
             }
         )
     )
     return 0
 
 
-def _guard(work: Path) -> MessageVerifier:
-    guard = MessageVerifier(NAME, work)
-    guard.configure(MessageAuthOptions())
-    return guard
+def _verifier(work: Path) -> MessageVerifier:
+    verifier = MessageVerifier(NAME, work)
+    verifier.configure(MessageAuthOptions())
+    return verifier
 
 
 def _cost(work: Path, size: int, n: int) -> tuple[float, float]:
-    """Median microseconds to seal and to open a message of `size` bytes."""
-    guard, payload = _guard(work), bytes(size)
+    """Median microseconds to sign and to verify a message of `size` bytes."""
+    verifier, payload = _verifier(work), bytes(size)
 
-    def timed(call: Callable[[bytes], bytes | None], given: bytes) -> tuple[int, bytes]:
-        begun = time.perf_counter_ns()
-        made = call(given)
-        took = time.perf_counter_ns() - begun
-        assert made is not None
-        return took, made
+    def timed(call: Callable[[bytes], bytes | None], message: bytes) -> tuple[int, bytes]:
+        started_at = time.perf_counter_ns()
+        result = call(message)
+        elapsed = time.perf_counter_ns() - started_at
+        assert result is not None
+        return elapsed, result
 
-    sealing, opening = [], []
+    signing, verifying = [], []
     for _ in range(n):
-        took, sealed = timed(lambda given: guard.sign(topics.RESULTS, given), payload)
-        sealing.append(took)
-        took, opened = timed(lambda given: (guard.verify(topics.RESULTS, given) or (None,))[0], sealed)
-        opening.append(took)
-        assert opened == payload
-    return statistics.median(sealing) / 1000, statistics.median(opening) / 1000
+        elapsed, signed = timed(lambda message: verifier.seal(topics.RESULTS, message), payload)
+        signing.append(elapsed)
+        elapsed, verified = timed(lambda message: verifier.open(topics.RESULTS, message), signed)
+        verifying.append(elapsed)
+        assert verified == payload
+    return statistics.median(signing) / 1000, statistics.median(verifying) / 1000
 
 
 def _latency(folder: Path, n: int) -> tuple[float, float]:
-    """Median microseconds from publish to receive, without and with seals."""
+    """Median microseconds from publish to receive, without and with authentication."""
     command = [sys.executable, "-m", "edgeml_cli.verify.auth_benchmark", "--serve", str(folder / "root")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None
             os.environ.update(json.loads(server.stdout.readline()))
-            bus, guard = IpcBus(NAME), _guard(folder)
+            bus, verifier = IpcBus(NAME), _verifier(folder)
             bus.open()
             bus.subscribe(topics.RESULTS)
-            took: dict[bool, list[float]] = {False: [], True: []}
+            latencies: dict[bool, list[float]] = {False: [], True: []}
             for number in range(2 * ROUNDS):
-                sealed = bool(number % 2)
-                bus.verifier = guard if sealed else None
-                took[sealed] += [_round_trip(bus, bytes(LATENCY_SIZE)) for _ in range(n // ROUNDS)][n // ROUNDS // 10 :]
+                signed = bool(number % 2)
+                bus.guard = verifier if signed else None
+                latencies[signed] += [_round_trip(bus, bytes(LATENCY_SIZE)) for _ in range(n // ROUNDS)][n // ROUNDS // 10 :]
             bus.close()
         finally:
             assert server.stdin is not None
             server.stdin.close()
-    return statistics.median(took[False]) * 1e6, statistics.median(took[True]) * 1e6
+    return statistics.median(latencies[False]) * 1e6, statistics.median(latencies[True]) * 1e6
 
 
 def _round_trip(bus: IpcBus, payload: bytes) -> float:
-    begun = time.perf_counter()
+    started_at = time.perf_counter()
     assert bus.publish(topics.RESULTS, payload)
     received = bus.receive(5.0)
     assert received is not None and received.payload == payload
-    return time.perf_counter() - begun
+    return time.perf_counter() - started_at
 
 
 def _serve(root: Path) -> int:

@@ -1,4 +1,4 @@
-"""Short versions of `edgeml dev outage`: nothing is lost while IoT Core is away, nor when the process is killed."""
+"""Short versions of `edgeml dev outage`: nothing is lost while IoT Core is unavailable, or when the process is killed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgeml_cli.verify.outage.recording_bus import Arrived
 from edgeml_cli.verify.outage.undelivered_test import undelivered
 
 
-def test_after_an_outage_everything_arrives_in_order_and_flagged(tmp_path: Path) -> None:
+def test_everything_arrives_in_order_and_flagged_after_an_outage(tmp_path: Path) -> None:
     figures = offline(tmp_path, 0.5, {"max_mb": 64, "reserve_alerts": 10})
     assert (figures["results_arrived"], figures["alerts_arrived"], figures["alerts"]) == (1800, 29, 29)
     assert figures["dropped"] == {} and figures["alerts_lost"] == figures["out_of_order"] == figures["repeated"] == 0
@@ -23,14 +23,14 @@ def test_after_an_outage_everything_arrives_in_order_and_flagged(tmp_path: Path)
     assert figures["rss_mb_end"] - figures["rss_mb_first_hour"] <= 5
 
 
-def test_what_the_quota_does_not_allow_is_thinned_and_no_alert_is_among_it(tmp_path: Path) -> None:
+def test_results_beyond_the_quota_are_downsampled_but_no_alerts(tmp_path: Path) -> None:
     figures = offline(tmp_path, 0.25, {"max_mb": 0.1, "reserve_alerts": 10})
     assert figures["alerts_arrived"] == figures["alerts"] == 14 and figures["outbox_mb"] <= 0.1
     assert figures["dropped"]["results: downsampled"] > 0 and 100 < figures["results_arrived"] < 400
     assert figures["out_of_order"] == figures["not_flagged_late"] == 0
 
 
-def test_killed_between_every_two_steps(tmp_path: Path) -> None:
+def test_nothing_is_lost_by_a_kill_at_any_step(tmp_path: Path) -> None:
     feed = GeneratedResults(3, 2, 5)  # an alarm that is raised, cleared and raised again
     whole = tmp_path / "0"
     whole.mkdir()
@@ -51,13 +51,13 @@ def test_killed_between_every_two_steps(tmp_path: Path) -> None:
     assert figures["alerts"] == 3 * steps and figures["repeated"] > 0
 
 
-def test_killed_at_random_instants(tmp_path: Path) -> None:
+def test_nothing_is_lost_by_kills_at_random_instants(tmp_path: Path) -> None:
     figures = kill(tmp_path, 20, 7)
     assert figures["kills"] == 20 and figures["alerts"] > 0 and figures["repeated"] <= 20
     assert figures["alerts_lost"] == figures["results_lost"] == figures["renamed"] == figures["out_of_order"] == 0
 
 
-def test_a_message_that_broke_off_with_its_sender_has_not_arrived(tmp_path: Path) -> None:
+def test_incomplete_message_has_not_arrived(tmp_path: Path) -> None:
     feed = GeneratedResults(3, 2, 5)
     assert not run_in_process(tmp_path, feed)
     path = tmp_path / "arrived"
@@ -73,21 +73,21 @@ def test_a_message_that_broke_off_with_its_sender_has_not_arrived(tmp_path: Path
 
 
 @pytest.mark.parametrize(("again", "repeated", "renamed"), [("a-1", 1, 0), ("a-2", 0, 1)])
-def test_a_repetition_is_told_from_a_message_that_was_made_twice(again: str, repeated: int, renamed: int) -> None:
+def test_repeated_and_renamed_messages_are_distinguished(again: str, repeated: int, renamed: int) -> None:
     arrived = Arrived()
     for entry in ("a-1", again):
-        arrived.take({"type": "alert", "id": "x", "state": "active", "at": "t", "entry": entry})
+        arrived.add({"type": "alert", "id": "x", "state": "active", "at": "t", "entry": entry})
     assert (arrived.repeated, arrived.renamed, len(arrived.alerts)) == (repeated, renamed, 1)
 
 
-def test_alerts_that_the_local_broker_does_not_take_are_all_published_later(tmp_path: Path) -> None:
+def test_alerts_rejected_by_the_local_broker_are_published_later(tmp_path: Path) -> None:
     figures = undelivered(tmp_path, 1_050)  # more than any bound on what waits
-    assert figures["taken_while_away"] == 0 and figures["published"] == figures["alerts"] >= 1_050
+    assert figures["published_during_outage"] == 0 and figures["published"] == figures["alerts"] >= 1_050
     assert figures["lost"] == figures["out_of_order"] == figures["repeated"] == 0
     assert figures["cloud_alerts"] > 0 and figures["cloud_lost"] == figures["cloud_out_of_order"] == 0
 
 
-def test_what_is_lost_is_counted(tmp_path: Path) -> None:
+def test_losses_are_counted(tmp_path: Path) -> None:
     feed = GeneratedResults(3, 2, 5)
     run_dispatcher(tmp_path, feed)
     lines = (tmp_path / "arrived").read_bytes().splitlines()

@@ -1,4 +1,4 @@
-"""A build of this checkout, once a session."""
+"""A build of this checkout, shared by a session."""
 
 from __future__ import annotations
 

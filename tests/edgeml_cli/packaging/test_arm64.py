@@ -1,4 +1,4 @@
-"""edgeml dev test-arm64: what it wants of the machine, what it runs in the root, and the check that it makes there."""
+"""`edgeml dev test-arm64`: its requirements of the machine, its commands in the root, and its check of the golden samples."""
 
 from __future__ import annotations
 
@@ -38,13 +38,15 @@ def made(folder: Path, *, mirror: str = "") -> str:
     return str(caught.value)
 
 
-def test_without_the_rights_it_says_so(able: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_privileges_are_reported(able: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert made(tmp_path / "root").endswith("run this with sudo")
 
 
 @pytest.mark.parametrize("entry", ["", "disabled\nflags: PF\n", "enabled\nflags: P\n"], ids=["none", "disabled", "without F"])
-def test_without_an_emulator_it_says_what_to_install(able: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: str) -> None:
+def test_missing_emulator_is_reported_with_the_packages_to_install(
+    able: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: str
+) -> None:
     (able / "qemu-aarch64").unlink()
     if entry:
         (able / "qemu-aarch64").write_text(entry)
@@ -52,18 +54,18 @@ def test_without_an_emulator_it_says_what_to_install(able: Path, tmp_path: Path,
     assert "apt install qemu-user-static binfmt-support" in made(tmp_path / "root")
 
 
-def test_on_64_bit_arm_no_emulator_is_wanted(able: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_emulator_is_needed_on_64_bit_arm(able: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (able / "qemu-aarch64").unlink()
     monkeypatch.setattr(module.platform, "machine", lambda: "aarch64")
     monkeypatch.setattr(module.shutil, "which", lambda name: None)
     assert "apt install debootstrap" in made(tmp_path / "root")
 
 
-def test_a_directory_with_something_else_in_it_is_left_alone(able: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_directory_with_other_files_is_not_changed(able: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module.shutil, "which", lambda name: f"/usr/sbin/{name}")
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "letter").touch()
-    assert "holds something that was not made by this" in made(tmp_path / "home")
+    assert "contains files that this command did not create" in made(tmp_path / "home")
     assert (tmp_path / "home" / "letter").exists()
 
 
@@ -81,7 +83,7 @@ def debootstrap(able: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return path
 
 
-def test_a_root_is_made_once_and_one_that_was_cut_short_again(debootstrap: Path, tmp_path: Path) -> None:
+def test_root_is_created_once_and_recreated_if_incomplete(debootstrap: Path, tmp_path: Path) -> None:
     folder = tmp_path / "root"
     assert "E: Failed getting release file" in made(folder, mirror="bad")
     for _ in range(2):
@@ -90,7 +92,7 @@ def test_a_root_is_made_once_and_one_that_was_cut_short_again(debootstrap: Path,
     assert asked == [f"--arch=arm64 --variant=minbase --include={','.join(PACKAGES)} {SUITE} {folder}"]
 
 
-def test_a_command_gets_the_index_of_this_machine_and_nothing_else_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_gets_only_the_package_index_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", "http://index/simple")
     monkeypatch.setenv("PYTHONPATH", "/here")
     line = Root(tmp_path / "a root").command(["python3", "-c", "a b"], {tmp_path / "data": "/data"}, cwd="/srv")[-1].splitlines()
@@ -99,11 +101,11 @@ def test_a_command_gets_the_index_of_this_machine_and_nothing_else_of_it(tmp_pat
     assert " PIP_INDEX_URL=http://index/simple " in line[-1] and "PYTHONPATH" not in line[-1]
 
 
-def test_without_a_network_the_command_has_none(tmp_path: Path) -> None:
+def test_command_without_network(tmp_path: Path) -> None:
     assert "--net" in Root(tmp_path).command(["true"], network=False) and "--net" not in Root(tmp_path).command(["true"])
 
 
-def test_the_check_of_the_golden_windows_fails_with_a_model_that_does_not_fit(tmp_path: Path) -> None:
+def test_golden_check_fails_for_a_model_that_does_not_match(tmp_path: Path) -> None:
     def check(*bundles: Path) -> subprocess.CompletedProcess[str]:
         run = [sys.executable, "-c", command.GOLDEN, *map(str, bundles)]
         return subprocess.run(run, cwd=ROOT / "libs", capture_output=True, text=True, check=False)
@@ -116,14 +118,14 @@ def test_the_check_of_the_golden_windows_fails_with_a_model_that_does_not_fit(tm
     assert bad.returncode == 1 and [line.split(" ")[0] for line in bad.stdout.splitlines()] == ["refused:", "pump_anomaly"]
 
 
-def test_the_tests_that_it_names_are_there() -> None:
+def test_named_tests_exist() -> None:
     assert all((ROOT / name).is_file() for name in command.TESTS)
     file, _, name = command.SILENT.partition("::")
     assert file in command.TESTS and f"def {name}(" in (ROOT / file).read_text()
     assert arm64.__doc__
 
 
-def test_an_unknown_step_is_answered_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_step_is_rejected_with_the_valid_ones(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         command.main(["instal"])
     assert "instal: no such step; known are install, golden, tests, demo" in capsys.readouterr().err

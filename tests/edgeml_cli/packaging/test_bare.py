@@ -1,4 +1,4 @@
-"""Each zip alone: its own install step into an empty virtual environment, started by the local nucleus with nothing else there."""
+"""Each zip on its own: installed by its own install step into an empty virtual environment, and started by the local nucleus."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ for package in sys.argv[1:]:
 
 
 @pytest.mark.parametrize("name", COMPONENTS)
-def test_runs_with_its_own_requirements_only(
+def test_component_runs_with_its_own_requirements_only(
     name: str, built: Path, version: str, gglocal_factory: Callable[..., Any], tmp_path: Path
 ) -> None:
     nucleus = gglocal_factory(root=tmp_path / "root")

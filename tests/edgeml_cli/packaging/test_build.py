@@ -1,4 +1,4 @@
-"""scripts/build: the tree that it makes, and that the same sources make the same bytes."""
+"""`edgeml build`: the content of its output, and its reproducibility."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def pythons() -> list[str]:
     return list(found.values())
 
 
-def test_another_checkout_umask_time_and_python_give_the_same_bytes(built: Path, tmp_path: Path) -> None:
+def test_build_is_reproducible_in_another_checkout_umask_time_and_python(built: Path, tmp_path: Path) -> None:
     other = checkout(tmp_path / "elsewhere" / "a checkout")
     for path in other.rglob("*"):
         if path.is_file() and not path.is_symlink():
@@ -72,7 +72,7 @@ def test_another_checkout_umask_time_and_python_give_the_same_bytes(built: Path,
         assert digests(other / "greengrass-build") == wanted, python
 
 
-def test_the_script_that_gdk_calls_needs_python_alone(built: Path, tmp_path: Path) -> None:
+def test_build_script_needs_python_only(built: Path, tmp_path: Path) -> None:
     """In a clone without an environment, with an interpreter that has no package, from gdk's folder."""
     other = checkout(tmp_path / "checkout")
     venv.create(tmp_path / "bare", with_pip=False)
@@ -84,7 +84,7 @@ def test_the_script_that_gdk_calls_needs_python_alone(built: Path, tmp_path: Pat
     assert not (other / ".venv").exists() and not (other / "build").exists()
 
 
-def test_each_zip_holds_the_component_the_library_and_the_requirements(built: Path, version: str) -> None:
+def test_zip_contains_component_library_and_requirements(built: Path, version: str) -> None:
     for name, folder in package.COMPONENTS.items():
         with zipfile.ZipFile(built / "artifacts" / name / version / f"{folder}.zip") as archive:
             names = archive.namelist()
@@ -94,12 +94,12 @@ def test_each_zip_holds_the_component_the_library_and_the_requirements(built: Pa
         assert all(path.endswith((".py", "requirements.txt", "requirements.lock")) for path in names), names
 
 
-def test_the_model_bundle_is_an_artifact_of_its_own(built: Path, version: str) -> None:
+def test_model_bundle_is_a_separate_artifact(built: Path, version: str) -> None:
     with zipfile.ZipFile(built / "artifacts" / "com.edgeml.Inference" / version / "pump_anomaly.zip") as archive:
         assert archive.namelist() == ["golden.json", "manifest.json", "manifest.sig", "model.tflite"]
 
 
-def test_a_missing_model_is_said_and_the_last_build_stays(tmp_path: Path) -> None:
+def test_missing_model_is_reported_and_the_last_build_is_kept(tmp_path: Path) -> None:
     root = checkout(tmp_path / "checkout")
     package.build(root, root / "greengrass-build")
     before = digests(root / "greengrass-build")
@@ -109,7 +109,7 @@ def test_a_missing_model_is_said_and_the_last_build_stays(tmp_path: Path) -> Non
     assert digests(root / "greengrass-build") == before
 
 
-def test_a_build_leaves_nothing_of_the_one_before(tmp_path: Path) -> None:
+def test_build_removes_the_previous_build(tmp_path: Path) -> None:
     out = tmp_path / "greengrass-build"
     package.build(package.ROOT, out)
     (out / "recipes" / "com.edgeml.Gone-0.0.1.yaml").write_text("")
@@ -119,14 +119,14 @@ def test_a_build_leaves_nothing_of_the_one_before(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("version", ["NEXT_PATCH", "1.0", ""])
-def test_only_an_exact_version_is_taken(tmp_path: Path, version: str) -> None:
+def test_only_semantic_versions_are_accepted(tmp_path: Path, version: str) -> None:
     (tmp_path / "gdk-config.json").write_text(f'{{"component": {{"{package.SUITE}": {{"author": "a", "version": "{version}"}}}}}}')
     with pytest.raises(package.BuildError, match="expected major.minor.patch"):
         package.Project.read(tmp_path)
 
 
 @pytest.mark.parametrize("arguments", [["--bucket", "My_Bucket"], ["--thing-group-arn", "pumps"]])
-def test_a_malformed_name_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_malformed_names_are_rejected(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         package.main(arguments)
     assert "is no" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""deployment.json is a request that `aws greengrassv2 create-deployment --cli-input-json` takes."""
+"""deployment.json is a valid input of `aws greengrassv2 create-deployment --cli-input-json`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def request_shape() -> Any:
     return model.operation_model("CreateDeployment").input_shape
 
 
-def test_the_services_own_model_accepts_it(built: Path, request_shape: Any) -> None:
+def test_deployment_is_a_valid_request(built: Path, request_shape: Any) -> None:
     request = json.loads((built / "deployment.json").read_text())
     report = botocore.validate.ParamValidator().validate(request, request_shape)
     assert not report.has_errors(), report.generate_report()
@@ -29,13 +29,13 @@ def test_the_services_own_model_accepts_it(built: Path, request_shape: Any) -> N
     assert re.fullmatch(pattern, request["targetArn"])
 
 
-def test_the_model_would_object(request_shape: Any) -> None:
+def test_invalid_deployment_is_detected(request_shape: Any) -> None:
     broken = {**deployment("1.0.0"), "component": {}}
     del broken["targetArn"]
     report = botocore.validate.ParamValidator().validate(broken, request_shape).generate_report()
     assert "targetArn" in report and "component" in report
 
 
-def test_it_brings_the_whole_suite_in_one_version(built: Path, version: str) -> None:
+def test_deployment_contains_the_whole_suite_in_one_version(built: Path, version: str) -> None:
     components = json.loads((built / "deployment.json").read_text())["components"]
     assert components == {name: {"componentVersion": version} for name in (SUITE, *COMPONENTS)}

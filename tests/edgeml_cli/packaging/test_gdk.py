@@ -1,4 +1,4 @@
-"""`gdk component build` in the root gives what scripts/build gives."""
+"""`gdk component build` in the project root builds the same files as scripts/build."""
 
 from __future__ import annotations
 

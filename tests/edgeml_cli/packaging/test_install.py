@@ -91,20 +91,20 @@ def has_tiny(venv: Path) -> bool:
 
 
 @pytest.mark.parametrize("machine", ["armv7l", "aarch64"])  # the latter: a 64-bit kernel under a 32-bit system
-def test_a_32_bit_python_is_one_sentence(machine: str) -> None:
+def test_32_bit_python_is_rejected_in_one_sentence(machine: str) -> None:
     with pytest.raises(step.InstallError, match=f"a 32-bit Python on {machine}, for which there are no wheels .*; install a 64-bit"):
         step.check_machine(2**31 - 1, machine)
     step.check_machine(sys.maxsize, machine)
 
 
-def test_an_environment_is_a_link_to_what_was_built(empty_venv: Path) -> None:
+def test_environment_is_a_link_to_the_installed_one(empty_venv: Path) -> None:
     assert empty_venv.is_symlink() and environments(empty_venv) == {empty_venv.resolve()}
     assert (empty_venv / "bin" / "python").exists() and not has_tiny(empty_venv)
     ran = subprocess.run([empty_venv / "bin" / "pip", "--version"], capture_output=True, text=True, check=True)  # its scripts work
     assert str(empty_venv.resolve()) in ran.stdout
 
 
-def test_a_link_to_an_environment_elsewhere_serves_and_is_left_alone(venv: Path, requirements: Path, nothing: Path) -> None:
+def test_link_to_an_external_environment_is_used_unchanged(venv: Path, requirements: Path, nothing: Path) -> None:
     link = venv.with_name("link")
     link.symlink_to(venv, target_is_directory=True)
     assert step.install([nothing], link) is False
@@ -112,13 +112,11 @@ def test_a_link_to_an_environment_elsewhere_serves_and_is_left_alone(venv: Path,
     assert has_tiny(link) and not has_tiny(venv) and (venv / step.STAMP).exists()
 
 
-def test_what_the_environment_has_is_not_installed_again(venv: Path, nothing: Path) -> None:
+def test_installed_packages_are_not_installed_again(venv: Path, nothing: Path) -> None:
     assert step.install([nothing], venv) is False
 
 
-def test_other_requirements_get_an_environment_of_their_own_and_the_one_before_is_kept(
-    requirements: Path, nothing: Path, venv: Path
-) -> None:
+def test_changed_requirements_get_a_new_environment_and_the_previous_is_kept(requirements: Path, nothing: Path, venv: Path) -> None:
     before = venv.resolve()
     assert step.install([requirements], venv) is True
     assert has_tiny(venv) and venv.resolve() != before
@@ -127,7 +125,7 @@ def test_other_requirements_get_an_environment_of_their_own_and_the_one_before_i
     assert len(environments(venv)) == 2
 
 
-def test_going_back_needs_no_package_index(requirements: Path, nothing: Path, wheels: Path, venv: Path) -> None:
+def test_rollback_needs_no_package_index(requirements: Path, nothing: Path, wheels: Path, venv: Path) -> None:
     assert step.install([requirements], venv) is True
     assert step.install([nothing], venv) is True
     shutil.rmtree(wheels)
@@ -135,7 +133,7 @@ def test_going_back_needs_no_package_index(requirements: Path, nothing: Path, wh
     assert has_tiny(venv)
 
 
-def test_two_environments_are_kept_at_most(requirements: Path, venv: Path) -> None:
+def test_at_most_two_environments_are_kept(requirements: Path, venv: Path) -> None:
     assert step.install([requirements], venv) is True  # moves what was a folder of its own
     assert len(environments(venv)) == 2
     text = requirements.read_text()
@@ -146,14 +144,14 @@ def test_two_environments_are_kept_at_most(requirements: Path, venv: Path) -> No
         assert environments(venv) == {before, venv.resolve()}
 
 
-def test_an_environment_of_another_python_is_left_for_a_new_one(nothing: Path, venv: Path) -> None:
+def test_environment_of_another_python_is_replaced(nothing: Path, venv: Path) -> None:
     (venv / "left over").touch()
     (venv / step.STAMP).write_text((venv / step.STAMP).read_text().replace("cpython-3.", "cpython-2."))
     assert step.install([nothing], venv) is True
     assert not (venv / "left over").exists()
 
 
-def test_an_environment_whose_python_is_gone_is_made_again(nothing: Path, venv: Path) -> None:
+def test_environment_without_its_python_is_recreated(nothing: Path, venv: Path) -> None:
     assert step.install([nothing], venv) is False
     (venv / "bin" / "python").unlink()
     assert step.install([nothing], venv) is True and step.install([nothing], venv) is False
@@ -188,7 +186,7 @@ step.install([pathlib.Path(sys.argv[3])], pathlib.Path(sys.argv[4]))
 """
 
 
-def test_killed_at_any_step_it_leaves_what_works(requirements: Path, empty_venv: Path, venv: Path, tmp_path: Path) -> None:
+def test_kill_at_any_step_leaves_a_working_environment(requirements: Path, empty_venv: Path, venv: Path, tmp_path: Path) -> None:
     assert step.install([requirements], venv) is True
     requirements.write_text(f"{requirements.read_text()}# another version\n")
     older = tmp_path / "older.txt"
@@ -212,7 +210,7 @@ def test_killed_at_any_step_it_leaves_what_works(requirements: Path, empty_venv:
 
 
 @pytest.mark.parametrize("trouble", ["index out of reach", "pin that is not there", "no room"])
-def test_an_upgrade_that_fails_leaves_what_works(requirements: Path, venv: Path, trouble: str) -> None:
+def test_failed_upgrade_leaves_a_working_environment(requirements: Path, venv: Path, trouble: str) -> None:
     assert step.install([requirements], venv) is True
     before, text = venv.resolve(), requirements.read_text()
     lines = {"index out of reach": "--index-url http://127.0.0.1:9/simple\ntiny==1.1\n", "pin that is not there": f"{text}tiny==1.1\n"}
@@ -229,7 +227,7 @@ def test_an_upgrade_that_fails_leaves_what_works(requirements: Path, venv: Path,
     assert step.install([requirements], venv) is False
 
 
-def test_two_installs_at_once_take_turns(requirements: Path, venv: Path) -> None:
+def test_concurrent_installs_take_turns(requirements: Path, venv: Path) -> None:
     command = [sys.executable, SCRIPT, "--requirements", requirements, "--venv", venv]
     running = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     said = [each.communicate(timeout=120)[1] for each in running]
@@ -243,7 +241,7 @@ def test_components_may_share_an_environment(requirements: Path, nothing: Path, 
     assert step.install([nothing], venv) is False
 
 
-def test_a_failure_is_one_sentence_and_the_next_time_begins_anew(requirements: Path, venv: Path) -> None:
+def test_failure_is_one_sentence_and_the_next_install_starts_over(requirements: Path, venv: Path) -> None:
     good = requirements.read_text()
     requirements.write_text(good + "absent==9.9\n")
     command = [sys.executable, SCRIPT, "--requirements", requirements, "--venv", venv]
@@ -255,24 +253,24 @@ def test_a_failure_is_one_sentence_and_the_next_time_begins_anew(requirements: P
     assert step.install([requirements], venv) is True
 
 
-def test_missing_requirements_are_named(tmp_path: Path) -> None:
+def test_missing_requirements_are_reported(tmp_path: Path) -> None:
     with pytest.raises(step.InstallError, match=r"absent\.txt cannot be read"):
         step.install([tmp_path / "absent.txt"], tmp_path / "venv")
 
 
-def test_an_old_python_is_told_so() -> None:
+def test_old_python_is_reported() -> None:
     with pytest.raises(step.InstallError, match=r"python3 is 3\.9, wanted is 3\.10 or later"):
         step.check_python((3, 9))
 
 
-def test_a_python_without_venv_is_told_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_without_venv_is_reported_with_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "ensurepip" else find(name))
     with pytest.raises(step.InstallError, match="apt install python3-venv"):
         step.check_python((3, 11))
 
 
-def test_an_old_interpreter_itself_says_one_sentence(requirements: Path, tmp_path: Path) -> None:
+def test_old_interpreter_reports_one_sentence(requirements: Path, tmp_path: Path) -> None:
     old = [python for python in (shutil.which(f"python3.{minor}") for minor in range(6, 10)) if python and works(python)]
     if not old:
         pytest.skip("there is no python3.6 to python3.9 on the PATH")
@@ -287,12 +285,12 @@ def works(python: str) -> bool:
     return subprocess.run([python, "--version"], capture_output=True, check=False).returncode == 0
 
 
-def test_no_module_beside_the_step_hides_one_of_the_standard_library() -> None:
+def test_no_module_beside_the_step_shadows_the_standard_library() -> None:
     # `python3 edgeml/runtime/install_venv.py` puts the library's folder first on the path.
     assert not {path.stem for path in SCRIPT.parent.iterdir()} & sys.stdlib_module_names
 
 
-def test_pip_does_not_see_what_lets_it_act_as_the_component(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_pip_gets_no_credentials_of_the_component(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert set(step.CREDENTIALS) == CREDENTIALS
     for name in step.CREDENTIALS:
         monkeypatch.setenv(name, "secret")

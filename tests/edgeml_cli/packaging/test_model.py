@@ -1,4 +1,4 @@
-"""edgeml model package: a component of a bundle, the same for the same bundle, and nothing of a bundle that is not right."""
+"""`edgeml model package`: reproducible components of valid bundles, and rejection of invalid bundles."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow("builds and signs bundles")
 NAME = "com.edgeml.Model.PumpAnomaly"
 
 
-def test_a_recipe_and_a_zip_beside_what_is_built(tmp_path: Path) -> None:
+def test_package_adds_a_recipe_and_a_zip_to_the_build(tmp_path: Path) -> None:
     bundle = trained(tmp_path / "bundle", "1.2.3")
     archive, recipe = package(bundle, ROOT, tmp_path / "out", "a-bucket", TRUSTED)
     assert recipe == tmp_path / "out" / "recipes" / f"{NAME}-1.2.3.yaml"
@@ -40,13 +40,13 @@ def test_a_recipe_and_a_zip_beside_what_is_built(tmp_path: Path) -> None:
         assert all(packed.read(f"bundle/{path.name}") == path.read_bytes() for path in bundle.iterdir())
 
 
-def test_the_same_bundle_gives_the_same_bytes(tmp_path: Path) -> None:
+def test_package_is_reproducible(tmp_path: Path) -> None:
     made = [package(trained(tmp_path / "bundle", "1.0.0"), ROOT, tmp_path / out) for out in ("a", "b")]
     assert [path.read_bytes() for path in made[0]] == [path.read_bytes() for path in made[1]]
 
 
 @pytest.mark.parametrize("architecture", ["amd64", "aarch64", "arm"])
-def test_nothing_that_lite_refuses(tmp_path: Path, architecture: str) -> None:
+def test_recipe_uses_only_features_of_nucleus_lite(tmp_path: Path, architecture: str) -> None:
     _, recipe = package(SHIPPED, ROOT, tmp_path)
     assert lint_file(recipe, Host({"os": "linux", "architecture": architecture})) == []
 
@@ -64,7 +64,7 @@ def test_nothing_that_lite_refuses(tmp_path: Path, architecture: str) -> None:
     ],
     ids=["unsigned", "another key", "golden", "version", "name", "altered", "absent"],
 )
-def test_what_is_not_right_is_refused_and_nothing_written(tmp_path, made, public_key, sentence, capsys) -> None:
+def test_invalid_bundle_is_rejected_and_nothing_written(tmp_path, made, public_key, sentence, capsys) -> None:
     folder = made(tmp_path / "bundle")
     with pytest.raises((BundleError, BuildError), match=sentence):
         package(folder, ROOT, tmp_path / "out", public_key=public_key)
@@ -74,7 +74,7 @@ def test_what_is_not_right_is_refused_and_nothing_written(tmp_path, made, public
     assert capsys.readouterr().err.startswith("edgeml model package: ")
 
 
-def test_standard_output_is_the_configuration_and_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_standard_output_is_the_configuration_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bundle = trained(tmp_path / "bundle", "2.0.0", name="my_pump")
     assert main([str(bundle), "--out", str(tmp_path / "out")]) == 0
     said = capsys.readouterr()
@@ -86,6 +86,6 @@ def test_standard_output_is_the_configuration_and_nothing_else(tmp_path: Path, c
     assert "model.zip" in said.err and "com.edgeml.Model.MyPump-2.0.0" in said.err
 
 
-def test_names() -> None:
+def test_component_names() -> None:
     assert component_name("pump_anomaly") == NAME
     assert component_name("RUL-turbofan 2") == "com.edgeml.Model.RULTurbofan2"

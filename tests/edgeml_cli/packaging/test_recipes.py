@@ -1,4 +1,4 @@
-"""Every built recipe: against the schema, what Lite refuses, the declared options, and the topics that the code uses."""
+"""Every built recipe is checked against the schema, the features of Nucleus Lite, the declared options, and the topics in use."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def lower(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_schema(name: str, recipe: Recipes, shared: Path) -> None:
+def test_recipes_match_the_schema(name: str, recipe: Recipes, shared: Path) -> None:
     jsonschema = pytest.importorskip("jsonschema")
     schema = json.loads((shared / "schemas" / "gdk" / "recipe_schema.json").read_text())
     jsonschema.Draft7Validator(schema).validate(lower(recipe(name)))
 
 
-def test_schema_of_the_gdk_configuration(shared: Path) -> None:
+def test_gdk_configuration_matches_the_schema(shared: Path) -> None:
     jsonschema = pytest.importorskip("jsonschema")
     schema = json.loads((shared / "schemas" / "gdk" / "config_schema.json").read_text())
     jsonschema.Draft7Validator(schema).validate(json.loads((ROOT / "gdk-config.json").read_text()))
@@ -55,13 +55,13 @@ def test_schema_of_the_gdk_configuration(shared: Path) -> None:
 
 @pytest.mark.parametrize("architecture", ["amd64", "aarch64", "arm"])
 @pytest.mark.parametrize("name", ALL)
-def test_nothing_that_lite_refuses(name: str, architecture: str, built: Path, version: str) -> None:
+def test_recipe_uses_only_features_of_nucleus_lite(name: str, architecture: str, built: Path, version: str) -> None:
     host = Host({"os": "linux", "architecture": architecture})
     assert lint_file(built / "recipes" / f"{name}-{version}.yaml", host) == []
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_timeout_is_text(name: str, recipe: Recipes) -> None:
+def test_timeouts_are_strings(name: str, recipe: Recipes) -> None:
     # The classic nucleus reads back its own number as another type after a restart or a rollback. The next deployment, of whatever
     # component, then counts as a changed install step: everything is installed and started again.
     steps = [step for manifest in recipe(name)["Manifests"] for step in manifest["Lifecycle"].values() if isinstance(step, dict)]
@@ -69,13 +69,14 @@ def test_a_timeout_is_text(name: str, recipe: Recipes) -> None:
 
 
 @pytest.mark.parametrize("name", COMPONENTS)
-def test_default_configuration_is_what_the_component_declares(name: str, recipe: Recipes) -> None:
+def test_default_configuration_matches_the_declared_options(name: str, recipe: Recipes) -> None:
+    options = importlib.import_module(f"{COMPONENTS[name]}.options").Options
     default = recipe(name)["ComponentConfiguration"]["DefaultConfiguration"]
     read(OPTIONS[name], {key: value for key, value in default.items() if key != "accessControl"})
 
 
 @pytest.mark.parametrize("name", COMPONENTS)
-def test_access_is_granted_to_exactly_the_topics_whose_records_name_the_component(name: str, recipe: Recipes) -> None:
+def test_access_is_limited_to_the_topics_used(name: str, recipe: Recipes) -> None:
     given = granted(recipe(name))
     expected = [(operation, resource) for (_, operation), resources in topic_tables.grants(name).items() for resource in resources]
     assert set(given) == set(expected)
@@ -83,7 +84,7 @@ def test_access_is_granted_to_exactly_the_topics_whose_records_name_the_componen
 
 
 @pytest.mark.parametrize("name", COMPONENTS)
-def test_policy_ids_are_the_components_own(name: str, recipe: Recipes) -> None:
+def test_policy_ids_contain_the_component_name(name: str, recipe: Recipes) -> None:
     services = recipe(name)["ComponentConfiguration"]["DefaultConfiguration"]["accessControl"]
     assert all(policy.startswith(f"{name}:") for policies in services.values() for policy in policies)
 
@@ -93,7 +94,7 @@ def test_every_topic_is_granted_to_some_component(recipe: Recipes) -> None:
     assert in_recipes == {topic_tables.resource(topic, name) for topic in TOPICS for name in COMPONENTS}
 
 
-def test_the_suite_wants_this_version_of_every_component_and_has_one_step(recipe: Recipes, version: str) -> None:
+def test_suite_requires_this_version_of_every_component(recipe: Recipes, version: str) -> None:
     suite = recipe(SUITE)
     assert suite["ComponentDependencies"] == {name: {"VersionRequirement": version, "DependencyType": "HARD"} for name in COMPONENTS}
     assert [list(manifest["Lifecycle"]) for manifest in suite["Manifests"]] == [["run"]]
@@ -101,9 +102,7 @@ def test_the_suite_wants_this_version_of_every_component_and_has_one_step(recipe
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_every_artifact_is_built_and_every_placeholder_but_the_bucket_filled_in(
-    name: str, recipe: Recipes, built: Path, version: str
-) -> None:
+def test_artifacts_are_built_and_placeholders_filled_in(name: str, recipe: Recipes, built: Path, version: str) -> None:
     place = built / "artifacts" / name / version
     uris = [artifact["Uri"] for manifest in recipe(name)["Manifests"] for artifact in manifest.get("Artifacts", ())]
     assert {uri.rsplit("/", 1)[1] for uri in uris} == {path.name for path in place.iterdir()}
@@ -111,7 +110,7 @@ def test_every_artifact_is_built_and_every_placeholder_but_the_bucket_filled_in(
     assert "COMPONENT_" not in (built / "recipes" / f"{name}-{version}.yaml").read_text()
 
 
-def test_gdk_finds_the_suite_under_the_name_that_the_root_links_to(built: Path, version: str) -> None:
+def test_gdk_finds_the_recipe_of_the_suite(built: Path, version: str) -> None:
     link = ROOT / "recipe.yaml"
     assert link.is_symlink()
     under_gdk = built / "recipes" / link.resolve().name

@@ -1,4 +1,4 @@
-"""edgeml dev version: one command, and every place has the version."""
+"""`edgeml dev version` sets the version in every file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_every_place_gets_it_and_nothing_else_changes(root: Path) -> None:
+def test_version_is_set_everywhere_and_nothing_else_changes(root: Path) -> None:
     before = {name: (root / name).read_text() for name in VERSION_PATTERNS}
     (old,) = read_versions(root)["gdk-config.json"]
     assert set_version(root, "10.20.30") == list(VERSION_PATTERNS)
@@ -34,19 +34,19 @@ def test_every_place_gets_it_and_nothing_else_changes(root: Path) -> None:
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        ("1.2", "'1.2' is no version; give major.minor.patch, such as 1.2.3"),
-        ("NEXT_PATCH", "is no version"),
-        ('1.2.3"', "is no version"),
+        ("1.2", "'1.2' is not a version; expected major.minor.patch, such as 1.2.3"),
+        ("NEXT_PATCH", "is not a version"),
+        ('1.2.3"', "is not a version"),
     ],
 )
-def test_what_is_no_version_changes_nothing(root: Path, wrong: str, sentence: str) -> None:
+def test_invalid_version_changes_nothing(root: Path, wrong: str, sentence: str) -> None:
     before = read_versions(root)
     with pytest.raises(package.BuildError, match=sentence):
         set_version(root, wrong)
     assert read_versions(root) == before
 
 
-def test_a_place_without_one_stops_it_before_anything_is_written(root: Path) -> None:
+def test_file_without_a_version_prevents_any_change(root: Path) -> None:
     (root / "README.md").write_text("nothing")
     with pytest.raises(
         package.BuildError, match="README.md does not contain the version where it is expected; restore the file; nothing was changed"
@@ -55,7 +55,7 @@ def test_a_place_without_one_stops_it_before_anything_is_written(root: Path) -> 
     assert "10.20.30" not in (root / "gdk-config.json").read_text()
 
 
-def test_a_build_refuses_a_library_of_another_version(root: Path) -> None:
+def test_build_rejects_a_library_of_another_version(root: Path) -> None:
     config = root / "gdk-config.json"
     config.write_text(config.read_text().replace(package.Project.read(root).version, "10.20.30"))
     with pytest.raises(
@@ -65,8 +65,8 @@ def test_a_build_refuses_a_library_of_another_version(root: Path) -> None:
     assert not (root / "out").exists()
 
 
-def test_the_command_prints_it(version: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_prints_the_version(version: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     assert capsys.readouterr().out == f"{version}\n"
     assert main(["9"]) == 1
-    assert capsys.readouterr().err == "edgeml dev version: '9' is no version; give major.minor.patch, such as 1.2.3\n"
+    assert capsys.readouterr().err == "edgeml dev version: '9' is not a version; expected major.minor.patch, such as 1.2.3\n"

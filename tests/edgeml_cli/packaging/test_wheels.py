@@ -81,7 +81,7 @@ def test_wheels_in_the_zip_are_installed_without_a_network(component: Path, venv
     assert "is up to date" in run(component, venv).stderr
 
 
-def test_without_them_the_index_is_asked(component: Path, venv: Path) -> None:
+def test_package_index_is_used_without_wheels(component: Path, venv: Path) -> None:
     shutil.move(component / "wheels", component / "elsewhere")
     ran = run(component, venv)
     assert ran.returncode == 1 and "pip could not install" in ran.stderr
@@ -91,7 +91,7 @@ def test_without_them_the_index_is_asked(component: Path, venv: Path) -> None:
 
 
 @pytest.mark.parametrize("shipped", [True, False], ids=["in the zip", "of the index"])
-def test_a_wheel_with_another_digest_is_refused(component: Path, venv: Path, shipped: bool) -> None:
+def test_wheel_with_another_digest_is_rejected(component: Path, venv: Path, shipped: bool) -> None:
     wheel(component / "wheels", "other", "tiny")
     if not shipped:
         shutil.move(component / "wheels", component / "elsewhere")
@@ -101,14 +101,14 @@ def test_a_wheel_with_another_digest_is_refused(component: Path, venv: Path, shi
     assert not has(venv, "other")
 
 
-def test_wheels_for_other_devices_are_one_sentence(component: Path, venv: Path) -> None:
+def test_wheels_for_other_devices_are_reported_in_one_sentence(component: Path, venv: Path) -> None:
     (component / "wheels" / "targets.txt").write_text("aarch64-3.9\n")
     ran = run(component, venv)
     assert ran.returncode == 1
     assert f"has wheels for aarch64-3.9 and this is {HERE}; build the component with --wheels" in ran.stderr.splitlines()[-1]
 
 
-def test_a_device_that_the_lock_does_not_name_takes_the_pinned_versions_and_says_so(component: Path, venv: Path) -> None:
+def test_device_without_a_lock_target_uses_the_pinned_versions(component: Path, venv: Path) -> None:
     lock = Lock.read(component / "requirements.lock")
     (component / "requirements.lock").write_text(Lock(lock.requirements, (Target("aarch64", "3.11"),), lock.entries).text())
     shutil.move(component / "wheels", component / "elsewhere")
@@ -118,20 +118,20 @@ def test_a_device_that_the_lock_does_not_name_takes_the_pinned_versions_and_says
 
 
 @pytest.mark.parametrize("name", LOCKS)
-def test_each_component_is_locked_by_its_requirements_for_every_target_that_has_wheels(name: str) -> None:
+def test_components_are_locked_for_every_target_with_wheels(name: str) -> None:
     lock = wheelhouse.current_lock(LOCKS[name])
     assert {str(target) for target in lock.targets} == {
         f"{machine}-{each}" for machine in ("x86_64", "aarch64") for each in wheelhouse.PYTHONS
     }
     for target in lock.targets:
-        names = [entry.requirement.partition("==")[0] for entry in lock.entries if entry.suits(target)]
+        names = [entry.requirement.partition("==")[0] for entry in lock.entries if entry.applies_to(target)]
         assert len(names) == len(set(names)), f"{target} has two versions of one package"
         assert {"awscrt", "awsiotsdk", "msgspec", "numpy"} <= set(names)
     assert all(entry.hashes and all(len(digest) == 64 for digest in entry.hashes) for entry in lock.entries)
     assert lock.text() == LOCKS[name].with_suffix(".lock").read_text()
 
 
-def test_a_lock_of_other_requirements_is_not_built_with(tmp_path: Path) -> None:
+def test_outdated_lock_is_rejected(tmp_path: Path) -> None:
     for part in ("components", "libs", "recipes", "model_training/bundles", "gdk-config.json"):
         (shutil.copytree if (ROOT / part).is_dir() else shutil.copy2)(ROOT / part, tmp_path / part)
     path = tmp_path / "components" / "inference" / "requirements.txt"
@@ -140,7 +140,7 @@ def test_a_lock_of_other_requirements_is_not_built_with(tmp_path: Path) -> None:
         package.build(tmp_path, tmp_path / "out")
 
 
-def test_what_is_shipped_is_what_the_lock_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shipped_wheels_match_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = wheel(tmp_path / "index", "tiny")
     other = LockEntry("absent==1.0", (made[1],), frozenset({Target("x86_64", "2.7")}))
     lock = Lock("", (HERE,), (LockEntry(made[0], (made[1],), frozenset()), other))
@@ -158,13 +158,13 @@ def test_what_is_shipped_is_what_the_lock_names(tmp_path: Path, monkeypatch: pyt
     ("arguments", "sentence"),
     [
         (["--wheels", "linux-aarch64"], "--wheels and --python go together"),
-        (["--wheels", "windows-x86_64", "--python", "3.11"], "'windows-x86_64' is unknown; known are linux-x86_64, linux-aarch64"),
-        (["--wheels", "linux-x86_64", "--python", "3.9"], "--python 3.9: wheels are locked for 3.10"),
-        (["--wheels", "linux-armv7l", "--python", "3.11"], "'linux-armv7l' is unknown; known are linux-x86_64, linux-aarch64"),
+        (["--wheels", "windows-x86_64", "--python", "3.11"], "'windows-x86_64'; valid platforms are linux-x86_64, linux-aarch64"),
+        (["--wheels", "linux-x86_64", "--python", "3.9"], "--python: unknown version 3.9; wheels are locked for 3.10"),
+        (["--wheels", "linux-armv7l", "--python", "3.11"], "'linux-armv7l'; valid platforms are linux-x86_64, linux-aarch64"),
     ],
     ids=["no python", "windows", "old python", "armv7l"],
 )
-def test_wheels_that_cannot_be_are_one_sentence(arguments, sentence, tmp_path, capsys) -> None:
+def test_invalid_wheel_options_are_reported_in_one_sentence(arguments, sentence, tmp_path, capsys) -> None:
     assert package.main([*arguments, "--out", str(tmp_path / "out")]) == 1
     said = capsys.readouterr().err
     assert said.startswith("edgeml build: ") and sentence in said and said.count("\n") == 1

@@ -1,4 +1,4 @@
-"""The statistics of a soak: a leak is found and measured, noise and steps are not taken for one."""
+"""The statistics of a soak: a leak is detected and measured, noise and steps are not mistaken for one."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from edgeml_cli.verify.soak.run import Record, evaluate
 HOUR = [number / 540 for number in range(405)]  # 45 minutes, each 5 s
 
 
-def test_a_straight_line_has_its_slope_and_no_margin():
+def test_straight_line_has_its_slope_and_no_margin():
     found = growth([(at, 50 + 3 * at) for at in HOUR])
     assert found.per_hour == pytest.approx(3)
     assert found.margin == pytest.approx(0, abs=1e-9)
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_leak_under_noise_is_within_its_interval(seed):
+def test_leak_under_noise_is_within_its_interval(seed):
     chance = random.Random(seed)
     found = growth([(at, 50 + 2 * at + chance.gauss(0, 0.3)) for at in HOUR])
     assert abs(found.per_hour - 2) <= 2 * found.margin
@@ -37,12 +37,12 @@ def walk(seed: int, keeps: float = 0.95) -> list[tuple[float, float]]:
     return points
 
 
-def test_the_interval_of_lasting_noise_covers_the_truth_about_as_often_as_it_says():
+def test_interval_covers_the_truth_under_correlated_noise():
     # One that takes neighbouring samples as independent covers a fifth of these.
     assert sum(abs(found.per_hour) <= found.margin for found in (growth(walk(seed)) for seed in range(200))) >= 180
 
 
-def test_too_few_points_say_nothing():
+def test_too_few_points_give_an_infinite_margin():
     assert growth([]).margin == growth([(0, 1), (1, 2)]).margin == growth([(1, 1)] * 9).margin == math.inf
 
 
@@ -58,7 +58,7 @@ def test_too_few_points_say_nothing():
         ([5, 6, 5, 6, 7, 7, 7, 7, 7], False),
     ],
 )
-def test_a_count_is_flat_until_its_lowest_is_above_what_was_its_highest(values, expected):
+def test_count_is_flat_until_its_minimum_exceeds_its_earlier_maximum(values, expected):
     assert is_flat(values) is expected
 
 
@@ -71,7 +71,7 @@ def record(leak_mib_h: float = 0.0, threads_more: int = 0, queued: float = 0.0) 
     return made
 
 
-def test_what_is_flat_has_no_problem():
+def test_flat_series_have_no_problems():
     figures, problems = evaluate(record(leak_mib_h=0.9), 0.25, 1.0)
     assert problems == []
     assert figures["rss_mib"]["growth_per_hour"] == 0.9
@@ -81,13 +81,13 @@ def test_what_is_flat_has_no_problem():
 @pytest.mark.parametrize(
     ("made", "words"),
     [
-        (record(leak_mib_h=1.2), ["rss_mib grows by 1.20 ± 0.00 MiB an hour, 1 are allowed", "anonymous_mib grows by 1.20"]),
+        (record(leak_mib_h=1.2), ["rss_mib grows by 1.20 ± 0.00 MiB per hour; at most 1 is allowed", "anonymous_mib grows by 1.20"]),
         (record(threads_more=1), ["threads has risen: from at most 9 to at least 10"]),
         (record(queued=0.5), ["queue inbox has risen: from at most"]),
         (Record(), ["rss_mib has 0 samples after the warm-up", "anonymous_mib has 0 samples"]),
     ],
 )
-def test_each_bound_that_is_broken_is_named(made, words):
+def test_each_exceeded_bound_is_reported(made, words):
     _, problems = evaluate(made, 0.25, 1.0)
     assert len(problems) == len(words)
     assert all(word in problem for word, problem in zip(words, problems, strict=True))

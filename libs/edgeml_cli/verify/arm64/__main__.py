@@ -1,8 +1,8 @@
-"""`edgeml dev test-arm64`: the suite in a Debian 12 root of 64-bit ARM.
+"""`edgeml dev test-arm64`: tests the suite in a Debian 12 root for 64-bit ARM.
 
-The components' zips are built with their wheels and installed without a network; the shipped model's golden windows are judged by what was
-installed; tests of what the processor has to do with run; the demo runs, as in a fresh clone. Emulated, it takes some ten minutes or
-more. Not part of scripts/test: run it before a release.
+It builds the components' zips with wheels, installs them without a network, verifies the golden samples of the shipped model with
+the installed packages, runs the tests that depend on the processor, and runs the demo in a fresh clone. Under emulation, this takes
+ten minutes or more. It is not part of scripts/test: run it before a release.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from edgeml_cli.build.package import BUNDLES, COMPONENTS, ROOT, BuildError, Proj
 from edgeml_cli.verify.arm64.debian_root import Root, RootError, emulated
 
 PYTHON = "3.11"
-"""Of Debian 12."""
+"""The version in Debian 12."""
 PLACE = "/srv/edgeml"
-"""In the root: what this puts there."""
+"""Directory in the root for the files of this command."""
 TESTS = (
     "tests/edgeml/model/test_self_test.py",
     "tests/edgeml/model/test_runtime.py",
@@ -37,13 +37,13 @@ TESTS = (
     "tests/edgeml/auth/test_envelope.py",
     "tests/model_training/test_shipped.py",
 )
-"""What rounds, packs bytes or signs."""
+"""Tests of rounding, byte packing and signing."""
 SILENT = "tests/edgeml/model/test_runtime.py::test_opening_and_running_says_nothing_and_importing_loads_no_runtime"
-"""Not in emulation, where the runtime says that it cannot count the processors."""
+"""Skipped under emulation, where the runtime warns that it cannot count the processors."""
 GOLDEN = """
 import sys
 from pathlib import Path
-from edgeml import golden
+from edgeml.model import self_test
 from edgeml.model.bundle import Bundle
 from edgeml.model.runtime import open_engine
 from edgeml.errors import BundleError
@@ -52,7 +52,7 @@ for place in sys.argv[1:]:
     try:
         bundle = Bundle.load(Path(place))
         engine = open_engine(bundle)
-        print(f"{bundle.manifest.name} {bundle.manifest.version} on {engine.kind}: {golden.verify(bundle, engine)}")
+        print(f"{bundle.manifest.name} {bundle.manifest.version} on {engine.kind}: {self_test.verify(bundle, engine)}")
     except BundleError as fault:
         failed = 1
         print(f"refused: {fault}")
@@ -63,10 +63,10 @@ Step = Callable[["Bench"], int]
 
 
 class Bench:
-    """The root, what was put into it, and what is said of it.
+    """The root and its content.
 
     Attributes:
-        bundles: folders of bundles to check besides the one that ships.
+        bundles: folders of further bundles to check.
     """
 
     def __init__(self, root: Root, bundles: Sequence[Path] = ()) -> None:
@@ -79,7 +79,7 @@ class Bench:
 
 
 def install(bench: Bench) -> int:
-    """Build with wheels, unpack as a nucleus does, and install without a network."""
+    """Build with wheels, unpack like a nucleus, and install without a network."""
     built = bench.place / "greengrass-build"
     build(ROOT, built, devices=wheelhouse.parse_targets(["linux-aarch64"], [PYTHON]))
     shutil.rmtree(bench.place / "artifacts", ignore_errors=True)
@@ -101,14 +101,14 @@ def _install(folder: str) -> list[str]:
 
 
 def golden(bench: Bench) -> int:
-    """The shipped bundle and those that were named, by what Inference's zip and its wheels brought."""
+    """Verify the golden samples of the shipped and the given bundles, with the packages that Inference's install step installed."""
     python, inside = f"{PLACE}/venvs/inference/bin/python", f"{PLACE}/artifacts"
     binds = {folder: f"{PLACE}/bundles/{number}/{folder.absolute().name}" for number, folder in enumerate(bench.bundles)}
     return bench.root.run([python, "-c", GOLDEN, f"{inside}/pump_anomaly", *binds.values()], binds, f"{inside}/inference", network=False)
 
 
 def tests(bench: Bench) -> int:
-    """Those in `TESTS`, in a copy of the checkout."""
+    """Run `TESTS` in a copy of the checkout."""
     _clone(bench)
     left_out = f"--deselect {SILENT}" if emulated() else ""
     script = f"python=$(scripts/env check) && exec $python -m pytest -q -p no:cacheprovider {left_out} {' '.join(TESTS)}"
@@ -116,7 +116,7 @@ def tests(bench: Bench) -> int:
 
 
 def demo(bench: Bench) -> int:
-    """The whole suite on a local nucleus, as a new user runs it."""
+    """Run the demo as a new user would."""
     _clone(bench)
     return bench.root.run(["scripts/demo", "--headless"], cwd=f"{PLACE}/checkout")
 

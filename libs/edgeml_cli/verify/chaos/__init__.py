@@ -1,7 +1,8 @@
-"""Seeded faults against the whole deployed pipeline, and a comparison with what ought to have come out: `edgeml dev chaos`.
+"""Injects seeded faults into the deployed pipeline and compares the outcome with a reference: `edgeml dev chaos`.
 
-plan      which faults come when                    expected  what ought to come out, by the pure parts
-machines  what is measured                          judge     promises against what was seen
-watch     what passed the nucleus                   seed      one run, a process of its own
-broken    a third error leaves a component BROKEN   place     a nucleus's root with the components' packages in it
+run                one run, in its own process       fault_schedule     faults and their times
+machines           the simulated machines            traffic_recorder   messages on the nucleus
+reference_results  expected results and alerts       invariants         checks of the invariants
+scenarios          runs with planned faults          broken_component   a third error leaves a component BROKEN
+workspace          roots and virtual environments    clocked_machine    a machine whose clock can be set
 """

@@ -1,6 +1,6 @@
-"""Drives seeded random faults through the deployed pipeline, several runs at a time, and adds up what came of it: `edgeml dev chaos`.
+"""Injects seeded random faults into the deployed pipeline, in several concurrent runs, and sums up the outcome: `edgeml dev chaos`.
 
-Exit code: 0: every promise was kept; 1: one was not; 2: the command line is wrong; 130: interrupted.
+Exit code: 0: every invariant held; 1: one was violated; 2: the command line is wrong; 130: interrupted.
 """
 
 from __future__ import annotations
@@ -26,31 +26,31 @@ from gglocal.cli.arguments import number, whole
 from gglocal.process.preload import compiler
 from gglocal.profile import PROFILES
 
-LARGEST = ("longest_silence_s",)
-"""Figures of which the largest counts; all others add up."""
+MAXIMA = ("longest_silence_s",)
+"""Figures of which the maximum over all runs is reported; all others are summed."""
 
 
 class Runs:
-    """All runs of one call; each is a process of its own, so that one that hangs or dies takes no other with it."""
+    """The runs of one call. Each is a separate process, so that a hang or a crash does not affect the others."""
 
     def __init__(self, place: Workspace, seconds: float) -> None:
         self._place, self._seconds = place, seconds
-        self._printing = threading.Lock()
-        self._going: set[subprocess.Popen[str]] = set()
+        self._print_lock = threading.Lock()
+        self._running: set[subprocess.Popen[str]] = set()
 
     def say(self, line: str) -> None:
-        with self._printing:
+        with self._print_lock:
             print(line, flush=True)
 
     def run(self, seed: int, scenario: str = "") -> dict[str, Any]:
-        """One seed's result, or a scenario's, as `edgeml_cli.verify.chaos.run` prints it."""
+        """Run a seed or a scenario; returns the result that `edgeml_cli.verify.chaos.run` prints."""
         seconds, label = (SCENARIOS[scenario].seconds, scenario) if scenario else (self._seconds, f"seed {seed:3d}")
         command = [sys.executable, "-m", "edgeml_cli.verify.chaos.run", "--seed", str(seed), "--seconds", str(seconds)]
         command += ["--scenario", scenario] if scenario else []
         process = subprocess.Popen(
             [*command, "--profile", self._place.profile, "--place", str(self._place.path)], stdout=subprocess.PIPE, text=True
         )
-        self._going.add(process)
+        self._running.add(process)
         last = ""
         try:
             assert process.stdout is not None
@@ -60,30 +60,30 @@ class Runs:
                     self.say(last)
         finally:
             process.wait()
-            self._going.discard(process)
+            self._running.discard(process)
         try:
             result: dict[str, Any] = json.loads(last)
         except ValueError:
-            sentence = f"the run ended with exit code {process.returncode} and without a result"
+            sentence = f"the run ended with exit code {process.returncode} without a result"
             result = {"seed": seed, "faults": {}, "figures": {}, "violations": [[seconds, sentence]]}
         for at_s, sentence in result["violations"]:
             self.say(f"{label}  VIOLATED at {at_s:.1f} s: {sentence}")
         figures = result["figures"]
         self.say(
             f"{label}  done: {sum(result['faults'].values())} faults, {figures.get('alarms', 0)} alarms, longest silence "
-            f"{figures.get('longest_silence_s', 0)} s, {len(result['violations'])} promises violated"
+            f"{figures.get('longest_silence_s', 0)} s, {len(result['violations'])} violations"
         )
         return result
 
     def check_third_error(self) -> str:
-        """See `edgeml_cli.verify.chaos.broken_component`."""
+        """Run the check of `edgeml_cli.verify.chaos.broken_component`."""
         wrong = check_third_error(self._place, "third-error")
-        self.say(f"VIOLATED: {wrong}" if wrong else "third error: the component is BROKEN, as it must be")
+        self.say(f"VIOLATED: {wrong}" if wrong else "third error: the component is BROKEN, as expected")
         return wrong
 
-    def end(self) -> None:
-        """End what still runs; each nucleus takes its components with it."""
-        for process in list(self._going):
+    def terminate(self) -> None:
+        """Terminate the runs in progress; each nucleus stops its components."""
+        for process in list(self._running):
             process.terminate()
 
 
@@ -100,7 +100,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"edgeml dev chaos: {fault}", file=sys.stderr)
         return 2
     if compiler() is None:
-        runs.say(f"Without {' and '.join(NEEDS_PRELOAD)}: they need a C compiler, and there is no cc.")
+        runs.say(f"Skipping the faults {' and '.join(NEEDS_PRELOAD)}: they need a C compiler, and cc is not installed.")
     seeds = range(arguments.seed, arguments.seed + arguments.seeds)
     with ThreadPoolExecutor(arguments.jobs) as pool:
         try:
@@ -111,10 +111,10 @@ def main(argv: list[str] | None = None) -> int:
             wrong = third.result()
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
-            runs.end()
-            print("edgeml dev chaos: interrupted; everything is stopped", file=sys.stderr)
+            runs.terminate()
+            print("edgeml dev chaos: interrupted; all processes have been stopped", file=sys.stderr)
             return 130
-    told = total(results) | {
+    summary = total(results) | {
         "third_error_is_broken": not wrong,
         "profile": arguments.profile,
         "seeds": [seeds[0], seeds[-1]],
@@ -122,18 +122,18 @@ def main(argv: list[str] | None = None) -> int:
         "minutes_per_seed": arguments.minutes,
         "seconds": round(time.monotonic() - begun, 1),
     }
-    print(json.dumps(told), flush=True)
-    return 1 if told["violations"] or wrong else 0
+    print(json.dumps(summary), flush=True)
+    return 1 if summary["violations"] or wrong else 0
 
 
 def total(results: list[dict[str, Any]]) -> dict[str, Any]:
-    """The figures of all runs together."""
+    """The combined figures of all runs."""
     faults: Counter[str] = Counter()
     figures: dict[str, float] = {}
     for result in results:
         faults.update(result["faults"])
         for name, value in result["figures"].items():
-            figures[name] = max(figures.get(name, 0), value) if name in LARGEST else figures.get(name, 0) + value
+            figures[name] = max(figures.get(name, 0), value) if name in MAXIMA else figures.get(name, 0) + value
     return {
         "runs": len(results),
         "faults": faults.total(),

@@ -1,4 +1,4 @@
-"""A scenario of its own: a component that fails a third time within the nucleus's window is BROKEN, and is reported so."""
+"""Checks that a component with a third error within the nucleus's window is BROKEN, and is reported as such."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ _DEADLINE_S = 60.0
 
 
 def check_third_error(place: Workspace, name: str) -> str:
-    """Kill one component three times; empty: it was launched anew twice, then BROKEN, and the others went on. Else what was wrong."""
+    """Kill one component three times; returns the faults, or an empty text.
+
+    The component must be relaunched twice, then be BROKEN, while the others keep running.
+    """
     with Nucleus(place.root(name), profile=place.profile) as nucleus:
         nucleus.deploy(place.built / "recipes", place.built / "artifacts", dict.fromkeys(COMPONENTS, place.version))
         for component in COMPONENTS:
@@ -33,6 +36,6 @@ def check_third_error(place: Workspace, name: str) -> str:
 
 
 def _over(nucleus: Nucleus, starts: int) -> bool:
-    """BROKEN, or launched for the time `starts`."""
+    """Whether the component is BROKEN, or is running after this number of starts."""
     status = nucleus.component(VICTIM)
     return status.state == BROKEN or status.starts == starts and status.state == RUNNING

@@ -1,7 +1,7 @@
-"""`python clocked_machine.py SEED START_NS SPEED CONTROL`: a machine at the other end of a wire, for the source `jsonl`; it prints its rows.
+"""`python clocked_machine.py SEED START_NS SPEED CONTROL`: prints the rows of a machine whose clock can be set; for the source `jsonl`.
 
-Its event time began at START_NS and runs SPEED times as fast as the system's clock, whoever started it and when. Each line that is
-appended to the file CONTROL disturbs its clock: `ahead SECONDS` dates one row so far ahead, `step SECONDS` sets its clock for good.
+Its event time starts at START_NS and runs SPEED times faster than real time, even across restarts of this program. A line
+appended to the file CONTROL changes its clock: `ahead SECONDS` dates one row ahead, `step SECONDS` sets the clock permanently.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ def main(seed: int, start_ns: int, speed: float, control: Path) -> None:
     row, done = 0, len(control.read_text().splitlines())
     while True:
         now = (time.clock_gettime_ns(time.CLOCK_BOOTTIME) - began) * speed / SECOND
-        row = max(row + 1, int(now))  # a machine does not wait for who reads it: what nobody read is gone
+        row = max(row + 1, int(now))  # a machine does not wait for its reader: unread rows are lost
         time.sleep(max(0.0, (row - now) / speed))
         lines = control.read_text().splitlines()
         step = sum(int(line.split()[1]) for line in lines[1:] if line.startswith("step "))
-        fresh, done = lines[done:], len(lines)
-        ahead = sum(int(line.split()[1]) for line in fresh if line.startswith("ahead "))
+        new_lines, done = lines[done:], len(lines)
+        ahead = sum(int(line.split()[1]) for line in new_lines if line.startswith("ahead "))
         values = pump.step(1).values[0]
         at = start_ns // SECOND + row + step + ahead
         print(json.dumps({"time": at} | {each.name: float(value) for each, value in zip(CHANNELS, values, strict=True)}), flush=True)

@@ -1,6 +1,6 @@
-"""Which faults come when: seeded, in bursts that overlap, with calm between them in which everything must mend itself.
+"""Schedules the faults of a run: seeded, in overlapping bursts, with calm periods in which the pipeline must recover.
 
-Pure: a seed and a length in, a list out.
+Pure: a seed and a duration in, a list out.
 """
 
 from __future__ import annotations
@@ -10,31 +10,31 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-FIRST_S = 4.0
-BURST_S = 7.0
-PERIOD_S = 20.0
-"""From burst to burst; the calm between them is longer than what a recovery may take."""
-PER_BURST = 6
+FIRST_BURST_S = 4.0
+BURST_DURATION_S = 7.0
+BURST_INTERVAL_S = 20.0
+"""From the start of one burst to the next; the calm period is longer than the time allowed for recovery."""
+FAULTS_PER_BURST = 6
 MACHINE_SETTLE_S = 6.0
-"""For so long a machine whose clock was set back need not be judged: windows fill from nothing, at many rows a second."""
+"""Time without scores allowed after a machine's clock was set back, while windows refill."""
 MAX_RELAUNCHES = 2
-"""Relaunching faults for each component, at most: a third error within the nucleus's window would leave it BROKEN."""
+"""Most relaunching faults per component: a third error within the nucleus's window would leave it BROKEN."""
 
 
 @dataclass(frozen=True, order=True)
 class ScheduledFault:
-    """One fault: `at` seconds after the run began; it lasts `lasts_s` seconds, 0: over at once."""
+    """A fault at `at` seconds after the start of the run; a `duration_s` of 0 is instantaneous."""
 
     at: float
     name: str
     options: dict[str, Any] = field(compare=False)
-    lasts_s: float = field(default=0.0, compare=False)
+    duration_s: float = field(default=0.0, compare=False)
 
 
-Draw = Callable[[random.Random, Sequence[str]], tuple[dict[str, Any], float]]
+FaultFactory = Callable[[random.Random, Sequence[str]], tuple[dict[str, Any], float]]
 
 
-def _lasting(shortest: float, longest: float, component: bool = False, **more: Any) -> Draw:
+def _timed(shortest: float, longest: float, component: bool = False, **more: Any) -> FaultFactory:
     def draw(chance: random.Random, components: Sequence[str]) -> tuple[dict[str, Any], float]:
         seconds = round(chance.uniform(shortest, longest), 2)
         aimed = {"component": chance.choice(components)} if component else {}
@@ -43,30 +43,30 @@ def _lasting(shortest: float, longest: float, component: bool = False, **more: A
     return draw
 
 
-def _refused(chance: random.Random, components: Sequence[str]) -> tuple[dict[str, Any], float]:
-    options, seconds = _lasting(0.5, 5.0, component=True)(chance, components)
+def _refusal(chance: random.Random, components: Sequence[str]) -> tuple[dict[str, Any], float]:
+    options, seconds = _timed(0.5, 5.0, component=True)(chance, components)
     operation = chance.choice(("PublishToTopic", "SubscribeToTopic", "PublishToIoTCore", "SubscribeToIoTCore", "GetConfiguration", ""))
     return options | {"operation": operation, "error": chance.choice(("UnauthorizedError", "ServiceError"))}, seconds
 
 
-def _late(chance: random.Random, components: Sequence[str]) -> tuple[dict[str, Any], float]:
-    options, seconds = _lasting(1.0, 5.0, component=True)(chance, components)
+def _delay(chance: random.Random, components: Sequence[str]) -> tuple[dict[str, Any], float]:
+    options, seconds = _timed(1.0, 5.0, component=True)(chance, components)
     by_s = round(chance.uniform(0.1, 2.0), 2)
-    # What was delayed last comes so much later: only then is the fault over.
+    # The fault ends when the last delayed message has arrived.
     return options | {"by_s": by_s}, seconds + by_s
 
 
-def _restarted(chance: random.Random, components: Sequence[str]) -> tuple[dict[str, Any], float]:
+def _restart(chance: random.Random, components: Sequence[str]) -> tuple[dict[str, Any], float]:
     down_s = chance.choice((0.0, 0.2, 1.0))
     return {"down_s": down_s}, down_s
 
 
 def _clock(chance: random.Random, components: Sequence[str]) -> tuple[dict[str, Any], float]:
-    options, seconds = _lasting(1.0, 6.0, component=True)(chance, components)
+    options, seconds = _timed(1.0, 6.0, component=True)(chance, components)
     return options | {"by_s": round(chance.choice((-1, 1)) * chance.choice((3.0, 60.0, 86_400.0)) * chance.uniform(0.5, 1.5), 1)}, seconds
 
 
-def _one_ahead(chance: random.Random, components: Sequence[str]) -> tuple[dict[str, Any], float]:
+def _row_ahead(chance: random.Random, components: Sequence[str]) -> tuple[dict[str, Any], float]:
     return {"by_s": chance.choice((3600, 86_400, 5 * 365 * 86_400))}, 0.0
 
 
@@ -74,40 +74,40 @@ def _source_step(chance: random.Random, components: Sequence[str]) -> tuple[dict
     return {"by_s": -chance.randrange(3600, 4000)}, MACHINE_SETTLE_S
 
 
-KINDS: dict[str, Draw] = {
-    "pubsub-restart": _restarted,
-    "config-restart": _lasting(0.5, 5.0),
-    "refuse": _refused,
-    "delay-answers": _late,
-    "delay-deliveries": _late,
-    "iot-cut": _lasting(1.0, 6.0),
-    "iot-lose": _lasting(0.5, 4.0),
-    "pause": _lasting(0.5, 5.0, component=True),
-    "disk-full": _lasting(0.5, 5.0, component=True),
+KINDS: dict[str, FaultFactory] = {
+    "pubsub-restart": _restart,
+    "config-restart": _timed(0.5, 5.0),
+    "refuse": _refusal,
+    "delay-answers": _delay,
+    "delay-deliveries": _delay,
+    "iot-cut": _timed(1.0, 6.0),
+    "iot-lose": _timed(0.5, 4.0),
+    "pause": _timed(0.5, 5.0, component=True),
+    "disk-full": _timed(0.5, 5.0, component=True),
     "clock-step": _clock,
-    "row-from-the-future": _one_ahead,
+    "row-from-the-future": _row_ahead,
     "source-clock-step": _source_step,
 }
-"""What can be drawn any number of times."""
+"""Faults that can be drawn any number of times."""
 NEEDS_PRELOAD = ("disk-full", "clock-step")
-"""What needs gglocal's shim, and so a C compiler."""
+"""Faults that need gglocal's preload library, and so a C compiler."""
 RELAUNCHING = ("kill", "ipc-restart")
 MACHINE_FAULTS = {"row-from-the-future": "ahead", "source-clock-step": "step"}
-"""Faults of a machine's own clock, and what `edgeml_cli.verify.chaos.clocked_machine` calls them; all others are the nucleus's."""
+"""Faults of a machine's clock, with their names in `edgeml_cli.verify.chaos.clocked_machine`; the nucleus injects all others."""
 
 
 def schedule(seed: int, seconds: float, components: Sequence[str], shim: bool = True) -> list[ScheduledFault]:
-    """The faults of one run of `seconds`, in order; no kind that relaunches comes more often than the nucleus bears.
+    """The faults of one run of `seconds`, in order; relaunching faults stay within the nucleus's limit.
 
     Args:
-        shim: whether what needs it can be had.
+        shim: whether gglocal's preload library is available.
     """
     chance = random.Random(seed)
-    moments = [round(begin + chance.uniform(0, BURST_S), 2) for begin in _bursts(seconds) for _ in range(PER_BURST)]
+    moments = [round(begin + chance.uniform(0, BURST_DURATION_S), 2) for begin in _bursts(seconds) for _ in range(FAULTS_PER_BURST)]
     drawn = _relaunching(chance, components)[: len(moments) // 2]
     deck: list[str] = []
     while len(drawn) < len(moments):
-        # Each kind comes in its turn, in an order of this seed: none is missed by chance.
+        # Draw every kind once before any is repeated, in an order determined by the seed.
         kinds = [name for name in KINDS if shim or name not in NEEDS_PRELOAD]
         deck = deck or chance.sample(kinds, len(kinds))
         name = deck.pop()
@@ -117,12 +117,12 @@ def schedule(seed: int, seconds: float, components: Sequence[str], shim: bool = 
 
 
 def _bursts(seconds: float) -> list[float]:
-    """When each begins: the last leaves time to mend before the end."""
+    """The start of each burst; the last one leaves time for recovery."""
     begins: list[float] = []
-    at = FIRST_S
-    while at + PERIOD_S <= seconds or not begins:
+    at = FIRST_BURST_S
+    while at + BURST_INTERVAL_S <= seconds or not begins:
         begins.append(at)
-        at += PERIOD_S
+        at += BURST_INTERVAL_S
     return begins
 
 

@@ -1,4 +1,4 @@
-"""The machines of one run, and what each looked like in normal running before it began."""
+"""The machines of one run, and their baselines from normal operation before the run."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from sensor_ingestion.sources.pump_physics import CHANNELS, PumpSkid
 
 BUNDLE = ROOT / "model_training" / "bundles" / "pump_anomaly"
 SPEED = 20.0
-"""Event seconds a second of the machines whose source waits for answers; one machine more runs at true speed and does not wait."""
+"""Seconds of event time per second for machines whose source waits for results; one more machine runs in real time without waiting."""
 FAST_MACHINES = 4
 LIVE = "live"
 CLOCKED = "wire"
-"""A machine whose rows come from a program, and whose clock can be set; see `edgeml_cli.verify.chaos.clocked_machine`."""
+"""Name of the machine whose rows come from a program and whose clock can be set; see `edgeml_cli.verify.chaos.clocked_machine`."""
 CLOCKED_START_AGO_S = 6 * 3600
-"""So long ago is the event time of its first row: at `SPEED` it would soon be ahead of the clock."""
+"""Age of its first row: at `SPEED`, later event times would soon be ahead of the wall clock."""
 FAULT_KINDS = ("valve", "imbalance", "cavitation")
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A simulated pump skid; `options` are those of its source."""
+    """A simulated pump skid; `options` configure its source."""
 
     name: str
     seed: int
@@ -43,7 +43,7 @@ class Machine:
 
 
 def machines(seed: int, seconds: float, start_time: str) -> list[Machine]:
-    """Each with a fault of its own at its own time, so that alarms come all through the run."""
+    """Machines with faults at different times, so that alarms are raised throughout the run."""
     chance = random.Random(f"machines {seed}")
     made = []
     for number in range(FAST_MACHINES):
@@ -59,7 +59,7 @@ def _machine(name: str, chance: random.Random, speed: float, length_s: float, be
 
 
 def simulated(name: str, seed: int, speed: float, length_s: float, begins_s: float, start_time: str, fault: str) -> Machine:
-    """One of the source `simulator` that develops `fault` after `begins_s` of its `length_s`, event seconds."""
+    """A machine of the source `simulator` with a fault from `begins_s` of its `length_s` on, in seconds of event time."""
     return Machine(
         name,
         seed,
@@ -76,7 +76,7 @@ def simulated(name: str, seed: int, speed: float, length_s: float, begins_s: flo
 
 
 def clocked(seed: int, start_time: str, control: Path) -> Machine:
-    """One without a fault, at the other end of a wire; `control` is made, and says when it began."""
+    """A machine without a fault, run by a program; creates `control`, which contains the start time."""
     control.write_text(f"{time.clock_gettime_ns(time.CLOCK_BOOTTIME)} began\n")
     first_ns = from_iso(start_time) - CLOCKED_START_AGO_S * SECOND
     program = [sys.executable, str(Path(__file__).with_name("clocked_machine.py")), str(seed), str(first_ns), str(SPEED), str(control)]
@@ -89,7 +89,7 @@ def source_config(made: list[Machine]) -> dict[str, Any]:
 
 
 def learn(made: list[Machine], work: Path) -> dict[str, Baseline]:
-    """What Inference would have learned of each machine before; kept where it looks for it, in its work directory."""
+    """Learn the baseline of each machine and store it in Inference's work directory."""
     bundle = Bundle.load(BUNDLE, None)
     kept = BaselineFiles(work / "baselines", bundle.manifest)
     learned = {}
@@ -101,6 +101,6 @@ def learn(made: list[Machine], work: Path) -> dict[str, Baseline]:
         scorer.feed(times, rows[:, order].astype(np.float32), np.zeros(rows.shape, np.uint8))
         assert scorer.baseline is not None
         kept.keep(machine.name, scorer.baseline)
-        # As Inference will read it: what a file keeps of a number is what counts.
+        # Use the stored baseline, because Inference reads it with the precision of the file.
         learned[machine.name] = kept.load(machine.name) or scorer.baseline
     return learned

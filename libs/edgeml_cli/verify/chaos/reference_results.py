@@ -1,4 +1,4 @@
-"""What ought to come out, by the pure parts alone: `edgeml.model.scorer.AssetScorer` and `edgeml.alarms.alarm_policy.AlarmPolicy`, from what went in."""
+"""The expected results and alerts, computed from the recorded rows by the pure `AssetScorer` and `AlarmPolicy`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from edgeml.timestamps import SECOND
 from edgeml_cli.verify.chaos.traffic_recorder import AlertKey, ObservedRows
 
 Evaluated = tuple[int, float | None]
-"""Event time in ns and confidence; None: no decision."""
+"""Event time in ns, and confidence (None: no decision)."""
 
 
 def results(rows: ObservedRows, bundle: Bundle, baseline: Baseline | None) -> list[Evaluated]:
-    """One result a row, in the order of time, as of an Inference that was never disturbed; without a baseline it learns one."""
+    """The results of an undisturbed Inference, one per row in order of time; without a baseline it learns one."""
     scorer = AssetScorer(bundle, open_engine(bundle), baseline)
     times = np.array(sorted(rows.rows), np.int64)
     if not len(times):
@@ -34,24 +34,24 @@ def results(rows: ObservedRows, bundle: Bundle, baseline: Baseline | None) -> li
     ]
 
 
-def alerts(asset: str, model: str, judged: Sequence[Evaluated], options: PolicyOptions) -> dict[AlertKey, Alarm]:
-    """Every change of every alarm that the policy makes of these results."""
+def alerts(asset: str, model: str, evaluated: Sequence[Evaluated], options: PolicyOptions) -> dict[AlertKey, Alarm]:
+    """The alarm changes that the policy derives from these results."""
     policy = AlarmPolicy(options, asset, model)
     return {
-        (change.alarm.id, change.alarm.state): change.alarm for time, confidence in judged for change in policy.evaluate(time, confidence)
+        (change.alarm.id, change.alarm.state): change.alarm for time, confidence in evaluated for change in policy.judge(time, confidence)
     }
 
 
 def raised(changes: Iterable[Alarm]) -> dict[str, Alarm]:
-    """The alarms that went active, as they ended, by id."""
+    """The alarms that became active, in their final state, by id."""
     return {alarm.id: alarm for alarm in changes if alarm.raised_at is not None}
 
 
-def missed(wanted: dict[str, Alarm], given: dict[str, Alarm], within_s: float) -> list[Alarm]:
-    """Raised alarms to which none of the same asset corresponds that was raised at about the same event time."""
+def missed(expected: dict[str, Alarm], observed: dict[str, Alarm], within_s: float) -> list[Alarm]:
+    """The expected alarms without an observed alarm that was raised at about the same event time."""
 
     def near(one: Alarm, other: Alarm) -> bool:
         assert one.raised_at is not None and other.raised_at is not None
         return abs(one.raised_at - other.raised_at) <= within_s * SECOND
 
-    return [alarm for alarm in wanted.values() if alarm.id not in given and not any(near(alarm, each) for each in given.values())]
+    return [alarm for alarm in expected.values() if alarm.id not in observed and not any(near(alarm, each) for each in observed.values())]

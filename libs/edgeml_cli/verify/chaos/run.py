@@ -1,4 +1,4 @@
-"""One run: the deployed pipeline under one seed's faults. `python -m edgeml_cli.verify.chaos.run` prints progress, and its result as the last line."""
+"""Runs the deployed pipeline with one seed's faults: `python -m edgeml_cli.verify.chaos.run` prints progress, then its result as JSON."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from edgeml_cli.build.package import COMPONENTS
 from edgeml_cli.demo.simulated_operator import SimulatedOperator
 from edgeml_cli.verify.chaos import reference_results
 from edgeml_cli.verify.chaos.fault_schedule import MACHINE_FAULTS, ScheduledFault, schedule
-from edgeml_cli.verify.chaos.judge import DISPATCHER, Verdict, Violation, evaluate
+from edgeml_cli.verify.chaos.invariants import DISPATCHER, Evaluation, Violation, evaluate
 from edgeml_cli.verify.chaos.machines import BUNDLE, CLOCKED, Machine, clocked, learn, machines, source_config
 from edgeml_cli.verify.chaos.scenarios import SCENARIOS, Scenario
 from edgeml_cli.verify.chaos.traffic_recorder import ObservedAlerts, TrafficRecorder, cloud_alerts
@@ -38,19 +38,20 @@ THING = "chaos"
 SOURCE = "com.edgeml.SensorIngestion"
 SHIM = compiler() is not None
 DRAIN_S = 60.0
-"""After the sources' planned end: for what is late to come out. What has not come by then is lost."""
-SETTLED_S = 3.0
-STRIKE_AGAIN_S = 0.5
-STRIKE_TRIES = 10
-LISTENERS = ("com.edgeml.Inference", DISPATCHER)
+"""Time allowed after the planned end of the sources; messages that have not arrived by then count as lost."""
+SETTLE_S = 3.0
+INJECT_RETRY_S = 0.5
+INJECT_ATTEMPTS = 10
+SUBSCRIBERS = ("com.edgeml.Inference", DISPATCHER)
 
 
 class Run:
-    """
+    """One chaos run.
+
     Args:
-        seconds: how long it is disturbed.
-        say: is told of progress.
-        scenario: faults planned by hand; None: at random, by the seed.
+        seconds: duration of the disturbance.
+        say: called with each line of progress.
+        scenario: planned faults; None schedules random faults by the seed.
     """
 
     def __init__(
@@ -61,27 +62,27 @@ class Run:
         root = place.root(name or f"seed-{seed}")
         self._control = root / "wire"
         self.nucleus = Nucleus(root, profile=place.profile, thing_name=THING, echo=self._echo, shim=SHIM)
-        self.watch, self.struck = TrafficRecorder(), list[ScheduledFault]()
-        self._heard: queue.SimpleQueue[tuple[Delivery, float]] = queue.SimpleQueue()
+        self.traffic, self.injected = TrafficRecorder(), list[ScheduledFault]()
+        self._deliveries: queue.SimpleQueue[tuple[Delivery, float]] = queue.SimpleQueue()
         self._operator = SimulatedOperator()
         self._began = self._began_wall = 0.0
 
-    def go(self) -> Verdict:
-        """Deploy, disturb, wait until all has come out, compare."""
+    def go(self) -> Evaluation:
+        """Deploy, inject faults, wait until the pipeline has drained, and check the invariants."""
         start_time = to_iso(time.time_ns())
         if self._scenario is None:
             made = [*machines(self.seed, self.seconds, start_time), clocked(self.seed, start_time, self._control)]
-            strikes = schedule(self.seed, self.seconds, list(COMPONENTS), SHIM)
+            scheduled = schedule(self.seed, self.seconds, list(COMPONENTS), SHIM)
         else:
-            made, strikes = self._scenario.make(self.seed, self.seconds, start_time), list(self._scenario.strikes)
+            made, scheduled = self._scenario.make(self.seed, self.seconds, start_time), list(self._scenario.scheduled)
         learned = self._scenario is None or self._scenario.learned
         baselines = learn(made, self.nucleus.work_dir("com.edgeml.Inference")) if learned else {}
         with self.nucleus:
-            self.nucleus.tap(lambda delivery: self._heard.put((delivery, time.monotonic())))
+            self.nucleus.tap(lambda delivery: self._deliveries.put((delivery, time.monotonic())))
             self._began, self._began_wall = time.monotonic(), time.time()
             self._deploy(made)
             self._began, self._began_wall = time.monotonic(), time.time()
-            self._disturb(strikes)
+            self._disturb(scheduled)
             until_s = self._drain(made)
             options = read(PolicyOptions, self.nucleus.component(DISPATCHER).configuration["policy"], "policy")
             starts = {name: self.nucleus.component(name).starts for name in COMPONENTS}
@@ -89,85 +90,90 @@ class Run:
             broken = [f"{each.name} is BROKEN ({each.detail})" for each in self.nucleus.components() if each.state == BROKEN]
         bundle = Bundle.load(BUNDLE)
         offline = {
-            name: reference_results.results(rows, bundle, baselines.get(name)) for name, rows in self.watch.rows.items() if name != CLOCKED
+            name: reference_results.results(rows, bundle, baselines.get(name))
+            for name, rows in self.traffic.rows.items()
+            if name != CLOCKED
         }
-        verdict = evaluate(self.watch, cloud, self.struck, offline, options, starts, _lengths(made), until_s)
-        verdict.violations += [Violation(until_s, sentence) for sentence in broken]
-        return verdict
+        evaluation = evaluate(self.traffic, cloud, self.injected, offline, options, starts, _lengths(made), until_s)
+        evaluation.violations += [Violation(until_s, sentence) for sentence in broken]
+        return evaluation
 
     def _deploy(self, made: list[Machine]) -> None:
-        # What is expected follows from confidences alone, so nothing is to wait for what else is seen of a machine.
+        # The reference depends on confidences only, so the policy must not wait for the machine to settle.
         config = {SOURCE: {"merge": source_config(made)}, DISPATCHER: {"merge": {"policy": {"settle_s": 0}}}}
         recipes, artifacts = self._place.built / "recipes", self._place.built / "artifacts"
-        # First who listens, so that event time begins when everybody is there.
-        for names in (LISTENERS, (SOURCE,)):
+        # Start the subscribers first, so that no component misses the first row.
+        for names in (SUBSCRIBERS, (SOURCE,)):
             own = {name: update for name, update in config.items() if name in names}
             self.nucleus.deploy(recipes, artifacts, dict.fromkeys(names, self._place.version), own)
             for name in names:
                 self.nucleus.wait_for_state(name, RUNNING, timeout=120)
         if not any(each.name == CLOCKED for each in made):
-            del self.watch.flow[CLOCKED]
-        if not self._until(lambda: len(self.watch.rows) == len(made), 60.0):
-            missing = {each.name for each in made} - self.watch.rows.keys()
-            raise RuntimeError(f"no row came of {', '.join(sorted(missing))} within 60 s; see the log of {SOURCE}")
+            del self.traffic.flow[CLOCKED]
+        if not self._until(lambda: len(self.traffic.rows) == len(made), 60.0):
+            missing = {each.name for each in made} - self.traffic.rows.keys()
+            raise RuntimeError(f"no rows of {', '.join(sorted(missing))} arrived within 60 s; see the log of {SOURCE}")
 
-    def _disturb(self, strikes: list[ScheduledFault]) -> None:
+    def _disturb(self, scheduled: list[ScheduledFault]) -> None:
         with ThreadPoolExecutor(8) as pool:
-            for strike in strikes:
-                self._until(lambda: False, strike.at - self._now())
-                pool.submit(self._strike, strike)
+            for fault in scheduled:
+                self._until(lambda: False, fault.at - self._now())
+                pool.submit(self._inject, fault)
         self._until(lambda: False, self.seconds - self._now())
 
-    def _strike(self, strike: ScheduledFault) -> None:
-        for _ in range(STRIKE_TRIES):
+    def _inject(self, fault: ScheduledFault) -> None:
+        for _ in range(INJECT_ATTEMPTS):
             try:
                 at = self._now()
-                if strike.name in MACHINE_FAULTS:
+                if fault.name in MACHINE_FAULTS:
                     with self._control.open("a") as control:
-                        control.write(f"{MACHINE_FAULTS[strike.name]} {strike.options['by_s']}\n")
+                        control.write(f"{MACHINE_FAULTS[fault.name]} {fault.options['by_s']}\n")
                 else:
-                    self.nucleus.fault(strike.name, **strike.options)
+                    self.nucleus.fault(fault.name, **fault.options)
                 break
-            except NucleusError:  # the component is just being launched anew
-                time.sleep(STRIKE_AGAIN_S)
+            except NucleusError:  # the component is being relaunched
+                time.sleep(INJECT_RETRY_S)
         else:
             return
-        self.struck.append(ScheduledFault(round(at, 2), strike.name, strike.options, strike.lasts_s))
-        told = " ".join(f"{key}={value}" for key, value in strike.options.items())
-        self._say(f"{at:6.1f} s  {strike.name} {told}")
+        self.injected.append(ScheduledFault(round(at, 2), fault.name, fault.options, fault.duration_s))
+        options = " ".join(f"{key}={value}" for key, value in fault.options.items())
+        self._say(f"{at:6.1f} s  {fault.name} {options}")
 
     def _drain(self, made: list[Machine]) -> float:
-        """Returns when the sources had ended, but for the one that never does."""
+        """Wait until the sources have finished, except the clocked machine's; returns the time."""
         lengths = _lengths(made)
 
         def ended() -> bool:
-            return all(self.watch.length_s(name) >= seconds - 1 for name, seconds in lengths.items()) and not self.watch.unanswered
+            return (
+                all(self.traffic.length_s(name) >= seconds - 1 for name, seconds in lengths.items())
+                and not self.traffic.rows_without_result
+            )
 
         self._until(ended, DRAIN_S)
         until_s = self._now()
-        self._until(lambda: False, SETTLED_S)
+        self._until(lambda: False, SETTLE_S)
         return until_s
 
     def _cloud(self, options: PolicyOptions) -> ObservedAlerts:
-        """What came to IoT Core once nothing is missing there any more, or the time is up."""
+        """The alerts in IoT Core once they are complete, or after a time-out."""
 
         def arrived() -> ObservedAlerts:
             return cloud_alerts(self.nucleus.root.iot_record, THING, self._began_wall)
 
         def complete() -> bool:
-            there = arrived().told
-            return all(key in there for key, told in self.watch.alerts.told.items() if told.raised)
+            there = arrived().by_key
+            return all(key in there for key, alert in self.traffic.alerts.by_key.items() if alert.raised)
 
         self._until(complete, DRAIN_S, every_s=1.0)
         return arrived()
 
     def _until(self, holds: Callable[[], bool], timeout: float, every_s: float = 0.05) -> bool:
-        """Let it run, command what a person would, until `holds()` or the time is up."""
+        """Process messages and send the operator's commands until `holds()` or the time-out."""
         give_up = time.monotonic() + timeout
         asked = 0.0
         while (now := time.monotonic()) < give_up:
             try:
-                self._take(*self._heard.get(timeout=min(0.05, give_up - now)))
+                self._take(*self._deliveries.get(timeout=min(0.05, give_up - now)))
             except queue.Empty:
                 pass
             for command in self._operator.due(time.monotonic(), time.time_ns()):
@@ -180,20 +186,20 @@ class Run:
 
     def _take(self, delivery: Delivery, at: float) -> None:
         if delivery.kind == "local":
-            message = self.watch.take(delivery.topic, delivery.payload, delivery.sender, at - self._began)
+            message = self.traffic.take(delivery.topic, delivery.payload, delivery.sender, at - self._began)
             if message is not None:
                 self._operator.observe(message)
 
     def _echo(self, component: str, line: str) -> None:
         if component == SOURCE:
-            self.watch.hear(line, time.monotonic())
+            self.traffic.observe_log(line, time.monotonic())
 
     def _now(self) -> float:
         return time.monotonic() - self._began
 
 
 def _lengths(made: list[Machine]) -> dict[str, int]:
-    """Event seconds of each source that ends."""
+    """Seconds of event time of each source that ends."""
     return {each.name: each.options["duration_s"] for each in made if each.name != CLOCKED}
 
 
@@ -210,15 +216,15 @@ def main() -> int:
     label = given.scenario or f"seed {given.seed:3d}"
     scenario = SCENARIOS.get(given.scenario or "")
     run = Run(given.seed, given.seconds, place, lambda line: print(f"{label}  {line}", flush=True), given.scenario or "", scenario)
-    verdict = run.go()
+    evaluation = run.go()
     result: dict[str, Any] = {
         "seed": given.seed,
-        "faults": dict(Counter(strike.name for strike in run.struck)),
-        "figures": verdict.figures,
-        "violations": [[round(each.at_s, 1), each.sentence] for each in verdict.violations],
+        "faults": dict(Counter(fault.name for fault in run.injected)),
+        "figures": evaluation.figures,
+        "violations": [[round(each.at_s, 1), each.sentence] for each in evaluation.violations],
     }
     print(json.dumps(result), flush=True)
-    return 1 if verdict.violations else 0
+    return 1 if evaluation.violations else 0
 
 
 if __name__ == "__main__":

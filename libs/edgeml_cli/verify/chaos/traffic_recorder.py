@@ -1,6 +1,6 @@
-"""What passed the nucleus in one run, with the time of each: the observed half of the comparison.
+"""Records the messages that the nucleus accepted in one run, with their times.
 
-No clock of its own: seconds since the run began are an argument.
+It reads no clock: the seconds since the start of the run are an argument.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _EXECUTED = re.compile(r"command (\S+) to (\S+): \w+, executed")
 
 @dataclass
 class ObservedAlert:
-    """One alert: what it is about, which model raised it, when it came first, and how often it came, by its note."""
+    """One alert: its asset and model, the time of its first arrival, and the number of arrivals by note."""
 
     asset: str
     model: str
@@ -43,27 +43,27 @@ class ObservedAlert:
 
 @dataclass
 class ObservedAlerts:
-    """Alerts by id and state, as one place heard them."""
+    """The alerts received at one place, by id and state."""
 
-    told: dict[AlertKey, ObservedAlert] = field(default_factory=dict)
+    by_key: dict[AlertKey, ObservedAlert] = field(default_factory=dict)
 
     def take(self, alert: Alert, at_s: float) -> None:
-        known = self.told.setdefault(
+        known = self.by_key.setdefault(
             (alert.id, alert.state), ObservedAlert(alert.asset, alert.model, alert.at, at_s, alert.raised_at is not None)
         )
         known.notes[alert.note] += 1
 
     @property
     def repeated(self) -> int:
-        return sum(each.repeated for each in self.told.values())
+        return sum(each.repeated for each in self.by_key.values())
 
     def notes(self, id: str) -> str:
-        return "; ".join(note for (own, _), each in self.told.items() if own == id for note in each.notes if note)
+        return "; ".join(note for (own, _), each in self.by_key.items() if own == id for note in each.notes if note)
 
 
 @dataclass
 class ObservedRows:
-    """One asset's rows, each once: event time -> values and quality."""
+    """The distinct rows of one asset: event time -> values and quality."""
 
     channels: tuple[str, ...] = ()
     units: tuple[str, ...] = ()
@@ -73,11 +73,12 @@ class ObservedRows:
 
 @dataclass
 class TrafficRecorder:
-    """
+    """The messages of one run.
+
     Attributes:
-        results: asset -> event time -> every confidence that was said of that row (None: no decision), with the time it was said.
-        flow: for each topic of the steady flow, when something new came; for `CLOCKED`, when one of its rows was judged.
-        executed: id of a command -> when SensorIngestion said first that it was executed, by the system's monotonic clock.
+        results: asset -> event time -> the time and confidence of each result of the row (None: no decision).
+        flow: times of new data on each topic of the steady flow; for `CLOCKED`, times of its scored rows.
+        executed: command id -> monotonic time at which SensorIngestion first logged the execution.
     """
 
     rows: dict[str, ObservedRows] = field(default_factory=dict)
@@ -91,7 +92,7 @@ class TrafficRecorder:
     unreadable: int = 0
 
     def take(self, topic: str, payload: bytes, sender: str | None, at_s: float) -> Message | None:
-        """A message on a local topic; returns what it says."""
+        """Record a message on a local topic; returns the decoded message, if it is one of the suite's."""
         if not topic.startswith("edgeml/") or topic.startswith(topics.heartbeat("")):
             return None
         try:
@@ -102,27 +103,27 @@ class TrafficRecorder:
             return None
         return message
 
-    def hear(self, line: str, monotonic_s: float) -> None:
-        """A line that SensorIngestion wrote."""
+    def observe_log(self, line: str, monotonic_s: float) -> None:
+        """Record a log line of SensorIngestion."""
         found = _EXECUTED.search(line)
         if found:
             self.executed.setdefault(found[1], monotonic_s)
 
     def length_s(self, asset: str) -> float:
-        """Event seconds from its first row to its last, both included; 0: none came."""
+        """Seconds of event time from the first to the last row, inclusive; 0 without rows."""
         rows = self.rows[asset].rows if asset in self.rows else {}
         return (max(rows) - min(rows)) / SECOND + 1 if rows else 0.0
 
     @property
-    def unanswered(self) -> int:
-        """Rows without a result, but for those of the machine that never ends."""
+    def rows_without_result(self) -> int:
+        """Number of rows without a result, except those of the clocked machine, which never ends."""
         return sum(len(rows.rows.keys() - self.results.get(asset, {}).keys()) for asset, rows in self.rows.items() if asset != CLOCKED)
 
     def _learn(self, message: Message, sender: str | None, at_s: float) -> None:
         if isinstance(message, SensorBatch):
-            self._take_rows(message, at_s)
+            self._add_rows(message, at_s)
         elif isinstance(message, ResultBlock):
-            self._take_results(message, at_s)
+            self._add_results(message, at_s)
         elif isinstance(message, Alert):
             self.alerts.take(message, at_s)
         elif isinstance(message, Command):
@@ -130,7 +131,7 @@ class TrafficRecorder:
         elif isinstance(message, CommandAck):
             self.acks.setdefault(message.id, []).append(message)
 
-    def _take_rows(self, batch: SensorBatch, at_s: float) -> None:
+    def _add_rows(self, batch: SensorBatch, at_s: float) -> None:
         rows = self.rows.setdefault(batch.asset, ObservedRows(batch.channels, batch.units))
         if batch.stream not in rows.streams:
             rows.streams.append(batch.stream)
@@ -141,7 +142,7 @@ class TrafficRecorder:
         if len(rows.rows) > before:
             self.flow[topics.SENSORS].append(at_s)
 
-    def _take_results(self, block: ResultBlock, at_s: float) -> None:
+    def _add_results(self, block: ResultBlock, at_s: float) -> None:
         self.model = block.model
         columns, known = block.arrays(), self.results.setdefault(block.asset, {})
         before = len(known)
@@ -154,19 +155,19 @@ class TrafficRecorder:
 
 
 def cloud_alerts(record: Path, thing: str, began: float) -> ObservedAlerts:
-    """What arrived in IoT Core, by gglocal's record of it.
+    """The alerts that arrived in IoT Core, from gglocal's record.
 
     Args:
-        began: seconds since the epoch at which the run began.
+        began: start of the run in seconds since the epoch.
     """
-    heard = ObservedAlerts()
+    received = ObservedAlerts()
     for line in _lines(record):
         entry = json.loads(line)
         if entry["topic"] == topics.cloud_alerts(thing):
             message = decode(entry["text"].encode())
             if isinstance(message, Alert):
-                heard.take(message, entry["at"] - began)
-    return heard
+                received.take(message, entry["at"] - began)
+    return received
 
 
 def _lines(path: Path) -> Iterable[str]:

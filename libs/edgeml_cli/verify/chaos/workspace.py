@@ -1,4 +1,4 @@
-"""A directory for the runs: the built suite, the components' virtual environments, and a nucleus's root for each run."""
+"""A directory for chaos runs: the built suite, the components' virtual environments, and a nucleus root for each run."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from edgeml_cli.build.package import COMPONENTS, ROOT, BuildError, Project, buil
 
 @dataclass(frozen=True)
 class Workspace:
-    """
+    """A directory for chaos runs.
+
     Attributes:
-        path: holds everything.
-        profile: of the nucleus.
-        venvs: holds a virtual environment for each component's folder; None: they are made under `path`.
+        path: the directory.
+        profile: profile of the nucleus.
+        venvs: directory with a virtual environment for each component's folder; None creates them under `path`.
     """
 
     path: Path
@@ -32,11 +33,11 @@ class Workspace:
 
     @property
     def version(self) -> str:
-        """Of the suite."""
+        """The suite's version."""
         return Project.read(ROOT).version
 
     def set_up(self, say: Callable[[str], None]) -> None:
-        """Build, and make what the install steps would make in each run; the first time this downloads packages.
+        """Build the suite and install the components' packages. The first call downloads packages.
 
         Raises:
             BuildError: packages cannot be installed.
@@ -48,13 +49,13 @@ class Workspace:
             install = str(ROOT / "libs" / "edgeml" / "runtime" / "install_venv.py")
             command = [sys.executable, install, "--venv", str(self._venv(folder)), "--requirements", str(requirements)]
             if not self._venv(folder).is_dir():
-                say(f"Fetching the packages of {folder}; this takes a minute.")
-            made = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-            if made.returncode:
-                raise BuildError(f"the packages of {folder} cannot be installed; pip says: {made.stdout[-2000:]}")
+                say(f"Downloading the packages of {folder}; this takes a minute.")
+            result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            if result.returncode:
+                raise BuildError(f"the packages of {folder} cannot be installed; output of pip: {result.stdout[-2000:]}")
 
     def root(self, name: str) -> Path:
-        """An empty root of a nucleus, in which every component's virtual environment is made already."""
+        """Create an empty nucleus root that contains the components' virtual environments."""
         root = self.path / name
         shutil.rmtree(root, ignore_errors=True)
         root.mkdir(mode=0o700, parents=True)
@@ -69,7 +70,7 @@ class Workspace:
 
 
 def silence_gglocal() -> None:
-    """What goes on in the nuclei stands in the components' logs; on the terminal it would hide the faults."""
+    """Keep gglocal's log off the terminal, where it would hide the faults; the nucleus's log files have it."""
     logger = logging.getLogger("gglocal")
     logger.addHandler(logging.NullHandler())
     logger.propagate = False

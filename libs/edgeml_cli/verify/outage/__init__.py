@@ -1,4 +1,6 @@
-"""The real AlertDispatcher on a real SQLite file, with an IoT Core that goes away and a process that is killed.
+"""Runs the real AlertDispatcher, with its SQLite file on disk, through outages of IoT Core and kills: `edgeml dev outage`.
 
-`feed`: results made to order. `link`: the bus and IoT Core. `offline` and `kill`: the two runs. `python -m edgeml_cli.verify.outage` is the command.
+offline_test       hours without IoT Core          crash_test     kills at random instants
+undelivered_test   alerts that the broker rejects  recording_bus  the bus and IoT Core
+generated_results  the input
 """

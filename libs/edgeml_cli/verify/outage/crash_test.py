@@ -1,7 +1,7 @@
-"""An AlertDispatcher that is killed with SIGKILL, at a given step or at random instants, and started again on what it left on disk.
+"""Kills an AlertDispatcher with SIGKILL, at a given step or at random instants, and restarts it on the files that it left.
 
-Steps are the statements of SQL, and before and after each publish. The life is a forked process, so a kill leaves what the system has:
-files, nothing else.
+Steps are the SQL statements, and the times before and after each publish. The dispatcher runs in a forked process, so that a kill
+leaves only the state on disk.
 """
 
 from __future__ import annotations
@@ -24,19 +24,21 @@ from edgeml_cli.verify.outage.generated_results import ASSET, STREAM, GeneratedR
 from edgeml_cli.verify.outage.recording_bus import THING, Arrived, RecordingBus, arrived
 
 STEP_S = 0.3
-"""By which the clock of a life is turned on between two steps of its loop."""
+"""Advance of the dispatcher's clock per iteration of its loop."""
 OPTIONS = {"backlog_rate": 1000, "echo_s": 5, "reserve_alerts": 0}
 LINK_DOWN = (0.3, 0.5)
-"""From which share of a life's blocks to which the link is away."""
+"""The link is down from the first to the second share of a run's blocks."""
 FIGURES = ("kills", "rounds", "alerts", "alerts_lost", "results", "results_lost", "repeated", "renamed", "out_of_order")
 _FORK = multiprocessing.get_context("fork")
 
 
 def run_dispatcher(work: Path, feed: GeneratedResults, kill_at: int = 0) -> None:
-    """Go on from what is on disk until everything is judged and delivered; what IoT Core gets is in the file `arrived`.
+    """Run the dispatcher on the state on disk until everything is evaluated and delivered.
+
+    It writes the messages that IoT Core receives to the file `arrived`, and the number of steps to the file `steps`.
 
     Args:
-        kill_at: the step at which this process kills itself; 0: never. How many steps there were is in the file `steps`.
+        kill_at: step at which this process kills itself; 0 disables this.
     """
     steps = 0
 
@@ -80,7 +82,7 @@ def run_dispatcher(work: Path, feed: GeneratedResults, kill_at: int = 0) -> None
 
 
 def _quietly(work: Path, feed: GeneratedResults, kill_at: int) -> None:
-    """`run_dispatcher` in a process of its own, where nobody else's log is switched off."""
+    """`run_dispatcher` in a forked process, in which logging can be disabled."""
     logging.disable(logging.CRITICAL)
     run_dispatcher(work, feed, kill_at)
 
@@ -92,7 +94,7 @@ def _turn(service: AlertDispatcher, link: RecordingBus, clock: list[float]) -> N
 
 
 class StatementCounter:
-    """A connection that counts its statements."""
+    """A database connection that counts its statements."""
 
     def __init__(self, db: Any, step: Callable[[], None]) -> None:
         self._db, self._step = db, step
@@ -106,10 +108,10 @@ class StatementCounter:
 
 
 def run_in_process(work: Path, feed: GeneratedResults, *, kill_at: int = 0, kill_after_s: float | None = None) -> bool:
-    """One life in a process of its own; True if it was killed before its end.
+    """Run the dispatcher in a forked process; returns whether it was killed before its end.
 
     Raises:
-        RuntimeError: it ended by itself with an error.
+        RuntimeError: the process failed.
     """
     process = _FORK.Process(target=_quietly, args=(work, feed, kill_at))
     process.start()
@@ -118,15 +120,15 @@ def run_in_process(work: Path, feed: GeneratedResults, *, kill_at: int = 0, kill
         process.kill()
         process.join()
     if process.exitcode not in (0, -signal.SIGKILL):
-        raise RuntimeError(f"a life ended with {process.exitcode}")
+        raise RuntimeError(f"the dispatcher's process failed with exit code {process.exitcode}")
     return process.exitcode != 0
 
 
 def remove_partial_line(path: Path) -> None:
-    """Take away a last line that is not whole.
+    """Remove an incomplete last line.
 
-    SIGKILL ends a long write at a page boundary. A broker makes no message of a packet that breaks off with its connection, and
-    neither may the file that stands in for it: the message did not arrive.
+    SIGKILL can truncate a long write at a page boundary. A broker discards a packet that is incomplete when the connection ends,
+    and so must the file that stands in for it: the message did not arrive.
     """
     if path.exists():
         whole = path.read_bytes().rpartition(b"\n")
@@ -134,14 +136,14 @@ def remove_partial_line(path: Path) -> None:
 
 
 def read_arrived(work: Path) -> Arrived:
-    """What IoT Core has got so far."""
+    """The messages that IoT Core has received so far."""
     path = work / "arrived"
     remove_partial_line(path)
     return arrived(path.read_bytes().splitlines() if path.exists() else [])
 
 
 def kill(place: Path, times: int, seed: int, say: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
-    """Kill lives at random instants until it was done `times` times; each round ends with a life that is left alone."""
+    """Kill the dispatcher at random instants, `times` times in all; each round ends with an undisturbed run."""
     began = time.monotonic()
     instants = random.Random(seed)
     feed = GeneratedResults(20, 5, 60)
@@ -163,7 +165,7 @@ def kill(place: Path, times: int, seed: int, say: Callable[[str], None] = lambda
 
 
 def count(figures: Counter[str], feed: GeneratedResults, arrived: Arrived) -> None:
-    """Add what became of one round."""
+    """Add the figures of one round."""
     alerts, results = feed.alerts(), feed.times()
     figures["alerts"] += len(alerts)
     figures["alerts_lost"] += len(set(alerts) - set(arrived.alerts))

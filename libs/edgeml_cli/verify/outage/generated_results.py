@@ -1,4 +1,4 @@
-"""Results made to order, the same for the same number, and what the pure policy makes of them."""
+"""Generates deterministic results, and the alerts that the pure alarm policy derives from them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ CHANNELS = ("flow", "pressure")
 
 
 class GeneratedResults:
-    """One result a second; the asset is faulty for every second span of `span_s` seconds, and each change is an alert for IoT Core.
+    """One result a second. The asset is faulty in every other span of `span_s` seconds; each change is an alert for IoT Core.
 
     Args:
-        rows: results in a block.
-        blocks: how many there are.
+        rows: results per block.
+        blocks: number of blocks.
     """
 
     def __init__(self, span_s: int, rows: int, blocks: int) -> None:
@@ -32,7 +32,7 @@ class GeneratedResults:
         self.policy = PolicyOptions(votes=1, of=1, hold_s=0, clear_hold_s=0, cooldown_s=0)
 
     def options(self, **outbox: Any) -> AlertDispatcherOptions:
-        """A configuration of AlertDispatcher for it, in which every result is reported."""
+        """The options of an AlertDispatcher that reports every result."""
         actions: dict[str, Any] = {"iot_core": {}}
         return read(
             AlertDispatcherOptions, {"policy": msgspec.to_builtins(self.policy), "actions": actions, "report": {"interval_s": 0}, **outbox}
@@ -68,13 +68,13 @@ class GeneratedResults:
         )
 
     def since(self, ns: int) -> Iterator[ResultBlock]:
-        """The blocks that a replay since an event time brings: those that do not end before it."""
+        """The blocks of a replay from an event time on."""
         first = max(0, (ns - T0) // SECOND // self.rows) if ns else 0
         for number in range(int(first), self.blocks):
             yield self.block(number)
 
     def alerts(self, raised_only: bool = True) -> list[tuple[str, str, str]]:
-        """(id, state, time) of every alert that is for IoT Core, or of every alert, by the policy alone."""
+        """(id, state, time) of the alerts that the policy derives: those for IoT Core, or all."""
         policy = AlarmPolicy(self.policy, ASSET, MODEL, None)
         found = []
         for number in range(self.blocks):
@@ -86,5 +86,5 @@ class GeneratedResults:
         return found
 
     def times(self) -> list[str]:
-        """Event time of every result."""
+        """The event time of every result."""
         return [to_iso(T0 + second * SECOND) for second in range(self.rows * self.blocks)]

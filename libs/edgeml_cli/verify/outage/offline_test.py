@@ -1,4 +1,4 @@
-"""Hours offline by a simulated clock, then back: what arrives, in which order, flagged how, and what memory it took."""
+"""Simulates hours without IoT Core, then its return: checks arrival, order and flags of messages, and measures memory."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from edgeml_cli.verify.outage.generated_results import T0, GeneratedResults
 from edgeml_cli.verify.outage.recording_bus import THING, RecordingBus, arrived
 
 LIMIT_S = 86_400.0
-"""Of simulated time, to catch up in."""
+"""Simulated time allowed to send the backlog."""
 STEP_S = 0.05
 PAUSE_S = 15.0
-"""Between the last result and the link's return, so that every message that waits is late."""
+"""Pause before the link returns, so that every message in the backlog is late."""
 FRESH_S = 60
-"""One result a second goes on after the link is back, for this long, so that fresh ones are seen too."""
+"""Seconds with one result each after the backlog is sent, to check that new messages are not flagged late."""
 
 
 def offline(work: Path, hours: float, options: dict[str, Any], say: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
-    """Run one AlertDispatcher for `hours` without a link at one result a second and one alert a minute, then with it until nothing waits.
+    """Run an AlertDispatcher for `hours` without a link, at one result a second and one alert a minute, then until its outbox is empty.
 
     Args:
-        options: of the outbox.
+        options: options of the outbox.
     """
     began = time.monotonic()
     away_s = round(hours * 3600)
     feed = GeneratedResults(60, 1, away_s + FRESH_S)
-    # What arrives goes to a file, so that the memory measured is the component's.
+    # Write the received messages to a file, so that only the component's memory is measured.
     with (work / "arrived").open("w+b", buffering=0) as record:
         line = _Line(work, feed, options, record)
         first_hour = 0.0
@@ -67,20 +67,20 @@ def offline(work: Path, hours: float, options: dict[str, Any], say: Callable[[st
         before = arrived(record.read(delayed).splitlines())
         after = arrived(record.read().splitlines())
     until = feed.times()[away_s]
-    wanted = [alert for alert in feed.alerts() if alert[2] < until]
+    expected = [alert for alert in feed.alerts() if alert[2] < until]
     return {
         "hours": hours,
         "results": away_s,
-        "alerts": len(wanted),
+        "alerts": len(expected),
         "waited": dict(zip(CLASS_NAMES, waiting, strict=True)),
         "dropped": dropped,
         "outbox_mb": round(kept_mb, 1),
         "file_mb": round(file_mb, 1),
         "alerts_arrived": len(before.alerts),
         "results_arrived": len(before.times),
-        "alerts_lost": len(set(wanted) - set(before.alerts)),
+        "alerts_lost": len(set(expected) - set(before.alerts)),
         "results_missing": away_s - len(before.times),
-        "out_of_order": int(before.alerts != wanted) + sum(a >= b for a, b in pairwise(before.times)),
+        "out_of_order": int(before.alerts != expected) + sum(a >= b for a, b in pairwise(before.times)),
         "repeated": before.repeated,
         "not_flagged_late": list(before.flags.values()).count(False),
         "fresh_flagged_late": sum(after.flags.values()),
@@ -93,7 +93,7 @@ def offline(work: Path, hours: float, options: dict[str, Any], say: Callable[[st
 
 
 class _Line:
-    """An AlertDispatcher on `link`; `now` is its clock."""
+    """An AlertDispatcher with the bus `link` and the clock `now`."""
 
     def __init__(self, work: Path, feed: GeneratedResults, options: dict[str, Any], record: BinaryIO) -> None:
         self.link, self.now, self._feed = RecordingBus(lambda payload: record.write(payload + b"\n")), 0.0, feed
@@ -112,7 +112,7 @@ class _Line:
         self.outbox = self.service._store.outbox
 
     def step(self, now: float, second: int | None = None) -> None:
-        """Turn the clock to `now`, and give the result of a second."""
+        """Set the clock to `now` and, if `second` is given, deliver that second's result."""
         self.now = now
         if second is not None:
             self.service.on_message(topics.RESULTS, self._feed.block(second))
@@ -121,6 +121,6 @@ class _Line:
 
 
 def resident_mb() -> float:
-    """Memory of this process that is in RAM, in MB."""
+    """Resident memory of this process in MB."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6

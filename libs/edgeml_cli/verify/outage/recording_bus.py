@@ -1,4 +1,4 @@
-"""The bus of one AlertDispatcher, and the IoT Core behind it, which remembers in few bytes what arrived."""
+"""A fake bus for one AlertDispatcher, with an IoT Core that records a summary of the received messages."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ THING = "gateway"
 
 @dataclass
 class Arrived:
-    """What IoT Core got, in order.
+    """The messages that IoT Core received.
 
     Attributes:
-        alerts: (id, state, time) at their first arrival.
-        times: event times of results at their first arrival.
-        flags: id of each message -> whether it was flagged late.
-        repeated: messages that came again with the same id.
-        renamed: messages whose content came again with another id.
+        alerts: (id, state, time) in order of first arrival.
+        times: event times of results in order of first arrival.
+        flags: message id -> whether it was flagged late.
+        repeated: number of messages received again with the same id.
+        renamed: number of messages whose content was received again with another id.
     """
 
     alerts: list[tuple[str, str, str]] = field(default_factory=list)
@@ -33,7 +33,7 @@ class Arrived:
     renamed: int = 0
     _seen: dict[object, str] = field(default_factory=dict)
 
-    def take(self, message: dict[str, Any]) -> None:
+    def add(self, message: dict[str, Any]) -> None:
         entry = message["entry"]
         alert = (message["id"], message["state"], message["at"]) if message["type"] == "alert" else None
         contents: list[object] = [alert] if alert else [result["at"] for result in message.get("results", ())]
@@ -53,11 +53,12 @@ class Arrived:
 
 
 class RecordingBus:
-    """A `Bus` whose way to IoT Core is `up` or not, and whose local broker takes alerts or does not (`takes_alerts`).
+    """A `Bus` with a link to IoT Core that is `up` or down, and a local broker that accepts or rejects alerts (`accepts_alerts`).
 
     Args:
-        arrive: called with each payload that IoT Core gets.
-        publish: called with each alert that the local broker takes.
+        arrive: called with each payload that IoT Core receives.
+        step: called before and after each publish.
+        publish: called with each alert that the local broker accepts.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class RecordingBus:
         step: Callable[[], None] = lambda: None,
         publish: Callable[[bytes], object] = lambda payload: None,
     ) -> None:
-        self.up = self.takes_alerts = True
+        self.up = self.accepts_alerts = True
         self._publish = publish
         self.since: int | None = None
         self._arrive, self._step = arrive, step
@@ -79,7 +80,7 @@ class RecordingBus:
             assert isinstance(message, ReplayRequest)
             self.since = message.since
         elif topic == topics.ALERTS:
-            if not self.takes_alerts:
+            if not self.accepts_alerts:
                 return False
             self._publish(payload)
         return True
@@ -95,22 +96,22 @@ class RecordingBus:
             self._echoes.append(payload)
         return True
 
-    def resubscribe_unmonitored(self, why: str) -> None:
-        """Its subscriptions do not die."""
+    def renew_unheard(self, why: str) -> None:
+        """Do nothing: subscriptions of this bus never stop delivering."""
 
-    def take_queued(self, topic: str) -> None:
-        """Nothing waits."""
+    def take_waiting(self, topic: str) -> None:
+        """Do nothing: this bus has no queue."""
 
     def echo(self, service: AlertDispatcher) -> None:
-        """Hand back what IoT Core echoes."""
+        """Deliver the echoes of IoT Core."""
         echoes, self._echoes = self._echoes, []
         for payload in echoes:
             service.on_echo(payload)
 
 
 def arrived(lines: list[bytes]) -> Arrived:
-    """What IoT Core got, from payloads."""
+    """Summarize the payloads that IoT Core received."""
     found = Arrived()
     for line in lines:
-        found.take(msgspec.json.decode(line))
+        found.add(msgspec.json.decode(line))
     return found

@@ -1,4 +1,4 @@
-"""More alerts than anybody waits for, none of which the local broker takes until the end: each must still be published, in order."""
+"""Publishes more alerts than any queue holds while the local broker rejects them; all must be published later, in order."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from edgeml_cli.verify.outage.generated_results import T0, GeneratedResults
 from edgeml_cli.verify.outage.recording_bus import THING, RecordingBus, arrived
 
 PER_PERIOD = 3
-"""Alerts of one fault: pending, active, cleared. A period is two seconds of the feed."""
+"""Alerts per fault: pending, active, cleared. A period is two seconds of results."""
 RELAUNCHES = 4
-"""While the broker takes nothing; each finds what waits on the disk."""
+"""Restarts while the broker rejects alerts; each resumes from the alerts on disk."""
 STEP_S = 0.5
 LIMIT_S = 3600.0
-"""Of simulated time, from the broker's return until nothing waits."""
+"""Simulated time allowed to publish all alerts once the broker accepts them."""
 
 
 def undelivered(work: Path, alerts: int, say: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
-    """Judge one result a second until there are `alerts` alerts while the broker takes none; then let it take them.
+    """Evaluate one result a second until there are `alerts` alerts that the broker rejects; then let it accept them.
 
-    IoT Core and its echoes are there all the time, so what is for it must not wait for the local broker.
+    IoT Core is available all the time, so messages for it must not wait for the local broker.
     """
     began = time.monotonic()
     seconds = 2 * -(-alerts // PER_PERIOD)
@@ -34,7 +34,7 @@ def undelivered(work: Path, alerts: int, say: Callable[[str], None] = lambda lin
     cloud: list[bytes] = []
     published: list[bytes] = []
     link = RecordingBus(cloud.append, publish=published.append)
-    link.takes_alerts = False
+    link.accepts_alerts = False
     clock = [0.0]
 
     def launch() -> AlertDispatcher:
@@ -62,29 +62,29 @@ def undelivered(work: Path, alerts: int, say: Callable[[str], None] = lambda lin
         if second and second % every == 0:
             service.close()
             service = launch()
-            say(f"outage: {second} s, relaunched; the broker has taken {len(published)} alerts")
+            say(f"outage: {second} s, restarted; the broker has accepted {len(published)} alerts")
         service.on_message(topics.RESULTS, feed.block(second))
         turn()
         turn()
-    while_away = len(published)
-    link.takes_alerts = True
+    during_outage = len(published)
+    link.accepts_alerts = True
     give_up = clock[0] + LIMIT_S
-    wanted = feed.alerts(raised_only=False)
-    while (len(published) < len(wanted) or any(service._store.outbox.counts)) and clock[0] < give_up:
+    expected = feed.alerts(raised_only=False)
+    while (len(published) < len(expected) or any(service._store.outbox.counts)) and clock[0] < give_up:
         turn()
     service.close()
-    came = [(alert.id, alert.state, alert.at) for alert in (decode_as(Alert, payload) for payload in published)]
-    first = list(dict.fromkeys(came))
-    there, raised = arrived(cloud), feed.alerts()
+    received = [(alert.id, alert.state, alert.at) for alert in (decode_as(Alert, payload) for payload in published)]
+    first = list(dict.fromkeys(received))
+    in_cloud, raised = arrived(cloud), feed.alerts()
     return {
-        "alerts": len(wanted),
-        "taken_while_away": while_away,
+        "alerts": len(expected),
+        "published_during_outage": during_outage,
         "published": len(first),
-        "lost": len(set(wanted) - set(came)),
-        "out_of_order": int([one for one in wanted if one in set(came)] != first),
-        "repeated": len(came) - len(first),
+        "lost": len(set(expected) - set(received)),
+        "out_of_order": int([one for one in expected if one in set(received)] != first),
+        "repeated": len(received) - len(first),
         "cloud_alerts": len(raised),
-        "cloud_lost": len(set(raised) - set(there.alerts)),
-        "cloud_out_of_order": int([one for one in raised if one in set(there.alerts)] != there.alerts),
+        "cloud_lost": len(set(raised) - set(in_cloud.alerts)),
+        "cloud_out_of_order": int([one for one in raised if one in set(in_cloud.alerts)] != in_cloud.alerts),
         "took_s": round(time.monotonic() - began),
     }

@@ -1,6 +1,6 @@
-"""The whole deployed suite for an hour at ten times the default rate, and what it costs more and more of: `edgeml dev soak`.
+"""Runs the deployed suite for an hour at ten times the default rate and measures its resource usage: `edgeml dev soak`.
 
-growth     least squares with an honest interval; what counts as flat
-processes  what one process uses, as /proc tells
-run        deploys, samples, judges
+growth     least-squares growth with a confidence interval, and the check for rising counts
+processes  resource usage of a process, from /proc
+run        deploys the suite, takes samples and evaluates them
 """

@@ -1,7 +1,7 @@
-"""Runs the suite at ten times the default rate and shows that it needs no more as time goes by: `edgeml dev soak`.
+"""Runs the suite at ten times the default rate and checks that its resource usage does not grow: `edgeml dev soak`.
 
-The built zips on the local nucleus: ten simulated pumps that measure once a second, all else as configured by default. The last line
-is a JSON object. Exit code: 0: every bound was kept; 1: one was not; 2: the command line is wrong; 130: interrupted.
+It deploys the built zips to the local nucleus, with ten simulated pumps at one row a second and the default configuration. The
+last line is a JSON object. Exit code: 0: all bounds held; 1: a bound was exceeded; 2: the command line is wrong; 130: interrupted.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     if arguments.warmup >= arguments.minutes:
         print(
-            f"edgeml dev soak: --warmup {arguments.warmup:g} leaves nothing of --minutes {arguments.minutes:g}; make it shorter",
+            f"edgeml dev soak: --warmup {arguments.warmup:g} must be shorter than --minutes {arguments.minutes:g}",
             file=sys.stderr,
         )
         return 2
@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"edgeml dev soak: {fault}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("edgeml dev soak: interrupted; everything is stopped", file=sys.stderr)
+        print("edgeml dev soak: interrupted; all processes have been stopped", file=sys.stderr)
         return 130
     for problem in figures["problems"]:
         print(f"edgeml dev soak: {problem}", file=sys.stderr, flush=True)
@@ -61,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
         description="The deployed suite at ten times the default rate, and whether its memory, threads, descriptors and queues stay flat.",
     )
     made.add_argument("--minutes", type=_positive, default=60.0, help="how long in all")
-    made.add_argument("--warmup", type=_positive, default=15.0, help="minutes at the beginning that are not judged")
+    made.add_argument("--warmup", type=_positive, default=15.0, help="minutes at the start that are not evaluated")
     made.add_argument("--every", type=_positive, default=5.0, help="seconds between two samples")
     made.add_argument("--most", type=_positive, default=1.0, help="MiB an hour by which a process may grow")
     made.add_argument("--profile", choices=tuple(PROFILES), default="lite", help="which nucleus to stand in for")

@@ -1,4 +1,4 @@
-"""How fast a figure grows, and whether one is flat. Pure."""
+"""The growth rate of a measurement, and whether a count is flat. Pure."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 BLOCKS = 6
-"""Each is then some minutes of an hour: longer than what a process uses stays above or below its trend."""
+"""Blocks of a soak. Of an hour, each is several minutes: longer than deviations of a process's usage from its trend."""
 _T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 """Quantiles of Student's t at 0.975, for 1, 2, … degrees of freedom."""
 
 Point = tuple[float, float]
-"""A moment in hours, and a value."""
+"""A time in hours, and a value."""
 
 
 @dataclass(frozen=True)
 class Growth:
-    """A slope per hour, and half of its 95 % confidence interval; infinite where there is too little to say."""
+    """A slope per hour, and half the width of its 95 % confidence interval; infinite with too few samples."""
 
     per_hour: float
     margin: float
 
 
 def growth(points: Sequence[Point], blocks: int = BLOCKS) -> Growth:
-    """The least-squares slope of a figure, in its unit per hour.
+    """The least-squares slope of a measurement, in its unit per hour.
 
-    What a process uses changes in steps that last, so neighbouring samples repeat each other, and an interval that took them as
-    independent would be far too narrow. The line goes through the means of `blocks` equal parts instead, which are close to independent;
-    their scatter around it, with `blocks` - 2 degrees of freedom, makes the interval.
+    The usage of a process changes in long steps, so neighbouring samples are correlated, and an interval that assumes
+    independence would be far too narrow. The line is therefore fitted to the means of `blocks` equal parts, which are nearly
+    independent. Their scatter around the line, with `blocks` - 2 degrees of freedom, gives the interval.
     """
     means = _means(sorted(points), min(blocks, len(points), len(_T_975) + 2))
     count = len(means)
@@ -51,6 +51,6 @@ def _means(points: Sequence[Point], blocks: int) -> list[Point]:
 
 
 def is_flat(values: Sequence[float]) -> bool:
-    """Whether a count that goes up and down has not risen: the last third comes down at least to where the first third went up to."""
+    """Whether a fluctuating count has not risen: the minimum of its last third is at most the maximum of its first third."""
     third = len(values) // 3
     return not third or min(values[-third:]) <= max(values[:third])

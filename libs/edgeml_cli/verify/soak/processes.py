@@ -1,4 +1,4 @@
-"""What a process uses, as Linux tells in /proc."""
+"""The resource usage of a process, from /proc."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _PROC = Path("/proc")
 
 @dataclass(frozen=True)
 class Usage:
-    """Of one process, at one moment.
+    """The usage of one process at one time.
 
     Attributes:
         rss_mib: resident memory.
-        pss_mib: resident memory, of which what several processes share counts in parts.
-        private_mib: resident memory that it shares with nobody; a file's pages are no longer private once another process maps them too.
-        anonymous_mib: resident memory without files: what it has allocated.
-        threads, descriptors: how many.
+        pss_mib: resident memory, with shared pages divided among the processes that share them.
+        private_mib: resident memory that no other process maps. A file's pages are no longer private once another process maps them.
+        anonymous_mib: resident memory without files, that is, allocated memory.
+        threads, descriptors: their numbers.
     """
 
     rss_mib: float
@@ -30,9 +30,10 @@ class Usage:
 
 
 def usage(pid: int) -> Usage:
-    """
+    """Read the usage of a process.
+
     Raises:
-        OSError: there is no such process, or it belongs to somebody else.
+        OSError: the process does not exist, or belongs to another user.
     """
     place = _PROC / str(pid)
     sizes: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""One soak: the built suite on the local nucleus, looked at again and again."""
+"""One soak: runs the built suite on the local nucleus and samples its resource usage."""
 
 from __future__ import annotations
 
@@ -19,43 +19,44 @@ from gglocal.core.state import Delivery
 from gglocal.process.component import RUNNING
 
 ASSETS = 10
-"""Each measures once a second, as the one does that is configured by default."""
+"""Each sends one row a second, like the default asset."""
 SOURCE = "com.edgeml.SensorIngestion"
 SUBSCRIBERS = ("com.edgeml.Inference", "com.edgeml.AlertDispatcher")
 MEMORY = ("rss_mib", "pss_mib", "private_mib", "anonymous_mib")
 BOUNDED_MEMORY = ("rss_mib", "anonymous_mib")
-"""What others do has no part in these."""
+"""The measurements that other processes do not influence."""
 COUNTS = ("threads", "descriptors")
 READY_TIMEOUT_S = 300.0
 MIN_ROWS_SHARE = 0.95
-"""Of the rows that the sources measure: a soak of a suite that does nothing shows nothing."""
+"""Required share of the expected rows: a soak of an idle suite would prove nothing."""
 PROGRESS_INTERVAL_S = 60.0
 
 
 class SoakError(Exception):
-    """The run cannot begin; one sentence."""
+    """The run cannot start; the text is one sentence."""
 
 
 @dataclass
 class Record:
-    """What was seen of one component: times in hours since the sampling began."""
+    """The samples of one component; times in hours since the start of sampling."""
 
     usages: list[tuple[float, Usage]] = field(default_factory=list)
     queues: dict[str, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
 
     def series(self, name: str, from_h: float) -> list[tuple[float, float]]:
-        """A field of `Usage` after the warm-up."""
+        """A field of `Usage` from a time on."""
         return [(at, float(getattr(each, name))) for at, each in self.usages if at >= from_h]
 
 
 class Soak:
-    """
+    """One soak.
+
     Args:
-        place: with the suite built and its environments made, see `edgeml_cli.verify.chaos.workspace`.
-        minutes, warmup: how long in all, and how much of that is not judged.
-        every_s: between two samples.
-        most_mib_h: the growth of a process's memory that is allowed.
-        say: is told of progress.
+        place: a workspace that is set up, see `edgeml_cli.verify.chaos.workspace`.
+        minutes, warmup: total duration, and the part at its start that is not evaluated.
+        every_s: seconds between two samples.
+        most_mib_h: allowed growth of a process's memory.
+        say: called with each line of progress.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class Soak:
         self._began = 0.0
 
     def go(self) -> dict[str, Any]:
-        """Run to the end; returns the figures, with what is wrong under `problems`."""
+        """Run the soak; returns the figures, including `problems`, one sentence for each exceeded bound."""
         with Nucleus(self._place.root("nucleus"), profile=self._place.profile, thing_name="soak") as nucleus:
             nucleus.tap(self._heard.put)
             self._deploy(nucleus)
@@ -106,21 +107,21 @@ class Soak:
                 nucleus.wait_for_state(name, RUNNING, READY_TIMEOUT_S)
 
     def _wait_for_all(self) -> None:
-        """Until each machine has sent rows.
+        """Wait until every asset has sent rows.
 
         Raises:
-            SoakError: one has not.
+            SoakError: the wait timed out.
         """
         give_up = time.monotonic() + READY_TIMEOUT_S
         while len(self._seen) < ASSETS:
             if time.monotonic() > give_up:
                 raise SoakError(
-                    f"{len(self._seen)} of {ASSETS} machines sent rows in {READY_TIMEOUT_S:g} s; see the logs in {self._place.path}"
+                    f"only {len(self._seen)} of {ASSETS} assets sent rows within {READY_TIMEOUT_S:g} s; see the logs in {self._place.path}"
                 )
             self._take(1.0)
 
     def _take(self, timeout: float) -> None:
-        """The next message, if one comes within so many seconds."""
+        """Process the next message, if one arrives before the time-out."""
         try:
             delivery = self._heard.get(timeout=timeout)
         except queue.Empty:
@@ -160,10 +161,10 @@ class Soak:
             components[name], wrong = evaluate(record, self._warmup_s / 3600, self._most_mib_h)
             problems += [f"{name}: {each}" for each in wrong]
             if starts[name] != 1:
-                problems.append(f"{name}: it was started {starts[name]} times; see its log")
-        wanted = ASSETS * (seconds - 1)  # the last row of each may be on its way
-        if self._rows < MIN_ROWS_SHARE * wanted:
-            problems.append(f"{self._rows} rows came, where {wanted:.0f} were to be measured")
+                problems.append(f"{name}: started {starts[name]} times, expected once; see its log")
+        expected = ASSETS * (seconds - 1)  # the last row of each asset may be in transit
+        if self._rows < MIN_ROWS_SHARE * expected:
+            problems.append(f"{self._rows} rows arrived, expected {expected:.0f}")
         return {
             "profile": self._place.profile,
             "minutes": round(seconds / 60, 2),
@@ -176,7 +177,7 @@ class Soak:
 
 
 def evaluate(record: Record, warmup_h: float, most_mib_h: float) -> tuple[dict[str, Any], list[str]]:
-    """One component's figures, and a sentence on each bound that is broken."""
+    """One component's figures, and one sentence for each exceeded bound."""
     figures: dict[str, Any] = {}
     problems = []
     for name in MEMORY:
@@ -186,9 +187,9 @@ def evaluate(record: Record, warmup_h: float, most_mib_h: float) -> tuple[dict[s
         figures[name] = {"last": round(last, 2), "growth_per_hour": round(found.per_hour, 3), "margin_95": round(found.margin, 3)}
         if name in BOUNDED_MEMORY and (len(series) < 3 or found.per_hour > most_mib_h):
             problems.append(
-                f"{name} grows by {found.per_hour:.2f} ± {found.margin:.2f} MiB an hour, {most_mib_h:g} are allowed"
+                f"{name} grows by {found.per_hour:.2f} ± {found.margin:.2f} MiB per hour; at most {most_mib_h:g} is allowed"
                 if len(series) >= 3
-                else f"{name} has {len(series)} samples after the warm-up, which says nothing"
+                else f"{name} has {len(series)} samples after the warm-up, too few for a conclusion"
             )
     counts = {name: [value for _, value in record.series(name, warmup_h)] for name in COUNTS}
     counts |= {f"queue {name}": [value for at, value in series if at >= warmup_h] for name, series in sorted(record.queues.items())}

@@ -1,4 +1,4 @@
-"""A short soak of the deployed suite: it is fed at ten times the default rate, and every process is looked at."""
+"""A short soak of the deployed suite at ten times the default rate, with samples of every process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from edgeml_cli.verify.soak.run import Soak
 SECONDS, WARM_S = 12.0, 3.0
 
 
-def test_a_short_soak_looks_at_every_process(built, venvs, tmp_path):
+def test_short_soak_samples_every_process(built, venvs, tmp_path):
     place = Workspace(tmp_path, "lite", venvs["com.edgeml.Inference"].parent)
     (tmp_path / "greengrass-build").symlink_to(built)
     said: list[str] = []

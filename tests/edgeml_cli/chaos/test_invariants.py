@@ -1,4 +1,4 @@
-"""Each promise that is broken is seen: what chaos reports as 0 could be another number."""
+"""Each violated invariant is detected: a figure that chaos reports as 0 could be another number."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgeml.messages import Alert, Command, CommandAck, ResultBlock, ResultColum
 from edgeml.timestamps import SECOND, from_iso, to_iso
 from edgeml_cli.verify.chaos import reference_results
 from edgeml_cli.verify.chaos.fault_schedule import ScheduledFault
-from edgeml_cli.verify.chaos.judge import evaluate, silences
+from edgeml_cli.verify.chaos.invariants import evaluate, silences
 from edgeml_cli.verify.chaos.machines import CLOCKED
 from edgeml_cli.verify.chaos.traffic_recorder import ObservedAlerts, TrafficRecorder
 
@@ -56,8 +56,8 @@ def block(row: int, confidence: float) -> bytes:
     )
 
 
-def told() -> list[Alert]:
-    """What AlertDispatcher says of these results."""
+def expected_alerts() -> list[Alert]:
+    """The alerts that AlertDispatcher must send for these results."""
     changes = reference_results.alerts(ASSET, MODEL, list(zip(TIMES, CONFIDENCES, strict=True)), OPTIONS)
     return [
         Alert(
@@ -81,27 +81,27 @@ def told() -> list[Alert]:
     ]
 
 
-ID = f"{told()[0].id}:stop"
+ID = f"{expected_alerts()[0].id}:stop"
 
 
 class World:
     """A run of 40 s without a flaw, into which flaws can be put."""
 
     def __init__(self) -> None:
-        self.watch, self.cloud = TrafficRecorder(), ObservedAlerts()
-        self.watch.flow[CLOCKED] = [float(second) for second in range(ROWS)]
+        self.traffic, self.cloud = TrafficRecorder(), ObservedAlerts()
+        self.traffic.flow[CLOCKED] = [float(second) for second in range(ROWS)]
         self.relaunches = 0
-        self.strikes: list[ScheduledFault] = []
+        self.scheduled: list[ScheduledFault] = []
         self.pause_s = 0.0
         self.lost_row = -1
-        self.alerts = told()
+        self.alerts = expected_alerts()
         self.acks = [CommandAck(id=ID, asset=ASSET, status="executed", at="one")]
         self.executed_at = 1.0
 
     def take(self, topic: str, payload: bytes, at_s: float) -> None:
-        assert self.watch.take(topic, payload, "x", at_s) is not None
+        assert self.traffic.take(topic, payload, "x", at_s) is not None
 
-    def verdict(self):
+    def evaluation(self):
         for row in range(ROWS):
             at_s = row + (self.pause_s if row >= 30 else 0.0)
             if row != self.lost_row:
@@ -112,22 +112,24 @@ class World:
             self.take(topics.ALERTS, encode(alert), at_s)
             if alert.raised_at is not None:
                 self.cloud.take(alert, at_s)
-        command = Command(id=ID, asset=ASSET, action="stop", alarm=told()[0].id, timeout_s=10.0, issued_monotonic_s=0.0, boot="b")
+        command = Command(
+            id=ID, asset=ASSET, action="stop", alarm=expected_alerts()[0].id, timeout_s=10.0, issued_monotonic_s=0.0, boot="b"
+        )
         self.take(topics.COMMANDS, encode(command), 16.0)
         for ack in self.acks:
             self.take(topics.COMMANDS_ACK, encode(ack), 17.0)
         if self.acks:
-            self.watch.hear(f"INFO x: command {ID} to p: stop, executed ", self.executed_at)
+            self.traffic.observe_log(f"INFO x: command {ID} to p: stop, executed ", self.executed_at)
         offline = {ASSET: list(zip(TIMES, CONFIDENCES, strict=True))}
         starts = {"com.edgeml.AlertDispatcher": 1 + self.relaunches}
-        return evaluate(self.watch, self.cloud, self.strikes, offline, OPTIONS, starts, {ASSET: ROWS}, 40.0 + self.pause_s)
+        return evaluate(self.traffic, self.cloud, self.scheduled, offline, OPTIONS, starts, {ASSET: ROWS}, 40.0 + self.pause_s)
 
 
-def test_a_run_without_a_flaw():
-    verdict = World().verdict()
-    assert verdict.violations == []
-    assert (verdict.figures["alarms"], verdict.figures["alerts"], verdict.figures["commands_executed"]) == (1, 3, 1)
-    assert verdict.figures["longest_silence_s"] == 1.0
+def test_flawless_run_has_no_violations():
+    evaluation = World().evaluation()
+    assert evaluation.violations == []
+    assert (evaluation.figures["alarms"], evaluation.figures["alerts"], evaluation.figures["commands_executed"]) == (1, 3, 1)
+    assert evaluation.figures["longest_silence_s"] == 1.0
 
 
 def lose_an_alert(world):
@@ -167,47 +169,47 @@ def say_nothing_of_a_command(world):
     [
         (lose_an_alert, "alerts_lost", 1),
         (lose_an_alert, "cloud_alerts_lost", 1),
-        (invent_an_alert, "alerts_odd", 1),
+        (invent_an_alert, "alerts_unexpected", 1),
         (repeat_an_alert, "duplicates", 1),
         (lose_a_row, "rows_lost", 1),
         (execute_twice, "commands_executed_twice", 1),
         (execute_late, "commands_late", 1),
-        (say_nothing_of_a_command, "commands_untold", 1),
+        (say_nothing_of_a_command, "commands_unreported", 1),
         (stay_silent, "longest_silence_s", 11.5),
     ],
 )
-def test_a_flaw_is_seen(flaw, figure, value):
+def test_each_violation_is_detected(flaw, figure, value):
     world = World()
     flaw(world)
-    verdict = world.verdict()
-    assert verdict.figures[figure] == value
-    assert verdict.violations
+    evaluation = world.evaluation()
+    assert evaluation.figures[figure] == value
+    assert evaluation.violations
 
 
-def test_an_alarm_about_the_suite_itself_follows_from_no_result_and_need_not():
+def test_health_alarms_need_no_result():
     world = World()
-    world.alerts.append(msgspec.structs.replace(world.alerts[0], id="other", asset="com.edgeml.Inference", model="health/component-silent"))
-    verdict = world.verdict()
-    assert (verdict.violations, verdict.figures["alerts_odd"], verdict.figures["alerts_about_the_suite"]) == ([], 0, 1)
+    world.alerts.append(msgspec.structs.replace(world.alerts[0], id="other", asset="com.edgeml.Inference", model="watch/component-silent"))
+    evaluation = world.evaluation()
+    assert (evaluation.violations, evaluation.figures["alerts_unexpected"], evaluation.figures["alerts_about_the_suite"]) == ([], 0, 1)
 
 
-def test_a_duplicate_is_allowed_for_each_relaunch():
+def test_one_duplicate_per_relaunch_is_allowed():
     world = World()
     world.relaunches = 1
     repeat_an_alert(world)
-    verdict = world.verdict()
-    assert (verdict.violations, verdict.figures["duplicates"]) == ([], 1)
+    evaluation = world.evaluation()
+    assert (evaluation.violations, evaluation.figures["duplicates"]) == ([], 1)
 
 
-def test_silence_counts_from_the_end_of_a_fault():
+def test_silence_is_measured_from_the_end_of_a_fault():
     moments = [0.0, 1.0, 30.0]
     faults = [ScheduledFault(2.0, "pause", {}, 5.0), ScheduledFault(6.0, "iot-cut", {}, 14.0), ScheduledFault(25.0, "kill", {}, 0.0)]
     assert silences(moments, faults, 30.0) == [(1.0, 1.0), (1.0, 2.0), (5.0, 25.0), (5.0, 30.0), (0.0, 30.0)]
     assert silences(moments, [], 30.0) == [(1.0, 1.0), (29.0, 30.0), (0.0, 30.0)]
 
 
-def test_a_machine_whose_clock_was_set_must_be_judged_again():
+def test_clocked_machine_must_be_scored_again():
     world = World()
-    del world.watch.flow[CLOCKED][20:35]
-    verdict = world.verdict()
-    assert [violation.sentence for violation in verdict.violations] == [f"{CLOCKED} was silent for 16.0 s with no fault active"]
+    del world.traffic.flow[CLOCKED][20:35]
+    evaluation = world.evaluation()
+    assert [violation.sentence for violation in evaluation.violations] == [f"{CLOCKED} was silent for 16.0 s with no fault active"]

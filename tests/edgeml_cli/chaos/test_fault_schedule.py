@@ -1,4 +1,4 @@
-"""Which faults are drawn: the same for a seed, all kinds, never more relaunches than a nucleus bears."""
+"""The schedule of faults: determined by its seed, with all kinds, within the nucleus's limit of relaunches."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from gglocal.process.component import MAX_ERRORS
 NAMES = list(COMPONENTS)
 
 
-def test_a_seed_gives_the_same_faults_and_another_gives_others():
+def test_schedule_is_determined_by_the_seed():
     assert schedule(1, 120, NAMES) == schedule(1, 120, NAMES)
     assert [each.options for each in schedule(1, 120, NAMES)] == [each.options for each in schedule(1, 120, NAMES)]
     assert schedule(1, 120, NAMES) != schedule(2, 120, NAMES)
 
 
-def test_no_component_is_made_to_relaunch_more_often_than_twice():
+def test_no_component_is_relaunched_more_than_twice():
     assert MAX_RELAUNCHES < MAX_ERRORS
     for seed in range(200):
         errors: Counter[str] = Counter()
-        for strike in schedule(seed, 120, NAMES):
-            if strike.name in RELAUNCHING:
-                errors.update([strike.options["component"]] if strike.name == "kill" else NAMES)
+        for fault in schedule(seed, 120, NAMES):
+            if fault.name in RELAUNCHING:
+                errors.update([fault.options["component"]] if fault.name == "kill" else NAMES)
         assert max(errors.values()) <= MAX_RELAUNCHES
 
 
-def test_every_kind_comes_in_a_run_and_faults_overlap():
+def test_every_kind_occurs_and_faults_overlap():
     for seed in range(20):
-        strikes = schedule(seed, 120, NAMES)
-        assert len(strikes) >= 30
-        assert {each.name for each in strikes} >= set(KINDS)
-        assert any(one.at < two.at < one.at + one.lasts_s for one in strikes for two in strikes)
+        scheduled = schedule(seed, 120, NAMES)
+        assert len(scheduled) >= 30
+        assert {each.name for each in scheduled} >= set(KINDS)
+        assert any(one.at < two.at < one.at + one.duration_s for one in scheduled for two in scheduled)
     assert set(KINDS) - set(MACHINE_FAULTS) | set(RELAUNCHING) == set(FAULTS)
 
 
-def test_without_a_compiler_what_needs_one_is_left_out():
+def test_faults_that_need_a_compiler_are_skipped_without_one():
     assert {each.name for each in schedule(1, 120, NAMES, shim=False)} - set(RELAUNCHING) == set(KINDS) - set(NEEDS_PRELOAD)
 
 
-def test_every_drawn_option_is_one_of_the_fault():
+def test_scheduled_options_are_valid():
     for seed in range(20):
-        for strike in schedule(seed, 120, NAMES):
-            if strike.name in MACHINE_FAULTS:
-                assert isinstance(strike.options["by_s"], int)
+        for fault in schedule(seed, 120, NAMES):
+            if fault.name in MACHINE_FAULTS:
+                assert isinstance(fault.options["by_s"], int)
                 continue
-            read_options(strike.name, FAULTS[strike.name].options, strike.options)
+            read_options(fault.name, FAULTS[fault.name].options, fault.options)
