@@ -227,7 +227,7 @@ def yaml_recipes() -> list[bytes]:
     created = []
     for path in sorted((ROOT / "recipes").glob("*.yaml"))[:2]:
         text = path.read_text()
-        for name, value in interpolate_configuration.items():
+        for name, value in filled_in.items():
             text = text.replace(name, value)
         created.append(text.encode())
     return created

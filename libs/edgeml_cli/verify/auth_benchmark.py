@@ -83,9 +83,9 @@ def _cost(work: Path, size: int, n: int) -> tuple[float, float]:
 
     signing, verifying = [], []
     for _ in range(n):
-        elapsed, signed = timed(lambda message: verifier.seal(topics.RESULTS, message), payload)
+        elapsed, signed = timed(lambda message: verifier.sign(topics.RESULTS, message), payload)
         signing.append(elapsed)
-        elapsed, verified = timed(lambda message: verifier.open(topics.RESULTS, message), signed)
+        elapsed, verified = timed(lambda message: verifier.verify(topics.RESULTS, message), signed)
         verifying.append(elapsed)
         assert verified == payload
     return statistics.median(signing) / 1000, statistics.median(verifying) / 1000
@@ -104,7 +104,7 @@ def _latency(folder: Path, n: int) -> tuple[float, float]:
             latencies: dict[bool, list[float]] = {False: [], True: []}
             for number in range(2 * ROUNDS):
                 signed = bool(number % 2)
-                bus.guard = verifier if signed else None
+                bus.verifier = verifier if signed else None
                 latencies[signed] += [_round_trip(bus, bytes(LATENCY_SIZE)) for _ in range(n // ROUNDS)][n // ROUNDS // 10 :]
             bus.close()
         finally:

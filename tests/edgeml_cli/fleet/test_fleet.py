@@ -17,7 +17,7 @@ from tests.edgeml.models import trained, untrue
 from tests.edgeml_cli.fleet.conftest import Cloud
 from tests.edgeml_cli.fleet.device import Device
 from tests.edgeml_cli.fleet.fake_greengrass import Component, now
-from tests.gglocal.recipes import Shelf
+from tests.gglocal.recipes import RecipeFolder
 
 Said = Callable[[], str]
 INFERENCE, MODEL, PLAIN = "com.edgeml.Inference", "com.edgeml.Model.PumpAnomaly", "com.edgeml.Model.Plain"
@@ -190,7 +190,7 @@ def deploy_both(group: str, tmp_path: Path) -> None:
 
 
 def test_removed_component_is_stopped_and_uninstalled(
-    plain: Shelf, cloud: Cloud, fleet: Callable[..., list[Device]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    plain: RecipeFolder, cloud: Cloud, fleet: Callable[..., list[Device]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (device,) = fleet("plant", 1)
     deploy_both("plant", tmp_path)
@@ -208,7 +208,7 @@ def test_removed_component_is_stopped_and_uninstalled(
 
 
 def test_component_of_another_group_is_kept(
-    plain: Shelf, cloud: Cloud, fleet: Callable[..., list[Device]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    plain: RecipeFolder, cloud: Cloud, fleet: Callable[..., list[Device]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fleet("plant", 1)
     cloud.client("iot").create_thing_group(thingGroupName="line")
@@ -222,7 +222,7 @@ def test_component_of_another_group_is_kept(
 
 
 def test_failed_deployment_restores_removed_components(
-    plain: Shelf, fleet: Callable[..., list[Device]], tmp_path: Path, capsys: pytest.CaptureFixture[str], said: Said
+    plain: RecipeFolder, fleet: Callable[..., list[Device]], tmp_path: Path, capsys: pytest.CaptureFixture[str], said: Said
 ) -> None:
     (device,) = fleet("plant", 1)
     deploy_both("plant", tmp_path)

@@ -56,7 +56,7 @@ def test_missing_build_or_nucleus_is_reported_in_one_sentence(tmp_path: Path, ca
     local = ["device", "--component", "a=1.0.0", "--device-root", str(tmp_path / "device"), "--build", str(tmp_path / "build")]
     for before, sentence in (
         (lambda: None, "has no recipes; create it with edgeml build"),
-        (lambda: Shelf(tmp_path / "build"), "there is neither"),
+        (lambda: RecipeFolder(tmp_path / "build"), "there is neither"),
         (lambda: (tmp_path / "root").mkdir(), "the nucleus rejected the request: no nucleus runs in"),
     ):
         before()
@@ -202,7 +202,7 @@ def test_components_mentioned_in_a_failure(text: str, named: list[str]) -> None:
 )
 def test_failed_status_call_is_retried(gglocal_factory, tmp_path, monkeypatch, capsys, exit_code, lasting, trace) -> None:
     monkeypatch.setattr(nucleus_cli, "RETRY_INTERVAL_S", 0.01)
-    nucleus, shelf = gglocal_factory(profile="classic"), Shelf(tmp_path / "build")
+    nucleus, shelf = gglocal_factory(profile="classic"), RecipeFolder(tmp_path / "build")
     shelf.add("a", SERVE)
     (tmp_path / "trace").write_text(trace)
     count, until = tmp_path / "count", 1000 if lasting else 3
@@ -228,7 +228,7 @@ def test_failed_status_call_is_retried(gglocal_factory, tmp_path, monkeypatch, c
 @pytest.mark.skipif(os.geteuid() != 0, reason="greengrass-cli is called with sudo, which may ask for a password")
 def test_ignored_configuration_is_detected(gglocal_factory, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.setattr(local_nucleus, "SETTLE_TIMEOUT_S", 1.0)
-    nucleus, shelf = gglocal_factory(profile="classic"), Shelf(tmp_path / "build")
+    nucleus, shelf = gglocal_factory(profile="classic"), RecipeFolder(tmp_path / "build")
     shelf.add("a", SERVE, config={"x": 1, "keep": True})
     # The configuration is dropped, and the deployment reports SUCCEEDED.
     Flaky(

@@ -27,7 +27,7 @@ ORDER = [ONE, OTHER]
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     """A small build of two components, one of which depends on the other; the dependency has an artifact."""
-    shelf = Shelf(tmp_path / "greengrass-build")
+    shelf = RecipeFolder(tmp_path / "greengrass-build")
     artifact = {"Artifacts": [{"Uri": "s3://BUCKET_NAME/inference.zip"}]}
     shelf.add(ONE, {"run": "true"}, "0.1.0", config={"threads": 1}, files={"inference.zip": "the artifact"}, manifest=artifact)
     shelf.add(OTHER, {"run": "true"}, "0.1.0", needs={ONE: "HARD"})
@@ -265,7 +265,7 @@ def test_fingerprint_depends_on_content_only(source: Path) -> None:
 
 
 def test_circular_dependency_is_rejected(source: Path) -> None:
-    Shelf(source).add(ONE, {"run": "true"}, "0.1.0", needs={OTHER: "HARD"})
+    RecipeFolder(source).add(ONE, {"run": "true"}, "0.1.0", needs={OTHER: "HARD"})
     with pytest.raises(publish.FleetError, match=r"circular dependency between com\.edgeml\.AlertDispatcher, com\.edgeml\.Inference"):
         build_output.read(source, BUCKET)
 

@@ -70,7 +70,6 @@ def test_timeouts_are_strings(name: str, recipe: Recipes) -> None:
 
 @pytest.mark.parametrize("name", COMPONENTS)
 def test_default_configuration_matches_the_declared_options(name: str, recipe: Recipes) -> None:
-    options = importlib.import_module(f"{COMPONENTS[name]}.options").Options
     default = recipe(name)["ComponentConfiguration"]["DefaultConfiguration"]
     read(OPTIONS[name], {key: value for key, value in default.items() if key != "accessControl"})
 

@@ -6,7 +6,7 @@ import bisect
 from dataclasses import dataclass, field
 from typing import Any
 
-from alert_dispatcher.health_alarms import PREFIX
+from alert_dispatcher.health_conditions import PREFIX
 from edgeml.alarms.alarm_policy import Alarm
 from edgeml.timestamps import SECOND, from_iso
 from edgeml_cli.verify.chaos import reference_results

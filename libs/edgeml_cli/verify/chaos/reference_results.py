@@ -38,7 +38,9 @@ def alerts(asset: str, model: str, evaluated: Sequence[Evaluated], options: Poli
     """The alarm changes that the policy derives from these results."""
     policy = AlarmPolicy(options, asset, model)
     return {
-        (change.alarm.id, change.alarm.state): change.alarm for time, confidence in evaluated for change in policy.judge(time, confidence)
+        (change.alarm.id, change.alarm.state): change.alarm
+        for time, confidence in evaluated
+        for change in policy.evaluate(time, confidence)
     }
 
 

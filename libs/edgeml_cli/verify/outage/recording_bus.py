@@ -96,10 +96,10 @@ class RecordingBus:
             self._echoes.append(payload)
         return True
 
-    def renew_unheard(self, why: str) -> None:
+    def resubscribe_unmonitored(self, reason: str) -> None:
         """Do nothing: subscriptions of this bus never stop delivering."""
 
-    def take_waiting(self, topic: str) -> None:
+    def take_queued(self, topic: str) -> None:
         """Do nothing: this bus has no queue."""
 
     def echo(self, service: AlertDispatcher) -> None:
