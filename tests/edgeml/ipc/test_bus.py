@@ -101,7 +101,7 @@ def test_message_above_the_limit_is_not_sent_and_the_connection_survives(open_bu
 def test_nucleus_without_iot_core_delays_no_local_message(open_bus, nucleus, monkeypatch, caplog):
     # Classic answers a subscription to IoT Core when IoT Core has answered; after a start without a link that may take hours.
     monkeypatch.setattr(sdk_adapter, "CLOUD_TIMEOUT_S", 0.2)
-    end = nucleus.do(nucleus.core.interference.delay_answers, CallFilter("SubscribeToIoTCore"), sdk_adapter.CALL_TIMEOUT_S + 1.0)
+    end = nucleus.do(nucleus.core.fault_injector.delay_responses, CallFilter("SubscribeToIoTCore"), sdk_adapter.CALL_TIMEOUT_S + 1.0)
     bus = open_bus()
     began = time.monotonic()
     for topic in ("cloud/x", "cloud/y", "cloud/z"):
@@ -397,7 +397,7 @@ def test_subscription_ended_by_the_nucleus_is_opened_again(open_bus, nucleus):
     bus.subscribe_cloud("cloud/x")
 
     def end_all() -> None:
-        for connection in nucleus.server.seats.taken:
+        for connection in nucleus.server.limits.clients:
             for stream in list(connection._streams):
                 connection.send_message(stream, "aws.greengrass#SubscriptionResponseMessage", b"{}", last=True)
                 connection._close_stream(stream)

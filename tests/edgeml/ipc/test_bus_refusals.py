@@ -84,7 +84,7 @@ def test_variable_not_replaced_by_classic_is_named(open_bus, nucleus, caplog):
 
 def test_granted_resource_is_not_requested(open_bus, nucleus, caplog):
     bus = open_bus(allowed(CLOUD))
-    nucleus.do(nucleus.core.interference.refuse, CallFilter(operation="PublishToIoTCore"), "UnauthorizedError")
+    nucleus.do(nucleus.core.fault_injector.refuse, CallFilter(operation="PublishToIoTCore"), "UnauthorizedError")
     bus.publish_cloud(CLOUD, b"x")
     assert "although accessControl of the component's configuration has this resource" in caplog.text
     assert "add this resource" not in caplog.text
@@ -138,7 +138,7 @@ def test_full_iot_core_buffer_renews_no_subscription(open_bus, nucleus, caplog):
     bus = open_bus(allowed("*"))
     bus.subscribe_cloud("edgeml/a-thing/alerts/ack")
     for _ in range(5):
-        end = nucleus.do(nucleus.core.interference.refuse, CallFilter(operation="PublishToIoTCore"), "ServiceError")
+        end = nucleus.do(nucleus.core.fault_injector.refuse, CallFilter(operation="PublishToIoTCore"), "ServiceError")
         assert not bus.publish_cloud(CLOUD, b"x")
         nucleus.do(end)
         assert bus.publish_cloud(CLOUD, b"x")
@@ -164,7 +164,7 @@ def test_no_error_is_logged_while_the_component_is_removed(open_bus, nucleus, ca
 
 def test_no_error_is_logged_during_shutdown(open_bus, nucleus, caplog):
     bus = open_bus(allowed("*"))
-    nucleus.do(nucleus.core.interference.refuse, CallFilter(), "ServiceError")
+    nucleus.do(nucleus.core.fault_injector.refuse, CallFilter(), "ServiceError")
     bus.stop_retrying()
     assert not bus.publish(topics.STATUS, b"x")
     assert [record for record in caplog.records if record.name.startswith("edgeml") and record.levelno >= logging.WARNING] == []

@@ -124,7 +124,7 @@ def test_long_text_is_too_large(nucleus, bus):
 def test_store_outage_is_not_mistaken_for_a_large_value(nucleus, bus):
     put(nucleus, {"assets": MANY, "others": MANY})
     bus.configuration(0.0, KNOWN)
-    nucleus.do(nucleus.core.interference.refuse, CallFilter(operation="GetConfiguration"), "ServiceError")
+    nucleus.do(nucleus.core.fault_injector.refuse, CallFilter(operation="GetConfiguration"), "ServiceError")
     with pytest.raises(BusError, match="is the nucleus's configuration store running") as fault:
         bus.configuration(0.0, KNOWN)
     assert not isinstance(fault.value, ConfigurationTooLarge)
