@@ -164,7 +164,7 @@ def test_no_error_is_logged_while_the_component_is_removed(open_bus, nucleus, ca
 
 def test_no_error_is_logged_during_shutdown(open_bus, nucleus, caplog):
     bus = open_bus(allowed("*"))
-    nucleus.do(nucleus.core.interference.refuse, CallFilter(), "ServiceError")
+    nucleus.do(nucleus.core.fault_injector.refuse, CallFilter(), "ServiceError")
     bus.stop_retrying()
     assert not bus.publish(topics.STATUS, b"x")
     assert [record for record in caplog.records if record.name.startswith("edgeml") and record.levelno >= logging.WARNING] == []

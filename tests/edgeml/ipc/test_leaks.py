@@ -68,7 +68,7 @@ def becomes_true(holds: Callable[[], bool]) -> bool:
 
 def streams(nucleus: World) -> int:
     """Open subscriptions of the nucleus."""
-    return nucleus.do(lambda: nucleus.server.seats.subscriptions)
+    return nucleus.do(lambda: nucleus.server.limits.subscriptions)
 
 
 def test_memory_stays_flat_over_many_calls(bus: IpcBus):
@@ -97,7 +97,7 @@ CALL: dict[str, Callable[[IpcBus], object]] = {
 @pytest.mark.parametrize("call", CALL)
 def test_answered_and_refused_calls_close_their_streams(nucleus: World, bus: IpcBus, call: str, error: str):
     if error:
-        nucleus.do(nucleus.core.interference.refuse, CallFilter(), error)
+        nucleus.do(nucleus.core.fault_injector.refuse, CallFilter(), error)
     bus.stop_retrying()  # no retries
     for _ in range(20):
         with contextlib.suppress(BusError):
