@@ -62,7 +62,7 @@ def test_without_one_resource_the_pipeline_is_refused_exactly_that(line, built, 
 
     suite.until(met, 60, f"a refusal of {wanted[2]}")
     assert refused == {wanted}
-    sentence = f"UnauthorizedError: {operation} on {wanted[2]} is refused"
+    sentence = f"UnauthorizedError: {operation} on {wanted[2]} is denied"
     suite.until(lambda: sentence in suite.log(component), 20, sentence)
 
 

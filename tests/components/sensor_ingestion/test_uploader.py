@@ -218,6 +218,7 @@ def test_unreadable_position_restarts_the_file(tmp_path: Path, damage: bytes) ->
     assert sum(message["rows"] for message in (again, *rest)) == 1000
 
 
+@pytest.mark.slow("fills the quota of the capture")
 def test_quota_holds_and_files_deleted_unsent_are_counted(tmp_path: Path) -> None:  # 44
     device = Device(tmp_path, quota_mb=1)
     device.bus.failing_topics.add(TOPIC)

@@ -91,7 +91,7 @@ def test_a_restarted_scorer_that_is_fed_again_agrees_to_the_bit(tmp_path: Path) 
 def test_a_baseline_of_other_inputs_is_refused(tmp_path: Path) -> None:
     bundle = tiny(tmp_path)
     other = Baseline(scaling_id="other", rows=1, mean=(0, 0), std=(1, 1), spread=((1, 1), (1, 1)))
-    with pytest.raises(BundleError, match="other where model tiny wants"):
+    with pytest.raises(BundleError, match="a baseline of inputs other, model tiny requires"):
         AssetScorer(bundle, Largest(), other)
 
 

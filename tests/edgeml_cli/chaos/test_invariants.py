@@ -188,7 +188,7 @@ def test_each_violation_is_detected(flaw, figure, value):
 
 def test_health_alarms_need_no_result():
     world = World()
-    world.alerts.append(msgspec.structs.replace(world.alerts[0], id="other", asset="com.edgeml.Inference", model="watch/component-silent"))
+    world.alerts.append(msgspec.structs.replace(world.alerts[0], id="other", asset="com.edgeml.Inference", model="health/component-silent"))
     evaluation = world.evaluation()
     assert (evaluation.violations, evaluation.figures["alerts_unexpected"], evaluation.figures["alerts_about_the_suite"]) == ([], 0, 1)
 

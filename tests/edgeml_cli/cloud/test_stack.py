@@ -158,13 +158,13 @@ def test_missing_credentials_are_reported_in_one_sentence(account: Cloud, said: 
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     assert stack.main(["deploy"]) == 1
-    assert said().startswith("edgeml cloud deploy: no AWS credentials are found")
+    assert said().startswith("edgeml cloud deploy: no AWS credentials found")
 
 
 def test_existing_bucket_prevents_creation(account: Cloud, said: Said) -> None:
     account.client("s3").create_bucket(Bucket=BUCKET)
     assert stack.main(["deploy"]) == 1
-    assert said().startswith("edgeml cloud deploy: AWS refuses CreateStack: The requested bucket name is not available.")
+    assert said().startswith("edgeml cloud deploy: AWS rejected CreateStack: The requested bucket name is not available.")
 
 
 def test_failed_stack_reports_resource_and_reason(account: Cloud) -> None:

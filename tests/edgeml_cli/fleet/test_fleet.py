@@ -252,7 +252,7 @@ def published(cloud: Cloud, built: Path, version: str) -> Cloud:
             "com.edgeml.Inferenz: {merge: {threads: 2}}",
             "names com.edgeml.Inferenz, which is not in the deployment; did you mean com.edgeml",
         ),
-        ("com.edgeml.Inference: {merged: {}}", "takes merge (a map) and reset"),
+        ("com.edgeml.Inference: {merged: {}}", "accepts only merge (a map) and reset"),
         ("[", "not valid YAML or JSON"),
     ],
 )

@@ -22,6 +22,7 @@ def write(path: Path, *answers: str) -> Path:
     return path
 
 
+@pytest.mark.slow("starts a process for each runtime")
 def test_runtimes_agree_on_recording(shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recording = shared / "data" / "skab" / "valve1" / "0.csv"
     if not recording.is_file():

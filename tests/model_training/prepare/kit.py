@@ -57,7 +57,7 @@ def capture(folder: Path, asset: str, n: int, stream: str = "s", start: int = 0)
 
 def uploaded(folder: Path) -> list[bytes]:
     """Messages that the component sends for the captured files in a folder."""
-    options, bus = read(CaptureOptions, {"mode": "all", "folder": str(folder), "upload": True, "upload_per_s": 100}), FakeBus()
+    options, bus = read(CaptureOptions, {"mode": "all", "folder": str(folder), "upload": True, "upload_rate": 100}), FakeBus()
     now = [0.0]
     upload = Uploader(options, folder, "t", CaptureRecorder(options, folder, 1, lambda: now[0]), bus, lambda: now[0])
     while upload.waiting:
