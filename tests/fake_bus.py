@@ -1,4 +1,5 @@
-"""A fake of `edgeml.ipc.bus.Bus` for tests of services. Like the real bus, it keeps the contract in tests/edgeml/ipc/test_bus_contract.py."""
+"""A fake of `edgeml.ipc.bus.Bus` for tests of services. Like the real bus, it keeps the contract in
+tests/edgeml/ipc/test_bus_contract.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Conditions of sensing itself that are alarms: silent components and streams, stalled sources and full queues, from each component's `Health`.
+"""Conditions of sensing itself that are alarms: silent components and streams, stalled sources and full queues, from
+each component's `Health`.
 
 `CONDITIONS` is the table of all conditions. Pure: the caller brings the time.
 """

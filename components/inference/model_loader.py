@@ -116,12 +116,18 @@ class ModelLoader:
     def _report(self, placing: tuple[int, int]) -> None:
         # The model component's step waits for this report: if the bundle is refused, its deployment fails.
         fault = self.fault
-        sentence = f"the report on the bundle cannot be written to {self._work} ({{}}); free some space, or the deployment of a refused bundle succeeds"
+        sentence = (
+            f"the report on the bundle cannot be written to {self._work} ({{}}); free some space, or the deployment "
+            "of a refused bundle succeeds"
+        )
         self._writer.do("verdict", lambda: report_result(self._work, placing, fault), sentence)
 
     def _save_last_good(self, folder: Path) -> None:
         # The model component's folder is deleted when its bundle is replaced; the model must survive a bad successor and a restart.
-        sentence = f"the running bundle cannot be copied to {self._last_good} ({{}}); free some space, or {folder} must still be there after a restart"
+        sentence = (
+            f"the running bundle cannot be copied to {self._last_good} ({{}}); free some space, or {folder} must "
+            "still be there after a restart"
+        )
         self._writer.do("copy", lambda: install(folder, self._last_good), sentence)
 
 

@@ -260,7 +260,8 @@ class CommandJournal:
         for asset, lockout in self._own.lockouts.items():
             db.execute(_SET_LOCKOUT, (asset, *(lockout or ("", "")), int(lockout is None)))
         self._damage_sentence = (
-            f"the journal of commands was damaged and set aside as {self._path.with_suffix('.damaged').name}; earlier commands are answered "
+            f"the journal of commands was damaged and set aside as {self._path.with_suffix('.damaged').name}; "
+            "earlier commands are answered "
             "unknown; check whether the machines obeyed, and check the disk"
         )
 

@@ -113,7 +113,8 @@ def report_recordings(
             outcome = run_policy(bundle, engine, recording.times[rows], recording.values[rows], options)
             share = np.mean(outcome.confidence[BASELINE_ROWS:] >= bundle.manifest.verdict_level)
             print(
-                f"{NORMAL_RECORDING} from row {NORMAL_TRAINING_ROWS}: {100 * share:.1f} % of rows alarm, alarms raised {len(outcome.raised)}"
+                f"{NORMAL_RECORDING} from row {NORMAL_TRAINING_ROWS}: {100 * share:.1f} % of rows alarm, alarms "
+                f"raised {len(outcome.raised)}"
             )
     return pooled
 

@@ -57,7 +57,8 @@ def label_warnings(recording: rig_recordings.Recording) -> list[str]:
     if not labelled:
         return []
     return [
-        f"{recording.name}: {labelled} of the {rig_recordings.BASELINE_ROWS} rows that train as normal are labelled anomalous; labels do not affect "
+        f"{recording.name}: {labelled} of the {rig_recordings.BASELINE_ROWS} rows that train as normal are "
+        "labelled anomalous; labels do not affect "
         "the training; remove the file if its baseline is not normal"
     ]
 

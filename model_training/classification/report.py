@@ -21,7 +21,8 @@ SELECTION = (
 )
 LIMITS = (
     "Failures by tool wear occur at a random moment of a worn tool, and failures of the class `other` without any sign. No model can "
-    "predict them, and they limit the recall. The data are synthetic. int8 resolves speed to 7 /min, torque to 0.3 Nm and temperatures to 0.04 K, "
+    "predict them, and they limit the recall. The data are synthetic. int8 resolves speed to 7 /min, torque to "
+    "0.3 Nm and temperatures to 0.04 K, "
     "so rows close to a limit may be misclassified."
 )
 

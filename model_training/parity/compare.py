@@ -76,7 +76,8 @@ class Parity:
             f"confidence differs by {self.largest:.4f} at most (in {self.confidences_differing} rows; limit {self.bounds.confidence:g}), "
             f"{self.p99:.4f} at the 99th percentile, {self.mean:.5f} on average; "
             f"verdicts in {self.verdicts_differing} rows, {share:.3f} % (limit {100 * self.bounds.verdicts:g} %), "
-            f"alarms in {self.alarms_differing}{f'; on different sides of a level: {sides}' if sides else ''}: {'passed' if self.passed else 'FAILED'}"
+            f"alarms in {self.alarms_differing}{f'; on different sides of a level: {sides}' if sides else ''}: "
+            f"{'passed' if self.passed else 'FAILED'}"
         )
 
 

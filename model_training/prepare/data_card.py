@@ -133,7 +133,8 @@ def markdown(card: dict[str, Any]) -> str:
             f"## {asset}",
             "",
             f"{about['begin']} to {about['end']}: {about['rows_used']} rows, {about['steps']} steps, of which "
-            f"{about['interpolated_steps']} have an interpolated value and {about['incomplete_steps']} a missing one; {gaps['count']} gaps, "
+            f"{about['interpolated_steps']} have an interpolated value and {about['incomplete_steps']} a "
+            f"missing one; {gaps['count']} gaps, "
             f"longest {gaps['longest_s']:g} s, total {gaps['total_s']:g} s. Values by quality: {quality}.",
             "",
             "| channel | unit | min | mean | max | std | missing |",

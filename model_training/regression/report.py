@@ -57,7 +57,8 @@ def write(
     model_card.write(
         folder,
         model_card.Card(
-            answers=f"After each cycle, the model estimates the engine's remaining cycles, up to {manifest_template.CAP:g}, and the probability that "
+            answers="After each cycle, the model estimates the engine's remaining cycles, up to "
+            f"{manifest_template.CAP:g}, and the probability that "
             f"fewer than {manifest_template.HORIZON:g} are left. It is trained on simulated turbofans and fits no other machine.",
             data=f"{citation['citation']}; {citation['licence']}. " + "; ".join(data.notes) + ".",
             figures=table(figures),

@@ -43,7 +43,8 @@ def write(folder: Path, result: dict[str, Any], evaluated: Sequence[EvaluatedBun
         folder,
         model_card.Card(
             answers=(
-                "For each row, the model estimates how far the machine deviates from its own baseline. It does not identify the cause, and it is "
+                "For each row, the model estimates how far the machine deviates from its own baseline. It does "
+                "not identify the cause, and it is "
                 "not a safety function for people or machines."
             ),
             data=_data(result, first.bundle),
@@ -62,7 +63,8 @@ def write(folder: Path, result: dict[str, Any], evaluated: Sequence[EvaluatedBun
 
 METHOD = (
     "Each recording is evaluated separately, row by row, with the scorer and the policy of the components. "
-    f"Rows 0 to {BASELINE_ROWS - 1} are its baseline, all later rows are test rows. No decision counts as negative. In recordings of normal running, "
+    f"Rows 0 to {BASELINE_ROWS - 1} are its baseline, all later rows are test rows. No decision counts as "
+    "negative. In recordings of normal running, "
     f"rows {NORMAL_TRAINING_ROWS} to {NORMAL_END - 1} are cut into pieces of {BASELINE_ROWS} baseline and {PIECE_TEST_ROWS} test rows. "
     "With several bundles or verdict levels, one half of the recordings selects and the figures are those of the other half, and "
     "vice versa. A missed episode has an infinite delay."

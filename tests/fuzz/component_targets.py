@@ -283,10 +283,10 @@ def uploaded(data: bytes) -> None:
         recorder = Files(folder)
         upload = Uploader(CaptureOptions(mode="all", upload=True, upload_rate=100), folder, "t", recorder, FakeBus(), recorder.clock)
         for _ in range(2000):
-            if not [path for path in recorder.unsent() if path.name not in upload.left_out]:
+            if not [path for path in recorder.unsent() if path.name not in upload.skipped]:
                 break
             upload.tick(recorder.clock())
-        assert not [path for path in recorder.unsent() if path.name not in upload.left_out] and "c.csv.gz" not in upload.left_out
+        assert not [path for path in recorder.unsent() if path.name not in upload.skipped] and "c.csv.gz" not in upload.skipped
 
 
 class Files:

@@ -326,14 +326,14 @@ def policy_went_on(tree: Any) -> None:
     policy.evaluate_block("other", [T0 + 100 * SECOND, T0 + 102 * SECOND], [0.99, 0.99])
     policy.acknowledge("a", "x")
     policy.evaluate_block("other", [T0 + 2000 * SECOND, T0 + 3000 * SECOND], [0.0, None])
-    msgspec.json.encode(policy.state())
+    msgspec.json.encode(policy.state)
 
 
 def policy_states() -> list[dict[str, Any]]:
     policy = AlarmPolicy(PolicyOptions(votes=1, of=3, hold_s=1.0), "pump-1", "model")
-    empty = policy.state()
+    empty = policy.state
     policy.evaluate_block("s", [T0, T0 + 2 * SECOND], [0.99, 0.99])
-    return [policy.state(), empty]
+    return [policy.state, empty]
 
 
 def policy_configured(tree: Any) -> None:

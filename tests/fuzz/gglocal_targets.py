@@ -435,7 +435,7 @@ TARGETS: dict[str, Target] = {
         lambda: [{"com.x": {"merge": {"a": 1}, "reset": ["/b"]}, "com.y": {"MERGE": '{"k": [1]}'}}],
     ),
     "access-control": Target(
-        ("gglocal.core.access_policy.allows", "gglocal.core.access_policy.faults"), "tree", evaluated, (), lambda: [ACCESS]
+        ("gglocal.core.access_policy.allows", "gglocal.recipe.access_control.policy_errors"), "tree", evaluated, (), lambda: [ACCESS]
     ),
     "topic-filter": Target(
         ("gglocal.topic_filter.matches", "gglocal.core.access_policy.allows"),

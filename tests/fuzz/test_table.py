@@ -20,7 +20,10 @@ PACKAGES = {
     **{path.name: path for path in sorted((ROOT / "components").iterdir()) if (path / "__init__.py").is_file()},
 }
 EXCLUDED: dict[str, str] = {
-    "edgeml.ipc.configuration_reader.ConfigurationReader.read": "requests the configuration from the nucleus; edgeml.config.schema.read decodes it",
+    "edgeml.ipc.configuration_reader.ConfigurationReader.read": "requests the configuration from the nucleus; "
+    "edgeml.config.schema.read decodes it",
+    "edgeml.model.install_bundle.read_result": "reads the report that the reader of a bundle wrote; anything else counts as no report yet",
+    "inference.unpacked_batch.UnpackedBatch.from_row": "takes rows that edgeml.messages has decoded",
     "model_training.anomaly.rig_recordings.load_recordings": "reads a folder of recordings with model_training.datasets.skab",
     "model_training.anomaly.rig_recordings.load_recording": "receives rows from model_training.datasets.skab",
     "model_training.anomaly.training_examples.from_recording": "receives rows, not a file",

@@ -68,7 +68,7 @@ def parsed(data: bytes) -> None:
 
 def piece() -> bytes:
     """A line of an object in the data bucket."""
-    payload, _ = Segment.read(segments()[0]).piece("t", "s", 0)
+    payload, _ = Segment.read(segments()[0]).chunk("t", "s", 0)
     return payload + b"\n"
 
 

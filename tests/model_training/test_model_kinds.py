@@ -17,7 +17,10 @@ REQUEST = TrainingRequest(None, Path("out"), 1, True, print)
 
 
 def test_model_kinds_import_neither_tensorflow_nor_kinds() -> None:
-    code = "import sys, model_training.model_kinds; print(sorted(m for m in sys.modules if m == 'tensorflow' or m.startswith('model_training.')))"
+    code = (
+        "import sys, model_training.model_kinds; print(sorted(m for m in sys.modules if m == 'tensorflow' or "
+        "m.startswith('model_training.')))"
+    )
     ended = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,

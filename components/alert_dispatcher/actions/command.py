@@ -140,7 +140,8 @@ class CommandAction(Action):
     def tick(self, now: float) -> float:
         wait = IDLE_S
         for one in list(self._open.values()):
-            # Read the clock for each command: sending the previous one may have taken seconds, in which deadlines, readings and permits age.
+            # Read the clock for each command: sending the previous one may have taken seconds, in which deadlines,
+            # readings and permits age.
             now = max(now, self._context.monotonic())
             if self._is_over(one, now):
                 self._time_out(one)

@@ -129,7 +129,8 @@ class Interlock:
         _keep(self._readings, batch.asset, kept[-MAX_STREAMS:])
 
     def _by_readings(self, expression: Expression, asset: str, now: float, wall_ns: int) -> str:
-        # Every recent reading must allow the command: if each of two streams is the later one by one of the clocks, the current state is unknown.
+        # Every recent reading must allow the command: if each of two streams is the later one by one of the clocks,
+        # the current state is unknown.
         readings = self._readings.get(asset)
         if not readings:
             return f"no readings of {asset} have arrived yet"

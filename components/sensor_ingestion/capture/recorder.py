@@ -178,7 +178,10 @@ class CaptureRecorder:
         except Exception as fault:  # the rows matter more than their copy
             self._retry_at = self._monotonic() + RETRY_S
             reason = fault.strerror if isinstance(fault, OSError) and fault.strerror else repr(fault)
-            sentence = f"capture: {self._folder} cannot be written ({reason}); rows are published without it; free some space or change `capture.folder`"
+            sentence = (
+                f"capture: {self._folder} cannot be written ({reason}); rows are published without it; free some "
+                "space or change `capture.folder`"
+            )
             if sentence != self.fault:
                 log.error("%s", sentence, exc_info=not isinstance(fault, OSError))
             self.fault = sentence

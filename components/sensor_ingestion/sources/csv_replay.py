@@ -269,7 +269,8 @@ class CsvReplay:
             self._add_fault(
                 "cells",
                 (
-                    f"{self._path}:{line.number}: {len(found)} cells where there are {self._width} headings; the columns are ambiguous, and "
+                    f"{self._path}:{line.number}: {len(found)} cells where there are {self._width} headings; "
+                    "the columns are ambiguous, and "
                     "the row is skipped; correct the line, or `delimiter` and `decimal`"
                 ),
             )

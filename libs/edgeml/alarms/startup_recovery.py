@@ -18,7 +18,8 @@ STOPPED = "stopped"
 STEP_S, STEPS = 10, 12
 """Deviations are averaged over steps of event time; the latest half of the steps is compared with the earlier half."""
 FAR = 10.0
-"""From this many standard deviations on, a channel is far from normal. Slow drift, for example of a vibration, oscillates up to half of that;
+"""From this many standard deviations on, a channel is far from normal. Slow drift, for example of a vibration,
+oscillates up to half of that;
 a cold motor, a closed valve or an unbalanced rotor are far beyond it."""
 MIN_DECREASE, NOISE = 0.01, 0.3
 """The distance of each far channel must shrink by this share of itself, and at least by this many standard deviations: more than the

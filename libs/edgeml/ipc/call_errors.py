@@ -43,14 +43,16 @@ def _denial_cause(operation: str, topic: str, fault: model.UnauthorizedError, ac
     # Lite replaces the variable, and its errors have no text.
     if found == GRANTED_BY_VARIABLE and fault.message:
         return (
-            f" although accessControl grants it with {THING}: this nucleus does not replace the variable; set interpolateComponentConfiguration "
+            f" although accessControl grants it with {THING}: this nucleus does not replace the variable; set "
+            "interpolateComponentConfiguration "
             "of aws.greengrass.Nucleus to true, or name the topic"
         )
     return " although accessControl of the component's configuration has this resource; the nucleus may not have read it yet"
 
 
 def grant(access: Any, operation: str, topic: str) -> str:
-    """Whether a policy grants this operation and topic: `GRANTED`, `GRANTED_BY_VARIABLE` (by the thing name as a variable only) or `MISSING`."""
+    """Whether a policy grants this operation and topic: `GRANTED`, `GRANTED_BY_VARIABLE` (by the thing name as a
+    variable only) or `MISSING`."""
     found = MISSING
     service = "aws.greengrass.ipc.mqttproxy" if CLOUD in operation else "aws.greengrass.ipc.pubsub"
     policies = access.get(service) if isinstance(access, dict) else None

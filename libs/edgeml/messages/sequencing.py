@@ -220,7 +220,8 @@ class SequenceTracker:
         self.repeated = 0
 
     def resume(self, asset: str, stream: str, seq: int, end_ns: int) -> None:
-        """Continue at the position of an earlier process of this consumer: message `seq` of `stream` is next, all rows to `end_ns` are known."""
+        """Continue at the position of an earlier process of this consumer: message `seq` of `stream` is next, all
+        rows to `end_ns` are known."""
         newest = self._expected[asset].newest if asset in self._expected and self._expected[asset].stream == stream else -1
         self._expected[asset] = _Expected(stream, seq, end_ns, newest)
 
@@ -307,7 +308,8 @@ class SequenceTracker:
         return state.attempts >= MIN_ATTEMPTS or (pending is not None and now - pending.at >= self._patience_s)
 
     def _known(self, asset: str, stream: str) -> _Expected:
-        """The state of the asset in this stream. Of a new stream, the messages from before the start of this consumer are requested first."""
+        """The state of the asset in this stream. Of a new stream, the messages from before the start of this
+        consumer are requested first."""
         state = self._expected.get(asset)
         if state is None or state.stream != stream:
             self._pending.pop(asset, None)

@@ -58,7 +58,8 @@ MONITOR = "a safety monitor"
 CLOUD = "IoT rules"
 
 Parties = Mapping[str, str]
-"""Full name of a component, or a party outside the suite -> under which condition it publishes or subscribes, or to what end; empty: always."""
+"""Full name of a component, or a party outside the suite -> under which condition it publishes or subscribes, or to
+what end; empty: always."""
 EVERY_COMPONENT: Parties = dict.fromkeys(COMPONENTS, "")
 
 

@@ -4,7 +4,8 @@
 there were any has none.
 
 Kernels round differently on each architecture and in each runtime, so answers are not compared bit by bit. What is compared is what a
-component acts on: the confidence, smoothed and calibrated as `edgeml.model.scorer` does, and on which side of the levels it is that decide a
+component acts on: the confidence, smoothed and calibrated as `edgeml.model.scorer` does, and on which side of the
+levels it is that decide a
 verdict and an alarm. `docs/decisions/0155-golden-windows-compare-confidences.md` has the measurements behind the bounds.
 """
 

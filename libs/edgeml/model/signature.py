@@ -64,7 +64,8 @@ def pinned(public: str, public_file: str, required: bool, more: Iterable[str] = 
 
 
 def verify(manifest: bytes, signature: bytes, keys: Sequence[Ed25519PublicKey], where: str) -> None:
-    """Raise BundleError, which names `where`, unless `signature` (the bytes of `manifest.sig`) is a signature of `manifest` by one of `keys`."""
+    """Raise BundleError, which names `where`, unless `signature` (the bytes of `manifest.sig`) is a signature of
+    `manifest` by one of `keys`."""
     from cryptography.exceptions import InvalidSignature
 
     try:

@@ -259,7 +259,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{path.stat().st_size:>9,} bytes  {os.path.relpath(path)}")
     if given.bucket is None or given.thing_group_arn is None:
         print(
-            "Ready for a local deployment. From the cloud: edgeml fleet publish, edgeml fleet deploy; or build with --bucket, --thing-group-arn."
+            "Ready for a local deployment. From the cloud: edgeml fleet publish, edgeml fleet deploy; or build "
+            "with --bucket, --thing-group-arn."
         )
     return 0
 

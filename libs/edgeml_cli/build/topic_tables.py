@@ -103,9 +103,8 @@ def outdated(root: Path) -> dict[Path, str]:
         try:
             new = write(text, component)
         except ValueError:
-            raise BuildError(
-                f"{path} has no {'`accessControl`' if write is in_recipe else 'table of topics that begins with `| direction | topic |`'}; restore it"
-            ) from None
+            missing = "`accessControl`" if write is in_recipe else "table of topics that begins with `| direction | topic |`"
+            raise BuildError(f"{path} has no {missing}; restore it") from None
         if new != text:
             found[path] = new
     return found

@@ -56,7 +56,8 @@ class Account:
         """
         if not re.fullmatch(r"[a-z]{2,3}(-[a-z]+)+-\d", region):
             raise FleetError(
-                f"{region!r} is not an AWS region; expected one such as us-east-1: give --region, or correct `publish.region` in gdk-config.json"
+                f"{region!r} is not an AWS region; expected one such as us-east-1: give --region, or correct "
+                "`publish.region` in gdk-config.json"
             )
         self.region = region
         self._session = boto3.Session(region_name=region)

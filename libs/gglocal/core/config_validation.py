@@ -74,7 +74,8 @@ class ConfigValidation:
         missing = [component for component, report in reports.items() if not report.done()]
         if missing:
             return (
-                f"{', '.join(missing)} did not report within {self._timeout_s:g} s whether the configuration is valid; if one component calls "
+                f"{', '.join(missing)} did not report within {self._timeout_s:g} s whether the configuration is "
+                "valid; if one component calls "
                 "SubscribeToValidateConfigurationUpdates, every component whose configuration a deployment changes must report"
             )
         rejected = [f"{component}: {report.result()[1]}" for component, report in reports.items() if report.result()[0] == REJECTED]

@@ -86,7 +86,9 @@ def unit_size(case: Case) -> Iterator[str]:
 
 def no_description(case: Case) -> Iterator[str]:
     if not case.document.get("ComponentDescription"):
-        yield "ComponentDescription is missing; without it, the systemd unit is not part of greengrass-lite.target and is not stopped with it"
+        yield (
+            "ComponentDescription is missing; without it, the systemd unit is not part of greengrass-lite.target and is not stopped with it"
+        )
 
 
 def description(case: Case) -> Iterator[str]:
@@ -114,7 +116,9 @@ def dependency_type(case: Case) -> Iterator[str]:
     for name, value in case.dependencies:
         kind = value.get("DependencyType") if isinstance(value, dict) else "HARD"
         if kind is None:
-            yield f"ComponentDependencies/{name} has no DependencyType; Nucleus Lite then neither starts it first nor stops together with it"
+            yield (
+                f"ComponentDependencies/{name} has no DependencyType; Nucleus Lite then neither starts it first nor stops together with it"
+            )
         elif kind != "HARD" and str(kind).upper() == "HARD":
             yield f"ComponentDependencies/{name}/DependencyType is {kind!r}, which Nucleus Lite treats as SOFT; write HARD"
 
@@ -123,7 +127,10 @@ def resources(case: Case) -> Iterator[str]:
     for resource in access_control.resources(case.recipe.default_configuration.get("accessControl")):
         unescaped = _ESCAPE.sub("", resource)
         if "?" in unescaped or "${" in unescaped:
-            yield f"resource {resource!r} of accessControl is invalid on Nucleus Lite, which supports no ?, and no escapes but ${{*}}, ${{?}} and ${{$}}"
+            yield (
+                f"resource {resource!r} of accessControl is invalid on Nucleus Lite, which supports no ?, and no "
+                f"escapes but ${{*}}, ${{?}} and ${{$}}"
+            )
 
 
 def resource_variables(case: Case) -> Iterator[str]:

@@ -81,7 +81,10 @@ def permissions(case: Case) -> Iterator[str]:
 def archive_names(case: Case) -> Iterator[str]:
     for at, artifact in enumerate(case.manifest.get("Artifacts") or []):
         if artifact.get("Unarchive") == "ZIP" and not str(artifact.get("Uri", "")).endswith(".zip"):
-            yield f"Manifests/{case.at}/Artifacts/{at}/Uri does not end with .zip; Nucleus Lite unpacks it to a folder with the complete file name"
+            yield (
+                f"Manifests/{case.at}/Artifacts/{at}/Uri does not end with .zip; Nucleus Lite unpacks it to a "
+                "folder with the complete file name"
+            )
 
 
 def _why_none(recipe: Recipe, host: Host) -> str:
@@ -90,7 +93,10 @@ def _why_none(recipe: Recipe, host: Host) -> str:
     if not any((manifest.platform or {}).get("runtime") in LITE_RUNTIMES for manifest in recipe.manifests):
         return 'no manifest is for Nucleus Lite; add runtime: "*" to its Platform, or use the profile classic'
     if any("/" in value for manifest in recipe.manifests for value in (manifest.platform or {}).values()):
-        return f"no manifest matches {host} on Nucleus Lite, which does not support regular expressions in Platform; write one manifest for each"
+        return (
+            f"no manifest matches {host} on Nucleus Lite, which does not support regular expressions in Platform; "
+            "write one manifest for each"
+        )
     return (
         f"no manifest with a lifecycle matches {host} on Nucleus Lite; check Platform (os and runtime are required) and that the"
         " global Lifecycle is below all or linux"

@@ -81,7 +81,10 @@ def environment_names(case: Case) -> Iterator[str]:
 def environment_values(case: Case) -> Iterator[str]:
     for where, value in case.environment:
         if not _PLAIN.fullmatch(BRACED.sub("", value)):
-            yield f"{where} is {value!r}; Nucleus Lite 2.6.0 and older write it into a shell script without quotes; set it in the script instead"
+            yield (
+                f"{where} is {value!r}; Nucleus Lite 2.6.0 and older write it into a shell script without quotes; "
+                "set it in the script instead"
+            )
 
 
 def environment_types(case: Case) -> Iterator[str]:

@@ -49,7 +49,8 @@ SILENT: dict[str, tuple[str, dict[str, Any], str]] = {
     "stream-silent": (
         f"{JUDGING} {topics.SENSORS}",
         {"Inference": {"message_age_s": {topics.SENSORS: 31.0}}},
-        f"{JUDGING} has received nothing on edgeml/sensors for 31 s, not even a keep-alive; {SENSING} is alive, so the subscription has stopped delivering",
+        f"{JUDGING} has received nothing on edgeml/sensors for 31 s, not even a keep-alive; {SENSING} is alive, "
+        "so the subscription has stopped delivering",
     ),
     "component-silent": (SENSING, {"without": SENSING}, f"{SENSING} has reported no health for"),
     "component-faulty": (

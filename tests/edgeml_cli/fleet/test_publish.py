@@ -74,7 +74,8 @@ def test_different_content_of_a_published_version_is_rejected_before_uploading(c
         path.write_text(path.read_text().replace('"threads": 1', '"threads": 2'))
     assert run(source) == 1
     assert said() == (
-        "edgeml fleet publish: com.edgeml.Inference 0.1.0 is already published with different content, and published versions are immutable;"
+        "edgeml fleet publish: com.edgeml.Inference 0.1.0 is already published with different content, and "
+        "published versions are immutable;"
         " publish under a new version: set the suite's with edgeml dev version, a model's in its bundle; nothing was uploaded\n"
     )
     assert cloud.objects() == before
