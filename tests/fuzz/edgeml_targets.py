@@ -331,9 +331,9 @@ def policy_went_on(tree: Any) -> None:
 
 def policy_states() -> list[dict[str, Any]]:
     policy = AlarmPolicy(PolicyOptions(votes=1, of=3, hold_s=1.0), "pump-1", "model")
-    empty = policy.state
+    empty = msgspec.to_builtins(policy.state)
     policy.evaluate_block("s", [T0, T0 + 2 * SECOND], [0.99, 0.99])
-    return [policy.state, empty]
+    return [msgspec.to_builtins(policy.state), empty]
 
 
 def policy_configured(tree: Any) -> None:

@@ -182,7 +182,7 @@ def _files(folder: Path, prefix: str) -> Iterator[tuple[str, Path]]:
     for path in sorted(folder.rglob("*")):
         parts = path.relative_to(folder).parts
         hidden = any(part.startswith(".") or part == "__pycache__" for part in parts)
-        if path.is_file() and not hidden and path.suffix not in (".pyc", ".md") and not path.name.endswith("~"):
+        if path.is_file() and not hidden and path.suffix not in (".pyc", ".md", ".typed") and not path.name.endswith("~"):
             yield "/".join((prefix, *parts)), path
 
 
