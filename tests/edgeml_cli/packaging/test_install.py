@@ -160,7 +160,7 @@ def test_environment_without_its_python_is_recreated(nothing: Path, venv: Path) 
 KILL = """
 import os, pathlib, signal, subprocess, sys
 sys.path.insert(0, sys.argv[1])
-import install_venv as install as step
+import install_venv as step
 
 def deadly(place, name):
     real = getattr(place, name)
