@@ -12,7 +12,7 @@ import pytest
 from alert_dispatcher.actions import ACTIONS
 from alert_dispatcher.options import AlertDispatcherOptions as DispatcherOptions
 from edgeml.auth.device_key import MessageAuthOptions
-from edgeml.config.schema import GREATEST, LEAST, MOST_SECONDS, _is_struct, _plain, read
+from edgeml.config.schema import MAX_NUMBER, MAX_SECONDS, MIN_NUMBER, _is_struct, _plain, read
 from edgeml.errors import EdgemlError, OptionsError
 from inference.options import InferenceOptions
 from sensor_ingestion.options import CaptureOptions
@@ -108,8 +108,8 @@ def test_invalid_text_is_refused_by_the_name_of_its_option(name: str, path: tupl
 
 
 def extremes(path: tuple[str, ...]) -> tuple[float, ...]:
-    most = MOST_SECONDS if path[-1].endswith("_s") else GREATEST
-    return (most, -most, LEAST, 0, 1)
+    maximum = MAX_SECONDS if path[-1].endswith("_s") else MAX_NUMBER
+    return (maximum, -maximum, MIN_NUMBER, 0, 1)
 
 
 def works(make: Callable[[], Any], use: Callable[[Any], None]) -> None:

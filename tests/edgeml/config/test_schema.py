@@ -1,4 +1,4 @@
-"""Typed options: coercion as the nuclei need it, and every fault at once."""
+"""Typed options: coercion of the values of both nuclei, and all faults reported together."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Options(msgspec.Struct, frozen=True):
 
 
 @pytest.mark.parametrize(
-    ("raw", "wanted"),
+    ("raw", "expected"),
     [
         ({}, Options()),
         ({"rows": "7"}, Options(rows=7)),  # Lite: scalars are strings
@@ -51,8 +51,8 @@ class Options(msgspec.Struct, frozen=True):
         ({"assets": {"p": {"source": "csv", "options": {"x": 1}}}}, Options(assets={"p": Asset("csv", {"x": 1})})),
     ],
 )
-def test_values_are_coerced_by_their_declared_type(raw, wanted):
-    assert read(Options, raw) == wanted
+def test_values_are_coerced_by_their_declared_type(raw, expected):
+    assert read(Options, raw) == expected
 
 
 @pytest.mark.parametrize("null", [None, "null"])
@@ -119,7 +119,7 @@ class Rules(msgspec.Struct, frozen=True):
 @pytest.mark.parametrize(
     ("raw", "keys"),
     [
-        # A rule is told beside a wrong value, unless it looks at one.
+        # A rule is reported beside an invalid value, unless it reads that value.
         ({"path": "ab", "limits": {"raise_at": "x"}}, ["limits.raise_at", "a", "path"]),
         ({"path": "p", "a": "x", "limits": {"raise_at": 0.6}}, ["a", "limits.raise_at"]),
         ({"a": 1, "limits": {"raise_at": 0.2}}, ["path", "limits.raise_at"]),

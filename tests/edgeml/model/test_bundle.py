@@ -141,7 +141,7 @@ def test_a_wrong_type(tmp_path: Path) -> None:
     ("changes", "named"),
     [
         ({"channels": ()}, ["`channels`"]),
-        ({"channels": MANIFEST.channels[:1] * 2}, ["`channels`", "twice"]),
+        ({"channels": MANIFEST.channels[:1] * 2}, ["`channels`", "duplicate"]),
         ({"interval_s": 0.0}, ["`interval_s`", "0"]),
         ({"verdict_level": 1.5}, ["`verdict_level`", "1.5", "0 to 1"]),
         ({"views": ()}, ["`views`"]),

@@ -1,4 +1,4 @@
-"""Golden windows: a model judges here as it did where it was made, or it is refused."""
+"""Golden windows: a model must give the confidences of its training machine, or it is refused."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def shipped() -> Bundle:
 
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """The shipped model with golden windows that were made on this machine, so that nothing is rounded otherwise."""
+    """The shipped model with golden windows that were created on this machine, so that no rounding differs."""
     return Bundle.load(trained(tmp_path_factory.mktemp("local") / "b", "1.0.1"))
 
 
 class Off:
-    """The bundle's engine, whose scores are off by so much: `fixed`, and by turns more and less by `swing`."""
+    """The bundle's engine with wrong scores: off by `fixed`, and alternately by plus and minus `swing`."""
 
     def __init__(self, bundle: Bundle, fixed: float = 0.0, swing: float = 0.0) -> None:
         self._engine, self._fixed, self._swing = open_engine(bundle), fixed, swing
@@ -58,19 +58,19 @@ def held(bundle: Bundle) -> self_test.GoldenSet:
 
 def test_the_shipped_model_judges_here_as_it_did_where_it_was_made(shipped: Bundle) -> None:
     """On any architecture and either runtime; edgeml dev test-arm64 runs this on 64-bit ARM."""
-    compared = self_test.verify(shipped, open_engine(shipped))
-    assert compared.windows == 13 and compared.largest <= self_test.WITHIN and compared.mean <= self_test.WITHIN_MEAN
+    result = self_test.verify(shipped, open_engine(shipped))
+    assert result.windows == 13 and result.largest <= self_test.WITHIN and result.mean <= self_test.WITHIN_MEAN
 
 
 def test_its_windows_are_on_both_sides_of_each_level_and_far_from_them(shipped: Bundle) -> None:
-    given = held(shipped)
-    assert given.levels == (0.3, 0.7, 0.9)
-    confidences = [window.confidence for window in given.windows]
-    for level in given.levels:
+    golden = held(shipped)
+    assert golden.levels == (0.3, 0.7, 0.9)
+    confidences = [window.confidence for window in golden.windows]
+    for level in golden.levels:
         for side in (-1, 1):
             assert self_test.WITHIN < min(d for c in confidences if (d := side * (c - level)) > 0) < 2 * self_test.WITHIN, (level, side)
     assert min(confidences) < 0.01 and max(confidences) > 0.99
-    assert all(len(window.inputs) == shipped.manifest.smooth_rows for window in given.windows)
+    assert all(len(window.inputs) == shipped.manifest.smooth_rows for window in golden.windows)
     assert len(shipped.golden or b"") < 64_000
 
 
@@ -111,7 +111,7 @@ def test_where_the_calibration_is_steep_two_steps_of_the_score_are_allowed(shipp
     assert self_test.allowed(manifest, engine, 0.51) == pytest.approx(2 * engine.step * 10)
 
 
-# -- what is refused
+# -- refusals
 
 
 def refused(bundle: Bundle, engine: Any = None) -> str:
@@ -122,39 +122,39 @@ def refused(bundle: Bundle, engine: Any = None) -> str:
 
 
 def test_a_bundle_that_lies_is_refused(tmp_path: Path) -> None:
-    assert "golden window 1 of 13 has the confidence 0 where 0.5 within 0.05 is wanted (across the level 0.3)" in refused(
+    assert "golden window 1 of 13 has the confidence 0, expected 0.5 within 0.05 (across the level 0.3)" in refused(
         Bundle.load(untrue(tmp_path / "b", "1.0.1"))
     )
 
 
 def test_a_model_of_the_same_recipe_and_another_seed_is_refused(shipped: Bundle) -> None:
     sibling = (FILES / "sibling.tflite").read_bytes()
-    assert "the model does not run here as it was judged" in refused(assemble(shipped.manifest, sibling, "sibling", shipped.golden))
+    assert "the model does not run here as it was evaluated" in refused(assemble(shipped.manifest, sibling, "sibling", shipped.golden))
 
 
 @pytest.mark.parametrize("layer", range(14))
 def test_a_model_with_one_altered_layer_is_refused(shipped: Bundle, layer: int) -> None:
     model = networks.altered(shipped.model, layer, 0.0)
-    assert "the model does not run here as it was judged" in refused(assemble(shipped.manifest, model, "altered", shipped.golden))
+    assert "the model does not run here as it was evaluated" in refused(assemble(shipped.manifest, model, "altered", shipped.golden))
 
 
 @pytest.mark.parametrize("off", [0.06, -0.06])
 def test_a_runtime_that_is_further_off_than_rounding_is_refused(local: Bundle, off: float) -> None:
-    assert "within 0.05 is wanted" in refused(local, Off(local, swing=off))
+    assert "within 0.05; " in refused(local, Off(local, swing=off))
 
 
 @pytest.mark.parametrize("off", [0.02, -0.02])
 def test_a_runtime_that_is_off_everywhere_is_refused_though_no_window_is_far_off(local: Bundle, off: float) -> None:
-    assert "golden windows have confidences that are 0.0" in refused(local, Off(local, fixed=off))
+    assert "golden windows have confidences that differ by 0.0" in refused(local, Off(local, fixed=off))
 
 
 def test_rounding_as_it_was_measured_is_accepted(local: Bundle) -> None:
-    compared = self_test.verify(local, Off(local, swing=0.01))  # type: ignore[arg-type]
-    assert 0.005 < compared.mean <= compared.largest < 0.02
+    result = self_test.verify(local, Off(local, swing=0.01))  # type: ignore[arg-type]
+    assert 0.005 < result.mean <= result.largest < 0.02
 
 
 class Wrong:
-    """Answers what is no finite number."""
+    """An engine whose output is not finite."""
 
     step = 0.0
 
@@ -173,7 +173,7 @@ def test_an_answer_that_is_not_finite_fits_nothing(shipped: Bundle, tmp_path: Pa
 
 
 def test_windows_are_answered_again_in_another_order(tmp_path: Path) -> None:
-    """A model that remembers gives every window its confidence once, in the order in which they were made."""
+    """A model with a state reproduces the confidences only in the order in which they were recorded."""
 
     class Remembers:
         step, last = 0.0, 0.5
@@ -226,16 +226,16 @@ HEAD = '"format":2,"scale":1.0,"within_mean":0.01,"levels":[]'
     ],
 )
 def test_a_file_that_holds_something_else_is_one_sentence(shipped: Bundle, text: str) -> None:
-    assert "golden.json: " in (said := refused(assemble(shipped.manifest, shipped.model, "b", text.encode("latin-1")))), said
-    assert said.endswith("; export the model again")
+    assert "golden.json: " in (sentence := refused(assemble(shipped.manifest, shipped.model, "b", text.encode("latin-1")))), sentence
+    assert sentence.endswith("; export the model again")
 
 
 def test_windows_of_a_later_format_ask_for_an_update(shipped: Bundle) -> None:
-    said = refused(assemble(shipped.manifest, shipped.model, "b", b'{"format":3,"other":1}'))
-    assert said == "b: golden.json has format 3 where up to 2 is known; update this component"
+    sentence = refused(assemble(shipped.manifest, shipped.model, "b", b'{"format":3,"other":1}'))
+    assert sentence == "b: golden.json has format 3; this component supports up to 2; update it"
 
 
-def test_windows_of_format_1_are_compared_by_their_confidences(shipped: Bundle) -> None:
+def test_windows_of_format_1_are_result_by_their_confidences(shipped: Bundle) -> None:
     text = (FILES / "golden.format1.json").read_bytes()
     older, engine = assemble(shipped.manifest, shipped.model, "older", text), open_engine(shipped)
     assert self_test.verify(older, engine).windows == 6
@@ -251,9 +251,7 @@ def test_windows_of_format_1_are_compared_by_their_confidences(shipped: Bundle) 
     assert self_test.verify(bundle, open_engine(bundle)).largest == pytest.approx(3 / 256)
     assert "golden window 3 of 6" in refused(assemble(shipped.manifest, shipped.model, "far", json.dumps(far).encode()))
     near["windows"][2]["answer"] = [0.5, 0.5]
-    assert "an answer has 2 numbers where 1 are wanted" in refused(
-        assemble(shipped.manifest, shipped.model, "b", json.dumps(near).encode())
-    )
+    assert "an output has 2 numbers, expected 1" in refused(assemble(shipped.manifest, shipped.model, "b", json.dumps(near).encode()))
 
 
 def test_a_model_of_other_channels_gets_windows_of_noise_near_its_levels(tmp_path: Path) -> None:
