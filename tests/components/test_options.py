@@ -88,12 +88,12 @@ def faults(name: str, path: tuple[str, ...], value: object) -> list[str]:
     return []
 
 
-def test_options_to_try_are_found() -> None:
+def test_every_kind_of_option_is_found() -> None:
     assert ("ingestion", ("assets", "x", "quality", "channels", "x", "low")) in NUMBERS and len(NUMBERS) > 40 and len(TEXTS) > 15
 
 
 @pytest.mark.parametrize(("name", "path"), NUMBERS, ids=lambda part: part if isinstance(part, str) else ".".join(part))
-def test_an_absurd_number_is_refused_by_the_name_of_its_option(name: str, path: tuple[str, ...]) -> None:
+def test_extreme_number_is_refused_with_the_name_of_its_option(name: str, path: tuple[str, ...]) -> None:
     for value in ABSURD:
         sentences = [each for each in faults(name, path, value) if f"`{'.'.join(path)}`" in each]
         assert sentences, f"{value!r} is taken"
@@ -102,7 +102,7 @@ def test_an_absurd_number_is_refused_by_the_name_of_its_option(name: str, path: 
 
 @pytest.mark.parametrize(("name", "path"), TEXTS, ids=lambda part: part if isinstance(part, str) else ".".join(part))
 @pytest.mark.parametrize("value", ["a" * 10_001, "a\x00b", "\x1b[2J", "\ud800", "a\rb"], ids=["long", "NUL", "escape", "half", "CR"])
-def test_invalid_text_is_refused_by_the_name_of_its_option(name: str, path: tuple[str, ...], value: str) -> None:
+def test_invalid_text_is_refused_with_the_name_of_its_option(name: str, path: tuple[str, ...], value: str) -> None:
     sentences = [each for each in faults(name, path, value) if ".".join(path) in each]
     assert sentences and all(len(each) < 1000 and each.isprintable() for each in sentences)
 

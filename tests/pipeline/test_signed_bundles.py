@@ -116,7 +116,7 @@ def test_foreign_bundle_is_refused_and_the_old_model_continues(line, version, tm
     assert {block.digest for block in watch.blocks} == {DIGEST}
 
 
-def test_a_bundle_that_is_replaced_while_it_loads_runs_as_signed_or_not_at_all(line, version, tmp_path):
+def test_bundle_replaced_while_it_loads_runs_as_signed_or_not_at_all(line, version, tmp_path):
     suite = line(profile="classic")
     watch = Watch(suite)
     swapped = shipped_as(tmp_path / "swapped", TRAINER, version=NEW)

@@ -53,7 +53,7 @@ def test_most_frequent_reason_is_reported():
     assert found is not None and found.reason == DEAD
 
 
-def test_a_channel_that_comes_and_goes_counts_by_its_share():
+def test_intermittent_channel_counts_by_its_share():
     found = counted(*[DEAD, DEAD, DEAD, ""] * 20).unscored()
     assert found is not None and found.share == pytest.approx(0.75, abs=0.1)
     assert counted(*[DEAD, "", "", ""] * 20).unscored() is None

@@ -36,14 +36,14 @@ def test_gglocal_finds_the_message_plugin() -> None:
     assert gglocal_messages in plugins()
 
 
-def test_readings_are_a_line_for_each_row() -> None:
+def test_readings_are_displayed_one_row_a_line() -> None:
     assert heard(topics.SENSORS, batch(), False) == [
         "edgeml/sensors pump-2 2026-01-01T00:00:00.000Z flow 121.1 l/min, pressure 0.1 bar (stuck)",
         "edgeml/sensors pump-2 2026-01-01T00:00:01.000Z flow 120.9 l/min, pressure - (missing)",
     ]
 
 
-def test_readings_are_values_in_json() -> None:
+def test_readings_are_displayed_as_values_in_json() -> None:
     value = json.loads(*heard(topics.SENSORS, batch(), True))["value"]
     assert value["units"] == {"flow": "l/min", "pressure": "bar"} and (value["asset"], value["stream"], value["seq"]) == ("pump-2", "s", 7)
     assert value["rows"] == [
@@ -52,7 +52,7 @@ def test_readings_are_values_in_json() -> None:
     ]
 
 
-def test_results_are_a_verdict_for_each_row() -> None:
+def test_results_are_displayed_as_one_verdict_a_row() -> None:
     block = results([0.97, None], deviations=(-6.2, 4.1, np.nan))
     first, second = heard(topics.RESULTS, block, False)
     assert first.startswith("edgeml/results pump-1 2020-03-09T10:00:00.000Z confidence 0.970 (flow -6.2 σ, pressure +4.1 σ)")
@@ -62,20 +62,20 @@ def test_results_are_a_verdict_for_each_row() -> None:
     assert rows[0]["deviations"] == {"flow": pytest.approx(-6.2, abs=0.01), "pressure": pytest.approx(4.1, abs=0.01), "current": None}
 
 
-def test_names_from_a_block_cannot_write_to_the_terminal() -> None:
+def test_names_in_a_batch_cannot_control_the_terminal() -> None:
     block = SensorBatch.of("a\x1b[2J\n", "s", 0, ("\x1b]0;x\x07",), ("\u202e",), np.array([T0]), np.array([[1.0]], "f4"))
     (line,) = heard(topics.SENSORS, block, False)
     assert line.isprintable()
 
 
-def test_a_block_whose_columns_do_not_fit_is_shown_as_it_is() -> None:
+def test_inconsistent_batch_is_displayed_unchanged() -> None:
     payload = encode(SensorBatch(asset="a", stream="s", seq=0, channels=("x",), units=(), times=b"1", values=b""))
     assert display.lines(topics.SENSORS, payload) is None and display.value(topics.SENSORS, payload) is None
     assert "has length" in display.fault(topics.SENSORS, payload)
 
 
 @pytest.mark.parametrize("topic", display.CARRIES)
-def test_each_message_belongs_on_its_topics_alone(topic: str) -> None:
+def test_message_is_accepted_on_its_own_topics_only(topic: str) -> None:
     for message in SAMPLES.values():
         belongs = isinstance(message, display.CARRIES[topic])
         assert bool(display.fault(topic, encode(message))) is not belongs, message

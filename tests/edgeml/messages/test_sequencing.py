@@ -28,13 +28,13 @@ def wanted(**fields: Any) -> ReplayRequest:
     return ReplayRequest(topic="edgeml/sensors", asset="p", max_messages=SequenceTracker.MAX_PER_ASSET, **fields)
 
 
-def test_messages_in_order_are_taken_once():
+def test_messages_in_order_are_accepted_once():
     receiver, asked, _ = make()
     assert [receiver.accept("p", "s", seq, seq) for seq in (0, 1, 1, 0, 2)] == [True, True, False, False, True]
     assert (receiver.lost, receiver.repeated, asked) == (0, 2, [])
 
 
-def test_a_gap_is_asked_for_once_and_filled_by_the_replay():
+def test_gap_is_requested_once_and_filled_by_the_replay():
     receiver, asked, _ = make()
     receiver.accept("p", "s", 0, 100)
     assert not receiver.accept("p", "s", 2, 300)
@@ -45,7 +45,7 @@ def test_a_gap_is_asked_for_once_and_filled_by_the_replay():
     assert receiver.lost == 0
 
 
-def test_what_the_producer_no_longer_has_is_counted_as_lost():
+def test_message_outside_the_replay_buffer_is_counted_as_lost():
     receiver, _, _ = make()
     receiver.accept("p", "s", 0, 100)
     receiver.accept("p", "s", 5, 600)
@@ -54,7 +54,7 @@ def test_what_the_producer_no_longer_has_is_counted_as_lost():
     assert receiver.lost == 3
 
 
-def test_a_producer_that_does_not_hear_is_asked_again_and_not_waited_for_for_ever():
+def test_unanswered_replay_request_is_repeated_and_given_up():
     receiver, asked, clock = make(patience_s=2.0)
     receiver.accept("p", "s", 0, 100)
     for clock.now in (0.0, 1.0, 2.0, 3.0, 4.0, 14.9):
@@ -65,7 +65,7 @@ def test_a_producer_that_does_not_hear_is_asked_again_and_not_waited_for_for_eve
     assert receiver.lost == 3
 
 
-def test_a_producer_that_hears_again_after_ten_seconds_loses_nothing():
+def test_producer_that_answers_after_ten_seconds_loses_nothing():
     receiver, asked, clock = make(patience_s=2.0)
     receiver.accept("p", "s", 0, 100)
     for clock.now in range(10):
@@ -75,7 +75,7 @@ def test_a_producer_that_hears_again_after_ten_seconds_loses_nothing():
     assert receiver.lost == 0 and len(asked) == 5
 
 
-def test_a_consumer_that_joins_late_asks_for_the_history_and_counts_no_loss():
+def test_late_consumer_requests_the_replay_buffer_and_counts_no_loss():
     receiver, asked, _ = make()
     receiver.query()
     assert asked == [ReplayRequest(topic="edgeml/sensors", max_messages=0)]
@@ -86,14 +86,14 @@ def test_a_consumer_that_joins_late_asks_for_the_history_and_counts_no_loss():
     assert receiver.lost == 0
 
 
-def test_a_new_stream_begins_anew():
+def test_new_stream_restarts_the_sequence():
     receiver, _, _ = make()
     receiver.accept("p", "s", 0, 100)
     assert receiver.accept("p", "other", 0, 200)
     assert receiver.lost == 0
 
 
-def test_after_a_renewal_only_what_is_newer_is_asked_for():
+def test_resubscribed_consumer_requests_newer_messages_only():
     receiver, asked, _ = make()
     receiver.accept("p", "s", 0, 100)
     receiver.query()
@@ -104,7 +104,7 @@ def test_after_a_renewal_only_what_is_newer_is_asked_for():
     assert asked[1:] == [wanted(since=100, stream="s", next_seq=1)]
 
 
-def test_a_keep_alive_shows_the_loss_of_a_last_message_and_is_asked_for_until_it_comes():
+def test_keep_alive_reveals_a_lost_last_message_which_is_requested_until_it_arrives():
     receiver, asked, clock = make(patience_s=2.0)
     receiver.accept("p", "s", 0, 100)
     receiver.on_keep_alive(KeepAlive(asset="p", stream="s", seq=0))
@@ -118,7 +118,7 @@ def test_a_keep_alive_shows_the_loss_of_a_last_message_and_is_asked_for_until_it
     assert len(asked) == 2 and receiver.lost == 0
 
 
-def test_a_keep_alive_of_an_unknown_stream_is_a_history_to_ask_for():
+def test_keep_alive_of_an_unknown_stream_requests_its_replay_buffer():
     receiver, asked, _ = make()
     receiver.on_keep_alive(KeepAlive(asset="", stream="s", seq=-1))
     receiver.on_keep_alive(KeepAlive(asset="p", stream="s", seq=-1))
@@ -130,7 +130,7 @@ def test_a_keep_alive_of_an_unknown_stream_is_a_history_to_ask_for():
     assert receiver.lost == 0
 
 
-def test_a_keep_alive_goes_only_when_nothing_else_went():
+def test_keep_alive_is_sent_only_on_an_idle_stream():
     said: list[bytes] = []
     pulse = KeepAliveTimer(said.append, interval_s=2.0)
     pulse.tick(0.0, "s", "p", 1)  # a message went
@@ -147,7 +147,7 @@ def test_a_keep_alive_goes_only_when_nothing_else_went():
 ALL = ReplayRequest(topic="edgeml/sensors")
 
 
-def test_history_keeps_by_event_time_and_by_size():
+def test_replay_buffer_is_bounded_by_event_time_and_size():
     history = ReplayBuffer("p", "s", keep_s=10, keep_bytes=500)
     for second in range(100):
         history.add(second * SECOND, b"x" * 10)
@@ -158,14 +158,14 @@ def test_history_keeps_by_event_time_and_by_size():
     assert len(list(history.replay(ALL))) == 1 + 1
 
 
-def test_an_empty_history_says_so():
+def test_empty_replay_buffer_is_reported():
     history = ReplayBuffer("p", "s")
     history.add(5, b"x")
     nothing = ReplayStart(asset="p", stream="s", first=1, oldest=0, last=0, newest=0)
     assert [decode(message) for message in history.replay(ReplayRequest(topic="t", since=5))] == [nothing]
 
 
-def test_history_sends_what_is_asked_for_by_number_and_no_more():
+def test_replay_sends_only_the_requested_numbers():
     history = ReplayBuffer("p", "s")
     for number in range(20):
         history.add(100 - number, b"%d" % number)  # by their times nobody could say which are newer
@@ -175,7 +175,7 @@ def test_history_sends_what_is_asked_for_by_number_and_no_more():
     assert len(list(history.replay(ReplayRequest(topic="t", stream="s", next_seq=99)))) == 1
 
 
-def test_history_of_a_stream_that_went_back_in_time_is_sent_whole_to_who_knows_another():
+def test_stream_that_went_back_in_time_is_replayed_whole_to_a_consumer_of_another():
     history = ReplayBuffer("p", "s")
     history.add(1000, b"before")
     history.add(10, b"after", epoch=1)
@@ -184,7 +184,7 @@ def test_history_of_a_stream_that_went_back_in_time_is_sent_whole_to_who_knows_a
     assert [*history.replay(ReplayRequest(topic="t", since=2000, stream="s", next_seq=1))][1:] == [b"after"]
 
 
-def test_history_answers_a_consumer_of_a_former_stream_by_number():
+def test_consumer_of_an_earlier_stream_is_answered_by_number():
     history = ReplayBuffer("p", "s3", former={"s1": 3, "s2": 5})
     for number in range(8):
         history.add(1000 - 100 * number, b"%d" % number, epoch=number)
@@ -200,7 +200,7 @@ def test_history_answers_a_consumer_of_a_former_stream_by_number():
     assert len(sent("unknown", 4)) == 8
 
 
-def test_history_never_has_a_gap():
+def test_replay_buffer_never_has_a_gap():
     """A consumer that asks for a number in a gap would get nothing, and wait."""
     history = ReplayBuffer("p", "s")
     for number in (3, 4, 8, 9):
@@ -213,7 +213,7 @@ def test_history_never_has_a_gap():
     assert history.oldest == history.next_seq == 11
 
 
-def test_a_consumer_asks_a_new_stream_for_what_follows_what_it_took_last():
+def test_consumer_requests_the_rows_after_its_last_one_from_a_new_stream():
     receiver, asked, _ = make()
     receiver.resume("p", "s1", 41, 1000)
     receiver.on_keep_alive(KeepAlive(asset="p", stream="s2", seq=45))
@@ -223,7 +223,7 @@ def test_a_consumer_asks_a_new_stream_for_what_follows_what_it_took_last():
     assert [receiver.accept("p", "s3", seq, 5) for seq in range(41, 47)] == [True] * 6 and receiver.lost == 0
 
 
-def test_whatever_is_dropped_on_the_way_all_arrives_in_order():
+def test_every_message_arrives_in_order_despite_any_drops():
     chance = random.Random(3)
     for _ in range(200):
         line = Line(chance)
@@ -268,7 +268,7 @@ class Line:
             self.deliver_one()
 
 
-def test_old_messages_of_many_assets_never_fill_the_channel():
+def test_replays_of_many_assets_never_fill_the_channel():
     line = Line(random.Random(4))
     assets = [f"pump-{number}" for number in range(40)]
     for seq in range(200):
@@ -289,7 +289,7 @@ def test_old_messages_of_many_assets_never_fill_the_channel():
     assert all(line.taken[asset] == list(range(1200)) for asset in assets) and line.receiver.lost == 0
 
 
-def test_many_assets_that_lack_little_do_not_wait_for_each_other():
+def test_short_replays_of_many_assets_do_not_wait_for_each_other():
     line = Line(random.Random(7))
     assets = [f"pump-{number}" for number in range(126)]
     for asset in assets:
@@ -308,7 +308,7 @@ def test_many_assets_that_lack_little_do_not_wait_for_each_other():
     assert seq <= 6 and line.receiver.lost == 0
 
 
-def test_a_consumer_that_knows_its_place_asks_for_nothing_older():
+def test_consumer_with_a_position_requests_nothing_older():
     line = Line(random.Random(5))
     for seq in range(100):
         line.publish("p", seq, lost=True)
@@ -318,7 +318,7 @@ def test_a_consumer_that_knows_its_place_asks_for_nothing_older():
     assert line.taken["p"] == [97, 98, 99]
 
 
-def test_a_stream_that_went_back_in_time_is_had_by_number():
+def test_stream_that_went_back_in_time_is_requested_by_number():
     line = Line(random.Random(6))
     history = line.histories["p"] = ReplayBuffer("p", "s")
     line.receiver.resume("p", "s", 1, 10**18)
@@ -329,14 +329,14 @@ def test_a_stream_that_went_back_in_time_is_had_by_number():
     assert line.taken["p"] == [1]
 
 
-def test_a_new_stream_that_began_earlier_in_time_is_asked_for_from_its_beginning():
+def test_new_stream_that_began_earlier_is_requested_from_its_beginning():
     receiver, asked, _ = make()
     receiver.accept("p", "s", 0, 1000)
     assert not receiver.accept("p", "other", 3, 400)
     assert asked == [wanted(since=0, stream="s", next_seq=1)]
 
 
-def test_an_earlier_version_that_sends_all_at_once_is_understood():
+def test_replay_of_an_earlier_version_in_one_burst_is_accepted():
     receiver, asked, _ = make()
     receiver.accept("p", "s", 0, 100)
     receiver.accept("p", "s", 30, 3000)

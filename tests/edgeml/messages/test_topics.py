@@ -30,7 +30,7 @@ def test_every_topic_has_a_publisher_a_subscriber_and_a_description() -> None:
     assert [topic.name for topic in topics.TOPICS if not (topic.publishers and topic.subscribers and topic.about)] == []
 
 
-def test_topics_of_iot_core_name_the_thing_and_are_not_signed() -> None:
+def test_topics_of_iot_core_contain_the_thing_name_and_are_not_signed() -> None:
     assert [topic.name for topic in topics.TOPICS if topic.cloud and ("{thing}" not in topic.name or topic.signed)] == []
     assert [topic.name for topic in topics.TOPICS if not topic.cloud and "{thing}" in topic.name] == []
 
@@ -57,7 +57,7 @@ def test_producers_that_are_monitored_publish_the_streams() -> None:
     }
 
 
-def test_no_module_but_the_records_writes_a_topic_as_text() -> None:
+def test_topics_are_written_as_text_only_in_their_records() -> None:
     """Docstrings, help texts and examples may: they are for people."""
     text = re.compile(r"edgeml/[a-z/{}]+")
     found = []

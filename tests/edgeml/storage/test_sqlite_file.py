@@ -40,7 +40,7 @@ def damage(path: Path) -> None:
     path.with_name(path.name + "-wal").write_bytes(log)
 
 
-def test_what_was_written_is_there_again(tmp_path: Path) -> None:
+def test_written_rows_are_read_after_reopening(tmp_path: Path) -> None:
     path = tmp_path / "a.sqlite3"
     db = opened(path)
     assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",) and db.execute("PRAGMA synchronous").fetchone() == (2,)
@@ -49,7 +49,7 @@ def test_what_was_written_is_there_again(tmp_path: Path) -> None:
     assert rows(opened(path), "t") == [(1,)] and rows(opened(path), "loss") == []
 
 
-def test_a_damaged_file_is_put_aside_and_the_new_one_knows(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_damaged_file_is_set_aside_and_reported_by_the_new_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "a.sqlite3"
     damage(path)
     db = opened(path)
@@ -58,7 +58,7 @@ def test_a_damaged_file_is_put_aside_and_the_new_one_knows(tmp_path: Path, caplo
 
 
 @pytest.mark.parametrize("at", range(1, 10))
-def test_a_process_that_ends_while_it_puts_aside_leaves_no_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+def test_kill_while_a_damaged_file_is_set_aside_loses_no_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
     path = tmp_path / "a.sqlite3"
     damage(path)
     count = 0
@@ -84,7 +84,7 @@ def test_a_process_that_ends_while_it_puts_aside_leaves_no_gap(tmp_path: Path, m
     assert (tmp_path / "a.damaged").exists() and sorted(each.suffix for each in tmp_path.glob("a.new*")) == []
 
 
-def test_what_is_about_the_surroundings_is_no_damage(tmp_path: Path) -> None:
+def test_environment_error_is_not_reported_as_damage(tmp_path: Path) -> None:
     path = tmp_path / "a.sqlite3"
     path.mkdir()
     with pytest.raises(sqlite3.OperationalError):
