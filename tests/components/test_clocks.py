@@ -227,7 +227,7 @@ def test_relaunch_after_a_clock_was_set_back_keeps_scoring(pipeline: Pipeline, f
 
 
 def test_relaunched_source_that_cannot_rewind_replays_its_latest_epoch_only(pipeline: Pipeline) -> None:
-    """Rows of before the clock was set back, in a stream that is new to everybody, would be taken for the latest there are."""
+    """Rows from before the clock was set back, in a new stream, would be taken for the latest ones."""
     pipeline.rows(pump(900)[500:620], T0 - HOUR)
     pipeline.launch("SensorIngestion")
     source: Any = pipeline.services["SensorIngestion"]

@@ -22,7 +22,7 @@ VERSION, NEW = json.loads((SHIPPED / "manifest.json").read_text())["version"], "
 
 
 def other_model(folder: Path) -> bytes:
-    """The model with one bit of its weights changed: it loads, and says something else."""
+    """The model with one bit of its weights changed: it loads, and has other outputs."""
     model = bytearray((folder / "model.tflite").read_bytes())
     model[len(model) // 2] ^= 1
     return bytes(model)

@@ -62,7 +62,7 @@ def test_intermittent_channel_counts_by_its_share():
 def test_rare_rows_count_too():
     tally = ScoringCoverage()
     for minute in range(30):
-        tally.take(np.ones(1, np.uint8), ("interval: a row each 60 s, 1 s wanted by model x",), minute * 60.0)
+        tally.take(np.ones(1, np.uint8), ("interval: one row per 60 s, expected 1 s for model x",), minute * 60.0)
     found = tally.unscored()
     assert found is not None and (found.since, found.rows) == (0.0, 30)
 

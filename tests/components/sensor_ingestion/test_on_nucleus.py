@@ -58,10 +58,10 @@ class Device:
         (folder / f"{NAME}-1.0.0.yaml").write_text(yaml.safe_dump(recipe))
         self.nucleus.deploy(folder, merge={NAME: "1.0.0"}, config={NAME: update} if update else None)
 
-    def until(self, what: Callable[[], Any], answering: bool = True) -> Any:
-        """Take messages, and answer batches, until `what()` is true; returns that."""
+    def until(self, condition: Callable[[], Any], answering: bool = True) -> Any:
+        """Take messages, and answer batches, until `condition()` is true; returns its result."""
         give_up = time.monotonic() + PATIENCE_S
-        while not what():
+        while not condition():
             left = give_up - time.monotonic()
             assert left > 0, f"not in {PATIENCE_S} s; the log ends:\n{self.nucleus.tail(NAME, 40)}"
             try:
@@ -74,7 +74,7 @@ class Device:
             self.heard.append(message)
             if isinstance(message, SensorBatch):
                 self.take(message, answering)
-        return what()
+        return condition()
 
     def take(self, batch: SensorBatch, answering: bool) -> None:
         if batch.seq in self.batches:

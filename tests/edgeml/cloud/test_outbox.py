@@ -1,4 +1,4 @@
-"""The outbox on disk and the delivery from it: order, proof, lateness, quota, reserve; numbers are of AlertDispatcher's README."""
+"""The outbox on disk and its delivery: order, confirmation, lateness, quota, reserve. The numbers are those of AlertDispatcher's README."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow("fills the outbox with the messages of long outage
 
 
 class File:
-    """The least that keeps an outbox."""
+    """A minimal service with an outbox."""
 
     def __init__(self, path: Path) -> None:
         self.db = sqlite3.connect(path, isolation_level=None)
@@ -131,7 +131,7 @@ def test_44_payload_that_is_no_echo_confirms_nothing(tmp_path, payload):
 
 
 def guesses(seen: str) -> list[str]:
-    """What somebody might try who has seen the id of one message, about the next one."""
+    """Ids that an attacker who has seen the id of one message might guess for the next one."""
     own, no, proof = seen.split("-")
     following = int(no) + 1
     return [

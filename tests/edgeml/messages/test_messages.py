@@ -1,4 +1,4 @@
-"""The wire format: pinned bytes, what is refused and how, and how large blocks may be."""
+"""The wire format: pinned bytes, refusals, and the maximum size of batches."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def test_every_type_has_a_sample():
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_wire_format_is_pinned(name):
-    # A failure here means that components of different versions on one device no longer understand each other:
-    # raise VERSION and keep the old file, or take the change back.
+    # A failure here means that components of different versions on one device can no longer communicate:
+    # raise VERSION and keep the old file, or revert the change.
     pinned = bytes.fromhex((GOLDEN / f"{name}.v1.hex").read_text())
     assert m.encode(SAMPLES[name]).hex() == pinned.hex()
     assert m.decode(pinned) == SAMPLES[name]

@@ -1,4 +1,4 @@
-"""Numbered streams: a loss is seen and asked for, a repetition is not taken twice, in any order of events."""
+"""Numbered streams: losses are detected and requested, and repetitions ignored, in any order of events."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ class Clock:
 
 
 def make(patience_s: float = 2.0) -> tuple[SequenceTracker, list[ReplayRequest], Clock]:
-    asked: list[ReplayRequest] = []
+    requests: list[ReplayRequest] = []
     clock = Clock()
-    return SequenceTracker("edgeml/sensors", asked.append, clock, patience_s), asked, clock
+    return SequenceTracker("edgeml/sensors", requests.append, clock, patience_s), requests, clock
 
 
-def wanted(**fields: Any) -> ReplayRequest:
-    """What a receiver asks of one asset."""
+def request(**fields: Any) -> ReplayRequest:
+    """The replay request of a receiver for one asset."""
     return ReplayRequest(topic="edgeml/sensors", asset="p", max_messages=SequenceTracker.MAX_PER_ASSET, **fields)
 
 
 def test_messages_in_order_are_accepted_once():
-    receiver, asked, _ = make()
+    receiver, requests, _ = make()
     assert [receiver.accept("p", "s", seq, seq) for seq in (0, 1, 1, 0, 2)] == [True, True, False, False, True]
-    assert (receiver.lost, receiver.repeated, asked) == (0, 2, [])
+    assert (receiver.lost, receiver.repeated, requests) == (0, 2, [])
 
 
 def test_gap_is_requested_once_and_filled_by_the_replay():
-    receiver, asked, _ = make()
+    receiver, requests, _ = make()
     receiver.accept("p", "s", 0, 100)
     assert not receiver.accept("p", "s", 2, 300)
     assert not receiver.accept("p", "s", 3, 400)
-    assert asked == [wanted(since=100, stream="s", next_seq=1)]
+    assert requests == [request(since=100, stream="s", next_seq=1)]
     receiver.on_replay_start(ReplayStart(asset="p", stream="s", first=1))
     assert [receiver.accept("p", "s", seq, seq) for seq in (1, 2, 3)] == [True, True, True]
     assert receiver.lost == 0
@@ -55,32 +55,32 @@ def test_message_outside_the_replay_buffer_is_counted_as_lost():
 
 
 def test_unanswered_replay_request_is_repeated_and_given_up():
-    receiver, asked, clock = make(patience_s=2.0)
+    receiver, requests, clock = make(patience_s=2.0)
     receiver.accept("p", "s", 0, 100)
     for clock.now in (0.0, 1.0, 2.0, 3.0, 4.0, 14.9):
         assert not receiver.accept("p", "s", 3, 400)
-    assert asked == [wanted(since=100, stream="s", next_seq=1)] * 4
+    assert requests == [request(since=100, stream="s", next_seq=1)] * 4
     clock.now = 15.0
     assert receiver.accept("p", "s", 4, 500)
     assert receiver.lost == 3
 
 
 def test_producer_that_answers_after_ten_seconds_loses_nothing():
-    receiver, asked, clock = make(patience_s=2.0)
+    receiver, requests, clock = make(patience_s=2.0)
     receiver.accept("p", "s", 0, 100)
     for clock.now in range(10):
         assert not receiver.accept("p", "s", 3 + clock.now, 400)
     receiver.on_replay_start(ReplayStart(asset="p", stream="s", first=1))
     assert all(receiver.accept("p", "s", seq, seq) for seq in range(1, 13))
-    assert receiver.lost == 0 and len(asked) == 5
+    assert receiver.lost == 0 and len(requests) == 5
 
 
 def test_late_consumer_requests_the_replay_buffer_and_counts_no_loss():
-    receiver, asked, _ = make()
+    receiver, requests, _ = make()
     receiver.query()
-    assert asked == [ReplayRequest(topic="edgeml/sensors", max_messages=0)]
+    assert requests == [ReplayRequest(topic="edgeml/sensors", max_messages=0)]
     assert not receiver.accept("p", "s", 50, 5000)
-    assert asked[1:] == [wanted(since=0, stream="", next_seq=0)]
+    assert requests[1:] == [request(since=0, stream="", next_seq=0)]
     receiver.on_replay_start(ReplayStart(asset="p", stream="s", first=40))
     assert all(receiver.accept("p", "s", seq, seq) for seq in range(40, 51))
     assert receiver.lost == 0
@@ -94,54 +94,54 @@ def test_new_stream_restarts_the_sequence():
 
 
 def test_resubscribed_consumer_requests_newer_messages_only():
-    receiver, asked, _ = make()
+    receiver, requests, _ = make()
     receiver.accept("p", "s", 0, 100)
     receiver.query()
-    assert asked == [ReplayRequest(topic="edgeml/sensors", since=100, max_messages=0)]
+    assert requests == [ReplayRequest(topic="edgeml/sensors", since=100, max_messages=0)]
     receiver.on_replay_start(ReplayStart(asset="p", stream="s", first=1, oldest=0, last=0, newest=0))
-    assert len(asked) == 1  # there is nothing newer
+    assert len(requests) == 1  # there is nothing newer
     receiver.on_replay_start(ReplayStart(asset="p", stream="s", first=1, oldest=0, last=0, newest=2))
-    assert asked[1:] == [wanted(since=100, stream="s", next_seq=1)]
+    assert requests[1:] == [request(since=100, stream="s", next_seq=1)]
 
 
 def test_keep_alive_reveals_a_lost_last_message_which_is_requested_until_it_arrives():
-    receiver, asked, clock = make(patience_s=2.0)
+    receiver, requests, clock = make(patience_s=2.0)
     receiver.accept("p", "s", 0, 100)
     receiver.on_keep_alive(KeepAlive(asset="p", stream="s", seq=0))
-    assert asked == []  # quiet, nothing is missing
+    assert requests == []  # quiet, nothing is missing
     for clock.now in (0.0, 1.0, 2.0):
         receiver.on_keep_alive(KeepAlive(asset="p", stream="s", seq=1))
-    assert asked == [wanted(since=100, stream="s", next_seq=1)] * 2
+    assert requests == [request(since=100, stream="s", next_seq=1)] * 2
     receiver.on_replay_start(ReplayStart(asset="p", stream="s", first=1))
     assert receiver.accept("p", "s", 1, 200)
     receiver.on_keep_alive(KeepAlive(asset="p", stream="s", seq=1))
-    assert len(asked) == 2 and receiver.lost == 0
+    assert len(requests) == 2 and receiver.lost == 0
 
 
 def test_keep_alive_of_an_unknown_stream_requests_its_replay_buffer():
-    receiver, asked, _ = make()
+    receiver, requests, _ = make()
     receiver.on_keep_alive(KeepAlive(asset="", stream="s", seq=-1))
     receiver.on_keep_alive(KeepAlive(asset="p", stream="s", seq=-1))
-    assert asked == []
+    assert requests == []
     receiver.on_keep_alive(KeepAlive(asset="p", stream="s", seq=7))
-    assert asked == [wanted(since=0, stream="", next_seq=0)]
+    assert requests == [request(since=0, stream="", next_seq=0)]
     receiver.on_replay_start(ReplayStart(asset="p", stream="s", first=5))
     assert [receiver.accept("p", "s", seq, seq) for seq in (5, 6, 7)] == [True, True, True]
     assert receiver.lost == 0
 
 
 def test_keep_alive_is_sent_only_on_an_idle_stream():
-    said: list[bytes] = []
-    pulse = KeepAliveTimer(said.append, interval_s=2.0)
-    pulse.tick(0.0, "s", "p", 1)  # a message went
-    pulse.tick(1.5, "s", "p", 2)  # and another
-    assert pulse.tick(3.0, "s", "p", 2) == 0.5 and said == []
-    pulse.tick(3.5, "s", "p", 2)
-    pulse.tick(4.0, "s", "p", 2)
-    pulse.tick(5.5, "s", "p", 2)
-    pulse.tick(5.5, "s")  # one that has no asset yet is alive too
+    sent: list[bytes] = []
+    timer = KeepAliveTimer(sent.append, interval_s=2.0)
+    timer.tick(0.0, "s", "p", 1)  # a message went
+    timer.tick(1.5, "s", "p", 2)  # and another
+    assert timer.tick(3.0, "s", "p", 2) == 0.5 and sent == []
+    timer.tick(3.5, "s", "p", 2)
+    timer.tick(4.0, "s", "p", 2)
+    timer.tick(5.5, "s", "p", 2)
+    timer.tick(5.5, "s")  # one that has no asset yet is alive too
     keep_alive = KeepAlive(asset="p", stream="s", seq=1)
-    assert [decode(message) for message in said] == [keep_alive, keep_alive, KeepAlive(asset="", stream="s", seq=-1)]
+    assert [decode(message) for message in sent] == [keep_alive, keep_alive, KeepAlive(asset="", stream="s", seq=-1)]
 
 
 ALL = ReplayRequest(topic="edgeml/sensors")
@@ -168,7 +168,7 @@ def test_empty_replay_buffer_is_reported():
 def test_replay_sends_only_the_requested_numbers():
     history = ReplayBuffer("p", "s")
     for number in range(20):
-        history.add(100 - number, b"%d" % number)  # by their times nobody could say which are newer
+        history.add(100 - number, b"%d" % number)  # their times do not show which are newer
     start, *sent = history.replay(ReplayRequest(topic="t", since=10**18, stream="s", next_seq=5, max_messages=3))
     assert decode(start) == ReplayStart(asset="p", stream="s", first=5, oldest=0, last=7, newest=19) and sent == [b"5", b"6", b"7"]
     assert len(list(history.replay(ReplayRequest(topic="t", max_messages=0)))) == 1
@@ -179,8 +179,8 @@ def test_stream_that_went_back_in_time_is_replayed_whole_to_a_consumer_of_anothe
     history = ReplayBuffer("p", "s")
     history.add(1000, b"before")
     history.add(10, b"after", epoch=1)
-    asked = ReplayRequest(topic="t", since=2000, stream="other", next_seq=7)
-    assert [*history.replay(asked)][1:] == [b"before", b"after"]
+    missing = ReplayRequest(topic="t", since=2000, stream="other", next_seq=7)
+    assert [*history.replay(missing)][1:] == [b"before", b"after"]
     assert [*history.replay(ReplayRequest(topic="t", since=2000, stream="s", next_seq=1))][1:] == [b"after"]
 
 
@@ -194,14 +194,14 @@ def test_consumer_of_an_earlier_stream_is_answered_by_number():
 
     assert sent("s2", 4) == [b"4", b"5", b"6", b"7"]
     assert sent("s1", 1)[0] == b"1"
-    # It had a message of that stream that the producer lost when it died: the number now belongs to another one.
+    # It has a message that the producer lost in a kill: another message now has that number.
     assert sent("s2", 6) == [b"5", b"6", b"7"]
     assert sent("s1", 4)[0] == b"3"
     assert len(sent("unknown", 4)) == 8
 
 
 def test_replay_buffer_never_has_a_gap():
-    """A consumer that asks for a number in a gap would get nothing, and wait."""
+    """A consumer that requests a number in a gap would get no answer, and wait."""
     history = ReplayBuffer("p", "s")
     for number in (3, 4, 8, 9):
         history.continue_at(number)
@@ -214,11 +214,11 @@ def test_replay_buffer_never_has_a_gap():
 
 
 def test_consumer_requests_the_rows_after_its_last_one_from_a_new_stream():
-    receiver, asked, _ = make()
+    receiver, requests, _ = make()
     receiver.resume("p", "s1", 41, 1000)
     receiver.on_keep_alive(KeepAlive(asset="p", stream="s2", seq=45))
     receiver.on_keep_alive(KeepAlive(asset="p", stream="s3", seq=46))
-    assert asked == [wanted(since=1000, stream="s1", next_seq=41)] * 2
+    assert requests == [request(since=1000, stream="s1", next_seq=41)] * 2
     receiver.on_replay_start(ReplayStart(asset="p", stream="s3", first=41, oldest=0, last=46, newest=46))
     assert [receiver.accept("p", "s3", seq, 5) for seq in range(41, 47)] == [True] * 6 and receiver.lost == 0
 
@@ -236,7 +236,7 @@ def test_every_message_arrives_in_order_despite_any_drops():
 
 
 class Line:
-    """A producer of many assets, a channel that keeps the order, and a receiver at its end."""
+    """A producer of many assets, an ordered channel, and a receiver at its end."""
 
     def __init__(self, chance: random.Random) -> None:
         self.clock, self.chance = Clock(), chance
@@ -284,7 +284,7 @@ def test_replays_of_many_assets_never_fill_the_channel():
             if line.channel:
                 line.deliver_one()
     line.deliver()
-    # As many old messages as there are assets, and twice as many new ones, as two of three that are taken are new.
+    # One old message per asset, and twice as many new ones: two of three received messages are new.
     assert most <= 5 * len(assets)
     assert all(line.taken[asset] == list(range(1200)) for asset in assets) and line.receiver.lost == 0
 
@@ -330,16 +330,16 @@ def test_stream_that_went_back_in_time_is_requested_by_number():
 
 
 def test_new_stream_that_began_earlier_is_requested_from_its_beginning():
-    receiver, asked, _ = make()
+    receiver, requests, _ = make()
     receiver.accept("p", "s", 0, 1000)
     assert not receiver.accept("p", "other", 3, 400)
-    assert asked == [wanted(since=0, stream="s", next_seq=1)]
+    assert requests == [request(since=0, stream="s", next_seq=1)]
 
 
 def test_replay_of_an_earlier_version_in_one_burst_is_accepted():
-    receiver, asked, _ = make()
+    receiver, requests, _ = make()
     receiver.accept("p", "s", 0, 100)
     receiver.accept("p", "s", 30, 3000)
     receiver.on_replay_start(ReplayStart(asset="p", stream="s", first=1))
     assert all(receiver.accept("p", "s", seq, seq) for seq in range(1, 31))
-    assert len(asked) == 1 and receiver.lost == 0
+    assert len(requests) == 1 and receiver.lost == 0

@@ -1,4 +1,4 @@
-"""What a baseline is fitted to, kept as, and refused for."""
+"""Baselines: fit, JSON form, and refusals."""
 
 from __future__ import annotations
 

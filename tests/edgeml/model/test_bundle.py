@@ -1,4 +1,4 @@
-"""A bundle is verified before it is used, and the error says what was wanted and what was given."""
+"""Verification of bundles: errors have the expected and the actual value."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_wrong_type_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "named"),
+    ("changes", "parts"),
     [
         ({"channels": ()}, ["`channels`"]),
         ({"channels": MANIFEST.channels[:1] * 2}, ["`channels`", "duplicate"]),
@@ -164,10 +164,10 @@ def test_wrong_type_is_refused(tmp_path: Path) -> None:
         ({"classes": ("none", "power", "power")}, ["`classes`", "power, power"]),
     ],
 )
-def test_inconsistent_values_are_refused(tmp_path: Path, changes: dict[str, Any], named: list[str]) -> None:
+def test_inconsistent_values_are_refused(tmp_path: Path, changes: dict[str, Any], parts: list[str]) -> None:
     with pytest.raises(BundleError) as caught:
         tiny(tmp_path, **changes)
-    assert all(part in str(caught.value) for part in named), caught.value
+    assert all(part in str(caught.value) for part in parts), caught.value
     assert not (tmp_path / "model.tflite").exists()
 
 

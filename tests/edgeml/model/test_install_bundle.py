@@ -1,4 +1,4 @@
-"""The steps of a model component."""
+"""The install and run steps of a model component."""
 
 from __future__ import annotations
 
@@ -57,17 +57,17 @@ def test_step_fails_with_the_result_that_the_reader_reports(tmp_path: Path) -> N
     while second is None or step.installed(work) == second:
         time.sleep(0.01)
     step.report_result(reader, step.installed(work)[1], "it is signed with another key")  # type: ignore[index]
-    said, _ = running.communicate(timeout=30)
+    output, _ = running.communicate(timeout=30)
     assert running.returncode == 1
-    assert said.splitlines()[-1] == "ERROR edgeml.model.install_bundle: it is signed with another key"
+    assert output.splitlines()[-1] == "ERROR edgeml.model.install_bundle: it is signed with another key"
 
 
 def test_repair_keeps_a_complete_bundle_and_replaces_an_altered_or_refused_one(tmp_path: Path) -> None:
     work, reader = tmp_path / "work", tmp_path / "com.edgeml.Inference"
     reader.mkdir()
 
-    def mended() -> tuple[int, int]:
-        """What tells the placing after the step from another; the reader takes whatever is there, so the step need not wait."""
+    def repaired() -> tuple[int, int]:
+        """Identifies the installation that follows the step; the reader accepts any, so that the step need not wait."""
         command = [sys.executable, step.__file__, "--bundle", bundle(tmp_path / "b", "one"), "--work", work, "--reader", reader, "--repair"]
         running = subprocess.Popen(command)
         before = step.installed(work)
@@ -79,16 +79,16 @@ def test_repair_keeps_a_complete_bundle_and_replaces_an_altered_or_refused_one(t
         assert running.returncode == 0
         return step.installed(work)[1]  # type: ignore[index]
 
-    first = mended()
-    assert mended() == first
+    first = repaired()
+    assert repaired() == first
     (step.installed(work)[0] / "extra").write_text("x")  # type: ignore[index]
-    second = mended()
-    assert second != first and mended() == second
+    second = repaired()
+    assert second != first and repaired() == second
     (step.installed(work)[0] / "manifest.json").write_text("altered")  # type: ignore[index]
-    third = mended()
+    third = repaired()
     assert third != second and (step.installed(work)[0] / "manifest.json").read_text() == "one"  # type: ignore[index]
     step.report_result(reader, third, "it is signed with another key")
-    assert mended() != third
+    assert repaired() != third
 
 
 KILL = """
@@ -135,7 +135,7 @@ def test_full_disk_leaves_the_installed_bundle_and_no_partial_one(tmp_path: Path
     placed = step.install(bundle(tmp_path / "b", "one"), work)
     bundle(tmp_path / "b", "x" * 200_000)
     words = [sys.executable, step.__file__, "--bundle", str(tmp_path / "b"), "--work", str(work)]
-    # Files of 64 KiB at most: what is written fails, as on a full disk.
+    # Files of at most 64 KiB: writes fail, as on a full disk.
     ran = subprocess.run(["bash", "-c", f"ulimit -f 64; exec {shlex.join(words)}"], capture_output=True, text=True, check=False)
     assert ran.returncode == 1 and "File too large; installation failed" in ran.stdout
     assert step.installed(work)[0] == placed and list((work / "bundles").iterdir()) == [placed]  # type: ignore[index]

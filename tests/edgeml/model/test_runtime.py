@@ -1,4 +1,4 @@
-"""Models of both kinds run, and a model that does not fit its manifest is refused in one sentence."""
+"""Models of both kinds run, and a model that does not match its manifest is refused in one sentence."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_shipped_model_with_another_manifest_is_refused(tmp_path: Path) -> None:
 
 
 class Answers:
-    """A network that always answers the same."""
+    """A network with a constant output."""
 
     kind, input_shape, step = "fixed", (4, 4), 0.0
 

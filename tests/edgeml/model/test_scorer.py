@@ -1,4 +1,4 @@
-"""Rows in, one result a row out: what decides, what keeps from deciding, and for how long."""
+"""Scoring of rows: one result per row, and the reasons that prevent a decision."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def feed(scorer: AssetScorer, times: np.ndarray, values: np.ndarray, quality: np
 
 
 def check(result: ResultColumns) -> None:
-    """What holds for every block: a decision has a score and a confidence, no decision has neither."""
+    """Check an invariant of every batch: a decision has a score and a confidence, no decision has neither."""
     decided = result.reason == 0
     assert (np.isfinite(result.score) == decided).all()
     assert (np.isfinite(result.confidence) == decided).all()
@@ -82,16 +82,16 @@ def test_restarted_scorer_reproduces_its_scores_exactly(tmp_path: Path) -> None:
     times, values, quality = normal(100)
     bundle = tiny(tmp_path)
     first = AssetScorer(bundle, Largest())
-    wanted = first.feed(times, values, quality)[0]
+    expected = first.feed(times, values, quality)[0]
     again = AssetScorer(bundle, Largest(), first.baseline)
     got = again.feed(times[60:], values[60:], quality[60:])[0]
-    assert np.array_equal(got.score[12:], wanted.score[72:])
+    assert np.array_equal(got.score[12:], expected.score[72:])
 
 
 def test_baseline_of_other_inputs_is_refused(tmp_path: Path) -> None:
     bundle = tiny(tmp_path)
     other = Baseline(scaling_id="other", rows=1, mean=(0, 0), std=(1, 1), spread=((1, 1), (1, 1)))
-    with pytest.raises(BundleError, match="other where model tiny wants"):
+    with pytest.raises(BundleError, match="a baseline of inputs other, model tiny requires"):
         AssetScorer(bundle, Largest(), other)
 
 
@@ -220,7 +220,7 @@ def test_output_that_is_not_finite_is_no_decision(tmp_path: Path, answer: float,
     result, reasons = scorer.feed(times, values, quality)
     check(result)
     assert [reasons[code - 1] for code in result.reason[34:35]] == [NO_NUMBER] and not result.reason[35:].any()
-    # It enters no mean: after it the score is that of new answers alone.
+    # It is in no mean: the next score is that of new outputs alone.
     assert result.score[30:].tolist() == pytest.approx([0.01, 0.015, 0.02, 0.03, np.nan, 0.06, 0.065, 0.07, 0.08, 0.09], nan_ok=True)
 
 
@@ -243,11 +243,11 @@ def test_stop_right_after_a_gap_clears_the_window(scorer: AssetScorer) -> None:
     assert (earlier == earlier[0]).all(), "no step from before the stop"
 
 
-@pytest.mark.parametrize(("pace", "given"), [(0.1, "0.1 s"), (10.0, "10 s")])
-def test_rows_at_another_interval_are_refused_until_it_is_right(scorer: AssetScorer, pace: float, given: str) -> None:
+@pytest.mark.parametrize(("interval_s", "shown"), [(0.1, "0.1 s"), (10.0, "10 s")])
+def test_rows_at_another_interval_are_refused_until_it_is_right(scorer: AssetScorer, interval_s: float, shown: str) -> None:
     times, values, quality = normal(60)
-    reasons = feed(scorer, (times * pace).astype(np.int64), values, quality)
-    assert reasons[20:] == [f"interval: a row each {given}, 1 s wanted by model tiny"] * 40
+    reasons = feed(scorer, (times * interval_s).astype(np.int64), values, quality)
+    assert reasons[20:] == [f"interval: one row per {shown}, expected 1 s for model tiny"] * 40
     assert scorer.baseline is None
     times, values, quality = normal(100)
     assert feed(scorer, times + 1000 * SECOND, values, quality)[-10:] == [""] * 10
@@ -256,35 +256,35 @@ def test_rows_at_another_interval_are_refused_until_it_is_right(scorer: AssetSco
 def test_row_with_an_earlier_time_is_ignored(tmp_path: Path) -> None:
     times, values, quality = normal(60)
     scorer, undisturbed = AssetScorer(tiny(tmp_path), Largest()), AssetScorer(tiny(tmp_path), Largest())
-    wanted = undisturbed.feed(times, values, quality)[0]
+    expected = undisturbed.feed(times, values, quality)[0]
     back = np.insert(times, 45, [times[40], times[44]])
     wild, flags = np.insert(values, 45, [[1e6, 1e6]] * 2, axis=0), np.insert(quality, 45, [[BACKWARDS] * 2] * 2, axis=0)
     result, reasons = scorer.feed(back, wild, flags)
     assert [reasons[code - 1] for code in result.reason[45:47]] == ["time running backwards"] * 2
-    assert np.array_equal(np.delete(result.score, [45, 46]), wanted.score, equal_nan=True)
+    assert np.array_equal(np.delete(result.score, [45, 46]), expected.score, equal_nan=True)
 
 
 def test_row_with_the_same_time_is_not_scored_twice(tmp_path: Path) -> None:
     times, values, quality = normal(60)
     scorer, undisturbed = AssetScorer(tiny(tmp_path), Largest()), AssetScorer(tiny(tmp_path), Largest())
-    wanted = undisturbed.feed(times, values, quality)[0]
-    # No flag: a sender that checks nothing.
+    expected = undisturbed.feed(times, values, quality)[0]
+    # The producer set no flag.
     twice = [np.insert(column, 50, column[49], axis=0) for column in (times, values, quality)]
     twice[1][50] = [1e6, 1e6]
     result, reasons = scorer.feed(*twice)
     assert reasons[result.reason[50] - 1] == "time running backwards"
-    assert np.array_equal(np.delete(result.score, 50), wanted.score, equal_nan=True)
+    assert np.array_equal(np.delete(result.score, 50), expected.score, equal_nan=True)
 
 
 def test_row_ahead_of_the_clock_is_ignored(tmp_path: Path) -> None:
     times, values, quality = normal(60)
     scorer, undisturbed = AssetScorer(tiny(tmp_path), Largest()), AssetScorer(tiny(tmp_path), Largest())
-    wanted = undisturbed.feed(times, values, quality)[0]
+    expected = undisturbed.feed(times, values, quality)[0]
     ahead = np.insert(times, 45, times[44] + 10**9 * SECOND)
     wild, flags = np.insert(values, 45, [[1e6, 1e6]], axis=0), np.insert(quality, 45, [[AHEAD] * 2], axis=0)
     result, reasons = scorer.feed(ahead, wild, flags)
     assert reasons[result.reason[45] - 1] == "ahead of the clock"
-    assert np.array_equal(np.delete(result.score, 45), wanted.score, equal_nan=True)
+    assert np.array_equal(np.delete(result.score, 45), expected.score, equal_nan=True)
 
 
 def test_epoch_starts_with_a_new_window_and_keeps_the_baseline(scorer: AssetScorer) -> None:
@@ -381,7 +381,7 @@ def test_shipped_model_is_fast() -> None:
     rng = np.random.default_rng(0)
     values = rng.normal(10, 1, (900, 8)).astype(np.float32)
     result, _ = AssetScorer(bundle, open_engine(bundle)).feed(np.arange(900) * SECOND, values, np.zeros((900, 8), np.uint8))
-    # Far above what a row takes, so that a busy machine does not fail the test, far below what a slip would cost.
+    # Far above the time of a row, so that a busy machine does not fail the test, and far below that of a mistake.
     assert np.median(result.latency_us[result.reason == 0].sum(1)) < 2000
 
 

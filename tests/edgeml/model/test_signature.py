@@ -1,4 +1,4 @@
-"""Only a bundle that the pinned key signed is believed, and only as it was signed."""
+"""Only bundles signed with the pinned key are accepted, and only unchanged."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.test_architecture import files
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A small bundle that the trainer signed."""
+    """A small bundle, signed by the trainer."""
     tiny(tmp_path / "bundle")
     sign(tmp_path / "bundle", TRAINER)
     return tmp_path / "bundle"

@@ -1,4 +1,4 @@
-"""The ring gives what a plain look back at the rows gives."""
+"""The incremental window equals a computation from all rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROWS = np.random.default_rng(2).normal(0, 2, (60, 2)).astype(np.float32)
 
 
 def plain(rows: np.ndarray, good: np.ndarray) -> np.ndarray:
-    """The documented rule, said slowly: a step less than half good is 0; steps from before the window repeat its first whole one."""
+    """The documented rule, computed simply: a step less than half good is 0; steps before the window repeat its first whole step."""
     columns = []
     for view, spread in zip(MANIFEST.views, SPREAD, strict=True):
         for channel in range(rows.shape[1]):

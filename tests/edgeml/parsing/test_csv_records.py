@@ -16,8 +16,8 @@ def lines(data: bytes) -> list[tuple[int, int, int, str | None]]:
 
 
 def test_lines_have_numbers_and_offsets() -> None:
-    wanted = [(1, 3, 8, "a,b"), (2, 8, 11, "1"), (3, 11, 12, ""), (4, 12, 14, "2"), (5, 14, 15, "3")]
-    assert lines(b"\xef\xbb\xbfa,b\r\n1\r\n\n2\r3") == wanted
+    expected = [(1, 3, 8, "a,b"), (2, 8, 11, "1"), (3, 11, 12, ""), (4, 12, 14, "2"), (5, 14, 15, "3")]
+    assert lines(b"\xef\xbb\xbfa,b\r\n1\r\n\n2\r3") == expected
     assert lines(b"") == [] and lines(b"\n") == [(1, 0, 1, "")]
 
 
@@ -45,7 +45,7 @@ def test_reader_seeks_and_continues(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
+    ("text", "expected"),
     [
         ("1,2,", ["1", "2", ""]),
         ("", [""]),
@@ -56,8 +56,8 @@ def test_reader_seeks_and_continues(tmp_path: Path) -> None:
         ('"\0",1', ["\0", "1"]),
     ],
 )
-def test_line_is_split_into_cells(text: str, wanted: list[str]) -> None:
-    assert cells(text, ",") == wanted
+def test_line_is_split_into_cells(text: str, expected: list[str]) -> None:
+    assert cells(text, ",") == expected
 
 
 @pytest.mark.parametrize("text", ['"a', 'a"', 'a"b,c', '"a"b,c', '"a""', '1,"2\n', '"'])

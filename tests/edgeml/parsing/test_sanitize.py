@@ -1,4 +1,4 @@
-"""Text from outside in a log, on a terminal and in a message."""
+"""Untrusted text in a log, on a terminal and in a message."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_cursor_movements_are_escaped(text):
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
+    ("text", "expected"),
     [
         ("Ada", "Ada"),
         ("  Ada \n Lovelace\t", "Ada Lovelace"),
@@ -65,9 +65,9 @@ def test_cursor_movements_are_escaped(text):
         ("a \u200b b", "a b"),
     ],
 )
-def test_invisible_characters_are_removed(text: str, wanted: str) -> None:
-    assert visible(text) == wanted
-    assert is_name(text) is (text == wanted != "")
+def test_invisible_characters_are_removed(text: str, expected: str) -> None:
+    assert visible(text) == expected
+    assert is_name(text) is (text == expected != "")
 
 
 def test_scripts_and_emoji_are_unchanged():

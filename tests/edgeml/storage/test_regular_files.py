@@ -1,4 +1,4 @@
-"""Plain files alone are opened, wherever a configuration or another process names one: nothing else holds a component up."""
+"""Only regular files are opened if a configuration or another process names the path: a special file would block a component."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_file_larger_than_the_limit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="more than 4 bytes"):
         plain_bytes(path, 4)
     with path.open("wb") as file:
-        file.truncate(1 << 40)  # a hole: it has the size without the bytes
+        file.truncate(1 << 40)  # a sparse file: it has the size without the bytes
     with pytest.raises(OSError, match="more than 4096 bytes"):
         plain_bytes(path, 4096)
 

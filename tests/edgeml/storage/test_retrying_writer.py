@@ -1,4 +1,4 @@
-"""What could not be written is written later, and reported until then."""
+"""Failed writes are retried, and reported until they succeed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from inference.options import InferenceOptions
 
 
 class Disk:
-    """A place to write to that may be full."""
+    """A destination that may be full."""
 
     def __init__(self) -> None:
         self.full, self.written, self.now = False, [], 0.0

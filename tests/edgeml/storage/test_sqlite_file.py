@@ -1,4 +1,4 @@
-"""SQLite files that are opened, and begun anew when they are damaged, whatever becomes of the process meanwhile."""
+"""SQLite files are opened, and replaced if they are damaged, even if the process is killed meanwhile."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def opened(path: Path) -> sqlite3.Connection:
         lambda db: db.executescript("CREATE TABLE IF NOT EXISTS t (x); CREATE TABLE IF NOT EXISTS loss (x);"),
         synchronous="FULL",
         wait_s=0.1,
-        lost="all begins anew",
+        lost="all rows are lost",
         after_loss=lambda db: db.execute("INSERT INTO loss VALUES ('then')"),
     )
 
@@ -28,7 +28,7 @@ def rows(db: sqlite3.Connection, table: str) -> list[tuple[object, ...]]:
 
 
 def damage(path: Path) -> None:
-    """A file with a row in it, and another in its write-ahead log, that no longer is one."""
+    """Damage a file that had a row, and another one in its write-ahead log."""
     db = opened(path)
     db.execute("INSERT INTO t VALUES (1)")
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -53,7 +53,7 @@ def test_damaged_file_is_set_aside_and_reported_by_the_new_one(tmp_path: Path, c
     path = tmp_path / "a.sqlite3"
     damage(path)
     db = opened(path)
-    assert "a.damaged; all begins anew" in caplog.text and (tmp_path / "a.damaged").read_bytes().startswith(b"no database")
+    assert "a.damaged; all rows are lost" in caplog.text and (tmp_path / "a.damaged").read_bytes().startswith(b"no database")
     assert rows(db, "t") == [] and rows(db, "loss") == [("then",)]
 
 
