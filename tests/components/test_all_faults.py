@@ -92,7 +92,7 @@ SOURCE, INFERENCE, DISPATCHER = OPTIONS
     ],
     ids=["one source", "sources", "inference", "dispatcher"],
 )
-def test_no_fault_hides_behind_another(component: str, raw: dict[str, Any], keys: list[str]) -> None:
+def test_fault_hides_no_other(component: str, raw: dict[str, Any], keys: list[str]) -> None:
     with pytest.raises(OptionsError) as caught:
         whole(OPTIONS[component], raw)
     assert sorted(fault.split("`")[1] for fault in caught.value.faults) == sorted(keys)

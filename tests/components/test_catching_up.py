@@ -131,7 +131,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, int
     return plant.verdicts
 
 
-def test_new_rows_do_not_wait_for_old_ones_and_none_is_lost(tmp_path: Path, undisturbed: dict[tuple[str, int], float | str]) -> None:
+def test_new_rows_do_not_wait_for_a_backlog_and_none_is_lost(tmp_path: Path, undisturbed: dict[tuple[str, int], float | str]) -> None:
     plant = Plant(tmp_path)
     plant.run(450)
     plant.kill()
@@ -157,7 +157,7 @@ def test_new_rows_do_not_wait_for_old_ones_and_none_is_lost(tmp_path: Path, undi
     plant.close()
 
 
-def test_a_consumer_that_remembers_nothing_gets_all_and_new_rows_come_soon(tmp_path: Path) -> None:
+def test_consumer_without_state_gets_all_rows_and_new_ones_promptly(tmp_path: Path) -> None:
     plant = Plant(tmp_path)
     plant.run(120)
     plant.kill()

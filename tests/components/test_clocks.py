@@ -118,7 +118,7 @@ def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
 
 
 @pytest.mark.parametrize("times", [[YEARS], [YEARS, 2 * YEARS], [-YEARS]])
-def test_rows_with_a_wrong_time_cost_nothing_but_themselves(pipeline: Pipeline, times: list[float], tmp_path: Path, caplog: Any) -> None:
+def test_rows_with_a_wrong_time_affect_no_other_rows(pipeline: Pipeline, times: list[float], tmp_path: Path, caplog: Any) -> None:
     values = pump(700)
     for wrong in times:
         pipeline.row(values[500], T0 + wrong, passed=0.0)
@@ -139,7 +139,7 @@ def test_rows_with_a_wrong_time_cost_nothing_but_themselves(pipeline: Pipeline, 
 
 
 @pytest.mark.parametrize("step", [HOUR, 120, 30 * 86_400])
-def test_a_clock_set_back_costs_seconds_and_alarms_come_again(pipeline: Pipeline, step: float) -> None:
+def test_clock_set_back_costs_seconds_and_alarms_are_raised_again(pipeline: Pipeline, step: float) -> None:
     values = pump(1300, fault_at=750)
     pipeline.wall -= step
     pipeline.rows(values[500:540], T0 + 500 - step)
@@ -151,7 +151,7 @@ def test_a_clock_set_back_costs_seconds_and_alarms_come_again(pipeline: Pipeline
     assert [alert.state for alert in pipeline.alerts][:2] == ["pending", "active"]
 
 
-def test_a_clock_set_back_while_inference_is_away(pipeline: Pipeline) -> None:
+def test_clock_set_back_while_inference_is_down_is_survived(pipeline: Pipeline) -> None:
     values = pump(1300, fault_at=750)
     gone = pipeline.services.pop("Inference")
     pipeline.rows(values[500:540], T0 + 500 - HOUR)
@@ -163,7 +163,7 @@ def test_a_clock_set_back_while_inference_is_away(pipeline: Pipeline) -> None:
     assert [alert.state for alert in pipeline.alerts][:2] == ["pending", "active"]
 
 
-def test_a_clock_set_back_while_alert_dispatcher_is_away(pipeline: Pipeline) -> None:
+def test_clock_set_back_while_alert_dispatcher_is_down_is_survived(pipeline: Pipeline) -> None:
     values = pump(1300, fault_at=600)
     gone = pipeline.services.pop("AlertDispatcher")
     pipeline.rows(values[500:1100], T0 + 500 - HOUR)
@@ -173,7 +173,7 @@ def test_a_clock_set_back_while_alert_dispatcher_is_away(pipeline: Pipeline) -> 
     assert [alert.state for alert in pipeline.alerts][:2] == ["pending", "active"]
 
 
-def test_a_clock_set_back_while_both_are_away_and_sent_only_once_asked(pipeline: Pipeline) -> None:
+def test_clock_set_back_while_both_are_down_is_survived_by_replays(pipeline: Pipeline) -> None:
     values = pump(1300, fault_at=600)
     for name in ("Inference", "AlertDispatcher"):
         pipeline.services.pop(name).close()
@@ -227,7 +227,7 @@ def test_relaunch_after_a_clock_was_set_back_keeps_scoring(pipeline: Pipeline, f
 
 
 def test_relaunched_source_that_cannot_rewind_replays_its_latest_epoch_only(pipeline: Pipeline) -> None:
-    """Rows of before the clock was set back, in a stream that is new to everybody, would be taken for the latest there are."""
+    """Rows from before the clock was set back, in a new stream, would be taken for the latest ones."""
     pipeline.rows(pump(900)[500:620], T0 - HOUR)
     pipeline.launch("SensorIngestion")
     source: Any = pipeline.services["SensorIngestion"]

@@ -12,7 +12,7 @@ import pytest
 from alert_dispatcher.actions import ACTIONS
 from alert_dispatcher.options import AlertDispatcherOptions as DispatcherOptions
 from edgeml.auth.device_key import MessageAuthOptions
-from edgeml.config.schema import GREATEST, LEAST, MOST_SECONDS, _is_struct, _plain, read
+from edgeml.config.schema import MAX_NUMBER, MAX_SECONDS, MIN_NUMBER, _is_struct, _plain, read
 from edgeml.errors import EdgemlError, OptionsError
 from inference.options import InferenceOptions
 from sensor_ingestion.options import CaptureOptions
@@ -88,12 +88,12 @@ def faults(name: str, path: tuple[str, ...], value: object) -> list[str]:
     return []
 
 
-def test_options_to_try_are_found() -> None:
+def test_every_kind_of_option_is_found() -> None:
     assert ("ingestion", ("assets", "x", "quality", "channels", "x", "low")) in NUMBERS and len(NUMBERS) > 40 and len(TEXTS) > 15
 
 
 @pytest.mark.parametrize(("name", "path"), NUMBERS, ids=lambda part: part if isinstance(part, str) else ".".join(part))
-def test_an_absurd_number_is_refused_by_the_name_of_its_option(name: str, path: tuple[str, ...]) -> None:
+def test_extreme_number_is_refused_with_the_name_of_its_option(name: str, path: tuple[str, ...]) -> None:
     for value in ABSURD:
         sentences = [each for each in faults(name, path, value) if f"`{'.'.join(path)}`" in each]
         assert sentences, f"{value!r} is taken"
@@ -102,14 +102,14 @@ def test_an_absurd_number_is_refused_by_the_name_of_its_option(name: str, path: 
 
 @pytest.mark.parametrize(("name", "path"), TEXTS, ids=lambda part: part if isinstance(part, str) else ".".join(part))
 @pytest.mark.parametrize("value", ["a" * 10_001, "a\x00b", "\x1b[2J", "\ud800", "a\rb"], ids=["long", "NUL", "escape", "half", "CR"])
-def test_invalid_text_is_refused_by_the_name_of_its_option(name: str, path: tuple[str, ...], value: str) -> None:
+def test_invalid_text_is_refused_with_the_name_of_its_option(name: str, path: tuple[str, ...], value: str) -> None:
     sentences = [each for each in faults(name, path, value) if ".".join(path) in each]
     assert sentences and all(len(each) < 1000 and each.isprintable() for each in sentences)
 
 
 def extremes(path: tuple[str, ...]) -> tuple[float, ...]:
-    most = MOST_SECONDS if path[-1].endswith("_s") else GREATEST
-    return (most, -most, LEAST, 0, 1)
+    maximum = MAX_SECONDS if path[-1].endswith("_s") else MAX_NUMBER
+    return (maximum, -maximum, MIN_NUMBER, 0, 1)
 
 
 def works(make: Callable[[], Any], use: Callable[[Any], None]) -> None:

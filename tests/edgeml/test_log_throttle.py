@@ -7,7 +7,7 @@ import pytest
 from edgeml.log_throttle import REPEAT_S, RateLimitedLog
 
 
-def test_lines_of_a_kind_are_limited_and_what_is_left_out_is_counted(caplog: pytest.LogCaptureFixture) -> None:
+def test_lines_of_a_kind_are_limited_and_omitted_ones_counted(caplog: pytest.LogCaptureFixture) -> None:
     now = 0.0
     limited = RateLimitedLog(logging.getLogger("limited"), lambda: now, burst=3)
     for number in range(100):

@@ -74,7 +74,7 @@ def test_late_rows_among_others_never_last():
     assert run(line, *seconds) == [0, BACKWARDS] * 100 and line.epoch == 0
 
 
-def test_a_clock_that_stands_still_never_lasts():
+def test_repeated_time_never_restarts_the_timeline():
     line = Timeline(resync_s=10)
     run(line, 1000)
     assert run(line, *[500] * 100) == [BACKWARDS] * 100 and line.strayed == 100
@@ -135,6 +135,6 @@ def test_the_state_of_an_earlier_version_is_understood():
 
 
 @pytest.mark.parametrize("state", [{"latest": "x"}, {"latest": 2**70}, {"latest": 0, "epoch": -1}, {"latest": 0, "stray": [1]}])
-def test_what_is_no_state_is_refused(state: dict):
+def test_invalid_state_is_refused(state: dict):
     with pytest.raises((ValueError, TypeError, KeyError, OverflowError)):
         Timeline().resume(state)

@@ -93,7 +93,7 @@ def run(root: Path, *words: str, **variables: str) -> subprocess.CompletedProces
     )
 
 
-def test_the_first_use_makes_the_environment_says_so_and_goes_on_there(clone: Path) -> None:
+def test_first_use_creates_the_environment_and_continues_there(clone: Path) -> None:
     (clone / "libs" / "edgeml_cli" / "cloud" / "stack.py").write_text(
         "import argparse, boto3, sys\n"
         "def parser():\n    return argparse.ArgumentParser()\n"
@@ -118,6 +118,6 @@ def test_a_verb_of_the_standard_library_makes_none(clone: Path) -> None:
     assert (ran.returncode, ran.stderr) == (0, "") and ran.stdout.strip()
 
 
-def test_a_package_outside_of_a_checkout_says_what_it_needs(tmp_path: Path) -> None:
+def test_package_outside_of_a_checkout_is_reported(tmp_path: Path) -> None:
     with pytest.raises(environments.EnvironmentFailed, match="is not a checkout of edgeml; clone"):
         environments.make(".venv", [], tmp_path)

@@ -150,7 +150,7 @@ def test_faults_fit_into_status() -> None:
 
 
 def test_fault_names_place_of_broken_character() -> None:
-    with pytest.raises(OptionsError, match=r"`inner.word` is '\\ud800', which is no text"):
+    with pytest.raises(OptionsError, match=r"`inner.word` is '\\ud800', which is not valid Unicode"):
         read(EveryKind, {"needed": 1, "inner": {"word": "\ud800"}})
     with pytest.raises(OptionsError, match="nested more than 50 deep"):
         read(EveryKind, {"needed": nested(60)})

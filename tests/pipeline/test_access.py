@@ -36,7 +36,7 @@ def short(grant: tuple[str, ...]) -> str:
 
 
 @pytest.mark.parametrize("grant", list(granted()), ids=short)
-def test_without_one_resource_the_pipeline_is_refused_exactly_that(line, built, version, grant):
+def test_pipeline_without_one_resource_is_denied_exactly_that_one(line, built, version, grant):
     component, service, policy, operation, resource = grant
     suite = line()
     scenario = valve(speed=0)
@@ -76,7 +76,7 @@ def everything_on(config: dict[str, Any]) -> None:
     config["com.edgeml.AlertDispatcher"]["outbox"] = {"confirmation": {"health": "echo", "results": "echo"}}
 
 
-def test_with_all_resources_nothing_is_refused(line, version):
+def test_pipeline_with_all_resources_is_denied_nothing(line, version):
     suite = line()
     scenario = valve(speed=100)
     suite.deploy(scenario.config, version)

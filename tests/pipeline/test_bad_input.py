@@ -28,7 +28,7 @@ def subscribed(built, version) -> dict[str, set[str]]:
     return found
 
 
-def test_rubbish_and_newer_messages_on_every_subscribed_topic(line, built, version):
+def test_pipeline_survives_random_bytes_and_newer_messages_on_every_topic(line, built, version):
     suite = line()
     scenario = valve(speed=200)
     wanted = subscribed(built, version)

@@ -56,7 +56,7 @@ MOMENTS: dict[str, Callable[[Statistics], bool]] = {
 
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("component", COMPONENTS)
-def test_a_killed_component_changes_nothing(line, version, unfaulted, component, moment):
+def test_kill_of_a_component_changes_no_result(line, version, unfaulted, component, moment):
     if "tally" not in unfaulted:
         unfaulted["tally"] = run(line, version)
     plain = unfaulted["tally"]

@@ -17,7 +17,7 @@ ASSETS = {
 }
 
 
-def test_the_pipeline_with_two_hundred_machines(line, version):
+def test_pipeline_scores_two_hundred_assets(line, version):
     suite = line(profile="lite")
     seen: set[str] = set()
     kind = Scenario("200 machines", {SOURCE: {"assets": ASSETS}}, 200 * ROWS, no_alarm, limit_s=120.0)

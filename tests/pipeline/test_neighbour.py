@@ -146,7 +146,7 @@ def test_forged_and_repeated_messages_are_reported_and_change_nothing(line, vers
         assert log.count(": refused a message") < 150  # of thousands
 
 
-def test_a_neighbour_that_floods_stops_nothing(line, version):
+def test_flood_by_another_component_stops_no_component(line, version):
     suite: Line = line()
     environment = suite.nucleus.client_env(NAME, EVERYTHING)
     path = os.pathsep.join(str(ROOT / part) for part in ("libs", "components", "scripts", "."))

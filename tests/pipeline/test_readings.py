@@ -244,7 +244,7 @@ def by_jsonl(path: Path, lines: list[bytes]) -> tuple[np.ndarray, np.ndarray, li
 
 
 @pytest.mark.parametrize(("unit", "decimal", "text", "ns"), TIMES)
-def test_times(tmp_path: Path, unit: str, decimal: str, text: str, ns: int | None) -> None:
+def test_times_are_parsed(tmp_path: Path, unit: str, decimal: str, text: str, ns: int | None) -> None:
     """A row whose time is not understood is named and left out; the rows around it stay."""
     before, after = ("2020-03-09 10:14:30", "2020-03-09 10:14:40") if unit == "iso" else ("1", "2")
     content = f"time;flow;amps\n{before};1;4\n{text};2;5\n{after};3;6\n".encode()
@@ -261,7 +261,7 @@ def test_times(tmp_path: Path, unit: str, decimal: str, text: str, ns: int | Non
 
 
 @pytest.mark.parametrize(("text", "ns"), [(text, ns) for unit, _, text, ns in TIMES if unit == "iso"])
-def test_iso_times_in_lines_of_json(tmp_path: Path, text: str, ns: int | None) -> None:
+def test_iso_times_in_lines_of_json_are_parsed(tmp_path: Path, text: str, ns: int | None) -> None:
     times, values, faults = by_jsonl(tmp_path / "in", [json.dumps({"time": text, "flow": 1}).encode(), b'{"time": 1, "flow": 2}'])
     assert values[:, 0].tolist() == ([1, 2] if ns is not None else [2])
     assert int(times[0]) == (SECOND if ns is None else ns)
@@ -269,7 +269,7 @@ def test_iso_times_in_lines_of_json(tmp_path: Path, text: str, ns: int | None) -
 
 
 @pytest.mark.parametrize(("text", "ns"), [(text, ns) for unit, sign, text, ns in TIMES if (unit, sign) == ("s", ".") and text])
-def test_seconds_in_lines_of_json(tmp_path: Path, text: str, ns: int | None) -> None:
+def test_seconds_in_lines_of_json_are_parsed(tmp_path: Path, text: str, ns: int | None) -> None:
     """Unquoted, as written: text that is no JSON is no line."""
     times, values, faults = by_jsonl(tmp_path / "in", [f'{{"time": {text}, "flow": 1}}'.encode(), b'{"time": 1, "flow": 2}'])
     assert values[:, 0].tolist() == ([1, 2] if ns is not None else [2]) and int(times[0]) == (SECOND if ns is None else ns)
@@ -277,7 +277,7 @@ def test_seconds_in_lines_of_json(tmp_path: Path, text: str, ns: int | None) -> 
 
 
 @pytest.mark.parametrize(("decimal", "text", "value", "named"), NUMBERS)
-def test_numbers(tmp_path: Path, decimal: str, text: str, value: float | None, named: bool) -> None:
+def test_numbers_are_parsed(tmp_path: Path, decimal: str, text: str, value: float | None, named: bool) -> None:
     """A value that is not understood is missing and named; its row stays."""
     content = f"time;flow;amps\n1;1;4\n2;{text};5\n3;3;6\n".encode()
     times, values, faults = by_csv(tmp_path / "a.csv", content, "s", decimal)
@@ -309,7 +309,7 @@ def test_numbers(tmp_path: Path, decimal: str, text: str, value: float | None, n
         ('"121.5"', None, True),
     ],
 )
-def test_numbers_in_lines_of_json(tmp_path: Path, text: str, value: float | None, named: bool) -> None:
+def test_numbers_in_lines_of_json_are_parsed(tmp_path: Path, text: str, value: float | None, named: bool) -> None:
     line = f'{{"time": 2, "flow": {text}, "amps": 5}}'.encode()
     times, values, faults = by_jsonl(tmp_path / "in", [b'{"time": 1, "flow": 1, "amps": 4}', line, b'{"time": 3, "flow": 3, "amps": 6}'])
     wanted = np.array([[1, 4], [np.nan if value is None else value, 5], [3, 6]], "f4")
@@ -341,7 +341,7 @@ LAYOUTS = [
 
 
 @pytest.mark.parametrize(("content", "flows", "left_out"), [row[1:] for row in LAYOUTS], ids=[row[0] for row in LAYOUTS])
-def test_files(tmp_path: Path, content: bytes, flows: list[float | None], left_out: int | None) -> None:
+def test_files_are_read(tmp_path: Path, content: bytes, flows: list[float | None], left_out: int | None) -> None:
     times, values, faults = by_csv(tmp_path / "a.csv", content, "s", ".")
     prepared, also, tally = by_prepare(content, "s", ".")
     wanted = np.array([np.nan if flow is None else flow for flow in flows], "f4")

@@ -22,7 +22,7 @@ VERSION, NEW = json.loads((SHIPPED / "manifest.json").read_text())["version"], "
 
 
 def other_model(folder: Path) -> bytes:
-    """The model with one bit of its weights changed: it loads, and says something else."""
+    """The model with one bit of its weights changed: it loads, and has other outputs."""
     model = bytearray((folder / "model.tflite").read_bytes())
     model[len(model) // 2] ^= 1
     return bytes(model)
@@ -116,7 +116,7 @@ def test_foreign_bundle_is_refused_and_the_old_model_continues(line, version, tm
     assert {block.digest for block in watch.blocks} == {DIGEST}
 
 
-def test_a_bundle_that_is_replaced_while_it_loads_runs_as_signed_or_not_at_all(line, version, tmp_path):
+def test_bundle_replaced_while_it_loads_runs_as_signed_or_not_at_all(line, version, tmp_path):
     suite = line(profile="classic")
     watch = Watch(suite)
     swapped = shipped_as(tmp_path / "swapped", TRAINER, version=NEW)

@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Meta
 
 from edgeml.errors import SourceError
-from edgeml.parsing.csv_records import ENCODING, LONGEST, Line, Lines, cells, delimiter_mark, extra, headings, readable
+from edgeml.parsing.csv_records import ENCODING, MAX_LINE_BYTES, Line, Lines, cells, delimiter_mark, extra, headings, readable
 from edgeml.parsing.readings import BLANKS, DecimalSign, TimeUnit, numbers, times_ns
 from edgeml.storage.regular_files import open_plain
 from edgeml.timestamps import to_iso
@@ -166,7 +166,7 @@ class CsvReplay:
         try:
             line = self._lines.next()
             if line is not None and line.text is None:
-                raise ValueError(f"its first line has more than {LONGEST} bytes")
+                raise ValueError(f"its first line has more than {MAX_LINE_BYTES} bytes")
             header = headings(line.text or "", self._delimiter) if line is not None else []
         except (ValueError, OSError) as fault:
             raise SourceError(f"{self._path}:1: {fault}; this is no CSV file; correct the path") from None
@@ -258,7 +258,7 @@ class CsvReplay:
         """The cells of a row; None for an empty line and for one that is skipped."""
         if not line.text or not line.text.strip(BLANKS):
             if line.text is None:
-                self._add_fault("line", f"{self._path}:{line.number}: more than {LONGEST} bytes; the line is skipped; correct it")
+                self._add_fault("line", f"{self._path}:{line.number}: more than {MAX_LINE_BYTES} bytes; the line is skipped; correct it")
             return None
         try:
             found = cells(line.text, self._delimiter)

@@ -1,8 +1,8 @@
 """Typed configuration: options are declared as `msgspec.Struct` classes, values are coerced by their declared type.
 
-A nucleus returns what it likes: Lite turns scalars into strings, classic turns integers into floats. So `"5"`, `5.0` and `5` are all
-the integer 5 here. A merge cannot remove a key on a device, so null does: it stands for the default, and takes an entry out of a map.
-Every fault is found, not just the first, and each names its key, its value and what is wanted instead.
+Nuclei return different types: Lite turns scalars into strings, classic turns integers into floats. So `"5"`, `5.0` and `5` are all
+the integer 5 here. A merge cannot remove a key on a device, so null does: it resets an option to its default and removes an entry
+of a map. Every fault is reported, not just the first, each with its key, its value and the expected one.
 
     class Policy(msgspec.Struct, frozen=True):
         raise_at: Annotated[float, Meta(ge=0, le=1, description="confidence at which an alarm is raised")] = 0.9
@@ -25,82 +25,84 @@ from edgeml.errors import OptionsError
 
 T = TypeVar("T")
 
-DEEPEST = 50
-"""Levels of maps and lists in a configuration."""
-MOST = 100_000
-"""Values in a configuration."""
+MAX_DEPTH = 50
+"""Maximum levels of maps and lists in a configuration."""
+MAX_VALUES = 100_000
+"""Maximum values in a configuration."""
 _KEY = re.compile("`([^`]*)`")
-"""A key path in a sentence; the first is that of the fault."""
-LONGEST = 10_000
-"""Characters of a text; a nucleus takes no more in one message."""
-MOST_SECONDS = 1e9
-"""Of an option whose name ends in `_s`, at most; some thirty years, and in nanoseconds it still fits 64 bits."""
-GREATEST, LEAST = 1e15, 1e-9
-"""Of any other number; and of any number that is not 0: beyond these, sums and quotients lose their sense."""
+"""A key path in a sentence; the first one is the key of the fault."""
+MAX_CHARACTERS = 10_000
+"""Maximum characters of a string; a nucleus accepts no more in one message."""
+MAX_SECONDS = 1e9
+"""Maximum of an option whose name ends in `_s`: about thirty years, which fit 64 bits as nanoseconds."""
+MAX_NUMBER, MIN_NUMBER = 1e15, 1e-9
+"""Bounds of the size of any other number but 0; beyond them, sums and quotients are not accurate."""
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
-_shown = reprlib.Repr()
-_shown.maxstring = _shown.maxother = 160
-_shown.maxlist = _shown.maxdict = _shown.maxlevel = 6
+_repr = reprlib.Repr()
+_repr.maxstring = _repr.maxother = 160
+_repr.maxlist = _repr.maxdict = _repr.maxlevel = 6
 
 
 def read(kind: type[T], raw: Any, where: str = "") -> T:
-    """An instance of the options class `kind` from plain data.
+    """Return an instance of the options class `kind` from plain data.
 
     Args:
-        raw: what GetConfiguration returned: a dict of anything.
-        where: the key path of `raw` itself, for the sentences.
+        raw: the result of GetConfiguration, a dict with values of any type.
+        where: the key path of `raw`, for the sentences.
 
     Raises:
-        OptionsError: with every fault. A class may define `check(self, where) -> list[str]` for rules over several options, each
-            sentence naming in backticks every option that it looks at: where one of them is wrong by itself, the rule is left out.
-            And a static `check_raw(raw, where) -> list[str]` for what it takes as plain data, asked together with the values.
+        OptionsError: with every fault. A class may define `check(self, where) -> list[str]` for rules over several options. Each
+            sentence names in backticks every option that the rule reads; if one of them is invalid by itself, the rule is omitted.
+            A static `check_raw(raw, where) -> list[str]` checks options that remain plain data; it runs together with the values.
     """
-    _measure(raw, where)
-    faults = list(_unusable(raw, where))
+    _check_size(raw, where)
+    faults = list(_invalid(raw, where))
     value = _convert(kind, raw, where, faults)
     if faults:
         raise OptionsError(list(dict.fromkeys(faults)))
     return value
 
 
-def _measure(raw: Any, where: str) -> None:
-    """Raises OptionsError for what is too much to be looked at."""
-    waiting: list[tuple[str, Any, int]] = [(where, raw, 1)]
+def _check_size(raw: Any, where: str) -> None:
+    """Raise OptionsError if the configuration is too large or too deep to be checked."""
+    pending: list[tuple[str, Any, int]] = [(where, raw, 1)]
     seen, deep = 0, []
-    while waiting:
-        place, value, depth = waiting.pop()
+    while pending:
+        place, value, depth = pending.pop()
         seen += 1
-        if seen > MOST:
-            raise OptionsError([f"`{where or 'configuration'}` has more than {MOST} values; correct the configuration"])
-        if isinstance(value, (dict, list)) and depth > DEEPEST:
-            deep.append(f"`{place[:80]}…` is nested more than {DEEPEST} deep; correct the configuration")
+        if seen > MAX_VALUES:
+            raise OptionsError([f"`{where or 'configuration'}` has more than {MAX_VALUES} values; correct the configuration"])
+        if isinstance(value, (dict, list)) and depth > MAX_DEPTH:
+            deep.append(f"`{place[:80]}…` is nested more than {MAX_DEPTH} deep; correct the configuration")
         elif isinstance(value, dict):
-            waiting += [(_join(place, str(key)), item, depth + 1) for key, item in value.items()]
+            pending += [(_join(place, str(key)), item, depth + 1) for key, item in value.items()]
         elif isinstance(value, list):
-            waiting += [(place, item, depth + 1) for item in value]
+            pending += [(place, item, depth + 1) for item in value]
     if deep:
         raise OptionsError(deep)
 
 
-def _unusable(raw: Any, where: str) -> Iterator[str]:
-    """Sentences on what no option could be made of, whatever its type."""
-    waiting: list[tuple[str, Any]] = [(where, raw)]
-    while waiting:
-        place, value = waiting.pop()
-        if isinstance(value, str) and not _is_text(value):
-            yield f"`{place}` is {_shown.repr(value)}, which is no text: it has half of a character; write it anew"
-        elif isinstance(value, str) and len(value) > LONGEST:
-            yield f"`{place}` has {len(value)} characters, at most {LONGEST} are read; shorten it"
+def _invalid(raw: Any, where: str) -> Iterator[str]:
+    """Yield sentences on values and keys that are invalid for an option of any type."""
+    pending: list[tuple[str, Any]] = [(where, raw)]
+    while pending:
+        place, value = pending.pop()
+        if isinstance(value, str) and not _is_unicode(value):
+            yield f"`{place}` is {_repr.repr(value)}, which is not valid Unicode; it has half of a surrogate pair; correct it"
+        elif isinstance(value, str) and len(value) > MAX_CHARACTERS:
+            yield f"`{place}` has {len(value)} characters; expected at most {MAX_CHARACTERS}; shorten it"
         elif isinstance(value, str) and _CONTROL.search(value):
-            yield f"`{place}` is {_shown.repr(value)}, which has control characters; write it without them"
+            yield f"`{place}` is {_repr.repr(value)}, which has control characters; remove them"
         elif isinstance(value, dict):
-            yield from (f"`{_join(place, str(key))}` is a key that is no text; write it anew" for key in value if not _is_text(str(key)))
-            waiting += [(_join(place, str(key)), item) for key, item in value.items()]
+            yield from (
+                f"`{_join(place, str(key))}` is a key that is not valid Unicode; correct it" for key in value if not _is_unicode(str(key))
+            )
+            pending += [(_join(place, str(key)), item) for key, item in value.items()]
         elif isinstance(value, list):
-            waiting += [(f"{place}[{number}]", item) for number, item in enumerate(value)]
+            pending += [(f"{place}[{number}]", item) for number, item in enumerate(value)]
 
 
-def _is_text(value: str) -> bool:
+def _is_unicode(value: str) -> bool:
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -109,7 +111,7 @@ def _is_text(value: str) -> bool:
 
 
 def document(kind: type, prefix: str = "") -> list[tuple[str, str, Any, str]]:
-    """(key, type, default, description) of every option of `kind`, nested ones with a dotted key."""
+    """Return (key, type, default, description) of every option of `kind`; nested options have a dotted key."""
     rows: list[tuple[str, str, Any, str]] = []
     for field in msgspec.structs.fields(kind):
         inner, description = _plain(field.type)
@@ -124,7 +126,7 @@ def document(kind: type, prefix: str = "") -> list[tuple[str, str, Any, str]]:
 
 
 def known(kind: type) -> dict[str, Any]:
-    """The keys of an options class, each with those of its own options class; empty for any other type."""
+    """Return the keys of an options class, each with those of its nested options class; empty for any other type."""
     inner = {field.encode_name: _plain(field.type)[0] for field in msgspec.structs.fields(kind)}
     return {key: known(each) if _is_struct(each) else {} for key, each in inner.items()}
 
@@ -142,21 +144,21 @@ def _convert(kind: Any, raw: Any, where: str, faults: list[str]) -> Any:
         if len(faults) > before:
             return raw
     try:
-        value = msgspec.convert(_loose(raw), kind, strict=False)
+        value = msgspec.convert(_unify_numbers(raw), kind, strict=False)
     except msgspec.ValidationError as fault:
         faults.append(_sentence(where, raw, str(fault).split(" - at ")[0], description))
         return None
-    except UnicodeError:  # half of a character, which has its sentence
+    except UnicodeError:  # half of a surrogate pair, which `_invalid` reports
         return None
     if isinstance(value, float) and not math.isfinite(value):
         faults.append(_sentence(where, raw, "Expected a finite number", description))
-    elif isinstance(value, (int, float)) and (problem := _beyond(where, value)):
+    elif isinstance(value, (int, float)) and (problem := _out_of_range(where, value)):
         faults.append(_sentence(where, raw, problem, description))
     return value
 
 
 def _each(items: Iterable[tuple[Any, Any, str]], kind: Any, faults: list[str]) -> Iterator[tuple[Any, Any]]:
-    """Key and converted value of each of (key, value, its key path), but of those that are wrong altogether."""
+    """Convert the value of each (key, value, key path); items without a usable value are omitted."""
     for key, raw, where in items:
         before = len(faults)
         value = _convert(kind, raw, where, faults)
@@ -164,19 +166,19 @@ def _each(items: Iterable[tuple[Any, Any, str]], kind: Any, faults: list[str]) -
             yield key, value
 
 
-def _beyond(where: str, value: float) -> str:
-    """Why no option can be this number, whatever its own bounds are; empty: one can."""
-    most = MOST_SECONDS if where.endswith("_s") else GREATEST
-    if abs(value) > most:
-        return f"Expected a number of at most {most:g}"
-    return f"Expected 0, or a number of at least {LEAST:g}" if 0 < abs(value) < LEAST else ""
+def _out_of_range(where: str, value: float) -> str:
+    """Return why this number is invalid for every option, or an empty string."""
+    maximum = MAX_SECONDS if where.endswith("_s") else MAX_NUMBER
+    if abs(value) > maximum:
+        return f"Expected a number of at most {maximum:g}"
+    return f"Expected 0, or a number of at least {MIN_NUMBER:g}" if 0 < abs(value) < MIN_NUMBER else ""
 
 
 def _convert_struct(kind: Any, raw: Any, where: str, faults: list[str]) -> Any:
     if raw is None or raw == "":
         raw = {}
     if not isinstance(raw, dict):
-        faults.append(f"`{where or 'configuration'}` is {_shown.repr(raw)}, wanted is a map of options")
+        faults.append(f"`{where or 'configuration'}` is {_repr.repr(raw)}; expected a map of options")
         return None
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
     before = len(faults)
@@ -189,14 +191,14 @@ def _convert_struct(kind: Any, raw: Any, where: str, faults: list[str]) -> Any:
     values: dict[str, Any] = {}
     for key, field in fields.items():
         if key in raw and not (_is_null(raw[key]) and not _takes_null(field.type)):
-            had = len(faults)
+            count = len(faults)
             value = _convert(field.type, raw[key], _join(where, key), faults)
-            if value is None and len(faults) > had:
-                value = _blank(field)
+            if value is None and len(faults) > count:
+                value = _placeholder(field)
             values[field.name] = value
         elif field.required:
-            faults.append(f"`{_join(where, key)}` is missing; wanted is {_plain(field.type)[1] or _type_name(_plain(field.type)[0])}")
-            values[field.name] = _blank(field)
+            faults.append(f"`{_join(where, key)}` is missing; expected {_plain(field.type)[1] or _type_name(_plain(field.type)[0])}")
+            values[field.name] = _placeholder(field)
     options = kind(**values)
     check: Callable[[str], list[str]] | None = getattr(options, "check", None)
     if check is not None:
@@ -204,8 +206,8 @@ def _convert_struct(kind: Any, raw: Any, where: str, faults: list[str]) -> Any:
     return options
 
 
-def _blank(field: Any) -> Any:
-    """What stands for an option that is wrong, until the last fault is found: nobody gets to see it."""
+def _placeholder(field: Any) -> Any:
+    """Return a placeholder for an invalid option, so that the other faults are found; no caller receives it."""
     if not field.required:
         return _default(field)
     kind = _plain(field.type)[0]
@@ -213,15 +215,15 @@ def _blank(field: Any) -> Any:
 
 
 def _rules(check: Callable[[str], list[str]], where: str, faults: list[str], *, sound: bool) -> list[str]:
-    """The faults that `check` finds, but those about options that have a fault of their own."""
+    """Return the faults that `check` finds, except those about options that are invalid by themselves."""
     try:
         found = check(where)
     except Exception:
         if sound:
             raise
-        return []  # a rule met a value that is told to be wrong
-    wrong = [keys[0] for keys in map(_KEY.findall, faults) if keys]
-    return [sentence for sentence in found if not any(_overlap(key, each) for key in _KEY.findall(sentence) for each in wrong)]
+        return []  # a rule read a value that is reported as invalid
+    invalid = [keys[0] for keys in map(_KEY.findall, faults) if keys]
+    return [sentence for sentence in found if not any(_overlap(key, each) for key in _KEY.findall(sentence) for each in invalid)]
 
 
 def _overlap(one: str, other: str) -> bool:
@@ -231,10 +233,10 @@ def _overlap(one: str, other: str) -> bool:
 
 
 def choose(table: dict[str, T], name: str, where: str, what: str) -> T:
-    """The entry `name` of a table.
+    """Return the entry `name` of a table.
 
     Raises:
-        OptionsError: no such entry; the sentence lists those there are.
+        OptionsError: no such entry; the sentence lists the valid ones.
     """
     if name not in table:
         raise OptionsError([f"`{where}` is {name!r}, an unknown {what}; choose one of {', '.join(sorted(table))}"])
@@ -242,12 +244,12 @@ def choose(table: dict[str, T], name: str, where: str, what: str) -> T:
 
 
 def entries(raw: dict[str, Any]) -> dict[str, Any]:
-    """A map without the entries that are null: a merge on a device can add and change, but not remove."""
+    """Return a map without its null entries: a merge on a device can add and change entries, but not remove them."""
     return {str(key): value for key, value in raw.items() if not _is_null(value)}
 
 
 def _is_null(raw: Any) -> bool:
-    return raw is None or raw == "null"  # Lite hands out text
+    return raw is None or raw == "null"  # Lite returns strings
 
 
 def _takes_null(kind: Any) -> bool:
@@ -255,17 +257,17 @@ def _takes_null(kind: Any) -> bool:
     return inner is Any or type(None) in get_args(inner)
 
 
-def _loose(raw: Any) -> Any:
-    # JSON has one kind of number: classic hands out 5.0, and msgspec takes "5" for an int, but not 5.0 inside containers.
+def _unify_numbers(raw: Any) -> Any:
+    # JSON has one number type: classic returns 5.0. msgspec converts "5" to an int, but not 5.0 inside containers.
     if isinstance(raw, float) and raw.is_integer():
         return int(raw)
     if isinstance(raw, list):
-        return [_loose(item) for item in raw]
+        return [_unify_numbers(item) for item in raw]
     return raw
 
 
 def _plain(kind: Any) -> tuple[Any, str]:
-    """The type without its Annotated wrapping, and the description in it."""
+    """Return the type without its `Annotated`, and the description in that."""
     description = ""
     while hasattr(kind, "__metadata__"):
         for note in kind.__metadata__:
@@ -292,10 +294,10 @@ def _join(where: str, key: str) -> str:
 
 def _sentence(where: str, raw: Any, problem: str, description: str) -> str:
     problem = problem[:1].lower() + problem[1:]
-    return f"`{where}` is {_shown.repr(raw)}: {problem.replace('`', '')}" + (f" ({description})" if description else "")
+    return f"`{where}` is {_repr.repr(raw)}: {problem.replace('`', '')}" + (f" ({description})" if description else "")
 
 
 def _unknown(where: str, key: str, known: list[str]) -> str:
     close = difflib.get_close_matches(key, known, 1)
-    hint = f"did you mean `{close[0]}`?" if close else f"known here are {', '.join(sorted(known)) or 'none'}"
+    hint = f"did you mean `{close[0]}`?" if close else f"valid options are {', '.join(sorted(known)) or 'none'}"
     return f"`{where}` is an unknown option; {hint}"

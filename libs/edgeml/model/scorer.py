@@ -162,8 +162,8 @@ class AssetScorer:
     @property
     def learned(self) -> tuple[int, int]:
         """The number of good rows learned so far, and the number required."""
-        wanted = self._manifest.scaling.rows
-        return self._learner.count if self._learner else wanted, wanted
+        required = self._manifest.scaling.rows
+        return self._learner.count if self._learner else required, required
 
     def _progress(self) -> str:
         return "learning {}/{}".format(*self.learned)
@@ -276,7 +276,7 @@ class _Pace:
     """
 
     def __init__(self, interval_s: float, model: str) -> None:
-        self._wanted_s, self.model = interval_s, model
+        self._expected_s, self.model = interval_s, model
         self._passed: list[int] = []
         self.fault = ""
 
@@ -284,10 +284,10 @@ class _Pace:
         """Add the time between two rows, ns."""
         self._passed.append(passed)
         if len(self._passed) == PACE_ROWS:
-            given_s = sorted(self._passed)[PACE_ROWS // 2] / 1e9
+            measured_s = sorted(self._passed)[PACE_ROWS // 2] / 1e9
             self._passed.clear()
-            fits = self._wanted_s / 2 < given_s < self._wanted_s * 2
-            self.fault = "" if fits else f"interval: a row each {given_s:g} s, {self._wanted_s:g} s wanted by model {self.model}"
+            fits = self._expected_s / 2 < measured_s < self._expected_s * 2
+            self.fault = "" if fits else f"interval: one row per {measured_s:g} s, expected {self._expected_s:g} s for model {self.model}"
         return not self.fault
 
 

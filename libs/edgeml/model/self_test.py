@@ -1,12 +1,11 @@
-"""Golden windows: inputs of a model, and the confidences that it led to where it was made.
+"""Golden windows: inputs of a model, and the confidences that it gave on the training machine.
 
-`golden.json` is a file of a bundle like its model: the manifest holds its digest, so the signature covers it. A bundle made before
-there were any has none.
+`golden.json` is a file of a bundle like its model: the manifest holds its digest, so the signature covers it. Older
+bundles have no golden windows.
 
-Kernels round differently on each architecture and in each runtime, so answers are not compared bit by bit. What is compared is what a
-component acts on: the confidence, smoothed and calibrated as `edgeml.model.scorer` does, and on which side of the
-levels it is that decide a
-verdict and an alarm. `docs/decisions/0155-golden-windows-compare-confidences.md` has the measurements behind the bounds.
+Kernels round differently on each architecture and in each runtime, so outputs are not compared bit by bit. The self-test
+compares the confidence, smoothed and calibrated as `edgeml.model.scorer` does, because components act on it: on its side of the
+levels that decide a verdict and an alarm. `docs/decisions/0155-golden-windows-compare-confidences.md` has the measurements behind the bounds.
 """
 
 from __future__ import annotations
@@ -29,27 +28,27 @@ from edgeml.model.runtime import Engine
 
 FORMAT = 2
 WITHIN = 0.05
-"""A confidence may be so far from the one that was given where the bundle was made, or farther where `STEPS` make more of it."""
+"""Maximum difference of a confidence from that of the training machine, unless `STEPS` allow more."""
 STEPS = 2
-"""So many steps of an int8 output may the score be off by rounding, wherever the calibration is steep."""
-MOST_WITHIN = 0.2
+"""Steps of an int8 output by which rounding may change the score; they matter where the calibration is steep."""
+MAX_WITHIN = 0.2
 WITHIN_MEAN = 0.015
-"""The mean over all windows of how far the confidences are apart may be so much: rounding is small on average, another model is not."""
+"""Maximum mean difference over all windows: rounding is small on average, the difference of another model is not."""
 _OLDER_WITHIN, _OLDER_WITHIN_MEAN = 0.08, 0.02
-"""The same for format 1, whose windows are single answers and not means."""
+"""The same for format 1, whose windows are single outputs and not means."""
 
 _Share = Annotated[float, Meta(ge=0, le=1)]
-_Bound = Annotated[float, Meta(gt=0, le=MOST_WITHIN)]
+_Bound = Annotated[float, Meta(gt=0, le=MAX_WITHIN)]
 
 
 class GoldenWindow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Inputs of successive rows, and what came of them.
+    """Inputs of successive rows, and the confidence that they led to.
 
     Attributes:
         inputs: one or more, each (steps, features) int8 in units of the file's `scale`.
         score: the mean of the model's scores.
         confidence: that of the score.
-        within: how far the confidence may be from it elsewhere.
+        within: maximum difference of the confidence on another machine.
     """
 
     inputs: Annotated[tuple[bytes, ...], Meta(min_length=1, max_length=64)]
@@ -62,9 +61,9 @@ class GoldenSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """`golden.json`.
 
     Attributes:
-        scale: what an input of 1 stands for.
-        within_mean: how far the confidences may be on average from those given here.
-        levels: confidences that decide something; a window that is more than its `within` away from one stays on its side.
+        scale: value of an input of 1.
+        within_mean: maximum mean difference from these confidences.
+        levels: confidences that decide a verdict or an alarm; a window farther than its `within` from one stays on its side.
     """
 
     format: Literal[2] = 2
@@ -75,14 +74,14 @@ class GoldenSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class _Pair(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One input, (steps, features) float32, little-endian, and the answer to it."""
+    """One input, (steps, features) float32, little-endian, and its output."""
 
     input: bytes
     answer: Annotated[tuple[float, ...], Meta(min_length=1)]
 
 
 class _Older(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`golden.json` of format 1. Its bound, of raw answers, refuses good models on other architectures and is not used."""
+    """`golden.json` of format 1. Its bound, of raw outputs, refuses good models on other architectures and is not used."""
 
     format: Literal[1] = 1
     within: Annotated[float, Meta(gt=0)]
@@ -95,7 +94,7 @@ class _Header(msgspec.Struct):
 
 @dataclass(frozen=True)
 class _Case:
-    """A window of either format: inputs (n, steps, features) float32, and the confidence that is wanted."""
+    """A window of either format: inputs (n, steps, features) float32, and the expected confidence."""
 
     inputs: np.ndarray
     confidence: float
@@ -103,12 +102,12 @@ class _Case:
 
 
 @dataclass(frozen=True)
-class Compared:
-    """How a model judges its golden windows here.
+class SelfTestResult:
+    """Result of the self-test on this machine.
 
     Attributes:
-        windows: how many there are.
-        largest, mean: how far the confidences are from those of the bundle.
+        windows: number of golden windows.
+        largest, mean: differences of the confidences from those of the bundle.
     """
 
     windows: int = 0
@@ -118,93 +117,92 @@ class Compared:
     def __str__(self) -> str:
         if not self.windows:
             return "no golden windows"
-        return f"{self.windows} golden windows, confidences {self.largest:.3f} apart at most and {self.mean:.3f} on average"
+        return f"{self.windows} golden windows, confidences differ by at most {self.largest:.3f} and {self.mean:.3f} on average"
 
 
 def levels(manifest: Manifest) -> tuple[float, ...]:
-    """The confidences that decide something: the model's verdict, and an alarm by the policy's defaults."""
+    """The confidences that decide the model's verdict, and an alarm with the policy's defaults."""
     policy = PolicyOptions()
     return tuple(sorted({policy.clear_at, manifest.verdict_level, policy.raise_at}))
 
 
 def confidence(manifest: Manifest, engine: Engine, inputs: np.ndarray) -> tuple[float, float]:
-    """The score and the confidence of the last of successive rows, (n, steps, features); NaN where an answer is not finite."""
+    """The score and the confidence of the last of successive rows, (n, steps, features); NaN if an output is not finite."""
     scores = [engine.run(each) for each in inputs]
     score = sum(scores) / len(scores)
     return (score, manifest.calibration.confidence(score)) if math.isfinite(score) else (math.nan, math.nan)
 
 
 def allowed(manifest: Manifest, engine: Engine, score: float) -> float:
-    """How far the confidence of a score may be off elsewhere."""
+    """Maximum difference of the confidence of a score on another machine."""
     known = manifest.calibration.confidence(score)
     steep = (abs(manifest.calibration.confidence(score + sign * STEPS * engine.step) - known) for sign in (-1, 1))
-    return min(MOST_WITHIN, max(WITHIN, *steep))
+    return min(MAX_WITHIN, max(WITHIN, *steep))
 
 
 def add(folder: Path, windows: Sequence[np.ndarray], scale: float, engine: Engine) -> Bundle:
-    """Write golden windows into a bundle; its signature, if it had one, is gone: sign it again.
+    """Write golden windows into a bundle. This removes its signature: sign it again.
 
     Args:
         windows: each (n, steps, features) int8: inputs of as many successive rows as the manifest smooths over.
-        scale: what an input of 1 stands for.
-        engine: the bundle's, which answers them.
+        scale: value of an input of 1.
+        engine: the engine of the bundle's model.
 
     Raises:
-        BundleError: the bundle is not sound, or an answer is not finite.
+        BundleError: the bundle is invalid, or an output is not finite.
     """
     bundle = Bundle.load(folder)
-    kept = []
+    golden_windows = []
     for inputs in windows:
         score, known = confidence(bundle.manifest, engine, inputs * np.float32(scale))
         if not math.isfinite(known):
-            raise BundleError(f"{folder}: the model's answer is not a finite number, so nothing can be compared with it; train it again")
-        kept.append(GoldenWindow(tuple(each.tobytes() for each in inputs), score, known, allowed(bundle.manifest, engine, score)))
-    golden = GoldenSet(scale=scale, within_mean=WITHIN_MEAN, levels=levels(bundle.manifest), windows=tuple(kept))
+            raise BundleError(f"{folder}: the model's output is not a finite number and cannot be compared; train it again")
+        golden_windows.append(GoldenWindow(tuple(each.tobytes() for each in inputs), score, known, allowed(bundle.manifest, engine, score)))
+    golden = GoldenSet(scale=scale, within_mean=WITHIN_MEAN, levels=levels(bundle.manifest), windows=tuple(golden_windows))
     return save(folder, bundle.manifest, bundle.model, msgspec.json.encode(golden))
 
 
-def verify(bundle: Bundle, engine: Engine) -> Compared:
-    """Let the engine judge the bundle's golden windows, forwards and then backwards; no windows for a bundle without.
+def verify(bundle: Bundle, engine: Engine) -> SelfTestResult:
+    """Score the bundle's golden windows, forwards and then backwards. A bundle without any has a result of 0 windows.
 
     Raises:
-        BundleError: a confidence is not the one that was given where the bundle was made, or depends on what was answered before, or the
-            file is wrong.
+        BundleError: a confidence differs from that of the training machine, or depends on earlier inputs, or the file is invalid.
     """
     if bundle.golden is None:
-        return Compared()
-    cases, within_mean, decide = _read(bundle, bundle.golden, engine)
-    given = [confidence(bundle.manifest, engine, case.inputs)[1] for case in cases]
+        return SelfTestResult()
+    cases, within_mean, deciding = _read(bundle, bundle.golden, engine)
+    first = [confidence(bundle.manifest, engine, case.inputs)[1] for case in cases]
     again = [confidence(bundle.manifest, engine, case.inputs)[1] for case in reversed(cases)][::-1]
-    remedy = "the model does not run here as it was judged: use another runtime, or export it again"
-    for number, (case, here, later) in enumerate(zip(cases, given, again, strict=True), 1):
+    remedy = "the model does not run here as it was evaluated: use another runtime, or export it again"
+    for number, (case, here, later) in enumerate(zip(cases, first, again, strict=True), 1):
         which = f"{bundle.where}: golden window {number} of {len(cases)} has the confidence"
         if not abs(here - case.confidence) <= case.within:
-            crossed = [f"{level:g}" for level in decide if (here >= level) != (case.confidence >= level)]
+            crossed = [f"{level:g}" for level in deciding if (here >= level) != (case.confidence >= level)]
             beyond = f" (across the level {' and '.join(crossed)})" if crossed else ""
-            raise BundleError(f"{which} {here:.4g} where {case.confidence:.4g} within {case.within:.4g} is wanted{beyond}; {remedy}")
+            raise BundleError(f"{which} {here:.4g}, expected {case.confidence:.4g} within {case.within:.4g}{beyond}; {remedy}")
         if here != later:
             raise BundleError(
                 f"{which} {here:.6g} and then {later:.6g}: the model keeps a state or draws random numbers, so a verdict would depend on "
-                "other assets; export it without"
+                "other assets; export it without them"
             )
-    apart = [abs(here - case.confidence) for case, here in zip(cases, given, strict=True)]
-    compared = Compared(len(cases), max(apart), sum(apart) / len(apart))
-    if compared.mean > within_mean:
+    differences = [abs(here - case.confidence) for case, here in zip(cases, first, strict=True)]
+    result = SelfTestResult(len(cases), max(differences), sum(differences) / len(differences))
+    if result.mean > within_mean:
         raise BundleError(
-            f"{bundle.where}: {len(cases)} golden windows have confidences that are {compared.mean:.4g} off on average where "
-            f"{within_mean:g} is allowed; {remedy}"
+            f"{bundle.where}: {len(cases)} golden windows have confidences that differ by {result.mean:.4g} on average, expected "
+            f"at most {within_mean:g}; {remedy}"
         )
-    return compared
+    return result
 
 
 def _read(bundle: Bundle, text: bytes, engine: Engine) -> tuple[list[_Case], float, tuple[float, ...]]:
     """The windows of either format, the bound of their mean, and the levels."""
     manifest = bundle.manifest
     try:
-        given = msgspec.json.decode(text, type=_Header).format
-        if given > FORMAT:
-            raise BundleError(f"{bundle.where}: {GOLDEN} has format {given} where up to {FORMAT} is known; update this component")
-        if given == FORMAT:
+        found = msgspec.json.decode(text, type=_Header).format
+        if found > FORMAT:
+            raise BundleError(f"{bundle.where}: {GOLDEN} has format {found}; this component supports up to {FORMAT}; update it")
+        if found == FORMAT:
             golden = msgspec.json.decode(text, type=GoldenSet)
             scale = np.float32(golden.scale)
             cases = []
@@ -217,7 +215,7 @@ def _read(bundle: Bundle, text: bytes, engine: Engine) -> tuple[list[_Case], flo
         for pair in older.windows:
             inputs = np.frombuffer(pair.input, "<f4").reshape(1, *manifest.input_shape)
             if len(pair.answer) != manifest.output_shape[0]:
-                raise ValueError(f"an answer has {len(pair.answer)} numbers where {manifest.output_shape[0]} are wanted")
+                raise ValueError(f"an output has {len(pair.answer)} numbers, expected {manifest.output_shape[0]}")
             score = engine.score(np.array(pair.answer))
             within = max(_OLDER_WITHIN, allowed(manifest, engine, score))
             cases.append(_Case(inputs, manifest.calibration.confidence(score), within))

@@ -1,4 +1,4 @@
-"""Lines and cells of CSV text: a record is a line, whatever its quotes say, so that one that is not closed costs its own line only."""
+"""Lines and cells of CSV text. A record is always one line, so that an unclosed quote invalidates only its own line."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import io
 import re
 from typing import BinaryIO, NamedTuple
 
-LONGEST = 65_536
-"""Bytes of a line; what is in a longer one is not read."""
+MAX_LINE_BYTES = 65_536
+"""Maximum bytes of a line; longer ones are skipped."""
 ENCODING = "latin-1"
-"""How lines are decoded: a byte a character, so that places in the text are places in the file, and no byte loses a line. What people are
-shown goes through `readable`."""
+"""Encoding of lines: one character per byte, so that offsets in the text are offsets in the file and no byte is invalid. Text for people
+goes through `readable`."""
 _MARK = b"\xef\xbb\xbf"
 
 
@@ -20,8 +20,8 @@ class Line(NamedTuple):
 
     Attributes:
         number: from 1.
-        start, end: offsets of its first byte and of the byte behind its end.
-        text: None for a line of more than `LONGEST` bytes.
+        start, end: offsets of its first byte and of the first byte after its line ending.
+        text: None for a line of more than `MAX_LINE_BYTES` bytes.
     """
 
     number: int
@@ -31,7 +31,7 @@ class Line(NamedTuple):
 
 
 class Lines:
-    """The lines of a binary file, which end with LF, CR LF or CR.
+    """Reads the lines of a binary file, which end with LF, CR LF or CR.
 
     Args:
         file: seekable; it is closed by `close`.
@@ -42,42 +42,42 @@ class Lines:
         self.seek(3 if file.read(3) == _MARK else 0, 0)
 
     def seek(self, offset: int, number: int) -> None:
-        """Go on at a line's first byte, behind line `number`."""
+        """Continue at a line's first byte, after line `number`."""
         self._file.seek(offset)
         self._text = _Text(self._file)
         self.offset, self.number = offset, number
 
     def next(self) -> Line | None:
-        """The next one; None behind the last."""
+        """Return the next line; None after the last one."""
         found = self.take(1)
         return found[0] if found else None
 
     def take(self, n: int) -> list[Line]:
-        """The next n; fewer at the end."""
+        """Return the next n lines; fewer at the end."""
         readline, offset, number = self._text.readline, self.offset, self.number
         found = []
         for _ in range(n):
-            whole = readline(LONGEST)
+            whole = readline(MAX_LINE_BYTES)
             if not whole:
                 break
             start, offset, number = offset, offset + len(whole), number + 1
             text: str | None = whole.rstrip("\r\n")
-            if len(whole) == LONGEST and text == whole:
+            if len(whole) == MAX_LINE_BYTES and text == whole:
                 text = None
                 while whole and whole[-1] not in "\r\n":
-                    whole = readline(LONGEST)
+                    whole = readline(MAX_LINE_BYTES)
                     offset += len(whole)
             found.append(Line(number, start, offset, text))
         self.offset, self.number = offset, number
         return found
 
     def skip(self, n: int) -> int:
-        """Go on behind the next n lines; gives how many there were."""
+        """Skip the next n lines; returns how many there were."""
         readline, done, part = self._text.readline, 0, False
         while done < n:
-            whole = readline(LONGEST)
+            whole = readline(MAX_LINE_BYTES)
             self.offset += len(whole)
-            if whole and whole[-1] not in "\r\n" and len(whole) == LONGEST:
+            if whole and whole[-1] not in "\r\n" and len(whole) == MAX_LINE_BYTES:
                 part = True
                 continue
             if not whole and not part:
@@ -91,7 +91,7 @@ class Lines:
 
 
 class _Text(io.TextIOWrapper):
-    """Leaves the file open when it is dropped."""
+    """A text wrapper that leaves the file open when it is deleted."""
 
     def __init__(self, file: BinaryIO) -> None:
         super().__init__(file, encoding=ENCODING, newline="")
@@ -104,14 +104,14 @@ class _Text(io.TextIOWrapper):
 
 
 def cells(text: str, delimiter: str) -> list[str]:
-    """The cells of a line.
+    """Return the cells of a line.
 
     Args:
-        text: as `Line` has it.
+        text: the text of a `Line`.
         delimiter: one character.
 
     Raises:
-        ValueError: a quote in it is not closed. Its text is the reason.
+        ValueError: a quote is not closed; the message is the reason.
     """
     mark = delimiter_mark(delimiter)
     if '"' not in text:
@@ -128,7 +128,7 @@ def cells(text: str, delimiter: str) -> list[str]:
 
 
 def delimiter_mark(delimiter: str) -> str:
-    """A delimiter as it is in the text of lines."""
+    """Return a delimiter in the encoding of lines."""
     return delimiter.encode().decode(ENCODING) if delimiter > "\x7f" else delimiter
 
 
@@ -139,21 +139,21 @@ def _cell(mark: str) -> re.Pattern[str]:
 
 
 def readable(text: str) -> str:
-    """A text of `Line` or `cells` as people wrote it: UTF-8."""
+    """Decode a text of `Line` or `cells` as UTF-8, for people."""
     return text if text.isascii() else text.encode(ENCODING, "replace").decode("utf-8", "replace")
 
 
 def headings(text: str, delimiter: str) -> list[str]:
-    """The cells of a file's first line, readable, without blanks around them.
+    """Return the cells of a file's first line, decoded by `readable`, without blanks around them.
 
     Raises:
-        ValueError: as `cells`, or the file is UTF-16.
+        ValueError: see `cells`, or the file is UTF-16.
     """
     if text.startswith(("\xff\xfe", "\xfe\xff")):
         raise ValueError("it is UTF-16; save it as CSV in UTF-8")
     return [readable(cell).strip() for cell in cells(text, delimiter)]
 
 
-def extra(found: list[str], wanted: int) -> bool:
-    """Whether a line has more cells than its file has headings: then nobody knows which is which. Empty ones at its end do no harm."""
-    return len(found) > wanted and any(cell.strip() for cell in found[wanted:])
+def extra(found: list[str], expected: int) -> bool:
+    """Whether a line has more cells than its file has headings, so that its columns are ambiguous. Empty cells at its end do not count."""
+    return len(found) > expected and any(cell.strip() for cell in found[expected:])

@@ -1,7 +1,7 @@
-"""The one reader of numbers and event times that people and machines wrote as text: recordings, lines of JSON, files to prepare.
+"""Parses numbers and event times in text, for recordings, lines of JSON and files of `edgeml data prepare`.
 
-What is not understood raises, and is never guessed: no words, no digits but 0 to 9, no underscores, no thousands separators, no year of two
-digits, no number of seconds where ISO 8601 is wanted. The results are the same on every supported Python. Pure.
+Invalid text raises and is never guessed: no words, no digits but 0 to 9, no underscores, no thousands separators, no two-digit years,
+no number of seconds in place of ISO 8601. The results are the same on every supported Python. Pure.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ DecimalSign = Literal[".", ","]
 
 UNITS_NS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 EMPTY = ("", "nan", "-nan", "null", "none", "na", "n/a")
-"""How a missing value is written; capitals do not matter."""
+"""Spellings of a missing value, in lower or upper case."""
 BLANKS = " \t"
 _LATEST_NS = 1 << 63
 LARGEST = float(np.finfo(np.float32).max)
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,9})?")
-# With nothing but these characters, float() accepts what _NUMBER does and nothing else.
+# In text with only these characters, float() accepts exactly the numbers that _NUMBER accepts.
 _PLAIN = {".": re.compile(r"[0-9+\-.eE \t|]*"), ",": re.compile(r"[0-9+\-,eE \t|]*")}
-# Numbers since the epoch without more decimals than nanoseconds have: (of them, how many decimals a nanosecond is).
+# Numbers since the epoch with no more decimals than a nanosecond: (pattern, decimals of a nanosecond).
 _PLAIN_EPOCH = {
     unit: (re.compile(rf"(?:[0-9]{{1,19}}(?:\.[0-9]{{0,{places}}})?\|)*"), places)
     for unit, places in (("s", 9), ("ms", 6), ("us", 3), ("ns", 0))
 }
-# Times for which numpy and from_iso agree. numpy alone takes words, years of any length, and dates beyond 64 bits.
+# Times for which numpy and from_iso agree. numpy also accepts words, years of any length, and dates beyond 64 bits.
 _PLAIN_ISO = re.compile(
     r"(?:(?:19[7-9][0-9]|2[01][0-9]{2}|22[0-5][0-9]|226[01])-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?Z?\|)*"
 )
 
 
 def number(text: str, decimal: str = ".") -> float:
-    """The number in a text, as it fits into float32; NaN for one of `EMPTY`.
+    """Parse a number that fits into float32; NaN for one of `EMPTY`.
 
     Args:
-        decimal: the decimal sign, `.` or `,`; the other one is not understood.
+        decimal: the decimal sign, `.` or `,`; the other one is invalid.
 
     Raises:
-        ValueError: it is none, or beyond float32, infinity included. Its text is the reason.
+        ValueError: not a number, or beyond float32, including infinity. The message is the reason.
     """
     plain = text.strip(BLANKS)
     if decimal == ",":
@@ -58,14 +58,14 @@ def number(text: str, decimal: str = ".") -> float:
 
 
 def fits(value: float) -> float:
-    """The value; raises ValueError for what float32 cannot hold."""
+    """Return the value; raises ValueError if float32 cannot hold it."""
     if abs(value) > LARGEST:
-        raise ValueError("no number that a reading can be")
+        raise ValueError("out of the range of float32")
     return value
 
 
 def numbers(texts: Sequence[str], decimal: str = ".") -> tuple[np.ndarray, dict[int, str]]:
-    """Many texts at once: (n,) float32, NaN where `number` gives NaN or raises, and the reasons by place where it raises."""
+    """Parse many texts: (n,) float32, NaN where `number` returns NaN or raises, and the reasons by index where it raises."""
     joined = "|".join(texts)
     if _PLAIN[decimal].fullmatch(joined):
         try:
@@ -85,14 +85,14 @@ def numbers(texts: Sequence[str], decimal: str = ".") -> tuple[np.ndarray, dict[
 
 
 def time_ns(text: str, unit: str = "iso", decimal: str = ".") -> int:
-    """The event time in a text, ns since the epoch.
+    """Parse an event time: ns since the epoch.
 
     Args:
-        unit: `iso` for ISO 8601 (see `edgeml.timestamps.from_iso`), or what a number since the epoch counts: `s`, `ms`, `us`, `ns`.
+        unit: `iso` for ISO 8601 (see `edgeml.timestamps.from_iso`), or the unit of a number since the epoch: `s`, `ms`, `us`, `ns`.
         decimal: the decimal sign of such a number.
 
     Raises:
-        ValueError: it is none, or before 1970 or after 2262. Its text is the reason.
+        ValueError: not a time, or before 1970 or after 2262. The message is the reason.
     """
     if unit == "iso":
         ns = from_iso(text)
@@ -103,7 +103,7 @@ def time_ns(text: str, unit: str = "iso", decimal: str = ".") -> int:
         if len(plain) > 80 or _NUMBER.fullmatch(plain) is None:
             raise ValueError(f"no time in {unit} since the epoch")
         exact = Decimal(plain)
-        # An exponent may name a number that no memory holds.
+        # A large exponent would make a number that does not fit into memory.
         size = exact.adjusted()
         ns = round(exact * UNITS_NS[unit]) if -20 < size < 20 else 0 if size < 0 or not exact else -1
     if not 0 <= ns < _LATEST_NS:
@@ -112,7 +112,7 @@ def time_ns(text: str, unit: str = "iso", decimal: str = ".") -> int:
 
 
 def times_ns(texts: Sequence[str], unit: str = "iso", decimal: str = ".") -> tuple[np.ndarray, dict[int, str]]:
-    """Many texts at once: (n,) int64, 0 where `time_ns` raises, and the reasons by place."""
+    """Parse many texts: (n,) int64, 0 where `time_ns` raises, and the reasons by index."""
     joined = "".join([f"{text}|" for text in texts])
     if decimal == "," and unit != "iso":
         joined = joined.replace(",", ".") if "." not in joined else ""

@@ -97,14 +97,17 @@ class ConfigurationLoader(Generic[O]):
         self._apply(raw, repeated)
 
     def _apply(self, raw: dict[str, Any], repeated: bool) -> None:
-        previous = self._host.options
+        previous, starting = self._host.options, False
         try:
             self._context.work.mkdir(parents=True, exist_ok=True)
             message_auth, options = self._last_good.read(raw)
-            prepared = self._host.prepare(options)
+            service = self._host.prepare(options)
             self._host.stop()
             self._verifier.configure(message_auth)
-            self._host.start(options, prepared)
+            service = service or self._host.create(options)
+            starting = True  # a fault from here on comes from the bus, not from the options
+            self._host.start(options, service)
+            starting = False
             self._last_good.remember(raw)
             self._retry.reset()
         except Exception as fault:
@@ -115,7 +118,7 @@ class ConfigurationLoader(Generic[O]):
                 log.error("configuration: %s", sentence, exc_info=not isinstance(fault, EdgemlError | OSError))
             if self._host.service is None:
                 self._fall_back(previous)
-            if not isinstance(fault, OptionsError) and (self._host.service is None or self._host.side_by_side):
+            if not isinstance(fault, OptionsError) and (self._host.service is None or self._host.side_by_side or starting):
                 self._applied = None
                 self.reload_at = self._context.monotonic() + self._retry.next()
 
@@ -148,7 +151,7 @@ class ConfigurationLoader(Generic[O]):
             if previous is None:
                 message_auth, previous = self._last_good.read(self._last_good.last_good())
                 self._verifier.configure(message_auth)
-            self._host.start(previous)
+            self._host.start(previous, self._host.create(previous))
             log.warning(
                 "continuing with the previous configuration; to remove a key that was merged by mistake, reset it: `reset: [/policy/hold]`"
             )

@@ -34,16 +34,23 @@ class ServiceHost(Generic[O]):
 
     def prepare(self, options: O) -> Service | None:
         """Create the next service if that is possible while the old one runs."""
-        return self._create(self._context, options) if self.side_by_side else None
+        return self.create(options) if self.side_by_side else None
 
-    def start(self, options: O, prepared: Service | None = None) -> None:
-        """Create the service, unless it is prepared, subscribe to its topics, and start it."""
-        service = self._create(self._context, options) if prepared is None else prepared
+    def create(self, options: O) -> Service:
+        """Create the next service; it does nothing before `start`."""
+        return self._create(self._context, options)
+
+    def start(self, options: O, service: Service) -> None:
+        """Subscribe to the topics of a service and start it. A service whose subscriptions fail is closed."""
         self.service, self.options = service, options
-        for topic in service.topics:
-            self._bus.subscribe(topic)
-        for topic in service.cloud_topics:
-            self._bus.subscribe_cloud(topic)
+        try:
+            for topic in service.topics:
+                self._bus.subscribe(topic)
+            for topic in service.cloud_topics:
+                self._bus.subscribe_cloud(topic)
+        except Exception:
+            self._faults.run("close", self.stop)
+            raise
         self._resubscribe_count = self._bus.resubscribe_count
         self._faults.run("start", service.start)
 

@@ -161,7 +161,7 @@ class NucleusSession:
 def install_progress(line: str) -> str:
     """The progress that a log line of an install step reports, in a few words; empty if it reports none."""
     line = line.strip()
-    if re.match(r"INFO edgeml\.runtime\.install_venv: \w+ (?:the|a) virtual environment", line):
+    if re.match(r"INFO edgeml\.runtime\.install_venv: creating the virtual environment", line):
         return "creating its virtual environment"
     download = re.match(r"Downloading ([\w.]+)-([\w.]+)-\S+ (\((?:\d{2,}(?:\.\d+)? MB|.+ GB)\))", line)
     if download:  # smaller packages, and those in pip's cache, take no noticeable time

@@ -1,4 +1,4 @@
-"""53: an alarm whose model or asset is gone ends, and says so."""
+"""53: an alarm ends, with the reason, if its model or asset was removed."""
 
 from __future__ import annotations
 

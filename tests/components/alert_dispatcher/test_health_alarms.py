@@ -71,7 +71,7 @@ def test_every_condition_is_tested():
 
 
 @pytest.mark.parametrize("name", SILENT)
-def test_34_a_condition_is_an_alarm_with_the_life_of_any_other(bench, name):
+def test_34_condition_becomes_an_alarm_with_the_usual_states(bench, name):
     about, changes, why = SILENT[name]
     live(bench, 20)
     assert watched(bench) == []

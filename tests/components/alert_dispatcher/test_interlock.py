@@ -263,7 +263,7 @@ def test_28_repeated_reading_is_no_newer():
     assert lock.reason(1006) == "the latest readings of pump-1 are 6.0 s old"
 
 
-def test_28_a_replay_of_old_rows_forbids_by_their_event_time():
+def test_28_replay_of_old_rows_forbids_by_their_event_time():
     lock = Lock()
     lock.take(batch(900, 1))
     assert lock.reason() == "the latest readings of pump-1 are 100.0 s old"
@@ -349,7 +349,7 @@ def test_28_an_age_without_bound_is_refused(value):
         read(InterlockOptions, {"max_age_s": value})
 
 
-def test_29_an_asset_may_have_a_condition_of_its_own_or_none():
+def test_29_asset_may_have_its_own_condition_or_none():
     lock = Lock(assets={"pump-2": "pressure < 1", "pump-3": ""})
     for asset in ("pump-1", "pump-2"):
         lock.take(batch(1000, 1, asset=asset))

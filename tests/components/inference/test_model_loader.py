@@ -64,7 +64,7 @@ def test_17_configured_bundle_runs_without_an_installed_model(world):
     assert versions(world.bench().feed(*batches(pump(50)))) == {"1.0.0"}
 
 
-def test_18_a_new_version_is_taken_between_two_batches_without_a_gap(world):
+def test_18_new_version_is_used_from_the_next_batch_without_a_gap(world):
     bench, rows = world.bench(), pump(1200, fault_at=800)
     sent = batches(rows)
     before = bench.feed(*sent[:18])
@@ -184,7 +184,7 @@ def test_20_saved_version_of_an_untrusted_key_gives_way_to_the_configured_bundle
     assert BUNDLE.is_dir() and "the configured bundle runs instead" in caplog.text
 
 
-def test_18_no_file_is_opened_at_a_message_while_the_bundle_stays(world, monkeypatch):
+def test_18_unchanged_bundle_is_not_reopened_at_a_message(world, monkeypatch):
     world.trained("1.1.0")
     bench = world.bench()
     read: list[Path] = []
@@ -205,7 +205,7 @@ def test_18_no_file_is_opened_at_a_message_while_the_bundle_stays(world, monkeyp
     assert read[0] == world.model / install_bundle.POINTER and versions(bench.feed(*batches(pump(50), stream="u"))) == {"1.2.0"}
 
 
-def test_21_swapping_models_does_not_make_the_process_grow():
+def test_21_swapping_models_does_not_grow_memory():
     command = [sys.executable, "-m", "tests.components.inference.swaps", "100"]
     root = Path(__file__).parents[3]
     path = os.pathsep.join(str(root / part) for part in ("libs", "components", "scripts", "."))

@@ -53,7 +53,7 @@ def test_most_frequent_reason_is_reported():
     assert found is not None and found.reason == DEAD
 
 
-def test_a_channel_that_comes_and_goes_counts_by_its_share():
+def test_intermittent_channel_counts_by_its_share():
     found = counted(*[DEAD, DEAD, DEAD, ""] * 20).unscored()
     assert found is not None and found.share == pytest.approx(0.75, abs=0.1)
     assert counted(*[DEAD, "", "", ""] * 20).unscored() is None
@@ -62,7 +62,7 @@ def test_a_channel_that_comes_and_goes_counts_by_its_share():
 def test_rare_rows_count_too():
     tally = ScoringCoverage()
     for minute in range(30):
-        tally.take(np.ones(1, np.uint8), ("interval: a row each 60 s, 1 s wanted by model x",), minute * 60.0)
+        tally.take(np.ones(1, np.uint8), ("interval: one row per 60 s, expected 1 s for model x",), minute * 60.0)
     found = tally.unscored()
     assert found is not None and (found.since, found.rows) == (0.0, 30)
 

@@ -63,7 +63,7 @@ def test_1_answer_that_is_not_finite_is_no_decision_with_its_reason(tmp_path):
         assert np.isfinite(confidence) == np.isfinite(score) == (reason == "")
 
 
-def test_1_a_long_sensor_sentence_does_not_burst_a_block(tmp_path):
+def test_1_long_sensor_reason_fits_into_a_batch(tmp_path):
     bench = Bench(tmp_path)
     blocks = bench.feed(*batches(pump(300), size=100, asset="å" * 100))
     assert blocks and all(len(encode(block)) <= MAX_PAYLOAD for block in blocks)
@@ -104,7 +104,7 @@ def change(folder, **keys):
         (lambda folder: change(folder, verdict_level=0.99), "does not match its signature"),
     ],
 )
-def test_14_a_bundle_that_the_pinned_key_did_not_sign_is_refused(tmp_path, spoil, sentence):
+def test_14_bundle_without_a_signature_of_the_pinned_key_is_refused(tmp_path, spoil, sentence):
     folder = tmp_path / "artifacts" / "pump_anomaly"
     shutil.copytree(SHIPPED / "pump_anomaly", folder)
     Bench(tmp_path / "work", tmp_path / "artifacts")
@@ -122,12 +122,12 @@ def test_14_a_bundle_that_the_pinned_key_did_not_sign_is_refused(tmp_path, spoil
         ({"public_key": "AAAA"}, "`signature.public_key` is not an Ed25519 public key"),
     ],
 )
-def test_14_options_that_name_no_one_key_are_refused(signature, sentence):
+def test_14_options_without_exactly_one_key_are_refused(signature, sentence):
     with pytest.raises(OptionsError, match=sentence):
         read(InferenceOptions, {"signature": signature})
 
 
-def test_3_rows_that_do_not_fit_are_answered_and_other_assets_continue(bench):
+def test_3_mismatched_rows_are_answered_and_other_assets_continue(bench):
     rows = pump(20)
     bad = SensorBatch.of("bad", "s", 0, NAMES[:-1], UNITS[:-1], T0 + np.arange(20) * SECOND, rows[:, :-1])
     other = msgspec.structs.replace(batches(rows, asset="units")[0], units=("mm/s", *UNITS[1:]))
@@ -190,7 +190,7 @@ def test_22_damaged_baseline_is_not_learned_again_automatically(bench, caplog, t
     assert reasons(bench.feed(*batches(pump(750)[550:], first=550)))[-1] == ""
 
 
-def test_22_a_lost_baseline_is_learned_again_when_a_person_orders_it(bench, tmp_path):
+def test_22_lost_baseline_is_learned_again_by_command(bench, tmp_path):
     bench.feed(*batches(pump(500)))
     (kept,) = (tmp_path / "baselines").glob("*.json")
     kept.write_text("{}")
@@ -215,7 +215,7 @@ def scaling_id():
     return Bundle.load(SHIPPED / "pump_anomaly").manifest.scaling_id
 
 
-def test_22_a_baseline_that_could_not_be_written_is_written_later(bench, tmp_path, no_room):
+def test_22_failed_write_of_a_baseline_is_retried(bench, tmp_path, no_room):
     blocks = bench.feed(*batches(pump(500)))
     assert len(column(blocks, "times")) == 500 and reasons(blocks)[-1] == "", "a full disk keeps no row from its answer"
     (fault,) = bench.service.status().faults
@@ -271,7 +271,7 @@ def test_5_a_baseline_is_reset_by_a_message(bench, tmp_path, caplog):
     assert list((tmp_path / "baselines").glob("*.json")) == []
 
 
-def test_9_a_restart_fills_the_windows_from_a_replay_and_scores_what_was_not(bench, tmp_path):
+def test_9_restart_fills_the_windows_from_a_replay_and_scores_unscored_rows(bench, tmp_path):
     rows = pump(1200)
     sent = batches(rows)
     first = bench.feed(*sent[:20])

@@ -96,7 +96,7 @@ def test_mode_off_captures_nothing_and_subscribes_to_no_alerts(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("name", ["pump-1", "a/b", "..", "ü" * 60, "x" * 128, "a,b\n"])
-def test_every_asset_has_a_folder_of_its_own(name: str) -> None:
+def test_every_asset_has_its_own_folder(name: str) -> None:
     folder = segment_format.folder_name(name)
     assert "/" not in folder and folder not in (".", "..") and len(folder) < 250 and folder != segment_format.folder_name(name + "2")
 
@@ -183,7 +183,7 @@ def test_service_takes_alerts_of_its_own_assets(tmp_path: Path) -> None:  # 30
         ({}, [batch(i) for i in range(10)], [50]),
     ],
 )
-def test_when_a_file_is_closed(tmp_path: Path, options: dict[str, Any], batches: list[SensorBatch], wanted: list[int]) -> None:  # 31
+def test_file_is_closed_at_its_limits(tmp_path: Path, options: dict[str, Any], batches: list[SensorBatch], wanted: list[int]) -> None:  # 31
     kept = recorder(tmp_path, **options)
     for each in batches:
         kept.take(each)
@@ -227,7 +227,7 @@ def test_file_with_a_heading_only_is_discarded(tmp_path: Path) -> None:  # 31
     assert not [path for path in (tmp_path / "capture").rglob("*") if path.is_file()]
 
 
-def test_kill_between_the_complete_file_and_the_end_of_the_open_one(tmp_path: Path) -> None:  # 31
+def test_kill_between_completing_a_file_and_removing_the_open_one_repeats_no_row(tmp_path: Path) -> None:  # 31
     kept = recorder(tmp_path)
     kept.take(batch(0))
     (part,) = (tmp_path / "capture").rglob("*.part")
@@ -283,7 +283,7 @@ def test_full_disk_delays_no_row_and_is_reported_once(
     assert [head["lost_rows"] for head in heads] == [0, 60 - whole] and 20 <= 60 - whole <= 30
 
 
-def test_a_folder_that_cannot_be_made(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:  # 33
+def test_folder_that_cannot_be_created_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:  # 33
     (tmp_path / "capture").write_text("a file is in the way")
     clock = Clock()
     kept = recorder(tmp_path, clock)

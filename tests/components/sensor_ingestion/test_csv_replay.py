@@ -26,7 +26,7 @@ def open_(path: Path, checkpoint: dict[str, Any] | None = None, **options: Any) 
     return CsvReplay(read(CsvReplayOptions, {"path": str(path), **CSV, **options}), Clock().pair, checkpoint)
 
 
-def test_every_row_with_its_time_channel_and_unit(tmp_path: Path) -> None:  # 1
+def test_row_has_its_time_channels_and_units(tmp_path: Path) -> None:  # 1
     n = 2 * CHUNK_LINES + 7
     source = open_(recording(tmp_path / "a.csv", steady(n)))
     block = drain(source)
@@ -44,17 +44,17 @@ def test_every_row_with_its_time_channel_and_unit(tmp_path: Path) -> None:  # 1
         "2020-03-09T10:14:33.000",
     ],
 )
-def test_ways_to_write_a_time(tmp_path: Path, time: str) -> None:
+def test_time_formats_are_read(tmp_path: Path, time: str) -> None:
     assert drain(open_(recording(tmp_path / "a.csv", [f"{time},1,2"]), time_unit="iso")).times.tolist() == [T0]
 
 
 @pytest.mark.parametrize(("unit", "text"), [("s", f"{T0 // SECOND}.5"), ("ms", "1583748873500"), ("ns", "1583748873500000000")])
-def test_numbers_as_times(tmp_path: Path, unit: str, text: str) -> None:
+def test_numbers_are_read_as_times(tmp_path: Path, unit: str, text: str) -> None:
     times = drain(open_(recording(tmp_path / "a.csv", [f"{text},1,2"]), time_unit=unit)).times
     assert to_iso(times[0]) == "2020-03-09T10:14:33.500Z"
 
 
-def test_the_layout_of_the_benchmark(tmp_path: Path) -> None:
+def test_benchmark_layout_is_read(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text(
         "datetime;Accelerometer1RMS;Accelerometer2RMS;Current;Pressure;Temperature;Thermocouple;Voltage;"
@@ -77,13 +77,13 @@ def test_the_layout_of_the_benchmark(tmp_path: Path) -> None:
     assert block.times.tolist() == [T0]
 
 
-def test_semicolons_and_decimal_commas(tmp_path: Path) -> None:
+def test_semicolons_and_decimal_commas_are_read(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text(f"time;Flow;Amps\n{T0 // SECOND};120,5;2,25\n")
     assert drain(open_(path, delimiter=";", decimal=",")).values.tolist() == [[120.5, 2.25]]
 
 
-def test_start_and_limit(tmp_path: Path) -> None:
+def test_start_and_limit_select_rows(tmp_path: Path) -> None:
     block = drain(open_(recording(tmp_path / "a.csv", steady(50)), start=10, limit=7))
     assert ((block.times - T0) // SECOND).tolist() == list(range(10, 17))
 
@@ -110,7 +110,7 @@ def test_restart_continues_with_the_next_row(tmp_path: Path) -> None:  # 10
     assert ((np.concatenate([head.times, tail.times]) - T0) // SECOND).tolist() == list(range(25))
 
 
-def test_a_missing_column(tmp_path: Path) -> None:  # 20
+def test_missing_column_is_refused(tmp_path: Path) -> None:  # 20
     path = recording(tmp_path / "a.csv", steady(3), header="time,Flow,Power")
     with pytest.raises(SourceError) as caught:
         open_(path)
@@ -124,7 +124,7 @@ def test_missing_file_is_refused(tmp_path: Path, name: str) -> None:  # 20
         open_(tmp_path / name)
 
 
-def test_text_in_a_number(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:  # 21
+def test_text_in_place_of_a_number_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:  # 21
     lines = steady(10)
     lines[3] = f"{T0 // SECOND + 3},offline,2.0"
     path = recording(tmp_path / "a.csv", lines)
@@ -197,7 +197,7 @@ def test_invalid_bytes_cost_only_their_cell(tmp_path: Path) -> None:
         ({"layout": "skab"}, "`o.path` is missing"),
     ],
 )
-def test_faults_in_its_options(options: dict[str, Any], wanted: str) -> None:
+def test_invalid_options_are_reported(options: dict[str, Any], wanted: str) -> None:
     with pytest.raises(OptionsError) as caught:
         read(CsvReplayOptions, options, "o")
     assert len(caught.value.faults) == 1 and wanted in caught.value.faults[0]

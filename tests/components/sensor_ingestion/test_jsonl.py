@@ -123,7 +123,7 @@ def test_bad_line_is_skipped_counted_and_reported(fifo: Fifo, line: str, wanted:
 
 
 @pytest.mark.parametrize("value", ['"12"', "true", "[1]", "{}"])
-def test_a_value_that_is_no_number_is_missing(fifo: Fifo, value: str) -> None:  # 23
+def test_value_that_is_no_number_is_missing(fifo: Fifo, value: str) -> None:  # 23
     fifo.write(f'{{"time": 1, "force": {value}, "stroke": 4}}\n')
     block = rows(fifo.source, 1)
     assert np.isnan(block.values[0, 0]) and block.values[0, 1] == 4 and "`force` is" in fifo.source.faults[0]
@@ -139,7 +139,7 @@ def test_line_without_end_is_skipped(fifo: Fifo) -> None:  # 23
     assert rows(fifo.source, 1).values[0, 0] == 3
 
 
-def test_a_slow_consumer_reads_no_more_than_it_needs(fifo: Fifo) -> None:
+def test_source_reads_no_more_than_a_slow_consumer_needs(fifo: Fifo) -> None:
     fifo.write('{"time": 1, "force": 1}\n' * 50)
     assert [len(rows(fifo.source, 5).times) for _ in range(10)] == [5] * 10
 
@@ -159,13 +159,13 @@ def python(code: str) -> list[str]:
     return [sys.executable, "-u", "-c", code]
 
 
-def test_the_output_of_a_program() -> None:
+def test_output_of_a_program_becomes_rows() -> None:
     source = open_(program=python("""for i in range(3): print('{"time": %d, "force": %d}' % (i, i * i))"""))
     assert rows(source, 3).values[:, 0].tolist() == [0, 1, 4]
     source.close()
 
 
-def test_a_program_gets_its_arguments_as_they_are(tmp_path: Path) -> None:
+def test_program_gets_its_arguments_unchanged(tmp_path: Path) -> None:
     source = open_(program=[*python("import sys; print(sys.argv[1])"), f'{{"force": 1}} $(touch {tmp_path}/x)'])
     give_up = time.monotonic() + PATIENCE_S
     while not source.faults and time.monotonic() < give_up:
@@ -221,7 +221,7 @@ def test_closing_ends_the_program() -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"fifo": "a", "program": ["b"]}])
-def test_one_of_both_must_be_given(options: dict[str, Any]) -> None:
+def test_exactly_one_of_fifo_and_command_is_required(options: dict[str, Any]) -> None:
     with pytest.raises(OptionsError, match="give one of `o.fifo`"):
         read(JsonlOptions, options, "o")
 
@@ -264,7 +264,7 @@ def test_children_end_with_their_program(caplog: pytest.LogCaptureFixture) -> No
     source.close()
 
 
-def test_children_end_with_a_component_that_is_killed() -> None:  # 24
+def test_children_end_with_a_killed_component() -> None:  # 24
     owner = subprocess.Popen(
         [
             sys.executable,
@@ -340,7 +340,7 @@ def test_end_of_a_skipped_line_is_no_line(fifo: Fifo) -> None:  # 23
     assert rows(fifo.source, 1).values[0, 0] == 3 and fifo.source.bad_lines == 1
 
 
-def test_a_time_keeps_its_nanoseconds(fifo: Fifo) -> None:
+def test_time_keeps_its_nanoseconds(fifo: Fifo) -> None:
     fifo.write('{"time": 1583748873.123456789, "force": 1}\n')
     assert rows(fifo.source, 1).times.tolist() == [T0 + 123_456_789]
 
@@ -357,6 +357,6 @@ def test_a_time_keeps_its_nanoseconds(fifo: Fifo) -> None:
         "1e-7",
     ],
 )
-def test_seconds_are_read_as_they_are_written(fifo: Fifo, written: str) -> None:
+def test_seconds_are_read_exactly(fifo: Fifo, written: str) -> None:
     fifo.write(f'{{"time": {written}, "force": 1}}\n')
     assert rows(fifo.source, 1).times.tolist() == [time_ns(written, "s")]

@@ -58,10 +58,10 @@ class Device:
         (folder / f"{NAME}-1.0.0.yaml").write_text(yaml.safe_dump(recipe))
         self.nucleus.deploy(folder, merge={NAME: "1.0.0"}, config={NAME: update} if update else None)
 
-    def until(self, what: Callable[[], Any], answering: bool = True) -> Any:
-        """Take messages, and answer batches, until `what()` is true; returns that."""
+    def until(self, condition: Callable[[], Any], answering: bool = True) -> Any:
+        """Take messages, and answer batches, until `condition()` is true; returns its result."""
         give_up = time.monotonic() + PATIENCE_S
-        while not what():
+        while not condition():
             left = give_up - time.monotonic()
             assert left > 0, f"not in {PATIENCE_S} s; the log ends:\n{self.nucleus.tail(NAME, 40)}"
             try:
@@ -74,7 +74,7 @@ class Device:
             self.heard.append(message)
             if isinstance(message, SensorBatch):
                 self.take(message, answering)
-        return what()
+        return condition()
 
     def take(self, batch: SensorBatch, answering: bool) -> None:
         if batch.seq in self.batches:
@@ -102,7 +102,7 @@ def played(tmp_path: Path, n: int) -> dict[str, Any]:
     return {"a": {"source": "csv", "options": {"path": str(path), **CSV, "speed": "0"}, "batch_rows": "5"}}
 
 
-def test_a_recording_with_two_kills_in_mid_run(device: Device, tmp_path: Path) -> None:  # 1, 8, 27
+def test_recording_is_published_completely_despite_two_kills(device: Device, tmp_path: Path) -> None:  # 1, 8, 27
     device.deploy(played(tmp_path, 1000))
     for mark in (30, 90):
         device.until(lambda mark=mark: len(device.batches) >= mark)
@@ -125,7 +125,7 @@ def test_absent_consumer_loses_nothing(device: Device, tmp_path: Path) -> None: 
     assert sorted(device.batches) == list(range(40))
 
 
-def test_stop_and_start_over_ipc(device: Device) -> None:  # 12, 14, 18
+def test_machine_stops_and_starts_by_commands_over_ipc(device: Device) -> None:  # 12, 14, 18
     device.deploy({"a": {"source": "simulator", "options": {"speed": 100, "seed": 3}}})
     device.until(lambda: len(device.batches) > 3)
 
@@ -151,7 +151,7 @@ def test_stop_and_start_over_ipc(device: Device) -> None:  # 12, 14, 18
     assert send("c1", "stop") == "executed" and send("c3", "start") == "executed" and flow() > 100
 
 
-def test_component_survives_rubbish_on_every_topic(device: Device, tmp_path: Path) -> None:  # 26
+def test_component_survives_random_bytes_on_every_topic(device: Device, tmp_path: Path) -> None:  # 26
     device.deploy(played(tmp_path, 600))
     device.until(lambda: len(device.batches) > 10)
     for topic in (topics.RESULTS, topics.COMMANDS, topics.REPLAY):
@@ -164,7 +164,7 @@ def test_component_survives_rubbish_on_every_topic(device: Device, tmp_path: Pat
     assert "it has no signature" in log and "not a message of this suite" in log and "version 99" in log and "Traceback" not in log
 
 
-def test_a_wrong_configuration_waits_for_a_right_one(device: Device, tmp_path: Path) -> None:  # 19, 27
+def test_component_with_an_invalid_configuration_waits_for_a_valid_one(device: Device, tmp_path: Path) -> None:  # 19, 27
     wrong = {"assets": {"a": {"source": "opcua"}, "b": {"options": {"sped": 2}}}}
     device.deploy({"b": {"source": "simulator", "options": {"speed": 50}}}, {"merge": wrong})
     device.until(lambda: device.state() == "faulty")

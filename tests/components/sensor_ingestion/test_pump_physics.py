@@ -13,7 +13,7 @@ FLOW, CURRENT, PRESSURE = NAMES.index("flow"), NAMES.index("current"), NAMES.ind
 VIBRATION, MOTOR = [0, 1], NAMES.index("motor_temperature")
 
 
-def test_the_same_seed_gives_the_same_rows_however_they_are_cut() -> None:  # 16
+def test_rows_depend_on_the_seed_and_not_on_the_size_of_batches() -> None:  # 16
     whole = PumpSkid(5, faults=[Fault("valve", 50.0)]).step(400)
     skid = PumpSkid(5, faults=[Fault("valve", 50.0)])
     parts = [skid.step(n) for n in (1, 7, 0, 92, 300)]
@@ -21,7 +21,7 @@ def test_the_same_seed_gives_the_same_rows_however_they_are_cut() -> None:  # 16
     assert np.array_equal(np.concatenate([part.number for part in parts]), np.arange(400))
 
 
-def test_another_seed_is_another_skid() -> None:  # 16
+def test_another_seed_simulates_another_skid() -> None:  # 16
     assert abs(PumpSkid(1).step(100).values.mean(0) - PumpSkid(2).step(100).values.mean(0))[FLOW] > 0.5
 
 
@@ -54,31 +54,31 @@ def change(kind: str, severity: float = 0.8) -> tuple[np.ndarray, np.ndarray]:
     return good, bad
 
 
-def test_a_closing_valve() -> None:  # 17
+def test_closing_valve_reduces_the_flow() -> None:  # 17
     good, bad = change("valve")
     assert bad[FLOW] < 0.75 * good[FLOW] and bad[CURRENT] < 0.95 * good[CURRENT] and bad[PRESSURE] > good[PRESSURE] + 0.02
     assert (bad[VIBRATION] > 1.02 * good[VIBRATION]).all() and (bad[VIBRATION] < 1.3 * good[VIBRATION]).all()
 
 
-def test_a_valve_closes_progressively() -> None:  # 17
+def test_valve_closes_progressively() -> None:  # 17
     flow = PumpSkid(7, faults=[Fault("valve", 600.0, 120.0)]).step(800).values[:, FLOW]
     means = [flow[start : start + 20].mean() for start in (580, 640, 680, 720)]
     assert all(later < earlier - 2 for earlier, later in zip(means, means[1:], strict=False))
 
 
-def test_imbalance() -> None:  # 17
+def test_imbalance_raises_the_vibration() -> None:  # 17
     good, bad = change("imbalance")
     assert (bad[VIBRATION] > 1.8 * good[VIBRATION]).all() and abs(bad[FLOW] / good[FLOW] - 1) < 0.01
 
 
-def test_cavitation() -> None:  # 17
+def test_cavitation_raises_the_vibration_and_the_scatter() -> None:  # 17
     good, bad = change("cavitation")
     assert (bad[VIBRATION] > 1.5 * good[VIBRATION]).all() and bad[FLOW] < 0.97 * good[FLOW]
     scatter = PumpSkid(7, faults=[Fault("cavitation", 0.0, 0.0)]).step(300).values[100:, 0].std()
     assert scatter > 5 * PumpSkid(7).step(300).values[100:, 0].std()
 
 
-def test_a_stuck_sensor_keeps_its_last_reading() -> None:  # 17
+def test_stuck_sensor_keeps_its_last_reading() -> None:  # 17
     good = PumpSkid(7).step(200).values
     bad = PumpSkid(7, faults=[Fault("sensor-stuck", 100.0, channel="flow")]).step(200).values
     assert (bad[99:, FLOW] == good[99, FLOW]).all() and len(np.unique(good[99:, FLOW])) > 50
@@ -86,12 +86,12 @@ def test_a_stuck_sensor_keeps_its_last_reading() -> None:  # 17
     assert np.array_equal(bad[:, others], good[:, others])
 
 
-def test_a_sensor_gap_loses_rows() -> None:  # 17
+def test_sensor_gap_loses_rows() -> None:  # 17
     rows = PumpSkid(7, faults=[Fault("sensor-gap", 100.0, 0.0, 1.0)]).step(400)
     assert np.array_equal(rows.number, np.r_[0:100, 160:280, 340:400])
 
 
-def test_stopped_and_started() -> None:  # 18
+def test_machine_stops_and_starts() -> None:  # 18
     skid = PumpSkid(7)
     before = skid.step(60).values.mean(0)
     skid.stop()
@@ -104,7 +104,7 @@ def test_stopped_and_started() -> None:  # 18
     assert abs(run_up[12:, FLOW].mean() / before[FLOW] - 1) < 0.03 and abs(run_up[12:, CURRENT].mean() / before[CURRENT] - 1) < 0.1
 
 
-def test_an_inrush_of_current() -> None:  # 18
+def test_start_has_an_inrush_current() -> None:  # 18
     skid = PumpSkid(7, interval_s=0.1)
     rated = skid.step(100).values[:, CURRENT].mean()
     skid.stop()

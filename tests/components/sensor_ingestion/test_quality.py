@@ -33,7 +33,7 @@ def test_good_rows_are_not_flagged() -> None:
     assert not QualityChecker(PAIR).check(seconds(*range(50)), running(50)).any()
 
 
-def test_missing_and_out_of_range() -> None:  # 3
+def test_missing_and_out_of_range_values_are_flagged() -> None:  # 3
     values = running(5)
     values[1, 0], values[2, 1], values[3, 0], values[4, 1] = np.nan, 201, -0.1, np.inf
     quality = QualityChecker(PAIR).check(seconds(*range(5)), values)
@@ -41,12 +41,12 @@ def test_missing_and_out_of_range() -> None:  # 3
 
 
 @pytest.mark.parametrize(("gap", "flag"), [(5.0, GOOD), (5.1, GAP), (247.0, GAP)])
-def test_the_first_row_after_a_long_gap(gap: float, flag: int) -> None:  # 3
+def test_first_row_after_a_long_gap_is_flagged(gap: float, flag: int) -> None:  # 3
     quality = QualityChecker(PAIR, max_gap_s=5.0).check(seconds(0, 1, 1 + gap, 2 + gap), running(4))
     assert quality.tolist() == [[0, 0], [0, 0], [flag, flag], [0, 0]]
 
 
-def test_time_running_backwards_until_it_has_caught_up() -> None:  # 3
+def test_rows_with_earlier_times_are_flagged_until_time_has_caught_up() -> None:  # 3
     quality = QualityChecker(PAIR).check(seconds(0, 1, 2, 1, 2, 3, 2, 4), running(8))
     assert (quality[:, 0] == BACKWARDS).tolist() == [False, False, False, True, True, False, True, False]
 
@@ -71,7 +71,7 @@ def test_clock_set_back_begins_another_part() -> None:  # 40
     assert after.quality[:, 0].tolist() == [GAP] + [0] * 29
 
 
-def test_an_epoch_that_begins_with_a_block_begins_once() -> None:  # 40
+def test_epoch_that_begins_with_a_batch_begins_once() -> None:  # 40
     checker = QualityChecker(PAIR, lasting_s=10)
     epochs = []
     for second in [*range(1000, 1020), *range(900, 940)]:
@@ -80,7 +80,7 @@ def test_an_epoch_that_begins_with_a_block_begins_once() -> None:  # 40
     assert epochs == [0] * 30 + [1] * 30
 
 
-def test_stuck_is_counted_from_where_an_epoch_begins() -> None:  # 40
+def test_stuck_time_is_counted_from_the_start_of_an_epoch() -> None:  # 40
     values = np.full((100, 1), 7, "f4")
     checker = QualityChecker([Channel("x", "", stuck_after_s=15.0)], lasting_s=10)
     times = seconds(*range(1000, 1020), *range(500, 540))
@@ -96,7 +96,7 @@ def test_first_applicable_flag_is_set() -> None:  # 3
     assert quality.tolist() == [[0, 0], [MISSING, OUT_OF_RANGE], [BACKWARDS, BACKWARDS]]
 
 
-def test_stuck_after_its_time() -> None:  # 3
+def test_value_is_stuck_after_the_configured_time() -> None:  # 3
     values = running(60)
     values[20:, 0] = values[20, 0]
     quality = QualityChecker(PAIR).check(seconds(*range(60)), values)
@@ -144,12 +144,12 @@ def test_flags_do_not_depend_on_blocks_or_restarts() -> None:  # 5
     assert np.array_equal(np.concatenate(parts), whole)
 
 
-def test_an_empty_block() -> None:
+def test_empty_batch_has_no_flags() -> None:
     assert QualityChecker(PAIR).check(seconds(), np.empty((0, 2), "f4")).shape == (0, 2)
 
 
 @pytest.mark.parametrize("channel", ["vibration_1", "flow", "pressure"])
-def test_the_simulated_skid_is_good_until_a_sensor_sticks(channel: str) -> None:
+def test_simulated_skid_is_good_until_a_sensor_sticks(channel: str) -> None:
     rows = PumpSkid(3, faults=[Fault("sensor-stuck", 3000.0, channel=channel)]).step(4000)
     quality = QualityChecker(CHANNELS).check(T0 + rows.number * SECOND, rows.values)
     column = [known.name for known in CHANNELS].index(channel)

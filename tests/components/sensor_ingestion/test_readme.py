@@ -19,7 +19,7 @@ TABLE = [line for line in README.splitlines() if line.startswith("| `")]
 
 
 @pytest.mark.parametrize("kind", [SensorIngestionOptions, MessageAuthOptions, *(kind.options for kind in SOURCES.values())])
-def test_every_option_and_its_default(kind: type) -> None:
+def test_readme_has_every_option_with_its_default(kind: type) -> None:
     for key, _, default, _ in document(kind):
         name = key.rsplit(".", 1)[-1]
         lines = [line for line in TABLE if re.search(rf"[`.]{name}`", line)]
@@ -29,7 +29,7 @@ def test_every_option_and_its_default(kind: type) -> None:
             assert any(text in line for line in lines), f"the default of {key}, {text}, is not in the README"
 
 
-def test_every_source_and_fault() -> None:
+def test_readme_has_every_source_and_fault() -> None:
     assert all(f"### `{name}`" in README for name in SOURCES)
     assert all(f"`{name}`" in README for name in FAULTS)
 

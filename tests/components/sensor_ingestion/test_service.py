@@ -53,7 +53,7 @@ def seconds(batches: list[SensorBatch]) -> list[int]:
     return ((rows(batches)[0] - T0) // SECOND).tolist()
 
 
-def test_every_row_once_and_numbered(tmp_path: Path) -> None:  # 1, 6, 9
+def test_every_row_is_sent_once_and_numbered(tmp_path: Path) -> None:  # 1, 6, 9
     bench = Bench(tmp_path, {"a": csv_asset(recording(tmp_path / "a.csv", steady(103)))})
     batches = bench.run()
     assert seconds(batches) == list(range(103)) and numbers(batches) == list(range(21))
@@ -121,7 +121,7 @@ def test_answers_to_another_stream_or_asset_are_ignored(tmp_path: Path) -> None:
     assert bench.wire.batches() == []
 
 
-def test_a_replay(tmp_path: Path) -> None:  # 7
+def test_replay_request_is_answered(tmp_path: Path) -> None:  # 7
     bench = Bench(tmp_path, {"a": skid(options={"duration_s": 100}, replay_buffer_s=50), "b": skid(options={"duration_s": 10})})
     sent = {name: [batch for batch in bench.run() if batch.asset == name] for name in ("a",)}["a"]
     bench.tell(topics.REPLAY, ReplayRequest(topic=topics.SENSORS, asset="a", since=T0 + 69 * SECOND))
@@ -157,7 +157,7 @@ def test_messages_fit_with_any_batch_rows(tmp_path: Path) -> None:  # 1
             bench.answer(batch)
 
 
-def test_a_row_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+def test_row_that_is_too_large_is_refused(tmp_path: Path) -> None:
     units = {f"channel-{i}": "" for i in range(600)}
     with pytest.raises(OptionsError, match="split the channels among several assets"):
         Bench(tmp_path, {"a": {"source": "jsonl", "options": {"fifo": str(tmp_path / "in"), "units": units}}})
@@ -180,7 +180,7 @@ def killed_and_restarted(tmp_path: Path, assets: dict[str, Any], ticks: int) -> 
 
 
 @pytest.mark.parametrize("ticks", [1, 2, 3, 7])
-def test_kill_and_restart_lose_nothing_and_change_nothing(tmp_path: Path, ticks: int) -> None:  # 6, 8
+def test_kill_and_restart_lose_and_change_no_row(tmp_path: Path, ticks: int) -> None:  # 6, 8
     asset = skid(options={"duration_s": 300, "fault": "valve", "fault_start_s": 10})
     (tmp_path / "unfaulted").mkdir()
     wanted = rows(Bench(tmp_path / "unfaulted", {"a": asset}).run())
@@ -194,7 +194,7 @@ def test_kill_and_restart_lose_nothing_and_change_nothing(tmp_path: Path, ticks:
     assert all(np.array_equal(ours, theirs) for ours, theirs in zip(got, wanted, strict=True))
 
 
-def test_a_restart_in_true_speed_sends_the_latest_again(tmp_path: Path) -> None:  # 8
+def test_restart_in_true_speed_sends_the_latest_batch_again(tmp_path: Path) -> None:  # 8
     first = Bench(tmp_path, {"a": skid(speed=1)})
     for _ in range(20):
         first.tick()
@@ -254,7 +254,7 @@ def test_quality_checks_continue_after_a_restart(tmp_path: Path) -> None:  # 8
     assert np.flatnonzero(quality[:, 0]).tolist() == list(range(120, 200))
 
 
-def test_the_first_row_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_first_row_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     bench = Bench(tmp_path, {"a": skid()})
     bench.tick()
@@ -280,7 +280,7 @@ def segments(work: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff" * 100, b"\0" * 100])
-def test_a_checkpoint_that_cannot_be_read(tmp_path: Path, content: bytes) -> None:  # 11
+def test_unreadable_checkpoint_restarts_from_the_beginning(tmp_path: Path, content: bytes) -> None:  # 11
     bench = Bench(tmp_path, {"a": skid()})
     bench.tick()
     (path,) = segments(tmp_path)
@@ -303,7 +303,7 @@ def test_invalid_checkpoint_is_ignored(tmp_path: Path) -> None:  # 11
     assert numbers(again.wire.batches()) == [0, 1, 2, 3]
 
 
-def test_a_checkpoint_that_cannot_be_written(tmp_path: Path) -> None:  # 11
+def test_failed_write_of_a_checkpoint_is_reported_and_retried(tmp_path: Path) -> None:  # 11
     bench = Bench(tmp_path, {"a": skid()})
     path = Checkpoint(tmp_path, "a", None).path
     path.write_text("")
@@ -412,7 +412,7 @@ def command(id: str, action: str, asset: str = "a") -> Command:
     return Command(id=id, asset=asset, action=action, issued_at=to_iso(T0), timeout_s=10)
 
 
-def test_stop_restore_start(tmp_path: Path) -> None:  # 12, 18
+def test_machine_executes_stop_restore_and_start(tmp_path: Path) -> None:  # 12, 18
     bench = Bench(tmp_path, {"a": skid(options={"fault": "valve", "fault_start_s": 20, "fault_ramp_s": 5})})
 
     def flow() -> np.ndarray:
@@ -436,7 +436,7 @@ def test_stop_restore_start(tmp_path: Path) -> None:  # 12, 18
     assert bench.wire.take(topics.COMMANDS_ACK)[-1] == ack and flow()[-10:].mean() > 105
 
 
-def test_a_command_survives_a_kill_with_its_effect(tmp_path: Path) -> None:  # 8, 12
+def test_command_and_its_effect_survive_a_kill(tmp_path: Path) -> None:  # 8, 12
     first = Bench(tmp_path, {"a": skid()})
     first.tick()
     first.tell(topics.COMMANDS, command("c1", "stop"))
@@ -459,7 +459,7 @@ def test_commands_to_others_and_to_recordings_are_not_answered(tmp_path: Path) -
     assert bench.wire.take(topics.COMMANDS_ACK) == []
 
 
-def test_bad_cells_and_times_lose_nothing_else(tmp_path: Path) -> None:  # 21, 22
+def test_invalid_cells_and_times_affect_no_other_rows(tmp_path: Path) -> None:  # 21, 22
     lines = steady(30)
     lines[4] = f"{T0 // SECOND + 4},offline,2.0"
     lines[10], lines[11] = lines[11], lines[10]
@@ -497,7 +497,7 @@ def test_quality_can_be_set_by_channel(tmp_path: Path) -> None:  # 3
     assert flags[:, 7].all() and 0 < np.count_nonzero(flags[:, 6]) < 100 and not flags[:, :6].any()
 
 
-def test_all_faults_of_a_configuration_with_their_keys() -> None:  # 19
+def test_all_faults_of_a_configuration_are_reported_with_their_keys() -> None:  # 19
     with pytest.raises(OptionsError) as caught:
         read(
             SensorIngestionOptions,
@@ -522,7 +522,7 @@ def test_all_faults_of_a_configuration_with_their_keys() -> None:  # 19
     assert all(f"`assets.b.options.{key}`" in "\n".join(caught.value.faults) for key in ("sped", "seed"))
 
 
-def test_no_assets() -> None:
+def test_configuration_without_assets_is_refused() -> None:
     with pytest.raises(OptionsError, match="no enabled asset"):
         read(SensorIngestionOptions, {})
 

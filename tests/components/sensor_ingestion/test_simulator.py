@@ -30,7 +30,7 @@ def test_true_speed_gives_a_row_a_second() -> None:  # 2
     assert not source.paced
 
 
-def test_faster_fills_its_blocks() -> None:  # 2
+def test_higher_speed_fills_its_batches() -> None:  # 2
     clock = Clock()
     source = Simulator(SimulatorOptions(speed=60), clock.pair)
     first = source.read(clock.now, 5)
@@ -57,7 +57,7 @@ def test_times_begin_now_or_at_the_start_time() -> None:
     assert told is not None and [to_iso(t) for t in told.times] == ["2026-01-31T12:00:00.000Z", "2026-01-31T12:00:00.500Z"]
 
 
-def test_it_ends_after_its_duration() -> None:
+def test_simulator_ends_after_its_duration() -> None:
     source = Simulator(SimulatorOptions(speed=0, duration_s=12), Clock().pair)
     assert len(drain(source).times) == 12 and source.finished and source.paced
 
@@ -76,7 +76,7 @@ def test_restart_continues_with_the_next_row() -> None:  # 16
     assert np.array_equal(np.concatenate([head.values, tail.values]), whole.values)
 
 
-def test_faults_in_its_options_name_what_is_valid() -> None:
+def test_invalid_options_are_reported_with_the_valid_ones() -> None:
     with pytest.raises(OptionsError) as caught:
         read(SimulatorOptions, {"fault": "leak", "fault_channel": "noise", "start_time": "soon"}, "assets.a.options")
     assert len(caught.value.faults) == 3
@@ -147,7 +147,7 @@ def test_rows_follow_steps_of_the_clock_and_suspends() -> None:  # 16
         assert all(0 <= age < 1 for age in ages(source, clock)), step_s
 
 
-def test_a_tick_that_took_long_moves_no_row() -> None:  # 16
+def test_slow_tick_shifts_no_row() -> None:  # 16
     clock = Clock()
     source = live(clock)
     ages(source, clock)
@@ -162,7 +162,7 @@ def test_a_tick_that_took_long_moves_no_row() -> None:  # 16
     assert (steps == SECOND).all() and len(times) >= 10
 
 
-def test_a_clock_that_is_adjusted_a_little_moves_no_row() -> None:  # 16
+def test_small_clock_adjustment_shifts_no_row() -> None:  # 16
     clock = Clock()
     source = live(clock)
     ages(source, clock)
@@ -183,7 +183,7 @@ def test_rows_with_a_start_time_or_another_speed_continue() -> None:  # 16
         assert before is not None and after is not None and after.times[0] - before.times[0] == SECOND
 
 
-def test_a_clock_that_was_set_to_1970_costs_no_checkpoint() -> None:  # 16
+def test_clock_set_to_1970_loses_no_checkpoint() -> None:  # 16
     clock = Clock()
     source = live(clock)
     ages(source, clock, 50)

@@ -66,11 +66,11 @@ class Device:
         return messages
 
     def files(self) -> list[Path]:
-        """The whole ones, sorted."""
+        """The complete files, sorted."""
         return sorted((self.folder / "capture").rglob("*.csv.gz"))
 
     def done(self) -> list[bool]:
-        """Of each, whether its name says that it was sent."""
+        """Whether each file is marked as sent by its name."""
         return [path.name.endswith(SENT) for path in self.files()]
 
 

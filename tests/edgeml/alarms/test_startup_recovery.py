@@ -67,7 +67,7 @@ def play(
     policy: AlarmPolicy | None = None,
     confident_from: int = 150,
 ) -> list[tuple[str, int, str]]:
-    """(state, second after the start, note) of each change: the machine stands, starts, and is judged anomalous from a second on."""
+    """(state, second after the start, note) of each change. The machine is stopped, starts, and is scored as anomalous from a given second."""
     policy = policy or AlarmPolicy(OPTIONS, "pump-1", "skab")
     noise, changes = np.random.default_rng(RNG_SEED), []
     for second in range(-standing, seconds):
@@ -80,7 +80,7 @@ def play(
 
 
 @pytest.mark.parametrize("course", [cold, drifting])
-def test_alarm_about_a_machine_that_warms_up_waits_and_says_so_once(course):
+def test_alarm_waits_while_the_machine_warms_up_and_notes_it_once(course):
     assert play(course, seconds=1800) == [("pending", 152, ""), ("pending", 156, WARMING_NOTE)]
 
 
@@ -134,7 +134,7 @@ def test_with_0_no_alarm_waits():
     assert [state for state, *_ in play(cold, policy=policy)] == ["pending", "active"]
 
 
-def test_what_is_decided_is_the_same_from_any_kept_state():
+def test_decisions_are_the_same_from_any_saved_state():
     class Restarted(AlarmPolicy):
         """Forgets all but its state before each result."""
 
@@ -154,7 +154,7 @@ def trail(course: Course, seconds: range) -> list[Step]:
     return steps
 
 
-def test_two_minutes_of_rows_are_wanted_and_a_gap_begins_them_anew():
+def test_two_minutes_of_rows_are_required_and_a_gap_restarts_them():
     assert not approaches_normal(trail(cold, range(109))) and approaches_normal(trail(cold, range(120)))
     steps = trail(cold, range(120))
     record(steps, 131 * SECOND, cold(131))

@@ -1,4 +1,4 @@
-"""The outbox on disk and the delivery from it: order, proof, lateness, quota, reserve; numbers are of AlertDispatcher's README."""
+"""The outbox on disk and its delivery: order, confirmation, lateness, quota, reserve. The numbers are those of AlertDispatcher's README."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow("fills the outbox with the messages of long outage
 
 
 class File:
-    """The least that keeps an outbox."""
+    """A minimal service with an outbox."""
 
     def __init__(self, path: Path) -> None:
         self.db = sqlite3.connect(path, isolation_level=None)
@@ -90,7 +90,7 @@ def proof(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def test_46_alerts_before_health_before_results_oldest_first(tmp_path, proof):
+def test_46_outbox_sends_alerts_then_health_then_results_oldest_first(tmp_path, proof):
     cloud = Cloud(tmp_path, proof)
     cloud.offline = True
     for number in range(5):
@@ -106,7 +106,7 @@ def test_46_alerts_before_health_before_results_oldest_first(tmp_path, proof):
     assert cloud.outbox.counts == (0, 0, 0) and cloud.outbox.used == 0
 
 
-def test_43_44_what_is_not_proved_is_sent_again_after_a_restart_with_the_same_id(tmp_path):
+def test_43_44_unconfirmed_message_is_sent_again_after_a_restart_with_its_id(tmp_path):
     cloud = Cloud(tmp_path, "echo")
     cloud.mute = True
     cloud.put(ALERTS, 1)
@@ -123,7 +123,7 @@ NO_ECHO = [b"", b"{", b"[]", b"\xff", b'{"entry": 5}', b'{"entry": "x-1"}', b'{"
 
 
 @pytest.mark.parametrize("payload", NO_ECHO)
-def test_44_what_is_no_echo_proves_nothing(tmp_path, payload):
+def test_44_payload_that_is_no_echo_confirms_nothing(tmp_path, payload):
     cloud = Cloud(tmp_path, "echo")
     cloud.put(ALERTS, 1)
     cloud.delivery.echo(payload.replace(b"ID", cloud.outbox.id.encode()))
@@ -131,7 +131,7 @@ def test_44_what_is_no_echo_proves_nothing(tmp_path, payload):
 
 
 def guesses(seen: str) -> list[str]:
-    """What somebody might try who has seen the id of one message, about the next one."""
+    """Ids that an attacker who has seen the id of one message might guess for the next one."""
     own, no, proof = seen.split("-")
     following = int(no) + 1
     return [
@@ -145,7 +145,7 @@ def guesses(seen: str) -> list[str]:
     ]
 
 
-def test_44_an_echo_with_a_guessed_id_proves_nothing(tmp_path):
+def test_44_echo_with_a_guessed_id_confirms_nothing(tmp_path):
     cloud = Cloud(tmp_path, "echo")
     cloud.put(ALERTS, 1, 2, 3)
     cloud.mute = True
@@ -162,7 +162,7 @@ def test_44_an_echo_with_a_guessed_id_proves_nothing(tmp_path):
     assert cloud.outbox.counts[ALERTS] == 0
 
 
-def test_44_the_echo_of_another_message_of_the_same_number_proves_nothing(tmp_path):
+def test_44_echo_of_another_message_with_the_same_number_confirms_nothing(tmp_path):
     cloud = Cloud(tmp_path, "echo")
     cloud.put(ALERTS, 1)
     cloud.mute = True
@@ -172,7 +172,7 @@ def test_44_the_echo_of_another_message_of_the_same_number_proves_nothing(tmp_pa
     assert cloud.outbox.counts[ALERTS] == 1
 
 
-def test_44_ids_of_two_outboxes_prove_nothing_to_each_other(tmp_path):
+def test_44_echo_to_another_outbox_confirms_nothing(tmp_path):
     first, second = (Cloud(tmp_path / name, "echo") for name in ("a", "b") if (tmp_path / name).mkdir() is None)
     second.outbox._db.do("UPDATE outgoing_id SET id = ?", first.outbox.id)
     second.begin()
@@ -185,7 +185,7 @@ def test_44_ids_of_two_outboxes_prove_nothing_to_each_other(tmp_path):
     assert second.outbox.counts[ALERTS] == 1
 
 
-def test_44_an_outbox_of_a_version_without_proofs_is_sent_and_proved(tmp_path):
+def test_44_outbox_of_a_version_without_confirmations_is_sent_and_confirmed(tmp_path):
     cloud = Cloud(tmp_path, "echo")
     cloud.put(ALERTS, 1, 2)
     old = f"{cloud.outbox.id}-1"
@@ -197,7 +197,7 @@ def test_44_an_outbox_of_a_version_without_proofs_is_sent_and_proved(tmp_path):
     assert cloud.numbers(ALERTS) == [1, 2] and cloud.outbox.counts[ALERTS] == 0
 
 
-def test_45_what_was_acknowledged_and_lost_is_sent_again(tmp_path):
+def test_45_acknowledged_but_lost_message_is_sent_again(tmp_path):
     cloud = Cloud(tmp_path, "echo")
     cloud.put(ALERTS, 1, 2)
     cloud.mute = True
@@ -212,7 +212,7 @@ def test_45_what_was_acknowledged_and_lost_is_sent_again(tmp_path):
     assert cloud.renewals == ["IoT Core does not echo alerts"] and cloud.delivery.faults == ()
 
 
-def test_45_without_any_echo_everything_is_sent_and_kept_and_said(tmp_path):
+def test_45_messages_without_echoes_are_sent_kept_and_reported(tmp_path):
     cloud = Cloud(tmp_path, "echo", backlog_rate=1000)
     cloud.mute = True
     cloud.put(ALERTS, *range(150))
@@ -224,7 +224,7 @@ def test_45_without_any_echo_everything_is_sent_and_kept_and_said(tmp_path):
     assert cloud.outbox.counts[ALERTS] == 0 and set(cloud.numbers(ALERTS)) == set(range(150)) and cloud.delivery.faults == ()
 
 
-def test_46_while_the_echo_of_an_alert_is_awaited_no_result_is_sent(tmp_path):
+def test_46_no_result_is_sent_while_an_alert_waits_for_its_echo(tmp_path):
     cloud = Cloud(tmp_path, "echo")
     cloud.mute = True
     cloud.put(RESULTS, 1)
@@ -237,7 +237,7 @@ def test_46_while_the_echo_of_an_alert_is_awaited_no_result_is_sent(tmp_path):
     assert [message["kind"] for message in cloud.got] == [ALERTS, RESULTS] and cloud.outbox.counts == (0, 0, 0)
 
 
-def test_46_a_class_that_fails_holds_up_no_other(tmp_path):
+def test_46_failing_class_blocks_no_other(tmp_path):
     cloud = Cloud(tmp_path)
     cloud.put(ALERTS, 1)
     cloud.put(RESULTS, 1)
@@ -247,7 +247,7 @@ def test_46_a_class_that_fails_holds_up_no_other(tmp_path):
     assert cloud.numbers(RESULTS) == [1] and cloud.outbox.counts == (1, 0, 0)
 
 
-def test_46_a_step_ends_once_a_message_was_taken_slowly(tmp_path):
+def test_46_step_ends_after_a_slow_publish(tmp_path):
     cloud = Cloud(tmp_path)
     cloud.put(ALERTS, *range(3))
     cloud.put(RESULTS, *range(3))
@@ -263,7 +263,7 @@ def test_46_a_step_ends_once_a_message_was_taken_slowly(tmp_path):
     assert [message["kind"] for message in cloud.got] == [ALERTS] * 3 + [RESULTS] * 3
 
 
-def test_46_while_offline_few_tries_are_made(tmp_path):
+def test_46_few_attempts_are_made_while_offline(tmp_path):
     cloud = Cloud(tmp_path)
     cloud.offline = True
     cloud.put(ALERTS, 1)
@@ -272,7 +272,7 @@ def test_46_while_offline_few_tries_are_made(tmp_path):
     assert cloud.tries <= 2 * (5 + 300 / 30)
 
 
-def test_47_what_was_delayed_says_so_and_what_was_not_does_not(tmp_path):
+def test_47_only_delayed_messages_are_marked_late(tmp_path):
     cloud = Cloud(tmp_path, late_after_s=10)
     cloud.put(ALERTS, 1)
     cloud.run()
@@ -287,7 +287,7 @@ def test_47_what_was_delayed_says_so_and_what_was_not_does_not(tmp_path):
     ]
 
 
-def test_47_over_a_restart_of_the_system_everything_is_late(tmp_path, monkeypatch):
+def test_47_every_message_is_late_after_a_reboot(tmp_path, monkeypatch):
     cloud = Cloud(tmp_path)
     cloud.put(ALERTS, 1)
     monkeypatch.setattr("edgeml.cloud.sender.boot_id", lambda: "another")
@@ -295,7 +295,7 @@ def test_47_over_a_restart_of_the_system_everything_is_late(tmp_path, monkeypatc
     assert cloud.got[0]["late"] is True
 
 
-def test_47_catching_up_is_slow_and_a_new_alert_does_not_wait_for_it(tmp_path):
+def test_47_backlog_is_sent_slowly_and_delays_no_new_alert(tmp_path):
     cloud = Cloud(tmp_path, backlog_rate=10)
     cloud.put(RESULTS, *range(300))
     cloud.now += 100
@@ -308,7 +308,7 @@ def test_47_catching_up_is_slow_and_a_new_alert_does_not_wait_for_it(tmp_path):
     assert cloud.numbers(RESULTS) == list(range(300))
 
 
-def test_48_results_are_thinned_from_the_oldest_and_the_whole_outage_stays_covered(tmp_path):
+def test_48_results_are_downsampled_from_the_oldest_and_cover_the_whole_outage(tmp_path):
     cloud = Cloud(tmp_path, max_mb=0.1)
     cloud.offline = True
     cloud.put(RESULTS, *range(2000), size=200)
@@ -321,7 +321,7 @@ def test_48_results_are_thinned_from_the_oldest_and_the_whole_outage_stays_cover
     assert cloud.outbox.dropped["results: downsampled"] == 2000 - len(kept)
 
 
-def test_48_assets_that_take_turns_are_thinned_alike(tmp_path):
+def test_48_alternating_assets_are_downsampled_equally(tmp_path):
     cloud = Cloud(tmp_path, max_mb=0.1)
     cloud.put(RESULTS, *range(2400), size=200)
     cloud.run()
@@ -331,7 +331,7 @@ def test_48_assets_that_take_turns_are_thinned_alike(tmp_path):
         assert max(shares) < 1.4 * min(shares), shares
 
 
-def test_48_49_results_then_health_go_and_alerts_never_within_the_reserve(tmp_path, caplog):
+def test_48_49_results_then_health_are_discarded_and_alerts_never_within_the_reserve(tmp_path, caplog):
     cloud = Cloud(tmp_path, max_mb=0.1, reserve_alerts=400)
     cloud.put(RESULTS, *range(100), size=200)
     cloud.put(HEALTH, *range(100), size=200)
@@ -347,7 +347,7 @@ def test_48_49_results_then_health_go_and_alerts_never_within_the_reserve(tmp_pa
     assert cloud.numbers(ALERTS) == list(range(400))
 
 
-def test_48_the_quota_is_used_to_the_last_byte_and_not_beyond(tmp_path):
+def test_48_quota_is_used_to_the_last_byte_and_not_exceeded(tmp_path):
     cloud = Cloud(tmp_path, max_mb=0.1, reserve_alerts=0)
     payload = b'{"pad":"%s"}' % bytes(880 - len(b'{"pad":""}')).replace(b"\0", b"x")
     size = len(payload) + ROW_BYTES
@@ -360,13 +360,13 @@ def test_48_the_quota_is_used_to_the_last_byte_and_not_beyond(tmp_path):
 
 
 @pytest.mark.parametrize("more", [0, 1])
-def test_a_message_of_the_largest_size_is_kept_and_one_byte_more_is_not(tmp_path, more):
+def test_message_of_the_maximum_size_is_kept_and_a_larger_one_refused(tmp_path, more):
     cloud = Cloud(tmp_path)
     payload = b'{"pad":"%s"}' % (b"x" * (MAX_ENTRY + more - len(b'{"pad":""}')))
     assert (cloud.outbox.put(ALERTS, "t", payload, 0) is None) == bool(more)
 
 
-def test_50_on_a_short_disk_the_outbox_does_not_grow(tmp_path):
+def test_50_outbox_does_not_grow_on_a_nearly_full_disk(tmp_path):
     cloud = Cloud(tmp_path)
     cloud.put(RESULTS, *range(100), size=200)
     used = cloud.outbox.used
@@ -378,7 +378,7 @@ def test_50_on_a_short_disk_the_outbox_does_not_grow(tmp_path):
     assert cloud.outbox.used > used
 
 
-def test_what_is_held_can_be_rewritten_until_it_is_released(tmp_path):
+def test_held_message_can_be_rewritten_until_its_release(tmp_path):
     cloud = Cloud(tmp_path)
     no = cloud.outbox.put(RESULTS, "t", b'{"n":1,"kind":2}', 0, hold=True)
     cloud.run(1)
@@ -407,7 +407,7 @@ def test_what_is_held_can_be_rewritten_until_it_is_released(tmp_path):
         ("no", -4),
     ],
 )
-def test_a_damaged_row_keeps_no_other_here(tmp_path, caplog, column, cell):
+def test_damaged_row_blocks_no_other(tmp_path, caplog, column, cell):
     cloud = Cloud(tmp_path)
     cloud.put(RESULTS, 1, 2, 3)
     cloud.outbox._db.do(f"UPDATE outgoing SET {column} = ? WHERE no = 2", cell)
@@ -419,7 +419,7 @@ def test_a_damaged_row_keeps_no_other_here(tmp_path, caplog, column, cell):
 
 
 @pytest.mark.parametrize("ids", [[], [b"x"], ["'"], ["0123456789abcdef", "0123456789abcdef"]])
-def test_a_damaged_id_of_the_outbox_is_another_one(tmp_path, ids):
+def test_damaged_id_of_the_outbox_is_replaced(tmp_path, ids):
     cloud = Cloud(tmp_path)
     cloud.put(RESULTS, 1)
     cloud.outbox._db.do("DELETE FROM outgoing_id")
@@ -430,7 +430,7 @@ def test_a_damaged_id_of_the_outbox_is_another_one(tmp_path, ids):
     assert len(cloud.outbox.id) == 16 and cloud.got[0]["entry"].startswith(f"{cloud.outbox.id}-1-")
 
 
-def test_the_counts_are_those_of_the_tables_after_an_undone_transaction(tmp_path):
+def test_counts_match_the_tables_after_a_rollback(tmp_path):
     cloud = Cloud(tmp_path)
     file: Any = cloud.outbox._db
     file.do("BEGIN")
@@ -440,7 +440,7 @@ def test_the_counts_are_those_of_the_tables_after_an_undone_transaction(tmp_path
     assert cloud.outbox.counts == (0, 0, 0) and not cloud.outbox.rewrite(no, b"{}")
 
 
-def test_the_counts_are_those_of_the_tables_when_the_first_thing_after_a_restart_is_a_delivery(tmp_path):
+def test_counts_match_the_tables_if_a_restart_begins_with_a_delivery(tmp_path):
     cloud = Cloud(tmp_path)
     cloud.put(RESULTS, 1, 2, 3)
     cloud.begin()
@@ -450,7 +450,7 @@ def test_the_counts_are_those_of_the_tables_when_the_first_thing_after_a_restart
     assert cloud.numbers(RESULTS) == [2, 3]
 
 
-def test_the_envelope_fits_and_what_is_too_large_is_refused(tmp_path, caplog):
+def test_envelope_fits_and_a_larger_payload_is_refused(tmp_path, caplog):
     cloud = Cloud(tmp_path)
     cloud.put(ALERTS, 1, size=MAX_ENTRY - len(json.dumps({"n": 1, "kind": 0, "pad": ""})))
     cloud.outbox._db.do("UPDATE outgoing SET no = ?", 10**18 - 1)
@@ -461,7 +461,7 @@ def test_the_envelope_fits_and_what_is_too_large_is_refused(tmp_path, caplog):
     assert ENVELOPE + MAX_ENTRY == MAX_PAYLOAD
 
 
-def test_51_the_reserve_is_allocated_given_up_once_and_taken_again(tmp_path):
+def test_51_reserve_is_allocated_released_once_and_allocated_again(tmp_path):
     free = 100_000
     reserve = DiskReserve(tmp_path / "r", 10_000, 5_000, free=lambda folder: free)
     assert reserve.held and not reserve.look(0) and (tmp_path / "r").stat().st_blocks * 512 >= 10_000

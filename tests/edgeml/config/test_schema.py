@@ -1,4 +1,4 @@
-"""Typed options: coercion as the nuclei need it, and every fault at once."""
+"""Typed options: coercion of the values of both nuclei, and all faults reported together."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Options(msgspec.Struct, frozen=True):
 
 
 @pytest.mark.parametrize(
-    ("raw", "wanted"),
+    ("raw", "expected"),
     [
         ({}, Options()),
         ({"rows": "7"}, Options(rows=7)),  # Lite: scalars are strings
@@ -51,12 +51,12 @@ class Options(msgspec.Struct, frozen=True):
         ({"assets": {"p": {"source": "csv", "options": {"x": 1}}}}, Options(assets={"p": Asset("csv", {"x": 1})})),
     ],
 )
-def test_values_are_coerced_by_their_declared_type(raw, wanted):
-    assert read(Options, raw) == wanted
+def test_values_are_coerced_by_their_declared_type(raw, expected):
+    assert read(Options, raw) == expected
 
 
 @pytest.mark.parametrize("null", [None, "null"])
-def test_null_is_the_default_and_takes_an_entry_out_of_a_map(null):
+def test_null_resets_an_option_and_removes_an_entry_of_a_map(null):
     # A device merges configurations: it can change a key, but not remove one.
     raw = {"rows": null, "limits": {"raise_at": null}, "assets": {"p": null, "q": {"source": "csv", "options": {"x": null}}}}
     assert read(Options, raw) == Options(assets={"q": Asset("csv", {})})
@@ -94,7 +94,7 @@ def test_all_faults_are_reported_together_each_with_key_and_value():
     assert len(caught.value.faults) == 9
 
 
-def test_a_rule_over_several_options():
+def test_rule_over_several_options_is_reported():
     with pytest.raises(OptionsError, match="`limits.raise_at` is 0.2, not above `limits.clear_at`"):
         read(Options, {"limits": {"raise_at": 0.2}})
 
@@ -119,7 +119,7 @@ class Rules(msgspec.Struct, frozen=True):
 @pytest.mark.parametrize(
     ("raw", "keys"),
     [
-        # A rule is told beside a wrong value, unless it looks at one.
+        # A rule is reported beside an invalid value, unless it reads that value.
         ({"path": "ab", "limits": {"raise_at": "x"}}, ["limits.raise_at", "a", "path"]),
         ({"path": "p", "a": "x", "limits": {"raise_at": 0.6}}, ["a", "limits.raise_at"]),
         ({"a": 1, "limits": {"raise_at": 0.2}}, ["path", "limits.raise_at"]),
@@ -129,13 +129,13 @@ class Rules(msgspec.Struct, frozen=True):
         ({"path": "\ud800", "a": "x"}, ["path", "a", "limits.raise_at"]),
     ],
 )
-def test_no_fault_hides_behind_another(raw: dict[str, Any], keys: list[str]) -> None:
+def test_fault_hides_no_other(raw: dict[str, Any], keys: list[str]) -> None:
     with pytest.raises(OptionsError) as caught:
         read(Rules, raw)
     assert [fault.split("`")[1] for fault in caught.value.faults] == keys
 
 
-def test_a_rule_that_fails_on_sound_values_is_not_swallowed() -> None:
+def test_error_in_a_rule_is_raised_if_the_values_are_valid() -> None:
     class Broken(msgspec.Struct):
         a: int = 0
 
@@ -148,12 +148,12 @@ def test_a_rule_that_fails_on_sound_values_is_not_swallowed() -> None:
         read(Broken, {"a": "x"})
 
 
-def test_an_unknown_choice_lists_the_valid_ones():
+def test_unknown_choice_lists_the_valid_ones():
     with pytest.raises(OptionsError, match="`source` is 'modbus', an unknown source; choose one of csv, jsonl"):
         choose({"csv": 1, "jsonl": 2}, "modbus", "source", "source")
 
 
-def test_every_option_documents_itself():
+def test_options_are_documented_with_type_default_and_description():
     rows = {row[0]: row for row in document(Options)}
     assert rows["limits.raise_at"] == ("limits.raise_at", "float", 0.9, "confidence at which an alarm is raised")
     assert "assets.<name>.source" in rows

@@ -1,4 +1,4 @@
-"""The wire format: pinned bytes, what is refused and how, and how large blocks may be."""
+"""The wire format: pinned bytes, refusals, and the maximum size of batches."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ def test_every_type_has_a_sample():
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_the_bytes_on_the_wire_are_pinned(name):
-    # A failure here means that components of different versions on one device no longer understand each other:
-    # raise VERSION and keep the old file, or take the change back.
+def test_wire_format_is_pinned(name):
+    # A failure here means that components of different versions on one device can no longer communicate:
+    # raise VERSION and keep the old file, or revert the change.
     pinned = bytes.fromhex((GOLDEN / f"{name}.v1.hex").read_text())
     assert m.encode(SAMPLES[name]).hex() == pinned.hex()
     assert m.decode(pinned) == SAMPLES[name]
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_json_says_the_same(name):
+def test_json_decodes_to_the_same_message(name):
     assert m.decode(m.encode_json(SAMPLES[name])) == SAMPLES[name]
 
 
-def test_a_batch_gives_back_its_arrays():
+def test_batch_preserves_its_arrays():
     times, values, quality = BATCH.arrays()
     np.testing.assert_array_equal(times, TIMES)
     np.testing.assert_array_equal(values, np.array([[1.5, 32.0], [np.nan, 31.5], [1.25, 1e6]], np.float32))
@@ -48,57 +48,57 @@ def test_good_quality_costs_no_bytes():
     assert not batch.arrays()[2].any()
 
 
-def test_results_give_back_their_columns():
+def test_results_preserve_their_columns():
     columns = RESULTS.arrays()
     for name in COLUMNS.__struct_fields__:
         np.testing.assert_allclose(getattr(columns, name), getattr(COLUMNS, name), rtol=1e-3)
 
 
 @pytest.mark.parametrize("change", [{"times": b"12345678"}, {"values": b""}, {"units": ("bar",)}, {"quality": b"\0"}])
-def test_a_batch_whose_columns_disagree_is_refused(change):
+def test_batch_with_inconsistent_columns_is_refused(change):
     with pytest.raises(MessageError, match="length"):
         msgspec.structs.replace(BATCH, **change).arrays()
 
 
 @pytest.mark.parametrize("change", [{"score": b""}, {"deviations": b"1"}, {"reasons": ()}])
-def test_results_whose_columns_disagree_are_refused(change):
+def test_results_with_inconsistent_columns_are_refused(change):
     with pytest.raises(MessageError):
         msgspec.structs.replace(RESULTS, **change).arrays()
 
 
-def test_a_newer_version_is_named_as_such():
+def test_newer_version_is_reported():
     newer = msgspec.msgpack.encode({"type": "command", "v": 2, "order": {"completely": "different"}})
     with pytest.raises(NewerVersionError, match="command message of version 2.*up to 1, update"):
         m.decode(newer)
 
 
-def test_a_newer_version_that_still_fits_is_refused_too():
+def test_newer_version_with_compatible_fields_is_refused_too():
     newer = msgspec.msgpack.encode({**msgspec.to_builtins(SAMPLES["replay-request"]), "v": 2})
     with pytest.raises(NewerVersionError):
         m.decode(newer)
 
 
-def test_an_unknown_field_is_no_fault():
+def test_unknown_field_is_ignored():
     later = msgspec.msgpack.encode({**msgspec.to_builtins(SAMPLES["command"]), "colour": "red"})
     assert m.decode(later) == SAMPLES["command"]
 
 
-def test_an_unknown_type_is_answered_with_the_known_ones():
+def test_unknown_type_lists_the_valid_ones():
     with pytest.raises(MessageError, match="'alarm'; known types: sensor-batch, results, alert"):
         m.decode(b'{"type": "alarm", "v": 1}')
 
 
-def test_a_missing_field_is_named():
+def test_missing_field_is_reported():
     with pytest.raises(MessageError, match="`alarm`"):
         m.decode(b'{"type": "acknowledge"}')
 
 
-def test_the_wrong_message_on_a_topic():
+def test_wrong_message_on_a_topic_is_refused():
     with pytest.raises(MessageError, match="received a replay-request message, expected command"):
         m.decode_as(m.Command, m.encode(SAMPLES["replay-request"]))
 
 
-def test_random_bytes_raise_nothing_but_message_errors():
+def test_random_bytes_raise_only_message_errors():
     chance = random.Random(1)
     whole = [m.encode(sample) for sample in SAMPLES.values()] + [m.encode_json(sample) for sample in SAMPLES.values()]
     for _ in range(3000):

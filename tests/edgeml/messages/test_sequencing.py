@@ -1,4 +1,4 @@
-"""Numbered streams: a loss is seen and asked for, a repetition is not taken twice, in any order of events."""
+"""Numbered streams: losses are detected and requested, and repetitions ignored, in any order of events."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ class Clock:
 
 
 def make(patience_s: float = 2.0) -> tuple[SequenceTracker, list[ReplayRequest], Clock]:
-    asked: list[ReplayRequest] = []
+    requests: list[ReplayRequest] = []
     clock = Clock()
-    return SequenceTracker("edgeml/sensors", asked.append, clock, patience_s), asked, clock
+    return SequenceTracker("edgeml/sensors", requests.append, clock, patience_s), requests, clock
 
 
-def wanted(**fields: Any) -> ReplayRequest:
-    """What a receiver asks of one asset."""
+def request(**fields: Any) -> ReplayRequest:
+    """The replay request of a receiver for one asset."""
     return ReplayRequest(topic="edgeml/sensors", asset="p", max_messages=SequenceTracker.MAX_PER_ASSET, **fields)
 
 
-def test_messages_in_order_are_taken_once():
-    receiver, asked, _ = make()
+def test_messages_in_order_are_accepted_once():
+    receiver, requests, _ = make()
     assert [receiver.accept("p", "s", seq, seq) for seq in (0, 1, 1, 0, 2)] == [True, True, False, False, True]
-    assert (receiver.lost, receiver.repeated, asked) == (0, 2, [])
+    assert (receiver.lost, receiver.repeated, requests) == (0, 2, [])
 
 
-def test_a_gap_is_asked_for_once_and_filled_by_the_replay():
-    receiver, asked, _ = make()
+def test_gap_is_requested_once_and_filled_by_the_replay():
+    receiver, requests, _ = make()
     receiver.accept("p", "s", 0, 100)
     assert not receiver.accept("p", "s", 2, 300)
     assert not receiver.accept("p", "s", 3, 400)
-    assert asked == [wanted(since=100, stream="s", next_seq=1)]
+    assert requests == [request(since=100, stream="s", next_seq=1)]
     receiver.on_replay_start(ReplayStart(asset="p", stream="s", first=1))
     assert [receiver.accept("p", "s", seq, seq) for seq in (1, 2, 3)] == [True, True, True]
     assert receiver.lost == 0
 
 
-def test_what_the_producer_no_longer_has_is_counted_as_lost():
+def test_message_outside_the_replay_buffer_is_counted_as_lost():
     receiver, _, _ = make()
     receiver.accept("p", "s", 0, 100)
     receiver.accept("p", "s", 5, 600)
@@ -54,100 +54,100 @@ def test_what_the_producer_no_longer_has_is_counted_as_lost():
     assert receiver.lost == 3
 
 
-def test_a_producer_that_does_not_hear_is_asked_again_and_not_waited_for_for_ever():
-    receiver, asked, clock = make(patience_s=2.0)
+def test_unanswered_replay_request_is_repeated_and_given_up():
+    receiver, requests, clock = make(patience_s=2.0)
     receiver.accept("p", "s", 0, 100)
     for clock.now in (0.0, 1.0, 2.0, 3.0, 4.0, 14.9):
         assert not receiver.accept("p", "s", 3, 400)
-    assert asked == [wanted(since=100, stream="s", next_seq=1)] * 4
+    assert requests == [request(since=100, stream="s", next_seq=1)] * 4
     clock.now = 15.0
     assert receiver.accept("p", "s", 4, 500)
     assert receiver.lost == 3
 
 
-def test_a_producer_that_hears_again_after_ten_seconds_loses_nothing():
-    receiver, asked, clock = make(patience_s=2.0)
+def test_producer_that_answers_after_ten_seconds_loses_nothing():
+    receiver, requests, clock = make(patience_s=2.0)
     receiver.accept("p", "s", 0, 100)
     for clock.now in range(10):
         assert not receiver.accept("p", "s", 3 + clock.now, 400)
     receiver.on_replay_start(ReplayStart(asset="p", stream="s", first=1))
     assert all(receiver.accept("p", "s", seq, seq) for seq in range(1, 13))
-    assert receiver.lost == 0 and len(asked) == 5
+    assert receiver.lost == 0 and len(requests) == 5
 
 
-def test_a_consumer_that_joins_late_asks_for_the_history_and_counts_no_loss():
-    receiver, asked, _ = make()
+def test_late_consumer_requests_the_replay_buffer_and_counts_no_loss():
+    receiver, requests, _ = make()
     receiver.query()
-    assert asked == [ReplayRequest(topic="edgeml/sensors", max_messages=0)]
+    assert requests == [ReplayRequest(topic="edgeml/sensors", max_messages=0)]
     assert not receiver.accept("p", "s", 50, 5000)
-    assert asked[1:] == [wanted(since=0, stream="", next_seq=0)]
+    assert requests[1:] == [request(since=0, stream="", next_seq=0)]
     receiver.on_replay_start(ReplayStart(asset="p", stream="s", first=40))
     assert all(receiver.accept("p", "s", seq, seq) for seq in range(40, 51))
     assert receiver.lost == 0
 
 
-def test_a_new_stream_begins_anew():
+def test_new_stream_restarts_the_sequence():
     receiver, _, _ = make()
     receiver.accept("p", "s", 0, 100)
     assert receiver.accept("p", "other", 0, 200)
     assert receiver.lost == 0
 
 
-def test_after_a_renewal_only_what_is_newer_is_asked_for():
-    receiver, asked, _ = make()
+def test_resubscribed_consumer_requests_newer_messages_only():
+    receiver, requests, _ = make()
     receiver.accept("p", "s", 0, 100)
     receiver.query()
-    assert asked == [ReplayRequest(topic="edgeml/sensors", since=100, max_messages=0)]
+    assert requests == [ReplayRequest(topic="edgeml/sensors", since=100, max_messages=0)]
     receiver.on_replay_start(ReplayStart(asset="p", stream="s", first=1, oldest=0, last=0, newest=0))
-    assert len(asked) == 1  # there is nothing newer
+    assert len(requests) == 1  # there is nothing newer
     receiver.on_replay_start(ReplayStart(asset="p", stream="s", first=1, oldest=0, last=0, newest=2))
-    assert asked[1:] == [wanted(since=100, stream="s", next_seq=1)]
+    assert requests[1:] == [request(since=100, stream="s", next_seq=1)]
 
 
-def test_a_keep_alive_shows_the_loss_of_a_last_message_and_is_asked_for_until_it_comes():
-    receiver, asked, clock = make(patience_s=2.0)
+def test_keep_alive_reveals_a_lost_last_message_which_is_requested_until_it_arrives():
+    receiver, requests, clock = make(patience_s=2.0)
     receiver.accept("p", "s", 0, 100)
     receiver.on_keep_alive(KeepAlive(asset="p", stream="s", seq=0))
-    assert asked == []  # quiet, nothing is missing
+    assert requests == []  # quiet, nothing is missing
     for clock.now in (0.0, 1.0, 2.0):
         receiver.on_keep_alive(KeepAlive(asset="p", stream="s", seq=1))
-    assert asked == [wanted(since=100, stream="s", next_seq=1)] * 2
+    assert requests == [request(since=100, stream="s", next_seq=1)] * 2
     receiver.on_replay_start(ReplayStart(asset="p", stream="s", first=1))
     assert receiver.accept("p", "s", 1, 200)
     receiver.on_keep_alive(KeepAlive(asset="p", stream="s", seq=1))
-    assert len(asked) == 2 and receiver.lost == 0
+    assert len(requests) == 2 and receiver.lost == 0
 
 
-def test_a_keep_alive_of_an_unknown_stream_is_a_history_to_ask_for():
-    receiver, asked, _ = make()
+def test_keep_alive_of_an_unknown_stream_requests_its_replay_buffer():
+    receiver, requests, _ = make()
     receiver.on_keep_alive(KeepAlive(asset="", stream="s", seq=-1))
     receiver.on_keep_alive(KeepAlive(asset="p", stream="s", seq=-1))
-    assert asked == []
+    assert requests == []
     receiver.on_keep_alive(KeepAlive(asset="p", stream="s", seq=7))
-    assert asked == [wanted(since=0, stream="", next_seq=0)]
+    assert requests == [request(since=0, stream="", next_seq=0)]
     receiver.on_replay_start(ReplayStart(asset="p", stream="s", first=5))
     assert [receiver.accept("p", "s", seq, seq) for seq in (5, 6, 7)] == [True, True, True]
     assert receiver.lost == 0
 
 
-def test_a_keep_alive_goes_only_when_nothing_else_went():
-    said: list[bytes] = []
-    pulse = KeepAliveTimer(said.append, interval_s=2.0)
-    pulse.tick(0.0, "s", "p", 1)  # a message went
-    pulse.tick(1.5, "s", "p", 2)  # and another
-    assert pulse.tick(3.0, "s", "p", 2) == 0.5 and said == []
-    pulse.tick(3.5, "s", "p", 2)
-    pulse.tick(4.0, "s", "p", 2)
-    pulse.tick(5.5, "s", "p", 2)
-    pulse.tick(5.5, "s")  # one that has no asset yet is alive too
+def test_keep_alive_is_sent_only_on_an_idle_stream():
+    sent: list[bytes] = []
+    timer = KeepAliveTimer(sent.append, interval_s=2.0)
+    timer.tick(0.0, "s", "p", 1)  # a message went
+    timer.tick(1.5, "s", "p", 2)  # and another
+    assert timer.tick(3.0, "s", "p", 2) == 0.5 and sent == []
+    timer.tick(3.5, "s", "p", 2)
+    timer.tick(4.0, "s", "p", 2)
+    timer.tick(5.5, "s", "p", 2)
+    timer.tick(5.5, "s")  # one that has no asset yet is alive too
     keep_alive = KeepAlive(asset="p", stream="s", seq=1)
-    assert [decode(message) for message in said] == [keep_alive, keep_alive, KeepAlive(asset="", stream="s", seq=-1)]
+    assert [decode(message) for message in sent] == [keep_alive, keep_alive, KeepAlive(asset="", stream="s", seq=-1)]
 
 
 ALL = ReplayRequest(topic="edgeml/sensors")
 
 
-def test_history_keeps_by_event_time_and_by_size():
+def test_replay_buffer_is_bounded_by_event_time_and_size():
     history = ReplayBuffer("p", "s", keep_s=10, keep_bytes=500)
     for second in range(100):
         history.add(second * SECOND, b"x" * 10)
@@ -158,33 +158,33 @@ def test_history_keeps_by_event_time_and_by_size():
     assert len(list(history.replay(ALL))) == 1 + 1
 
 
-def test_an_empty_history_says_so():
+def test_empty_replay_buffer_is_reported():
     history = ReplayBuffer("p", "s")
     history.add(5, b"x")
     nothing = ReplayStart(asset="p", stream="s", first=1, oldest=0, last=0, newest=0)
     assert [decode(message) for message in history.replay(ReplayRequest(topic="t", since=5))] == [nothing]
 
 
-def test_history_sends_what_is_asked_for_by_number_and_no_more():
+def test_replay_sends_only_the_requested_numbers():
     history = ReplayBuffer("p", "s")
     for number in range(20):
-        history.add(100 - number, b"%d" % number)  # by their times nobody could say which are newer
+        history.add(100 - number, b"%d" % number)  # their times do not show which are newer
     start, *sent = history.replay(ReplayRequest(topic="t", since=10**18, stream="s", next_seq=5, max_messages=3))
     assert decode(start) == ReplayStart(asset="p", stream="s", first=5, oldest=0, last=7, newest=19) and sent == [b"5", b"6", b"7"]
     assert len(list(history.replay(ReplayRequest(topic="t", max_messages=0)))) == 1
     assert len(list(history.replay(ReplayRequest(topic="t", stream="s", next_seq=99)))) == 1
 
 
-def test_history_of_a_stream_that_went_back_in_time_is_sent_whole_to_who_knows_another():
+def test_stream_that_went_back_in_time_is_replayed_whole_to_a_consumer_of_another():
     history = ReplayBuffer("p", "s")
     history.add(1000, b"before")
     history.add(10, b"after", epoch=1)
-    asked = ReplayRequest(topic="t", since=2000, stream="other", next_seq=7)
-    assert [*history.replay(asked)][1:] == [b"before", b"after"]
+    missing = ReplayRequest(topic="t", since=2000, stream="other", next_seq=7)
+    assert [*history.replay(missing)][1:] == [b"before", b"after"]
     assert [*history.replay(ReplayRequest(topic="t", since=2000, stream="s", next_seq=1))][1:] == [b"after"]
 
 
-def test_history_answers_a_consumer_of_a_former_stream_by_number():
+def test_consumer_of_an_earlier_stream_is_answered_by_number():
     history = ReplayBuffer("p", "s3", former={"s1": 3, "s2": 5})
     for number in range(8):
         history.add(1000 - 100 * number, b"%d" % number, epoch=number)
@@ -194,14 +194,14 @@ def test_history_answers_a_consumer_of_a_former_stream_by_number():
 
     assert sent("s2", 4) == [b"4", b"5", b"6", b"7"]
     assert sent("s1", 1)[0] == b"1"
-    # It had a message of that stream that the producer lost when it died: the number now belongs to another one.
+    # It has a message that the producer lost in a kill: another message now has that number.
     assert sent("s2", 6) == [b"5", b"6", b"7"]
     assert sent("s1", 4)[0] == b"3"
     assert len(sent("unknown", 4)) == 8
 
 
-def test_history_never_has_a_gap():
-    """A consumer that asks for a number in a gap would get nothing, and wait."""
+def test_replay_buffer_never_has_a_gap():
+    """A consumer that requests a number in a gap would get no answer, and wait."""
     history = ReplayBuffer("p", "s")
     for number in (3, 4, 8, 9):
         history.continue_at(number)
@@ -213,17 +213,17 @@ def test_history_never_has_a_gap():
     assert history.oldest == history.next_seq == 11
 
 
-def test_a_consumer_asks_a_new_stream_for_what_follows_what_it_took_last():
-    receiver, asked, _ = make()
+def test_consumer_requests_the_rows_after_its_last_one_from_a_new_stream():
+    receiver, requests, _ = make()
     receiver.resume("p", "s1", 41, 1000)
     receiver.on_keep_alive(KeepAlive(asset="p", stream="s2", seq=45))
     receiver.on_keep_alive(KeepAlive(asset="p", stream="s3", seq=46))
-    assert asked == [wanted(since=1000, stream="s1", next_seq=41)] * 2
+    assert requests == [request(since=1000, stream="s1", next_seq=41)] * 2
     receiver.on_replay_start(ReplayStart(asset="p", stream="s3", first=41, oldest=0, last=46, newest=46))
     assert [receiver.accept("p", "s3", seq, 5) for seq in range(41, 47)] == [True] * 6 and receiver.lost == 0
 
 
-def test_whatever_is_dropped_on_the_way_all_arrives_in_order():
+def test_every_message_arrives_in_order_despite_any_drops():
     chance = random.Random(3)
     for _ in range(200):
         line = Line(chance)
@@ -236,7 +236,7 @@ def test_whatever_is_dropped_on_the_way_all_arrives_in_order():
 
 
 class Line:
-    """A producer of many assets, a channel that keeps the order, and a receiver at its end."""
+    """A producer of many assets, an ordered channel, and a receiver at its end."""
 
     def __init__(self, chance: random.Random) -> None:
         self.clock, self.chance = Clock(), chance
@@ -268,7 +268,7 @@ class Line:
             self.deliver_one()
 
 
-def test_old_messages_of_many_assets_never_fill_the_channel():
+def test_replays_of_many_assets_never_fill_the_channel():
     line = Line(random.Random(4))
     assets = [f"pump-{number}" for number in range(40)]
     for seq in range(200):
@@ -284,12 +284,12 @@ def test_old_messages_of_many_assets_never_fill_the_channel():
             if line.channel:
                 line.deliver_one()
     line.deliver()
-    # As many old messages as there are assets, and twice as many new ones, as two of three that are taken are new.
+    # One old message per asset, and twice as many new ones: two of three received messages are new.
     assert most <= 5 * len(assets)
     assert all(line.taken[asset] == list(range(1200)) for asset in assets) and line.receiver.lost == 0
 
 
-def test_many_assets_that_lack_little_do_not_wait_for_each_other():
+def test_short_replays_of_many_assets_do_not_wait_for_each_other():
     line = Line(random.Random(7))
     assets = [f"pump-{number}" for number in range(126)]
     for asset in assets:
@@ -308,7 +308,7 @@ def test_many_assets_that_lack_little_do_not_wait_for_each_other():
     assert seq <= 6 and line.receiver.lost == 0
 
 
-def test_a_consumer_that_knows_its_place_asks_for_nothing_older():
+def test_consumer_with_a_position_requests_nothing_older():
     line = Line(random.Random(5))
     for seq in range(100):
         line.publish("p", seq, lost=True)
@@ -318,7 +318,7 @@ def test_a_consumer_that_knows_its_place_asks_for_nothing_older():
     assert line.taken["p"] == [97, 98, 99]
 
 
-def test_a_stream_that_went_back_in_time_is_had_by_number():
+def test_stream_that_went_back_in_time_is_requested_by_number():
     line = Line(random.Random(6))
     history = line.histories["p"] = ReplayBuffer("p", "s")
     line.receiver.resume("p", "s", 1, 10**18)
@@ -329,17 +329,17 @@ def test_a_stream_that_went_back_in_time_is_had_by_number():
     assert line.taken["p"] == [1]
 
 
-def test_a_new_stream_that_began_earlier_in_time_is_asked_for_from_its_beginning():
-    receiver, asked, _ = make()
+def test_new_stream_that_began_earlier_is_requested_from_its_beginning():
+    receiver, requests, _ = make()
     receiver.accept("p", "s", 0, 1000)
     assert not receiver.accept("p", "other", 3, 400)
-    assert asked == [wanted(since=0, stream="s", next_seq=1)]
+    assert requests == [request(since=0, stream="s", next_seq=1)]
 
 
-def test_an_earlier_version_that_sends_all_at_once_is_understood():
-    receiver, asked, _ = make()
+def test_replay_of_an_earlier_version_in_one_burst_is_accepted():
+    receiver, requests, _ = make()
     receiver.accept("p", "s", 0, 100)
     receiver.accept("p", "s", 30, 3000)
     receiver.on_replay_start(ReplayStart(asset="p", stream="s", first=1))
     assert all(receiver.accept("p", "s", seq, seq) for seq in range(1, 31))
-    assert len(asked) == 1 and receiver.lost == 0
+    assert len(requests) == 1 and receiver.lost == 0

@@ -30,13 +30,13 @@ def test_every_topic_has_a_publisher_a_subscriber_and_a_description() -> None:
     assert [topic.name for topic in topics.TOPICS if not (topic.publishers and topic.subscribers and topic.about)] == []
 
 
-def test_topics_of_iot_core_name_the_thing_and_are_not_signed() -> None:
+def test_topics_of_iot_core_contain_the_thing_name_and_are_not_signed() -> None:
     assert [topic.name for topic in topics.TOPICS if topic.cloud and ("{thing}" not in topic.name or topic.signed)] == []
     assert [topic.name for topic in topics.TOPICS if not topic.cloud and "{thing}" in topic.name] == []
 
 
 def used(folder: Path) -> set[str]:
-    """The topics that the modules under a folder name, as `topics.X` or by a function of `topics`."""
+    """The topics in the modules of a folder, as `topics.X` or as a call of a function of `topics`."""
     found = set()
     for path in folder.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -57,8 +57,8 @@ def test_producers_that_are_monitored_publish_the_streams() -> None:
     }
 
 
-def test_no_module_but_the_records_writes_a_topic_as_text() -> None:
-    """Docstrings, help texts and examples may: they are for people."""
+def test_topics_are_written_as_text_only_in_their_records() -> None:
+    """Docstrings, help texts and examples are exempt: they are for people."""
     text = re.compile(r"edgeml/[a-z/{}]+")
     found = []
     for folder in ("libs/edgeml", "components", "libs/edgeml_cli"):

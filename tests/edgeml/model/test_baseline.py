@@ -1,4 +1,4 @@
-"""What a baseline is fitted to, kept as, and refused for."""
+"""Baselines: fit, JSON form, and refusals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROWS = np.random.default_rng(1).normal([5.0, 30.0], [0.1, 2.0], (600, 2))
 ONE = np.zeros(600, int)
 
 
-def test_mean_and_spread_of_independent_rows() -> None:
+def test_baseline_has_mean_and_spread_of_independent_rows() -> None:
     baseline = Baseline.fit(MANIFEST, ROWS, ONE)
     assert baseline.mean == pytest.approx([5.0, 30.0], rel=0.01)
     assert baseline.std == pytest.approx([0.1, 2.0], rel=0.1)
@@ -31,7 +31,7 @@ def test_slow_movement_widens_the_spread_of_long_steps() -> None:
     assert baseline.spread[1][0] > 0.9 * baseline.std[0]
 
 
-def test_steps_across_a_hole_do_not_count() -> None:
+def test_steps_across_a_gap_do_not_count() -> None:
     jump = ROWS.copy()
     jump[300:] += 1000.0
     whole = Baseline.fit(MANIFEST, jump, (np.arange(600) >= 300).astype(int))
@@ -39,7 +39,7 @@ def test_steps_across_a_hole_do_not_count() -> None:
     assert whole.spread[1] == pytest.approx(np.maximum(expected, np.array(whole.std) / np.sqrt(3)))
 
 
-def test_a_constant_channel_does_not_explode() -> None:
+def test_constant_channel_has_a_minimum_spread() -> None:
     floors = msgspec.structs.replace(
         MANIFEST,
         channels=(Channel(name="current", unit="A", floor=0.25), Channel(name="flow", unit="l/min")),
@@ -50,7 +50,7 @@ def test_a_constant_channel_does_not_explode() -> None:
     assert min(baseline.spread[1]) > 0
 
 
-def test_it_survives_json() -> None:
+def test_baseline_survives_json() -> None:
     baseline = Baseline.fit(MANIFEST, ROWS, ONE)
     assert Baseline.from_dict(json.loads(json.dumps(baseline.to_dict())), MANIFEST) == baseline
 
@@ -59,18 +59,18 @@ def test_it_survives_json() -> None:
     "damage",
     [{"mean": [1.0]}, {"std": [0.0, 1.0]}, {"mean": [float("nan"), 1.0]}, {"spread": []}, {"std": "x"}, {"scaling_id": "other"}],
 )
-def test_a_damaged_one_is_refused(damage: dict) -> None:
+def test_damaged_baseline_is_refused(damage: dict) -> None:
     with pytest.raises(BundleError, match="a saved baseline"):
         Baseline.from_dict(Baseline.fit(MANIFEST, ROWS, ONE).to_dict() | damage, MANIFEST)
 
 
-def test_anything_else_is_refused() -> None:
+def test_other_json_is_refused() -> None:
     for kept in (None, [], 3, {}):
         with pytest.raises(BundleError, match="a saved baseline"):
             Baseline.from_dict(kept, MANIFEST)
 
 
-def test_fixed_numbers_come_from_the_manifest() -> None:
+def test_fixed_scaling_comes_from_the_manifest() -> None:
     scaling = Scaling(kind="fixed", mean=(5.0, 30.0), std=(0.1, 2.0), spread=((0.1, 2.0), (0.06, 1.2)))
     baseline = Baseline.fixed(msgspec.structs.replace(MANIFEST, scaling=scaling))
     assert (baseline.mean, baseline.std, baseline.spread) == (scaling.mean, scaling.std, scaling.spread)

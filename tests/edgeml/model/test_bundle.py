@@ -1,4 +1,4 @@
-"""A bundle is verified before it is used, and the error says what was wanted and what was given."""
+"""Verification of bundles: errors have the expected and the actual value."""
 
 from __future__ import annotations
 
@@ -31,34 +31,34 @@ def refusal(folder: Path) -> str:
     return text
 
 
-def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
+def test_saved_bundle_is_loaded(tmp_path: Path) -> None:
     saved = tiny(tmp_path)
     loaded = Bundle.load(tmp_path)
     assert (loaded.manifest, loaded.model, loaded.digest) == (saved.manifest, b"no network", saved.digest)
     assert loaded.manifest.input_shape == (4, 4)
 
 
-def test_saving_twice_gives_the_same_bytes(tmp_path: Path) -> None:
+def test_save_is_reproducible(tmp_path: Path) -> None:
     for name in ("a", "b"):
         tiny(tmp_path / name)
     for file in ("manifest.json", "model.tflite"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
-def test_the_shipped_bundle_is_sound() -> None:
+def test_shipped_bundle_is_valid() -> None:
     bundle = Bundle.load(SHIPPED)
     assert bundle.manifest.input_shape == (60, 16)
     assert len(bundle.model) < 64_000
 
 
-def test_a_truncated_model(tmp_path: Path) -> None:
+def test_truncated_model_is_refused(tmp_path: Path) -> None:
     tiny(tmp_path)
     (tmp_path / "model.tflite").write_bytes(b"no net")
     text = refusal(tmp_path)
     assert "6 bytes" in text and "10" in text and "truncated" in text
 
 
-def test_a_wrong_digest(tmp_path: Path) -> None:
+def test_wrong_digest_is_refused(tmp_path: Path) -> None:
     bundle = tiny(tmp_path)
     (tmp_path / "model.tflite").write_bytes(b"no NETWORK")
     text = refusal(tmp_path)
@@ -66,18 +66,18 @@ def test_a_wrong_digest(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("file", ["model.tflite", "manifest.json"])
-def test_a_missing_file(tmp_path: Path, file: str) -> None:
+def test_missing_file_is_refused(tmp_path: Path, file: str) -> None:
     tiny(tmp_path)
     (tmp_path / file).unlink()
     assert file in refusal(tmp_path)
 
 
-def test_a_missing_folder(tmp_path: Path) -> None:
+def test_missing_folder_is_refused(tmp_path: Path) -> None:
     assert "manifest.json" in refusal(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("file", ["model.tflite", "manifest.json"])
-def test_a_link_is_no_part_of_a_bundle(tmp_path: Path, file: str) -> None:
+def test_link_in_a_bundle_is_refused(tmp_path: Path, file: str) -> None:
     tiny(tmp_path)
     (tmp_path / file).rename(tmp_path / "elsewhere")
     (tmp_path / file).symlink_to(tmp_path / "elsewhere")
@@ -85,31 +85,31 @@ def test_a_link_is_no_part_of_a_bundle(tmp_path: Path, file: str) -> None:
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
-def test_what_is_no_file_does_not_hold_the_component_up(tmp_path: Path, make: Any) -> None:
+def test_special_file_is_refused_without_blocking(tmp_path: Path, make: Any) -> None:
     tiny(tmp_path)
     (tmp_path / "model.tflite").unlink()
     make(tmp_path / "model.tflite")
     assert "model.tflite" in refusal(tmp_path)
 
 
-def test_a_file_without_end_is_not_read_to_its_end(tmp_path: Path) -> None:
+def test_endless_file_is_refused(tmp_path: Path) -> None:
     tiny(tmp_path)
     with (tmp_path / "manifest.json").open("r+b") as file:
         file.truncate(MAX_FILE_BYTES + 1)
     assert f"more than {MAX_FILE_BYTES} bytes" in refusal(tmp_path)
 
 
-def test_a_path_that_is_none(tmp_path: Path) -> None:
+def test_invalid_path_is_refused(tmp_path: Path) -> None:
     assert "cannot be read" in refusal(tmp_path / "a\0b")
 
 
-def test_no_json(tmp_path: Path) -> None:
+def test_invalid_json_is_refused(tmp_path: Path) -> None:
     tiny(tmp_path)
     (tmp_path / "manifest.json").write_bytes(b"\xff\x00{")
     assert "manifest.json" in refusal(tmp_path)
 
 
-def test_another_format_version(tmp_path: Path) -> None:
+def test_other_format_version_is_refused(tmp_path: Path) -> None:
     tiny(tmp_path)
     edit(tmp_path, lambda m: m.update(format=2, something="new"))
     text = refusal(tmp_path)
@@ -117,20 +117,20 @@ def test_another_format_version(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("key", sorted(set(MANIFEST.__struct_fields__) - {"horizon", "classes", "rows_after_gap", "smooth_rows"}))
-def test_a_missing_key(tmp_path: Path, key: str) -> None:
+def test_missing_key_is_refused(tmp_path: Path, key: str) -> None:
     tiny(tmp_path)
     edit(tmp_path, lambda m: m.pop(key))
     assert f"`{key}`" in refusal(tmp_path)
 
 
-def test_an_unknown_key(tmp_path: Path) -> None:
+def test_unknown_key_is_refused(tmp_path: Path) -> None:
     tiny(tmp_path)
     edit(tmp_path, lambda m: m["views"][0].update(stepz=3))
     text = refusal(tmp_path)
     assert "`stepz`" in text and "views" in text
 
 
-def test_a_wrong_type(tmp_path: Path) -> None:
+def test_wrong_type_is_refused(tmp_path: Path) -> None:
     tiny(tmp_path)
     edit(tmp_path, lambda m: m.update(min_rows="four"))
     text = refusal(tmp_path)
@@ -138,10 +138,10 @@ def test_a_wrong_type(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "named"),
+    ("changes", "parts"),
     [
         ({"channels": ()}, ["`channels`"]),
-        ({"channels": MANIFEST.channels[:1] * 2}, ["`channels`", "twice"]),
+        ({"channels": MANIFEST.channels[:1] * 2}, ["`channels`", "duplicate"]),
         ({"interval_s": 0.0}, ["`interval_s`", "0"]),
         ({"verdict_level": 1.5}, ["`verdict_level`", "1.5", "0 to 1"]),
         ({"views": ()}, ["`views`"]),
@@ -164,18 +164,18 @@ def test_a_wrong_type(tmp_path: Path) -> None:
         ({"classes": ("none", "power", "power")}, ["`classes`", "power, power"]),
     ],
 )
-def test_values_that_make_no_sense(tmp_path: Path, changes: dict[str, Any], named: list[str]) -> None:
+def test_inconsistent_values_are_refused(tmp_path: Path, changes: dict[str, Any], parts: list[str]) -> None:
     with pytest.raises(BundleError) as caught:
         tiny(tmp_path, **changes)
-    assert all(part in str(caught.value) for part in named), caught.value
+    assert all(part in str(caught.value) for part in parts), caught.value
     assert not (tmp_path / "model.tflite").exists()
 
 
-def test_channels_are_found_wherever_they_stand(tmp_path: Path) -> None:
+def test_channels_are_matched_in_any_order(tmp_path: Path) -> None:
     assert match_channels(tiny(tmp_path), ("speed", "flow", "current"), ("1/min", "l/min", "A")).tolist() == [2, 1]
 
 
-def test_data_that_do_not_fit(tmp_path: Path) -> None:
+def test_mismatched_channels_are_refused(tmp_path: Path) -> None:
     bundle = tiny(tmp_path)
     with pytest.raises(BundleError, match=r"no `flow` in l/min.*expected current \(A\), flow \(l/min\); received current \(A\)"):
         match_channels(bundle, ("current",), ("A",))
@@ -183,7 +183,7 @@ def test_data_that_do_not_fit(tmp_path: Path) -> None:
         match_channels(bundle, ("current", "flow"), ("A", "m³/h"))
 
 
-def test_confidence_from_score() -> None:
+def test_score_is_calibrated_to_a_confidence() -> None:
     assert [Calibration().confidence(s) for s in (-0.5, 0.25, 2.0)] == [0.0, 0.25, 1.0]
     assert all(math.isnan(c.confidence(math.nan)) for c in (Calibration(), Calibration(kind="table", scores=(0, 1), confidences=(0, 1))))
     table = Calibration(kind="table", scores=(0.0, 10.0, 20.0), confidences=(0.1, 0.5, 0.9))
@@ -195,7 +195,7 @@ def test_confidence_may_fall_as_the_score_rises() -> None:
     assert [table.confidence(s) for s in (0.0, 20.0, 30.0, 45.0, 125.0)] == pytest.approx([1.0, 0.75, 0.5, 0.125, 0.0])
 
 
-def test_what_only_some_kinds_of_models_have_stands_in_no_other_manifest(tmp_path: Path) -> None:
+def test_manifest_omits_fields_of_other_kinds_of_models(tmp_path: Path) -> None:
     tiny(tmp_path / "plain")
     assert not {"horizon", "classes"} & set(json.loads((tmp_path / "plain" / "manifest.json").read_text()))
     tiny(tmp_path / "life", horizon=30.0)
@@ -204,13 +204,13 @@ def test_what_only_some_kinds_of_models_have_stands_in_no_other_manifest(tmp_pat
     assert Bundle.load(tmp_path / "types").manifest.output_shape == (2,)
 
 
-def test_the_shipped_manifest_is_written_as_it_was_read(tmp_path: Path) -> None:
+def test_shipped_manifest_is_rewritten_unchanged(tmp_path: Path) -> None:
     shipped = Bundle.load(SHIPPED)
     save(tmp_path, shipped.manifest, shipped.model, shipped.golden)
     assert (tmp_path / "manifest.json").read_bytes() == (SHIPPED / "manifest.json").read_bytes()
 
 
-def test_a_baseline_outlives_a_retrained_model_but_not_other_inputs() -> None:
+def test_baseline_survives_a_retrained_model_but_not_other_inputs() -> None:
     retrained = msgspec.structs.replace(MANIFEST, version="2.0.0", verdict_level=0.7)
     other = msgspec.structs.replace(MANIFEST, views=(View(every=1, steps=4), View(every=2, steps=4)))
     assert retrained.scaling_id == MANIFEST.scaling_id != other.scaling_id

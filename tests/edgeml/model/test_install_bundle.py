@@ -1,4 +1,4 @@
-"""The steps of a model component."""
+"""The install and run steps of a model component."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def bundle(folder: Path, content: str) -> Path:
     return folder
 
 
-def test_a_bundle_is_placed_under_a_name_of_its_content_and_the_one_before_goes(tmp_path: Path) -> None:
+def test_bundle_is_installed_under_its_digest_and_replaces_the_previous_one(tmp_path: Path) -> None:
     work = tmp_path / "work"
     one = step.install(bundle(tmp_path / "b", "one"), work)
     assert step.installed(work) is not None and step.installed(work)[0] == one  # type: ignore[index]
@@ -30,7 +30,7 @@ def test_a_bundle_is_placed_under_a_name_of_its_content_and_the_one_before_goes(
     assert step.install(bundle(tmp_path / "b", "one"), work) == one
 
 
-def test_placing_again_is_seen_as_new_and_mends_what_was_altered(tmp_path: Path) -> None:
+def test_second_installation_is_a_new_one_and_restores_altered_files(tmp_path: Path) -> None:
     folder = step.install(bundle(tmp_path / "b", "one"), tmp_path / "work")
     before = step.installed(tmp_path / "work")
     (folder / "manifest.json").write_text("altered")
@@ -38,7 +38,7 @@ def test_placing_again_is_seen_as_new_and_mends_what_was_altered(tmp_path: Path)
     assert (folder / "manifest.json").read_text() == "one" and step.installed(tmp_path / "work") != before
 
 
-def test_the_step_fails_with_what_the_reader_says_of_this_placing(tmp_path: Path) -> None:
+def test_step_fails_with_the_result_that_the_reader_reports(tmp_path: Path) -> None:
     work, reader = tmp_path / "work", tmp_path / "com.edgeml.Inference"
     assert step.wait_for_result(reader, work) is None  # nobody is there to be waited for
     reader.mkdir()
@@ -57,17 +57,17 @@ def test_the_step_fails_with_what_the_reader_says_of_this_placing(tmp_path: Path
     while second is None or step.installed(work) == second:
         time.sleep(0.01)
     step.report_result(reader, step.installed(work)[1], "it is signed with another key")  # type: ignore[index]
-    said, _ = running.communicate(timeout=30)
+    output, _ = running.communicate(timeout=30)
     assert running.returncode == 1
-    assert said.splitlines()[-1] == "ERROR edgeml.model.install_bundle: it is signed with another key"
+    assert output.splitlines()[-1] == "ERROR edgeml.model.install_bundle: it is signed with another key"
 
 
-def test_mending_leaves_a_whole_bundle_and_replaces_an_altered_or_refused_one(tmp_path: Path) -> None:
+def test_repair_keeps_a_complete_bundle_and_replaces_an_altered_or_refused_one(tmp_path: Path) -> None:
     work, reader = tmp_path / "work", tmp_path / "com.edgeml.Inference"
     reader.mkdir()
 
-    def mended() -> tuple[int, int]:
-        """What tells the placing after the step from another; the reader takes whatever is there, so the step need not wait."""
+    def repaired() -> tuple[int, int]:
+        """Identifies the installation that follows the step; the reader accepts any, so that the step need not wait."""
         command = [sys.executable, step.__file__, "--bundle", bundle(tmp_path / "b", "one"), "--work", work, "--reader", reader, "--repair"]
         running = subprocess.Popen(command)
         before = step.installed(work)
@@ -79,16 +79,16 @@ def test_mending_leaves_a_whole_bundle_and_replaces_an_altered_or_refused_one(tm
         assert running.returncode == 0
         return step.installed(work)[1]  # type: ignore[index]
 
-    first = mended()
-    assert mended() == first
+    first = repaired()
+    assert repaired() == first
     (step.installed(work)[0] / "extra").write_text("x")  # type: ignore[index]
-    second = mended()
-    assert second != first and mended() == second
+    second = repaired()
+    assert second != first and repaired() == second
     (step.installed(work)[0] / "manifest.json").write_text("altered")  # type: ignore[index]
-    third = mended()
+    third = repaired()
     assert third != second and (step.installed(work)[0] / "manifest.json").read_text() == "one"  # type: ignore[index]
     step.report_result(reader, third, "it is signed with another key")
-    assert mended() != third
+    assert repaired() != third
 
 
 KILL = """
@@ -113,7 +113,7 @@ step.install(pathlib.Path(sys.argv[3]), pathlib.Path(sys.argv[4]))
 
 
 @pytest.mark.parametrize("content", ["one", "other"])
-def test_killed_at_any_step_a_whole_bundle_is_placed(tmp_path: Path, content: str) -> None:
+def test_kill_at_any_step_leaves_a_complete_bundle(tmp_path: Path, content: str) -> None:
     work = tmp_path / "work"
     step.install(bundle(tmp_path / "b", "one"), work)
     source = bundle(tmp_path / "c", content)
@@ -130,24 +130,24 @@ def test_killed_at_any_step_a_whole_bundle_is_placed(tmp_path: Path, content: st
     assert number > 3 and [path.name for path in (work / "bundles").iterdir()] == [step.install(source, work).name]
 
 
-def test_a_full_disk_leaves_what_is_placed_and_no_rest(tmp_path: Path) -> None:
+def test_full_disk_leaves_the_installed_bundle_and_no_partial_one(tmp_path: Path) -> None:
     work = tmp_path / "work"
     placed = step.install(bundle(tmp_path / "b", "one"), work)
     bundle(tmp_path / "b", "x" * 200_000)
     words = [sys.executable, step.__file__, "--bundle", str(tmp_path / "b"), "--work", str(work)]
-    # Files of 64 KiB at most: what is written fails, as on a full disk.
+    # Files of at most 64 KiB: writes fail, as on a full disk.
     ran = subprocess.run(["bash", "-c", f"ulimit -f 64; exec {shlex.join(words)}"], capture_output=True, text=True, check=False)
     assert ran.returncode == 1 and "File too large; installation failed" in ran.stdout
     assert step.installed(work)[0] == placed and list((work / "bundles").iterdir()) == [placed]  # type: ignore[index]
 
 
 @pytest.mark.parametrize("text", ["", "../../etc", "a" * 63, "a" * 65, "\xe5" * 64])
-def test_a_pointer_that_is_no_digest_is_not_followed(tmp_path: Path, text: str) -> None:
+def test_pointer_that_is_no_digest_is_ignored(tmp_path: Path, text: str) -> None:
     (tmp_path / "current").write_text(text)
     assert step.installed(tmp_path) is None
 
 
-def test_a_bundle_that_is_not_there_is_one_sentence_and_changes_nothing(tmp_path: Path) -> None:
+def test_missing_bundle_is_one_sentence_and_changes_nothing(tmp_path: Path) -> None:
     placed = step.install(SHIPPED, tmp_path / "work")
     command = [sys.executable, step.__file__, "--bundle", tmp_path / "absent", "--work", tmp_path / "work"]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)

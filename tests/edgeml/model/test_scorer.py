@@ -1,4 +1,4 @@
-"""Rows in, one result a row out: what decides, what keeps from deciding, and for how long."""
+"""Scoring of rows: one result per row, and the reasons that prevent a decision."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def feed(scorer: AssetScorer, times: np.ndarray, values: np.ndarray, quality: np
 
 
 def check(result: ResultColumns) -> None:
-    """What holds for every block: a decision has a score and a confidence, no decision has neither."""
+    """Check an invariant of every batch: a decision has a score and a confidence, no decision has neither."""
     decided = result.reason == 0
     assert (np.isfinite(result.score) == decided).all()
     assert (np.isfinite(result.confidence) == decided).all()
@@ -39,7 +39,7 @@ def check(result: ResultColumns) -> None:
     assert (result.latency_us >= 0).all()
 
 
-def test_learning_then_decisions(scorer: AssetScorer) -> None:
+def test_scorer_learns_and_then_decides(scorer: AssetScorer) -> None:
     times, values, quality = normal(50)
     assert feed(scorer, times[:20], values[:20], quality[:20]) == ["learning 20/30"] * 20
     assert scorer.baseline is None
@@ -48,7 +48,7 @@ def test_learning_then_decisions(scorer: AssetScorer) -> None:
     assert scorer.baseline.mean == pytest.approx(values[:30].mean(0), rel=1e-5)
 
 
-def test_the_rows_of_a_block_do_not_depend_on_how_it_is_cut(tmp_path: Path) -> None:
+def test_results_do_not_depend_on_the_size_of_batches(tmp_path: Path) -> None:
     times, values, quality = normal(120)
     values[60] = np.nan
     quality[80, 1] = STUCK
@@ -60,7 +60,7 @@ def test_the_rows_of_a_block_do_not_depend_on_how_it_is_cut(tmp_path: Path) -> N
         assert np.array_equal(getattr(at_once, name), np.concatenate([getattr(p, name) for p in pieces]), equal_nan=True)
 
 
-def test_a_result_does_not_depend_on_later_rows(tmp_path: Path) -> None:
+def test_result_does_not_depend_on_later_rows(tmp_path: Path) -> None:
     times, values, quality = normal(100)
     other = values.copy()
     other[70:] *= 3
@@ -69,7 +69,7 @@ def test_a_result_does_not_depend_on_later_rows(tmp_path: Path) -> None:
     assert not np.array_equal(a.score[70:], b.score[70:], equal_nan=True)
 
 
-def test_with_a_kept_baseline_only_the_window_has_to_fill(tmp_path: Path) -> None:
+def test_scorer_with_a_saved_baseline_only_fills_its_window(tmp_path: Path) -> None:
     times, values, quality = normal(60)
     bundle = tiny(tmp_path)
     first = AssetScorer(bundle, Largest())
@@ -78,17 +78,17 @@ def test_with_a_kept_baseline_only_the_window_has_to_fill(tmp_path: Path) -> Non
     assert feed(again, times[40:], values[40:], quality[40:]) == ["window filling"] * 3 + [""] * 17
 
 
-def test_a_restarted_scorer_that_is_fed_again_agrees_to_the_bit(tmp_path: Path) -> None:
+def test_restarted_scorer_reproduces_its_scores_exactly(tmp_path: Path) -> None:
     times, values, quality = normal(100)
     bundle = tiny(tmp_path)
     first = AssetScorer(bundle, Largest())
-    wanted = first.feed(times, values, quality)[0]
+    expected = first.feed(times, values, quality)[0]
     again = AssetScorer(bundle, Largest(), first.baseline)
     got = again.feed(times[60:], values[60:], quality[60:])[0]
-    assert np.array_equal(got.score[12:], wanted.score[72:])
+    assert np.array_equal(got.score[12:], expected.score[72:])
 
 
-def test_a_baseline_of_other_inputs_is_refused(tmp_path: Path) -> None:
+def test_baseline_of_other_inputs_is_refused(tmp_path: Path) -> None:
     bundle = tiny(tmp_path)
     other = Baseline(scaling_id="other", rows=1, mean=(0, 0), std=(1, 1), spread=((1, 1), (1, 1)))
     with pytest.raises(BundleError, match="a baseline of inputs other, model tiny requires"):
@@ -104,7 +104,7 @@ def test_fixed_scaling_learns_nothing(tmp_path: Path) -> None:
     assert scorer.baseline is not None
 
 
-def test_reset_learns_anew(scorer: AssetScorer) -> None:
+def test_reset_restarts_learning(scorer: AssetScorer) -> None:
     times, values, quality = normal(80)
     feed(scorer, times[:40], values[:40], quality[:40])
     scorer.reset()
@@ -112,7 +112,7 @@ def test_reset_learns_anew(scorer: AssetScorer) -> None:
     assert feed(scorer, times[40:50], values[40:50], quality[40:50]) == ["learning 10/30"] * 10
 
 
-def test_score_confidence_and_deviations(scorer: AssetScorer) -> None:
+def test_result_has_score_confidence_and_deviations(scorer: AssetScorer) -> None:
     times, values, quality = normal(60)
     feed(scorer, times[:50], values[:50], quality[:50])
     baseline = scorer.baseline
@@ -124,7 +124,7 @@ def test_score_confidence_and_deviations(scorer: AssetScorer) -> None:
 
 
 @pytest.mark.parametrize(("code", "name"), [(MISSING, "missing"), (OUT_OF_RANGE, "out of range"), (STUCK, "stuck")])
-def test_a_faulty_value_forbids_decisions_for_one_short_window(scorer: AssetScorer, code: int, name: str) -> None:
+def test_faulty_value_prevents_decisions_for_one_short_window(scorer: AssetScorer, code: int, name: str) -> None:
     times, values, quality = normal(60)
     quality[45, 1] = code
     values[45, 1] = np.nan if code == MISSING else 1e6
@@ -133,7 +133,7 @@ def test_a_faulty_value_forbids_decisions_for_one_short_window(scorer: AssetScor
     assert max(np.abs(x).max() for x in scorer._engine.inputs) <= 8.0
 
 
-def test_what_a_faulty_value_said_reaches_no_later_decision(tmp_path: Path) -> None:
+def test_faulty_value_affects_no_later_decision(tmp_path: Path) -> None:
     times, values, quality = normal(70)
     quality[45, 1] = OUT_OF_RANGE
     scores = []
@@ -146,13 +146,13 @@ def test_what_a_faulty_value_said_reaches_no_later_decision(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("wild", [np.nan, np.inf, -np.inf])
-def test_a_value_that_is_no_number_needs_no_flag(scorer: AssetScorer, wild: float) -> None:
+def test_nan_counts_as_faulty_without_a_flag(scorer: AssetScorer, wild: float) -> None:
     times, values, quality = normal(60)
     values[45, 0] = wild
     assert feed(scorer, times, values, quality)[45:49] == ["sensor: current missing"] * 4
 
 
-def test_learning_takes_good_rows_only(scorer: AssetScorer) -> None:
+def test_learning_uses_good_rows_only(scorer: AssetScorer) -> None:
     times, values, quality = normal(60)
     quality[5:15, 1], values[5:15, 1] = STUCK, 1e6
     reasons = feed(scorer, times, values, quality)
@@ -161,14 +161,14 @@ def test_learning_takes_good_rows_only(scorer: AssetScorer) -> None:
     assert scorer.baseline.mean[1] == pytest.approx(30.0, abs=0.5)
 
 
-def test_a_short_gap_is_bridged(scorer: AssetScorer) -> None:
+def test_short_gap_is_bridged(scorer: AssetScorer) -> None:
     times, values, quality = normal(60)
     times[45:] += 4 * SECOND
     assert feed(scorer, times, values, quality)[30:] == [""] * 30
 
 
 @pytest.mark.parametrize(("gap_s", "forgets"), [(5, False), (11, False), (12, True)])  # the longer view spans 12 s
-def test_a_long_gap_restarts_the_window(scorer: AssetScorer, gap_s: int, forgets: bool) -> None:
+def test_long_gap_restarts_the_window(scorer: AssetScorer, gap_s: int, forgets: bool) -> None:
     times, values, quality = normal(60)
     times[45:] += gap_s * SECOND
     quality[45] = GAP
@@ -178,14 +178,14 @@ def test_a_long_gap_restarts_the_window(scorer: AssetScorer, gap_s: int, forgets
 
 
 @pytest.mark.parametrize(("gap_s", "waits"), [(11, 1), (12, 3)])
-def test_after_a_gap_that_the_window_outlasts_few_rows_may_be_enough(tmp_path: Path, gap_s: int, waits: int) -> None:
+def test_few_rows_suffice_after_a_gap_shorter_than_the_window(tmp_path: Path, gap_s: int, waits: int) -> None:
     scorer = AssetScorer(tiny(tmp_path, rows_after_gap=2), Largest())
     times, values, quality = normal(60)
     times[45:] += gap_s * SECOND
     assert feed(scorer, times, values, quality)[40:] == [""] * 5 + ["gap: window filling"] * waits + [""] * (15 - waits)
 
 
-def test_a_window_that_was_not_full_before_a_gap_has_to_fill_after_it(tmp_path: Path) -> None:
+def test_window_that_was_not_full_before_a_gap_fills_after_it(tmp_path: Path) -> None:
     bundle = tiny(tmp_path, rows_after_gap=1)
     times, values, quality = normal(60)
     first = AssetScorer(bundle, Largest())
@@ -195,7 +195,7 @@ def test_a_window_that_was_not_full_before_a_gap_has_to_fill_after_it(tmp_path: 
     assert feed(scorer, times[:6], values[:6], quality[:6]) == ["window filling"] * 2 + ["gap: window filling"] + [""] * 3
 
 
-def test_the_score_is_the_mean_of_the_latest_answers(tmp_path: Path) -> None:
+def test_score_is_the_mean_of_the_latest_outputs(tmp_path: Path) -> None:
     times, values, quality = normal(70)
     plain, smooth = AssetScorer(tiny(tmp_path), Largest()), AssetScorer(tiny(tmp_path, smooth_rows=3), Largest())
     quality[50, 1] = STUCK
@@ -209,7 +209,7 @@ def test_the_score_is_the_mean_of_the_latest_answers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("calibration", [Calibration(), Calibration(kind="table", scores=(0.0, 1.0), confidences=(0.9, 0.1))])
 @pytest.mark.parametrize("answer", [np.nan, np.inf, -np.inf])
-def test_an_answer_that_is_not_finite_is_no_decision(tmp_path: Path, answer: float, calibration: Calibration) -> None:
+def test_output_that_is_not_finite_is_no_decision(tmp_path: Path, answer: float, calibration: Calibration) -> None:
     class Sometimes(Largest):
         def run(self, features: np.ndarray) -> float:
             super().run(features)
@@ -220,12 +220,12 @@ def test_an_answer_that_is_not_finite_is_no_decision(tmp_path: Path, answer: flo
     result, reasons = scorer.feed(times, values, quality)
     check(result)
     assert [reasons[code - 1] for code in result.reason[34:35]] == [NO_NUMBER] and not result.reason[35:].any()
-    # It enters no mean: after it the score is that of new answers alone.
+    # It is in no mean: the next score is that of new outputs alone.
     assert result.score[30:].tolist() == pytest.approx([0.01, 0.015, 0.02, 0.03, np.nan, 0.06, 0.065, 0.07, 0.08, 0.09], nan_ok=True)
 
 
 @pytest.mark.filterwarnings("error")
-def test_wild_readings_do_not_overflow_into_what_is_not_a_number(tmp_path: Path) -> None:
+def test_extreme_readings_do_not_overflow_to_nan(tmp_path: Path) -> None:
     times, values, quality = normal(60)
     values[40, 1], values[41, 1] = 3e38, -3e38
     engine = Largest()
@@ -234,7 +234,7 @@ def test_wild_readings_do_not_overflow_into_what_is_not_a_number(tmp_path: Path)
     assert not result.reason[30:].any() and np.isfinite(engine.inputs).all()
 
 
-def test_a_stop_right_after_a_gap_forgets_what_was(scorer: AssetScorer) -> None:
+def test_stop_right_after_a_gap_clears_the_window(scorer: AssetScorer) -> None:
     times, values, quality = normal(60)
     times[45:] += 6 * SECOND
     values[45:50, 0] = 0.0
@@ -243,51 +243,51 @@ def test_a_stop_right_after_a_gap_forgets_what_was(scorer: AssetScorer) -> None:
     assert (earlier == earlier[0]).all(), "no step from before the stop"
 
 
-@pytest.mark.parametrize(("pace", "given"), [(0.1, "0.1 s"), (10.0, "10 s")])
-def test_rows_at_another_pace_are_refused_until_the_pace_is_right(scorer: AssetScorer, pace: float, given: str) -> None:
+@pytest.mark.parametrize(("interval_s", "shown"), [(0.1, "0.1 s"), (10.0, "10 s")])
+def test_rows_at_another_interval_are_refused_until_it_is_right(scorer: AssetScorer, interval_s: float, shown: str) -> None:
     times, values, quality = normal(60)
-    reasons = feed(scorer, (times * pace).astype(np.int64), values, quality)
-    assert reasons[20:] == [f"interval: a row each {given}, 1 s wanted by model tiny"] * 40
+    reasons = feed(scorer, (times * interval_s).astype(np.int64), values, quality)
+    assert reasons[20:] == [f"interval: one row per {shown}, expected 1 s for model tiny"] * 40
     assert scorer.baseline is None
     times, values, quality = normal(100)
     assert feed(scorer, times + 1000 * SECOND, values, quality)[-10:] == [""] * 10
 
 
-def test_time_running_backwards_is_ignored(tmp_path: Path) -> None:
+def test_row_with_an_earlier_time_is_ignored(tmp_path: Path) -> None:
     times, values, quality = normal(60)
     scorer, undisturbed = AssetScorer(tiny(tmp_path), Largest()), AssetScorer(tiny(tmp_path), Largest())
-    wanted = undisturbed.feed(times, values, quality)[0]
+    expected = undisturbed.feed(times, values, quality)[0]
     back = np.insert(times, 45, [times[40], times[44]])
     wild, flags = np.insert(values, 45, [[1e6, 1e6]] * 2, axis=0), np.insert(quality, 45, [[BACKWARDS] * 2] * 2, axis=0)
     result, reasons = scorer.feed(back, wild, flags)
     assert [reasons[code - 1] for code in result.reason[45:47]] == ["time running backwards"] * 2
-    assert np.array_equal(np.delete(result.score, [45, 46]), wanted.score, equal_nan=True)
+    assert np.array_equal(np.delete(result.score, [45, 46]), expected.score, equal_nan=True)
 
 
-def test_a_row_of_the_same_time_is_not_scored_twice(tmp_path: Path) -> None:
+def test_row_with_the_same_time_is_not_scored_twice(tmp_path: Path) -> None:
     times, values, quality = normal(60)
     scorer, undisturbed = AssetScorer(tiny(tmp_path), Largest()), AssetScorer(tiny(tmp_path), Largest())
-    wanted = undisturbed.feed(times, values, quality)[0]
-    # No flag: a sender that checks nothing.
+    expected = undisturbed.feed(times, values, quality)[0]
+    # The producer set no flag.
     twice = [np.insert(column, 50, column[49], axis=0) for column in (times, values, quality)]
     twice[1][50] = [1e6, 1e6]
     result, reasons = scorer.feed(*twice)
     assert reasons[result.reason[50] - 1] == "time running backwards"
-    assert np.array_equal(np.delete(result.score, 50), wanted.score, equal_nan=True)
+    assert np.array_equal(np.delete(result.score, 50), expected.score, equal_nan=True)
 
 
-def test_a_row_ahead_of_the_clock_is_ignored(tmp_path: Path) -> None:
+def test_row_ahead_of_the_clock_is_ignored(tmp_path: Path) -> None:
     times, values, quality = normal(60)
     scorer, undisturbed = AssetScorer(tiny(tmp_path), Largest()), AssetScorer(tiny(tmp_path), Largest())
-    wanted = undisturbed.feed(times, values, quality)[0]
+    expected = undisturbed.feed(times, values, quality)[0]
     ahead = np.insert(times, 45, times[44] + 10**9 * SECOND)
     wild, flags = np.insert(values, 45, [[1e6, 1e6]], axis=0), np.insert(quality, 45, [[AHEAD] * 2], axis=0)
     result, reasons = scorer.feed(ahead, wild, flags)
     assert reasons[result.reason[45] - 1] == "ahead of the clock"
-    assert np.array_equal(np.delete(result.score, 45), wanted.score, equal_nan=True)
+    assert np.array_equal(np.delete(result.score, 45), expected.score, equal_nan=True)
 
 
-def test_an_epoch_begins_with_a_new_window_and_keeps_what_was_learned(scorer: AssetScorer) -> None:
+def test_epoch_starts_with_a_new_window_and_keeps_the_baseline(scorer: AssetScorer) -> None:
     times, values, quality = normal(60)
     feed(scorer, times, values, quality)
     baseline = scorer.baseline
@@ -302,7 +302,7 @@ def test_an_epoch_begins_with_a_new_window_and_keeps_what_was_learned(scorer: As
     assert np.array_equal(fresh._engine.inputs, scorer._engine.inputs[-57:])
 
 
-def test_an_epoch_that_begins_while_it_learns_goes_on_learning(scorer: AssetScorer) -> None:
+def test_epoch_that_begins_during_learning_continues_it(scorer: AssetScorer) -> None:
     times, values, quality = normal(60)
     feed(scorer, times[:20], values[:20], quality[:20])
     scorer.begin_epoch()
@@ -310,7 +310,7 @@ def test_an_epoch_that_begins_while_it_learns_goes_on_learning(scorer: AssetScor
     assert reasons[9] == "learning 30/30" and scorer.baseline is not None
 
 
-def test_an_epoch_that_begins_while_it_settles_does_not_settle_until_the_later_time(scorer: AssetScorer) -> None:
+def test_epoch_that_begins_during_settling_ends_it(scorer: AssetScorer) -> None:
     times, values, quality = normal(80)
     values[40:45] = 0.0
     feed(scorer, times[:46], values[:46], quality[:46])
@@ -319,7 +319,7 @@ def test_an_epoch_that_begins_while_it_settles_does_not_settle_until_the_later_t
     assert "" in reasons and reasons.count("stopped: settling after the start") == 0
 
 
-def test_a_stop_and_a_start(scorer: AssetScorer) -> None:
+def test_stopped_machine_settles_after_its_start(scorer: AssetScorer) -> None:
     times, values, quality = normal(80)
     values[45:55] = [0.0, 0.0]
     result, reasons = scorer.feed(times, values, quality)
@@ -330,7 +330,7 @@ def test_a_stop_and_a_start(scorer: AssetScorer) -> None:
     assert max(np.abs(x).max() for x in scorer._engine.inputs) < 8.0, "no row of the standing machine is in any input"
 
 
-def test_an_old_fault_does_not_outlive_a_stop(scorer: AssetScorer) -> None:
+def test_fault_before_a_stop_does_not_count_after_it(scorer: AssetScorer) -> None:
     times, values, quality = normal(80)
     values[40:45, 1] = 0.0
     values[45:50] = 0.0
@@ -339,13 +339,13 @@ def test_an_old_fault_does_not_outlive_a_stop(scorer: AssetScorer) -> None:
     assert not any((np.abs(x) == 8.0).any() for x in scorer._engine.inputs[15:])
 
 
-def test_less_than_a_stop_is_skipped(scorer: AssetScorer) -> None:
+def test_short_stop_is_skipped(scorer: AssetScorer) -> None:
     times, values, quality = normal(60)
     values[45, 0] = 0.0
     assert feed(scorer, times, values, quality)[44:47] == ["", "stopped", ""]
 
 
-def test_a_faulty_reading_neither_stops_nor_starts(scorer: AssetScorer) -> None:
+def test_faulty_reading_neither_stops_nor_starts(scorer: AssetScorer) -> None:
     times, values, quality = normal(60)
     values[40:42, 0], quality[40:42, 0] = 0.0, STUCK
     values[50:60, 0] = 0.0
@@ -355,7 +355,7 @@ def test_a_faulty_reading_neither_stops_nor_starts(scorer: AssetScorer) -> None:
     assert reasons[50:] == ["stopped"] * 10
 
 
-def test_a_stop_while_learning(scorer: AssetScorer) -> None:
+def test_stopped_rows_are_not_learned(scorer: AssetScorer) -> None:
     times, values, quality = normal(60)
     values[10:15] = 0.0
     reasons = feed(scorer, times, values, quality)
@@ -371,29 +371,29 @@ def test_each_step_is_timed(tmp_path: Path) -> None:
     assert result.latency_us[[0, 31]].tolist() == [[1.5, 0.0], [1.5, 1.5]]
 
 
-def test_an_empty_block(scorer: AssetScorer) -> None:
+def test_empty_batch_has_an_empty_result(scorer: AssetScorer) -> None:
     result, reasons = scorer.feed(np.zeros(0, np.int64), np.zeros((0, 2), np.float32), np.zeros((0, 2), np.uint8))
     assert len(result.times) == 0 and reasons == ()
 
 
-def test_the_shipped_model_is_quick() -> None:
+def test_shipped_model_is_fast() -> None:
     bundle = Bundle.load(SHIPPED)
     rng = np.random.default_rng(0)
     values = rng.normal(10, 1, (900, 8)).astype(np.float32)
     result, _ = AssetScorer(bundle, open_engine(bundle)).feed(np.arange(900) * SECOND, values, np.zeros((900, 8), np.uint8))
-    # Far above what a row takes, so that a busy machine does not fail the test, far below what a slip would cost.
+    # Far above the time of a row, so that a busy machine does not fail the test, and far below that of a mistake.
     assert np.median(result.latency_us[result.reason == 0].sum(1)) < 2000
 
 
 @pytest.mark.parametrize(("every_s", "fits"), [(0.3, False), (0.45, False), (0.55, True), (1.9, True), (2.1, False), (3.0, False)])
-def test_a_pace_fits_between_half_and_twice_of_what_is_wanted(scorer: AssetScorer, every_s: float, fits: bool) -> None:
+def test_interval_is_accepted_between_half_and_twice_the_expected_one(scorer: AssetScorer, every_s: float, fits: bool) -> None:
     _, values, quality = normal(80)
     times = np.round((1 + np.arange(80)) * every_s * SECOND).astype(np.int64)
     reasons = feed(scorer, times, values, quality)
     assert any(reason.startswith("interval: ") for reason in reasons) is not fits
 
 
-def test_a_machine_that_stands_for_just_so_many_rows_settles_after_it(scorer: AssetScorer) -> None:
+def test_machine_that_stops_for_exactly_enough_rows_settles_after_it(scorer: AssetScorer) -> None:
     times, values, quality = normal(60)
     values[45:47, 0] = 0.0  # `for_rows` is 2
     reasons = feed(scorer, times, values, quality)

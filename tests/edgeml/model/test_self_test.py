@@ -1,4 +1,4 @@
-"""Golden windows: a model judges here as it did where it was made, or it is refused."""
+"""Golden windows: a model must give the confidences of its training machine, or it is refused."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def shipped() -> Bundle:
 
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """The shipped model with golden windows that were made on this machine, so that nothing is rounded otherwise."""
+    """The shipped model with golden windows that were created on this machine, so that no rounding differs."""
     return Bundle.load(trained(tmp_path_factory.mktemp("local") / "b", "1.0.1"))
 
 
 class Off:
-    """The bundle's engine, whose scores are off by so much: `fixed`, and by turns more and less by `swing`."""
+    """The bundle's engine with wrong scores: off by `fixed`, and alternately by plus and minus `swing`."""
 
     def __init__(self, bundle: Bundle, fixed: float = 0.0, swing: float = 0.0) -> None:
         self._engine, self._fixed, self._swing = open_engine(bundle), fixed, swing
@@ -56,36 +56,36 @@ def held(bundle: Bundle) -> self_test.GoldenSet:
     return msgspec.json.decode(bundle.golden, type=self_test.GoldenSet)
 
 
-def test_the_shipped_model_judges_here_as_it_did_where_it_was_made(shipped: Bundle) -> None:
+def test_shipped_model_passes_its_self_test(shipped: Bundle) -> None:
     """On any architecture and either runtime; edgeml dev test-arm64 runs this on 64-bit ARM."""
-    compared = self_test.verify(shipped, open_engine(shipped))
-    assert compared.windows == 13 and compared.largest <= self_test.WITHIN and compared.mean <= self_test.WITHIN_MEAN
+    result = self_test.verify(shipped, open_engine(shipped))
+    assert result.windows == 13 and result.largest <= self_test.WITHIN and result.mean <= self_test.WITHIN_MEAN
 
 
-def test_its_windows_are_on_both_sides_of_each_level_and_far_from_them(shipped: Bundle) -> None:
-    given = held(shipped)
-    assert given.levels == (0.3, 0.7, 0.9)
-    confidences = [window.confidence for window in given.windows]
-    for level in given.levels:
+def test_shipped_windows_are_on_both_sides_of_each_level_and_far_from_it(shipped: Bundle) -> None:
+    golden = held(shipped)
+    assert golden.levels == (0.3, 0.7, 0.9)
+    confidences = [window.confidence for window in golden.windows]
+    for level in golden.levels:
         for side in (-1, 1):
             assert self_test.WITHIN < min(d for c in confidences if (d := side * (c - level)) > 0) < 2 * self_test.WITHIN, (level, side)
     assert min(confidences) < 0.01 and max(confidences) > 0.99
-    assert all(len(window.inputs) == shipped.manifest.smooth_rows for window in given.windows)
+    assert all(len(window.inputs) == shipped.manifest.smooth_rows for window in golden.windows)
     assert len(shipped.golden or b"") < 64_000
 
 
-def test_windows_are_chosen_on_both_sides_of_a_level_but_not_nearer_than_rounding_may_carry() -> None:
+def test_chosen_windows_are_on_both_sides_of_a_level_beyond_rounding() -> None:
     confidences = np.array([0.0, 0.44, 0.47, 0.5, 0.53, 0.56, 0.62, 1.0])
     chosen = training.choose(confidences, np.full(8, 0.05), (0.5,))
     assert {1, 5} <= set(chosen)
 
 
-def test_the_same_bundle_gets_the_same_windows(tmp_path: Path) -> None:
+def test_golden_windows_are_reproducible(tmp_path: Path) -> None:
     one, other = trained(tmp_path / "a", "1.0.1"), trained(tmp_path / "b", "1.0.1")
     assert (one / "golden.json").read_bytes() == (other / "golden.json").read_bytes()
 
 
-def test_a_bundle_without_them_is_as_before(shipped: Bundle, tmp_path: Path) -> None:
+def test_bundle_without_golden_windows_is_accepted(shipped: Bundle, tmp_path: Path) -> None:
     older = save(tmp_path / "b", shipped.manifest, shipped.model)
     assert list(older.manifest.digests) == ["model.tflite"]
     loaded = Bundle.load(tmp_path / "b")
@@ -103,7 +103,7 @@ def test_confidences_are_smoothed_and_calibrated_as_on_a_device(shipped: Bundle)
     assert known == pytest.approx(table.confidence(score)) != pytest.approx(score)
 
 
-def test_where_the_calibration_is_steep_two_steps_of_the_score_are_allowed(shipped: Bundle) -> None:
+def test_steep_calibration_allows_two_steps_of_the_score(shipped: Bundle) -> None:
     engine = open_engine(shipped)
     steep = Calibration(kind="table", scores=(0.0, 0.5, 0.52, 1.0), confidences=(0.0, 0.1, 0.3, 1.0))
     manifest = msgspec.structs.replace(shipped.manifest, calibration=steep)
@@ -111,7 +111,7 @@ def test_where_the_calibration_is_steep_two_steps_of_the_score_are_allowed(shipp
     assert self_test.allowed(manifest, engine, 0.51) == pytest.approx(2 * engine.step * 10)
 
 
-# -- what is refused
+# -- refusals
 
 
 def refused(bundle: Bundle, engine: Any = None) -> str:
@@ -121,40 +121,40 @@ def refused(bundle: Bundle, engine: Any = None) -> str:
     return str(caught.value)
 
 
-def test_a_bundle_that_lies_is_refused(tmp_path: Path) -> None:
-    assert "golden window 1 of 13 has the confidence 0 where 0.5 within 0.05 is wanted (across the level 0.3)" in refused(
+def test_bundle_with_false_confidences_is_refused(tmp_path: Path) -> None:
+    assert "golden window 1 of 13 has the confidence 0, expected 0.5 within 0.05 (across the level 0.3)" in refused(
         Bundle.load(untrue(tmp_path / "b", "1.0.1"))
     )
 
 
-def test_a_model_of_the_same_recipe_and_another_seed_is_refused(shipped: Bundle) -> None:
+def test_model_trained_with_another_seed_is_refused(shipped: Bundle) -> None:
     sibling = (FILES / "sibling.tflite").read_bytes()
-    assert "the model does not run here as it was judged" in refused(assemble(shipped.manifest, sibling, "sibling", shipped.golden))
+    assert "the model does not run here as it was evaluated" in refused(assemble(shipped.manifest, sibling, "sibling", shipped.golden))
 
 
 @pytest.mark.parametrize("layer", range(14))
-def test_a_model_with_one_altered_layer_is_refused(shipped: Bundle, layer: int) -> None:
+def test_model_with_one_altered_layer_is_refused(shipped: Bundle, layer: int) -> None:
     model = networks.altered(shipped.model, layer, 0.0)
-    assert "the model does not run here as it was judged" in refused(assemble(shipped.manifest, model, "altered", shipped.golden))
+    assert "the model does not run here as it was evaluated" in refused(assemble(shipped.manifest, model, "altered", shipped.golden))
 
 
 @pytest.mark.parametrize("off", [0.06, -0.06])
-def test_a_runtime_that_is_further_off_than_rounding_is_refused(local: Bundle, off: float) -> None:
-    assert "within 0.05 is wanted" in refused(local, Off(local, swing=off))
+def test_runtime_with_larger_errors_than_rounding_is_refused(local: Bundle, off: float) -> None:
+    assert "within 0.05; " in refused(local, Off(local, swing=off))
 
 
 @pytest.mark.parametrize("off", [0.02, -0.02])
-def test_a_runtime_that_is_off_everywhere_is_refused_though_no_window_is_far_off(local: Bundle, off: float) -> None:
-    assert "golden windows have confidences that are 0.0" in refused(local, Off(local, fixed=off))
+def test_runtime_with_small_errors_in_every_window_is_refused(local: Bundle, off: float) -> None:
+    assert "golden windows have confidences that differ by 0.0" in refused(local, Off(local, fixed=off))
 
 
-def test_rounding_as_it_was_measured_is_accepted(local: Bundle) -> None:
-    compared = self_test.verify(local, Off(local, swing=0.01))  # type: ignore[arg-type]
-    assert 0.005 < compared.mean <= compared.largest < 0.02
+def test_measured_rounding_is_accepted(local: Bundle) -> None:
+    result = self_test.verify(local, Off(local, swing=0.01))  # type: ignore[arg-type]
+    assert 0.005 < result.mean <= result.largest < 0.02
 
 
 class Wrong:
-    """Answers what is no finite number."""
+    """An engine whose output is not finite."""
 
     step = 0.0
 
@@ -166,14 +166,14 @@ class Wrong:
 
 
 @pytest.mark.parametrize("answer", [np.nan, np.inf, -np.inf])
-def test_an_answer_that_is_not_finite_fits_nothing(shipped: Bundle, tmp_path: Path, answer: float) -> None:
+def test_output_that_is_not_finite_is_refused(shipped: Bundle, tmp_path: Path, answer: float) -> None:
     assert "golden window 1 of 13 has the confidence nan" in refused(shipped, Wrong(answer))
     with pytest.raises(BundleError, match="not a finite number"):
         self_test.add(trained(tmp_path / "b", "1.0.1"), [np.zeros((1, 60, 16), np.int8)], 1.0, Wrong(answer))  # type: ignore[arg-type]
 
 
-def test_windows_are_answered_again_in_another_order(tmp_path: Path) -> None:
-    """A model that remembers gives every window its confidence once, in the order in which they were made."""
+def test_windows_are_scored_again_in_reverse_order(tmp_path: Path) -> None:
+    """A model with a state reproduces the confidences only in the order in which they were recorded."""
 
     class Remembers:
         step, last = 0.0, 0.5
@@ -200,7 +200,7 @@ def test_windows_are_answered_again_in_another_order(tmp_path: Path) -> None:
         (lambda path: path.write_bytes(path.read_bytes().replace(b"0.0", b"0.9")), "golden.json has the SHA-256 digest"),
     ],
 )
-def test_a_file_that_is_not_what_the_manifest_says_is_refused(tmp_path: Path, spoil: Any, sentence: str) -> None:
+def test_file_that_differs_from_the_manifest_is_refused(tmp_path: Path, spoil: Any, sentence: str) -> None:
     folder = trained(tmp_path / "b", "1.0.1")
     spoil(folder / "golden.json")
     with pytest.raises(BundleError, match=sentence):
@@ -225,17 +225,17 @@ HEAD = '"format":2,"scale":1.0,"within_mean":0.01,"levels":[]'
         f'{{{HEAD},"windows":[{{"inputs":["AAAA"],"score":0.5,"confidence":0.5,"within":0.9}}]}}',
     ],
 )
-def test_a_file_that_holds_something_else_is_one_sentence(shipped: Bundle, text: str) -> None:
-    assert "golden.json: " in (said := refused(assemble(shipped.manifest, shipped.model, "b", text.encode("latin-1")))), said
-    assert said.endswith("; export the model again")
+def test_invalid_file_is_refused_in_one_sentence(shipped: Bundle, text: str) -> None:
+    assert "golden.json: " in (sentence := refused(assemble(shipped.manifest, shipped.model, "b", text.encode("latin-1")))), sentence
+    assert sentence.endswith("; export the model again")
 
 
-def test_windows_of_a_later_format_ask_for_an_update(shipped: Bundle) -> None:
-    said = refused(assemble(shipped.manifest, shipped.model, "b", b'{"format":3,"other":1}'))
-    assert said == "b: golden.json has format 3 where up to 2 is known; update this component"
+def test_windows_of_a_later_format_are_refused_with_the_remedy(shipped: Bundle) -> None:
+    sentence = refused(assemble(shipped.manifest, shipped.model, "b", b'{"format":3,"other":1}'))
+    assert sentence == "b: golden.json has format 3; this component supports up to 2; update it"
 
 
-def test_windows_of_format_1_are_compared_by_their_confidences(shipped: Bundle) -> None:
+def test_windows_of_format_1_are_result_by_their_confidences(shipped: Bundle) -> None:
     text = (FILES / "golden.format1.json").read_bytes()
     older, engine = assemble(shipped.manifest, shipped.model, "older", text), open_engine(shipped)
     assert self_test.verify(older, engine).windows == 6
@@ -251,12 +251,10 @@ def test_windows_of_format_1_are_compared_by_their_confidences(shipped: Bundle) 
     assert self_test.verify(bundle, open_engine(bundle)).largest == pytest.approx(3 / 256)
     assert "golden window 3 of 6" in refused(assemble(shipped.manifest, shipped.model, "far", json.dumps(far).encode()))
     near["windows"][2]["answer"] = [0.5, 0.5]
-    assert "an answer has 2 numbers where 1 are wanted" in refused(
-        assemble(shipped.manifest, shipped.model, "b", json.dumps(near).encode())
-    )
+    assert "an output has 2 numbers, expected 1" in refused(assemble(shipped.manifest, shipped.model, "b", json.dumps(near).encode()))
 
 
-def test_a_model_of_other_channels_gets_windows_of_noise_near_its_levels(tmp_path: Path) -> None:
+def test_model_of_other_channels_gets_windows_of_noise_near_its_levels(tmp_path: Path) -> None:
     manifest = msgspec.structs.replace(MANIFEST, channels=(Channel(name="load", unit="N"), Channel(name="way", unit="mm")), stopped=None)
     folder = tmp_path / "b"
     save(folder, manifest, networks.positive())

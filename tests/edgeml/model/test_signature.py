@@ -1,4 +1,4 @@
-"""Only a bundle that the pinned key signed is believed, and only as it was signed."""
+"""Only bundles signed with the pinned key are accepted, and only unchanged."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.test_architecture import files
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A small bundle that the trainer signed."""
+    """A small bundle, signed by the trainer."""
     tiny(tmp_path / "bundle")
     sign(tmp_path / "bundle", TRAINER)
     return tmp_path / "bundle"
@@ -41,21 +41,21 @@ def refused(folder: Path, required: bool = True, key: str = TRUSTED) -> str:
     return text
 
 
-def test_what_the_pinned_key_signed_is_believed(folder: Path) -> None:
+def test_bundle_signed_with_the_pinned_key_is_accepted(folder: Path) -> None:
     assert Bundle.load(folder, pinned(TRUSTED, "", True)).manifest.name == "tiny"
 
 
-def test_the_shipped_bundle_is_signed_with_the_key_that_the_recipe_pins() -> None:
+def test_shipped_bundle_is_signed_with_the_key_in_the_recipe() -> None:
     assert PINNED["required"] is True
     Bundle.load(SHIPPED, pinned(PINNED["public_key"], "", True))
 
 
-def test_no_private_key_is_in_the_checkout() -> None:
+def test_checkout_has_no_private_key() -> None:
     mark = b"PRIVATE" + b" KEY-----"
     assert [path for path in files() if mark in path.read_bytes()] == []
 
 
-def test_an_unsigned_bundle_is_refused_unless_told_otherwise(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_unsigned_bundle_is_refused_unless_configured_otherwise(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     (folder / SIGNATURE).unlink()
     assert "has no manifest.sig" in refused(folder)
     Bundle.load(folder, pinned(TRUSTED, "", False))
@@ -63,17 +63,17 @@ def test_an_unsigned_bundle_is_refused_unless_told_otherwise(folder: Path, caplo
     assert caplog.text.count("runs without a verified signature") == 2
 
 
-def test_without_a_key_nothing_is_believed_when_a_signature_is_wanted(folder: Path) -> None:
+def test_bundle_is_refused_if_a_signature_is_required_without_a_key(folder: Path) -> None:
     assert "without a public key" in refused(folder, key="")
 
 
-def test_a_wrong_key(folder: Path) -> None:
+def test_bundle_signed_with_another_key_is_refused(folder: Path) -> None:
     sign(folder, STRANGER)
     text = refused(folder)
     assert public_text(STRANGER.public_key()) in text and TRUSTED in text
 
 
-def test_a_stranger_who_names_the_trusted_key(folder: Path) -> None:
+def test_signature_of_another_key_that_names_the_trusted_one_is_refused(folder: Path) -> None:
     sign(folder, STRANGER)
     kind, _, proof = (folder / SIGNATURE).read_text().split()
     (folder / SIGNATURE).write_text(f"{kind} {TRUSTED} {proof}\n")
@@ -81,12 +81,12 @@ def test_a_stranger_who_names_the_trusted_key(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("required", [True, False])
-def test_a_manifest_that_was_changed_is_refused_whatever_is_required(folder: Path, required: bool) -> None:
+def test_changed_manifest_is_refused_even_if_no_signature_is_required(folder: Path, required: bool) -> None:
     edit(folder, verdict_level=0.99)
     assert "does not match its signature" in refused(folder, required)
 
 
-def test_every_changed_bit_of_manifest_and_signature_is_refused(folder: Path) -> None:
+def test_any_changed_bit_of_manifest_or_signature_is_refused(folder: Path) -> None:
     for name, step in (("manifest.json", 7), (SIGNATURE, 1)):
         good = (folder / name).read_bytes()
         for at in range(0, len(good.rstrip()), step):
@@ -96,7 +96,7 @@ def test_every_changed_bit_of_manifest_and_signature_is_refused(folder: Path) ->
     Bundle.load(folder, pinned(TRUSTED, "", True))
 
 
-def test_a_changed_model_even_with_its_digest_set_right(folder: Path) -> None:
+def test_changed_model_with_a_matching_digest_is_refused(folder: Path) -> None:
     evil = b"no NETWORK"
     (folder / MODEL).write_bytes(evil)
     assert "SHA-256" in refused(folder)
@@ -120,19 +120,19 @@ def test_a_changed_model_even_with_its_digest_set_right(folder: Path) -> None:
     ],
     ids=["empty", "blank", "no text", "one word", "no base64", "long", "other algorithm", "four words", "short"],
 )
-def test_a_signature_that_is_none(folder: Path, content: bytes) -> None:
+def test_invalid_signature_is_refused(folder: Path, content: bytes) -> None:
     (folder / SIGNATURE).write_bytes(content)
     assert len(refused(folder)) < 600
 
 
-def test_a_signature_of_another_bundle(folder: Path, tmp_path: Path) -> None:
+def test_signature_of_another_bundle_is_refused(folder: Path, tmp_path: Path) -> None:
     tiny(tmp_path / "other", version="2.0.0")
     sign(tmp_path / "other", TRAINER)
     shutil.copy(tmp_path / "other" / SIGNATURE, folder)
     assert "does not match its signature" in refused(folder)
 
 
-def test_what_is_replaced_after_the_check_is_not_what_runs(tmp_path: Path) -> None:
+def test_bundle_replaced_after_the_check_does_not_run(tmp_path: Path) -> None:
     good, evil = shipped_as(tmp_path / "good", TRAINER), shipped_as(tmp_path / "evil", None, version="6.6.6", verdict_level=0.99)
     check = pinned(TRUSTED, "", True)
 
@@ -147,7 +147,7 @@ def test_what_is_replaced_after_the_check_is_not_what_runs(tmp_path: Path) -> No
     assert open_engine(bundle).run(features) == open_engine(Bundle.load(SHIPPED)).run(features)
 
 
-def test_a_model_that_is_replaced_after_the_check_is_refused(folder: Path) -> None:
+def test_model_replaced_after_the_check_is_refused(folder: Path) -> None:
     check = pinned(TRUSTED, "", True)
 
     def replaced(manifest: bytes, signature: bytes | None, where: str) -> None:
@@ -158,7 +158,7 @@ def test_a_model_that_is_replaced_after_the_check_is_refused(folder: Path) -> No
         Bundle.load(folder, replaced)
 
 
-def test_a_key_in_a_file(folder: Path, tmp_path: Path) -> None:
+def test_key_is_read_from_a_file(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "key.pub").write_text(f"{TRUSTED}\n")
     Bundle.load(folder, pinned("", str(tmp_path / "key.pub"), True))
     with pytest.raises(BundleError, match="nowhere: the key cannot be read"):
@@ -169,7 +169,7 @@ def test_a_key_in_a_file(folder: Path, tmp_path: Path) -> None:
             pinned("", str(tmp_path / "key.pub"), False)
 
 
-def test_a_bundle_that_is_not_sound_is_not_signed(tmp_path: Path) -> None:
+def test_invalid_bundle_is_not_signed(tmp_path: Path) -> None:
     tiny(tmp_path)
     (tmp_path / MODEL).write_bytes(b"no NETWORK")
     with pytest.raises(BundleError, match="SHA-256"):
@@ -177,12 +177,12 @@ def test_a_bundle_that_is_not_sound_is_not_signed(tmp_path: Path) -> None:
     assert not (tmp_path / SIGNATURE).exists()
 
 
-def test_saving_anew_leaves_no_signature_of_what_was_there(folder: Path) -> None:
+def test_save_removes_the_earlier_signature(folder: Path) -> None:
     save(folder, MANIFEST, b"another")
     assert not (folder / SIGNATURE).exists()
 
 
-def test_a_private_key_is_its_owners_alone_and_is_not_overwritten(tmp_path: Path) -> None:
+def test_private_key_is_readable_by_its_owner_only_and_not_overwritten(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
         text = make_key(tmp_path / "keys" / "a.key")
@@ -199,14 +199,14 @@ def test_a_private_key_is_its_owners_alone_and_is_not_overwritten(tmp_path: Path
 
 
 @pytest.mark.parametrize("name", ["x.pub", "x.PUB"])
-def test_a_key_named_as_a_public_one_is_refused_before_anything_is_written(tmp_path: Path, name: str) -> None:
+def test_private_key_with_the_name_of_a_public_one_is_refused_before_writing(tmp_path: Path, name: str) -> None:
     with pytest.raises(BundleError, match="is the name of a public key; name the private one, such as x.key"):
         make_key(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("link", [False, True])
-def test_a_public_key_that_is_there_is_not_overwritten(tmp_path: Path, link: bool) -> None:
+def test_existing_public_key_is_not_overwritten(tmp_path: Path, link: bool) -> None:
     (tmp_path / "other").write_text("kept")
     if link:
         (tmp_path / "a.pub").symlink_to(tmp_path / "other")
@@ -217,7 +217,7 @@ def test_a_public_key_that_is_there_is_not_overwritten(tmp_path: Path, link: boo
     assert not (tmp_path / "a.key").exists() and (tmp_path / "a.pub").read_text() == (tmp_path / "other").read_text() == "kept"
 
 
-def test_signing_writes_through_no_link(folder: Path, tmp_path: Path) -> None:
+def test_signing_follows_no_link(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "other").write_text("kept")
     for name in ("manifest.new", "manifest.sig.new"):
         (folder / name).unlink(missing_ok=True)
@@ -228,7 +228,7 @@ def test_signing_writes_through_no_link(folder: Path, tmp_path: Path) -> None:
     Bundle.load(folder, pinned(TRUSTED, "", True))
 
 
-def test_each_of_several_keys_is_believed_and_no_other(folder: Path, tmp_path: Path) -> None:
+def test_each_of_several_trusted_keys_is_accepted_and_no_other(folder: Path, tmp_path: Path) -> None:
     third = public_text(STRANGER.public_key())
     shipped = PINNED["public_key"]
     for check in (pinned(shipped, "", True, [TRUSTED]), pinned(TRUSTED, "", True, [shipped]), pinned("", "", True, ["", TRUSTED])):
@@ -240,7 +240,7 @@ def test_each_of_several_keys_is_believed_and_no_other(folder: Path, tmp_path: P
     assert shipped in str(caught.value) and third in str(caught.value)
 
 
-def test_a_private_key_that_is_none(tmp_path: Path) -> None:
+def test_invalid_private_key_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.key"
     with pytest.raises(BundleError, match="cannot be read"):
         private_key(path)
@@ -252,7 +252,7 @@ def test_a_private_key_that_is_none(tmp_path: Path) -> None:
             private_key(path)
 
 
-def test_the_command_makes_signs_and_verifies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_commands_create_sign_and_verify(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bundle, key = shipped_as(tmp_path / "bundle", None), tmp_path / "a.key"
     assert command.main(["keygen", str(key)]) == 0
     text = key.with_suffix(".pub").read_text().strip()
@@ -274,7 +274,7 @@ def written(name: str) -> Callable[[object, object], Path]:
     return write
 
 
-def test_training_signs_both_bundles_when_a_key_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_with_a_key_signs_both_bundles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model_kinds.ModelKind, "train", written("m"))  # the training itself wants TensorFlow
     make_key(tmp_path / "a.key")
     public = str(tmp_path / "a.pub")
@@ -283,7 +283,7 @@ def test_training_signs_both_bundles_when_a_key_is_given(tmp_path: Path, monkeyp
         assert Bundle.load(tmp_path / "out" / name, pinned("", public, True)).golden is not None
 
 
-def test_training_with_a_key_that_is_not_there_does_not_begin(
+def test_training_with_a_missing_key_does_not_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(model_kinds.ModelKind, "train", written("m"))

@@ -1,4 +1,4 @@
-"""The ring gives what a plain look back at the rows gives."""
+"""The incremental window equals a computation from all rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROWS = np.random.default_rng(2).normal(0, 2, (60, 2)).astype(np.float32)
 
 
 def plain(rows: np.ndarray, good: np.ndarray) -> np.ndarray:
-    """The documented rule, said slowly: a step less than half good is 0; steps from before the window repeat its first whole one."""
+    """The documented rule, computed simply: a step less than half good is 0; steps before the window repeat its first whole step."""
     columns = []
     for view, spread in zip(MANIFEST.views, SPREAD, strict=True):
         for channel in range(rows.shape[1]):
@@ -32,7 +32,7 @@ def plain(rows: np.ndarray, good: np.ndarray) -> np.ndarray:
     return np.array(columns).T
 
 
-def test_every_row_of_a_whole_stretch() -> None:
+def test_window_equals_the_reference_for_every_row() -> None:
     window = Window(MANIFEST, SPREAD)
     for i, row in enumerate(ROWS):
         window.push(i, row)
@@ -40,7 +40,7 @@ def test_every_row_of_a_whole_stretch() -> None:
     assert window.start == 60 - 12
 
 
-def test_faulty_values_stay_out_of_the_means() -> None:
+def test_faulty_values_are_excluded_from_the_means() -> None:
     codes = (np.random.default_rng(3).random((60, 2)) < 0.3).astype(np.uint8) * MISSING
     window = Window(MANIFEST, SPREAD)
     for i, row in enumerate(ROWS):
@@ -48,7 +48,7 @@ def test_faulty_values_stay_out_of_the_means() -> None:
         assert np.allclose(window.features(), plain(np.where(codes[: i + 1], 0, ROWS[: i + 1]), codes[: i + 1] == 0), atol=1e-5)
 
 
-def test_a_fault_is_remembered_for_the_shortest_view() -> None:
+def test_fault_counts_for_the_length_of_the_shortest_view() -> None:
     window = Window(MANIFEST, SPREAD)
     window.push(0, ROWS[0], np.array([0, STUCK], np.uint8))
     seen = [window.fault()]
@@ -58,7 +58,7 @@ def test_a_fault_is_remembered_for_the_shortest_view() -> None:
     assert seen == [(1, STUCK)] * 4 + [None] * 2
 
 
-def test_a_restart_forgets_everything() -> None:
+def test_restart_clears_the_window() -> None:
     window = Window(MANIFEST, SPREAD)
     for i, row in enumerate(ROWS):
         window.push(i, row, np.array([0, STUCK], np.uint8))
@@ -68,7 +68,7 @@ def test_a_restart_forgets_everything() -> None:
     assert np.allclose(window.features(), plain(ROWS[:1], np.ones((1, 2), bool)), atol=1e-5)
 
 
-def test_the_latest_deviation_is_that_of_the_longest_step() -> None:
+def test_latest_deviation_is_that_of_the_longest_step() -> None:
     window = Window(MANIFEST, SPREAD)
     for i, row in enumerate(ROWS):
         window.push(i, row)
@@ -78,7 +78,7 @@ def test_the_latest_deviation_is_that_of_the_longest_step() -> None:
     assert np.isfinite(window.latest[0]) and np.isnan(window.latest[1])
 
 
-def test_a_step_of_which_exactly_half_is_good_counts() -> None:
+def test_step_with_exactly_half_of_its_rows_good_counts() -> None:
     manifest = msgspec.structs.replace(MANIFEST, views=(View(every=1, steps=4), View(every=4, steps=2)))
     for faulty, mean in ((0, 2.5), (1, 3.0), (2, 3.5), (3, 0.0), (4, 0.0)):
         window = Window(manifest, np.ones((2, 2)))
@@ -92,7 +92,7 @@ def test_a_step_of_which_exactly_half_is_good_counts() -> None:
 
 
 @pytest.mark.parametrize("value", [-7.9, -8.1, -15.9, -100.0, 7.9, 8.1, 15.9, 100.0])
-def test_features_are_clipped_at_both_ends_alike(value: float) -> None:
+def test_features_are_clipped_symmetrically(value: float) -> None:
     window = Window(MANIFEST, np.ones((2, 2)))
     for i in range(12):
         window.push(i, np.full(2, value, np.float32))

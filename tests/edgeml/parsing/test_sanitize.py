@@ -1,4 +1,4 @@
-"""Text from outside in a log, on a terminal and in a message."""
+"""Untrusted text in a log, on a terminal and in a message."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ANY = st.text(st.characters(), max_size=400)
 
 
 @given(ANY, st.integers(8, 300))
-def test_text_fits_in_encoded_bytes_and_only_what_is_longer_is_cut(text, most):
+def test_text_fits_in_encoded_bytes_and_only_longer_text_is_truncated(text, most):
     for cut in (fit(printable(text), most), fit_end(printable(text), most), one_line(text, most)):
         assert len(msgspec.json.encode(cut)) - 2 <= most
     if size(text) <= most:
@@ -32,22 +32,22 @@ def test_text_fits_in_encoded_bytes_and_only_what_is_longer_is_cut(text, most):
         ("\x1b[31m" * 4, 15, "\\x1b[31m\\" + CUT),
     ],
 )
-def test_text_is_cut_at_a_space_where_one_is_near_and_says_so(text, most, cut):
+def test_text_is_truncated_at_a_near_space_and_marked(text, most, cut):
     assert one_line(text, most) == cut
 
 
-def test_the_latest_sentences_are_what_is_kept_of_a_note():
+def test_truncated_note_keeps_its_latest_sentences():
     assert fit_end("seen by Ada; the command was refused; it was stopped", 24) == "… it was stopped"
 
 
 @pytest.mark.parametrize("text", ["\x1b[2J", "a\rb", "\x9b1m", "\u202eexe", "\u2066x", "\ud800", "\u2028", "\x00", "\ufeff", "\x7f"])
-def test_what_moves_a_cursor_is_escaped(text):
+def test_cursor_movements_are_escaped(text):
     shown = printable(text)
     assert shown.isprintable() and shown != text and "\\" in shown
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
+    ("text", "expected"),
     [
         ("Ada", "Ada"),
         ("  Ada \n Lovelace\t", "Ada Lovelace"),
@@ -65,12 +65,12 @@ def test_what_moves_a_cursor_is_escaped(text):
         ("a \u200b b", "a b"),
     ],
 )
-def test_what_does_not_print_is_left_out(text: str, wanted: str) -> None:
-    assert visible(text) == wanted
-    assert is_name(text) is (text == wanted != "")
+def test_invisible_characters_are_removed(text: str, expected: str) -> None:
+    assert visible(text) == expected
+    assert is_name(text) is (text == expected != "")
 
 
-def test_scripts_and_emoji_are_left_alone():
+def test_scripts_and_emoji_are_unchanged():
     for text in ("Pümpe №1 насос 泵", "می\u200cخواهم", "👩\u200d🔧", "10\u00a0°C"):
         assert printable(text) == text
 
@@ -89,7 +89,7 @@ def test_items_fit(items, most):
     assert len(msgspec.json.encode(kept)) <= most + 2
 
 
-def test_a_log_line_is_one_line_and_escapes_reach_no_terminal():
+def test_log_record_is_one_line_without_terminal_escapes():
     formatter = LogFormatter("%(levelname)s %(message)s")
     try:
         raise ValueError("\x1b[31m")

@@ -97,8 +97,47 @@ def test_component_survives_a_fault_in_the_bus(run, monkeypatch, seam):  # noqa:
     running.configure({"level": 0.75})
     running.until(lambda: switch.hits > 0, "the fault")
     switch.on = False
-    running.configure({"level": 0.5})
-    running.until(lambda: Service.instances[-1].options.level == 0.5, "a new service")
+    running.configure({"level": 0.25})
+    # A service is started after its subscriptions: a message that is published before would be lost.
+    running.until(lambda: Service.instances[-1].options.level == 0.25 and Service.instances[-1].starts > 0, "a new service")
+    running.publish(ack("b"))
+    running.until(lambda: len(Service.instances[-1].messages) == 1, "continued work")
+
+
+def test_service_whose_subscription_fails_is_closed_and_its_start_is_retried(run, monkeypatch):  # noqa: F811
+    switch = Switch(monkeypatch, IpcBus, "subscribe", FAULTS["memory"])
+    running = run()
+    subscribed(running)
+    switch.on = True
+    running.configure({"level": 0.75})
+    sentence = "the component cannot start its work (MemoryError); retrying within a minute"
+    running.until(lambda: sentence in reported(running), "its sentence")
+    running.until(lambda: [each.options.level for each in Service.instances].count(0.75) > 2, "more tries")
+    switch.on = False
+    running.until(lambda: Service.instances[-1].options.level == 0.75 and Service.instances[-1].starts > 0, "the new service")
+    assert all(each.closed for each in Service.instances[:-1])
+    running.publish(ack("b"))
+    running.until(lambda: len(Service.instances[-1].messages) == 1, "continued work")
+    running.until(lambda: not running.statuses[-1].faults, "no fault any more")
+
+
+def test_fault_in_a_subscription_is_retried_although_the_previous_configuration_works(run, monkeypatch):  # noqa: F811
+    switch = Switch(monkeypatch, IpcBus, "subscribe", FAULTS["memory"])
+    real = IpcBus.subscribe
+
+    def fail_once(bus: IpcBus, topic: str) -> None:
+        try:
+            real(bus, topic)
+        finally:
+            switch.on = False
+
+    monkeypatch.setattr(IpcBus, "subscribe", fail_once)
+    running = run()
+    subscribed(running)
+    switch.on = True
+    running.configure({"level": 0.75})
+    running.until(lambda: [each.options.level for each in Service.instances] == [0.5, 0.75, 0.5, 0.75], "the fall-back and the next try")
+    running.until(lambda: Service.instances[-1].starts > 0, "the new service")
     running.publish(ack("b"))
     running.until(lambda: len(Service.instances[-1].messages) == 1, "continued work")
 

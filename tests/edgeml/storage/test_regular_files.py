@@ -1,4 +1,4 @@
-"""Plain files alone are opened, wherever a configuration or another process names one: nothing else holds a component up."""
+"""Only regular files are opened if a configuration or another process names the path: a special file would block a component."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def spoil(request: pytest.FixtureRequest) -> Iterator[Callable[[Path], Path]]:
 
 
 @pytest.mark.timeout(20)
-def test_what_is_no_plain_file_is_refused_at_once(tmp_path: Path, spoil: Callable[[Path], Path]) -> None:
+def test_special_file_is_refused_at_once(tmp_path: Path, spoil: Callable[[Path], Path]) -> None:
     path = spoil(tmp_path / "x")
     for read in (open_plain, plain_bytes):
         with pytest.raises(OSError) as caught:
@@ -53,7 +53,7 @@ def test_what_is_no_plain_file_is_refused_at_once(tmp_path: Path, spoil: Callabl
         assert caught.value.errno in (errno.EINVAL, errno.EISDIR) and caught.value.strerror
 
 
-def test_a_plain_file_and_one_behind_a_link(tmp_path: Path) -> None:
+def test_regular_file_is_read_directly_and_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"content")
     (tmp_path / "b").symlink_to("a")
     assert plain_bytes(tmp_path / "a") == plain_bytes(tmp_path / "b") == b"content"
@@ -64,25 +64,25 @@ def test_a_plain_file_and_one_behind_a_link(tmp_path: Path) -> None:
     assert caught.value.errno == errno.ELOOP
 
 
-def test_no_more_is_read_than_was_asked_for(tmp_path: Path) -> None:
+def test_file_larger_than_the_limit_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"12345")
     assert plain_bytes(path, 5) == b"12345"
     with pytest.raises(OSError, match="more than 4 bytes"):
         plain_bytes(path, 4)
     with path.open("wb") as file:
-        file.truncate(1 << 40)  # a hole: it has the size without the bytes
+        file.truncate(1 << 40)  # a sparse file: it has the size without the bytes
     with pytest.raises(OSError, match="more than 4096 bytes"):
         plain_bytes(path, 4096)
 
 
 @pytest.mark.parametrize("name", ["a\0b", "none"])
-def test_a_file_that_cannot_be_there(tmp_path: Path, name: str) -> None:
+def test_impossible_or_missing_name_raises_os_error(tmp_path: Path, name: str) -> None:
     with pytest.raises(OSError):
         plain_bytes(tmp_path / name)
 
 
-def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
+def test_refused_file_leaves_no_descriptor_open(tmp_path: Path) -> None:
     fifo(tmp_path / "x")
     before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(20):
@@ -92,7 +92,7 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(60)
-def test_nothing_that_reads_a_named_file_is_held_up(tmp_path: Path, spoil: Callable[[Path], Path]) -> None:
+def test_no_reader_blocks_on_a_special_file(tmp_path: Path, spoil: Callable[[Path], Path]) -> None:
     path = spoil(tmp_path / "x")
     clocks = Clocks(lambda: 0.0, lambda: 0)
     with pytest.raises(SourceError, match="is not a regular file|Is a directory"):
@@ -113,5 +113,5 @@ def test_nothing_that_reads_a_named_file_is_held_up(tmp_path: Path, spoil: Calla
     assert RecentRows(tmp_path, "a", 10).load() == []
 
 
-def test_the_step_that_places_reads_as_everybody_does() -> None:
+def test_install_step_has_the_common_size_limit() -> None:
     assert install_bundle.MAX_BYTES == regular_files.MAX_BYTES

@@ -1,4 +1,4 @@
-"""What could not be written is written later, and reported until then."""
+"""Failed writes are retried, and reported until they succeed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from inference.options import InferenceOptions
 
 
 class Disk:
-    """A place to write to that may be full."""
+    """A destination that may be full."""
 
     def __init__(self) -> None:
         self.full, self.written, self.now = False, [], 0.0
@@ -29,12 +29,12 @@ class Disk:
         return self.lasting.do(key, write, f"{key} cannot be written ({{}}); make room")
 
 
-def test_what_can_be_written_is_written_at_once():
+def test_write_runs_at_once():
     disk = Disk()
     assert disk.do("a", "1") and disk.written == ["1"] and disk.lasting.faults == ()
 
 
-def test_what_cannot_be_written_is_tried_until_it_stands(caplog: pytest.LogCaptureFixture):
+def test_failed_write_is_retried_until_it_succeeds(caplog: pytest.LogCaptureFixture):
     disk = Disk()
     disk.full = True
     assert not disk.do("a", "1")
@@ -49,7 +49,7 @@ def test_what_cannot_be_written_is_tried_until_it_stands(caplog: pytest.LogCaptu
     assert sorted(disk.written) == ["2", "3"] and disk.lasting.faults == (), "of each the latest alone"
 
 
-def test_one_that_can_never_be_written_keeps_no_other_back():
+def test_permanently_failing_write_blocks_no_other():
     disk = Disk()
 
     def never() -> None:
@@ -64,7 +64,7 @@ def test_one_that_can_never_be_written_keeps_no_other_back():
     assert disk.written == ["1"] and "File name too long" in disk.lasting.faults[0]
 
 
-def test_what_is_not_wanted_any_more_is_not_written():
+def test_dropped_write_is_not_retried():
     disk = Disk()
     disk.full = True
     disk.do("a", "1")
@@ -75,7 +75,7 @@ def test_what_is_not_wanted_any_more_is_not_written():
     assert disk.written == ["2"]
 
 
-def test_the_last_good_configuration_is_written_when_there_is_room_again(tmp_path: Path):
+def test_last_good_configuration_is_written_when_there_is_space_again(tmp_path: Path):
     now = [0.0]
     settings = LastGoodConfig(InferenceOptions, tmp_path, lambda: now[0])
     (tmp_path / LAST_GOOD).with_suffix(".new").mkdir()  # nothing can be written there

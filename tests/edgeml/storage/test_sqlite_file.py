@@ -1,4 +1,4 @@
-"""SQLite files that are opened, and begun anew when they are damaged, whatever becomes of the process meanwhile."""
+"""SQLite files are opened, and replaced if they are damaged, even if the process is killed meanwhile."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def opened(path: Path) -> sqlite3.Connection:
         lambda db: db.executescript("CREATE TABLE IF NOT EXISTS t (x); CREATE TABLE IF NOT EXISTS loss (x);"),
         synchronous="FULL",
         wait_s=0.1,
-        lost="all begins anew",
+        lost="all rows are lost",
         after_loss=lambda db: db.execute("INSERT INTO loss VALUES ('then')"),
     )
 
@@ -28,7 +28,7 @@ def rows(db: sqlite3.Connection, table: str) -> list[tuple[object, ...]]:
 
 
 def damage(path: Path) -> None:
-    """A file with a row in it, and another in its write-ahead log, that no longer is one."""
+    """Damage a file that had a row, and another one in its write-ahead log."""
     db = opened(path)
     db.execute("INSERT INTO t VALUES (1)")
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -40,7 +40,7 @@ def damage(path: Path) -> None:
     path.with_name(path.name + "-wal").write_bytes(log)
 
 
-def test_what_was_written_is_there_again(tmp_path: Path) -> None:
+def test_written_rows_are_read_after_reopening(tmp_path: Path) -> None:
     path = tmp_path / "a.sqlite3"
     db = opened(path)
     assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",) and db.execute("PRAGMA synchronous").fetchone() == (2,)
@@ -49,16 +49,16 @@ def test_what_was_written_is_there_again(tmp_path: Path) -> None:
     assert rows(opened(path), "t") == [(1,)] and rows(opened(path), "loss") == []
 
 
-def test_a_damaged_file_is_put_aside_and_the_new_one_knows(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_damaged_file_is_set_aside_and_reported_by_the_new_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "a.sqlite3"
     damage(path)
     db = opened(path)
-    assert "a.damaged; all begins anew" in caplog.text and (tmp_path / "a.damaged").read_bytes().startswith(b"no database")
+    assert "a.damaged; all rows are lost" in caplog.text and (tmp_path / "a.damaged").read_bytes().startswith(b"no database")
     assert rows(db, "t") == [] and rows(db, "loss") == [("then",)]
 
 
 @pytest.mark.parametrize("at", range(1, 10))
-def test_a_process_that_ends_while_it_puts_aside_leaves_no_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+def test_kill_while_a_damaged_file_is_set_aside_loses_no_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
     path = tmp_path / "a.sqlite3"
     damage(path)
     count = 0
@@ -84,7 +84,7 @@ def test_a_process_that_ends_while_it_puts_aside_leaves_no_gap(tmp_path: Path, m
     assert (tmp_path / "a.damaged").exists() and sorted(each.suffix for each in tmp_path.glob("a.new*")) == []
 
 
-def test_what_is_about_the_surroundings_is_no_damage(tmp_path: Path) -> None:
+def test_environment_error_is_not_reported_as_damage(tmp_path: Path) -> None:
     path = tmp_path / "a.sqlite3"
     path.mkdir()
     with pytest.raises(sqlite3.OperationalError):

@@ -103,7 +103,10 @@ def test_missing_recording_raises(tmp_path: Path) -> None:
         ("Using cached ai_edge_litert-2.3.0-cp311-cp311-manylinux_2_27_x86_64.whl (21.8 MB)", ""),
         ("  Downloading msgspec-0.22.0-cp311-cp311-manylinux_2_28_x86_64.whl (225 kB)", ""),
         ("  Downloading awscrt-0.36.1-cp311-abi3-manylinux2014_x86_64.whl (4.3 MB)", ""),
-        ("INFO edgeml.runtime.install_venv: making the virtual environment /x/venv with Python 3.11.7", "creating its virtual environment"),
+        (
+            "INFO edgeml.runtime.install_venv: creating the virtual environment /x/venv with Python 3.11.7",
+            "creating its virtual environment",
+        ),
         ("Installing collected packages: numpy, msgspec", "installing the packages"),
         ("ERROR: No matching distribution found for numpy", "ERROR: No matching distribution found for numpy"),
         ("Requirement already satisfied: numpy", ""),

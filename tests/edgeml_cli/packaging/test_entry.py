@@ -121,7 +121,7 @@ def test_evaluate_looks_at_where_it_will_write_before_it_works(tmp_path: Path, c
     assert code == 1 and err.startswith(f"edgeml model evaluate: {tmp_path}/file/x") and "cannot be written (Not a directory)" in err
 
 
-def test_evaluate_wants_what_a_report_needs_at_once(
+def test_evaluate_checks_the_packages_of_a_report_at_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)

@@ -191,7 +191,7 @@ def imported(module: str, seen: set[str]) -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.words)
-def test_a_verb_declares_what_it_imports(verb: Verb) -> None:
+def test_verb_declares_its_imports(verb: Verb) -> None:
     declared, owners = requirements(verb.extras) if verb.venv else set(), packages_distributions()
     missing = {
         (path, name)
@@ -214,7 +214,7 @@ def selections() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("path", "arguments"), selections())
-def test_what_the_documents_select_is_something(path: str, arguments: str) -> None:
+def test_selection_in_a_document_matches_tests(path: str, arguments: str) -> None:
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *shlex.split(arguments)]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ran.returncode == 0 and re.search(r"^\d+(/\d+)? tests collected", ran.stdout, re.M), f"{path}: {ran.stdout[-300:]}"

@@ -92,7 +92,9 @@ def has_tiny(venv: Path) -> bool:
 
 @pytest.mark.parametrize("machine", ["armv7l", "aarch64"])  # the latter: a 64-bit kernel under a 32-bit system
 def test_32_bit_python_is_rejected_in_one_sentence(machine: str) -> None:
-    with pytest.raises(step.InstallError, match=f"a 32-bit Python on {machine}, for which there are no wheels .*; install a 64-bit"):
+    with pytest.raises(
+        step.InstallError, match=f"a 32-bit Python on {machine}, for which a component's packages have no wheels; install a 64-bit"
+    ):
         step.check_machine(2**31 - 1, machine)
     step.check_machine(sys.maxsize, machine)
 
@@ -215,12 +217,12 @@ def test_failed_upgrade_leaves_a_working_environment(requirements: Path, venv: P
     before, text = venv.resolve(), requirements.read_text()
     lines = {"index out of reach": "--index-url http://127.0.0.1:9/simple\ntiny==1.1\n", "pin that is not there": f"{text}tiny==1.1\n"}
     requirements.write_text(lines.get(trouble, f"{text}# more\n"))
-    limit = "" if trouble != "no room" else "ulimit -f 64; "  # files of 64 KiB at most: what is written fails, as on a full disk
+    limit = "" if trouble != "no room" else "ulimit -f 64; "  # files of at most 64 KiB: writes fail, as on a full disk
     command = f"{limit}exec {shlex.join(map(str, [sys.executable, SCRIPT, '--requirements', requirements, '--venv', venv]))}"
     ran = subprocess.run(["bash", "-c", command], env=os.environ | {"PIP_RETRIES": "0"}, capture_output=True, text=True, check=False)
     assert ran.returncode == 1
     last = ran.stderr.strip().splitlines()[-1]
-    assert last.startswith("ERROR edgeml.runtime.install_venv: ") and last.endswith("what was installed before is kept")
+    assert last.startswith("ERROR edgeml.runtime.install_venv: ") and last.endswith("the previous environment is kept")
     assert venv.resolve() == before and has_tiny(venv) and environments(venv) == {before}
     # The rollback runs the older version's step.
     requirements.write_text(text)
@@ -230,9 +232,9 @@ def test_failed_upgrade_leaves_a_working_environment(requirements: Path, venv: P
 def test_concurrent_installs_take_turns(requirements: Path, venv: Path) -> None:
     command = [sys.executable, SCRIPT, "--requirements", requirements, "--venv", venv]
     running = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [each.communicate(timeout=120)[1] for each in running]
-    assert [each.returncode for each in running] == [0, 0], said
-    assert has_tiny(venv) and sum("installing what" in text for text in said) == 1
+    outputs = [each.communicate(timeout=120)[1] for each in running]
+    assert [each.returncode for each in running] == [0, 0], outputs
+    assert has_tiny(venv) and sum("installing the packages of" in text for text in outputs) == 1
 
 
 def test_components_may_share_an_environment(requirements: Path, nothing: Path, venv: Path) -> None:
@@ -248,7 +250,7 @@ def test_failure_is_one_sentence_and_the_next_install_starts_over(requirements: 
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode == 1
     last = ran.stderr.strip().splitlines()[-1]
-    assert last.startswith(f"ERROR edgeml.runtime.install_venv: pip could not install what {requirements} names")
+    assert last.startswith(f"ERROR edgeml.runtime.install_venv: pip could not install the packages of {requirements} (exit code")
     requirements.write_text(good)
     assert step.install([requirements], venv) is True
 
@@ -259,7 +261,7 @@ def test_missing_requirements_are_reported(tmp_path: Path) -> None:
 
 
 def test_old_python_is_reported() -> None:
-    with pytest.raises(step.InstallError, match=r"python3 is 3\.9, wanted is 3\.10 or later"):
+    with pytest.raises(step.InstallError, match=r"python3 is 3\.9, expected 3\.10 or later"):
         step.check_python((3, 9))
 
 
@@ -278,7 +280,9 @@ def test_old_interpreter_reports_one_sentence(requirements: Path, tmp_path: Path
         command = [python, SCRIPT, "--requirements", requirements, "--venv", tmp_path / "venv"]
         ran = subprocess.run(command, capture_output=True, text=True, check=False)
         assert ran.returncode == 1
-        assert re.fullmatch(r"ERROR edgeml\.install: python3 is 3\.\d, wanted is 3\.10 or later; install a newer Python\n", ran.stderr)
+        assert re.fullmatch(
+            r"ERROR edgeml\.runtime\.install_venv: python3 is 3\.\d, expected 3\.10 or later; install a newer Python\n", ran.stderr
+        )
 
 
 def works(python: str) -> bool:

@@ -61,7 +61,7 @@ def test_scripts_are_only_those_of_a_fresh_machine() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(SCRIPTS))
-def test_every_script_can_be_run_and_says_what_it_is(name: str) -> None:
+def test_every_script_is_executable_and_describes_itself(name: str) -> None:
     path = ROOT / "scripts" / name
     assert os.access(path, os.X_OK)
     first, second = path.read_text().splitlines()[:2]

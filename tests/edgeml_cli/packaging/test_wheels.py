@@ -105,7 +105,7 @@ def test_wheels_for_other_devices_are_reported_in_one_sentence(component: Path, 
     (component / "wheels" / "targets.txt").write_text("aarch64-3.9\n")
     ran = run(component, venv)
     assert ran.returncode == 1
-    assert f"has wheels for aarch64-3.9 and this is {HERE}; build the component with --wheels" in ran.stderr.splitlines()[-1]
+    assert f"has wheels for aarch64-3.9, but this device is {HERE}; build the component with --wheels" in ran.stderr.splitlines()[-1]
 
 
 def test_device_without_a_lock_target_uses_the_pinned_versions(component: Path, venv: Path) -> None:

@@ -54,7 +54,7 @@ def test_text_payload_is_utf8_without_control_characters(payload: bytes, text: s
         ("Successfully installed numpy-2.4.6", True),
         ("ERROR: No matching distribution", False),
         ("WARNING: Retrying (Retry(total=4))", False),
-        ("INFO edgeml.runtime.install_venv: installing what x names", False),
+        ("INFO edgeml.runtime.install_venv: installing the packages of x", False),
         ("Collected 3 rows", False),
     ],
 )
