@@ -1,4 +1,4 @@
-"""SQLite files that are opened, and begun anew when they are damaged, whatever becomes of the process meanwhile."""
+"""SQLite files are opened, and replaced when they are damaged, even if the process ends meanwhile."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def opened(path: Path) -> sqlite3.Connection:
         lambda db: db.executescript("CREATE TABLE IF NOT EXISTS t (x); CREATE TABLE IF NOT EXISTS loss (x);"),
         synchronous="FULL",
         wait_s=0.1,
-        lost="all begins anew",
-        after_loss=lambda db: db.execute("INSERT INTO loss VALUES ('then')"),
+        lost="all rows are lost",
+        after_loss=lambda db, sentence: db.execute("INSERT INTO loss VALUES ('then')"),
     )
 
 
@@ -53,7 +53,9 @@ def test_a_damaged_file_is_put_aside_and_the_new_one_knows(tmp_path: Path, caplo
     path = tmp_path / "a.sqlite3"
     damage(path)
     db = opened(path)
-    assert "a.damaged; all begins anew" in caplog.text and (tmp_path / "a.damaged").read_bytes().startswith(b"no database")
+    assert "was damaged (file is not a database), renamed to a.damaged and replaced by a new file; all rows are lost" in caplog.text and (
+        tmp_path / "a.damaged"
+    ).read_bytes().startswith(b"no database")
     assert rows(db, "t") == [] and rows(db, "loss") == [("then",)]
 
 

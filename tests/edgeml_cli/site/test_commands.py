@@ -43,10 +43,10 @@ RUN_BY = {
     "edgeml model verify": "test_signature.py",
     "edgeml device deploy": "test_local_nucleus.py",
     "edgeml dev version": "test_version.py",
-    "edgeml dev chaos": "test_run.py",
+    "edgeml dev chaos": "test_chaos_run.py",
     "edgeml dev fuzz": "test_fuzz.py",
     "edgeml dev outage": "test_outage.py",
-    "edgeml dev soak": "test_run.py",
+    "edgeml dev soak": "test_soak_run.py",
 }
 """Command -> the file of the tests that run it, with short durations and data of their own."""
 
