@@ -98,7 +98,9 @@ class StateDb:
 
     def _open(self, path: Path) -> sqlite3.Connection:
         try:
-            return open_database(path, create_or_migrate, synchronous="NORMAL", wait_s=5.0, lost="all alarms are lost")
+            return open_database(
+                path, create_or_migrate, synchronous="NORMAL", wait_s=5.0, lost="open alarms and queued messages are lost; check the disk"
+            )
         except sqlite3.DatabaseError as fault:
             raise self._error(fault) from None
 

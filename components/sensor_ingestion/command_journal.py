@@ -231,7 +231,7 @@ class CommandJournal:
     def _open(self, damage: str = "") -> None:
         if self._db is not None and not damage and not self._is_same_file():
             # Data in a file without a name is lost when the process ends.
-            damage = "it was removed"
+            damage = "it was removed or replaced"
         if damage:
             self.close()
         if self._db is None:
@@ -241,7 +241,7 @@ class CommandJournal:
                 synchronous="FULL",
                 wait_s=1.0,
                 damage=damage,
-                lost="unknown commands that were issued before are not executed",
+                lost="commands that were issued before are answered unknown; check whether the machines executed them, and check the disk",
                 after_loss=self._begin_after_loss,
             )
             self._inode = self._path.stat().st_ino
@@ -253,17 +253,13 @@ class CommandJournal:
         except OSError:
             return False
 
-    def _begin_after_loss(self, db: sqlite3.Connection) -> None:
+    def _begin_after_loss(self, db: sqlite3.Connection, sentence: str) -> None:
         db.execute("INSERT INTO loss VALUES (?)", (self._own.since_ns or self._wall_ns(),))
         for (asset, id), (acted, answer) in self._own.commands.items():
             _insert(lambda sql, *values: db.execute(sql, values), asset, id, acted, answer)
         for asset, lockout in self._own.lockouts.items():
             db.execute(_SET_LOCKOUT, (asset, *(lockout or ("", "")), int(lockout is None)))
-        self._damage_sentence = (
-            f"the journal of commands was damaged and set aside as {self._path.with_suffix('.damaged').name}; "
-            "earlier commands are answered "
-            "unknown; check whether the machines obeyed, and check the disk"
-        )
+        self._damage_sentence = f"the journal of commands {sentence}"
 
 
 class _Own:

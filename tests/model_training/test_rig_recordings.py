@@ -10,7 +10,10 @@ import pytest
 from model_training.anomaly import rig_recordings, training_examples
 from model_training.anomaly.manifest_template import manifest
 from model_training.anomaly.rig_recordings import Fault, MaintenanceStop, Recording
+from model_training.datasets.skab import load_skab
 from model_training.training_request import TrainingError
+
+from edgeml_cli.site.markdown import blocks
 
 HEADER = ";".join(("datetime", *rig_recordings.COLUMNS, "anomaly", "changepoint"))
 
@@ -25,6 +28,16 @@ def test_recording_has_channel_order(tmp_path: Path) -> None:
     assert recording.values.tolist() == [[1, 2, 3, 4, 5, 6, 7, 8], [1, 2, 3, 4, 5, 6, 7, 9.5]]
     assert recording.anomaly is not None and recording.anomaly.tolist() == [False, True]
     assert rig_recordings.digests(tmp_path) == {"valve1/7.csv": hashlib.sha256(file.read_bytes()).hexdigest()}
+
+
+def test_recording_of_the_tutorial_is_read(tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "tutorials" / "train-a-model.md"
+    (block,) = [block for block in blocks(page.read_text(encoding="utf-8")) if block.language == "csv"]
+    file = tmp_path / block.title.removeprefix("DIR/")
+    file.parent.mkdir()
+    file.write_text(block.body, encoding="utf-8")
+    for recordings in (rig_recordings.load_recordings(tmp_path), load_skab(tmp_path).recordings):
+        assert [(recording.values.shape, recording.anomaly) for recording in recordings] == [((2, 8), None)]
 
 
 def test_folder_without_recordings_fails(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """A queue on disk of messages for IoT Core: each entry stays until its delivery is confirmed.
 
-The tables are in the caller's own SQLite database, so that an entry is written in the same transaction as the event that it reports. This
+The tables are in the caller's own SQLite database, so that an entry is written in the caller's transaction. This
 module neither sends (see `edgeml.cloud.sender`) nor opens files. Three classes: alerts before health before results, oldest first.
 """
 

@@ -11,24 +11,21 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 
-Act = Callable[[sqlite3.Connection], object]
-
-
-def _nothing(db: sqlite3.Connection) -> None:
+def _nothing(db: sqlite3.Connection, sentence: str) -> None:
     pass
 
 
 def open_database(
     path: Path,
-    lay_out: Act,
+    lay_out: Callable[[sqlite3.Connection], object],
     *,
     synchronous: str,
     wait_s: float,
     lost: str,
-    after_loss: Act = _nothing,
+    after_loss: Callable[[sqlite3.Connection, str], object] = _nothing,
     damage: str = "",
 ) -> sqlite3.Connection:
-    """Open the file at `path`, or create it. A damaged file is moved to `<stem>.damaged` and replaced by a new one.
+    """Open the file at `path`, or create it. A damaged file is renamed to `<stem>.damaged` and replaced by a new one.
 
     A process may be killed, or fail, at any point: the next one finds either the damaged file or the complete new one.
 
@@ -36,8 +33,8 @@ def open_database(
         lay_out: creates the tables; a `sqlite3.DatabaseError` that it raises counts as damage.
         synchronous: `NORMAL` or `FULL`, as in SQLite.
         wait_s: seconds to wait for another process's lock.
-        lost: the consequence of damage, for the log.
-        after_loss: records the loss in the new file.
+        lost: the consequence of damage, and the remedy, for the log.
+        after_loss: records the loss in the new file; takes it and the sentence that was logged.
         damage: damage that the caller found while the file was open; the file is then not checked again. Empty: none.
 
     Returns:
@@ -45,7 +42,7 @@ def open_database(
 
     Raises:
         sqlite3.OperationalError: permissions, space or locks.
-        OSError: the damaged file cannot be moved.
+        OSError: the damaged file cannot be renamed.
     """
     new = path.with_suffix(".new")
     if not damage:
@@ -58,12 +55,14 @@ def open_database(
         except sqlite3.DatabaseError as fault:
             damage = str(fault)
     aside = path.with_suffix(".damaged")
-    log.error("%s is damaged (%s) and was moved to %s; %s", path, damage, aside.name, lost)
+    renamed = f", renamed to {aside.name}" if path.exists() else ""
+    sentence = f"{path} was damaged ({damage}){renamed} and replaced by a new file; {lost}"
+    log.error("%s", sentence)
     _without_logs(new)
     new.unlink(missing_ok=True)
     created = _open(new, lay_out, synchronous, wait_s)
     try:
-        after_loss(created)
+        after_loss(created, sentence)
     finally:
         created.close()
     if path.exists():
@@ -83,7 +82,7 @@ def _without_logs(path: Path) -> None:
         path.with_name(path.name + tail).unlink(missing_ok=True)
 
 
-def _open(path: Path, lay_out: Act, synchronous: str, wait_s: float) -> sqlite3.Connection:
+def _open(path: Path, lay_out: Callable[[sqlite3.Connection], object], synchronous: str, wait_s: float) -> sqlite3.Connection:
     fresh = not path.exists()
     db = sqlite3.connect(path, isolation_level=None, timeout=wait_s)
     try:

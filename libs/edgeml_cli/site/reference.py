@@ -211,7 +211,8 @@ def decisions(root: Path) -> str:
         date = re.search(r"\d{4}-\d\d-\d\d", text)
         rows.append((f"[{path.name[:4]}]({path.name})", title, date[0] if date else ""))
     introduction = (
-        "Each record gives a choice, its reason and the options that were rejected. Records are history: they keep the names of their time."
+        "Each record gives a choice, its reason and the options that were rejected. Records are history: they use the names of their time, "
+        "of options, commands, modules and terms. The [changelog](../changelog.md) lists earlier names with those of today."
     )
     return f"{_head('Decisions', introduction)}\n{table(('record', 'title', 'date'), rows)}"
 

@@ -202,7 +202,7 @@ def test_10_damaged_state_is_set_aside(bench, tmp_path, caplog):
     bench.kill()
     (tmp_path / STATE_FILE).write_bytes(b"not a database" * 100)
     bench.restart()
-    assert "was moved to alarms.damaged" in caplog.text and (tmp_path / "alarms.damaged").exists()
+    assert "renamed to alarms.damaged and replaced by a new file" in caplog.text and (tmp_path / "alarms.damaged").exists()
     bench.bus.local.clear()
     bench.seq = 0
     bench.results(ALARM, answers="sensors-2")

@@ -1,4 +1,4 @@
-"""SQLite files are opened, and replaced if they are damaged, even if the process is killed meanwhile."""
+"""SQLite files are opened, and replaced when they are damaged, even if the process ends meanwhile."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def opened(path: Path) -> sqlite3.Connection:
         synchronous="FULL",
         wait_s=0.1,
         lost="all rows are lost",
-        after_loss=lambda db: db.execute("INSERT INTO loss VALUES ('then')"),
+        after_loss=lambda db, sentence: db.execute("INSERT INTO loss VALUES ('then')"),
     )
 
 
@@ -28,7 +28,7 @@ def rows(db: sqlite3.Connection, table: str) -> list[tuple[object, ...]]:
 
 
 def damage(path: Path) -> None:
-    """Damage a file that had a row, and another one in its write-ahead log."""
+    """A file with a row in it, and another in its write-ahead log, that no longer is one."""
     db = opened(path)
     db.execute("INSERT INTO t VALUES (1)")
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -40,7 +40,7 @@ def damage(path: Path) -> None:
     path.with_name(path.name + "-wal").write_bytes(log)
 
 
-def test_written_rows_are_read_after_reopening(tmp_path: Path) -> None:
+def test_what_was_written_is_there_again(tmp_path: Path) -> None:
     path = tmp_path / "a.sqlite3"
     db = opened(path)
     assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",) and db.execute("PRAGMA synchronous").fetchone() == (2,)
@@ -49,16 +49,18 @@ def test_written_rows_are_read_after_reopening(tmp_path: Path) -> None:
     assert rows(opened(path), "t") == [(1,)] and rows(opened(path), "loss") == []
 
 
-def test_damaged_file_is_set_aside_and_reported_by_the_new_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_file_is_put_aside_and_the_new_one_knows(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "a.sqlite3"
     damage(path)
     db = opened(path)
-    assert "a.damaged; all rows are lost" in caplog.text and (tmp_path / "a.damaged").read_bytes().startswith(b"no database")
+    assert "was damaged (file is not a database), renamed to a.damaged and replaced by a new file; all rows are lost" in caplog.text and (
+        tmp_path / "a.damaged"
+    ).read_bytes().startswith(b"no database")
     assert rows(db, "t") == [] and rows(db, "loss") == [("then",)]
 
 
 @pytest.mark.parametrize("at", range(1, 10))
-def test_kill_while_a_damaged_file_is_set_aside_loses_no_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+def test_a_process_that_ends_while_it_puts_aside_leaves_no_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
     path = tmp_path / "a.sqlite3"
     damage(path)
     count = 0
@@ -84,7 +86,7 @@ def test_kill_while_a_damaged_file_is_set_aside_loses_no_report(tmp_path: Path, 
     assert (tmp_path / "a.damaged").exists() and sorted(each.suffix for each in tmp_path.glob("a.new*")) == []
 
 
-def test_environment_error_is_not_reported_as_damage(tmp_path: Path) -> None:
+def test_what_is_about_the_surroundings_is_no_damage(tmp_path: Path) -> None:
     path = tmp_path / "a.sqlite3"
     path.mkdir()
     with pytest.raises(sqlite3.OperationalError):
