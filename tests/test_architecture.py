@@ -456,7 +456,7 @@ OPENED_ELSEWHERE = {
     ("libs/edgeml/storage/sqlite_file.py", "os.open"): "the folder that is synced",
     ("libs/edgeml/storage/sqlite_file.py", "sqlite3.connect"): "SQLite opens its own file, which is looked at before",
     ("components/sensor_ingestion/checkpoint.py", "os.open"): "the folder that is synced",
-    ("components/sensor_ingestion/sources/jsonl.py", "os.open"): "a FIFO is what is wanted there, opened without waiting",
+    ("components/sensor_ingestion/sources/jsonl.py", "os.open"): "the source requires a FIFO, opened without blocking",
 }
 """(file, call) -> why it need not go through edgeml.storage.regular_files."""
 

@@ -250,8 +250,8 @@ def test_times_are_parsed(tmp_path: Path, unit: str, decimal: str, text: str, ns
     content = f"time;flow;amps\n{before};1;4\n{text};2;5\n{after};3;6\n".encode()
     times, values, faults = by_csv(tmp_path / "a.csv", content, unit, decimal)
     prepared, also, tally = by_prepare(content, unit, decimal)
-    wanted = [1, 2, 3] if ns is not None else [1, 3]
-    assert values[:, 0].tolist() == also[:, 0].tolist() == wanted and times.tolist() == prepared.tolist()
+    expected = [1, 2, 3] if ns is not None else [1, 3]
+    assert values[:, 0].tolist() == also[:, 0].tolist() == expected and times.tolist() == prepared.tolist()
     if ns is not None:
         assert int(times[1]) == ns and [fault for fault in faults if "backwards" not in fault] == [] and not tally.rows
     else:
@@ -282,8 +282,8 @@ def test_numbers_are_parsed(tmp_path: Path, decimal: str, text: str, value: floa
     content = f"time;flow;amps\n1;1;4\n2;{text};5\n3;3;6\n".encode()
     times, values, faults = by_csv(tmp_path / "a.csv", content, "s", decimal)
     prepared, also, tally = by_prepare(content, "s", decimal)
-    wanted = np.array([[1, 4], [np.nan if value is None else value, 5], [3, 6]], "f4")
-    assert np.array_equal(values, wanted, equal_nan=True) and np.array_equal(also, wanted, equal_nan=True)
+    expected = np.array([[1, 4], [np.nan if value is None else value, 5], [3, 6]], "f4")
+    assert np.array_equal(values, expected, equal_nan=True) and np.array_equal(also, expected, equal_nan=True)
     assert times.tolist() == prepared.tolist() == [SECOND, 2 * SECOND, 3 * SECOND]
     assert len(faults) == int(named) and tally.values == ({"not a number": 1} if named else {}) and not tally.rows
     if named:
@@ -312,8 +312,8 @@ def test_numbers_are_parsed(tmp_path: Path, decimal: str, text: str, value: floa
 def test_numbers_in_lines_of_json_are_parsed(tmp_path: Path, text: str, value: float | None, named: bool) -> None:
     line = f'{{"time": 2, "flow": {text}, "amps": 5}}'.encode()
     times, values, faults = by_jsonl(tmp_path / "in", [b'{"time": 1, "flow": 1, "amps": 4}', line, b'{"time": 3, "flow": 3, "amps": 6}'])
-    wanted = np.array([[1, 4], [np.nan if value is None else value, 5], [3, 6]], "f4")
-    assert np.array_equal(values, wanted, equal_nan=True) and times.tolist() == [SECOND, 2 * SECOND, 3 * SECOND]
+    expected = np.array([[1, 4], [np.nan if value is None else value, 5], [3, 6]], "f4")
+    assert np.array_equal(values, expected, equal_nan=True) and times.tolist() == [SECOND, 2 * SECOND, 3 * SECOND]
     assert len(faults) == int(named) and all("line 2: `flow` is" in fault for fault in faults)
 
 
@@ -340,15 +340,15 @@ LAYOUTS = [
 ]
 
 
-@pytest.mark.parametrize(("content", "flows", "left_out"), [row[1:] for row in LAYOUTS], ids=[row[0] for row in LAYOUTS])
-def test_files_are_read(tmp_path: Path, content: bytes, flows: list[float | None], left_out: int | None) -> None:
+@pytest.mark.parametrize(("content", "flows", "skipped"), [row[1:] for row in LAYOUTS], ids=[row[0] for row in LAYOUTS])
+def test_files_are_read(tmp_path: Path, content: bytes, flows: list[float | None], skipped: int | None) -> None:
     times, values, faults = by_csv(tmp_path / "a.csv", content, "s", ".")
     prepared, also, tally = by_prepare(content, "s", ".")
-    wanted = np.array([np.nan if flow is None else flow for flow in flows], "f4")
-    assert np.array_equal(values[:, 0], wanted, equal_nan=True) and np.array_equal(values, also, equal_nan=True)
+    expected = np.array([np.nan if flow is None else flow for flow in flows], "f4")
+    assert np.array_equal(values[:, 0], expected, equal_nan=True) and np.array_equal(values, also, equal_nan=True)
     assert times.tolist() == prepared.tolist()
-    if left_out is not None:
-        assert sum("is skipped" in fault for fault in faults) == left_out == sum(tally.rows.values())
+    if skipped is not None:
+        assert sum("is skipped" in fault for fault in faults) == skipped == sum(tally.rows.values())
     assert all(len(fault) < 400 for fault in faults) and tally.seen == len(prepared) + sum(tally.rows.values())
 
 

@@ -444,7 +444,7 @@ def test_lost_last_batch_is_requested(bench):
     bench.feed(KeepAlive(asset="pump-1", stream="s", seq=1))
     assert bench.bus.take(topics.REPLAY) == []
     bench.feed(KeepAlive(asset="pump-1", stream="s", seq=2))
-    wanted = ReplayRequest(
+    expected = ReplayRequest(
         topic=topics.SENSORS,
         asset="pump-1",
         since=int(T0 + 99 * SECOND),
@@ -452,7 +452,7 @@ def test_lost_last_batch_is_requested(bench):
         next_seq=2,
         max_messages=SequenceTracker.MAX_PER_ASSET,
     )
-    assert bench.bus.take(topics.REPLAY) == [wanted]
+    assert bench.bus.take(topics.REPLAY) == [expected]
     assert len(bench.feed(ReplayStart(asset="pump-1", stream="s", first=2), sent[2])) > 0
 
 

@@ -174,7 +174,7 @@ def test_service_takes_alerts_of_its_own_assets(tmp_path: Path) -> None:  # 30
 
 
 @pytest.mark.parametrize(
-    ("options", "batches", "wanted"),
+    ("options", "batches", "lines"),
     [
         ({"segment_rows": 20}, [batch(i) for i in range(10)], [20, 20, 10]),
         ({"segment_s": 30}, [batch(i) for i in range(10)], [30, 20]),
@@ -183,13 +183,13 @@ def test_service_takes_alerts_of_its_own_assets(tmp_path: Path) -> None:  # 30
         ({}, [batch(i) for i in range(10)], [50]),
     ],
 )
-def test_file_is_closed_at_its_limits(tmp_path: Path, options: dict[str, Any], batches: list[SensorBatch], wanted: list[int]) -> None:  # 31
+def test_file_is_closed_at_its_limits(tmp_path: Path, options: dict[str, Any], batches: list[SensorBatch], lines: list[int]) -> None:  # 31
     kept = recorder(tmp_path, **options)
     for each in batches:
         kept.take(each)
-    assert len(files(tmp_path)) == len(wanted) - 1
+    assert len(files(tmp_path)) == len(lines) - 1
     kept.close()
-    assert [len(gzip.decompress(path.read_bytes()).splitlines()) - 2 for path in files(tmp_path)] == wanted
+    assert [len(gzip.decompress(path.read_bytes()).splitlines()) - 2 for path in files(tmp_path)] == lines
 
 
 @pytest.mark.parametrize(

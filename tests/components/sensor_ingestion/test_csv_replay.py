@@ -188,7 +188,7 @@ def test_invalid_bytes_cost_only_their_cell(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "wanted"),
+    ("options", "expected"),
     [
         ({"path": "a"}, "choose a `layout` (skab)"),
         ({"path": "a", "layout": "skap"}, "unknown layout; choose one of skab"),
@@ -197,10 +197,10 @@ def test_invalid_bytes_cost_only_their_cell(tmp_path: Path) -> None:
         ({"layout": "skab"}, "`o.path` is missing"),
     ],
 )
-def test_invalid_options_are_reported(options: dict[str, Any], wanted: str) -> None:
+def test_invalid_options_are_reported(options: dict[str, Any], expected: str) -> None:
     with pytest.raises(OptionsError) as caught:
         read(CsvReplayOptions, options, "o")
-    assert len(caught.value.faults) == 1 and wanted in caught.value.faults[0]
+    assert len(caught.value.faults) == 1 and expected in caught.value.faults[0]
 
 
 def test_restart_does_not_read_earlier_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # 10
@@ -234,9 +234,9 @@ def rewritten(path: Path) -> None:
     path.write_text(path.read_text().replace(",12", ",13"))
 
 
-@pytest.mark.parametrize(("change", "wanted"), [(before, list(range(25, 60))), (shorter, []), (rewritten, list(range(25, 60)))])
+@pytest.mark.parametrize(("change", "expected"), [(before, list(range(25, 60))), (shorter, []), (rewritten, list(range(25, 60)))])
 def test_changed_file_is_counted_again(
-    tmp_path: Path, change: Callable[[Path], None], wanted: list[int], caplog: pytest.LogCaptureFixture
+    tmp_path: Path, change: Callable[[Path], None], expected: list[int], caplog: pytest.LogCaptureFixture
 ) -> None:  # 10
     path = recording(tmp_path / "a.csv", steady(60))
     first = open_(path)
@@ -250,7 +250,7 @@ def test_changed_file_is_counted_again(
     while not second.finished:
         block = second.read(0.0, 5)
         got += [] if block is None else ((block.times - T0) // SECOND).tolist()
-    assert got == wanted and "has changed since it was last read" in caplog.text
+    assert got == expected and "has changed since it was last read" in caplog.text
 
 
 def test_checkpoint_without_a_position_is_read(tmp_path: Path) -> None:  # 10

@@ -103,7 +103,7 @@ def test_last_line_of_a_closed_writer_counts_and_another_writer_may_open(fifo: F
 
 
 @pytest.mark.parametrize(
-    ("line", "wanted"),
+    ("line", "expected"),
     [
         ("force=3", "'force=3' is no JSON object"),
         ("[1, 2]", "no JSON object"),
@@ -115,11 +115,11 @@ def test_last_line_of_a_closed_writer_counts_and_another_writer_may_open(fifo: F
         ('{"time": [1], "force": 3}', "`time` is [1]"),
     ],
 )
-def test_bad_line_is_skipped_counted_and_reported(fifo: Fifo, line: str, wanted: str) -> None:  # 23
+def test_bad_line_is_skipped_counted_and_reported(fifo: Fifo, line: str, expected: str) -> None:  # 23
     fifo.write(f'{{"time": 1, "force": 1}}\n{line}\n{{"time": 3, "force": 3}}\n')
     assert rows(fifo.source, 2).values[:, 0].tolist() == [1, 3]
     assert fifo.source.bad_lines == 1 and len(fifo.source.faults) == 1
-    assert wanted in fifo.source.faults[0] and "line 2" in fifo.source.faults[0] and "write one object a line" in fifo.source.faults[0]
+    assert expected in fifo.source.faults[0] and "line 2" in fifo.source.faults[0] and "write one object a line" in fifo.source.faults[0]
 
 
 @pytest.mark.parametrize("value", ['"12"', "true", "[1]", "{}"])
@@ -303,7 +303,7 @@ print(json.dumps({'force': sum(v == 'secret' for v in os.environ.values()), 'str
 
 
 @pytest.mark.parametrize(
-    ("line", "force", "wanted"),
+    ("line", "force", "expected"),
     [
         (b'{"time": 1, "force": NaN, "stroke": 4}', None, ""),
         (b'{"time": 1, "force": null, "stroke": 4}', None, ""),
@@ -317,12 +317,12 @@ print(json.dumps({'force': sum(v == 'secret' for v in os.environ.values()), 'str
         (b'{"time": 1, "force": ' + b"[" * 500 + b"]" * 500 + b', "stroke": 4}', None, "`force` is"),
     ],
 )
-def test_fault_in_a_line_costs_only_that_line(fifo: Fifo, line: bytes, force: float | None, wanted: str) -> None:  # 23
+def test_fault_in_a_line_costs_only_that_line(fifo: Fifo, line: bytes, force: float | None, expected: str) -> None:  # 23
     os.write(fifo.writer, line + b"\n")
     block = rows(fifo.source, 1)
     assert block.times.tolist() == [SECOND] and block.values[0, 1] == 4
     assert np.array_equal(block.values[0, 0], np.nan if force is None else force, equal_nan=True)
-    assert fifo.source.bad_lines == 0 and (wanted in fifo.source.faults[0] if wanted else fifo.source.faults == [])
+    assert fifo.source.bad_lines == 0 and (expected in fifo.source.faults[0] if expected else fifo.source.faults == [])
     assert all(len(fault) < 400 for fault in fifo.source.faults)
 
 

@@ -183,7 +183,7 @@ def killed_and_restarted(tmp_path: Path, assets: dict[str, Any], ticks: int) -> 
 def test_kill_and_restart_lose_and_change_no_row(tmp_path: Path, ticks: int) -> None:  # 6, 8
     asset = skid(options={"duration_s": 300, "fault": "valve", "fault_start_s": 10})
     (tmp_path / "unfaulted").mkdir()
-    wanted = rows(Bench(tmp_path / "unfaulted", {"a": asset}).run())
+    expected = rows(Bench(tmp_path / "unfaulted", {"a": asset}).run())
     before, after = killed_and_restarted(tmp_path, {"a": asset}, ticks)
     assert {batch.stream for batch in before + after} == {before[0].stream}
     by_number = {batch.seq: batch for batch in before}
@@ -191,7 +191,7 @@ def test_kill_and_restart_lose_and_change_no_row(tmp_path: Path, ticks: int) -> 
     all_of_them = by_number | {batch.seq: batch for batch in after}
     assert sorted(all_of_them) == list(range(60))
     got = rows([all_of_them[i] for i in range(60)])
-    assert all(np.array_equal(ours, theirs) for ours, theirs in zip(got, wanted, strict=True))
+    assert all(np.array_equal(ours, theirs) for ours, theirs in zip(got, expected, strict=True))
 
 
 def test_restart_in_true_speed_sends_the_latest_batch_again(tmp_path: Path) -> None:  # 8
@@ -293,8 +293,8 @@ def test_unreadable_checkpoint_restarts_from_the_beginning(tmp_path: Path, conte
 def test_invalid_checkpoint_is_ignored(tmp_path: Path) -> None:  # 11
     bench = Bench(tmp_path, {"a": skid()})
     bench.tick()
-    wanted = read(SensorIngestionOptions, {"assets": {"a": skid()}}).assets["a"]
-    checkpoint = Checkpoint(tmp_path, "a", [wanted.source, msgspec.to_builtins(wanted.source_options())])
+    expected = read(SensorIngestionOptions, {"assets": {"a": skid()}}).assets["a"]
+    checkpoint = Checkpoint(tmp_path, "a", [expected.source, msgspec.to_builtins(expected.source_options())])
     remembered = checkpoint.load()
     assert remembered is not None
     checkpoint.save({**remembered.state, "source": {"row": 1, "start_ns": T0, "ship": {}}})
@@ -390,8 +390,8 @@ def test_checkpoint_of_an_older_version_is_read(tmp_path: Path) -> None:  # 8
     bench = Bench(tmp_path, {"a": skid(max_in_flight=2)})
     bench.tick()
     before = bench.wire.batches()
-    wanted = read(SensorIngestionOptions, {"assets": {"a": skid()}}).assets["a"]
-    configuration = [wanted.source, msgspec.to_builtins(wanted.source_options())]
+    expected = read(SensorIngestionOptions, {"assets": {"a": skid()}}).assets["a"]
+    configuration = [expected.source, msgspec.to_builtins(expected.source_options())]
     checkpoint = Checkpoint(tmp_path, "a", configuration)
     remembered = checkpoint.load()
     assert remembered is not None
@@ -511,8 +511,8 @@ def test_all_faults_of_a_configuration_are_reported_with_their_keys() -> None:  
             },
         )
     text = "\n".join(caught.value.faults)
-    for wanted in ("`assets.b.batch_rows` is 0", "`assets.c.colour`", "assets.d.quality.channels.flow"):
-        assert wanted in text
+    for expected in ("`assets.b.batch_rows` is 0", "`assets.c.colour`", "assets.d.quality.channels.flow"):
+        assert expected in text
     with pytest.raises(OptionsError) as caught:
         read(
             SensorIngestionOptions, {"assets": {"a": {"source": "opcua"}, "b": {"source": "simulator", "options": {"sped": 3, "seed": -1}}}}

@@ -130,10 +130,10 @@ def test_skid_does_not_change_while_its_process_is_down() -> None:  # 16
     second = live(clock, first.checkpoint(), **options)
     tail = [second.read(clock.now + i, 1) for i in range(30)]
     same = Simulator(SimulatorOptions(speed=0, **options), clock.pair)  # type: ignore[arg-type]
-    wanted = same.read(0.0, 60)
-    assert whole is not None and wanted is not None
+    expected = same.read(0.0, 60)
+    assert whole is not None and expected is not None
     values = np.concatenate([block.values for block in (*head, *tail) if block is not None])
-    assert np.array_equal(values, wanted.values)
+    assert np.array_equal(values, expected.values)
 
 
 def test_rows_follow_steps_of_the_clock_and_suspends() -> None:  # 16
