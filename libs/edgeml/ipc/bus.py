@@ -40,7 +40,7 @@ POLL_S = 5.0
 CLOUD_PATIENCE_S = 0.5
 
 
-class RelaunchNeeded(BusError):
+class RestartRequired(BusError):
     """The nucleus no longer knows our SVCUID, so only a relaunch of this component helps."""
 
 
@@ -98,7 +98,7 @@ class IpcBus:
         """Connect; waits as long as the broker is down.
 
         Raises:
-            RelaunchNeeded: the nucleus does not know us.
+            RestartRequired: the nucleus does not know us.
         """
         while not self._connected():
             self._raise_fatal_error()
@@ -122,7 +122,7 @@ class IpcBus:
 
     def _raise_fatal_error(self) -> None:
         if self._connection.fatal_error:
-            raise RelaunchNeeded(self._connection.fatal_error)
+            raise RestartRequired(self._connection.fatal_error)
 
     def _retry_denied(self) -> None:
         """Retry denied calls at the next opportunity: the permission may have been added."""
@@ -185,7 +185,7 @@ class IpcBus:
         """Return the next item, or None after at most `timeout` seconds. Maintains the connection and the subscriptions.
 
         Raises:
-            RelaunchNeeded: the nucleus no longer knows us. Nothing else ever asks for a relaunch.
+            RestartRequired: the nucleus no longer knows us. Nothing else ever asks for a relaunch.
         """
         give_up = self._monotonic() + timeout
         while True:
