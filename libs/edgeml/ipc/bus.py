@@ -41,7 +41,7 @@ CLOUD_PATIENCE_S = 0.5
 
 
 class RestartRequired(BusError):
-    """The nucleus no longer knows our SVCUID, so only a relaunch of this component helps."""
+    """The nucleus does not know this process any more; it must be restarted by the nucleus to get a new SVCUID."""
 
 
 class Bus(Protocol):
@@ -185,7 +185,7 @@ class IpcBus:
         """Return the next item, or None after at most `timeout` seconds. Maintains the connection and the subscriptions.
 
         Raises:
-            RestartRequired: the nucleus no longer knows us. Nothing else ever asks for a relaunch.
+            RestartRequired: the nucleus no longer knows us. No other error requires a restart.
         """
         give_up = self._monotonic() + timeout
         while True:
@@ -209,7 +209,7 @@ class IpcBus:
 
     def _put(self, item: Received) -> None:
         # Called on a thread of the SDK, so it touches only a few fields and the queue. A message that fails verification does not count
-        # as received and takes no place in the queue, so that a neighbour who floods a topic displaces nothing.
+        # as received and takes no place in the queue, so that a neighbor who floods a topic displaces nothing.
         if item.kind == "local":
             verified = self.verifier.verify(item.topic, item.payload) if self.verifier is not None else (item.payload, 0.0)
             if verified is None:

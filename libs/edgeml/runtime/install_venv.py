@@ -8,7 +8,7 @@ fails, or kills the step, leaves DIR as it was.
 
 Where `requirements.lock` stands beside the requirements and names this machine and Python, exactly the wheels whose digests it
 names are installed. Where a folder `wheels` stands there too, they come from it and no package index is asked.
-Needs nothing but the standard library. A second run with the same requirements and the same Python does nothing. The syntax is
+Requires only the standard library. A second run with the same requirements and the same Python does nothing. The syntax is
 that of Python 3.6, so that an old interpreter gets a sentence and not a syntax error.
 """
 
