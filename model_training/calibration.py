@@ -54,7 +54,7 @@ def fit(scores: np.ndarray, truth: np.ndarray, prior: float, points: int = POINT
     total = np.add.reduceat(weight[order], start)
     positive = np.add.reduceat((weight * truth)[order], start)
     blocks = _pool(levels, total, positive)
-    # The interior points of a block add no information. While there are too many blocks, the lightest neighbours are merged.
+    # The interior points of a block add no information. While there are too many blocks, the lightest neighbors are merged.
     while len(blocks) > points:
         lightest = min(range(len(blocks) - 1), key=lambda i: blocks[i][1] + blocks[i + 1][1])
         blocks[lightest : lightest + 2] = [_join(blocks[lightest], blocks[lightest + 1])]

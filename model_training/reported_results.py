@@ -1,7 +1,7 @@
 """Results that deployed models reported to IoT Core, read back for evaluation.
 
 AlertDispatcher reports one result every `report.interval_s`, and every change of the verdict or of the alarm state (its README,
-behaviours 20 and 21). A result therefore holds until the next one.
+behaviors 20 and 21). A result therefore holds until the next one.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from alert_dispatcher.state_db import SavedPolicy, StateDb, StateDbError
 from edgeml.cloud.sender import CloudSender, queues
 from edgeml.config.schema import read
 from edgeml.errors import EdgemlError, MessageError
-from edgeml.ipc.bus import RelaunchNeeded
+from edgeml.ipc.bus import RestartRequired
 from edgeml.log_throttle import RateLimitedLog
 from edgeml.messages import Acknowledge, Health, KeepAlive, Message, ReplayStart, ResultBlock, Status, decode, topics
 from edgeml.runtime.service import ComponentContext, Metrics
@@ -226,7 +226,7 @@ class AlertDispatcher:
     def _tick_action(self, action: Action, now: float) -> float:
         try:
             return action.tick(now)
-        except (EdgemlError, RelaunchNeeded):
+        except (EdgemlError, RestartRequired):
             raise
         except Exception:
             log.exception("%s failed; the other actions continue", type(action).__name__)

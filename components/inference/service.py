@@ -30,7 +30,7 @@ RESTORED_RESULTS = 300
 
 
 class Inference:
-    """See README.md for the numbered behaviours.
+    """See README.md for the numbered behaviors.
 
     Raises:
         BundleError: the bundle is missing, altered, not signed with a trusted key, or does not fit its manifest.

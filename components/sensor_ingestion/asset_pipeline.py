@@ -45,7 +45,7 @@ class PipelineState(msgspec.Struct):
         event_ns: event time of the latest row in order.
         source, quality: states of the source and the quality checker; `source` is None if the source cannot rewind.
         answered: the last batch with results.
-        obeyed: id of the last command that the machine executed.
+        last_executed_id: id of the last command that the machine executed.
         executed: commands that a version before kept here.
         former: earlier streams, each with the number at which it ended.
     """
@@ -56,7 +56,7 @@ class PipelineState(msgspec.Struct):
     source: dict[str, Any] | None = None
     quality: dict[str, Any] | None = None
     answered: int = -1
-    obeyed: str = ""
+    last_executed_id: str = msgspec.field(default="", name="obeyed")  # the name on disk
     executed: dict[str, str] = {}
     former: dict[str, int] = {}
 
@@ -200,8 +200,8 @@ class AssetPipeline:
             known = f"its actions are {', '.join(sorted(actions))}" if actions else "it executes no commands"
             raise SourceError(f"`assets.{self.name}.lockout_after` is {lockout_after!r}, which is no action of its source; {known}")
         # Without a checkpoint the earlier commands of a machine in this process are unknown.
-        obeyed = state.obeyed if state is not None and SOURCES[asset_options.source].in_process else None
-        handler = CommandHandler(self.name, actions, journal, lockout_after, lambda: self._save(durable=True), obeyed)
+        last_executed_id = state.last_executed_id if state is not None and SOURCES[asset_options.source].in_process else None
+        handler = CommandHandler(self.name, actions, journal, lockout_after, lambda: self._save(durable=True), last_executed_id)
         if state is not None and state.executed:
             handler.import_executed(state.executed)
         return handler
@@ -288,7 +288,7 @@ class AssetPipeline:
         oldest = min(self._replay_buffer.oldest, self._in_flight[0].seq if self._in_flight else self._replay_buffer.next_seq)
         if source is not None:
             answered = (self._in_flight[0].seq if self._in_flight else self._replay_buffer.next_seq) - 1
-            state |= {"source": source, "answered": answered, "obeyed": self._commands.obeyed}
+            state |= {"source": source, "answered": answered, "obeyed": self._commands.last_executed_id}
         try:
             self._checkpoint.save(state, batches, oldest, durable)
             self.fault = ""

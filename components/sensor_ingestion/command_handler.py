@@ -34,11 +34,11 @@ class CommandHandler:
     Args:
         actions: the machine's actions.
         lockout_after: the action after which every other one is refused until `release`; empty: none.
-        acted: called after the machine has acted; saves `obeyed` with the state of a machine in this process.
-        obeyed: for a machine in this process, the saved `obeyed`; None: a machine outside this process.
+        on_executed: called after the machine has acted; saves `last_executed_id` with the state of a machine in this process.
+        last_executed_id: for a machine in this process, the saved one; None: a machine outside this process.
 
     Attributes:
-        obeyed: id of the last command that the machine executed, empty at first.
+        last_executed_id: id of the last command that the machine executed, empty at first.
         lockout: a sentence for people during a lockout, else empty.
     """
 
@@ -48,17 +48,17 @@ class CommandHandler:
         actions: Mapping[str, Callable[[], None]],
         journal: CommandJournal,
         lockout_after: str = "",
-        acted: Callable[[], None] = lambda: None,
-        obeyed: str | None = None,
+        on_executed: Callable[[], None] = lambda: None,
+        last_executed_id: str | None = None,
     ) -> None:
         self._asset, self._actions, self._journal = asset, actions, journal
-        self._lockout_after, self._acted = lockout_after, acted
+        self._lockout_after, self._on_executed = lockout_after, on_executed
         self._throttled_log = journal.throttled_log
         self._unsaved: dict[str, Answer] = {}
-        self.obeyed = obeyed or ""
+        self.last_executed_id = last_executed_id or ""
         self.lockout = ""
         if actions:
-            self._check_unfinished(obeyed)
+            self._check_unfinished(last_executed_id)
 
     def import_executed(self, executed: Mapping[str, str]) -> None:
         """Take over the commands that an earlier version kept elsewhere: id -> event time of the execution."""
@@ -128,11 +128,13 @@ class CommandHandler:
             self.lockout = self._sentence(Lockout(command.id, at))
         try:
             self._actions[command.action]()
-            answer, self.obeyed = Answer(EXECUTED, at), command.id
+            answer, self.last_executed_id = Answer(EXECUTED, at), command.id
         except Exception as fault:
             log.exception("%s: the action %s failed", self._asset, command.action)
-            answer = Answer(UNKNOWN, at, f"the machine's {command.action} failed ({str(fault)[:200]!r}); check whether the machine obeyed")
-        self._acted()
+            answer = Answer(
+                UNKNOWN, at, f"the machine's {command.action} failed ({str(fault)[:200]!r}); check whether the machine executed it"
+            )
+        self._on_executed()
         try:
             self._journal.finish(self._asset, command.id, answer)
         except JournalError as fault:
@@ -166,32 +168,32 @@ class CommandHandler:
             if ages[-1] < -MAX_AHEAD_S:
                 return Answer("refused", at, f"it is dated {-ages[-1]:.1f} s ahead of this device's clock; set the clocks")
             if issued.wall_ns < self._journal.lost_ns():
-                return Answer(UNKNOWN, at, "it was issued before the journal of commands was lost; check whether the machine obeyed")
+                return Answer(UNKNOWN, at, "it was issued before the journal of commands was lost; check whether the machine executed it")
         if self.lockout and command.action != self._lockout_after:
             return Answer("refused", at, self.lockout)
         return None
 
-    def _check_unfinished(self, obeyed: str | None) -> None:
+    def _check_unfinished(self, last_executed_id: str | None) -> None:
         try:
             for id in self._journal.unfinished(self._asset):
-                self._resolve(id, obeyed)
+                self._resolve(id, last_executed_id)
             self.lockout = self._sentence(self._journal.lockout(self._asset)) if self._lockout_after else ""
         except JournalError as fault:
             log.error("%s: %s", self._asset, fault)
             if self._lockout_after:
                 self.lockout = f"{self._asset} counts as locked out: {fault}"
 
-    def _resolve(self, id: str, obeyed: str | None) -> None:
+    def _resolve(self, id: str, last_executed_id: str | None) -> None:
         """Determine the outcome of a command that an earlier process had begun."""
         answer = self._journal.find(self._asset, id)
-        if obeyed is not None and id != obeyed:
+        if last_executed_id is not None and id != last_executed_id:
             self._journal.delete(self._asset, id)
             log.info("command %s to %s was begun and had no effect; it may be sent again", id, self._asset)
         elif answer is not None:
-            if id == obeyed:
+            if id == last_executed_id:
                 answer = Answer(EXECUTED, answer.at)
             else:
-                log.error("command %s to %s was begun and not finished; check whether the machine obeyed", id, self._asset)
+                log.error("command %s to %s was begun and not finished; check whether the machine executed it", id, self._asset)
             self._journal.finish(self._asset, id, answer)
 
     def _sentence(self, lockout: Lockout | None) -> str:

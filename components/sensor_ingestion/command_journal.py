@@ -94,7 +94,7 @@ class CommandJournal:
         answer = Answer(*rows[0])
         if answer.status != BEGUN:
             return answer
-        detail = "the component ended while the machine executed the command; check whether the machine obeyed"
+        detail = "the component ended during the execution; check whether the machine executed it"
         return Answer(UNKNOWN, answer.at, detail)
 
     def unfinished(self, asset: str) -> list[str]:

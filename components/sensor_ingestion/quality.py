@@ -67,7 +67,7 @@ class QualityChecker:
 
     def state(self) -> dict[str, Any]:
         """The state, JSON-able."""
-        # NaN is no JSON, and a missing value is unequal to its successor anyway.
+        # JSON has no NaN, and a missing value is unequal to its successor anyway.
         last = [None if np.isnan(value) else float(value) for value in self._last]
         return {**self.timeline.state(), "last": last, "since": [int(at) for at in self._since]}
 
@@ -80,7 +80,7 @@ class QualityChecker:
         last = np.array([np.nan if value is None else value for value in state["last"]], "f4")
         since = np.array(state["since"], np.int64)
         if last.shape != self._last.shape or since.shape != self._since.shape:
-            raise ValueError("the state of other channels")
+            raise ValueError("the saved quality state has other channels")
         self.timeline.resume(state)
         self._last, self._since = last, since
 
@@ -94,7 +94,7 @@ class QualityChecker:
 
         Args:
             times, values: as `check`.
-            now_ns: the wall clock; None: no clock dated these rows, so none is ahead of it.
+            now_ns: the wall clock; None: the rows' times do not come from a clock, so they are not compared with it.
         """
         before = self.timeline.latest
         flags, begins = self.timeline.place(times, now_ns)

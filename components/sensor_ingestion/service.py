@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class SensorIngestion:
-    """See README.md for the numbered behaviours.
+    """See README.md for the numbered behaviors.
 
     Raises:
         OptionsError: no asset can be read; one sentence for each.

@@ -33,7 +33,7 @@ class TimeFaults:
             before: the latest time before them.
             begun: an epoch began with one of them.
             times: their event times, ns.
-            wall_ns: the wall clock; None if no clock dated these rows.
+            wall_ns: the wall clock; None if the rows' times do not come from a clock.
             now: monotonic s.
         """
         latest = timeline.latest

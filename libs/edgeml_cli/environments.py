@@ -1,6 +1,6 @@
 """The virtual environments of a checkout: whether one has the packages that a verb needs, and how they are installed.
 
-Needs nothing but the standard library: `scripts/env` runs this file by its path, before anything is installed.
+Requires only the standard library: `scripts/env` runs this file by its path, before anything is installed.
 """
 
 from __future__ import annotations

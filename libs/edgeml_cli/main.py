@@ -1,6 +1,6 @@
 """The command `edgeml`: `edgeml COMMAND [OPTION...]`, as the table in `edgeml_cli.verbs` lists them.
 
-Needs nothing but the standard library until a command runs. The first run of a command installs its further requirements into an
+Requires only the standard library until a command runs. The first run of a command installs its further requirements into an
 environment of the checkout. Help never installs anything.
 """
 

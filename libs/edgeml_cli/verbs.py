@@ -5,7 +5,7 @@ A verb's module offers two functions:
 - `parser() -> argparse.ArgumentParser`: the parser of the verb, or of a group of verbs that `Verb.prefix` selects from;
 - `main(arguments: list[str] | None = None) -> int`: runs it and returns the exit code.
 
-Needs nothing but the standard library, as does every module that `edgeml --help` imports.
+Requires only the standard library, as does every module that `edgeml --help` imports.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from edgeml.errors import OptionsError
-from edgeml.runtime.last_good_config import whole
+from edgeml.runtime.last_good_config import read_all_options
 from edgeml_cli.fleet.config_check import OPTIONS
 
 SOURCE, INFERENCE, DISPATCHER = OPTIONS
@@ -94,5 +94,5 @@ SOURCE, INFERENCE, DISPATCHER = OPTIONS
 )
 def test_fault_hides_no_other(component: str, raw: dict[str, Any], keys: list[str]) -> None:
     with pytest.raises(OptionsError) as caught:
-        whole(OPTIONS[component], raw)
+        read_all_options(OPTIONS[component], raw)
     assert sorted(fault.split("`")[1] for fault in caught.value.faults) == sorted(keys)

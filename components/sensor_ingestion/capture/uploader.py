@@ -52,7 +52,7 @@ class UploadPosition(msgspec.Struct):
         no: number of the next chunk.
         segment, row: its file, and its first row.
         at_most: rows with which it is tried.
-        key: makes ids unpredictable; empty: it is not drawn yet.
+        key: makes ids unpredictable; empty: not generated yet.
     """
 
     id: str

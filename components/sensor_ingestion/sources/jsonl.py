@@ -143,7 +143,7 @@ class Jsonl:
         except (ValueError, RecursionError):
             record = None
         if not isinstance(record, dict):
-            self._skip(f"{line[:40].decode(errors='replace')!r} is no JSON object")
+            self._skip(f"{line[:40].decode(errors='replace')!r} is not a JSON object")
             return None
         if "\ufffd" in text:
             self._add_fault("bytes", f"bytes that are not UTF-8 in {text[:40]!r}", "the rest of the line is used; write UTF-8")

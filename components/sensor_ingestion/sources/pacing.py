@@ -31,7 +31,7 @@ class Pacer:
     def steady(self, times: np.ndarray) -> np.ndarray:
         """The times by which the next rows of `times` (n,) int64 ns are paced.
 
-        A row that is far ahead of most of the `LOOK_AHEAD` rows after it, or far behind its neighbours, is due with the row before it.
+        A row that is far ahead of most of the `LOOK_AHEAD` rows after it, or far behind its neighbors, is due with the row before it.
         Otherwise a row that is dated years ahead by mistake would block all following rows until then.
         """
         before = self._latest

@@ -40,8 +40,8 @@ POLL_S = 5.0
 CLOUD_PATIENCE_S = 0.5
 
 
-class RelaunchNeeded(BusError):
-    """The nucleus no longer knows our SVCUID, so only a relaunch of this component helps."""
+class RestartRequired(BusError):
+    """The nucleus does not know this process any more; it must be restarted by the nucleus to get a new SVCUID."""
 
 
 class Bus(Protocol):
@@ -98,7 +98,7 @@ class IpcBus:
         """Connect; waits as long as the broker is down.
 
         Raises:
-            RelaunchNeeded: the nucleus does not know us.
+            RestartRequired: the nucleus does not know us.
         """
         while not self._connected():
             self._raise_fatal_error()
@@ -122,7 +122,7 @@ class IpcBus:
 
     def _raise_fatal_error(self) -> None:
         if self._connection.fatal_error:
-            raise RelaunchNeeded(self._connection.fatal_error)
+            raise RestartRequired(self._connection.fatal_error)
 
     def _retry_denied(self) -> None:
         """Retry denied calls at the next opportunity: the permission may have been added."""
@@ -185,7 +185,7 @@ class IpcBus:
         """Return the next item, or None after at most `timeout` seconds. Maintains the connection and the subscriptions.
 
         Raises:
-            RelaunchNeeded: the nucleus no longer knows us. Nothing else ever asks for a relaunch.
+            RestartRequired: the nucleus no longer knows us. No other error requires a restart.
         """
         give_up = self._monotonic() + timeout
         while True:
@@ -209,7 +209,7 @@ class IpcBus:
 
     def _put(self, item: Received) -> None:
         # Called on a thread of the SDK, so it touches only a few fields and the queue. A message that fails verification does not count
-        # as received and takes no place in the queue, so that a neighbour who floods a topic displaces nothing.
+        # as received and takes no place in the queue, so that a neighbor who floods a topic displaces nothing.
         if item.kind == "local":
             verified = self.verifier.verify(item.topic, item.payload) if self.verifier is not None else (item.payload, 0.0)
             if verified is None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from edgeml.errors import EdgemlError
-from edgeml.ipc.bus import RelaunchNeeded
+from edgeml.ipc.bus import RestartRequired
 from edgeml.ipc.call_errors import name
 from edgeml.log_throttle import LogThrottle
 
@@ -24,10 +24,10 @@ class FaultGuard:
         self.throttle = LogThrottle(monotonic)
 
     def run(self, where: str, work: Callable[[], Any]) -> Any:
-        """Return the result of `work`, or `FAILED` after logging its fault. Only `RelaunchNeeded` passes."""
+        """Return the result of `work`, or `FAILED` after logging its fault. Only `RestartRequired` passes."""
         try:
             return work()
-        except RelaunchNeeded:
+        except RestartRequired:
             raise
         except EdgemlError as fault:
             self.throttle.warn(f"{where}: {fault}", where)

@@ -23,7 +23,7 @@ LAST_GOOD = "last-good-configuration.json"
 O = TypeVar("O")  # noqa: E741
 
 
-def whole(options: type[O], raw: dict[str, Any]) -> tuple[MessageAuthOptions, O]:
+def read_all_options(options: type[O], raw: dict[str, Any]) -> tuple[MessageAuthOptions, O]:
     """Read a component's configuration: the options common to all components, and its own.
 
     Raises:
@@ -63,7 +63,7 @@ class LastGoodConfig(Generic[O]):
 
     def read(self, raw: dict[str, Any]) -> tuple[MessageAuthOptions, O]:
         """Read the common options and the service's own; raises OptionsError with every fault of both."""
-        return whole(self._options, raw)
+        return read_all_options(self._options, raw)
 
     def last_good(self) -> dict[str, Any]:
         """The saved configuration; raises FileNotFoundError if there is none, or the faults of reading a damaged file."""

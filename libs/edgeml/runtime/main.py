@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from edgeml.ipc.bus import IpcBus, RelaunchNeeded
+from edgeml.ipc.bus import IpcBus, RestartRequired
 from edgeml.parsing.sanitize import printable
 from edgeml.runtime.runner import ServiceRunner
 from edgeml.runtime.service import ComponentContext, Service
@@ -59,7 +59,7 @@ def main(component: str, options: type[O], create: Callable[[ComponentContext, O
         signal.signal(number, lambda *_: runner.stop())
     try:
         runner.run()
-    except RelaunchNeeded as fault:
+    except RestartRequired as fault:
         log.error("%s", fault)
         return RELAUNCH_EXIT
     return 0

@@ -57,7 +57,7 @@ class ServiceRunner(Generic[O]):
         """Run until `stop`.
 
         Raises:
-            RelaunchNeeded: see `edgeml.ipc.bus`.
+            RestartRequired: see `edgeml.ipc.bus`.
         """
         for begin in (self._bus.watch_configuration, self._bus.start_heartbeat, self._loader.reload):
             self._guard.run("begin", begin)

@@ -235,7 +235,7 @@ def _thing_group(text: str) -> str:
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="edgeml build", description=(__doc__ or "").split("\n\n")[0])
     made.add_argument("--bucket", type=bucket_name, help="S3 bucket of the artifacts, for a deployment from the cloud")
-    made.add_argument("--thing-group-arn", type=_thing_group, help="whom deployment.json is for")
+    made.add_argument("--thing-group-arn", type=_thing_group, help="ARN of the thing group that deployment.json targets")
     made.add_argument("--out", type=Path, default=ROOT / "greengrass-build", help="default: greengrass-build in the checkout")
     made.add_argument(
         "--wheels", metavar="PLATFORM,…", help="ship the wheels of these devices, such as linux-aarch64,linux-x86_64; no index is needed"

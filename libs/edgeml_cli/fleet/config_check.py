@@ -11,7 +11,7 @@ import yaml
 
 from alert_dispatcher.options import AlertDispatcherOptions
 from edgeml.errors import OptionsError
-from edgeml.runtime.last_good_config import whole
+from edgeml.runtime.last_good_config import read_all_options
 from edgeml_cli.fleet.deployment_plan import DeploymentSpec, effective_configuration
 from edgeml_cli.fleet.errors import FleetError
 from gglocal.deployment.resolver import configuration_updates
@@ -134,7 +134,7 @@ def read_options(configurations: Mapping[str, dict[str, Any]]) -> dict[str, Any]
     faults: list[str] = []
     for name, configuration in configurations.items():
         try:
-            read[name] = whole(OPTIONS[name], configuration)[1]
+            read[name] = read_all_options(OPTIONS[name], configuration)[1]
         except OptionsError as fault:
             faults += [f"{name}: {each}" for each in fault.faults]
     if faults:

@@ -16,22 +16,39 @@ UPDATE = {"notify": "NOTIFY_COMPONENTS", "at-once": "SKIP_NOTIFY_COMPONENTS"}
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the options; an option that is not given keeps the setting of the group's current deployment."""
-    rollout = parser.add_argument_group("rollout", "what is not given stays as the group's current deployment has it")
-    rollout.add_argument("--rollout-rate", type=whole(1, 1000), metavar="N", help="devices that begin in a minute, at most")
+    rollout = parser.add_argument_group("rollout", "options that are left out keep the setting of the group's current deployment")
+    rollout.add_argument(
+        "--rollout-rate", type=whole(1, 1000), metavar="N", help="maximum number of devices that start the deployment per minute"
+    )
     rollout.add_argument(
         "--rollout-growth",
         type=number(1.1, 5),
         metavar="F",
-        help="the rate is multiplied by so much each time that as many devices as --rollout-rate have succeeded",
+        help="factor by which the rate grows after each --rollout-rate successful devices",
     )
     rollout.add_argument(
-        "--abort-threshold", type=number(0.01, 100), metavar="PERCENT", help="cancel the rest when so many of those that are done failed"
+        "--abort-threshold",
+        type=number(0.01, 100),
+        metavar="PERCENT",
+        help="cancel the rollout when this percentage of the finished devices has failed",
     )
-    rollout.add_argument("--abort-after", type=whole(1, 1000), metavar="N", help="but not before so many are done (default: 1)")
-    rollout.add_argument("--device-minutes", type=whole(1, 10080), metavar="N", help="a device that takes longer has failed")
-    rollout.add_argument("--on-failure", choices=FAILURE, help="a device that fails goes back, or keeps what came of it")
-    rollout.add_argument("--update", choices=UPDATE, help="components are asked before they are stopped, or not")
-    rollout.add_argument("--update-seconds", type=whole(1, 2**31 - 1), metavar="N", help="how long they may put it off")
+    rollout.add_argument(
+        "--abort-after",
+        type=whole(1, 1000),
+        metavar="N",
+        help="minimum number of finished devices before --abort-threshold applies (default: 1)",
+    )
+    rollout.add_argument(
+        "--device-minutes",
+        type=whole(1, 10080),
+        metavar="N",
+        help="time limit for each device, in minutes; after it the device counts as failed",
+    )
+    rollout.add_argument("--on-failure", choices=FAILURE, help="a failed device rolls back, or keeps its present state")
+    rollout.add_argument("--update", choices=UPDATE, help="notify components before they are stopped, or stop them at once")
+    rollout.add_argument(
+        "--update-seconds", type=whole(1, 2**31 - 1), metavar="N", help="maximum time for which components may defer the update, in seconds"
+    )
 
 
 def apply(given: argparse.Namespace, desired: DeploymentSpec) -> DeploymentSpec:

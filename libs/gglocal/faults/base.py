@@ -22,7 +22,7 @@ class Target(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lasting:
+class TimedOptions:
     """Options of a fault with a duration.
 
     Attributes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gglocal.core.fault_injection import CallFilter
-from gglocal.faults.base import End, Lasting, Target
+from gglocal.faults.base import End, Target, TimedOptions
 from gglocal.ipc.operations import OPERATIONS
 
 _AUTHORIZED = ",".join(record.name for record in OPERATIONS.values() if record.service)
@@ -13,7 +13,7 @@ _CONFIGURATION = "GetConfiguration,UpdateConfiguration,SubscribeToConfigurationU
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(Lasting):
+class Options(TimedOptions):
     for_s: float = 2.0
 
 

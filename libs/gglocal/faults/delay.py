@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gglocal.core.fault_injection import CallFilter
-from gglocal.faults.base import End, Lasting, Target
+from gglocal.faults.base import End, Target, TimedOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(Lasting):
+class Options(TimedOptions):
     """
     Attributes:
         by_s: seconds.

@@ -6,7 +6,7 @@ import signal
 from dataclasses import dataclass
 
 from gglocal.errors import NucleusError
-from gglocal.faults.base import End, Lasting, Target
+from gglocal.faults.base import End, Target, TimedOptions
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class KillOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PauseOptions(Lasting):
+class PauseOptions(TimedOptions):
     component: str
 
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from gglocal.core.fault_injection import CallFilter
 from gglocal.errors import NucleusError
-from gglocal.faults.base import End, Lasting, Target
+from gglocal.faults.base import End, Target, TimedOptions
 
 ERRORS = ("ServiceError", "UnauthorizedError")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(Lasting):
+class Options(TimedOptions):
     """
     Attributes:
         error: the error that calls return.

@@ -1,4 +1,4 @@
-"""The numbered behaviours of components/alert_dispatcher/README.md, on a bus that records messages."""
+"""The numbered behaviors of components/alert_dispatcher/README.md, on a bus that records messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inference and the model component's bundles; behaviours 17 to 21 of its README."""
+"""Inference and the model component's bundles; behaviors 17 to 21 of its README."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inference's numbered behaviours; see its README."""
+"""Inference's numbered behaviors; see its README."""
 
 from __future__ import annotations
 

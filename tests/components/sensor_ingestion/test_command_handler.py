@@ -28,7 +28,7 @@ def command(id: str = "c1", action: str = "stop", issued_at: str = to_iso(T0), t
 
 
 class Machine:
-    """A machine that obeys, its handler, and both clocks; `wall_s` and `monotonic_s` count from the time of issue."""
+    """A machine that executes commands, its handler, and both clocks; `wall_s` and `monotonic_s` count from the time of issue."""
 
     def __init__(self, work: Path, lockout_after: str = "") -> None:
         self.work, self.lockout_after = work, lockout_after
@@ -324,7 +324,7 @@ def test_journal_damaged_while_open_is_replaced(
     damage(tmp_path)
     fresh = command("stop", issued_at=to_iso(T0 + SECOND))
     ack = machine.take(fresh)
-    assert ack.status == "executed" and machine.done.count("stop") == 1, "the very next command is obeyed"
+    assert ack.status == "executed" and machine.done.count("stop") == 1, "the next command is executed"
     if damage is not overwrite:  # the cache still answers; a restart detects the damage
         assert machine.journal.fault.endswith(caplog.records[-1].getMessage()) and "removed or replaced" in machine.journal.fault
         assert ("renamed to commands.damaged" in machine.journal.fault) == (damage is put_another_there)

@@ -105,10 +105,10 @@ def test_last_line_of_a_closed_writer_counts_and_another_writer_may_open(fifo: F
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("force=3", "'force=3' is no JSON object"),
-        ("[1, 2]", "no JSON object"),
-        ("\xff\xfe", "no JSON object"),
-        ("[" * 100_00, "no JSON object"),
+        ("force=3", "'force=3' is not a JSON object"),
+        ("[1, 2]", "not a JSON object"),
+        ("\xff\xfe", "not a JSON object"),
+        ("[" * 100_00, "not a JSON object"),
         ('{"pressure": 3}', "none of the channels force, stroke is in ['pressure']"),
         ('{"time": "noon", "force": 3}', "`time` is 'noon'"),
         ('{"time": 1e300, "force": 3}', "`time` is 1e+300"),

@@ -1,4 +1,4 @@
-"""The README is the spec: it names every option with its default, and the tests cite its behaviours."""
+"""The README is the spec: it names every option with its default, and the tests cite its behaviors."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import pytest
 from edgeml.auth.device_key import MessageAuthOptions
 from edgeml.auth.verifier import MessageVerifier
 from edgeml.ipc import sdk_adapter, subscriptions
-from edgeml.ipc.bus import IpcBus, Received, RelaunchNeeded
+from edgeml.ipc.bus import IpcBus, Received, RestartRequired
 from edgeml.ipc.connection import MAX_REFUSALS, Connection
 from edgeml.messages import MAX_PAYLOAD, topics
 from gglocal.core.fault_injection import CallFilter
@@ -201,7 +201,7 @@ def test_unknown_svcuid_requires_a_relaunch(nucleus, monkeypatch):
     monkeypatch.setenv("SVCUID", "NOBODYKNOWSTHIS0")
     monkeypatch.setenv("AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT", str(nucleus.socket_path))
     clock = Clock()
-    with pytest.raises(RelaunchNeeded, match="closed 5 connections in a row"):
+    with pytest.raises(RestartRequired, match="closed 5 connections in a row"):
         IpcBus(NAME, monotonic=clock, sleep=clock.sleep).open()
     assert 2 < clock.slept < 4  # time for a broker to recover, and for a relaunch within 10 s
 
@@ -286,7 +286,7 @@ def test_only_receive_raises_when_the_broker_forgot_us(open_bus, nucleus, monkey
     begun = time.monotonic()
     while bus.publish("a/b", b""):
         time.sleep(0.01)
-    with pytest.raises(RelaunchNeeded):
+    with pytest.raises(RestartRequired):
         while time.monotonic() < begun + PATIENCE_S:
             bus.publish("a/b", b"")
             bus.receive(0.05)
@@ -296,7 +296,7 @@ def test_only_receive_raises_when_the_broker_forgot_us(open_bus, nucleus, monkey
 def test_missing_nucleus_is_reported(monkeypatch):
     monkeypatch.delenv("SVCUID", raising=False)
     monkeypatch.delenv("AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT", raising=False)
-    with pytest.raises(RelaunchNeeded, match="started by a Greengrass nucleus"):
+    with pytest.raises(RestartRequired, match="started by a Greengrass nucleus"):
         IpcBus(NAME).open()
 
 

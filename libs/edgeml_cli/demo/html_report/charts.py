@@ -190,7 +190,7 @@ def _time_axis(backdrop: Backdrop, bottom: float) -> str:
 
 
 def _mark_labels(backdrop: Backdrop, top: float) -> str:
-    """Labels above the plot; a label that would overlap its neighbour moves up one line."""
+    """Labels above the plot; a label that would overlap its neighbor moves up one line."""
     parts, ends = [], [-1e9] * MARK_LINES
     for mark in sorted(backdrop.marks):
         at, width = backdrop.x(mark.at), 6.0 * len(mark.label)

@@ -26,7 +26,7 @@ class Growth:
 def growth(points: Sequence[Point], blocks: int = BLOCKS) -> Growth:
     """The least-squares slope of a measurement, in its unit per hour.
 
-    The usage of a process changes in long steps, so neighbouring samples are correlated, and an interval that assumes
+    The usage of a process changes in long steps, so neighboring samples are correlated, and an interval that assumes
     independence would be far too narrow. The line is therefore fitted to the means of `blocks` equal parts, which are nearly
     independent. Their scatter around the line, with `blocks` - 2 degrees of freedom, gives the interval.
     """
