@@ -1,4 +1,5 @@
-"""A component of the same core under another Unix user: its policy allows it to publish and receive everything, but it does not have the device key.
+"""A component of the same core under another Unix user: its policy allows it to publish and receive everything, but
+it does not have the device key.
 
 neighbour.py        floods the topics named in its arguments until its standard input ends, and prints how many messages it sent
 """

@@ -81,4 +81,6 @@ def _calibration_faults(calibration: Calibration) -> Iterator[str]:
     if any(abs(score) > MAX_SCORE for score in x):
         yield f"`calibration` has scores up to {max(map(abs, x)):g}; expected at most {MAX_SCORE:g}"
     if len(x) != len(y) or len(x) < 2 or not rising or not one_way or not 0 <= min(y) <= max(y) <= 1:
-        yield "`calibration` is invalid; expected as many `confidences` (0 to 1, all rising or all falling) as `scores` (rising), at least 2"
+        yield (
+            "`calibration` is invalid; expected as many `confidences` (0 to 1, all rising or all falling) as `scores` (rising), at least 2"
+        )

@@ -5,7 +5,8 @@ bundles have no golden windows.
 
 Kernels round differently on each architecture and in each runtime, so outputs are not compared bit by bit. The self-test
 compares the confidence, smoothed and calibrated as `edgeml.model.scorer` does, because components act on it: on its side of the
-levels that decide a verdict and an alarm. `docs/decisions/0155-golden-windows-compare-confidences.md` has the measurements behind the bounds.
+levels that decide a verdict and an alarm. `docs/decisions/0155-golden-windows-compare-confidences.md` has the
+measurements behind the bounds.
 """
 
 from __future__ import annotations

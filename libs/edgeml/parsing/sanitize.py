@@ -83,7 +83,8 @@ def fit_end(text: str, limit: int) -> str:
 
 
 def fit_all(texts: Iterable[str], limit: int, each: int) -> tuple[str, ...]:
-    """Return as many of the texts as fit into `limit` bytes of a JSON list, each in at most `each`; the last one counts the omitted ones."""
+    """Return as many of the texts as fit into `limit` bytes of a JSON list, each in at most `each`; the last one
+    counts the omitted ones."""
     lines = [one_line(text, each) for text in texts]
     kept: list[str] = []
     left = limit

@@ -67,7 +67,8 @@ def play(
     policy: AlarmPolicy | None = None,
     confident_from: int = 150,
 ) -> list[tuple[str, int, str]]:
-    """(state, second after the start, note) of each change. The machine is stopped, starts, and is scored as anomalous from a given second."""
+    """(state, second after the start, note) of each change. The machine is stopped, starts, and is scored as
+    anomalous from a given second."""
     policy = policy or AlarmPolicy(OPTIONS, "pump-1", "skab")
     noise, changes = np.random.default_rng(RNG_SEED), []
     for second in range(-standing, seconds):
