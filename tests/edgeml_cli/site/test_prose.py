@@ -11,7 +11,7 @@ from edgeml_cli.site import prose
 ROOT = Path(__file__).resolve().parents[3]
 RULES = prose.rules()
 
-BUDGET = {"components": 245, "libs": 440, "model_training": 165, "tests": 112, "docs/versioning.md": 4}
+BUDGET = {"components": 14, "libs": 24, "model_training": 69, "tests": 27}
 """Faults that READMEs and docstrings of a folder may have until they are rewritten. Lower a number after a folder has improved."""
 DOCUMENTS = [path for path in prose.files([ROOT / place for place in prose.DOCUMENTS]) if path.relative_to(ROOT).as_posix() not in BUDGET]
 
