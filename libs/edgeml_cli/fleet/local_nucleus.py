@@ -32,12 +32,16 @@ SETTLE_TIMEOUT_S = 60.0
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """What `--local` adds to the command line."""
-    group = parser.add_argument_group("with --local", "greengrass-cli is taken where it is installed, unless --gglocal names a root")
-    group.add_argument("--build", type=Path, default=ROOT / "greengrass-build", help="what `edgeml build` made (default: greengrass-build)")
+    """Options that select the nucleus of this machine."""
+    group = parser.add_argument_group(
+        "nucleus", "by default greengrass-cli of a core device, where it is installed; --gglocal selects a local nucleus"
+    )
+    group.add_argument("--build", type=Path, default=ROOT / "greengrass-build", help="output of `edgeml build` (default: greengrass-build)")
     group.add_argument("--device-root", type=Path, default=DEVICE, metavar="DIR", help=f"root of the core device (default {DEVICE})")
     group.add_argument("--gglocal", type=Path, nargs="?", const=default_root(), metavar="ROOT", help="the gglocal that runs in this root")
-    group.add_argument("--wait", type=number(0, 10**6), default=900.0, metavar="SECONDS", help="follow it so long (default 900)")
+    group.add_argument(
+        "--wait", type=number(0, 10**6), default=900.0, metavar="SECONDS", help="follow the deployment for at most this long (default 900)"
+    )
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,8 @@ class NucleusCli:
         result = subprocess.run([*self.command, *arguments, *self._suffix], capture_output=True, text=True, check=False)
         if result.returncode != 0 or _TRACE.search(result.stderr):  # greengrass-cli exits with 0 after some exceptions
             reason = error_cause(result.stderr) or error_cause(result.stdout) or "no output"
+            if reason.startswith("no nucleus runs"):
+                raise FleetError(reason.replace("or pass its --root", "or name its root with --gglocal"))
             raise FleetError(f"the nucleus rejected the request: {reason}")
         return result.stdout
 

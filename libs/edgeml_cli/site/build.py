@@ -36,6 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
     for line in ran.stdout.splitlines():
         if not line.startswith("INFO"):
             print(line, file=sys.stderr)
+    if ran.returncode == 0:
+        print(f"{options.out / 'index.html'}")
     return ran.returncode
 
 

@@ -57,7 +57,7 @@ def test_missing_build_or_nucleus_is_reported_in_one_sentence(tmp_path: Path, ca
     for before, sentence in (
         (lambda: None, "has no recipes; create it with edgeml build"),
         (lambda: RecipeFolder(tmp_path / "build"), "there is neither"),
-        (lambda: (tmp_path / "root").mkdir(), "the nucleus rejected the request: no nucleus runs in"),
+        (lambda: (tmp_path / "root").mkdir(), "edgeml device deploy: no nucleus runs in"),
     ):
         before()
         assert main([*local, "--gglocal", str(tmp_path / "root")]) == 1
