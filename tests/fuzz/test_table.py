@@ -23,6 +23,7 @@ EXCLUDED: dict[str, str] = {
     "edgeml.ipc.configuration_reader.ConfigurationReader.read": "requests the configuration from the nucleus; "
     "edgeml.config.schema.read decodes it",
     "edgeml.model.install_bundle.read_result": "reads the report that the reader of a bundle wrote; anything else counts as no report yet",
+    "edgeml.runtime.last_good_config.read_all_options": "LastGoodConfig.read, which is a target, calls it",
     "inference.unpacked_batch.UnpackedBatch.from_row": "takes rows that edgeml.messages has decoded",
     "model_training.anomaly.rig_recordings.load_recordings": "reads a folder of recordings with model_training.datasets.skab",
     "model_training.anomaly.rig_recordings.load_recording": "receives rows from model_training.datasets.skab",
