@@ -1,1 +1,1 @@
-"""What trained the model bundle that ships: data, synthetic faults, network, export, evaluation."""
+"""Data sets, training, export and evaluation of model bundles, and the bundle that the suite ships."""

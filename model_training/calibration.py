@@ -1,24 +1,24 @@
-"""Confidence from score: fitting a table at a prior, and measuring how far confidences are from what comes true.
+"""Calibration: fit a table from score to confidence at a prior, and measure the calibration error.
 
-What the model looks for may be rarer, or more frequent, in the rows at hand than where the model will run. So each row gets a weight
-with which the two answers have the shares that the prior states, in fitting and in measuring alike.
+Positives may be rarer or more frequent in the available rows than in operation. Each row therefore gets a weight such that the
+positives have the share that the prior states. Fitting and measuring use the same weights.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from edgeml.bundle import Calibration
+from edgeml.model.manifest import Calibration
 
 BINS = 10
 POINTS = 24
 
 
 def weights(truth: np.ndarray, prior: float) -> np.ndarray:
-    """Weights (n,), summing to 1, with which `truth` (n,) bool is True in a share of `prior`.
+    """Weights (n,) that sum to 1 and give the positives of `truth` (n,) bool the share `prior`.
 
     Raises:
-        ValueError: only one of the two answers occurs, which no weight can balance.
+        ValueError: only one of the two classes occurs, so no weights can balance them.
     """
     truth = np.asarray(truth, bool)
     yes, no = int(truth.sum()), int((~truth).sum())
@@ -28,22 +28,22 @@ def weights(truth: np.ndarray, prior: float) -> np.ndarray:
 
 
 def at_prior(confidence: np.ndarray, from_prior: float, to_prior: float) -> np.ndarray:
-    """Confidences that were right at one prior as they are at another: their odds, times the ratio of the priors' odds."""
+    """Convert confidences from one prior to another: multiply their odds by the ratio of the priors' odds."""
     ratio = to_prior / (1 - to_prior) * (1 - from_prior) / from_prior
     confidence = np.asarray(confidence, np.float64)
     return confidence * ratio / (confidence * ratio + 1 - confidence)
 
 
 def fit(scores: np.ndarray, truth: np.ndarray, prior: float, points: int = POINTS) -> Calibration:
-    """A table from score to confidence, rising, by isotonic regression of `truth` on `scores` at the prior.
+    """Fit an increasing table from score to confidence by isotonic regression of `truth` on `scores` at the prior.
 
     Args:
         scores: (n,) float.
         truth: (n,) bool.
-        points: at most so many points in the table.
+        points: maximum number of points in the table.
 
     Raises:
-        ValueError: as `weights`, or all scores are equal.
+        ValueError: only one class occurs, or all scores are equal.
     """
     scores, truth = np.asarray(scores, np.float64), np.asarray(truth, bool)
     weight = weights(truth, prior)
@@ -54,10 +54,10 @@ def fit(scores: np.ndarray, truth: np.ndarray, prior: float, points: int = POINT
     total = np.add.reduceat(weight[order], start)
     positive = np.add.reduceat((weight * truth)[order], start)
     blocks = _pool(levels, total, positive)
-    # Points of one block of equal shares say nothing more than its two ends; few blocks are kept, by their weight.
+    # The interior points of a block add no information. While there are too many blocks, the lightest neighbors are merged.
     while len(blocks) > points:
         lightest = min(range(len(blocks) - 1), key=lambda i: blocks[i][1] + blocks[i + 1][1])
-        blocks[lightest:lightest + 2] = [_join(blocks[lightest], blocks[lightest + 1])]
+        blocks[lightest : lightest + 2] = [_join(blocks[lightest], blocks[lightest + 1])]
     x = np.array([centre / mass for centre, mass, _ in blocks])
     y = np.array([share / mass for _, mass, share in blocks])
     if len(x) == 1:
@@ -68,13 +68,16 @@ def fit(scores: np.ndarray, truth: np.ndarray, prior: float, points: int = POINT
 
 
 def apply(calibration: Calibration, scores: np.ndarray) -> np.ndarray:
-    """The confidences (n,) that a manifest's calibration gives."""
+    """Confidences (n,) by a manifest's calibration."""
     return np.array([calibration.confidence(float(score)) for score in scores])
 
 
 def reliability(confidence: np.ndarray, truth: np.ndarray, prior: float, bins: int = BINS) -> list[tuple[float, float, float]]:
-    """For each of `bins` equal spans of confidence that has rows: their mean confidence, their share of True, their share of all
-    weight; at the prior."""
+    """Mean confidence, share of positives and share of the total weight of each non-empty bin, at the prior.
+
+    Args:
+        bins: number of bins of equal width.
+    """
     confidence, truth = np.asarray(confidence, np.float64), np.asarray(truth, bool)
     weight = weights(truth, prior)
     place = np.minimum((confidence * bins).astype(int), bins - 1)
@@ -83,19 +86,23 @@ def reliability(confidence: np.ndarray, truth: np.ndarray, prior: float, bins: i
         inside = place == each
         mass = float(weight[inside].sum())
         if mass > 0:
-            out.append((
-                float((weight * confidence)[inside].sum()) / mass, float((weight * truth)[inside].sum()) / mass, mass,
-            ))
+            out.append(
+                (
+                    float((weight * confidence)[inside].sum()) / mass,
+                    float((weight * truth)[inside].sum()) / mass,
+                    mass,
+                )
+            )
     return out
 
 
 def expected_error(confidence: np.ndarray, truth: np.ndarray, prior: float, bins: int = BINS) -> float:
-    """The expected calibration error: over the bins, how far mean confidence and share of True are apart, by weight; at the prior."""
-    return sum(mass * abs(said - true) for said, true, mass in reliability(confidence, truth, prior, bins))
+    """Expected calibration error at the prior: the weighted mean over the bins of |mean confidence - share of positives|."""
+    return sum(mass * abs(predicted - true) for predicted, true, mass in reliability(confidence, truth, prior, bins))
 
 
 def _pool(levels: np.ndarray, total: np.ndarray, positive: np.ndarray) -> list[tuple[float, float, float]]:
-    """Pool adjacent violators: blocks (sum of score x weight, weight, positive weight) whose shares rise."""
+    """Pool adjacent violators: blocks (sum of score x weight, weight, positive weight) with increasing shares."""
     blocks: list[tuple[float, float, float]] = []
     for level, mass, share in zip(levels, total, positive, strict=True):
         blocks.append((float(level * mass), float(mass), float(share)))

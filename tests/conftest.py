@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from suite import build
+from edgeml_cli.build import package
+from tests.fast import pytest_collection_modifyitems, pytest_configure, pytest_runtest_call, pytest_runtest_protocol
+
+__all__ = ["pytest_collection_modifyitems", "pytest_configure", "pytest_runtest_call", "pytest_runtest_protocol"]
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -41,14 +44,14 @@ def shared() -> Path:
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A `greengrass-build` directory of this checkout."""
     out = tmp_path_factory.mktemp("built") / "greengrass-build"
-    build.build(REPOSITORY, out)
+    package.build(REPOSITORY, out)
     return out
 
 
 @pytest.fixture(scope="session")
 def version() -> str:
     """The suite's."""
-    return build.Project.read(REPOSITORY).version
+    return package.Project.read(REPOSITORY).version
 
 
 @pytest.fixture(scope="session")
@@ -62,9 +65,16 @@ def venvs() -> dict[str, Path]:
     place.mkdir(parents=True, exist_ok=True)
     with (place / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # tests may run in several processes
-        for component, folder in build.COMPONENTS.items():
+        for component, folder in package.COMPONENTS.items():
             made[component] = place / folder
             requirements = REPOSITORY / "components" / folder / "requirements.txt"
-            command = [sys.executable, REPOSITORY / "libs/edgeml/install.py", "--venv", made[component], "--requirements", requirements]
+            command = [
+                sys.executable,
+                str(REPOSITORY / "libs/edgeml/runtime/install_venv.py"),
+                "--venv",
+                str(made[component]),
+                "--requirements",
+                str(requirements),
+            ]
             subprocess.run(command, check=True)
     return made

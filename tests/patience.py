@@ -1,4 +1,4 @@
-"""How long a test waits for an event before it fails: never a reason to fail on a slow machine, never a wait on a quick one."""
+"""Timeout of tests that wait for an event: long enough for a slow machine, and irrelevant on a fast one."""
 
 PATIENCE_S = 120.0
-"""Well under pytest's own time-out, and some ten times what the slowest event takes on two cores that do eight times too much."""
+"""Well below pytest's own timeout, and about ten times the slowest event on two cores with eightfold load."""

@@ -2,9 +2,9 @@
 
 import sys
 
-from alert_dispatcher.options import Options
+from alert_dispatcher.options import AlertDispatcherOptions
 from alert_dispatcher.service import AlertDispatcher
-from edgeml import app
+from edgeml.runtime.main import main
 
 if __name__ == "__main__":
-    sys.exit(app.main("com.edgeml.AlertDispatcher", Options, AlertDispatcher))
+    sys.exit(main("com.edgeml.AlertDispatcher", AlertDispatcherOptions, AlertDispatcher))

@@ -8,36 +8,25 @@ import msgspec
 from msgspec import Meta
 
 from alert_dispatcher.actions import ACTIONS
-from alert_dispatcher.expiry import ExpiryOptions
-from alert_dispatcher.health import HealthOptions
-from alert_dispatcher.watch import WatchOptions
+from alert_dispatcher.alarm_expiry import ExpiryOptions
+from alert_dispatcher.health_conditions import HealthAlarmOptions
+from alert_dispatcher.health_forwarder import HealthOptions
+from alert_dispatcher.result_reporter import ReportOptions
+from edgeml.alarms.alarm_policy import PolicyOptions
+from edgeml.cloud.outbox import OutboxOptions
+from edgeml.config.schema import choose, entries, read
 from edgeml.errors import OptionsError
-from edgeml.options import choose, entries, read
-from edgeml.outbox import OutboxOptions
-from edgeml.policy import PolicyOptions
 
 
-class ReportOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What of the results goes to the reporting topic in IoT Core."""
-
-    enabled: Annotated[bool, Meta(description="whether results are reported at all")] = True
-    every_s: Annotated[
-        float, Meta(ge=0, description="s of event time between reported results of an asset and model; 0 reports every one")
-    ] = 60.0
-    gather_s: Annotated[
-        float, Meta(ge=0, le=60, description="s of the clock for which results are gathered into one message")
-    ] = 1.0
-
-
-class Options(msgspec.Struct, frozen=True, kw_only=True):
+class AlertDispatcherOptions(msgspec.Struct, frozen=True, kw_only=True):
     """All options; the defaults are those of the recipe."""
 
     policy: PolicyOptions = PolicyOptions()
-    actions: Annotated[dict[str, Any], Meta(description="what is done about an alarm: name of the action to its options")] = (
-        msgspec.field(default_factory=lambda: {"log": {}, "command": {}, "iot_core": {}})
+    actions: Annotated[dict[str, Any], Meta(description="actions on an alarm: name of the action to its options")] = msgspec.field(
+        default_factory=lambda: {"log": {}, "command": {}, "iot_core": {}}
     )
     report: ReportOptions = ReportOptions()
-    watch: WatchOptions = WatchOptions()
+    health_alarms: HealthAlarmOptions = HealthAlarmOptions()
     expiry: ExpiryOptions = ExpiryOptions()
     health: HealthOptions = HealthOptions()
     outbox: OutboxOptions = OutboxOptions()

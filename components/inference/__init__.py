@@ -1,1 +1,1 @@
-"""Inference: sensor batches in, one result a row out."""
+"""Inference: scores each row of the sensor batches."""

@@ -1,7 +1,9 @@
+"""Runs the component: `python -m inference --work DIR --artifacts DIR`."""
+
 import sys
 
-from edgeml import app
-from inference.options import Options
+from edgeml.runtime.main import main
+from inference.options import InferenceOptions
 from inference.service import Inference
 
-sys.exit(app.main("com.edgeml.Inference", Options, Inference))
+sys.exit(main("com.edgeml.Inference", InferenceOptions, Inference))

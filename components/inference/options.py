@@ -1,4 +1,4 @@
-"""What can be set in the component's configuration."""
+"""The configuration of the component."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import msgspec
 from msgspec import Meta
 
 from edgeml.errors import BundleError
-from edgeml.signing import public_key
+from edgeml.model.signature import public_key
 
 
-class Signature(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose bundles are believed."""
+class SignatureOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Trust in bundles."""
 
-    required: Annotated[bool, Meta(description="a bundle without a signature is refused")] = True
-    public_key: Annotated[str, Meta(description="a trusted public key, as scripts/sign keygen prints it")] = ""
+    required: Annotated[bool, Meta(description="refuse a bundle without a signature")] = True
+    public_key: Annotated[str, Meta(description="a trusted public key, as `edgeml model keygen` prints it")] = ""
     public_keys: Annotated[
         dict[str, str], Meta(description="further trusted public keys, by any name; a merge adds to them, null removes one")
     ] = {}
@@ -36,16 +36,16 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
         return faults
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True):
+class InferenceOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The options of Inference; see its README."""
 
     bundle: Annotated[str, Meta(min_length=1, description="the model bundle's folder: a name among the artifacts, or a path")] = (
         "pump_anomaly"
     )
-    model: Annotated[str, Meta(description="the model component whose bundle runs instead of `bundle`, once it is there")] = (
+    model: Annotated[str, Meta(description="the model component whose bundle replaces `bundle` once it is installed")] = (
         "com.edgeml.Model.PumpAnomaly"
     )
-    signature: Signature = msgspec.field(default_factory=Signature)
+    signature: SignatureOptions = msgspec.field(default_factory=SignatureOptions)
     engine: Annotated[Literal["auto", "litert", "tflite-runtime"], Meta(description="the TFLite runtime")] = "auto"
     threads: Annotated[int, Meta(ge=1, le=16, description="threads of the TFLite runtime")] = 1
-    history_s: Annotated[float, Meta(ge=0, le=86400, description="seconds of event time of results kept for a replay")] = 900.0
+    replay_buffer_s: Annotated[float, Meta(ge=0, le=86400, description="seconds of event time of results kept for a replay")] = 900.0

@@ -1,218 +1,227 @@
-"""The component's work: each sensor batch is answered by result blocks, and both can be had again."""
+"""The component's loop: each sensor batch is answered by result blocks, and a replay repeats either."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 
-from edgeml import topics
-from edgeml.app import Context
-from edgeml.health import Vitals
-from edgeml.messages import KeepAlive, Message, Replay, Replaying, ResetBaseline, SensorBatch, Status, encode
-from edgeml.noise import RateLimited
-from edgeml.scoring import same_windows
-from edgeml.streams import Pulse, Receiver, new_stream
-from edgeml.text import visible
-from edgeml.times import age_s
-from inference.asset import Asset
-from inference.baselines import Baselines, LostError
-from inference.memory import Memory, end_of, latest
-from inference.model import Models
-from inference.options import Options
+from edgeml.log_throttle import RateLimitedLog
+from edgeml.messages import KeepAlive, Message, ReplayRequest, ReplayStart, ResetBaseline, SensorBatch, Status, encode, topics
+from edgeml.messages.sequencing import KeepAliveTimer, SequenceTracker, new_stream
+from edgeml.model.scorer import same_windows
+from edgeml.parsing.sanitize import visible
+from edgeml.runtime.service import ComponentContext, Metrics
+from edgeml.timestamps import age_s
+from inference.baseline_files import BaselineFiles, LostBaselineError
+from inference.model_loader import ModelLoader
+from inference.options import InferenceOptions
+from inference.recent_rows import RecentRows, latest_batches
+from inference.scored_asset import ScoredAsset
+from inference.unpacked_batch import UnpackedBatch
 
 log = logging.getLogger(__name__)
 
 LEARNING_STEPS = 4
-"""So often it is said how far learning has come."""
-LOST = "its baseline is lost, so it is not judged"
-LOST_S = 5.0
-"""Between two looks for a baseline that could not be read."""
-RECALLED_RESULTS = 300
-"""Results of an earlier process that can be had again of this one, by who was away when they were sent."""
+"""Lines in the log about the progress of learning a baseline."""
+LOST_BASELINE_CHECK_S = 5.0
+"""Interval of checks for a baseline that could not be read."""
+RESTORED_RESULTS = 300
+"""Results of an earlier process that this one scores again, so that a consumer which missed them can request them."""
 
 
 class Inference:
-    """See README.md for the numbered behaviours.
+    """See README.md for the numbered behaviors.
 
     Raises:
-        BundleError: the bundle is missing, altered, not signed with the pinned key, or does not fit its manifest.
+        BundleError: the bundle is missing, altered, not signed with a trusted key, or does not fit its manifest.
     """
 
-    side_by_side = True  # a bundle that is refused leaves the model that runs, its windows and its stream alone
+    side_by_side = True  # a refused bundle leaves the running model, its windows and its stream alone
+    takes_payload = True
 
     topics: tuple[str, ...] = (topics.SENSORS, topics.REPLAY, topics.CONTROL)
     cloud_topics: tuple[str, ...] = ()
 
-    def __init__(self, context: Context, options: Options) -> None:
+    def __init__(self, context: ComponentContext, options: InferenceOptions) -> None:
         self._context, self._options = context, options
-        self._seldom = RateLimited(log, context.monotonic)
-        self._models = Models(context, options)
-        self._model = self._models.first()
-        self._begin()
-        self._pulse = Pulse(lambda payload: context.bus.publish(topics.RESULTS, payload))
+        self._throttled_log = RateLimitedLog(log, context.monotonic)
+        self._loader = ModelLoader(context, options)
+        self._model = self._loader.initial()
+        self._begin_stream()
+        self._keep_alive = KeepAliveTimer(lambda payload: context.bus.publish(topics.RESULTS, payload))
         self._lag_s: float | None = None
 
     def start(self) -> None:
-        self._receiver.ask_again()
+        self._tracker.query()
 
-    def on_message(self, topic: str, message: Message) -> None:
+    def on_message(self, topic: str, message: Message, payload: bytes | None = None) -> None:
+        """Handle a message.
+
+        Args:
+            payload: the message as it arrived; None: encode it where it is needed.
+        """
         if isinstance(message, SensorBatch):
-            self._batch(message)
-        elif isinstance(message, Replaying) and topic == topics.SENSORS:
-            self._receiver.replaying(message)
+            self._take_batch(message, payload)
+        elif isinstance(message, ReplayStart) and topic == topics.SENSORS:
+            self._tracker.on_replay_start(message)
         elif isinstance(message, KeepAlive) and topic == topics.SENSORS:
-            self._receiver.keep_alive(message)
-        elif isinstance(message, Replay) and message.topic == topics.RESULTS:
+            self._tracker.on_keep_alive(message)
+        elif isinstance(message, ReplayRequest) and message.topic == topics.RESULTS:
             self._replay(message)
         elif isinstance(message, ResetBaseline):
-            self._reset(message.asset)
+            self._reset_baseline(message.asset)
 
     def tick(self, now: float) -> float:
-        self._renew()
+        self._check_for_new_model()
         self._baselines.tick()
-        self._look_for_lost(now)
+        self._check_lost_baselines(now)
         if not self._assets:
-            return self._pulse.tick(now, self._stream)
-        return min(self._pulse.tick(now, self._stream, asset.name, asset.history.next_seq) for asset in self._assets.values())
+            return self._keep_alive.tick(now, self._stream)
+        return min(self._keep_alive.tick(now, self._stream, asset.name, asset.replay_buffer.next_seq) for asset in self._assets.values())
 
     def status(self) -> Status:
         assets = self._assets.values()
-        own = (self._models.fault, *(asset.fault for asset in assets), *(asset.withheld for asset in assets))
-        faults = tuple(filter(None, (*own, *self._models.unwritten, *self._baselines.faults, *self._unremembered())))
+        own = (self._loader.fault, *(asset.fault for asset in assets), *(asset.withheld for asset in assets))
+        faults = tuple(filter(None, (*own, *self._loader.unwritten, *self._baselines.faults, *self._unsaved_rows())))
         return Status(component=self._context.component, state="running", faults=faults)
 
-    def vitals(self) -> Vitals:
+    def metrics(self) -> Metrics:
         drops = {"sensor batches lost on the way": self._lost} if self._lost else {}
-        found = {name: unjudged for name, asset in self._assets.items() if (unjudged := asset.tally.unjudged()) is not None}
-        return Vitals(self._lag_s, drops=drops, not_judged=found)
+        unscored = {name: found for name, asset in self._assets.items() if (found := asset.coverage.unscored()) is not None}
+        return Metrics(self._lag_s, drops=drops, unscored=unscored)
 
     def close(self) -> None:
         pass
 
-    def _begin(self) -> None:
-        """A stream of its own, in which nothing is known of any asset."""
-        self._baselines = Baselines(self._context.work / "baselines", self._model.bundle.manifest, self._context.monotonic)
-        self._look_at = self._context.monotonic() + LOST_S
+    def _begin_stream(self) -> None:
+        """Begin a stream of results, in which no asset is known."""
+        self._baselines = BaselineFiles(self._context.work / "baselines", self._model.bundle.manifest, self._context.monotonic)
+        self._check_lost_at = self._context.monotonic() + LOST_BASELINE_CHECK_S
         self._stream = new_stream()
-        self._assets: dict[str, Asset] = {}
-        self._memories: dict[str, Memory] = {}
-        self._receiver = Receiver(topics.SENSORS, self._ask, self._context.monotonic)
+        self._assets: dict[str, ScoredAsset] = {}
+        self._recent_rows: dict[str, RecentRows] = {}
+        self._tracker = SequenceTracker(topics.SENSORS, self._request_replay, self._context.monotonic)
         self._lost = 0
-        for batch in latest(self._context.work / "rows"):
-            self._receiver.resume(batch.asset, batch.stream, batch.seq + 1, end_of(batch))
+        for batch in latest_batches(self._context.work / "rows"):
+            self._tracker.resume(batch.asset, batch.stream, batch.seq + 1, UnpackedBatch.of(batch).end_ns)
 
-    def _renew(self) -> None:
-        """Go over to a new model of the model component, between two batches."""
-        fresh = self._models.fresh()
-        if fresh is None:
+    def _check_for_new_model(self) -> None:
+        """Swap to a new model of the model component, between two batches."""
+        model = self._loader.poll_new()
+        if model is None:
             return
-        before, self._model = self._model, fresh
-        if same_windows(before.bundle.manifest, fresh.bundle.manifest):
+        before, self._model = self._model, model
+        if same_windows(before.bundle.manifest, model.bundle.manifest):
             for asset in self._assets.values():
-                asset.adopt(fresh.bundle, fresh.engine)
-            log.info("model %s takes over from %s, windows and baselines included", fresh, before)
+                asset.swap_model(model.bundle, model.engine)
+            log.info("model %s replaces %s; windows and baselines are kept", model, before)
             return
-        log.info("model %s takes over from %s; its windows are others and fill anew", fresh, before)
-        self._begin()
-        self._receiver.ask_again()
+        log.info("model %s replaces %s; its windows differ and refill", model, before)
+        self._begin_stream()
+        self._tracker.query()
 
-    def _batch(self, batch: SensorBatch) -> None:
-        end = end_of(batch)
-        asset = self._assets.get(batch.asset) or self._add(batch.asset)
-        if not self._receiver.accept(batch.asset, batch.stream, batch.seq, end):
-            # A source repeats a batch whose answer it did not get.
-            self._publish(asset.answered(batch))
+    def _take_batch(self, batch: SensorBatch, payload: bytes | None) -> None:
+        unpacked = UnpackedBatch.of(batch)
+        asset = self._assets.get(batch.asset) or self._add_asset(batch.asset)
+        if not self._tracker.accept(batch.asset, batch.stream, batch.seq, unpacked.end_ns):
+            # A source repeats a batch whose answer it did not receive.
+            self._publish(asset.previous_answer(batch))
             return
-        if self._receiver.lost != self._lost:
-            self._seldom.warning("%d sensor batches were lost so far", self._receiver.lost)
-            self._lost = self._receiver.lost
-        if end:
-            self._lag_s = age_s(self._context.wall_ns(), end)
-        blocks = self._score(asset, batch)
-        # Before it is answered: the source forgets what is.
-        self._memories[batch.asset].keep(batch)
+        if self._tracker.lost != self._lost:
+            self._throttled_log.warning("%d sensor batches were lost so far", self._tracker.lost)
+            self._lost = self._tracker.lost
+        if unpacked.end_ns:
+            self._lag_s = age_s(self._context.wall_ns(), unpacked.end_ns)
+        blocks = self._score(asset, unpacked)
+        # Saved before it is answered: the source drops an answered batch.
+        self._recent_rows[batch.asset].append(batch, encode(batch) if payload is None else payload)
         self._publish(blocks)
 
-    def _score(self, asset: Asset, batch: SensorBatch) -> list[bytes]:
+    def _score(self, asset: ScoredAsset, unpacked: UnpackedBatch) -> list[bytes]:
         learning = asset.baseline is None
-        blocks = asset.score(batch, self._context.monotonic())
+        blocks = asset.score(unpacked, self._context.monotonic())
         if learning and asset.baseline is not None:
-            self._baselines.keep(batch.asset, asset.baseline)
-            log.info("%s: the baseline is learned", batch.asset)
-        elif learning and asset.learns_on(LEARNING_STEPS):
-            log.info("%s: learning what is normal, %d of %d good rows", batch.asset, *asset.learned)
+            self._baselines.keep(asset.name, asset.baseline)
+            log.info("%s: the baseline is learned", asset.name)
+        elif learning and asset.passed_learning_step(LEARNING_STEPS):
+            log.info("%s: learning the baseline, %d of %d good rows", asset.name, *asset.learned)
         return blocks
 
-    def _add(self, name: str) -> Asset:
+    def _add_asset(self, name: str) -> ScoredAsset:
         baseline, withheld = None, ""
         try:
             baseline = self._baselines.load(name)
-        except LostError as fault:
-            withheld = f"{name}: {LOST} ({fault}); when the machine runs normally, send a ResetBaseline, and it is learned again"
+        except LostBaselineError as fault:
+            withheld = (
+                f"{name}: its baseline is lost ({fault}), so it is not scored; when the machine runs normally, send a ResetBaseline "
+                "to learn it again"
+            )
             log.error("%s", withheld)
-        asset = self._assets[name] = Asset(
-            name, self._stream, self._model.bundle, self._model.engine, baseline, self._options.history_s
+        asset = self._assets[name] = ScoredAsset(
+            name, self._stream, self._model.bundle, self._model.engine, baseline, self._options.replay_buffer_s
         )
         asset.withheld = withheld
-        # The oldest step of a view is a mean of rows from before it.
+        # The oldest step of a view averages rows from before it.
         longest = max(view.rows + view.every for view in self._model.bundle.manifest.views)
-        memory = self._memories[name] = Memory(self._context.work / "rows", name, longest)
-        self._recall(asset, memory.load())
+        recent_rows = self._recent_rows[name] = RecentRows(self._context.work / "rows", name, longest)
+        self._restore(asset, recent_rows.load())
         return asset
 
-    def _recall(self, asset: Asset, remembered: list[SensorBatch]) -> None:
-        """Go on where an earlier process was. Its latest results can be had again; of what was before, the windows are filled."""
-        name, learning = asset.name, asset.baseline is None
-        behind = sum(len(batch.times) // 8 for batch in remembered)
-        for batch in remembered:
-            behind -= len(batch.times) // 8
-            if behind >= RECALLED_RESULTS:
-                asset.recall(batch)
+    def _restore(self, asset: ScoredAsset, saved: list[SensorBatch]) -> None:
+        """Continue from the batches of an earlier process: score the latest again, and fill the windows from those before."""
+        learning = asset.baseline is None
+        rows_left = sum(len(batch.times) // 8 for batch in saved)
+        for batch in saved:
+            rows_left -= len(batch.times) // 8
+            unpacked = UnpackedBatch.of(batch)
+            if rows_left >= RESTORED_RESULTS:
+                asset.prefill(unpacked)
             else:
-                asset.score(batch)
+                asset.score(unpacked)
         if learning and asset.baseline is not None:
-            self._baselines.keep(name, asset.baseline)
-        if remembered:
-            log.info("%s: goes on with %d remembered batches", name, len(remembered))
+            self._baselines.keep(asset.name, asset.baseline)
+        if saved:
+            log.info("%s: continues with %d saved batches", asset.name, len(saved))
 
-    def _look_for_lost(self, now: float) -> None:
-        """A file that could not be read may be readable again."""
-        if now < self._look_at:
+    def _check_lost_baselines(self, now: float) -> None:
+        """Try again to read the baselines that could not be read."""
+        if now < self._check_lost_at:
             return
-        self._look_at = now + LOST_S
+        self._check_lost_at = now + LOST_BASELINE_CHECK_S
         for name, asset in self._assets.items():
             if asset.withheld:
-                with contextlib.suppress(LostError):
+                with contextlib.suppress(LostBaselineError):
                     baseline = self._baselines.load(name)
                     if baseline is not None:
                         asset.restore(baseline)
                         log.info("%s: its baseline can be read again", name)
 
-    def _unremembered(self) -> tuple[str, ...]:
-        faults = [memory.fault for memory in self._memories.values() if memory.fault]
+    def _unsaved_rows(self) -> tuple[str, ...]:
+        faults = [rows.fault for rows in self._recent_rows.values() if rows.fault]
         return (faults[0] + (f" (and {len(faults) - 1} more assets)" if len(faults) > 1 else ""),) if faults else ()
 
     def _publish(self, blocks: list[bytes]) -> None:
         for payload in blocks:
             self._context.bus.publish(topics.RESULTS, payload)
 
-    def _ask(self, replay: Replay) -> None:
-        self._context.bus.publish(topics.REPLAY, encode(replay))
+    def _request_replay(self, request: ReplayRequest) -> None:
+        self._context.bus.publish(topics.REPLAY, encode(request))
 
-    def _replay(self, wanted: Replay) -> None:
+    def _replay(self, request: ReplayRequest) -> None:
         for asset in self._assets.values():
-            if wanted.asset in ("", asset.name):
-                for payload in asset.history.replay(wanted):
+            if request.asset in ("", asset.name):
+                for payload in asset.replay_buffer.replay(request):
                     self._context.bus.publish(topics.RESULTS, payload)
 
-    def _reset(self, name: str) -> None:
+    def _reset_baseline(self, name: str) -> None:
+        """Forget the baseline of an asset, or of every asset if `name` is empty."""
         if name and name not in self._assets:
             known = ", ".join(self._assets) or "none"
-            self._seldom.warning("%s: the baseline of an unknown asset cannot be reset; known are %s", visible(name)[:128], known)
+            self._throttled_log.warning("the baseline of the unknown asset %s is not reset; known are %s", visible(name)[:128], known)
             return
         self._baselines.forget(name)
         for asset in self._assets.values():
             if name in ("", asset.name):
                 asset.reset()
-                self._memories[asset.name].forget()
-                self._seldom.info("%s: the baseline is forgotten and learned anew", asset.name)
+                self._recent_rows[asset.name].delete()
+                self._throttled_log.info("%s: the baseline is reset and learned again", asset.name)

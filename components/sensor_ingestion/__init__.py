@@ -1,1 +1,1 @@
-"""SensorIngestion: publishes what machines measure."""
+"""SensorIngestion: publishes the readings of machines."""

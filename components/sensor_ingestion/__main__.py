@@ -1,10 +1,10 @@
-"""`python -m sensor_ingestion --work DIR`, as the recipe runs it."""
+"""Runs the component: `python -m sensor_ingestion --work DIR`."""
 
 import sys
 
-from edgeml import app
-from sensor_ingestion.options import Options
+from edgeml.runtime.main import main
+from sensor_ingestion.options import SensorIngestionOptions
 from sensor_ingestion.service import SensorIngestion
 
 if __name__ == "__main__":
-    sys.exit(app.main("com.edgeml.SensorIngestion", Options, SensorIngestion))
+    sys.exit(main("com.edgeml.SensorIngestion", SensorIngestionOptions, SensorIngestion))

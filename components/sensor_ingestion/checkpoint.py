@@ -1,8 +1,8 @@
-"""What an asset remembers over a restart of the process: its latest batches, and with each of them its state.
+"""The checkpoint of an asset: its latest batches, and its state after each of them.
 
-A folder an asset, with segment files that are appended to and never rewritten. A record is framed by its length and CRC-32, and holds the
-whole state, so that the last whole record says where to go on. A segment whose batches are all too old for a replay is deleted. Where a
-segment is damaged its rest is left out; a batch that could not be written is written with the next.
+A folder for each asset has append-only segment files. A record is framed by its length and CRC-32 and holds the whole state, so the last
+complete record is the position to continue from. A segment is deleted when all its batches are too old for a replay. The rest of a damaged
+segment is skipped. A batch that could not be written is written with the next.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from edgeml.files import plain_bytes
+from edgeml.storage.regular_files import plain_bytes
 
 log = logging.getLogger(__name__)
 
 SEGMENT_BYTES = 256 * 1024
-"""A segment that is as long is followed by the next: by so much more than what a replay needs is kept."""
+"""Length at which a new segment begins; up to that much is kept beyond the needs of a replay."""
 UNWRITTEN_BYTES = 1_000_000
-"""Of records that wait for room on the disk, the oldest are dropped beyond this."""
+"""Records that wait for disk space; beyond this the oldest are dropped."""
 _FRAME = struct.Struct("<II")
 _MAGIC = "edgeml checkpoint 1"
 
 
-class Sent(NamedTuple):
+class SentBatch(NamedTuple):
     """A batch as it was sent: its number, event time of its last row (ns), the encoded message."""
 
     seq: int
@@ -45,11 +45,11 @@ class Sent(NamedTuple):
     payload: bytes
 
 
-class Remembered(NamedTuple):
-    """The state that was saved last, JSON-able, and the batches that are kept, by number."""
+class CheckpointData(NamedTuple):
+    """The latest saved state, JSON-able, and the saved batches, by number."""
 
     state: dict[str, Any]
-    batches: list[Sent]
+    batches: list[SentBatch]
 
 
 class _Record(msgspec.Struct, array_like=True):
@@ -60,12 +60,12 @@ class _Record(msgspec.Struct, array_like=True):
 
 
 class Checkpoint:
-    """The files of one asset. They belong to a configuration: with another one the asset begins anew.
+    """The files of one asset and one configuration; with another configuration the asset starts from the beginning.
 
     Args:
         work: the component's directory.
         asset: the asset's name.
-        configuration: what the content depends on, JSON-able.
+        configuration: the options that the content depends on, JSON-able.
     """
 
     def __init__(self, work: Path, asset: str, configuration: Any) -> None:
@@ -79,8 +79,8 @@ class Checkpoint:
         self._newest = -1
         self._unwritten: deque[bytes] = deque()
 
-    def load(self) -> Remembered | None:
-        """What was saved last, or None if there is nothing for this configuration."""
+    def load(self) -> CheckpointData | None:
+        """The latest saved state, or None if there is none for this configuration."""
         state, batches = b"", {}
         try:
             for path in sorted(self.path.glob("*.log")):
@@ -88,30 +88,30 @@ class Checkpoint:
                 for record in self._read(path):
                     state = record.state or state
                     if record.payload:
-                        batches[record.seq] = Sent(record.seq, record.end_ns, record.payload)
+                        batches[record.seq] = SentBatch(record.seq, record.end_ns, record.payload)
                         last = max(last, record.seq)
                 self._segments.append((path, last))
             if not state:
                 return self._former()
-            # Of several batches only the last has the state: without it those before are read again, under the same numbers.
+            # Of several batches only the last has the state: without it, the rows before are read again under the same numbers.
             known = dict(json.loads(state))
-            return Remembered(known, [batches[seq] for seq in sorted(batches) if seq < known["next"]])
+            return CheckpointData(known, [batches[seq] for seq in sorted(batches) if seq < known["next"]])
         except _OtherConfiguration:
-            log.info("%s is of another configuration; this asset begins anew", self.path)
+            log.info("%s is of another configuration; this asset starts from the beginning", self.path)
         except (OSError, ValueError, TypeError, KeyError, RecursionError) as fault:
-            log.warning("%s cannot be read (%r); this asset begins anew", self._former_path, fault)
-        self.forget()
+            log.warning("%s cannot be read (%r); this asset starts from the beginning", self._former_path, fault)
+        self.delete()
         return None
 
-    def save(self, state: dict[str, Any], batches: Sequence[Sent] = (), oldest: int = 0, durable: bool = False) -> None:
-        """Append the state, and the batches that led to it: all of them, or what is as if there had been none.
+    def save(self, state: dict[str, Any], batches: Sequence[SentBatch] = (), oldest: int = 0, durable: bool = False) -> None:
+        """Append the state, and the batches that led to it: all of them, or none.
 
         Args:
-            oldest: the number of the oldest batch that is still wanted.
-            durable: it outlives a power cut too, which costs a wait for the disk.
+            oldest: the number of the oldest batch that is still needed.
+            durable: sync it to the disk, so that it survives a power cut.
 
         Raises:
-            OSError: it cannot be written; it is tried again with the next.
+            OSError: it cannot be written; it is retried with the next.
         """
         *before, last = batches or ((),)
         records = [*(_Record(b"", *batch) for batch in before), _Record(json.dumps(state).encode(), *last)]
@@ -129,8 +129,8 @@ class Checkpoint:
             self._open = None
         self._former_path.unlink(missing_ok=True)
 
-    def forget(self) -> None:
-        """Delete all of it."""
+    def delete(self) -> None:
+        """Delete the checkpoint."""
         shutil.rmtree(self.path, ignore_errors=True)
         with suppress(OSError):
             self._former_path.unlink()
@@ -145,7 +145,7 @@ class Checkpoint:
         return path
 
     def _append(self, path: Path, durable: bool) -> int:
-        """Write what waits; gives the size of the segment."""
+        """Write the records that wait; returns the size of the segment."""
         with path.open("ab", buffering=0) as file:
             end = file.tell()
             data = b"".join(self._unwritten) if end else self._head + b"".join(self._unwritten)
@@ -156,7 +156,7 @@ class Checkpoint:
                     for each in (file.fileno(), self.path, self.path.parent):
                         _sync(each)
             except OSError:
-                self._open = None  # behind half a record nothing would be found again
+                self._open = None  # records behind half a record could not be read
                 file.truncate(end)
                 self._open = path
                 raise
@@ -178,10 +178,10 @@ class Checkpoint:
             for body in frames:
                 yield msgspec.msgpack.decode(body, type=_Record)
         except (OSError, ValueError, msgspec.MsgspecError) as fault:
-            log.warning("%s cannot be read (%r); what is behind is left out", path, fault)
+            log.warning("%s cannot be read (%r); the rest of it is skipped", path, fault)
 
-    def _former(self) -> Remembered | None:
-        """What a version to 0.1 wrote: one JSON file, replaced as a whole."""
+    def _former(self) -> CheckpointData | None:
+        """The checkpoint of version 0.1 and earlier: one JSON file."""
         try:
             stored = json.loads(plain_bytes(self._former_path))
         except FileNotFoundError:
@@ -189,8 +189,8 @@ class Checkpoint:
         if stored["digest"] != self._digest:
             raise _OtherConfiguration
         state = dict(stored["content"])
-        batches = [Sent(int(seq), int(end), base64.b64decode(payload, validate=True)) for seq, end, payload in state.pop("pending")]
-        return Remembered(state, batches)
+        batches = [SentBatch(int(seq), int(end), base64.b64decode(payload, validate=True)) for seq, end, payload in state.pop("pending")]
+        return CheckpointData(state, batches)
 
 
 class _OtherConfiguration(Exception):
@@ -202,7 +202,7 @@ def _framed(body: bytes) -> bytes:
 
 
 def _frames(data: bytes, path: Path) -> Iterator[bytes]:
-    """The bodies up to the end, or to the first that is torn or altered."""
+    """The bodies up to the end, or to the first torn or altered one."""
     at = 0
     while at + _FRAME.size <= len(data):
         length, crc = _FRAME.unpack_from(data, at)
@@ -212,14 +212,14 @@ def _frames(data: bytes, path: Path) -> Iterator[bytes]:
         at += _FRAME.size + length
         yield body
     if at < len(data):
-        log.info("%s: its last %d bytes are no whole record and are left out", path, len(data) - at)
+        log.info("%s: its last %d bytes are no complete record and are skipped", path, len(data) - at)
 
 
-def _sync(what: Path | int) -> None:
-    if isinstance(what, int):
-        os.fsync(what)
+def _sync(file: Path | int) -> None:
+    if isinstance(file, int):
+        os.fsync(file)
         return
-    opened = os.open(what, os.O_RDONLY)
+    opened = os.open(file, os.O_RDONLY)
     try:
         os.fsync(opened)
     finally:

@@ -1,4 +1,4 @@
-"""What a reading is worth: pure checks over blocks, with what they must remember carried from block to block."""
+"""Quality flags of readings. Pure checks over blocks, with a state that is carried from block to block."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from edgeml.messages import GAP, MISSING, OUT_OF_RANGE, STUCK
-from edgeml.timeline import AHEAD_S, LASTING_S, Timeline
-from edgeml.times import SECOND
-from sensor_ingestion.sources.block import Channel
+from edgeml.timeline import AHEAD_S, RESYNC_S, Timeline
+from edgeml.timestamps import SECOND
+from sensor_ingestion.sources.base import Channel
 
 
 class Part(NamedTuple):
     """Consecutive rows of one epoch.
 
     Attributes:
-        rows: which of those that were checked.
+        rows: their indices among the rows that were checked.
         quality: (n, c) uint8 codes.
         epoch: see `edgeml.timeline`.
-        end_ns: event time of the latest row in line, the part's own or an earlier one; 0 before the first.
+        end_ns: event time of the latest row in order, of this part or before; 0 before the first.
     """
 
     rows: slice
@@ -29,54 +29,58 @@ class Part(NamedTuple):
     end_ns: int
 
 
-class Checker:
-    """Flags the values of one asset, block by block; how the rows are cut into blocks makes no difference.
+class QualityChecker:
+    """Flags the values of one asset, block by block; the division into blocks makes no difference.
 
-    A value gets one flag; what says most comes first: time running backwards or ahead of the clock, missing, out of range, stuck,
-    after a gap.
+    A value gets one flag, the first that applies: time running backwards or ahead of the clock, missing, out of range, stuck, after a gap.
 
     Args:
         channels: c channels with their ranges and `stuck_after_s`.
-        longest_gap_s: event seconds between rows; the first row after a longer gap is flagged.
-        stopped_channel, stopped_below: the machine stands while that channel is below that value; nothing is stuck then.
+        max_gap_s: event seconds between rows; the first row after a longer gap is flagged.
+        stopped_channel, stopped_below: the machine is stopped while that channel is below that value; no value is stuck then.
         lasting_s, ahead_s: see `edgeml.timeline`.
 
     Attributes:
-        timeline: where the rows are in time.
+        timeline: the order of the rows in time.
     """
 
     def __init__(
-        self, channels: Sequence[Channel], longest_gap_s: float = 5.0, stopped_channel: str = "current",
-        stopped_below: float = 0.2, lasting_s: float = LASTING_S, ahead_s: float = AHEAD_S,
+        self,
+        channels: Sequence[Channel],
+        max_gap_s: float = 5.0,
+        stopped_channel: str = "current",
+        stopped_below: float = 0.2,
+        lasting_s: float = RESYNC_S,
+        ahead_s: float = AHEAD_S,
     ) -> None:
         self._low = np.array([channel.low for channel in channels], "f8")
         self._high = np.array([channel.high for channel in channels], "f8")
         hold = np.array([channel.stuck_after_s for channel in channels])
         self._hold_ns = np.where(hold > 0, hold * SECOND, np.inf)
-        self._gap_ns = longest_gap_s * SECOND
+        self._gap_ns = max_gap_s * SECOND
         names = [channel.name for channel in channels]
         self._stopped = names.index(stopped_channel) if stopped_channel in names else None
         self._stopped_below = stopped_below
         self.timeline = Timeline(lasting_s, ahead_s)
         self._last = np.full(len(channels), np.nan, "f4")
-        self._since = np.zeros(len(channels), np.int64)  # when each value was first read as it is now
+        self._since = np.zeros(len(channels), np.int64)  # event time since which each value is unchanged
 
     def state(self) -> dict[str, Any]:
-        """JSON-able."""
-        # NaN is no JSON, and a missing value is unequal to its successor anyway.
+        """The state, JSON-able."""
+        # JSON has no NaN, and a missing value is unequal to its successor anyway.
         last = [None if np.isnan(value) else float(value) for value in self._last]
         return {**self.timeline.state(), "last": last, "since": [int(at) for at in self._since]}
 
     def resume(self, state: dict[str, Any]) -> None:
-        """Go on from a `state()` of the same channels.
+        """Continue from a `state()` of the same channels.
 
         Raises:
-            ValueError, TypeError, KeyError, OverflowError: it is none.
+            ValueError, TypeError, KeyError, OverflowError: it is invalid.
         """
         last = np.array([np.nan if value is None else value for value in state["last"]], "f4")
         since = np.array(state["since"], np.int64)
         if last.shape != self._last.shape or since.shape != self._since.shape:
-            raise ValueError("the state of other channels")
+            raise ValueError("the saved quality state has other channels")
         self.timeline.resume(state)
         self._last, self._since = last, since
 
@@ -86,11 +90,11 @@ class Checker:
         return np.concatenate([np.zeros((0, values.shape[1]), np.uint8), *(part.quality for part in parts)])
 
     def parts(self, times: np.ndarray, values: np.ndarray, now_ns: int | None = None) -> list[Part]:
-        """Quality codes of rows, cut where an epoch begins; mostly one part.
+        """Quality codes of rows, divided where an epoch begins; usually one part.
 
         Args:
             times, values: as `check`.
-            now_ns: the wall clock; None: these rows are dated by no clock, so none is ahead of it.
+            now_ns: the wall clock; None: the rows' times do not come from a clock, so they are not compared with it.
         """
         before = self.timeline.latest
         flags, begins = self.timeline.place(times, now_ns)
@@ -111,7 +115,7 @@ class Checker:
     def _flagged(
         self, times: np.ndarray, values: np.ndarray, flags: np.ndarray, before: int | None, begun: bool
     ) -> tuple[np.ndarray, int | None]:
-        """The codes of rows of one epoch, and the latest time in line after them; `before`: that ahead of them."""
+        """The codes of rows of one epoch, and the latest time in order after them; `before`: the one before them."""
         quality = np.zeros(values.shape, np.uint8)
         sound = flags == 0
         first = before if before is not None else int(times[sound][0]) - 1 if sound.any() else 0

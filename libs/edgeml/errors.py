@@ -1,13 +1,14 @@
 """The errors of the common library.
 
 EdgemlError
-├── MessageError          a message that cannot be understood
-│   └── NewerVersionError its version is newer than this component's
-├── OptionsError          a wrong configuration, all faults together
-├── BundleError           a model bundle that is incomplete, altered, or does not fit its manifest or the data
-├── SealError             a seal that is none, or a core's key that cannot be had
-├── SourceError           a sensor source that cannot be opened or read
-└── BusError              the nucleus cannot be reached, or refuses
+├── MessageError              a message that cannot be decoded
+│   └── NewerVersionError     its version is newer than this component's
+├── OptionsError              an invalid configuration, with all faults
+├── BundleError               a model bundle that is incomplete, altered, or does not match its manifest or the data
+├── AuthenticationError       a malformed signature line, or a device key that cannot be used
+├── SourceError               a sensor source that cannot be opened or read
+└── BusError                  the nucleus cannot be reached, or denies a call
+    └── ConfigurationTooLarge a value does not fit into an answer of the nucleus
 """
 
 from collections.abc import Iterator
@@ -26,10 +27,10 @@ class NewerVersionError(MessageError):
 
 
 class OptionsError(EdgemlError):
-    """Carries every fault of a configuration, as far as a status message holds them.
+    """All faults of a configuration, as many as fit into a status message.
 
     Attributes:
-        faults: one sentence each: the key, the value, what is wanted.
+        faults: one sentence each: the key, the value, the expected values.
     """
 
     def __init__(self, faults: list[str]) -> None:
@@ -37,18 +38,18 @@ class OptionsError(EdgemlError):
         super().__init__("; ".join(self.faults))
 
 
-LONGEST_FAULT = 600
-"""Characters of a sentence; a longer one is cut in its middle, where a value is."""
-MOST_FAULT_BYTES = 3_000
-"""Of all sentences together; in a message quotes and the like take two bytes."""
+MAX_FAULT_LENGTH = 600
+"""Maximum characters of a sentence; a longer one is cut in the middle, where the value is."""
+MAX_FAULT_BYTES = 3_000
+"""Maximum bytes of all sentences; in a message, quotes and the like take two bytes each."""
 
 
 def _fitting(faults: list[str]) -> Iterator[str]:
-    room = MOST_FAULT_BYTES
+    room = MAX_FAULT_BYTES
     for number, fault in enumerate(faults):
         text = fault.encode("utf-8", "backslashreplace").decode()
-        if len(text) > LONGEST_FAULT:
-            text = f"{text[: LONGEST_FAULT // 2]} … {text[-LONGEST_FAULT // 2 :]}"
+        if len(text) > MAX_FAULT_LENGTH:
+            text = f"{text[: MAX_FAULT_LENGTH // 2]} … {text[-MAX_FAULT_LENGTH // 2 :]}"
         room -= len(text.encode())
         if room < 0 and number:
             yield f"and {len(faults) - number} more faults; correct these first"
@@ -60,7 +61,7 @@ class BundleError(EdgemlError):
     pass
 
 
-class SealError(EdgemlError):
+class AuthenticationError(EdgemlError):
     pass
 
 
@@ -81,6 +82,6 @@ class ConfigurationTooLarge(BusError):
 
     def __init__(self, where: str) -> None:
         super().__init__(
-            f"`{where or 'configuration'}` cannot be read: with all below it, it is larger than an answer of this nucleus (Lite: 255 "
-            "names and values, 10,000 bytes); make it smaller: machines of a kind can be one entry, such as `pump-{001..200}`"
+            f"`{where or 'configuration'}` cannot be read: with its nested values, it is larger than an answer of this nucleus (Lite: 255 "
+            "names and values, 10,000 bytes); make it smaller: similar machines can be one entry, such as `pump-{001..200}`"
         )

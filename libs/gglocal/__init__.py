@@ -1,1 +1,3 @@
-"""gglocal: a Greengrass V2 nucleus for a developer's machine."""
+"""gglocal: a local AWS IoT Greengrass V2 nucleus for a developer's machine."""
+
+__version__ = "0.1.0"

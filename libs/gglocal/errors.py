@@ -1,12 +1,12 @@
-"""The errors of the local nucleus; each text is one sentence for a person: what, where, the remedy.
+"""Errors of the local nucleus. Each text is one sentence for people: what, where, and the remedy.
 
 GglocalError
-├── RecipeError       a recipe that cannot be read, or that the profile's nucleus refuses
-├── VersionError      no semantic version, or no version range
-├── VariableError     a recipe variable that cannot be filled in
-├── ArtifactError     an artifact that is missing or cannot be unpacked
-├── DeploymentError   what was asked for does not resolve
-└── NucleusError      the nucleus is not there, is there twice, or does not know a component
+├── RecipeError       a recipe cannot be read, or the profile's nucleus rejects it
+├── VersionError      not a semantic version, or not a version range
+├── VariableError     a recipe variable has no value
+├── ArtifactError     an artifact is missing or cannot be unpacked
+├── DeploymentError   a deployment is invalid, or its components cannot be resolved
+└── NucleusError      the nucleus is not running, is already running, or does not know a component
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The headline model: how far a machine runs otherwise than in its own baseline."""
+"""Anomaly detection: how far a machine deviates from its own baseline."""
 
 from model_training.anomaly.training import train
 

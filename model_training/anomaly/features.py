@@ -1,18 +1,18 @@
-"""The model's input for many rows at once: the same numbers as `edgeml.windows.Window`, which a test compares."""
+"""The model's input for many rows at once: the same numbers as `edgeml.model.window.Window`; a test compares the two."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from edgeml.bundle import Manifest
+from edgeml.model.manifest import Manifest
 
 
 def features(manifest: Manifest, deviations: np.ndarray, relative_spread: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """The inputs at some rows of a stretch whose first row begins the window.
+    """Inputs at selected rows of n rows, the first of which begins the window.
 
     Args:
-        deviations: (n, c) in standard deviations, all good; n is at least the longest view's `every`.
-        relative_spread: (views, c): spread of each view's steps as a share of the standard deviation.
+        deviations: (n, c) in standard deviations, all values good; n is at least the longest view's `every`.
+        relative_spread: (views, c), spread of each view's steps as a share of the standard deviation.
         at: (k,) row indices.
 
     Returns:

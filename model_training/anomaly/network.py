@@ -1,5 +1,5 @@
-"""The network: fixed means over ever longer spans of each view and the largest steps of the long one, then small dense networks side
-by side; the mean of their sigmoids."""
+"""The network: fixed means over increasing spans of each view and the largest steps of the long view, followed by an ensemble of
+small dense networks. The output is the mean of their sigmoids."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Any
 
 import numpy as np
 
-from model_training import tflite
+from model_training import tflite_export
 
 MEMBERS, UNITS = 6, (24, 16)
 SPANS = ((2, 3, 5, 5, 10, 15, 20), (1, 2, 2, 3, 4, 6, 8, 10, 12, 12))
-"""For each view, how many steps go into each mean, from the newest on; together all steps of the view."""
+"""For each view, the number of steps in each mean, newest first. Together they cover the view."""
 NEWER, OLDER = 2, 4
-"""A step of the long view is the mean of so many of its steps, less that of so many before them. A fault that stays is as near to the
-baseline as slow drift is; what tells them apart is that it came at once, some minutes ago."""
+"""The step height in the long view is the mean of NEWER steps minus the mean of the OLDER steps before them. A persistent fault can
+be as close to the baseline as slow drift; unlike drift, it began abruptly some minutes ago."""
 
 
-def train(x: np.ndarray, y: np.ndarray, seed: int, epochs: int, progress: Callable[[str], None]) -> Any:
-    """Train on x (n, steps, features), y (n,) 0 or 1; gives a Keras model with inputs (1, steps, features).
+def train(x: np.ndarray, y: np.ndarray, seed: int, epochs: int, log: Callable[[str], None]) -> Any:
+    """Train on x (n, steps, features) and y (n,) 0 or 1. Returns a Keras model with inputs (1, steps, features).
 
-    Half of the weight goes to each answer: the prior of the score. Each member learns for itself.
+    Each class has half of the total weight, which is the prior of the score. The members train independently.
     """
-    tf = tflite.begin(seed)
+    tf = tflite_export.begin(seed)
     layers = tf.keras.layers
     weight = np.where(y > 0, 0.5 / y.mean(), 0.5 / (1 - y.mean())).astype(np.float32)
     pooled = _pooling(tf, x.shape[1:])
@@ -32,25 +32,34 @@ def train(x: np.ndarray, y: np.ndarray, seed: int, epochs: int, progress: Callab
     batch = 256
     schedule = tf.keras.optimizers.schedules.CosineDecay(2e-3, epochs * (len(x) // batch + 1))
     members.compile(tf.keras.optimizers.Adam(schedule), ["binary_crossentropy"] * MEMBERS)
-    say = tf.keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: progress(f"epoch {epoch + 1}/{epochs}: loss {logs['loss'] / MEMBERS:.4f}")
+    log = tf.keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: log(f"epoch {epoch + 1}/{epochs}: loss {logs['loss'] / MEMBERS:.4f}")
     )
-    # The means are fixed, so they are formed once.
+    # The means are fixed, so they are computed once.
     members.fit(
-        pooled.predict(x, batch_size=4096, verbose=0), [y] * MEMBERS, sample_weight=[weight] * MEMBERS, batch_size=batch, epochs=epochs,
-        shuffle=True, verbose=0, callbacks=[say],
+        pooled.predict(x, batch_size=4096, verbose=0),
+        [y] * MEMBERS,
+        sample_weight=[weight] * MEMBERS,
+        batch_size=batch,
+        epochs=epochs,
+        shuffle=True,
+        verbose=0,
+        callbacks=[log],
     )
     whole = layers.Input(x.shape[1:])
     return tf.keras.Model(whole, layers.Average()(members(pooled(whole))))
 
 
 def _pooling(tf: Any, shape: tuple[int, ...]) -> Any:
-    """From (steps, views * c) to one row: the means, the mean rise from row to row of the first view, and the largest step up and
-    down of the last view, halved, as the int8 range of all these numbers is one."""
+    """Layer from (steps, views * c) to one row of features.
+
+    The features are the means, the mean increase between rows of the first view, and the largest steps up and down of the last
+    view. The steps are halved because all features share one int8 range.
+    """
     layers = tf.keras.layers
     steps, c = shape[0], shape[1] // len(SPANS)
     inputs = layers.Input(shape)
-    views = [inputs[:, :, number * c:(number + 1) * c] for number in range(len(SPANS))]
+    views = [inputs[:, :, number * c : (number + 1) * c] for number in range(len(SPANS))]
     parts = [_fixed(layers, means(steps, spans))(layers.Permute((2, 1))(view)) for view, spans in zip(views, SPANS, strict=True)]
     rises = layers.AveragePooling1D(steps - 1)(_along(layers, np.array([[-1, 1]]), "relu")(views[0]))
     step = np.concatenate([np.full(OLDER, -1 / OLDER), np.full(NEWER, 1 / NEWER)]) / 2
@@ -59,7 +68,7 @@ def _pooling(tf: Any, shape: tuple[int, ...]) -> Any:
 
 
 def means(steps: int, spans: Sequence[int]) -> np.ndarray:
-    """(steps, len(spans)): each column the mean of so many steps, the newest ones first."""
+    """Matrix (steps, len(spans)): each column is the mean over one span, newest first."""
     ends = steps - np.concatenate([[0], np.cumsum(spans)])
     out = np.zeros((steps, len(spans)), np.float32)
     for column, (end, begin) in enumerate(zip(ends, ends[1:], strict=False)):
@@ -68,16 +77,24 @@ def means(steps: int, spans: Sequence[int]) -> np.ndarray:
 
 
 def _fixed(layers: Any, matrix: np.ndarray) -> Any:
-    """A linear map over the last axis that does not learn; a convolution, because its weights are quantised column by column."""
+    """Fixed linear map over the last axis; a convolution, because its weights are quantised per column."""
     return layers.Conv1D(
-        matrix.shape[1], 1, use_bias=False, trainable=False, kernel_initializer=lambda shape, dtype=None: matrix.astype(np.float32)[None],
+        matrix.shape[1],
+        1,
+        use_bias=False,
+        trainable=False,
+        kernel_initializer=lambda shape, dtype=None: matrix.astype(np.float32)[None],
     )
 
 
 def _along(layers: Any, kernels: np.ndarray, activation: str | None = None) -> Any:
-    """Kernels (k, length) along the steps of each channel; they do not learn."""
+    """Fixed kernels (k, length) along the steps of each channel."""
     return layers.DepthwiseConv1D(
-        kernels.shape[1], depth_multiplier=len(kernels), use_bias=False, trainable=False, activation=activation,
+        kernels.shape[1],
+        depth_multiplier=len(kernels),
+        use_bias=False,
+        trainable=False,
+        activation=activation,
         depthwise_initializer=lambda shape, dtype=None: np.broadcast_to(kernels.T[:, None, :], shape).astype(np.float32),
     )
 

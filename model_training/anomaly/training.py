@@ -1,4 +1,4 @@
-"""The way from recordings and simulated pumps to the bundle."""
+"""Training run: from recordings and simulated pumps to the bundles."""
 
 from __future__ import annotations
 
@@ -8,78 +8,104 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeml.bundle import save
-from model_training import tflite
-from model_training.anomaly import data, dataset, design, network
-from model_training.request import Request, TrainingError
+from edgeml.model.bundle import save
+from model_training import tflite_export
+from model_training.anomaly import manifest_template, network, rig_recordings, training_examples
+from model_training.training_request import TrainingError, TrainingRequest
 
 EPOCHS = 10
 EXAMPLES = 2000
 
 CODE = (
-    "training.py", "data.py", "dataset.py", "design.py", "features.py", "network.py", "synth.py",
-    "../tflite.py", "../../components/sensor_ingestion/sources/pump.py",
+    "training.py",
+    "rig_recordings.py",
+    "training_examples.py",
+    "manifest_template.py",
+    "features.py",
+    "network.py",
+    "synthetic_faults.py",
+    "../tflite_export.py",
+    "../../components/sensor_ingestion/sources/pump_physics.py",
 )
-"""What makes the model what it is, beside the data; its digest stands in the manifest."""
+"""Files that determine the model besides the data. The manifest records their digest."""
 
 
-def train(request: Request) -> Path:
-    """Train and write the int8 bundle and the float32 one; gives the folder of the first."""
+def train(request: TrainingRequest) -> Path:
+    """Train, write the int8 and the float32 bundle, and return the folder of the int8 bundle."""
     if request.data is None:
-        raise TrainingError("anomaly wants recordings; give the folder that holds skab/ with --from")
-    recordings = data.load_recordings(request.data)
+        raise TrainingError("anomaly needs recordings; name the folder that holds skab/ with --from")
+    recordings = rig_recordings.load_recordings(request.data)
     for recording in recordings:
-        for sentence in doubts(recording):
-            request.say(sentence)
-    episodes, pumps = (4, 4) if request.quick else (dataset.EPISODES, dataset.PUMPS)
+        for sentence in label_warnings(recording):
+            request.log(sentence)
+    episodes, pumps = (4, 4) if request.quick else (training_examples.EPISODES, training_examples.PUMPS)
     return write(
-        recordings, data.digests(request.data), request.out, request.seed, request.say, episodes, pumps, 1 if request.quick else EPOCHS
+        recordings,
+        rig_recordings.digests(request.data),
+        request.out,
+        request.seed,
+        request.log,
+        episodes,
+        pumps,
+        1 if request.quick else EPOCHS,
     )
 
 
-def doubts(recording: data.Recording) -> list[str]:
-    """A sentence where rows that train as normal are labelled anomalous; the label changes nothing."""
-    marked = 0 if recording.anomaly is None else int(recording.anomaly[:data.BASELINE_ROWS].sum())
-    if not marked:
+def label_warnings(recording: rig_recordings.Recording) -> list[str]:
+    """Warn if rows that train as normal are labelled anomalous. Labels do not affect the training."""
+    labelled = 0 if recording.anomaly is None else int(recording.anomaly[: rig_recordings.BASELINE_ROWS].sum())
+    if not labelled:
         return []
     return [
-        f"{recording.name}: {marked} of the {data.BASELINE_ROWS} rows that train as normal are labelled anomalous; labels take no part in "
-        "training, so they train all the same; take the file away if its baseline is not normal"
+        f"{recording.name}: {labelled} of the {rig_recordings.BASELINE_ROWS} rows that train as normal are "
+        "labelled anomalous; labels do not affect "
+        "the training; remove the file if its baseline is not normal"
     ]
 
 
 def write(
-    recordings: list[data.Recording], digests: dict[str, str], out: Path, seed: int, say: Callable[[str], None],
-    episodes: int = dataset.EPISODES, pumps: int = dataset.PUMPS, epochs: int = EPOCHS,
+    recordings: list[rig_recordings.Recording],
+    digests: dict[str, str],
+    out: Path,
+    seed: int,
+    log: Callable[[str], None],
+    episodes: int = training_examples.EPISODES,
+    pumps: int = training_examples.PUMPS,
+    epochs: int = EPOCHS,
 ) -> Path:
-    """Train on recordings and simulated pumps and write both bundles below `out`; the same arguments give the same bytes."""
-    manifest = design.manifest()
-    examples = dataset.build(manifest, recordings, seed, say, episodes, pumps)
-    say(f"{len(examples.y)} examples, {100 * examples.y.mean():.0f} % with a fault; starting TensorFlow")
-    model = network.train(examples.x, examples.y, seed, epochs, say)
+    """Train on recordings and simulated pumps and write both bundles below `out`. The same arguments give the same bytes."""
+    manifest = manifest_template.manifest()
+    examples = training_examples.build(manifest, recordings, seed, log, episodes, pumps)
+    log(f"{len(examples.y)} examples, {100 * examples.y.mean():.0f} % with a fault; starting TensorFlow")
+    model = network.train(examples.x, examples.y, seed, epochs, log)
     import tensorflow as tf
 
-    picked = np.random.default_rng(seed).choice(len(examples.x), min(EXAMPLES, len(examples.x)), replace=False)
-    say("exporting")
+    sampled = np.random.default_rng(seed).choice(len(examples.x), min(EXAMPLES, len(examples.x)), replace=False)
+    log("exporting")
     provenance = {
         "recordings": {name: digests[name] for name in sorted(r.name for r in recordings)},
         "recordings_source": "Skoltech Anomaly Benchmark (SKAB) v0.9, Katser and Kozitsin 2020, GPL-3.0; normal rows only, no labels",
-        "simulator": "sensor_ingestion.sources.pump",
+        "simulator": "sensor_ingestion.sources.pump_physics",
         "code": source_digest(),
-        "seed": seed, "networks": network.MEMBERS, "epochs": epochs, "parameters": int(model.count_params()), "examples": len(examples.y),
+        "seed": seed,
+        "networks": network.MEMBERS,
+        "epochs": epochs,
+        "parameters": int(model.count_params()),
+        "examples": len(examples.y),
         "tensorflow": tf.__version__,
     }
     for suffix, weights, converted in (
-        ("", "int8", tflite.to_int8(model, examples.x[picked])), ("-float32", "float32", tflite.to_float32(model)),
+        ("", "int8", tflite_export.to_int8(model, examples.x[sampled])),
+        ("-float32", "float32", tflite_export.to_float32(model)),
     ):
-        folder = out / f"{design.NAME}{suffix}"
-        bundle = save(folder, design.manifest({**provenance, "weights": weights}), converted)
-        say(f"wrote {folder}: {len(converted)} bytes, SHA-256 {bundle.digest}")
-    return out / design.NAME
+        folder = out / f"{manifest_template.NAME}{suffix}"
+        bundle = save(folder, manifest_template.manifest({**provenance, "weights": weights}), converted)
+        log(f"wrote {folder}: {len(converted)} bytes, SHA-256 {bundle.digest}")
+    return out / manifest_template.NAME
 
 
 def source_digest() -> str:
-    """The SHA-256 of the code that made the model."""
+    """SHA-256 of the files in `CODE`."""
     root = Path(__file__).parent
     digest = hashlib.sha256()
     for name in CODE:

@@ -1,4 +1,4 @@
-"""Failure type: whether a milling machine fails on a workpiece, and of what."""
+"""Classification: the probability that a milling machine fails on a workpiece, and the type of failure."""
 
 from model_training.classification.training import train
 

@@ -1,4 +1,4 @@
-"""The baseline: logistic regression, a failure or none, by Newton's method."""
+"""The baseline: binary logistic regression of failure, by Newton's method."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import numpy as np
 
 
 def fit(x: np.ndarray, failure: np.ndarray, ridge: float = 1e-2, rounds: int = 25) -> np.ndarray:
-    """Weights (features + 1,), the intercept last, of failure (n,) bool on x (n, features)."""
-    given, weights = _with_one(x), np.zeros(x.shape[1] + 1)
+    """Fit failure (n,) bool on x (n, features). Returns weights (features + 1,), the intercept last."""
+    inputs, weights = _with_one(x), np.zeros(x.shape[1] + 1)
     penalty = ridge * np.eye(len(weights))
     penalty[-1, -1] = 0.0
     for _ in range(rounds):
-        said = _sigmoid(given @ weights)
-        slope = given.T @ (said - failure) + penalty @ weights
-        curve = (given * (said * (1 - said))[:, None]).T @ given + penalty
+        predicted = _sigmoid(inputs @ weights)
+        slope = inputs.T @ (predicted - failure) + penalty @ weights
+        curve = (inputs * (predicted * (1 - predicted))[:, None]).T @ inputs + penalty
         step = np.linalg.solve(curve, slope)
         weights -= step
         if np.abs(step).max() < 1e-8:
@@ -22,7 +22,7 @@ def fit(x: np.ndarray, failure: np.ndarray, ridge: float = 1e-2, rounds: int = 2
 
 
 def predict(weights: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """The probability of a failure, (n,)."""
+    """Probability (n,) of a failure."""
     return _sigmoid(_with_one(x) @ weights)
 
 

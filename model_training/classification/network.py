@@ -1,4 +1,4 @@
-"""The network: physical features in the graph, two dense layers, one probability a class."""
+"""The network: physical features in the graph, two dense layers, a softmax over the classes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from model_training import tflite
+from model_training import tflite_export
 from model_training.classification import features
 from model_training.progress import Epochs
 
@@ -15,13 +15,13 @@ WIDTHS = (32, 16)
 BATCH = 128
 
 
-def train(x: np.ndarray, y: np.ndarray, classes: int, seed: int, epochs: int, say: Callable[[str], None]) -> Any:
-    """Train on scaled channels x (n, 1, 6) and classes y (n,) int; gives a Keras model that answers (n, classes).
+def train(x: np.ndarray, y: np.ndarray, classes: int, seed: int, epochs: int, log: Callable[[str], None]) -> Any:
+    """Train on scaled channels x (n, 1, 6) and classes y (n,) int. Returns a Keras model with output (n, classes).
 
-    Rows are not weighted for their rarity: probabilities stay those of the data, and the verdict level bears the imbalance. The weights
-    are the running mean of those that training passes through.
+    Rows are not weighted by class, so the probabilities keep the data's prior; the verdict level accounts for the imbalance. The
+    weights are an exponential moving average.
     """
-    tf = tflite.begin(seed)
+    tf = tflite_export.begin(seed)
     layers = tf.keras.layers
 
     def total(weights: tuple[np.ndarray, float]) -> Any:
@@ -43,11 +43,11 @@ def train(x: np.ndarray, y: np.ndarray, classes: int, seed: int, epochs: int, sa
         tf.keras.optimizers.schedules.CosineDecay(1e-2, steps), weight_decay=1e-4, use_ema=True, ema_momentum=0.99
     )
     model.compile(optimizer, "sparse_categorical_crossentropy")
-    told = Epochs(say, epochs, every=10)
-    telling = tf.keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: told.ended(epoch + 1, f"loss {logs['loss']:.4f}"))
-    model.fit(x, y, batch_size=BATCH, epochs=epochs, shuffle=True, verbose=0, callbacks=[telling])
+    progress = Epochs(log, epochs, every=10)
+    callback = tf.keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: progress.ended(epoch + 1, f"loss {logs['loss']:.4f}"))
+    model.fit(x, y, batch_size=BATCH, epochs=epochs, shuffle=True, verbose=0, callbacks=[callback])
     optimizer.finalize_variable_values(model.trainable_variables)
-    # Features in their natural spans lose less to int8 than standardised ones, so the first layer takes the standardising into its weights.
+    # Unscaled features lose less to int8 than standardised ones, so the standardisation is folded into the first layer's weights.
     kernel, bias = first.get_weights()
     folded = layers.Dense(WIDTHS[0], activation="relu")
     whole = tf.keras.Model(inputs, _through([folded, *later], physical))

@@ -9,25 +9,25 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .provenance import PARTIAL, DatasetError, Provenance, examine
+from model_training.datasets.provenance import PARTIAL, DatasetError, Provenance, examine
 
 FEATURES = ("Air temperature [K]", "Process temperature [K]", "Rotational speed [rpm]", "Torque [Nm]", "Tool wear [min]")
 FAILURE = "Machine failure"
 KINDS = ("HDF", "PWF", "OSF", "TWF", "RNF")
-"""Heat dissipation, power, overstrain, tool wear, random failure; a row of several counts as the first of them."""
+"""Heat dissipation, power, overstrain, tool wear, random failure. A row with several kinds counts as the first of them."""
 CLASSES = ("no failure", *KINDS, "unexplained")
 STRAIN_LIMITS = {"L": 11_000.0, "M": 12_000.0, "H": 13_000.0}
 
 
 class Ai4i(NamedTuple):
-    """The rows.
+    """The data set.
 
     Attributes:
         features: (n, 5) float32, in the order of `FEATURES`.
-        quality: (n,) text: `L`, `M` or `H`, the product's.
+        quality: (n,) text, the product quality: `L`, `M` or `H`.
         failure: (n,) bool.
-        kind: (n,) uint8, index into `CLASSES`; 0 exactly where there is no failure.
-        derived: the kinds were worked out from the data set's published rules, because the file has no columns for them.
+        kind: (n,) uint8, index into `CLASSES`; 0 if and only if there is no failure.
+        derived: the kinds were derived by the data set's published rules, because the file has no columns for them.
     """
 
     features: np.ndarray
@@ -47,16 +47,16 @@ class Ai4i(NamedTuple):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        how = "the kinds of failure are worked out by the published rules: the file has no columns for them"
+        how = "the kinds of failure are derived by the published rules, because the file has no columns for them"
         counts = ", ".join(f"{name} {int((self.kind == at).sum())}" for at, name in enumerate(CLASSES))
         return *self.provenance.notes, *((how,) if self.derived else ()), counts
 
 
 def load_ai4i(folder: Path) -> Ai4i:
-    """`ai4i2020.csv` in `folder`, or in its `ai4i`.
+    """Load `ai4i2020.csv` from `folder` or its subfolder `ai4i`.
 
     Raises:
-        DatasetError: it is missing or cannot be read.
+        DatasetError: the file is missing or unreadable.
     """
     name = "ai4i2020.csv"
     provenance, contents = examine("ai4i", folder, name)
@@ -66,12 +66,12 @@ def load_ai4i(folder: Path) -> Ai4i:
     try:
         rows = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"))))
     except (UnicodeDecodeError, csv.Error) as fault:
-        raise DatasetError(f"{name} is no CSV text ({fault}); get it anew: scripts/prepare fetch ai4i") from None
+        raise DatasetError(f"{name} is not a CSV file ({fault}); download it again: edgeml data fetch ai4i") from None
     if not rows:
-        raise DatasetError(f"{name} has no rows; get it anew: scripts/prepare fetch ai4i")
+        raise DatasetError(f"{name} has no rows; download it again: edgeml data fetch ai4i")
     absent = [column for column in ("Type", *FEATURES, FAILURE) if column not in rows[0]]
     if absent:
-        raise DatasetError(f"{name} has no column {', '.join(absent)}; get it anew: scripts/prepare fetch ai4i")
+        raise DatasetError(f"{name} has no column {', '.join(absent)}; download it again: edgeml data fetch ai4i")
     flagged = all(kind in rows[0] for kind in KINDS)
     features, failure = np.empty((len(rows), len(FEATURES))), np.empty(len(rows), bool)
     flags = np.zeros((len(rows), len(KINDS)), bool)
@@ -82,9 +82,9 @@ def load_ai4i(folder: Path) -> Ai4i:
             if flagged:
                 flags[at] = [int(row[kind]) == 1 for kind in KINDS]
             if row["Type"] not in STRAIN_LIMITS:
-                raise ValueError(f"the type {row['Type']!r} is none of L, M, H")
+                raise ValueError(f"the type {row['Type']!r} is not one of L, M, H")
         except (ValueError, TypeError) as fault:
-            raise DatasetError(f"{name}, line {at + 2}: {fault}; get the file anew") from None
+            raise DatasetError(f"{name}, line {at + 2}: {fault}; download the file again") from None
     quality = np.array([row["Type"] for row in rows])
     if not flagged:
         flags = by_rules(features, quality)
@@ -93,10 +93,10 @@ def load_ai4i(folder: Path) -> Ai4i:
 
 
 def by_rules(features: np.ndarray, quality: np.ndarray) -> np.ndarray:
-    """(n, 5) bool, in the order of `KINDS`: what the data set's description (Matzka 2020) says causes each failure.
+    """Causes of failure by the data set's description (Matzka 2020): (n, 5) bool, in the order of `KINDS`.
 
-    A cause only where the machine failed: tools are said to fail at some time between 200 and 240 minutes of wear, and at the limit
-    of heat dissipation the rounded columns do not decide. Random failures show in no column.
+    A cause is meaningful only if the machine failed. A tool fails at a random time between 200 and 240 minutes of wear, and the rounded
+    columns are ambiguous at the limit of heat dissipation. Random failures show in no column.
     """
     air, process, speed, torque, wear = features.T
     power = torque * speed * 2 * np.pi / 60

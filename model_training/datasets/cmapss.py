@@ -7,21 +7,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .provenance import PARTIAL, DatasetError, Provenance, examine
-from .table import DATASETS
+from model_training.datasets.provenance import PARTIAL, DatasetError, Provenance, examine
+from model_training.datasets.table import DATASETS
 
 SETTINGS, SENSORS = 3, 21
 
 
 class Engines(NamedTuple):
-    """Rows of several engines, in the order of engine and cycle.
+    """Rows of several engines, ordered by engine and cycle.
 
     Attributes:
         engine: (n,) int32, the engine's number, from 1.
         cycle: (n,) int32, from 1.
         settings: (n, 3) float32, operational settings.
-        sensors: (n, 21) float32, sensor 1 to 21 of the data set's own documentation.
-        life: (n,) float32, cycles that remain after this one, not capped.
+        sensors: (n, 21) float32, sensors 1 to 21 of the data set's documentation.
+        life: (n,) float32, remaining cycles after this one, not capped.
     """
 
     engine: np.ndarray
@@ -32,11 +32,11 @@ class Engines(NamedTuple):
 
 
 class Cmapss(NamedTuple):
-    """Engines run to failure, and engines to be judged, which end at some cycle before.
+    """Training engines, run to failure, and test engines, whose rows end before their failure.
 
     Attributes:
-        train, test: the engines. `test` has those engines only of which rows and remaining life are both at hand.
-        test_life: (k,) float32, cycles that remain after the last row of each engine of `test`.
+        train, test: the engines. `test` holds the engines for which both rows and remaining life are available.
+        test_life: (k,) float32, remaining cycles after the last row of each engine of `test`.
     """
 
     train: Engines
@@ -55,31 +55,31 @@ class Cmapss(NamedTuple):
     @property
     def notes(self) -> tuple[str, ...]:
         first, *rest = self.provenance.notes
-        return first, f"engines to be judged: {len(self.test_life)} of 100", *rest
+        return first, f"test engines: {len(self.test_life)} of 100", *rest
 
 
 def load_cmapss(folder: Path) -> Cmapss:
-    """FD001 in `folder`, or in its `cmapss`.
+    """Load FD001 from `folder` or its subfolder `cmapss`.
 
     Raises:
-        DatasetError: a file is missing, altered, or cannot be read.
+        DatasetError: a file is missing, altered or unreadable.
     """
     provenance, contents = examine("cmapss", folder, "*_FD001.txt")
     if provenance.missing:
-        raise DatasetError(f"{folder} lacks {', '.join(provenance.missing)}; get it: scripts/prepare fetch cmapss --out {folder}")
+        raise DatasetError(f"{folder} lacks {', '.join(provenance.missing)}; download it: edgeml data fetch cmapss --out {folder}")
     partial = {file.name for file in provenance.files if file.state == PARTIAL}
     train = _table("train_FD001.txt", contents, partial, 2 + SETTINGS + SENSORS)
     test = _table("test_FD001.txt", contents, partial, 2 + SETTINGS + SENSORS)
     life = _table("RUL_FD001.txt", contents, partial, 1)[:, 0].astype(np.float32)
     last = _last_cycle(train)
     if partial & {"train_FD001.txt"}:
-        # The engine at which the file breaks off did not fail there.
+        # The last engine of a truncated file did not fail at its last row.
         train = train[train[:, 0] != train[-1, 0]]
         last = _last_cycle(train)
-    # Where an unknown part breaks off, its last engine's end is not the row that its remaining life counts from.
+    # In an unknown truncated file, the remaining life of the last engine does not refer to its last row.
     parts = {digest for _, digest in DATASETS["cmapss"].files[1].parts}
-    cut = "test_FD001.txt" in partial and provenance.digests["test_FD001.txt"] not in parts
-    engines = min(len(life), int(test[:, 0].max()) - cut)
+    truncated = "test_FD001.txt" in partial and provenance.digests["test_FD001.txt"] not in parts
+    engines = min(len(life), int(test[:, 0].max()) - truncated)
     life, test = life[:engines], test[test[:, 0] <= engines]
     remaining = np.array([last[int(e)] for e in train[:, 0]]) - train[:, 1]
     ends = _last_cycle(test)
@@ -89,8 +89,11 @@ def load_cmapss(folder: Path) -> Cmapss:
 
 def _engines(rows: np.ndarray, life: np.ndarray) -> Engines:
     return Engines(
-        rows[:, 0].astype(np.int32), rows[:, 1].astype(np.int32), rows[:, 2 : 2 + SETTINGS].astype(np.float32),
-        rows[:, 2 + SETTINGS :].astype(np.float32), np.asarray(life, np.float32),
+        rows[:, 0].astype(np.int32),
+        rows[:, 1].astype(np.int32),
+        rows[:, 2 : 2 + SETTINGS].astype(np.float32),
+        rows[:, 2 + SETTINGS :].astype(np.float32),
+        np.asarray(life, np.float32),
     )
 
 
@@ -110,9 +113,9 @@ def _table(name: str, contents: dict[str, bytes], partial: set[str], columns: in
         try:
             rows.append([float(cell) for cell in cells])
         except ValueError as fault:
-            raise DatasetError(f"{name}, line {number}: {fault}; get the file anew") from None
+            raise DatasetError(f"{name}, line {number}: {fault}; download the file again") from None
         if len(cells) != columns:
-            raise DatasetError(f"{name}, line {number} has {len(cells)} numbers, wanted are {columns}; get the file anew")
+            raise DatasetError(f"{name}, line {number} has {len(cells)} numbers instead of {columns}; download the file again")
     if not rows:
-        raise DatasetError(f"{name} has no rows; get the file anew: scripts/prepare fetch cmapss")
+        raise DatasetError(f"{name} has no rows; download the file again: edgeml data fetch cmapss")
     return np.array(rows)

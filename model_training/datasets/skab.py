@@ -1,4 +1,4 @@
-"""SKAB's recordings, and recordings of one's own that are laid out alike."""
+"""The recordings of SKAB, and your own recordings with the same layout."""
 
 from __future__ import annotations
 
@@ -9,13 +9,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edgeml.delimited import Lines, cells, headings, readable
-from edgeml.readings import number, time_ns
-
-from .provenance import PARTIAL, DatasetError, Provenance, examine
+from edgeml.parsing.csv_records import Lines, cells, headings, readable
+from edgeml.parsing.readings import number, time_ns
+from model_training.datasets.provenance import PARTIAL, DatasetError, Provenance, examine
 
 COLUMNS = (
-    "Accelerometer1RMS", "Accelerometer2RMS", "Current", "Pressure", "Temperature", "Thermocouple", "Voltage",
+    "Accelerometer1RMS",
+    "Accelerometer2RMS",
+    "Current",
+    "Pressure",
+    "Temperature",
+    "Thermocouple",
+    "Voltage",
     "Volume Flow RateRMS",
 )
 """The columns of a recording, in the order of the model's channels."""
@@ -26,10 +31,10 @@ class Recording(NamedTuple):
     """One recording.
 
     Attributes:
-        name: like `valve1/0.csv`.
-        times: (n,) int64, ns; a time without a zone is UTC.
+        name: such as `valve1/0.csv`.
+        times: (n,) int64, ns; a time without a time zone is UTC.
         values: (n, 8) float32.
-        anomaly, changepoint: (n,) bool; None where the recording has no such marks.
+        anomaly, changepoint: (n,) bool; None if the recording has no such column.
     """
 
     name: str
@@ -40,7 +45,7 @@ class Recording(NamedTuple):
 
 
 class Skab(NamedTuple):
-    """The recordings, in the order of their names, and what they are."""
+    """The recordings in the order of their names, and their provenance."""
 
     recordings: list[Recording]
     provenance: Provenance
@@ -59,29 +64,27 @@ class Skab(NamedTuple):
 
 
 def load_skab(folder: Path, altered: str = "refuse") -> Skab:
-    """Every `<group>/<n>.csv` below `folder`, or below its `skab`.
+    """Load every `<group>/<n>.csv` below `folder` or its subfolder `skab`.
 
     Args:
-        altered: `refuse` (training), or `tell`: to judge on changed copies, with a note.
+        altered: `refuse`, or `warn` to accept altered recordings with a note.
 
     Raises:
-        DatasetError: there is none; one is altered; one cannot be read, with file and line.
+        DatasetError: no recording found, or one is altered or unreadable.
     """
     provenance, contents = examine("skab", folder, "*/*.csv", altered)
-    recordings = [
-        read_recording(file.name, contents[file.name], whole_lines=file.state == PARTIAL) for file in provenance.files
-    ]
+    recordings = [read_recording(file.name, contents[file.name], whole_lines=file.state == PARTIAL) for file in provenance.files]
     return Skab(recordings, provenance)
 
 
 def read_recording(name: str, content: bytes, whole_lines: bool = False) -> Recording:
-    """One `;`-separated recording.
+    """Read one `;`-separated recording.
 
     Args:
-        whole_lines: a last line without its end is left out: the file breaks off there.
+        whole_lines: skip a last line without a line end, because the file is truncated.
 
     Raises:
-        DatasetError: with file, line and what is wrong.
+        DatasetError: with file, line and problem.
     """
     if whole_lines:
         content = content[: content.rfind(b"\n") + 1]
@@ -90,9 +93,9 @@ def read_recording(name: str, content: bytes, whole_lines: bool = False) -> Reco
         found = [cells(line.text or "", ";") for line in iter(lines.next, None)]
         columns = headings(";".join(found[0]), ";") if found else []
     except ValueError as fault:
-        raise DatasetError(f"{name} is no CSV text ({fault}); get the recording anew") from None
+        raise DatasetError(f"{name} is not a CSV file ({fault}); copy the recording again") from None
     if len(found) < 2:
-        raise DatasetError(f"{name} has no rows; get the recording anew or take it out of the folder")
+        raise DatasetError(f"{name} has no rows; copy the recording again or remove it from the folder")
     header = {column: place for place, column in enumerate(columns)}
     absent = [column for column in ("datetime", *COLUMNS) if column not in header]
     if absent:
@@ -108,13 +111,13 @@ def read_recording(name: str, content: bytes, whole_lines: bool = False) -> Reco
             for label, marks in labels.items():
                 marks[at] = _read(line, header[label], number) > 0
         except (ValueError, IndexError) as fault:
-            raise DatasetError(f"{name}, line {at_line}: {fault}; get the recording anew or mend that line") from None
+            raise DatasetError(f"{name}, line {at_line}: {fault}; copy the recording again or correct the line") from None
     return Recording(name, times, values, labels.get("anomaly"), labels.get("changepoint"))
 
 
 def _read(line: list[str], place: int, read: Callable[[str], float]) -> float:
     if not line[place].strip():
-        raise ValueError("a cell is empty")
+        raise ValueError("the cell is empty")
     try:
         return read(line[place])
     except ValueError as fault:

@@ -1,7 +1,7 @@
-"""The public data sets by name: where they are, whose they are, and what their complete files look like.
+"""The public data sets by name: address, licence, citation, and the files with their digests.
 
-A digest stands here only if the complete file was at hand when it was taken. Of a file that is only known in part, the part's
-digest stands in `parts`, and `sha256` is empty: nobody can say of the complete one whether it was altered.
+A digest is listed only if it was computed from the complete file. If only a part of a file is known, `parts` has the digest of the
+part, and `sha256` is empty: whether a complete file is altered cannot be determined.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ class File(NamedTuple):
 
     Attributes:
         name: its path within the data set.
-        sha256: of the complete file, hex; empty where it is not known.
-        rows: data rows of the complete file; None where that is not known.
-        parts: rows and SHA-256 of known parts of it.
-        columns: columns that a known part lacks.
+        sha256: digest of the complete file, hex; empty if unknown.
+        rows: number of data rows of the complete file; None if unknown.
+        parts: number of rows and SHA-256 of known parts.
+        columns: columns missing in a known part.
     """
 
     name: str
@@ -31,9 +31,9 @@ class Dataset(NamedTuple):
     """One public data set.
 
     Attributes:
-        base: the address that `archive`, or else each file's name, is appended to.
-        archive: a zip that holds the files, perhaps within another zip; empty where each file has an address of its own.
-        header: lines of each file that are no rows.
+        base: address to which `archive` or the name of each file is appended.
+        archive: zip with the files, possibly nested; empty if each file has its own address.
+        header: number of header lines in each file.
     """
 
     title: str
@@ -48,7 +48,7 @@ class Dataset(NamedTuple):
         return next((file for file in self.files if file.name == name), None)
 
     def addresses(self, base: str = "") -> tuple[str, ...]:
-        """Where the data set is downloaded from, or would be below another `base`."""
+        """Download addresses, optionally below another `base`."""
         base = (base or self.base).rstrip("/") + "/"
         return (base + self.archive,) if self.archive else tuple(base + file.name for file in self.files)
 
@@ -81,7 +81,8 @@ _SKAB_COMPLETE = {
 }
 
 _SKAB_NAMES = (
-    *(f"valve1/{number}.csv" for number in range(16)), *(f"valve2/{number}.csv" for number in range(4)),
+    *(f"valve1/{number}.csv" for number in range(16)),
+    *(f"valve2/{number}.csv" for number in range(4)),
     *(f"other/{number}.csv" for number in range(1, 15)),
 )
 
@@ -94,8 +95,11 @@ def _skab(name: str) -> File:
 DATASETS: dict[str, Dataset] = {
     "skab": Dataset(
         "Skoltech Anomaly Benchmark v0.9: a water-circulation rig, eight sensors, 1 Hz, 34 recordings and one without anomalies",
-        "https://raw.githubusercontent.com/waico/SKAB/master/data/", "", "GPL-3.0",
-        "Katser, I. D. and Kozitsin, V. O.: Skoltech Anomaly Benchmark (SKAB), 2020, doi:10.34740/KAGGLE/DSV/1693952", 1,
+        "https://raw.githubusercontent.com/waico/SKAB/master/data/",
+        "",
+        "GPL-3.0",
+        "Katser, I. D. and Kozitsin, V. O.: Skoltech Anomaly Benchmark (SKAB), 2020, doi:10.34740/KAGGLE/DSV/1693952",
+        1,
         (
             *(_skab(name) for name in _SKAB_NAMES),
             File(
@@ -105,10 +109,12 @@ DATASETS: dict[str, Dataset] = {
         ),
     ),
     "cmapss": Dataset(
-        "C-MAPSS turbofan engine degradation, FD001: 100 engines run to failure, 100 to be judged, 21 sensors a cycle",
-        "https://phm-datasets.s3.amazonaws.com/NASA/", "6.+Turbofan+Engine+Degradation+Simulation+Data+Set.zip",
+        "C-MAPSS turbofan engine degradation, FD001: 100 engines run to failure, 100 test engines, 21 sensors a cycle",
+        "https://phm-datasets.s3.amazonaws.com/NASA/",
+        "6.+Turbofan+Engine+Degradation+Simulation+Data+Set.zip",
         "public (NASA Prognostics Center of Excellence)",
-        "Saxena, A. and Goebel, K.: Turbofan Engine Degradation Simulation Data Set, NASA Ames Prognostics Data Repository, 2008", 0,
+        "Saxena, A. and Goebel, K.: Turbofan Engine Degradation Simulation Data Set, NASA Ames Prognostics Data Repository, 2008",
+        0,
         (
             File("train_FD001.txt", "963b5e22825b34d8b21c69e1aeb4af3e647050eb672ee8834ba4b5d91d2de0f8", 20631),
             File("test_FD001.txt", "", 13096, ((6339, "ba0238521c6609044623967cc814551e120725ea16b7b94605148caf225dc04f"),)),
@@ -117,11 +123,17 @@ DATASETS: dict[str, Dataset] = {
     ),
     "ai4i": Dataset(
         "AI4I 2020 predictive maintenance: a milling machine, synthetic, 10,000 rows, five kinds of failure",
-        "https://archive.ics.uci.edu/static/public/601/", "ai4i+2020+predictive+maintenance+dataset.zip", "CC BY 4.0",
-        "Matzka, S.: Explainable Artificial Intelligence for Predictive Maintenance Applications, AI4I 2020, doi:10.24432/C5HS5C", 1,
+        "https://archive.ics.uci.edu/static/public/601/",
+        "ai4i+2020+predictive+maintenance+dataset.zip",
+        "CC BY 4.0",
+        "Matzka, S.: Explainable Artificial Intelligence for Predictive Maintenance Applications, AI4I 2020, doi:10.24432/C5HS5C",
+        1,
         (
             File(
-                "ai4i2020.csv", "", 10_000, ((10_000, "0975e02f4cf6a9dc15e3d70c2028bcaefdd8d8af37a4961f8bf57903318668b7"),),
+                "ai4i2020.csv",
+                "",
+                10_000,
+                ((10_000, "0975e02f4cf6a9dc15e3d70c2028bcaefdd8d8af37a4961f8bf57903318668b7"),),
                 ("TWF", "HDF", "PWF", "OSF", "RNF"),
             ),
         ),

@@ -1,1 +1,1 @@
-"""Judges a model bundle on recordings, through the code that the components run."""
+"""Evaluation of a model bundle on recordings, with the code that the components run."""

@@ -1,4 +1,4 @@
-"""`scripts/evaluate`: see `--help`."""
+"""`edgeml model evaluate`: see `--help`."""
 
 from __future__ import annotations
 
@@ -9,80 +9,84 @@ import time
 from pathlib import Path
 from typing import Any
 
-from edgeml.bundle import Bundle
 from edgeml.errors import EdgemlError
-from model_training.evaluation import predictions, recordings, report
-from model_training.evaluation.run import Evaluated, evaluate
-from model_training.outputs import check_file, check_folder
+from edgeml.model.bundle import Bundle
+from model_training.evaluation import predictions, recordings, report, result_json
+from model_training.evaluation.run import EvaluatedBundle, evaluate
+from model_training.output_paths import check_file, check_folder
+from model_training.progress import to_stderr
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Returns the exit status: 0, or 1 when nothing could be judged."""
-    given = _parser().parse_args(arguments)
-    begun = time.monotonic()
+    """Evaluate and return the exit status: 0, or 1 if no recording could be evaluated."""
+    options = parser().parse_args(arguments)
+    started = time.monotonic()
 
-    def say(text: str) -> None:
-        print(f"evaluate: [{time.monotonic() - begun:5.1f} s] {text}", file=sys.stderr, flush=True)
+    def log(text: str) -> None:
+        to_stderr(f"evaluate: [{time.monotonic() - started:5.1f} s] {text}")
 
-    unfit = _unfit(given)
-    if unfit:
-        print(f"evaluate: {unfit}", file=sys.stderr)
+    problem = _output_problem(options)
+    if problem:
+        print(f"edgeml model evaluate: {problem}", file=sys.stderr)
         return 1
     try:
-        bundles = [Bundle.load(folder) for folder in given.bundle]
-        found = recordings.find(given.data, bundles[0].manifest.interval_s)
-        for sentence in (*found.left_out, *found.remarks):
-            print(f"evaluate: {sentence}", file=sys.stderr)
-        result, judged = evaluate(bundles, found, given.data, given.levels, given.audits, say)
-        if given.baselines:
+        bundles = [Bundle.load(folder) for folder in options.bundle]
+        dataset = recordings.find(options.data, bundles[0].manifest.interval_s)
+        for sentence in (*dataset.skipped, *dataset.warnings):
+            print(f"edgeml model evaluate: {sentence}", file=sys.stderr)
+        result, evaluated = evaluate(bundles, dataset, options.data, options.levels, options.audits, log)
+        if options.baselines:
             from model_training.evaluation import baselines
 
-            result["baselines"] = baselines.table(found, given.data, bundles[0].manifest.prior, say)
+            result["baselines"] = baselines.table(dataset, options.data, bundles[0].manifest.prior, log)
     except EdgemlError as fault:
-        print(f"evaluate: {fault}", file=sys.stderr)
+        print(f"edgeml model evaluate: {fault}", file=sys.stderr)
         return 1
     print(text(result))
     try:
-        _write(given, result, judged, found)
+        _write(options, result, evaluated, dataset)
     except ModuleNotFoundError as fault:
-        print(f"evaluate: --report wants {fault.name}, which is not installed; run `scripts/env test`, then this again", file=sys.stderr)
+        print(
+            f"edgeml model evaluate: --report needs {fault.name}, which is not installed; run `scripts/env test`, then this again",
+            file=sys.stderr,
+        )
         return 1
     except OSError as fault:
-        print(f"evaluate: {fault.filename}: cannot be written ({fault.strerror}); name another file", file=sys.stderr)
+        print(f"edgeml model evaluate: {fault.filename}: cannot be written ({fault.strerror}); name another file", file=sys.stderr)
         return 1
     return 0
 
 
-def _unfit(given: argparse.Namespace) -> str:
-    """Why what will come cannot be written, before it takes minutes; else empty."""
-    if given.report and importlib.util.find_spec("matplotlib") is None:
+def _output_problem(options: argparse.Namespace) -> str:
+    """Error message if an output is not writable, verified before the evaluation; else empty."""
+    if options.report and importlib.util.find_spec("matplotlib") is None:
         return "--report needs matplotlib, which is not installed; run `scripts/env report`, then this again"
-    files = [check_file(path) for path in (given.predictions, given.json) if path]
-    folders = [check_folder(given.report)] if given.report else []
+    files = [check_file(path) for path in (options.predictions, options.result) if path]
+    folders = [check_folder(options.report)] if options.report else []
     return next(filter(None, (*files, *folders)), "")
 
 
-def _write(given: argparse.Namespace, result: dict[str, Any], judged: list[Evaluated], found: recordings.Found) -> None:
-    if given.predictions:
-        first = judged[0]
-        free = predictions.whole_free(first.judge, found.free, [*first.near, *first.later])
-        predictions.write(given.predictions, [*first.stretches, *free])
-    if given.json:
-        given.json.parent.mkdir(parents=True, exist_ok=True)
-        given.json.write_text(report.to_json(result), encoding="utf-8")
-    if given.report:
+def _write(options: argparse.Namespace, result: dict[str, Any], evaluated: list[EvaluatedBundle], dataset: recordings.RecordingSet) -> None:
+    if options.predictions:
+        first = evaluated[0]
+        normal = predictions.whole_normal(first.detector, dataset.normal, [*first.near, *first.later])
+        predictions.write(options.predictions, [*first.segments, *normal])
+    if options.result:
+        options.result.parent.mkdir(parents=True, exist_ok=True)
+        options.result.write_text(result_json.to_json(result), encoding="utf-8")
+    if options.report:
         from model_training.report import anomaly
 
-        anomaly.write(given.report, result, judged)
+        anomaly.write(options.report, result, evaluated)
 
 
 def text(result: dict[str, Any]) -> str:
-    """The whole report."""
+    """Render the result as text."""
     parts = [_data(result["data"])]
     for bundle in result["bundles"]:
         parts.append(_bundle(bundle))
-    if "crosswise" in result:
-        parts.append(report.crosswise(result["crosswise"]))
+    if "cross_validation" in result:
+        parts.append(report.cross_validation(result["cross_validation"]))
     if result["quantised"]:
         parts.append(report.quantised(result["quantised"]))
     if "baselines" in result:
@@ -92,15 +96,15 @@ def text(result: dict[str, Any]) -> str:
 
 def _data(data: dict[str, Any]) -> str:
     n, unlabelled = len(data["recordings"]), len(data["unlabelled"])
-    said = f"{data['folder']}: {n} recordings" + (f", {unlabelled} of them without labels" if unlabelled else "")
-    said += f", {len(data['free'])} of normal running" if data["free"] else ", none of normal running"
-    left_out = len(data["left_out"])
-    return said + (f"; {left_out} file{'s are' if left_out > 1 else ' is'} left out" if left_out else "")
+    text = f"{data['folder']}: {n} recordings" + (f", {unlabelled} of them without labels" if unlabelled else "")
+    text += f", {len(data['normal_recordings'])} of normal running" if data["normal_recordings"] else ", none of normal running"
+    skipped = len(data["skipped"])
+    return text + (f"; {skipped} file{'s' if skipped > 1 else ''} skipped" if skipped else "")
 
 
 def _bundle(bundle: dict[str, Any]) -> str:
     head = (
-        f"{bundle['where']}: {bundle['name']} {bundle['version']}, {bundle['weights']}, seed {bundle['seed']}, {bundle['bytes']} bytes, "
+        f"{bundle['folder']}: {bundle['name']} {bundle['version']}, {bundle['weights']}, seed {bundle['seed']}, {bundle['bytes']} bytes, "
         f"{bundle['engine']}, {bundle['digest'][:16]}…, verdict level {bundle['verdict_level']:g}, prior {bundle['prior']:g}"
     )
     parts = [head, report.figures(bundle["figures"]), report.recordings([*bundle["recordings"], *bundle["normal"]])]
@@ -115,29 +119,32 @@ def _bundle(bundle: dict[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="scripts/evaluate", description="Judge a model bundle on recordings, through the code that the components run."
+def parser() -> argparse.ArgumentParser:
+    result = argparse.ArgumentParser(
+        prog="edgeml model evaluate", description="Evaluate a model bundle on recordings, with the components' own code."
     )
-    parser.add_argument("--data", type=Path, required=True, help="folder with <group>/<n>.csv, and anomaly-free/*.csv")
-    parser.add_argument(
-        "--bundle", type=Path, required=True, action="append",
-        help="folder of a bundle; several times: seeds and designs, chosen among crosswise; int8 and float32, compared",
+    result.add_argument("--data", type=Path, required=True, help="folder with <group>/<n>.csv, and anomaly-free/*.csv")
+    result.add_argument(
+        "--bundle",
+        type=Path,
+        required=True,
+        action="append",
+        help="folder of a bundle; repeat it to cross-validate seeds and designs, and to compare int8 with float32",
     )
-    parser.add_argument("--predictions", type=Path, help="file to write a line for each row to (of the first bundle)")
-    parser.add_argument("--json", type=Path, help="file to write the result to")
-    parser.add_argument("--report", type=Path, help="folder to write a model card with plots to; wants matplotlib")
-    parser.add_argument("--baselines", action="store_true", help="compare with simpler methods, from a cache in build/")
-    parser.add_argument("--levels", type=_levels, default=(), help="verdict levels to choose among crosswise, such as 0.4,0.5,0.6")
-    parser.add_argument("--no-audits", dest="audits", action="store_false", help="leave out the audits, which take most of the time")
-    return parser
+    result.add_argument("--predictions", type=Path, help="file for the predictions of the first bundle, one line for each row")
+    result.add_argument("--result", type=Path, metavar="FILE", help="file for the result, as JSON")
+    result.add_argument("--report", type=Path, help="folder for a model card with plots; needs matplotlib")
+    result.add_argument("--baselines", action="store_true", help="compare with baseline methods; their verdicts are cached in build/")
+    result.add_argument("--levels", type=_levels, default=(), help="verdict levels to select from by cross-validation, such as 0.4,0.5,0.6")
+    result.add_argument("--no-audits", dest="audits", action="store_false", help="skip the robustness audits, which take most of the time")
+    return result
 
 
 def _levels(text: str) -> tuple[float, ...]:
     try:
         levels = tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} has what is not a number; write levels such as 0.4,0.5,0.6") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers; write levels such as 0.4,0.5,0.6") from None
     if not all(0 <= level <= 1 for level in levels):
         raise argparse.ArgumentTypeError(f"{text!r} has a level outside 0 to 1")
     return levels

@@ -1,4 +1,4 @@
-"""Figures over rows: counts and rates, episodes and delays. Pure functions over arrays."""
+"""Metrics over rows: confusion matrix, rates, episodes, delays, hours. Pure functions over arrays."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edgeml.times import SECOND
+from edgeml.timestamps import SECOND
 
 
-class Count(NamedTuple):
-    """Rows by verdict and label."""
+class ConfusionMatrix(NamedTuple):
+    """Number of rows by verdict and label."""
 
     tp: int
     fp: int
@@ -25,54 +25,58 @@ class Count(NamedTuple):
 
     @property
     def false_alarm_rate(self) -> float:
-        """Share of the normal rows with a verdict of yes; NaN when there are none."""
+        """Share of the normal rows with a positive verdict; NaN without normal rows."""
         return _share(self.fp, self.fp + self.tn)
 
     @property
     def missed_alarm_rate(self) -> float:
-        """Share of the anomalous rows with a verdict of no; NaN when there are none."""
+        """Share of the anomalous rows with a negative verdict; NaN without anomalous rows."""
         return _share(self.fn, self.fn + self.tp)
 
 
-def count(verdict: np.ndarray, anomaly: np.ndarray) -> Count:
-    """Of (n,) bool each."""
+def confusion_matrix(verdict: np.ndarray, anomaly: np.ndarray) -> ConfusionMatrix:
+    """Confusion matrix of verdict and label, (n,) bool each."""
     pairs = ((verdict, anomaly), (verdict, ~anomaly), (~verdict, anomaly), (~verdict, ~anomaly))
-    return Count(*(int(np.sum(a & b)) for a, b in pairs))
+    return ConfusionMatrix(*(int(np.sum(a & b)) for a, b in pairs))
 
 
-def pooled(counts: Iterable[Count]) -> Count:
-    """The sum."""
-    return Count(*(sum(column) for column in zip(*counts, strict=True))) if (counts := list(counts)) else Count(0, 0, 0, 0)
+def pooled(matrices: Iterable[ConfusionMatrix]) -> ConfusionMatrix:
+    """Sum of confusion matrices."""
+    return (
+        ConfusionMatrix(*(sum(column) for column in zip(*matrices, strict=True)))
+        if (matrices := list(matrices))
+        else ConfusionMatrix(0, 0, 0, 0)
+    )
 
 
 def episodes(anomaly: np.ndarray) -> list[slice]:
-    """The stretches of True in (n,) bool."""
+    """Runs of True in (n,) bool."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], anomaly.astype(np.int8), [0]])))
     return [slice(int(begin), int(end)) for begin, end in zip(edges[::2], edges[1::2], strict=True)]
 
 
-def delays(times: np.ndarray, said: np.ndarray, anomaly: np.ndarray) -> list[float]:
-    """For each episode the seconds from its first row to the first row of it that `said`; infinite where none did.
+def delays(times: np.ndarray, positive: np.ndarray, anomaly: np.ndarray) -> list[float]:
+    """Seconds from the first row of each episode to its first positive row; infinite if there is none.
 
-    What was said before the episode and still holds at its first row counts as a delay of 0: the operator knew.
+    A positive state that began before the episode counts as a delay of 0, because the operator was informed.
     """
     out = []
     for episode in episodes(anomaly):
-        hits = np.flatnonzero(said[episode])
+        hits = np.flatnonzero(positive[episode])
         at = episode.start + int(hits[0]) if len(hits) else None
         out.append(math.inf if at is None else (int(times[at]) - int(times[episode.start])) / SECOND)
     return out
 
 
 def quantile(values: Sequence[float], q: float) -> float:
-    """The smallest of the values that at least a share q of them does not exceed; infinity is a value, NaN for none."""
+    """Smallest value that at least a share q of the values does not exceed. Infinity counts as a value; NaN without values."""
     if not values:
         return math.nan
     return sorted(values)[max(0, math.ceil(q * len(values)) - 1)]
 
 
 def median(values: Sequence[float]) -> float:
-    """Infinity is a value; NaN for none."""
+    """Median. Infinity counts as a value; NaN without values."""
     ordered = sorted(values)
     if not ordered:
         return math.nan
@@ -80,10 +84,10 @@ def median(values: Sequence[float]) -> float:
     return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
 
 
-def hours(times: np.ndarray, among: np.ndarray, longest_gap_s: float = 5.0) -> float:
-    """Event time spent in the rows `among` (n,) bool: from each to its successor, a longer gap counting as `longest_gap_s`."""
-    steps = np.append(np.clip(np.diff(times) / SECOND, 0, longest_gap_s), 1.0)
-    return float(steps[among].sum() / 3600)
+def hours(times: np.ndarray, selected: np.ndarray, max_gap_s: float = 5.0) -> float:
+    """Event time in the rows `selected` (n,) bool, from each row to the next. A longer gap counts as `max_gap_s`."""
+    steps = np.append(np.clip(np.diff(times) / SECOND, 0, max_gap_s), 1.0)
+    return float(steps[selected].sum() / 3600)
 
 
 def _share(part: float, whole: float) -> float:

@@ -1,8 +1,7 @@
-"""What an evaluation says, as text for people and as JSON."""
+"""The result of an evaluation as text."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -21,7 +20,7 @@ def number(value: float, digits: int = 3) -> str:
 
 
 def table(rows: Iterable[tuple[str, ...]]) -> str:
-    """Columns aligned, the first to the left, the others to the right."""
+    """Align columns, the first to the left, the others to the right."""
     rows = list(rows)
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = []
@@ -32,7 +31,7 @@ def table(rows: Iterable[tuple[str, ...]]) -> str:
 
 
 def figures(f: dict[str, Any]) -> str:
-    """The figures that are always reported together."""
+    """Figures of one bundle."""
     lines = [
         ("F1", number(f["f1"])),
         ("false-alarm rate", percent(f["false_alarm_rate"])),
@@ -41,7 +40,7 @@ def figures(f: dict[str, Any]) -> str:
         (f"false-alarm rate in normal running ({f['normal_rows']} rows)", percent(f["normal_false_alarm_rate"])),
         ("delay of the verdict, median / p90", f"{seconds(f['delay_median_s'])} / {seconds(f['delay_p90_s'])}"),
         ("after the policy: delay, median / p90", f"{seconds(f['alarm_delay_median_s'])} / {seconds(f['alarm_delay_p90_s'])}"),
-        ("after the policy: episodes found", f"{f['found']} of {f['episodes']}"),
+        ("after the policy: episodes detected", f"{f['detected']} of {f['episodes']}"),
         (
             "after the policy: false alarms per hour",
             f"{number(f['false_alarms_per_hour'], 2)} ({f['false_alarms']} in {number(f['hours'], 2)} normal hours; "
@@ -49,7 +48,7 @@ def figures(f: dict[str, Any]) -> str:
         ),
         ("expected calibration error, at the manifest's prior", number(f["calibration_error"])),
         (
-            "no decision, counted as no",
+            "no decision, counted as negative",
             f"{f['undecided']} of {f['rows']} test rows, {f['undecided_anomalous']} of them anomalous; "
             f"{f['normal_undecided']} in normal running",
         ),
@@ -59,12 +58,18 @@ def figures(f: dict[str, Any]) -> str:
 
 
 def recordings(rows: list[dict[str, Any]]) -> str:
-    """A line for each recording."""
+    """Table with a line for each recording."""
     head = ("recording", "F1", "false", "missed", "delay", "alarm after", "false alarms", "no decision")
     body = [
         (
-            "  " + row["name"], number(row["f1"]), percent(row["false_alarm_rate"]), percent(row["missed_alarm_rate"]),
-            seconds(row["delay_median_s"]), seconds(row["alarm_delay_median_s"]), str(row["false_alarms"]), str(row["undecided"]),
+            "  " + row["name"],
+            number(row["f1"]),
+            percent(row["false_alarm_rate"]),
+            percent(row["missed_alarm_rate"]),
+            seconds(row["delay_median_s"]),
+            seconds(row["alarm_delay_median_s"]),
+            str(row["false_alarms"]),
+            str(row["undecided"]),
         )
         for row in rows
     ]
@@ -72,25 +77,29 @@ def recordings(rows: list[dict[str, Any]]) -> str:
 
 
 def audits(rows: list[dict[str, Any]]) -> str:
-    """A line for each audit."""
+    """Table with a line for each audit."""
     head = ("audit", "F1", "change", "false", "missed", "")
     body = [
         (
-            "  " + row["name"], number(row["f1"]), "-" if math.isnan(row["change"]) else f"{row['change']:+.3f}",
-            percent(row["false_alarm_rate"]), percent(row["missed_alarm_rate"]), "passed" if row["passed"] else "FAILED",
+            "  " + row["name"],
+            number(row["f1"]),
+            "-" if math.isnan(row["change"]) else f"{row['change']:+.3f}",
+            percent(row["false_alarm_rate"]),
+            percent(row["missed_alarm_rate"]),
+            "passed" if row["passed"] else "FAILED",
         )
         for row in rows
     ]
     return table([("  " + head[0], *head[1:]), *body])
 
 
-def crosswise(c: dict[str, Any]) -> str:
-    """The headline: what each half chose, mean and spread over the seeds."""
+def cross_validation(c: dict[str, Any]) -> str:
+    """Cross-validated figures: the selection of each half, and mean and spread over the seeds."""
     (first, second), n = c["chosen"], len(c["seeds"])
     head = [
-        f"crosswise: of {c['candidates']} candidate{'s' if c['candidates'] > 1 else ''}, {n} seed{'s' if n > 1 else ''}; "
+        f"cross-validation: of {c['candidates']} candidate{'s' if c['candidates'] > 1 else ''}, {n} seed{'s' if n > 1 else ''}; "
         f"{len(c['halves'][0])} and {len(c['halves'][1])} recordings",
-        f"  the first half chose {first[0]} at level {first[1]:g}, the second half {second[0]} at level {second[1]:g}",
+        f"  the first half selected {first[0]} at level {first[1]:g}, the second half {second[0]} at level {second[1]:g}",
     ]
     lines = [("  " + name, with_spread(c, key, show)) for name, key, show in HEADLINE]
     error = c["refitted_calibration_error"]
@@ -108,7 +117,7 @@ HEADLINE = (
     ("delay of the verdict, p90", "delay_p90_s", seconds),
     ("after the policy: delay, median", "alarm_delay_median_s", seconds),
     ("after the policy: delay, p90", "alarm_delay_p90_s", seconds),
-    ("after the policy: episodes found", "found", lambda value: number(value, 1)),
+    ("after the policy: episodes detected", "detected", lambda value: number(value, 1)),
     ("after the policy: false alarms per hour", "false_alarms_per_hour", lambda value: number(value, 2)),
     ("after the policy: normal hours", "hours", lambda value: number(value, 2)),
     ("expected calibration error", "calibration_error", number),
@@ -116,69 +125,49 @@ HEADLINE = (
 
 
 def with_spread(c: dict[str, Any], key: str, show: Callable[[float], str]) -> str:
-    """Mean and, where there are several seeds and it is finite, spread."""
+    """Mean and, with several seeds and a finite value, spread."""
     spread = f" ± {show(c['spread'][key])}" if len(c["seeds"]) > 1 and math.isfinite(c["spread"][key]) else ""
     return show(c["mean"][key]) + spread
 
 
 def quantised(rows: list[dict[str, Any]]) -> str:
-    """What int8 costs."""
+    """Loss by int8 quantisation."""
     return "\n".join(
-        f"int8 against float32, seed {row['seed']}: F1 {row['int8']:.4f} and {row['float32']:.4f}, lost {row['lost']:+.4f}; confidences "
+        f"int8 against float32, seed {row['seed']}: F1 {row['int8']:.4f} and {row['float32']:.4f}, loss {row['f1_loss']:+.4f}; confidences "
         f"differ by {row['largest_difference']:.3f} at most, verdicts in {100 * row['verdicts_differing']:.2f} % of rows"
         for row in rows
     )
 
 
 def baselines(rows: dict[str, Any]) -> str:
-    """A line for each baseline."""
-    head = ("  method", "F1", "false", "missed", "NAB", "normal", "delay", "alarm after", "false/h", "found", "shifted", "no anomaly")
-    body, absent = [], []
+    """Table with a line for each baseline."""
+    head = ("  method", "F1", "false", "missed", "NAB", "normal", "delay", "alarm after", "false/h", "detected", "shifted", "no anomaly")
+    body, unavailable = [], []
     for name, row in rows.items():
-        if "absent" in row:
-            absent.append(f"  {name}: {row['absent']}")
+        if "unavailable" in row:
+            unavailable.append(f"  {name}: {row['unavailable']}")
             continue
         f, audits = row["figures"], {audit["name"]: audit for audit in row["audits"]}
-        body.append((
-            "  " + name, number(f["f1"]), percent(f["false_alarm_rate"]), percent(f["missed_alarm_rate"]), number(f["nab"], 1),
-            percent(f["normal_false_alarm_rate"]), seconds(f["delay_median_s"]), seconds(f["alarm_delay_median_s"]),
-            number(f["false_alarms_per_hour"], 1), f"{f['found']}/{f['episodes']}",
-            _audited(audits.get("shifted")), _audited(audits.get("without an anomaly")),
-        ))
-    return "\n".join(["baselines", table([head, *body]), *absent])
+        body.append(
+            (
+                "  " + name,
+                number(f["f1"]),
+                percent(f["false_alarm_rate"]),
+                percent(f["missed_alarm_rate"]),
+                number(f["nab"], 1),
+                percent(f["normal_false_alarm_rate"]),
+                seconds(f["delay_median_s"]),
+                seconds(f["alarm_delay_median_s"]),
+                number(f["false_alarms_per_hour"], 1),
+                f"{f['detected']}/{f['episodes']}",
+                _audit_status(audits.get("shifted")),
+                _audit_status(audits.get("without an anomaly")),
+            )
+        )
+    return "\n".join(["baselines", table([head, *body]), *unavailable])
 
 
-def _audited(audit: dict[str, Any] | None) -> str:
+def _audit_status(audit: dict[str, Any] | None) -> str:
     if audit is None:
         return "-"
     return "passed" if audit["passed"] else "FAILED"
-
-
-def to_json(result: Any) -> str:
-    """Infinity becomes the text "infinity" and NaN null: neither is a number of JSON."""
-    return json.dumps(_plain(result), indent=1, ensure_ascii=False) + "\n"
-
-
-def from_json(text: str) -> Any:
-    """The reverse, but for NaN in places that may be null."""
-    return _back(json.loads(text))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None if math.isnan(value) else "infinity"
-    if isinstance(value, dict):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
-    return value
-
-
-def _back(value: Any) -> Any:
-    if value == "infinity":
-        return math.inf
-    if isinstance(value, dict):
-        return {key: math.nan if each is None else _back(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_back(each) for each in value]
-    return value

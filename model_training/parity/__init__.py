@@ -1,1 +1,1 @@
-"""Whether a bundle says the same on the runtimes that a device may have."""
+"""Parity: whether a bundle gives the same results on the runtimes of a device."""

@@ -1,5 +1,6 @@
-"""`scripts/parity --data DIR --bundle DIR [--arm64 ROOT]`: the same recordings on LiteRT and on tflite-runtime 2.14, and on 64-bit ARM,
-compared row by row with LiteRT here."""
+"""`edgeml model parity --data DIR --bundle DIR [--arm64 ROOT]`: compare the results of runtimes row by row.
+
+The reference is LiteRT on this machine. It is compared with tflite-runtime 2.14 and, with `--arm64`, with both on 64-bit ARM."""
 
 from __future__ import annotations
 
@@ -14,122 +15,142 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeml.bundle import Bundle
 from edgeml.errors import EdgemlError
-from edgeml.golden import levels
+from edgeml.model.bundle import Bundle
+from edgeml.model.self_test import levels
+from model_training.component_path import COMPONENTS, ROOT
 from model_training.evaluation import recordings
-from model_training.outputs import check_folder
-from model_training.parity.compare import ACROSS, SAME, Bounds, compare
-from model_training.parity.environment import LITERT, PLACE, REQUIREMENTS, EnvironmentFault, ready
-from model_training.paths import COMPONENTS, ROOT
+from model_training.output_paths import check_folder
+from model_training.parity.compare import CROSS_ARCHITECTURE, SAME_ARCHITECTURE, Bounds, compare
+from model_training.parity.environment import ENVIRONMENT, LITERT, REQUIREMENTS, EnvironmentSetupError, ensure_environment
+from model_training.progress import to_stderr
 
-WANTED = ("litert", "tflite-runtime")
+Log = Callable[[str], None]
+RUNTIMES = ("litert", "tflite-runtime")
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where the recordings are judged.
+class RuntimeTarget:
+    """A runtime to evaluate the recordings on.
 
     Attributes:
-        name: of the predictions file.
-        python: with a runtime.
-        prefix: what runs a command there.
-        bounds: how far it may be from here.
+        name: name of the predictions file.
+        python: interpreter with the runtime.
+        bounds: maximum differences to the reference.
+        prefix: command prefix that runs a command in the target.
     """
 
     name: str
     engine: str
     machine: str
     python: str
-    bounds: Bounds = SAME
+    bounds: Bounds = SAME_ARCHITECTURE
     prefix: Sequence[str] = ()
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Returns the exit status: 0 within the bounds, 1 beyond them or when a runtime cannot be asked."""
-    parser = argparse.ArgumentParser(
-        prog="scripts/parity", description="Compare a bundle on LiteRT and on tflite-runtime 2.14, and on 64-bit ARM."
+def parser() -> argparse.ArgumentParser:
+    result = argparse.ArgumentParser(
+        prog="edgeml model parity", description="Compare a bundle on LiteRT and on tflite-runtime 2.14, and on 64-bit ARM."
     )
-    parser.add_argument("--data", type=Path, required=True, help="folder with <group>/<n>.csv, and anomaly-free/*.csv")
-    parser.add_argument("--bundle", type=Path, required=True, help="folder of the bundle")
-    parser.add_argument("--out", type=Path, help="folder to keep the predictions files in")
-    parser.add_argument("--arm64", type=Path, metavar="ROOT", help="compare in this root of scripts/test-arm64 too; made if absent")
-    parser.add_argument("--json", type=Path, help="file to write the figures to, for `python -m model_training.report.parity`")
-    given = parser.parse_args(arguments)
+    result.add_argument("--data", type=Path, required=True, help="folder with <group>/<n>.csv, and anomaly-free/*.csv")
+    result.add_argument("--bundle", type=Path, required=True, help="folder of the bundle")
+    result.add_argument("--out", type=Path, help="folder for the predictions files")
+    result.add_argument("--arm64", type=Path, metavar="ROOT", help="compare in this root of edgeml dev test-arm64, too; created if absent")
+    result.add_argument(
+        "--result", type=Path, metavar="FILE", help="file for the figures, as JSON, for `python -m model_training.report.parity`"
+    )
+    return result
 
-    def say(text: str) -> None:
-        print(f"parity: {text}", file=sys.stderr, flush=True)
 
-    unfit = check_folder(given.out) if given.out else ""
-    if unfit:
-        say(unfit)
+def main(arguments: list[str] | None = None) -> int:
+    """Compare and return the exit status: 0 within the bounds, 1 beyond them or if a runtime is not available."""
+    options = parser().parse_args(arguments)
+
+    def progress(text: str) -> None:
+        to_stderr(f"parity: {text}")
+
+    def error(text: str) -> None:
+        print(f"edgeml model parity: {text}", file=sys.stderr, flush=True)
+
+    problem = check_folder(options.out) if options.out else ""
+    if problem:
+        error(problem)
         return 1
     try:
-        recordings.find(given.data)
-        Bundle.load(given.bundle)
+        recordings.find(options.data)
+        Bundle.load(options.bundle)
     except EdgemlError as fault:
-        say(str(fault))
+        error(str(fault))
         return 1
     with tempfile.TemporaryDirectory() as scratch:
-        out = (given.out or Path(scratch)).absolute()
+        out = (options.out or Path(scratch)).absolute()
         out.mkdir(parents=True, exist_ok=True)
         try:
-            bundle = Bundle.load(given.bundle)
-            return _compare(bundle, given, out, say)
-        except (EnvironmentFault, EdgemlError) as fault:
-            say(str(fault))
+            bundle = Bundle.load(options.bundle)
+            return _compare(bundle, options, out, error, progress)
+        except (EnvironmentSetupError, EdgemlError) as fault:
+            error(str(fault))
             return 1
 
 
-def _compare(bundle: Bundle, given: argparse.Namespace, out: Path, say: Callable[[str], None]) -> int:
+def _compare(bundle: Bundle, options: argparse.Namespace, out: Path, error: Log, progress: Log) -> int:
     rows, first, passed = [], None, True
-    for place in _places(given, out, say):
-        file = out / f"{place.name}.csv"
-        say(f"judging with {place.engine} on {place.machine}")
-        engine = predict(place.python, given.data, given.bundle, file, place.prefix)
+    for target in _targets(options, out, progress):
+        file = out / f"{target.name}.csv"
+        progress(f"evaluating with {target.engine} on {target.machine}")
+        engine = predict(target.python, options.data, options.bundle, file, target.prefix)
         if engine is None:
             return 1
-        if engine != place.engine:
-            say(f"the runtime was {engine} where {place.engine} is to be compared; install {' or '.join(LITERT[:1] + REQUIREMENTS[:1])}")
+        if engine != target.engine:
+            error(f"the runtime is {engine}, expected {target.engine}; install {' or '.join(LITERT[:1] + REQUIREMENTS[:1])}")
             return 1
         if first is None:
             first = file
             continue
-        parity = compare(first, file, place.bounds, levels(bundle.manifest))
+        parity = compare(first, file, target.bounds, levels(bundle.manifest))
         passed = passed and parity.passed
-        print(f"{given.bundle.name} on {WANTED[0]} ({platform.machine()}) and {engine} ({place.machine}): {parity}", flush=True)
-        rows.append({"engine": engine, "machine": place.machine} | parity.plain())
-    if given.json:
+        print(f"{options.bundle.name} on {RUNTIMES[0]} ({platform.machine()}) and {engine} ({target.machine}): {parity}", flush=True)
+        rows.append({"engine": engine, "machine": target.machine} | parity.plain())
+    if options.result:
         manifest = bundle.manifest
         result = {"name": manifest.name, "version": manifest.version, "digest": bundle.digest, "here": platform.machine(), "compared": rows}
-        given.json.parent.mkdir(parents=True, exist_ok=True)
-        given.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        options.result.parent.mkdir(parents=True, exist_ok=True)
+        options.result.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     return 0 if passed else 1
 
 
-def _places(given: argparse.Namespace, out: Path, say: Callable[[str], None]) -> Iterator[Place]:
-    """Here first; each environment is made when it is its turn."""
+def _targets(options: argparse.Namespace, out: Path, log: Log) -> Iterator[RuntimeTarget]:
+    """Yield the reference first, then the other runtimes. Each environment is created when it is reached."""
     machine = platform.machine()
-    yield Place("here", WANTED[0], machine, sys.executable)
-    yield Place("tflite-runtime", WANTED[1], machine, str(ready(say)))
-    if given.arm64 is None:
+    yield RuntimeTarget("here", RUNTIMES[0], machine, sys.executable)
+    yield RuntimeTarget("tflite-runtime", RUNTIMES[1], machine, str(ensure_environment(log)))
+    if options.arm64 is None:
         return
-    bound = [word for each in (ROOT, given.data, given.bundle, out) for word in ("--bind", str(each.absolute()))]
-    enter = ("env", f"PYTHONPATH={ROOT / 'scripts'}", sys.executable, "-m", "suite.arm64.enter", str(given.arm64.absolute()), *bound, "--")
-    for engine, requirements in zip(WANTED, (LITERT, REQUIREMENTS), strict=True):
-        python = ready(say, PLACE.with_name(f"parity-arm64-{engine}"), requirements=requirements, prefix=enter)
-        yield Place(f"arm64-{engine}", engine, "aarch64", str(python), ACROSS, enter)
+    bound = [word for each in (ROOT, options.data, options.bundle, out) for word in ("--bind", str(each.absolute()))]
+    enter = (
+        "env",
+        f"PYTHONPATH={ROOT / 'libs'}",
+        sys.executable,
+        "-m",
+        "edgeml_cli.verify.arm64.enter",
+        str(options.arm64.absolute()),
+        *bound,
+        "--",
+    )
+    for engine, requirements in zip(RUNTIMES, (LITERT, REQUIREMENTS), strict=True):
+        python = ensure_environment(log, ENVIRONMENT.with_name(f"parity-arm64-{engine}"), requirements=requirements, prefix=enter)
+        yield RuntimeTarget(f"arm64-{engine}", engine, "aarch64", str(python), CROSS_ARCHITECTURE, enter)
 
 
 def predict(python: str, data: Path, bundle: Path, file: Path, prefix: Sequence[str] = ()) -> str | None:
-    """Write predictions by `python`'s runtime; its name, or None when it failed, which it has said on standard error."""
+    """Write predictions with `python`'s runtime. Returns the runtime's name, or None after a failure reported on standard error."""
     result = file.with_suffix(".json")
-    around = f"PYTHONPATH={os.pathsep.join(map(str, (ROOT, ROOT / 'libs', COMPONENTS)))}"
+    environment = f"PYTHONPATH={os.pathsep.join(map(str, (ROOT, ROOT / 'libs', COMPONENTS)))}"
     command = [python, "-m", "model_training.evaluation", "--data", data.absolute(), "--bundle", bundle.absolute(), "--predictions", file]
-    done = subprocess.run(
-        [*prefix, "env", around, *map(str, command), "--json", str(result), "--no-audits"], stdout=subprocess.DEVNULL, check=False
+    process = subprocess.run(
+        [*prefix, "env", environment, *map(str, command), "--result", str(result), "--no-audits"], stdout=subprocess.DEVNULL, check=False
     )
-    if done.returncode:
+    if process.returncode:
         return None
     return str(json.loads(result.read_text(encoding="utf-8"))["bundles"][0]["engine"])
 

@@ -1,8 +1,8 @@
-"""From captured files and CSVs to versioned Parquet with a data card."""
+"""Preparation of training data: from captured files and CSVs to versioned Parquet with a data card."""
 
-from .build import Built, build
-from .parquet import load_prepared
-from .plan import Plan, load_plan
-from .rows import PrepareError
+from model_training.prepare.parquet import load_prepared
+from model_training.prepare.pipeline import PreparedDataset, prepare_dataset
+from model_training.prepare.plan import Plan, load_plan
+from model_training.prepare.rows import PrepareError
 
-__all__ = ["Built", "Plan", "PrepareError", "build", "load_plan", "load_prepared"]
+__all__ = ["Plan", "PrepareError", "PreparedDataset", "load_plan", "load_prepared", "prepare_dataset"]

@@ -1,4 +1,4 @@
-"""`scripts/prepare`: gets public data sets, and makes a versioned data set of captured files and CSVs."""
+"""`edgeml data list|fetch|prepare`: download public data sets, and prepare versioned data sets from captured files and CSVs."""
 
 from __future__ import annotations
 
@@ -9,64 +9,69 @@ from pathlib import Path
 from edgeml.errors import OptionsError
 from model_training.datasets import DATASETS, DatasetError
 from model_training.datasets.fetch import fetch
-
-from .build import build
-from .plan import load_plan
-from .rows import PrepareError
+from model_training.prepare.pipeline import prepare_dataset
+from model_training.prepare.plan import load_plan
+from model_training.prepare.rows import PrepareError
+from model_training.progress import to_stderr
 
 OUT = Path("build/data")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = _arguments(arguments)
+    """Run the command and return the exit status."""
+    options = parser().parse_args(arguments)
     try:
-        {"list": _list, "fetch": _fetch, "build": _build}[options.command](options)
+        {"list": _list, "fetch": _fetch, "prepare": _prepare}[options.command](options)
     except OptionsError as fault:
         for sentence in fault.faults:
-            _say(f"{options.plan}: {sentence}")
+            _fail(options, f"{options.plan}: {sentence}")
         return 1
     except (DatasetError, PrepareError) as fault:
-        _say(str(fault))
+        _fail(options, str(fault))
         return 1
     return 0
 
 
-def _arguments(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="scripts/prepare", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("list", help="the public data sets")
-    get = commands.add_parser("fetch", help="get a public data set, check it, and put it into a folder")
+def parser() -> argparse.ArgumentParser:
+    result = argparse.ArgumentParser(prog="edgeml data", description=__doc__)
+    commands = result.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="list the public data sets")
+    get = commands.add_parser("fetch", help="download a public data set and verify it")
     get.add_argument("name", help=f"one of {', '.join(DATASETS)}")
-    get.add_argument("--from", dest="source", type=Path, help="a folder that has its files, instead of its address")
-    get.add_argument("--address", default="", help="another address that has the same files, such as a mirror")
-    get.add_argument("--out", type=Path, default=OUT, help=f"where to; its files come into OUT/NAME (default: {OUT})")
-    make = commands.add_parser("build", help="captured files and CSVs to cleaned, resampled, versioned Parquet with a data card")
+    get.add_argument("--from", dest="source", type=Path, help="folder with the files, instead of the address")
+    get.add_argument("--address", default="", help="another address with the same files, such as a mirror")
+    get.add_argument("--out", type=Path, default=OUT, help=f"output folder; the files are stored in OUT/NAME (default: {OUT})")
+    make = commands.add_parser("prepare", help="clean and resample captured files and CSVs to versioned Parquet with a data card")
     make.add_argument("places", nargs="+", metavar="PLACE", help="a file, a folder, or s3://bucket/prefix")
-    make.add_argument("--plan", type=Path, required=True, help="what is to be done, a YAML file; see model_training/README.md")
-    make.add_argument("--out", type=Path, default=OUT, help=f"where to; it comes into OUT/<name>/<version> (default: {OUT})")
-    return parser.parse_args(arguments)
+    make.add_argument("--plan", type=Path, required=True, help="YAML file with the plan; see model_training/README.md")
+    make.add_argument("--out", type=Path, default=OUT, help=f"output folder; the data are stored in OUT/<name>/<version> (default: {OUT})")
+    return result
 
 
 def _list(options: argparse.Namespace) -> None:
     for name, dataset in DATASETS.items():
         sys.stdout.write(f"{name}: {dataset.title}\n  {dataset.base}{dataset.archive}\n  {dataset.licence}; {dataset.citation}\n")
         known = sum(bool(file.sha256) for file in dataset.files)
-        sys.stdout.write(f"  {len(dataset.files)} files, the digests of {known} complete ones are known\n")
+        sys.stdout.write(f"  {len(dataset.files)} files, {known} with a known digest\n")
 
 
 def _fetch(options: argparse.Namespace) -> None:
-    got = fetch(options.name, options.out, options.source, options.address, _say)
-    for note in got.notes:
-        _say(note)
+    provenance = fetch(options.name, options.out, options.source, options.address, _log)
+    for note in provenance.notes:
+        _log(note)
     sys.stdout.write(f"{options.out / options.name}\n")
 
 
-def _build(options: argparse.Namespace) -> None:
-    sys.stdout.write(f"{build(load_plan(options.plan), options.places, options.out, say=_say).folder}\n")
+def _prepare(options: argparse.Namespace) -> None:
+    sys.stdout.write(f"{prepare_dataset(load_plan(options.plan), options.places, options.out, log=_log).folder}\n")
 
 
-def _say(line: str) -> None:
-    sys.stderr.write(f"prepare: {line}\n")
+def _log(line: str) -> None:
+    to_stderr(f"prepare: {line}")
+
+
+def _fail(options: argparse.Namespace, sentence: str) -> None:
+    print(f"edgeml data {options.command}: {sentence}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One asset's rows in order, each time once, with what cannot be true taken out and counted. Pure."""
+"""Clean one asset's rows: order them by time, remove duplicates and implausible values, and count both. Pure."""
 
 from __future__ import annotations
 
@@ -6,95 +6,97 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from edgeml.messages import MISSING, OUT_OF_LINE, OUT_OF_RANGE, QUALITY_NAMES, STUCK
-from edgeml.times import to_iso
+from edgeml.messages import IMPLAUSIBLE_TIME, MISSING, OUT_OF_RANGE, QUALITY_NAMES, STUCK
+from edgeml.timestamps import to_iso
+from model_training.prepare.plan import Range
+from model_training.prepare.rows import PrepareError, Rows, Statistics
 
-from .plan import Range
-from .rows import PrepareError, Rows, Tally
-
-UNTRUE = (OUT_OF_RANGE, STUCK)
-"""Quality flags that take a value out. After a gap says nothing against a value, missing is one, a time out of line takes the row."""
+REJECTED_FLAGS = (OUT_OF_RANGE, STUCK)
+"""Quality flags that remove a value. A value after a gap is kept; a row with a time out of order is dropped as a whole."""
 
 
-def together(parts: list[Rows], wanted: list[str]) -> Rows:
-    """Rows of one asset from several files: the wanted channels (all if none is named), by event time; what a file lacks is NaN.
+def merge(parts: list[Rows], requested: list[str]) -> Rows:
+    """Merge the rows of one asset from several files, by event time. A channel missing in a file is NaN.
+
+    Args:
+        requested: channels to keep; empty: all.
 
     Raises:
-        PrepareError: a wanted channel is in none of them.
+        PrepareError: no file has a requested channel.
     """
     asset = parts[0].asset
-    have = {channel for part in parts for channel in part.channels}
-    absent = [channel for channel in wanted if channel not in have]
+    available = {channel for part in parts for channel in part.channels}
+    absent = [channel for channel in requested if channel not in available]
     if absent:
-        raise PrepareError(f"{asset} has no channel {', '.join(absent)}; it has {', '.join(sorted(have))}; mend `channels` or the columns")
-    channels = tuple(wanted or sorted(have))
+        raise PrepareError(
+            f"{asset} has no channel {', '.join(absent)}; it has {', '.join(sorted(available))}; correct `channels` or the columns"
+        )
+    channels = tuple(requested or sorted(available))
     values, quality = [], []
     for part in parts:
         shape = (len(part.times), len(channels))
-        own, flags = np.full(shape, np.nan, np.float32), np.full(shape, MISSING, np.uint8)
+        readings, flags = np.full(shape, np.nan, np.float32), np.full(shape, MISSING, np.uint8)
         for place, channel in enumerate(channels):
             if channel in part.channels:
-                own[:, place] = part.values[:, part.channels.index(channel)]
+                readings[:, place] = part.values[:, part.channels.index(channel)]
                 flags[:, place] = part.quality[:, part.channels.index(channel)]
-        values.append(own)
+        values.append(readings)
         quality.append(flags)
     units = {channel: unit for part in parts for channel, unit in part.units.items() if channel in channels}
-    whole = Rows(
-        asset, channels, np.concatenate([part.times for part in parts]), np.concatenate(values), np.concatenate(quality), units
-    )
-    return _kept(whole, _order(whole))
+    whole = Rows(asset, channels, np.concatenate([part.times for part in parts]), np.concatenate(values), np.concatenate(quality), units)
+    return _select(whole, _order(whole))
 
 
-def clean(rows: Rows, ranges: Mapping[str, Range], tally: Tally) -> Rows:
-    """Rows with strictly rising times and only values that can be true; others are NaN, or their rows gone, and counted."""
-    for code in OUT_OF_LINE:
-        rows = _without(rows, (rows.quality == code).any(axis=1), QUALITY_NAMES[code], tally)
+def clean(rows: Rows, ranges: Mapping[str, Range], statistics: Statistics) -> Rows:
+    """Return rows with strictly increasing times and plausible values only. Removed values become NaN; both are counted."""
+    for code in IMPLAUSIBLE_TIME:
+        rows = _drop(rows, (rows.quality == code).any(axis=1), QUALITY_NAMES[code], statistics)
     again = np.zeros(len(rows.times), bool)
     again[1:] = rows.times[1:] == rows.times[:-1]
     first = np.maximum.accumulate(np.where(again, 0, np.arange(len(again))))
     same = ((rows.values == rows.values[first]) | (np.isnan(rows.values) & np.isnan(rows.values[first]))).all(axis=1)
     conflict = again & ~same
-    for mask, reason in ((again & same, "repeated"), (conflict, "another row of the same time")):
-        tally.row(reason, f"{rows.asset}, {to_iso(rows.times[mask][0])}" if mask.any() else "", int(mask.sum()))
-    rows = _kept(rows, np.flatnonzero(~again))
+    for mask, reason in ((again & same, "duplicate"), (conflict, "conflicting duplicate")):
+        statistics.row(reason, f"{rows.asset}, {to_iso(rows.times[mask][0])}" if mask.any() else "", int(mask.sum()))
+    rows = _select(rows, np.flatnonzero(~again))
     values = rows.values.copy()
     for place, channel in enumerate(rows.channels):
         column, flags = values[:, place], rows.quality[:, place]
         limits = ranges.get(channel, Range())
         low = -np.inf if limits.low is None else limits.low
         high = np.inf if limits.high is None else limits.high
-        bad = {QUALITY_NAMES[flag]: flags == flag for flag in UNTRUE}
+        bad = {QUALITY_NAMES[flag]: flags == flag for flag in REJECTED_FLAGS}
         with np.errstate(invalid="ignore"):
             bad[QUALITY_NAMES[OUT_OF_RANGE]] |= (column < low) | (column > high)
         bad["not finite"] = np.isinf(column)
         for reason, mask in bad.items():
             where = f"{rows.asset}, {channel}, {to_iso(rows.times[mask][0])}" if mask.any() else ""
-            tally.value(reason, where, int((mask & ~np.isnan(column)).sum()))
+            statistics.value(reason, where, int((mask & ~np.isnan(column)).sum()))
             column[mask] = np.nan
         missing = np.isnan(rows.values[:, place])
         where = f"{rows.asset}, {channel}, {to_iso(rows.times[missing][0])}" if missing.any() else ""
-        tally.value(QUALITY_NAMES[MISSING], where, int(missing.sum()))
+        statistics.value(QUALITY_NAMES[MISSING], where, int(missing.sum()))
     rows = rows._replace(values=values)
-    return _without(rows, np.isnan(values).all(axis=1), "no good value", tally)
+    return _drop(rows, np.isnan(values).all(axis=1), "no valid value", statistics)
 
 
 def quality_counts(rows: Rows) -> dict[str, int]:
-    """Values by quality flag, as the sources have them."""
+    """Number of values by quality flag, as in the sources."""
     return {name: int((rows.quality == code).sum()) for code, name in enumerate(QUALITY_NAMES)}
 
 
 def _order(rows: Rows) -> np.ndarray:
-    # By time, then by content: the order in which files are named does not matter.
+    # By time, then by content, so that the names of the files do not affect the result.
     keys = [rows.values[:, place] for place in reversed(range(rows.values.shape[1]))]
     return np.lexsort((*keys, rows.times))
 
 
-def _kept(rows: Rows, which: np.ndarray) -> Rows:
+def _select(rows: Rows, which: np.ndarray) -> Rows:
     return rows._replace(times=rows.times[which], values=rows.values[which], quality=rows.quality[which])
 
 
-def _without(rows: Rows, bad: np.ndarray, reason: str, tally: Tally) -> Rows:
+def _drop(rows: Rows, bad: np.ndarray, reason: str, statistics: Statistics) -> Rows:
     if not bad.any():
         return rows
-    tally.row(reason, f"{rows.asset}, {to_iso(rows.times[bad][0])}", int(bad.sum()))
-    return _kept(rows, np.flatnonzero(~bad))
+    statistics.row(reason, f"{rows.asset}, {to_iso(rows.times[bad][0])}", int(bad.sum()))
+    return _select(rows, np.flatnonzero(~bad))

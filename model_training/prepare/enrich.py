@@ -1,4 +1,4 @@
-"""Derived channels: a table of functions, each of which sees one segment without gaps and never looks ahead. Pure."""
+"""Derived channels: a table of causal functions, applied to each segment without gaps. Pure."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ Column = np.ndarray
 
 
 class Function(NamedTuple):
-    """A way to derive a channel.
+    """A function that derives a channel.
 
     Attributes:
-        takes: how many channels, at least and at most.
-        make: (the channels' columns, parameter, interval in s) -> a column of the same length.
-        about: for the README.
+        takes: minimum and maximum number of input channels.
+        make: (columns of the channels, parameter, interval in s) -> column of the same length.
+        about: description for the README.
     """
 
     takes: tuple[int, int]
@@ -63,10 +63,13 @@ FUNCTIONS: dict[str, Function] = {
     "difference": Function((2, 2), lambda columns, factor, _: factor * (columns[0] - columns[1]), "parameter × (first - second)"),
     "product": Function((1, 16), lambda columns, factor, _: factor * np.prod(columns, axis=0), "parameter × the product"),
     "ratio": Function((2, 2), _ratio, "parameter × first / second; missing where the second is 0"),
-    "magnitude": Function((1, 16), lambda columns, factor, _: factor * np.sqrt(np.sum(np.square(columns), axis=0)),
-                          "parameter × the root of the sum of squares"),
-    "change": Function((1, 1), _change, "since the step before, per second"),
-    "rolling_mean": Function((1, 1), _rolling_mean, "over the last `parameter` seconds; missing until there are so many"),
+    "magnitude": Function(
+        (1, 16),
+        lambda columns, factor, _: factor * np.sqrt(np.sum(np.square(columns), axis=0)),
+        "parameter × the square root of the sum of squares",
+    ),
+    "change": Function((1, 1), _change, "difference to the previous step, per second"),
+    "rolling_mean": Function((1, 1), _rolling_mean, "mean over the last `parameter` seconds; missing until that many have passed"),
     "rolling_std": Function((1, 1), _rolling_std, "standard deviation over the last `parameter` seconds"),
 }
 
@@ -74,18 +77,18 @@ FUNCTIONS: dict[str, Function] = {
 def enrich(
     channels: tuple[str, ...], values: np.ndarray, segment: np.ndarray, derived: Mapping[str, Declared], interval_s: float
 ) -> tuple[tuple[str, ...], np.ndarray]:
-    """Channels and values (n, c) float32 with the derived ones behind.
+    """Append the derived channels to channels and values (n, c) float32.
 
     Raises:
-        KeyError: a derived channel is of one that is not there.
+        KeyError: an input channel does not exist.
     """
     columns = {channel: values[:, place].astype(np.float64) for place, channel in enumerate(channels)}
     for name, declared in derived.items():
         of = [columns[each] for each in declared.of]
-        made = np.full(len(values), np.nan)
+        column_values = np.full(len(values), np.nan)
         for each in np.unique(segment):
             at = np.flatnonzero(segment == each)
-            made[at] = FUNCTIONS[declared.function].make([column[at] for column in of], declared.parameter, interval_s)
-        columns[name] = made
+            column_values[at] = FUNCTIONS[declared.function].make([column[at] for column in of], declared.parameter, interval_s)
+        columns[name] = column_values
     names = (*channels, *derived)
     return names, np.stack([columns[name] for name in names], axis=1).astype(np.float32)

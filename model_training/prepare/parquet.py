@@ -1,4 +1,4 @@
-"""Prepared steps on disk: Parquet, a folder for each asset and day, and back. pyarrow is imported where it is needed."""
+"""Prepared steps as Parquet files, one folder for each asset and day. pyarrow is imported on first use."""
 
 from __future__ import annotations
 
@@ -11,19 +11,18 @@ from urllib.parse import quote, unquote
 
 import numpy as np
 
-from edgeml.times import SECOND
-
-from .resample import Steps
-from .rows import PrepareError
+from edgeml.timestamps import SECOND
+from model_training.prepare.resample import Steps
+from model_training.prepare.rows import PrepareError
 
 FORMAT = 1
-OWN = ("time", "flags", "segment", "asset", "day")
-"""Columns that are no channels."""
+RESERVED_COLUMNS = ("time", "flags", "segment", "asset", "day")
+"""Columns that are not channels."""
 DAY_NS = 86_400 * SECOND
 
 
 def version(plan: Any, assets: list[Steps]) -> str:
-    """SHA-256 of the content: the plan, and every asset's columns. The same input gives the same, however its files are named."""
+    """SHA-256 of the plan and of every asset's columns. It does not depend on the names of the source files."""
     digest = hashlib.sha256(json.dumps([FORMAT, plan], sort_keys=True).encode())
     for steps in sorted(assets, key=lambda each: each.asset):
         digest.update(json.dumps([steps.asset, steps.channels, len(steps.times)]).encode())
@@ -34,25 +33,30 @@ def version(plan: Any, assets: list[Steps]) -> str:
 
 
 def write(folder: Path, assets: list[Steps]) -> list[dict[str, Any]]:
-    """Write `asset=<name>/day=<day>/part-0.parquet` for each; returns path and rows of each.
+    """Write `asset=<name>/day=<day>/part-0.parquet` files and return path and number of rows of each.
 
     Raises:
-        PrepareError: a channel has the name of a column that is none; pyarrow is missing.
-        OSError: the disk.
+        PrepareError: a channel has a reserved name, or pyarrow is missing.
+        OSError: a file cannot be written.
     """
     pa, pq = _pyarrow()
     written = []
     for steps in assets:
-        taken = [channel for channel in steps.channels if channel in OWN]
+        taken = [channel for channel in steps.channels if channel in RESERVED_COLUMNS]
         if taken:
-            raise PrepareError(f"{steps.asset}: no channel can be called {', '.join(taken)}; rename it in `csv.columns` or `derived`")
+            raise PrepareError(f"{steps.asset}: {', '.join(taken)} is a reserved name; rename the channel in `csv.columns` or `derived`")
         for day, rows in _days(steps.times):
-            table = pa.table({
-                "time": pa.array(steps.times[rows], pa.timestamp("ns", tz="UTC")),
-                **{name: pa.array(steps.values[rows, place], pa.float32(), from_pandas=True) for place, name in enumerate(steps.channels)},
-                "flags": pa.array(steps.flags[rows], pa.uint8()),
-                "segment": pa.array(steps.segment[rows], pa.int32()),
-            })
+            table = pa.table(
+                {
+                    "time": pa.array(steps.times[rows], pa.timestamp("ns", tz="UTC")),
+                    **{
+                        name: pa.array(steps.values[rows, place], pa.float32(), from_pandas=True)
+                        for place, name in enumerate(steps.channels)
+                    },
+                    "flags": pa.array(steps.flags[rows], pa.uint8()),
+                    "segment": pa.array(steps.segment[rows], pa.int32()),
+                }
+            )
             path = folder / f"asset={quote(steps.asset, safe='')}" / f"day={day}" / "part-0.parquet"
             path.parent.mkdir(parents=True)
             pq.write_table(table, path, compression="zstd")
@@ -61,31 +65,31 @@ def write(folder: Path, assets: list[Steps]) -> list[dict[str, Any]]:
 
 
 def load_prepared(folder: Path) -> list[Steps]:
-    """What `scripts/prepare build` has written, by asset; `gaps` are not among it, `segment` tells them.
+    """Load the steps that `edgeml data prepare` has written, by asset. `gaps` is empty; `segment` numbers the segments between gaps.
 
     Raises:
-        PrepareError: it is none, or was changed since.
+        PrepareError: the folder is unreadable, or was modified.
     """
     _, pq = _pyarrow()
     try:
         card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
-        given, plan = str(card["version"]), card["plan"]
+        expected, plan = str(card["version"]), card["plan"]
         listed = [folder / each["path"] for each in card["partitions"]]
         assets: dict[str, list[Path]] = {}
         for path in listed:
             assets.setdefault(unquote(path.parts[-3].removeprefix("asset=")), []).append(path)
         loaded = [_asset(asset, [pq.ParquetFile(path).read() for path in sorted(paths)]) for asset, paths in sorted(assets.items())]
     except FileNotFoundError as fault:
-        raise PrepareError(f"{fault.filename or folder} is missing; name a folder that scripts/prepare build has made") from None
+        raise PrepareError(f"{fault.filename or folder} is missing; name a folder that edgeml data prepare has written") from None
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as fault:
-        raise PrepareError(f"{folder} cannot be read ({' '.join(str(fault).split())}); prepare it anew") from None
-    if version(plan, loaded) != given:
-        raise PrepareError(f"{folder} is not what its card says, version {given[:16]}; prepare it anew")
+        raise PrepareError(f"{folder} cannot be read ({' '.join(str(fault).split())}); prepare the data again") from None
+    if version(plan, loaded) != expected:
+        raise PrepareError(f"{folder} does not match the version of its card, {expected[:16]}; prepare the data again")
     return loaded
 
 
 def _asset(asset: str, tables: list[Any]) -> Steps:
-    names = tuple(name for name in tables[0].column_names if name not in OWN)
+    names = tuple(name for name in tables[0].column_names if name not in RESERVED_COLUMNS)
 
     def column(name: str, kind: str) -> np.ndarray:
         return np.concatenate([table[name].to_numpy().astype(kind) for table in tables])
@@ -105,5 +109,5 @@ def _pyarrow() -> tuple[Any, Any]:
         import pyarrow
         import pyarrow.parquet
     except ImportError:
-        raise PrepareError("Parquet needs pyarrow; run scripts/prepare, or: pip install pyarrow") from None
+        raise PrepareError("Parquet needs pyarrow; run edgeml data prepare, or: pip install pyarrow") from None
     return pyarrow, pyarrow.parquet

@@ -1,4 +1,4 @@
-"""What a preparation is to do, declared in a YAML file."""
+"""The plan of a preparation, declared in a YAML file."""
 
 from __future__ import annotations
 
@@ -9,54 +9,55 @@ import msgspec
 import yaml
 from msgspec import Meta
 
-from edgeml.options import read
-from edgeml.readings import DecimalSign, TimeUnit
+from edgeml.config.schema import read
+from edgeml.parsing.readings import DecimalSign, TimeUnit
+from model_training.prepare.enrich import FUNCTIONS
+from model_training.prepare.rows import PrepareError
 
-from .enrich import FUNCTIONS
-from .rows import PrepareError
-
-MOST_CHARACTERS = 65_536
+MAX_CHARACTERS = 65_536
 
 
 class Range(msgspec.Struct, frozen=True):
-    """What a channel's readings can be."""
+    """Plausible range of a channel."""
 
-    low: Annotated[float | None, Meta(description="a lower reading is out of range")] = None
-    high: Annotated[float | None, Meta(description="a higher reading is out of range")] = None
-    unit: Annotated[str, Meta(description="for the data card, where a source does not say it")] = ""
+    low: Annotated[float | None, Meta(description="minimum; lower readings are removed")] = None
+    high: Annotated[float | None, Meta(description="maximum; higher readings are removed")] = None
+    unit: Annotated[str, Meta(description="unit for the data card, if a source does not state it")] = ""
 
 
 class Derived(msgspec.Struct, frozen=True):
-    """A channel that is computed from others."""
+    """A channel computed from others."""
 
     function: Annotated[str, Meta(description="a name in FUNCTIONS")]
-    of: Annotated[list[str], Meta(description="the channels it is computed from; earlier derived ones too")]
-    parameter: Annotated[float, Meta(description="what the function takes beside: a factor, seconds")] = 1.0
-    unit: Annotated[str, Meta(description="for the data card")] = ""
+    of: Annotated[list[str], Meta(description="input channels, including derived channels defined before")]
+    parameter: Annotated[float, Meta(description="further argument of the function: a factor, or seconds")] = 1.0
+    unit: Annotated[str, Meta(description="unit for the data card")] = ""
 
 
 class Csv(msgspec.Struct, frozen=True):
-    """How the CSV files are written; captured files need nothing of it."""
+    """Layout of the CSV files; captured files do not need it."""
 
-    delimiter: Annotated[str, Meta(min_length=1, max_length=1, description="between cells")] = ","
-    decimal: Annotated[DecimalSign, Meta(description="the decimal point")] = "."
+    delimiter: Annotated[str, Meta(min_length=1, max_length=1, description="separator of the cells")] = ","
+    decimal: Annotated[DecimalSign, Meta(description="decimal separator")] = "."
     time_column: Annotated[str, Meta(description="heading of the event times")] = "time"
     time_unit: Annotated[TimeUnit, Meta(description="ISO 8601 text, or a number since the epoch")] = "iso"
-    columns: Annotated[dict[str, str], Meta(description="channel -> heading; empty: every other column under its own name")] = {}
+    columns: Annotated[dict[str, str], Meta(description="heading by channel; empty: every other column under its own name")] = {}
     asset_column: Annotated[str, Meta(description="heading of the column that names the asset; empty: `asset`")] = ""
-    asset: Annotated[Literal["folder", "file"], Meta(description="an asset is a folder, or a file")] = "file"
+    asset: Annotated[Literal["folder", "file"], Meta(description="whether each folder or each file is an asset")] = "file"
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """The whole of it."""
+    """The plan."""
 
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", description="of the data set: letters, digits, - _ .")]
-    interval_s: Annotated[float, Meta(gt=0, description="seconds from row to row of what is made")] = 1.0
-    longest_bridged_s: Annotated[float, Meta(ge=0, description="a longer gap stays a gap, a shorter one is interpolated")] = 5.0
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", description="name of the data set: letters, digits, - _ .")]
+    interval_s: Annotated[float, Meta(gt=0, description="seconds between the prepared steps")] = 1.0
+    max_interpolated_gap_s: Annotated[
+        float, Meta(ge=0, description="maximum length in seconds of a gap that is interpolated; a longer gap separates segments")
+    ] = 5.0
     channels: Annotated[list[str], Meta(description="channels to keep, in order; empty: all, by name")] = []
-    ranges: Annotated[dict[str, Range], Meta(description="by channel")] = {}
+    ranges: Annotated[dict[str, Range], Meta(description="plausible ranges by channel")] = {}
     derived: Annotated[dict[str, Derived], Meta(description="new channels, in the order in which they are computed")] = {}
-    csv: Annotated[Csv, Meta(description="how the CSV files are written")] = Csv()
+    csv: Annotated[Csv, Meta(description="layout of the CSV files")] = Csv()
 
     def check(self, where: str) -> list[str]:
         faults = []
@@ -65,38 +66,40 @@ class Plan(msgspec.Struct, frozen=True):
             at = f"derived.{name}"
             if derived.function not in FUNCTIONS:
                 known_names = ", ".join(sorted(FUNCTIONS))
-                faults.append(f"`{at}.function` is {derived.function!r}, an unknown function; choose one of {known_names}")
+                faults.append(f"`{at}.function` is {derived.function!r}; choose one of {known_names}")
             else:
-                least, most = FUNCTIONS[derived.function].takes
-                if not least <= len(derived.of) <= most:
-                    faults.append(f"`{at}.of` names {len(derived.of)} channels; {derived.function} takes {least} to {most}")
+                minimum, maximum = FUNCTIONS[derived.function].takes
+                if not minimum <= len(derived.of) <= maximum:
+                    faults.append(f"`{at}.of` names {len(derived.of)} channels; {derived.function} takes {minimum} to {maximum}")
             if self.channels and (unknown := [each for each in derived.of if each not in known]):
-                faults.append(f"`{at}.of` names {', '.join(unknown)}, which is no channel before it; those are {', '.join(sorted(known))}")
+                faults.append(f"`{at}.of` names {', '.join(unknown)}, not defined before it; defined are {', '.join(sorted(known))}")
             if name in known:
-                faults.append(f"`{at}` is the name of another channel; choose a new one")
+                faults.append(f"`{at}` is the name of another channel; choose another name")
             known.add(name)
         for name, limits in self.ranges.items():
             if limits.low is not None and limits.high is not None and limits.low >= limits.high:
-                faults.append(f"`ranges.{name}.low` is {limits.low}, not below its high, {limits.high}; exchange them")
-        if self.longest_bridged_s and self.longest_bridged_s < self.interval_s:
-            faults.append(f"`longest_bridged_s` is {self.longest_bridged_s}, below `interval_s`, {self.interval_s}; raise it, or set 0")
+                faults.append(f"`ranges.{name}.low` is {limits.low}, not below its high, {limits.high}; swap them")
+        if self.max_interpolated_gap_s and self.max_interpolated_gap_s < self.interval_s:
+            faults.append(
+                f"`max_interpolated_gap_s` is {self.max_interpolated_gap_s}, below `interval_s`, {self.interval_s}; raise it, or set 0"
+            )
         return faults
 
 
 def load_plan(path: Path) -> Plan:
-    """The plan in a YAML or JSON file.
+    """Load a plan from a YAML or JSON file.
 
     Raises:
-        PrepareError: it cannot be read.
-        OptionsError: with every fault in it.
+        PrepareError: the file is unreadable.
+        OptionsError: the plan is invalid; lists every fault.
     """
     try:
         text = path.read_text(encoding="utf-8")
-        if len(text) > MOST_CHARACTERS:
-            raise PrepareError(f"{path} has {len(text)} characters, a plan has at most {MOST_CHARACTERS}; name another with --plan")
+        if len(text) > MAX_CHARACTERS:
+            raise PrepareError(f"{path} has {len(text)} characters, the maximum is {MAX_CHARACTERS}; name another plan with --plan")
         raw: Any = yaml.safe_load(text)
     except OSError as fault:
         raise PrepareError(f"{path} cannot be read ({fault.strerror}); name the plan with --plan") from None
     except (yaml.YAMLError, ValueError, RecursionError) as fault:
-        raise PrepareError(f"{path} is no YAML ({' '.join(str(fault).split())}); mend it") from None
+        raise PrepareError(f"{path} is not valid YAML ({' '.join(str(fault).split())}); correct the file") from None
     return read(Plan, raw)

@@ -1,4 +1,4 @@
-"""What passes through the preparation."""
+"""Records of the preparation."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from model_training.request import TrainingError
+from model_training.training_request import TrainingError
 
 
 class PrepareError(TrainingError):
-    """The preparation cannot go on; its text is one sentence: what, where, the remedy."""
+    """The preparation cannot continue. The text is one sentence: the problem, its place, the remedy."""
 
 
 class Rows(NamedTuple):
-    """Rows of one asset, as a source has them: n rows of c channels.
+    """Rows of one asset from a source: n rows of c channels.
 
     Attributes:
         times: (n,) int64, event time, ns since the epoch, UTC.
         values: (n, c) float32; missing is NaN.
         quality: (n, c) uint8, codes of `edgeml.messages`.
-        units: by channel, where the source says them.
+        units: units by channel, if the source states them.
     """
 
     asset: str
@@ -32,15 +32,15 @@ class Rows(NamedTuple):
     units: dict[str, str]
 
 
-class Tally:
-    """Counts of what was found, with an example of each reason. `seen` = rows that are used + `rows`.
+class Statistics:
+    """Counts of dropped rows and removed values by reason. `seen` is the number of used rows plus all of `rows`.
 
     Attributes:
-        seen: rows in all files, those that cannot be read included.
-        lost: rows that the capture says it could not write.
-        rows: rows that were left out, by reason.
-        values: values that were taken out of rows that stay, by reason.
-        examples: by reason, where the first of them is.
+        seen: rows in all files, including unreadable ones.
+        lost: rows that the capture could not write.
+        rows: dropped rows by reason.
+        values: values removed from used rows, by reason.
+        examples: place of the first occurrence by reason.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Where the files are: folders, single files, and prefixes of S3 buckets."""
+"""Source files in folders, single files, and prefixes of S3 buckets."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from model_training.bounded import TooMuch, gunzip
-
-from .rows import PrepareError
+from model_training.bounded_decompression import DecompressionLimitError, gunzip
+from model_training.prepare.rows import PrepareError
 
 PATTERNS = (".csv", ".gz", ".part")
-"""Captured files, CSVs, and the objects that Firehose writes of captured rows."""
+"""File name endings of CSVs, captured files, and objects that Firehose writes."""
 PAGE = 1000
-"""Objects that one answer of S3 lists, at most."""
+"""Maximum number of objects in one listing response of S3."""
 
 
 class Source(NamedTuple):
-    """One file. `name` is its path below the folder or prefix, `sha256` of the bytes as stored."""
+    """One file. `name` is the path below the folder or prefix, `sha256` the digest of the stored bytes."""
 
     name: str
     sha256: str
@@ -27,14 +26,14 @@ class Source(NamedTuple):
 
 
 def sources(places: list[str], client: Any = None) -> Iterator[Source]:
-    """Every file with rows at the places, in the order of names within each.
+    """Yield every source file at the places, sorted by name within each place.
 
     Args:
         places: paths, or `s3://bucket/prefix`.
-        client: a boto3 S3 client; None: one is made where it is needed.
+        client: boto3 S3 client; None: create one on first use.
 
     Raises:
-        PrepareError: a place cannot be read, or has no such file.
+        PrepareError: a place is unreadable, or has no source files.
     """
     for place in places:
         found = False
@@ -43,23 +42,23 @@ def sources(places: list[str], client: Any = None) -> Iterator[Source]:
             found = True
             yield Source(name, hashlib.sha256(content).hexdigest(), content)
         if not found:
-            raise PrepareError(f"{place} has no files that end in {', '.join(PATTERNS)}; name the folder or prefix that holds them")
+            raise PrepareError(f"{place} has no files that end in {', '.join(PATTERNS)}; name the folder or prefix with the data")
 
 
 def text(content: bytes) -> bytes:
-    """The content without its compression.
+    """Decompress the content if it is compressed.
 
     Raises:
-        PrepareError: it breaks off, or is damaged.
+        PrepareError: the compressed content is truncated, damaged or too large.
     """
     if content[:2] != b"\x1f\x8b":
         return content
     try:
         return gunzip(content)
-    except TooMuch as fault:
-        raise PrepareError(f"{fault}; divide it into several files") from None
+    except DecompressionLimitError as fault:
+        raise PrepareError(f"{fault}; split it into several files") from None
     except (OSError, EOFError, zlib.error) as fault:
-        raise PrepareError(f"is no whole gzip file ({fault})") from None
+        raise PrepareError(f"is not a complete gzip file ({fault}); copy it again") from None
 
 
 def _files(place: Path) -> Iterator[tuple[str, bytes]]:
@@ -68,12 +67,12 @@ def _files(place: Path) -> Iterator[tuple[str, bytes]]:
             yield place.name, place.read_bytes()
             return
         if not place.is_dir():
-            raise PrepareError(f"{place} is no file and no folder; name where the files are")
+            raise PrepareError(f"{place} does not exist; name a file or a folder")
         for path in sorted(place.rglob("*")):
             if path.name.endswith(PATTERNS) and path.is_file():
                 yield path.relative_to(place).as_posix(), path.read_bytes()
     except OSError as fault:
-        raise PrepareError(f"{fault.filename or place} cannot be read ({fault.strerror}); look at its permissions") from None
+        raise PrepareError(f"{fault.filename or place} cannot be read ({fault.strerror}); check its permissions") from None
 
 
 def _objects(place: str, client: Any) -> Iterator[tuple[str, bytes]]:
@@ -81,7 +80,7 @@ def _objects(place: str, client: Any) -> Iterator[tuple[str, bytes]]:
         import boto3
         from botocore.exceptions import BotoCoreError, ClientError
     except ImportError:
-        raise PrepareError(f"{place} needs boto3; run scripts/prepare, or: pip install boto3") from None
+        raise PrepareError(f"{place} needs boto3; run edgeml data prepare, or: pip install boto3") from None
     bucket, _, prefix = place[len("s3://") :].partition("/")
     try:
         client = client or boto3.client("s3")
@@ -92,4 +91,4 @@ def _objects(place: str, client: Any) -> Iterator[tuple[str, bytes]]:
                     yield entry["Key"][len(prefix) :].lstrip("/") or entry["Key"], body
     except (BotoCoreError, ClientError) as fault:
         reason = " ".join(str(fault).split())
-        raise PrepareError(f"{place} cannot be read ({reason}); look at the bucket's name, the region and the credentials") from None
+        raise PrepareError(f"{place} cannot be read ({reason}); check the bucket name, the region and the credentials") from None

@@ -1,4 +1,4 @@
-"""Remaining useful life: how many cycles an engine has left, and how probable it is that they are fewer than the horizon."""
+"""Regression: the remaining useful life of an engine in cycles, and the probability that it is below the horizon."""
 
 from model_training.regression.training import train
 

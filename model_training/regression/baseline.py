@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from model_training.regression.design import CAP
+from model_training.regression.manifest_template import CAP
 
 
 def fit(x: np.ndarray, life: np.ndarray, ridge: float = 10.0) -> np.ndarray:
-    """Weights (features + 1,), the intercept last, of capped life (n,) on x (n, steps, features), by least squares with a ridge."""
+    """Fit capped life (n,) on x (n, steps, features) by ridge regression. Returns weights (features + 1,), the intercept last."""
     flat = _with_one(x)
     penalty = ridge * np.eye(flat.shape[1])
     penalty[-1, -1] = 0.0
@@ -16,7 +16,7 @@ def fit(x: np.ndarray, life: np.ndarray, ridge: float = 10.0) -> np.ndarray:
 
 
 def predict(weights: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """(n,) cycles, 0 to the cap."""
+    """Predicted cycles (n,), 0 to the cap."""
     return np.clip(_with_one(x) @ weights, 0.0, CAP)
 
 

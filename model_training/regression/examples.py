@@ -1,4 +1,4 @@
-"""Engines as the training takes them: the model's input at every cycle, and a fair split."""
+"""Training examples: the model's input at every cycle, and folds of whole engines."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edgeml.bundle import Manifest
-from edgeml.windows import Window
+from edgeml.model.manifest import Manifest
+from edgeml.model.window import Window
 from model_training.datasets import Engines
-from model_training.regression.design import SENSORS
+from model_training.regression.manifest_template import SENSORS
 
 
 class Examples(NamedTuple):
-    """Inputs of which each has its window's `min_rows`.
+    """Inputs whose windows hold at least `min_rows` rows.
 
     Attributes:
         x: (n, steps, features) float32.
@@ -26,18 +26,18 @@ class Examples(NamedTuple):
     engine: np.ndarray
 
     def of(self, engines: np.ndarray) -> Examples:
-        """Those of some engines only."""
+        """Select the examples of some engines."""
         chosen = np.isin(self.engine, engines)
         return Examples(*(column[chosen] for column in self))
 
 
 def channels(engines: Engines) -> np.ndarray:
-    """The model's channels of every row: (n, 14) float32."""
+    """Channels of the model, (n, 14) float32."""
     return engines.sensors[:, [sensor.number - 1 for sensor in SENSORS]]
 
 
 def build(manifest: Manifest, engines: Engines) -> Examples:
-    """The model's input at every cycle at which the window gives one, made by the window that runs on a device."""
+    """Build the model's input at every cycle, with the window code that runs on a device."""
     rows, scaling = channels(engines), manifest.scaling
     mean, std = np.array(scaling.mean), np.array(scaling.std)
     x, at = [], []
@@ -53,6 +53,6 @@ def build(manifest: Manifest, engines: Engines) -> Examples:
 
 
 def folds(engines: np.ndarray, count: int, seed: int) -> list[np.ndarray]:
-    """The engines' numbers dealt into `count` parts."""
+    """Split the engine numbers into `count` random folds."""
     shuffled = np.random.default_rng(seed).permutation(np.unique(engines))
     return [np.sort(shuffled[i::count]) for i in range(count)]

@@ -1,4 +1,4 @@
-"""The network: a few small ones side by side that see the same input, and their mean."""
+"""The network: an ensemble of small dense networks with the same input; the output is their mean."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from model_training import tflite
+from model_training import tflite_export
 from model_training.progress import Epochs
 
 MEMBERS = 3
@@ -15,14 +15,12 @@ WIDTHS = (48, 24)
 BATCH = 256
 
 
-def train(
-    x: np.ndarray, life: np.ndarray, cap: float, seed: int, epochs: int, say: Callable[[str], None], members: int = MEMBERS
-) -> Any:
-    """Train on x (n, steps, features) and remaining life (n,) in cycles; gives a Keras model that answers (n, 1) in cycles, 0 to `cap`.
+def train(x: np.ndarray, life: np.ndarray, cap: float, seed: int, epochs: int, log: Callable[[str], None], members: int = MEMBERS) -> Any:
+    """Train on x (n, steps, features) and remaining life (n,) in cycles. Returns a Keras model with output (n, 1) in cycles, 0 to `cap`.
 
-    The weights are the running mean of those that training passes through.
+    The weights are an exponential moving average.
     """
-    tf = tflite.begin(seed)
+    tf = tflite_export.begin(seed)
     layers = tf.keras.layers
     inputs = layers.Input(x.shape[1:])
     flat = layers.Flatten()(inputs)
@@ -38,19 +36,19 @@ def train(
     optimizer = tf.keras.optimizers.AdamW(
         tf.keras.optimizers.schedules.CosineDecay(3e-3, steps), weight_decay=1e-3, use_ema=True, ema_momentum=0.995
     )
-    # Summed, not averaged over the members: each is trained as if it were alone.
-    model.compile(optimizer, lambda truth, said: tf.reduce_sum(tf.square(truth - said), axis=-1))
-    told = Epochs(say, epochs, every=2)
-    telling = tf.keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: told.ended(
-        epoch + 1, f"RMSE in training {cap * (logs['loss'] / members) ** 0.5:.1f} cycles"
-    ))
+    # Summed, not averaged over the members, so that each is trained independently.
+    model.compile(optimizer, lambda truth, predicted: tf.reduce_sum(tf.square(truth - predicted), axis=-1))
+    progress = Epochs(log, epochs, every=2)
+    callback = tf.keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: progress.ended(epoch + 1, f"RMSE in training {cap * (logs['loss'] / members) ** 0.5:.1f} cycles")
+    )
     target = np.repeat((np.minimum(life, cap) / cap).astype(np.float32)[:, None], members, 1)
-    model.fit(x, target, batch_size=BATCH, epochs=epochs, shuffle=True, verbose=0, callbacks=[telling])
+    model.fit(x, target, batch_size=BATCH, epochs=epochs, shuffle=True, verbose=0, callbacks=[callback])
     optimizer.finalize_variable_values(model.trainable_variables)
     mean = layers.Dense(1, use_bias=False, trainable=False, kernel_initializer=tf.keras.initializers.Constant(cap / members))
     return tf.keras.Model(inputs, mean(shares))
 
 
 def predict(model: Any, x: np.ndarray) -> np.ndarray:
-    """What the network answers to x (n, steps, features): (n,) cycles."""
+    """Predicted cycles (n,) for x (n, steps, features)."""
     return model.predict(x, batch_size=4096, verbose=0)[:, 0].astype(np.float64)

@@ -1,1 +1,1 @@
-"""Plots, model cards and tables that are made of what a run found, never typed."""
+"""Plots, model cards and tables, generated from the results of a run."""

@@ -1,8 +1,7 @@
-"""`python -m model_training.report.kinds DIR [FILE.md]`: the README's tables of the other kinds, from the reports that training wrote.
+"""`python -m model_training.report.kinds DIR [FILE.md]`: the README's tables of regression and classification.
 
-They are looked for in DIR, which training was given with `--out`.
-
-With a file, what stands between `<!-- NAME: begin -->` and `<!-- NAME: end -->` in it is replaced; else the tables are printed.
+DIR holds the reports that training wrote (its option `--out`). With FILE.md, the tables replace the text between
+`<!-- NAME: begin -->` and `<!-- NAME: end -->` in it. Otherwise they are printed.
 """
 
 from __future__ import annotations
@@ -13,11 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from model_training.classification import design as failure
+from model_training.classification import manifest_template as failure
 from model_training.classification import report as failure_report
-from model_training.regression import design as life
+from model_training.regression import manifest_template as life
 from model_training.regression import report as life_report
-from model_training.report.card import markdown
+from model_training.report.model_card import markdown
 
 
 def _life(figures: dict[str, Any]) -> str:
@@ -29,11 +28,11 @@ def _failure(figures: dict[str, Any]) -> str:
 
 
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {life.NAME: _life, failure.NAME: _failure}
-"""Name of a model, and what makes its tables of `figures.json`."""
+"""By model name, the function that renders the tables from `figures.json`."""
 
 
 def text(folder: Path, name: str) -> str:
-    """The tables of one model, with the seed and the bundle that they are of."""
+    """Tables of one model, with seed, bundle and data."""
     figures = json.loads((folder / f"{name}-report" / "figures.json").read_text(encoding="utf-8"))
     bundle = figures["bundles" if "bundles" in figures else "test"]["int8"]["sha256"]
     data = "partial" if figures["data"]["partial"] else "complete"
@@ -42,14 +41,14 @@ def text(folder: Path, name: str) -> str:
 
 
 def replace(document: str, name: str, tables: str) -> str:
-    """The document with the tables between the model's two marks.
+    """Replace the text between the model's two markers.
 
     Raises:
-        ValueError: a mark is missing.
+        ValueError: a marker is missing.
     """
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     if begin not in document or end not in document.partition(begin)[2]:
-        raise ValueError(f"it has no line {begin} before a line {end}; add both where the tables shall stand")
+        raise ValueError(f"no line {begin} before a line {end}; add both where the tables belong")
     before, _, after = document.partition(begin)
     return f"{before}{begin}\n{tables}\n{end}{after.partition(end)[2]}"
 
@@ -63,7 +62,7 @@ def main(arguments: list[str]) -> int:
     try:
         found = [name for name in TABLES if (folder / f"{name}-report" / "figures.json").is_file()]
         if not found:
-            raise ValueError(f"no report of {', '.join(TABLES)} there; train one: scripts/train regression --out {folder}")
+            raise ValueError(f"no report of {', '.join(TABLES)}; train a model: edgeml model train regression --out {folder}")
         tables = {name: text(folder, name) for name in found}
         if len(arguments) == 1:
             print("\n\n".join(tables.values()))

@@ -18,18 +18,26 @@ DPI = 110
 
 
 def recording(
-    path: Path, title: str, times: np.ndarray, deviations: np.ndarray, names: Sequence[str], confidence: np.ndarray,
-    alarm: np.ndarray, level: float, anomaly: np.ndarray | None = None, baseline_rows: int = 0,
+    path: Path,
+    title: str,
+    times: np.ndarray,
+    deviations: np.ndarray,
+    names: Sequence[str],
+    confidence: np.ndarray,
+    alarm: np.ndarray,
+    level: float,
+    anomaly: np.ndarray | None = None,
+    baseline_rows: int = 0,
 ) -> Path:
-    """One recording: its channels above, the confidence with the spans of anomalies and alarms below.
+    """Plot one recording: channels in the upper panel, confidence, anomalies and alarms in the lower one.
 
     Args:
         times: (n,) int64, ns.
         deviations: (n, c), in standard deviations of the baseline.
-        confidence: (n,), NaN for no decision.
+        confidence: (n,), NaN without a decision.
         alarm, anomaly: (n,) bool.
-        level: of the verdict.
-        baseline_rows: how many first rows are the baseline.
+        level: verdict level.
+        baseline_rows: number of baseline rows at the start.
     """
     plt = _pyplot()
     minutes = (times - times[0]) / 60e9
@@ -58,23 +66,27 @@ def recording(
 
 
 def reliability(path: Path, title: str, confidence: np.ndarray, truth: np.ndarray, prior: float) -> Path:
-    """What share came true at each confidence, at the prior; the area of a dot is its share of the weight."""
+    """Plot the share of positives over the confidence, at the prior. The area of a dot is its share of the weight."""
     plt = _pyplot()
-    said = np.array(calibration.reliability(confidence, truth, prior))
+    predicted = np.array(calibration.reliability(confidence, truth, prior))
     error = calibration.expected_error(confidence, truth, prior)
     figure, axes = plt.subplots(figsize=(5.2, 5), layout="constrained")
     axes.plot([0, 1], [0, 1], color=MUTED, lw=0.8, ls="--")
-    axes.plot(said[:, 0], said[:, 1], color=BLUE, lw=1)
-    axes.scatter(said[:, 0], said[:, 1], s=20 + 900 * said[:, 2], color=BLUE, alpha=0.55, lw=0)
+    axes.plot(predicted[:, 0], predicted[:, 1], color=BLUE, lw=1)
+    axes.scatter(predicted[:, 0], predicted[:, 1], s=20 + 900 * predicted[:, 2], color=BLUE, alpha=0.55, lw=0)
     axes.set(
-        xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal", xlabel="confidence",
-        ylabel=f"share that came true, at a prior of {prior:g}", title=f"{title}\nexpected calibration error {error:.3f}",
+        xlim=(-0.03, 1.03),
+        ylim=(-0.03, 1.03),
+        aspect="equal",
+        xlabel="confidence",
+        ylabel=f"share of positives, at a prior of {prior:g}",
+        title=f"{title}\nexpected calibration error {error:.3f}",
     )
     return _save(figure, path, axes)
 
 
 def delays(path: Path, title: str, seconds: Mapping[str, Sequence[float]], bins: int = 12) -> Path:
-    """Histograms of delays in s, by name; those that are infinite stand apart, as missed."""
+    """Plot histograms of delays in s by name, with infinite delays in a separate bin for missed episodes."""
     plt = _pyplot()
     figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
     finite = [value for values in seconds.values() for value in values if math.isfinite(value)]
@@ -95,7 +107,7 @@ def delays(path: Path, title: str, seconds: Mapping[str, Sequence[float]], bins:
 
 
 def table(path: Path, title: str, head: Sequence[str], rows: Sequence[Sequence[str]], poor: Sequence[bool] = ()) -> Path:
-    """A table as a picture; rows that are `poor` stand out."""
+    """Draw a table; rows marked as `poor` are red."""
     plt = _pyplot()
     figure, axes = plt.subplots(figsize=(min(0.95 * len(head) + 1, 13), 0.26 * (len(rows) + 2)))
     axes.axis("off")
@@ -139,7 +151,7 @@ def _save(figure: Any, path: Path, *panels: Any) -> Path:
         panel.tick_params(colors=INK, labelsize=8)
         panel.title.set_fontsize(10)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Without the software's name and version the same data give the same bytes.
+    # Without the name and version of the software, the same data give the same bytes.
     figure.savefig(path, dpi=DPI, bbox_inches="tight", metadata={"Software": None})
     _pyplot().close(figure)
     return path

@@ -1,4 +1,4 @@
-"""Training in SageMaker: the source and the data go to S3, a training job runs `model_training/train.py`, its model comes back.
+"""Training in SageMaker: upload source and data to S3, run `model_training/train.py` in a training job, download the model.
 
-Which service is spoken to is chosen by AWS's own environment variables and configuration files alone.
+Only AWS's environment variables and configuration files select the endpoint and the account.
 """

@@ -1,4 +1,4 @@
-"""From a job's `model.tar.gz` to verified bundles."""
+"""Download a job's `model.tar.gz` and install its verified bundles."""
 
 from __future__ import annotations
 
@@ -15,92 +15,94 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
 
-from edgeml.bundle import MANIFEST, Bundle
-from model_training.bounded import Bounded, TooMuch
-from model_training.outputs import check_folder
-from model_training.request import TrainingError
+from edgeml.model.bundle import MANIFEST, Bundle
+from model_training.bounded_decompression import BoundedReader, DecompressionLimitError
+from model_training.output_paths import check_folder
+from model_training.training_request import TrainingError
 
-MOST_BYTES = 64 * 2**20
-"""Both of an archive and of what it unpacks to; a bundle is far below."""
+MAX_BYTES = 64 * 2**20
+"""Maximum size of an archive and of its unpacked content; a bundle is much smaller."""
 
-MOST_FILES = 1000
-MOST_HEADERS = MOST_FILES * 8 * tarfile.BLOCKSIZE
-"""Bytes of the archive that are not of files: headers, long names, padding."""
+MAX_FILES = 1000
+MAX_HEADER_BYTES = MAX_FILES * 8 * tarfile.BLOCKSIZE
+"""Maximum size of an archive's headers, long names and padding."""
 
 
-def fetch(found: dict[str, Any], s3: Any, out: Path, say: Callable[[str], None]) -> list[Bundle]:
-    """Download the model of a completed job, verify each bundle in it and put it below `out`.
+def fetch(job_state: dict[str, Any], s3: Any, out: Path, log: Callable[[str], None]) -> list[Bundle]:
+    """Download the model of a completed job, verify its bundles and install them below `out`.
 
     Args:
-        found: what SageMaker says of the job.
+        job_state: SageMaker's description of the job.
 
     Raises:
-        TrainingError: the archive is not there, too large or unsafe, or has no bundle.
-        BundleError: a bundle is not what its manifest says.
+        TrainingError: the archive is missing, too large or unsafe, or has no bundle.
+        BundleError: a bundle does not match its manifest.
     """
     if unfit := check_folder(out):
         raise TrainingError(unfit)
-    where = found["ModelArtifacts"]["S3ModelArtifacts"]
+    where = job_state["ModelArtifacts"]["S3ModelArtifacts"]
     address = urlsplit(where)
     bucket, key = address.netloc, address.path.lstrip("/")
     try:
         size = s3.head_object(Bucket=bucket, Key=key)["ContentLength"]
     except ClientError as fault:
         raise TrainingError(
-            f"{where} cannot be read ({fault.response['Error'].get('Message')}); see whether the object is there, and who may read it"
+            f"{where} cannot be read ({fault.response['Error'].get('Message')}); check that the object exists and that you may read it"
         ) from None
-    if size > MOST_BYTES:
-        raise TrainingError(f"{where} has {size} bytes, more than the {MOST_BYTES} that a model may have; it is not unpacked")
-    archive = s3.get_object(Bucket=bucket, Key=key)["Body"].read(MOST_BYTES)
+    if size > MAX_BYTES:
+        raise TrainingError(f"{where} has {size} bytes, more than the limit of {MAX_BYTES}; it was not unpacked")
+    archive = s3.get_object(Bucket=bucket, Key=key)["Body"].read(MAX_BYTES)
     with tempfile.TemporaryDirectory(dir=out, prefix=".fetch-") as scratch:
         unpack(archive, Path(scratch), where)
-        return place(Path(scratch), out, where, say)
+        return install(Path(scratch), out, where, log)
 
 
 def unpack(archive: bytes, folder: Path, where: str) -> None:
-    """Unpack plain files below `folder` and nowhere else.
+    """Unpack regular files below `folder` only.
 
     Raises:
-        TrainingError: a name leads elsewhere, a member is no file or folder, or it is too much.
+        TrainingError: a path leads out of the folder, a member is not a regular file or folder, or the content is too large.
     """
     total = count = 0
     try:
-        # As a stream, so that neither a header nor a file is held in memory before its size has been counted.
+        # As a stream, so that the size of headers and files is counted before they are held in memory.
         with (
             gzip.GzipFile(fileobj=io.BytesIO(archive)) as unzipped,
-            tarfile.open(fileobj=Bounded(unzipped, MOST_BYTES + MOST_HEADERS), mode="r|") as tar,
+            tarfile.open(fileobj=BoundedReader(unzipped, MAX_BYTES + MAX_HEADER_BYTES), mode="r|") as tar,
         ):
             for member in tar:
                 path = PurePosixPath(member.name)
                 count, total = count + 1, total + member.size
                 if path.is_absolute() or ".." in path.parts or not (member.isfile() or member.isdir()):
-                    raise TrainingError(f"{where}: `{member.name}` is not a file below the model's folder; nothing of it is used")
-                if total > MOST_BYTES or count > MOST_FILES:
-                    raise TrainingError(f"{where} unpacks to more than {MOST_BYTES} bytes or {MOST_FILES} files; nothing of it is used")
+                    raise TrainingError(
+                        f"{where}: `{member.name}` is not a regular file below the model's folder; the archive was rejected"
+                    )
+                if total > MAX_BYTES or count > MAX_FILES:
+                    raise TrainingError(f"{where} unpacks to more than {MAX_BYTES} bytes or {MAX_FILES} files; the archive was rejected")
                 content = tar.extractfile(member)
                 if content is not None:
                     target = folder / path
                     target.parent.mkdir(parents=True, exist_ok=True)
                     with target.open("wb") as file:
                         shutil.copyfileobj(content, file)
-    except TooMuch:
-        raise TrainingError(f"{where} unpacks to more than {MOST_BYTES} bytes; nothing of it is used") from None
+    except DecompressionLimitError:
+        raise TrainingError(f"{where} unpacks to more than {MAX_BYTES} bytes; the archive was rejected") from None
     except (tarfile.TarError, EOFError, zlib.error, OSError) as fault:
-        raise TrainingError(f"{where} cannot be unpacked ({fault}); a model.tar.gz that a training job wrote is wanted") from None
+        raise TrainingError(f"{where} cannot be unpacked ({fault}); expected the model.tar.gz of a training job") from None
 
 
-def place(unpacked: Path, out: Path, where: str, say: Callable[[str], None]) -> list[Bundle]:
-    """Verify every bundle below `unpacked`, then move them, and the reports beside them, to `out`."""
+def install(unpacked: Path, out: Path, where: str, log: Callable[[str], None]) -> list[Bundle]:
+    """Verify every bundle below `unpacked`, then install them in `out`."""
     folders = sorted(path.parent for path in unpacked.rglob(MANIFEST))
     if not folders:
-        raise TrainingError(f"{where} has no {MANIFEST}, so no bundle; train with scripts/sagemaker train")
+        raise TrainingError(f"{where} has no {MANIFEST}, so no bundle; train with edgeml sagemaker train")
     bundles = [Bundle.load(folder) for folder in folders]
-    made = []
+    installed = []
     for folder, bundle in zip(folders, bundles, strict=True):
         target = out / (bundle.manifest.name if folder == unpacked else folder.name)
         if target.exists():
             shutil.rmtree(target)
         shutil.copytree(folder, target)
-        made.append(Bundle.load(target))
-        say(f"verified {target}: {made[-1].manifest.version}, {len(made[-1].model)} bytes, SHA-256 {made[-1].digest}")
-    return made
+        installed.append(Bundle.load(target))
+        log(f"verified {target}: {installed[-1].manifest.version}, {len(installed[-1].model)} bytes, SHA-256 {installed[-1].digest}")
+    return installed

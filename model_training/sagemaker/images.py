@@ -1,4 +1,4 @@
-"""Which container trains when nobody names one: AWS's TensorFlow 2.21 training image, for processors."""
+"""Default training image: AWS's TensorFlow 2.21 training image for CPUs."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ REGISTRIES = {
     "us-gov-east-1": "446045086412",
     "us-gov-west-1": "442386744353",
 }
-"""Accounts of the registries where it is not `REGISTRY`, as the SageMaker Python SDK lists them."""
+"""Registry accounts by region where they differ from `REGISTRY`, from the SageMaker Python SDK."""
 
 
 def default(region: str) -> str:
-    """The URI of the image in a region."""
+    """URI of the image in a region."""
     domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
     return f"{REGISTRIES.get(region, REGISTRY)}.dkr.ecr.{region}.{domain}/{TAG}"

@@ -1,4 +1,4 @@
-"""The lines that a training job says, from CloudWatch Logs."""
+"""The log of a training job, from CloudWatch Logs."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ GROUP = "/aws/sagemaker/TrainingJobs"
 
 
 class JobLog:
-    """Gives each line once. A log that is not there yet is empty; one that may not be read is told once and left alone.
+    """Read each log line once. A missing log counts as empty. An unreadable log is reported once and not read again.
 
     Args:
-        logs: a client of CloudWatch Logs.
+        logs: client of CloudWatch Logs.
     """
 
-    def __init__(self, job: str, logs: Any, say: Callable[[str], None]) -> None:
-        self._job, self._logs, self._say = job, logs, say
+    def __init__(self, job: str, logs: Any, log: Callable[[str], None]) -> None:
+        self._job, self._logs, self._log = job, logs, log
         self._stream = ""
         self._token: str | None = None
         self._readable = True
 
     def lines(self) -> list[str]:
-        """What came since the last call."""
+        """Lines since the last call."""
         if not self._readable:
             return []
         try:
@@ -33,7 +33,7 @@ class JobLog:
             if isinstance(fault, ClientError) and fault.response["Error"]["Code"] == "ResourceNotFoundException":
                 return []
             self._readable = False
-            self._say(f"the job's log cannot be read ({fault}); going on with its states alone")
+            self._log(f"the job's log cannot be read ({fault}); only its status is shown")
             return []
 
     def _new(self) -> list[str]:
@@ -42,12 +42,12 @@ class JobLog:
             if not streams:
                 return []
             self._stream = streams[0]["logStreamName"]
-        made = []
+        lines = []
         while True:
             after = {"nextToken": self._token} if self._token else {}
             page = self._logs.get_log_events(logGroupName=GROUP, logStreamName=self._stream, startFromHead=True, **after)
-            made += [event["message"].rstrip() for event in page["events"]]
+            lines += [event["message"].rstrip() for event in page["events"]]
             if page["nextForwardToken"] == self._token or not page["events"]:
                 self._token = page["nextForwardToken"]
-                return made
+                return lines
             self._token = page["nextForwardToken"]

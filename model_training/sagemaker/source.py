@@ -1,4 +1,4 @@
-"""The source that a training container runs, as `sourcedir.tar.gz`; the same files give the same bytes."""
+"""The source archive `sourcedir.tar.gz` of a training container; the same files give the same bytes."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ SUFFIXES = {".py", ".json", ".toml", ".yaml"}
 LEFT_OUT = {"__pycache__", "bundles", "notebooks"}
 
 IN_THE_IMAGE = {"tensorflow"}
-"""What the container has, in the version that its name says."""
+"""Packages of the image, which are not installed again."""
 
 
 def pack(root: Path = ROOT) -> bytes:
-    """The archive: the training, the library and the simulator, and a `requirements.txt` which the container installs."""
+    """Pack training, library, simulator, and a `requirements.txt` that the container installs."""
     files = {path.relative_to(root).as_posix(): path.read_bytes() for path in _files(root)}
     files["requirements.txt"] = "".join(f"{line}\n" for line in requirements()).encode()
     raw = io.BytesIO()
@@ -34,8 +34,8 @@ def pack(root: Path = ROOT) -> bytes:
 
 
 def requirements() -> list[str]:
-    """What this project and its extra `train` want, without what the container has."""
-    wanted = []
+    """Requirements of this project and its extra `train`, without the packages of the image."""
+    required = []
     for line in requires("edgeml") or ():
         name, _, marker = line.partition(";")
         extra = re.search(r"extra == ['\"](.*?)['\"]", marker)
@@ -44,8 +44,8 @@ def requirements() -> list[str]:
         if re.split(r"[^A-Za-z0-9_.-]", name.strip())[0] in IN_THE_IMAGE:
             continue
         marker = re.sub(r"\s*(and\s+)?extra == ['\"].*?['\"]", "", marker).strip()
-        wanted.append(f"{name.strip()}; {marker}" if marker else name.strip())
-    return sorted(wanted)
+        required.append(f"{name.strip()}; {marker}" if marker else name.strip())
+    return sorted(required)
 
 
 def _files(root: Path) -> Iterator[Path]:

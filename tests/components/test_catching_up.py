@@ -1,4 +1,4 @@
-"""A killed consumer catches up without keeping new rows waiting: many assets, a slow Inference, and verdicts as undisturbed."""
+"""A killed consumer catches up without keeping new rows waiting: many assets, a slow Inference, and results as without the kill."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeml import topics
-from edgeml.app import Context, Service
-from edgeml.messages import ResultBlock, SensorBatch, decode
-from edgeml.options import read
-from edgeml.times import SECOND
-from inference.options import Options as InferenceOptions
+from edgeml.config.schema import read
+from edgeml.messages import ResultBlock, SensorBatch, decode, topics
+from edgeml.runtime.service import ComponentContext, Service
+from edgeml.timestamps import SECOND
+from inference.options import InferenceOptions
 from inference.service import Inference
-from sensor_ingestion.options import Options as IngestionOptions
+from sensor_ingestion.options import SensorIngestionOptions as IngestionOptions
 from sensor_ingestion.service import SensorIngestion
 from tests.components.inference.kit import SHIPPED
 from tests.edgeml.keys import PINNED
 from tests.fake_bus import FakeBus
+
+pytestmark = pytest.mark.slow("runs components for hours of event time")
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ ASSETS = 7
 STEP_S = 0.1
 """Both services work in turns of so many seconds."""
 SLOW, QUICK = 3, 1000
-"""Messages that Inference takes in a turn: little more than what comes, or as many as there are."""
+"""Messages that Inference takes in a turn: little more than arrive, or all of them."""
 
 
 class Plant:
@@ -42,17 +43,31 @@ class Plant:
         self.verdicts: dict[tuple[str, int], float | str] = {}
         self.lags: dict[float, list[float]] = {}  # by event time, s: how old each row was when its verdict came
         self.replayed = 0
-        self.ingestion: Service = SensorIngestion(self._context("SensorIngestion"), read(IngestionOptions, {"assets": {
-            f"pump-{number}": {"source": "simulator", "options": {"seed": number + 1}, "batch_rows": 1} for number in range(ASSETS)
-        }}))
+        self.ingestion: Service = SensorIngestion(
+            self._context("SensorIngestion"),
+            read(
+                IngestionOptions,
+                {
+                    "assets": {
+                        f"pump-{number}": {"source": "simulator", "options": {"seed": number + 1}, "batch_rows": 1}
+                        for number in range(ASSETS)
+                    }
+                },
+            ),
+        )
         self.inference: Service | None = None
         self.launch()
 
-    def _context(self, name: str) -> Context:
+    def _context(self, name: str) -> ComponentContext:
         place = self.work / name
         place.mkdir(parents=True, exist_ok=True)
-        return Context(
-            bus=self.wires[name], component=f"com.edgeml.{name}", thing="t", work=place, artifacts=SHIPPED, monotonic=lambda: self.now,
+        return ComponentContext(
+            bus=self.wires[name],
+            component=f"com.edgeml.{name}",
+            thing="t",
+            work=place,
+            artifacts=SHIPPED,
+            monotonic=lambda: self.now,
             wall_ns=lambda: round((T0 + self.now - 1000.0) * SECOND),
         )
 
@@ -78,7 +93,7 @@ class Plant:
                     self._carry()
 
     def _carry(self) -> None:
-        """What one has published reaches the other."""
+        """Deliver the messages of each to the other."""
         wire = self.wires["SensorIngestion"]
         if self.inference is not None:
             self.inbox.extend(wire.local)
@@ -89,9 +104,7 @@ class Plant:
             if topic == topics.REPLAY:
                 before = len(self.wires["SensorIngestion"].local)
                 self.ingestion.on_message(topic, message)
-                self.replayed += sum(
-                    isinstance(decode(sent), SensorBatch) for _, sent in self.wires["SensorIngestion"].local[before:]
-                )
+                self.replayed += sum(isinstance(decode(sent), SensorBatch) for _, sent in self.wires["SensorIngestion"].local[before:])
             elif isinstance(message, ResultBlock):
                 columns = message.arrays()
                 for at, confidence, code in zip(columns.times.tolist(), columns.confidence.tolist(), columns.reason, strict=True):
@@ -118,7 +131,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, int
     return plant.verdicts
 
 
-def test_new_rows_do_not_wait_for_old_ones_and_none_is_lost(tmp_path: Path, undisturbed: dict[tuple[str, int], float | str]) -> None:
+def test_new_rows_do_not_wait_for_a_backlog_and_none_is_lost(tmp_path: Path, undisturbed: dict[tuple[str, int], float | str]) -> None:
     plant = Plant(tmp_path)
     plant.run(450)
     plant.kill()
@@ -128,12 +141,12 @@ def test_new_rows_do_not_wait_for_old_ones_and_none_is_lost(tmp_path: Path, undi
     plant.pace = SLOW
     plant.launch()
     plant.run(60)
-    # What came while it was away, and what came again while it caught up; not the 450 rows before.
+    # Rows during its absence, and repetitions while it caught up; not the 450 rows before.
     assert ASSETS * 10 <= plant.replayed <= ASSETS * 10 * 3
     assert len(plant.inbox) < 2 * ASSETS + 20
     new = [lag for at, lags in plant.lags.items() if at >= T0 + 460 for lag in lags]
     old = [lag for at, lags in plant.lags.items() if at < T0 + 460 for lag in lags]
-    assert len(old) >= ASSETS * 10 and max(old) < 10 + 10, "what was missed is judged soon"
+    assert len(old) >= ASSETS * 10 and max(old) < 10 + 10, "missed rows are scored soon"
     assert max(new) < 10 and np.percentile(new, 80) < 1.0, "and new rows do not wait for it"
     last = (T0 + 515) * SECOND
     got = {key: verdict for key, verdict in plant.verdicts.items() if key[1] < last}
@@ -144,7 +157,7 @@ def test_new_rows_do_not_wait_for_old_ones_and_none_is_lost(tmp_path: Path, undi
     plant.close()
 
 
-def test_a_consumer_that_remembers_nothing_gets_all_and_new_rows_come_soon(tmp_path: Path) -> None:
+def test_consumer_without_state_gets_all_rows_and_new_ones_promptly(tmp_path: Path) -> None:
     plant = Plant(tmp_path)
     plant.run(120)
     plant.kill()

@@ -1,4 +1,4 @@
-"""Wrong clocks through all three services: a wrong time costs its row, a clock that was set costs seconds, and people are told."""
+"""Wrong clocks through all three services: a wrong time costs its row, a step of the clock costs seconds, and is reported."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from alert_dispatcher.options import Options as DispatcherOptions
+from alert_dispatcher.options import AlertDispatcherOptions as DispatcherOptions
 from alert_dispatcher.service import AlertDispatcher
-from edgeml import topics
-from edgeml.app import Context, Service
-from edgeml.messages import AHEAD, Alert, Replay, ResultBlock, SensorBatch, decode, encode
-from edgeml.options import read
-from edgeml.times import SECOND
-from inference.options import Options as InferenceOptions
+from edgeml.config.schema import read
+from edgeml.messages import AHEAD, Alert, ReplayRequest, ResultBlock, SensorBatch, decode, encode, topics
+from edgeml.runtime.service import ComponentContext, Service
+from edgeml.timestamps import SECOND
+from inference.options import InferenceOptions
 from inference.service import Inference
-from sensor_ingestion.options import Options as IngestionOptions
+from sensor_ingestion.options import SensorIngestionOptions as IngestionOptions
 from sensor_ingestion.service import SensorIngestion
 from tests.components.inference.kit import SHIPPED, pump
 from tests.edgeml.keys import PINNED
 from tests.fake_bus import FakeBus
+
+pytestmark = pytest.mark.slow("runs three components for hours of event time")
 
 T0 = 1_583_748_000
 YEARS = 10**8
@@ -48,8 +49,13 @@ class Pipeline:
         """A new process of that component, the one before killed."""
         place = self.work / name
         place.mkdir(exist_ok=True)
-        context = Context(
-            bus=self.bus, component=f"com.edgeml.{name}", thing="t", work=place, artifacts=SHIPPED, monotonic=lambda: self.now,
+        context = ComponentContext(
+            bus=self.bus,
+            component=f"com.edgeml.{name}",
+            thing="t",
+            work=place,
+            artifacts=SHIPPED,
+            monotonic=lambda: self.now,
             wall_ns=lambda: round(self.wall * SECOND),
         )
         if name == "SensorIngestion":
@@ -112,7 +118,7 @@ def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
 
 
 @pytest.mark.parametrize("times", [[YEARS], [YEARS, 2 * YEARS], [-YEARS]])
-def test_rows_with_a_wrong_time_cost_nothing_but_themselves(pipeline: Pipeline, times: list[float], tmp_path: Path, caplog: Any) -> None:
+def test_rows_with_a_wrong_time_affect_no_other_rows(pipeline: Pipeline, times: list[float], tmp_path: Path, caplog: Any) -> None:
     values = pump(700)
     for wrong in times:
         pipeline.row(values[500], T0 + wrong, passed=0.0)
@@ -124,16 +130,16 @@ def test_rows_with_a_wrong_time_cost_nothing_but_themselves(pipeline: Pipeline, 
         assert all((batch.arrays()[2] == AHEAD).all(axis=1).any() for batch in flagged) and flagged
         assert "ahead of this device's clock" in pipeline.faults()
         assert sum("ahead of this device's clock" in record.getMessage() for record in caplog.records) == 1
-    # Killed right after, each goes on as well.
+    # Each continues after a kill as well.
     for name in ("Inference", "AlertDispatcher"):
         pipeline.launch(name)
         start = 600 if name == "Inference" else 620
-        pipeline.rows(values[start:start + 20], T0 + start)
+        pipeline.rows(values[start : start + 20], T0 + start)
         assert all(pipeline.decided(T0 + start, 20)), name
 
 
 @pytest.mark.parametrize("step", [HOUR, 120, 30 * 86_400])
-def test_a_clock_set_back_costs_seconds_and_alarms_come_again(pipeline: Pipeline, step: float) -> None:
+def test_clock_set_back_costs_seconds_and_alarms_are_raised_again(pipeline: Pipeline, step: float) -> None:
     values = pump(1300, fault_at=750)
     pipeline.wall -= step
     pipeline.rows(values[500:540], T0 + 500 - step)
@@ -141,11 +147,11 @@ def test_a_clock_set_back_costs_seconds_and_alarms_come_again(pipeline: Pipeline
     pipeline.rows(values[540:1300], T0 + 540 - step)
     decided = pipeline.decided(T0 + 500 - step, 800)
     assert decided.index(True) <= 11 + 60, "the step must last, and a window must fill"
-    assert all(decided[decided.index(True):])
+    assert all(decided[decided.index(True) :])
     assert [alert.state for alert in pipeline.alerts][:2] == ["pending", "active"]
 
 
-def test_a_clock_set_back_while_inference_is_away(pipeline: Pipeline) -> None:
+def test_clock_set_back_while_inference_is_down_is_survived(pipeline: Pipeline) -> None:
     values = pump(1300, fault_at=750)
     gone = pipeline.services.pop("Inference")
     pipeline.rows(values[500:540], T0 + 500 - HOUR)
@@ -153,11 +159,11 @@ def test_a_clock_set_back_while_inference_is_away(pipeline: Pipeline) -> None:
     pipeline.launch("Inference")
     pipeline.rows(values[540:1300], T0 + 540 - HOUR)
     assert all(pipeline.decided(T0 + 640 - HOUR, 600))
-    assert len([at for at in pipeline.results if at < T0 * SECOND]) >= 800 - 5, "what was not scored meanwhile is"
+    assert len([at for at in pipeline.results if at < T0 * SECOND]) >= 800 - 5, "rows that were not scored meanwhile are"
     assert [alert.state for alert in pipeline.alerts][:2] == ["pending", "active"]
 
 
-def test_a_clock_set_back_while_alert_dispatcher_is_away(pipeline: Pipeline) -> None:
+def test_clock_set_back_while_alert_dispatcher_is_down_is_survived(pipeline: Pipeline) -> None:
     values = pump(1300, fault_at=600)
     gone = pipeline.services.pop("AlertDispatcher")
     pipeline.rows(values[500:1100], T0 + 500 - HOUR)
@@ -167,7 +173,7 @@ def test_a_clock_set_back_while_alert_dispatcher_is_away(pipeline: Pipeline) -> 
     assert [alert.state for alert in pipeline.alerts][:2] == ["pending", "active"]
 
 
-def test_a_clock_set_back_while_both_are_away_and_sent_only_once_asked(pipeline: Pipeline) -> None:
+def test_clock_set_back_while_both_are_down_is_survived_by_replays(pipeline: Pipeline) -> None:
     values = pump(1300, fault_at=600)
     for name in ("Inference", "AlertDispatcher"):
         pipeline.services.pop(name).close()
@@ -178,7 +184,7 @@ def test_a_clock_set_back_while_both_are_away_and_sent_only_once_asked(pipeline:
     assert [alert.state for alert in pipeline.alerts][:2] == ["pending", "active"]
 
 
-def test_a_gateway_whose_clock_was_set_after_its_start_judges_on(pipeline: Pipeline) -> None:
+def test_gateway_keeps_scoring_after_its_clock_is_set(pipeline: Pipeline) -> None:
     """The clock of a gateway without a battery jumps to the present; rows are dated by it."""
     values = pump(900)
     pipeline.wall += YEARS
@@ -187,7 +193,7 @@ def test_a_gateway_whose_clock_was_set_after_its_start_judges_on(pipeline: Pipel
     assert "clock" not in pipeline.faults()
 
 
-def test_a_source_whose_clock_is_ahead_for_good_is_judged_and_people_are_told(pipeline: Pipeline) -> None:
+def test_source_with_a_clock_ahead_is_scored_and_reported(pipeline: Pipeline) -> None:
     values = pump(900)
     pipeline.rows(values[500:700], T0 + 500 + HOUR)
     assert all(pipeline.decided(T0 + 580 + HOUR, 120))
@@ -196,17 +202,19 @@ def test_a_source_whose_clock_is_ahead_for_good_is_judged_and_people_are_told(pi
     assert all(pipeline.decided(T0 + 780, 120))
 
 
-def test_an_old_request_for_a_replay_is_understood(pipeline: Pipeline) -> None:
+def test_replay_request_of_an_earlier_version_is_answered(pipeline: Pipeline) -> None:
     """By a version that knows no numbers."""
     sensors = len(pipeline.bus.messages(topics.SENSORS))
-    pipeline.services["SensorIngestion"].on_message(topics.REPLAY, decode(encode(Replay(topic=topics.SENSORS, since=(T0 + 489) * SECOND))))
+    pipeline.services["SensorIngestion"].on_message(
+        topics.REPLAY, decode(encode(ReplayRequest(topic=topics.SENSORS, since=(T0 + 489) * SECOND)))
+    )
     fresh = pipeline.bus.messages(topics.SENSORS)[sensors:]
     assert sum(len(batch.times) // 8 for batch in fresh if isinstance(batch, SensorBatch)) == 10
 
 
 @pytest.mark.parametrize("first", [None, YEARS])
 @pytest.mark.parametrize("relaunched", [("SensorIngestion",), ("SensorIngestion", "Inference"), ("Inference", "SensorIngestion")])
-def test_after_a_clock_was_set_back_a_relaunch_judges_on(pipeline: Pipeline, first: int | None, relaunched: tuple[str, ...]) -> None:
+def test_relaunch_after_a_clock_was_set_back_keeps_scoring(pipeline: Pipeline, first: int | None, relaunched: tuple[str, ...]) -> None:
     values, back = pump(900), T0 - HOUR
     pipeline.rows(values[500:620], back)
     assert all(pipeline.decided(back + 100, 20))
@@ -218,19 +226,19 @@ def test_after_a_clock_was_set_back_a_relaunch_judges_on(pipeline: Pipeline, fir
     assert all(pipeline.decided(back + 125 + 80, 40))
 
 
-def test_a_relaunched_source_that_cannot_go_back_replays_its_latest_epoch_alone(pipeline: Pipeline) -> None:
-    """Rows of before the clock was set back, in a stream that is new to everybody, would be taken for the latest there are."""
+def test_relaunched_source_that_cannot_rewind_replays_its_latest_epoch_only(pipeline: Pipeline) -> None:
+    """Rows from before the clock was set back, in a new stream, would be taken for the latest ones."""
     pipeline.rows(pump(900)[500:620], T0 - HOUR)
     pipeline.launch("SensorIngestion")
     source: Any = pipeline.services["SensorIngestion"]
-    batches = [decode(payload) for payload in source._assets["pump-1"].replay(Replay(topic=topics.SENSORS))]
+    batches = [decode(payload) for payload in source._assets["pump-1"].replay(ReplayRequest(topic=topics.SENSORS))]
     kept = [batch for batch in batches if isinstance(batch, SensorBatch)]
     assert kept and all(not batch.epoch for batch in kept)
     assert all(int(batch.arrays()[0].max()) < T0 * SECOND for batch in kept)
 
 
 @pytest.mark.parametrize("relaunched", [("SensorIngestion",), ("SensorIngestion", "Inference"), ("SensorIngestion", "AlertDispatcher")])
-def test_a_relaunched_source_that_cannot_go_back_has_nothing_judged_again(pipeline: Pipeline, relaunched: tuple[str, ...]) -> None:
+def test_relaunched_source_that_cannot_rewind_has_nothing_scored_twice(pipeline: Pipeline, relaunched: tuple[str, ...]) -> None:
     """An alarm of minutes ago would be raised once more, under another id, about a machine that is well by now."""
     values = pump(900)
     for name in relaunched:
@@ -245,8 +253,8 @@ def test_a_relaunched_source_that_cannot_go_back_has_nothing_judged_again(pipeli
 
 
 @pytest.mark.parametrize("relaunched", [("SensorIngestion",), ("SensorIngestion", "Inference"), ("Inference", "SensorIngestion")])
-def test_a_clock_set_back_between_relaunches_is_judged_on(pipeline: Pipeline, relaunched: tuple[str, ...]) -> None:
-    """Each stream counts its epochs anew, so that one of before may bear the number of the latest."""
+def test_rows_are_scored_after_a_clock_was_set_back_between_relaunches(pipeline: Pipeline, relaunched: tuple[str, ...]) -> None:
+    """Each stream counts its epochs from 0, so an earlier one may have the number of the latest."""
     values = pump(900)
     for step in (1, 2, 3):
         back = T0 - step * HOUR

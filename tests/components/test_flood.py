@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from edgeml import topics
 from edgeml.errors import EdgemlError
 from edgeml.messages import (
     Acknowledge,
@@ -22,10 +21,11 @@ from edgeml.messages import (
     Message,
     Permit,
     Release,
-    Replay,
-    Replaying,
+    ReplayRequest,
+    ReplayStart,
     ResetBaseline,
     Status,
+    topics,
 )
 from tests.components.alert_dispatcher.kit import Bench as Dispatcher
 from tests.components.alert_dispatcher.kit import results
@@ -42,12 +42,19 @@ def flood(number: int) -> list[Message]:
     """One of each type, with what a sender can choose different each time."""
     name = f"pump-{1 + number % 2}"
     return [
-        Acknowledge(alarm=f"{number}", by="x"), Command(id=f"{number}", asset=name, action=f"leap {number}"),
-        CommandAck(id=f"{number}", asset=name, status="executed"), Release(asset=name, by="\u200b"), Release(asset=name, by="Ada"),
-        Permit(asset=name, allowed=False), Replay(topic=topics.SENSORS, asset=name),
-        Replaying(asset=name, stream=f"{number}", first=number),
-        KeepAlive(asset=name, stream=f"{number}", seq=number), ResetBaseline(asset=f"nobody {number}"), ResetBaseline(),
-        Status(component="x", state="running"), Health(component=f"com.edgeml.X{number}", at="now", state="running"),
+        Acknowledge(alarm=f"{number}", by="x"),
+        Command(id=f"{number}", asset=name, action=f"leap {number}"),
+        CommandAck(id=f"{number}", asset=name, status="executed"),
+        Release(asset=name, by="\u200b"),
+        Release(asset=name, by="Ada"),
+        Permit(asset=name, allowed=False),
+        ReplayRequest(topic=topics.SENSORS, asset=name),
+        ReplayStart(asset=name, stream=f"{number}", first=number),
+        KeepAlive(asset=name, stream=f"{number}", seq=number),
+        ResetBaseline(asset=f"nobody {number}"),
+        ResetBaseline(),
+        Status(component="x", state="running"),
+        Health(component=f"com.edgeml.X{number}", at="now", state="running"),
         Alert(id=f"{number}", asset=name, stream="s", seq=number, model="m", model_version="1", state="active", at="soon"),
         results([None], number, 5 * number),
     ]
@@ -65,14 +72,16 @@ def inference(work: Path) -> tuple[Callable[[str, Message], None], Callable[[], 
 
 def ingestion(work: Path) -> tuple[Callable[[str, Message], None], Callable[[], float]]:
     silent = {"source": "jsonl", "options": {"program": ["sleep", "99"]}}
-    assets = {"pump-1": {"source": "simulator", "latch_after": "stop"}, "pump-2": silent}
+    assets = {"pump-1": {"source": "simulator", "lockout_after": "stop"}, "pump-2": silent}
     bench = Ingestion(work, assets, capture={"mode": "alarms"})
     return bench.service.on_message, bench.tick
 
 
+@pytest.mark.slow("SensorIngestion starts a program")
 @pytest.mark.parametrize("component", [dispatcher, inference, ingestion])
 def test_lines_about_messages_are_limited(
-    component: Callable[[Path], tuple[Callable[[str, Message], None], Callable[[], float]]], tmp_path: Path,
+    component: Callable[[Path], tuple[Callable[[str, Message], None], Callable[[], float]]],
+    tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO")

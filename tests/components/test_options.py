@@ -1,4 +1,4 @@
-"""Whatever number or text stands in a configuration: it is refused in a sentence that names the option, or the component works with it."""
+"""Any number or text in a configuration is refused in a sentence that names the option, or the component works with it."""
 
 from __future__ import annotations
 
@@ -10,28 +10,32 @@ import msgspec
 import pytest
 
 from alert_dispatcher.actions import ACTIONS
-from alert_dispatcher.options import Options as DispatcherOptions
+from alert_dispatcher.options import AlertDispatcherOptions as DispatcherOptions
+from edgeml.auth.device_key import MessageAuthOptions
+from edgeml.config.schema import MAX_NUMBER, MAX_SECONDS, MIN_NUMBER, _is_struct, _plain, read
 from edgeml.errors import EdgemlError, OptionsError
-from edgeml.messagekey import MessageOptions
-from edgeml.options import GREATEST, LEAST, MOST_SECONDS, _is_struct, _plain, read
-from inference.options import Options as InferenceOptions
-from sensor_ingestion.options import Capture
-from sensor_ingestion.options import Options as IngestionOptions
+from inference.options import InferenceOptions
+from sensor_ingestion.options import CaptureOptions
+from sensor_ingestion.options import SensorIngestionOptions as IngestionOptions
 from sensor_ingestion.sources import SOURCES
 from tests.components.alert_dispatcher.kit import POLICY
 from tests.components.alert_dispatcher.kit import Bench as Dispatcher
 from tests.components.sensor_ingestion.kit import Bench as Ingestion
 
 KINDS: dict[str, type[msgspec.Struct]] = {
-    "dispatcher": DispatcherOptions, "inference": InferenceOptions, "ingestion": IngestionOptions, "capture": Capture,
-    "messages": MessageOptions, **{f"action {name}": kind.options for name, kind in ACTIONS.items()},
+    "dispatcher": DispatcherOptions,
+    "inference": InferenceOptions,
+    "ingestion": IngestionOptions,
+    "capture": CaptureOptions,
+    "message_auth": MessageAuthOptions,
+    **{f"action {name}": kind.options for name, kind in ACTIONS.items()},
     **{f"source {name}": kind.options for name, kind in SOURCES.items()},
 }
 Leaf = tuple[str, tuple[str, ...]]
 
 
 def leaves(kind: type[msgspec.Struct], numbers: bool, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Where each number stands, or each text; `x` for the name of an entry of a map."""
+    """The path of each number, or of each text; `x` for the name of an entry of a map."""
     for field in msgspec.structs.fields(kind):
         yield from _below(field.type, numbers, (*path, field.encode_name))
 
@@ -56,8 +60,23 @@ def raw(path: tuple[str, ...], value: object) -> dict[str, Any]:
 NUMBERS: list[Leaf] = [(name, path) for name, kind in KINDS.items() for path in dict.fromkeys(leaves(kind, True))]
 TEXTS: list[Leaf] = [(name, path) for name, kind in KINDS.items() for path in dict.fromkeys(leaves(kind, False))]
 ABSURD = (
-    10**400, -(10**400), "9" * 400, "9" * 5000, 1e308, "-1e308", float("nan"), "nan", float("inf"), "-inf", 2**64, 1e-320, "1e-320", -1e16,
-    [], {}, [1] * 1000,
+    10**400,
+    -(10**400),
+    "9" * 400,
+    "9" * 5000,
+    1e308,
+    "-1e308",
+    float("nan"),
+    "nan",
+    float("inf"),
+    "-inf",
+    2**64,
+    1e-320,
+    "1e-320",
+    -1e16,
+    [],
+    {},
+    [1] * 1000,
 )
 
 
@@ -69,12 +88,12 @@ def faults(name: str, path: tuple[str, ...], value: object) -> list[str]:
     return []
 
 
-def test_there_is_something_to_try() -> None:
+def test_every_kind_of_option_is_found() -> None:
     assert ("ingestion", ("assets", "x", "quality", "channels", "x", "low")) in NUMBERS and len(NUMBERS) > 40 and len(TEXTS) > 15
 
 
 @pytest.mark.parametrize(("name", "path"), NUMBERS, ids=lambda part: part if isinstance(part, str) else ".".join(part))
-def test_an_absurd_number_is_refused_by_the_name_of_its_option(name: str, path: tuple[str, ...]) -> None:
+def test_extreme_number_is_refused_with_the_name_of_its_option(name: str, path: tuple[str, ...]) -> None:
     for value in ABSURD:
         sentences = [each for each in faults(name, path, value) if f"`{'.'.join(path)}`" in each]
         assert sentences, f"{value!r} is taken"
@@ -83,14 +102,14 @@ def test_an_absurd_number_is_refused_by_the_name_of_its_option(name: str, path: 
 
 @pytest.mark.parametrize(("name", "path"), TEXTS, ids=lambda part: part if isinstance(part, str) else ".".join(part))
 @pytest.mark.parametrize("value", ["a" * 10_001, "a\x00b", "\x1b[2J", "\ud800", "a\rb"], ids=["long", "NUL", "escape", "half", "CR"])
-def test_a_text_that_is_none_is_refused_by_the_name_of_its_option(name: str, path: tuple[str, ...], value: str) -> None:
+def test_invalid_text_is_refused_with_the_name_of_its_option(name: str, path: tuple[str, ...], value: str) -> None:
     sentences = [each for each in faults(name, path, value) if ".".join(path) in each]
     assert sentences and all(len(each) < 1000 and each.isprintable() for each in sentences)
 
 
 def extremes(path: tuple[str, ...]) -> tuple[float, ...]:
-    most = MOST_SECONDS if path[-1].endswith("_s") else GREATEST
-    return (most, -most, LEAST, 0, 1)
+    maximum = MAX_SECONDS if path[-1].endswith("_s") else MAX_NUMBER
+    return (maximum, -maximum, MIN_NUMBER, 0, 1)
 
 
 def works(make: Callable[[], Any], use: Callable[[Any], None]) -> None:
@@ -134,8 +153,10 @@ def test_commands_work_at_the_bounds(tmp_path: Path, path: tuple[str, ...]) -> N
 
 
 @pytest.mark.parametrize(
-    "path", [(*("assets", "x", "options"), *path) for name, path in NUMBERS if name == "source simulator"]
-    + [path for name, path in NUMBERS if name == "ingestion"] + [("capture", *path) for name, path in NUMBERS if name == "capture"],
+    "path",
+    [(*("assets", "x", "options"), *path) for name, path in NUMBERS if name == "source simulator"]
+    + [path for name, path in NUMBERS if name == "ingestion"]
+    + [("capture", *path) for name, path in NUMBERS if name == "capture"],
     ids=".".join,
 )
 def test_sensor_ingestion_works_at_the_bounds(tmp_path: Path, path: tuple[str, ...]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from edgeml.signing import public_text, sign
+from edgeml.model.signature import public_text, sign
 from tests.edgeml.tiny import SHIPPED
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "com.edgeml.Inference.yaml"

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from model_training import golden
+from model_training import golden_samples
 
-from edgeml.bundle import decode_manifest, save
-from edgeml.signing import sign
+from edgeml.model.bundle import save
+from edgeml.model.manifest import decode_manifest
+from edgeml.model.signature import sign
 from tests.edgeml.keys import TRAINER
 from tests.edgeml.tiny import SHIPPED
 
@@ -29,7 +30,7 @@ def trained(folder: Path, version: str, key: Ed25519PrivateKey | None = TRAINER,
     model = bytearray((SHIPPED / "model.tflite").read_bytes())
     model[len(model) // 2] ^= other
     save(folder, decode_manifest(json.dumps(text).encode(), str(folder)), bytes(model))
-    golden.write(folder)
+    golden_samples.write(folder)
     if key is not None:
         sign(folder, key)
     return folder

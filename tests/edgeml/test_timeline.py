@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from edgeml.messages import AHEAD, BACKWARDS
-from edgeml.timeline import LASTING_ROWS, Timeline
-from edgeml.times import SECOND
+from edgeml.timeline import RESYNC_ROWS, Timeline
+from edgeml.timestamps import SECOND
 
 T0 = 1_583_748_000 * SECOND
 YEAR = 31_556_952
@@ -56,37 +56,37 @@ def test_a_row_of_the_past_moves_nothing():
 
 
 def test_a_clock_that_was_set_back_begins_an_epoch():
-    line = Timeline(lasting_s=10)
+    line = Timeline(resync_s=10)
     flags, begins = line.place(at(*range(1000, 1010), *range(500, 530)))
     assert flags.tolist() == [0] * 10 + [BACKWARDS] * 10 + [0] * 20
     assert begins == [20] and line.epoch == 1 and line.latest == T0 + 529 * SECOND
 
 
 def test_a_few_rows_do_not_last_however_long_they_span():
-    line = Timeline(lasting_s=10)
-    rows = [500 + 60 * number for number in range(LASTING_ROWS)]
-    assert run(line, 10_000, *rows) == [0] + [BACKWARDS] * (LASTING_ROWS - 1) + [0]
+    line = Timeline(resync_s=10)
+    rows = [500 + 60 * number for number in range(RESYNC_ROWS)]
+    assert run(line, 10_000, *rows) == [0] + [BACKWARDS] * (RESYNC_ROWS - 1) + [0]
 
 
 def test_late_rows_among_others_never_last():
-    line = Timeline(lasting_s=10)
+    line = Timeline(resync_s=10)
     seconds = [second for pair in zip(range(1000, 1100), range(500, 600), strict=True) for second in pair]
     assert run(line, *seconds) == [0, BACKWARDS] * 100 and line.epoch == 0
 
 
-def test_a_clock_that_stands_still_never_lasts():
-    line = Timeline(lasting_s=10)
+def test_repeated_time_never_restarts_the_timeline():
+    line = Timeline(resync_s=10)
     run(line, 1000)
     assert run(line, *[500] * 100) == [BACKWARDS] * 100 and line.strayed == 100
 
 
 def test_zero_turns_it_off():
-    line = Timeline(lasting_s=0)
+    line = Timeline(resync_s=0)
     assert run(line, 1000, *range(500)) == [0] + [BACKWARDS] * 500
 
 
 def test_a_source_whose_clock_is_ahead_for_good_is_taken_as_it_is():
-    line = Timeline(lasting_s=10)
+    line = Timeline(resync_s=10)
     assert run(line, 0, 1, now=1) == [0, 0]
     assert run(line, *range(YEAR, YEAR + 30), now=31) == [AHEAD] * 10 + [0] * 20
     assert line.epoch == 0, "forward it is a gap"
@@ -101,7 +101,7 @@ def test_this_devices_clock_that_jumps_forward_by_years_is_fine():
 
 
 def test_this_devices_clock_that_starts_in_the_past_costs_some_rows_of_a_source_with_its_own():
-    line = Timeline(lasting_s=10)
+    line = Timeline(resync_s=10)
     assert run(line, *range(30), now=-50 * YEAR) == [AHEAD] * 10 + [0] * 20
 
 
@@ -116,13 +116,13 @@ def test_without_a_clock_nothing_is_ahead():
 def test_the_cut_into_blocks_changes_nothing_and_neither_does_a_restart():
     rng = np.random.default_rng(4)
     seconds = np.cumsum(rng.choice([1, 1, 1, 1, 1, 1, 2, 7, -3, -90, 90], 3000))
-    whole = Timeline(lasting_s=5)
+    whole = Timeline(resync_s=5)
     flags, begins = whole.place(at(*seconds), T0 + 500 * SECOND)
     assert whole.epoch == len(begins) > 3 and set(flags.tolist()) == {0, BACKWARDS, AHEAD}
-    line, parts = Timeline(lasting_s=5), []
+    line, parts = Timeline(resync_s=5), []
     for start in range(0, 3000, 7):
-        parts.append(line.place(at(*seconds[start:start + 7]), T0 + 500 * SECOND)[0])
-        later = Timeline(lasting_s=5)
+        parts.append(line.place(at(*seconds[start : start + 7]), T0 + 500 * SECOND)[0])
+        later = Timeline(resync_s=5)
         later.resume(json.loads(json.dumps(line.state())))
         line = later
     assert np.array_equal(np.concatenate(parts), flags) and (line.epoch, line.latest) == (whole.epoch, whole.latest)
@@ -135,6 +135,6 @@ def test_the_state_of_an_earlier_version_is_understood():
 
 
 @pytest.mark.parametrize("state", [{"latest": "x"}, {"latest": 2**70}, {"latest": 0, "epoch": -1}, {"latest": 0, "stray": [1]}])
-def test_what_is_no_state_is_refused(state: dict):
+def test_invalid_state_is_refused(state: dict):
     with pytest.raises((ValueError, TypeError, KeyError, OverflowError)):
         Timeline().resume(state)

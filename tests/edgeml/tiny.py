@@ -8,16 +8,30 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from edgeml.bundle import FORMAT, Bundle, Calibration, Channel, Manifest, Scaling, Stopped, View, save
+from edgeml.model.bundle import Bundle, save
+from edgeml.model.manifest import FORMAT, Calibration, Channel, Manifest, Scaling, Stopped, View
 
 SECOND = 1_000_000_000
 SHIPPED = Path(__file__).parents[2] / "model_training" / "bundles" / "pump_anomaly"
 
 MANIFEST = Manifest(
-    format=FORMAT, name="tiny", version="1.0.0", channels=(Channel(name="current", unit="A"), Channel(name="flow", unit="l/min")),
-    interval_s=1.0, longest_gap_s=5.0, views=(View(every=1, steps=4), View(every=3, steps=4)), min_rows=4, clip=8.0,
-    scaling=Scaling(kind="baseline", rows=30), stopped=Stopped(channel="current", below=0.5, for_rows=2, settle_s=3.0),
-    score="the largest deviation", verdict_level=0.5, prior=0.5, calibration=Calibration(), provenance={}, digests={},
+    format=FORMAT,
+    name="tiny",
+    version="1.0.0",
+    channels=(Channel(name="current", unit="A"), Channel(name="flow", unit="l/min")),
+    interval_s=1.0,
+    longest_gap_s=5.0,
+    views=(View(every=1, steps=4), View(every=3, steps=4)),
+    min_rows=4,
+    clip=8.0,
+    scaling=Scaling(kind="baseline", rows=30),
+    stopped=Stopped(channel="current", below=0.5, for_rows=2, settle_s=3.0),
+    score="the largest deviation",
+    verdict_level=0.5,
+    prior=0.5,
+    calibration=Calibration(),
+    provenance={},
+    digests={},
 )
 
 

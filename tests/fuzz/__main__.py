@@ -1,7 +1,7 @@
-"""The long run: every target in a process of its own, guided by coverage. `scripts/fuzz --help` lists the options.
+"""The long run: every target in a separate process, guided by coverage. `edgeml dev fuzz --help` lists the options.
 
-Inputs that reach something new are kept in `build/fuzz/corpus/<target>` and are where the next run begins; inputs that crash or hang
-are made small and kept in `build/fuzz/found/<target>`. The last line of output is one JSON object with the counts.
+Inputs that reach new code are stored in `build/fuzz/corpus/<target>`, where the next run starts. Inputs that crash or hang are minimised
+and stored in `build/fuzz/found/<target>`. The last line of output is a JSON object with the counts.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from typing import Any
 try:
     import atheris
 except ImportError:
-    sys.exit("fuzz: atheris is not installed; it comes with `scripts/env test fuzz`, for Linux and the Pythons it is built for")
+    sys.exit("edgeml dev fuzz: atheris is not installed; it comes with `scripts/env test fuzz`, for Linux and the Pythons it is built for")
 
 OURS = ["edgeml", "gglocal", "sensor_ingestion", "inference", "alert_dispatcher", "model_training"]
 with atheris.instrument_imports(include=OURS):
-    from gglocal.arguments import number, whole
+    from gglocal.cli.arguments import number, whole
     from tests.fuzz import mutate
     from tests.fuzz.table import TARGETS
     from tests.fuzz.target import ROOT, Crash, Target, outcome, quiet
 
 OUT = ROOT / "build" / "fuzz"
 LONGEST = 20_000
-"""Bytes of an input."""
+"""Maximum size of an input in bytes."""
 SMALLER_S = 10.0
-"""For how long an input that was found is made smaller."""
+"""Time limit in seconds for minimising a found input."""
 MEMORY_MB = 2_048
 _COVERED = re.compile(r"cov: (\d+) ")
 
 
 class Run:
-    """One target in its own process: what libFuzzer calls, and what is counted."""
+    """One target in a separate process: the callbacks of libFuzzer, and statistics."""
 
     def __init__(self, name: str, seconds: float) -> None:
         self.target: Target = TARGETS[name]
@@ -68,7 +68,7 @@ class Run:
             self._keep(crash, data)
 
     def mutator(self, data: bytes, most: int, seed: int) -> bytes:
-        """Half of the inputs are changed as libFuzzer does it, the others as its format wants it."""
+        """Mutate half of the inputs with libFuzzer, and the others by their format."""
         random = Random(seed)
         if random.getrandbits(2) == 0:
             return bytes(atheris.Mutate(data, most))
@@ -91,8 +91,11 @@ class Run:
                 self._keep(crash, smaller(self.target, crash, data))
         kinds = [crash.kind for crash, _ in self.found.values()]
         figures = {
-            "executions": self.inputs, "crashes": kinds.count("crash"), "hangs": kinds.count("hang"),
-            "peak_mb": _peak_mb(), "peak_over_start_mb": round(_peak_mb() - self._begun_with, 1),
+            "executions": self.inputs,
+            "crashes": kinds.count("crash"),
+            "hangs": kinds.count("hang"),
+            "peak_mb": _peak_mb(),
+            "peak_over_start_mb": round(_peak_mb() - self._begun_with, 1),
         }
         (OUT / "figures.json").write_text(json.dumps(figures))
         sys.stderr.flush()
@@ -100,12 +103,12 @@ class Run:
 
 
 def smaller(target: Target, crash: Crash, data: bytes) -> bytes:
-    """A part of the input that fails alike."""
+    """Minimise an input that fails in the same way."""
     until, size = time.monotonic() + SMALLER_S, len(data) // 2
     while size and time.monotonic() < until:
         at = 0
         while at < len(data) and time.monotonic() < until:
-            shorter = data[:at] + data[at + size:]
+            shorter = data[:at] + data[at + size :]
             with contextlib.suppress(ValueError, RecursionError):
                 again = outcome(target, target.value(shorter))
                 if again is not None and again.key == crash.key:
@@ -133,8 +136,14 @@ def child(name: str, seconds: float, seed: int) -> None:
     for number, sample in enumerate(run.target.samples()):
         (corpus / f"sample-{number}").write_bytes(run.target.written(sample))
     options = [
-        f"-max_len={LONGEST}", f"-seed={seed or 1}", f"-rss_limit_mb={MEMORY_MB}", "-timeout=300", f"-artifact_prefix={run.place}/",
-        "-print_final_stats=0", "-reload=0", "-len_control=0",
+        f"-max_len={LONGEST}",
+        f"-seed={seed or 1}",
+        f"-rss_limit_mb={MEMORY_MB}",
+        "-timeout=300",
+        f"-artifact_prefix={run.place}/",
+        "-print_final_stats=0",
+        "-reload=0",
+        "-len_control=0",
     ]
     run.place.mkdir(parents=True, exist_ok=True)
     atheris.Setup(["fuzz", *options, str(corpus)], run.one, custom_mutator=run.mutator)
@@ -143,7 +152,7 @@ def child(name: str, seconds: float, seed: int) -> None:
 
 
 def one_target(name: str, seconds: float, seed: int) -> dict[str, Any]:
-    """Fuzz it in a process of its own, and return its figures."""
+    """Fuzz a target in a separate process and return its statistics."""
     (OUT / "figures.json").unlink(missing_ok=True)
     process = os.fork()
     if not process:
@@ -163,7 +172,7 @@ def one_target(name: str, seconds: float, seed: int) -> dict[str, Any]:
     try:
         figures = json.loads((OUT / "figures.json").read_text())
     except (OSError, ValueError):
-        # The process did not live to its end: a hang that nothing could interrupt, or more memory than it may have.
+        # The process was killed: an uninterruptible hang, or memory above the limit.
         ended = status is not None
         figures = {"executions": 0, "crashes": int(ended), "hangs": int(not ended), "peak_mb": 0.0, "peak_over_start_mb": 0.0}
     figures["coverage"] = max(covered, default=0)
@@ -177,23 +186,29 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="scripts/fuzz", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"all of these by default: {', '.join(TARGETS)}")
-    parser.add_argument("--minutes", type=number(0.01, 10**6), default=15.0, help="for all targets together (default: 15)")
-    parser.add_argument("--seed", type=whole(0, 2**31 - 1), default=1, help="of the changes (default: 1)")
-    parser.add_argument("--fresh", action="store_true", help="begin with the samples alone, not with what earlier runs kept")
-    given = parser.parse_args()
-    unknown = [name for name in given.targets if name not in TARGETS]
+def parser() -> argparse.ArgumentParser:
+    result = argparse.ArgumentParser(prog="edgeml dev fuzz", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    result.add_argument("targets", nargs="*", metavar="TARGET", help=f"targets to fuzz (default: all): {', '.join(TARGETS)}")
+    result.add_argument("--minutes", type=number(0.01, 10**6), default=15.0, help="total minutes for all targets (default: 15)")
+    result.add_argument("--seed", type=whole(0, 2**31 - 1), default=1, help="seed of the mutations (default: 1)")
+    result.add_argument("--fresh", action="store_true", help="start with the samples only, without the corpus of earlier runs")
+    return result
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command and return the exit status."""
+    command_line = parser()
+    args = command_line.parse_args(arguments)
+    unknown = [name for name in args.targets if name not in TARGETS]
     if unknown:
-        parser.error(f"unknown target {', '.join(unknown)}; known are {', '.join(TARGETS)}")
-    if given.fresh:
+        command_line.error(f"unknown target {', '.join(unknown)}; known are {', '.join(TARGETS)}")
+    if args.fresh:
         shutil.rmtree(OUT, ignore_errors=True)
     (OUT / "log").mkdir(parents=True, exist_ok=True)
-    names, begun, found = given.targets or list(TARGETS), time.monotonic(), {}
+    names, started, found = args.targets or list(TARGETS), time.monotonic(), {}
     for at, name in enumerate(names):
-        left = given.minutes * 60 - (time.monotonic() - begun)
-        figures = found[name] = one_target(name, max(1.0, left / (len(names) - at)), given.seed)
+        left = args.minutes * 60 - (time.monotonic() - started)
+        figures = found[name] = one_target(name, max(1.0, left / (len(names) - at)), args.seed)
         say(
             f"fuzz: {at + 1}/{len(names)} {name}: {figures['executions']} executions, coverage {figures['coverage']}"
             f" (+{figures['new_coverage']}), {figures['crashes']} crashes, {figures['hangs']} hangs, peak {figures['peak_mb']} MB"
@@ -203,7 +218,7 @@ def main() -> int:
     total = {key: sum(figures[key] for figures in found.values()) for key in ("executions", "new_coverage", "crashes", "hangs")}
     total["targets_run"] = len(found)
     total["peak_mb"] = max(figures["peak_mb"] for figures in found.values())
-    say(json.dumps({**total, "minutes": round((time.monotonic() - begun) / 60, 1), "seed": given.seed, "targets": found}))
+    say(json.dumps({**total, "minutes": round((time.monotonic() - started) / 60, 1), "seed": args.seed, "targets": found}))
     return 1 if total["crashes"] or total["hangs"] else 0
 
 

@@ -17,28 +17,27 @@ import numpy as np
 
 from alert_dispatcher.actions.expression import Expression, ExpressionError
 from alert_dispatcher.actions.interlock import Interlock, InterlockOptions
-from alert_dispatcher.options import Options as DispatcherOptions
+from alert_dispatcher.options import AlertDispatcherOptions as DispatcherOptions
 from alert_dispatcher.service import AlertDispatcher
-from alert_dispatcher.store import StoreError
-from edgeml import topics
+from alert_dispatcher.state_db import StateDbError
 from edgeml.errors import MessageError, OptionsError, SourceError
-from edgeml.messages import Acknowledge, CommandAck, Permit, Replay, SensorBatch, decode, encode
-from edgeml.times import Moment
-from sensor_ingestion.asset import Asset
-from sensor_ingestion.capture import lines
-from sensor_ingestion.capture.pieces import MOST, Segment
-from sensor_ingestion.capture.store import Limits, Store
-from sensor_ingestion.capture.upload import STATE_FILE, Upload
-from sensor_ingestion.checkpoint import Checkpoint, Sent
-from sensor_ingestion.commands import Desk
-from sensor_ingestion.journal import FILE, Answer, Journal, JournalError
-from sensor_ingestion.options import Asset as AssetOptions
-from sensor_ingestion.options import Capture, Options
-from sensor_ingestion.quality import Checker
+from edgeml.messages import Acknowledge, CommandAck, Permit, ReplayRequest, SensorBatch, decode, encode, topics
+from edgeml.timestamps import Moment
+from sensor_ingestion.asset_pipeline import AssetPipeline
+from sensor_ingestion.capture import segment_format
+from sensor_ingestion.capture.chunks import MAX_BYTES, Segment
+from sensor_ingestion.capture.segment_store import Limits, SegmentStore
+from sensor_ingestion.capture.uploader import STATE_FILE, Uploader
+from sensor_ingestion.checkpoint import Checkpoint, SentBatch
+from sensor_ingestion.command_handler import CommandHandler
+from sensor_ingestion.command_journal import FILE, Answer, CommandJournal, JournalError
+from sensor_ingestion.options import AssetOptions as AssetOptions
+from sensor_ingestion.options import CaptureOptions, SensorIngestionOptions
+from sensor_ingestion.quality import QualityChecker
 from sensor_ingestion.service import SensorIngestion
-from sensor_ingestion.sources.block import Clocks
+from sensor_ingestion.sources.base import Clocks
+from sensor_ingestion.sources.csv_replay import CsvReplay, CsvReplayOptions
 from sensor_ingestion.sources.jsonl import Jsonl, JsonlOptions
-from sensor_ingestion.sources.recording import Recording, RecordingOptions
 from tests.components.alert_dispatcher.kit import ALARM
 from tests.components.alert_dispatcher.kit import Bench as DispatcherBench
 from tests.edgeml.samples import BATCH, SAMPLES, T0
@@ -50,8 +49,8 @@ CLOCKS = Clocks(lambda: 100.0, lambda: T0)
 
 
 def drained(source: Any) -> None:
-    """Everything that a source has goes the way of rows: quality, a message, its checkpoint."""
-    checker = Checker(source.channels)
+    """Process all rows of a source: quality checks, message, checkpoint."""
+    checker = QualityChecker(source.channels)
     for _ in range(50):
         block = source.read(100.0, 7)
         source.wait(100.0, 7)
@@ -67,14 +66,14 @@ def drained(source: Any) -> None:
 
 def recording_read(**options: Any) -> Callable[[bytes], object]:
     def read(path: Path) -> None:
-        wanted = RecordingOptions(str(path), speed=0.0, **{"columns": {"flow": "Flow", "own": "b"}, **options})
-        source = Recording(wanted, CLOCKS)
+        expected = CsvReplayOptions(str(path), speed=0.0, **{"columns": {"flow": "Flow", "own": "b"}, **options})
+        source = CsvReplay(expected, CLOCKS)
         try:
             drained(source)
             saved = source.checkpoint()
         finally:
             source.close()
-        again = Recording(wanted, CLOCKS, saved)
+        again = CsvReplay(expected, CLOCKS, saved)
         again.close()
 
     return in_file("r.csv", read)
@@ -90,12 +89,12 @@ ISO_TIMES = ("2020-03-09T10:14:33Z", "2020-03-09 10:14:34", "2020-03-09T10:14:35
 
 
 class Given:
-    """Stands for a pipe: gives the bytes in pieces, then ends."""
+    """A pipe that delivers the bytes in chunks, then ends."""
 
     name = "given"
 
     def __init__(self, data: bytes) -> None:
-        self._parts: list[bytes | None] = [data[at:at + 65_536] for at in range(0, len(data), 65_536)]
+        self._parts: list[bytes | None] = [data[at : at + 65_536] for at in range(0, len(data), 65_536)]
         self._parts.append(None)
 
     def read(self) -> bytes | None:
@@ -121,11 +120,11 @@ JSON_LINES = (
 
 
 def simulator(**changes: Any) -> AssetOptions:
-    return AssetOptions(source="simulator", options={"speed": 0, "seed": 3, **changes}, max_unanswered=0)
+    return AssetOptions(source="simulator", options={"speed": 0, "seed": 3, **changes}, max_in_flight=0)
 
 
 def checkpoint_went_on(content: bytes) -> None:
-    """An asset starts from whatever stands in its checkpoint's file, reads on and obeys."""
+    """An asset resumes from any content of its checkpoint file, continues reading and executes commands."""
     with scratch() as work:
         checkpoint = checkpoint_in(work)
         checkpoint.path.mkdir()
@@ -134,12 +133,12 @@ def checkpoint_went_on(content: bytes) -> None:
 
 
 def went_on(work: Path) -> None:
-    journal = Journal(work, lambda: T0)
+    journal = CommandJournal(work, lambda: T0)
     sent: list[bytes] = []
-    running = Asset("a", simulator(), work, CLOCKS, sent.append, journal)
+    running = AssetPipeline("a", simulator(), work, CLOCKS, sent.append, journal)
     running.tick(100.0)
     running.resend()
-    list(running.replay(Replay(topic="")))
+    list(running.replay(ReplayRequest(topic="")))
     running.close()
     journal.close()
     assert sent
@@ -170,12 +169,12 @@ def checkpoint_trees() -> list[Any]:
 def checkpoint_tree_went_on(content: Any) -> None:
     with scratch() as work:
         checkpoint = checkpoint_in(work)
-        checkpoint.save(content, [Sent(0, T0, encode(BATCH))])
+        checkpoint.save(content, [SentBatch(0, T0, encode(BATCH))])
         went_on(work)
 
 
 def former_checkpoint_went_on(content: bytes) -> None:
-    """The file that versions to 0.1 wrote."""
+    """The checkpoint format of versions up to 0.1."""
     with scratch() as work:
         checkpoint = checkpoint_in(work)
         checkpoint.path.with_name(f"{checkpoint.path.name}.json").write_bytes(content)
@@ -191,14 +190,14 @@ def former_checkpoints() -> list[bytes]:
 
 
 def journal_read(data: bytes) -> None:
-    """A damaged file of commands is put aside; what can be read of it is read, or refused."""
+    """A damaged command journal is set aside; a readable one is read or rejected."""
     with scratch() as work:
         (work / FILE).write_bytes(data)
-        journal = Journal(work, lambda: T0)
+        journal = CommandJournal(work, lambda: T0)
         try:
-            desk = Desk("a", {"stop": lambda: None}, journal, "stop")
-            desk.take(SAMPLES["command"], Moment(T0, 0.0, ""), T0)  # type: ignore[arg-type]
-            journal.find("a", "one"), journal.unfinished("a"), journal.latch("a"), journal.lost_ns()  # noqa: B018
+            handler = CommandHandler("a", {"stop": lambda: None}, journal, "stop")
+            handler.take(SAMPLES["command"], Moment(T0, 0.0, ""), T0)  # type: ignore[arg-type]
+            journal.find("a", "one"), journal.unfinished("a"), journal.lockout("a"), journal.lost_ns()  # noqa: B018
         finally:
             journal.close()
 
@@ -206,27 +205,27 @@ def journal_read(data: bytes) -> None:
 @cache
 def journals() -> list[bytes]:
     with scratch() as work:
-        journal = Journal(work, lambda: T0)
-        journal.begin("a", "one", "2020-03-09T10:14:33.000Z", latch=True)
+        journal = CommandJournal(work, lambda: T0)
+        journal.begin("a", "one", "2020-03-09T10:14:33.000Z", lockout=True)
         journal.note("a", "two", Answer("refused", "2020-03-09T10:14:33.000Z", "why"))
         journal.close()
         return [(work / FILE).read_bytes()]
 
 
 def commanded(data: bytes) -> None:
-    """A command or a release, as SensorIngestion takes it."""
+    """A command or a release, as SensorIngestion receives it."""
     message = decode(data)
     with scratch() as work:
-        journal = Journal(work, lambda: T0)
+        journal = CommandJournal(work, lambda: T0)
         try:
-            desk = Desk("pump-1", {"stop": lambda: None}, journal, "stop")
+            handler = CommandHandler("pump-1", {"stop": lambda: None}, journal, "stop")
             kind = type(message).__name__
             if kind == "Command":
-                answer = desk.take(message, Moment(T0, 5.0, "boot"), T0)  # type: ignore[arg-type]
+                answer = handler.take(message, Moment(T0, 5.0, "boot"), T0)  # type: ignore[arg-type]
                 assert answer is not None
                 decode(encode(answer))
             elif kind == "Release":
-                desk.release(message)  # type: ignore[arg-type]
+                handler.release(message)  # type: ignore[arg-type]
         finally:
             journal.close()
 
@@ -238,60 +237,60 @@ def commands() -> list[bytes]:
 
 
 def captured(data: bytes) -> None:
-    """What is left of a segment, and of a whole one."""
-    whole = lines.recovered(data)
+    """A truncated segment and a complete one."""
+    whole = segment_format.recovered(data)
     assert whole == b"" or whole.endswith(b"\n")
-    assert lines.last_seq(whole) >= -1
+    assert segment_format.last_seq(whole) >= -1
     batch = msgspec.structs.replace(BATCH, asset=data[:300].decode("latin-1"), channels=(data[:20].decode("latin-1"), "b"))
-    assert len(lines.folder_name(batch.asset).encode()) <= 200
-    assert lines.header(batch, 0).count(b"\n") == lines.HEADER_LINES
+    assert len(segment_format.folder_name(batch.asset).encode()) <= 200
+    assert segment_format.header(batch, 0).count(b"\n") == segment_format.HEADER_LINES
 
 
 def segments() -> list[bytes]:
-    return [lines.header(BATCH, 3) + b"".join(row.line for row in lines.rows(BATCH))]
+    return [segment_format.header(BATCH, 3) + b"".join(row.line for row in segment_format.rows(BATCH))]
 
 
 def capture_store_recovered(data: bytes) -> None:
-    """A folder of segments that a power cut left: one open, one whole."""
+    """A folder of segments after a power failure: one open, one complete."""
     with scratch() as folder:
         day = folder / "pump-1" / "2020-03-09"
         day.mkdir(parents=True)
-        name = lines.segment_name(T0, BATCH.stream, 7)
+        name = segment_format.segment_name(T0, BATCH.stream, 7)
         (day / f"{name}.part").write_bytes(data)
-        (day / f"{lines.segment_name(T0, 'other', 7)}.csv.gz").write_bytes(data)
-        store = Store(folder, Limits.of(1.0, 100, 100.0, 1))
+        (day / f"{segment_format.segment_name(T0, 'other', 7)}.csv.gz").write_bytes(data)
+        store = SegmentStore(folder, Limits.of(1.0, 100, 100.0, 1))
         assert store.last_seq("pump-1", BATCH.stream) >= -1
         assert store.last_seq("pump-1", "other") >= -1
-        store.write(BATCH, lines.rows(BATCH), 0)
+        store.write(BATCH, segment_format.rows(BATCH), 0)
         store.close_all()
 
 
 def cut(data: bytes) -> None:
-    """Whatever can be read as a segment goes out whole, or not at all."""
+    """A readable segment is sent completely or not at all."""
     segment, row = Segment.read(data), 0
     while row < len(segment.rows):
-        payload, count = segment.piece("t", "s", row)
-        assert count >= 1 and len(payload) <= MOST
+        payload, count = segment.chunk("t", "s", row)
+        assert count >= 1 and len(payload) <= MAX_BYTES
         row += count
 
 
 def uploaded(data: bytes) -> None:
-    """A note and a file that anything may have become; the component goes on."""
+    """With any content of the state file and a segment, the uploader continues."""
     with scratch() as folder:
         (folder / STATE_FILE).write_bytes(data)
         for name, content in (("a", data), ("b", gzip.compress(data, mtime=0)), ("c", gzip.compress(segments()[0], mtime=0))):
             (folder / f"{name}.csv.gz").write_bytes(content)
         recorder = Files(folder)
-        upload = Upload(Capture(mode="all", upload=True, upload_per_s=100), folder, "t", recorder, FakeBus(), recorder.clock)
+        upload = Uploader(CaptureOptions(mode="all", upload=True, upload_rate=100), folder, "t", recorder, FakeBus(), recorder.clock)
         for _ in range(2000):
-            if not [path for path in recorder.unsent() if path.name not in upload.left_out]:
+            if not [path for path in recorder.unsent() if path.name not in upload.skipped]:
                 break
             upload.tick(recorder.clock())
-        assert not [path for path in recorder.unsent() if path.name not in upload.left_out] and "c.csv.gz" not in upload.left_out
+        assert not [path for path in recorder.unsent() if path.name not in upload.skipped] and "c.csv.gz" not in upload.skipped
 
 
 class Files:
-    """Files of a folder as `Upload` sees them, and a clock that goes on by itself."""
+    """Files of a folder as `Uploader` sees them, and a clock that advances by itself."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._now = folder, 0.0
@@ -308,14 +307,14 @@ class Files:
 
 
 def batch_captured(data: bytes) -> None:
-    """Any batch that can be decoded can be written down, or is refused by its times."""
+    """Any decodable batch can be captured, or is rejected because of its times."""
     message = decode(data)
     if isinstance(message, SensorBatch):
-        written = lines.rows(message)
-        head = lines.header(message, 0)
+        written = segment_format.rows(message)
+        head = segment_format.header(message, 0)
         if written:
-            lines.day(written[0].time), lines.segment_name(written[0].time, message.stream, message.seq)  # noqa: B018
-        assert head.count(b"\n") == lines.HEADER_LINES
+            segment_format.day(written[0].time), segment_format.segment_name(written[0].time, message.stream, message.seq)  # noqa: B018
+        assert head.count(b"\n") == segment_format.HEADER_LINES
 
 
 def expression_judged(text: str) -> None:
@@ -324,29 +323,31 @@ def expression_judged(text: str) -> None:
 
 
 EXPRESSIONS = (
-    "pressure > 2.0 and not door_open", '"motor temp" <= 80 or (flow < 1e3 and flow >= -5)', "1 < flow < 9 and True != door_open",
+    "pressure > 2.0 and not door_open",
+    '"motor temp" <= 80 or (flow < 1e3 and flow >= -5)',
+    "1 < flow < 9 and True != door_open",
 )
 
 
 def interlocked(data: bytes) -> None:
-    """Readings and permits of anybody, looked at by an interlock."""
+    """Readings and permits from any sender, evaluated by an interlock."""
     options = InterlockOptions(allow_when="flow > 1 and not pressure", permit=True, max_age_s=5.0)
     interlock = Interlock(options)
     message = decode(data)
     topic = topics.INTERLOCK if isinstance(message, Permit) else topics.SENSORS
-    interlock.hear(topic, message, 100.0, T0)
+    interlock.take(topic, message, 100.0, T0)
     interlock.forbids(getattr(message, "asset", "pump-1"), 101.0, T0 + 10**9)
 
 
 def configured(tree: Any) -> None:
-    """A configuration that is accepted is one that SensorIngestion can work with; sources other than the simulator are read alone."""
-    options = options_of(Options)(tree)
+    """SensorIngestion can run with any accepted configuration; of sources other than the simulator, only the options are read."""
+    options = options_of(SensorIngestionOptions)(tree)
     with scratch() as work:
-        kept = {name: asset for name, asset in options.assets.items() if asset.source == "simulator"}
-        if not any(asset.enabled for asset in kept.values()):
+        stored = {name: asset for name, asset in options.assets.items() if asset.source == "simulator"}
+        if not any(asset.enabled for asset in stored.values()):
             return
         capture = msgspec.structs.replace(options.capture, folder="")
-        service = SensorIngestion(context(work), msgspec.structs.replace(options, assets=kept, capture=capture))
+        service = SensorIngestion(context(work), msgspec.structs.replace(options, assets=stored, capture=capture))
         try:
             service.start()
             service.tick(100.0)
@@ -358,17 +359,39 @@ def configured(tree: Any) -> None:
 
 def sensor_configurations() -> list[Any]:
     simulated = {"speed": "0", "seed": 3.0, "interval_s": 0.5, "start_time": "2026-01-31T12:00:00Z", "duration_s": 30, "fault": "imbalance"}
-    quality = {"longest_gap_s": 3, "stopped_channel": "flow", "channels": {"flow": {"low": 0, "high": "300", "stuck_after_s": 0}}}
+    quality = {"max_gap_s": 3, "stopped_channel": "flow", "channels": {"flow": {"low": 0, "high": "300", "stuck_after_s": 0}}}
     return [
-        {"assets": {"pump-1": {
-            "source": "simulator", "options": simulated, "quality": quality, "batch_rows": 3, "max_unanswered": "2", "history_s": 60,
-            "latch_after": "stop", "enabled": "true",
-        }}, "capture": {"mode": "all", "quota_mb": 2, "segment_rows": 10, "segment_s": 100, "before_s": 5, "after_s": 5,
-                        "upload": "true", "upload_proof": "echo", "upload_per_s": 5}},
-        {"assets": {
-            "a": {"source": "csv", "options": {"path": "x.csv", "layout": "skab", "speed": 0, "columns": {"flow": "F"}}},
-            "b": {"source": "jsonl", "options": {"program": ["true", "x"], "units": {"flow": "l/min"}}},
-        }},
+        {
+            "assets": {
+                "pump-1": {
+                    "source": "simulator",
+                    "options": simulated,
+                    "quality": quality,
+                    "batch_rows": 3,
+                    "max_in_flight": "2",
+                    "replay_buffer_s": 60,
+                    "lockout_after": "stop",
+                    "enabled": "true",
+                }
+            },
+            "capture": {
+                "mode": "all",
+                "quota_mb": 2,
+                "segment_rows": 10,
+                "segment_s": 100,
+                "before_s": 5,
+                "after_s": 5,
+                "upload": "true",
+                "upload_confirmation": "echo",
+                "upload_rate": 5,
+            },
+        },
+        {
+            "assets": {
+                "a": {"source": "csv", "options": {"path": "x.csv", "layout": "skab", "speed": 0, "columns": {"flow": "F"}}},
+                "b": {"source": "jsonl", "options": {"program": ["true", "x"], "units": {"flow": "l/min"}}},
+            }
+        },
     ]
 
 
@@ -384,17 +407,23 @@ def dispatcher_configured(tree: Any) -> None:
 
 def dispatcher_configurations() -> list[Any]:
     command = {
-        "action": "stop", "timeout_s": 5, "retry_s": "0.5", "retry_longest_s": 2, "dry_run": False, "rate_limit": 3, "rate_period_s": 60,
+        "action": "stop",
+        "timeout_s": 5,
+        "retry_s": "0.5",
+        "retry_max_s": 2,
+        "dry_run": False,
+        "rate_limit": 3,
+        "rate_period_s": 60,
         "interlock": {"allow_when": EXPRESSIONS[0], "assets": {"pump-2": ""}, "permit": True, "max_age_s": 3, "event_time": "false"},
     }
-    policy = {"raise_at": 0.8, "n": 2, "m": 4, "hold_s": 3}
-    outbox = {"proof": {"alerts": "acknowledgement"}, "echo_s": 3, "max_mb": 0.5, "reserve_alerts": "3"}
+    policy = {"raise_at": 0.8, "votes": 2, "of": 4, "hold_s": 3}
+    outbox = {"confirmation": {"alerts": "acknowledgement"}, "echo_s": 3, "max_mb": 0.5, "reserve_alerts": "3"}
     actions = {"log": {}, "command": command, "iot_core": {"enabled": True}}
-    return [{"policy": policy, "actions": actions, "report": {"every_s": 5}, "outbox": outbox}]
+    return [{"policy": policy, "actions": actions, "report": {"interval_s": 5}, "outbox": outbox}]
 
 
 def dispatcher_heard(data: bytes) -> None:
-    """Whatever message comes on each of the topics that AlertDispatcher listens to."""
+    """Any message on each topic that AlertDispatcher subscribes to."""
     message = decode(data)
     with scratch() as work:
         bench = DispatcherBench(work)
@@ -407,7 +436,7 @@ def dispatcher_heard(data: bytes) -> None:
 
 
 def dispatcher_echoed(data: bytes) -> None:
-    """Whatever comes on a topic of IoT Core on which AlertDispatcher publishes itself."""
+    """Any message on a topic of IoT Core on which AlertDispatcher publishes."""
     with scratch() as work:
         bench = DispatcherBench(work)
         bench.mute = True
@@ -421,11 +450,14 @@ def dispatcher_echoed(data: bytes) -> None:
 
 def dispatcher_messages() -> list[bytes]:
     ours = [Acknowledge(alarm="a", by="x"), CommandAck(id="a1:stop", asset="pump-1", status="refused", detail="no")]
-    return [*(encode(message) for message in ours), *(encode(SAMPLES[name]) for name in ("results", "permit", "replaying", "replay"))]
+    return [
+        *(encode(message) for message in ours),
+        *(encode(SAMPLES[name]) for name in ("results", "permit", "replay-start", "replay-request")),
+    ]
 
 
 def dispatcher_began(data: bytes) -> None:
-    """AlertDispatcher starts with this file of state, whatever it is."""
+    """AlertDispatcher starts with any content of its state file."""
     with scratch() as work:
         (work / "alarms.sqlite3").write_bytes(data)
         bench = DispatcherBench(work)
@@ -434,17 +466,17 @@ def dispatcher_began(data: bytes) -> None:
 
 
 def dispatcher_began_with(rows: Any) -> None:
-    """As `dispatcher_began`, with sound tables of unsound rows: {table: rows}."""
+    """As `dispatcher_began`, with valid tables of invalid rows: {table: rows}."""
     with scratch() as work:
         (work / "alarms.sqlite3").write_bytes(dispatcher_files()[0])
         db = sqlite3.connect(work / "alarms.sqlite3")
-        for table, given in rows.items() if isinstance(rows, dict) else ():
+        for table, entries in rows.items() if isinstance(rows, dict) else ():
             known = dispatcher_rows()[0].get(table)
-            if known is None or not isinstance(given, list):
+            if known is None or not isinstance(entries, list):
                 continue
             width = len(known[0])
             db.execute(f"DELETE FROM {table}")
-            for row in given:
+            for row in entries:
                 if isinstance(row, list) and len(row) == width:
                     try:
                         cells = [json.dumps(cell) if isinstance(cell, (dict, list)) else cell for cell in row]
@@ -471,12 +503,12 @@ def dispatcher_files() -> list[bytes]:
 
 @cache
 def dispatcher_rows() -> list[dict[str, list[list[Any]]]]:
-    """Rows of the tables that the store decodes, texts of JSON as trees."""
+    """Rows of the tables that the store decodes, with JSON texts as trees."""
     with scratch() as work:
         (work / "alarms.sqlite3").write_bytes(dispatcher_files()[0])
         db = sqlite3.connect(work / "alarms.sqlite3")
         found = {}
-        for table in ("policies", "positions", "alarms", "outbox", "commands", "memory"):
+        for table in ("policies", "stream_positions", "alarms", "pending_alerts", "commands", "key_values"):
             rows = [[_tree(cell) for cell in row] for row in db.execute(f"SELECT * FROM {table}")]
             if rows:
                 found[table] = rows
@@ -489,69 +521,105 @@ def _tree(cell: Any) -> Any:
 
 
 def quality_resumed(state: Any) -> None:
-    checker = Checker(Jsonl(JsonlOptions(fifo="/dev/null"), CLOCKS).channels)
+    checker = QualityChecker(Jsonl(JsonlOptions(fifo="/dev/null"), CLOCKS).channels)
     checker.resume(state)
     checker.check(np.array([T0, T0 + 1]), np.ones((2, 8), "f4"))
 
 
 TARGETS: dict[str, Target] = {
     "csv": Target(
-        ("sensor_ingestion.sources.recording.Recording.read",), "bytes", recording_read(), (SourceError,),
+        ("sensor_ingestion.sources.csv_replay.CsvReplay.read",),
+        "bytes",
+        recording_read(),
+        (SourceError,),
         lambda: [recording_text(ISO_TIMES)],
     ),
     "csv-numbers": Target(
-        ("sensor_ingestion.sources.recording.Recording.read",), "bytes", recording_read(time_unit="s", decimal=",", delimiter=";"),
-        (SourceError,), lambda: [recording_text(("1583748873", "1583748874,5", "1.5e9", "-1"), ";", comma=True)],
+        ("sensor_ingestion.sources.csv_replay.CsvReplay.read",),
+        "bytes",
+        recording_read(time_unit="s", decimal=",", delimiter=";"),
+        (SourceError,),
+        lambda: [recording_text(("1583748873", "1583748874,5", "1.5e9", "-1"), ";", comma=True)],
     ),
     "jsonl": Target(("sensor_ingestion.sources.jsonl.Jsonl.read",), "bytes", lines_read, (), lambda: [JSON_LINES]),
-    "checkpoint": Target(
-        ("sensor_ingestion.checkpoint.Checkpoint.load",), "bytes", checkpoint_went_on, (), checkpoints
-    ),
-    "checkpoint-tree": Target(
-        ("sensor_ingestion.checkpoint.Checkpoint.load",), "tree", checkpoint_tree_went_on, (), checkpoint_trees
-    ),
+    "checkpoint": Target(("sensor_ingestion.checkpoint.Checkpoint.load",), "bytes", checkpoint_went_on, (), checkpoints),
+    "checkpoint-tree": Target(("sensor_ingestion.checkpoint.Checkpoint.load",), "tree", checkpoint_tree_went_on, (), checkpoint_trees),
     "checkpoint-former": Target(
         ("sensor_ingestion.checkpoint.Checkpoint.load",), "bytes", former_checkpoint_went_on, (), former_checkpoints
     ),
-    "journal": Target(("sensor_ingestion.journal.Journal.find",), "bytes", journal_read, (JournalError,), journals),
-    "command": Target(("sensor_ingestion.commands.Desk.take",), "bytes", commanded, (MessageError,), commands),
+    "journal": Target(("sensor_ingestion.command_journal.CommandJournal.find",), "bytes", journal_read, (JournalError,), journals),
+    "command": Target(("sensor_ingestion.command_handler.CommandHandler.take",), "bytes", commanded, (MessageError,), commands),
     "capture-lines": Target(
-        ("sensor_ingestion.capture.lines.recovered", "sensor_ingestion.capture.lines.last_seq"), "bytes", captured, (), segments,
+        ("sensor_ingestion.capture.segment_format.recovered", "sensor_ingestion.capture.segment_format.last_seq"),
+        "bytes",
+        captured,
+        (),
+        segments,
     ),
     "capture-batch": Target(
-        ("sensor_ingestion.capture.lines.rows",), "bytes", batch_captured, (MessageError,), lambda: [encode(BATCH)],
+        ("sensor_ingestion.capture.segment_format.rows",),
+        "bytes",
+        batch_captured,
+        (MessageError,),
+        lambda: [encode(BATCH)],
     ),
-    "capture-pieces": Target(("sensor_ingestion.capture.pieces.Segment.read",), "bytes", cut, (ValueError,), segments),
+    "capture-pieces": Target(("sensor_ingestion.capture.chunks.Segment.read",), "bytes", cut, (ValueError,), segments),
     "capture-upload": Target(
-        ("sensor_ingestion.capture.upload.Upload",), "bytes", uploaded, (),
+        ("sensor_ingestion.capture.uploader.Uploader",),
+        "bytes",
+        uploaded,
+        (),
         lambda: [b'{"id":"00ff","no":3,"segment":"c","row":1}', segments()[0]],
     ),
     "capture-store": Target(
-        ("sensor_ingestion.capture.store.Store.last_seq",), "bytes", capture_store_recovered, (OSError,),
+        ("sensor_ingestion.capture.segment_store.SegmentStore.last_seq",),
+        "bytes",
+        capture_store_recovered,
+        (OSError,),
         lambda: [segments()[0], gzip.compress(segments()[0], mtime=0)],
     ),
-    "options-sensors": Target(("edgeml.options.read",), "tree", configured, (OptionsError, SourceError), sensor_configurations),
+    "options-sensors": Target(("edgeml.config.schema.read",), "tree", configured, (OptionsError, SourceError), sensor_configurations),
     "expression": Target(
-        ("alert_dispatcher.actions.expression.Expression",), "text", expression_judged, (ExpressionError,), lambda: list(EXPRESSIONS),
+        ("alert_dispatcher.actions.expression.Expression",),
+        "text",
+        expression_judged,
+        (ExpressionError,),
+        lambda: list(EXPRESSIONS),
     ),
     "interlock": Target(
-        ("alert_dispatcher.actions.interlock.Interlock.hear",), "bytes", interlocked, (MessageError,),
+        ("alert_dispatcher.actions.interlock.Interlock.take",),
+        "bytes",
+        interlocked,
+        (MessageError,),
         lambda: [encode(SAMPLES["permit"]), encode(BATCH)],
     ),
-    "options-dispatcher": Target(("edgeml.options.read",), "tree", dispatcher_configured, (OptionsError,), dispatcher_configurations),
+    "options-dispatcher": Target(("edgeml.config.schema.read",), "tree", dispatcher_configured, (OptionsError,), dispatcher_configurations),
     "dispatcher-messages": Target(
-        ("alert_dispatcher.service.AlertDispatcher.on_message",), "bytes", dispatcher_heard, (MessageError,), dispatcher_messages,
+        ("alert_dispatcher.service.AlertDispatcher.on_message",),
+        "bytes",
+        dispatcher_heard,
+        (MessageError,),
+        dispatcher_messages,
     ),
     "dispatcher-echo": Target(
-        ("alert_dispatcher.service.AlertDispatcher.on_echo",), "bytes", dispatcher_echoed, (),
+        ("alert_dispatcher.service.AlertDispatcher.on_echo",),
+        "bytes",
+        dispatcher_echoed,
+        (),
         lambda: [b'{"type":"alert","id":"a","entry":"0123456789abcdef-1-0123456789abcdef01234567"}', b'{"entry":"-1"}'],
     ),
     "dispatcher-state": Target(
-        ("alert_dispatcher.store.Store.policies", "alert_dispatcher.store.Store.to_act_upon"), "bytes", dispatcher_began, (StoreError,),
+        ("alert_dispatcher.state_db.StateDb.policies", "alert_dispatcher.state_db.StateDb.alerts_to_dispatch"),
+        "bytes",
+        dispatcher_began,
+        (StateDbError,),
         dispatcher_files,
     ),
     "dispatcher-rows": Target(
-        ("alert_dispatcher.store.Store.policies", "alert_dispatcher.store.Store.recall"), "tree", dispatcher_began_with, (StoreError,),
+        ("alert_dispatcher.state_db.StateDb.policies", "alert_dispatcher.state_db.StateDb.get_value"),
+        "tree",
+        dispatcher_began_with,
+        (StateDbError,),
         dispatcher_rows,
     ),
 }

@@ -13,26 +13,30 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from edgeml import delimited, messages, readings, streams, topics
-from edgeml.app import Context
-from edgeml.bundle import MANIFEST, MODEL, SIGNATURE, Bundle, Manifest, decode_manifest, match_channels
-from edgeml.errors import BundleError, MessageError, OptionsError, SealError
-from edgeml.guard import Guard
-from edgeml.messagekey import MessageOptions
-from edgeml.messagekey import read as read_key
-from edgeml.options import read
-from edgeml.policy import Policy, PolicyOptions
-from edgeml.scaling import Baseline
-from edgeml.scoring import AssetScorer
-from edgeml.seal import bare, seal, split
-from edgeml.settings import LAST_GOOD, Settings
-from edgeml.signing import pinned, private_key, public_key
-from edgeml.streams import Receiver
-from edgeml.times import SECOND, from_iso, to_iso
-from inference.asset import Asset
-from inference.baselines import Baselines, LostError
-from inference.memory import Memory
-from inference.options import Options as InferenceOptions
+from edgeml import messages
+from edgeml.alarms.alarm_policy import AlarmPolicy, PolicyOptions
+from edgeml.auth.device_key import MessageAuthOptions
+from edgeml.auth.device_key import read as read_key
+from edgeml.auth.envelope import sign, split
+from edgeml.auth.verifier import MessageVerifier
+from edgeml.config.schema import read
+from edgeml.errors import AuthenticationError, BundleError, MessageError, OptionsError
+from edgeml.messages import sequencing, topics
+from edgeml.messages.sequencing import SequenceTracker
+from edgeml.model.baseline import Baseline
+from edgeml.model.bundle import MODEL, SIGNATURE, Bundle, match_channels
+from edgeml.model.manifest import MANIFEST, Manifest, decode_manifest
+from edgeml.model.scorer import AssetScorer
+from edgeml.model.signature import pinned, private_key, public_key
+from edgeml.parsing import csv_records, readings
+from edgeml.runtime.last_good_config import LAST_GOOD, LastGoodConfig
+from edgeml.runtime.service import ComponentContext
+from edgeml.timestamps import SECOND, from_iso, to_iso
+from inference.baseline_files import BaselineFiles, LostBaselineError
+from inference.options import InferenceOptions
+from inference.recent_rows import RecentRows
+from inference.scored_asset import ScoredAsset
+from inference.unpacked_batch import UnpackedBatch
 from tests.edgeml.keys import PINNED, TRAINER, TRUSTED
 from tests.edgeml.samples import BATCH, SAMPLES, T0
 from tests.edgeml.tiny import MANIFEST as TINY
@@ -48,16 +52,22 @@ def golden() -> list[bytes]:
     return [bytes.fromhex(path.read_text()) for path in sorted(GOLDEN.glob("*.hex"))]
 
 
-def context(work: Path, component: str = "com.edgeml.X") -> Context:
-    """A service's surroundings with clocks that stand still."""
-    return Context(
-        bus=FakeBus(), component=component, thing="t", work=work, artifacts=SHIPPED.parent, monotonic=lambda: 100.0,  # type: ignore[arg-type]
+def context(work: Path, component: str = "com.edgeml.X") -> ComponentContext:
+    """A component context with fixed clocks."""
+    return ComponentContext(
+        bus=FakeBus(),
+        component=component,
+        thing="t",
+        work=work,
+        artifacts=SHIPPED.parent,
+        monotonic=lambda: 100.0,
         wall_ns=lambda: T0,
     )
 
 
 def options_of(kind: type) -> Callable[[Any], Any]:
-    """Reads a tree as these options; the faults go into a status, as in `edgeml.app`."""
+    """Read a tree as options of `kind`; faults must fit into a status, as in `edgeml.runtime.runner`."""
+
     def run(tree: Any) -> Any:
         try:
             return read(kind, tree)
@@ -74,7 +84,7 @@ class Inner(msgspec.Struct, frozen=True):
 
 
 class EveryKind(msgspec.Struct, frozen=True):
-    """Options of every type that options have."""
+    """Options with every supported type."""
 
     needed: int
     text: Annotated[str, Meta(min_length=1, max_length=20)] = "x"
@@ -90,54 +100,64 @@ class EveryKind(msgspec.Struct, frozen=True):
 
 
 EVERY_KIND = {
-    "needed": "5", "text": "abc", "flag": "true", "number": 5, "maybe": None, "words": ["a"], "pairs": [[1, 2.0], ["3"]],
-    "units": {"a": "b"}, "inner": {"word": "b", "level": "0.25"}, "inners": {"one": {"level": 1}}, "anything": {"a": [1, {"b": None}]},
+    "needed": "5",
+    "text": "abc",
+    "flag": "true",
+    "number": 5,
+    "maybe": None,
+    "words": ["a"],
+    "pairs": [[1, 2.0], ["3"]],
+    "units": {"a": "b"},
+    "inner": {"word": "b", "level": "0.25"},
+    "inners": {"one": {"level": 1}},
+    "anything": {"a": [1, {"b": None}]},
 }
 
 
 def decoded(data: bytes) -> None:
     message = messages.decode(data)
-    if isinstance(message, messages.BLOCKS):
+    if message.BINARY:
         message.arrays()
     again = messages.decode(messages.encode(message))
     assert type(again) is type(message)
 
 
 def last_configuration(path: Path) -> None:
-    """What worked last, as a component goes back to it: whatever is wrong with the file is said, and the component waits."""
-    settings = Settings(EveryKind, path.parent)
+    """Restore the last-good configuration; any problem of the file is reported, and the component waits."""
+    settings = LastGoodConfig(EveryKind, path.parent)
     common, own = settings.read(settings.last_good())
-    settings.remember({"messages": msgspec.to_builtins(common), **msgspec.to_builtins(own)})
+    settings.remember({"message_auth": msgspec.to_builtins(common), **msgspec.to_builtins(own)})
     settings.read(settings.last_good())
 
 
 def scored(data: bytes) -> None:
-    """A batch through Inference's scoring."""
+    """Score a batch as Inference does."""
     batch = messages.decode_as(messages.SensorBatch, data)
-    asset = Asset("pump-1", "s", tiny_bundle(), Largest(), None, 900.0)  # type: ignore[arg-type]
-    for block in asset.score(batch):
+    asset = ScoredAsset("pump-1", "s", tiny_bundle(), Largest(), None, 900.0)  # type: ignore[arg-type]
+    for block in asset.score(UnpackedBatch.of(batch)):
         messages.decode_as(messages.ResultBlock, block).arrays()
 
 
 def received(data: bytes) -> None:
-    """Numbered messages, and replays asked for."""
-    receiver = Receiver(topics.RESULTS, lambda replay: None, lambda: 1.0)
+    """Sequence tracking of numbered messages, with replay requests."""
+    receiver = SequenceTracker(topics.RESULTS, lambda replay: None, lambda: 1.0)
     receiver.resume("pump-1", "fedcba9876543210", 3, T0)
     message = messages.decode(data)
-    if isinstance(message, messages.Replaying):
-        receiver.replaying(message)
-    elif isinstance(message, messages.BLOCKS):
-        receiver.accept(message.asset, message.stream, message.seq, int(message.arrays()[0][-1]) if len(message.times) >= 8 else 0) \
-            if isinstance(message, messages.SensorBatch) else receiver.accept(message.asset, message.stream, message.seq, 0)
-    elif isinstance(message, messages.Replay):
-        history = streams.History("pump-1", "s")
+    if isinstance(message, messages.ReplayStart):
+        receiver.on_replay_start(message)
+    elif message.BINARY:
+        receiver.accept(
+            message.asset, message.stream, message.seq, int(message.arrays()[0][-1]) if len(message.times) >= 8 else 0
+        ) if isinstance(message, messages.SensorBatch) else receiver.accept(message.asset, message.stream, message.seq, 0)
+    elif isinstance(message, messages.ReplayRequest):
+        history = sequencing.ReplayBuffer("pump-1", "s")
         history.add(T0, b"x")
         list(history.replay(message))
 
 
 @cache
 def tiny_bundle() -> Bundle:
-    from edgeml.bundle import seal as sealed_bundle
+    from edgeml.model.bundle import assemble as sealed_bundle
 
     return sealed_bundle(TINY, b"no network")
 
@@ -148,7 +168,7 @@ def manifest_text(manifest: Manifest = TINY) -> bytes:
 
 
 def used(data: bytes) -> None:
-    """A manifest that is accepted must do for scoring: rows of it are scored, as far as windows are of any sensible size."""
+    """An accepted manifest must be usable for scoring; rows are scored if the windows have a moderate size."""
     bundle = Bundle(decode_manifest(data, "here"), b"no network", "here")
     manifest = bundle.manifest
     manifest.scaling_id, manifest.input_shape, manifest.output_shape  # noqa: B018
@@ -163,7 +183,7 @@ def used(data: bytes) -> None:
 
 
 def loaded(parts: bytes) -> None:
-    """The three files of a bundle, one after the other, from disk."""
+    """Load the three files of a bundle, concatenated in `parts`, from disk."""
     manifest, model, signature = (parts.split(b"\n---\n") + [b"", b""])[:3]
     with scratch() as folder:
         for name, content in ((MANIFEST, manifest), (MODEL, model), (SIGNATURE, signature)):
@@ -206,19 +226,19 @@ def message_key_at(path: Path) -> None:
 
 
 def opened(data: bytes) -> None:
-    """What comes from the bus goes through the guard and the seal before it is decoded."""
+    """Verify and unpack a message from the bus before it is decoded."""
     split(data)
-    guard = Guard("com.edgeml.X", Path("/nowhere"), lambda: 10 * SECOND, "boot")
-    guard._key, guard._begun = KEY, 0
-    message = guard.open(topics.COMMANDS, data)
+    guard = MessageVerifier("com.edgeml.X", Path("/nowhere"), lambda: 10 * SECOND, "boot")
+    guard._key, guard._started = KEY, 0
+    message = guard.verify(topics.COMMANDS, data)
     assert (message is None) == (guard.refused.total() == 1)
-    list(guard.news()), guard.faults(100.0)  # noqa: B018
-    decoded(bare(data))
+    list(guard.log_lines()), guard.faults(100.0)  # noqa: B018
+    decoded(messages.strip_signature(data))
 
 
 def sealed_messages() -> list[bytes]:
     payload = messages.encode(SAMPLES["command"])
-    return [seal(KEY, topics.COMMANDS, "com.edgeml.Y", "boot", 9 * SECOND, payload), payload]
+    return [sign(KEY, topics.COMMANDS, "com.edgeml.Y", "boot", 9 * SECOND, payload), payload]
 
 
 def time_text(text: str) -> None:
@@ -226,7 +246,7 @@ def time_text(text: str) -> None:
 
 
 def reading_text(text: str) -> None:
-    """One by one and many at once are read alike, and what is read fits into what carries it."""
+    """Single and bulk readers agree, and their values fit into a message."""
     for decimal in (".", ","):
         each = number_or_reason(lambda decimal=decimal: readings.number(text, decimal))  # type: ignore[misc]
         values, reasons = readings.numbers([text, "1", text], decimal)
@@ -247,8 +267,8 @@ def number_or_reason(read: Callable[[], float]) -> float | str:
 
 
 def delimited_lines(data: bytes) -> None:
-    """No byte is in two lines or in none, and each line is read again from its place."""
-    lines = delimited.Lines(io.BytesIO(data))
+    """Every byte belongs to exactly one line, and each line can be read again from its position."""
+    lines = csv_records.Lines(io.BytesIO(data))
     at, found = lines.offset, []
     while (line := lines.next()) is not None:
         assert line.start == at < line.end
@@ -262,25 +282,25 @@ def delimited_lines(data: bytes) -> None:
         assert lines.next() == line
         for delimiter in (",", ";", "\t", "§"):
             try:
-                delimited.cells(line.text or "", delimiter)
+                csv_records.cells(line.text or "", delimiter)
             except ValueError as fault:
                 assert str(fault)
 
 
 def time_there_and_back(data: bytes) -> None:
-    """Any event time that a message carries can be shown to people."""
+    """Any event time of a message can be formatted."""
     ns = int.from_bytes(data[:8], "little", signed=True)
     assert to_iso(ns).endswith("Z")
 
 
 def baseline_kept(data: bytes) -> None:
-    """A baseline's file as Inference reads it; one that is no good is reported."""
+    """Load a baseline file as Inference does; an invalid file is reported."""
     with scratch() as folder:
-        kept = Baselines(folder, TINY)
-        kept._path("pump-1").write_bytes(data)
+        retained = BaselineFiles(folder, TINY)
+        retained._path("pump-1").write_bytes(data)
         try:
-            baseline = kept.load("pump-1")
-        except LostError:
+            baseline = retained.load("pump-1")
+        except LostBaselineError:
             baseline = None
         if baseline is not None:
             n = 20
@@ -289,37 +309,42 @@ def baseline_kept(data: bytes) -> None:
 
 
 def baseline() -> dict[str, Any]:
-    kept = Baseline(
-        scaling_id=TINY.scaling_id, rows=30, mean=(5.0, 30.0), std=(0.1, 0.5), spread=((0.1, 0.5), (0.05, 0.25)),
+    retained = Baseline(
+        scaling_id=TINY.scaling_id,
+        rows=30,
+        mean=(5.0, 30.0),
+        std=(0.1, 0.5),
+        spread=((0.1, 0.5), (0.05, 0.25)),
     ).to_dict()
-    return dict(json.loads(json.dumps(kept)))
+    return dict(json.loads(json.dumps(retained)))
 
 
 def policy_went_on(tree: Any) -> None:
-    """The state of a policy, as AlertDispatcher takes it from its disk, and goes on."""
+    """Restore the state of a policy as AlertDispatcher does, and continue."""
     state = msgspec.json.decode(json.dumps(tree))
-    policy = Policy(PolicyOptions(n=1, m=3, hold_s=1.0), "pump-1", "model", state)
-    policy.judge_block("other", [T0 + 100 * SECOND, T0 + 102 * SECOND], [0.99, 0.99])
+    policy = AlarmPolicy(PolicyOptions(votes=1, of=3, hold_s=1.0), "pump-1", "model", state)
+    policy.evaluate_block("other", [T0 + 100 * SECOND, T0 + 102 * SECOND], [0.99, 0.99])
     policy.acknowledge("a", "x")
-    policy.judge_block("other", [T0 + 2000 * SECOND, T0 + 3000 * SECOND], [0.0, None])
-    msgspec.json.encode(policy.state())
+    policy.evaluate_block("other", [T0 + 2000 * SECOND, T0 + 3000 * SECOND], [0.0, None])
+    msgspec.json.encode(policy.state)
 
 
 def policy_states() -> list[dict[str, Any]]:
-    policy = Policy(PolicyOptions(n=1, m=3, hold_s=1.0), "pump-1", "model")
-    empty = policy.state()
-    policy.judge_block("s", [T0, T0 + 2 * SECOND], [0.99, 0.99])
-    return [policy.state(), empty]
+    policy = AlarmPolicy(PolicyOptions(votes=1, of=3, hold_s=1.0), "pump-1", "model")
+    empty = msgspec.to_builtins(policy.state)
+    policy.evaluate_block("s", [T0, T0 + 2 * SECOND], [0.99, 0.99])
+    return [msgspec.to_builtins(policy.state), empty]
 
 
 def policy_configured(tree: Any) -> None:
-    policy = Policy(options_of(PolicyOptions)(tree), "pump-1", "model")
-    policy.judge_block("s", [T0, T0 + 2 * SECOND], [0.99, 0.0])
+    policy = AlarmPolicy(options_of(PolicyOptions)(tree), "pump-1", "model")
+    policy.evaluate_block("s", [T0, T0 + 2 * SECOND], [0.99, 0.0])
 
 
 def encoded_samples() -> list[bytes]:
     return [messages.encode(message) for message in SAMPLES.values()] + [
-        messages.encode_json(SAMPLES["sensor-batch"]), *(each for each in golden() if not each.startswith(b"edgeml1")),
+        messages.encode_json(SAMPLES["sensor-batch"]),
+        *(each for each in golden() if not each.startswith(b"edgeml1")),
     ]
 
 
@@ -328,83 +353,131 @@ def batches() -> list[bytes]:
     rows = np.array([[5.0, 30.0], [np.nan, 31.0], [5.1, 29.0]])
     times = T0 + np.arange(3) * SECOND
     quality = np.array([[0, 0], [1, 0], [4, 0]])
-    return [messages.encode(messages.SensorBatch.of("pump-1", "s", 0, channels, units, times, rows, quality)),
-            messages.encode(SAMPLES["sensor-batch"])]
+    return [
+        messages.encode(messages.SensorBatch.of("pump-1", "s", 0, channels, units, times, rows, quality)),
+        messages.encode(SAMPLES["sensor-batch"]),
+    ]
 
 
 def rows_remembered(data: bytes) -> None:
-    """Whatever is in the file of the latest rows, a new batch is kept and found behind what can be read."""
+    """With any content of the file of recent rows, a new batch is stored and read after the valid part."""
     batch = BATCH
     with scratch() as folder:
         (folder / f"{batch.asset}.newer").write_bytes(data)
-        Memory(folder, batch.asset, 10).load()
-        memory = Memory(folder, batch.asset, 10)
-        memory.keep(batch)
-        assert Memory(folder, batch.asset, 10).load()[-1] == batch
+        RecentRows(folder, batch.asset, 10).load()
+        memory = RecentRows(folder, batch.asset, 10)
+        memory.append(batch, messages.encode(batch))
+        assert RecentRows(folder, batch.asset, 10).load()[-1] == batch
 
 
 def remembered_rows() -> list[bytes]:
     batch = BATCH
     with scratch() as folder:
-        memory = Memory(folder, batch.asset, 1000)
+        memory = RecentRows(folder, batch.asset, 1000)
         for _ in range(2):
-            memory.keep(batch)
+            memory.append(batch, messages.encode(batch))
         return [(folder / f"{batch.asset}.newer").read_bytes()]
 
 
 TARGETS: dict[str, Target] = {
-    "rows": Target(("inference.memory.Memory.load",), "bytes", rows_remembered, (), remembered_rows),
-    "message": Target(("edgeml.messages.decode",), "bytes", decoded, (MessageError,), encoded_samples),
-    "message-as": Target(("edgeml.messages.decode_as",), "bytes", scored, (MessageError,), batches),
-    "stream": Target(("edgeml.streams.Receiver.resume",), "bytes", received, (MessageError,), encoded_samples),
+    "rows": Target(("inference.recent_rows.RecentRows.load",), "bytes", rows_remembered, (), remembered_rows),
+    "message": Target(("edgeml.messages.codec.Decoder.decode",), "bytes", decoded, (MessageError,), encoded_samples),
+    "message-as": Target(("edgeml.messages.codec.Decoder.decode_as",), "bytes", scored, (MessageError,), batches),
+    "stream": Target(("edgeml.messages.sequencing.SequenceTracker.resume",), "bytes", received, (MessageError,), encoded_samples),
     "seal": Target(
-        ("edgeml.seal.split", "edgeml.guard.Guard.open"), "bytes", opened, (SealError, MessageError), sealed_messages
+        ("edgeml.auth.envelope.split", "edgeml.auth.verifier.MessageVerifier.verify"),
+        "bytes",
+        opened,
+        (AuthenticationError, MessageError),
+        sealed_messages,
     ),
-    "message-key": Target(("edgeml.messagekey.read",), "bytes", in_file("messages.key", message_key_at), (SealError,), lambda: [KEY]),
-    "manifest": Target(("edgeml.bundle.decode_manifest",), "bytes", used, (BundleError,), lambda: [manifest_text()]),
+    "message-key": Target(
+        ("edgeml.auth.device_key.read", "edgeml.auth.device_key.parse_key"),
+        "bytes",
+        in_file("messages.key", message_key_at),
+        (AuthenticationError,),
+        lambda: [KEY],
+    ),
+    "manifest": Target(("edgeml.model.manifest.decode_manifest",), "bytes", used, (BundleError,), lambda: [manifest_text()]),
     "manifest-tree": Target(
-        ("edgeml.bundle.decode_manifest",), "tree", lambda tree: used(json.dumps(tree).encode()), (BundleError,),
+        ("edgeml.model.manifest.decode_manifest",),
+        "tree",
+        lambda tree: used(json.dumps(tree).encode()),
+        (BundleError,),
         lambda: [json.loads(manifest_text())],
     ),
-    "bundle": Target(("edgeml.bundle.Bundle.load", "edgeml.bundle.read_file"), "bytes", loaded, (BundleError,), bundle_files),
-    "signature": Target(("edgeml.signing.pinned",), "bytes", signature_checked, (BundleError,), signature_files),
-    "public-key": Target(("edgeml.signing.public_key",), "text", lambda text: public_key(text, "it"), (BundleError,), lambda: [TRUSTED]),
-    "private-key": Target(("edgeml.signing.private_key",), "bytes", in_file("k.key", private_key_at), (BundleError,), pem),
-    "options": Target(("edgeml.options.read",), "tree", options_of(EveryKind), (OptionsError,), lambda: [EVERY_KIND]),
-    "last-configuration": Target(
-        ("edgeml.settings.Settings.read", "edgeml.settings.Settings.last_good"), "bytes", in_file(LAST_GOOD, last_configuration),
-        (OptionsError, OSError, ValueError, TypeError, RecursionError), lambda: [json.dumps({"messages": {}, **EVERY_KIND}).encode()],
+    "bundle": Target(("edgeml.model.bundle.Bundle.load", "edgeml.model.bundle.read_file"), "bytes", loaded, (BundleError,), bundle_files),
+    "signature": Target(("edgeml.model.signature.pinned",), "bytes", signature_checked, (BundleError,), signature_files),
+    "public-key": Target(
+        ("edgeml.model.signature.public_key",), "text", lambda text: public_key(text, "it"), (BundleError,), lambda: [TRUSTED]
     ),
-    "options-messages": Target(
-        ("edgeml.options.read",), "tree", options_of(MessageOptions), (OptionsError,), lambda: [{"required": "false", "key_file": "/k"}],
+    "private-key": Target(("edgeml.model.signature.private_key",), "bytes", in_file("k.key", private_key_at), (BundleError,), pem),
+    "options": Target(("edgeml.config.schema.read",), "tree", options_of(EveryKind), (OptionsError,), lambda: [EVERY_KIND]),
+    "last-configuration": Target(
+        ("edgeml.runtime.last_good_config.LastGoodConfig.read", "edgeml.runtime.last_good_config.LastGoodConfig.last_good"),
+        "bytes",
+        in_file(LAST_GOOD, last_configuration),
+        (OptionsError, OSError, ValueError, TypeError, RecursionError),
+        lambda: [json.dumps({"message_auth": {}, **EVERY_KIND}).encode()],
+    ),
+    "options-message-auth": Target(
+        ("edgeml.config.schema.read",),
+        "tree",
+        options_of(MessageAuthOptions),
+        (OptionsError,),
+        lambda: [{"required": "false", "key_file": "/k"}],
     ),
     "options-policy": Target(
-        ("edgeml.options.read",), "tree", policy_configured, (OptionsError,),
-        lambda: [{"raise_at": 0.8, "clear_at": "0.2", "n": 2, "m": 4.0, "hold_s": 3, "clear_hold_s": 4, "cooldown_s": 5, "rewind_s": 6}],
+        ("edgeml.config.schema.read",),
+        "tree",
+        policy_configured,
+        (OptionsError,),
+        lambda: [
+            {"raise_at": 0.8, "clear_at": "0.2", "votes": 2, "of": 4.0, "hold_s": 3, "clear_hold_s": 4, "cooldown_s": 5, "rewind_s": 6}
+        ],
     ),
     "options-inference": Target(
-        ("edgeml.options.read",), "tree", options_of(InferenceOptions), (OptionsError,),
-        lambda: [{"bundle": "b", "signature": PINNED, "engine": "auto", "threads": "2", "history_s": 5}],
+        ("edgeml.config.schema.read",),
+        "tree",
+        options_of(InferenceOptions),
+        (OptionsError,),
+        lambda: [{"bundle": "b", "signature": PINNED, "engine": "auto", "threads": "2", "replay_buffer_s": 5}],
     ),
     "time": Target(
-        ("edgeml.times.from_iso",), "text", time_text, (ValueError,),
+        ("edgeml.timestamps.from_iso",),
+        "text",
+        time_text,
+        (ValueError,),
         lambda: ["2020-03-09T10:14:33.000Z", "2020-03-09 10:14:33.123456+02:00", "2020-03-09"],
     ),
     "reading": Target(
-        ("edgeml.readings.number", "edgeml.readings.time_ns"), "text", reading_text, (),
+        ("edgeml.parsing.readings.number", "edgeml.parsing.readings.time_ns"),
+        "text",
+        reading_text,
+        (),
         lambda: ["121.5", "121,5", "1_000", "1583748873.25", "2020-03-09T10:14:33,5+01:00", "nan", "1e999", " -.5e-3 "],
     ),
     "delimited": Target(
-        ("edgeml.delimited.Lines", "edgeml.delimited.cells"), "bytes", delimited_lines, (),
+        ("edgeml.parsing.csv_records.Lines", "edgeml.parsing.csv_records.cells"),
+        "bytes",
+        delimited_lines,
+        (),
         lambda: [b'\xef\xbb\xbftime;"a;b""c";x\r\n1;2;3\r"4;5\n\n' + b"x" * 70_000],
     ),
-    "time-shown": Target(("edgeml.times.to_iso",), "bytes", time_there_and_back, (), lambda: [T0.to_bytes(8, "little"), b"\0" * 8]),
+    "time-shown": Target(("edgeml.timestamps.to_iso",), "bytes", time_there_and_back, (), lambda: [T0.to_bytes(8, "little"), b"\0" * 8]),
     "baseline": Target(
-        ("edgeml.scaling.Baseline.from_dict", "inference.baselines.Baselines.load"), "bytes", baseline_kept, (),
+        ("edgeml.model.baseline.Baseline.from_dict", "inference.baseline_files.BaselineFiles.load"),
+        "bytes",
+        baseline_kept,
+        (),
         lambda: [json.dumps(baseline()).encode()],
     ),
     "baseline-tree": Target(
-        ("edgeml.scaling.Baseline.from_dict",), "tree", lambda tree: baseline_kept(json.dumps(tree).encode()), (), lambda: [baseline()],
+        ("edgeml.model.baseline.Baseline.from_dict",),
+        "tree",
+        lambda tree: baseline_kept(json.dumps(tree).encode()),
+        (),
+        lambda: [baseline()],
     ),
-    "policy-state": Target(("edgeml.policy.Policy",), "tree", policy_went_on, (msgspec.DecodeError,), policy_states),
+    "policy-state": Target(("edgeml.alarms.alarm_policy.AlarmPolicy",), "tree", policy_went_on, (msgspec.DecodeError,), policy_states),
 }

@@ -9,32 +9,34 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from gglocal import eventstream, sealed
-from gglocal.artifacts import store
-from gglocal.config import ConfigConflict, ConfigStore, KeyNotFound
-from gglocal.core import Core
-from gglocal.deployment import configuration_updates
+from gglocal import message_plugins
+from gglocal.core.access_policy import VariableScope, allows, well_formed
+from gglocal.core.config_store import ConfigConflict, ConfigStore, KeyNotFound
+from gglocal.core.lite_json_limits import is_lost, refusal
+from gglocal.core.pubsub import Message
+from gglocal.core.state import NucleusState
+from gglocal.deployment.artifacts import store
+from gglocal.deployment.resolver import configuration_updates
 from gglocal.errors import ArtifactError, DeploymentError, GglocalError, NucleusError, RecipeError, VariableError, VersionError
-from gglocal.eventstream import FrameError
 from gglocal.faults import FAULTS
 from gglocal.faults.base import read_options
-from gglocal.iotcore import open_iot_core
-from gglocal.ipc import protocol
+from gglocal.iot_core import open_iot_core
+from gglocal.ipc import event_stream, protocol
+from gglocal.ipc.client_limits import ClientLimits
 from gglocal.ipc.connection import Connection
-from gglocal.ipc.seats import Seats
-from gglocal.jsonlimits import is_lost, refusal
-from gglocal.lint import findings
-from gglocal.platform import Host, select
-from gglocal.policy import Place, allows, faults, well_formed
+from gglocal.ipc.event_stream import FrameError
+from gglocal.ipc.operations import SERVICES
+from gglocal.payload_text import one_line, text_of
 from gglocal.profile import CLASSIC, LITE, Profile
-from gglocal.pubsub import Message
-from gglocal.readable import one_line, text_of
-from gglocal.recipe import Artifact, Manifest, load_recipe, read_document
-from gglocal.root import Root
-from gglocal.steps import parse_lifecycle, timeout_seconds
-from gglocal.topicfilter import is_valid, matches
-from gglocal.variables import Scope, interpolate, pointer_path
-from gglocal.version import Range, Version
+from gglocal.recipe.access_control import has_variables, policy_errors
+from gglocal.recipe.lifecycle_steps import parse_lifecycle, timeout_seconds
+from gglocal.recipe.lint import findings
+from gglocal.recipe.manifest_selection import Host, select
+from gglocal.recipe.parser import Artifact, Manifest, load_recipe, read_document
+from gglocal.recipe.semver import Range, Version
+from gglocal.recipe.variables import Scope, interpolate, pointer_path
+from gglocal.root_dir import Root
+from gglocal.topic_filter import is_valid, matches
 from tests.fuzz.target import ROOT, Target, in_file, scratch
 
 HOST = Host({"os": "linux", "architecture": "amd64"})
@@ -48,10 +50,10 @@ ACCESS = {
 
 def framed(data: bytes) -> None:
     for piece in (1, len(data) or 1):
-        splitter = eventstream.Splitter(10_012)
+        splitter = event_stream.Splitter(10_012)
         for at in range(0, len(data), piece):
-            for packet in splitter.feed(data[at:at + piece]):
-                assert eventstream.decode(eventstream.encode(packet.headers, packet.payload)) == packet
+            for packet in splitter.feed(data[at : at + piece]):
+                assert event_stream.decode(event_stream.encode(packet.headers, packet.payload)) == packet
         if len(data) > 500:
             break
 
@@ -59,15 +61,26 @@ def framed(data: bytes) -> None:
 def packets() -> list[bytes]:
     import uuid
 
-    headers = {
-        ":message-type": 0, "a": True, "b": eventstream.Byte(-5), "c": eventstream.Int16(300), "d": eventstream.Int64(2**40), "e": b"raw",
-        "f": "text", "g": eventstream.Timestamp(1), "h": uuid.UUID(int=5),
+    headers: dict[str, event_stream.HeaderValue] = {
+        ":message-type": 0,
+        "a": True,
+        "b": event_stream.Byte(-5),
+        "c": event_stream.Int16(300),
+        "d": event_stream.Int64(2**40),
+        "e": b"raw",
+        "f": "text",
+        "g": event_stream.Timestamp(1),
+        "h": uuid.UUID(int=5),
     }
-    return [eventstream.encode(headers, b'{"a": 1}'), eventstream.encode({}), eventstream.encode(headers) + eventstream.encode({}, b"x")]
+    return [
+        event_stream.encode(headers, b'{"a": 1}'),
+        event_stream.encode({}),
+        event_stream.encode(headers) + event_stream.encode({}, b"x"),
+    ]
 
 
 def resealed(data: bytes) -> bytes:
-    """The packet with right checksums, so that what is behind them is reached too."""
+    """Recompute the checksums of a packet, so that the fuzzer reaches the code behind them."""
     import struct
     import zlib
 
@@ -79,7 +92,7 @@ def resealed(data: bytes) -> bytes:
 
 
 class Wire(asyncio.Transport):
-    """A transport that keeps what is written to it."""
+    """A transport that records the written bytes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -97,14 +110,14 @@ class Wire(asyncio.Transport):
     close = abort
 
 
-def _core(profile: Profile) -> Core:
-    core = Core(profile=profile, thing_name="t", iot=open_iot_core("recorder", client_id="x", record=Path("/dev/null")))
+def _core(profile: Profile) -> NucleusState:
+    core = NucleusState(profile=profile, thing_name="t", iot=open_iot_core("recorder", client_id="x", record=Path("/dev/null")))
     core.config.set_default("com.x", {"topic": "a", "deep": {"n": 1}, "accessControl": ACCESS})
     return core
 
 
 def called(tree: Any) -> None:
-    """What an authenticated component calls: {operation, arguments}, on both profiles."""
+    """A call of an authenticated component, {operation, arguments}, on both profiles."""
     operation, arguments = (tree.get("operation"), tree.get("arguments")) if isinstance(tree, dict) else (None, tree)
     for profile in (LITE, CLASSIC):
         asyncio.run(_call(profile, operation, arguments))
@@ -112,15 +125,25 @@ def called(tree: Any) -> None:
 
 async def _call(profile: Profile, operation: Any, arguments: Any) -> None:
     core = _core(profile)
-    connection, wire = Connection(Seats(core)), Wire()
+    connection, wire = Connection(ClientLimits(core)), Wire()
     connection.connection_made(wire)
     token = core.register("com.x", "1.0.0", ACCESS)
-    hello = {protocol.TYPE: protocol.CONNECT, protocol.FLAGS: 0, protocol.STREAM: 0, protocol.VERSION: protocol.PROTOCOL_VERSION}
-    connection.data_received(eventstream.encode(hello, json.dumps({"authToken": token}).encode()))
+    hello: dict[str, event_stream.HeaderValue] = {
+        protocol.TYPE: protocol.CONNECT,
+        protocol.FLAGS: 0,
+        protocol.STREAM: 0,
+        protocol.VERSION: protocol.PROTOCOL_VERSION,
+    }
+    connection.data_received(event_stream.encode(hello, json.dumps({"authToken": token}).encode()))
     assert wire.open
     try:
-        headers = {protocol.TYPE: 0, protocol.FLAGS: 0, protocol.STREAM: 1, protocol.OPERATION: str(operation)}
-        call = eventstream.encode(headers, json.dumps(arguments).encode())
+        headers: dict[str, event_stream.HeaderValue] = {
+            protocol.TYPE: 0,
+            protocol.FLAGS: 0,
+            protocol.STREAM: 1,
+            protocol.OPERATION: str(operation),
+        }
+        call = event_stream.encode(headers, json.dumps(arguments).encode())
     except (FrameError, UnicodeEncodeError):
         return
     connection.data_received(call)
@@ -133,7 +156,8 @@ async def _call(profile: Profile, operation: Any, arguments: Any) -> None:
 def calls() -> list[Any]:
     binary = {"topic": "a/b", "publishMessage": {"binaryMessage": {"message": "eA=="}}}
     return [
-        {"operation": f"aws.greengrass#{name}", "arguments": arguments} for name, arguments in (
+        {"operation": f"aws.greengrass#{name}", "arguments": arguments}
+        for name, arguments in (
             ("PublishToTopic", binary),
             ("PublishToTopic", {"topic": "a/b", "publishMessage": {"jsonMessage": {"message": {"k": [1, None]}}}}),
             ("SubscribeToTopic", {"topic": "a/#", "receiveMode": "RECEIVE_ALL_MESSAGES"}),
@@ -141,16 +165,18 @@ def calls() -> list[Any]:
             ("SubscribeToIoTCore", {"topicName": "x/+/z", "qos": "0"}),
             ("GetConfiguration", {"componentName": "com.x", "keyPath": ["deep", "n"]}),
             ("UpdateConfiguration", {"keyPath": ["deep"], "valueToMerge": {"n": 2}, "timestamp": 1.5e9}),
-            ("SubscribeToConfigurationUpdate", {"componentName": "com.x", "keyPath": ["deep"]}), ("UpdateState", {"state": "RUNNING"}),
+            ("SubscribeToConfigurationUpdate", {"componentName": "com.x", "keyPath": ["deep"]}),
+            ("UpdateState", {"state": "RUNNING"}),
         )
     ]
 
 
 def connected(data: bytes) -> None:
-    """Raw bytes of a client that may be anybody; the first packet with right checksums."""
+    """Raw bytes from an unauthenticated client; the first packet has valid checksums."""
+
     async def run() -> None:
         for content in (data, resealed(data)):
-            connection, wire = Connection(Seats(_core(LITE))), Wire()
+            connection, wire = Connection(ClientLimits(_core(LITE))), Wire()
             connection.connection_made(wire)
             connection.data_received(content)
             connection.connection_lost(None)
@@ -159,12 +185,17 @@ def connected(data: bytes) -> None:
 
 
 def first_packets() -> list[bytes]:
-    hello = {protocol.TYPE: protocol.CONNECT, protocol.FLAGS: 0, protocol.STREAM: 0, protocol.VERSION: protocol.PROTOCOL_VERSION}
-    return [eventstream.encode(hello, b'{"authToken": "none"}')]
+    hello: dict[str, event_stream.HeaderValue] = {
+        protocol.TYPE: protocol.CONNECT,
+        protocol.FLAGS: 0,
+        protocol.STREAM: 0,
+        protocol.VERSION: protocol.PROTOCOL_VERSION,
+    }
+    return [event_stream.encode(hello, b'{"authToken": "none"}')]
 
 
 def recipe_read(path: Path) -> None:
-    """A recipe on both profiles: read, looked over, a manifest selected, its steps read and filled in."""
+    """Load and lint a recipe on both profiles, select a manifest, parse and interpolate its lifecycle."""
     failed: RecipeError | None = None
     for lite in (True, False):
         try:
@@ -193,24 +224,28 @@ def _filled(text: str, lite: bool) -> None:
 
 def yaml_recipes() -> list[bytes]:
     filled_in = {"{COMPONENT_VERSION}": "1.0.0", "{COMPONENT_AUTHOR}": "x"}
-    made = []
+    created = []
     for path in sorted((ROOT / "recipes").glob("*.yaml"))[:2]:
         text = path.read_text()
         for name, value in filled_in.items():
             text = text.replace(name, value)
-        made.append(text.encode())
-    return made
+        created.append(text.encode())
+    return created
 
 
 def recipe_trees() -> list[Any]:
     install = {"Script": "echo {configuration:/a/b}", "Timeout": "5", "Setenv": {"A": "b"}, "RequiresPrivilege": "true"}
     steps = {"install": install, "run": "x"}
     manifest = {
-        "Platform": {"os": "linux", "runtime": "*", "architecture": "/amd64|arm/"}, "Selections": ["all"], "Lifecycle": steps,
+        "Platform": {"os": "linux", "runtime": "*", "architecture": "/amd64|arm/"},
+        "Selections": ["all"],
+        "Lifecycle": steps,
         "Artifacts": [{"Uri": "s3://b/x.zip", "Unarchive": "ZIP", "Permission": {"Read": "ALL", "Execute": "OWNER"}}],
     }
     base = {
-        "RecipeFormatVersion": "2020-01-25", "ComponentName": "com.x", "ComponentVersion": "1.0.0",
+        "RecipeFormatVersion": "2020-01-25",
+        "ComponentName": "com.x",
+        "ComponentVersion": "1.0.0",
         "ComponentConfiguration": {"DefaultConfiguration": {"a": {"b": 1}, "accessControl": ACCESS}},
         "ComponentDependencies": {"com.y": {"VersionRequirement": "^1.2 || >=3.0.0 <4.0.0", "DependencyType": "SOFT"}},
         "Manifests": [manifest],
@@ -224,7 +259,7 @@ def recipe_tree_read(tree: Any) -> None:
 
 
 def configuration_kept(tree: Any) -> None:
-    """Merged, found again, taken as a snapshot and loaded."""
+    """Merge a configuration, read it, and restore it from a snapshot."""
     configuration = ConfigStore()
     configuration.merge("com.x", {"a": {"b": 1}}, 1)
     try:
@@ -239,7 +274,7 @@ def configuration_kept(tree: Any) -> None:
 
 
 def snapshot_loaded(data: bytes) -> None:
-    """What a nucleus saved, read by the next."""
+    """Load the state that another nucleus saved."""
     with scratch() as folder:
         root = Root(folder)
         root._state.parent.mkdir(parents=True)
@@ -256,22 +291,23 @@ def snapshots() -> list[bytes]:
     return [json.dumps({"configuration": configuration.snapshot()}).encode()]
 
 
-def judged(tree: Any) -> None:
-    """Whatever stands under accessControl, for each operation on both profiles."""
+def evaluated(tree: Any) -> None:
+    """Arbitrary accessControl, for each operation on both profiles."""
     configuration = ConfigStore()
     configuration.set_default("com.x", {"topic": "x/y"})
-    place = Place("com.x", "1.0.0", "t", "/gg", configuration)
-    faults(tree)
+    place = VariableScope("com.x", "1.0.0", "t", "/gg", configuration)
+    policy_errors(tree)
+    has_variables(tree)
     for lite in (True, False):
         for operation in ("aws.greengrass#PublishToTopic", "aws.greengrass#SubscribeToIoTCore"):
             for resource in ("a/b", "x/y/z", "t/b"):
-                allows(lite, tree, operation, resource, place)
+                allows(lite, tree, SERVICES[operation], operation, resource, place)
 
 
 def resource_judged(text: str) -> None:
     resource, _, topic = text.partition(" ")
     well_formed(resource)
-    judged({"aws.greengrass.ipc.mqttproxy": {"p": {"operations": ["*"], "resources": [resource]}}})
+    evaluated({"aws.greengrass.ipc.mqttproxy": {"p": {"operations": ["*"], "resources": [resource]}}})
     matches(resource, topic)
     is_valid(resource)
 
@@ -297,14 +333,14 @@ def _recipe(folder: Path) -> Path:
 
 
 def zips() -> list[bytes]:
-    made = []
+    created = []
     for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         file = io.BytesIO()
         with zipfile.ZipFile(file, "w", method) as archive:
             archive.writestr(zipfile.ZipInfo("a/b.py"), "print()\n" * 20)
             archive.writestr(zipfile.ZipInfo("c.txt"), b"\0" * 300)
-        made.append(file.getvalue())
-    return made
+        created.append(file.getvalue())
+    return created
 
 
 def version_read(text: str) -> None:
@@ -314,9 +350,9 @@ def version_read(text: str) -> None:
 
 
 def range_read(text: str) -> None:
-    wanted = Range.parse(text)
+    expected = Range.parse(text)
     for version in ("0.0.0", "1.2.3", "2.0.0-rc.1"):
-        Version.parse(version) in wanted  # noqa: B015
+        Version.parse(version) in expected  # noqa: B015
 
 
 def filled(text: str) -> None:
@@ -334,7 +370,7 @@ def fault_options(tree: Any) -> None:
 
 
 def shown(data: bytes) -> None:
-    text = text_of(sealed.bare(data))
+    text = text_of(message_plugins.body(data))
     if text is not None:
         one_line(text)
     message = Message.of_bytes(data)
@@ -344,58 +380,104 @@ def shown(data: bytes) -> None:
 
 
 TARGETS: dict[str, Target] = {
-    "frames": Target(("gglocal.eventstream.decode", "gglocal.eventstream.Splitter.feed"), "bytes", framed, (FrameError,), packets),
+    "frames": Target(
+        ("gglocal.ipc.event_stream.decode", "gglocal.ipc.event_stream.Splitter.feed"), "bytes", framed, (FrameError,), packets
+    ),
     "frames-sealed": Target(
-        ("gglocal.eventstream.decode",), "bytes", lambda data: framed(resealed(data)), (FrameError,), lambda: packets()[:2],
+        ("gglocal.ipc.event_stream.decode",),
+        "bytes",
+        lambda data: framed(resealed(data)),
+        (FrameError,),
+        lambda: packets()[:2],
     ),
     "connection": Target(("gglocal.ipc.connection.Connection.data_received",), "bytes", connected, (), first_packets),
     "ipc-call": Target(("gglocal.ipc.connection.Connection.data_received",), "tree", called, (), calls),
     "recipe": Target(
-        ("gglocal.recipe.load_recipe", "gglocal.recipe.read_document"), "bytes", in_file("r.yaml", recipe_read), (RecipeError,),
+        ("gglocal.recipe.parser.load_recipe", "gglocal.recipe.parser.read_document"),
+        "bytes",
+        in_file("r.yaml", recipe_read),
+        (RecipeError,),
         yaml_recipes,
     ),
     "recipe-tree": Target(
-        ("gglocal.recipe.load_recipe", "gglocal.steps.parse_lifecycle"), "tree", recipe_tree_read, (RecipeError,), recipe_trees,
+        ("gglocal.recipe.parser.load_recipe", "gglocal.recipe.lifecycle_steps.parse_lifecycle"),
+        "tree",
+        recipe_tree_read,
+        (RecipeError,),
+        recipe_trees,
     ),
     "document": Target(
-        ("gglocal.recipe.read_document",), "bytes", in_file("c.json", read_document), (RecipeError,),
+        ("gglocal.recipe.parser.read_document",),
+        "bytes",
+        in_file("c.json", read_document),
+        (RecipeError,),
         lambda: [b'{"com.x": {"merge": {"a": 1}}}'],
     ),
     "configuration": Target(
-        ("gglocal.config.ConfigStore.load",), "tree", configuration_kept, (ConfigConflict, KeyNotFound),
+        ("gglocal.core.config_store.ConfigStore.load",),
+        "tree",
+        configuration_kept,
+        (ConfigConflict, KeyNotFound),
         lambda: [{"a": {"b": 2, "c": [1]}, "d": "x", "e": {}}],
     ),
     "saved-state": Target(
-        ("gglocal.root.Root.load_state", "gglocal.config.ConfigStore.load"), "bytes", snapshot_loaded, (NucleusError,), snapshots,
+        ("gglocal.root_dir.Root.load_state", "gglocal.core.config_store.ConfigStore.load"),
+        "bytes",
+        snapshot_loaded,
+        (NucleusError,),
+        snapshots,
     ),
     "configuration-updates": Target(
-        ("gglocal.deployment.configuration_updates",), "tree", lambda tree: configuration_updates(tree, "--config"), (DeploymentError,),
+        ("gglocal.deployment.resolver.configuration_updates",),
+        "tree",
+        lambda tree: configuration_updates(tree, "--config"),
+        (DeploymentError,),
         lambda: [{"com.x": {"merge": {"a": 1}, "reset": ["/b"]}, "com.y": {"MERGE": '{"k": [1]}'}}],
     ),
-    "access-control": Target(("gglocal.policy.allows", "gglocal.policy.faults"), "tree", judged, (), lambda: [ACCESS]),
+    "access-control": Target(
+        ("gglocal.core.access_policy.allows", "gglocal.recipe.access_control.policy_errors"), "tree", evaluated, (), lambda: [ACCESS]
+    ),
     "topic-filter": Target(
-        ("gglocal.topicfilter.matches", "gglocal.policy.allows"), "text", resource_judged, (),
+        ("gglocal.topic_filter.matches", "gglocal.core.access_policy.allows"),
+        "text",
+        resource_judged,
+        (),
         lambda: ["a/+/# a/b/c", "*x*/${*}{iot:thingName} t", "$a/# $a/b"],
     ),
-    "zip": Target(("gglocal.artifacts.store",), "bytes", zip_unpacked, (ArtifactError,), zips),
-    "version": Target(("gglocal.version.Version.parse",), "text", version_read, (VersionError,), lambda: ["1.2.3", "1.0.0-rc.1+build.5"]),
+    "zip": Target(("gglocal.deployment.artifacts.store",), "bytes", zip_unpacked, (ArtifactError,), zips),
+    "version": Target(
+        ("gglocal.recipe.semver.Version.parse",), "text", version_read, (VersionError,), lambda: ["1.2.3", "1.0.0-rc.1+build.5"]
+    ),
     "version-range": Target(
-        ("gglocal.version.Range.parse",), "text", range_read, (VersionError,),
+        ("gglocal.recipe.semver.Range.parse",),
+        "text",
+        range_read,
+        (VersionError,),
         lambda: [">=1.0.0 <2.0.0 || ^0.2", "1.0.0 - 2.x", "~1.2, *", "=v1"],
     ),
     "variables": Target(
-        ("gglocal.variables.interpolate",), "text", filled, (),
+        ("gglocal.recipe.variables.interpolate",),
+        "text",
+        filled,
+        (),
         lambda: ["{configuration:/a/b/1} {com.y:artifacts:path} {work:path} $`\\"],
     ),
     "fault-options": Target(
-        ("gglocal.faults.base.read_options",), "tree", fault_options, (GglocalError,),
+        ("gglocal.faults.base.read_options",),
+        "tree",
+        fault_options,
+        (GglocalError,),
         lambda: [
             {"name": "delay-answers", "options": {"for_s": "5", "by_s": 2, "operation": "a"}},
-            {"name": "kill", "options": {"component": "com.x"}}, {"name": "iot-cut", "options": {}},
+            {"name": "kill", "options": {"component": "com.x"}},
+            {"name": "iot-cut", "options": {}},
         ],
     ),
     "payload": Target(
-        ("gglocal.sealed.bare", "gglocal.readable.text_of"), "bytes", shown, (),
-        lambda: [b'edgeml1 com.x 5 ' + b"0" * 32 + b'\n{"a": [1]}', b'[1, {"b": null}]', b"\0\1"],
+        ("gglocal.message_plugins.body", "gglocal.payload_text.text_of"),
+        "bytes",
+        shown,
+        (),
+        lambda: [b"edgeml1 com.x 5 " + b"0" * 32 + b'\n{"a": [1]}', b'[1, {"b": null}]', b"\0\1"],
     ),
 }

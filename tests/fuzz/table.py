@@ -1,4 +1,4 @@
-"""Every target of fuzzing, by name, and what is left out for a reason."""
+"""All fuzzing targets by name."""
 
 from __future__ import annotations
 
@@ -6,5 +6,8 @@ from tests.fuzz import component_targets, edgeml_targets, gglocal_targets, train
 from tests.fuzz.target import Target
 
 TARGETS: dict[str, Target] = {
-    **edgeml_targets.TARGETS, **component_targets.TARGETS, **gglocal_targets.TARGETS, **training_targets.TARGETS,
+    **edgeml_targets.TARGETS,
+    **component_targets.TARGETS,
+    **gglocal_targets.TARGETS,
+    **training_targets.TARGETS,
 }

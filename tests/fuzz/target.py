@@ -1,4 +1,4 @@
-"""What a target of fuzzing is, and what becomes of one input."""
+"""Fuzzing targets, and the outcome of one input."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from typing import Any, Literal, NamedTuple
 Takes = Literal["bytes", "text", "tree"]
 
 LIMIT_S = 5.0
-"""Seconds of the process's own time, which other processes do not lengthen, after which an input counts as a hang."""
+"""CPU seconds after which an input counts as a hang. CPU time does not depend on other processes."""
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
 class Target:
-    """A decoder or a reader of configuration.
+    """A decoder or configuration reader.
 
     Attributes:
         reads: full names of what it calls.
@@ -41,20 +41,20 @@ class Target:
     samples: Callable[[], Sequence[Any]]
 
     def value(self, data: bytes) -> Any:
-        """The input that is written as `data`; raises ValueError or RecursionError if it is none."""
+        """Decode the input in `data`; raises ValueError or RecursionError if it is invalid."""
         if self.takes == "tree":
             return json.loads(data)
         return data if self.takes == "bytes" else data.decode("utf-8", "surrogatepass")
 
     def written(self, value: Any) -> bytes:
-        """The reverse of `value`."""
+        """Inverse of `value`."""
         if self.takes == "tree":
             return json.dumps(value).encode()
         return bytes(value) if self.takes == "bytes" else str(value).encode("utf-8", "surrogatepass")
 
 
 class Crash(NamedTuple):
-    """An input that was neither accepted nor honestly refused.
+    """An input that was neither accepted nor rejected with a declared error.
 
     Attributes:
         key: the same for inputs that fail alike: the error and the innermost line of this project.
@@ -66,12 +66,13 @@ class Crash(NamedTuple):
 
 
 class Hang(BaseException):
-    """It took too long."""
+    """An input took too long."""
 
 
 @contextmanager
 def limited(seconds: float = LIMIT_S) -> Iterator[None]:
-    """Raises Hang in what runs longer, on the main thread."""
+    """Raise Hang in the main thread after the time limit."""
+
     def over(*_: object) -> None:
         raise Hang(f"more than {seconds:g} s")
 
@@ -85,7 +86,7 @@ def limited(seconds: float = LIMIT_S) -> Iterator[None]:
 
 
 def outcome(target: Target, value: Any, seconds: float = LIMIT_S) -> Crash | None:
-    """Run one input: None when it was accepted or honestly refused."""
+    """Run one input. Returns None if it was accepted or rejected with a declared error."""
     try:
         with limited(seconds):
             target.run(value)
@@ -99,7 +100,7 @@ def outcome(target: Target, value: Any, seconds: float = LIMIT_S) -> Crash | Non
 
 
 def accepts(target: Target, value: Any) -> bool:
-    """Whether it takes this input; an error that is no honest one comes through."""
+    """Return whether the target accepts the input; undeclared errors propagate."""
     try:
         target.run(value)
     except target.refuses:
@@ -115,7 +116,7 @@ def _honest(refusal: Exception) -> Crash | None:
 
 
 LONGEST_SENTENCE = 100_000
-"""Characters of a refusal; several sentences may be together in one."""
+"""Maximum length of an error message, which may have several sentences."""
 
 
 def _crash(kind: Literal["crash", "hang"], failed: Any) -> Crash:
@@ -129,14 +130,15 @@ def _crash(kind: Literal["crash", "hang"], failed: Any) -> Crash:
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """A folder for one input, in memory where the system has such."""
+    """A temporary folder for one input, in memory if the system supports it."""
     shm = Path("/dev/shm")
     with tempfile.TemporaryDirectory(prefix="fuzz-", dir=shm if os.access(shm, os.W_OK) else None) as folder:
         yield Path(folder)
 
 
 def in_file(name: str, call: Callable[[Path], object]) -> Callable[[bytes], object]:
-    """`call` with the path of a file `name` that holds the input."""
+    """Wrap `call`: it receives the path of a file `name` with the input."""
+
     def run(data: bytes) -> object:
         with scratch() as folder:
             path = folder / name
@@ -148,14 +150,14 @@ def in_file(name: str, call: Callable[[Path], object]) -> Callable[[bytes], obje
 
 
 class _Renders(logging.Handler):
-    """Makes the text of every record, as a handler in a component would, and throws it away."""
+    """Format every record, as a component's handler does, and discard the text."""
 
     def emit(self, record: logging.LogRecord) -> None:
         record.getMessage()
 
 
 def quiet() -> None:
-    """Log records are rendered and not shown."""
+    """Format log records without output."""
     root = logging.getLogger()
     root.handlers[:] = [_Renders()]
     root.setLevel(logging.INFO)

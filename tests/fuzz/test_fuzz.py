@@ -1,4 +1,4 @@
-"""Each target for a moment: its samples, and changes of them. `scripts/fuzz` goes on for longer."""
+"""Short run of each target: its samples and mutations of them. `edgeml dev fuzz` is the long run."""
 
 from __future__ import annotations
 
@@ -14,16 +14,20 @@ from tests.fuzz.mutate import Edit
 from tests.fuzz.table import TARGETS
 from tests.fuzz.target import Crash, Target, accepts, outcome, quiet
 
+pytestmark = pytest.mark.slow("tries hundreds of inputs for each target")
+
 EXAMPLES = 20
-MOST_MEMORY = 64 * 2**20
-"""Bytes for one input at its peak: none of the inputs here has more than 100,000."""
+MAX_MEMORY = 64 * 2**20
+"""Maximum memory for one input in bytes; no input here has more than 100,000 bytes."""
 
 _NUMBER = st.integers(0, 2**16)
 _RAW = st.sampled_from(mutate.RAW) | st.binary(max_size=4)
 _EDIT = st.builds(Edit, st.sampled_from(mutate.OPERATIONS), _NUMBER, _NUMBER, _RAW, st.none())
 _LEAF = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=8) | st.sampled_from(mutate.VALUES)
 _VALUE = st.recursive(
-    _LEAF, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3), max_leaves=5,
+    _LEAF,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=5,
 )
 _TREE_EDIT = st.builds(Edit, st.sampled_from(mutate.TREE_OPERATIONS), _NUMBER, _NUMBER, st.just(b""), _VALUE)
 
@@ -49,18 +53,22 @@ def test_samples_are_accepted(name: str) -> None:
 
 
 REFUSED_SAMPLES = ("prepared",)
-"""A sound sample of these would be large."""
+"""Targets without a valid sample, because it would be large."""
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", TARGETS)
-def test_changed_samples_are_accepted_or_honestly_refused(name: str) -> None:
+def test_mutated_samples_are_accepted_or_rejected(name: str) -> None:
     target = TARGETS[name]
     samples = list(target.samples())
     written = [target.written(sample) for sample in samples]
 
     @hypothesis.settings(
-        derandomize=True, database=None, deadline=None, max_examples=EXAMPLES, phases=(hypothesis.Phase.generate,),
+        derandomize=True,
+        database=None,
+        deadline=None,
+        max_examples=EXAMPLES,
+        phases=(hypothesis.Phase.generate,),
         suppress_health_check=list(hypothesis.HealthCheck),
     )
     @hypothesis.given(_NUMBER, st.lists(_TREE_EDIT if target.takes == "tree" else _EDIT, min_size=1, max_size=5))
@@ -79,19 +87,19 @@ def test_changed_samples_are_accepted_or_honestly_refused(name: str) -> None:
 
 
 def watched(target: Target, value: Any) -> Crash | None:
-    """As `outcome`; too much memory is an error."""
+    """As `outcome`; exceeding the memory limit is an error."""
     tracemalloc.start(1)
     try:
         found = outcome(target, value)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    if found is None and peak > MOST_MEMORY:
+    if found is None and peak > MAX_MEMORY:
         return Crash("crash", f"{peak} bytes", "")
     return found
 
 
-def test_the_watch_sees_a_crash_a_hang_and_too_much_memory() -> None:
+def test_watch_detects_crash_hang_and_memory_growth() -> None:
     def target(run: Any) -> Target:
         return Target((), "bytes", run, (KeyError,), list)
 
@@ -103,6 +111,7 @@ def test_the_watch_sees_a_crash_a_hang_and_too_much_memory() -> None:
     assert found is not None and found.key.startswith("IndexError in tests/fuzz/test_fuzz.py")
     hang = outcome(target(endless), b"", 0.2)
     assert hang is not None and hang.kind == "hang"
-    large = watched(target(lambda data: bytearray(MOST_MEMORY)), b"")
+    large = watched(target(lambda data: bytearray(MAX_MEMORY)), b"")
     assert large is not None and "bytes" in large.key
-    assert watched(target(lambda data: {}["key"]), b"") is None
+    empty: dict[str, int] = {}
+    assert watched(target(lambda data: empty["key"]), b"") is None

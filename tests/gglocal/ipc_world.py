@@ -1,4 +1,4 @@
-"""A core with its IPC server on a loop of its own thread, and real awsiotsdk clients to talk to it."""
+"""The IPC server of a nucleus on an event loop in its own thread, with real awsiotsdk clients."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ from awsiot.greengrasscoreipc import connect
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 from awsiot.greengrasscoreipc.model import BinaryMessage, PublishMessage
 
-from gglocal import eventstream
-from gglocal.core import Core
-from gglocal.iotcore import IoTCore, open_iot_core
-from gglocal.ipc import IpcServer, protocol
+from gglocal.core.state import NucleusState
+from gglocal.iot_core import IoTCore, open_iot_core
+from gglocal.ipc import IpcServer, event_stream, protocol
 from gglocal.profile import LITE, Profile
 from tests.patience import PATIENCE_S
 
@@ -33,13 +32,13 @@ T = TypeVar("T")
 
 
 class World:
-    """One nucleus's IPC half, running."""
+    """The running IPC part of a nucleus."""
 
     def __init__(self, profile: Profile = LITE, iot: IoTCore | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="gg"))
         self.socket_path = self.folder / "ipc.socket"
         self.record = self.folder / "iot-core.jsonl"
-        self.core = Core(
+        self.core = NucleusState(
             profile=profile, thing_name="a-thing", iot=iot or open_iot_core("recorder", client_id="x", record=self.record)
         )
         self.server = IpcServer(self.core, self.socket_path)
@@ -52,6 +51,7 @@ class World:
 
     def wait(self, awaitable: Awaitable[T]) -> T:
         """The result of something that runs on the nucleus's loop."""
+
         async def run() -> T:
             return await awaitable
 
@@ -59,6 +59,7 @@ class World:
 
     def do(self, call: Callable[..., T], *args: Any, **more: Any) -> T:
         """Call something on the nucleus's loop."""
+
         async def run() -> T:
             return call(*args, **more)
 
@@ -107,21 +108,21 @@ class RawClient:
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(PATIENCE_S)
         self.socket.connect(str(path))
-        self._splitter = eventstream.Splitter(1 << 24)
-        self._read: list[eventstream.Packet] = []
+        self._splitter = event_stream.Splitter(1 << 24)
+        self._read: list[event_stream.Packet] = []
         if token is not None:
             self.send(protocol.CONNECT, 0, b'{"authToken": "%s"}' % token.encode(), **{":version": "0.1.0"})
             assert self.receive().headers[protocol.FLAGS] == protocol.CONNECTION_ACCEPTED
 
     def send(self, kind: int, stream: int, payload: bytes = b"", flags: int = 0, **headers: Any) -> None:
         common = {protocol.TYPE: kind, protocol.FLAGS: flags, protocol.STREAM: stream}
-        self.socket.sendall(eventstream.encode({**common, **headers}, payload))
+        self.socket.sendall(event_stream.encode({**common, **headers}, payload))
 
-    def call(self, stream: int, operation: str, payload: bytes) -> eventstream.Packet:
+    def call(self, stream: int, operation: str, payload: bytes) -> event_stream.Packet:
         self.send(protocol.APPLICATION_MESSAGE, stream, payload, operation="aws.greengrass#" + operation)
         return self.receive()
 
-    def receive(self) -> eventstream.Packet:
+    def receive(self) -> event_stream.Packet:
         while not self._read:
             data = self.socket.recv(1 << 16)
             if not data:

@@ -9,7 +9,7 @@ from typing import Any
 LINUX = {"os": "linux", "runtime": "*"}
 
 
-class Shelf:
+class RecipeFolder:
     """A recipe directory and an artifact directory under `path`."""
 
     def __init__(self, path: Path) -> None:
@@ -18,12 +18,21 @@ class Shelf:
         self.artifacts.mkdir(exist_ok=True)
 
     def add(
-        self, name: str, lifecycle: dict[str, Any], version: str = "1.0.0", *, config: dict[str, Any] | None = None,
-        needs: dict[str, str] | None = None, files: dict[str, str | bytes] | None = None, manifest: dict[str, Any] | None = None,
+        self,
+        name: str,
+        lifecycle: dict[str, Any],
+        version: str = "1.0.0",
+        *,
+        config: dict[str, Any] | None = None,
+        needs: dict[str, str] | None = None,
+        files: dict[str, str | bytes] | None = None,
+        manifest: dict[str, Any] | None = None,
     ) -> Path:
         """Write a JSON recipe; `needs` is `{name: "HARD" or "SOFT"}`, `files` are artifacts."""
         recipe = {
-            "RecipeFormatVersion": "2020-01-25", "ComponentName": name, "ComponentVersion": version,
+            "RecipeFormatVersion": "2020-01-25",
+            "ComponentName": name,
+            "ComponentVersion": version,
             "ComponentDescription": "For a test.",
             "ComponentConfiguration": {"DefaultConfiguration": config or {}},
             "ComponentDependencies": {

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from gglocal.nucleus import Nucleus
-from tests.gglocal.recipes import Shelf
+from gglocal.api.nucleus import Nucleus
+from tests.gglocal.recipes import RecipeFolder
 
 pytest.importorskip("awsiot.greengrasscoreipc")
 
@@ -75,34 +75,41 @@ def _python(file_name: str, *arguments: str) -> str:
     return " ".join(["exec", sys.executable, f"{{artifacts:path}}/{file_name}", *arguments])
 
 
-def test_a_pair_talks(gglocal: Nucleus, tmp_path: Path) -> None:
-    # The subscriber's startup step stays in the foreground and reports RUNNING once it listens: only then may Pub start.
-    shelf = Shelf(tmp_path)
-    shelf.add(
-        "com.example.Sub", {"startup": _python("sub.py", "demo/+")}, config=_policy("SubscribeToTopic", "demo/+"),
+def test_components_exchange_a_message(gglocal: Nucleus, tmp_path: Path) -> None:
+    # The subscriber's startup step runs in the foreground and reports RUNNING once it has subscribed; only then may Pub start.
+    folder = RecipeFolder(tmp_path)
+    folder.add(
+        "com.example.Sub",
+        {"startup": _python("sub.py", "demo/+")},
+        config=_policy("SubscribeToTopic", "demo/+"),
         files={"sub.py": SUBSCRIBER},
     )
-    shelf.add(
-        "com.example.Pub", {"run": _python("pub.py", "demo/a", "end")}, config=_policy("PublishToTopic", "demo/*"),
-        files={"pub.py": PUBLISHER}, needs={"com.example.Sub": "HARD"},
+    folder.add(
+        "com.example.Pub",
+        {"run": _python("pub.py", "demo/a", "end")},
+        config=_policy("PublishToTopic", "demo/*"),
+        files={"pub.py": PUBLISHER},
+        needs={"com.example.Sub": "HARD"},
     )
-    heard = gglocal.listen("demo/#")
-    gglocal.deploy(shelf.recipes, shelf.artifacts, {"com.example.Pub": "1.0.0"})
+    received = gglocal.listen("demo/#")
+    gglocal.deploy(folder.recipes, folder.artifacts, {"com.example.Pub": "1.0.0"})
     gglocal.wait_for_state("com.example.Pub", "FINISHED")
-    delivery = heard.get()
+    delivery = received.get()
     assert (delivery.topic, delivery.payload, delivery.sender) == ("demo/a", b"end", "com.example.Pub")
     gglocal.wait_until(lambda: gglocal.component("com.example.Sub").exit_code == 0)
     assert "stdout: heard end on demo/a" in gglocal.tail("com.example.Sub")
     assert gglocal.refusals == []
 
 
-def test_what_access_control_does_not_name_is_refused(gglocal: Nucleus, tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path)
-    shelf.add(
-        "com.example.Pub", {"run": _python("pub.py", "demo/b", "x")}, config=_policy("PublishToTopic", "demo/a"),
+def test_unauthorized_publish_is_refused(gglocal: Nucleus, tmp_path: Path) -> None:
+    folder = RecipeFolder(tmp_path)
+    folder.add(
+        "com.example.Pub",
+        {"run": _python("pub.py", "demo/b", "x")},
+        config=_policy("PublishToTopic", "demo/a"),
         files={"pub.py": PUBLISHER},
     )
-    gglocal.deploy(shelf.recipes, shelf.artifacts, {"com.example.Pub": "1.0.0"})
+    gglocal.deploy(folder.recipes, folder.artifacts, {"com.example.Pub": "1.0.0"})
     gglocal.wait_for_state("com.example.Pub", "FINISHED")
     assert "stdout: unauthorized" in gglocal.tail("com.example.Pub")
     assert [(each.component, each.operation, each.resource) for each in gglocal.refusals] == [
@@ -110,11 +117,11 @@ def test_what_access_control_does_not_name_is_refused(gglocal: Nucleus, tmp_path
     ]
 
 
-def test_update_state_moves_a_component(gglocal: Nucleus, tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path)
-    shelf.add("com.example.Up", {"startup": _python("up.py")}, files={"up.py": REPORTER.format(state="RUNNING")})
-    shelf.add("com.example.Down", {"run": _python("down.py")}, files={"down.py": REPORTER.format(state="ERRORED")})
-    gglocal.deploy(shelf.recipes, shelf.artifacts, {"com.example.Up": "1.0.0", "com.example.Down": "1.0.0"})
+def test_update_state_changes_the_state(gglocal: Nucleus, tmp_path: Path) -> None:
+    folder = RecipeFolder(tmp_path)
+    folder.add("com.example.Up", {"startup": _python("up.py")}, files={"up.py": REPORTER.format(state="RUNNING")})
+    folder.add("com.example.Down", {"run": _python("down.py")}, files={"down.py": REPORTER.format(state="ERRORED")})
+    gglocal.deploy(folder.recipes, folder.artifacts, {"com.example.Up": "1.0.0", "com.example.Down": "1.0.0"})
     gglocal.wait_for_state("com.example.Up", "RUNNING")
     gglocal.wait_for_state("com.example.Down", "BROKEN")
     assert "the component reported ERRORED" in gglocal.component("com.example.Down").detail
@@ -133,43 +140,47 @@ Manifests:
 """
 
 
-@pytest.mark.parametrize("profile, wanted", [
-    ("lite", {"interval": "5", "enabled": "true", "name": "pump"}), ("classic", {"interval": 5, "enabled": True, "name": "pump"}),
-])
-def test_a_component_reads_and_writes_its_configuration(
-    gglocal_factory: Callable[..., Nucleus], tmp_path: Path, profile: str, wanted: dict[str, Any]
+@pytest.mark.parametrize(
+    "profile, expected",
+    [
+        ("lite", {"interval": "5", "enabled": "true", "name": "pump"}),
+        ("classic", {"interval": 5, "enabled": True, "name": "pump"}),
+    ],
+)
+def test_component_reads_and_writes_its_configuration(
+    gglocal_factory: Callable[..., Nucleus], tmp_path: Path, profile: str, expected: dict[str, Any]
 ) -> None:
-    shelf, name = Shelf(tmp_path), "com.example.Configured"
-    shelf.write("configured.yaml", YAML.replace("PYTHON", sys.executable))
-    place = shelf.artifacts / name / "1.0.0"
-    place.mkdir(parents=True)
-    (place / "configured.py").write_text(CONFIGURED)
+    folder, name = RecipeFolder(tmp_path), "com.example.Configured"
+    folder.write("configured.yaml", YAML.replace("PYTHON", sys.executable))
+    path = folder.artifacts / name / "1.0.0"
+    path.mkdir(parents=True)
+    (path / "configured.py").write_text(CONFIGURED)
     nucleus = gglocal_factory(profile=profile, root=tmp_path / "root")
-    nucleus.deploy(shelf.recipes, shelf.artifacts, {name: "1.0.0"})
+    nucleus.deploy(folder.recipes, folder.artifacts, {name: "1.0.0"})
     nucleus.wait_for_state(name, "FINISHED")
     printed = next(line for line in nucleus.tail(name).splitlines() if "stdout: {" in line)
     read = json.loads(printed.partition("stdout: ")[2])
-    assert {key: int(value) if isinstance(value, float) else value for key, value in read.items()} == wanted
+    assert {key: int(value) if isinstance(value, float) else value for key, value in read.items()} == expected
     nucleus.stop()
     again = gglocal_factory(profile=profile, root=tmp_path / "root")
-    again.deploy(shelf.recipes, shelf.artifacts, {name: "1.0.0"})
+    again.deploy(folder.recipes, folder.artifacts, {name: "1.0.0"})
     assert again.component(name).configuration["count"] == 1
 
 
-def test_a_client_that_somebody_else_starts(gglocal: Nucleus, tmp_path: Path) -> None:
-    heard = gglocal.listen("demo/#")
+def test_client_env_registers_an_external_process(gglocal: Nucleus, tmp_path: Path) -> None:
+    received = gglocal.listen("demo/#")
     env = gglocal.client_env("com.example.Test", _policy("PublishToTopic", "demo/a")["accessControl"])
     (tmp_path / "pub.py").write_text(PUBLISHER)
     result = subprocess.run(
         [sys.executable, tmp_path / "pub.py", "demo/a", "hi"], env={**os.environ, **env}, capture_output=True, text=True, timeout=60
     )
     assert result.stdout == "published\n", result.stderr
-    assert heard.get().payload == b"hi"
+    assert received.get().payload == b"hi"
 
 
-def test_the_cloud_publishes_and_is_recorded(gglocal: Nucleus) -> None:
-    heard = gglocal.listen("cloud/#", kind="to-iot")
+def test_publish_iot_is_recorded(gglocal: Nucleus) -> None:
+    received = gglocal.listen("cloud/#", kind="to-iot")
     gglocal.publish_iot("cloud/a", b"{}")
-    assert heard.get().topic == "cloud/a"
+    assert received.get().topic == "cloud/a"
     record = json.loads(gglocal.root.iot_record.read_text().splitlines()[0])
     assert (record["topic"], record["text"]) == ("cloud/a", "{}")

@@ -1,4 +1,4 @@
-"""Faults on demand: what a component with the real SDK sees of each."""
+"""Injected faults, observed by components with the real SDK."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from awsiot.greengrasscoreipc import connect
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 from awsiot.greengrasscoreipc.model import QOS, ServiceError, UnauthorizedError
 
+from gglocal.api.nucleus import Nucleus
 from gglocal.errors import NucleusError
 from gglocal.faults import FAULTS
 from gglocal.faults.base import usage
-from gglocal.lifecycle import RUNNING
-from gglocal.nucleus import Nucleus
-from gglocal.shim import compiler
+from gglocal.process.component import RUNNING
+from gglocal.process.preload import compiler
 from tests.gglocal.ipc_world import EVERYTHING, Inbox, binary
-from tests.gglocal.recipes import Shelf
+from tests.gglocal.recipes import RecipeFolder
 from tests.patience import PATIENCE_S
 
 NAME = "com.test.One"
@@ -56,7 +56,7 @@ def stopped(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "TD"
 
 
-def test_subscriptions_die_without_a_word_when_the_broker_restarts(gglocal, client):
+def test_pubsub_restart_drops_subscriptions_without_notice(gglocal, client):
     one, inbox = client(), Inbox()
     one.subscribe_to_topic(topic="a", on_stream_event=inbox)
     one.publish_to_topic(topic="a", publish_message=binary(b"before"))
@@ -70,7 +70,7 @@ def test_subscriptions_die_without_a_word_when_the_broker_restarts(gglocal, clie
     assert inbox.empty()
 
 
-def test_an_old_svcuid_is_refused_after_the_ipc_broker_has_restarted(gglocal, client):
+def test_ipc_restart_revokes_every_svcuid(gglocal, client):
     one, env = client(), gglocal.client_env("com.test.Two", EVERYTHING)
     socket = env["AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT"]
     gglocal.fault("ipc-restart", down_s=0)
@@ -82,13 +82,13 @@ def test_an_old_svcuid_is_refused_after_the_ipc_broker_has_restarted(gglocal, cl
     fresh.publish_to_topic(topic="a", publish_message=binary(b"x"))
 
 
-def test_a_component_that_exits_after_the_ipc_broker_restarted_comes_back_with_a_new_svcuid(gglocal, tmp_path):
-    shelf = Shelf(tmp_path)
-    # It ends badly when its first token is refused, as a component must; `first` tells which start this is.
-    shelf.add("a", {"run": "echo token $SVCUID; if [ -e first ]; then sleep 1000; fi; touch first; read x < ../../go; exit 1"})
+def test_component_gets_a_new_svcuid_after_an_ipc_restart(gglocal, tmp_path):
+    folder = RecipeFolder(tmp_path)
+    # The component fails when its first token is refused; the file `first` marks the first start.
+    folder.add("a", {"run": "echo token $SVCUID; if [ -e first ]; then sleep 1000; fi; touch first; read x < ../../go; exit 1"})
     go = gglocal.root.path / "go"
     subprocess.run(["mkfifo", go], check=True)
-    gglocal.deploy(shelf.recipes, shelf.artifacts, {"a": "1.0.0"})
+    gglocal.deploy(folder.recipes, folder.artifacts, {"a": "1.0.0"})
     gglocal.wait_for_state("a", "RUNNING")
     until(lambda: "token" in gglocal.tail("a"), "no token was printed")
     gglocal.fault("ipc-restart")
@@ -99,7 +99,7 @@ def test_a_component_that_exits_after_the_ipc_broker_restarted_comes_back_with_a
     assert first != second
 
 
-def test_while_the_configuration_store_restarts_nothing_is_authorized_and_its_subscriptions_die(gglocal, client):
+def test_config_restart_denies_authorization_and_drops_subscriptions(gglocal, client):
     one, changes = client(), Inbox()
     one.subscribe_to_configuration_update(component_name=NAME, key_path=[], on_stream_event=changes)
     with gglocal.fault("config-restart", for_s=0):
@@ -115,7 +115,7 @@ def test_while_the_configuration_store_restarts_nothing_is_authorized_and_its_su
     assert changes.empty()
 
 
-def test_calls_are_refused_for_a_while(gglocal, client):
+def test_refuse_returns_errors_for_a_while(gglocal, client):
     one = client()
     gglocal.fault("refuse", operation="PublishToTopic", topic="a", error="UnauthorizedError", for_s=0.5)
     with pytest.raises(UnauthorizedError):
@@ -127,12 +127,12 @@ def test_calls_are_refused_for_a_while(gglocal, client):
     assert gglocal.refusals == []  # those are of accessControl alone
 
 
-def test_an_answer_is_delayed_and_what_was_asked_is_not(gglocal, client):
-    one, heard = client(), gglocal.listen("a")
+def test_delay_answers_delays_the_response_only(gglocal, client):
+    one, received = client(), gglocal.listen("a")
     with gglocal.fault("delay-answers", by_s=2.0):
         begun = time.monotonic()
         answer = one.publish_to_topic_async(topic="a", publish_message=binary(b"x"))
-        assert heard.get(PATIENCE_S).payload == b"x"
+        assert received.get(PATIENCE_S).payload == b"x"
         assert not answer.done()
         answer.result(PATIENCE_S)
         assert time.monotonic() - begun >= 2.0
@@ -141,7 +141,7 @@ def test_an_answer_is_delayed_and_what_was_asked_is_not(gglocal, client):
     assert time.monotonic() - begun < 2.0
 
 
-def test_deliveries_are_late_and_keep_their_order(gglocal, client):
+def test_delay_deliveries_keeps_order(gglocal, client):
     one, inbox = client(), Inbox()
     one.subscribe_to_topic(topic="a", on_stream_event=inbox)
     begun = time.monotonic()
@@ -154,7 +154,7 @@ def test_deliveries_are_late_and_keep_their_order(gglocal, client):
     assert inbox.payload() == b"3"
 
 
-def test_iot_core_is_cut_off_and_back(gglocal, client):
+def test_iot_cut_disconnects_and_reconnects(gglocal, client):
     one, inbox = client(), Inbox()
     one.subscribe_to_iot_core(topic_name="t", qos=QOS.AT_LEAST_ONCE, on_stream_event=inbox)
     with gglocal.fault("iot-cut"):
@@ -166,7 +166,7 @@ def test_iot_core_is_cut_off_and_back(gglocal, client):
     assert inbox.take().message.payload == b"y"
 
 
-def test_iot_core_takes_messages_and_loses_them(gglocal, client):
+def test_iot_lose_acknowledges_and_loses_messages(gglocal, client):
     one, inbox = client(), Inbox()
     one.subscribe_to_iot_core(topic_name="t", qos=QOS.AT_LEAST_ONCE, on_stream_event=inbox)
     with gglocal.fault("iot-lose"):
@@ -176,12 +176,12 @@ def test_iot_core_takes_messages_and_loses_them(gglocal, client):
     assert '"lost"' not in gglocal.root.iot_record.read_text()
 
 
-def test_a_component_is_killed_and_another_stands_still(gglocal, tmp_path):
-    shelf = Shelf(tmp_path)
-    shelf.add("a", {"run": "while true; do date +%s%N > beat; sleep 0.05; done"})
-    gglocal.deploy(shelf.recipes, shelf.artifacts, {"a": "1.0.0"})
+def test_kill_and_pause_signal_a_component(gglocal, tmp_path):
+    folder = RecipeFolder(tmp_path)
+    folder.add("a", {"run": "while true; do date +%s%N > beat; sleep 0.05; done"})
+    gglocal.deploy(folder.recipes, folder.artifacts, {"a": "1.0.0"})
     beat = gglocal.work_dir("a") / "beat"
-    # It writes before the nucleus has taken note of its process, and a signal needs that.
+    # The component may write before the nucleus has registered its process, which a signal needs.
     gglocal.wait_for_state("a", RUNNING, timeout=PATIENCE_S)
     until(beat.exists, "it does not run")
     with gglocal.fault("pause", component="a"):
@@ -193,7 +193,7 @@ def test_a_component_is_killed_and_another_stands_still(gglocal, tmp_path):
     gglocal.fault("kill", component="a")
     gglocal.wait_until(lambda: gglocal.component("a").starts == 2)
     assert gglocal.component("a").exit_code == -signal.SIGKILL
-    with pytest.raises(NucleusError, match="no component b"):
+    with pytest.raises(NucleusError, match="component b is not deployed"):
         gglocal.fault("kill", component="b")
 
 
@@ -223,67 +223,67 @@ while True:
 
 
 @pytest.mark.skipif(compiler() is None, reason="faults in processes need a C compiler, and there is no cc")
-def test_a_disk_is_full_and_a_clock_is_set_in_a_components_processes(gglocal_factory, tmp_path):
-    nucleus, shelf = gglocal_factory(shim=True), Shelf(tmp_path)
+def test_disk_full_and_clock_step_act_in_a_components_processes(gglocal_factory, tmp_path):
+    nucleus, folder = gglocal_factory(shim=True), RecipeFolder(tmp_path)
     run = f"ELSEWHERE={tmp_path}/elsewhere exec {sys.executable} -u {{artifacts:path}}/a.py"
-    shelf.add("a", {"run": run}, files={"a.py": PROGRAM})
-    nucleus.deploy(shelf.recipes, shelf.artifacts, {"a": "1.0.0"})
-    said = lambda: nucleus.tail("a", 8)  # noqa: E731
-    until(lambda: "written" in said(), "it does not run")
+    folder.add("a", {"run": run}, files={"a.py": PROGRAM})
+    nucleus.deploy(folder.recipes, folder.artifacts, {"a": "1.0.0"})
+    output = lambda: nucleus.tail("a", 8)  # noqa: E731
+    until(lambda: "written" in output(), "it does not run")
     with nucleus.fault("disk-full", component="a"):
-        until(lambda: "failed 28" in said() and "not made 28" in said(), "the disk is not full")
-        until(lambda: "written" not in said(), "something was written")
-    until(lambda: "failed" not in said(), "the disk stays full")
-    apart = int(re.findall(r"written (\d+)", said())[-1])
+        until(lambda: "failed 28" in output() and "not made 28" in output(), "the disk is not full")
+        until(lambda: "written" not in output(), "something was written")
+    until(lambda: "failed" not in output(), "the disk stays full")
+    apart = int(re.findall(r"written (\d+)", output())[-1])
     with nucleus.fault("clock-step", component="a", by_s=-1800.5):
-        until(lambda: abs(int(re.findall(r"written (\d+)", said())[-1]) - apart + 1800) <= 1, "the clock was not set back")
-    until(lambda: abs(int(re.findall(r"written (\d+)", said())[-1]) - apart) <= 1, "the clock was not set on again")
-    with pytest.raises(NucleusError, match="no component b"):
+        until(lambda: abs(int(re.findall(r"written (\d+)", output())[-1]) - apart + 1800) <= 1, "the clock was not set back")
+    until(lambda: abs(int(re.findall(r"written (\d+)", output())[-1]) - apart) <= 1, "the clock was not set on again")
+    with pytest.raises(NucleusError, match="component b is not deployed"):
         nucleus.fault("disk-full", component="b")
 
 
-def test_without_the_shim_its_faults_say_what_is_needed(gglocal):
+def test_faults_in_processes_need_the_preload_library(gglocal):
     with pytest.raises(NucleusError, match="gglocal run --shim"):
         gglocal.fault("disk-full", component="a")
 
 
-def test_without_a_compiler_the_shim_says_what_is_needed(gglocal_factory, monkeypatch):
+def test_preload_library_needs_a_compiler(gglocal_factory, monkeypatch):
     monkeypatch.setenv("CC", "no-such-compiler")
-    with pytest.raises(NucleusError, match="need a C compiler, and there is no cc; install one"):
+    with pytest.raises(NucleusError, match="no C compiler found, which faults in processes need; install one"):
         gglocal_factory(shim=True)
 
 
-def test_wrong_faults_are_refused_in_a_sentence(gglocal):
+def test_invalid_faults_are_rejected(gglocal):
     for name, options, sentence in (
-        ("flood", {}, "unknown fault 'flood'; known are ipc-restart, "),
-        ("pause", {}, "the fault pause needs component; write component=…"),
-        ("pause", {"component": "a", "at": 1}, "the fault pause has no option 'at'; it has for_s, component"),
-        ("refuse", {"for_s": "soon"}, "for_s of the fault refuse is 'soon'; write a number"),
-        ("refuse", {"for_s": "nan"}, "for_s of the fault refuse is 'nan'; write a number"),
-        ("kill", {"component": "a", "signal": "1.5"}, "signal of the fault kill is '1.5'; write a whole number"),
-        ("refuse", {"error": "Oops"}, "error of the fault refuse is 'Oops'; choose one of ServiceError, UnauthorizedError"),
+        ("flood", {}, "unknown fault 'flood'; known faults: ipc-restart, "),
+        ("pause", {}, "fault pause requires component; write component=…"),
+        ("pause", {"component": "a", "at": 1}, "fault pause has no option 'at'; its options: for_s, component"),
+        ("refuse", {"for_s": "soon"}, "option for_s of fault refuse is 'soon'; write a number"),
+        ("refuse", {"for_s": "nan"}, "option for_s of fault refuse is 'nan'; write a number"),
+        ("kill", {"component": "a", "signal": "1.5"}, "option signal of fault kill is '1.5'; write a whole number"),
+        ("refuse", {"error": "Oops"}, "option error of fault refuse is 'Oops'; choose one of ServiceError, UnauthorizedError"),
     ):
-        with pytest.raises(NucleusError) as told:
+        with pytest.raises(NucleusError) as reported:
             gglocal.fault(name, **options)
-        assert str(told.value).startswith(sentence)
+        assert str(reported.value).startswith(sentence)
     assert gglocal.faults() == []
 
 
-def test_the_command_line_begins_lists_and_ends_faults(gglocal):
+def test_fault_command_starts_lists_and_ends_faults(gglocal):
     def call(*words: str) -> str:
-        command = [sys.executable, "-m", "gglocal.cli", "fault", *words, "--root", str(gglocal.root.path)]
+        command = [sys.executable, "-m", "gglocal.cli.main", "fault", *words, "--root", str(gglocal.root.path)]
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
 
-    assert call() == "no fault is active\n"
-    assert call("refuse", "topic=a", "for_s=100") == "1 refuse topic=a for_s=100: calls are answered with an error\n"
+    assert call() == "no active faults\n"
+    assert call("refuse", "topic=a", "for_s=100") == "1 refuse topic=a for_s=100: returns an error from calls\n"
     assert call() == "1 refuse topic=a for_s=100\n"
     assert [each.name for each in gglocal.faults()] == ["refuse"]
     assert call("--end", "1") == ""
     assert gglocal.faults() == []
-    assert call("pubsub-restart").startswith("2 pubsub-restart: local subscriptions are dead")
+    assert call("pubsub-restart").startswith("2 pubsub-restart: drops local subscriptions")
 
 
-def test_the_readme_has_every_fault_with_its_options():
+def test_readme_lists_every_fault_with_its_options():
     readme = (Path(__file__).parents[2] / "libs/gglocal/README.md").read_text()
     rows = dict(re.findall(r"^\| `([a-z-]+)` \| `([^|]*)` \|", readme, re.MULTILINE))
     assert {name: rows.get(name) for name in FAULTS} == {name: usage(fault.options) for name, fault in FAULTS.items()}

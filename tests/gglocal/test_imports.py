@@ -1,4 +1,4 @@
-"""gglocal stands for a device, so it knows nothing of what runs on one."""
+"""gglocal emulates a device, so it must not depend on the components that run on one."""
 
 from __future__ import annotations
 

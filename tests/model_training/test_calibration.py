@@ -1,4 +1,4 @@
-"""Tables from score to confidence, and how far confidences are from what comes true."""
+"""Calibration tables and the expected calibration error."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from model_training import calibration
 
 @pytest.fixture
 def drawn() -> tuple[np.ndarray, np.ndarray]:
-    """Scores whose square is the share of True at a prior of a third, which is also the share at hand."""
+    """Scores whose square is the probability of a positive; a third of the rows are positive."""
     rng = np.random.default_rng(3)
     scores = rng.random(20_000)
-    return scores, rng.random(20_000) < scores ** 2
+    return scores, rng.random(20_000) < scores**2
 
 
-def test_weights_give_the_answers_the_shares_of_the_prior() -> None:
+def test_weights_match_prior() -> None:
     truth = np.array([True, False, False, False])
     weight = calibration.weights(truth, 0.4)
     assert weight.sum() == pytest.approx(1) and weight[truth].sum() == pytest.approx(0.4)
 
 
-def test_a_single_answer_cannot_be_weighed() -> None:
+def test_weights_need_both_classes() -> None:
     with pytest.raises(ValueError, match="0 rows are positive and 3 are not"):
         calibration.weights(np.zeros(3, bool), 0.5)
 
 
-def test_a_fitted_table_rises_and_says_what_comes_true(drawn: tuple[np.ndarray, np.ndarray]) -> None:
+def test_fitted_table_increases_and_is_calibrated(drawn: tuple[np.ndarray, np.ndarray]) -> None:
     scores, truth = drawn
     table = calibration.fit(scores[::2], truth[::2], 1 / 3)
     assert len(table.scores) <= calibration.POINTS
@@ -35,15 +35,15 @@ def test_a_fitted_table_rises_and_says_what_comes_true(drawn: tuple[np.ndarray, 
     assert calibration.expected_error(scores, truth, 1 / 3) > 0.1
 
 
-def test_the_prior_moves_the_confidences_of_a_table(drawn: tuple[np.ndarray, np.ndarray]) -> None:
+def test_table_depends_on_prior(drawn: tuple[np.ndarray, np.ndarray]) -> None:
     scores, truth = drawn
     at_third, rare = (calibration.fit(scores, truth, prior) for prior in (1 / 3, 0.01))
-    wanted = calibration.at_prior(calibration.apply(at_third, scores), 1 / 3, 0.01)
-    assert np.abs(calibration.apply(rare, scores) - wanted).mean() < 0.02
+    required = calibration.at_prior(calibration.apply(at_third, scores), 1 / 3, 0.01)
+    assert np.abs(calibration.apply(rare, scores) - required).mean() < 0.02
     assert calibration.expected_error(calibration.apply(rare, scores), truth, 0.01) < 0.02
 
 
-def test_the_error_of_a_confidence_that_is_always_wrong_is_1() -> None:
+def test_calibration_error_is_1_for_wrong_confidences() -> None:
     truth = np.array([True, False])
     assert calibration.expected_error(np.array([0.0, 1.0]), truth, 0.3) == pytest.approx(1)
     assert calibration.expected_error(np.array([1.0, 0.0]), truth, 0.3) == 0
@@ -51,11 +51,11 @@ def test_the_error_of_a_confidence_that_is_always_wrong_is_1() -> None:
     assert calibration.expected_error(np.array([0.5, 0.5]), truth, 0.3) == pytest.approx(0.2)
 
 
-def test_a_table_of_one_score_is_refused() -> None:
+def test_fit_needs_two_scores() -> None:
     with pytest.raises(ValueError, match="every score is 0.5"):
         calibration.fit(np.array([0.5, 0.5]), np.array([True, False]), 0.5)
 
 
-def test_scores_that_say_nothing_give_the_prior() -> None:
+def test_uninformative_scores_give_prior() -> None:
     table = calibration.fit(np.array([0.0, 0.0, 1.0, 1.0]), np.array([True, False, True, False]), 0.2)
     assert set(table.confidences) == {0.2}

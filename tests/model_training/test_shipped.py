@@ -1,4 +1,4 @@
-"""What the shipped model must do, through the scorer and the policy with its defaults."""
+"""Requirements on the shipped model, with the scorer and the default policy."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from model_training.anomaly import data, design
-from model_training.anomaly.data import Fault, Visit
-from model_training.anomaly.evaluate import SHIPPED, judge
+from model_training.anomaly import manifest_template, rig_recordings
+from model_training.anomaly.evaluate import SHIPPED, run_policy
+from model_training.anomaly.rig_recordings import Fault, MaintenanceStop
 
-from edgeml.bundle import Bundle
-from edgeml.engines import Engine, open_engine
+from edgeml.model.bundle import Bundle
+from edgeml.model.runtime import Engine, open_engine
 
 SEEDS = range(1, 6)
 
@@ -26,40 +26,40 @@ def engine(bundle: Bundle) -> Engine:
     return open_engine(bundle)
 
 
-def test_it_is_of_this_design_and_says_where_it_comes_from(bundle: Bundle) -> None:
-    wanted = design.manifest(bundle.manifest.provenance)
-    given = bundle.manifest
-    assert {name: getattr(given, name) for name in given.__struct_fields__ if name != "digests"} == {
-        name: getattr(wanted, name) for name in wanted.__struct_fields__ if name != "digests"
+def test_shipped_manifest_matches_template_and_has_provenance(bundle: Bundle) -> None:
+    expected = manifest_template.manifest(bundle.manifest.provenance)
+    actual = bundle.manifest
+    assert {name: getattr(actual, name) for name in actual.__struct_fields__ if name != "digests"} == {
+        name: getattr(expected, name) for name in expected.__struct_fields__ if name != "digests"
     }
-    assert {"recordings", "simulator", "code", "seed", "tensorflow"} <= set(given.provenance)
+    assert {"recordings", "simulator", "code", "seed", "tensorflow"} <= set(actual.provenance)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_healthy_pump_raises_no_alarm_over_a_stop_and_a_start(bundle: Bundle, engine: Engine, seed: int) -> None:
-    run = data.simulate(seed, 2200, visits=(Visit(1000, 60), Visit(1500, 300)))
-    judged = judge(bundle, engine, run.times, run.values)
-    assert judged.raised == []
-    assert np.isfinite(judged.confidence).sum() > 1200
+def test_healthy_pump_raises_no_alarm_after_restart(bundle: Bundle, engine: Engine, seed: int) -> None:
+    run = rig_recordings.simulate(seed, 2200, stops=(MaintenanceStop(1000, 60), MaintenanceStop(1500, 300)))
+    outcome = run_policy(bundle, engine, run.times, run.values)
+    assert outcome.raised == []
+    assert np.isfinite(outcome.confidence).sum() > 1200
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("kind", ["valve", "imbalance", "cavitation"])
-def test_a_fault_raises_one_alarm_which_clears_after_the_repair(bundle: Bundle, engine: Engine, kind: str, seed: int) -> None:
-    run = data.simulate(seed, 1200, (Fault(kind, start_s=500),), (Visit(620, 30),))
-    judged = judge(bundle, engine, run.times, run.values)
-    assert len(judged.raised) == len(judged.cleared) == 1
-    assert 500 < judged.raised[0] < 620 < judged.cleared[0] < 800
-    assert np.nanmax(judged.confidence[800:]) < 0.9
+def test_fault_raises_one_alarm_that_clears_after_repair(bundle: Bundle, engine: Engine, kind: str, seed: int) -> None:
+    run = rig_recordings.simulate(seed, 1200, (Fault(kind, start_s=500),), (MaintenanceStop(620, 30),))
+    outcome = run_policy(bundle, engine, run.times, run.values)
+    assert len(outcome.raised) == len(outcome.cleared) == 1
+    assert 500 < outcome.raised[0] < 620 < outcome.cleared[0] < 800
+    assert np.nanmax(outcome.confidence[800:]) < 0.9
 
 
-def test_a_real_recording_raises_one_alarm_soon_after_its_onset(bundle: Bundle, engine: Engine, shared: Path) -> None:
+def test_recording_raises_one_alarm_after_onset(bundle: Bundle, engine: Engine, shared: Path) -> None:
     file = shared / "data" / "skab" / "valve1" / "0.csv"
     if not file.is_file():
         pytest.skip(f"no recording {file}")
-    recording = data.load_recording(file, "valve1/0.csv")
+    recording = rig_recordings.load_recording(file, "valve1/0.csv")
     assert recording.anomaly is not None
     onset = recording.times[np.flatnonzero(recording.anomaly)[0]]
-    judged = judge(bundle, engine, recording.times, recording.values)
-    assert len(judged.raised) == 1
-    assert 0 <= recording.times[judged.raised[0]] - onset <= 90 * 10**9
+    outcome = run_policy(bundle, engine, recording.times, recording.values)
+    assert len(outcome.raised) == 1
+    assert 0 <= recording.times[outcome.raised[0]] - onset <= 90 * 10**9

@@ -1,4 +1,4 @@
-"""The way from rows to a bundle, with a small number of examples."""
+"""The training run of the anomaly model, with few examples."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from model_training.anomaly import design, training
-from model_training.anomaly.data import Recording
+from model_training.anomaly import manifest_template, training
+from model_training.anomaly.rig_recordings import Recording
 
-from edgeml.bundle import Bundle
-from edgeml.engines import open_engine
+from edgeml.model.bundle import Bundle
+from edgeml.model.runtime import open_engine
 
 
 @pytest.fixture(scope="module")
@@ -20,26 +20,36 @@ def recordings() -> list[Recording]:
     return [Recording(f"valve1/{i}.csv", times, rng.normal(10, 1, (400, 8)).astype(np.float32), None) for i in range(2)]
 
 
-def test_labels_among_the_rows_that_train_are_told(recordings: list[Recording]) -> None:
+def test_labelled_training_rows_are_warned_about(recordings: list[Recording]) -> None:
     marks = np.zeros(400, bool)
     marks[:7] = True
-    assert training.doubts(recordings[0]) == []
-    (sentence,) = training.doubts(recordings[0]._replace(anomaly=marks))
+    assert training.label_warnings(recordings[0]) == []
+    (sentence,) = training.label_warnings(recordings[0]._replace(anomaly=marks))
     assert sentence.startswith("valve1/0.csv: 7 of the 400 rows that train as normal are labelled anomalous")
 
 
 @pytest.mark.training
-def test_bundles_are_trained_reproducibly(tmp_path: Path, recordings: list[Recording], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_is_reproducible(tmp_path: Path, recordings: list[Recording], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "EXAMPLES", 50)
-    said: list[str] = []
+    lines: list[str] = []
     digests = {recording.name: "0" * 64 for recording in recordings}
     for name in ("a", "b"):
-        assert training.write(
-            recordings, digests, tmp_path / name, 1, said.append, episodes=6, pumps=2, epochs=1,
-        ) == tmp_path / name / design.NAME
-    for bundle in (design.NAME, f"{design.NAME}-float32"):
+        assert (
+            training.write(
+                recordings,
+                digests,
+                tmp_path / name,
+                1,
+                lines.append,
+                episodes=6,
+                pumps=2,
+                epochs=1,
+            )
+            == tmp_path / name / manifest_template.NAME
+        )
+    for bundle in (manifest_template.NAME, f"{manifest_template.NAME}-float32"):
         a, b = (Bundle.load(tmp_path / name / bundle) for name in ("a", "b"))
         assert a.digest == b.digest
         assert (tmp_path / "a" / bundle / "manifest.json").read_bytes() == (tmp_path / "b" / bundle / "manifest.json").read_bytes()
         assert 0.0 <= open_engine(a).run(np.zeros((60, 16), np.float32)) <= 1.0
-    assert any("epoch 1/1" in text for text in said)
+    assert any("epoch 1/1" in text for text in lines)

@@ -10,15 +10,14 @@ from typing import Any
 
 import yaml
 
-from edgeml import topics
-from edgeml.messages import encode
-from edgeml.times import from_iso
-from gglocal.core import Delivery
-from gglocal.nucleus import Nucleus
-from suite.course import Course
-from suite.scenario import ASSET, Scenario, simulated
-from suite.tally import Tally
-from suite.trace import Trace
+from edgeml.messages import encode, topics
+from edgeml.timestamps import from_iso
+from edgeml_cli.demo.recorder import Recorder
+from edgeml_cli.demo.run_monitor import RunMonitor
+from edgeml_cli.demo.scenario import ASSET, Scenario, simulated
+from edgeml_cli.demo.statistics import Statistics
+from gglocal.api.nucleus import Nucleus
+from gglocal.core.state import Delivery
 
 COMPONENTS = ("com.edgeml.SensorIngestion", "com.edgeml.Inference", "com.edgeml.AlertDispatcher")
 START = "2026-01-01T00:00:00Z"
@@ -41,7 +40,9 @@ class Line:
 
     def deploy(self, config: dict[str, Any], version: str) -> None:
         self.nucleus.deploy(
-            self.built / "recipes", self.built / "artifacts", dict.fromkeys(COMPONENTS, version),
+            self.built / "recipes",
+            self.built / "artifacts",
+            dict.fromkeys(COMPONENTS, version),
             {name: {"merge": values} for name, values in config.items()},
         )
 
@@ -63,31 +64,34 @@ class Line:
                 continue
 
     def follow(
-        self, scenario: Scenario, on_message: Callable[[Course, Delivery], None] | None = None, expected: str = "no fault",
+        self,
+        scenario: Scenario,
+        on_message: Callable[[RunMonitor, Delivery], None] | None = None,
+        expected: str = "no fault",
         apart: str = "",
-    ) -> Tally:
-        """Until the run is over; commands what a person would.
+    ) -> Statistics:
+        """Run until the end; send the commands of a person.
 
         Args:
             on_message: called after each message, with what is known so far.
             expected: what the components' faults at the end must contain, where there are any.
             apart: a component whose messages are not counted.
         """
-        tally = Tally()
-        course = Course(Trace(), tally, lambda event: None)
+        tally = Statistics()
+        course = RunMonitor(Recorder(), tally, lambda event: None)
         give_up = time.monotonic() + scenario.limit_s
-        while not course.over(time.monotonic()):
+        while not course.is_over(time.monotonic()):
             assert time.monotonic() < give_up, f"not over after {scenario.limit_s:g} s; faults {course.faults}"
             try:
                 delivery = self.heard.get(timeout=0.05)
             except queue.Empty:
                 delivery = None
             if delivery is not None and delivery.kind == "local" and not (apart and delivery.sender == apart):
-                course.take(delivery.topic, delivery.payload, delivery.sender, time.monotonic())
+                course.handle(delivery.topic, delivery.payload, delivery.sender, time.monotonic())
                 if on_message is not None:
                     on_message(course, delivery)
             for command in course.due(time.monotonic(), time.time_ns()):
-                self.nucleus.publish(topics.COMMANDS, encode(command), sealed=True)
+                self.nucleus.publish(topics.COMMANDS, encode(command), signed=True)
         assert all(expected in fault for faults in course.faults.values() for fault in faults), course.faults
         return tally
 

@@ -1,6 +1,7 @@
-"""A component of the same core under another Unix user: its policy lets it publish and hear everything, and it has not the core's key.
+"""A component of the same core under another Unix user: its policy allows it to publish and receive everything, but
+it does not have the device key.
 
-    neighbour.py        floods the topics named in its arguments until its standard input ends, and prints how many messages it sent
+neighbour.py        floods the topics named in its arguments until its standard input ends, and prints how many messages it sent
 """
 
 from __future__ import annotations
@@ -42,12 +43,13 @@ class Neighbour:
 
     def record(self, topic: str) -> None:
         self._client.subscribe_to_topic(
-            topic=topic, on_stream_event=lambda event: self.heard.put((topic, event.binary_message.message)),
+            topic=topic,
+            on_stream_event=lambda event: self.heard.put((topic, event.binary_message.message)),
             on_stream_error=lambda fault: False,
         )
 
     def repeat(self, stop: threading.Event) -> int:
-        """Publish each recorded message once more, as it was, until told to stop; returns how many."""
+        """Publish each recorded message again, unchanged, until stopped; returns the number."""
         said: set[bytes] = set()
         while not stop.is_set():
             try:
@@ -64,7 +66,7 @@ class Neighbour:
 
 
 def rubbish(topics: list[str]) -> Iterator[tuple[str, bytes]]:
-    """What a flood consists of: nothing, noise, what looks like a seal, the longest that passes; now and then more than a nucleus takes."""
+    """Payloads of a flood: nothing, noise, a false signature line, the longest that passes, and sometimes more than a nucleus takes."""
     chance = random.Random(4)
     kinds = [b"", chance.randbytes(300), b"edgeml1 com.edgeml.Inference 1 " + b"0" * 32 + b"\n{}", b"\xff" * 7_000]
     for number in itertools.count():

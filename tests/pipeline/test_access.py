@@ -1,4 +1,4 @@
-"""Least privilege: every resource in every accessControl is needed, and its lack is said by name."""
+"""Least privilege: every resource in every accessControl is needed, and its absence is reported by name."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-from edgeml import topics
-from edgeml.messages import Permit, encode
+from edgeml.messages import Permit, encode, topics
+from edgeml_cli.demo.scenario import ASSET
 from gglocal.errors import NucleusError
-from suite.scenario import ASSET
 from tests.pipeline.line import COMPONENTS, THING, access, valve
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +36,7 @@ def short(grant: tuple[str, ...]) -> str:
 
 
 @pytest.mark.parametrize("grant", list(granted()), ids=short)
-def test_without_one_resource_the_pipeline_is_refused_exactly_that(line, built, version, grant):
+def test_pipeline_without_one_resource_is_denied_exactly_that_one(line, built, version, grant):
     component, service, policy, operation, resource = grant
     suite = line()
     scenario = valve(speed=0)
@@ -57,27 +56,27 @@ def test_without_one_resource_the_pipeline_is_refused_exactly_that(line, built, 
         if time.monotonic() > permitted + 0.2:
             permitted = time.monotonic()
             with suppress(NucleusError):  # no component has made the key yet
-                suite.nucleus.publish(topics.INTERLOCK, encode(Permit(asset=ASSET, allowed=True)), sealed=True)
+                suite.nucleus.publish(topics.INTERLOCK, encode(Permit(asset=ASSET, allowed=True)), signed=True)
         refused.update((refusal.component, refusal.operation, refusal.resource) for refusal in suite.nucleus.refusals)
         return bool(refused)
 
     suite.until(met, 60, f"a refusal of {wanted[2]}")
     assert refused == {wanted}
-    sentence = f"UnauthorizedError: {operation} on {wanted[2]} is refused"
+    sentence = f"UnauthorizedError: {operation} on {wanted[2]} is denied"
     suite.until(lambda: sentence in suite.log(component), 20, sentence)
 
 
 def everything_on(config: dict[str, Any]) -> None:
-    """What uses a resource only when it is configured."""
+    """Options that use a resource only if they are configured."""
     for asset in config["com.edgeml.SensorIngestion"]["assets"].values():
-        asset["latch_after"] = "stop"
-    config["com.edgeml.SensorIngestion"]["capture"] |= {"segment_rows": 50, "upload": True, "upload_proof": "echo"}
+        asset["lockout_after"] = "stop"
+    config["com.edgeml.SensorIngestion"]["capture"] |= {"segment_rows": 50, "upload": True, "upload_confirmation": "echo"}
     interlock = {"allow_when": "flow > -1000", "permit": True, "event_time": False}  # the scenario's times are not today's
     config.setdefault("com.edgeml.AlertDispatcher", {})["actions"] = {"command": {"interlock": interlock}}
-    config["com.edgeml.AlertDispatcher"]["outbox"] = {"proof": {"health": "echo", "results": "echo"}}
+    config["com.edgeml.AlertDispatcher"]["outbox"] = {"confirmation": {"health": "echo", "results": "echo"}}
 
 
-def test_with_all_resources_nothing_is_refused(line, version):
+def test_pipeline_with_all_resources_is_denied_nothing(line, version):
     suite = line()
     scenario = valve(speed=100)
     suite.deploy(scenario.config, version)

@@ -1,4 +1,4 @@
-"""The IPC broker is away while machines go on measuring: each row is judged afterwards, though every process was launched anew."""
+"""The IPC broker is away while machines keep measuring: each row is scored afterwards, although every process was relaunched."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgeml.errors import MessageError
 from edgeml.messages import ResultBlock, decode
-from gglocal.core import Delivery
+from gglocal.core.state import Delivery
 from tests.pipeline.line import COMPONENTS
 
 SOURCE, INFERENCE, _ = COMPONENTS
@@ -31,7 +31,7 @@ def measured(work: Path) -> dict[str, set[int]]:
     return found
 
 
-def test_what_is_measured_while_the_broker_is_away_is_judged(line, version, tmp_path: Path):
+def test_rows_read_during_a_broker_outage_are_scored(line, version, tmp_path: Path):
     reader = tmp_path / "reader.py"
     reader.write_text(READER)
     judged: dict[str, set[int]] = {"skid": set(), "press": set()}
@@ -46,13 +46,25 @@ def test_what_is_measured_while_the_broker_is_away_is_judged(line, version, tmp_
 
     suite = line()
     suite.nucleus.tap(hear)
-    suite.deploy({SOURCE: {"capture": {"mode": "all", "segment_rows": 10}, "assets": {
-        "pump-1": {"source": "simulator", "enabled": False},
-        "skid": {"source": "simulator", "batch_rows": 1, "options": {"interval_s": 1 / HZ}},
-        "press": {"source": "jsonl", "options": {
-            "program": [sys.executable, "-u", str(reader)], "units": {"flow": "l/min", "current": "A"},
-        }},
-    }}}, version)
+    suite.deploy(
+        {
+            SOURCE: {
+                "capture": {"mode": "all", "segment_rows": 10},
+                "assets": {
+                    "pump-1": {"source": "simulator", "enabled": False},
+                    "skid": {"source": "simulator", "batch_rows": 1, "options": {"interval_s": 1 / HZ}},
+                    "press": {
+                        "source": "jsonl",
+                        "options": {
+                            "program": [sys.executable, "-u", str(reader)],
+                            "units": {"flow": "l/min", "current": "A"},
+                        },
+                    },
+                },
+            }
+        },
+        version,
+    )
     suite.until(lambda: all(len(times) > 3 * HZ for times in judged.values()), 60, "results of both machines")
     before = {asset: max(times) for asset, times in judged.items()}
     suite.nucleus.fault("ipc-restart", down_s=AWAY_S)
@@ -63,5 +75,8 @@ def test_what_is_measured_while_the_broker_is_away_is_judged(line, version, tmp_
     for asset, times in measured(suite.nucleus.work_dir(SOURCE)).items():
         while_away = {time for time in times if before[asset] < time < before[asset] + AWAY_S * 1e9}
         assert len(while_away) > 15 + 5, f"{asset} did not measure while the broker was away, or not enough to tell"
-        suite.until(lambda a=asset, t=times: not [time for time in t if time <= max(judged[a]) and time not in judged[a]], 30,
-                    f"a result of each row of {asset}")
+        suite.until(
+            lambda a=asset, t=times: not [time for time in t if time <= max(judged[a]) and time not in judged[a]],
+            30,
+            f"a result of each row of {asset}",
+        )

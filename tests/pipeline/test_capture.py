@@ -1,4 +1,4 @@
-"""From the machine to the trainer: what the deployed suite captures around an alarm is what the preparation makes a data set of."""
+"""From the machine to training: the preparation makes a data set of the rows that the deployed suite captures around an alarm."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from model_training.prepare import build, load_prepared
+from model_training.prepare import load_prepared, prepare_dataset
 from model_training.prepare.plan import Plan
 
-from edgeml import topics
-from edgeml.times import SECOND, from_iso
-from suite.scenario import ASSET
+from edgeml.messages import topics
+from edgeml.timestamps import SECOND, from_iso
+from edgeml_cli.demo.scenario import ASSET
 from tests.pipeline.line import START, THING, valve
 
 
-def test_rows_around_the_alarm_reach_the_trainer(line, version, tmp_path: Path) -> None:
+def test_rows_around_an_alarm_are_captured(line, version, tmp_path: Path) -> None:
     pytest.importorskip("pyarrow", reason="pyarrow is absent; install the extra prepare")
     suite = line()
     scenario = valve(speed=150)
@@ -30,7 +30,7 @@ def test_rows_around_the_alarm_reach_the_trainer(line, version, tmp_path: Path) 
     suite.close()
     (alarm,) = [alarm for alarm in tally.alarms.values() if alarm.raised_at is not None]
     assert alarm.raised_at is not None and alarm.cleared_at is not None
-    (steps,) = load_prepared(build(Plan(name="alarms"), [str(tmp_path / "captured")], tmp_path / "out").folder)
+    (steps,) = load_prepared(prepare_dataset(Plan(name="alarms"), [str(tmp_path / "captured")], tmp_path / "out").folder)
     assert steps.asset == ASSET
     wanted: set[int] = set()
     for moment in (alarm.raised_at, alarm.cleared_at):
@@ -40,12 +40,12 @@ def test_rows_around_the_alarm_reach_the_trainer(line, version, tmp_path: Path) 
     assert not np.isnan(steps.values).any()
 
 
-def test_whole_files_go_to_iot_core_and_say_so(line, version, tmp_path: Path) -> None:
+def test_complete_files_go_to_iot_core_and_are_marked(line, version, tmp_path: Path) -> None:
     suite = line()
     scenario = valve(speed=150)
     capture = scenario.config["com.edgeml.SensorIngestion"]["capture"]
     capture |= {"mode": "all", "segment_rows": 200, "folder": str(tmp_path / "captured")}
-    capture |= {"upload": True, "upload_proof": "echo", "upload_per_s": 50}
+    capture |= {"upload": True, "upload_confirmation": "echo", "upload_rate": 50}
     inbox = suite.nucleus.listen(topics.cloud_captures(THING), "to-iot")
     suite.deploy(scenario.config, version)
     suite.follow(scenario)

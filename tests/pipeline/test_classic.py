@@ -6,21 +6,20 @@ import json
 from pathlib import Path
 from typing import Any
 
-from edgeml import topics
-from edgeml.messages import Acknowledge, Alert, decode, encode_json
-from edgeml.policy import ACKNOWLEDGED
-from suite.build import SUITE
+from edgeml.alarms.alarm_policy import ACKNOWLEDGED
+from edgeml.messages import Acknowledge, Alert, decode, encode_json, topics
+from edgeml_cli.build.package import SUITE
 from tests.pipeline.line import COMPONENTS, THING, valve
 
 SOURCE, _, DISPATCHER = COMPONENTS
 TO_CLOUD = {topics.cloud_alerts(THING), topics.cloud_results(THING), topics.cloud_health(THING), topics.cloud_captures(THING)}
 
 
-def test_what_deployment_json_deploys_is_configured_and_reaches_iot_core(line, built: Path):
+def test_deployment_json_deploys_a_configured_suite(line, built: Path):
     suite = line(profile="classic")
     config: dict[str, Any] = valve(speed=100).config
-    config[SOURCE]["capture"] |= {"segment_rows": 50, "upload": True, "upload_proof": "echo"}
-    config.setdefault(DISPATCHER, {}).update(outbox={"proof": {"health": "echo", "results": "echo"}}, policy={"raise_at": 0.85})
+    config[SOURCE]["capture"] |= {"segment_rows": 50, "upload": True, "upload_confirmation": "echo"}
+    config.setdefault(DISPATCHER, {}).update(outbox={"confirmation": {"health": "echo", "results": "echo"}}, policy={"raise_at": 0.85})
     components = json.loads((built / "deployment.json").read_text())["components"]
     assert SUITE in components
     sent: set[str] = set()
@@ -39,7 +38,9 @@ def test_what_deployment_json_deploys_is_configured_and_reaches_iot_core(line, b
 
     suite.nucleus.tap(hear)
     suite.nucleus.deploy(
-        built / "recipes", built / "artifacts", {name: each["componentVersion"] for name, each in components.items()},
+        built / "recipes",
+        built / "artifacts",
+        {name: each["componentVersion"] for name, each in components.items()},
         {name: {"merge": values} for name, values in config.items()},
     )
     assert suite.nucleus.component(DISPATCHER).configuration["policy"]["raise_at"] == 0.85

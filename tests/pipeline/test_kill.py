@@ -1,4 +1,4 @@
-"""`kill -9` of each component in mid-run changes nothing of what people and the machine are told."""
+"""`kill -9` of each component in mid-run changes no alert and no command."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable
 import pytest
 
 from edgeml.messages import Command, decode
-from edgeml.times import SECOND
-from gglocal.core import Delivery
-from suite.course import Course
-from suite.scenario import one_episode
-from suite.tally import Tally
+from edgeml.timestamps import SECOND
+from edgeml_cli.demo.run_monitor import RunMonitor
+from edgeml_cli.demo.scenario import one_episode
+from edgeml_cli.demo.statistics import Statistics
+from gglocal.core.state import Delivery
 from tests.pipeline.line import COMPONENTS, Line, valve
 
 SPEED = 150.0
@@ -20,20 +20,20 @@ DURATION_S = 1800.0
 
 
 @pytest.fixture(scope="module")
-def unfaulted() -> dict[str, Tally]:
+def unfaulted() -> dict[str, Statistics]:
     return {}
 
 
-def run(line: Callable[..., Line], version: str, kill: str = "", when: Callable[[Tally], bool] = lambda tally: False) -> Tally:
+def run(line: Callable[..., Line], version: str, kill: str = "", when: Callable[[Statistics], bool] = lambda tally: False) -> Statistics:
     suite = line()
     scenario = valve(SPEED, DURATION_S)
     suite.deploy(scenario.config, version)
     killed: list[int] = []
     sent: list[str] = []
 
-    def on_message(course: Course, delivery: Delivery) -> None:
-        if kill and not killed and when(course.tally):
-            killed.append(course.tally.rows)
+    def on_message(course: RunMonitor, delivery: Delivery) -> None:
+        if kill and not killed and when(course.stats):
+            killed.append(course.stats.rows)
             suite.nucleus.kill(kill)
         if delivery.topic == "edgeml/commands/ack":
             sent.append(decode(delivery.payload).status)  # type: ignore[attr-defined]
@@ -45,7 +45,7 @@ def run(line: Callable[..., Line], version: str, kill: str = "", when: Callable[
     return tally
 
 
-MOMENTS: dict[str, Callable[[Tally], bool]] = {
+MOMENTS: dict[str, Callable[[Statistics], bool]] = {
     "while learning": lambda tally: tally.results > 200,
     "in normal running": lambda tally: tally.results > 520,
     "while the alarm is pending": lambda tally: bool(tally.alarms),
@@ -56,7 +56,7 @@ MOMENTS: dict[str, Callable[[Tally], bool]] = {
 
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("component", COMPONENTS)
-def test_a_killed_component_changes_nothing(line, version, unfaulted, component, moment):
+def test_kill_of_a_component_changes_no_result(line, version, unfaulted, component, moment):
     if "tally" not in unfaulted:
         unfaulted["tally"] = run(line, version)
     plain = unfaulted["tally"]
@@ -69,13 +69,13 @@ def test_a_killed_component_changes_nothing(line, version, unfaulted, component,
         assert abs(mine.raised_at - other.raised_at) <= 5 * SECOND
     stops = [command for command in tally.commands.values() if command.action == "stop"]
     assert [command.status for command in stops] == ["executed"]
-    assert (tally.gaps, tally.unanswered) == (0, 0)
+    assert (tally.gaps, tally.rows_without_result) == (0, 0)
     assert tally.rows == plain.rows == DURATION_S
 
 
-def test_the_tally_tells_a_second_command_apart():
+def test_tally_distinguishes_a_second_command():
     # The guard of the test above: two ids in one episode would be seen as two.
-    tally = Tally()
+    tally = Statistics()
     for number in (1, 1, 2):
-        tally.take(Command(id=f"{number}", asset="p", action="stop"), "sender")
+        tally.add(Command(id=f"{number}", asset="p", action="stop"), "sender")
     assert len(tally.commands) == 2

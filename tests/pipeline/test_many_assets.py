@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from edgeml.messages import SensorBatch, decode
-from edgeml.seal import bare
-from gglocal.jsonlimits import is_too_large
-from suite.scenario import Scenario, no_alarm
+from edgeml_cli.demo.scenario import Scenario, no_alarm
+from gglocal.core.lite_json_limits import is_too_large
 from tests.pipeline.line import COMPONENTS
 
 SOURCE = COMPONENTS[0]
@@ -18,20 +17,20 @@ ASSETS = {
 }
 
 
-def test_the_pipeline_with_two_hundred_machines(line, version):
+def test_pipeline_scores_two_hundred_assets(line, version):
     suite = line(profile="lite")
     seen: set[str] = set()
     kind = Scenario("200 machines", {SOURCE: {"assets": ASSETS}}, 200 * ROWS, no_alarm, limit_s=120.0)
 
     def note(course, delivery) -> None:
-        message = decode(bare(delivery.payload)) if delivery.topic == "edgeml/sensors" else None
+        message = decode(delivery.payload) if delivery.topic == "edgeml/sensors" else None
         if isinstance(message, SensorBatch):
             seen.add(message.asset)
 
     suite.deploy(kind.config, version)
     tally = suite.follow(kind, note)
     assert seen == {f"pump-{number:03d}" for number in range(1, 201)}
-    assert (tally.rows, tally.gaps, tally.unanswered) == (200 * ROWS, 0, 0)
+    assert (tally.rows, tally.gaps, tally.rows_without_result) == (200 * ROWS, 0, 0)
     # At once it could not have been read, only key by key.
     assert is_too_large(suite.nucleus.component(SOURCE).configuration)
     for component in COMPONENTS:

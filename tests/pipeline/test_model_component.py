@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from suite.build import ROOT, write_zip
-from suite.model import package
+from edgeml_cli.build.model_component import package
+from edgeml_cli.build.package import ROOT, write_zip
 from tests.edgeml.keys import STRANGER, TRUSTED
 from tests.edgeml.models import trained, untrue
 from tests.pipeline.line import valve
@@ -17,7 +17,7 @@ MODEL = "com.edgeml.Model.PumpAnomaly"
 
 
 @pytest.mark.parametrize("profile", ["classic", "lite"])
-def test_versions_come_and_go_while_inference_runs_on(line, version, tmp_path: Path, profile):
+def test_inference_keeps_running_while_versions_change(line, version, tmp_path: Path, profile):
     suite = line(profile=profile)
     watch = Watch(suite)
     scenario = valve(speed=20, duration_s=100_000).config | {INFERENCE: {"signature": {"public_key": TRUSTED}}}
@@ -28,9 +28,9 @@ def test_versions_come_and_go_while_inference_runs_on(line, version, tmp_path: P
 
     def deploy(bundle: Path, instead: Path | None = None, ends: str = "FINISHED") -> None:
         archive, recipe = package(bundle, ROOT, tmp_path / "built")
-        if instead is not None:  # what scripts/package-model refuses to make
+        if instead is not None:  # `edgeml model package` refuses to make it
             files = {f"bundle/{path.name}": path for path in instead.iterdir()}
-            write_zip(archive, files | {"place.py": ROOT / "libs" / "edgeml" / "place.py"})
+            write_zip(archive, files | {"install_bundle.py": ROOT / "libs" / "edgeml" / "model" / "install_bundle.py"})
         suite.nucleus.deploy(recipe.parent, tmp_path / "built" / "artifacts", {MODEL: recipe.stem.rpartition("-")[2]})
         suite.until(lambda: suite.nucleus.component(MODEL).state in ("FINISHED", "BROKEN"), 60, "the end of the model's steps")
         ended = suite.nucleus.component(MODEL)

@@ -1,4 +1,4 @@
-"""A model of one's own, by the README: trained, signed with one's own key, packaged, and deployed with what was printed."""
+"""A model of your own, by the README: trained, signed with your own key, packaged, and deployed with the printed configuration."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gglocal import cli
-from suite import model
+from edgeml_cli.build import model_component
+from gglocal.cli import main
 from tests.edgeml.models import trained
 from tests.pipeline.line import valve
 from tests.pipeline.test_signed_bundles import INFERENCE, Watch
@@ -15,7 +15,7 @@ from tests.pipeline.test_signed_bundles import INFERENCE, Watch
 OWN = "com.edgeml.Model.OwnPump"
 
 
-def test_inference_judges_with_the_model_by_the_printed_configuration(
+def test_inference_scores_with_the_model_by_the_printed_configuration(
     line, version, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     suite = line()
@@ -25,14 +25,14 @@ def test_inference_judges_with_the_model_by_the_printed_configuration(
     shipped, starts = watch.blocks[-1].model, suite.nucleus.component(INFERENCE).starts
 
     bundle = trained(tmp_path / "own", "2.0.0", name="own_pump", other=True)
-    assert model.main([str(bundle), "--out", str(tmp_path / "built")]) == 0
+    assert model_component.main([str(bundle), "--out", str(tmp_path / "built")]) == 0
     (tmp_path / "model.yaml").write_text(capsys.readouterr().out)
     given = ["--recipe-dir", tmp_path / "built" / "recipes", "--artifact-dir", tmp_path / "built" / "artifacts"]
     given += ["--merge", f"{OWN}=2.0.0", "--config", tmp_path / "model.yaml", "--root", suite.nucleus.root.path]
-    assert cli.main(["deploy", *map(str, given)]) == 0
+    assert main.main(["deploy", *map(str, given)]) == 0
 
     suite.until(lambda: watch.blocks[-1].model == "own_pump" != shipped, 60, "results of the model of one's own")
     suite.until(lambda: watch.status is not None and not watch.status.faults, 60, "a status without faults")
-    # Without the model component's copy the shipped bundle is what runs, and its key is trusted as before.
+    # Without the model component's copy the shipped bundle runs, and its key is trusted as before.
     assert suite.nucleus.component(INFERENCE).configuration["signature"]["public_key"]
     assert suite.nucleus.component(INFERENCE).starts >= starts

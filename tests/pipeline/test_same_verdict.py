@@ -10,15 +10,14 @@ import numpy as np
 import pytest
 from model_training.evaluation.__main__ import main
 
-from edgeml import topics
-from edgeml.messages import Alert, ResultBlock, decode
-from edgeml.policy import ACTIVE, CLEARED
-from edgeml.times import from_iso
-from gglocal.core import Delivery
-from suite.scenario import recorded
+from edgeml.alarms.alarm_policy import ACTIVE, CLEARED
+from edgeml.messages import Alert, ResultBlock, decode, topics
+from edgeml.timestamps import from_iso
+from edgeml_cli.demo.scenario import recorded
+from gglocal.core.state import Delivery
 
 
-def test_the_deployed_zips_say_of_a_recording_what_its_predictions_say(line, built: Path, version, shared: Path, tmp_path: Path) -> None:
+def test_deployed_zips_give_the_predictions_of_a_recording(line, built: Path, version, shared: Path, tmp_path: Path) -> None:
     original = shared / "data" / "skab" / "valve1" / "0.csv"
     if not original.is_file():
         pytest.skip(f"no recording {original}")

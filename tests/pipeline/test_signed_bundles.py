@@ -1,4 +1,4 @@
-"""A bundle that is not the trainer's is refused in the running pipeline, and the old model goes on."""
+"""A bundle that is not the trainer's is refused in the running pipeline, and the old model continues."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from edgeml import topics
-from edgeml.messages import ResultBlock, Status, decode
-from gglocal.core import Delivery
+from edgeml.messages import ResultBlock, Status, decode, topics
+from gglocal.core.state import Delivery
 from tests.edgeml.keys import STRANGER, TRAINER, TRUSTED, edit, shipped_as
 from tests.edgeml.tiny import SHIPPED
 from tests.pipeline.line import COMPONENTS, Line, valve
@@ -23,7 +22,7 @@ VERSION, NEW = json.loads((SHIPPED / "manifest.json").read_text())["version"], "
 
 
 def other_model(folder: Path) -> bytes:
-    """The model with one bit of its weights changed: it loads, and says something else."""
+    """The model with one bit of its weights changed: it loads, and has other outputs."""
     model = bytearray((folder / "model.tflite").read_bytes())
     model[len(model) // 2] ^= 1
     return bytes(model)
@@ -46,16 +45,16 @@ def linked(folder: Path) -> None:
 
 REFUSED: dict[str, tuple[Callable[[Path], None], bool, str]] = {
     "tampered": (tampered, False, "has the SHA-256 digest"),
-    "tampered with its digest": (tampered_with_its_digest, False, "is not what was signed"),
+    "tampered with its digest": (tampered_with_its_digest, False, "does not match its signature"),
     "unsigned": (lambda folder: (folder / "manifest.sig").unlink(), False, "has no manifest.sig"),
     "wrong key": (lambda folder: None, True, "is signed with the key"),
     "a link": (linked, False, "is a symbolic link"),
 }
-"""What is done to a signed bundle, whether a stranger signs it, and what Inference says of it."""
+"""Change of a signed bundle, whether a stranger signs it, and the sentence of Inference."""
 
 
 class Watch:
-    """What Inference says: the status, and each result."""
+    """Reports of Inference: its status, and each result."""
 
     def __init__(self, suite: Line) -> None:
         self.suite = suite
@@ -82,7 +81,7 @@ class Watch:
 
 
 @pytest.mark.parametrize("profile", ["classic", "lite"])
-def test_what_is_not_the_trainers_is_refused_and_the_old_model_runs_on(line, version, tmp_path, profile):
+def test_foreign_bundle_is_refused_and_the_old_model_continues(line, version, tmp_path, profile):
     suite = line(profile=profile)
     watch = Watch(suite)
     suite.deploy(valve(speed=20, duration_s=100_000).config, version)
@@ -104,7 +103,7 @@ def test_what_is_not_the_trainers_is_refused_and_the_old_model_runs_on(line, ver
         assert watch.status is not None and watch.status.state == "running"
         after = watch.more()
         assert {(block.model_version, block.digest) for block in after} == {(VERSION, DIGEST)}, name
-        if profile == "classic":  # Lite starts a component anew for its configuration
+        if profile == "classic":  # Lite restarts a component for its configuration
             assert {block.stream for block in after} == {stream}, name
     if profile == "classic":
         assert suite.nucleus.component(INFERENCE).starts == starts
@@ -117,15 +116,16 @@ def test_what_is_not_the_trainers_is_refused_and_the_old_model_runs_on(line, ver
     assert {block.digest for block in watch.blocks} == {DIGEST}
 
 
-def test_a_bundle_that_is_replaced_while_it_loads_runs_as_signed_or_not_at_all(line, version, tmp_path):
+def test_bundle_replaced_while_it_loads_runs_as_signed_or_not_at_all(line, version, tmp_path):
     suite = line(profile="classic")
     watch = Watch(suite)
     swapped = shipped_as(tmp_path / "swapped", TRAINER, version=NEW)
     files = {name: (swapped / name).read_bytes() for name in ("manifest.json", "model.tflite")}
     evil = other_model(swapped)
-    lie = json.dumps(json.loads(files["manifest.json"]) | {
-        "version": "6.6.6", "digests": {"model.tflite": {"sha256": hashlib.sha256(evil).hexdigest(), "bytes": len(evil)}}
-    }).encode()
+    lie = json.dumps(
+        json.loads(files["manifest.json"])
+        | {"version": "6.6.6", "digests": {"model.tflite": {"sha256": hashlib.sha256(evil).hexdigest(), "bytes": len(evil)}}}
+    ).encode()
     stop = threading.Event()
 
     def swap() -> None:

@@ -1,4 +1,4 @@
-"""What can be done about an alarm. A new action is one file here and one entry in `ACTIONS`."""
+"""Actions on alarms. A new action is one file here and one entry in `ACTIONS`."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from alert_dispatcher.actions import command, iot_core, log
-from alert_dispatcher.actions.base import Action, Surroundings
+from alert_dispatcher.actions.base import Action, ActionContext
 
 
-class Entry(NamedTuple):
-    """`options` is a msgspec.Struct class, `make` is called with the surroundings and an instance of it."""
+class ActionType(NamedTuple):
+    """An entry of `ACTIONS`: a class of options, and a constructor that takes the context and an instance of that class."""
 
     options: type
-    make: Callable[[Surroundings, Any], Action]
+    make: Callable[[ActionContext, Any], Action]
 
 
-ACTIONS: dict[str, Entry] = {
-    "log": Entry(log.LogOptions, log.LogAction),
-    "command": Entry(command.CommandOptions, command.CommandAction),
-    "iot_core": Entry(iot_core.IotCoreOptions, iot_core.IotCoreAction),
+ACTIONS: dict[str, ActionType] = {
+    "log": ActionType(log.LogOptions, log.LogAction),
+    "command": ActionType(command.CommandOptions, command.CommandAction),
+    "iot_core": ActionType(iot_core.IotCoreOptions, iot_core.IotCoreAction),
 }
 
-__all__ = ["ACTIONS", "Action", "Entry", "Surroundings"]
+__all__ = ["ACTIONS", "Action", "ActionType", "ActionContext"]

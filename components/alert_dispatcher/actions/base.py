@@ -1,4 +1,4 @@
-"""What an action is, and what it gets."""
+"""The interface of an action, and its context."""
 
 from __future__ import annotations
 
@@ -10,70 +10,67 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from alert_dispatcher.store import Store
-from edgeml.bus import Bus
-from edgeml.messages import Alert, Message
-from edgeml.outbox import Outbox
+from alert_dispatcher.state_db import PendingAlert, StateDb
+from edgeml.cloud.outbox import Outbox
+from edgeml.ipc.bus import Bus
+from edgeml.messages import Message
 
 IDLE_S = 60.0
-"""What `tick` returns when nothing is due."""
+"""Returned by `tick` when nothing is due."""
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """What an action may use.
+class ActionContext:
+    """The parts of the component that an action may use.
 
     Attributes:
-        outbox: where a message for IoT Core is put.
+        outbox: takes messages for IoT Core.
         monotonic, wall_ns: the clocks, in seconds and in nanoseconds since the epoch.
-        note: called with an alarm's id and a sentence that its alerts are to carry from now on.
-        catch_up: called with local topics: what waits on them has its turn at once.
+        add_note: called with an alarm's id and a sentence for its alerts from now on.
+        receive_waiting: called with local topics; handles the messages that already wait there.
     """
 
     bus: Bus
-    store: Store
+    store: StateDb
     outbox: Outbox
     thing: str
     monotonic: Callable[[], float]
     wall_ns: Callable[[], int]
-    note: Callable[[str, str], None]
-    catch_up: Callable[[Sequence[str]], None]
+    add_note: Callable[[str, str], None]
+    receive_waiting: Callable[[Sequence[str]], None]
 
 
 class ActionOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What every action has; a device's merge cannot remove one that the recipe names."""
+    """Options of every action; a device's merge cannot remove an action that the recipe names."""
 
     enabled: Annotated[bool, Meta(description="whether it acts")] = True
 
 
 class Action(ABC):
-    """Does something about an alarm.
+    """Acts on the changes of alarms.
 
     Attributes:
-        topics: local topics whose messages it wants.
-        local: it stays on this device, and so goes before what needs a network.
+        topics: local topics that the action subscribes to.
+        local: the action stays on this device, and so runs before those that need a network.
     """
 
     topics: tuple[str, ...] = ()
     local = False
 
     @abstractmethod
-    def act(self, alert: Alert, decided_ns: int) -> None:
-        """An alarm has changed. Called at least once for each change, in order, inside a transaction of the store.
+    def act(self, pending: PendingAlert) -> None:
+        """Act on a change of an alarm. Called at least once for each change, in order, inside a transaction of the store.
 
-        Must not publish: what is to be sent is written down or queued here, and sent in `tick`.
-
-        Args:
-            decided_ns: wall-clock time of the decision, which may have been before a restart.
+        Must not publish: save or queue messages here, and send them in `tick`.
         """
 
-    def on_message(self, topic: str, message: Message, sent_at: float) -> None:  # noqa: B027, most actions want no messages
+    def on_message(self, topic: str, message: Message, sent_at: float) -> None:  # noqa: B027, most actions subscribe to nothing
         """A message on one of `topics`, sent at the monotonic time `sent_at`."""
 
     def tick(self, now: float) -> float:
-        """Do what is due at the monotonic time `now`; returns how many seconds from now to be called again at the latest.
+        """Do what is due at the monotonic time `now`; returns the seconds until the next call at the latest.
 
-        What `act` has just written down is due, although the clock has gone on past `now` meanwhile.
+        Work that `act` has just saved is due, although the clock has passed `now` meanwhile.
         """
         return IDLE_S
 

@@ -1,7 +1,7 @@
-"""A condition over channels, such as `pressure > 2.0 and not door_open`, as a person writes it into a configuration. Pure.
+"""A condition over channels from a configuration, such as `pressure > 2.0 and not door_open`. Pure.
 
-It is parsed by Python's own parser and then built of the few kinds of node that the tables below name; nothing is ever evaluated
-as Python, and whatever is not in a table is refused with its place.
+Python's parser reads it, and a closure is built for each kind of node in the tables below. Nothing is ever evaluated as Python; any
+other node is refused with its position.
 """
 
 from __future__ import annotations
@@ -16,32 +16,37 @@ Values = Mapping[str, float]
 Condition = Callable[[Values], bool]
 Number = Callable[[Values], float]
 
-LONGEST = 500
+MAX_LENGTH = 500
 """Characters of an expression."""
-DEEPEST = 30
+MAX_DEPTH = 30
 """Levels of brackets and `not`s."""
 ALLOWED = (
     'channel names (in quotes if they are no plain words: "motor temp" > 80), numbers, True, False, < <= > >= == !=, and, or, not, '
     "and round brackets"
 )
 COMPARISONS: dict[type[ast.cmpop], Callable[[float, float], bool]] = {
-    ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge, ast.Eq: operator.eq, ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
 }
 
 
 class ExpressionError(ValueError):
-    """It cannot be understood; the text says where and why, without the list of what is allowed."""
+    """The expression is invalid; the text names the position and the reason."""
 
 
 class Expression:
     """A condition.
 
     Attributes:
-        text: as it was written.
-        channels: what it looks at, in the order of first use; never empty.
+        text: the expression, stripped.
+        channels: the channels in it, in the order of first use; never empty.
 
     Raises:
-        ExpressionError: see there.
+        ExpressionError: it is invalid.
     """
 
     def __init__(self, text: str) -> None:
@@ -53,19 +58,19 @@ class Expression:
             raise ExpressionError("it names no channel")
 
     def holds(self, values: Values) -> bool:
-        """Whether it is true.
+        """Whether the condition is true.
 
         Args:
-            values: by channel, finite; a channel that stands alone is true when it is not 0.
+            values: by channel, finite; a channel alone is true if it is not 0.
 
         Raises:
-            KeyError: one of `channels` is not among them.
+            KeyError: one of `channels` is missing.
         """
         return self._holds(values)
 
     def _condition(self, node: ast.expr, depth: int) -> Condition:
-        if depth > DEEPEST:
-            raise ExpressionError(f"it is nested more than {DEEPEST} deep")
+        if depth > MAX_DEPTH:
+            raise ExpressionError(f"it is nested more than {MAX_DEPTH} deep")
         if isinstance(node, ast.BoolOp):
             parts = [self._condition(part, depth + 1) for part in node.values]
             if isinstance(node.op, ast.And):
@@ -80,7 +85,7 @@ class Expression:
             known = node.value
             return lambda values: known
         if isinstance(node, ast.Constant) and not isinstance(node.value, str):
-            raise self._refused(node, "stands where a condition is wanted")
+            raise self._refused(node, "is no condition")
         number = self._number(node)
         return lambda values: number(values) != 0
 
@@ -88,7 +93,7 @@ class Expression:
         numbers = [self._number(part) for part in (node.left, *node.comparators)]
         for sign in node.ops:
             if type(sign) not in COMPARISONS:
-                raise self._refused(node, "compares in a way that is not allowed")
+                raise self._refused(node, "has an operator that is not allowed")
         compare = [COMPARISONS[type(sign)] for sign in node.ops]
         steps = list(zip(compare, numbers[:-1], numbers[1:], strict=True))
         return lambda values: all(holds(left(values), right(values)) for holds, left, right in steps)
@@ -112,7 +117,7 @@ class Expression:
 
 
 def _constant(node: ast.expr) -> float | None:
-    """A finite number, perhaps with a sign; None if it is none."""
+    """The value of a finite number with an optional sign; None for any other node."""
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd) and isinstance(node.operand, ast.Constant):
         value = _constant(node.operand)
         return value if value is None or isinstance(node.op, ast.UAdd) else -value
@@ -126,16 +131,16 @@ def _constant(node: ast.expr) -> float | None:
 
 
 def _parse(text: str) -> ast.expr:
-    if len(text) > LONGEST:
-        raise ExpressionError(f"it has {len(text)} characters, {LONGEST} are allowed")
+    if len(text) > MAX_LENGTH:
+        raise ExpressionError(f"it has {len(text)} characters, and {MAX_LENGTH} are allowed")
     if not text.isprintable():
-        raise ExpressionError("it has line breaks or other characters that do not print")
+        raise ExpressionError("it has line breaks or other characters that are not printable")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return ast.parse(text, mode="eval").body
     except SyntaxError as fault:
         where = f"at character {fault.offset}" if fault.offset else "at its end"
-        raise ExpressionError(f"{where} it is not understood ({fault.msg})") from None
+        raise ExpressionError(f"{where} it cannot be parsed ({fault.msg})") from None
     except (ValueError, MemoryError, RecursionError):
-        raise ExpressionError("it is not understood") from None
+        raise ExpressionError("it cannot be parsed") from None

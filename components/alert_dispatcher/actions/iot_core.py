@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from alert_dispatcher.actions.base import Action, ActionOptions, Surroundings
-from edgeml import topics
-from edgeml.messages import Alert, encode_json
-from edgeml.outbox import ALERTS
-from edgeml.times import from_iso
+from alert_dispatcher.actions.base import Action, ActionContext, ActionOptions
+from alert_dispatcher.state_db import PendingAlert
+from edgeml.cloud.outbox import ALERTS
+from edgeml.messages import topics
 
 
 class IotCoreOptions(ActionOptions, frozen=True, kw_only=True):
-    """No options; how it is sent is the outbox's."""
+    """No further options; the outbox has those of the delivery."""
 
 
 class IotCoreAction(Action):
-    """`Alert` as JSON for each change of an alarm that was raised; what never became active is not sent."""
+    """Queues an `Alert` as JSON for each change of an alarm that was raised; an alarm that was never active is not sent."""
 
-    def __init__(self, surroundings: Surroundings, options: IotCoreOptions) -> None:
-        self._outbox, self._topic = surroundings.outbox, topics.cloud_alerts(surroundings.thing)
+    def __init__(self, context: ActionContext, options: IotCoreOptions) -> None:
+        self._outbox, self._topic = context.outbox, topics.cloud_alerts(context.thing)
 
-    def act(self, alert: Alert, decided_ns: int) -> None:
-        if alert.raised_at is not None:
-            self._outbox.put(ALERTS, self._topic, encode_json(alert), from_iso(alert.at))
+    def act(self, pending: PendingAlert) -> None:
+        if pending.alert.raised_at is not None:
+            self._outbox.put(ALERTS, self._topic, pending.json, pending.event_ns)

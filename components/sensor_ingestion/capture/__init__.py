@@ -1,1 +1,1 @@
-"""The rolling capture: what was measured, kept on the device for those who train."""
+"""The rolling capture: rows kept on the device for training."""

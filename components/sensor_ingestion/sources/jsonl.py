@@ -1,6 +1,6 @@
 """The source `jsonl`: one JSON object a line, from a FIFO or from the output of a program.
 
-How a reader of one's own joins: it writes lines such as `{"time": "2026-01-31T12:00:00Z", "flow": 121.5}`.
+A program of your own writes lines such as `{"time": "2026-01-31T12:00:00Z", "flow": 121.5}`.
 """
 
 from __future__ import annotations
@@ -23,32 +23,30 @@ import numpy as np
 from msgspec import Meta
 
 from edgeml.backoff import Backoff
-from edgeml.environment import without_credentials
 from edgeml.errors import SourceError
-from edgeml.readings import LARGEST, fits, time_ns
-from sensor_ingestion.sources import leash, pump
-from sensor_ingestion.sources.block import Block, Channel, Clocks
-from sensor_ingestion.sources.notes import Notes
+from edgeml.parsing.readings import LARGEST, fits, time_ns
+from edgeml.runtime.subprocess_env import without_credentials
+from sensor_ingestion.sources import process_guard, pump_physics
+from sensor_ingestion.sources.base import Channel, Clocks, RowBlock
+from sensor_ingestion.sources.input_faults import InputFaults
 
 log = logging.getLogger(__name__)
 
 POLL_S = 0.05
-AT_ONCE = 65_536
-"""Bytes read at a time; a longer line is no line."""
-EXACT, EXACT_S = 6, 4e9
-"""So many decimals of a time in seconds a float holds, up to that time."""
+READ_BYTES = 65_536
+"""Bytes read at a time, and the maximum length of a line."""
+EXACT_DECIMALS, EXACT_S = 6, 4e9
+"""Decimals of a time in seconds that a float holds, up to that time."""
 STEADY_S = 30.0
-"""After a program ran for this long, the waiting before its next start is short again."""
+"""Run time of a program after which the back-off of its restarts begins again."""
 
 
 class JsonlOptions(msgspec.Struct, frozen=True):
     """Options of the source `jsonl`."""
 
-    fifo: Annotated[str, Meta(description="path of a FIFO; it is made if it is not there")] = ""
+    fifo: Annotated[str, Meta(description="path of a FIFO; it is created if it does not exist")] = ""
     program: Annotated[list[str], Meta(description="a program and its arguments, run without a shell")] = []
-    units: Annotated[
-        dict[str, str], Meta(description="channel -> unit: the keys to read; empty: the pump skid's eight channels")
-    ] = {}
+    units: Annotated[dict[str, str], Meta(description="channel -> unit: the keys to read; empty: the pump skid's eight channels")] = {}
 
     def check(self, where: str) -> list[str]:
         if bool(self.fifo) == bool(self.program):
@@ -58,7 +56,7 @@ class JsonlOptions(msgspec.Struct, frozen=True):
 
 
 class Jsonl:
-    """A `Source` that never finishes: writers and programs come and go."""
+    """A `Source` that never finishes: writers may close, and programs are restarted."""
 
     paced = False
     finished = False
@@ -66,33 +64,33 @@ class Jsonl:
     actions: Mapping[str, Callable[[], None]] = {}
 
     def __init__(self, options: JsonlOptions, clocks: Clocks, checkpoint: dict[str, Any] | None = None) -> None:
-        known = {channel.name: channel for channel in pump.CHANNELS}
-        units = options.units or {channel.name: channel.unit for channel in pump.CHANNELS}
+        known = {channel.name: channel for channel in pump_physics.CHANNELS}
+        units = options.units or {channel.name: channel.unit for channel in pump_physics.CHANNELS}
         self.channels = tuple(known.get(name, Channel(name, unit))._replace(unit=unit) for name, unit in units.items())
         self.bad_lines = 0
         self._names = [channel.name for channel in self.channels]
         self._clocks = clocks
         self._pipe: _Pipe = _Fifo(Path(options.fifo)) if options.fifo else _Program(options.program, clocks.monotonic)
-        self._notes = Notes(self._pipe.name, clocks.monotonic)
-        self._rest = b""
-        self._too_long = False  # what comes up to the next end of line belongs to a line that was given up
+        self._input_faults = InputFaults(self._pipe.name, clocks.monotonic)
+        self._partial = b""
+        self._too_long = False  # the data up to the next end of line belongs to a line that is skipped
         self._lines: list[bytes] = []
         self._line = 0
 
     @property
     def faults(self) -> Sequence[str]:
-        return self._notes.sentences
+        return self._input_faults.sentences
 
-    def read(self, now: float, most: int) -> Block | None:
-        if len(self._lines) < most:
-            self._take(self._pipe.read())
-        lines, self._lines = self._lines[:most], self._lines[most:]
+    def read(self, now: float, limit: int) -> RowBlock | None:
+        if len(self._lines) < limit:
+            self._split(self._pipe.read())
+        lines, self._lines = self._lines[:limit], self._lines[limit:]
         rows = [row for row in map(self._parse, lines) if row is not None]
         if not rows:
             return None
-        return Block(np.array([time for time, _ in rows], np.int64), np.array([values for _, values in rows], "f4"))
+        return RowBlock(np.array([time for time, _ in rows], np.int64), np.array([values for _, values in rows], "f4"))
 
-    def wait(self, now: float, most: int) -> float:
+    def wait(self, now: float, limit: int) -> float:
         return 0.0 if self._lines else POLL_S
 
     def checkpoint(self) -> None:
@@ -101,22 +99,22 @@ class Jsonl:
     def close(self) -> None:
         self._pipe.close()
 
-    def _take(self, data: bytes | None) -> None:
-        if data is None:  # the writer is gone: what it left unfinished is its last line
-            if self._rest:
-                self._lines.append(self._rest)
-            self._rest, self._too_long = b"", False
+    def _split(self, data: bytes | None) -> None:
+        if data is None:  # the writer has closed: its unfinished line is its last one
+            if self._partial:
+                self._lines.append(self._partial)
+            self._partial, self._too_long = b"", False
             return
         data = data.replace(b"\r", b"\n")
         if self._too_long:
             _, end, data = data.partition(b"\n")
             self._too_long = not end
-        *lines, self._rest = (self._rest + data).split(b"\n")
+        *lines, self._partial = (self._partial + data).split(b"\n")
         self._lines += [line for line in lines if line.strip()]
-        if len(self._rest) > AT_ONCE:
+        if len(self._partial) > READ_BYTES:
             self._line += 1
-            self._bad(f"{len(self._rest)} bytes without an end of line")
-            self._rest, self._too_long = b"", True
+            self._skip(f"{len(self._partial)} bytes without an end of line")
+            self._partial, self._too_long = b"", True
 
     def _parse(self, line: bytes) -> tuple[int, list[float]] | None:
         self._line += 1
@@ -124,31 +122,31 @@ class Jsonl:
         try:
             record = msgspec.json.decode(line, type=dict[str, Any])
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            record = self._salvaged(line)
+            record = self._repaired(line)
         if record is None:
             return None
         if not any(name in record for name in self._names):
-            self._bad(f"none of the channels {', '.join(self._names)} is in {[name[:40] for name in sorted(record)[:10]]}")
+            self._skip(f"none of the channels {', '.join(self._names)} is in {[name[:40] for name in sorted(record)[:10]]}")
             return None
         try:
             time = self._time(record.get("time"), line)
         except ValueError as fault:
-            self._bad(f"`time` is {_shown(record['time'])}, {fault}; wanted is ISO 8601 or seconds since the epoch")
+            self._skip(f"`time` is {_shown(record['time'])}, {fault}; expected ISO 8601 or seconds since the epoch")
             return None
         return time, [self._number(name, record.get(name)) for name in self._names]
 
-    def _salvaged(self, line: bytes) -> dict[str, Any] | None:
-        """A line that is JSON but for NaN, Infinity, a number too large, or bytes that are not UTF-8; None: it is not."""
+    def _repaired(self, line: bytes) -> dict[str, Any] | None:
+        """The object of a line that is JSON except for NaN, Infinity, a number too large, or bytes that are not UTF-8; None: it is not."""
         text = line.decode(errors="replace").lstrip("\ufeff\0 \t")
         try:
             record = json.loads(text, parse_int=_whole)
         except (ValueError, RecursionError):
             record = None
         if not isinstance(record, dict):
-            self._bad(f"{line[:40].decode(errors='replace')!r} is no JSON object")
+            self._skip(f"{line[:40].decode(errors='replace')!r} is not a JSON object")
             return None
         if "\ufffd" in text:
-            self._note("bytes", f"bytes that are not UTF-8 in {text[:40]!r}", "the rest of the line is read; write UTF-8")
+            self._add_fault("bytes", f"bytes that are not UTF-8 in {text[:40]!r}", "the rest of the line is used; write UTF-8")
         return record
 
     def _time(self, value: Any, line: bytes) -> int:
@@ -159,7 +157,7 @@ class Jsonl:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise ValueError("no time")
         written = _as_written(line) or repr(value)
-        if 0 <= value < EXACT_S and len(written.partition(".")[2]) <= EXACT and "e" not in written.lower():
+        if 0 <= value < EXACT_S and len(written.partition(".")[2]) <= EXACT_DECIMALS and "e" not in written.lower():
             return round(value * 1e6) * 1000
         return time_ns(written, "s")
 
@@ -173,16 +171,16 @@ class Jsonl:
                 pass
         elif value is None:
             return math.nan
-        self._note("number", f"`{name}` is {_shown(value)}, no number that a reading can be", "published as missing")
+        self._add_fault("number", f"`{name}` is {_shown(value)}, no valid number", "published as missing")
         return math.nan
 
-    def _bad(self, what: str) -> None:
+    def _skip(self, fault: str) -> None:
         self.bad_lines += 1
         remedy = 'write one object a line, such as {"time": "2026-01-31T12:00:00Z", "flow": 1.5}'
-        self._note("line", what, f"the line is left out; {remedy}")
+        self._add_fault("line", fault, f"the line is skipped; {remedy}")
 
-    def _note(self, kind: str, what: str, then: str) -> None:
-        self._notes.add(kind, f"{self._pipe.name}, line {self._line}: {what}; {then}")
+    def _add_fault(self, kind: str, fault: str, consequence: str) -> None:
+        self._input_faults.add(kind, f"{self._pipe.name}, line {self._line}: {fault}; {consequence}")
 
 
 class _Time(msgspec.Struct):
@@ -190,7 +188,7 @@ class _Time(msgspec.Struct):
 
 
 def _as_written(line: bytes) -> str:
-    """The time's own digits: a float has not room for nanoseconds since the epoch."""
+    """The digits of the time as written: a float cannot hold nanoseconds since the epoch."""
     try:
         return bytes(msgspec.json.decode(line, type=_Time).time).decode()
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -204,19 +202,19 @@ def _whole(digits: str) -> int | float:
 def _shown(value: Any) -> str:
     try:
         return repr(value)[:60]
-    except (RecursionError, ValueError):  # nested too deep, or more digits than Python writes
+    except (RecursionError, ValueError):  # nested too deeply, or more digits than Python prints
         return f"a {type(value).__name__}"
 
 
 class _Pipe:
-    """Bytes as they come. `read` returns b"" when there are none now, None when their writer has gone."""
+    """A stream of bytes. `read` returns b"" if there are none now, and None if the writer has closed."""
 
     name: str
     _descriptor: int
 
     def read(self) -> bytes | None:
         try:
-            return os.read(self._descriptor, AT_ONCE) or None
+            return os.read(self._descriptor, READ_BYTES) or None
         except BlockingIOError:
             return b""
 
@@ -235,30 +233,30 @@ class _Fifo(_Pipe):
                 raise SourceError(f"{path} is no FIFO; give another path, or follow a file with `program: [tail, -F, {path}]`")
             self._descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         except OSError as fault:
-            raise SourceError(f"{path}: {fault.strerror}; give a path in a directory that this user may use") from None
+            raise SourceError(f"{path}: {fault.strerror}; give a path in a directory that this user can write") from None
 
 
 class _Program(_Pipe):
     def __init__(self, command: list[str], monotonic: Callable[[], float]) -> None:
         self.name = f"output of {command[0]}"
         self._command, self._monotonic = command, monotonic
-        self._backoff, self._again_at = Backoff(0.5, 60.0), 0.0
+        self._backoff, self._restart_at = Backoff(0.5, 60.0), 0.0
         self._process: subprocess.Popen[bytes] | None = None
         self._start()
 
     def read(self) -> bytes | None:
         if self._process is None:
-            if self._monotonic() >= self._again_at:
+            if self._monotonic() >= self._restart_at:
                 try:
                     self._start()
                 except SourceError as fault:
-                    self._later(str(fault))
+                    self._restart_later(str(fault))
             return b""
         data = super().read()
         if data is None:
             if self._monotonic() - self._started_at >= STEADY_S:
                 self._backoff.reset()
-            self._later(f"{self.name} ended with exit code {self._end()}")
+            self._restart_later(f"{self.name} ended with exit code {self._end()}")
         return data
 
     def close(self) -> None:
@@ -269,20 +267,23 @@ class _Program(_Pipe):
             if shutil.which(self._command[0]) is None:
                 raise FileNotFoundError(errno.ENOENT, "no such program, or it is not executable")
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", leash.__file__, *self._command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                start_new_session=True, env=without_credentials(os.environ),
+                [sys.executable, "-I", "-S", process_guard.__file__, *self._command],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,
+                env=without_credentials(os.environ),
             )
         except (OSError, ValueError) as fault:
-            raise SourceError(f"`program` {self._command} does not start ({fault}); correct the option") from None
+            raise SourceError(f"`program` {self._command} cannot be started ({fault}); correct the option") from None
         assert self._process.stdout is not None
         self._descriptor = self._process.stdout.fileno()
         os.set_blocking(self._descriptor, False)
         self._started_at = self._monotonic()
 
-    def _later(self, why: str) -> None:
+    def _restart_later(self, reason: str) -> None:
         wait = self._backoff.next()
-        self._again_at = self._monotonic() + wait
-        log.warning("%s; starting it again in %.1f s", why, wait)
+        self._restart_at = self._monotonic() + wait
+        log.warning("%s; it is restarted in %.1f s", reason, wait)
 
     def _end(self) -> int | None:
         process, self._process = self._process, None
@@ -293,9 +294,9 @@ class _Program(_Pipe):
         try:
             return process.wait(0.2)  # one that closes its output is about to end
         except subprocess.TimeoutExpired:
-            process.stdin.close()  # the leash ends the whole group
+            process.stdin.close()  # the guard ends the whole group
         try:
-            return process.wait(leash.PATIENCE_S + 2.0)
+            return process.wait(process_guard.PATIENCE_S + 2.0)
         except subprocess.TimeoutExpired:
             process.kill()
             return process.wait()

@@ -1,4 +1,4 @@
-"""What a fault is: a name, options, an effect, and how it begins and ends."""
+"""The record of a fault, and its options."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any, NamedTuple
 
-from gglocal.engine import Engine
+from gglocal.deployment.engine import Engine
 from gglocal.errors import NucleusError
 from gglocal.ipc.server import IpcServer
 
@@ -15,18 +15,18 @@ End = Callable[[], None]
 
 
 class Target(NamedTuple):
-    """What faults act on."""
+    """The parts of a nucleus on which faults act."""
 
     engine: Engine
     ipc: IpcServer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lasting:
-    """Options of a fault that lasts.
+class TimedOptions:
+    """Options of a fault with a duration.
 
     Attributes:
-        for_s: seconds until it ends by itself; 0: until it is ended.
+        for_s: seconds until it ends; 0: until it is ended explicitly.
     """
 
     for_s: float = 0.0
@@ -37,9 +37,9 @@ class Fault:
     """One kind of fault.
 
     Attributes:
-        options: a dataclass; one with `for_s` ends by itself.
+        options: a dataclass.
         effect: a sentence for people.
-        begin: brings it about on the nucleus's loop, and returns what ends it; None: it is over at once.
+        begin: starts the fault on the nucleus's event loop, and returns a function that ends it; None: it is over at once.
     """
 
     options: type[Any]
@@ -47,24 +47,24 @@ class Fault:
     begin: Callable[[Target, Any], Awaitable[End | None]]
 
 
-def read_options(name: str, kind: type[Any], given: dict[str, Any]) -> Any:
-    """The options of the fault `name`; numbers may be given as text.
+def read_options(name: str, kind: type[Any], arguments: dict[str, Any]) -> Any:
+    """Parse the options of a fault; numbers may be text.
 
     Raises:
-        NucleusError: one is unknown, missing, or of the wrong type.
+        NucleusError: an option is unknown, missing, or has the wrong type.
     """
     known = {each.name: each for each in fields(kind)}
-    for key in given:
+    for key in arguments:
         if key not in known:
-            raise NucleusError(f"the fault {name} has no option {key!r}; it has {', '.join(known) or 'none'}")
-    missing = [key for key, each in known.items() if key not in given and each.default is MISSING]
+            raise NucleusError(f"fault {name} has no option {key!r}; its options: {', '.join(known) or 'none'}")
+    missing = [key for key, each in known.items() if key not in arguments and each.default is MISSING]
     if missing:
-        raise NucleusError(f"the fault {name} needs {', '.join(missing)}; write {missing[0]}=…")
-    return kind(**{key: _value(name, known[key], value) for key, value in given.items()})
+        raise NucleusError(f"fault {name} requires {', '.join(missing)}; write {missing[0]}=…")
+    return kind(**{key: _value(name, known[key], value) for key, value in arguments.items()})
 
 
 def _value(name: str, option: Field[Any], value: Any) -> Any:
-    # Annotations are text here, and there are two kinds.
+    # Annotations are text in this module's importers.
     if option.type == "str":
         return str(value)
     try:
@@ -73,12 +73,13 @@ def _value(name: str, option: Field[Any], value: Any) -> Any:
             return number
     except (TypeError, ValueError, OverflowError):
         pass
-    wanted = "a whole number" if option.type == "int" else "a number"
-    raise NucleusError(f"{option.name} of the fault {name} is {str(value)[:40]!r}; write {wanted}")
+    expected = "a whole number" if option.type == "int" else "a number"
+    raise NucleusError(f"option {option.name} of fault {name} is {str(value)[:40]!r}; write {expected}")
 
 
 def usage(kind: type[Any]) -> str:
-    """The options with their defaults, for people; … must be given."""
+    """The options with their defaults, for people; … is required."""
+
     def default(each: Field[Any]) -> str:
         if each.default is MISSING:
             return "…"

@@ -1,17 +1,17 @@
-"""A component's wall clock is set on or back; its monotonic clock goes on."""
+"""Steps a component's wall clock; its monotonic clock is not affected."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gglocal.faults.base import End, Lasting, Target
+from gglocal.faults.base import End, Target, TimedOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(Lasting):
+class Options(TimedOptions):
     """
     Attributes:
-        by_s: seconds; below 0: back. At the end it is set back by the same.
+        by_s: seconds; negative: back. The end of the fault reverts the step.
     """
 
     component: str
@@ -19,6 +19,6 @@ class Options(Lasting):
 
 
 async def begin(target: Target, options: Options) -> End | None:
-    shim = target.engine.shim_of(options.component)
-    shim.step_clock(options.component, options.by_s)
-    return lambda: shim.step_clock(options.component, -options.by_s)
+    library = target.engine.preload_library(options.component)
+    library.step_clock(options.component, options.by_s)
+    return lambda: library.step_clock(options.component, -options.by_s)

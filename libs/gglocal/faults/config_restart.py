@@ -1,26 +1,28 @@
-"""The configuration store restarts: nothing can be authorized for a while, and subscriptions to configuration die, without a word."""
+"""Simulates a restart of the configuration store: authorization fails, and configuration subscriptions are dropped."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gglocal.faults.base import End, Lasting, Target
-from gglocal.interference import Matching
+from gglocal.core.fault_injection import CallFilter
+from gglocal.faults.base import End, Target, TimedOptions
+from gglocal.ipc.operations import OPERATIONS
 
-_AUTHORIZED = "PublishToTopic,SubscribeToTopic,PublishToIoTCore,SubscribeToIoTCore"
-_ITS_OWN = "GetConfiguration,UpdateConfiguration,SubscribeToConfigurationUpdate"
+_AUTHORIZED = ",".join(record.name for record in OPERATIONS.values() if record.service)
+_CONFIGURATION = "GetConfiguration,UpdateConfiguration,SubscribeToConfigurationUpdate"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(Lasting):
+class Options(TimedOptions):
     for_s: float = 2.0
 
 
 async def begin(target: Target, options: Options) -> End | None:
-    target.engine.forget_watchers()
-    interference = target.engine.core.interference
+    target.engine.drop_watchers()
+    injector = target.engine.core.fault_injector
     ends = [
-        interference.refuse(Matching(_AUTHORIZED), "UnauthorizedError"), interference.refuse(Matching(_ITS_OWN), "ServiceError"),
+        injector.refuse(CallFilter(_AUTHORIZED), "UnauthorizedError"),
+        injector.refuse(CallFilter(_CONFIGURATION), "ServiceError"),
     ]
 
     def end() -> None:

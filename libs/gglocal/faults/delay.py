@@ -1,15 +1,15 @@
-"""Answers, or deliveries, come late."""
+"""Delays responses or deliveries."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gglocal.faults.base import End, Lasting, Target
-from gglocal.interference import Matching
+from gglocal.core.fault_injection import CallFilter
+from gglocal.faults.base import End, Target, TimedOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(Lasting):
+class Options(TimedOptions):
     """
     Attributes:
         by_s: seconds.
@@ -22,9 +22,9 @@ class Options(Lasting):
     topic: str = ""
 
 
-async def answers(target: Target, options: Options) -> End | None:
-    return target.engine.core.interference.delay_answers(Matching(options.operation, options.component, options.topic), options.by_s)
+async def responses(target: Target, options: Options) -> End | None:
+    return target.engine.core.fault_injector.delay_responses(CallFilter(options.operation, options.component, options.topic), options.by_s)
 
 
 async def deliveries(target: Target, options: Options) -> End | None:
-    return target.engine.core.interference.delay_deliveries(Matching(options.operation, options.component, options.topic), options.by_s)
+    return target.engine.core.fault_injector.delay_deliveries(CallFilter(options.operation, options.component, options.topic), options.by_s)

@@ -1,18 +1,18 @@
-"""Nothing can be written under a component's work directory (ENOSPC)."""
+"""Fails writes below a component's work directory with ENOSPC."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gglocal.faults.base import End, Lasting, Target
+from gglocal.faults.base import End, Target, TimedOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(Lasting):
+class Options(TimedOptions):
     component: str
 
 
 async def begin(target: Target, options: Options) -> End | None:
-    shim = target.engine.shim_of(options.component)
-    shim.fill_disk(options.component, 1)
-    return lambda: shim.fill_disk(options.component, -1)
+    library = target.engine.preload_library(options.component)
+    library.fill_disk(options.component, 1)
+    return lambda: library.fill_disk(options.component, -1)

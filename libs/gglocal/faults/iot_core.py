@@ -1,14 +1,14 @@
-"""The link to IoT Core is cut, or takes messages and loses them."""
+"""Disconnects the link to IoT Core, or makes it lose messages."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gglocal.faults.base import End, Lasting, Target
+from gglocal.faults.base import End, Target, TimedOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(Lasting):
+class Options(TimedOptions):
     pass
 
 

@@ -1,4 +1,4 @@
-"""The IPC broker restarts: connections are cut, and every SVCUID that it gave out is refused from then on."""
+"""Simulates a restart of the IPC broker: connections are closed, and every SVCUID is revoked."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gglocal.faults.base import End, Target
 class Options:
     """
     Attributes:
-        down_s: seconds for which nobody listens.
+        down_s: seconds until the socket accepts connections again.
     """
 
     down_s: float = 0.2
@@ -20,7 +20,7 @@ class Options:
 
 async def begin(target: Target, options: Options) -> End | None:
     await target.ipc.close()
-    target.engine.new_tokens()
+    target.engine.rotate_tokens()
     await asyncio.sleep(options.down_s)
     await target.ipc.start()
     return None

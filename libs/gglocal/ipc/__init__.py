@@ -1,4 +1,4 @@
-"""Greengrass IPC: the server that components connect to."""
+"""Greengrass IPC: the server to which components connect."""
 
 from __future__ import annotations
 

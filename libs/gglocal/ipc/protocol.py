@@ -1,4 +1,4 @@
-"""Names and numbers of event-stream RPC."""
+"""Constants of the event-stream RPC protocol."""
 
 from __future__ import annotations
 

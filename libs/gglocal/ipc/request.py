@@ -1,4 +1,4 @@
-"""One call of an operation, and the stream it opened."""
+"""One call of an operation, and the event stream that it opens."""
 
 from __future__ import annotations
 
@@ -6,53 +6,61 @@ import logging
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
-from gglocal.core import Unauthorized
+from gglocal.core.state import Unauthorized
+from gglocal.deployment.queue import DeploymentQueue
+from gglocal.ipc.client_limits import ClientLimits
 from gglocal.ipc.errors import IpcError
 from gglocal.ipc.protocol import NAMESPACE
-from gglocal.ipc.seats import Seats
-from gglocal.localdeployments import LocalDeployments
 
 log = logging.getLogger("gglocal.ipc")
 
 T = TypeVar("T")
 
 
-class Answers(Protocol):
-    """The client's end of the line, as far as a request needs it."""
+class MessageSender(Protocol):
+    """The connection, as far as a request needs it."""
 
     def send_message(self, stream_id: int, model: str, body: bytes, *, last: bool = False) -> None:
-        """Send an answer or an event."""
+        """Send a response or an event."""
 
 
 class Request:
-    """What a handler works with.
+    """The argument of every operation handler.
 
     Attributes:
-        component: who asks.
+        component: the calling component.
         operation: the full name, as `aws.greengrass#PublishToTopic`.
-        arguments: the JSON object that came with it.
+        service: the service of `accessControl` that authorizes the operation; empty: it needs no policy.
+        arguments: the JSON object of the request.
     """
 
     def __init__(
-        self, seats: Seats, client: Answers, stream_id: int, component: str, operation: str, arguments: dict[str, Any]
+        self,
+        limits: ClientLimits,
+        client: MessageSender,
+        stream_id: int,
+        component: str,
+        operation: str,
+        service: str,
+        arguments: dict[str, Any],
     ) -> None:
-        self.core, self.component, self.operation, self.arguments = seats.core, component, operation, arguments
-        self._seats, self._client, self._stream_id = seats, client, stream_id
-        self._end: Callable[[], None] | None = None
+        self.core, self.component, self.operation, self.service, self.arguments = limits.core, component, operation, service, arguments
+        self._limits, self._client, self._stream_id = limits, client, stream_id
+        self._end_subscription: Callable[[], None] | None = None
         self._open = True
-        self._answered = False
-        self._early: list[tuple[str, bytes]] = []
+        self._responded = False
+        self._early_events: list[tuple[str, bytes]] = []
 
     @property
-    def deployments(self) -> LocalDeployments:
-        """What deploys components; its engine starts and stops them.
+    def deployments(self) -> DeploymentQueue:
+        """Deploys components; its engine starts and stops them.
 
         Raises:
-            IpcError: nobody does here.
+            IpcError: management operations are not available.
         """
-        if self._seats.deployments is None:
-            raise IpcError("ServiceError", "this nucleus manages no components")
-        return self._seats.deployments
+        if self._limits.deployments is None:
+            raise IpcError("ServiceError", "this nucleus does not manage components")
+        return self._limits.deployments
 
     @property
     def call(self) -> tuple[str, str, str]:
@@ -61,10 +69,13 @@ class Request:
         return self.operation.removeprefix(NAMESPACE), self.component, topic if isinstance(topic, str) else ""
 
     def argument(self, name: str, kind: type[T], error: str | None = None) -> T:
-        """An argument that must be there, of this JSON type.
+        """A required argument of this JSON type.
+
+        Args:
+            error: the name of the error to raise; default: the profile's usual one.
 
         Raises:
-            IpcError: it is not; `error` is the error's name where it is not the profile's usual one.
+            IpcError: the argument is missing or has another type.
         """
         value = self.optional(name, kind, error)
         if value is None:
@@ -72,7 +83,7 @@ class Request:
         return value
 
     def optional(self, name: str, kind: type[T], error: str | None = None) -> T | None:
-        """As `argument`, or None where it is not there."""
+        """As `argument`, or None if it is missing."""
         value = self.arguments.get(name)
         if value is not None and (not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool)):
             raise self.invalid(f"{name} must be a {kind.__name__}", error)
@@ -86,6 +97,7 @@ class Request:
         return keys
 
     def invalid(self, message: str, error: str | None = None) -> IpcError:
+        """The error for an invalid argument."""
         return IpcError(error or self.core.profile.invalid_arguments, message)
 
     def authorize(self, resource: str) -> None:
@@ -93,44 +105,44 @@ class Request:
         IpcError: `UnauthorizedError`.
         """
         try:
-            self.core.authorize(self.component, self.operation, resource)
-        except Unauthorized as refusal:
-            raise IpcError("UnauthorizedError", str(refusal)) from None
+            self.core.authorize(self.component, self.service, self.operation, resource)
+        except Unauthorized as error:
+            raise IpcError("UnauthorizedError", str(error)) from None
 
-    def check_room(self) -> None:
+    def check_subscription_limit(self) -> None:
         """Raises:
-        IpcError: the core has no subscription left.
+        IpcError: the nucleus has no subscription left.
         """
-        if not self._seats.has_room_for_subscription():
-            raise IpcError("ServiceError", f"all {self.core.profile.max_subscriptions} subscriptions of this core are in use")
+        if not self._limits.allows_subscription():
+            raise IpcError("ServiceError", f"all {self.core.profile.max_subscriptions} subscriptions of this nucleus are in use")
 
-    def hold(self, end: Callable[[], None]) -> None:
-        """The stream stays open for events until the client or the connection ends it; then `end()` is called once."""
+    def keep_open(self, end: Callable[[], None]) -> None:
+        """Keep the stream open for events until the client or the connection closes it; then `end()` is called once."""
         if not self._open:
             end()
             return
-        self._end = end
-        self._seats.subscriptions += 1
+        self._end_subscription = end
+        self._limits.subscriptions += 1
 
     @property
-    def held(self) -> bool:
-        return self._end is not None
+    def is_subscription(self) -> bool:
+        return self._end_subscription is not None
 
     def send_event(self, model: str, body: bytes) -> None:
-        """Send one event, but never before the answer."""
+        """Send one event, never before the response."""
         if not self._open:
             return
-        if self._answered:
-            self.core.interference.deliver(*self.call, lambda: self._send(model, body))
+        if self._responded:
+            self.core.fault_injector.deliver(*self.call, lambda: self._send(model, body))
         else:
-            self._early.append((model, body))
+            self._early_events.append((model, body))
 
-    def answer(self, body: bytes, last: bool) -> None:
-        """Send the answer, and then what came in the meantime."""
+    def respond(self, body: bytes, last: bool) -> None:
+        """Send the response, then the events that arrived before it."""
         if self._open:
             self._client.send_message(self._stream_id, self.operation + "Response", body, last=last)
-        self._answered = True
-        early, self._early = self._early, []
+        self._responded = True
+        early, self._early_events = self._early_events, []
         for model, event in early:
             self.send_event(model, event)
 
@@ -139,9 +151,9 @@ class Request:
             self._client.send_message(self._stream_id, NAMESPACE + model, body)
 
     def close(self) -> None:
-        """The stream has ended."""
+        """Close the stream."""
         self._open = False
-        end, self._end = self._end, None
+        end, self._end_subscription = self._end_subscription, None
         if end is not None:
-            self._seats.subscriptions -= 1
+            self._limits.subscriptions -= 1
             end()

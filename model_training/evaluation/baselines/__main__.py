@@ -1,4 +1,4 @@
-"""`python -m model_training.evaluation.baselines DIR`: works out the verdicts of the baselines that need TensorFlow, and keeps them."""
+"""`python -m model_training.evaluation.baselines DIR`: compute and cache the verdicts of the baselines that need TensorFlow."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ import sys
 from pathlib import Path
 
 from model_training.evaluation import recordings
-from model_training.evaluation.audits import changed
-from model_training.evaluation.baselines import BASELINES, judge_by_verdict
+from model_training.evaluation.baselines import BASELINES, baseline_detector
 from model_training.evaluation.baselines.cache import Cache
-from model_training.evaluation.figures import free_pieces
+from model_training.evaluation.figures import normal_pieces
+from model_training.evaluation.robustness import modified_copies
 
 
 def main() -> None:
-    found = recordings.find(Path(sys.argv[1]))
-    whole = [*found.recordings, *free_pieces(found.free)[0]]
+    dataset = recordings.find(Path(sys.argv[1]))
+    whole = [*dataset.recordings, *normal_pieces(dataset.normal)[0]]
     for name, method in BASELINES.items():
         if not method.tensorflow:
             continue
         cache = Cache(name, method.definition)
-        judge = judge_by_verdict(name, method, found, cache)
+        detect = baseline_detector(name, method, dataset, cache)
         for number, recording in enumerate(whole):
             print(f"{name}: {recording.full_name} ({number + 1} of {len(whole)})", flush=True)
-            judge(recording)
+            detect(recording)
             cache.save()
         for audit in method.audits:
-            for copy in changed(audit, found.recordings):
-                judge(copy)
+            for copy in modified_copies(audit, dataset.recordings):
+                detect(copy)
         cache.save()
 
 

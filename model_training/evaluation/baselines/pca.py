@@ -1,4 +1,4 @@
-"""Principal components of the baseline: Hotelling's T² within them, and Q, the squared error beside them."""
+"""Principal component analysis of the baseline: Hotelling's T², and Q, the squared reconstruction error."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from statistics import NormalDist
 
 import numpy as np
 
-from model_training.evaluation.baselines.chart import filled
-from model_training.evaluation.protocol import BASELINE_ROWS
+from model_training.evaluation.baselines.control_chart import filled
 from model_training.evaluation.recordings import Recording
+from model_training.evaluation.splits import BASELINE_ROWS
 
 VARIANCE = 0.9
 LEVEL = 0.999
@@ -16,7 +16,7 @@ DEFINITION = {"variance": VARIANCE, "level": LEVEL, "version": 1}
 
 
 def verdict(recording: Recording) -> np.ndarray:
-    """(n,) bool: T² above the chi-square limit or Q above the limit of Jackson and Mudholkar (1979), at `LEVEL`."""
+    """Verdicts (n,) bool: T² above the chi-square limit or Q above the limit of Jackson and Mudholkar (1979), at `LEVEL`."""
     values = filled(recording.values)
     normal = values[:BASELINE_ROWS]
     spread = np.maximum(normal.std(0), 1e-9 + 1e-6 * np.abs(normal.mean(0)))
@@ -25,18 +25,18 @@ def verdict(recording: Recording) -> np.ndarray:
     variances, vectors = np.maximum(variances[::-1], 1e-12), vectors[:, ::-1]
     kept = min(int(np.searchsorted(np.cumsum(variances) / variances.sum(), VARIANCE)) + 1, len(variances) - 1)
     inside = z @ vectors[:, :kept]
-    t2 = (inside ** 2 / variances[:kept]).sum(1)
+    t2 = (inside**2 / variances[:kept]).sum(1)
     q = ((z - inside @ vectors[:, :kept].T) ** 2).sum(1)
     return (t2 > _chi_square(kept)) | (q > _q_limit(variances[kept:]))
 
 
 def _chi_square(freedom: int) -> float:
-    """Its quantile at `LEVEL`, by Wilson and Hilferty's approximation."""
+    """Chi-square quantile at `LEVEL`, by the approximation of Wilson and Hilferty."""
     c = 2 / (9 * freedom)
-    return freedom * (1 - c + NormalDist().inv_cdf(LEVEL) * c ** 0.5) ** 3
+    return freedom * (1 - c + NormalDist().inv_cdf(LEVEL) * c**0.5) ** 3
 
 
 def _q_limit(left: np.ndarray) -> float:
-    t1, t2, t3 = (float((left ** power).sum()) for power in (1, 2, 3))
-    h = max(1 - 2 * t1 * t3 / (3 * t2 ** 2), 1e-3)
-    return t1 * (NormalDist().inv_cdf(LEVEL) * (2 * t2 * h * h) ** 0.5 / t1 + 1 + t2 * h * (h - 1) / t1 ** 2) ** (1 / h)
+    t1, t2, t3 = (float((left**power).sum()) for power in (1, 2, 3))
+    h = max(1 - 2 * t1 * t3 / (3 * t2**2), 1e-3)
+    return t1 * (NormalDist().inv_cdf(LEVEL) * (2 * t2 * h * h) ** 0.5 / t1 + 1 + t2 * h * (h - 1) / t1**2) ** (1 / h)

@@ -1,4 +1,4 @@
-"""`python -m tests.components.alert_dispatcher.full_disk FOLDER RESERVE`: alarms on a full disk; prints what became of them as JSON.
+"""`python -m tests.components.alert_dispatcher.full_disk FOLDER RESERVE`: alarms on a full disk; prints their outcome as JSON.
 
 FOLDER is on a small filesystem of its own, which this fills to the last byte.
 """
@@ -10,8 +10,8 @@ import logging
 import sys
 from pathlib import Path
 
-from alert_dispatcher.store import StoreError
-from edgeml import topics
+from alert_dispatcher.state_db import StateDbError
+from edgeml.messages import topics
 from tests.components.alert_dispatcher.kit import ALARM, Bench, results
 
 ALARMS = 50
@@ -19,7 +19,7 @@ ALARMS = 50
 
 def main(folder: Path, reserve: int) -> dict[str, object]:
     bench = Bench(folder, outbox={"reserve_alerts": reserve, "keep_free_mb": 0})
-    bench.bus.deaf |= {topics.cloud_alerts("gateway"), topics.cloud_results("gateway")}
+    bench.bus.failing_topics |= {topics.cloud_alerts("gateway"), topics.cloud_results("gateway")}
     bench.results(ALARM)
     filled = fill(folder / "filler")
     failed, said = 0, set()
@@ -30,7 +30,7 @@ def main(folder: Path, reserve: int) -> dict[str, object]:
                 bench.give(topics.RESULTS, block)
                 if bench.service._reload_at is None and bench.alerts()[-1].state == "cleared" and len(bench.alerts()) >= 3 * (number + 1):
                     break
-            except StoreError:
+            except StateDbError:
                 failed += 1
             said |= set(bench.service.status().faults)
             survive(bench, 6)
@@ -45,7 +45,7 @@ def survive(bench: Bench, seconds: float) -> None:
     for _ in range(round(seconds * 2)):
         try:
             bench.wait(0.5)
-        except StoreError:
+        except StateDbError:
             continue
 
 

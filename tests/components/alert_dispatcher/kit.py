@@ -1,4 +1,4 @@
-"""What the tests of AlertDispatcher stand on: a bus that keeps what is published, clocks turned by hand, results made to order."""
+"""Fixtures of the tests of AlertDispatcher: a bus that records messages, clocks advanced by hand, generated results."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from alert_dispatcher.options import Options
+from alert_dispatcher.options import AlertDispatcherOptions
 from alert_dispatcher.service import AlertDispatcher
-from edgeml import topics
-from edgeml.app import Context
-from edgeml.messages import Acknowledge, Alert, Command, CommandAck, Message, ResultBlock, ResultColumns
-from edgeml.options import read
-from edgeml.times import SECOND
+from edgeml.config.schema import read
+from edgeml.messages import Acknowledge, Alert, Command, CommandAck, Message, ResultBlock, ResultColumns, topics
+from edgeml.runtime.service import ComponentContext
+from edgeml.timestamps import SECOND
 from tests.fake_bus import FakeBus
 
 T0 = 1_583_748_000 * SECOND
 CHANNELS = ("flow", "pressure", "current")
-POLICY = {"n": 3, "m": 5, "hold_s": 4, "clear_hold_s": 3, "cooldown_s": 20}
+POLICY = {"votes": 3, "of": 5, "hold_s": 4, "clear_hold_s": 3, "cooldown_s": 20}
 ALARM = [0.0] * 5 + [0.97] * 10 + [0.0] * 10
 """Pending at 7 s, active at 11 s, cleared at 18 s."""
 
@@ -30,7 +29,7 @@ class Killed(BaseException):
 class Bench:
     """One AlertDispatcher, with restarts; `now` is both clocks, in seconds, but that the wall clock was set by `set_by`.
 
-    IoT Core echoes what is published there, unless `mute`.
+    IoT Core echoes every message, unless `mute`.
     """
 
     def __init__(self, work: Path, **configuration: Any) -> None:
@@ -39,19 +38,24 @@ class Bench:
         self.now, self.set_by = 1000.0, 0.0
         self.mute, self._echoed = False, 0
         self.seq = 0
-        self.options = read(Options, {"policy": POLICY, "outbox": {"reserve_alerts": 0}, **configuration})
+        self.options = read(AlertDispatcherOptions, {"policy": POLICY, "outbox": {"reserve_alerts": 0}, **configuration})
         self.restart()
 
     def restart(self) -> None:
-        context = Context(
-            bus=self.bus, component="com.edgeml.AlertDispatcher", thing="gateway", work=self.work, artifacts=self.work,
-            monotonic=lambda: self.now, wall_ns=lambda: int((self.now + self.set_by) * SECOND),
+        context = ComponentContext(
+            bus=self.bus,
+            component="com.edgeml.AlertDispatcher",
+            thing="gateway",
+            work=self.work,
+            artifacts=self.work,
+            monotonic=lambda: self.now,
+            wall_ns=lambda: int((self.now + self.set_by) * SECOND),
         )
         self.service = AlertDispatcher(context, self.options)
         self.service.start()
 
     def kill(self) -> None:
-        """Forget the process; what was not committed is gone, as the file's lock is."""
+        """End the process: uncommitted data and the file's lock are gone."""
         self.service._store.close()
 
     def give(self, topic: str, message: Message) -> None:
@@ -101,8 +105,14 @@ class Bench:
 
 
 def results(
-    confidences: list[float | None], start: int = 0, seq: int = 0, *, asset: str = "pump-1", stream: str = "inference-1",
-    answers: str = "sensors-1", deviations: tuple[float, ...] = (-6.2, 4.1, 0.5),
+    confidences: list[float | None],
+    start: int = 0,
+    seq: int = 0,
+    *,
+    asset: str = "pump-1",
+    stream: str = "inference-1",
+    answers: str = "sensors-1",
+    deviations: tuple[float, ...] = (-6.2, 4.1, 0.5),
 ) -> ResultBlock:
     """A block of one result a second; None is "no decision: learning"."""
     n = len(confidences)
@@ -110,10 +120,25 @@ def results(
     decided = np.array([c is not None for c in confidences])
     values = np.array([np.nan if c is None else c for c in confidences])
     columns = ResultColumns(
-        times=times, starts=times - 60 * SECOND, score=values, confidence=values, reason=np.where(decided, 0, 1),
-        deviations=np.tile(deviations, (n, 1)), took_us=np.full((n, 2), 12.5),
+        times=times,
+        starts=times - 60 * SECOND,
+        score=values,
+        confidence=values,
+        reason=np.where(decided, 0, 1),
+        deviations=np.tile(deviations, (n, 1)),
+        latency_us=np.full((n, 2), 12.5),
     )
     return ResultBlock(
-        asset=asset, stream=stream, seq=seq, model="skab", model_version="1.2.0", digest="ab" * 32, answers_stream=answers,
-        answers_seq=seq, complete=True, channels=CHANNELS, reasons=("learning",), **columns.packed(),
+        asset=asset,
+        stream=stream,
+        seq=seq,
+        model="skab",
+        model_version="1.2.0",
+        digest="ab" * 32,
+        answers_stream=answers,
+        answers_seq=seq,
+        complete=True,
+        channels=CHANNELS,
+        reasons=("learning",),
+        **columns.packed(),
     )

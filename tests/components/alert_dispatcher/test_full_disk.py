@@ -33,12 +33,12 @@ def on_a_full_disk(folder: Path, reserve: int) -> dict[str, Any]:
     return json.loads(ran.stdout)
 
 
-def test_51_with_the_reserve_every_alert_is_written_on_a_full_disk(tmp_path: Path) -> None:
+def test_51_reserve_keeps_every_alert_on_a_full_disk(tmp_path: Path) -> None:
     became = on_a_full_disk(tmp_path, 2 * ALARMS)
     assert (became["waiting"], became["local"]) == (2 * ALARMS, 3 * ALARMS) and 1 <= became["failed"] <= 2
-    assert "is short: results for the cloud are thinned out; free some space" in " ".join(became["said"])
+    assert "is almost full: results for the cloud are thinned out; free some space" in " ".join(became["said"])
 
 
-def test_51_without_it_they_are_not(tmp_path: Path) -> None:
+def test_51_alerts_are_lost_without_the_reserve(tmp_path: Path) -> None:
     became = on_a_full_disk(tmp_path, 0)
     assert became["local"] < 3 * ALARMS and "cannot be used (database or disk is full)" in " ".join(became["said"])

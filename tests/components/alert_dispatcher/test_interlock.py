@@ -1,29 +1,34 @@
-"""24 to 33: what keeps a command from being sent, and what is told of that."""
+"""24 to 33: conditions that hold a command back, and their notes."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from alert_dispatcher.actions.interlock import ASSETS_KEPT, STREAMS_KEPT, Interlock, InterlockOptions
-from alert_dispatcher.actions.limit import recent
-from alert_dispatcher.options import Options
-from edgeml import topics
-from edgeml.bus import Received
+from alert_dispatcher.actions.interlock import MAX_ASSETS, MAX_STREAMS, Interlock, InterlockOptions
+from alert_dispatcher.actions.rate_limit import recent
+from alert_dispatcher.options import AlertDispatcherOptions
+from edgeml.config.schema import read
 from edgeml.errors import OptionsError
-from edgeml.messages import BACKWARDS, GAP, GOOD, MISSING, OUT_OF_RANGE, STUCK, Permit, SensorBatch, encode
-from edgeml.options import read
-from edgeml.times import SECOND, Moment
+from edgeml.ipc.bus import Received
+from edgeml.messages import BACKWARDS, GAP, GOOD, MISSING, OUT_OF_RANGE, STUCK, Permit, SensorBatch, encode, topics
+from edgeml.timestamps import SECOND, Moment
 from tests.components.alert_dispatcher.kit import ALARM, Bench, results
 
 EXPRESSION = "pressure > 2.0 and not door_open"
 
 
 def batch(
-    at_s: float, seq: int, pressure: float = 2.5, door: float = 0.0, quality: tuple[int, int] = (GOOD, GOOD), asset: str = "pump-1",
-    stream: str = "sensors-1", rows: int = 3,
+    at_s: float,
+    seq: int,
+    pressure: float = 2.5,
+    door: float = 0.0,
+    quality: tuple[int, int] = (GOOD, GOOD),
+    asset: str = "pump-1",
+    stream: str = "sensors-1",
+    rows: int = 3,
 ) -> SensorBatch:
-    """Rows up to the event time `at_s`; only the last one reads what is given."""
+    """Rows up to the event time `at_s`; only the last one has the given readings."""
     times = np.array([int((at_s - back) * SECOND) for back in range(rows - 1, -1, -1)], "i8")
     values, flags = np.full((rows, 2), 9.0), np.zeros((rows, 2), "u1")
     if rows:
@@ -43,7 +48,7 @@ def status(bench, number: int = 0) -> str:
 # -- dry run
 
 
-def test_24_a_dry_run_decides_and_tells_but_sends_nothing(tmp_path, caplog):
+def test_24_dry_run_is_noted_and_not_sent(tmp_path, caplog):
     bench = bench_with(tmp_path, dry_run="true")
     bench.results(ALARM[:12])
     bench.wait(60)
@@ -72,9 +77,9 @@ def raise_and_clear(bench, number: int, answer: bool = True) -> str:
     return note
 
 
-def test_25_what_is_beyond_the_limit_is_refused_and_told(tmp_path):
+def test_25_command_beyond_the_limit_is_refused_and_noted(tmp_path):
     bench = bench_with(tmp_path, rate_limit=2, rate_period_s=100)
-    refused = "the stop command for pump-1 is refused: 2 went out in the last 100 s, and `rate_limit` is 2"
+    refused = "the stop command for pump-1 is refused: 2 were sent in the last 100 s, and `rate_limit` is 2"
     assert [raise_and_clear(bench, number) for number in range(3)] == ["", "", refused]
     assert len(bench.commands()) == 2 and [status(bench, number) for number in range(3)] == ["executed", "executed", "limited"]
     bench.give(topics.RESULTS, results(ALARM[:12], asset="pump-2"))
@@ -84,18 +89,18 @@ def test_25_what_is_beyond_the_limit_is_refused_and_told(tmp_path):
 
 
 @pytest.mark.parametrize("set_by", [0, -100_000, 100_000])
-def test_25_the_limit_outlives_a_restart_and_a_clock_that_is_set(tmp_path, set_by):
+def test_25_limit_survives_a_restart_and_a_step_of_the_clock(tmp_path, set_by):
     bench = bench_with(tmp_path, rate_limit=1, rate_period_s=100)
     assert raise_and_clear(bench, 0) == ""
     bench.set_by = set_by
     bench.kill()
     bench.restart()
-    assert "is refused: 1 went out" in raise_and_clear(bench, 1)
+    assert "is refused: 1 were sent" in raise_and_clear(bench, 1)
     bench.wait(100)
     assert raise_and_clear(bench, 2) == ""
 
 
-def test_25_over_a_start_of_the_system_a_clock_set_back_costs_one_more_period_at_most():
+def test_25_clock_set_back_over_a_reboot_costs_at_most_one_more_period():
     before = [Moment(1000 * SECOND, 50.0, "one")]
     now = Moment(400 * SECOND, 3.0, "two")
     assert recent(before, now, 100) == [now]
@@ -104,7 +109,7 @@ def test_25_over_a_start_of_the_system_a_clock_set_back_costs_one_more_period_at
     assert recent(before, Moment(9999 * SECOND, 60.0, "one"), 100) == before, "within one start the monotonic clock counts"
 
 
-def test_25_a_command_sent_again_counts_once(tmp_path):
+def test_25_repeated_command_counts_once(tmp_path):
     bench = bench_with(tmp_path, rate_limit=1)
     bench.raise_alarm()
     bench.wait(8)
@@ -114,7 +119,7 @@ def test_25_a_command_sent_again_counts_once(tmp_path):
 # -- interlock: readings
 
 
-def test_26_it_listens_only_when_it_is_configured(tmp_path):
+def test_26_interlock_subscribes_only_if_configured(tmp_path):
     def heard(name, **interlock):
         work = tmp_path / name
         work.mkdir()
@@ -131,14 +136,14 @@ def interlocked(tmp_path, **interlock):
     return bench_with(tmp_path, timeout_s=10, interlock={"allow_when": EXPRESSION, "max_age_s": 5, **interlock})
 
 
-def test_26_what_holds_is_sent_at_once(tmp_path):
+def test_26_allowed_command_is_sent_at_once(tmp_path):
     bench = interlocked(tmp_path)
     bench.give(topics.SENSORS, batch(bench.now, 1))
     bench.raise_alarm()
     assert len(bench.commands()) == 1 and bench.alerts()[-1].note == ""
 
 
-def test_27_what_forbids_is_told_at_once_and_holds_it_to_its_deadline(tmp_path, caplog):
+def test_27_held_command_is_noted_at_once_and_ends_at_its_deadline(tmp_path, caplog):
     bench = interlocked(tmp_path)
     for second in range(12):
         bench.give(topics.SENSORS, batch(bench.now, second, door=1))
@@ -154,7 +159,7 @@ def test_27_what_forbids_is_told_at_once_and_holds_it_to_its_deadline(tmp_path, 
     assert "held back by the interlock" in caplog.text
 
 
-def test_27_once_it_holds_the_command_goes_out(tmp_path):
+def test_27_command_is_sent_once_the_condition_holds(tmp_path):
     bench = interlocked(tmp_path)
     bench.give(topics.SENSORS, batch(bench.now, 1, door=1))
     bench.results(ALARM[:12])
@@ -167,7 +172,7 @@ def test_27_once_it_holds_the_command_goes_out(tmp_path):
     assert status(bench) == "executed"
 
 
-def test_27_what_forbids_stops_the_next_sending_too(tmp_path):
+def test_27_interlock_stops_a_repetition_too(tmp_path):
     bench = interlocked(tmp_path)
     bench.give(topics.SENSORS, batch(bench.now, 1))
     bench.raise_alarm()
@@ -177,7 +182,7 @@ def test_27_what_forbids_stops_the_next_sending_too(tmp_path):
     assert bench.alerts()[-1].note.endswith("pump-1 did not acknowledge the stop command within 10 s")
 
 
-def test_27_an_alarm_that_clears_withdraws_what_was_held(tmp_path):
+def test_27_cleared_alarm_withdraws_a_held_command(tmp_path):
     bench = interlocked(tmp_path)
     bench.results(ALARM[:12])
     bench.results(ALARM[12:], 12)
@@ -186,16 +191,16 @@ def test_27_an_alarm_that_clears_withdraws_what_was_held(tmp_path):
     assert bench.commands() == [] and status(bench) == "withdrawn"
 
 
-def test_27_after_a_restart_it_knows_nothing_and_forbids(tmp_path):
+def test_27_interlock_forbids_after_a_restart(tmp_path):
     bench = interlocked(tmp_path)
-    bench.bus.deaf.add(topics.COMMANDS)
+    bench.bus.failing_topics.add(topics.COMMANDS)
     bench.give(topics.SENSORS, batch(bench.now, 1))
     bench.raise_alarm()
     bench.kill()
     bench.restart()
-    bench.bus.deaf.clear()
+    bench.bus.failing_topics.clear()
     bench.wait(3)
-    assert bench.commands() == [] and "no readings of pump-1 have come yet" in bench.alerts()[-1].note
+    assert bench.commands() == [] and "no readings of pump-1 have arrived yet" in bench.alerts()[-1].note
     bench.give(topics.SENSORS, batch(bench.now, 2))
     bench.wait(0.5)
     assert len(bench.commands()) == 1
@@ -207,81 +212,84 @@ class Lock:
     def __init__(self, **options) -> None:
         self.lock = Interlock(read(InterlockOptions, {"allow_when": EXPRESSION, "max_age_s": 5, **options}))
 
-    def hear(self, message, at_s: float = 1000.0) -> None:
+    def take(self, message, at_s: float = 1000.0) -> None:
         """Sent at that second of both clocks."""
-        self.lock.hear(topics.INTERLOCK if isinstance(message, Permit) else topics.SENSORS, message, at_s, int(at_s * SECOND))
+        self.lock.take(topics.INTERLOCK if isinstance(message, Permit) else topics.SENSORS, message, at_s, int(at_s * SECOND))
 
-    def says(self, at_s: float = 1000.0, set_by: float = 0.0, asset: str = "pump-1") -> str:
+    def reason(self, at_s: float = 1000.0, set_by: float = 0.0, asset: str = "pump-1") -> str:
         return self.lock.forbids(asset, at_s, int((at_s + set_by) * SECOND))
 
 
-@pytest.mark.parametrize(("heard", "said"), [
-    (batch(1000, 1, asset="pump-2"), "no readings of pump-1 have come yet"),
-    (batch(1000, 1, rows=0), "no readings of pump-1 have come yet"),
-    (batch(1000, 1, pressure=float("nan")), "the reading of pressure is missing"),
-    (batch(1000, 1, quality=(MISSING, GOOD)), "the reading of pressure is missing"),
-    (batch(1000, 1, quality=(GOOD, STUCK)), "the reading of door_open is stuck"),
-    (batch(1000, 1, quality=(OUT_OF_RANGE, GOOD)), "the reading of pressure is out of range"),
-    (batch(1000, 1, quality=(99, GOOD)), "the reading of pressure is not trusted"),
-    (batch(1000, 1, quality=(BACKWARDS, GOOD)), "the reading of pressure is time running backwards"),
-    (batch(1000, 1, pressure=float("inf")), "the reading of pressure is not finite"),
-    (batch(1000, 1, pressure=float("-inf")), "the reading of pressure is not finite"),
-    (batch(1000, 1, door=float("inf")), "the reading of door_open is not finite"),
-    (batch(1000, 1, quality=(GAP, GAP)), ""),
-])
-def test_28_what_is_not_known_forbids(heard, said):
+@pytest.mark.parametrize(
+    ("heard", "said"),
+    [
+        (batch(1000, 1, asset="pump-2"), "no readings of pump-1 have arrived yet"),
+        (batch(1000, 1, rows=0), "no readings of pump-1 have arrived yet"),
+        (batch(1000, 1, pressure=float("nan")), "the reading of pressure is missing"),
+        (batch(1000, 1, quality=(MISSING, GOOD)), "the reading of pressure is missing"),
+        (batch(1000, 1, quality=(GOOD, STUCK)), "the reading of door_open is stuck"),
+        (batch(1000, 1, quality=(OUT_OF_RANGE, GOOD)), "the reading of pressure is out of range"),
+        (batch(1000, 1, quality=(99, GOOD)), "the reading of pressure is invalid"),
+        (batch(1000, 1, quality=(BACKWARDS, GOOD)), "the reading of pressure is time running backwards"),
+        (batch(1000, 1, pressure=float("inf")), "the reading of pressure is not finite"),
+        (batch(1000, 1, pressure=float("-inf")), "the reading of pressure is not finite"),
+        (batch(1000, 1, door=float("inf")), "the reading of door_open is not finite"),
+        (batch(1000, 1, quality=(GAP, GAP)), ""),
+    ],
+)
+def test_28_unknown_reading_forbids(heard, said):
     lock = Lock()
-    lock.hear(heard)
-    assert lock.says() == said
+    lock.take(heard)
+    assert lock.reason() == said
 
 
-def test_28_a_channel_that_is_not_there_forbids():
+def test_28_unknown_channel_forbids():
     lock = Lock(allow_when="pressure > 0 or flow > 1")
-    lock.hear(batch(1000, 1))
-    assert lock.says() == "pump-1 has no channel 'flow', only pressure, door_open"
+    lock.take(batch(1000, 1))
+    assert lock.reason() == "pump-1 has no channel 'flow', only pressure, door_open"
 
 
 def test_28_a_stale_reading_forbids():
     lock = Lock()
-    lock.hear(batch(1000, 1))
-    assert lock.says(1005) == "" and lock.says(1005.5) == "the latest readings of pump-1 are 5.5 s old"
+    lock.take(batch(1000, 1))
+    assert lock.reason(1005) == "" and lock.reason(1005.5) == "the latest readings of pump-1 are 5.5 s old"
 
 
-def test_28_a_repetition_is_no_newer_for_being_heard_again():
+def test_28_repeated_reading_is_no_newer():
     lock = Lock(event_time=False)
-    lock.hear(batch(1000, 7))
-    lock.hear(batch(1000, 7), 1004)
-    lock.hear(batch(994, 6), 1004)
-    assert lock.says(1006) == "the latest readings of pump-1 are 6.0 s old"
+    lock.take(batch(1000, 7))
+    lock.take(batch(1000, 7), 1004)
+    lock.take(batch(994, 6), 1004)
+    assert lock.reason(1006) == "the latest readings of pump-1 are 6.0 s old"
 
 
-def test_28_a_replay_of_old_rows_forbids_by_their_event_time():
+def test_28_replay_of_old_rows_forbids_by_their_event_time():
     lock = Lock()
-    lock.hear(batch(900, 1))
-    assert lock.says() == "the latest readings of pump-1 are 100.0 s old"
+    lock.take(batch(900, 1))
+    assert lock.reason() == "the latest readings of pump-1 are 100.0 s old"
     elsewhen = Lock(event_time="false")
-    elsewhen.hear(batch(900, 1))
-    assert elsewhen.says() == ""
+    elsewhen.take(batch(900, 1))
+    assert elsewhen.reason() == ""
 
 
 def test_28_a_sensor_whose_clock_is_ahead_makes_its_readings_no_younger():
     lock = Lock()
-    lock.hear(batch(1004, 1))
-    assert lock.says(1005) == "" and lock.says(1008) == "the latest readings of pump-1 are 8.0 s old"
+    lock.take(batch(1004, 1))
+    assert lock.reason(1005) == "" and lock.reason(1008) == "the latest readings of pump-1 are 8.0 s old"
 
 
-def test_28_a_clock_that_is_set_forbids():
+def test_28_step_of_the_clock_forbids():
     lock = Lock()
-    lock.hear(batch(1000, 1))
-    assert lock.says(set_by=-60) == "the latest readings of pump-1 are dated 60.0 s ahead of this device's clock"
-    assert lock.says(set_by=60) == "the latest readings of pump-1 are 60.0 s old"
+    lock.take(batch(1000, 1))
+    assert lock.reason(set_by=-60) == "the latest readings of pump-1 are dated 60.0 s ahead of this device's clock"
+    assert lock.reason(set_by=60) == "the latest readings of pump-1 are 60.0 s old"
 
 
-def test_28_a_channel_that_a_batch_has_twice_is_not_known():
+def test_28_duplicate_channel_is_unknown():
     lock = Lock(allow_when="not door_open")
     times, values = np.array([1000 * SECOND]), np.array([[1.0, 0.0]])
-    lock.hear(SensorBatch.of("pump-1", "sensors-1", 1, ("door_open", "door_open"), ("", ""), times, values))
-    assert lock.says() == "the reading of door_open is missing"
+    lock.take(SensorBatch.of("pump-1", "sensors-1", 1, ("door_open", "door_open"), ("", ""), times, values))
+    assert lock.reason() == "the reading of door_open is missing"
 
 
 OPEN_DOOR = "`pressure > 2.0 and not door_open` does not hold: pressure is 2.5, door_open is 1"
@@ -289,48 +297,48 @@ OPEN_DOOR = "`pressure > 2.0 and not door_open` does not hold: pressure is 2.5, 
 
 @pytest.mark.parametrize("event_time", [True, False])
 @pytest.mark.parametrize("first", [0, 1])
-def test_28_an_older_reading_of_another_stream_does_not_win_whichever_comes_first(event_time, first):
+def test_28_older_reading_of_another_stream_does_not_count(event_time, first):
     lock = Lock(event_time=event_time)
     heard = [(batch(1000, 9, door=1, stream="new"), 1000.0), (batch(997, 70, stream="old"), 1000.5)]
     for message, at_s in heard[first:] + heard[:first]:
-        lock.hear(message, at_s)
-    assert lock.says(1001) == OPEN_DOOR
-    lock.hear(batch(1002, 10, stream="new"), 1002)
-    assert lock.says(1003) == "", "once it is later by both clocks, the door is closed"
+        lock.take(message, at_s)
+    assert lock.reason(1001) == OPEN_DOOR
+    lock.take(batch(1002, 10, stream="new"), 1002)
+    assert lock.reason(1003) == "", "once it is later by both clocks, the door is closed"
 
 
-def test_28_where_clocks_disagree_about_which_stream_is_later_both_must_allow():
+def test_28_both_streams_must_allow_if_clocks_disagree():
     lock = Lock()
-    lock.hear(batch(1004, 1, stream="ahead"), 999)
-    lock.hear(batch(1000, 1, door=1, stream="right"), 1000)
-    assert lock.says(1000) == OPEN_DOOR, "a reading dated ahead hides no later one"
-    lock.hear(batch(1001, 2, stream="right"), 1001)
-    lock.hear(batch(1005, 2, door=1, stream="ahead"), 1001)
-    assert lock.says(1001) == OPEN_DOOR
-    assert lock.says(1007) == "the latest readings of pump-1 are 6.0 s old"
+    lock.take(batch(1004, 1, stream="ahead"), 999)
+    lock.take(batch(1000, 1, door=1, stream="right"), 1000)
+    assert lock.reason(1000) == OPEN_DOOR, "a reading dated ahead hides no later one"
+    lock.take(batch(1001, 2, stream="right"), 1001)
+    lock.take(batch(1005, 2, door=1, stream="ahead"), 1001)
+    assert lock.reason(1001) == OPEN_DOOR
+    assert lock.reason(1007) == "the latest readings of pump-1 are 6.0 s old"
 
 
 def test_28_a_new_stream_after_a_restart_of_the_source_counts_at_once():
     lock = Lock()
-    lock.hear(batch(1000, 500, door=1), 1000)
-    lock.hear(batch(1001, 0, stream="sensors-2"), 1001)
-    assert lock.says(1001) == ""
+    lock.take(batch(1000, 500, door=1), 1000)
+    lock.take(batch(1001, 0, stream="sensors-2"), 1001)
+    assert lock.reason(1001) == ""
 
 
-def test_28_streams_that_somebody_makes_up_do_not_fill_the_memory():
+def test_28_invented_streams_do_not_fill_the_memory():
     lock = Lock()
     for number in range(100):
-        lock.hear(batch(1000 - number / 100, 1, stream=f"s{number}"), 1000 + number / 100)
-    assert len(lock.lock._readings["pump-1"]) == STREAMS_KEPT
+        lock.take(batch(1000 - number / 100, 1, stream=f"s{number}"), 1000 + number / 100)
+    assert len(lock.lock._readings["pump-1"]) == MAX_STREAMS
 
 
-def test_28_a_device_that_has_slept_knows_nothing_of_the_present():
+def test_28_readings_are_outdated_after_a_suspend():
     lock = Lock(event_time=False, permit=True)
-    lock.hear(batch(1000, 1))
+    lock.take(batch(1000, 1))
     assert lock.lock.forbids("pump-1", 1001, 1600 * SECOND) == "the latest readings of pump-1 are 600.0 s old"
-    lock.hear(Permit(asset="pump-3", allowed=True))
+    lock.take(Permit(asset="pump-3", allowed=True))
     slept = Lock(allow_when="", permit=True)
-    slept.hear(Permit(asset="pump-1", allowed=True))
+    slept.take(Permit(asset="pump-1", allowed=True))
     assert slept.lock.forbids("pump-1", 1001, 1600 * SECOND) == "the latest permit for pump-1 is 600.0 s old"
     assert slept.lock.forbids("pump-1", 1006, 400 * SECOND) == "the latest permit for pump-1 is 6.0 s old", "set back, it is no younger"
 
@@ -341,36 +349,36 @@ def test_28_an_age_without_bound_is_refused(value):
         read(InterlockOptions, {"max_age_s": value})
 
 
-def test_29_an_asset_may_have_a_condition_of_its_own_or_none():
+def test_29_asset_may_have_its_own_condition_or_none():
     lock = Lock(assets={"pump-2": "pressure < 1", "pump-3": ""})
     for asset in ("pump-1", "pump-2"):
-        lock.hear(batch(1000, 1, asset=asset))
-    assert lock.says() == "" and lock.says(asset="pump-3") == ""
-    assert lock.says(asset="pump-2") == "`pressure < 1` does not hold: pressure is 2.5"
+        lock.take(batch(1000, 1, asset=asset))
+    assert lock.reason() == "" and lock.reason(asset="pump-3") == ""
+    assert lock.reason(asset="pump-2") == "`pressure < 1` does not hold: pressure is 2.5"
 
 
-def test_31_a_permit_must_be_given_again_and_again():
+def test_31_permit_must_be_renewed():
     lock = Lock(allow_when="", permit=True)
-    assert lock.says() == "no permit for pump-1 has come on edgeml/interlock yet"
-    lock.hear(Permit(asset="pump-1", allowed=True))
-    assert lock.says(1005) == "" and lock.says(1005.5) == "the latest permit for pump-1 is 5.5 s old"
-    lock.hear(Permit(asset="pump-1", allowed=False, reason="guard door\nopen"), 1006)
-    assert lock.says(1006) == "the permit for pump-1 is denied: guard door open"
-    lock.hear(Permit(asset="pump-2", allowed=True), 1006)
-    assert lock.says(1006) == "the permit for pump-1 is denied: guard door open"
+    assert lock.reason() == "no permit for pump-1 has arrived on edgeml/interlock yet"
+    lock.take(Permit(asset="pump-1", allowed=True))
+    assert lock.reason(1005) == "" and lock.reason(1005.5) == "the latest permit for pump-1 is 5.5 s old"
+    lock.take(Permit(asset="pump-1", allowed=False, reason="guard door\nopen"), 1006)
+    assert lock.reason(1006) == "the permit for pump-1 is denied: guard door open"
+    lock.take(Permit(asset="pump-2", allowed=True), 1006)
+    assert lock.reason(1006) == "the permit for pump-1 is denied: guard door open"
 
 
 @pytest.mark.parametrize(("allowed_at", "denied_at"), [(1000, 1001), (1000, 1000)])
 @pytest.mark.parametrize("denied_first", [False, True])
-def test_31_of_two_permits_the_one_that_was_sent_later_counts_and_at_one_instant_the_denial(allowed_at, denied_at, denied_first):
+def test_31_later_permit_counts_and_at_the_same_instant_the_denial(allowed_at, denied_at, denied_first):
     lock = Lock(allow_when="", permit=True)
     heard = [(Permit(asset="pump-1", allowed=True), allowed_at), (Permit(asset="pump-1", allowed=False), denied_at)]
     for message, at_s in heard[::-1] if denied_first else heard:
-        lock.hear(message, at_s)
-    assert lock.says(1001) == "the permit for pump-1 is denied"
+        lock.take(message, at_s)
+    assert lock.reason(1001) == "the permit for pump-1 is denied"
 
 
-def test_31_a_permit_is_as_old_as_its_sending_and_not_as_its_turn(tmp_path):
+def test_31_permit_ages_from_its_sending(tmp_path):
     bench = bench_with(tmp_path, interlock={"permit": True, "max_age_s": 10})
     bench.service.on_message(topics.INTERLOCK, Permit(asset="pump-1", allowed=True), bench.now - 28)
     bench.results(ALARM[:12])
@@ -379,10 +387,10 @@ def test_31_a_permit_is_as_old_as_its_sending_and_not_as_its_turn(tmp_path):
 
 def waiting(bench, topic: str, message, age_s: float = 0.0) -> None:
     """It has come, and its turn has not."""
-    bench.bus.waiting.append(Received("local", topic, message if isinstance(message, bytes) else encode(message), bench.now - age_s))
+    bench.bus.queued.append(Received("local", topic, message if isinstance(message, bytes) else encode(message), bench.now - age_s))
 
 
-def test_31_a_denial_that_waits_for_its_turn_forbids(tmp_path):
+def test_31_queued_denial_forbids(tmp_path):
     bench = bench_with(tmp_path, interlock={"permit": True, "max_age_s": 10})
     bench.give(topics.INTERLOCK, Permit(asset="pump-1", allowed=True))
     waiting(bench, topics.INTERLOCK, Permit(asset="pump-1", allowed=True), 5)
@@ -393,11 +401,11 @@ def test_31_a_denial_that_waits_for_its_turn_forbids(tmp_path):
     assert len(bench.commands()) == 1, "the permit given just now is the latest"
     waiting(bench, topics.INTERLOCK, Permit(asset="pump-1", allowed=False, reason="guard door open"))
     bench.wait(8)
-    assert len(bench.commands()) == 1 and bench.bus.waiting == []
+    assert len(bench.commands()) == 1 and bench.bus.queued == []
     assert "the permit for pump-1 is denied: guard door open" in bench.alerts()[-1].note
 
 
-def test_28_a_reading_that_waits_for_its_turn_counts_and_what_is_none_hides_no_other(tmp_path, caplog):
+def test_28_queued_reading_counts_and_an_invalid_one_hides_no_other(tmp_path, caplog):
     bench = interlocked(tmp_path)
     bench.give(topics.SENSORS, batch(bench.now, 1))
     for rubbish in (b"rubbish", encode(batch(bench.now, 2)).replace(b"values", b"valuez"), b"{}"):
@@ -405,18 +413,18 @@ def test_28_a_reading_that_waits_for_its_turn_counts_and_what_is_none_hides_no_o
     waiting(bench, topics.SENSORS, batch(bench.now, 3, door=1))
     bench.results(ALARM[:12])
     assert bench.commands() == [] and "does not hold" in bench.alerts()[-1].note
-    assert bench.service.vitals().drops["not understood: edgeml/sensors"] == 3
+    assert bench.service.metrics().drops["not understood: edgeml/sensors"] == 3
     assert len([record for record in caplog.records if record.message.startswith("edgeml/sensors: ")]) == 1
 
 
 def test_31_both_must_allow():
     lock = Lock(permit=True)
-    lock.hear(Permit(asset="pump-1", allowed=True))
-    assert "no readings" in lock.says()
-    lock.hear(batch(1000, 1))
-    assert lock.says() == ""
-    lock.hear(Permit(asset="pump-1", allowed=False))
-    assert lock.says() == "the permit for pump-1 is denied"
+    lock.take(Permit(asset="pump-1", allowed=True))
+    assert "no readings" in lock.reason()
+    lock.take(batch(1000, 1))
+    assert lock.reason() == ""
+    lock.take(Permit(asset="pump-1", allowed=False))
+    assert lock.reason() == "the permit for pump-1 is denied"
 
 
 def test_31_a_permit_counts_on_its_own_topic_only(tmp_path):
@@ -431,20 +439,20 @@ def test_31_a_permit_counts_on_its_own_topic_only(tmp_path):
     assert len(bench.commands()) == 1
 
 
-def test_32_made_up_assets_do_not_fill_the_memory():
+def test_32_invented_assets_do_not_fill_the_memory():
     lock = Lock(permit=True)
-    for number in range(ASSETS_KEPT + 10):
-        lock.hear(batch(1000, 1, asset=f"a{number}"))
-        lock.hear(Permit(asset=f"a{number}", allowed=True))
-    assert len(lock.lock._readings) == len(lock.lock._permits) == ASSETS_KEPT
-    assert lock.says(asset="a0") == "no readings of a0 have come yet" and lock.says(asset=f"a{ASSETS_KEPT}") == ""
+    for number in range(MAX_ASSETS + 10):
+        lock.take(batch(1000, 1, asset=f"a{number}"))
+        lock.take(Permit(asset=f"a{number}", allowed=True))
+    assert len(lock.lock._readings) == len(lock.lock._permits) == MAX_ASSETS
+    assert lock.reason(asset="a0") == "no readings of a0 have arrived yet" and lock.reason(asset=f"a{MAX_ASSETS}") == ""
 
 
-def test_33_wrong_options_are_named_together():
+def test_33_wrong_options_are_reported_together():
     wrong = {"retry_s": 20, "interlock": {"allow_when": "open()", "max_age_s": 0}}
     with pytest.raises(OptionsError) as refused:
-        read(Options, {"actions": {"command": wrong}})
+        read(AlertDispatcherOptions, {"actions": {"command": wrong}})
     text = str(refused.value)
     assert "`actions.command.interlock.max_age_s` is 0" in text
-    with pytest.raises(OptionsError, match=r"`actions\.command\.retry_s` is 20, which is more than .*retry_longest_s`, 15"):
-        read(Options, {"actions": {"command": {"retry_s": 20}}})
+    with pytest.raises(OptionsError, match=r"`actions\.command\.retry_s` is 20, which is more than .*retry_max_s`, 15"):
+        read(AlertDispatcherOptions, {"actions": {"command": {"retry_s": 20}}})

@@ -6,9 +6,10 @@ import sqlite3
 
 import pytest
 
-from edgeml import topics
-from edgeml.messages import Command, CommandAck, Replay, Replaying, decode
+from edgeml.messages import Command, CommandAck, ReplayRequest, ReplayStart, decode, topics
 from tests.components.alert_dispatcher.kit import ALARM, Bench, Killed, results
+
+pytestmark = pytest.mark.slow("repeats a run for each step at which it can be killed")
 
 BLOCKS = [results(ALARM[start : start + 5], start, start // 5) for start in range(0, len(ALARM), 5)] + [
     results(ALARM[start : start + 5], start + 60, 5 + start // 5) for start in range(0, len(ALARM), 5)
@@ -59,10 +60,10 @@ class World:
             self.bench.service.tick(self.bench.now)
             self._answer()
             replay = self.bench.bus.messages(topics.REPLAY)[-1]
-            assert isinstance(replay, Replay)
+            assert isinstance(replay, ReplayRequest)
             again = [block for block in BLOCKS if int(block.arrays().times[-1]) > replay.since]
             if again:
-                self.bench.give(topics.RESULTS, Replaying(asset="pump-1", stream="inference-1", first=again[0].seq))
+                self.bench.give(topics.RESULTS, ReplayStart(asset="pump-1", stream="inference-1", first=again[0].seq))
             for block in again:
                 self.bench.give(topics.RESULTS, block)
                 self._answer()
@@ -105,7 +106,7 @@ def unharmed(tmp_path_factory):
     return world
 
 
-def test_23_killed_between_any_two_steps(unharmed, tmp_path):
+def test_23_kill_between_any_two_steps_loses_nothing(unharmed, tmp_path):
     assert unharmed.steps > 100
     for kill_at in range(1, unharmed.steps + 1):
         work = tmp_path / str(kill_at)

@@ -1,4 +1,4 @@
-"""8, 18, 22 and 27: what goes first, what sees which alert, and that none is given up, with a clock that never stands still."""
+"""8, 18, 22 and 27: the order of messages, and that no alert is dropped, with a clock that always advances."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from alert_dispatcher.service import AT_ONCE
-from alert_dispatcher.store import ALARMS_KEPT, ALERTS_BETWEEN_PRUNING
-from edgeml import topics
-from edgeml.policy import Alarm
-from edgeml.times import SECOND
+from alert_dispatcher.alert_queue import MAX_PUBLISHED_AT_ONCE
+from alert_dispatcher.state_db import ALERTS_BETWEEN_PRUNING, MAX_ALARMS
+from edgeml.alarms.alarm_policy import Alarm
+from edgeml.messages import topics
+from edgeml.timestamps import SECOND
 from tests.components.alert_dispatcher.kit import ALARM, Bench, results
 from tests.components.alert_dispatcher.test_interlock import batch
 
@@ -50,29 +50,29 @@ SLOW = [{}, {CLOUD: 1.0}, {topics.ALERTS: 8.0}, {CLOUD: 1.0, topics.ALERTS: 8.0,
 
 @pytest.mark.parametrize("refused", [(), (CLOUD,), (topics.ALERTS,), (CLOUD, topics.ALERTS, topics.cloud_results("gateway"))])
 @pytest.mark.parametrize("slow", SLOW)
-def test_stop_command_goes_out_first_and_in_the_tick_that_decides_it(tmp_path, slow, refused):
-    bench = MovingBench(tmp_path, slow, report={"every_s": 0})
-    bench.bus.deaf.update(refused)
+def test_stop_command_is_sent_first_and_in_the_tick_that_decides_it(tmp_path, slow, refused):
+    bench = MovingBench(tmp_path, slow, report={"interval_s": 0})
+    bench.bus.failing_topics.update(refused)
     bench.service.on_message(topics.RESULTS, results(ALARM[:12]))
     bench.service.tick(bench.now)
     assert bench.order[0] == topics.COMMANDS and bench.order.count(topics.COMMANDS) == 1
     assert topics.ALERTS in bench.order[1:], "alerts follow in the same tick"
 
 
-def test_stop_command_of_an_earlier_process_goes_out_in_the_first_tick(tmp_path):
+def test_stop_command_of_an_earlier_process_is_sent_in_the_first_tick(tmp_path):
     bench = MovingBench(tmp_path, {})
-    bench.bus.deaf.add(topics.COMMANDS)
+    bench.bus.failing_topics.add(topics.COMMANDS)
     bench.service.on_message(topics.RESULTS, results(ALARM[:12]))
     bench.service.tick(bench.now)
     bench.kill()
-    bench.bus.deaf.clear()
+    bench.bus.failing_topics.clear()
     bench.restart()
     bench.order.clear()
     bench.service.tick(bench.now)
     assert bench.order[0] == topics.COMMANDS
 
 
-def test_interlock_is_asked_at_the_instant_of_each_sending(tmp_path):
+def test_interlock_is_checked_at_each_sending(tmp_path):
     interlock = {"allow_when": "pressure > 2.0", "max_age_s": 5, "event_time": False}
     bench = MovingBench(tmp_path, {topics.COMMANDS: 8.0}, actions={"command": {"interlock": interlock, "timeout_s": 60}})
     for asset in ("pump-1", "pump-2"):
@@ -82,13 +82,12 @@ def test_interlock_is_asked_at_the_instant_of_each_sending(tmp_path):
     assert [command.asset for command in bench.commands()] == ["pump-1"], "eight seconds later the reading of pump-2 is too old"
 
 
-def test_deadline_is_looked_at_at_the_instant_of_each_sending(tmp_path):
+def test_deadline_is_checked_at_each_sending(tmp_path):
     bench = MovingBench(tmp_path, {topics.COMMANDS: 8.0}, actions={"command": {"timeout_s": 5}})
     for asset in ("pump-1", "pump-2"):
         bench.service.on_message(topics.RESULTS, results(ALARM[:12], asset=asset))
     bench.service.tick(bench.now)
     assert [command.asset for command in bench.commands()] == ["pump-1"]
-
 
 
 def _never_answered(bench: Bench) -> None:
@@ -101,6 +100,7 @@ def _answered(status: str, late: bool = False):
         if late:
             bench.wait(11)
         bench.answer(bench.commands()[0], status, "by hand")
+
     return play
 
 
@@ -116,7 +116,7 @@ NOTES = {
     "not acknowledged": ({"timeout_s": 10}, _never_answered, "did not acknowledge the stop command within 10 s"),
     "held back": ({"interlock": INTERLOCK}, _never_answered, "is held back by the interlock: no readings of pump-1"),
     "forbidden to the end": ({"timeout_s": 10, "interlock": INTERLOCK}, _never_answered, "was not sent within 10 s of the alarm"),
-    "over the limit": ({"rate_limit": 1}, _over_the_limit, "is refused: 1 went out in the last 3600 s"),
+    "over the limit": ({"rate_limit": 1}, _over_the_limit, "is refused: 1 were sent in the last 3600 s"),
     "dry run": ({"dry_run": True}, _never_answered, "dry run: the stop command for pump-1 was decided and not sent"),
     "refused": ({}, _answered("refused"), "answered the stop command with refused: by hand"),
     "answered late": ({"timeout_s": 10}, _answered("executed", late=True), "answered the stop command late with executed: by hand"),
@@ -142,22 +142,22 @@ def test_alert_that_carries_a_note_of_a_tick_is_published_in_that_tick(tmp_path)
     assert "dry run" in bench.alerts()[-1].note and len(bench.bus.cloud) >= 1
 
 
-def test_alert_is_taken_away_only_once_it_is_acted_upon(tmp_path):
+def test_alert_is_deleted_only_after_its_dispatch(tmp_path):
     bench = Bench(tmp_path)
     bench.service.on_message(topics.RESULTS, results(ALARM[:12]))
     store = bench.service._store
-    waiting = store.to_act_upon()
-    assert len(waiting) == 2 and store.to_publish(10) == []
-    store.published(waiting[0].no)
-    assert store.to_act_upon() == waiting
+    waiting = store.alerts_to_dispatch()
+    assert len(waiting) == 2 and store.alerts_to_publish(10) == []
+    store.delete_published(waiting[0].no)
+    assert store.alerts_to_dispatch() == waiting
 
 
-def test_1500_alerts_that_the_broker_does_not_take_are_reported_and_published_in_order(tmp_path):
-    bench = Bench(tmp_path, policy={"n": 1, "m": 1, "hold_s": 0, "clear_hold_s": 0, "cooldown_s": 0}, actions={"iot_core": {}})
-    bench.bus.deaf.add(topics.ALERTS)
+def test_1500_refused_alerts_are_reported_and_published_in_order(tmp_path):
+    bench = Bench(tmp_path, policy={"votes": 1, "of": 1, "hold_s": 0, "clear_hold_s": 0, "cooldown_s": 0}, actions={"iot_core": {}})
+    bench.bus.failing_topics.add(topics.ALERTS)
     for block in range(15):
         bench.results([1.0, 0.0] * 17, 34 * block)
-    assert bench.service._store.unpublished == 15 * 17 * 3 > ALERTS_BETWEEN_PRUNING
+    assert bench.service._store.unpublished_count == 15 * 17 * 3 > ALERTS_BETWEEN_PRUNING
     bench.kill()
     bench.restart()
     for block in range(15, 30):
@@ -166,32 +166,32 @@ def test_1500_alerts_that_the_broker_does_not_take_are_reported_and_published_in
     waiting = 30 * 17 * 3
     assert waiting > 1500
     (fault,) = [fault for fault in bench.service.status().faults if "alerts wait" in fault]
-    assert fault.startswith(f"{waiting} alerts wait: the nucleus takes none on edgeml/alerts")
-    assert bench.service.vitals().queues["to edgeml/alerts"] == (waiting, 0)
-    bench.bus.deaf.clear()
+    assert fault.startswith(f"{waiting} alerts wait: the nucleus refuses them on edgeml/alerts")
+    assert bench.service.metrics().queues["to edgeml/alerts"] == (waiting, 0)
+    bench.bus.failing_topics.clear()
     bench.wait(20)
     alerts = bench.alerts()
     assert [(a.state, a.seq) for a in alerts] == [
         (state, 3 * number + turn) for number in range(waiting // 3) for turn, state in enumerate(("pending", "active", "cleared"))
     ]
     assert [a.at for a in alerts] == sorted(a.at for a in alerts) and len({(a.id, a.state) for a in alerts}) == waiting
-    assert bench.service.status().faults == () and bench.service.vitals().queues["to edgeml/alerts"] == (0, 0)
+    assert bench.service.status().faults == () and bench.service.metrics().queues["to edgeml/alerts"] == (0, 0)
 
 
-def test_alerts_that_wait_hold_up_no_command(tmp_path):
+def test_waiting_alerts_delay_no_command(tmp_path):
     bench = MovingBench(tmp_path, {topics.ALERTS: 0.01}, actions={"command": {}})
-    bench.bus.deaf.add(topics.ALERTS)
+    bench.bus.failing_topics.add(topics.ALERTS)
     for asset in range(400):
         bench.service.on_message(topics.RESULTS, results(ALARM[:8], asset=f"other-{asset}"))
     bench.service.tick(bench.now)
-    bench.bus.deaf.clear()
+    bench.bus.failing_topics.clear()
     bench.now += 2
     bench.order.clear()
     bench.service.tick(bench.now)
     bench.service.on_message(topics.RESULTS, results(ALARM[:12]))
     bench.service.tick(bench.now)
     before = bench.order[: bench.order.index(topics.COMMANDS)]
-    assert 0 < before.count(topics.ALERTS) <= AT_ONCE < bench.order.count(topics.ALERTS)
+    assert 0 < before.count(topics.ALERTS) <= MAX_PUBLISHED_AT_ONCE < bench.order.count(topics.ALERTS)
 
 
 def test_open_alarm_keeps_its_command_however_many_others_come_and_go(tmp_path):
@@ -200,23 +200,31 @@ def test_open_alarm_keeps_its_command_however_many_others_come_and_go(tmp_path):
     bench.answer(bench.commands()[0])
     store = bench.service._store
     with store.transaction():
-        for number in range(ALARMS_KEPT + 5):
-            store.keep_alarm(Alarm(
-                id=f"{number:016x}", asset="a", model="m", state="cleared", pending_at=number * SECOND, confidence=0.0, peak=1.0,
-            ))
+        for number in range(MAX_ALARMS + 5):
+            store.save_alarm(
+                Alarm(
+                    id=f"{number:016x}",
+                    asset="a",
+                    model="m",
+                    state="cleared",
+                    pending_at=number * SECOND,
+                    confidence=0.0,
+                    peak=1.0,
+                )
+            )
     store.prune()
     assert store.alarm(alarm) is not None and store.alarm(f"{0:016x}") is None
-    bench.service._note(alarm, "somebody has looked")
+    bench.service._updates.add_note(alarm, "somebody has looked")
     bench.wait(5)
     assert len(bench.commands()) == 1, "an alert of the same state is not another alarm"
 
 
-def test_alert_that_the_outbox_cannot_take_is_reported(tmp_path):
+def test_alert_that_the_outbox_refuses_is_reported(tmp_path):
     bench = Bench(tmp_path, outbox={"reserve_alerts": 0, "max_mb": 0.1})
     with bench.service._store.transaction():
         while bench.service._store.outbox.put(0, CLOUD, b'{"pad":"%s"}' % (b"x" * 900), 0) is not None:
             pass
     bench.results(ALARM[:12])
-    assert any("alerts for the cloud were refused, the outbox is full" in fault for fault in bench.service.status().faults)
+    assert any("alerts for the cloud were refused because the outbox is full" in fault for fault in bench.service.status().faults)
     assert bench.service._store.outbox.put(0, CLOUD, b'{"pad":"%s"}' % (b"x" * 9000), 0) is None
     assert any(fault.startswith("1 alerts are too large for the cloud") for fault in bench.service.status().faults)

@@ -18,25 +18,25 @@ import msgspec
 import pytest
 import yaml
 
-from edgeml import topics
 from edgeml.messages import (
     Acknowledge,
     Alert,
     Command,
     CommandAck,
     Message,
-    Replay,
-    Replaying,
+    ReplayRequest,
+    ReplayStart,
     Status,
     decode,
     encode,
     encode_json,
+    topics,
 )
-from edgeml.times import SECOND
-from gglocal.core import Delivery
-from gglocal.sealed import seal
+from edgeml.timestamps import SECOND
+from gglocal.core.state import Delivery
 from tests.components.alert_dispatcher.kit import ALARM, POLICY, T0, results
 from tests.gglocal.ipc_world import EVERYTHING, World, binary, world
+from tests.independent_signer import sign
 from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[3]
@@ -51,7 +51,7 @@ class Device:
         recipe = yaml.safe_load((ROOT / "recipes" / f"{NAME}.yaml").read_text())
         configuration = recipe["ComponentConfiguration"]["DefaultConfiguration"]
         configuration["policy"] |= {key: str(value) for key, value in POLICY.items()}
-        configuration["report"] = {"every_s": 0, "gather_s": 0}
+        configuration["report"] = {"interval_s": 0, "gather_s": 0}
         self.access_control = configuration.pop("accessControl")
         nucleus.do(nucleus.core.config.merge, NAME, configuration, 1)
         self.heard: list[Delivery] = []
@@ -72,7 +72,8 @@ class Device:
 
     def launch(self) -> None:
         environment = os.environ | {
-            "SVCUID": self.nucleus.token(NAME, self.access_control), "AWS_IOT_THING_NAME": "a-thing",
+            "SVCUID": self.nucleus.token(NAME, self.access_control),
+            "AWS_IOT_THING_NAME": "a-thing",
             "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT": str(self.nucleus.socket_path),
             "PYTHONPATH": f"{ROOT / 'libs'}{os.pathsep}{ROOT / 'components'}",
         }
@@ -91,7 +92,7 @@ class Device:
         self.nucleus.do(self.nucleus.core.config.merge, NAME, changes, timestamp)
 
     def give(self, topic: str, message: Message) -> None:
-        self.client.publish_to_topic(topic=topic, publish_message=binary(seal(self.work / "messages.key", topic, encode(message))))
+        self.client.publish_to_topic(topic=topic, publish_message=binary(sign(self.work / "messages.key", topic, encode(message))))
 
     def from_cloud(self, topic: str, payload: bytes) -> None:
         self.nucleus.do(self.nucleus.core.iot.publish, topic, payload, 1, None)
@@ -108,7 +109,7 @@ class Device:
         return [alert.state for alert in self.on(topics.ALERTS)]
 
     def soon(self, condition: Callable[[], bool]) -> None:
-        """As `until`, for what no message tells."""
+        """As `until`, for conditions without a message."""
         give_up = time.monotonic() + PATIENCE_S
         while not condition():
             assert time.monotonic() < give_up, "waited in vain"
@@ -131,7 +132,7 @@ def device(tmp_path: Path) -> Iterator[Device]:
                 made.end(signal.SIGKILL)
 
 
-def test_the_whole_life_of_an_alarm(device):
+def test_alarm_passes_through_all_its_states(device):
     device.start()
     device.give(topics.RESULTS, results(ALARM[:12]))
     device.until(lambda: device.states() == ["pending", "active"])
@@ -157,7 +158,7 @@ def waiting(work: Path) -> int:
         return int(db.execute("SELECT COUNT(*) FROM outgoing").fetchone()[0])
 
 
-def test_44_what_iot_core_echoes_is_delivered(device):
+def test_44_echoed_message_is_delivered(device):
     device.start()
     device.give(topics.RESULTS, results(ALARM))
     alerts = topics.cloud_alerts("a-thing")
@@ -167,7 +168,7 @@ def test_44_what_iot_core_echoes_is_delivered(device):
     assert device.nucleus.core.refusals == []
 
 
-def test_45_what_may_not_be_heard_is_sent_and_kept(device):
+def test_45_message_without_permission_to_subscribe_is_sent_and_kept(device):
     policies = device.access_control["aws.greengrass.ipc.mqttproxy"]
     for policy in policies.values():
         if policy["operations"] == ["aws.greengrass#SubscribeToIoTCore"]:
@@ -182,7 +183,7 @@ def test_45_what_may_not_be_heard_is_sent_and_kept(device):
     assert len({msgspec.json.decode(payload)["entry"] for payload in device.in_cloud(alerts)}) == 2
 
 
-def test_killed_in_mid_alarm_it_goes_on_with_the_same_id(device):
+def test_alarm_keeps_its_id_over_a_kill(device):
     device.start()
     device.give(topics.RESULTS, results(ALARM[:12]))
     device.until(lambda: device.on(topics.COMMANDS) and len(device.states()) == 2)
@@ -190,8 +191,8 @@ def test_killed_in_mid_alarm_it_goes_on_with_the_same_id(device):
     device.give(topics.RESULTS, results(ALARM[12:15], 12, 1))
     device.start()
     replay = device.on(topics.REPLAY)[-1]
-    assert isinstance(replay, Replay) and replay.since == T0 + 11 * SECOND
-    device.give(topics.RESULTS, Replaying(asset="pump-1", stream="inference-1", first=1))
+    assert isinstance(replay, ReplayRequest) and replay.since == T0 + 11 * SECOND
+    device.give(topics.RESULTS, ReplayStart(asset="pump-1", stream="inference-1", first=1))
     device.give(topics.RESULTS, results(ALARM[12:15], 12, 1))
     device.give(topics.RESULTS, results(ALARM[15:], 15, 2))
     device.until(lambda: "cleared" in device.states())
@@ -201,18 +202,18 @@ def test_killed_in_mid_alarm_it_goes_on_with_the_same_id(device):
     assert len({command.id for command in device.on(topics.COMMANDS)}) == 1
 
 
-def test_random_bytes_and_newer_messages_leave_it_working(device):
+def test_component_survives_random_bytes_and_newer_messages(device):
     device.start()
     for topic in (topics.RESULTS, topics.COMMANDS_ACK, topics.ALERTS_ACK):
         for payload in (b"\x93\x00\xff", b"{", b"", encode(Acknowledge(alarm="x", v=99)), encode(results([0.5]))[:50]):
-            for sent in (payload, seal(device.work / "messages.key", topic, payload)):
+            for sent in (payload, sign(device.work / "messages.key", topic, payload)):
                 device.client.publish_to_topic(topic=topic, publish_message=binary(sent))
     device.from_cloud(topics.cloud_alerts_ack("a-thing"), b"\x00\x01")
     device.give(topics.RESULTS, results(ALARM))
     device.until(lambda: device.states() == ["pending", "active", "cleared"])
 
 
-def test_a_wrong_configuration_is_said_and_a_right_one_is_taken(device):
+def test_wrong_configuration_is_reported_and_a_corrected_one_applied(device):
     device.configure({"policy": {"raise_at": "0.2", "hold_s": "long"}, "actions": {"mail": {"to": "x"}}}, 2)
     device.launch()
     device.until(lambda: device.on(topics.STATUS))

@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from edgeml import topics
-from edgeml.app import Context
-from edgeml.messages import Message, ResultBlock, SensorBatch
-from edgeml.options import read
-from edgeml.times import SECOND
-from inference.options import Options
+from edgeml.config.schema import read
+from edgeml.messages import Message, ResultBlock, SensorBatch, topics
+from edgeml.runtime.service import ComponentContext
+from edgeml.timestamps import SECOND
+from inference.options import InferenceOptions
 from inference.service import Inference
-from sensor_ingestion.sources.pump import CHANNELS, Fault, PumpSkid
+from sensor_ingestion.sources.pump_physics import CHANNELS, Fault, PumpSkid
 from tests.edgeml.keys import PINNED
 from tests.fake_bus import FakeBus
 
@@ -27,16 +26,21 @@ T0 = 1_583_748_000 * SECOND
 
 
 class Bench:
-    """One Inference; `restart` is what a relaunch by the nucleus does."""
+    """One Inference; `restart` is a relaunch by the nucleus."""
 
     def __init__(self, work: Path, artifacts: Path = SHIPPED, wall_ns: Callable[[], int] = time.time_ns, **configuration: Any) -> None:
         self.bus = FakeBus()
         self.now = 0.0
-        self._context = Context(
-            bus=self.bus, component="com.edgeml.Inference", thing="t", work=work, artifacts=artifacts, monotonic=lambda: self.now,
+        self._context = ComponentContext(
+            bus=self.bus,
+            component="com.edgeml.Inference",
+            thing="t",
+            work=work,
+            artifacts=artifacts,
+            monotonic=lambda: self.now,
             wall_ns=wall_ns,
         )
-        self._options = read(Options, {"signature": PINNED, **configuration})
+        self._options = read(InferenceOptions, {"signature": PINNED, **configuration})
         self.restart()
 
     def restart(self) -> None:
@@ -53,7 +57,7 @@ def batches(rows: np.ndarray, size: int = 50, asset: str = "pump-1", stream: str
     """Rows (n, 8), a second apart, as batches; `first` is the number of the first row."""
     made = []
     for number, start in enumerate(range(0, len(rows), size)):
-        part = rows[start:start + size]
+        part = rows[start : start + size]
         times = T0 + (first + start + np.arange(len(part), dtype=np.int64)) * SECOND
         made.append(SensorBatch.of(asset, stream, first // size + number, NAMES, UNITS, times, part))
     return made

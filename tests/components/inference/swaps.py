@@ -1,6 +1,6 @@
-"""Measures what exchanging models costs Inference: `python -m tests.components.inference.swaps [COUNT]`.
+"""Measures the cost of swapping models in Inference: `python -m tests.components.inference.swaps [COUNT]`.
 
-Two models by turns, each placed as a model component does; every tenth time the windows are others too, so that all begins anew.
+Two models by turns, each placed as a model component does; every tenth time the windows differ, too, so that all starts empty.
 Prints the resident memory of the process after each ten, in KiB, and how long an exchange took.
 """
 
@@ -12,8 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from edgeml import topics
-from edgeml.place import place
+from edgeml.messages import topics
+from edgeml.model.install_bundle import install
 from tests.components.inference.kit import Bench, batches, pump
 from tests.edgeml.keys import TRUSTED
 from tests.edgeml.models import trained
@@ -36,7 +36,7 @@ def measure(count: int, folder: Path) -> tuple[dict[int, int], list[float]]:
     sent = [batch for asset in ("p1", "p2") for batch in batches(pump(550), asset=asset)]
     memory, seconds = {}, []
     for number in range(1, count + 1):
-        place(longer if number % 10 == 5 else models[number % 2], folder / "work" / "com.edgeml.Model.PumpAnomaly")
+        install(longer if number % 10 == 5 else models[number % 2], folder / "work" / "com.edgeml.Model.PumpAnomaly")
         begun = time.perf_counter()
         bench.service.tick(bench.now)
         seconds.append(time.perf_counter() - begun)
@@ -51,7 +51,7 @@ def measure(count: int, folder: Path) -> tuple[dict[int, int], list[float]]:
 
 
 if __name__ == "__main__":
-    # In memory where that is possible: what is measured is the process, not the disk.
+    # In memory if possible: the process is measured, not the disk.
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as name:
         found, took = measure(int(sys.argv[1]) if len(sys.argv) > 1 else 100, Path(name))
     lines = [f"after {number} exchanges: {kib} KiB resident" for number, kib in found.items()]

@@ -1,4 +1,4 @@
-"""What these tests share: clocks that stand still, the nucleus's end of a service's bus, and a small recording."""
+"""Shared fixtures: clocks advanced by hand, the nucleus's end of a service's bus, and a small recording."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from edgeml import topics
-from edgeml.app import Context
-from edgeml.messages import Message, ResultBlock, SensorBatch
-from edgeml.options import read
-from edgeml.times import SECOND
-from sensor_ingestion.options import Options
+from edgeml.config.schema import read
+from edgeml.messages import Message, ResultBlock, SensorBatch, topics
+from edgeml.runtime.service import ComponentContext
+from edgeml.timestamps import SECOND
+from sensor_ingestion.options import SensorIngestionOptions
 from sensor_ingestion.service import SensorIngestion
-from sensor_ingestion.sources.block import Block, Clocks, Source
+from sensor_ingestion.sources.base import Clocks, RowBlock, Source
 from tests.fake_bus import FakeBus
 
 T0 = 1_583_748_873 * SECOND  # 2020-03-09T10:14:33Z
@@ -50,11 +49,16 @@ class Bench:
 
     def __init__(self, work: Path, assets: dict[str, Any], clock: Clock | None = None, **options: Any) -> None:
         self.clock, self.wire = clock or Clock(), Wire()
-        context = Context(
-            bus=self.wire, component="com.edgeml.SensorIngestion", thing="t", work=work, artifacts=work,
-            monotonic=self.clock.monotonic, wall_ns=self.clock.wall_ns,
+        context = ComponentContext(
+            bus=self.wire,
+            component="com.edgeml.SensorIngestion",
+            thing="t",
+            work=work,
+            artifacts=work,
+            monotonic=self.clock.monotonic,
+            wall_ns=self.clock.wall_ns,
         )
-        self.service = SensorIngestion(context, read(Options, {"assets": assets, **options}))
+        self.service = SensorIngestion(context, read(SensorIngestionOptions, {"assets": assets, **options}))
         self.service.start()
 
     def tick(self) -> float:
@@ -82,9 +86,24 @@ class Bench:
 def answer(batch: SensorBatch, complete: bool = True) -> ResultBlock:
     """Results for a batch, as empty as can be."""
     return ResultBlock(
-        asset=batch.asset, stream="r", seq=batch.seq, model="m", model_version="1", digest="", answers_stream=batch.stream,
-        answers_seq=batch.seq, complete=complete, channels=(), times=b"", starts=b"", score=b"", confidence=b"", reason=b"",
-        reasons=(), deviations=b"", took_us=b"",
+        asset=batch.asset,
+        stream="r",
+        seq=batch.seq,
+        model="m",
+        model_version="1",
+        digest="",
+        answers_stream=batch.stream,
+        answers_seq=batch.seq,
+        complete=complete,
+        channels=(),
+        times=b"",
+        starts=b"",
+        score=b"",
+        confidence=b"",
+        reason=b"",
+        reasons=(),
+        deviations=b"",
+        latency_us=b"",
     )
 
 
@@ -94,14 +113,14 @@ def rows(batches: list[SensorBatch]) -> tuple[np.ndarray, np.ndarray, np.ndarray
     return tuple(np.concatenate([part[i] for part in parts]) for i in range(3))  # type: ignore[return-value]
 
 
-def drain(source: Source, now: float = 0.0, most: int = 5) -> Block:
+def drain(source: Source, now: float = 0.0, most: int = 5) -> RowBlock:
     """Everything a source gives at speed 0."""
     blocks = []
     while not source.finished:
         block = source.read(now, most)
         if block is not None:
             blocks.append(block)
-    return Block(*(np.concatenate(column) for column in zip(*blocks, strict=True)))
+    return RowBlock(*(np.concatenate(column) for column in zip(*blocks, strict=True)))
 
 
 HEADER = "time,Flow,Amps"

@@ -19,17 +19,16 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from edgeml import topics
-from edgeml.app import Context
-from edgeml.messages import Command
-from edgeml.options import read
-from edgeml.times import Moment, boot_id, to_iso
+from edgeml.config.schema import read
+from edgeml.messages import Command, topics
+from edgeml.runtime.service import ComponentContext
+from edgeml.timestamps import Moment, boot_id, to_iso
 from sensor_ingestion.checkpoint import Checkpoint
-from sensor_ingestion.journal import Journal
-from sensor_ingestion.options import Options
+from sensor_ingestion.command_journal import CommandJournal
+from sensor_ingestion.options import SensorIngestionOptions
 from sensor_ingestion.service import SensorIngestion
-from sensor_ingestion.sources import SOURCES, Kind
-from sensor_ingestion.sources.block import Block, Channel
+from sensor_ingestion.sources import SOURCES, SourceType
+from sensor_ingestion.sources.base import Channel, RowBlock
 from tests.fake_bus import FakeBus
 
 WORK, KILL_AT = Path(sys.argv[1]), int(sys.argv[2])
@@ -61,7 +60,7 @@ class NoOptions(msgspec.Struct, frozen=True):
 
 
 class Press:
-    """A machine outside of the process: what it did stays done."""
+    """A machine outside the process: its actions survive a kill."""
 
     channels = (Channel("force", "kN"),)
     paced, finished, own_time, faults = False, False, False, ()
@@ -74,8 +73,8 @@ class Press:
         line("effects", steps.id)
         steps.step("acted")
 
-    def read(self, now: float, most: int) -> Block:
-        return Block(np.array([time.time_ns()]), np.ones((1, 1), "f4"))
+    def read(self, now: float, most: int) -> RowBlock:
+        return RowBlock(np.array([time.time_ns()]), np.ones((1, 1), "f4"))
 
     def wait(self, now: float, most: int) -> float:
         return 1.0
@@ -99,20 +98,25 @@ def stepped(do: Any, name: Callable[..., str]) -> Any:
 
 
 def main() -> None:
-    Journal._do = stepped(Journal._do, lambda _, sql, *__: sql.split()[0])  # type: ignore[method-assign]
+    CommandJournal._do = stepped(CommandJournal._do, lambda _, sql, *__: sql.split()[0])  # type: ignore[method-assign]
     Checkpoint.save = stepped(Checkpoint.save, lambda *_: "checkpoint")  # type: ignore[method-assign]
-    SOURCES["press"] = Kind(NoOptions, Press)
+    SOURCES["press"] = SourceType(NoOptions, Press)
     bus = FakeBus()
     bus.on_publish = steps.step
-    context = Context(bus=bus, component="com.edgeml.SensorIngestion", thing="t", work=WORK, artifacts=WORK)
-    service = SensorIngestion(context, read(Options, {"assets": {"a": {"source": sys.argv[3]}}}))
+    context = ComponentContext(bus=bus, component="com.edgeml.SensorIngestion", thing="t", work=WORK, artifacts=WORK)
+    service = SensorIngestion(context, read(SensorIngestionOptions, {"assets": {"a": {"source": sys.argv[3]}}}))
     service.tick(time.monotonic())  # a first checkpoint
     for id in sys.argv[4:]:
         steps.id = id
         now = Moment(time.time_ns(), time.monotonic(), boot_id())
         command = Command(
-            id=id, asset="a", action="stop", issued_at=to_iso(now.wall_ns), timeout_s=60.0,
-            issued_monotonic_s=now.monotonic_s, boot=now.boot,
+            id=id,
+            asset="a",
+            action="stop",
+            issued_at=to_iso(now.wall_ns),
+            timeout_s=60.0,
+            issued_monotonic_s=now.monotonic_s,
+            boot=now.boot,
         )
         service.on_message(topics.COMMANDS, command)
         for ack in bus.take(topics.COMMANDS_ACK):

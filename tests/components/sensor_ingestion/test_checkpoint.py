@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from sensor_ingestion.checkpoint import SEGMENT_BYTES, Checkpoint, Sent
+from sensor_ingestion.checkpoint import SEGMENT_BYTES, Checkpoint, SentBatch
 
 
-def sent(number: int, size: int = 300) -> Sent:
-    return Sent(number, number * 1000, bytes([number % 256]) * size)
+def sent(number: int, size: int = 300) -> SentBatch:
+    return SentBatch(number, number * 1000, bytes([number % 256]) * size)
 
 
 def filled(work: Path, numbers: range, size: int = 300) -> Checkpoint:
@@ -38,7 +38,7 @@ def segments(work: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("cut", range(1, 320, 20))
-def test_a_torn_end_is_left_out_and_what_comes_after_it_is_found(tmp_path: Path, cut: int) -> None:
+def test_torn_end_is_skipped_and_later_records_are_read(tmp_path: Path, cut: int) -> None:
     filled(tmp_path, range(5))
     (path,) = segments(tmp_path)
     path.write_bytes(path.read_bytes()[:-cut])
@@ -61,7 +61,7 @@ def test_a_damaged_segment_costs_no_other(tmp_path: Path) -> None:
     assert loaded(tmp_path) == (4, [3])
 
 
-def test_what_no_replay_needs_is_deleted_and_what_one_needs_is_not(tmp_path: Path) -> None:
+def test_segments_are_deleted_when_no_replay_needs_them(tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path, "a", "c")
     for number in range(4000):
         checkpoint.save({"next": number + 1}, [sent(number)], max(0, number - 900))
@@ -71,7 +71,7 @@ def test_what_no_replay_needs_is_deleted_and_what_one_needs_is_not(tmp_path: Pat
 
 @contextmanager
 def room(size: int) -> Iterator[None]:
-    """No file of this process can become longer than `size` bytes: the kernel writes what fits, and refuses the rest."""
+    """No file of this process can become longer than `size` bytes: the kernel writes a part and refuses the rest."""
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
@@ -82,7 +82,7 @@ def room(size: int) -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, handler)
 
 
-def test_what_finds_no_room_is_written_when_there_is_some(tmp_path: Path) -> None:
+def test_unwritten_records_are_written_when_there_is_space(tmp_path: Path) -> None:
     checkpoint = filled(tmp_path, range(3))
     (path,) = segments(tmp_path)
     with room(path.stat().st_size + 100):
@@ -95,7 +95,7 @@ def test_what_finds_no_room_is_written_when_there_is_some(tmp_path: Path) -> Non
     assert loaded(tmp_path) == (7, list(range(7)))
 
 
-def test_no_room_for_the_first_record_either(tmp_path: Path) -> None:
+def test_first_record_is_retried_without_space(tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path, "a", "c")
     with room(10):
         for number in (0, 1):
@@ -105,13 +105,13 @@ def test_no_room_for_the_first_record_either(tmp_path: Path) -> None:
     assert loaded(tmp_path) == (3, [0, 1, 2]) and len(segments(tmp_path)) == 1
 
 
-def test_another_configuration_finds_nothing_and_leaves_nothing(tmp_path: Path) -> None:
+def test_another_configuration_deletes_the_checkpoint(tmp_path: Path) -> None:
     filled(tmp_path, range(3))
     assert Checkpoint(tmp_path, "a", "other").load() is None
     assert segments(tmp_path) == []
 
 
-def test_restarts_leave_no_heap_of_files(tmp_path: Path) -> None:
+def test_restarts_leave_few_files(tmp_path: Path) -> None:
     for number in range(50):
         checkpoint = Checkpoint(tmp_path, "a", "c")
         checkpoint.load()

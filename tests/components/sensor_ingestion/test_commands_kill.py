@@ -31,7 +31,7 @@ def lines(work: Path, name: str) -> list[str]:
     return (work / name).read_text().splitlines() if (work / name).exists() else []
 
 
-def test_killed_at_each_step(tmp_path: Path) -> None:  # 12, 34
+def test_kill_at_each_step_neither_loses_nor_repeats_a_command(tmp_path: Path) -> None:  # 12, 34
     whole = tmp_path / "whole"
     assert child(whole, 0, "c1", "c1").wait(PATIENCE_S) == 0
     steps = lines(whole, "steps")
@@ -57,7 +57,7 @@ def test_killed_at_each_step(tmp_path: Path) -> None:  # 12, 34
     assert (0, "unknown") in outcomes.values() and (1, "unknown") in outcomes.values()
 
 
-def test_a_machine_in_the_process_obeys_once_whenever_that_is_killed(tmp_path: Path) -> None:  # 34
+def test_machine_in_the_process_executes_once_at_any_kill(tmp_path: Path) -> None:  # 34
     whole = tmp_path / "whole"
     assert child(whole, 0, "c1", source="simulator").wait(PATIENCE_S) == 0
     steps = lines(whole, "steps")
@@ -74,7 +74,7 @@ def test_a_machine_in_the_process_obeys_once_whenever_that_is_killed(tmp_path: P
         assert said == ("c1 executed", False), f"killed at step {kill_at - 1} ({steps[kill_at - 1]})"
 
 
-def test_killed_at_random_instants(tmp_path: Path) -> None:  # 12, 34
+def test_kill_at_random_instants_neither_loses_nor_repeats_a_command(tmp_path: Path) -> None:  # 12, 34
     chance = random.Random(4)
     ids = [f"c{i}" for i in range(150)]
     kills = 0

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeml.environment import CREDENTIALS
+from edgeml.config.schema import read
 from edgeml.errors import OptionsError, SourceError
-from edgeml.options import read
-from edgeml.readings import time_ns
-from edgeml.times import SECOND
-from sensor_ingestion.sources.block import Block
-from sensor_ingestion.sources.jsonl import AT_ONCE, Jsonl, JsonlOptions
+from edgeml.parsing.readings import time_ns
+from edgeml.runtime.subprocess_env import CREDENTIALS
+from edgeml.timestamps import SECOND
+from sensor_ingestion.sources.base import RowBlock
+from sensor_ingestion.sources.jsonl import READ_BYTES, Jsonl, JsonlOptions
 from tests.patience import PATIENCE_S
 
 from .kit import T0, Clock
@@ -32,16 +32,16 @@ def open_(clock: Clock | None = None, **options: Any) -> Jsonl:
     return Jsonl(read(JsonlOptions, {"units": UNITS, **options}), (clock or Clock()).pair)
 
 
-def rows(source: Jsonl, n: int, most: int = 5, deadline_s: float = PATIENCE_S) -> Block:
+def rows(source: Jsonl, n: int, most: int = 5, deadline_s: float = PATIENCE_S) -> RowBlock:
     """The first n rows, as soon as they have come."""
-    blocks: list[Block] = []
+    blocks: list[RowBlock] = []
     give_up = time.monotonic() + deadline_s
     while sum(len(block.times) for block in blocks) < n:
         assert time.monotonic() < give_up, f"only {blocks} in {deadline_s} s; {source.faults}"
         block = source.read(0.0, most)
         if block is not None:
             blocks.append(block)
-    return Block(*(np.concatenate(column) for column in zip(*blocks, strict=True)))
+    return RowBlock(*(np.concatenate(column) for column in zip(*blocks, strict=True)))
 
 
 class Fifo:
@@ -63,7 +63,7 @@ def fifo(tmp_path: Path) -> Any:
     pipe.source.close()
 
 
-def test_the_fifo_is_made(fifo: Fifo) -> None:
+def test_fifo_is_created(fifo: Fifo) -> None:
     assert stat.S_ISFIFO(fifo.path.stat().st_mode)
 
 
@@ -76,7 +76,7 @@ def test_lines_become_rows(fifo: Fifo) -> None:
     assert fifo.source.faults == []
 
 
-def test_a_row_without_a_time_is_of_now(tmp_path: Path) -> None:
+def test_row_without_a_time_has_the_present_time(tmp_path: Path) -> None:
     clock = Clock()
     pipe = Fifo(tmp_path / "in", clock)
     clock.now += 7
@@ -92,7 +92,7 @@ def test_half_a_line_waits_for_its_other_half(fifo: Fifo) -> None:
     assert rows(fifo.source, 1).values[0, 0] == 2
 
 
-def test_the_last_line_of_a_writer_that_goes_counts_and_another_writer_may_come(fifo: Fifo) -> None:
+def test_last_line_of_a_closed_writer_counts_and_another_writer_may_open(fifo: Fifo) -> None:
     fifo.write('{"time": 1583748873, "force": 1}\n{"time": 1583748874, "force": 2}')
     os.close(fifo.writer)
     assert rows(fifo.source, 2).values[:, 0].tolist() == [1, 2]
@@ -102,53 +102,56 @@ def test_the_last_line_of_a_writer_that_goes_counts_and_another_writer_may_come(
     assert rows(fifo.source, 1).values[0, 0] == 3
 
 
-@pytest.mark.parametrize(("line", "wanted"), [
-    ("force=3", "'force=3' is no JSON object"),
-    ("[1, 2]", "no JSON object"),
-    ("\xff\xfe", "no JSON object"),
-    ("[" * 100_00, "no JSON object"),
-    ('{"pressure": 3}', "none of the channels force, stroke is in ['pressure']"),
-    ('{"time": "noon", "force": 3}', "`time` is 'noon'"),
-    ('{"time": 1e300, "force": 3}', "`time` is 1e+300"),
-    ('{"time": [1], "force": 3}', "`time` is [1]"),
-])
-def test_a_bad_line_is_left_out_counted_and_named(fifo: Fifo, line: str, wanted: str) -> None:  # 23
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("force=3", "'force=3' is not a JSON object"),
+        ("[1, 2]", "not a JSON object"),
+        ("\xff\xfe", "not a JSON object"),
+        ("[" * 100_00, "not a JSON object"),
+        ('{"pressure": 3}', "none of the channels force, stroke is in ['pressure']"),
+        ('{"time": "noon", "force": 3}', "`time` is 'noon'"),
+        ('{"time": 1e300, "force": 3}', "`time` is 1e+300"),
+        ('{"time": [1], "force": 3}', "`time` is [1]"),
+    ],
+)
+def test_bad_line_is_skipped_counted_and_reported(fifo: Fifo, line: str, expected: str) -> None:  # 23
     fifo.write(f'{{"time": 1, "force": 1}}\n{line}\n{{"time": 3, "force": 3}}\n')
     assert rows(fifo.source, 2).values[:, 0].tolist() == [1, 3]
     assert fifo.source.bad_lines == 1 and len(fifo.source.faults) == 1
-    assert wanted in fifo.source.faults[0] and "line 2" in fifo.source.faults[0] and "write one object a line" in fifo.source.faults[0]
+    assert expected in fifo.source.faults[0] and "line 2" in fifo.source.faults[0] and "write one object a line" in fifo.source.faults[0]
 
 
 @pytest.mark.parametrize("value", ['"12"', "true", "[1]", "{}"])
-def test_a_value_that_is_no_number_is_missing(fifo: Fifo, value: str) -> None:  # 23
+def test_value_that_is_no_number_is_missing(fifo: Fifo, value: str) -> None:  # 23
     fifo.write(f'{{"time": 1, "force": {value}, "stroke": 4}}\n')
     block = rows(fifo.source, 1)
     assert np.isnan(block.values[0, 0]) and block.values[0, 1] == 4 and "`force` is" in fifo.source.faults[0]
 
 
-def test_a_line_without_end_is_given_up(fifo: Fifo) -> None:  # 23
-    # A pipe holds 64 KiB: what is written must be read in between.
+def test_line_without_end_is_skipped(fifo: Fifo) -> None:  # 23
+    # A pipe holds 64 KiB, so it must be read in between.
     for _ in range(5):
-        fifo.write("x" * (AT_ONCE // 4))
+        fifo.write("x" * (READ_BYTES // 4))
         assert fifo.source.read(0.0, 5) is None
     assert fifo.source.bad_lines == 1 and "without an end of line" in fifo.source.faults[0]
     fifo.write('\n{"time": 3, "force": 3}\n')
     assert rows(fifo.source, 1).values[0, 0] == 3
 
 
-def test_a_slow_consumer_reads_no_more_than_it_needs(fifo: Fifo) -> None:
+def test_source_reads_no_more_than_a_slow_consumer_needs(fifo: Fifo) -> None:
     fifo.write('{"time": 1, "force": 1}\n' * 50)
     assert [len(rows(fifo.source, 5).times) for _ in range(10)] == [5] * 10
 
 
-def test_a_file_is_no_fifo(tmp_path: Path) -> None:
+def test_file_in_place_of_a_fifo_is_refused(tmp_path: Path) -> None:
     (tmp_path / "in").write_text("")
     with pytest.raises(SourceError, match="no FIFO.*tail, -F"):
         open_(fifo=str(tmp_path / "in"))
 
 
-def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="directory that this user may use"):
+def test_missing_directory_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="directory that this user can write"):
         open_(fifo=str(tmp_path / "none" / "in"))
 
 
@@ -156,13 +159,13 @@ def python(code: str) -> list[str]:
     return [sys.executable, "-u", "-c", code]
 
 
-def test_the_output_of_a_program() -> None:
+def test_output_of_a_program_becomes_rows() -> None:
     source = open_(program=python("""for i in range(3): print('{"time": %d, "force": %d}' % (i, i * i))"""))
     assert rows(source, 3).values[:, 0].tolist() == [0, 1, 4]
     source.close()
 
 
-def test_a_program_gets_its_arguments_as_they_are(tmp_path: Path) -> None:
+def test_program_gets_its_arguments_unchanged(tmp_path: Path) -> None:
     source = open_(program=[*python("import sys; print(sys.argv[1])"), f'{{"force": 1}} $(touch {tmp_path}/x)'])
     give_up = time.monotonic() + PATIENCE_S
     while not source.faults and time.monotonic() < give_up:
@@ -171,7 +174,7 @@ def test_a_program_gets_its_arguments_as_they_are(tmp_path: Path) -> None:
     source.close()
 
 
-def test_a_program_that_ends_is_started_again_with_growing_waits(caplog: pytest.LogCaptureFixture) -> None:  # 24
+def test_ended_program_is_restarted_with_back_off(caplog: pytest.LogCaptureFixture) -> None:  # 24
     clock = Clock()
     source = open_(clock, program=python("""print('{"time": 1, "force": 1}')"""))
     for wait in ("0.5", "1.0", "2.0"):
@@ -180,31 +183,31 @@ def test_a_program_that_ends_is_started_again_with_growing_waits(caplog: pytest.
         while not caplog.messages:
             source.read(0.0, 5)
             assert time.monotonic() < give_up
-        assert f"exit code 0; starting it again in {wait} s" in caplog.text
+        assert f"exit code 0; it is restarted in {wait} s" in caplog.text
         assert source.read(0.0, 5) is None  # not before its time
         clock.now += float(wait)
         caplog.clear()
     source.close()
 
 
-def test_after_steady_running_the_waiting_is_short_again(caplog: pytest.LogCaptureFixture) -> None:  # 24
+def test_back_off_is_reset_after_steady_running(caplog: pytest.LogCaptureFixture) -> None:  # 24
     clock = Clock()
     source = open_(clock, program=python("""print('{"time": 1, "force": 1}')"""))
     for ran, wait in ((0, "0.5"), (0, "1.0"), (31, "0.5")):
         clock.now += ran
         give_up = time.monotonic() + PATIENCE_S
-        while "starting it again" not in caplog.text:
+        while "it is restarted" not in caplog.text:
             source.read(0.0, 5)
             assert time.monotonic() < give_up
-        assert f"again in {wait} s" in caplog.text
+        assert f"restarted in {wait} s" in caplog.text
         caplog.clear()
         clock.now += float(wait)
         rows(source, 1)
     source.close()
 
 
-def test_a_program_that_is_not_there() -> None:
-    with pytest.raises(SourceError, match="does not start"):
+def test_missing_program_is_refused() -> None:
+    with pytest.raises(SourceError, match="cannot be started"):
         open_(program=["/no/such/program"])
 
 
@@ -218,7 +221,7 @@ def test_closing_ends_the_program() -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"fifo": "a", "program": ["b"]}])
-def test_one_of_both_must_be_given(options: dict[str, Any]) -> None:
+def test_exactly_one_of_fifo_and_command_is_required(options: dict[str, Any]) -> None:
     with pytest.raises(OptionsError, match="give one of `o.fifo`"):
         read(JsonlOptions, options, "o")
 
@@ -261,19 +264,25 @@ def test_children_end_with_their_program(caplog: pytest.LogCaptureFixture) -> No
     source.close()
 
 
-def test_children_end_with_a_component_that_is_killed() -> None:  # 24
+def test_children_end_with_a_killed_component() -> None:  # 24
     owner = subprocess.Popen(
-        [sys.executable, "-c", f"""
+        [
+            sys.executable,
+            "-c",
+            f"""
 import json, sys, time
 sys.path[:0] = {sys.path!r}
-from sensor_ingestion.sources.block import Clocks
+from sensor_ingestion.sources.base import Clocks
 from sensor_ingestion.sources.jsonl import Jsonl, JsonlOptions
-source = Jsonl(JsonlOptions(program={python(FAMILY + 'time.sleep(600)')!r}, units={UNITS!r}), Clocks(time.monotonic, time.time_ns))
+source = Jsonl(JsonlOptions(program={python(FAMILY + "time.sleep(600)")!r}, units={UNITS!r}), Clocks(time.monotonic, time.time_ns))
 while (block := source.read(0.0, 5)) is None:
     time.sleep(0.01)
 print(json.dumps(block.values[0].astype(int).tolist()), flush=True)
 time.sleep(600)
-"""], stdout=subprocess.PIPE)
+""",
+        ],
+        stdout=subprocess.PIPE,
+    )
     assert owner.stdout is not None
     pids = json.loads(owner.stdout.readline())
     owner.kill()
@@ -282,7 +291,7 @@ time.sleep(600)
     assert len(pids) == 2 and all(ended(pid) for pid in pids)
 
 
-def test_a_program_does_not_see_what_lets_it_act_as_the_component(monkeypatch: pytest.MonkeyPatch) -> None:  # 24
+def test_program_gets_no_credentials_of_the_component(monkeypatch: pytest.MonkeyPatch) -> None:  # 24
     for name in CREDENTIALS:
         monkeypatch.setenv(name, "secret")
     monkeypatch.setenv("AWS_IOT_THING_NAME", "press-line")
@@ -293,24 +302,27 @@ print(json.dumps({'force': sum(v == 'secret' for v in os.environ.values()), 'str
     source.close()
 
 
-@pytest.mark.parametrize(("line", "force", "wanted"), [
-    (b'{"time": 1, "force": NaN, "stroke": 4}', None, ""),
-    (b'{"time": 1, "force": null, "stroke": 4}', None, ""),
-    (b'{"time": 1, "force": Infinity, "stroke": 4}', None, "`force` is inf"),
-    (b'{"time": 1, "force": 1e999, "stroke": 4}', None, "`force` is inf"),
-    (b'{"time": 1, "force": 1e39, "stroke": 4}', None, "`force` is 1e+39"),
-    (b'{"time": 1, "force": ' + b"9" * 5000 + b', "stroke": 4}', None, "`force` is"),
-    (b'{"time": 1, "force": "\xff", "stroke": 4}', None, "bytes that are not UTF-8"),
-    (b'{"time": 1, "force": 2, "note": "\xb0C", "stroke": 4}', 2.0, "bytes that are not UTF-8"),
-    (b'\xef\xbb\xbf{"time": 1, "force": 2, "stroke": 4}', 2.0, ""),
-    (b'{"time": 1, "force": ' + b"[" * 500 + b"]" * 500 + b', "stroke": 4}', None, "`force` is"),
-])
-def test_what_is_wrong_in_a_line_loses_itself_alone(fifo: Fifo, line: bytes, force: float | None, wanted: str) -> None:  # 23
+@pytest.mark.parametrize(
+    ("line", "force", "expected"),
+    [
+        (b'{"time": 1, "force": NaN, "stroke": 4}', None, ""),
+        (b'{"time": 1, "force": null, "stroke": 4}', None, ""),
+        (b'{"time": 1, "force": Infinity, "stroke": 4}', None, "`force` is inf"),
+        (b'{"time": 1, "force": 1e999, "stroke": 4}', None, "`force` is inf"),
+        (b'{"time": 1, "force": 1e39, "stroke": 4}', None, "`force` is 1e+39"),
+        (b'{"time": 1, "force": ' + b"9" * 5000 + b', "stroke": 4}', None, "`force` is"),
+        (b'{"time": 1, "force": "\xff", "stroke": 4}', None, "bytes that are not UTF-8"),
+        (b'{"time": 1, "force": 2, "note": "\xb0C", "stroke": 4}', 2.0, "bytes that are not UTF-8"),
+        (b'\xef\xbb\xbf{"time": 1, "force": 2, "stroke": 4}', 2.0, ""),
+        (b'{"time": 1, "force": ' + b"[" * 500 + b"]" * 500 + b', "stroke": 4}', None, "`force` is"),
+    ],
+)
+def test_fault_in_a_line_costs_only_that_line(fifo: Fifo, line: bytes, force: float | None, expected: str) -> None:  # 23
     os.write(fifo.writer, line + b"\n")
     block = rows(fifo.source, 1)
     assert block.times.tolist() == [SECOND] and block.values[0, 1] == 4
     assert np.array_equal(block.values[0, 0], np.nan if force is None else force, equal_nan=True)
-    assert fifo.source.bad_lines == 0 and (wanted in fifo.source.faults[0] if wanted else fifo.source.faults == [])
+    assert fifo.source.bad_lines == 0 and (expected in fifo.source.faults[0] if expected else fifo.source.faults == [])
     assert all(len(fault) < 400 for fault in fifo.source.faults)
 
 
@@ -319,8 +331,8 @@ def test_lines_may_end_with_carriage_returns(fifo: Fifo) -> None:
     assert rows(fifo.source, 3).values[:, 0].tolist() == [1, 2, 3] and fifo.source.faults == []
 
 
-def test_the_end_of_a_line_that_was_given_up_is_no_line(fifo: Fifo) -> None:  # 23
-    for part in ('{"note": "' + "x" * AT_ONCE, "x" * 40_000 + '"}'):
+def test_end_of_a_skipped_line_is_no_line(fifo: Fifo) -> None:  # 23
+    for part in ('{"note": "' + "x" * READ_BYTES, "x" * 40_000 + '"}'):
         for at in range(0, len(part), 30_000):
             fifo.write(part[at : at + 30_000])
             assert fifo.source.read(0.0, 5) is None
@@ -328,14 +340,23 @@ def test_the_end_of_a_line_that_was_given_up_is_no_line(fifo: Fifo) -> None:  # 
     assert rows(fifo.source, 1).values[0, 0] == 3 and fifo.source.bad_lines == 1
 
 
-def test_a_time_keeps_its_nanoseconds(fifo: Fifo) -> None:
+def test_time_keeps_its_nanoseconds(fifo: Fifo) -> None:
     fifo.write('{"time": 1583748873.123456789, "force": 1}\n')
     assert rows(fifo.source, 1).times.tolist() == [T0 + 123_456_789]
 
 
-@pytest.mark.parametrize("written", [
-    "1583748873.12345708", "1583748873.123457", "1583748873.1234570004", "1583748873", "0.000000123", "1.583748873e9", "1e-7",
-])
-def test_seconds_are_read_as_they_are_written(fifo: Fifo, written: str) -> None:
+@pytest.mark.parametrize(
+    "written",
+    [
+        "1583748873.12345708",
+        "1583748873.123457",
+        "1583748873.1234570004",
+        "1583748873",
+        "0.000000123",
+        "1.583748873e9",
+        "1e-7",
+    ],
+)
+def test_seconds_are_read_exactly(fifo: Fifo, written: str) -> None:
     fifo.write(f'{{"time": {written}, "force": 1}}\n')
     assert rows(fifo.source, 1).times.tolist() == [time_ns(written, "s")]

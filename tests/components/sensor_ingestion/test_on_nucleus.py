@@ -12,10 +12,21 @@ from typing import Any
 import pytest
 import yaml
 
-from edgeml import topics
-from edgeml.messages import Command, CommandAck, Message, Replay, Replaying, SensorBatch, Status, decode, encode, encode_json
-from edgeml.times import SECOND, to_iso
-from gglocal.nucleus import Nucleus
+from edgeml.messages import (
+    Command,
+    CommandAck,
+    Message,
+    ReplayRequest,
+    ReplayStart,
+    SensorBatch,
+    Status,
+    decode,
+    encode,
+    encode_json,
+    topics,
+)
+from edgeml.timestamps import SECOND, to_iso
+from gglocal.api.nucleus import Nucleus
 from tests.patience import PATIENCE_S
 
 from .kit import CSV, T0, answer, recording, rows, steady
@@ -47,10 +58,10 @@ class Device:
         (folder / f"{NAME}-1.0.0.yaml").write_text(yaml.safe_dump(recipe))
         self.nucleus.deploy(folder, merge={NAME: "1.0.0"}, config={NAME: update} if update else None)
 
-    def until(self, what: Callable[[], Any], answering: bool = True) -> Any:
-        """Take messages, and answer batches, until `what()` is true; returns that."""
+    def until(self, condition: Callable[[], Any], answering: bool = True) -> Any:
+        """Take messages, and answer batches, until `condition()` is true; returns its result."""
         give_up = time.monotonic() + PATIENCE_S
-        while not what():
+        while not condition():
             left = give_up - time.monotonic()
             assert left > 0, f"not in {PATIENCE_S} s; the log ends:\n{self.nucleus.tail(NAME, 40)}"
             try:
@@ -63,7 +74,7 @@ class Device:
             self.heard.append(message)
             if isinstance(message, SensorBatch):
                 self.take(message, answering)
-        return what()
+        return condition()
 
     def take(self, batch: SensorBatch, answering: bool) -> None:
         if batch.seq in self.batches:
@@ -71,7 +82,7 @@ class Device:
             self.repeated += 1
         self.batches[batch.seq] = batch
         if answering:
-            self.nucleus.publish(topics.RESULTS, encode(answer(batch)), sealed=True)
+            self.nucleus.publish(topics.RESULTS, encode(answer(batch)), signed=True)
 
     def statuses(self) -> list[Status]:
         return [message for message in self.heard if isinstance(message, Status)]
@@ -91,7 +102,7 @@ def played(tmp_path: Path, n: int) -> dict[str, Any]:
     return {"a": {"source": "csv", "options": {"path": str(path), **CSV, "speed": "0"}, "batch_rows": "5"}}
 
 
-def test_a_recording_with_two_kills_in_mid_run(device: Device, tmp_path: Path) -> None:  # 1, 8, 27
+def test_recording_is_published_completely_despite_two_kills(device: Device, tmp_path: Path) -> None:  # 1, 8, 27
     device.deploy(played(tmp_path, 1000))
     for mark in (30, 90):
         device.until(lambda mark=mark: len(device.batches) >= mark)
@@ -103,25 +114,25 @@ def test_a_recording_with_two_kills_in_mid_run(device: Device, tmp_path: Path) -
     assert device.nucleus.refusals == []
 
 
-def test_a_consumer_that_is_away_loses_nothing(device: Device, tmp_path: Path) -> None:  # 7, 9
+def test_absent_consumer_loses_nothing(device: Device, tmp_path: Path) -> None:  # 7, 9
     device.deploy(played(tmp_path, 200))
     device.until(lambda: len(device.batches) == 4, answering=False)
-    device.until(lambda: device.repeated >= 4, answering=False)  # the lead is bounded; what is unanswered comes again
+    device.until(lambda: device.repeated >= 4, answering=False)  # batches in flight are bounded, and sent again without an answer
     assert sorted(device.batches) == [0, 1, 2, 3]
-    device.nucleus.publish(topics.REPLAY, encode_json(Replay(topic=topics.SENSORS)), sealed=True)
-    device.until(lambda: any(isinstance(message, Replaying) for message in device.heard), answering=False)
+    device.nucleus.publish(topics.REPLAY, encode_json(ReplayRequest(topic=topics.SENSORS)), signed=True)
+    device.until(lambda: any(isinstance(message, ReplayStart) for message in device.heard), answering=False)
     device.until(lambda: device.state() == "finished")
     assert sorted(device.batches) == list(range(40))
 
 
-def test_stop_and_start_over_ipc(device: Device) -> None:  # 12, 14, 18
+def test_machine_stops_and_starts_by_commands_over_ipc(device: Device) -> None:  # 12, 14, 18
     device.deploy({"a": {"source": "simulator", "options": {"speed": 100, "seed": 3}}})
     device.until(lambda: len(device.batches) > 3)
 
     def send(id: str, action: str) -> str:
         command = Command(id=id, asset="a", action=action, issued_at=to_iso(time.time_ns()), timeout_s=PATIENCE_S)
         before = len(device.heard)
-        device.nucleus.publish(topics.COMMANDS, encode(command), sealed=True)
+        device.nucleus.publish(topics.COMMANDS, encode(command), signed=True)
         acks = device.until(lambda: [m for m in device.heard[before:] if isinstance(m, CommandAck) and m.id == id])
         return acks[-1].status
 
@@ -140,20 +151,20 @@ def test_stop_and_start_over_ipc(device: Device) -> None:  # 12, 14, 18
     assert send("c1", "stop") == "executed" and send("c3", "start") == "executed" and flow() > 100
 
 
-def test_rubbish_on_every_topic_disturbs_nothing(device: Device, tmp_path: Path) -> None:  # 26
+def test_component_survives_random_bytes_on_every_topic(device: Device, tmp_path: Path) -> None:  # 26
     device.deploy(played(tmp_path, 600))
     device.until(lambda: len(device.batches) > 10)
     for topic in (topics.RESULTS, topics.COMMANDS, topics.REPLAY):
-        for payload in (b"", os.urandom(500), b"{", b'{"type": "command", "v": 99}', encode(Replaying(asset="a", stream="s", first=0))):
+        for payload in (b"", os.urandom(500), b"{", b'{"type": "command", "v": 99}', encode(ReplayStart(asset="a", stream="s", first=0))):
             device.nucleus.publish(topic, payload)
-            device.nucleus.publish(topic, payload, sealed=True)
+            device.nucleus.publish(topic, payload, signed=True)
     device.until(lambda: device.state() == "finished")
     assert sorted(device.batches) == list(range(120))
     log = device.nucleus.log_file(NAME).read_text()
-    assert "it has no seal" in log and "no message of this suite" in log and "version 99" in log and "Traceback" not in log
+    assert "it has no signature" in log and "not a message of this suite" in log and "version 99" in log and "Traceback" not in log
 
 
-def test_a_wrong_configuration_waits_for_a_right_one(device: Device, tmp_path: Path) -> None:  # 19, 27
+def test_component_with_an_invalid_configuration_waits_for_a_valid_one(device: Device, tmp_path: Path) -> None:  # 19, 27
     wrong = {"assets": {"a": {"source": "opcua"}, "b": {"options": {"sped": 2}}}}
     device.deploy({"b": {"source": "simulator", "options": {"speed": 50}}}, {"merge": wrong})
     device.until(lambda: device.state() == "faulty")

@@ -1,4 +1,4 @@
-"""The README is the spec: it names every option with its default, and the tests cite its behaviours."""
+"""The README is the spec: it names every option with its default, and the tests cite its behaviors."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from edgeml.messagekey import MessageOptions
-from edgeml.options import document
-from sensor_ingestion.options import Options
+from edgeml.auth.device_key import MessageAuthOptions
+from edgeml.config.schema import document
+from sensor_ingestion.options import SensorIngestionOptions
 from sensor_ingestion.sources import SOURCES
-from sensor_ingestion.sources.pump import FAULTS
+from sensor_ingestion.sources.pump_physics import FAULTS
 
 HERE = Path(__file__).parent
 README = (HERE.parents[2] / "components" / "sensor_ingestion" / "README.md").read_text()
 TABLE = [line for line in README.splitlines() if line.startswith("| `")]
 
 
-@pytest.mark.parametrize("kind", [Options, MessageOptions, *(kind.options for kind in SOURCES.values())])
-def test_every_option_and_its_default(kind: type) -> None:
+@pytest.mark.parametrize("kind", [SensorIngestionOptions, MessageAuthOptions, *(kind.options for kind in SOURCES.values())])
+def test_readme_has_every_option_with_its_default(kind: type) -> None:
     for key, _, default, _ in document(kind):
         name = key.rsplit(".", 1)[-1]
         lines = [line for line in TABLE if re.search(rf"[`.]{name}`", line)]
@@ -29,7 +29,7 @@ def test_every_option_and_its_default(kind: type) -> None:
             assert any(text in line for line in lines), f"the default of {key}, {text}, is not in the README"
 
 
-def test_every_source_and_fault() -> None:
+def test_readme_has_every_source_and_fault() -> None:
     assert all(f"### `{name}`" in README for name in SOURCES)
     assert all(f"`{name}`" in README for name in FAULTS)
 

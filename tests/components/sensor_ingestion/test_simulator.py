@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgeml.config.schema import read
 from edgeml.errors import OptionsError
-from edgeml.options import read
-from edgeml.times import SECOND, to_iso
+from edgeml.timestamps import SECOND, to_iso
 from sensor_ingestion.sources.simulator import Simulator, SimulatorOptions
 
 from .kit import T0, Clock, drain
@@ -30,7 +30,7 @@ def test_true_speed_gives_a_row_a_second() -> None:  # 2
     assert not source.paced
 
 
-def test_faster_fills_its_blocks() -> None:  # 2
+def test_higher_speed_fills_its_batches() -> None:  # 2
     clock = Clock()
     source = Simulator(SimulatorOptions(speed=60), clock.pair)
     first = source.read(clock.now, 5)
@@ -49,7 +49,7 @@ def test_late_reading_catches_up() -> None:  # 1
     assert block is not None and len(block.times) == 30
 
 
-def test_times_begin_now_or_where_they_are_told() -> None:
+def test_times_begin_now_or_at_the_start_time() -> None:
     clock = Clock()
     block = Simulator(SimulatorOptions(speed=0), clock.pair).read(0.0, 3)
     assert block is not None and block.times.tolist() == [T0, T0 + SECOND, T0 + 2 * SECOND]
@@ -57,12 +57,12 @@ def test_times_begin_now_or_where_they_are_told() -> None:
     assert told is not None and [to_iso(t) for t in told.times] == ["2026-01-31T12:00:00.000Z", "2026-01-31T12:00:00.500Z"]
 
 
-def test_it_ends_after_its_duration() -> None:
+def test_simulator_ends_after_its_duration() -> None:
     source = Simulator(SimulatorOptions(speed=0, duration_s=12), Clock().pair)
     assert len(drain(source).times) == 12 and source.finished and source.paced
 
 
-def test_a_restart_goes_on_with_the_next_row() -> None:  # 16
+def test_restart_continues_with_the_next_row() -> None:  # 16
     clock = Clock()
     options = SimulatorOptions(speed=0, seed=9, fault="valve", fault_start_s=20, duration_s=200)
     whole = drain(Simulator(options, clock.pair))
@@ -76,7 +76,7 @@ def test_a_restart_goes_on_with_the_next_row() -> None:  # 16
     assert np.array_equal(np.concatenate([head.values, tail.values]), whole.values)
 
 
-def test_faults_in_its_options_name_what_is_valid() -> None:
+def test_invalid_options_are_reported_with_the_valid_ones() -> None:
     with pytest.raises(OptionsError) as caught:
         read(SimulatorOptions, {"fault": "leak", "fault_channel": "noise", "start_time": "soon"}, "assets.a.options")
     assert len(caught.value.faults) == 3
@@ -101,7 +101,7 @@ def ages(source: Simulator, clock: Clock, seconds: int = 20) -> list[float]:
 
 @pytest.mark.parametrize("down_s", [0.2, 0.9, 3.0, 7.5, 600.25, 86_400 * 400.0])
 @pytest.mark.parametrize("interval_s", [0.5, 1.0, 60.0])
-def test_after_a_downtime_rows_are_of_now_again(down_s: float, interval_s: float) -> None:  # 16
+def test_rows_after_a_downtime_have_the_present_time(down_s: float, interval_s: float) -> None:  # 16
     clock = Clock()
     first = live(clock, interval_s=interval_s)
     last = first.read(clock.now, 100)
@@ -120,7 +120,7 @@ def test_after_a_downtime_rows_are_of_now_again(down_s: float, interval_s: float
     assert (steps[1:] == interval_s * SECOND).all() and steps[0] >= interval_s * SECOND
 
 
-def test_the_skid_stands_still_while_its_process_is_down() -> None:  # 16
+def test_skid_does_not_change_while_its_process_is_down() -> None:  # 16
     clock = Clock()
     options = {"seed": 9, "fault": "valve", "fault_start_s": 20.0}
     whole = live(Clock(), **options).read(0.0, 1)
@@ -130,13 +130,13 @@ def test_the_skid_stands_still_while_its_process_is_down() -> None:  # 16
     second = live(clock, first.checkpoint(), **options)
     tail = [second.read(clock.now + i, 1) for i in range(30)]
     same = Simulator(SimulatorOptions(speed=0, **options), clock.pair)  # type: ignore[arg-type]
-    wanted = same.read(0.0, 60)
-    assert whole is not None and wanted is not None
+    expected = same.read(0.0, 60)
+    assert whole is not None and expected is not None
     values = np.concatenate([block.values for block in (*head, *tail) if block is not None])
-    assert np.array_equal(values, wanted.values)
+    assert np.array_equal(values, expected.values)
 
 
-def test_rows_follow_a_clock_that_is_set_and_a_system_that_slept() -> None:  # 16
+def test_rows_follow_steps_of_the_clock_and_suspends() -> None:  # 16
     clock = Clock()
     source = live(clock)
     assert max(ages(source, clock)) < 1
@@ -147,7 +147,7 @@ def test_rows_follow_a_clock_that_is_set_and_a_system_that_slept() -> None:  # 1
         assert all(0 <= age < 1 for age in ages(source, clock)), step_s
 
 
-def test_a_tick_that_took_long_moves_no_row() -> None:  # 16
+def test_slow_tick_shifts_no_row() -> None:  # 16
     clock = Clock()
     source = live(clock)
     ages(source, clock)
@@ -162,7 +162,7 @@ def test_a_tick_that_took_long_moves_no_row() -> None:  # 16
     assert (steps == SECOND).all() and len(times) >= 10
 
 
-def test_a_clock_that_is_adjusted_a_little_moves_no_row() -> None:  # 16
+def test_small_clock_adjustment_shifts_no_row() -> None:  # 16
     clock = Clock()
     source = live(clock)
     ages(source, clock)
@@ -173,7 +173,7 @@ def test_a_clock_that_is_adjusted_a_little_moves_no_row() -> None:  # 16
         clock.now += 1
 
 
-def test_rows_with_a_start_time_or_another_speed_go_on_as_they_were() -> None:  # 16
+def test_rows_with_a_start_time_or_another_speed_continue() -> None:  # 16
     for options in ({"start_time": "2026-01-31T12:00:00Z"}, {"speed": 10.0}, {"speed": 0.0}):
         clock = Clock()
         first = live(clock, **options)
@@ -183,7 +183,7 @@ def test_rows_with_a_start_time_or_another_speed_go_on_as_they_were() -> None:  
         assert before is not None and after is not None and after.times[0] - before.times[0] == SECOND
 
 
-def test_a_clock_that_was_set_to_1970_costs_no_checkpoint() -> None:  # 16
+def test_clock_set_to_1970_loses_no_checkpoint() -> None:  # 16
     clock = Clock()
     source = live(clock)
     ages(source, clock, 50)

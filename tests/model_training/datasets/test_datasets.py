@@ -1,8 +1,9 @@
-"""Loaders: what is complete, partial, altered; what is wrong in a file is said with its line."""
+"""Loaders: complete, partial and altered files; errors with file and line."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ def row(second: int, **changed: str) -> str:
     return f"2020-03-09 10:14:{second:02d};1;2;3;4;5;6;7;8;{changed.get('anomaly', '0.0')};{changed.get('changepoint', '0.0')}"
 
 
-def made(folder: Path, name: str, text: str) -> Path:
+def created(folder: Path, name: str, text: str) -> Path:
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(text.encode())
@@ -29,7 +30,7 @@ def data(shared: Path) -> Path:
     return shared / "data"
 
 
-def test_the_table_names_whole_sets_and_true_looking_digests() -> None:
+def test_dataset_table_is_consistent() -> None:
     assert len(DATASETS["skab"].files) == 35
     for dataset in DATASETS.values():
         assert dataset.licence and dataset.citation and len({file.name for file in dataset.files}) == len(dataset.files)
@@ -39,7 +40,7 @@ def test_the_table_names_whole_sets_and_true_looking_digests() -> None:
             assert not file.sha256 or file.rows
 
 
-def test_recordings_at_hand_are_complete_and_the_set_is_partial(data: Path) -> None:
+def test_skab_subset_is_partial_with_complete_recordings(data: Path) -> None:
     skab = load_skab(data)
     states = {file.name: file.state for file in skab.provenance.files}
     assert list(states.values()).count("complete") == 24 and states["anomaly-free/anomaly-free.csv"] == "partial"
@@ -53,19 +54,19 @@ def test_recordings_at_hand_are_complete_and_the_set_is_partial(data: Path) -> N
     assert free.anomaly is None and free.changepoint is None and len(free.times) == 4700
 
 
-def test_an_altered_recording_is_refused_in_a_sentence_or_told(data: Path, tmp_path: Path) -> None:
+def test_altered_recording_is_refused_or_noted(data: Path, tmp_path: Path) -> None:
     (tmp_path / "valve1").mkdir()
     text = (data / "skab" / "valve1" / "0.csv").read_text()
-    made(tmp_path, "valve1/0.csv", text.replace("32.0", "33.0", 1))
-    with pytest.raises(DatasetError, match=r"valve1/0.csv is altered: its SHA-256 is .*16af3f71.*scripts/prepare fetch skab"):
+    created(tmp_path, "valve1/0.csv", text.replace("32.0", "33.0", 1))
+    with pytest.raises(DatasetError, match=r"valve1/0.csv is altered: its SHA-256 is .*16af3f71.*edgeml data fetch skab"):
         load_skab(tmp_path)
-    told = load_skab(tmp_path, altered="tell")
-    assert told.partial and any("16af3f71" in note for note in told.notes) and len(told.recordings) == 1
+    lines = load_skab(tmp_path, altered="warn")
+    assert lines.partial and any("16af3f71" in note for note in lines.notes) and len(lines.recordings) == 1
 
 
-def test_a_recording_that_breaks_off_is_partial_under_its_own_digest(data: Path, tmp_path: Path) -> None:
+def test_truncated_recording_is_partial(data: Path, tmp_path: Path) -> None:
     whole = (data / "skab" / "valve1" / "0.csv").read_bytes()
-    path = made(tmp_path, "skab/valve1/0.csv", "")
+    path = created(tmp_path, "skab/valve1/0.csv", "")
     path.write_bytes(whole[:50_000])
     skab = load_skab(tmp_path)
     (file,) = skab.provenance.files
@@ -73,41 +74,44 @@ def test_a_recording_that_breaks_off_is_partial_under_its_own_digest(data: Path,
     assert len(skab.recordings[0].times) == file.rows < 600
 
 
-def test_recordings_of_ones_own_load_beside_with_a_note(tmp_path: Path) -> None:
-    made(tmp_path, "pump9/1.csv", "\n".join([HEADER, row(1), row(2, anomaly="1.0", changepoint="1.0")]))
+def test_foreign_recording_loads_with_note(tmp_path: Path) -> None:
+    created(tmp_path, "pump9/1.csv", "\n".join([HEADER, row(1), row(2, anomaly="1.0", changepoint="1.0")]))
     skab = load_skab(tmp_path)
     (recording,) = skab.recordings
     assert recording.anomaly is not None and recording.anomaly.tolist() == [False, True] and len(recording.times) == 2
-    assert skab.partial and "no file of the data set" in skab.notes[-1]
+    assert skab.partial and "not a file of the data set" in skab.notes[-1]
 
 
-def test_a_file_whose_digest_nobody_knows_is_unverified(tmp_path: Path) -> None:
-    made(tmp_path, "valve1/3.csv", "\n".join([HEADER, row(1)]) + "\n")
+def test_file_without_known_digest_is_unverified(tmp_path: Path) -> None:
+    created(tmp_path, "valve1/3.csv", "\n".join([HEADER, row(1)]) + "\n")
     (file,) = load_skab(tmp_path).provenance.files
-    assert file.state == "unverified" and "not known" in file.note
+    assert file.state == "unverified" and "unknown" in file.note
 
 
-@pytest.mark.parametrize(("text", "wanted"), [
-    ("", "has no rows"),
-    (HEADER + "\n", "has no rows"),
-    (HEADER.replace("Current;", "") + "\n" + row(1), "no column Current; it has datetime"),
-    ("\n".join([HEADER, row(1), row(2).replace(";3;", ";off;")]), "line 3: .*off"),
-    ("\n".join([HEADER, row(1)[:40]]), "line 2"),
-    ("\n".join([HEADER, row(1).replace("2020-03-09 10", "yesterday")]), "line 2: .*yesterday"),
-])
-def test_what_is_wrong_in_a_recording(text: str, wanted: str) -> None:
-    with pytest.raises(DatasetError, match=f"pump9/1.csv.*{wanted}"):
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "has no rows"),
+        (HEADER + "\n", "has no rows"),
+        (HEADER.replace("Current;", "") + "\n" + row(1), "no column Current; it has datetime"),
+        ("\n".join([HEADER, row(1), row(2).replace(";3;", ";off;")]), "line 3: .*off"),
+        ("\n".join([HEADER, row(1)[:40]]), "line 2"),
+        ("\n".join([HEADER, row(1).replace("2020-03-09 10", "yesterday")]), "line 2: .*yesterday"),
+    ],
+)
+def test_invalid_recording_fails_with_place(text: str, expected: str) -> None:
+    with pytest.raises(DatasetError, match=f"pump9/1.csv.*{expected}"):
         read_recording("pump9/1.csv", text.encode())
 
 
 @pytest.mark.parametrize("load", [load_skab, load_cmapss, load_ai4i])
-def test_an_empty_or_absent_folder_names_the_command(load, tmp_path: Path) -> None:
+def test_missing_data_name_fetch_command(load: Callable[[Path], object], tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "absent"):
-        with pytest.raises(DatasetError, match="scripts/prepare fetch"):
+        with pytest.raises(DatasetError, match="edgeml data fetch"):
             load(folder)
 
 
-def test_engines_and_their_remaining_life(data: Path) -> None:
+def test_cmapss_engines_have_remaining_life(data: Path) -> None:
     cmapss = load_cmapss(data)
     assert len(np.unique(cmapss.train.engine)) == 100 and len(np.unique(cmapss.test.engine)) == len(cmapss.test_life) == 50
     assert cmapss.train.sensors.shape == (20631, 21) and cmapss.train.settings.shape == (20631, 3)
@@ -119,7 +123,7 @@ def test_engines_and_their_remaining_life(data: Path) -> None:
     assert cmapss.partial and "50 of 100" in cmapss.notes[1]
 
 
-def test_an_engine_at_which_a_file_breaks_off_is_not_judged(data: Path, tmp_path: Path) -> None:
+def test_cmapss_excludes_truncated_engine(data: Path, tmp_path: Path) -> None:
     for name in ("train_FD001.txt", "RUL_FD001.txt"):
         shutil.copy(data / "cmapss" / name, tmp_path / name)
     for name, keep in (("test_FD001.txt", 20_050), ("train_FD001.txt", 200_010)):
@@ -130,7 +134,7 @@ def test_an_engine_at_which_a_file_breaks_off_is_not_judged(data: Path, tmp_path
     assert cmapss.train.engine.max() == 5
 
 
-def test_an_altered_engine_table_is_refused_and_a_missing_one_named(data: Path, tmp_path: Path) -> None:
+def test_cmapss_refuses_altered_and_missing_files(data: Path, tmp_path: Path) -> None:
     for name in ("train_FD001.txt", "test_FD001.txt"):
         shutil.copy(data / "cmapss" / name, tmp_path / name)
     with pytest.raises(DatasetError, match="lacks RUL_FD001.txt"):
@@ -142,19 +146,19 @@ def test_an_altered_engine_table_is_refused_and_a_missing_one_named(data: Path, 
         load_cmapss(tmp_path)
 
 
-def test_failures_and_their_kinds(data: Path) -> None:
+def test_ai4i_failures_have_kinds(data: Path) -> None:
     ai4i = load_ai4i(data)
     assert ai4i.features.shape == (10_000, 5) and ai4i.failure.sum() == 339 and ((ai4i.kind > 0) == ai4i.failure).all()
-    assert ai4i.derived and ai4i.partial and any("worked out" in note for note in ai4i.notes)
+    assert ai4i.derived and ai4i.partial and any("derived by" in note for note in ai4i.notes)
     assert (ai4i.kind == len(DATASETS["ai4i"].files[0].columns) + 1).sum() < 12  # hardly any that the rules do not explain
 
 
-def test_kinds_come_from_their_columns_where_there_are_any(tmp_path: Path) -> None:
+def test_ai4i_reads_kinds_from_columns(tmp_path: Path) -> None:
     header = "\ufeffUDI,Product ID,Type,Air temperature [K],Process temperature [K],Rotational speed [rpm],Torque [Nm],"
     header += "Tool wear [min],Machine failure,TWF,HDF,PWF,OSF,RNF\n"
-    made(tmp_path, "ai4i2020.csv", header + "1,L1,L,298,308,1500,40,0,0,0,0,0,0,1\n2,L2,L,298,308,1500,40,0,1,1,0,0,0,0\n")
+    created(tmp_path, "ai4i2020.csv", header + "1,L1,L,298,308,1500,40,0,0,0,0,0,0,1\n2,L2,L,298,308,1500,40,0,1,1,0,0,0,0\n")
     ai4i = load_ai4i(tmp_path)
     assert ai4i.kind.tolist() == [0, 4] and not ai4i.derived
-    made(tmp_path, "ai4i2020.csv", header + "1,L1,X,298,308,1500,40,0,0,0,0,0,0,1\n")
+    created(tmp_path, "ai4i2020.csv", header + "1,L1,X,298,308,1500,40,0,0,0,0,0,0,1\n")
     with pytest.raises(DatasetError, match="line 2: the type 'X'"):
         load_ai4i(tmp_path)

@@ -1,4 +1,4 @@
-"""Fetching, from a server on this machine and from a folder."""
+"""Downloads from a server on loopback, and copies from a folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ONE, TWO = b"a;b\n1;2\n3;4\n", b"a;b\n5;6\n"
 
 
 class Server:
-    """Answers with what is in `files`, by path; counts what was asked."""
+    """Serve `files` by path and record the requested paths."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
@@ -57,51 +57,51 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     thread.join()
 
 
-def test_files_are_fetched_once_checked_and_told(server: Server, tmp_path: Path) -> None:
-    said: list[str] = []
-    got = fetch("plain", tmp_path, say=said.append)
+def test_fetch_verifies_and_skips_complete_files(server: Server, tmp_path: Path) -> None:
+    output: list[str] = []
+    got = fetch("plain", tmp_path, log=output.append)
     assert (tmp_path / "plain/g/1.csv").read_bytes() == ONE and (tmp_path / "plain/g/2.csv").read_bytes() == TWO
     assert [file.state for file in got.files] == ["complete", "unverified"]
     assert got.state == "unverified" and not got.partial and "plain: unverified" in got.notes[0]
-    assert any("MB" in line for line in said) and any(line.startswith("g/1.csv: complete") for line in said)
+    assert any("MB" in line for line in output) and any(line.startswith("g/1.csv: complete") for line in output)
     server.asked.clear()
     fetch("plain", tmp_path)
     assert server.asked == ["/data/g/2.csv"]  # what is complete by its digest is not asked for again
 
 
-def test_a_wrong_digest_is_refused_and_leaves_what_was_there(server: Server, tmp_path: Path) -> None:
+def test_fetch_rejects_wrong_digest(server: Server, tmp_path: Path) -> None:
     server.files["/data/g/1.csv"] = ONE.replace(b"4", b"7")
-    with pytest.raises(DatasetError, match="g/1.csv is not the data set's: its SHA-256 is"):
+    with pytest.raises(DatasetError, match="g/1.csv differs from the data set's file: its SHA-256 is"):
         fetch("plain", tmp_path)
     assert not list(tmp_path.rglob("*.csv")) and not list(tmp_path.rglob("*.part"))
 
 
-def test_an_answer_that_breaks_off_is_not_kept(server: Server, tmp_path: Path) -> None:
+def test_fetch_rejects_truncated_response(server: Server, tmp_path: Path) -> None:
     server.cut.add("/data/g/1.csv")
-    with pytest.raises(DatasetError, match=r"g/1.csv (broke off after 5 of 12 bytes|cannot be read)"):
+    with pytest.raises(DatasetError, match=r"g/1.csv(: connection closed after 5 of 12 bytes| cannot be read)"):
         fetch("plain", tmp_path)
     assert not list(tmp_path.rglob("*.csv"))
 
 
 @pytest.mark.parametrize("nested", [False, True])
-def test_a_zip_is_opened_and_a_zip_within_it(server: Server, tmp_path: Path, nested: bool) -> None:
+def test_fetch_unpacks_nested_zip(server: Server, tmp_path: Path, nested: bool) -> None:
     content = packed({"deep/1.csv": ONE})
     server.files["/data/all+of+it.zip"] = packed({"inner.zip": content}) if nested else content
     assert fetch("zipped", tmp_path).state == "complete"
     assert (tmp_path / "zipped/1.csv").read_bytes() == ONE
 
 
-@pytest.mark.parametrize(("content", "wanted"), [(b"no zip", "no whole zip"), (None, "answers 404")])
-def test_no_zip_there(server: Server, tmp_path: Path, content: bytes | None, wanted: str) -> None:
+@pytest.mark.parametrize(("content", "expected"), [(b"no zip", "not a complete zip"), (None, "returned 404")])
+def test_fetch_reports_missing_or_invalid_zip(server: Server, tmp_path: Path, content: bytes | None, expected: str) -> None:
     if content is not None:
         server.files["/data/all+of+it.zip"] = content
-    with pytest.raises(DatasetError, match=wanted):
+    with pytest.raises(DatasetError, match=expected):
         fetch("zipped", tmp_path)
 
 
-def test_a_zip_without_the_file(server: Server, tmp_path: Path) -> None:
+def test_fetch_reports_file_missing_in_zip(server: Server, tmp_path: Path) -> None:
     server.files["/data/all+of+it.zip"] = packed({"other.csv": TWO})
-    with pytest.raises(DatasetError, match=r"holds no 1.csv, but other.csv"):
+    with pytest.raises(DatasetError, match=r"has no file 1.csv; it has other.csv"):
         fetch("zipped", tmp_path)
 
 
@@ -113,7 +113,7 @@ def packed(files: dict[str, bytes]) -> bytes:
     return whole.getvalue()
 
 
-def test_another_address_and_no_server(server: Server, tmp_path: Path) -> None:
+def test_fetch_uses_mirror_and_reports_unreachable_server(server: Server, tmp_path: Path) -> None:
     server.files = {f"/mirror{path[5:]}": content for path, content in server.files.items()}
     fetch("plain", tmp_path, base=server.base.replace("data/", "mirror"))
     assert server.asked == ["/mirror/g/1.csv", "/mirror/g/2.csv"]
@@ -121,11 +121,11 @@ def test_another_address_and_no_server(server: Server, tmp_path: Path) -> None:
     server.http.server_close()
     with pytest.raises(DatasetError, match="cannot be read .*--from"):
         fetch("zipped", tmp_path)
-    with pytest.raises(DatasetError, match="no address of the web"):
+    with pytest.raises(DatasetError, match="not an HTTP address"):
         fetch("zipped", tmp_path, base="file:///etc")
 
 
-def test_from_a_folder_what_is_missing_is_said(server: Server, tmp_path: Path) -> None:
+def test_fetch_from_folder_reports_missing_files(server: Server, tmp_path: Path) -> None:
     source = tmp_path / "had" / "plain" / "g"
     source.mkdir(parents=True)
     (source / "1.csv").write_bytes(ONE[:8])
@@ -135,6 +135,6 @@ def test_from_a_folder_what_is_missing_is_said(server: Server, tmp_path: Path) -
         fetch("plain", tmp_path / "out", source=tmp_path / "had" / "plain" / "g")
 
 
-def test_an_unknown_name_lists_the_known() -> None:
+def test_fetch_lists_known_names() -> None:
     with pytest.raises(DatasetError, match="ai4i, cmapss, skab"):
         fetch("iris", Path())

@@ -1,15 +1,15 @@
-"""Recordings made for a test, and judges that need no model."""
+"""Synthetic recordings, and detectors without a model."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
-from model_training.evaluation.judging import Judge, Judged, decide
+from model_training.evaluation.bundle_scoring import Detector, DetectorResult, apply_policy
 from model_training.evaluation.recordings import Recording
 
-from sensor_ingestion.sources.layouts import LAYOUTS
-from sensor_ingestion.sources.pump import CHANNELS
+from sensor_ingestion.sources.csv_layouts import LAYOUTS
+from sensor_ingestion.sources.pump_physics import CHANNELS
 
 HEADINGS = ("datetime", *LAYOUTS["skab"].columns.values())
 START = np.datetime64("2026-01-01T00:00:00", "s")
@@ -17,7 +17,7 @@ NORMAL = (0.03, 0.04, 1.0, 0.1, 70.0, 25.0, 230.0, 32.0)
 
 
 def write(path: Path, rows: int, onset: int = 0, end: int = 0, step: int = 1, labels: bool = True, seed: int = 0) -> Path:
-    """A recording on disk; rows `onset` to `end` - 1 are anomalous: their flow falls by half."""
+    """Write a recording; rows `onset` to `end` - 1 are anomalous, with half of the flow."""
     rng = np.random.default_rng(seed)
     lines = [";".join((*HEADINGS, "anomaly", "changepoint") if labels else HEADINGS)]
     for row in range(rows):
@@ -32,23 +32,30 @@ def write(path: Path, rows: int, onset: int = 0, end: int = 0, step: int = 1, la
     return path
 
 
-def made(rows: int = 1150, onset: int = 570, end: int = 970, name: str = "1") -> Recording:
-    """A recording in memory."""
+def make_recording(rows: int = 1150, onset: int = 570, end: int = 970, name: str = "1") -> Recording:
+    """Create a recording in memory."""
     row = np.arange(rows)
     anomaly = (row >= onset) & (row < end)
     return Recording(
-        "made", name, CHANNELS, row, tuple(str(START + i) for i in range(rows)), 1_767_225_600 * 10**9 + row * 10**9,
+        "made",
+        name,
+        CHANNELS,
+        row,
+        tuple(str(START + i) for i in range(rows)),
+        1_767_225_600 * 10**9 + row * 10**9,
         (np.array(NORMAL) * (1 + 0.02 * np.random.default_rng(rows).standard_normal((rows, 8)))).astype(np.float32),
-        anomaly, np.isin(row, [onset, end]) if anomaly.any() else np.zeros(rows, bool),
+        anomaly,
+        np.isin(row, [onset, end]) if anomaly.any() else np.zeros(rows, bool),
     )
 
 
-def saying(confidences: dict[str, np.ndarray] | None = None) -> Judge:
-    """A judge that knows the labels, or says what it is told of each recording."""
-    def judge(recording: Recording) -> Judged:
-        assert recording.anomaly is not None
-        said = recording.anomaly.astype(np.float32) if confidences is None else confidences[recording.full_name].astype(np.float32)
-        said[:400] = np.nan
-        return decide(recording, said, 0.5)
+def fixed_detector(confidences: dict[str, np.ndarray] | None = None) -> Detector:
+    """A detector that returns the labels, or fixed confidences by recording."""
 
-    return judge
+    def detector(recording: Recording) -> DetectorResult:
+        assert recording.anomaly is not None
+        result = recording.anomaly.astype(np.float32) if confidences is None else confidences[recording.full_name].astype(np.float32)
+        result[:400] = np.nan
+        return apply_policy(recording, result, 0.5)
+
+    return detector

@@ -1,4 +1,4 @@
-"""What a model is compared with, and what is kept of it."""
+"""Baseline methods and the cache of their verdicts."""
 
 from __future__ import annotations
 
@@ -7,83 +7,86 @@ from pathlib import Path
 import numpy as np
 import pytest
 from model_training.evaluation import baselines
-from model_training.evaluation.baselines import cache, chart, pca
-from model_training.evaluation.baselines.convae import ConvAe
-from model_training.evaluation.recordings import Found
+from model_training.evaluation.baselines import cache, control_chart, pca
+from model_training.evaluation.baselines.conv_autoencoder import ConvAe
+from model_training.evaluation.recordings import Recording, RecordingSet
 
-from tests.model_training.evaluation.kit import made
+from tests.model_training.evaluation.kit import make_recording
 
 
-def flowing(onset: int = 570, end: int = 970, name: str = "1"):
-    """A recording whose flow falls by a fifth in its anomaly."""
-    recording = made(onset=onset, end=end, name=name)
+def flowing(onset: int = 570, end: int = 970, name: str = "1") -> Recording:
+    """A recording with a flow reduced by a fifth in its anomaly."""
+    recording = make_recording(onset=onset, end=end, name=name)
     recording.values[onset:end, -1] *= 0.8
     return recording
 
 
-def test_the_chart_finds_a_mean_that_moved_and_takes_its_setting_from_the_other_half() -> None:
+def test_control_chart_detects_shifted_mean_with_setting_of_other_half() -> None:
     recordings = [flowing(name=str(number)) for number in range(4)]
-    setting = chart.choose(recordings)
+    setting = control_chart.choose(recordings)
     assert set(setting) == {"", *(recording.full_name for recording in recordings)}
     one = recordings[0]
-    said = chart.verdict(one, setting[one.full_name])[400:]
+    result = control_chart.verdict(one, setting[one.full_name])[400:]
     assert one.anomaly is not None
-    assert np.mean(said == one.anomaly[400:]) > 0.9
+    assert np.mean(result == one.anomaly[400:]) > 0.9
 
 
-def test_a_missing_value_is_as_its_predecessor() -> None:
+def test_missing_value_is_filled_with_predecessor() -> None:
     values = np.array([[np.nan, 1.0], [2.0, np.nan], [np.nan, 3.0]])
-    assert chart.filled(values).tolist() == [[0.0, 1.0], [2.0, 1.0], [2.0, 3.0]]
+    assert control_chart.filled(values).tolist() == [[0.0, 1.0], [2.0, 1.0], [2.0, 3.0]]
 
 
-def test_components_see_a_mean_that_moved() -> None:
+def test_pca_detects_shifted_mean() -> None:
     one = flowing()
-    said = pca.verdict(one)
-    assert said[570:970].mean() > 0.9 and said[400:570].mean() < 0.1
+    result = pca.verdict(one)
+    assert result[570:970].mean() > 0.9 and result[400:570].mean() < 0.1
 
 
-def test_the_published_autoencoder_looks_ahead_and_the_causal_one_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_autoencoder_causal_variant_does_not_look_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     over = np.zeros(1150 - 59, bool)
     over[500:700] = True
     monkeypatch.setattr(ConvAe, "_over", lambda self, recording: over)
-    causal, published = ConvAe().causal(made()), ConvAe().published(made())
+    causal, published = ConvAe().causal(make_recording()), ConvAe().published(make_recording())
     assert np.flatnonzero(causal).tolist() == list(range(559, 759))
     assert np.flatnonzero(published).tolist() == list(range(559, 701))
 
 
-def test_verdicts_are_worked_out_once_for_each_definition_and_rows(tmp_path: Path) -> None:
-    asked: list[str] = []
+def test_verdicts_are_cached_by_definition_and_rows(tmp_path: Path) -> None:
+    requested: list[str] = []
 
-    def work_out(recording):
-        asked.append(recording.name)
+    def work_out(recording: Recording) -> np.ndarray:
+        requested.append(recording.name)
+        assert recording.anomaly is not None
         return recording.anomaly
 
-    kept = cache.Cache("some method", {"limit": 1}, tmp_path, tmp_path)
-    one = made(name="1")
-    assert (kept.get(one, work_out) == one.anomaly).all()
-    kept.save()
+    cached = cache.Cache("some method", {"limit": 1}, tmp_path, tmp_path)
+    one = make_recording(name="1")
+    assert (cached.get(one, work_out) == one.anomaly).all()
+    cached.save()
     again = cache.Cache("some method", {"limit": 1}, tmp_path, tmp_path)
-    assert (again.get(one, work_out) == one.anomaly).all() and asked == ["1"]
-    other = made(name="2", rows=1200)
+    assert (again.get(one, work_out) == one.anomaly).all() and requested == ["1"]
+    other = make_recording(name="2", rows=1200)
     again.get(other, work_out)
     again.get(one, work_out, extra="another setting")
     cache.Cache("some method", {"limit": 2}, tmp_path, tmp_path).get(one, work_out)
-    assert asked == ["1", "2", "1", "1"]
+    assert requested == ["1", "2", "1", "1"]
     assert not cache.Cache("some method", {"limit": 3}, tmp_path, tmp_path).get(one, None).any()
 
 
-def test_all_baselines_are_told_and_one_that_cannot_run_says_why(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+def test_baseline_table_gives_reason_for_unavailable_method(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(cache, "PLACE", tmp_path)
+    monkeypatch.setattr(cache, "CACHE_FOLDER", tmp_path)
     monkeypatch.setattr(baselines, "Cache", lambda name, definition: cache.Cache(name, definition, tmp_path, tmp_path))
     monkeypatch.setattr(baselines, "find_spec", lambda name: None)
     monkeypatch.setenv("EDGEML_TRAIN_PYTHON", str(tmp_path / "none"))
-    found = Found(tuple(flowing(name=str(number)) for number in range(2)), (made(rows=4700, onset=0, end=0),), ())
-    rows = baselines.table(found, tmp_path, 0.5, lambda text: None)
+    dataset = RecordingSet(tuple(flowing(name=str(number)) for number in range(2)), (make_recording(rows=4700, onset=0, end=0),), ())
+    rows = baselines.table(dataset, tmp_path, 0.5, lambda text: None)
     assert list(rows) == list(baselines.BASELINES)
     assert rows["always alarm"]["figures"]["normal_false_alarm_rate"] == 1
     assert rows["moving-average chart"]["figures"]["f1"] > 0.9
     failed = {name for name, row in rows.items() for audit in row.get("audits", ()) if audit["name"] == "shifted" and not audit["passed"]}
     assert failed == {"always alarm", "position only"}
-    assert "TensorFlow is absent; run `scripts/env --venv .venv-train train`" in rows["Conv-AE causal"]["absent"]
+    assert "TensorFlow is not installed; run `scripts/env --venv .venv-train train`" in rows["Conv-AE causal"]["unavailable"]

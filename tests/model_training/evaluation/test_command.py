@@ -1,4 +1,4 @@
-"""`scripts/evaluate` as a whole, on recordings made for it and the bundle that ships: what it writes, and what it says of bad input."""
+"""`edgeml model evaluate` on synthetic recordings and the shipped bundle: its output, and its errors for invalid input."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from model_training.component_path import ROOT
 from model_training.evaluation.__main__ import main
 from model_training.evaluation.recordings import find, load
-from model_training.paths import ROOT
 
-from edgeml.bundle import Bundle
 from edgeml.errors import SourceError
+from edgeml.model.bundle import Bundle
 from tests.model_training.evaluation.kit import write
 
 BUNDLE = ROOT / "model_training" / "bundles" / "pump_anomaly"
@@ -30,12 +30,12 @@ def lines(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_it_writes_a_line_for_each_row_and_all_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluation_writes_predictions_and_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data, predictions, result = tmp_path / "data", tmp_path / "out" / "p.csv", tmp_path / "out" / "r.json"
     write(data / "valve1" / "0.csv", 900, 600, 800)
     write(data / "mine" / "run 7.csv", 700, labels=False, seed=1)
     write(data / "anomaly-free" / "x.csv", 3600, labels=False, seed=2)
-    assert evaluate(data, "--predictions", str(predictions), "--json", str(result)) == 0
+    assert evaluate(data, "--predictions", str(predictions), "--result", str(result)) == 0
     rows = lines(predictions)
     assert list(rows[0]) == ["group", "recording", "row", "time", "confidence", "verdict", "alarm"]
     counts = Counter((row["group"], row["recording"]) for row in rows)
@@ -47,11 +47,11 @@ def test_it_writes_a_line_for_each_row_and_all_figures(tmp_path: Path, capsys: p
     assert all(row["verdict"] == str(int(bool(row["confidence"]) and float(row["confidence"]) >= level)) for row in rows)
     assert any(row["alarm"] == "1" for row in own[600:800]) and not any(row["alarm"] == "1" for row in own[:600])
 
-    said = json.loads(result.read_text())
-    bundle = said["bundles"][0]
+    result = json.loads(result.read_text())
+    bundle = result["bundles"][0]
     assert bundle["figures"]["recordings"] == 1 and bundle["figures"]["normal_rows"] == 750
     assert {audit["name"] for audit in bundle["audits"]} >= {"shifted", "rescaled", "without an anomaly"}
-    assert len(said["crosswise"]["seeds"]) == 1
+    assert len(result["cross_validation"]["seeds"]) == 1
     piece = [row for row in rows if row["recording"] == "x" and 2750 <= int(row["row"]) < 3500]
     share = sum(row["verdict"] == "1" for row in piece) / len(piece)
     assert share == pytest.approx(bundle["figures"]["normal_false_alarm_rate"])
@@ -61,7 +61,7 @@ def test_it_writes_a_line_for_each_row_and_all_figures(tmp_path: Path, capsys: p
         assert figure in text.out
 
 
-def test_several_bundles_are_chosen_among_and_int8_is_held_against_float32(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluation_compares_bundles_and_quantisation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = tmp_path / "data"
     for number in range(2):
         write(data / "valve1" / f"{number}.csv", 900, 600, 800, seed=number)
@@ -73,52 +73,58 @@ def test_several_bundles_are_chosen_among_and_int8_is_held_against_float32(tmp_p
     manifest["provenance"]["weights"] = "float32"
     (other / "manifest.json").write_text(json.dumps(manifest))
     result = tmp_path / "r.json"
-    assert evaluate(data, "--bundle", str(other), "--no-audits", "--levels", "0.5,0.9", "--json", str(result)) == 0
-    said = json.loads(result.read_text())
-    assert (said["crosswise"]["candidates"], said["quantised"][0]["lost"]) == (2, 0)
+    assert evaluate(data, "--bundle", str(other), "--no-audits", "--levels", "0.5,0.9", "--result", str(result)) == 0
+    result = json.loads(result.read_text())
+    assert (result["cross_validation"]["candidates"], result["quantised"][0]["f1_loss"]) == (2, 0)
     assert "int8 against float32" in capsys.readouterr().out
 
 
 def drop(path: Path, column: str) -> None:
     rows = [line.split(";") for line in path.read_text().splitlines()]
     place = rows[0].index(column)
-    path.write_text("\n".join(";".join(cells[:place] + cells[place + 1:]) for cells in rows) + "\n")
+    path.write_text("\n".join(";".join(cells[:place] + cells[place + 1 :]) for cells in rows) + "\n")
 
 
-@pytest.mark.parametrize(("spoil", "sentence"), [
-    (lambda path: drop(path, "Current"), "no column 'Current'"),
-    (lambda path: write(path, 700, step=10), "a row each 10 s where the model wants one each 1 s; resample"),
-    (lambda path: path.write_text(""), "the file is empty; copy it again"),
-    (lambda path: path.write_text(path.read_text().splitlines()[0] + "\n"), "it has no rows"),
-    (lambda path: write(path, 400), "400 rows, of which the first 400 are the baseline, leave none to judge"),
-    (lambda path: path.write_bytes(bytes(range(256)) * 40), "no column"),
-])
-def test_a_bad_file_is_one_sentence_and_the_others_are_judged(
-    tmp_path: Path, spoil: Callable[[Path], object], sentence: str, capsys: pytest.CaptureFixture[str],
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (lambda path: drop(path, "Current"), "no column 'Current'"),
+        (lambda path: write(path, 700, step=10), "one row every 10 s, but the model needs one every 1 s; resample"),
+        (lambda path: path.write_text(""), "is empty; copy the file again"),
+        (lambda path: path.write_text(path.read_text().splitlines()[0] + "\n"), "has no rows"),
+        (lambda path: write(path, 400), "400 rows leave no test rows after the 400 baseline rows"),
+        (lambda path: path.write_bytes(bytes(range(256)) * 40), "no column"),
+    ],
+)
+def test_unusable_recording_is_skipped_with_one_sentence(
+    tmp_path: Path,
+    spoil: Callable[[Path], object],
+    sentence: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     write(tmp_path / "valve1" / "0.csv", 700, 500, 600)
     bad = write(tmp_path / "valve1" / "1.csv", 700)
     spoil(bad)
     assert evaluate(tmp_path, "--no-audits") == 0
-    said = capsys.readouterr()
-    told = [line for line in said.err.splitlines() if "1.csv" in line]
-    assert len(told) == 1 and sentence in told[0]
-    assert "1 file is left out" in said.out
+    result = capsys.readouterr()
+    evaluated = [line for line in result.err.splitlines() if "1.csv" in line]
+    assert len(evaluated) == 1 and sentence in evaluated[0]
+    assert "1 file skipped" in result.out
     (tmp_path / "valve1" / "0.csv").unlink()
     assert evaluate(tmp_path, "--no-audits") == 1
     assert sentence in capsys.readouterr().err
 
 
-def test_labels_in_the_baseline_are_told(tmp_path: Path) -> None:
+def test_baseline_labels_are_warned_about(tmp_path: Path) -> None:
     write(tmp_path / "valve1" / "0.csv", 700, 350, 500)
-    assert [remark.split(": ", 1)[1] for remark in find(tmp_path).remarks] == [
-        "50 of the 400 baseline rows are labelled anomalous; its baseline is not normal, and its rows must not train as normal ones"
+    assert [warning.split(": ", 1)[1] for warning in find(tmp_path).warnings] == [
+        "50 of the 400 baseline rows are labelled anomalous; its baseline is not normal, and its rows must not train as normal rows"
     ]
 
 
-def test_an_empty_folder_and_a_wrong_bundle_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_empty_folder_and_invalid_bundle_fail_with_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate(tmp_path) == 1
-    assert "no recordings in it (<group>/<name>.csv)" in capsys.readouterr().err
+    assert "has no recordings (<group>/<name>.csv)" in capsys.readouterr().err
     with pytest.raises(SourceError, match="no such folder"):
         find(tmp_path / "nowhere")
     write(tmp_path / "valve1" / "0.csv", 700)
@@ -126,7 +132,7 @@ def test_an_empty_folder_and_a_wrong_bundle_are_one_sentence(tmp_path: Path, cap
     assert "manifest.json: cannot be read" in capsys.readouterr().err
 
 
-def test_rows_without_a_time_and_blank_lines_keep_the_labels_in_place(tmp_path: Path) -> None:
+def test_labels_stay_aligned_with_untimed_and_blank_rows(tmp_path: Path) -> None:
     path = write(tmp_path / "valve1" / "0.csv", 700, 500, 600)
     text = path.read_text().splitlines()
     text[451] = "yesterday" + text[451][19:]

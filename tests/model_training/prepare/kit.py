@@ -1,4 +1,4 @@
-"""Small inputs of the preparation."""
+"""Small inputs for the preparation."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 from model_training.prepare.plan import Plan
 from model_training.prepare.rows import Rows
 
+from edgeml.config.schema import read
 from edgeml.messages import SensorBatch
-from edgeml.options import read
-from edgeml.times import SECOND
-from sensor_ingestion.capture.recorder import Recorder
-from sensor_ingestion.capture.upload import Upload
-from sensor_ingestion.options import Capture
+from edgeml.timestamps import SECOND
+from sensor_ingestion.capture.recorder import CaptureRecorder
+from sensor_ingestion.capture.uploader import Uploader
+from sensor_ingestion.options import CaptureOptions
 from tests.fake_bus import FakeBus
 
 T0 = 1_583_748_873 * SECOND  # 2020-03-09T10:14:33Z
@@ -44,9 +44,9 @@ def steady(n: int, start: int = 0) -> list[str]:
 
 
 def capture(folder: Path, asset: str, n: int, stream: str = "s", start: int = 0) -> np.ndarray:
-    """n rows of `flow` and `current`, captured by the component's own code; returns the values."""
+    """Capture n rows of `flow` and `current` with the component's code and return the values."""
     values = np.random.default_rng(start).normal(10, 1, (n, 2)).astype(np.float32)
-    recorder = Recorder(read(Capture, {"mode": "all", "folder": str(folder), "segment_rows": 50}), folder, 1, lambda: 0.0)
+    recorder = CaptureRecorder(read(CaptureOptions, {"mode": "all", "folder": str(folder), "segment_rows": 50}), folder, 1, lambda: 0.0)
     for seq, begin in enumerate(range(0, n, 10)):
         part = values[begin : begin + 10]
         times = T0 + (start + begin + np.arange(len(part))) * SECOND
@@ -56,10 +56,10 @@ def capture(folder: Path, asset: str, n: int, stream: str = "s", start: int = 0)
 
 
 def uploaded(folder: Path) -> list[bytes]:
-    """What the component sends of the files in a folder that `capture` made."""
-    options, bus = read(Capture, {"mode": "all", "folder": str(folder), "upload": True, "upload_per_s": 100}), FakeBus()
+    """Messages that the component sends for the captured files in a folder."""
+    options, bus = read(CaptureOptions, {"mode": "all", "folder": str(folder), "upload": True, "upload_rate": 100}), FakeBus()
     now = [0.0]
-    upload = Upload(options, folder, "t", Recorder(options, folder, 1, lambda: now[0]), bus, lambda: now[0])
+    upload = Uploader(options, folder, "t", CaptureRecorder(options, folder, 1, lambda: now[0]), bus, lambda: now[0])
     while upload.waiting:
         now[0] += 1
         upload.tick(now[0])

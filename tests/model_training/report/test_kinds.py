@@ -1,4 +1,4 @@
-"""The README's tables of remaining life and failure types come from the reports that training wrote."""
+"""The README's tables of remaining life and failure types, from the reports of training."""
 
 from __future__ import annotations
 
@@ -8,13 +8,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from model_training.report import kinds, lives
+from model_training.report import kinds, life_plots
 
 FIGURES: dict[str, Any] = {
-    "data": {"partial": True, "sha256": "ab" * 32}, "seed": 7,
+    "data": {"partial": True, "sha256": "ab" * 32},
+    "seed": 7,
     "test": {
         "int8": {
-            "rmse": 12.346, "rmse_rows": 11.0, "engines": 50, "nasa": 99.6, "calibration_error": 0.02, "bytes": 500, "sha256": "cd" * 32,
+            "rmse": 12.346,
+            "rmse_rows": 11.0,
+            "engines": 50,
+            "nasa": 99.6,
+            "calibration_error": 0.02,
+            "bytes": 500,
+            "sha256": "cd" * 32,
         },
         "float32": {"rmse": 12.0, "rmse_rows": 11.0, "nasa": 98.0, "calibration_error": 0.02, "bytes": 900, "sha256": "ef" * 32},
         "baseline": {"rmse": 14.18, "rmse_rows": 15.0},
@@ -24,7 +31,7 @@ FIGURES: dict[str, Any] = {
 README = "# A\n<!-- engine_life: begin -->\nold\n<!-- engine_life: end -->\nrest\n"
 
 
-def test_tables_take_the_place_of_the_old_ones(tmp_path: Path) -> None:
+def test_kind_tables_replace_marked_text(tmp_path: Path) -> None:
     (tmp_path / "engine_life-report").mkdir()
     (tmp_path / "engine_life-report" / "figures.json").write_text(json.dumps(FIGURES))
     document = tmp_path / "README.md"
@@ -37,17 +44,17 @@ def test_tables_take_the_place_of_the_old_ones(tmp_path: Path) -> None:
     assert kinds.main([str(tmp_path), str(document)]) == 0 and document.read_text() == again
 
 
-def test_what_is_missing_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_report_and_marker_fail(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert kinds.main([str(tmp_path)]) == 1
-    assert "scripts/train regression" in capsys.readouterr().err
+    assert "edgeml model train regression" in capsys.readouterr().err
     with pytest.raises(ValueError, match="engine_life: begin"):
         kinds.replace("# no marks\n", "engine_life", "table")
 
 
-def test_lives_are_drawn(tmp_path: Path) -> None:
+def test_life_plots_are_written(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="plots need matplotlib")
-    true, said = np.array([10.0, 50.0, 125.0]), np.array([12.0, np.nan, 120.0])
-    drawn = lives.scatter(tmp_path / "a.png", "engines", true, said, "left", "said")
-    course = (np.arange(3), true[::-1], said)
-    many = lives.courses(tmp_path / "b.png", "courses", {str(i): course for i in range(4)}, "cycle", "left")
+    true, output = np.array([10.0, 50.0, 125.0]), np.array([12.0, np.nan, 120.0])
+    drawn = life_plots.scatter(tmp_path / "a.png", "engines", true, output, "left", "said")
+    course = (np.arange(3), true[::-1], output)
+    many = life_plots.courses(tmp_path / "b.png", "courses", {str(i): course for i in range(4)}, "cycle", "left")
     assert drawn.read_bytes()[:4] == many.read_bytes()[:4] == b"\x89PNG"

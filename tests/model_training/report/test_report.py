@@ -1,4 +1,4 @@
-"""Reports are made of what a run found: the card, its plots, and the README's tables."""
+"""The report of an evaluation: card, plots, and the README's tables."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from model_training.evaluation import report as text
+from model_training.component_path import ROOT
+from model_training.evaluation import result_json
 from model_training.evaluation.recordings import find
 from model_training.evaluation.run import evaluate
-from model_training.paths import ROOT
 from model_training.report import tables
 
-from edgeml.bundle import Bundle
+from edgeml.model.bundle import Bundle
 from tests.model_training.evaluation.kit import write
 
 BUNDLE = ROOT / "model_training" / "bundles" / "pump_anomaly"
@@ -29,46 +29,55 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_report_holds_card_plots_and_figures(data: Path, tmp_path: Path) -> None:
+def test_report_has_card_plots_and_figures(data: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="plots want matplotlib, which is in the extra `test`")
     from model_training.report import anomaly
 
     bundle = Bundle.load(BUNDLE)
-    result, judged = evaluate([bundle], find(data), data, (), False, lambda said: None)
-    card = anomaly.write(tmp_path, result, judged).read_text()
+    result, evaluated = evaluate([bundle], find(data), data, (), False, lambda output: None)
+    card = anomaly.write(tmp_path, result, evaluated).read_text()
     files = {path.name for path in tmp_path.iterdir()}
     assert files == {
-        "card.md", "figures.json", "delays.png", "recordings.png", "reliability.png", "recording-valve1-0.png", "recording-valve1-1.png",
+        "card.md",
+        "figures.json",
+        "delays.png",
+        "recordings.png",
+        "reliability.png",
+        "recording-valve1-0.png",
+        "recording-valve1-1.png",
     }
     assert all(f"({name})" in card for name in files if name.endswith(".png"))
     assert all((tmp_path / name).read_bytes()[:4] == b"\x89PNG" for name in files if name.endswith(".png"))
-    assert f"| F1 | {result['crosswise']['mean']['f1']:.3f} |" in card and bundle.digest in card
+    assert f"| F1 | {result['cross_validation']['mean']['f1']:.3f} |" in card and bundle.digest in card
     assert str(data) not in card
-    assert text.from_json((tmp_path / "figures.json").read_text())["bundles"][0]["figures"]["f1"] == result["bundles"][0]["figures"]["f1"]
+    assert (
+        result_json.from_json((tmp_path / "figures.json").read_text())["bundles"][0]["figures"]["f1"]
+        == result["bundles"][0]["figures"]["f1"]
+    )
 
 
-def test_the_tables_of_a_document_are_replaced_by_the_runs(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    result, _ = evaluate([Bundle.load(BUNDLE)], find(data), data, (), True, lambda said: None)
+def test_tables_replace_marked_text(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result, _ = evaluate([Bundle.load(BUNDLE)], find(data), data, (), True, lambda output: None)
     run, document = tmp_path / "run.json", tmp_path / "README.md"
-    run.write_text(text.to_json(result))
+    run.write_text(result_json.to_json(result))
     document.write_text(f"before\n{tables.BEGIN}\nold\n{tables.END}\nafter\n")
     assert tables.main([str(run), str(document)]) == 0
-    said = document.read_text()
-    assert said.startswith("before\n") and said.endswith("after\n") and "old" not in said
-    assert f"| F1 | {result['crosswise']['mean']['f1']:.3f} |" in said and "change of F1, shifted" in said
+    output = document.read_text()
+    assert output.startswith("before\n") and output.endswith("after\n") and "old" not in output
+    assert f"| F1 | {result['cross_validation']['mean']['f1']:.3f} |" in output and "change of F1, shifted" in output
     document.write_text("no marks")
     assert tables.main([str(run), str(document)]) == 1
-    assert "add both where the tables shall stand" in capsys.readouterr().err
+    assert "add both where the tables belong" in capsys.readouterr().err
 
 
-def test_json_has_neither_nan_nor_infinity() -> None:
-    there = text.to_json({"a": math.nan, "b": [math.inf, 1.5], "c": (2,)})
+def test_json_encodes_nan_and_infinity() -> None:
+    there = result_json.to_json({"a": math.nan, "b": [math.inf, 1.5], "c": (2,)})
     assert json.loads(there) == {"a": None, "b": ["infinity", 1.5], "c": [2]}
-    back = text.from_json(there)
+    back = result_json.from_json(there)
     assert math.isnan(back["a"]) and back["b"] == [math.inf, 1.5]
 
 
-def test_plots_take_what_is_empty_or_infinite(tmp_path: Path) -> None:
+def test_plots_accept_empty_and_infinite_values(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="plots want matplotlib, which is in the extra `test`")
     from model_training.report import plots
 

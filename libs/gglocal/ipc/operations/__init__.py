@@ -1,10 +1,8 @@
-"""The operations, by name; each handler reads: arguments, authorization, call, answer."""
+"""The table of IPC operations. A new operation is a module in this folder and a record here."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
-
+from gglocal.ipc.operation import CLASSIC_ONLY, CLI, EVERY_NUCLEUS, MQTT_PROXY, NO_POLICY, PUBSUB, SECRET_MANAGER, Operation
 from gglocal.ipc.operations import (
     create_local_deployment,
     defer_component_update,
@@ -27,30 +25,29 @@ from gglocal.ipc.operations import (
     update_configuration,
     update_state,
 )
-from gglocal.ipc.request import Request
 
-Outcome = dict[str, Any] | None | Awaitable[dict[str, Any] | None]
-Handler = Callable[[Request], Outcome]
-
-OPERATIONS: dict[str, Handler] = {
-    "CreateLocalDeployment": create_local_deployment.handle,
-    "DeferComponentUpdate": defer_component_update.handle,
-    "GetComponentDetails": get_component_details.handle,
-    "GetConfiguration": get_configuration.handle,
-    "GetLocalDeploymentStatus": get_local_deployment_status.handle,
-    "GetSecretValue": get_secret_value.handle,
-    "ListComponents": list_components.handle,
-    "ListLocalDeployments": list_local_deployments.handle,
-    "PublishToIoTCore": publish_to_iot_core.handle,
-    "PublishToTopic": publish_to_topic.handle,
-    "RestartComponent": restart_component.handle,
-    "SendConfigurationValidityReport": send_configuration_validity_report.handle,
-    "StopComponent": stop_component.handle,
-    "SubscribeToComponentUpdates": subscribe_to_component_updates.handle,
-    "SubscribeToConfigurationUpdate": subscribe_to_configuration_update.handle,
-    "SubscribeToIoTCore": subscribe_to_iot_core.handle,
-    "SubscribeToTopic": subscribe_to_topic.handle,
-    "SubscribeToValidateConfigurationUpdates": subscribe_to_validate_configuration_updates.handle,
-    "UpdateConfiguration": update_configuration.handle,
-    "UpdateState": update_state.handle,
-}
+_RECORDS = (
+    Operation("PublishToTopic", PUBSUB, EVERY_NUCLEUS, publish_to_topic.handle),
+    Operation("SubscribeToTopic", PUBSUB, EVERY_NUCLEUS, subscribe_to_topic.handle),
+    Operation("PublishToIoTCore", MQTT_PROXY, EVERY_NUCLEUS, publish_to_iot_core.handle),
+    Operation("SubscribeToIoTCore", MQTT_PROXY, EVERY_NUCLEUS, subscribe_to_iot_core.handle),
+    Operation("GetConfiguration", NO_POLICY, EVERY_NUCLEUS, get_configuration.handle),
+    Operation("UpdateConfiguration", NO_POLICY, EVERY_NUCLEUS, update_configuration.handle),
+    Operation("SubscribeToConfigurationUpdate", NO_POLICY, EVERY_NUCLEUS, subscribe_to_configuration_update.handle),
+    Operation("UpdateState", NO_POLICY, EVERY_NUCLEUS, update_state.handle),
+    Operation("GetSecretValue", SECRET_MANAGER, CLASSIC_ONLY, get_secret_value.handle),
+    Operation("SubscribeToComponentUpdates", NO_POLICY, CLASSIC_ONLY, subscribe_to_component_updates.handle),
+    Operation("DeferComponentUpdate", NO_POLICY, CLASSIC_ONLY, defer_component_update.handle),
+    Operation("SubscribeToValidateConfigurationUpdates", NO_POLICY, CLASSIC_ONLY, subscribe_to_validate_configuration_updates.handle),
+    Operation("SendConfigurationValidityReport", NO_POLICY, CLASSIC_ONLY, send_configuration_validity_report.handle),
+    Operation("CreateLocalDeployment", CLI, CLASSIC_ONLY, create_local_deployment.handle),
+    Operation("GetLocalDeploymentStatus", CLI, CLASSIC_ONLY, get_local_deployment_status.handle),
+    Operation("ListLocalDeployments", CLI, CLASSIC_ONLY, list_local_deployments.handle),
+    Operation("ListComponents", CLI, CLASSIC_ONLY, list_components.handle),
+    Operation("GetComponentDetails", CLI, CLASSIC_ONLY, get_component_details.handle),
+    Operation("RestartComponent", CLI, CLASSIC_ONLY, restart_component.handle),
+    Operation("StopComponent", CLI, CLASSIC_ONLY, stop_component.handle),
+)
+OPERATIONS: dict[str, Operation] = {record.name: record for record in _RECORDS}
+SERVICES: dict[str, str] = {record.full_name: record.service for record in _RECORDS}
+"""The service by the full name of each operation, for the lint of `accessControl`."""

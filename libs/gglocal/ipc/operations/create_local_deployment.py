@@ -1,7 +1,7 @@
 """CreateLocalDeployment: `rootComponentVersionsToAdd`, `rootComponentsToRemove`, `componentToConfiguration`, `recipeDirectoryPath`,
-`artifactsDirectoryPath`, `failureHandlingPolicy`. Needs a policy of `aws.greengrass.Cli`.
+`artifactsDirectoryPath`, `failureHandlingPolicy`.
 
-`groupName` and `componentToRunWithInfo` are taken and change nothing: there is one group, and components run as the developer.
+`groupName` and `componentToRunWithInfo` are accepted and ignored: there is one group, and components run as the developer.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from gglocal.deployment.queue import ROLLBACK, DeploymentRequest
 from gglocal.errors import DeploymentError
 from gglocal.ipc.errors import IpcError
 from gglocal.ipc.request import Request
-from gglocal.localdeployments import ROLLBACK, Wanted
 
 
 def handle(request: Request) -> dict[str, Any]:
@@ -20,12 +20,15 @@ def handle(request: Request) -> dict[str, Any]:
     merge, remove = request.optional("rootComponentVersionsToAdd", dict), request.optional("rootComponentsToRemove", list)
     config = request.optional("componentToConfiguration", dict)
     recipes, artifacts = (request.optional(key, str) for key in ("recipeDirectoryPath", "artifactsDirectoryPath"))
-    wanted = Wanted(
-        merge={str(name): str(version) for name, version in (merge or {}).items()}, remove=tuple(map(str, remove or ())),
-        config=config or {}, recipe_dirs=(Path(recipes),) if recipes else (), artifact_dirs=(Path(artifacts),) if artifacts else (),
+    requested = DeploymentRequest(
+        merge={str(name): str(version) for name, version in (merge or {}).items()},
+        remove=tuple(map(str, remove or ())),
+        config=config or {},
+        recipe_dirs=(Path(recipes),) if recipes else (),
+        artifact_dirs=(Path(artifacts),) if artifacts else (),
         on_failure=request.optional("failureHandlingPolicy", str) or ROLLBACK,
     )
     try:
-        return {"deploymentId": request.deployments.create(wanted).id}
-    except DeploymentError as fault:
-        raise IpcError("InvalidArgumentsError", str(fault)) from None
+        return {"deploymentId": request.deployments.create(requested).id}
+    except DeploymentError as error:
+        raise IpcError("InvalidArgumentsError", str(error)) from None

@@ -1,24 +1,24 @@
-"""DeferComponentUpdate: `deploymentId`, `recheckAfterMs` (0: go on), `message`; by who is asked. Classic only; needs no policy."""
+"""DeferComponentUpdate: `deploymentId`, `recheckAfterMs` (0: proceed), `message`. Only a subscriber to component updates may call it."""
 
 from __future__ import annotations
 
 import logging
 
+from gglocal.core.update_deferral import NotSubscribed, TooLate
 from gglocal.ipc.errors import IpcError
 from gglocal.ipc.request import Request
-from gglocal.updates import NotSubscribed, TooLate
 
 log = logging.getLogger("gglocal.ipc")
 
 
 def handle(request: Request) -> None:
     deployment = request.argument("deploymentId", str)
-    after_ms, why = request.optional("recheckAfterMs", int) or 0, request.optional("message", str)
+    after_ms, reason = request.optional("recheckAfterMs", int) or 0, request.optional("message", str)
     try:
-        request.core.updates.defer(request.component, deployment, max(0, after_ms) / 1000)
+        request.core.update_deferral.defer(request.component, deployment, max(0, after_ms) / 1000)
     except NotSubscribed:
         raise request.invalid("Component is not subscribed to component update events") from None
     except TooLate:
         raise IpcError("ServiceError", "Time limit to respond to PreComponentUpdateEvent exceeded") from None
     if after_ms > 0:
-        log.info("%s puts the deployment %s off by %d ms: %s", request.component, deployment, after_ms, why or "it does not say why")
+        log.info("%s defers deployment %s by %d ms: %s", request.component, deployment, after_ms, reason or "no reason given")

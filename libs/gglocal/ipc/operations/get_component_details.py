@@ -1,4 +1,4 @@
-"""GetComponentDetails: `componentName`. Needs a policy of `aws.greengrass.Cli` on it."""
+"""GetComponentDetails: `componentName`."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ def handle(request: Request) -> dict[str, Any]:
     request.authorize(name)
     try:
         return {"componentDetails": request.deployments.engine.status_of(name).details()}
-    except NucleusError as fault:
-        raise IpcError("ResourceNotFoundError", str(fault)) from None
+    except NucleusError as error:
+        raise IpcError("ResourceNotFoundError", str(error)) from None

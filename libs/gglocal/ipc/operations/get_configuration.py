@@ -1,13 +1,13 @@
-"""GetConfiguration: `keyPath`, `componentName` (default: the caller's). Needs no policy."""
+"""GetConfiguration: `keyPath`, `componentName` (default: the caller)."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from gglocal.config import KeyNotFound
+from gglocal.core.config_store import KeyNotFound
+from gglocal.core.lite_json_limits import is_too_large
 from gglocal.ipc.errors import IpcError
 from gglocal.ipc.request import Request
-from gglocal.jsonlimits import is_too_large
 
 
 def handle(request: Request) -> dict[str, Any]:
@@ -20,5 +20,5 @@ def handle(request: Request) -> dict[str, Any]:
     if not isinstance(value, dict):
         value = {key_path[-1]: value}
     if request.core.profile.small_json and is_too_large(value):
-        raise IpcError("ServiceError", f"the value at /{'/'.join(key_path)} does not fit into one answer")
+        raise IpcError("ServiceError", f"the value at /{'/'.join(key_path)} does not fit into one response")
     return {"componentName": component, "value": value}

@@ -1,4 +1,4 @@
-"""GetLocalDeploymentStatus: `deploymentId`. Needs a policy of `aws.greengrass.Cli` on it."""
+"""GetLocalDeploymentStatus: `deploymentId`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ def handle(request: Request) -> dict[str, Any]:
     deployment = request.argument("deploymentId", str)
     request.authorize(deployment)
     try:
-        return {"deployment": request.deployments.find(deployment).answer()}
-    except NucleusError as fault:
-        raise IpcError("ResourceNotFoundError", str(fault)) from None
+        return {"deployment": request.deployments.find(deployment).as_dict()}
+    except NucleusError as error:
+        raise IpcError("ResourceNotFoundError", str(error)) from None

@@ -1,4 +1,5 @@
-"""GetSecretValue: `secretId`, a name or an ARN. A secret is a file in `secrets` of the root, named as the secret, percent-encoded."""
+"""GetSecretValue: `secretId`, a name or an ARN. A secret is a file in the root folder's `secrets`; its name is the
+percent-encoded secret ID."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ListComponents: all components of the nucleus. Needs a policy of `aws.greengrass.Cli`."""
+"""ListComponents: all components of the nucleus."""
 
 from __future__ import annotations
 

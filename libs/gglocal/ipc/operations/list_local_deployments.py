@@ -1,4 +1,4 @@
-"""ListLocalDeployments: the newest first. Needs a policy of `aws.greengrass.Cli`."""
+"""ListLocalDeployments: the newest first."""
 
 from __future__ import annotations
 
@@ -9,4 +9,4 @@ from gglocal.ipc.request import Request
 
 def handle(request: Request) -> dict[str, Any]:
     request.authorize("*")
-    return {"localDeployments": [each.answer() for each in request.deployments.all()]}
+    return {"localDeployments": [each.as_dict() for each in request.deployments.all()]}

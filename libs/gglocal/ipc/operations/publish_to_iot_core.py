@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 
-from gglocal.iotcore import Offline
+from gglocal.iot_core import Offline
 from gglocal.ipc.errors import IpcError
 from gglocal.ipc.operations.qos import qos_of
 from gglocal.ipc.request import Request
@@ -20,10 +20,10 @@ def handle(request: Request) -> None:
     request.authorize(topic)
     limit = request.core.profile.max_iot_payload
     if len(payload) > limit:
-        raise IpcError("ServiceError", f"the payload has {len(payload)} bytes, IoT Core takes {limit}")
+        raise IpcError("ServiceError", f"the payload has {len(payload)} bytes, IoT Core accepts {limit}")
     if not topic or any(char in topic for char in "+#\0"):
-        raise IpcError("ServiceError", f"{topic!r} is no topic to publish to")
+        raise IpcError("ServiceError", f"{topic!r} is not a topic; it must not contain wildcards")
     try:
         request.core.publish_to_iot_core(topic, payload, qos, request.component)
-    except Offline as fault:
-        raise IpcError("ServiceError", str(fault)) from None
+    except Offline as error:
+        raise IpcError("ServiceError", str(error)) from None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from gglocal.core.pubsub import Message
 from gglocal.ipc.errors import IpcError
 from gglocal.ipc.request import Request
-from gglocal.pubsub import Message
 
 
 def handle(request: Request) -> None:
@@ -19,12 +19,12 @@ def handle(request: Request) -> None:
 
 
 def _message(request: Request) -> Message:
-    both = request.argument("publishMessage", dict)
-    given = [name for name in ("jsonMessage", "binaryMessage") if both.get(name) is not None]
-    if len(given) != 1:
+    message = request.argument("publishMessage", dict)
+    variants = [name for name in ("jsonMessage", "binaryMessage") if message.get(name) is not None]
+    if len(variants) != 1:
         raise request.invalid("publishMessage must have exactly one of jsonMessage and binaryMessage")
-    inner = both[given[0]]
-    as_json = given[0] == "jsonMessage"
-    if not isinstance(inner, dict) or "message" not in inner or not (as_json or isinstance(inner["message"], str)):
-        raise request.invalid(f"{given[0]} has no message")
-    return Message(as_json, inner["message"])
+    content = message[variants[0]]
+    as_json = variants[0] == "jsonMessage"
+    if not isinstance(content, dict) or "message" not in content or not (as_json or isinstance(content["message"], str)):
+        raise request.invalid(f"{variants[0]} has no message")
+    return Message(as_json, content["message"])

@@ -1,4 +1,4 @@
-"""The argument `qos` of the IoT Core operations."""
+"""The `qos` argument of the IoT Core operations."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from gglocal.ipc.request import Request
 
 
 def qos_of(request: Request) -> int:
-    """0 or 1 (Lite also takes 2), sent as text or, to Lite, as a number; Lite takes none for 0.
+    """0 or 1, sent as text. Lite also accepts 2 and numbers, and treats a missing value as 0.
 
     Raises:
-        IpcError: anything else.
+        IpcError: any other value.
     """
     value = request.arguments.get("qos")
     lenient = request.core.profile.lenient_qos

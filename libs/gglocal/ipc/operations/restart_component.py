@@ -1,4 +1,4 @@
-"""RestartComponent: `componentName`. Answers when it is being started again. Needs a policy of `aws.greengrass.Cli` on it."""
+"""RestartComponent: `componentName`. Responds once the component is starting again."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ async def handle(request: Request) -> dict[str, Any]:
     request.authorize(name)
     try:
         await request.deployments.engine.supervisor.restart(name)
-    except NucleusError as fault:
-        raise IpcError("ResourceNotFoundError", str(fault)) from None
+    except NucleusError as error:
+        raise IpcError("ResourceNotFoundError", str(error)) from None
     return {"restartStatus": "SUCCEEDED"}

@@ -1,11 +1,11 @@
-"""SendConfigurationValidityReport: whether a configuration that was shown before a deployment is valid. Classic only; needs no policy."""
+"""SendConfigurationValidityReport: the result of validating a proposed configuration."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from gglocal.core.config_validation import ACCEPTED, REJECTED, NotExpected
 from gglocal.ipc.request import Request
-from gglocal.validation import ACCEPTED, REJECTED, NotAwaited
 
 
 def handle(request: Request) -> dict[str, Any]:
@@ -16,7 +16,7 @@ def handle(request: Request) -> dict[str, Any]:
     if status not in (ACCEPTED, REJECTED):
         raise request.invalid(f"configurationValidityReport.status must be {ACCEPTED} or {REJECTED}")
     try:
-        request.core.validation.report(request.component, deployment, str(status), message if isinstance(message, str) else "")
-    except NotAwaited:
+        request.core.config_validation.report(request.component, deployment, str(status), message if isinstance(message, str) else "")
+    except NotExpected:
         raise request.invalid("Validation request either timed out or was never made") from None
     return {}

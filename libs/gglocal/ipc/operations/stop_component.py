@@ -1,4 +1,4 @@
-"""StopComponent: `componentName`. Answers when it has stopped. Needs a policy of `aws.greengrass.Cli` on it."""
+"""StopComponent: `componentName`. Responds once the component has stopped."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ async def handle(request: Request) -> dict[str, Any]:
     request.authorize(name)
     try:
         await request.deployments.engine.supervisor.stop(name)
-    except NucleusError as fault:
-        raise IpcError("ResourceNotFoundError", str(fault)) from None
+    except NucleusError as error:
+        raise IpcError("ResourceNotFoundError", str(error)) from None
     return {"stopStatus": "SUCCEEDED"}

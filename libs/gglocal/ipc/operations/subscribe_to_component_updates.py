@@ -1,4 +1,4 @@
-"""SubscribeToComponentUpdates: an event before and one after each deployment that touches what runs. Classic only; needs no policy."""
+"""SubscribeToComponentUpdates: an event before and after each deployment that restarts components."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from gglocal.ipc.request import Request
 
 
 def handle(request: Request) -> None:
-    request.check_room()
+    request.check_subscription_limit()
 
     def receive(event: dict[str, Any]) -> None:
         request.send_event("ComponentUpdatePolicyEvents", json.dumps(event).encode())
 
-    request.hold(request.core.updates.subscribe(request.component, receive))
+    request.keep_open(request.core.update_deferral.subscribe(request.component, receive))

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+from gglocal.core.pubsub import Message
 from gglocal.ipc.errors import IpcError
 from gglocal.ipc.request import Request
-from gglocal.pubsub import Message
-from gglocal.topicfilter import is_wild
+from gglocal.topic_filter import is_wild
 
 FROM_OTHERS, ALL = "RECEIVE_MESSAGES_FROM_OTHERS", "RECEIVE_ALL_MESSAGES"
 
 
 def handle(request: Request) -> None:
     topic_filter = request.argument("topic", str)
-    ignores = request.component if _mode(request, topic_filter) == FROM_OTHERS else None
+    ignored_sender = request.component if _mode(request, topic_filter) == FROM_OTHERS else None
     request.authorize(topic_filter)
     if not topic_filter or len(topic_filter.encode()) > request.core.profile.max_topic:
-        raise IpcError("ServiceError", f"a topic filter has 1 to {request.core.profile.max_topic} bytes")
-    request.check_room()
+        raise IpcError("ServiceError", f"a topic filter must have 1 to {request.core.profile.max_topic} bytes")
+    request.check_subscription_limit()
 
     def receive(topic: str, message: Message) -> None:
         request.send_event("SubscriptionResponseMessage", message.event(topic))
 
-    request.hold(request.core.pubsub.subscribe(topic_filter, receive, ignores=ignores))
+    request.keep_open(request.core.pubsub.subscribe(topic_filter, receive, ignored_sender=ignored_sender))
 
 
 def _mode(request: Request, topic_filter: str) -> str:

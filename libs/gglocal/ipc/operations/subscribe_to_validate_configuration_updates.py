@@ -1,4 +1,4 @@
-"""SubscribeToValidateConfigurationUpdates: an event before a deployment changes the configuration. Classic only; needs no policy."""
+"""SubscribeToValidateConfigurationUpdates: an event before a deployment changes the caller's configuration."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from gglocal.ipc.request import Request
 
 
 def handle(request: Request) -> None:
-    request.check_room()
+    request.check_subscription_limit()
 
     def receive(event: dict[str, Any]) -> None:
         request.send_event("ValidateConfigurationUpdateEvents", json.dumps(event).encode())
 
-    request.hold(request.core.validation.subscribe(request.component, receive))
+    request.keep_open(request.core.config_validation.subscribe(request.component, receive))

@@ -1,4 +1,4 @@
-"""UpdateConfiguration: `keyPath`, `valueToMerge`, `timestamp` (seconds); of the caller's own configuration. Needs no policy."""
+"""UpdateConfiguration: `keyPath`, `valueToMerge`, `timestamp` (seconds). Changes the caller's own configuration."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import math
 from typing import Any
 
-from gglocal.config import ConfigConflict
+from gglocal.core.config_store import ConfigConflict
 from gglocal.ipc.errors import IpcError
 from gglocal.ipc.request import Request
 
@@ -19,19 +19,19 @@ def handle(request: Request) -> None:
         raise request.invalid("valueToMerge is required", INVALID)
     value = request.arguments["valueToMerge"]
     timestamp = request.arguments.get("timestamp")
-    # Lite takes a JSON number without a fraction for an integer, and wants no integer here.
+    # Lite decodes a JSON number without a fraction as an integer, and rejects integers here.
     kinds = (float,) if request.core.profile.float_timestamps else (float, int)
     if not isinstance(timestamp, kinds) or isinstance(timestamp, bool) or not math.isfinite(timestamp):
         raise request.invalid("timestamp must be a number of seconds with a fraction", INVALID)
-    touched = key_path[:1] or (list(value) if isinstance(value, dict) else [])
-    if "accessControl" in touched:
+    changed = key_path[:1] or (list(value) if isinstance(value, dict) else [])
+    if "accessControl" in changed:
         raise IpcError(INVALID, "Config update is not allowed for following field [accessControl]")
     _check_leaves(value, request.core.profile.max_leaf)
     try:
         stale = request.core.config.merge(request.component, value, int(timestamp * 1000), key_path)
-    except ConfigConflict as fault:
-        raise IpcError("ServiceError", str(fault)) from None
-    if stale and request.core.profile.refuses_stale:
+    except ConfigConflict as error:
+        raise IpcError("ServiceError", str(error)) from None
+    if stale and request.core.profile.rejects_stale:
         raise IpcError("FailedUpdateConditionCheckError", "Proposed timestamp is older than the config's latest modified timestamp")
 
 

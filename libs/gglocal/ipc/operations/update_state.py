@@ -1,4 +1,4 @@
-"""UpdateState: `state`, RUNNING or ERRORED, of the caller itself. Needs no policy."""
+"""UpdateState: the caller reports `state`, RUNNING or ERRORED."""
 
 from __future__ import annotations
 

@@ -1,0 +1,188 @@
+"""The manifest of a model bundle, `manifest.json`: the input that the model expects and the meaning of its output."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from bisect import bisect_right
+from typing import Any, Literal
+
+import msgspec
+
+from edgeml.errors import BundleError
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+
+
+class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all parts of a manifest: unknown keys are refused."""
+
+
+class Channel(_Part, frozen=True, kw_only=True):
+    """One measured quantity.
+
+    Attributes:
+        floor: lower bound of the standard deviation, in `unit`; keeps the deviations of a nearly constant channel finite.
+    """
+
+    name: str
+    unit: str
+    floor: float = 0.0
+
+
+class View(_Part, frozen=True, kw_only=True):
+    """A resolution of the model's input: `steps` steps, each the mean of `every` rows."""
+
+    every: int
+    steps: int
+
+    @property
+    def rows(self) -> int:
+        return self.every * self.steps
+
+
+class Scaling(_Part, frozen=True, kw_only=True):
+    """`baseline`: fitted for each asset on its first `rows` good rows; `fixed`: the numbers of this manifest.
+
+    Attributes:
+        mean, std: one per channel, in its unit.
+        spread: for each view, one per channel: the standard deviation of the view's steps.
+    """
+
+    kind: Literal["baseline", "fixed"]
+    rows: int = 400
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    spread: tuple[tuple[float, ...], ...] = ()
+
+
+class Stopped(_Part, frozen=True, kw_only=True):
+    """The machine stands still while `channel` is below `below`; after a start it needs `settle_s` seconds.
+
+    Attributes:
+        for_rows: number of successive rows below that count as a stop; fewer are skipped.
+    """
+
+    channel: str
+    below: float
+    for_rows: int = 1
+    settle_s: float = 0.0
+
+
+class Calibration(_Part, frozen=True, kw_only=True):
+    """The mapping from score to confidence: `identity`, or linear interpolation between the points (scores, confidences).
+
+    Attributes:
+        scores: increasing.
+        confidences: as many; increasing, or decreasing for a score of which less is worse, such as remaining life.
+    """
+
+    kind: Literal["identity", "table"] = "identity"
+    scores: tuple[float, ...] = ()
+    confidences: tuple[float, ...] = ()
+
+    def confidence(self, score: float) -> float:
+        """The confidence of a score, 0 to 1; NaN for a score of NaN."""
+        if math.isnan(score):
+            return math.nan  # min and max would turn it into a number
+        if self.kind == "identity":
+            return min(1.0, max(0.0, score))
+        x, y = self.scores, self.confidences
+        i = min(max(bisect_right(x, score), 1), len(x) - 1)
+        part = (min(max(score, x[0]), x[-1]) - x[i - 1]) / (x[i] - x[i - 1])
+        return y[i - 1] + part * (y[i] - y[i - 1])
+
+
+class Digest(_Part, frozen=True, kw_only=True):
+    """Digest and size of a file of the bundle."""
+
+    sha256: str
+    bytes: int
+
+
+class Manifest(_Part, frozen=True, kw_only=True, omit_defaults=True):
+    """`manifest.json`. A key with a default may be left out, and is left out when it has its default.
+
+    Attributes:
+        interval_s: seconds between rows.
+        longest_gap_s: a longer gap between rows interrupts the window.
+        min_rows: rows that the window holds before the first decision.
+        rows_after_gap: rows required after a gap before the next decision, if the window held `min_rows` before it and is longer than
+            the gap; 0: `min_rows` again.
+        smooth_rows: the score is the mean of the model's outputs for this many rows up to the latest, fewer after one without a decision.
+        clip: scaled values are limited to plus and minus this.
+        score: the meaning of the score, for people.
+        verdict_level: the confidence from which on the model's verdict is "yes".
+        prior: the share of time with the condition that the model detects, as assumed by the confidence.
+        provenance: origin of the model: data, seed, code, versions.
+        horizon: for a score that is a remaining life: confidence is the probability that it is below this, in the score's unit.
+        classes: for a model that outputs one probability per class: their names. The first one means that nothing is wrong, and the
+            score is 1 minus its probability.
+    """
+
+    format: int
+    name: str
+    version: str
+    channels: tuple[Channel, ...]
+    interval_s: float
+    longest_gap_s: float
+    views: tuple[View, ...]
+    min_rows: int
+    clip: float
+    scaling: Scaling
+    stopped: Stopped | None
+    score: str
+    verdict_level: float
+    prior: float
+    calibration: Calibration
+    provenance: dict[str, Any]
+    digests: dict[str, Digest]
+    horizon: float | None = None
+    classes: tuple[str, ...] = ()
+    rows_after_gap: int = 0
+    smooth_rows: int = 1
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(channel.name for channel in self.channels)
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        return tuple(channel.unit for channel in self.channels)
+
+    @property
+    def input_shape(self) -> tuple[int, int]:
+        """Steps and features of the model's input."""
+        return self.views[0].steps, len(self.views) * len(self.channels)
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of the model's output: one score, or one probability per class."""
+        return (len(self.classes) or 1,)
+
+    @property
+    def scaling_id(self) -> str:
+        """Identifies the scaling: a baseline learned for one bundle fits every bundle with the same id."""
+        inputs = [self.channels, self.interval_s, self.views, self.scaling]
+        return hashlib.sha256(msgspec.json.encode(inputs)).hexdigest()[:16]
+
+
+class _Header(msgspec.Struct):
+    format: int
+
+
+def decode_manifest(text: bytes, where: str) -> Manifest:
+    """Decode a manifest; `where` names it in errors.
+
+    Raises:
+        BundleError: not JSON, another format version, a missing, unknown or wrongly typed key.
+    """
+    try:
+        format_ = msgspec.json.decode(text, type=_Header).format
+        if format_ != FORMAT:
+            remedy = "update this component" if format_ > FORMAT else "export the model again"
+            raise BundleError(f"{where}: {MANIFEST} has format {format_}, expected format {FORMAT}; {remedy}")
+        return msgspec.json.decode(text, type=Manifest)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as fault:
+        raise BundleError(f"{where}: {MANIFEST}: {fault}; correct it, or export the model again") from None

@@ -1,0 +1,1 @@
+"""edgeml_cli: the developer and operator tool; it never runs on a device."""

@@ -1,0 +1,8 @@
+"""Backends that stand in for IoT Core."""
+
+from __future__ import annotations
+
+from gglocal.iot_core.base import IoTCore, Offline, OnMessage
+from gglocal.iot_core.factory import BACKENDS, open_iot_core
+
+__all__ = ["BACKENDS", "IoTCore", "Offline", "OnMessage", "open_iot_core"]

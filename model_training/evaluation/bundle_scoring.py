@@ -1,0 +1,110 @@
+"""From a recording to verdicts and alarms, with the scorer of Inference and the policy of AlertDispatcher."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgeml.alarms.alarm_policy import ACTIVE, ALARMED, AlarmPolicy, PolicyOptions
+from edgeml.alarms.startup_recovery import is_stopped
+from edgeml.model.bundle import Bundle, match_channels
+from edgeml.model.runtime import open_engine
+from edgeml.model.scorer import AssetScorer, ScoringEngine
+from model_training.evaluation.recordings import Recording
+
+
+@dataclass(frozen=True)
+class DetectorResult:
+    """Result of a detector for the n rows of a recording.
+
+    Attributes:
+        confidence: (n,) float32, NaN without a decision.
+        verdict: (n,) bool; False without a decision.
+        alarm: (n,) bool, True if an alarm is active after the row.
+        raised: rows at which an alarm became active.
+        reasons: number of rows without a decision, by reason.
+        score: (n,) float32, output of the model; NaN without a decision.
+    """
+
+    confidence: np.ndarray
+    verdict: np.ndarray
+    alarm: np.ndarray
+    raised: tuple[int, ...]
+    reasons: dict[str, int]
+    score: np.ndarray
+
+    @property
+    def undecided(self) -> np.ndarray:
+        return np.isnan(self.confidence)
+
+
+Detector = Callable[[Recording], DetectorResult]
+"""A detector evaluates a recording: a bundle, or a baseline method."""
+
+
+def bundle_detector(
+    bundle: Bundle, engine: ScoringEngine | None = None, level: float | None = None, options: PolicyOptions | None = None
+) -> Detector:
+    """Create a detector from a bundle.
+
+    Args:
+        level: confidence from which the verdict is positive; None: the manifest's verdict level.
+        options: options of the policy; None: AlertDispatcher's defaults.
+
+    Raises:
+        BundleError: by the detector, if a recording has other channels.
+    """
+    scoring_engine = open_engine(bundle) if engine is None else engine
+    threshold = bundle.manifest.verdict_level if level is None else level
+
+    def detect(recording: Recording) -> DetectorResult:
+        names = tuple(channel.name for channel in recording.channels)
+        order = match_channels(bundle, names, tuple(channel.unit for channel in recording.channels))
+        result, texts = AssetScorer(bundle, scoring_engine).feed(recording.times, recording.values[:, order], recording.quality()[:, order])
+        confidence = np.where(result.reason == 0, result.confidence, np.float32(np.nan))
+        counts = np.bincount(result.reason, minlength=len(texts) + 1)[1:]
+        reasons = {text.split(" ")[0] if text.startswith("learning") else text: int(n) for text, n in zip(texts, counts, strict=True)}
+        stopped_reasons = [False, *map(is_stopped, texts)]
+        stopped = [stopped_reasons[reason] for reason in result.reason.tolist()]
+        return apply_policy(
+            recording, confidence, threshold, bundle.manifest.name, reasons, result.score, options, result.deviations, stopped
+        )
+
+    return detect
+
+
+def apply_policy(
+    recording: Recording,
+    confidence: np.ndarray,
+    level: float,
+    model: str = "",
+    reasons: dict[str, int] | None = None,
+    score: np.ndarray | None = None,
+    options: PolicyOptions | None = None,
+    deviations: np.ndarray | None = None,
+    stopped: list[bool] | None = None,
+) -> DetectorResult:
+    """Derive verdicts and alarms from confidences (n,) float32, NaN without a decision."""
+    policy = AlarmPolicy(options or PolicyOptions(), recording.full_name, model)
+    outcome = policy.evaluate_block("recording", recording.times.tolist(), confidence.tolist(), deviations, stopped)
+    alarm = np.zeros(len(recording), bool)
+    raised = []
+    for change in outcome.changes:
+        alarm[change.row :] = change.alarm.state in ALARMED
+        if change.alarm.state == ACTIVE:
+            raised.append(change.row)
+    return DetectorResult(
+        confidence,
+        shortest_decimal(confidence) >= level,
+        alarm,
+        tuple(raised),
+        reasons or {},
+        confidence if score is None else score,
+    )
+
+
+def shortest_decimal(confidence: np.ndarray) -> np.ndarray:
+    """Convert each float32 to float64 through its shortest decimal, as a reader of the predictions file does."""
+    return np.array([float(str(value)) for value in confidence.astype(np.float32)])

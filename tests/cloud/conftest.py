@@ -1,7 +1,0 @@
-"""The account that the fleet's tests use, without the bucket: the stack makes it."""
-
-from __future__ import annotations
-
-from tests.fleet.conftest import Cloud, cloud, moto_url, said
-
-__all__ = ["Cloud", "cloud", "moto_url", "said"]
