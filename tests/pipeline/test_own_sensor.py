@@ -21,8 +21,6 @@ from gglocal.core.state import Delivery
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "tutorials" / "connect-a-sensor.md"]
-ASSET = "pump-2"
-
 
 CLOCK = """
 def tick():  # a second of event time for each row, over restarts of the reader too
@@ -54,6 +52,12 @@ def started(document: Path, folder: Path) -> tuple[Path, dict[str, Any]]:
     return reader, {name: update["merge"] for name, update in yaml.safe_load(config).items()}
 
 
+def asset_of(config: dict[str, Any]) -> str:
+    """The asset that the document's reader measures."""
+    (asset,) = (name for name, options in config["com.edgeml.SensorIngestion"]["assets"].items() if options.get("source") == "jsonl")
+    return str(asset)
+
+
 def gglocal(root: Path, command: list[str]) -> subprocess.CompletedProcess[str]:
     """Run a command line of the document against the nucleus in `root`."""
     line = [sys.executable, "-m", "gglocal.cli.main", *command]
@@ -63,11 +67,12 @@ def gglocal(root: Path, command: list[str]) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
 def test_reader_of_a_document_is_scored(document: Path, line, version, tmp_path: Path) -> None:
     _, config = started(document, tmp_path)
+    asset = asset_of(config)
     decided: list[float] = []
 
     def receive(delivery: Delivery) -> None:
         message = read(delivery)
-        if isinstance(message, ResultBlock) and message.asset == ASSET:
+        if isinstance(message, ResultBlock) and message.asset == asset:
             confidence = message.arrays().confidence
             decided.extend(confidence[confidence == confidence].tolist())
 
@@ -81,6 +86,7 @@ def test_reader_of_a_document_is_scored(document: Path, line, version, tmp_path:
 def test_alert_follows_a_change_and_is_acknowledged(line, version, tmp_path: Path) -> None:
     document = DOCUMENTS[1]
     reader, config = started(document, tmp_path)
+    asset = asset_of(config)
     alerts: list[Alert] = []
     decided, faults = [False], set()
 
@@ -104,7 +110,7 @@ def test_alert_follows_a_change_and_is_acknowledged(line, version, tmp_path: Pat
     reader.write_text(text.replace("random.gauss(121, 0.4)", "random.gauss(90, 0.4)"))
     for pid in readers(reader):
         os.kill(pid, signal.SIGTERM)
-    suite.until(lambda: any(alert.state == "active" and alert.asset == ASSET for alert in alerts), 120, "an active alert")
+    suite.until(lambda: any(alert.state == "active" and alert.asset == asset for alert in alerts), 120, "an active alert")
     # Step 5, by its command line.
     command = re.search(r"gglocal (pub --sign \S+) '(.*)'", document.read_text(encoding="utf-8"))
     assert command is not None
