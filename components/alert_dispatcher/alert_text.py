@@ -28,7 +28,7 @@ def why(alarm: Alarm, at: int, channels: Sequence[str] = (), deviations: Sequenc
             return f"{alarm.asset}: ended, and not known to be over: {because}; confidence {percent} at last, at most {peak}"
         if alarm.raised_at is None:
             return f"{alarm.asset}: did not last, no alarm; confidence {percent} after {elapsed}, at most {peak}"
-        return f"{alarm.asset}: over; confidence {percent}, at most {peak} in {elapsed}"
+        return f"{alarm.asset}: back to normal; confidence {percent}, at most {peak} in {elapsed}"
     heads = {
         PENDING: f"confidence {percent} since {to_iso(at)}",
         ACTIVE: f"confidence {percent} for {elapsed}",

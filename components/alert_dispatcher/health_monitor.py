@@ -94,7 +94,7 @@ class HealthMonitor:
         """The sentence of a health alarm for an operator."""
         condition = alarm.model.removeprefix(PREFIX)
         if alarm.state == CLEARED:
-            return f"{alarm.asset}: over; {CONDITIONS[condition].cleared}"
+            return f"{alarm.asset}: back to normal; {CONDITIONS[condition].cleared}"
         unknown = f"{alarm.asset}: {condition}, since before this component was restarted"
         sentence = self._sentences.get((alarm.asset, alarm.model), unknown)
         if alarm.state != ACKNOWLEDGED:

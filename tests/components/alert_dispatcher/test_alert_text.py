@@ -42,7 +42,7 @@ def test_2_at_most_three_channels():
         (alarm("pending"), "pump-1: a 5.0σ above normal; confidence 97 % since 1970-01-01T00:01:05.000Z"),
         (alarm("active", raised_at=1), "pump-1: a 5.0σ above normal; confidence 97 % for 1 min 5 s"),
         (alarm("acknowledged"), "pump-1: a 5.0σ above normal; acknowledged, confidence 97 % for 1 min 5 s"),
-        (alarm("cleared", raised_at=1), "pump-1: over; confidence 97 %, at most 99 % in 1 min 5 s"),
+        (alarm("cleared", raised_at=1), "pump-1: back to normal; confidence 97 %, at most 99 % in 1 min 5 s"),
         (alarm("cleared"), "pump-1: did not last, no alarm; confidence 97 % after 1 min 5 s, at most 99 %"),
     ],
 )

@@ -87,7 +87,7 @@ def test_34_condition_becomes_an_alarm_with_the_usual_states(bench, name):
     states = [(alert.state, alert.id) for alert in watched(bench)]
     assert states == [(state, alerts[0].id) for state in ("pending", "active", "acknowledged", "cleared")]
     assert watched(bench)[2].acknowledged_by == "Ada"
-    assert watched(bench)[3].why == f"{about}: over; {CONDITIONS[name].cleared}"
+    assert watched(bench)[3].why == f"{about}: back to normal; {CONDITIONS[name].cleared}"
     assert bench.commands() == []
 
 
