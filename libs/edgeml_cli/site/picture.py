@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 PLOTS = ("confidence", "current", "flow")
@@ -12,6 +13,7 @@ _FIGURE = re.compile(
     r"<figure><figcaption>(?P<caption>.*?)<output.*?</figcaption><svg(?P<attributes>[^>]*)>(?P<body>.*?)</svg></figure>", re.S
 )
 _SIZE = re.compile(r'viewBox="0 0 ([\d.]+) ([\d.]+)"')
+_SERIES = re.compile(r'data-series="([^"]*)"')
 _TITLE = re.compile(r"<title>.*?</title>", re.S)
 _RULES = re.compile(
     r"^(?::root|@media \(prefers-color-scheme).*?^}|^(?:svg|rect|\.(?!tiles|badge|plots|legend|swatch|cursor))[^\n]*}", re.M | re.S
@@ -19,19 +21,19 @@ _RULES = re.compile(
 _CAPTION = 20.0
 
 
-def picture(report: str) -> str:
-    """The plots `PLOTS` of a report, one above the other.
+def picture(report: str, plots: Sequence[str] = PLOTS) -> str:
+    """Plots of a report, by the names of their series, one above the other.
 
     Raises:
-        ValueError: the report has none of them.
+        ValueError: the report lacks one of them.
     """
     style = re.search(r"<style>(.*?)</style>", report, re.S)
-    figures = {re.sub(r"<.*", "", match["caption"]).strip(): match for match in _FIGURE.finditer(report)}
-    chosen = [(name, figures[name]) for name in PLOTS if name in figures]
-    if style is None or not chosen:
-        raise ValueError(f"the report has no plot of {', '.join(PLOTS)}; run `edgeml demo` and name its report")
+    figures = {series[1]: match for match in _FIGURE.finditer(report) if (series := _SERIES.search(match["attributes"]))}
+    missing = [name for name in plots if name not in figures]
+    if style is None or missing:
+        raise ValueError(f"the report has no plot of {', '.join(missing)}; run `edgeml demo` and name its report")
     parts, top, width = [], 0.0, 0.0
-    for name, match in chosen:
+    for name, match in ((name, figures[name]) for name in plots):
         size = _SIZE.search(match["attributes"])
         if size is None:
             raise ValueError(f"the plot of {name} has no viewBox; update edgeml_cli.site.picture")
@@ -58,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Returns the exit code: 0, or 1 when the report has no plots."""
+    """Returns the exit code: 0, or 1 when the report lacks a plot."""
     options = parser().parse_args(arguments)
     try:
         text = picture(options.report.read_text(encoding="utf-8"))

@@ -9,6 +9,8 @@ import pytest
 
 from edgeml_cli.site import picture
 from edgeml_cli.site.markdown import is_external, replace_links
+from tests.edgeml_cli.demo import samples
+from tests.edgeml_cli.demo.test_report import page
 
 ROOT = Path(__file__).resolve().parents[3]
 PICTURE = ROOT / "docs" / "images" / "demo.svg"
@@ -25,19 +27,17 @@ def test_readme_is_an_entrance() -> None:
 def test_picture_is_a_small_svg_of_a_run() -> None:
     assert PICTURE.stat().st_size < 60_000
     texts = [element.text for element in ElementTree.parse(PICTURE).iter() if element.tag.endswith("text")]
-    assert {"fault begins", "stop", "raise 0.90"} <= set(texts)
+    assert {"fault starts", "stop", "raise 0.90"} <= set(texts)
 
 
 def test_picture_takes_the_plots_of_a_report() -> None:
-    figure = (
-        '<figure><figcaption>{0} <i>A</i><output></output></figcaption><svg viewBox="0 0 10 4"><title>t</title><g id="{0}"/></svg></figure>'
-    )
-    report = (
-        "<style>\n:root { --ink: #000; }\nsvg text { fill: red; }\n.badge { }\n</style>" + figure.format("flow") + figure.format("other")
-    )
-    made = picture.picture(report)
-    assert '<g id="flow"/>' in made and "other" not in made and "svg text { fill: red; }" in made and ".badge" not in made
-    assert ElementTree.fromstring(made).get("viewBox") == "0 0 10 24"
+    report = page(samples.episode())
+    drawn = ElementTree.fromstring(picture.picture(report, ("confidence", samples.CHANNELS[0])))
+    captions = [element.text or "" for element in drawn.iter() if element.get("class") == "caption"]
+    assert [caption.split()[0] for caption in captions] == ["confidence", samples.CHANNELS[0]]
+    assert "fault starts" in [element.text for element in drawn.iter()]
+    with pytest.raises(ValueError, match="no plot of current"):
+        picture.picture(report)
 
 
 def test_report_without_plots_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
