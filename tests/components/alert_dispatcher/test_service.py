@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from alert_dispatcher.actions.log import LogAction
 from alert_dispatcher.options import AlertDispatcherOptions
 from alert_dispatcher.service import STATE_FILE
 from edgeml.config.schema import read
@@ -177,6 +178,24 @@ def test_8_a_command_does_not_wait_for_an_alert(bench):
     bench.bus.failing_topics.add(topics.ALERTS)
     bench.results(ALARM[:12])
     assert [c.action for c in bench.commands()] == ["stop"]
+
+
+@pytest.mark.parametrize("method", ["act", "tick"])
+def test_8_failing_action_is_reported_and_the_others_continue(bench, monkeypatch, caplog, method):
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(LogAction, method, fail)
+    bench.raise_alarm()
+    bench.wait(30)
+    assert len(bench.commands()) > 0 and [alert.state for alert in bench.alerts()[:2]] == ["pending", "active"]
+    (fault,) = bench.service.status().faults
+    assert fault.startswith("the action log failed") and "ZeroDivisionError: a bug" in fault
+    logged = [record for record in caplog.records if "the action log failed" in record.getMessage()]
+    assert len(logged) == 1 and logged[0].exc_info is not None
+    monkeypatch.undo()
+    bench.wait(120)
+    assert bench.service.status().faults == ()
 
 
 def test_9_messages_on_the_wrong_topic_are_dropped(bench, caplog):
