@@ -166,15 +166,15 @@ class AlarmPolicy:
     """The policy of one asset and one model.
 
     Args:
-        state: the saved state to continue from, as `PolicyState` or as plain data.
+        state: the saved state to continue from.
     """
 
-    def __init__(self, options: PolicyOptions, asset: str, model: str, state: PolicyState | dict[str, Any] | None = None) -> None:
+    def __init__(self, options: PolicyOptions, asset: str, model: str, state: PolicyState | None = None) -> None:
         self.options, self.asset, self.model = options, asset, model
         self._hold, self._clear_hold, self._cooldown, self._rewind, self._settle = (
             round(s * SECOND) for s in (options.hold_s, options.clear_hold_s, options.cooldown_s, options.rewind_s, options.settle_s)
         )
-        self._state = state if isinstance(state, PolicyState) else msgspec.convert(state or {}, PolicyState)
+        self._state = state or PolicyState()
 
     @property
     def alarm(self) -> Alarm | None:

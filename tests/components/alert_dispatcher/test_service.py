@@ -228,6 +228,18 @@ def test_10_damaged_state_is_set_aside(bench, tmp_path, caplog):
     assert [a.state for a in bench.alerts()] == ["pending", "active", "cleared"]
 
 
+@pytest.mark.parametrize("model", ["skab", "health/source-stalled"])
+def test_10_damaged_policy_is_skipped(bench, caplog, model):
+    bench.raise_alarm()
+    store = bench.service._store
+    store.do("INSERT OR REPLACE INTO policies VALUES ('pump-9', ?, '1', '{\"judged\": \"soon\"}')", model)
+    bench.kill()
+    bench.restart()
+    assert f"the policy of pump-9 and {model} in the state cannot be read" in caplog.text
+    bench.results(ALARM[12:], 12)
+    assert [alert.state for alert in bench.alerts()] == ["pending", "active", "cleared"]
+
+
 def test_10_state_that_cannot_be_written_is_retried(bench, tmp_path):
     bench.results(ALARM[:8])
     other = sqlite3.connect(tmp_path / STATE_FILE, isolation_level=None)

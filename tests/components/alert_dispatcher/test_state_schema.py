@@ -63,10 +63,10 @@ def test_policies_alarms_commands_positions_and_outbox_are_kept(tmp_path):
         ("pump-2", "skab"),
         ("pump-1", "health/source-stalled"),
     }
-    alarms = {saved.state["alarm"]["id"]: saved for saved in store.policies()}
-    for alarm_id, saved in alarms.items():
-        alarm = store.alarm(alarm_id)
-        assert alarm is not None and alarm.model == saved.state["alarm"]["model"] == saved.model
+    for saved in store.policies():
+        assert saved.state.alarm is not None
+        alarm = store.alarm(saved.state.alarm.id)
+        assert alarm is not None and alarm.model == saved.state.alarm.model == saved.model
     assert sorted(store.stream_positions()) == positions and len(positions) == 2
     assert [tuple(row) for row in store.open_commands()] == commands and len(commands) == 1
     assert store.do("SELECT no, class, payload FROM outgoing") == outgoing and len(outgoing) > 2
