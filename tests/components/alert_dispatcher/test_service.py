@@ -86,12 +86,15 @@ def test_5_missing_number_is_requested_and_evaluated_in_order(bench):
     assert [a.state for a in bench.alerts()] == ["pending", "active", "cleared"]
 
 
-def test_5_loss_is_logged(bench, caplog):
+def test_5_42_loss_is_logged_and_counted_in_the_health(bench, caplog):
     bench.results(ALARM[:8])
     bench.give(topics.RESULTS, results(ALARM[10:], 10, 2))
     bench.now += 60
     bench.give(topics.RESULTS, results(ALARM[10:], 10, 2))
     assert "1 result messages were lost before number 2 of pump-1" in caplog.text
+    metrics = bench.service.metrics()
+    assert metrics.drops["results lost on the way"] == 1
+    assert metrics.queues[f"to {topics.ALERTS}"] == (0, 0) and "to IoT Core: kB" in metrics.queues
 
 
 def test_6_restarted_recording_is_evaluated_again(bench):
