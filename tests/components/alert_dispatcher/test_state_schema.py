@@ -128,6 +128,19 @@ def test_damaged_cells_do_not_stop_the_migration(tmp_path):
     store.close()
 
 
+def test_migrated_alert_is_no_longer_than_before(tmp_path):
+    """An alert that no longer fits into a message would be refused for ever, and all later ones would wait behind it."""
+    note = "Ж" * 1000
+    before = write_layout_1(tmp_path, f"UPDATE outbox SET alert = json_set(alert, '$.note', '{note}')")
+    store = StateDb(tmp_path / STATE_FILE, OPTIONS)
+    alerts = [*store.alerts_to_publish(100), *store.alerts_to_dispatch()]
+    assert {one.alert.model for one in alerts} == {"skab", "health/source-stalled"}
+    assert all(
+        one.alert.note == note and len(one.json) <= len(text) + len("health") for one, (_, text, *_) in zip(alerts, before, strict=True)
+    )
+    store.close()
+
+
 @pytest.mark.parametrize("statement", ["DROP TABLE positions", f"PRAGMA user_version = {state_schema.VERSION + 1}"])
 def test_incomplete_or_unknown_layout_is_set_aside(tmp_path, statement):
     with closing(sqlite3.connect(tmp_path / STATE_FILE)) as db:
