@@ -10,10 +10,7 @@ from alert_dispatcher.state_db import SavedPolicy, StateDb
 from edgeml.alarms.alarm_policy import ACKNOWLEDGED, PENDING, AlarmPolicy, Change
 from edgeml.log_throttle import RateLimitedLog
 from edgeml.messages import Acknowledge, topics
-from edgeml.parsing.sanitize import fit, visible
-
-MAX_NAME_BYTES = 200
-MAX_NOTE_BYTES = 1000
+from edgeml.parsing.sanitize import visible
 
 
 class AlarmGroup(Protocol):
@@ -24,7 +21,7 @@ class AlarmGroup(Protocol):
         ...
 
     def sentence(self, change: Change) -> str:
-        """The alert's sentence for an operator; empty if the alarm is not of this group."""
+        """The sentence for an operator about a change of one of this group's alarms."""
         ...
 
 
@@ -59,7 +56,7 @@ class AlarmUpdates:
 
     def acknowledge(self, message: Acknowledge) -> None:
         """Acknowledge an active alarm; anything else is logged."""
-        by, note = fit(visible(message.by), MAX_NAME_BYTES), fit(visible(message.note), MAX_NOTE_BYTES)
+        by, note = visible(message.by), visible(message.note)
         if not self._update(lambda policy: policy.acknowledge(message.alarm, by, note)):
             self._log_why_not(message.alarm)
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from edgeml.alarms.alarm_policy import Alarm
+from edgeml.alarms.alarm_policy import MAX_NAME_BYTES, Alarm
 from edgeml.cloud.outbox import MAX_ENTRY
 from edgeml.messages import Alert, encode, encode_json
 from edgeml.parsing.sanitize import fit, fit_end, printable, size
 from edgeml.timestamps import to_iso
 
-MAX_NAME_BYTES = 200
-"""Bytes of a person's name in JSON."""
 NUMBERING_BYTES = 64
 """Bytes that the stream and the sequence number add when an alert is published."""
 _UNNUMBERED = b'"stream":"","seq":0'

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
 
 from alert_dispatcher.actions import Action
 from alert_dispatcher.actions.base import IDLE_S
@@ -13,8 +12,6 @@ from edgeml.alarms.alarm_policy import Change
 from edgeml.ipc.bus import Bus
 from edgeml.messages import topics
 from edgeml.messages.sequencing import new_stream
-
-log = logging.getLogger(__name__)
 
 RETRY_S = 1.0
 """Time until the publication of an alert that the nucleus refused is retried."""
@@ -42,12 +39,15 @@ class AlertNumbering:
 class AlertQueue:
     """Alerts in the order of their decisions; none is dropped.
 
+    Args:
+        action_failed: called with the name of an action, its failure and the fault.
+
     Attributes:
         refused_count: alerts that wait because the nucleus refuses them.
     """
 
-    def __init__(self, store: StateDb, bus: Bus, numbering: AlertNumbering) -> None:
-        self._store, self._bus, self._numbering = store, bus, numbering
+    def __init__(self, store: StateDb, bus: Bus, numbering: AlertNumbering, action_failed: Callable[[str, str, Exception], None]) -> None:
+        self._store, self._bus, self._numbering, self._action_failed = store, bus, numbering, action_failed
         self._retry_at = 0.0
         # After a restart there may be some in the state.
         self._to_dispatch = self._to_publish = True
@@ -58,19 +58,19 @@ class AlertQueue:
         self._store.add_alert(alert_json(change.alarm, change.at, model_version, why), change.at, decided_ns)
         self._to_dispatch = self._to_publish = True
 
-    def dispatch(self, actions: Iterable[Action]) -> None:
-        """Hand every new alert to every action."""
+    def dispatch(self, actions: Mapping[str, Action]) -> None:
+        """Hand every new alert to every action, by its name. An action that fails does not get the alert again."""
         if not self._to_dispatch:
             return
         for pending in self._store.alerts_to_dispatch():
             with self._store.transaction():
-                for action in actions:
+                for name, action in actions.items():
                     try:
                         action.act(pending)
                     except StateDbError:
                         raise
-                    except Exception:
-                        log.exception("%s failed on alarm %s; the other actions continue", type(action).__name__, pending.alert.id)
+                    except Exception as fault:
+                        self._action_failed(name, f"failed on alarm {pending.alert.id}", fault)
                 self._store.mark_dispatched(pending.no)
         self._to_dispatch = False
 

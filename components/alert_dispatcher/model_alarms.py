@@ -49,11 +49,7 @@ class ModelAlarms:
         self._policies: dict[Key, AlarmPolicy] = {}
         self._versions: dict[Key, str] = {}
         for one in saved:
-            try:
-                self._policies[one.asset, one.model] = AlarmPolicy(policy, one.asset, one.model, one.state)
-            except msgspec.ValidationError as fault:
-                log.error("saved policy of %s and %s cannot be read (%s); its evaluation restarts", one.asset, one.model, fault)
-                continue
+            self._policies[one.asset, one.model] = AlarmPolicy(policy, one.asset, one.model, one.state)
             self._versions[one.asset, one.model] = one.model_version
         silent_since = {key: store.get_value(_silence_key(key), Moment) for key in self._policies}
         self._expiry = AlarmExpiry(expiry, {key: at for key, at in silent_since.items() if at is not None})

@@ -21,8 +21,8 @@ from alert_dispatcher.state_db import SavedPolicy, StateDb, StateDbError
 from edgeml.cloud.sender import CloudSender, queues
 from edgeml.config.schema import read
 from edgeml.errors import EdgemlError, MessageError
-from edgeml.ipc.bus import RestartRequired
-from edgeml.log_throttle import RateLimitedLog
+from edgeml.ipc.call_errors import name as describe
+from edgeml.log_throttle import LogThrottle, RateLimitedLog
 from edgeml.messages import Acknowledge, Health, KeepAlive, Message, ReplayStart, ResultBlock, Status, decode, topics
 from edgeml.runtime.service import ComponentContext, Metrics
 
@@ -46,6 +46,7 @@ class AlertDispatcher:
     def __init__(self, context: ComponentContext, options: AlertDispatcherOptions) -> None:
         self._context, self._options = context, options
         self._throttled_log = RateLimitedLog(log, context.monotonic)
+        self._action_faults = LogThrottle(context.monotonic)
         self._numbering = AlertNumbering()
         self._undecodable: Counter[str] = Counter()
         self._reload_at: float | None = None
@@ -95,13 +96,13 @@ class AlertDispatcher:
                 return self._reload(now)
             self._health_alarms.tick(now)
             self._model_alarms.expire(now)
-            self._alerts.dispatch(self._actions.values())
+            self._alerts.dispatch(self._actions)
             # A command to a machine must not wait for an alert that cannot be published, and that must not wait for IoT Core.
-            waits = [self._tick_action(action, now) for action in self._actions.values() if action.local]
+            waits = [self._tick_action(name, action, now) for name, action in self._actions.items() if action.local]
             # Local actions may have added notes to alarms: every action gets those alerts before they are published.
-            self._alerts.dispatch(self._actions.values())
+            self._alerts.dispatch(self._actions)
             waits.append(self._alerts.publish(now))
-            waits += [self._tick_action(action, now) for action in self._actions.values() if not action.local]
+            waits += [self._tick_action(name, action, now) for name, action in self._actions.items() if not action.local]
             self._store.check_disk(now)
             waits += [self._reporter.tick(now), self._sender.tick(now)]
         except StateDbError as fault:
@@ -111,6 +112,7 @@ class AlertDispatcher:
 
     def status(self) -> Status:
         faults = (self._state_fault,) if self._state_fault else self._store.faults + self._sender.faults
+        faults += self._action_faults.faults()
         waiting = self._alerts.refused_count
         if waiting:
             faults += (f"{waiting} alerts wait: the nucleus refuses them on {topics.ALERTS}; check its broker, and accessControl",)
@@ -140,7 +142,7 @@ class AlertDispatcher:
         outbox, bus = self._store.outbox, context.bus
         self._sender = CloudSender(outbox, options.outbox, bus.publish_cloud, bus.resubscribe_unmonitored, monotonic=context.monotonic)
         self._reporter = ResultReporter(options.report, context.thing, outbox, options.policy.raise_at)
-        self._alerts = AlertQueue(self._store, bus, self._numbering)
+        self._alerts = AlertQueue(self._store, bus, self._numbering, self._action_failed)
         recorder = AlarmRecorder(self._store, self._alerts, context.wall_ns)
         of_health: list[SavedPolicy] = []
         of_models: list[SavedPolicy] = []
@@ -223,11 +225,16 @@ class AlertDispatcher:
                     self._undecodable[topic] += 1
                     log.log(logging.DEBUG if self._undecodable[topic] > 1 else logging.WARNING, "%s: %s", topic, fault)
 
-    def _tick_action(self, action: Action, now: float) -> float:
+    def _tick_action(self, name: str, action: Action, now: float) -> float:
         try:
             return action.tick(now)
-        except (EdgemlError, RestartRequired):
+        except EdgemlError:
             raise
-        except Exception:
-            log.exception("%s failed; the other actions continue", type(action).__name__)
+        except Exception as fault:
+            self._action_failed(name, "failed", fault)
             return RETRY_S
+
+    def _action_failed(self, name: str, failure: str, fault: Exception) -> None:
+        """Log an unexpected fault of an action, and report it in the status."""
+        sentence = f"the action {name} {failure}: an unexpected error; the other actions continue"
+        self._action_faults.warn(sentence, name, traceback=True, status=f"{sentence} ({describe(fault)}); see the log, and report it")

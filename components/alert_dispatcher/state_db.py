@@ -42,7 +42,7 @@ class SavedPolicy(NamedTuple):
     asset: str
     model: str
     model_version: str
-    state: PolicyState | dict[str, Any]
+    state: PolicyState
 
 
 class PendingAlert(NamedTuple):
@@ -155,7 +155,8 @@ class StateDb:
 
     def policies(self) -> list[SavedPolicy]:
         rows = self.do("SELECT asset, model, model_version, state FROM policies")
-        return [SavedPolicy(row[0], row[1], row[2], state) for row in rows if (state := _decoded(row[3], dict[str, Any], "a policy"))]
+        found = [(row, _decoded(row[3], PolicyState, f"the policy of {row[0]} and {row[1]}")) for row in rows]
+        return [SavedPolicy(row[0], row[1], row[2], state) for row, state in found if state is not None]
 
     def save_policy(self, saved: SavedPolicy) -> None:
         state = msgspec.json.encode(saved.state).decode()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from typing import Any
+
+import msgspec
 
 from edgeml.timestamps import from_iso
 
@@ -95,20 +96,20 @@ def _model(model: Any) -> Any:
 def _renamed(text: Any) -> Any:
     """The JSON of a policy's state, an alarm or an alert, with the model's present name; unchanged if it cannot be read."""
     try:
-        tree = json.loads(text)
+        tree = msgspec.json.decode(text)
         holder = tree["alarm"] if isinstance(tree.get("alarm"), dict) else tree
         before = holder["model"]
         if _model(before) == before:
             return text
         holder["model"] = _model(before)
-        return json.dumps(tree, separators=(",", ":"))
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return msgspec.json.encode(tree).decode()
+    except (msgspec.MsgspecError, UnicodeError, TypeError, KeyError, AttributeError, RecursionError):
         return text
 
 
 def _event_ns(text: Any) -> int:
     """Event time of an alert, from its JSON; 0 if it cannot be read."""
     try:
-        return from_iso(json.loads(text)["at"])
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
+        return from_iso(msgspec.json.decode(text)["at"])
+    except (msgspec.MsgspecError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return 0

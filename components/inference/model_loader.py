@@ -113,14 +113,14 @@ class ModelLoader:
         log.info("model %s %s on %s; %s", bundle.manifest.name, bundle.manifest.version, engine.kind, checked)
         return LoadedModel(bundle, engine)
 
-    def _report(self, placing: tuple[int, int]) -> None:
+    def _report(self, installation: tuple[int, int]) -> None:
         # The model component's step waits for this report: if the bundle is refused, its deployment fails.
         fault = self.fault
         sentence = (
             f"the report on the bundle cannot be written to {self._work} ({{}}); free some space, or the deployment "
             "of a refused bundle succeeds"
         )
-        self._writer.do("verdict", lambda: report_result(self._work, placing, fault), sentence)
+        self._writer.do("result", lambda: report_result(self._work, installation, fault), sentence)
 
     def _save_last_good(self, folder: Path) -> None:
         # The model component's folder is deleted when its bundle is replaced; the model must survive a bad successor and a restart.

@@ -97,30 +97,34 @@ class AssetPipeline:
         self.source, state = _open(asset_options.source, source_options, clocks, saved, name)
         if state is None:
             self._checkpoint.delete()
-        self._channels = _with_options(self.source.channels, asset_options.quality, name)
-        quality = asset_options.quality
-        self._checker = QualityChecker(
-            self._channels, quality.max_gap_s, quality.stopped_channel, quality.stopped_below, quality.step_back_s, quality.ahead_s
-        )
-        self._time_faults = TimeFaults(name, quality.ahead_s)
-        self.awaits_answers = self.source.paced and asset_options.max_in_flight > 0
-        self._max_in_flight = asset_options.max_in_flight if self.awaits_answers else 0
-        self._keeps_batches = asset_options.replay_buffer_s > 0
-        # Rows that cannot be read again may have been sent under numbers that are not on the disk: other rows need another stream.
-        continues = state is not None and state.source is not None
-        self._former: dict[str, int] = {}
-        if state is not None and not continues:
-            self._former = dict([*state.former.items(), (state.stream, state.next)][-MAX_FORMER_STREAMS:])
-        stream = state.stream if state is not None and continues else new_stream()
-        self._replay_buffer = ReplayBuffer(name, stream, asset_options.replay_buffer_s, former=self._former)
-        self._in_flight: deque[SentBatch] = deque()
-        self._event_ns = state.event_ns if state is not None else 0
-        self._commands = self._open_commands(asset_options, journal, state)
-        self._backoff = Backoff(RESEND_FIRST_S, RESEND_MAX_S)
-        self._resend_at = 0.0
-        self._batch_rows = min(asset_options.batch_rows, self._rows_in_message())
-        if state is not None and saved is not None:
-            self._resume(state, saved.batches)
+        try:
+            self._channels = _with_options(self.source.channels, asset_options.quality, name)
+            quality = asset_options.quality
+            self._checker = QualityChecker(
+                self._channels, quality.max_gap_s, quality.stopped_channel, quality.stopped_below, quality.step_back_s, quality.ahead_s
+            )
+            self._time_faults = TimeFaults(name, quality.ahead_s)
+            self.awaits_answers = self.source.paced and asset_options.max_in_flight > 0
+            self._max_in_flight = asset_options.max_in_flight if self.awaits_answers else 0
+            self._keeps_batches = asset_options.replay_buffer_s > 0
+            # Rows that cannot be read again may have been sent under numbers that are not on the disk: other rows need another stream.
+            continues = state is not None and state.source is not None
+            self._former: dict[str, int] = {}
+            if state is not None and not continues:
+                self._former = dict([*state.former.items(), (state.stream, state.next)][-MAX_FORMER_STREAMS:])
+            stream = state.stream if state is not None and continues else new_stream()
+            self._replay_buffer = ReplayBuffer(name, stream, asset_options.replay_buffer_s, former=self._former)
+            self._in_flight: deque[SentBatch] = deque()
+            self._event_ns = state.event_ns if state is not None else 0
+            self._commands = self._open_commands(asset_options, journal, state)
+            self._backoff = Backoff(RESEND_FIRST_S, RESEND_MAX_S)
+            self._resend_at = 0.0
+            self._batch_rows = min(asset_options.batch_rows, self._rows_in_message())
+            if state is not None and saved is not None:
+                self._resume(state, saved.batches)
+        except BaseException:
+            self.source.close()
+            raise
 
     @property
     def finished(self) -> bool:

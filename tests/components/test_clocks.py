@@ -1,4 +1,7 @@
-"""Wrong clocks through all three services: a wrong time costs its row, a step of the clock costs seconds, and is reported."""
+"""Wrong clocks through all three services: a wrong time costs its row, a step of the clock costs seconds, and is reported.
+
+SensorIngestion's README 40.
+"""
 
 from __future__ import annotations
 

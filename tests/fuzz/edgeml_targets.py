@@ -14,7 +14,7 @@ import numpy as np
 from msgspec import Meta
 
 from edgeml import messages
-from edgeml.alarms.alarm_policy import AlarmPolicy, PolicyOptions
+from edgeml.alarms.alarm_policy import AlarmPolicy, PolicyOptions, PolicyState
 from edgeml.auth.device_key import MessageAuthOptions
 from edgeml.auth.device_key import read as read_key
 from edgeml.auth.envelope import sign, split
@@ -321,7 +321,7 @@ def baseline() -> dict[str, Any]:
 
 def policy_went_on(tree: Any) -> None:
     """Restore the state of a policy as AlertDispatcher does, and continue."""
-    state = msgspec.json.decode(json.dumps(tree))
+    state = msgspec.json.decode(json.dumps(tree), type=PolicyState)
     policy = AlarmPolicy(PolicyOptions(votes=1, of=3, hold_s=1.0), "pump-1", "model", state)
     policy.evaluate_block("other", [T0 + 100 * SECOND, T0 + 102 * SECOND], [0.99, 0.99])
     policy.acknowledge("a", "x")

@@ -1,4 +1,4 @@
-"""A bundle that is not the trainer's is refused in the running pipeline, and the old model continues."""
+"""A bundle that is not the trainer's is refused in the running pipeline, and the old model continues: Inference's README 14 and 15."""
 
 from __future__ import annotations
 

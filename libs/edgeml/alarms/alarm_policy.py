@@ -40,8 +40,8 @@ Level = Annotated[float, Meta(ge=0, le=1)]
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 
 _MAX_STREAMS = 16
-MAX_NOTE_BYTES = 2000
-"""Maximum bytes of an alarm's note; the oldest text is cut first."""
+MAX_NAME_BYTES, MAX_NOTE_BYTES = 200, 2000
+"""Maximum bytes of a person's name, and of an alarm's note, whose oldest text is cut first."""
 STANDSTILL_NS = 60 * SECOND
 """After a shorter standstill a machine is not cold, so a current that flickers below its level delays no alarm."""
 SETTLING_NS = STEP_S * STEPS * SECOND
@@ -166,15 +166,15 @@ class AlarmPolicy:
     """The policy of one asset and one model.
 
     Args:
-        state: the saved state to continue from, as `PolicyState` or as plain data.
+        state: the saved state to continue from.
     """
 
-    def __init__(self, options: PolicyOptions, asset: str, model: str, state: PolicyState | dict[str, Any] | None = None) -> None:
+    def __init__(self, options: PolicyOptions, asset: str, model: str, state: PolicyState | None = None) -> None:
         self.options, self.asset, self.model = options, asset, model
         self._hold, self._clear_hold, self._cooldown, self._rewind, self._settle = (
             round(s * SECOND) for s in (options.hold_s, options.clear_hold_s, options.cooldown_s, options.rewind_s, options.settle_s)
         )
-        self._state = state if isinstance(state, PolicyState) else msgspec.convert(state or {}, PolicyState)
+        self._state = state or PolicyState()
 
     @property
     def alarm(self) -> Alarm | None:
@@ -278,7 +278,7 @@ class AlarmPolicy:
         s = self._state
         if s.alarm is None or s.alarm.id != alarm_id or s.alarm.state != ACTIVE or s.evaluated_to is None:
             return []
-        return [self._to(ACKNOWLEDGED, s.evaluated_to, acknowledged_by=by, note=_append_note(s.alarm, note))]
+        return [self._to(ACKNOWLEDGED, s.evaluated_to, acknowledged_by=fit(by, MAX_NAME_BYTES), note=_append_note(s.alarm, note))]
 
     def abandon(self, because: str) -> list[Change]:
         """End the open alarm without a result that clears it, for the reason `because`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any, Generic, TypeVar
 
+from edgeml.auth.device_key import MessageAuthOptions
 from edgeml.auth.verifier import MessageVerifier
 from edgeml.backoff import Backoff
 from edgeml.errors import BusError, ConfigurationTooLarge, EdgemlError, OptionsError
@@ -48,6 +49,7 @@ class ConfigurationLoader(Generic[O]):
         self.reload_at: float | None = None
         self._applied: dict[str, Any] | None = None  # in effect, or refused; None: apply the next one whatever it is
         self._attempted: dict[str, Any] | None = None
+        self._running: tuple[MessageAuthOptions, O] | None = None  # the options of the running service
         self._faults: tuple[str, ...] = ()
         self._read_faults: tuple[str, ...] = ()  # why it cannot be read, if that takes a person
         self._missing_since: float | None = None
@@ -97,17 +99,18 @@ class ConfigurationLoader(Generic[O]):
         self._apply(raw, repeated)
 
     def _apply(self, raw: dict[str, Any], repeated: bool) -> None:
-        previous, starting = self._host.options, False
+        previous, starting = self._running, False
         try:
             self._context.work.mkdir(parents=True, exist_ok=True)
             message_auth, options = self._last_good.read(raw)
             service = self._host.prepare(options)
             self._host.stop()
+            self._running = None
             self._verifier.configure(message_auth)
             service = service or self._host.create(options)
             starting = True  # a fault from here on comes from the bus, not from the options
-            self._host.start(options, service)
-            starting = False
+            self._host.start(service)
+            starting, self._running = False, (message_auth, options)
             self._last_good.remember(raw)
             self._retry.reset()
         except Exception as fault:
@@ -145,20 +148,19 @@ class ConfigurationLoader(Generic[O]):
                 self._fall_back(None)
         self.reload_at = self._context.monotonic() + self._retry.next()
 
-    def _fall_back(self, previous: O | None) -> None:
+    def _fall_back(self, previous: tuple[MessageAuthOptions, O] | None) -> None:
         """Start the service with the configuration that worked last, in this process or an earlier one, if it still works."""
         try:
-            if previous is None:
-                message_auth, previous = self._last_good.read(self._last_good.last_good())
-                self._verifier.configure(message_auth)
-            self._host.start(previous, self._host.create(previous))
+            message_auth, options = previous or self._last_good.read(self._last_good.last_good())
+            self._verifier.configure(message_auth)
+            self._host.start(self._host.create(options))
+            self._running = message_auth, options
             log.warning(
                 "continuing with the previous configuration; to remove a key that was merged by mistake, reset it: `reset: [/policy/hold]`"
             )
         except FileNotFoundError:
             log.error("no last-good configuration to restore; waiting for a valid configuration")
         except Exception as fault:
-            self._guard.run("close", self._host.stop)
             self._guard.throttle.warn(
                 f"the last-good configuration does not work either ({name(fault)}); waiting for a valid configuration", "fall back"
             )

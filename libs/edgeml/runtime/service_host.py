@@ -19,7 +19,6 @@ class ServiceHost(Generic[O]):
 
     Attributes:
         service: the running service, or None.
-        options: those of the running service.
         side_by_side: a new service may be created while the old one runs.
     """
 
@@ -28,7 +27,6 @@ class ServiceHost(Generic[O]):
     ) -> None:
         self._bus, self._context, self._create, self._faults = bus, context, create, faults
         self.service: Service | None = None
-        self.options: O | None = None
         self.side_by_side: bool = getattr(create, "side_by_side", False)
         self._resubscribe_count = 0
 
@@ -40,9 +38,9 @@ class ServiceHost(Generic[O]):
         """Create the next service; it does nothing before `start`."""
         return self._create(self._context, options)
 
-    def start(self, options: O, service: Service) -> None:
+    def start(self, service: Service) -> None:
         """Subscribe to the topics of a service and start it. A service whose subscriptions fail is closed."""
-        self.service, self.options = service, options
+        self.service = service
         try:
             for topic in service.topics:
                 self._bus.subscribe(topic)
@@ -62,7 +60,7 @@ class ServiceHost(Generic[O]):
 
     def stop(self) -> None:
         """Close the service and end its subscriptions."""
-        service, self.service, self.options = self.service, None, None
+        service, self.service = self.service, None
         if service is not None:
             self._faults.run("close", service.close)
             for topic in (*service.topics, *service.cloud_topics):

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from alert_dispatcher.actions.log import LogAction
 from alert_dispatcher.options import AlertDispatcherOptions
 from alert_dispatcher.service import STATE_FILE
 from edgeml.config.schema import read
@@ -85,12 +86,15 @@ def test_5_missing_number_is_requested_and_evaluated_in_order(bench):
     assert [a.state for a in bench.alerts()] == ["pending", "active", "cleared"]
 
 
-def test_5_loss_is_logged(bench, caplog):
+def test_5_42_loss_is_logged_and_counted_in_the_health(bench, caplog):
     bench.results(ALARM[:8])
     bench.give(topics.RESULTS, results(ALARM[10:], 10, 2))
     bench.now += 60
     bench.give(topics.RESULTS, results(ALARM[10:], 10, 2))
     assert "1 result messages were lost before number 2 of pump-1" in caplog.text
+    metrics = bench.service.metrics()
+    assert metrics.drops["results lost on the way"] == 1
+    assert metrics.queues[f"to {topics.ALERTS}"] == (0, 0) and "to IoT Core: kB" in metrics.queues
 
 
 def test_6_restarted_recording_is_evaluated_again(bench):
@@ -179,6 +183,24 @@ def test_8_a_command_does_not_wait_for_an_alert(bench):
     assert [c.action for c in bench.commands()] == ["stop"]
 
 
+@pytest.mark.parametrize("method", ["act", "tick"])
+def test_8_failing_action_is_reported_and_the_others_continue(bench, monkeypatch, caplog, method):
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(LogAction, method, fail)
+    bench.raise_alarm()
+    bench.wait(30)
+    assert len(bench.commands()) > 0 and [alert.state for alert in bench.alerts()[:2]] == ["pending", "active"]
+    (fault,) = bench.service.status().faults
+    assert fault.startswith("the action log failed") and "ZeroDivisionError: a bug" in fault
+    logged = [record for record in caplog.records if "the action log failed" in record.getMessage()]
+    assert len(logged) == 1 and logged[0].exc_info is not None
+    monkeypatch.undo()
+    bench.wait(120)
+    assert bench.service.status().faults == ()
+
+
 def test_9_messages_on_the_wrong_topic_are_dropped(bench, caplog):
     for topic in (*bench.service.topics, *bench.service.cloud_topics):
         bench.give(topic, Status(component="x", state="running"))
@@ -207,6 +229,18 @@ def test_10_damaged_state_is_set_aside(bench, tmp_path, caplog):
     bench.seq = 0
     bench.results(ALARM, answers="sensors-2")
     assert [a.state for a in bench.alerts()] == ["pending", "active", "cleared"]
+
+
+@pytest.mark.parametrize("model", ["skab", "health/source-stalled"])
+def test_10_damaged_policy_is_skipped(bench, caplog, model):
+    bench.raise_alarm()
+    store = bench.service._store
+    store.do("INSERT OR REPLACE INTO policies VALUES ('pump-9', ?, '1', '{\"judged\": \"soon\"}')", model)
+    bench.kill()
+    bench.restart()
+    assert f"the policy of pump-9 and {model} in the state cannot be read" in caplog.text
+    bench.results(ALARM[12:], 12)
+    assert [alert.state for alert in bench.alerts()] == ["pending", "active", "cleared"]
 
 
 def test_10_state_that_cannot_be_written_is_retried(bench, tmp_path):

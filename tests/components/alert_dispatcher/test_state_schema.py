@@ -63,10 +63,10 @@ def test_policies_alarms_commands_positions_and_outbox_are_kept(tmp_path):
         ("pump-2", "skab"),
         ("pump-1", "health/source-stalled"),
     }
-    alarms = {saved.state["alarm"]["id"]: saved for saved in store.policies()}
-    for alarm_id, saved in alarms.items():
-        alarm = store.alarm(alarm_id)
-        assert alarm is not None and alarm.model == saved.state["alarm"]["model"] == saved.model
+    for saved in store.policies():
+        assert saved.state.alarm is not None
+        alarm = store.alarm(saved.state.alarm.id)
+        assert alarm is not None and alarm.model == saved.state.alarm.model == saved.model
     assert sorted(store.stream_positions()) == positions and len(positions) == 2
     assert [tuple(row) for row in store.open_commands()] == commands and len(commands) == 1
     assert store.do("SELECT no, class, payload FROM outgoing") == outgoing and len(outgoing) > 2
@@ -125,6 +125,19 @@ def test_damaged_cells_do_not_stop_the_migration(tmp_path):
     store = StateDb(tmp_path / STATE_FILE, OPTIONS)
     assert len(store.policies()) == 2
     assert len(store.alerts_to_publish(100)) + len(store.alerts_to_dispatch()) == len(before) == 5
+    store.close()
+
+
+def test_migrated_alert_is_no_longer_than_before(tmp_path):
+    """An alert that no longer fits into a message would be refused for ever, and all later ones would wait behind it."""
+    note = "Ж" * 1000
+    before = write_layout_1(tmp_path, f"UPDATE outbox SET alert = json_set(alert, '$.note', '{note}')")
+    store = StateDb(tmp_path / STATE_FILE, OPTIONS)
+    alerts = [*store.alerts_to_publish(100), *store.alerts_to_dispatch()]
+    assert {one.alert.model for one in alerts} == {"skab", "health/source-stalled"}
+    assert all(
+        one.alert.note == note and len(one.json) <= len(text) + len("health") for one, (_, text, *_) in zip(alerts, before, strict=True)
+    )
     store.close()
 
 

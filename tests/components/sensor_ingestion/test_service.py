@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -488,6 +490,15 @@ def test_good_assets_run_beside_bad_ones(tmp_path: Path) -> None:  # 20
 def test_quality_of_an_unknown_channel_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OptionsError, match="`assets.a.quality.channels` names torque.*vibration_1"):
         Bench(tmp_path, {"a": skid(quality={"channels": {"torque": {"high": 3}}})})
+
+
+@pytest.mark.parametrize("wrong", [{"lockout_after": "stop"}, {"quality": {"channels": {"torque": {"high": 3}}}}])
+def test_source_of_a_refused_asset_is_closed(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    fifo = tmp_path / "fifo"
+    with pytest.raises(OptionsError, match="torque|lockout_after"):
+        Bench(tmp_path, {"a": {"source": "jsonl", "options": {"fifo": str(fifo)}, **wrong}})
+    with pytest.raises(OSError, match=os.strerror(errno.ENXIO)):  # nobody reads it
+        os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
 
 
 def test_quality_can_be_set_by_channel(tmp_path: Path) -> None:  # 3

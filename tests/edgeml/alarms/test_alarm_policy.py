@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from edgeml.alarms.alarm_policy import Alarm, AlarmPolicy, Change, PolicyOptions, alarm_id
+from edgeml.alarms.alarm_policy import Alarm, AlarmPolicy, Change, PolicyOptions, PolicyState, alarm_id
 from edgeml.config.schema import read
 from edgeml.errors import OptionsError
 from edgeml.timestamps import SECOND
@@ -32,7 +32,7 @@ def feed(p: AlarmPolicy, confidences: list[float | None], start: int = 0) -> lis
 
 def restored(p: AlarmPolicy) -> AlarmPolicy:
     """The policy, saved and loaded."""
-    return AlarmPolicy(p.options, p.asset, p.model, msgspec.json.decode(msgspec.json.encode(p.state)))
+    return AlarmPolicy(p.options, p.asset, p.model, msgspec.json.decode(msgspec.json.encode(p.state), type=PolicyState))
 
 
 def raised(**changes: float) -> tuple[AlarmPolicy, int, Alarm]:

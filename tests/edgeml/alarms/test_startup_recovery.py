@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from edgeml.alarms.alarm_policy import WARMING_NOTE, AlarmPolicy, PolicyOptions
+from edgeml.alarms.alarm_policy import WARMING_NOTE, AlarmPolicy, PolicyOptions, PolicyState
 from edgeml.alarms.startup_recovery import STEPS, Step, approaches_normal, is_stopped, record
 from edgeml.model.bundle import Bundle
 from edgeml.model.runtime import open_engine
@@ -140,7 +140,8 @@ def test_decisions_are_the_same_from_any_saved_state():
         """Forgets all but its state before each result."""
 
         def evaluate(self, *arguments):
-            again = AlarmPolicy(self.options, self.asset, self.model, msgspec.json.decode(msgspec.json.encode(self.state)))
+            saved = msgspec.json.decode(msgspec.json.encode(self.state), type=PolicyState)
+            again = AlarmPolicy(self.options, self.asset, self.model, saved)
             changes = again.evaluate(*arguments)
             self._state = again._state
             return changes

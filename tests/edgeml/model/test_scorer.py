@@ -1,4 +1,4 @@
-"""Scoring of rows: one result per row, and the reasons that prevent a decision."""
+"""Scoring of rows: one result per row, and the reasons that prevent a decision; Inference's README 4 and 6 to 8."""
 
 from __future__ import annotations
 

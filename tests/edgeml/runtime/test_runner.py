@@ -247,6 +247,18 @@ def test_refused_configuration_falls_back_to_the_previous_one(run, caplog):
     assert "continuing with the previous configuration" in caplog.text
 
 
+def test_refused_configuration_changes_no_message_authentication(run):
+    running = run(level=0.25)
+    subscribed(running)
+    running.configure({"refuse": True, "message_auth": {"required": False}})
+    running.until(lambda: len(Service.instances) == 2, "the previous configuration's service")
+    running.until(lambda: bool(running.statuses[-1].faults), "a fault")
+    running.publish_unsigned(ack("x"))
+    running.publish(ack("b"))
+    running.until(lambda: bool(Service.instances[-1].messages), "the signed message")
+    assert [message.alarm for message in Service.instances[-1].messages] == ["b"]
+
+
 def test_side_by_side_service_is_untouched_by_a_refused_configuration(run, monkeypatch):
     monkeypatch.setattr(Service, "side_by_side", True, raising=False)
     running = run(level=0.25)
