@@ -370,6 +370,8 @@ def fault_options(tree: Any) -> None:
 
 
 def shown(data: bytes) -> None:
+    for plugin in message_plugins.plugins():  # `message_plugins.body` logs the errors of plugins
+        plugin.body(data)
     text = text_of(message_plugins.body(data))
     if text is not None:
         one_line(text)
