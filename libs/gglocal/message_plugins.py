@@ -55,23 +55,24 @@ def plugins() -> tuple[MessagePlugin, ...]:
 def body(payload: bytes) -> bytes:
     """The message without the signature that any plugin recognizes."""
     for plugin in plugins():
-        payload = plugin.body(payload)
+        payload = _call(plugin, "body", payload, otherwise=payload)
     return payload
 
 
 def value(topic: str, payload: bytes) -> Any:
     """JSON data from the first plugin that can decode the message; None: no plugin can."""
-    return next((found for plugin in plugins() if (found := plugin.value(topic, payload)) is not None), None)
+    return _first("value", topic, payload)
 
 
 def lines(topic: str, payload: bytes) -> list[str] | None:
     """Lines of text from the first plugin that can decode the message; None: no plugin can."""
-    return next((found for plugin in plugins() if (found := plugin.lines(topic, payload)) is not None), None)
+    found: list[str] | None = _first("lines", topic, payload)
+    return found
 
 
 def rejection(topic: str, payload: bytes) -> str:
     """Why every application would reject the message; empty: one accepts it, or no plugin is installed."""
-    reasons = [plugin.rejection(topic, payload) for plugin in plugins()]
+    reasons = [_rejection(plugin, topic, payload) for plugin in plugins()]
     return "; ".join(reasons) if all(reasons) else ""
 
 
@@ -79,12 +80,39 @@ def sign(topic: str, payload: bytes, *, key_file: Path | None, work_dirs: Path) 
     """The message, signed by the first plugin that accepts it, or by the first plugin.
 
     Raises:
-        NucleusError: no plugin is installed, or the key cannot be found or read.
+        NucleusError: no plugin is installed, it fails, or the key cannot be found or read.
     """
     if not plugins():
         raise NucleusError(f"no installed package signs messages; install one with an entry point in the group {GROUP}")
-    plugin = next((each for each in plugins() if not each.rejection(topic, payload)), plugins()[0])
+    plugin = next((each for each in plugins() if not _rejection(each, topic, payload)), plugins()[0])
     try:
         return plugin.sign(topic, payload, key_file, work_dirs)
     except ValueError as error:
         raise NucleusError(f"{error}; name another file with --key") from None
+    except Exception as error:
+        raise NucleusError(_failure(plugin, "sign", error)) from None
+
+
+def _first(function: str, topic: str, payload: bytes) -> Any:
+    results = (_call(plugin, function, topic, payload, otherwise=None) for plugin in plugins())
+    return next((found for found in results if found is not None), None)
+
+
+def _call(plugin: MessagePlugin, function: str, *arguments: Any, otherwise: Any) -> Any:
+    """The result of a plugin's function; `otherwise`: it failed, which is logged."""
+    try:
+        return getattr(plugin, function)(*arguments)
+    except Exception as error:
+        log.warning("%s; the message is shown without it", _failure(plugin, function, error))
+        return otherwise
+
+
+def _rejection(plugin: MessagePlugin, topic: str, payload: bytes) -> str:
+    try:
+        return plugin.rejection(topic, payload)
+    except Exception as error:
+        return _failure(plugin, "rejection", error)
+
+
+def _failure(plugin: MessagePlugin, function: str, error: Exception) -> str:
+    return f"message plugin {getattr(plugin, '__name__', type(plugin).__name__)} failed in {function} ({error!r})"

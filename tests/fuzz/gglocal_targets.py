@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gglocal import message_plugins
-from gglocal.core.access_policy import VariableScope, allows, well_formed
+from gglocal.core.access_policy import VariableScope, allows
 from gglocal.core.config_store import ConfigConflict, ConfigStore, KeyNotFound
 from gglocal.core.lite_json_limits import is_lost, refusal
 from gglocal.core.pubsub import Message
@@ -28,7 +28,7 @@ from gglocal.ipc.event_stream import FrameError
 from gglocal.ipc.operations import SERVICES
 from gglocal.payload_text import one_line, text_of
 from gglocal.profile import CLASSIC, LITE, Profile
-from gglocal.recipe.access_control import has_variables, policy_errors
+from gglocal.recipe.access_control import has_variables, policy_errors, well_formed
 from gglocal.recipe.lifecycle_steps import parse_lifecycle, timeout_seconds
 from gglocal.recipe.lint import findings
 from gglocal.recipe.manifest_selection import Host, select
@@ -370,6 +370,8 @@ def fault_options(tree: Any) -> None:
 
 
 def shown(data: bytes) -> None:
+    for plugin in message_plugins.plugins():  # `message_plugins.body` logs the errors of plugins
+        plugin.body(data)
     text = text_of(message_plugins.body(data))
     if text is not None:
         one_line(text)

@@ -58,7 +58,7 @@ class ControlServer:
             request = json.loads(await reader.readline())
             handler = COMMANDS.get(request.get("command"))
             if handler is None:
-                raise NucleusError(f"unknown request {request.get('do')!r}; known requests: {', '.join(COMMANDS)}")
+                raise NucleusError(f"unknown request {request.get('command')!r}; known requests: {', '.join(COMMANDS)}")
             async with aclosing(handler(self._nucleus, request)) as responses:
                 async for response in responses:
                     await _send(writer, {"response": response})

@@ -47,7 +47,7 @@ def published(response: dict[str, Any]) -> str:
 def message_lines(message: dict[str, Any], as_json: bool, as_base64: bool) -> list[str]:
     """A received message: its topic, and its payload as text, else as the lines of a message plugin, else as base64.
 
-    A signature is not shown.
+    Only base64 and the `payload` of JSON include a signature.
 
     Args:
         as_json: one line, an object with `text`, the text payload, and `value`, its content as JSON; either may be null.

@@ -11,7 +11,8 @@ from functools import lru_cache
 from typing import Any
 
 from gglocal.core.config_store import ConfigStore, KeyNotFound
-from gglocal.recipe.access_control import policy_error
+from gglocal.recipe.access_control import policy_error, well_formed
+from gglocal.recipe.variables import pointer_path
 
 log = logging.getLogger("gglocal.core.access_policy")
 
@@ -76,12 +77,6 @@ def _policies(lite: bool, access_control: Any, service: str) -> Iterator[dict[st
     yield from accepted
 
 
-def well_formed(resource: str) -> bool:
-    """Whether Lite accepts a resource: no bare `?`, and `${` only in `${*}`, `${?}` and `${$}`."""
-    unescaped = re.sub(r"\$\{[*?$]\}", "", resource)
-    return "?" not in unescaped and "${" not in unescaped
-
-
 @lru_cache(maxsize=1024)
 def _glob(pattern: str) -> re.Pattern[str]:
     pieces = re.findall(r"\$\{[^}]*\}?|\*|[^*$]+|\$", pattern, re.DOTALL)
@@ -137,9 +132,8 @@ def _variable(found: re.Match[str], scope: VariableScope) -> str:
     if not closed:
         raise LookupError(name)
     if space == "configuration":
-        path = [part.replace("~1", "/").replace("~0", "~") for part in key.split("/")[1:]]
         try:
-            value = scope.config.get(scope.component, path)
+            value = scope.config.get(scope.component, pointer_path(key))
         except KeyNotFound:
             raise LookupError(name) from None
         return value if isinstance(value, str) else json.dumps(value)

@@ -177,17 +177,6 @@ class ConfigStore:
         return True
 
 
-def as_text(value: Any) -> Any:
-    """The tree with every scalar as a string, as Nucleus Lite reads it from a file."""
-    if isinstance(value, dict):
-        return {str(key): as_text(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [as_text(item) for item in value]
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "null" if value is None else str(value)
-
-
 def _leaves(value: Any, key_path: list[str]) -> Iterator[tuple[list[str], Any]]:
     if len(key_path) > MAX_DEPTH:
         raise ConfigConflict(f"maps are nested more than {MAX_DEPTH} levels deep")

@@ -11,7 +11,6 @@ import string
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from gglocal.core import access_policy, lite_json_limits
@@ -112,15 +111,11 @@ class NucleusState:
         profile: Profile,
         thing_name: str,
         iot: IoTCore,
-        log_dir: Path | None = None,
-        region: str = "local",
         clock: Callable[[], float] = time.time,
         root_path: str = "",
     ) -> None:
         self.profile = profile
         self.thing_name = thing_name
-        self.region = region
-        self.log_dir = log_dir
         self.root_path = root_path
         self.clock = clock
         self.config = ConfigStore()

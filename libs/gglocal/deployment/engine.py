@@ -96,8 +96,6 @@ class Engine:
         self.core = NucleusState(
             profile=profile,
             thing_name=thing_name,
-            region=region,
-            log_dir=root.logs,
             root_path=str(root.path),
             iot=self.link,
         )

@@ -131,34 +131,33 @@ class DeploymentQueue:
 
     async def _process(self) -> None:
         while True:
-            await self._execute(await self._queue.get())
+            deployment = await self._queue.get()
+            deployment.status = IN_PROGRESS
+            try:
+                detailed, cause = await self._execute(deployment)
+            except Exception as error:  # an internal error must not stop the queue
+                log.exception("deployment %s failed with an internal error", deployment.id)
+                detailed, cause = ROLLBACK_FAILED, repr(error)
+            self._end(deployment, detailed, cause)
 
-    async def _execute(self, deployment: LocalDeployment) -> None:
+    async def _execute(self, deployment: LocalDeployment) -> tuple[str, str]:
+        """Deploy, and roll back on failure; returns the detailed status, and the cause of a failure."""
         request, engine = deployment.request, self.engine
-        deployment.status = IN_PROGRESS
         before = engine.checkpoint()
         try:
             await engine.deploy(list(request.recipe_dirs), list(request.artifact_dirs), request.merge, request.config, request.remove)
         except (GglocalError, OSError) as error:
             engine.restore_configuration(before)
-            self._end(deployment, UNCHANGED, str(error))
-            return
-        except Exception as error:  # an internal error must not stop the queue
-            log.exception("deployment %s failed with an internal error", deployment.id)
-            self._end(deployment, ROLLBACK_FAILED, repr(error))
-            return
+            return UNCHANGED, str(error)
         cause = await self._wait_until_stable()
         if not cause:
-            self._end(deployment, SUCCESSFUL)
-        elif request.on_failure == DO_NOTHING or not engine.profile.rolls_back:
-            self._end(deployment, NOT_REQUESTED, cause)
-        else:
-            log.warning("deployment %s failed: %s; rolling back", deployment.id, cause)
-            await engine.restore(before)
-            failure = await self._wait_until_stable()
-            self._end(
-                deployment, ROLLBACK_FAILED if failure else ROLLED_BACK, f"{cause}; after the rollback: {failure}" if failure else cause
-            )
+            return SUCCESSFUL, ""
+        if request.on_failure == DO_NOTHING or not engine.profile.rolls_back:
+            return NOT_REQUESTED, cause
+        log.warning("deployment %s failed: %s; rolling back", deployment.id, cause)
+        await engine.restore(before)
+        failure = await self._wait_until_stable()
+        return (ROLLBACK_FAILED, f"{cause}; after the rollback: {failure}") if failure else (ROLLED_BACK, cause)
 
     async def _wait_until_stable(self) -> str:
         """Wait until every component is RUNNING or FINISHED and stable; returns the cause if one is BROKEN, else an empty text."""
@@ -176,7 +175,7 @@ class DeploymentQueue:
                 return ""
             await asyncio.sleep(_POLL_S)
 
-    def _end(self, deployment: LocalDeployment, detailed: str, cause: str = "") -> None:
+    def _end(self, deployment: LocalDeployment, detailed: str, cause: str) -> None:
         deployment.detailed, deployment.cause = detailed, cause
         deployment.status = SUCCEEDED if detailed == SUCCESSFUL else FAILED
         log.log(logging.INFO if detailed == SUCCESSFUL else logging.ERROR, "deployment %s: %s %s", deployment.id, detailed, cause)

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from gglocal.iot_core.base import IoTCore, Offline, OnMessage
-from gglocal.iot_core.factory import BACKENDS, open_iot_core
+from gglocal.iot_core.factory import open_iot_core
 
-__all__ = ["BACKENDS", "IoTCore", "Offline", "OnMessage", "open_iot_core"]
+__all__ = ["IoTCore", "Offline", "OnMessage", "open_iot_core"]

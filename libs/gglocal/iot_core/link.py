@@ -12,14 +12,13 @@ class CloudLink(IoTCore):
 
     Attributes:
         cuts: number of active faults that disconnect the link. Messages from the cloud are lost meanwhile; subscriptions remain.
-        losses: number of active faults that make the link lose published messages.
-        lost: number of messages that were acknowledged and lost.
+        losses: number of active faults that make the link acknowledge and lose published messages.
     """
 
     def __init__(self, backend: IoTCore) -> None:
         super().__init__()
         self._backend = backend
-        self.cuts = self.losses = self.lost = 0
+        self.cuts = self.losses = 0
 
     async def start(self) -> None:
         await self._backend.start()
@@ -34,7 +33,6 @@ class CloudLink(IoTCore):
     def publish(self, topic: str, payload: bytes, qos: int, sender: str | None) -> None:
         self._check_connected()
         if self.losses and sender is not None:
-            self.lost += 1
             return
         self._backend.publish(topic, payload, qos, sender)
 

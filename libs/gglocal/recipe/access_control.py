@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from gglocal.recipe.variables import BRACED, recipe_variable
+
+_ESCAPE = re.compile(r"\$\{[*?$]\}")
 
 
 def policy_error(policy: Any) -> str:
@@ -48,6 +51,17 @@ def resources(access_control: Any) -> Iterator[str]:
     for _, policies in _items(access_control):
         for _, policy in _items(policies):
             yield from _strings(policy, "resources")
+
+
+def unescaped(resource: str) -> str:
+    """The resource without the escapes that Lite supports: `${*}`, `${?}` and `${$}`."""
+    return _ESCAPE.sub("", resource)
+
+
+def well_formed(resource: str) -> bool:
+    """Whether Lite accepts a resource: no `?` and no `${` outside of these escapes."""
+    plain = unescaped(resource)
+    return "?" not in plain and "${" not in plain
 
 
 def has_variables(access_control: Any) -> bool:

@@ -7,6 +7,8 @@ from typing import Any
 
 STEPS = ("bootstrap", "install", "startup", "run", "shutdown", "recover", "uninstall")
 """Lifecycle steps, in the order of a component's life."""
+LITE_STEPS = STEPS[:4]
+"""The steps that Nucleus Lite runs."""
 
 FIELDS = ("Script", "Timeout", "Setenv", "RequiresPrivilege", "Skipif")
 

@@ -8,13 +8,11 @@ from functools import cached_property
 from typing import Any
 
 from gglocal.errors import RecipeError
-from gglocal.recipe.key_case import STEPS
+from gglocal.recipe.key_case import LITE_STEPS
 from gglocal.recipe.lifecycle_steps import Lifecycle, Step, parse_lifecycle
 from gglocal.recipe.manifest_selection import Host, Selected, select
 from gglocal.recipe.parser import Recipe
 
-LITE_STEPS = STEPS[:4]
-"""The steps that Nucleus Lite runs."""
 _BUILT_IN = ("aws.greengrass.Nucleus", "aws.greengrass.NucleusLite", "aws.greengrass.TokenExchangeService", "aws.greengrass.Cli")
 
 

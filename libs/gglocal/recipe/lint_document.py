@@ -22,7 +22,6 @@ _PRE = r"(?:0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*)"
 _SEMVER = re.compile(rf"{_NUMBER}(?:\.{_NUMBER}){{2}}(?:-{_PRE}(?:\.{_PRE})*)?(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?")
 _COMPARISON = rf"(?:>=|<=|>|<|=)?{_SEMVER.pattern}"
 _RANGE = re.compile(rf"{_COMPARISON}(?: {_COMPARISON})*")
-_ESCAPE = re.compile(r"\$\{[*?$]\}")
 
 
 def spelling(case: Case) -> Iterator[str]:
@@ -125,8 +124,7 @@ def dependency_type(case: Case) -> Iterator[str]:
 
 def resources(case: Case) -> Iterator[str]:
     for resource in access_control.resources(case.recipe.default_configuration.get("accessControl")):
-        unescaped = _ESCAPE.sub("", resource)
-        if "?" in unescaped or "${" in unescaped:
+        if not access_control.well_formed(resource):
             yield (
                 f"resource {resource!r} of accessControl is invalid on Nucleus Lite, which supports no ?, and no "
                 f"escapes but ${{*}}, ${{?}} and ${{$}}"
@@ -135,7 +133,7 @@ def resources(case: Case) -> Iterator[str]:
 
 def resource_variables(case: Case) -> Iterator[str]:
     for resource in access_control.resources(case.recipe.default_configuration.get("accessControl")):
-        if BRACED.search(_ESCAPE.sub("", resource)):
+        if BRACED.search(access_control.unescaped(resource)):
             yield f"resource {resource!r} of accessControl contains a recipe variable, which Nucleus Lite 2.6.0 and older do not replace"
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from gglocal.recipe.lint_case import LITE_STEPS, Case
+from gglocal.recipe.key_case import LITE_STEPS
+from gglocal.recipe.lint_case import Case
 from gglocal.recipe.variables import BRACED, SYSTEM, recipe_variable
 
 MAX_VARIABLE_BYTES = 256

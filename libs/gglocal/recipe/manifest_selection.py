@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from gglocal.recipe.key_case import STEPS
+from gglocal.recipe.key_case import LITE_STEPS
 from gglocal.recipe.parser import Manifest, Recipe
 
 _SYSTEMS = {"Linux": "linux", "Darwin": "darwin", "Windows": "windows"}
@@ -110,4 +110,4 @@ def _lite_global(recipe: Recipe, manifest: Manifest) -> dict[str, Any] | None:
 
 def has_step(lifecycle: dict[str, Any]) -> bool:
     """Whether the lifecycle has a step that Nucleus Lite runs."""
-    return any(lifecycle.get(step) for step in STEPS[:4])
+    return any(lifecycle.get(step) for step in LITE_STEPS)

@@ -13,6 +13,7 @@ from edgeml.errors import BundleError
 from edgeml_cli.build.model_component import component_name, main, package
 from edgeml_cli.build.package import ROOT, BuildError
 from gglocal.deployment.resolver import configuration_updates
+from gglocal.ipc.operations import SERVICES
 from gglocal.recipe.lint import lint_file
 from gglocal.recipe.manifest_selection import Host
 from inference.options import InferenceOptions
@@ -48,7 +49,7 @@ def test_package_is_reproducible(tmp_path: Path) -> None:
 @pytest.mark.parametrize("architecture", ["amd64", "aarch64", "arm"])
 def test_recipe_uses_only_features_of_nucleus_lite(tmp_path: Path, architecture: str) -> None:
     _, recipe = package(SHIPPED, ROOT, tmp_path)
-    assert lint_file(recipe, Host({"os": "linux", "architecture": architecture})) == []
+    assert lint_file(recipe, Host({"os": "linux", "architecture": architecture}), services=SERVICES) == []
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from edgeml.messages.topics import TOPICS
 from edgeml_cli.build import topic_tables
 from edgeml_cli.build.package import COMPONENTS, ROOT, SUITE
 from edgeml_cli.fleet.config_check import OPTIONS
+from gglocal.ipc.operations import SERVICES
 from gglocal.recipe.lint import lint_file
 from gglocal.recipe.manifest_selection import Host
 
@@ -57,7 +58,7 @@ def test_gdk_configuration_matches_the_schema(shared: Path) -> None:
 @pytest.mark.parametrize("name", ALL)
 def test_recipe_uses_only_features_of_nucleus_lite(name: str, architecture: str, built: Path, version: str) -> None:
     host = Host({"os": "linux", "architecture": architecture})
-    assert lint_file(built / "recipes" / f"{name}-{version}.yaml", host) == []
+    assert lint_file(built / "recipes" / f"{name}-{version}.yaml", host, services=SERVICES) == []
 
 
 @pytest.mark.parametrize("name", ALL)

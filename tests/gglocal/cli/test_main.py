@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from gglocal.api.control_server import send_request
+from gglocal.api.nucleus import Nucleus
 from gglocal.cli.main import main
+from gglocal.errors import NucleusError
 from gglocal.process.reaper import members
 from tests.gglocal.recipes import RecipeFolder
 from tests.patience import PATIENCE_S
@@ -216,11 +219,16 @@ def test_command_errors_are_one_sentence(capsys: pytest.CaptureFixture[str], tmp
     assert expected in output and "Traceback" not in output
 
 
+def test_unknown_request_is_rejected_by_its_name(gglocal: Nucleus) -> None:
+    with pytest.raises(NucleusError, match="unknown request 'fly'; known requests: components, restart, "):
+        list(send_request(gglocal.root, {"command": "fly"}))
+
+
 def test_lint_prints_problems_and_notes(capsys: pytest.CaptureFixture[str], folder: RecipeFolder) -> None:
     folder.add("good", {"run": "true"})
     assert main(["lint", str(folder.recipes)]) == 0
     folder.add("good", {"run": "true", "shutdown": "true"})
-    assert main(["lint", str(folder.recipes)]) == 0  # what is only left out is told
+    assert main(["lint", str(folder.recipes)]) == 0  # a finding of the kind `ignored` is a note
     assert "note: " in (result := capsys.readouterr()).err and "step shutdown is ignored" in result.err and not result.out
     folder.add("bad", {"Run": "true"})
     assert main(["lint", str(folder.recipes)]) == 1

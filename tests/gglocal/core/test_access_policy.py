@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from gglocal.core.access_policy import VariableScope, allows, well_formed
+from gglocal.core.access_policy import VariableScope, allows
 from gglocal.core.config_store import ConfigStore
-from gglocal.recipe.access_control import policy_errors
+from gglocal.recipe.access_control import policy_errors, well_formed
 
 PUBLISH, SUBSCRIBE = "aws.greengrass#PublishToTopic", "aws.greengrass#SubscribeToTopic"
 TO_CLOUD, FROM_CLOUD = "aws.greengrass#PublishToIoTCore", "aws.greengrass#SubscribeToIoTCore"

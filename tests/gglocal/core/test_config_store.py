@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gglocal.core.config_store import ConfigConflict, ConfigStore, KeyNotFound, as_text
+from gglocal.core.config_store import ConfigConflict, ConfigStore, KeyNotFound
 
 ONE = "com.test.One"
 
@@ -83,7 +83,3 @@ def test_snapshot_restores_values_and_timestamps() -> None:
     again.load(config.snapshot())
     again.merge(ONE, {"d": 3}, 999)
     assert again.get(ONE) == {"a": {"b": [1, {"c": 2}]}, "d": 2, "e": {}}
-
-
-def test_scalars_become_text_as_on_lite() -> None:
-    assert as_text({"a": 5, "b": [0.9, True, None], "c": {"d": "x"}}) == {"a": "5", "b": ["0.9", "true", "null"], "c": {"d": "x"}}

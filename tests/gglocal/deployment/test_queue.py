@@ -137,6 +137,16 @@ def test_invalid_deployment_changes_nothing(classic: Bench, words, sentence) -> 
     assert classic.nucleus.component("a") == before
 
 
+def test_queue_continues_after_a_deployment_that_could_not_be_saved(classic: Bench) -> None:
+    classic.folder.add("a", SERVE)
+    config = classic.nucleus.root.path / "config"
+    away = config.rename(config.with_name("away"))  # every write of the configuration fails, as on a full disk
+    code, out, _ = classic.deploy("--merge", "a=1.0.0")
+    assert code == 1 and "FAILED_UNABLE_TO_ROLLBACK" in out and "FileNotFoundError" in out
+    away.rename(config)
+    assert classic.deploy("--merge", "a=1.0.0")[0] == 0 and classic.versions() == {"a": "1.0.0"}
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

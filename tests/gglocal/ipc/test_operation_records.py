@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from awsiot.greengrasscoreipc import model
@@ -12,7 +15,8 @@ from gglocal.core.fault_injection import CallFilter, FaultInjector
 from gglocal.faults import config_restart, pubsub_restart
 from gglocal.ipc import operations
 from gglocal.ipc.operations import OPERATIONS, SERVICES
-from gglocal.profile import PROFILES
+from gglocal.profile import CLASSIC, PROFILES
+from tests.gglocal.ipc_world import World, world
 
 FOLDER = Path(operations.__file__).parent
 HELPERS = {"__init__", "qos"}
@@ -41,6 +45,39 @@ def test_readme_lists_every_operation() -> None:
 def test_services_are_named_by_the_full_name_of_each_operation() -> None:
     assert SERVICES["aws.greengrass#PublishToTopic"] == "aws.greengrass.ipc.pubsub" and SERVICES["aws.greengrass#UpdateState"] == ""
     assert len(SERVICES) == len(OPERATIONS)
+
+
+ARGUMENTS: dict[str, Any] = {
+    "topic": "a",
+    "topicName": "a",
+    "qos": "1",
+    "publishMessage": {"jsonMessage": {"message": 1}},
+    "secretId": "a",
+    "componentName": "a",
+    "deploymentId": "a",
+    "state": "RUNNING",
+    "valueToMerge": {},
+    "timestamp": 1.5,
+    "configurationValidityReport": {"deploymentId": "a", "status": "ACCEPTED"},
+}
+"""Valid arguments of every operation."""
+
+
+def unauthorized(nucleus: World, name: str, services: Iterable[str]) -> bool:
+    """Whether the operation is refused to a component whose policies allow everything of these services."""
+    policies = {service: {"p": {"operations": ["*"], "resources": ["*"]}} for service in services}
+    client = nucleus.raw(nucleus.token(access_control=policies))
+    answer = client.call(1, name, json.dumps(ARGUMENTS).encode())
+    client.socket.close()
+    return answer.headers["service-model-type"] == "aws.greengrass#UnauthorizedError"
+
+
+def test_each_operation_is_authorized_by_policies_of_its_service_alone() -> None:
+    services = {record.service for record in OPERATIONS.values()} - {""}
+    with world(CLASSIC) as nucleus:
+        for record in OPERATIONS.values():
+            assert unauthorized(nucleus, record.name, services - {record.service}) == bool(record.service), record.name
+            assert not unauthorized(nucleus, record.name, {record.service} - {""}), record.name
 
 
 @pytest.mark.parametrize("names", [config_restart._AUTHORIZED, config_restart._CONFIGURATION, pubsub_restart._PUBSUB])
