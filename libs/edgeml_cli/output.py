@@ -42,7 +42,7 @@ class Output:
     Attributes:
         lines: its standard output, if it prints no object itself.
         errors: its sentences on standard error, with `--json`.
-        has_object: its last line is an object of its own.
+        has_object: it has printed an object as its last line.
     """
 
     json: bool = False
