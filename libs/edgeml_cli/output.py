@@ -131,10 +131,10 @@ def shaped(verb: Verb, output: Output) -> Iterator[None]:
         sys.stdout, sys.stderr = stream, errors
         yield
     finally:
+        sys.stdout, sys.stderr = out, err
         for each in (stream, errors):
             if isinstance(each, _Lines):
                 each.finish()
-        sys.stdout, sys.stderr = out, err
 
 
 def print_result(verb: Verb, output: Output, code: int, begun: float) -> None:
