@@ -46,6 +46,16 @@ def run(name: str, function: Callable[[], int | None]) -> int:
 
 
 def _run(name: str, function: Callable[[], int | None]) -> int:
+    code = DONE
+    try:
+        code = _call(name, function)
+        sys.stdout.flush()  # so that a closed output is noticed here, and not when Python exits
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return code
+
+
+def _call(name: str, function: Callable[[], int | None]) -> int:
     try:
         return function() or DONE
     except SystemExit as end:
@@ -56,9 +66,6 @@ def _run(name: str, function: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return DONE
     except OSError as fault:
         if not fault.filename:
             raise

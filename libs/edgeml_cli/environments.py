@@ -6,7 +6,6 @@ Requires only the standard library: `scripts/env` runs this file by its path, be
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import os
 import re
 import subprocess
@@ -65,6 +64,8 @@ def missing(extras: Iterable[str], root: Path = ROOT) -> set[str]:
 
 
 def _has(name: str) -> bool:
+    import importlib.metadata  # takes as long as all else that `edgeml` imports, and an environment with a stamp needs none of it
+
     try:
         importlib.metadata.distribution(name)
     except importlib.metadata.PackageNotFoundError:

@@ -8,7 +8,8 @@ Both options are handled here, around a command, by the kind of its standard out
 | `progress`: lines for people | unchanged | dropped | one JSON object with its lines |
 | `json`: lines for people, then an object | unchanged | the object alone | the object as the last line |
 
-With `--json`, lines for people go to standard error as they come. Errors always go to standard error.
+An object with the lines is made here, and the lines go to standard error as they come. It is also made for a command that prints
+its own object but failed before that. Errors always go to standard error.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TextIO
 
@@ -36,12 +37,19 @@ OPTIONS = {
 
 @dataclass
 class Output:
-    """How a command prints."""
+    """How a command prints, and what it has printed.
+
+    Attributes:
+        lines: its standard output, if it prints no object itself.
+        errors: its sentences on standard error, with `--json`.
+        has_object: it has printed an object as its last line.
+    """
 
     json: bool = False
     quiet: bool = False
     lines: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    has_object: bool = False
 
 
 def take(arguments: list[str]) -> tuple[Output, list[str]]:
@@ -53,21 +61,18 @@ def take(arguments: list[str]) -> tuple[Output, list[str]]:
 
 
 class _Lines(io.TextIOBase):
-    """A text stream that hands whole lines to `write_line`."""
+    """A text stream that hands whole lines to a function."""
 
     encoding = "utf-8"
 
-    def __init__(self, below: TextIO) -> None:
-        self._below, self._part = below, ""
+    def __init__(self, below: TextIO, take_line: Callable[[str], None]) -> None:
+        self._below, self._take_line, self._part = below, take_line, ""
 
     def write(self, text: str) -> int:
         *lines, self._part = (self._part + text).split("\n")
         for line in lines:
-            self.write_line(line)
+            self._take_line(line)
         return len(text)
-
-    def write_line(self, line: str) -> None:
-        raise NotImplementedError
 
     def flush(self) -> None:
         self._below.flush()
@@ -87,75 +92,54 @@ class _Lines(io.TextIOBase):
         self.flush()
 
 
-class _Collect(_Lines):
-    """Keeps every line for the JSON object, and shows it on standard error."""
-
-    def __init__(self, below: TextIO, output: Output) -> None:
-        super().__init__(below)
-        self._output = output
-
-    def write_line(self, line: str) -> None:
-        self._output.lines.append(line)
-        if not self._output.quiet:
-            print(line, file=sys.stderr, flush=True)
-
-
-class _OnlyJson(_Lines):
-    """Passes JSON objects and drops all other lines."""
-
-    def write_line(self, line: str) -> None:
-        if line.startswith("{"):
-            self._below.write(f"{line}\n")
-
-
-class _Drop(_Lines):
-    def write_line(self, line: str) -> None:
-        pass
-
-
-class _Errors(_Lines):
-    """Passes every line, and keeps those that a command writes as its error."""
-
-    def __init__(self, below: TextIO, output: Output, name: str) -> None:
-        super().__init__(below)
-        self._output, self._prefix = output, f"{name}: "
-
-    def write_line(self, line: str) -> None:
-        if line.startswith(self._prefix):
-            self._output.errors.append(line.removeprefix(self._prefix))
-        self._below.write(f"{line}\n")
-
-
-def wrapped(verb: Verb, output: Output) -> bool:
-    """Whether the JSON object is made here, and not by the command."""
-    return output.json and verb.stdout != "json" and not verb.own_json
-
-
 @contextlib.contextmanager
 def shaped(verb: Verb, output: Output) -> Iterator[None]:
     """Standard output and standard error as the options ask for, while a command runs."""
     out, err = sys.stdout, sys.stderr
+
+    def collect(line: str) -> None:
+        output.lines.append(line)
+        if not output.quiet:
+            print(line, file=sys.stderr, flush=True)
+
+    def pass_on(line: str) -> None:
+        output.has_object = line.startswith("{")
+        if output.has_object or not output.quiet:
+            out.write(f"{line}\n")
+
+    def pass_error(line: str) -> None:
+        name, _, sentence = line.partition(": ")
+        if sentence and f"{name} ".startswith(f"{verb.command} "):  # a verb with verbs of its own adds their names
+            output.errors.append(sentence)
+        err.write(f"{line}\n")
+
+    def drop(line: str) -> None:
+        pass
+
+    take_line: Callable[[str], None] | None = None
+    if (output.json or output.quiet) and (verb.stdout == "json" or (output.json and verb.own_json)):
+        take_line = pass_on
+    elif output.json:
+        take_line = collect
+    elif output.quiet and verb.stdout == "progress":
+        take_line = drop
     if output.quiet:
         os.environ[QUIET] = "1"
-    stream: _Lines | None = None
-    errors: _Lines | None = None
-    if wrapped(verb, output):
-        stream, errors = _Collect(out, output), _Errors(err, output, verb.command)
-    elif output.quiet and verb.stdout != "result":
-        stream = _OnlyJson(out) if verb.stdout == "json" else _Drop(out)
+    stream = _Lines(out, take_line) if take_line else out
+    errors = _Lines(err, pass_error) if output.json else err
     try:
-        sys.stdout, sys.stderr = stream or out, errors or err
+        sys.stdout, sys.stderr = stream, errors
         yield
     finally:
-        for each in (stream, errors):
-            if each is not None:
-                each.finish()
         sys.stdout, sys.stderr = out, err
+        for each in (stream, errors):
+            if isinstance(each, _Lines):
+                each.finish()
 
 
 def print_result(verb: Verb, output: Output, code: int, begun: float) -> None:
-    """Print the JSON object of a command that prints none itself."""
-    if wrapped(verb, output):
+    """Print the JSON object of a command that has printed none itself."""
+    if output.json and not output.has_object:
         error = output.errors[-1] if code and output.errors else None
         answer = {"command": verb.words, "exit_code": code, "seconds": round(time.monotonic() - begun, 3)}
         print(json.dumps({**answer, "output": output.lines, "error": error}), flush=True)

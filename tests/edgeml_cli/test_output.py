@@ -38,6 +38,21 @@ def test_json_has_the_error_and_the_exit_code(tmp_path: Path, capsys: pytest.Cap
     assert answer["exit_code"] == 1 and "no.key" in answer["error"] and err == f"edgeml model sign: {answer['error']}\n"
 
 
+@pytest.mark.parametrize("words", ["dev outage kill --times none", "fleet status --group"])
+def test_json_is_there_when_a_command_fails_before_its_own_object(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main([*words.split(), "--json"]) == 2
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["exit_code"] == 2 and answer["output"] == [] and answer["error"].startswith("error: ")
+
+
+def test_json_keeps_the_own_object_of_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+    verb, chosen = Verb("try", "none", "Try.", stdout="json"), Output(json=True)
+    with shaped(verb, chosen):
+        sys.stdout.write('line\n{"a": 1}\n')
+    output.print_result(verb, chosen, 0, 0.0)
+    assert capsys.readouterr().out == 'line\n{"a": 1}\n'
+
+
 def test_quiet_keeps_results_and_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["dev", "version", "--quiet"]) == 0
     assert capsys.readouterr().out == f"{Project.read(ROOT).version}\n"

@@ -22,9 +22,19 @@ from edgeml.model.bundle import GOLDEN, MODEL, SIGNATURE, Bundle
 from edgeml.model.manifest import MANIFEST
 from edgeml.model.runtime import open_engine
 from edgeml.model.signature import pinned
-from edgeml_cli.build.package import NO_BUCKET, ROOT, BuildError, Project, bucket_name, fill, write_text, write_zip
+from edgeml_cli.build.package import (
+    MODEL_PREFIX,
+    NO_BUCKET,
+    ROOT,
+    VERSION,
+    BuildError,
+    Project,
+    bucket_name,
+    fill,
+    write_text,
+    write_zip,
+)
 
-PREFIX = "com.edgeml.Model."
 TEMPLATE = Path(__file__).with_name("model.yaml")
 
 
@@ -37,7 +47,7 @@ def component_name(bundle: str) -> str:
     words = re.findall(r"[A-Za-z0-9]+", bundle)
     if not words:
         raise BuildError(f"the bundle's name {bundle!r} has neither letters nor digits; rename it in its manifest and sign it again")
-    return PREFIX + "".join(word[0].upper() + word[1:] for word in words)
+    return MODEL_PREFIX + "".join(word[0].upper() + word[1:] for word in words)
 
 
 def package(folder: Path, root: Path, out: Path, bucket: str = NO_BUCKET, public_key: str = "") -> list[Path]:
@@ -56,7 +66,7 @@ def package(folder: Path, root: Path, out: Path, bucket: str = NO_BUCKET, public
     bundle = Bundle.load(folder, trusted)
     self_test.verify(bundle, open_engine(bundle))
     name, version = component_name(bundle.manifest.name), bundle.manifest.version
-    if not re.fullmatch(r"\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?", version):
+    if not re.fullmatch(VERSION, version):
         raise BuildError(f"{folder}: the bundle's version is {version!r}; a component needs major.minor.patch, such as 1.2.3")
     files = [file for file in (MANIFEST, SIGNATURE, MODEL, GOLDEN) if file != GOLDEN or bundle.golden is not None]
     members = {f"bundle/{file}": folder / file for file in files} | {

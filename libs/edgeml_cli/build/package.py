@@ -20,9 +20,11 @@ from typing import Any
 
 from edgeml_cli.build import wheelhouse
 from edgeml_cli.build.wheelhouse import Target, WheelError
+from edgeml_cli.environments import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 SUITE = "com.edgeml.Suite"
+MODEL_PREFIX = "com.edgeml.Model."
+"""Start of the component name of a model."""
 COMPONENTS: dict[str, str] = {
     "com.edgeml.SensorIngestion": "sensor_ingestion",
     "com.edgeml.Inference": "inference",
@@ -38,7 +40,7 @@ NO_THING_GROUP = "arn:aws:iot:REGION:000000000000:thinggroup/THING_GROUP"
 TARGETS_FILE = "targets.txt"
 """File beside the wheels in a zip that lists their targets, for `edgeml.runtime.install_venv`."""
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
-VERSION = r"\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?"
+VERSION = r"\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?"
 """A semantic version."""
 
 

@@ -16,13 +16,12 @@ from typing import IO, Any
 
 from edgeml.messages import Command, encode, topics
 from edgeml.runtime.install_venv import STAMP, STORE
-from edgeml_cli.build.package import COMPONENTS
+from edgeml_cli.build.package import COMPONENTS, SUITE
 from gglocal.api.nucleus import Nucleus
 from gglocal.core.state import Delivery
 from gglocal.process.component import BROKEN, RUNNING
 
 SUBSCRIBERS = ("com.edgeml.Inference", "com.edgeml.AlertDispatcher")
-SUITE = "com.edgeml.Suite"
 PROGRESS_INTERVAL_S = 10.0
 """Seconds between two progress lines while a component is being installed."""
 VENV = "venv"

@@ -14,9 +14,8 @@ from typing import Any
 
 import yaml
 
+from edgeml_cli.build.package import VERSION
 from edgeml_cli.fleet.errors import FleetError
-
-SEMANTIC_VERSION = r"\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?"
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ def _item(path: Path, artifacts: Path, bucket: str, author: str | None) -> Built
         name, version = str(document["ComponentName"]), str(document["ComponentVersion"])
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as fault:
         raise FleetError(f"{path}: ComponentName and ComponentVersion cannot be read: {fault!r}; build again") from None
-    if not re.fullmatch(SEMANTIC_VERSION, version):
+    if not re.fullmatch(VERSION, version):
         raise FleetError(f"{path}: {version!r} is not a semantic version; expected major.minor.patch, such as 1.2.3")
     folder = artifacts / name / version
     files = {file.name: file for file in sorted(folder.iterdir()) if file.is_file()} if folder.is_dir() else {}

@@ -11,13 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edgeml_cli.build import package
-from edgeml_cli.build.package import COMPONENTS, SUITE
+from edgeml_cli.build.package import COMPONENTS, MODEL_PREFIX, SUITE
 from edgeml_cli.fleet import apply_deployment, aws_account, config_check, local_nucleus
 from edgeml_cli.fleet.deployment_plan import DeploymentSpec, rollback_to
 from edgeml_cli.fleet.errors import FleetError, report_errors
-
-MODEL = "com.edgeml.Model."
-"""Prefix of the component name of a model."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -42,7 +39,7 @@ def _named(parser: argparse.ArgumentParser) -> None:
     """The options that name what is deployed."""
     what = parser.add_argument_group("what", "what is named changes; nothing named: the suite of this checkout")
     what.add_argument("--suite", metavar="VERSION", help="the suite and its components, in this version")
-    what.add_argument("--model", action="append", default=[], metavar="NAME=VERSION", help=f"a model: the component {MODEL}NAME")
+    what.add_argument("--model", action="append", default=[], metavar="NAME=VERSION", help=f"a model: the component {MODEL_PREFIX}NAME")
     what.add_argument("--component", action="append", default=[], metavar="NAME=VERSION", help="any other component, by its full name")
     what.add_argument("--remove", action="append", default=[], metavar="NAME", help="take a component, by its full name, out")
     what.add_argument("--config", type=Path, metavar="FILE", help="merge and reset by component, instead of what those components had")
@@ -58,13 +55,13 @@ def versions(given: argparse.Namespace, version: str) -> dict[str, str]:
         FleetError: an argument is not of the form NAME=VERSION.
     """
     named: dict[str, str] = {}
-    for option, prefix, texts in (("--model", MODEL, given.model), ("--component", "", given.component)):
+    for option, prefix, texts in (("--model", MODEL_PREFIX, given.model), ("--component", "", given.component)):
         for text in texts:
             name, separator, requested = text.partition("=")
             if not separator or not name or not requested:
                 example = f"{option} {'Pump' if prefix else 'com.example.Reader'}=1.2.3"
                 raise FleetError(f"{option} {text}: expected NAME=VERSION, such as {example}")
-            named[name if name.startswith(MODEL) else prefix + name] = requested
+            named[name if name.startswith(MODEL_PREFIX) else prefix + name] = requested
     if given.suite or not (named or given.remove or given.config):
         named |= suite(given.suite or version)
     return named

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -10,6 +9,7 @@ from typing import Any
 
 from edgeml_cli.fleet.errors import FleetError
 from edgeml_cli.fleet.thing_groups import ThingGroups
+from edgeml_cli.status_line import steps
 
 SUCCESS = {"SUCCEEDED", "COMPLETED"}
 FAILURE = {"FAILED", "REJECTED", "TIMED_OUT", "CANCELED"}
@@ -52,11 +52,20 @@ class RolloutMonitor:
             if status in FAILURE
         }
 
+    @property
+    def done(self) -> int:
+        """The number of devices that have finished."""
+        return len(self._statuses) - len(self.pending)
+
+    @property
+    def counts(self) -> str:
+        """The number of devices by status, such as `1 queued, 2 succeeded`."""
+        count = Counter(status.lower().replace("_", " ") for status, _ in self._statuses.values())
+        return ", ".join(f"{n} {status}" for status, n in sorted(count.items()))
+
     def summary(self) -> str:
         """The progress of all devices in one line."""
-        count = Counter(status.lower().replace("_", " ") for status, _ in self._statuses.values())
-        done = len(self._statuses) - len(self.pending)
-        return f"{done} of {len(self._statuses)} devices done: " + ", ".join(f"{n} {status}" for status, n in sorted(count.items()))
+        return f"{self.done} of {len(self._statuses)} devices done: {self.counts}"
 
 
 def follow(
@@ -85,7 +94,6 @@ def follow(
     progress, end = RolloutMonitor(), clock() + 60 * minutes
     for device in devices:
         progress.update(device, "QUEUED", "")
-    last = ""
     while True:
         # Read before the devices' statuses: a status reported after the cancellation takes precedence.
         ended = groups.deployment(identity)["deploymentStatus"] == "CANCELED"
@@ -94,16 +102,14 @@ def follow(
             if found is not None:
                 line = progress.update(device, found["coreDeviceExecutionStatus"], _reason(found))
                 if line:
-                    _clear()
                     say(f"  {line}")
         if ended:
             for device in progress.queued:
                 progress.update(device, "CANCELED", "the rollout ended before this device started")
-        last = _show(progress.summary(), last)
+        steps(progress.counts, progress.done, len(devices))
         if not progress.pending or clock() >= end:
             break
         wait(max(every_s, len(progress.pending) / CALLS_PER_S))
-    _clear()
     say(progress.summary())
     faults = dict(progress.failed)
     for device in devices:
@@ -153,14 +159,3 @@ def component_faults(installed: list[Mapping[str, Any]] | list[dict[str, Any]], 
 def _reason(found: Mapping[str, Any]) -> str:
     details = found.get("statusDetails") or {}
     return " ".join(" ".join(filter(None, (found.get("reason"), ", ".join(details.get("errorStack") or ())))).split())
-
-
-def _show(line: str, last: str) -> str:
-    if sys.stdout.isatty() and line != last:
-        print(f"\r\033[K{line}", end="", flush=True)
-    return line
-
-
-def _clear() -> None:
-    if sys.stdout.isatty():
-        print("\r\033[K", end="", flush=True)

@@ -12,10 +12,9 @@ from typing import Any
 
 import msgspec
 
-from edgeml_cli.build.package import COMPONENTS, ROOT
+from edgeml_cli.build.package import COMPONENTS, MODEL_PREFIX, ROOT
 from edgeml_cli.fleet import aws_account
 from edgeml_cli.fleet.aws_account import Account, PublishConfig
-from edgeml_cli.fleet.deploy import MODEL
 from edgeml_cli.fleet.errors import report_errors
 from edgeml_cli.fleet.health_reports import HealthReport, HealthReports
 from edgeml_cli.fleet.rollout_monitor import HEALTHY_STATES
@@ -77,11 +76,13 @@ def table(rows: Iterable[DeviceStatus]) -> list[str]:
     head = ("device", "health", "last report", "component health", "deployment", "components", "models")
     cells, notes = [head], [""]
     for row in rows:
-        models = [f"{name.removeprefix(MODEL)} {version}" for name, version in row.components.items() if name.startswith(MODEL)]
+        models = [
+            f"{name.removeprefix(MODEL_PREFIX)} {version}" for name, version in row.components.items() if name.startswith(MODEL_PREFIX)
+        ]
         others = [
             f"{name.removeprefix(PREFIX)} {version}"
             for name, version in row.components.items()
-            if name.startswith(PREFIX) and not name.startswith(MODEL)
+            if name.startswith(PREFIX) and not name.startswith(MODEL_PREFIX)
         ]
         states = [f"{group} {state.partition(':')[0]}" for group, state in row.deployments.items()]
         installed = (", ".join(states) or "none", _versions(others), ", ".join(models) or "none")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[3]
+from edgeml_cli.environments import ROOT
 
 
 def parser() -> argparse.ArgumentParser:
@@ -23,9 +22,6 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code of MkDocs: 0, or 1 when it warned."""
     options = parser().parse_args(arguments)
-    if importlib.util.find_spec("material") is None:
-        print("edgeml dev docs: mkdocs-material is not installed; run: scripts/env docs", file=sys.stderr)
-        return 1
     what = ["serve"] if options.serve else ["build", "--site-dir", str(options.out.absolute())]
     command = [sys.executable, "-m", "mkdocs", *what, "--strict", "--config-file", str(ROOT / "mkdocs.yml")]
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}

@@ -5,14 +5,12 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 from edgeml_cli import environments, modules
+from edgeml_cli.environments import ROOT
 from edgeml_cli.site.markdown import table
 from edgeml_cli.verbs import FAMILIES, VERBS
 from gglocal.cli.main import _parser as gglocal_parser
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 def gglocal_page() -> str:

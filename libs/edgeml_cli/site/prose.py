@@ -21,9 +21,9 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from edgeml_cli.environments import ROOT
 from edgeml_cli.site import markdown
 
-ROOT = Path(__file__).resolve().parents[3]
 STYLES = ROOT / "docs" / "styles" / "edgeml"
 DOCUMENTS = ("README.md", "docs")
 _SENTENCE = re.compile(r"[^.!?]+(?:[.!?](?!\s)[^.!?]*)*[.!?]?")

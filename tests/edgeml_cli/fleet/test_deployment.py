@@ -14,8 +14,9 @@ from edgeml_cli.fleet.deploy import versions
 from edgeml_cli.fleet.deployment_plan import ComponentSpec, DeploymentSpec, changes, effective_configuration, promotion, rollback_to
 from edgeml_cli.fleet.errors import FleetError
 from edgeml_cli.fleet.health_reports import HealthReport
-from edgeml_cli.fleet.rollout_monitor import RolloutMonitor, component_faults
+from edgeml_cli.fleet.rollout_monitor import RolloutMonitor, component_faults, follow
 from edgeml_cli.fleet.status import DeviceStatus, table
+from edgeml_cli.status_line import LOGGER
 
 TARGET = "arn:aws:iot:us-east-1:123456789012:thinggroup/plant"
 
@@ -145,6 +146,35 @@ def test_progress_reports_each_change_once() -> None:
     assert progress.summary() == "1 of 2 devices done: 1 queued, 1 succeeded"
     assert progress.update("a", "FAILED", "no disk") == "a: failed: no disk"
     assert (progress.pending, progress.failed) == ([], {"a": "failed: no disk"})
+
+
+def test_following_a_deployment_reports_the_devices_that_are_done_as_steps(caplog: pytest.LogCaptureFixture) -> None:
+    class Groups:
+        """One device, which succeeds at the second look."""
+
+        looks = 0
+
+        def devices(self, arn: str) -> list[dict[str, Any]]:
+            return [{"coreDeviceThingName": "a"}]
+
+        def deployment(self, identity: str) -> dict[str, Any]:
+            return {"deploymentStatus": "ACTIVE"}
+
+        def executions(self, device: str) -> list[dict[str, Any]]:
+            self.looks += 1
+            return [{"deploymentId": "1", "coreDeviceExecutionStatus": "SUCCEEDED" if self.looks > 1 else "IN_PROGRESS"}]
+
+        def installed(self, device: str) -> list[dict[str, Any]]:
+            return []
+
+    lines: list[str] = []
+    LOGGER.addHandler(caplog.handler)
+    try:
+        follow(Groups(), "arn", "1", lines.append, 1, 0, wait=lambda seconds: None)  # type: ignore[arg-type]
+    finally:
+        LOGGER.removeHandler(caplog.handler)
+    assert [record.args for record in caplog.records] == [("1 in progress", 0, 1), ("1 succeeded", 1, 1)]
+    assert lines == ["  a: in progress", "  a: succeeded", "1 of 1 devices done: 1 succeeded"]
 
 
 def test_installed_components_are_compared_with_the_expected_ones() -> None:

@@ -66,6 +66,17 @@ def test_a_fault_of_ours_keeps_its_stack_trace(tmp_path: Path) -> None:
     assert code == 1 and "ZeroDivisionError" in err
 
 
+@pytest.mark.parametrize("words", ["--help", "model train --help", "data list", "dev version --json --quiet"])
+def test_a_closed_output_ends_a_command_without_a_word(words: str) -> None:
+    environ = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"} | {"PYTHONPATH": PATHS, READY: "1"}
+    reader, writer = os.pipe()
+    os.close(reader)
+    with edgeml(*words.split(), stdout=writer, env=environ) as process:
+        os.close(writer)
+        err = process.communicate(timeout=60)[1]
+    assert (process.returncode, err) == (0, "")
+
+
 @pytest.mark.parametrize("command", ["data prepare data --plan", "cloud estimate --config"])
 def test_ctrl_c_ends_a_command_with_130(tmp_path: Path, command: str) -> None:
     """Each waits for what another writes into the file that it reads, so that the signal comes while it works."""

@@ -72,3 +72,38 @@ def test_every_script_is_executable_and_describes_itself(name: str) -> None:
 def test_the_build_names_its_options() -> None:
     shown = subprocess.run([ROOT / "scripts" / "build", "--help"], capture_output=True, text=True, check=True).stdout
     assert "--bucket" in shown and "--thing-group-arn" in shown
+
+
+@pytest.fixture
+def checks(tmp_path: Path) -> Path:
+    """A checkout with `scripts/test` alone: its Python prints its arguments, and fails for the module in the variable FAIL."""
+    (tmp_path / "scripts").mkdir()
+    shutil.copy(ROOT / "scripts" / "test", tmp_path / "scripts")
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\necho "$*"\n[ "$2 $3" = "$FAIL" ] || [ "$2" = "$FAIL" ] && exit 3\nexit 0\n')
+    (tmp_path / "scripts" / "env").write_text(f"#!/bin/sh\necho {python}\n")
+    for path in (python, tmp_path / "scripts" / "env"):
+        path.chmod(0o755)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ran"),
+    [
+        ("", ["-m ruff check", "-m ruff format --check", "-m mypy", "-m pytest -n 3"]),
+        ("fast -k x", ["-m ruff check", "-m ruff format --check", "-m pytest -m not training and not slow"]),
+        ("coverage", ["-m pytest -m not training and not slow"]),
+        ("tests/gglocal -k pub", ["-m pytest tests/gglocal -k pub"]),
+    ],
+)
+def test_checks_that_a_kind_of_test_run_makes(checks: Path, arguments: str, ran: list[str]) -> None:
+    done = subprocess.run([checks / "scripts" / "test", *arguments.split()], capture_output=True, text=True, check=True)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("-m ")]
+    assert len(lines) == len(ran) and all(line.startswith(start) for line, start in zip(lines, ran, strict=True))
+
+
+@pytest.mark.parametrize(("fails", "code"), [("ruff check", 1), ("ruff format", 1), ("mypy", 1), ("pytest", 3)])
+def test_run_of_the_tests_fails_if_one_check_fails_and_makes_all_others(checks: Path, fails: str, code: int) -> None:
+    done = subprocess.run([checks / "scripts" / "test"], env={**os.environ, "FAIL": fails}, capture_output=True, text=True, check=False)
+    assert done.returncode == code and done.stdout.count("-m ") == 4
+    assert ("ruff or mypy failed" in done.stderr) == (code == 1)
