@@ -26,7 +26,6 @@ EXCLUDED: dict[str, str] = {
     "edgeml.runtime.last_good_config.read_all_options": "LastGoodConfig.read, which is a target, calls it",
     "inference.unpacked_batch.UnpackedBatch.from_row": "takes rows that edgeml.messages has decoded",
     "model_training.anomaly.rig_recordings.load_recordings": "reads a folder of recordings with model_training.datasets.skab",
-    "model_training.anomaly.rig_recordings.load_recording": "receives rows from model_training.datasets.skab",
     "model_training.anomaly.training_examples.from_recording": "receives rows, not a file",
     "model_training.anomaly.training_examples.from_pump": "generates rows",
     "model_training.datasets.skab.load_skab": "reads a folder, each file with read_recording",
