@@ -32,7 +32,6 @@ EXCLUDED: dict[str, str] = {
     "model_training.evaluation.result_json.from_json": "reads figures that the same module has written",
     "model_training.train.parse": "reads arguments of the command line",
     "sensor_ingestion.sources.base.Source.read": "a protocol",
-    "sensor_ingestion.sources.pump_physics.PumpSkid.from_state": "the simulator's state is in the target checkpoint",
     "sensor_ingestion.sources.simulator.Simulator.read": "generates rows",
 }
 
