@@ -27,13 +27,6 @@ def weights(truth: np.ndarray, prior: float) -> np.ndarray:
     return np.where(truth, prior / yes, (1 - prior) / no)
 
 
-def at_prior(confidence: np.ndarray, from_prior: float, to_prior: float) -> np.ndarray:
-    """Convert confidences from one prior to another: multiply their odds by the ratio of the priors' odds."""
-    ratio = to_prior / (1 - to_prior) * (1 - from_prior) / from_prior
-    confidence = np.asarray(confidence, np.float64)
-    return confidence * ratio / (confidence * ratio + 1 - confidence)
-
-
 def fit(scores: np.ndarray, truth: np.ndarray, prior: float, points: int = POINTS) -> Calibration:
     """Fit an increasing table from score to confidence by isotonic regression of `truth` on `scores` at the prior.
 

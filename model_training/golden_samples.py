@@ -15,6 +15,7 @@ from edgeml.model.manifest import Manifest
 from edgeml.model.runtime import open_engine
 from edgeml.model.scorer import AssetScorer
 from model_training import component_path as _paths  # noqa: F401  the components become importable
+from model_training.input_recorder import InputRecorder
 from sensor_ingestion.sources.pump_physics import CHANNELS, Fault, PumpSkid
 
 SEED = 20260
@@ -92,24 +93,13 @@ def windows(manifest: Manifest, score_windows: Callable[[np.ndarray], np.ndarray
     return np.concatenate([noise_windows, *between])
 
 
-class _InputRecorder:
-    """An engine that records the model's inputs."""
-
-    def __init__(self) -> None:
-        self.inputs: list[np.ndarray] = []
-
-    def run(self, features: np.ndarray) -> float:
-        self.inputs.append(features.copy())
-        return 0.0
-
-
 def _simulated(manifest: Manifest, order: list[int]) -> np.ndarray:
     learn, rows = manifest.scaling.rows, max(view.rows for view in manifest.views)
     runs = []
     for kind in FAULTS:
         fault = Fault(kind, start_s=(learn + rows) * manifest.interval_s, ramp_s=RAMP_S, severity=SEVERITY)
         values = PumpSkid(SEED, faults=[fault]).step(learn + 2 * rows).values[:, order].astype(np.float32)
-        recorder = _InputRecorder()
+        recorder = InputRecorder()
         baseline = Baseline.fit(manifest, values[:learn], np.zeros(learn, np.int64))
         times = (np.arange(len(values)) * manifest.interval_s * 1e9).astype(np.int64)
         AssetScorer(assemble(manifest, b""), recorder, baseline).feed(

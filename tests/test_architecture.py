@@ -261,7 +261,7 @@ PACKAGES: dict[str, dict[str, set[str]]] = {
         },
         "datasets": {"edgeml", ""},
         "prepare": {"edgeml", "", "datasets"},
-        "anomaly": {"edgeml", "gglocal", "sensor_ingestion", ""},
+        "anomaly": {"edgeml", "gglocal", "sensor_ingestion", "", "datasets", "evaluation"},
         "regression": {"edgeml", "", "datasets", "report"},
         "classification": {"edgeml", "", "datasets", "report"},
         "evaluation": {"edgeml", "gglocal", "sensor_ingestion", "", "report"},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import os
 import time
 from collections.abc import Callable
@@ -17,8 +16,6 @@ from edgeml.model.manifest import Manifest
 from edgeml.storage.asset_filenames import file_name
 from edgeml.storage.regular_files import plain_bytes
 from edgeml.storage.retrying_writer import RetryingWriter
-
-log = logging.getLogger(__name__)
 
 MAX_NAME_BYTES = 255
 UNWRITTEN = ".unwritten"

@@ -23,10 +23,11 @@ from model_training.anomaly.rig_recordings import (
     NORMAL_TRAINING_ROWS,
     Fault,
     MaintenanceStop,
-    Recording,
     load_recordings,
     simulate,
 )
+from model_training.datasets import Recording
+from model_training.evaluation import metrics
 
 SHIPPED = Path(__file__).parents[1] / "bundles" / "pump_anomaly"
 
@@ -60,40 +61,29 @@ def run_policy(
     return PolicyResult(result.confidence, raised, cleared)
 
 
-class RowCounts(NamedTuple):
-    """Number of rows by verdict and label."""
-
-    tp: int
-    fp: int
-    fn: int
-    tn: int
-
-    def text(self) -> str:
-        tp, fp, fn, tn = self
-        f1 = 2 * tp / max(1, 2 * tp + fp + fn)
-        return f"F1 {f1:.3f}, false alarms {100 * fp / max(1, fp + tn):.1f} %, missed {100 * fn / max(1, fn + tp):.1f} %"
-
-
-def count_rows(bundle: Bundle, outcome: PolicyResult, recording: Recording) -> RowCounts:
+def count_rows(bundle: Bundle, outcome: PolicyResult, recording: Recording) -> metrics.ConfusionMatrix:
     """Count verdicts of the rows after the baseline; a missing decision counts as a negative verdict."""
     assert recording.anomaly is not None
-    verdict = (outcome.confidence >= bundle.manifest.verdict_level)[BASELINE_ROWS:]
-    mark = recording.anomaly[BASELINE_ROWS:]
-    return RowCounts(*(int(np.sum(a & b)) for a, b in ((verdict, mark), (verdict, ~mark), (~verdict, mark), (~verdict, ~mark))))
+    verdict = outcome.confidence >= bundle.manifest.verdict_level
+    return metrics.confusion_matrix(verdict[BASELINE_ROWS:], recording.anomaly[BASELINE_ROWS:])
+
+
+def _text(counts: metrics.ConfusionMatrix) -> str:
+    rates = 100 * counts.false_alarm_rate, 100 * counts.missed_alarm_rate
+    return f"F1 {counts.f1:.3f}, false alarms {rates[0]:.1f} %, missed {rates[1]:.1f} %"
 
 
 def report_recordings(
     bundle: Bundle, engine: ScoringEngine, recordings: Sequence[Recording], options: PolicyOptions | None = None
-) -> RowCounts:
+) -> metrics.ConfusionMatrix:
     """Print a line for each recording, and the pooled figures."""
-    total = np.zeros(4, int)
+    counts: list[metrics.ConfusionMatrix] = []
     within_90_s = no_other = 0
     for recording in recordings:
         if recording.anomaly is None:
             continue
         outcome = run_policy(bundle, engine, recording.times, recording.values, options)
-        counted = count_rows(bundle, outcome, recording)
-        total += counted
+        counts.append(count_rows(bundle, outcome, recording))
         onset = int(np.flatnonzero(recording.anomaly)[0])
         delays = [round((int(recording.times[row]) - int(recording.times[onset])) / 1e9) for row in outcome.raised]
         first = next((d for d in delays if d >= 0), None)
@@ -101,12 +91,11 @@ def report_recordings(
         within_90_s += first is not None and first <= 90
         no_other += early == 0 and len(delays) == 1 and 0 <= delays[0] <= 90
         print(
-            f"{recording.name:16} {counted.text()}; alarms {len(delays)}, before the onset {early}, "
+            f"{recording.name:16} {_text(counts[-1])}; alarms {len(delays)}, before the onset {early}, "
             f"first after it {'-' if first is None else f'{first} s'}"
         )
-    pooled = RowCounts(*total.tolist())
-    marked = sum(recording.anomaly is not None for recording in recordings)
-    print(f"pooled over {marked} recordings: {pooled.text()}; alarm within 90 s: {within_90_s}; that and no other alarm: {no_other}")
+    pooled = metrics.pooled(counts)
+    print(f"pooled over {len(counts)} recordings: {_text(pooled)}; alarm within 90 s: {within_90_s}; that and no other alarm: {no_other}")
     for recording in recordings:
         if recording.name == NORMAL_RECORDING:
             rows = slice(NORMAL_TRAINING_ROWS, None)
@@ -175,7 +164,7 @@ def main() -> None:
     engine = open_engine(bundle)
     print(f"{bundle.manifest.name} {bundle.manifest.version}, {bundle.digest}, {len(bundle.model)} bytes, {engine.kind}")
     if args.folder:
-        report_recordings(bundle, engine, load_recordings(args.folder))
+        report_recordings(bundle, engine, load_recordings(args.folder).recordings)
     if args.seeds:
         report_pumps(bundle, engine, range(1, args.seeds + 1))
 

@@ -2,46 +2,36 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from edgeml.model.bundle import save
-from model_training import tflite_export
+from model_training import source_digest, tflite_export
 from model_training.anomaly import manifest_template, network, rig_recordings, training_examples
+from model_training.datasets import Recording, Skab
+from model_training.datasets.provenance import ALTERED, PARTIAL
 from model_training.training_request import TrainingError, TrainingRequest
 
 EPOCHS = 10
 EXAMPLES = 2000
 
-CODE = (
-    "training.py",
-    "rig_recordings.py",
-    "training_examples.py",
-    "manifest_template.py",
-    "features.py",
-    "network.py",
-    "synthetic_faults.py",
-    "../tflite_export.py",
-    "../../components/sensor_ingestion/sources/pump_physics.py",
-)
-"""Files that determine the model besides the data. The manifest records their digest."""
+CODE = ("datasets/skab.py", "evaluation/splits.py", "input_recorder.py", "../components/sensor_ingestion/sources/pump_physics.py")
+"""Files of other packages that determine the model besides the data. The manifest records their digest, with that of this package."""
 
 
 def train(request: TrainingRequest) -> Path:
     """Train, write the int8 and the float32 bundle, and return the folder of the int8 bundle."""
     if request.data is None:
         raise TrainingError("anomaly needs recordings; name the folder that holds skab/ with --from")
-    recordings = rig_recordings.load_recordings(request.data)
-    for recording in recordings:
-        for sentence in label_warnings(recording):
-            request.log(sentence)
+    data = rig_recordings.load_recordings(request.data)
+    for sentence in data_warnings(data):
+        request.log(sentence)
     episodes, pumps = (4, 4) if request.quick else (training_examples.EPISODES, training_examples.PUMPS)
     return write(
-        recordings,
-        rig_recordings.digests(request.data),
+        data.recordings,
+        data.digests,
         request.out,
         request.seed,
         request.log,
@@ -51,7 +41,13 @@ def train(request: TrainingRequest) -> Path:
     )
 
 
-def label_warnings(recording: rig_recordings.Recording) -> list[str]:
+def data_warnings(data: Skab) -> list[str]:
+    """Warnings about truncated and altered files, and about labels."""
+    files = [f"{file.name}: {file.note}" for file in data.provenance.files if file.state in (PARTIAL, ALTERED)]
+    return files + [sentence for recording in data.recordings for sentence in label_warnings(recording)]
+
+
+def label_warnings(recording: Recording) -> list[str]:
     """Warn if rows that train as normal are labelled anomalous. Labels do not affect the training."""
     labelled = 0 if recording.anomaly is None else int(recording.anomaly[: rig_recordings.BASELINE_ROWS].sum())
     if not labelled:
@@ -64,7 +60,7 @@ def label_warnings(recording: rig_recordings.Recording) -> list[str]:
 
 
 def write(
-    recordings: list[rig_recordings.Recording],
+    recordings: list[Recording],
     digests: dict[str, str],
     out: Path,
     seed: int,
@@ -86,7 +82,7 @@ def write(
         "recordings": {name: digests[name] for name in sorted(r.name for r in recordings)},
         "recordings_source": "Skoltech Anomaly Benchmark (SKAB) v0.9, Katser and Kozitsin 2020, GPL-3.0; normal rows only, no labels",
         "simulator": "sensor_ingestion.sources.pump_physics",
-        "code": source_digest(),
+        "code": source_digest.digest(__package__, CODE),
         "seed": seed,
         "networks": network.MEMBERS,
         "epochs": epochs,
@@ -102,12 +98,3 @@ def write(
         bundle = save(folder, manifest_template.manifest({**provenance, "weights": weights}), converted)
         log(f"wrote {folder}: {len(converted)} bytes, SHA-256 {bundle.digest}")
     return out / manifest_template.NAME
-
-
-def source_digest() -> str:
-    """SHA-256 of the files in `CODE`."""
-    root = Path(__file__).parent
-    digest = hashlib.sha256()
-    for name in CODE:
-        digest.update(name.encode() + b"\0" + (root / name).read_bytes())
-    return digest.hexdigest()

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import msgspec
 import numpy as np
 
 from edgeml.model.baseline import Baseline
-from edgeml.model.bundle import MODEL, Bundle
-from edgeml.model.manifest import Digest, Manifest
+from edgeml.model.bundle import assemble
+from edgeml.model.manifest import Manifest
 from edgeml.model.scorer import AssetScorer
 from model_training.anomaly.features import features
-from model_training.anomaly.rig_recordings import BASELINE_ROWS, Fault, MaintenanceStop, Recording, simulate, training_rows
+from model_training.anomaly.rig_recordings import BASELINE_ROWS, Fault, MaintenanceStop, simulate, training_rows
 from model_training.anomaly.synthetic_faults import episode
+from model_training.datasets import Recording
+from model_training.input_recorder import InputRecorder
 
 FIRST_SEED = 1000
 """First seed for training. Simulated pumps with smaller seeds are reserved for evaluation."""
@@ -82,22 +82,11 @@ def from_recording(manifest: Manifest, recording: Recording, rng: np.random.Gene
     return Examples(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-class InputRecorder:
-    """An engine that records the model's inputs."""
-
-    def __init__(self) -> None:
-        self.inputs: list[np.ndarray] = []
-
-    def run(self, features: np.ndarray) -> float:
-        self.inputs.append(features)
-        return 0.0
-
-
 def from_pump(manifest: Manifest, seed: int, rng: np.random.Generator) -> Examples:
     """Examples of one simulated pump: healthy, with a sensor fault or with a machine fault; with or without a maintenance stop."""
     run = simulate(seed, *_scenario(manifest, rng))
     recorder = InputRecorder()
-    scorer = AssetScorer(unverified(manifest), recorder)
+    scorer = AssetScorer(assemble(manifest, b""), recorder)
     result, _ = scorer.feed(run.times, run.values, np.zeros(run.values.shape, np.uint8))
     decided = np.flatnonzero(result.reason == 0)
     level = run.level[decided]
@@ -126,9 +115,3 @@ def _scenario(manifest: Manifest, rng: np.random.Generator) -> tuple[int, tuple[
         at = min(rows - 300, start + int(rng.integers(20, 500)))
         stops = (MaintenanceStop(at, int(np.exp(rng.uniform(np.log(5), np.log(250)))), repair=bool(rng.random() < 0.85)),)
     return rows, (fault,), stops
-
-
-def unverified(manifest: Manifest) -> Bundle:
-    """A bundle for a manifest without a model."""
-    empty = Digest(sha256=hashlib.sha256(b"").hexdigest(), bytes=0)
-    return Bundle(msgspec.structs.replace(manifest, digests={MODEL: empty}), b"")

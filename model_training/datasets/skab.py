@@ -110,12 +110,14 @@ def read_recording(name: str, content: bytes, whole_lines: bool = False) -> Reco
             values[at] = [_read(line, place, number) for place in places]
             for label, marks in labels.items():
                 marks[at] = _read(line, header[label], number) > 0
-        except (ValueError, IndexError) as fault:
+        except ValueError as fault:
             raise DatasetError(f"{name}, line {at_line}: {fault}; copy the recording again or correct the line") from None
     return Recording(name, times, values, labels.get("anomaly"), labels.get("changepoint"))
 
 
 def _read(line: list[str], place: int, read: Callable[[str], float]) -> float:
+    if place >= len(line):
+        raise ValueError(f"it has only {len(line)} cells")
     if not line[place].strip():
         raise ValueError("the cell is empty")
     try:

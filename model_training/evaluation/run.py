@@ -13,8 +13,7 @@ import numpy as np
 from edgeml.alarms.alarm_policy import PolicyOptions
 from edgeml.model.bundle import Bundle
 from edgeml.model.runtime import open_engine
-from model_training.evaluation import cross_selection
-from model_training.evaluation import robustness as robustness
+from model_training.evaluation import cross_selection, robustness
 from model_training.evaluation.bundle_scoring import Detector, bundle_detector
 from model_training.evaluation.figures import Segment, figures, normal_pieces, run_detector
 from model_training.evaluation.recordings import RecordingSet

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TypeVar
 
 BASELINE_ROWS = 400
 """Rows 0 to 399 of a recording count as normal. Scaling is fitted on them, and training may use them."""
@@ -15,8 +14,6 @@ NORMAL_TRAINING_ROWS = 2350
 NORMAL_END = 4700
 PIECE_TEST_ROWS = 750
 PIECE_ROWS = BASELINE_ROWS + PIECE_TEST_ROWS
-
-Item = TypeVar("Item")
 
 
 def pieces(rows: int) -> tuple[list[slice], list[slice]]:

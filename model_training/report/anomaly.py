@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edgeml.model.bundle import Bundle
-from model_training.evaluation import metrics, recordings, report, result_json
+from model_training.evaluation import metrics, report, result_json
 from model_training.evaluation.figures import TEST, Segment, decided
-from model_training.evaluation.run import EvaluatedBundle, evaluate
+from model_training.evaluation.run import EvaluatedBundle
 from model_training.evaluation.splits import BASELINE_ROWS, NORMAL_END, NORMAL_TRAINING_ROWS, PIECE_TEST_ROWS
 from model_training.report import model_card, plots
 from model_training.report.tables import headline
@@ -19,18 +19,6 @@ from model_training.report.tables import headline
 DRAWN_RECORDINGS = 4
 """Number of plotted recordings, from the best to the worst."""
 POOR_F1 = 0.5
-
-
-def report_on(folder: Path, bundles: Sequence[Path], data: Path, log: Callable[[str], None]) -> Path:
-    """Evaluate bundles (the shipped one first), write the report and return the card's path.
-
-    Raises:
-        EdgemlError: a bundle or the data are unreadable.
-    """
-    loaded = [Bundle.load(bundle) for bundle in bundles]
-    dataset = recordings.find(data, loaded[0].manifest.interval_s)
-    result, evaluated = evaluate(loaded, dataset, data, (), True, log)
-    return write(folder, result, evaluated)
 
 
 def write(folder: Path, result: dict[str, Any], evaluated: Sequence[EvaluatedBundle]) -> Path:

@@ -16,6 +16,7 @@ from model_training.classification import manifest_template as failure
 from model_training.classification import report as failure_report
 from model_training.regression import manifest_template as life
 from model_training.regression import report as life_report
+from model_training.report import document
 from model_training.report.model_card import markdown
 
 
@@ -40,42 +41,16 @@ def text(folder: Path, name: str) -> str:
     return f"{of}\n\n{TABLES[name](figures)}"
 
 
-def replace(document: str, name: str, tables: str) -> str:
-    """Replace the text between the model's two markers.
-
-    Raises:
-        ValueError: a marker is missing.
-    """
-    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    if begin not in document or end not in document.partition(begin)[2]:
-        raise ValueError(f"no line {begin} before a line {end}; add both where the tables belong")
-    before, _, after = document.partition(begin)
-    return f"{before}{begin}\n{tables}\n{end}{after.partition(end)[2]}"
-
-
 def main(arguments: list[str]) -> int:
     """Returns the exit status."""
-    if len(arguments) not in (1, 2):
-        print(__doc__)
-        return 2
-    folder = Path(arguments[0])
-    try:
-        found = [name for name in TABLES if (folder / f"{name}-report" / "figures.json").is_file()]
-        if not found:
-            raise ValueError(f"no report of {', '.join(TABLES)}; train a model: edgeml model train regression --out {folder}")
-        tables = {name: text(folder, name) for name in found}
-        if len(arguments) == 1:
-            print("\n\n".join(tables.values()))
-            return 0
-        document = Path(arguments[1])
-        changed = document.read_text(encoding="utf-8")
-        for name, each in tables.items():
-            changed = replace(changed, name, each)
-        document.write_text(changed, encoding="utf-8")
-    except (OSError, ValueError, KeyError) as fault:
-        print(f"kinds: {' and '.join(arguments)}: {fault!s}", file=sys.stderr)
-        return 1
-    return 0
+    return document.run("kinds", arguments, __doc__, _tables, "name the folder of `edgeml model train regression --out`")
+
+
+def _tables(folder: Path) -> dict[str, str]:
+    found = [name for name in TABLES if (folder / f"{name}-report" / "figures.json").is_file()]
+    if not found:
+        raise ValueError(f"no report of {' or '.join(TABLES)}")
+    return {name: text(folder, name) for name in found}
 
 
 if __name__ == "__main__":

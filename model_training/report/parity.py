@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from model_training.report.kinds import replace
+from model_training.report import document
 from model_training.report.model_card import markdown
 
 NAME = "parity"
@@ -44,20 +44,11 @@ def text(result: dict[str, Any]) -> str:
 
 def main(arguments: list[str]) -> int:
     """Returns the exit status."""
-    if len(arguments) not in (1, 2):
-        print(__doc__)
-        return 2
-    try:
-        table = text(json.loads(Path(arguments[0]).read_text(encoding="utf-8")))
-        if len(arguments) == 1:
-            print(table)
-            return 0
-        document = Path(arguments[1])
-        document.write_text(replace(document.read_text(encoding="utf-8"), NAME, table), encoding="utf-8")
-    except (OSError, ValueError, KeyError) as fault:
-        print(f"parity: {' and '.join(arguments)}: {fault!s}; name the result of edgeml model parity", file=sys.stderr)
-        return 1
-    return 0
+    return document.run("parity", arguments, __doc__, _tables, "name the result of edgeml model parity")
+
+
+def _tables(result: Path) -> dict[str, str]:
+    return {NAME: text(json.loads(result.read_text(encoding="utf-8")))}
 
 
 if __name__ == "__main__":

@@ -14,9 +14,10 @@ from typing import Any
 
 from model_training.evaluation import report, result_json
 from model_training.evaluation.report import number, percent, seconds
+from model_training.report import document
 from model_training.report.model_card import markdown
 
-BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+NAME = "figures"
 TARGETS = {
     "f1": "≥ 0.86, aim 0.90",
     "false_alarm_rate": "≤ 8 %, aim 5 %",
@@ -96,34 +97,13 @@ def text(result: dict[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-def replace(document: str, tables: str) -> str:
-    """Replace the text between the two markers.
-
-    Raises:
-        ValueError: a marker is missing.
-    """
-    begin, end = document.find(BEGIN), document.find(END)
-    if begin < 0 or end < begin:
-        raise ValueError(f"no line {BEGIN} before a line {END}; add both where the tables belong")
-    return f"{document[:begin]}{BEGIN}\n{tables}\n{document[end:]}"
-
-
 def main(arguments: list[str]) -> int:
     """Returns the exit status."""
-    if len(arguments) not in (1, 2):
-        print(__doc__)
-        return 2
-    try:
-        tables = text(result_json.from_json(Path(arguments[0]).read_text(encoding="utf-8")))
-        if len(arguments) == 1:
-            print(tables)
-            return 0
-        document = Path(arguments[1])
-        document.write_text(replace(document.read_text(encoding="utf-8"), tables), encoding="utf-8")
-    except (OSError, ValueError, KeyError) as fault:
-        print(f"tables: {' and '.join(arguments)}: {fault!s}; name the result of edgeml model evaluate", file=sys.stderr)
-        return 1
-    return 0
+    return document.run("tables", arguments, __doc__, _tables, "name the result of edgeml model evaluate")
+
+
+def _tables(result: Path) -> dict[str, str]:
+    return {NAME: text(result_json.from_json(result.read_text(encoding="utf-8")))}
 
 
 if __name__ == "__main__":

@@ -26,14 +26,12 @@ EXCLUDED: dict[str, str] = {
     "edgeml.runtime.last_good_config.read_all_options": "LastGoodConfig.read, which is a target, calls it",
     "inference.unpacked_batch.UnpackedBatch.from_row": "takes rows that edgeml.messages has decoded",
     "model_training.anomaly.rig_recordings.load_recordings": "reads a folder of recordings with model_training.datasets.skab",
-    "model_training.anomaly.rig_recordings.load_recording": "receives rows from model_training.datasets.skab",
     "model_training.anomaly.training_examples.from_recording": "receives rows, not a file",
     "model_training.anomaly.training_examples.from_pump": "generates rows",
     "model_training.datasets.skab.load_skab": "reads a folder, each file with read_recording",
     "model_training.evaluation.result_json.from_json": "reads figures that the same module has written",
     "model_training.train.parse": "reads arguments of the command line",
     "sensor_ingestion.sources.base.Source.read": "a protocol",
-    "sensor_ingestion.sources.pump_physics.PumpSkid.from_state": "the simulator's state is in the target checkpoint",
     "sensor_ingestion.sources.simulator.Simulator.read": "generates rows",
 }
 

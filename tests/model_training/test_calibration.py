@@ -38,7 +38,8 @@ def test_fitted_table_increases_and_is_calibrated(drawn: tuple[np.ndarray, np.nd
 def test_table_depends_on_prior(drawn: tuple[np.ndarray, np.ndarray]) -> None:
     scores, truth = drawn
     at_third, rare = (calibration.fit(scores, truth, prior) for prior in (1 / 3, 0.01))
-    required = calibration.at_prior(calibration.apply(at_third, scores), 1 / 3, 0.01)
+    confidence, ratio = calibration.apply(at_third, scores), 0.01 / (1 - 0.01) * (1 - 1 / 3) / (1 / 3)
+    required = confidence * ratio / (confidence * ratio + 1 - confidence)  # the odds, multiplied by the ratio of the priors' odds
     assert np.abs(calibration.apply(rare, scores) - required).mean() < 0.02
     assert calibration.expected_error(calibration.apply(rare, scores), truth, 0.01) < 0.02
 

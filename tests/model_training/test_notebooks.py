@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from model_training import reported_results
-from model_training.anomaly.rig_recordings import COLUMNS, Fault, simulate
+from model_training.anomaly.rig_recordings import Fault, simulate
+from model_training.datasets.skab import COLUMNS
 from model_training.evaluation import recordings
 from model_training.evaluation.bundle_scoring import DetectorResult, bundle_detector
 

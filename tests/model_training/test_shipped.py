@@ -9,6 +9,7 @@ import pytest
 from model_training.anomaly import manifest_template, rig_recordings
 from model_training.anomaly.evaluate import SHIPPED, run_policy
 from model_training.anomaly.rig_recordings import Fault, MaintenanceStop
+from model_training.datasets.skab import read_recording
 
 from edgeml.model.bundle import Bundle
 from edgeml.model.runtime import Engine, open_engine
@@ -57,7 +58,7 @@ def test_recording_raises_one_alarm_after_onset(bundle: Bundle, engine: Engine, 
     file = shared / "data" / "skab" / "valve1" / "0.csv"
     if not file.is_file():
         pytest.skip(f"no recording {file}")
-    recording = rig_recordings.load_recording(file, "valve1/0.csv")
+    recording = read_recording("valve1/0.csv", file.read_bytes())
     assert recording.anomaly is not None
     onset = recording.times[np.flatnonzero(recording.anomaly)[0]]
     outcome = run_policy(bundle, engine, recording.times, recording.values)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from model_training import source_digest
 from model_training.anomaly import manifest_template, training
-from model_training.anomaly.rig_recordings import Recording
+from model_training.datasets import Recording
 
 from edgeml.model.bundle import Bundle
 from edgeml.model.runtime import open_engine
@@ -53,3 +54,8 @@ def test_training_is_reproducible(tmp_path: Path, recordings: list[Recording], m
         assert (tmp_path / "a" / bundle / "manifest.json").read_bytes() == (tmp_path / "b" / bundle / "manifest.json").read_bytes()
         assert 0.0 <= open_engine(a).run(np.zeros((60, 16), np.float32)) <= 1.0
     assert any("epoch 1/1" in text for text in lines)
+
+
+def test_source_digest_covers_the_files_outside_of_the_package() -> None:
+    own = source_digest.digest(training.__package__)
+    assert len({own, *(source_digest.digest(training.__package__, [file]) for file in training.CODE)}) == 1 + len(training.CODE)

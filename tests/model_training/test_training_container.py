@@ -193,7 +193,7 @@ def test_packed_source_reports_failure(base: Path) -> None:
     ended = start(base, "--kind", "anomaly", "--seed", "1")
     assert ended.returncode == 1
     reason = (base / "output" / "failure").read_text()
-    assert "no recordings" in reason
+    assert "has no file of skab" in reason
     assert ended.stderr == f"edgeml model train: {reason}\n"
 
 

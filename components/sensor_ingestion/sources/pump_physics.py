@@ -208,13 +208,6 @@ class PumpSkid:
         self._rng.bit_generator.state = state["random"]
         self._now, self.faults = now, faults
 
-    @classmethod
-    def from_state(cls, seed: int, state: dict[str, Any], *, interval_s: float = 1.0) -> PumpSkid:
-        """A skid that continues exactly as the one of that `state()`."""
-        skid = cls(seed, interval_s=interval_s)
-        skid.resume(state)
-        return skid
-
     def step(self, n: int) -> Rows:
         """The next n intervals: at most n rows."""
         first = self._now.row

@@ -19,8 +19,6 @@ from typing import NamedTuple
 from edgeml.errors import AuthenticationError
 from edgeml.messages.signature_line import SIGNATURE_LINE, SIGNATURE_MARK
 
-MAX_LINE_BYTES = 127
-
 
 class MessageSignature(NamedTuple):
     """The content of a signature line; `mac` in hex."""

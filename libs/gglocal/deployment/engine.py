@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -31,8 +30,6 @@ from gglocal.recipe.manifest_selection import Host
 from gglocal.recipe.variables import Scope
 from gglocal.root_dir import Root
 from gglocal.valid_names import component_name_error
-
-log = logging.getLogger("gglocal")
 
 _SAVE_DELAY_S = 0.2
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
@@ -11,8 +10,6 @@ from gglocal.deployment.queue import DeploymentQueue
 from gglocal.ipc.client_limits import ClientLimits
 from gglocal.ipc.errors import IpcError
 from gglocal.ipc.protocol import NAMESPACE
-
-log = logging.getLogger("gglocal.ipc")
 
 T = TypeVar("T")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,8 +26,6 @@ from gglocal.process.log_file import ComponentLog, Echo
 from gglocal.process.script import ReaperProcess
 from gglocal.profile import Profile
 from gglocal.recipe.parser import HARD
-
-log = logging.getLogger("gglocal")
 
 OnState = Callable[[str, str], None]
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from model_training.component_path import ROOT
-from model_training.evaluation import robustness as robustness
+from model_training.evaluation import robustness
 from model_training.evaluation.baselines import control_chart, conv_autoencoder, pca, trivial
 from model_training.evaluation.baselines.cache import Cache
 from model_training.evaluation.bundle_scoring import Detector, DetectorResult, apply_policy

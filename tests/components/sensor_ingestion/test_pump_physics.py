@@ -31,7 +31,8 @@ def test_restored_state_continues_exactly(fault: str) -> None:  # 16
     first.step(60)
     first.stop()
     first.step(5)
-    second = PumpSkid.from_state(3, json.loads(json.dumps(first.state())))
+    second = PumpSkid(3)
+    second.resume(json.loads(json.dumps(first.state())))
     for skid in (first, second):
         skid.start()
     ours, theirs = first.step(300), second.step(300)

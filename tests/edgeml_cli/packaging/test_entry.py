@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 from model_training import train
-from model_training.anomaly.rig_recordings import COLUMNS, Fault, simulate
+from model_training.anomaly.rig_recordings import Fault, simulate
+from model_training.datasets.skab import COLUMNS
 from model_training.evaluation.__main__ import main as evaluate
 
 from edgeml_cli.build.package import ROOT

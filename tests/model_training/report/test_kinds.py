@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from model_training.report import kinds, life_plots
+from model_training.report import document, kinds, life_plots
 
 FIGURES: dict[str, Any] = {
     "data": {"partial": True, "sha256": "ab" * 32},
@@ -34,21 +34,23 @@ README = "# A\n<!-- engine_life: begin -->\nold\n<!-- engine_life: end -->\nrest
 def test_kind_tables_replace_marked_text(tmp_path: Path) -> None:
     (tmp_path / "engine_life-report").mkdir()
     (tmp_path / "engine_life-report" / "figures.json").write_text(json.dumps(FIGURES))
-    document = tmp_path / "README.md"
-    document.write_text(README)
-    assert kinds.main([str(tmp_path), str(document)]) == 0
-    text = document.read_text()
+    readme = tmp_path / "README.md"
+    readme.write_text(README)
+    assert kinds.main([str(tmp_path), str(readme)]) == 0
+    text = readme.read_text()
     assert "old" not in text and text.startswith("# A\n") and text.endswith("<!-- engine_life: end -->\nrest\n")
     assert "| 12.35 | 12.00 | 14.18 | ≤ 14, aim 12 |" in text and "data partial" in text and "Seed 7" in text
-    again = document.read_text()
-    assert kinds.main([str(tmp_path), str(document)]) == 0 and document.read_text() == again
+    again = readme.read_text()
+    assert kinds.main([str(tmp_path), str(readme)]) == 0 and readme.read_text() == again
 
 
 def test_missing_report_and_marker_fail(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert kinds.main([str(tmp_path)]) == 1
     assert "edgeml model train regression" in capsys.readouterr().err
     with pytest.raises(ValueError, match="engine_life: begin"):
-        kinds.replace("# no marks\n", "engine_life", "table")
+        document.replace("# no marks\n", "engine_life", "table")
+    with pytest.raises(ValueError, match="engine_life: begin"):
+        document.replace("<!-- engine_life: end -->\n<!-- engine_life: begin -->\n", "engine_life", "table")
 
 
 def test_life_plots_are_written(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_tables_replace_marked_text(data: Path, tmp_path: Path, capsys: pytest.C
     result, _ = evaluate([Bundle.load(BUNDLE)], find(data), data, (), True, lambda output: None)
     run, document = tmp_path / "run.json", tmp_path / "README.md"
     run.write_text(result_json.to_json(result))
-    document.write_text(f"before\n{tables.BEGIN}\nold\n{tables.END}\nafter\n")
+    document.write_text("before\n<!-- figures: begin -->\nold\n<!-- figures: end -->\nafter\n")
     assert tables.main([str(run), str(document)]) == 0
     output = document.read_text()
     assert output.startswith("before\n") and output.endswith("after\n") and "old" not in output
