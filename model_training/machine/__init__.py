@@ -1,0 +1,1 @@
+"""A model of any machine from its history: what is normal, on several time scales, and a level that keeps a false-alarm budget."""
