@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model_training.history.column_kinds import Judgement, judge
+from model_training.history.column_kinds import COUNTS_ROWS, Judgement, judge
 from model_training.history.records import Channel, HistoryError
 from model_training.history.spec import ChannelSpec, Spec
 from model_training.history.table import Table, name_and_unit
-from model_training.history.time_column import listed
+from model_training.history.time_column import counted, listed
 
 Rows = Sequence[tuple[int, np.ndarray]]
 """Number of the table and indices of its rows, for each recording."""
@@ -19,16 +19,16 @@ Rows = Sequence[tuple[int, np.ndarray]]
 
 @dataclass(frozen=True)
 class Selection:
-    """The channels, the heading of each in each table's file, and notes for people."""
+    """The channels, the heading of each in each table, and notes for people."""
 
     channels: tuple[Channel, ...]
-    headings: dict[str, tuple[str, ...]]
+    headings: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...]
 
-    def values(self, table: Table, rows: np.ndarray) -> np.ndarray:
-        """(n, c) float32: the channels in the given rows of a table."""
+    def values(self, table: Table, number: int, rows: np.ndarray) -> np.ndarray:
+        """(n, c) float32: the channels in the given rows of table `number`."""
         out = np.full((len(rows), len(self.channels)), np.nan, np.float32)
-        for place, heading in enumerate(self.headings[table.file]):
+        for place, heading in enumerate(self.headings[number]):
             column = table.columns[heading].values
             if column is not None:
                 out[:, place] = column[rows]
@@ -47,20 +47,20 @@ def select(tables: Sequence[Table], rows: Rows, spec: Spec, require: Sequence[st
     """
     wanted = list(require) or list(spec.channels)
     if wanted:
-        headings = {table.file: tuple(_heading(table, name, spec, require) for name in wanted) for table in tables}
+        headings = [tuple(_heading(table, name, spec, require) for name in wanted) for table in tables]
         names = wanted
     else:
         candidates = [heading for heading in tables[0].columns if heading not in used]
         _check_same(tables, candidates, used)
         names = _names(candidates)
-        headings = {table.file: tuple(candidates) for table in tables}
+        headings = [tuple(candidates)] * len(tables)
     notes: list[str] = []
     kept: list[tuple[int, Channel]] = []
     for place, name in enumerate(names):
-        columns = [headings[table.file][place] for table in tables]
+        columns = [each[place] for each in headings]
         left_out = _text_problem(tables, columns, required=bool(wanted))
         judged = judge(name, [_values(tables[number], columns[number], part) for number, part in rows])
-        left_out = left_out or ("" if wanted else judged.left_out)
+        left_out = left_out or ("" if require or (wanted and judged.left_out == COUNTS_ROWS) else judged.left_out)
         if left_out:
             notes.append(f"column {columns[0]!r} {left_out} and is left out")
             continue
@@ -69,11 +69,10 @@ def select(tables: Sequence[Table], rows: Rows, spec: Spec, require: Sequence[st
         kept.append((place, channel))
     channels = tuple(channel for _, channel in kept)
     _check_channels(tables[0], channels, notes, spec, require)
-    chosen = {file: tuple(each[place] for place, _ in kept) for file, each in headings.items()}
-    count = "1 channel" if len(channels) == 1 else f"{len(channels)} channels"
-    notes.insert(0, f"{count}: " + ", ".join(_described(channel) for channel in channels))
+    chosen = tuple(tuple(each[place] for place, _ in kept) for each in headings)
+    notes.insert(0, f"{counted(len(channels), 'channel')}: " + ", ".join(_described(channel) for channel in channels))
     if require:
-        further = [heading for heading in tables[0].columns if heading not in used and heading not in chosen[tables[0].file]]
+        further = [heading for heading in tables[0].columns if heading not in used and heading not in chosen[0]]
         notes += [f"further columns are ignored: {listed(further)}"] if further else []
     return Selection(channels, chosen, tuple(notes))
 
@@ -95,7 +94,7 @@ def _check_channels(table: Table, channels: Sequence[Channel], notes: list[str],
         raise HistoryError(f"`roles` in the spec names {unknown[0]!r}, which is no channel; the channels are {listed(names)}")
     if not any(channel.role == "measured" for channel in channels) and not require:
         reasons = "; ".join(notes) or "it has no numeric column besides the time"
-        raise HistoryError(f"{table.file} has no channel to monitor: {reasons}; add measurements, or correct the spec")
+        raise HistoryError(f"{table.name} has no channel to monitor: {reasons}; add measurements, or correct the spec")
 
 
 def _heading(table: Table, name: str, spec: Spec, require: Sequence[str]) -> str:
@@ -108,12 +107,12 @@ def _heading(table: Table, name: str, spec: Spec, require: Sequence[str]) -> str
         return found[0]
     if not require:
         raise HistoryError(
-            f"{table.file} has no column {stated!r} for channel {name!r}; it has {listed(table.columns)}; correct `channels` in the spec"
+            f"{table.name} has no column {stated!r} for channel {name!r}; it has {listed(table.columns)}; correct `channels` in the spec"
         )
     present = {name_and_unit(heading)[0] for heading in table.columns} | set(table.columns)
     missing = [each for each in require if (spec.channels.get(each, ChannelSpec()).column or each) not in present]
     raise HistoryError(
-        f"{table.file} does not have the channels of the model: no {listed(missing)}; the model has {listed(require)}, the file has "
+        f"{table.name} does not have the channels of the model: no {listed(missing)}; the model has {listed(require)}, the file has "
         f"{listed(table.columns)}; state their columns in the spec (`channels`), or use a model of this machine"
     )
 
@@ -126,7 +125,7 @@ def _check_same(tables: Sequence[Table], candidates: list[str], used: Collection
             differences = [f"no {listed(sorted(first - own))}"] if first - own else []
             differences += [f"also {listed(sorted(own - first))}"] if own - first else []
             raise HistoryError(
-                f"{table.file} has other columns than {tables[0].file}: {'; '.join(differences)}; read them separately, or state the "
+                f"{table.name} has other columns than {tables[0].name}: {'; '.join(differences)}; read them separately, or state the "
                 "common `channels` in the spec"
             )
 
@@ -153,7 +152,7 @@ def _text_problem(tables: Sequence[Table], columns: list[str], required: bool) -
     table, column, each = next(entry for entry in found if entry[2].values is None or entry[2].text_cells)
     example = each.example or "its cells have text"
     raise HistoryError(
-        f"{table.file}, column {column!r}: {example}, not a number; empty the cell, or list the column under `ignore` in the spec"
+        f"{table.name}, column {column!r}: {example}, not a number; empty the cell, or list the column under `ignore` in the spec"
     )
 
 

@@ -28,6 +28,7 @@ LABEL_NAMES = frozenset(
     ]
 )
 CHANGEPOINT = "changepoint"
+COUNTS_ROWS = "counts the rows"
 MAX_LABELS = 32
 NORMAL_LABELS = frozenset(("", "0", "0.0", "-0", "false", "no", "normal", "ok", "healthy", "none", "nan"))
 CONTEXT_WORDS = frozenset(["setpoint", "sp", "mode", "state", "command", "cmd", "schedule", "outdoor", "outside", "ambient"])
@@ -63,7 +64,7 @@ def judge(name: str, values: Sequence[np.ndarray]) -> Judgement:
     if both.min() == both.max():
         return Judgement(f"is constant ({both[0]:g})")
     if _counts_rows(values):
-        return Judgement("counts the rows")
+        return Judgement(COUNTS_ROWS)
     words = [word.lower() for word in _WORD.findall(name)]
     found = next((word for word in words if word in CONTEXT_WORDS), "")
     found = found or next((" ".join(pair) for pair in CONTEXT_PAIRS if pair in zip(words, words[1:], strict=False)), "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -18,6 +18,8 @@ DELIMITERS = ",;\t|"
 HEAD_ROWS = 2_000
 """Rows in which the delimiter, the decimal sign and the kinds of the columns are found."""
 CHUNK = 20_000
+SWITCHES = {"true": "1", "false": "0", "on": "1", "off": "0", "yes": "1", "no": "0"}
+"""Words that count as numbers, in a column of such words only."""
 _COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+(?:[eE][+-]?[0-9]+)?")
 _POINT = re.compile(r"[+-]?[0-9]+\.[0-9]+(?:[eE][+-]?[0-9]+)?")
 
@@ -44,11 +46,11 @@ def read_csv(file: str, content: bytes, keep: Keep, delimiter: str = "", decimal
     reader = _Rows(file, headings, delimiter)
     head_rows = reader.rows(head)
     _check_headings(file, headings, first.number)
-    columns = [_Collector(heading, [row[at] for row in head_rows], keep) for at, heading in enumerate(headings)]
+    columns = [Collector(heading, [row[at] for row in head_rows], keep) for at, heading in enumerate(headings)]
     decimal = decimal or _decimal(head_rows)
     for rows in _chunks(head_rows, reader, lines):
         for collector, texts in zip(columns, zip(*rows, strict=True) if rows else (), strict=False):
-            collector.add(texts, reader.lines, decimal)
+            collector.add(texts, decimal)
     if not reader.lines:
         raise HistoryError(f"{file} has no rows under its headings; remove the file or copy it again")
     if reader.wrong > len(reader.lines):
@@ -59,14 +61,16 @@ def read_csv(file: str, content: bytes, keep: Keep, delimiter: str = "", decimal
     notes = []
     if reader.wrong:
         notes.append(
-            f"{reader.wrong} rows without the {len(headings)} cells of the headings were dropped, the first in line {reader.first_wrong}"
+            f"dropped {reader.wrong} of {reader.count} rows, without the {len(headings)} cells of the headings, the first in line "
+            f"{reader.first_wrong}"
         )
     return Table(
         file,
         {heading: column.column(reader.lines) for heading, column in zip(headings, columns, strict=True)},
         np.array(reader.lines, np.int64),
         np.array(reader.numbers, np.int64),
-        reader.count,
+        ((file, reader.count),),
+        np.zeros(len(reader.lines), np.int32),
         notes=tuple(notes),
     )
 
@@ -110,13 +114,15 @@ class _Rows:
         return found
 
 
-class _Collector:
+class Collector:
     """Collects one column."""
 
     def __init__(self, heading: str, head: list[str], keep: Keep) -> None:
         head = [_decoded(cell) for cell in head]
         self.keep = keep(heading, head)
         filled = [cell for cell in head if cell.strip()]
+        self.switch = bool(filled) and all(cell.strip().lower() in SWITCHES for cell in filled)
+        filled = _numbered(filled) if self.switch else filled
         _, wrong = numbers(filled)
         _, wrong_too = numbers(filled, ",") if wrong else (None, wrong)
         self.numeric = not filled or min(len(wrong), len(wrong_too)) < len(filled) / 2
@@ -125,10 +131,11 @@ class _Collector:
         self.text_cells, self.first = 0, (-1, "")
         self.seen = 0
 
-    def add(self, texts: tuple[str, ...], lines: list[int], decimal: str) -> None:
+    def add(self, texts: tuple[str, ...], decimal: str) -> None:
         if self.keep:
             self.texts += texts if all(map(str.isascii, texts)) else map(_decoded, texts)
         if self.numeric:
+            texts = tuple(_numbered(texts)) if self.switch else texts
             values, wrong = numbers(texts, decimal)
             self.values.append(values)
             if wrong and not self.text_cells:
@@ -137,10 +144,20 @@ class _Collector:
             self.text_cells += len(wrong)
         self.seen += len(texts)
 
-    def column(self, lines: list[int]) -> Column:
-        example = f"line {lines[self.first[0]]} has {self.first[1].strip()[:40]!r}" if self.text_cells else ""
+    def column(self, lines: Sequence[int], place: str = "line") -> Column:
+        """The column.
+
+        Args:
+            lines: number of the line (or row: `place`) of each cell.
+        """
+        example = f"{place} {lines[self.first[0]]} has {self.first[1].strip()[:40]!r}" if self.text_cells else ""
         values = np.concatenate(self.values) if self.values else None
         return Column(self.texts if self.keep else None, values, self.text_cells, example)
+
+
+def _numbered(texts: Sequence[str]) -> list[str]:
+    """Words for on and off as numbers."""
+    return [SWITCHES.get(text.strip().lower(), text) for text in texts]
 
 
 def _chunks(head: list[list[str]], reader: _Rows, lines: Lines) -> Iterator[list[list[str]]]:

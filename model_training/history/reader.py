@@ -31,7 +31,10 @@ def read(paths: Sequence[Path], spec: Spec, require: Sequence[str] = ()) -> Hist
     Raises:
         HistoryError: one sentence: the problem, its place, the remedy.
     """
-    tables = list(read_tables(paths, spec))
+    tables = read_tables(paths, spec)
+    if not tables:
+        raise HistoryError(f"{', '.join(map(str, paths))} has no rows; name other files")
+    files, offsets = _file_numbers(tables)
     parts = [part for number, table in enumerate(tables) for part in _parts(table, number, spec)]
     notes = _table_notes(tables, parts)
     interval_s, refused = _interval(parts, spec)
@@ -49,25 +52,34 @@ def read(paths: Sequence[Path], spec: Spec, require: Sequence[str] = ()) -> Hist
     for part in parts:
         table = tables[part.number]
         marked = table.columns[label].texts if label in table.columns else None
-        spans = events.of(table.file)
+        spans = events.of(table.name)
         if spans is None and events.stated:
-            notes.append(f"{table.file} is not in the list of events, so none are known for it")
+            notes.append(f"{table.name} is not in the list of events, so none are known for it")
         if spans is not None:
             spans = tuple(span for span in spans if span[1] >= part.times[0] and span[0] <= part.times[-1])
         recordings.append(
             Recording(
                 part.name,
                 part.times,
-                selection.values(table, part.rows),
+                selection.values(table, part.number, part.rows),
                 None if marked is None else labels.marks([marked[row] for row in part.rows.tolist()], spec.labels.normal),
                 spans,
                 within(part.times, excluded),
-                np.full(len(part.times), part.number, np.int32),
+                table.file_of[part.rows] + np.int32(offsets[part.number]),
                 table.rows[part.rows],
             )
         )
-    files = tuple(FileRows(table.file, _all_times(table, parts, number)) for number, table in enumerate(tables))
-    return History(tuple(recordings), selection.channels, interval_s, tuple(dict.fromkeys(notes)), files)
+    for part in parts:
+        table = tables[part.number]
+        for file, row, text in zip((table.file_of + offsets[part.number]).tolist(), table.rows.tolist(), part.texts, strict=True):
+            files[file][1][row] = text
+    return History(
+        tuple(recordings),
+        selection.channels,
+        interval_s,
+        tuple(dict.fromkeys(notes)),
+        tuple(FileRows(file, tuple(times)) for file, times in files),
+    )
 
 
 @dataclass(frozen=True)
@@ -98,7 +110,7 @@ def _parts(table: Table, number: int, spec: Spec) -> list[_Part]:
     times, known, texts, found = time_column.read(table, columns, spec)
     parts = []
     for asset, rows in _assets(table, spec).items():
-        name = f"{table.file}#{asset}" if asset else table.file
+        name = f"{table.name}#{asset}" if asset else table.name
         order, notes = time_column.ordered(times[rows], known[rows], name)
         rows = rows[order]
         parts.append(_Part(name, number, rows, times[rows], columns, found, texts, (*table.notes, *notes)))
@@ -110,7 +122,7 @@ def _assets(table: Table, spec: Spec) -> dict[str, np.ndarray]:
     if not spec.asset_column:
         return {table.asset: every}
     if spec.asset_column not in table.columns:
-        raise HistoryError(f"{table.file} has no column {spec.asset_column!r}; correct `asset_column` in the spec, or the file")
+        raise HistoryError(f"{table.name} has no column {spec.asset_column!r}; correct `asset_column` in the spec, or the file")
     names = np.array([text.strip() for text in table.columns[spec.asset_column].texts or ()])
     return {str(name): np.flatnonzero(names == name) for name in dict.fromkeys(names.tolist()) if name}
 
@@ -138,17 +150,18 @@ def _interval(parts: list[_Part], spec: Spec) -> tuple[float, list[str]]:
 def _table_notes(tables: list[Table], parts: list[_Part]) -> list[str]:
     rows = sum(len(part.times) for part in parts)
     first, last = min(part.times[0] for part in parts if len(part.times)), max(part.times[-1] for part in parts if len(part.times))
-    notes = [f"{rows} rows in {len(tables)} file{'s' if len(tables) > 1 else ''}, {to_iso(int(first))} to {to_iso(int(last))}"]
+    files = time_column.counted(len({file for table in tables for file, _ in table.files}), "file")
+    notes = [f"{rows} rows in {files}, {to_iso(int(first))} to {to_iso(int(last))}"]
     notes += dict.fromkeys(part.found for part in parts)
     notes += [f"{part.name}: {note}" for part in parts for note in part.notes]
     return notes
 
 
-def _all_times(table: Table, parts: list[_Part], number: int) -> tuple[str, ...]:
-    texts = next(part.texts for part in parts if part.number == number)
-    if len(texts) == table.row_count:
-        return tuple(texts)
-    out = [""] * table.row_count
-    for row, text in zip(table.rows.tolist(), texts, strict=True):
-        out[row] = text
-    return tuple(out)
+def _file_numbers(tables: list[Table]) -> tuple[list[tuple[str, list[str]]], list[int]]:
+    """Every file with room for the times of its rows, and the number of each table's first file."""
+    files: list[tuple[str, list[str]]] = []
+    offsets = []
+    for table in tables:
+        offsets.append(len(files))
+        files += [(file, [""] * rows) for file, rows in table.files]
+    return files, offsets

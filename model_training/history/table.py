@@ -29,31 +29,45 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """n rows of one file.
+    """n rows of one file, or of the files that continue one another.
 
     Attributes:
-        file: the path as given.
-        asset: the asset that the file itself names; empty: none.
+        name: the path as given, for people.
+        asset: the asset that the files themselves name; empty: none.
         columns: by heading.
-        lines: (n,) number of each row's line in the file, from 1.
-        rows: (n,) number of each row, from 0.
-        row_count: number of rows of the file, used or not.
-        units: units that the file itself states, by column.
+        lines: (n,) number of each row's line in its file, from 1.
+        rows: (n,) number of each row in its file, from 0.
+        files: the files, each with its number of rows, used or not.
+        file_of: (n,) index in `files` of each row's file.
+        units: units that the files themselves state, by column.
         notes: sentences for people.
-        decimal: the decimal sign.
     """
 
-    file: str
+    name: str
     columns: dict[str, Column]
     lines: np.ndarray
     rows: np.ndarray
-    row_count: int
+    files: tuple[tuple[str, int], ...]
+    file_of: np.ndarray
     asset: str = ""
     units: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
+
+
+def of_file(
+    file: str,
+    columns: dict[str, Column],
+    rows: int,
+    asset: str = "",
+    units: dict[str, str] | None = None,
+    notes: tuple[str, ...] = (),
+) -> Table:
+    """A table of all rows of a file without lines."""
+    every = np.arange(rows, dtype=np.int64)
+    return Table(file, columns, every + 1, every, ((file, rows),), np.zeros(rows, np.int32), asset, units or {}, notes)
 
 
 def name_and_unit(heading: str) -> tuple[str, str]:

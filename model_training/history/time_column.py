@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -32,7 +33,7 @@ def find(table: Table, spec: Spec) -> tuple[str, ...]:
         absent = [name for name in wanted if name not in table.columns]
         if absent:
             raise HistoryError(
-                f"{table.file} has no column {absent[0]!r}; it has {listed(table.columns)}; correct `time.column` in the spec, or the file"
+                f"{table.name} has no column {absent[0]!r}; it has {listed(table.columns)}; correct `time.column` in the spec, or the file"
             )
         return wanted
     forms = {
@@ -45,7 +46,7 @@ def find(table: Table, spec: Spec) -> tuple[str, ...]:
         return (complete[0],)
     if complete:
         raise HistoryError(
-            f"{table.file} has {len(complete)} columns with times, {listed(complete)}; state which one holds the event time in the spec, "
+            f"{table.name} has {len(complete)} columns with times, {listed(complete)}; state which one holds the event time in the spec, "
             f"such as `time: {{column: {complete[0]}}}`"
         )
     dates = [name for name, form in forms.items() if form in DATES]
@@ -56,11 +57,11 @@ def find(table: Table, spec: Spec) -> tuple[str, ...]:
         return (dates[0],)
     if dates and clocks:
         raise HistoryError(
-            f"{table.file} has several columns with dates or times of day, {listed([*dates, *clocks])}; "
+            f"{table.name} has several columns with dates or times of day, {listed([*dates, *clocks])}; "
             f"state two of them in the spec, such as `time: {{column: {dates[0]}{PAIR}{clocks[0]}}}`"
         )
     raise HistoryError(
-        f"{table.file} has no time column: no column holds ISO 8601 times, dates with times, or numbers since 1970; it has "
+        f"{table.name} has no time column: no column holds ISO 8601 times, dates with times, or numbers since 1970; it has "
         f"{listed(table.columns)}; add the time of each row, or state `time.column` and `time.format` in the spec"
     )
 
@@ -76,7 +77,7 @@ def read(table: Table, names: tuple[str, ...], spec: Spec) -> tuple[np.ndarray, 
     """
     parts = [table.columns[name].texts or [] for name in names]
     texts = parts[0] if len(parts) == 1 else [" ".join(each).strip() for each in zip(*parts, strict=True)]
-    reader = TimeReader(f"{table.file}, column {PAIR.join(names)!r}", spec.time.format, spec.time.zone)
+    reader = TimeReader(f"{table.name}, column {PAIR.join(names)!r}", spec.time.format, spec.time.zone)
     times, known = reader.read(texts, table.lines)
     form = FORM_TEXTS.get(reader.form, f"in the form {reader.form}")
     zone = "" if reader.form in ("iso with zone", "s", "ms", "us", "ns") or "%z" in reader.form else f", read as {spec.time.zone or 'UTC'}"
@@ -92,32 +93,47 @@ def ordered(times: np.ndarray, known: np.ndarray, where: str) -> tuple[np.ndarra
     notes = []
     rows = np.flatnonzero(known)
     if len(rows) < len(times):
-        notes.append(f"{len(times) - len(rows)} rows without a time were dropped")
+        notes.append(f"dropped {counted(len(times) - len(rows), 'row')} without a time")
     steps = np.diff(times[rows])
     if len(steps) and np.median(steps) < 0:
         rows = rows[::-1]
         notes.append("the rows run from the latest to the earliest and were reversed")
     at = times[rows]
-    later = np.empty(len(at), bool)  # later than every row before it
-    earlier = np.empty(len(at), bool)  # earlier than every row after it
-    if len(at):
-        later[0] = earlier[-1] = True
-        later[1:] = at[1:] > np.maximum.accumulate(at)[:-1]
-        earlier[:-1] = at[:-1] < np.minimum.accumulate(at[::-1])[::-1][1:]
-    keep = later if later.sum() >= earlier.sum() else earlier
-    dropped = at[~keep]
-    same = int((np.diff(at) == 0).sum())
+    keep = np.arange(len(at)) if (np.diff(at) > 0).all() else longest_increasing(at)
+    dropped = np.delete(at, keep)
+    same = int(np.isin(dropped, at[keep]).sum())
     if len(dropped) > len(at) / 2:
         cause = "repeat the time of another row" if same > len(dropped) / 2 else "run backwards in time"
         raise HistoryError(
             f"{where}: {len(dropped)} of {len(at)} rows {cause}; if the file holds several assets, state `asset_column` in the spec, else "
             "correct the time column"
         )
-    if same := min(same, len(dropped)):
-        notes.append(f"{same} rows with the time of another row were dropped")
+    if same:
+        notes.append(f"dropped {counted(same, 'row')} with the time of another row")
     if len(dropped) > same:
-        notes.append(f"{len(dropped) - same} rows that run backwards in time were dropped, the first at {to_iso(int(dropped[0]))}")
+        first = to_iso(int(dropped[~np.isin(dropped, at[keep])][0]))
+        notes.append(f"dropped {counted(len(dropped) - same, 'row')} out of the order of time, the first at {first}")
     return rows[keep], notes
+
+
+def longest_increasing(at: np.ndarray) -> np.ndarray:
+    """Indices of a longest strictly increasing subsequence, so that as few rows as possible are dropped."""
+    ends: list[int] = []  # for each length, the smallest last value of a subsequence of this length
+    last: list[int] = []  # and its index
+    before = np.full(len(at), -1)
+    for place, value in enumerate(at.tolist()):
+        length = bisect.bisect_left(ends, value)
+        if length < len(ends) and ends[length] == value:
+            continue
+        ends[length : length + 1] = [value]
+        last[length : length + 1] = [place]
+        before[place] = last[length - 1] if length else -1
+    chain = []
+    place = last[-1] if last else -1
+    while place >= 0:
+        chain.append(place)
+        place = int(before[place])
+    return np.array(chain[::-1], np.int64)
 
 
 def interval_s(times: np.ndarray) -> float:
@@ -130,6 +146,11 @@ def listed(names: Iterable[str], most: int = 12) -> str:
     names = [repr(name) for name in names]
     rest = len(names) - most
     return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def counted(n: int, noun: str) -> str:
+    """`1 row`, `2 rows`."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def _sample(cells: Sequence[str] | None) -> list[str]:
