@@ -14,7 +14,8 @@ from edgeml.parsing.csv_records import Lines, cells, headings, readable
 from edgeml.parsing.readings import BLANKS, number
 from edgeml.storage.regular_files import open_plain
 from model_training import component_path as _paths  # noqa: F401  the components become importable
-from model_training.evaluation.splits import BASELINE_ROWS, NORMAL_GROUP, PIECE_ROWS, natural
+from model_training.evaluation.splits import BASELINE_ROWS, NORMAL_GROUP, PIECE_ROWS
+from model_training.natural_order import natural
 from sensor_ingestion.options import QualityOptions
 from sensor_ingestion.quality import QualityChecker
 from sensor_ingestion.sources.base import Channel, Clocks, RowBlock
