@@ -123,7 +123,7 @@ LIBRARY_LAYERS: dict[str, set[str]] = {
     "timeline": {"messages", "timestamps"},
     "auth": {"errors", "messages", "storage", "timestamps"},
     "alarms": {"parsing", "timestamps"},
-    "model": {"alarms", "errors", "messages", "storage"},
+    "model": {"alarms", "config", "errors", "messages", "storage"},
     "cloud": {"backoff", "log_throttle", "messages", "timestamps"},
     "ipc": {"auth", "backoff", "errors", "log_throttle", "messages"},
     "runtime": {"auth", "backoff", "config", "errors", "ipc", "log_throttle", "messages", "parsing", "storage", "timestamps"},

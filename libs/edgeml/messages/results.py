@@ -97,7 +97,11 @@ class ResultBlock(Message, frozen=True, kw_only=True, tag="results"):
 
 
 class ResultColumns(msgspec.Struct, frozen=True, kw_only=True):
-    """The columns of a `ResultBlock` as numpy arrays of equal length n; deviations (n, c), latency_us (n, 2)."""
+    """The columns of a `ResultBlock` as numpy arrays of equal length n; deviations (n, c), latency_us (n, 2).
+
+    Attributes:
+        levels, relations: (n, c) float32, from a model that explains its scores; NaN without a decision. A block does not carry them.
+    """
 
     times: np.ndarray
     starts: np.ndarray
@@ -106,6 +110,8 @@ class ResultColumns(msgspec.Struct, frozen=True, kw_only=True):
     reason: np.ndarray
     deviations: np.ndarray
     latency_us: np.ndarray
+    levels: np.ndarray | None = None
+    relations: np.ndarray | None = None
 
     @property
     def row_bytes(self) -> int:
