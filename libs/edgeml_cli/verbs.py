@@ -94,6 +94,7 @@ VERBS: tuple[Verb, ...] = (
         "Train a model and write its bundles.",
         extras=("train",),
         venv=TRAINING_VENV,
+        stdout="json",
         status_line=True,
     ),
     Verb(

@@ -13,13 +13,13 @@ from model_training.classification import baseline, cross_validation, evaluation
 from model_training.datasets import Ai4i, DatasetError, load_ai4i
 from model_training.datasets.ai4i import CLASSES as KINDS
 from model_training.datasets.fetch import fetch
-from model_training.training_request import TrainingError, TrainingRequest
+from model_training.training_request import TrainingError, TrainingRequest, TrainingResult
 
 EPOCHS, FOLDS, EXAMPLES = 60, 5, 1000
 
 
-def train(request: TrainingRequest) -> Path:
-    """Train, calibrate by cross-validation, write both bundles and the report. Returns the int8 bundle's folder."""
+def train(request: TrainingRequest) -> TrainingResult:
+    """Train, calibrate by cross-validation, write both bundles and the report."""
     try:
         if request.data is None:
             fetch("ai4i", request.out / "data", log=request.log)
@@ -33,7 +33,7 @@ def train(request: TrainingRequest) -> Path:
             f"ai4i2020.csv has {int(data.failure.sum())} failures in {len(data.failure)} rows, but at least {FOLDS} rows of each class "
             "are needed; download the file again: edgeml data fetch ai4i"
         )
-    return _Run(data, request).write()
+    return TrainingResult(_Run(data, request).write())
 
 
 class _Run:

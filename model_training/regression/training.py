@@ -13,13 +13,13 @@ from model_training.datasets import Cmapss, DatasetError, load_cmapss
 from model_training.datasets.fetch import fetch
 from model_training.regression import augmentation, baseline, examples, life_calibration, manifest_template, network, report
 from model_training.regression.examples import Examples
-from model_training.training_request import TrainingError, TrainingRequest
+from model_training.training_request import TrainingError, TrainingRequest, TrainingResult
 
 EPOCHS, FOLDS, EXAMPLES = 8, 3, 1000
 
 
-def train(request: TrainingRequest) -> Path:
-    """Train, calibrate on held-out engines, write both bundles and the report. Returns the int8 bundle's folder."""
+def train(request: TrainingRequest) -> TrainingResult:
+    """Train, calibrate on held-out engines, write both bundles and the report."""
     try:
         if request.data is None:
             fetch("cmapss", request.out / "data", log=request.log)
@@ -31,7 +31,7 @@ def train(request: TrainingRequest) -> Path:
     engines = len(np.unique(data.train.engine))
     if engines < FOLDS:
         raise TrainingError(f"train_FD001.txt has {engines} whole engines, but at least {FOLDS} are needed; download the file again")
-    return _write(data, request)
+    return TrainingResult(_write(data, request))
 
 
 def _write(data: Cmapss, request: TrainingRequest) -> Path:

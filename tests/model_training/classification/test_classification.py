@@ -128,7 +128,7 @@ def test_training_is_reproducible_and_predicts_type(folder: Path, tmp_path: Path
     created = []
     for name in ("a", "b"):
         predicted: list[str] = []
-        created.append(Bundle.load(training.train(TrainingRequest(folder, tmp_path / name, 1, True, predicted.append))))
+        created.append(Bundle.load(training.train(TrainingRequest(folder, tmp_path / name, 1, True, predicted.append)).bundle))
         assert "partial" in predicted[0] and any("F1 of failure" in line for line in predicted)
     assert created[0].digest == created[1].digest
     rows = manifest_template.rows(load_ai4i(folder))

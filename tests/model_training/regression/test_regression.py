@@ -171,7 +171,7 @@ def test_training_is_reproducible_and_predicts_cycles(folder: Path, tmp_path: Pa
     bundles = []
     for name in ("a", "b"):
         lines: list[str] = []
-        bundles.append(Bundle.load(training.train(request(folder, tmp_path / name, lines))))
+        bundles.append(Bundle.load(training.train(request(folder, tmp_path / name, lines)).bundle))
         assert "partial" in lines[0] and any("RMSE" in line for line in lines)
     assert bundles[0].digest == bundles[1].digest
     for each in (bundles[0], Bundle.load(tmp_path / "a" / "engine_life-float32")):
