@@ -57,6 +57,11 @@ class ScoredAsset:
         return self._scorer.baseline
 
     @property
+    def holds(self) -> bool:
+        """Whether the model holds its reference."""
+        return self._scorer.holds
+
+    @property
     def learned(self) -> tuple[int, int]:
         """Good rows that the baseline was learned from so far, and the number that it needs."""
         return self._scorer.learned

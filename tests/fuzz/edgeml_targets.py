@@ -364,10 +364,10 @@ def rows_remembered(data: bytes) -> None:
     batch = BATCH
     with scratch() as folder:
         (folder / f"{batch.asset}.newer").write_bytes(data)
-        RecentRows(folder, batch.asset, 10).load()
+        list(RecentRows(folder, batch.asset, 10).load().batches)
         memory = RecentRows(folder, batch.asset, 10)
         memory.append(batch, messages.encode(batch))
-        assert RecentRows(folder, batch.asset, 10).load()[-1] == batch
+        assert list(RecentRows(folder, batch.asset, 10).load().batches)[-1] == batch
 
 
 def remembered_rows() -> list[bytes]:
