@@ -13,8 +13,10 @@ from msgspec import Meta
 from edgeml.alarms.alarm_policy import CLEARED, Change
 from edgeml.cloud.outbox import MAX_ENTRY, RESULTS, Outbox
 from edgeml.messages import ResultBlock, ResultColumns, topics
+from edgeml.parsing.sanitize import one_line
 from edgeml.timestamps import SECOND, to_iso
 
+MAX_WHY_BYTES = 400
 NO_DECISION, ANOMALOUS, NORMAL = "no decision", "anomalous", "normal"
 
 
@@ -53,7 +55,11 @@ def verdict(confidence: float, decided: bool, raise_at: float) -> str:
 
 
 def entry(block: ResultBlock, columns: ResultColumns, row: int, result: str, alarm: str) -> dict[str, Any]:
-    """One result for people: times in ISO 8601, `latency_us` for the window and for the model, `alarm` its state or null."""
+    """One result for people: times in ISO 8601, `latency_us` for the window and for the model, `alarm` its state or null.
+
+    If the model explains the result, `why` is the text.
+    """
+    why = one_line(block.explanation(row), MAX_WHY_BYTES)
     reason = int(columns.reason[row])
     decided = result != NO_DECISION
     return {
@@ -65,7 +71,7 @@ def entry(block: ResultBlock, columns: ResultColumns, row: int, result: str, ala
         "reason": block.reasons[reason - 1] if reason else None,
         "alarm": alarm or None,
         "latency_us": [_number(value) for value in columns.latency_us[row]],
-    }
+    } | ({"why": why} if why else {})
 
 
 class ResultReporter:

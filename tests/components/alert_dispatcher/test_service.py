@@ -41,6 +41,20 @@ def test_2_alert_has_its_reason(bench):
     assert bench.alerts()[-1].why == "pump-1: flow 6.2σ below normal, pressure 4.1σ above; confidence 97 % for 4 s"
 
 
+def test_2_alert_has_the_explanation_of_the_result_that_raised_it(bench):
+    texts = [""] * 5 + ["flow is low"] * 6 + ["flow is low for current"] * 4 + [""] * 10
+    bench.give(topics.RESULTS, results(ALARM, why=texts))
+    pending, active, cleared = (alert.why for alert in bench.alerts())
+    assert pending.startswith("pump-1: flow is low; confidence 97 %")
+    assert active == "pump-1: flow is low for current; confidence 97 % for 4 s"
+    assert cleared == "pump-1: back to normal; confidence 0 %, at most 97 % in 11 s"
+
+
+def test_2_deviations_of_a_model_that_explains_are_not_read_as_standard_deviations(bench):
+    bench.give(topics.RESULTS, results(ALARM, why=[""] * len(ALARM)))
+    assert bench.alerts()[1].why == "pump-1: confidence 97 % for 4 s"
+
+
 def test_3_assets_are_evaluated_separately(bench):
     bench.results(ALARM[:12])
     bench.give(topics.RESULTS, results(ALARM[:12], asset="pump-2"))
