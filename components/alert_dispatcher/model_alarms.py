@@ -11,9 +11,10 @@ import numpy as np
 from alert_dispatcher.alarm_expiry import CHECK_INTERVAL_S, AlarmExpiry, ExpiryOptions, Key
 from alert_dispatcher.alarm_recorder import AlarmRecorder
 from alert_dispatcher.alert_text import deviation_text, why
+from alert_dispatcher.model_policies import ModelPolicies
 from alert_dispatcher.result_reporter import ResultReporter
 from alert_dispatcher.state_db import SavedPolicy, StateDb
-from edgeml.alarms.alarm_policy import AlarmPolicy, Change, PolicyOptions
+from edgeml.alarms.alarm_policy import AlarmPolicy, Change
 from edgeml.alarms.startup_recovery import is_stopped
 from edgeml.log_throttle import RateLimitedLog
 from edgeml.messages import ReplayRequest, ResultBlock, ResultColumns, encode, topics
@@ -36,7 +37,7 @@ class ModelAlarms:
     def __init__(
         self,
         context: ComponentContext,
-        policy: PolicyOptions,
+        policies: ModelPolicies,
         expiry: ExpiryOptions,
         saved: Iterable[SavedPolicy],
         store: StateDb,
@@ -44,12 +45,12 @@ class ModelAlarms:
         reporter: ResultReporter,
         throttled_log: RateLimitedLog,
     ) -> None:
-        self._context, self._options, self._store, self._recorder = context, policy, store, recorder
+        self._context, self._model_policies, self._store, self._recorder = context, policies, store, recorder
         self._reporter, self._log = reporter, throttled_log
         self._policies: dict[Key, AlarmPolicy] = {}
         self._versions: dict[Key, str] = {}
         for one in saved:
-            self._policies[one.asset, one.model] = AlarmPolicy(policy, one.asset, one.model, one.state)
+            self._policies[one.asset, one.model] = AlarmPolicy(policies.of(one.model), one.asset, one.model, one.state)
             self._versions[one.asset, one.model] = one.model_version
         silent_since = {key: store.get_value(_silence_key(key), Moment) for key in self._policies}
         self._expiry = AlarmExpiry(expiry, {key: at for key, at in silent_since.items() if at is not None})
@@ -84,7 +85,7 @@ class ModelAlarms:
         key = block.asset, block.model
         known = self._policies.get(key)
         # A copy is evaluated: if the transaction fails, nothing has happened.
-        policy = known.copy() if known else AlarmPolicy(self._options, block.asset, block.model)
+        policy = known.copy() if known else AlarmPolicy(self._model_policies.of(block.model), block.asset, block.model)
         state_before = policy.alarm.state if policy.alarm else ""
         confidences = np.where(columns.reason == 0, columns.confidence, np.nan)
         epoch = 0 if block.epoch is msgspec.UNSET else block.epoch

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from alert_dispatcher.model_policies import ModelPolicies
 from edgeml.alarms.alarm_policy import CLEARED, Change
 from edgeml.cloud.outbox import MAX_ENTRY, RESULTS, Outbox
 from edgeml.messages import ResultBlock, ResultColumns, topics
@@ -77,8 +78,8 @@ def entry(block: ResultBlock, columns: ResultColumns, row: int, result: str, ala
 class ResultReporter:
     """Chooses the results to report, and writes them into the outbox."""
 
-    def __init__(self, options: ReportOptions, thing: str, outbox: Outbox, raise_at: float) -> None:
-        self._options, self._raise_at = options, raise_at
+    def __init__(self, options: ReportOptions, thing: str, outbox: Outbox, policies: ModelPolicies) -> None:
+        self._options, self._policies = options, policies
         self._writer = BatchWriter(thing, options.gather_s, outbox)
         self._downsamplers: dict[tuple[str, str], Downsampler] = {}
 
@@ -97,10 +98,10 @@ class ResultReporter:
         downsampler = self._downsamplers.setdefault((block.asset, block.model), Downsampler(self._options.interval_s))
         states = {change.row: "" if change.alarm.state == CLEARED else change.alarm.state for change in changes}
         alarm_state = states.get(-1, alarm_state)
-        chosen = []
+        chosen, raise_at = [], self._policies.of(block.model).raise_at
         for row in rows:
             alarm_state = states.get(row, alarm_state)
-            result = verdict(columns.confidence[row], columns.reason[row] == 0, self._raise_at)
+            result = verdict(columns.confidence[row], columns.reason[row] == 0, raise_at)
             if downsampler.takes(int(columns.times[row]), result, alarm_state):
                 chosen.append((int(columns.times[row]), entry(block, columns, row, result, alarm_state)))
         self._writer.add(block, chosen, now)
