@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -128,6 +129,29 @@ def table(bundle: Bundle, engine: ScoringEngine, rows: NormalRows, seed: int, tr
             values[:, channel] = kind.apply(values[:, channel].copy(), other, state.std[channel], size, random)
             outcomes[kind.name, size].append(state.run(rows.times[begin : begin + length], values, channel))
     return [_found(kind, size, outcomes[kind.name, size]) for kind, size in cases if outcomes[kind.name, size]]
+
+
+def lines(found: Sequence[Found], interval_s: float) -> list[tuple[str, ...]]:
+    """A table of text, the headings first."""
+    rows = [("fault", "size", "found", "median rows to the alarm", "median time", "channel named")]
+    return [*rows, *(_line(each, interval_s) for each in found)]
+
+
+def plain(found: Sequence[Found]) -> list[dict[str, Any]]:
+    """Plain data: kind, size, trials, found, median rows to the alarm, and the share in which the channel was named."""
+    return [{key: getattr(each, key) for key in ("kind", "size", "unit", "trials", "found", "rows", "named")} for each in found]
+
+
+def _line(found: Found, interval_s: float) -> tuple[str, ...]:
+    late = math.isinf(found.rows)
+    return (
+        found.kind,
+        f"{found.size:g} {found.unit}".strip() if found.unit else "-",
+        f"{100 * found.found / found.trials:.0f} % of {found.trials}",
+        "-" if late else f"{found.rows:.0f}",
+        "-" if late else f"{found.rows * interval_s:.6g} s",
+        "-" if math.isnan(found.named) else f"{100 * found.named:.0f} %",
+    )
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import numpy as np
 
 from edgeml.model.bundle import Bundle
-from model_training.evaluation.injection import ROWS, Found
+from model_training.evaluation import injection
 from model_training.machine import learning
 from model_training.machine.budget import describe
 from model_training.machine.learning import Machine
@@ -68,23 +67,8 @@ def _figures(machine: Machine, validation: Validation | None) -> list[tuple[str,
 
 def _injected(validation: Validation, interval_s: float) -> str:
     """A table of the faults that were found."""
-    lines = [("fault", "size", "found", "median rows to the alarm", "median time", "channel named")]
-    lines += [_line(each, interval_s) for each in validation.found]
-    return (
-        f"Each fault lasts at most {ROWS} rows in one channel. Size 0 is no fault: what was raised anyway.\n\n{model_card.markdown(lines)}"
-    )
-
-
-def _line(found: Found, interval_s: float) -> tuple[str, str, str, str, str, str]:
-    late = math.isinf(found.rows)
-    return (
-        found.kind,
-        f"{found.size:g} {found.unit}".strip() if found.unit else "-",
-        f"{100 * found.found / found.trials:.0f} % of {found.trials}",
-        "-" if late else f"{found.rows:.0f}",
-        "-" if late else f"{found.rows * interval_s:.6g} s",
-        "-" if math.isnan(found.named) else f"{100 * found.named:.0f} %",
-    )
+    table = model_card.markdown(injection.lines(validation.found, interval_s))
+    return f"Each fault lasts at most {injection.ROWS} rows in one channel. Size 0 is no fault: what was raised anyway.\n\n{table}"
 
 
 def _relations(machine: Machine) -> list[str]:
