@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
+from model_training.evaluation import injection
+from model_training.evaluation.injection import Found
 from model_training.evaluation.report import number, percent, table
 
 LISTED = 40
@@ -31,6 +34,13 @@ def bundle(row: dict[str, Any]) -> str:
     if len(row["recordings"]) > 1:
         parts.append(recordings(row["recordings"]))
     return "\n\n".join(parts)
+
+
+def injected(found: Sequence[Found], interval_s: float) -> str:
+    """What was found of faults that were laid over normal rows."""
+    if not found:
+        return "  no normal rows are left to lay faults over"
+    return table(injection.lines(found, interval_s))
 
 
 def figures(f: dict[str, Any]) -> str:

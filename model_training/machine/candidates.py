@@ -53,13 +53,13 @@ class Candidates:
         return places
 
 
-def propose(times: np.ndarray, deviations: np.ndarray, context: Sequence[int], interval_s: float) -> Candidates:
+def propose(deviations: np.ndarray, context: Sequence[int], span_s: float, interval_s: float) -> Candidates:
     """The derived columns that this history could support.
 
     Args:
-        times: (n,) int64, ns.
         deviations: (n, c), NaN where missing.
         context: places of the context channels.
+        span_s: seconds that the history covers.
     """
     n, c = deviations.shape
     found = Candidates(c)
@@ -72,7 +72,6 @@ def propose(times: np.ndarray, deviations: np.ndarray, context: Sequence[int], i
             "delays of the context",
             [LagColumn(column=place, rows=float(lag)) for lag in lags for place in (*context, *shapes)],
         )
-    span_s = float(times[-1] - times[0]) / 1e9
     for name, period, harmonics in (("daily cycle", DAY_S, range(1, DAY_HARMONICS + 1)), ("weekly cycle", WEEK_S, _weekly())):
         if span_s >= MIN_TURNS * period:
             usable = [h for h in harmonics if period / h >= POINTS_PER_TURN * interval_s]

@@ -21,11 +21,13 @@ class Rows:
     Attributes:
         columns: (n, f) float64: the deviations of c channels, then derived columns; NaN where a value is missing.
         starts: (n,) int64: index of the first row after the last gap.
+        series: (n,) int64: index of the first row of the series of each row; a reference does not reach into another series.
         accepted: (n,) bool: rows that count as normal running.
     """
 
     columns: np.ndarray
     starts: np.ndarray
+    series: np.ndarray
     accepted: np.ndarray
 
     def __len__(self) -> int:
@@ -68,8 +70,8 @@ class Contrasts:
         """The reference of each row, (n, f), and the accepted rows in it, (n,)."""
         taken = np.flatnonzero(self._rows.accepted)
         before = np.concatenate([[0], np.cumsum(self._rows.accepted)])
-        end = before[np.maximum(np.arange(1, len(self._rows) + 1) - self.layout.delay, 0)]
-        begin = np.maximum(end - self.layout.reference, 0)
+        end = before[np.maximum(np.arange(1, len(self._rows) + 1) - self.layout.delay, self._rows.series)]
+        begin = np.maximum(end - self.layout.reference, before[self._rows.series])
         sums = _cumulated(filled[taken])
         if self._complete:
             return (sums[end] - sums[begin]) / np.maximum(end - begin, 1)[:, None], end - begin

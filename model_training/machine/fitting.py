@@ -18,6 +18,10 @@ MAX_ASIDE = 0.1
 """Maximum share of a history that is set aside; what happens more often than that is normal running of this machine."""
 FAR = 5.0
 """A block is set aside if its largest scaled score lies so far above the largest that chance explains: once in 150 histories."""
+POWER = 8
+"""Power of the mean over channels: close to the maximum, but several channels that deviate together count for more than one."""
+MAX_VALUE = 1e4
+"""Maximum of a scaled value; its power fits into float32."""
 _PASSES = 3
 
 
@@ -27,7 +31,7 @@ class Fit:
 
     Attributes:
         matrix: (f, 2c): from a contrast of the columns to levels and relations.
-        size: (scales, 2c): root mean square of each in normal running.
+        size: (scales, 2c): root mean square of each in normal running, by models that did not train on it.
         tail: the tail of the scores: for each scale that of its levels, and then that of its relations.
         groups: the groups of derived columns that are used.
         sentences: how they were selected.
@@ -66,8 +70,9 @@ def fit(rows: Rows, channels: int, measured: Sequence[int], groups: Sequence[Gro
 
 
 def kind_scores(values: np.ndarray, channels: int) -> np.ndarray:
-    """The largest level and the largest relation, (n, 2), of scaled values (n, 2c)."""
-    return np.abs(values).reshape(len(values), 2, channels).max(2)
+    """The soft maximum of the levels and of the relations, (n, 2), of scaled values (n, 2c)."""
+    size = np.minimum(np.abs(values), MAX_VALUE).reshape(len(values), 2, channels)
+    return (size**POWER).sum(2) ** (1 / POWER)
 
 
 def _fit(rows: Rows, channels: int, measured: list[int], groups: Sequence[Group], layout: Layout) -> tuple[Fit, np.ndarray]:
@@ -88,12 +93,13 @@ def _fit(rows: Rows, channels: int, measured: list[int], groups: Sequence[Group]
     scores = np.full((len(rows), len(layout.scales) * kinds), np.nan)
     size = np.ones((len(layout.scales), 2 * channels))
     for number, each in enumerate(contrasts):
-        values = each @ whole
-        size[number] = _size(values[ready])
+        held = np.zeros((len(rows), 2 * channels))
+        for fold in range(FOLDS):
+            held[folds == fold] = each[folds == fold] @ without[fold]
+        size[number] = _size(held[ready])
         for fold in range(FOLDS):
             inside = folds == fold
-            out = each @ without[fold]
-            part = kind_scores(out[inside] / _size(out[ready & ~inside]), channels)
+            part = kind_scores(held[inside] / _size(held[ready & ~inside]), channels)
             scores[inside, number * kinds : (number + 1) * kinds] = part[:, :kinds]
     began = contrasts.started
     scores[~began] = np.nan

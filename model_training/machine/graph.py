@@ -1,11 +1,11 @@
-"""The fitted model as a TFLite graph: matrix products, maxima and a scaling."""
+"""The fitted model as a TFLite graph: a matrix product for each scale, powers and maxima."""
 
 from __future__ import annotations
 
-import numpy as np
+import math
 
 from model_training import tflite_export
-from model_training.machine.fitting import Fit
+from model_training.machine.fitting import MAX_VALUE, POWER, Fit
 
 
 def export(fit: Fit, level: float, channels: int, seed: int) -> bytes:
@@ -19,21 +19,27 @@ def export(fit: Fit, level: float, channels: int, seed: int) -> bytes:
     """
     tf = tflite_export.begin(seed)
     scales, width = len(fit.layout.scales), fit.matrix.shape[0]
-    kinds = len(fit.tail.location) // scales
+    kinds, doublings = len(fit.tail.location) // scales, round(math.log2(POWER))
     matrix = tf.constant(fit.matrix[:, : kinds * channels], tf.float32)
     size = fit.size[:, : kinds * channels].reshape(scales, kinds, channels)
-    location, scale = (part.reshape(scales, kinds, 1) for part in (fit.tail.location, fit.tail.scale))
-    # |value| / size is scaled to a score; value / (size x threshold) has the magnitude 1 at the level.
-    to_score = tf.constant(1 / (size * scale), tf.float32)
-    offset = tf.constant(location / scale, tf.float32)
-    to_alarm = tf.constant(1 / (size * (location + scale * level)), tf.float32)
+    location, scale = (part.reshape(scales, kinds) for part in (fit.tail.location, fit.tail.scale))
+    to_value, to_score, offset = (tf.constant(part, tf.float32) for part in (1 / size, 1 / scale, location / scale))
+    # A value divided by its threshold has the magnitude 1 at the level.
+    to_share = tf.constant(1 / (location + scale * level)[:, :, None], tf.float32)
 
     @tf.function(input_signature=[tf.TensorSpec([1, 1, (scales + 1) * width], tf.float32)])
     def score(features):  # type: ignore[no-untyped-def]
         means = tf.reshape(features, [scales + 1, width])
-        values = tf.reshape(tf.matmul(means[:scales] - means[scales:], matrix), [scales, kinds, channels])
-        highest = tf.reduce_max(tf.abs(values) * to_score - offset)
-        shares = values * to_alarm
+        products = tf.reshape(tf.matmul(means[:scales] - means[scales:], matrix), [scales, kinds, channels])
+        values = tf.clip_by_value(products * to_value, -MAX_VALUE, MAX_VALUE)
+        total = values
+        for _ in range(doublings):
+            total = tf.square(total)
+        total = tf.reduce_sum(total, axis=2)
+        for _ in range(doublings):
+            total = tf.sqrt(total)
+        highest = tf.reduce_max(total * to_score - offset)
+        shares = values * to_share
         up, down = tf.reduce_max(shares, axis=0), tf.reduce_min(shares, axis=0)
         strongest = tf.reshape(tf.where(up >= -down, up, down), [kinds * channels])
         parts = [tf.reshape(highest, [1]), strongest, *([tf.zeros([channels])] if kinds == 1 else [])]

@@ -13,7 +13,7 @@ from model_training.machine.contrasts import Contrasts
 FOLDS = 5
 RIDGE = 10.0
 """Ridge of the explanation, in rows; keeps columns that move together from cancelling each other."""
-SHRINKAGE = 0.3
+SHRINKAGE = 0.1
 """Ridge of the relations, as a share of a channel's variance."""
 GAIN = 0.02
 """Minimum reduction of the unexplained variance on held-out rows that pays for another group of columns."""

@@ -1,0 +1,61 @@
+"""Train a model of any machine: from tables of its past to a bundle, its model card and its component."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import msgspec
+
+from edgeml.model import bundle as bundles
+from model_training.history import load_spec, read
+from model_training.machine import card, delivery, learning, validation
+from model_training.machine import series as rows_of
+from model_training.machine.budget import Budget, describe
+from model_training.machine.learning import Machine
+from model_training.machine.validation import Validation
+from model_training.training_request import TrainingRequest, TrainingResult
+
+
+def train(request: TrainingRequest) -> TrainingResult:
+    """Train the kind `machine`.
+
+    Raises:
+        TrainingError: one sentence: the problem with the files, the spec or the budget, and the remedy.
+    """
+    options = request.options
+    name, budget = delivery.checked_name(options.name), Budget.parse(options.budget)
+    history = read(options.data, load_spec(options.spec))
+    for note in history.notes:
+        request.log(note)
+    series = rows_of.collect(history)
+    machine = learning.learn(history, series, name, budget, request.seed, request.log)
+    checked = None if request.quick else validation.validate(history, series, name, budget, request.seed, request.log)
+    if checked is not None:
+        machine = dataclasses.replace(machine, manifest=msgspec.structs.replace(machine.manifest, prior=checked.prior))
+    folder = request.out / name
+    bundle = bundles.save(folder, machine.manifest, machine.graph)
+    report = card.write(request.out / f"{name}-report", machine, checked, bundle)
+    request.log(f"model card: {report}")
+
+    def complete(made: Path) -> dict[str, str]:
+        return delivery.write(made, request.out)
+
+    return TrainingResult(folder, _figures(machine, checked), complete)
+
+
+def _figures(machine: Machine, checked: Validation | None) -> dict[str, object]:
+    """The main figures, for the last line of the output."""
+    fit, promise = machine.fit, machine.promise
+    found: dict[str, object] = {
+        "rows": len(machine.series),
+        "channels": len(machine.manifest.channels),
+        "set_aside": int((machine.series.normal & ~fit.accepted).sum()),
+        "budget": describe(promise.rows * machine.history.interval_s),
+        "budget_rows": round(promise.rows),
+        "budget_kept": promise.kept,
+        "bytes": len(machine.graph),
+    }
+    if checked is not None:
+        found["validation"] = {"rows": checked.rows, "alarms": checked.alarms, "expected_alarms": round(checked.expected, 3)}
+    return found
