@@ -118,7 +118,7 @@ def short(value: float) -> str:
 
 
 def rows(value: float) -> str:
-    return "-" if math.isnan(value) else "never" if math.isinf(value) else f"{value:g} rows"
+    return "-" if math.isnan(value) else "never" if math.isinf(value) else "1 row" if value == 1 else f"{value:g} rows"
 
 
 def duration(seconds: float) -> str:
