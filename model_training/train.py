@@ -55,7 +55,7 @@ class Parser(argparse.ArgumentParser):
 def parser() -> argparse.ArgumentParser:
     """Parser of the command line and of the hyperparameters of a container: a parser for each kind."""
     result = Parser(prog="edgeml model train", description="Train a model and write its bundles.", allow_abbrev=False)
-    kinds = result.add_subparsers(dest="name", metavar="NAME", required=True, parser_class=Parser)
+    kinds = result.add_subparsers(dest="kind", metavar="NAME", required=True, parser_class=Parser)
     for name, kind in model_kinds.KINDS.items():
         own = kinds.add_parser(name, help=kind.what, description=f"Train a model: {kind.what}.", allow_abbrev=False)
         kind.add_options(own)
@@ -125,7 +125,7 @@ def run(arguments: Sequence[str], container: Container | None) -> TrainingResult
     def log(text: str) -> None:
         print(f"[{time.monotonic() - started:5.1f} s] {text}", flush=True)
 
-    kind = model_kinds.find(options.name)
+    kind = model_kinds.find(options.kind)
     key = private_key(options.key) if options.key else None  # before the training, to fail early
     data = getattr(options, "folder", None) or (container.data() if container else None)
     out = options.out or (container.model if container else OUT)
