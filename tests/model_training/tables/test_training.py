@@ -111,7 +111,7 @@ def test_invalid_data_fail_with_reason(engines: Path, mill: Path, tmp_path: Path
     assert "no CSV or Parquet file" in refusal("regression", out=out, folder=tmp_path / "out", target="y")
     assert "there is no column `wear` for the target; the columns are UDI, " in refusal("regression", out=out, folder=mill, target="wear")
     for text, sentence in (
-        ("derived: {p: torque * sped}", "uses sped, which are no channels"),
+        ("derived: {p: \"'Tool wear' * sped\"}", "uses sped, which are no channels"),
         ("derived: {p: 1 +}", "the derived column `p`: `1 +` cannot be parsed"),
         ("taget: x", "`taget`"),
         ("[1]", "is not a map of keys"),
