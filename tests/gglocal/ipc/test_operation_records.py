@@ -55,12 +55,13 @@ ARGUMENTS: dict[str, Any] = {
     "secretId": "a",
     "componentName": "a",
     "deploymentId": "a",
+    "thingName": "a",
     "state": "RUNNING",
     "valueToMerge": {},
     "timestamp": 1.5,
     "configurationValidityReport": {"deploymentId": "a", "status": "ACCEPTED"},
 }
-"""Valid arguments of every operation."""
+"""Valid arguments of every operation. A new operation adds its own; `thingName` is that of the example in docs/extending.md."""
 
 
 def unauthorized(nucleus: World, name: str, services: Iterable[str]) -> bool:
