@@ -14,6 +14,21 @@ def recordings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", dest="folder", type=Path, metavar="DIR", help="folder with the recordings")
 
 
+def machine(parser: argparse.ArgumentParser) -> None:
+    """Options of a model of any machine."""
+    parser.add_argument(
+        "--data", type=Path, nargs="+", required=True, metavar="FILE", help="CSV, Parquet or captured rows of normal running"
+    )
+    parser.add_argument("--name", required=True, metavar="NAME", help="name of the model, such as air_handling_unit")
+    parser.add_argument("--spec", type=Path, metavar="FILE", help="YAML file that corrects the reading of the files")
+    parser.add_argument(
+        "--budget",
+        default="1 per week",
+        metavar="TEXT",
+        help="false alarms per asset that are acceptable, such as `2 per month` (default: `1 per week`)",
+    )
+
+
 def table(parser: argparse.ArgumentParser) -> None:
     """Options of a kind that trains on tables."""
     parser.add_argument(

@@ -55,6 +55,7 @@ class ModelKind:
 
 
 KINDS: dict[str, ModelKind] = {
+    "machine": ModelKind("whether any machine runs otherwise than in its history", "model_training.machine", kind_options.machine),
     "anomaly": ModelKind("how far a machine deviates from its own baseline", "model_training.anomaly"),
     "regression": ModelKind(
         "any number of a table, such as the remaining useful life", "model_training.tables.regression", kind_options.regression

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from model_training.history.csv_table import HEAD_ROWS, find_decimal, find_delimiter
 from model_training.training_request import TrainingError
 
 SUFFIXES = (".csv", ".txt", ".tsv", ".parquet")
-DELIMITERS = ",;\t|"
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "-"})
 SAMPLE_LINES = 50
 
@@ -151,7 +151,7 @@ def _csv(path: Path, content: bytes, headings: Sequence[str]) -> tuple[dict[str,
     for row, number in zip(rows, lines, strict=True):
         if len(row) != len(headings) and any(cell.strip() for cell in row[len(headings) :]) or len(row) < len(headings):
             raise TrainingError(f"{path}, line {number} has {len(row)} cells instead of {len(headings)}; correct the line")
-    comma = delimiter != "," and not any("." in cell for row in rows[:SAMPLE_LINES] for cell in row)
+    comma = find_decimal([list(row) for row in rows[:HEAD_ROWS]]) == ","
     return {name: _column([row[at] for row in rows], comma) for at, name in enumerate(headings)}, lines
 
 
@@ -162,14 +162,9 @@ def _rows(text: str, delimiter: str) -> Iterable[Sequence[str]]:
 
 
 def _delimiter(sample: list[str]) -> str:
-    """The delimiter that splits most lines of the sample into the same number of cells, the largest one; spaces if there is none."""
-    best, most = " ", 1
-    for delimiter in DELIMITERS:
-        widths = [len(row) for row in csv.reader(sample, delimiter=delimiter) if row]
-        width = max(set(widths), key=widths.count, default=0)
-        if width > most and widths.count(width) > len(sample) / 2:
-            best, most = delimiter, width
-    return best
+    """The delimiter of the lines; spaces if none of the usual ones splits them."""
+    found = find_delimiter(sample)
+    return found if any(found in line for line in sample) else " "
 
 
 def _column(cells: Sequence[str | None], comma: bool = False) -> np.ndarray:

@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 
 from edgeml.errors import BundleError
-from edgeml.model.manifest import MANIFEST, Digest, Manifest, decode_manifest
+from edgeml.model.manifest import MANIFEST, Digest, Manifest, decode_manifest, least_format
 from edgeml.model.manifest_rules import manifest_faults
 from edgeml.storage.regular_files import plain_bytes
 
@@ -114,12 +114,14 @@ def save(folder: Path, manifest: Manifest, model: bytes, golden: bytes | None = 
 def assemble(manifest: Manifest, model: bytes, where: str = "bundle", golden: bytes | None = None) -> Bundle:
     """Build a bundle with the digests of `model` and `golden`, without writing it; `where` names it in errors.
 
+    The manifest gets the lowest format that has its keys, so that components of earlier versions read it if they can.
+
     Raises:
         BundleError: the manifest is invalid.
     """
     files = {MODEL: model} if golden is None else {MODEL: model, GOLDEN: golden}
     digests = {name: Digest(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content)) for name, content in files.items()}
-    return Bundle(msgspec.structs.replace(manifest, digests=digests), model, where, golden)
+    return Bundle(msgspec.structs.replace(manifest, format=least_format(manifest), digests=digests), model, where, golden)
 
 
 def match_channels(bundle: Bundle, names: tuple[str, ...], units: tuple[str, ...]) -> np.ndarray:

@@ -1,0 +1,131 @@
+"""Fit the model of a machine, and its level, on a history."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from model_training.machine import normal_model
+from model_training.machine.budget import Tail, block_rows
+from model_training.machine.candidates import Group
+from model_training.machine.contrasts import Contrasts, Rows
+from model_training.machine.layout import Layout
+from model_training.machine.normal_model import FOLDS, Moments
+
+MAX_ASIDE = 0.1
+"""Maximum share of a history that is set aside; what happens more often than that is normal running of this machine."""
+FAR = 5.0
+"""A block is set aside if its largest scaled score lies so far above the largest that chance explains: once in 150 histories."""
+POWER = 8
+"""Power of the mean over channels: close to the maximum, but several channels that deviate together count for more than one."""
+MAX_VALUE = 1e4
+"""Maximum of a scaled value; its power fits into float32."""
+_PASSES = 3
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted model.
+
+    Attributes:
+        matrix: (f, 2c): from a contrast of the columns to levels and relations.
+        size: (scales, 2c): root mean square of each in normal running, by models that did not train on it.
+        tail: the tail of the scores: for each scale that of its levels, and then that of its relations.
+        groups: the groups of derived columns that are used.
+        sentences: how they were selected.
+        held_out: (n,) scaled score of each row by a model that did not train on it; NaN before the first decision.
+        accepted: (n,) bool: rows that are normal running.
+    """
+
+    layout: Layout
+    matrix: np.ndarray
+    size: np.ndarray
+    tail: Tail
+    groups: tuple[Group, ...]
+    sentences: tuple[str, ...]
+    held_out: np.ndarray
+    accepted: np.ndarray
+
+
+def fit(rows: Rows, channels: int, measured: Sequence[int], groups: Sequence[Group], layout: Layout) -> Fit:
+    """Fit on the accepted rows; stretches that stand out are set aside and do not train.
+
+    Args:
+        rows: the history with all candidate columns.
+        channels: number of channels, the first columns.
+        measured: places of the channels that are no context.
+        groups: candidate groups of columns that explain them.
+    """
+    initially = rows.accepted
+    for attempt in range(_PASSES):
+        found, scores = _fit(rows, channels, list(measured), groups, layout)
+        outlying = _outlying(scores, found.tail) if attempt < _PASSES - 1 else np.zeros(len(rows), bool)
+        kept = rows.accepted & ~outlying
+        if not outlying.any() or (initially & ~kept).sum() > MAX_ASIDE * initially.sum():
+            break
+        rows = replace(rows, accepted=kept)
+    return found
+
+
+def kind_scores(values: np.ndarray, channels: int) -> np.ndarray:
+    """The soft maximum of the levels and of the relations, (n, 2), of scaled values (n, 2c)."""
+    size = np.minimum(np.abs(values), MAX_VALUE).reshape(len(values), 2, channels)
+    return (size**POWER).sum(2) ** (1 / POWER)
+
+
+def _fit(rows: Rows, channels: int, measured: list[int], groups: Sequence[Group], layout: Layout) -> tuple[Fit, np.ndarray]:
+    contrasts = Contrasts(rows, layout)
+    ready = contrasts.ready
+    folds = np.minimum(np.cumsum(ready) * FOLDS // max(int(ready.sum()), 1), FOLDS - 1)
+    moments = Moments.of(contrasts, folds)
+    chosen, sentences = normal_model.select(moments, measured, groups)
+    places = [place for group in chosen for place in group.places]
+    width = rows.columns.shape[1]
+
+    def matrix(of: Sequence[int]) -> np.ndarray:
+        return normal_model.matrix(moments.mean(of, measured), measured, places, int(moments.counts[list(of)].sum()), width, channels)
+
+    whole = matrix(range(FOLDS))
+    without = [matrix([each for each in range(FOLDS) if each != fold]) for fold in range(FOLDS)]
+    kinds = 2 if len(measured) > 1 else 1
+    scores = np.full((len(rows), len(layout.scales) * kinds), np.nan)
+    size = np.ones((len(layout.scales), 2 * channels))
+    for number, each in enumerate(contrasts):
+        held = np.zeros((len(rows), 2 * channels))
+        for fold in range(FOLDS):
+            held[folds == fold] = each[folds == fold] @ without[fold]
+        size[number] = _size(held[ready])
+        for fold in range(FOLDS):
+            inside = folds == fold
+            part = kind_scores(held[inside] / _size(held[ready & ~inside]), channels)
+            scores[inside, number * kinds : (number + 1) * kinds] = part[:, :kinds]
+    began = contrasts.started
+    scores[~began] = np.nan
+    tail = Tail.fit(scores[ready], int(ready.sum()))
+    held_out = np.full(len(rows), np.nan)
+    held_out[began] = tail.scaled(scores[began])
+    return Fit(layout, whole, size, tail, tuple(chosen), tuple(sentences), held_out, rows.accepted), scores
+
+
+def _size(values: np.ndarray) -> np.ndarray:
+    """Root mean square of each column, (k,); 1 for a column of zeros."""
+    size = np.sqrt((values**2).mean(0))
+    return np.where(size > 1e-9, size, 1.0)
+
+
+def _outlying(scores: np.ndarray, tail: Tail) -> np.ndarray:
+    """Rows of blocks that are too far from the others to be chance, (n,) bool."""
+    ready = np.flatnonzero(np.isfinite(scores).all(1))
+    block = block_rows(len(ready))
+    count = len(ready) // block
+    maxima = scores[ready[: count * block]].reshape(count, block, -1).max(1)
+    # Quartiles, which a few outlying blocks do not move as they move the mean.
+    low, middle, high = np.quantile(maxima, (0.25, 0.5, 0.75), axis=0)
+    scale = np.maximum((high - low) / 1.5725, 1e-3)
+    location = middle - 0.3665 * scale
+    limit = np.log(count * scores.shape[1]) + FAR
+    out = np.zeros(len(scores), bool)
+    out[ready] = ((scores[ready] - location) / scale).max(1) > limit
+    return out
