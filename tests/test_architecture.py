@@ -262,6 +262,7 @@ PACKAGES: dict[str, dict[str, set[str]]] = {
         "datasets": {"edgeml", ""},
         "prepare": {"edgeml", "", "datasets"},
         "history": {"edgeml", "", "prepare"},
+        "simulation": {""},
         "anomaly": {"edgeml", "gglocal", "sensor_ingestion", "", "datasets", "evaluation"},
         "regression": {"edgeml", "", "datasets", "report"},
         "classification": {"edgeml", "", "datasets", "report"},
