@@ -102,7 +102,7 @@ VERBS: tuple[Verb, ...] = (
         "model_training.evaluation.__main__",
         "Evaluate a model bundle on recordings, with the components' own code.",
         option_extras=(("--report", "report"),),
-        stdout="result",
+        stdout="json",
         status_line=True,
     ),
     Verb(

@@ -46,7 +46,9 @@ class Moments:
     def mean(self, folds: Sequence[int], channels: Sequence[int]) -> np.ndarray:
         """Mean products over these folds, (f, f): the mean of the scales, each in units of its own channels' variance."""
         total = self.folds[:, list(folds)].sum(1) / max(int(self.counts[list(folds)].sum()), 1)
-        size = np.array([max(float(np.trace(each[np.ix_(channels, channels)])) / max(len(channels), 1), 1e-12) for each in self.folds.sum(1)])
+        size = np.array(
+            [max(float(np.trace(each[np.ix_(channels, channels)])) / max(len(channels), 1), 1e-12) for each in self.folds.sum(1)]
+        )
         weight = size.mean() / size
         return (total * weight[:, None, None]).mean(0)
 

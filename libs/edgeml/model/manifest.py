@@ -242,6 +242,13 @@ class Manifest(_Part, frozen=True, kw_only=True, omit_defaults=True):
         return (1 + 2 * len(self.channels),) if self.explains else (len(self.classes) or 1,)
 
     @property
+    def rows_kept(self) -> int:
+        """The number of rows from which an asset's windows and reference are filled."""
+        # The oldest step of a view averages rows from before it.
+        reference = 0 if self.reference is None else self.reference.rows + self.reference.delay
+        return max(view.rows + view.every for view in self.views) + reference
+
+    @property
     def scaling_id(self) -> str:
         """Identifies the scaling: a baseline learned for one bundle fits every bundle with the same id."""
         inputs: list[Any] = [self.channels, self.interval_s, self.views, self.scaling]

@@ -196,6 +196,11 @@ class AssetScorer:
         return float(answer[0])
 
     @property
+    def holds(self) -> bool:
+        """Whether the latest decision keeps rows out of the model's reference."""
+        return isinstance(self._window, ContrastWindow) and self._window.holds
+
+    @property
     def learned(self) -> tuple[int, int]:
         """The number of good rows learned so far, and the number required."""
         required = self._manifest.scaling.rows

@@ -13,6 +13,7 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -82,13 +83,18 @@ def package(folder: Path, root: Path, out: Path, bucket: str = NO_BUCKET, public
 def configuration(bundle: Bundle, key: str) -> str:
     """The configuration with which a device runs the packaged model, as YAML for `--config`. It changes no other setting.
 
+    If the manifest has a policy, the configuration sets it for the results of this model.
+
     Args:
         key: public key of the signature.
     """
     # The name is derived from the key, so that a merge of another key keeps this one.
     name = f"key-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
     merge = {"model": component_name(bundle.manifest.name), "signature": {"public_keys": {name: key}}}
-    return yaml.safe_dump({"com.edgeml.Inference": {"merge": merge}}, sort_keys=False)
+    components: dict[str, Any] = {"com.edgeml.Inference": {"merge": merge}}
+    if bundle.manifest.policy:
+        components["com.edgeml.AlertDispatcher"] = {"merge": {"policy_by_model": {bundle.manifest.name: dict(bundle.manifest.policy)}}}
+    return yaml.safe_dump(components, sort_keys=False)
 
 
 def signer(folder: Path) -> str:

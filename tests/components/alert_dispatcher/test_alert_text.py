@@ -47,7 +47,7 @@ def test_2_at_most_three_channels():
     ],
 )
 def test_2_each_state(case, text):
-    assert why(case, 65 * SECOND, ("a",), (5.0,)) == text
+    assert why(case, 65 * SECOND, "a 5.0σ above normal") == text
 
 
 @pytest.mark.parametrize("seconds, text", [(0.25, "0.2 s"), (59, "59 s"), (3599, "59 min 59 s"), (7500, "2 h 5 min")])
