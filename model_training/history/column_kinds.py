@@ -38,7 +38,7 @@ MIN_RUN_ROWS = 30
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
 
-class Judgement(NamedTuple):
+class ColumnKind(NamedTuple):
     """`left_out`: why the column is no channel, empty for a channel; `because`: why the channel has its role."""
 
     left_out: str = ""
@@ -51,8 +51,8 @@ def is_label_name(heading: str) -> bool:
     return "_".join(re.split(r"[^a-z0-9]+", heading.strip().lower())) in LABEL_NAMES
 
 
-def judge(name: str, values: Sequence[np.ndarray]) -> Judgement:
-    """Judge a numeric column.
+def classify(name: str, values: Sequence[np.ndarray]) -> ColumnKind:
+    """Classify a numeric column.
 
     Args:
         values: its values in each recording, (n,) float32, NaN for missing.
@@ -60,18 +60,18 @@ def judge(name: str, values: Sequence[np.ndarray]) -> Judgement:
     known = [each[np.isfinite(each)] for each in values]
     both = np.concatenate(known) if known else np.empty(0)
     if not len(both):
-        return Judgement("is empty")
+        return ColumnKind("is empty")
     if both.min() == both.max():
-        return Judgement(f"is constant ({both[0]:g})")
+        return ColumnKind(f"is constant ({both[0]:g})")
     if _counts_rows(values):
-        return Judgement(COUNTS_ROWS)
+        return ColumnKind(COUNTS_ROWS)
     words = [word.lower() for word in _WORD.findall(name)]
     found = next((word for word in words if word in CONTEXT_WORDS), "")
     found = found or next((" ".join(pair) for pair in CONTEXT_PAIRS if pair in zip(words, words[1:], strict=False)), "")
     if found:
-        return Judgement(role="context", because=f"its name says {found!r}")
+        return ColumnKind(role="context", because=f"its name says {found!r}")
     levels = held_levels(known)
-    return Judgement(role="context", because=f"it holds {levels} values for long stretches") if levels else Judgement()
+    return ColumnKind(role="context", because=f"it holds {levels} values for long stretches") if levels else ColumnKind()
 
 
 def held_levels(values: Sequence[np.ndarray]) -> int:

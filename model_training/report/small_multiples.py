@@ -34,7 +34,7 @@ class Drawn:
         alarm: (n,) bool.
         truth: (n,) bool, rows of known faults; None: not known.
         spoke: (n,) bool by channel that spoke for an alarm: the rows of the alarms for which it did; strongest first.
-        level: verdict level.
+        level: confidence from which on `verdict` is positive.
     """
 
     title: str

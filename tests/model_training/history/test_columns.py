@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from model_training.history import Channel, HistoryError, Spec, read
-from model_training.history.column_kinds import held_levels, judge
+from model_training.history.column_kinds import classify, held_levels
 from model_training.history.labels import marks
 from model_training.history.spec import ChannelSpec, LabelSpec
 from model_training.history.table import name_and_unit
@@ -69,8 +69,8 @@ def test_coarse_and_slow_channels_are_measured() -> None:
     coarse = np.round(20 + np.cumsum(rng.normal(0, 0.05, 5_000)) + rng.normal(0, 0.3, 5_000)).astype(np.float32)
     slow = np.repeat(rng.normal(0, 1, 100), 50).astype(np.float32)
     for values in (coarse, slow):
-        assert judge("T", [values]) == judge("T", [values[:2_500], values[2_500:]])
-        assert judge("T", [values]).role == "measured" and not judge("T", [values]).left_out
+        assert classify("T", [values]) == classify("T", [values[:2_500], values[2_500:]])
+        assert classify("T", [values]).role == "measured" and not classify("T", [values]).left_out
     assert held_levels([np.repeat(np.float32([18, 22, 18]), 100)]) == 2
     assert held_levels([np.tile(np.float32([18, 22]), 100)]) == 0
 
