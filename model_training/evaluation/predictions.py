@@ -17,7 +17,7 @@ from model_training.evaluation.splits import pieces
 
 HEADINGS = ("file", "row", "time", "confidence", "verdict", "alarm")
 Line = tuple[str, int, int]
-"""Confidence, verdict and alarm of a row. The confidence is the shortest decimal of the float32 value, empty without a decision."""
+"""`confidence`, `verdict` and `alarm` of a row. The confidence is the shortest decimal of the float32 value, empty without a decision."""
 
 
 class FilePredictions(NamedTuple):
