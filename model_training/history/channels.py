@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model_training.history.column_kinds import COUNTS_ROWS, ColumnKind, classify
+from model_training.history.column_kinds import COUNTERS, ColumnKind, classify
 from model_training.history.records import Channel, HistoryError
 from model_training.history.spec import ChannelSpec, Spec
 from model_training.history.table import Table, name_and_unit
@@ -60,7 +60,7 @@ def select(tables: Sequence[Table], rows: Rows, spec: Spec, require: Sequence[st
         columns = [each[place] for each in headings]
         left_out = _text_problem(tables, columns, required=bool(wanted))
         kind = classify(name, [_values(tables[number], columns[number], part) for number, part in rows])
-        left_out = left_out or ("" if require or (wanted and kind.left_out == COUNTS_ROWS) else kind.left_out)
+        left_out = left_out or ("" if require or (wanted and kind.left_out in COUNTERS) else kind.left_out)
         if left_out:
             notes.append(f"column {columns[0]!r} {left_out} and is left out")
             continue

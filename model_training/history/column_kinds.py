@@ -28,7 +28,10 @@ LABEL_NAMES = frozenset(
     ]
 )
 CHANGEPOINT = "changepoint"
-COUNTS_ROWS = "counts the rows"
+COUNTS_ROWS, ONLY_INCREASES = "counts the rows", "only increases, as a counter does"
+COUNTERS = (COUNTS_ROWS, ONLY_INCREASES)
+"""Reasons to leave a column out unless the spec names it as a channel."""
+MIN_INCREASES = 50
 MAX_LABELS = 32
 NORMAL_LABELS = frozenset(("", "0", "0.0", "-0", "false", "no", "normal", "ok", "healthy", "none", "nan"))
 CONTEXT_WORDS = frozenset(["setpoint", "sp", "mode", "state", "command", "cmd", "schedule", "outdoor", "outside", "ambient"])
@@ -65,6 +68,8 @@ def classify(name: str, values: Sequence[np.ndarray]) -> ColumnKind:
         return ColumnKind(f"is constant ({both[0]:g})")
     if _counts_rows(values):
         return ColumnKind(COUNTS_ROWS)
+    if _only_increases(known):
+        return ColumnKind(ONLY_INCREASES)
     words = [word.lower() for word in _WORD.findall(name)]
     found = next((word for word in words if word in CONTEXT_WORDS), "")
     found = found or next((" ".join(pair) for pair in CONTEXT_PAIRS if pair in zip(words, words[1:], strict=False)), "")
@@ -100,3 +105,8 @@ def _counts_rows(values: Sequence[np.ndarray]) -> bool:
         return False
     first = steps[0][0]
     return bool(first != 0 and first == np.round(first) and all((each == first).all() for each in steps))
+
+
+def _only_increases(values: Sequence[np.ndarray]) -> bool:
+    steps = np.concatenate([np.diff(each) for each in values]) if values else np.empty(0)
+    return bool((steps >= 0).all() and (steps > 0).sum() >= MIN_INCREASES)

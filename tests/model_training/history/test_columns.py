@@ -38,13 +38,25 @@ def test_headings_that_differ_only_in_their_units_stay_whole(tmp_path: Path) -> 
 def test_columns_without_measurements_are_left_out_with_a_sentence(tmp_path: Path) -> None:
     file = table(
         tmp_path / "a.csv",
-        headings=("time", "flow", "power", "k", "", "none", "site"),
-        more=lambda row: (5, row, "", "north"),
+        200,
+        headings=("time", "flow", "power", "k", "", "none", "site", "energy"),
+        more=lambda row: (5, row, "", "north", 100 + row // 3 * 0.7),
     )
     history = read([file], Spec())
     assert history.names == ("flow", "power")
-    for sentence in ("'k' is constant (5)", "'column 5' counts the rows", "'none' is empty", "'site' holds text"):
+    for sentence in (
+        "'k' is constant (5)",
+        "'column 5' counts the rows",
+        "'none' is empty",
+        "'site' holds text",
+        "'energy' only increases, as a counter does",
+    ):
         assert f"column {sentence} and is left out" in history.notes
+
+
+def test_a_counter_is_a_channel_if_the_spec_names_it(tmp_path: Path) -> None:
+    file = table(tmp_path / "a.csv", headings=("time", "flow", "power", "energy"), more=lambda row: (row * 1.5,))
+    assert read([file], Spec(channels={"energy": ChannelSpec(), "flow": ChannelSpec()})).names == ("energy", "flow")
 
 
 def test_context_channels_are_found_and_can_be_corrected(tmp_path: Path) -> None:
@@ -94,7 +106,7 @@ def test_changepoints_are_neither_labels_nor_a_channel(tmp_path: Path) -> None:
 
 
 def test_a_target_of_many_values_is_a_channel(tmp_path: Path) -> None:
-    file = table(tmp_path / "a.csv", headings=("time", "flow", "power", "target"), more=lambda row: (20 + row / 7,))
+    file = table(tmp_path / "a.csv", headings=("time", "flow", "power", "target"), more=lambda row: (20 + row % 17 / 7,))
     assert "target" in read([file], Spec()).names
 
 
