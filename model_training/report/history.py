@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from edgeml.model.manifest import Manifest
-from model_training.evaluation import history_text, result_json
+from model_training.evaluation import history_text, injection, result_json
 from model_training.evaluation.history_figures import EvaluatedRecording
 from model_training.evaluation.history_run import EvaluatedHistory
+from model_training.evaluation.injection import Found
 from model_training.report import model_card, small_multiples
 
 DRAWN = 6
@@ -23,8 +24,12 @@ NOTABLE_SIGMAS, NOTABLE_LEVEL = 3.0, 1.0
 MAX_SPEAKERS = 3
 
 
-def write(folder: Path, result: dict[str, Any], evaluated: EvaluatedHistory) -> Path:
-    """Write the report on the first bundle and return the card's path."""
+def write(folder: Path, result: dict[str, Any], evaluated: EvaluatedHistory, injected: Sequence[Found] = ()) -> Path:
+    """Write the report on the first bundle and return the card's path.
+
+    Args:
+        injected: the outcome of faults that were laid over normal rows.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "figures.json").write_text(result_json.to_json(result), encoding="utf-8")
     summary, data = result["bundles"][0], result["data"]
@@ -44,7 +49,8 @@ def write(folder: Path, result: dict[str, Any], evaluated: EvaluatedHistory) -> 
                 "Method": METHOD,
                 "By recording": "```\n" + history_text.recordings(summary["recordings"]) + "\n```",
                 "Alarms": _alarms(evaluated, spoken),
-            },
+            }
+            | ({"Faults laid over normal rows": _injected(evaluated, injected)} if injected else {}),
         ),
         [evaluated.bundle],
     )
@@ -148,6 +154,11 @@ def _alarms(evaluated: EvaluatedHistory, spoken: dict[str, list[tuple[int, tuple
             words = explained or ", ".join(names[channel] for channel in channels)
             rows.append((each.title, str(each.recording.row[row]), str(alarm_rows(each, row).stop - row), words))
     return model_card.markdown(rows) if len(rows) > 1 else "None."
+
+
+def _injected(evaluated: EvaluatedHistory, found: Sequence[Found]) -> str:
+    table = model_card.markdown(injection.lines(found, evaluated.bundle.manifest.interval_s))
+    return f"Each fault lasts at most {injection.ROWS} rows in one channel. Size 0 is no fault, only alarms raised anyway.\n\n{table}"
 
 
 def _limits(summary: dict[str, Any]) -> str:

@@ -190,5 +190,15 @@ def test_report_has_a_card_and_plots(machine: Path, tmp_path: Path) -> None:
     assert len(pictures) == 2 and all(f"({picture.name})" in card and picture.stat().st_size > 20_000 for picture in pictures)
 
 
+def test_injected_faults_are_in_the_output_and_the_card(machine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib")
+    file = recording(tmp_path / "a.csv", 1_200)
+    assert evaluate(machine, file, "--inject", "--report", tmp_path / "report") == 0
+    output = capsys.readouterr().out
+    null = next(row for row in summary(output)["injected"] if row["size"] == 0)
+    assert null["found"] <= null["trials"] / 4 and "relation broken" in output
+    assert "| relation broken |" in (tmp_path / "report" / "card.md").read_text(encoding="utf-8")
+
+
 def test_units_have_one_spelling() -> None:
     assert unit_text("degC") == unit_text("°C") and unit_text("l / min") == unit_text("L/min") and unit_text("bar") != unit_text("kPa")
