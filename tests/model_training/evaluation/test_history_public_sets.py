@@ -69,18 +69,19 @@ def test_nab_windows_are_evaluated(shared: Path) -> None:
     assert np.isnan(found["f1"]) and evaluated.data.titles == (str(file),)
 
 
-def test_tep_faults_are_evaluated(shared: Path, tmp_path: Path) -> None:
+def test_tep_faults_are_evaluated(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("matplotlib")
     folder = shared / "data" / "tep"
     if not folder.is_dir():
         pytest.skip(f"no data set {folder}")
+    monkeypatch.setattr(report, "DRAWN", 1)
     files = [folder / "normal_2.csv", folder / "fault_01.csv"]
     result, evaluated = history_run.evaluate([model(read(files[:1], Spec()))], files, Spec(), lambda text: None)
     found = result["bundles"][0]["figures"]
     assert (found["events"], found["found"]) == (1, 1) and found["f1"] > 0
     card = report.write(tmp_path, result, evaluated[0]).read_text(encoding="utf-8")
     assert " for xm" in card.split("## Alarms")[1]  # a relation that broke, in the words of the alert
-    assert len(list(tmp_path.glob("recording-*.png"))) == 2
+    assert len(list(tmp_path.glob("recording-*.png"))) == 1
 
 
 def recording(n: int = 400) -> Recording:
