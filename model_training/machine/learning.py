@@ -108,7 +108,7 @@ def learn(history: History, series: Series, name: str, budget: Budget, seed: int
     )
     log(f"{len(series)} rows of {len(channels)} channels; scales of {', '.join(map(str, layout.scales))} rows")
     columns = evaluate_columns(manifest, series)
-    fit = fitting.fit(series.rows(columns), len(channels), measured, proposed.groups, layout)
+    fit = fitting.fit(series.rows(columns), len(channels), measured, proposed.groups, layout, budget.in_rows(history.interval_s))
     for sentence in fit.sentences:
         log(sentence)
     for sentence in aside(series, fit):

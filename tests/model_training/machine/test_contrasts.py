@@ -43,7 +43,7 @@ def test_contrasts_of_training_are_those_of_the_device() -> None:
     columns = learning.evaluate_columns(machine.manifest, series)
     assert machine.manifest.columns, "no derived column is used"
     contrasts = Contrasts(series.rows(columns), machine.fit.layout)
-    scales = np.stack(list(contrasts), axis=1)
+    scales = np.stack(list(contrasts.levels()), axis=1)
 
     recorder = Recorder(len(machine.manifest.channels))
     quality = np.where(np.isfinite(values), np.uint8(GOOD), np.uint8(MISSING))
