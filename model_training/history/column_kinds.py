@@ -28,7 +28,7 @@ LABEL_NAMES = frozenset(
     ]
 )
 CHANGEPOINT = "changepoint"
-COUNTS_ROWS, ONLY_INCREASES = "counts the rows", "only increases, as a counter does"
+COUNTS_ROWS, ONLY_INCREASES = "counts the rows", "only increases like a counter"
 COUNTERS = (COUNTS_ROWS, ONLY_INCREASES)
 """Reasons to leave a column out unless the spec names it as a channel."""
 MIN_INCREASES = 50

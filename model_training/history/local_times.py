@@ -16,8 +16,8 @@ _NAMED = re.compile(r"([0-9]{1,2})[ ./-]([A-Za-z]{3})[A-Za-z]*[ ./-]([0-9]{4})(.
 _CLOCK = re.compile(r"([0-9]{1,2})(:[0-9:.,]*?) ?(?:([AaPp])[Mm])?")
 
 
-def numeric_dates(cells: Sequence[str], where: str) -> list[str]:
-    """Dates such as 25/03/2026, with times of day, as ISO 8601. A cell of another form stays as it is.
+def numeric_dates(cells: Sequence[str], where: str) -> tuple[list[str], bool]:
+    """Dates such as 25/03/2026, with times of day, as ISO 8601, and whether the month is first. A cell of another form stays as it is.
 
     Raises:
         HistoryError: no cell shows the order of day and month, or cells show both orders.
@@ -37,7 +37,8 @@ def numeric_dates(cells: Sequence[str], where: str) -> list[str]:
             "state it in the spec, such as `time: {format: '%d/%m/%Y %H:%M:%S'}`"
         )
     one, other = (2, 1) if month_first else (1, 2)
-    return [cell if found is None else _iso(found[3], found[other], found[one], found[4]) for cell, found in zip(cells, parts, strict=True)]
+    out = [cell if found is None else _iso(found[3], found[other], found[one], found[4]) for cell, found in zip(cells, parts, strict=True)]
+    return out, month_first is not None
 
 
 def named_dates(cells: Sequence[str]) -> list[str]:

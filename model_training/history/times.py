@@ -34,12 +34,14 @@ _EPOCH_BEGIN, _EPOCH_END = 631_152_000, 4_102_444_800
 """A number counts as a time from 1990 to 2099; the ranges of the units do not overlap."""
 DATES = ("iso date", "date", "named date")
 COMPLETE = ("iso", "iso with zone", "date and time", "named date and time", *UNITS_NS)
+MONTH_FIRST = "month first"
 FORM_TEXTS = {
     "iso": "ISO 8601 without a zone",
     "iso with zone": "ISO 8601 with a zone",
     "iso date": "ISO 8601 dates",
     "date and time": "day, month and year",
-    "date": "dates of day, month and year",
+    "date": "day, month and year",
+    MONTH_FIRST: "month, day and year",
     "named date and time": "day, name of the month and year",
     "named date": "dates of day, name of the month and year",
     "time of day": "times of day",
@@ -121,7 +123,8 @@ class TimeReader:
 
     def _by_form(self, cells: list[str], form: str) -> tuple[np.ndarray, dict[int, str]]:
         if form in ("date and time", "date"):
-            cells = numeric_dates(cells, self.where)
+            cells, month_first = numeric_dates(cells, self.where)
+            self.form = MONTH_FIRST if month_first else form
         elif form in ("named date and time", "named date"):
             cells = named_dates(cells)
         elif form.startswith("iso"):

@@ -49,7 +49,7 @@ def test_columns_without_measurements_are_left_out_with_a_sentence(tmp_path: Pat
         "'column 5' counts the rows",
         "'none' is empty",
         "'site' holds text",
-        "'energy' only increases, as a counter does",
+        "'energy' only increases like a counter",
     ):
         assert f"column {sentence} and is left out" in history.notes
 

@@ -64,6 +64,8 @@ def test_dates_are_read_if_a_cell_shows_the_order(tmp_path: Path, pattern: str) 
     history = read([table(tmp_path / "a.csv", 400, form=lambda moment: moment.strftime(pattern), step_s=3600)], Spec())
     times = history.recordings[0].times
     assert times[0] == START_NS and (np.diff(times) == 60 * MINUTE_NS).all()
+    order = "month, day" if pattern.startswith("%m") else "day, month"
+    assert f"time column 'time', {order} and year, read as UTC" in history.notes
 
 
 def test_dates_of_unknown_order_are_refused(tmp_path: Path) -> None:
