@@ -110,6 +110,12 @@ def test_a_target_of_many_values_is_a_channel(tmp_path: Path) -> None:
     assert "target" in read([file], Spec()).names
 
 
+def test_a_required_channel_is_no_label(tmp_path: Path) -> None:
+    file = table(tmp_path / "a.csv", headings=("time", "flow", "power", "fault"), more=lambda row: (int(row > 80),))
+    history = read([file], Spec(), require=("fault", "flow"))
+    assert history.names == ("fault", "flow") and history.recordings[0].labels is None
+
+
 def test_spec_names_the_label_column_and_its_normal_cells(tmp_path: Path) -> None:
     file = table(tmp_path / "a.csv", headings=("time", "flow", "power", "state"), more=lambda row: ("run" if row < 90 else "broken",))
     history = read([file], Spec(labels=LabelSpec(column="state", normal=["run"])))
