@@ -263,6 +263,7 @@ PACKAGES: dict[str, dict[str, set[str]]] = {
         "datasets": {"edgeml", ""},
         "prepare": {"edgeml", "", "datasets"},
         "history": {"edgeml", "", "prepare"},
+        "simulation": {""},
         "anomaly": {"edgeml", "gglocal", "sensor_ingestion", "", "datasets", "evaluation"},
         "tables": {"edgeml", "", "datasets", "history", "report"},
         "evaluation": {"edgeml", "gglocal", "sensor_ingestion", "", "history", "report"},
