@@ -100,7 +100,7 @@ def _config(bundle: Bundle, key: str, history: History, assets: dict[str, Path],
     given: dict[str, Any] = {ASSET: {"enabled": False}}  # the simulated pump of the recipe
     for asset, path in assets.items():
         options = {"path": str(path.resolve()), "time_column": TIME, "columns": columns, "units": units, "speed": speed}
-        given[asset] = {"source": "csv", "options": options}
+        given[asset] = {"source": "csv", "options": options, "quality": {"max_gap_s": bundle.manifest.longest_gap_s}}
     config[SOURCE] = {"assets": given}
     # A recording cannot be stopped: alarms are raised, and no command is sent.
     config.setdefault(DISPATCHER, {})["actions"] = {"command": {"enabled": False}}
