@@ -40,8 +40,7 @@ def test_scenario_of_a_recording(tmp_path: Path) -> None:
     inference = read(InferenceOptions, scenario.config["com.edgeml.Inference"])
     assert inference.model == "com.edgeml.Model.MyMachine" and list(inference.signature.public_keys.values()) == [TRUSTED]
     dispatcher = read(AlertDispatcherOptions, scenario.config["com.edgeml.AlertDispatcher"])
-    assert scenario.config["com.edgeml.AlertDispatcher"]["policy_by_model"] == {"my_machine": {"hold_s": 120}}
-    assert not dispatcher.actions.command.enabled
+    assert dispatcher.policy_by_model["my_machine"] == {"hold_s": 120} and dispatcher.actions["command"]["enabled"] is False
 
 
 def test_source_reads_the_rows_of_the_recording(tmp_path: Path) -> None:
