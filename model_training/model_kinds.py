@@ -60,10 +60,10 @@ KINDS: dict[str, ModelKind] = {
     "machine": ModelKind("whether any machine runs otherwise than in its history", "model_training.machine", kind_options.machine, True),
     "anomaly": ModelKind("how far a machine deviates from its own baseline", "model_training.anomaly"),
     "regression": ModelKind(
-        "any number of a table, such as the remaining useful life", "model_training.regression", kind_options.regression
+        "any number of a table, such as the remaining useful life", "model_training.tables.regression", kind_options.regression
     ),
     "classification": ModelKind(
-        "any class of a table, such as the type of failure", "model_training.classification", kind_options.classification
+        "any class of a table, such as the type of failure", "model_training.tables.classification", kind_options.classification
     ),
 }
 

@@ -1,4 +1,4 @@
-"""Learn a model from the rows of a history: fit it, set its level, describe it in a manifest, export it."""
+"""Learn a model from the rows of a history: fit it, set its level, and describe it in a manifest."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgeml.model import bundle as bundles
 from edgeml.model.derived_columns import DerivedColumns
 from edgeml.model.manifest import FORMAT, Digest, Manifest, Reference, View
 from model_training.history import History
-from model_training.machine import candidates, confidence, fitting, graph, relations
+from model_training.machine import candidates, confidence, fitting, relations
 from model_training.machine import series as rows_of
 from model_training.machine.budget import PROMISE, Budget, describe
 from model_training.machine.candidates import Candidates
@@ -58,11 +58,10 @@ class Machine:
     manifest: Manifest
     fit: Fit
     promise: Promise
-    graph: bytes
 
 
 def learn(history: History, series: Series, name: str, budget: Budget, seed: int, log: Callable[[str], None]) -> Machine:
-    """Fit the model on rows of a history, set its level, and export it.
+    """Fit the model on rows of a history, and set its level.
 
     Args:
         series: the rows, all or the first ones of the history.
@@ -109,7 +108,7 @@ def learn(history: History, series: Series, name: str, budget: Budget, seed: int
     )
     log(f"{len(series)} rows of {len(channels)} channels; scales of {', '.join(map(str, layout.scales))} rows")
     columns = evaluate_columns(manifest, series)
-    fit = fitting.fit(series.rows(columns), len(channels), measured, proposed.groups, layout)
+    fit = fitting.fit(series.rows(columns), len(channels), measured, proposed.groups, layout, budget.in_rows(history.interval_s))
     for sentence in fit.sentences:
         log(sentence)
     for sentence in aside(series, fit):
@@ -126,8 +125,7 @@ def learn(history: History, series: Series, name: str, budget: Budget, seed: int
         policy=policy(history.interval_s),
         provenance=_provenance(history, series, fit, promise, seed),
     )
-    log("exporting the graph")
-    return Machine(history, series, manifest, fit, promise, graph.export(fit, promise.level, len(channels), seed))
+    return Machine(history, series, manifest, fit, promise)
 
 
 def evaluate_columns(manifest: Manifest, series: Series) -> np.ndarray:

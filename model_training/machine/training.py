@@ -9,7 +9,7 @@ import msgspec
 
 from edgeml.model import bundle as bundles
 from model_training.history import load_spec, read
-from model_training.machine import card, delivery, learning, validation
+from model_training.machine import card, delivery, graph, learning, validation
 from model_training.machine import series as rows_of
 from model_training.machine.budget import Budget, describe
 from model_training.machine.learning import Machine
@@ -33,15 +33,17 @@ def train(request: TrainingRequest) -> TrainingResult:
     checked = None if request.quick else validation.validate(history, series, name, budget, request.seed, request.log)
     if checked is not None:
         machine = dataclasses.replace(machine, manifest=msgspec.structs.replace(machine.manifest, prior=checked.prior))
+    request.log("exporting the graph")
     folder = request.out / name
-    bundle = bundles.save(folder, machine.manifest, machine.graph)
+    model = graph.export(machine.fit, machine.promise.level, len(history.channels), request.seed)
+    bundle = bundles.save(folder, machine.manifest, model)
     report = card.write(request.out / f"{name}-report", machine, checked, bundle)
     request.log(f"model card: {report}")
 
     def complete(made: Path) -> dict[str, str]:
         return delivery.write(made, request.out)
 
-    return TrainingResult(folder, _figures(machine, checked), complete)
+    return TrainingResult(folder, {**_figures(machine, checked), "bytes": len(model)}, complete)
 
 
 def _figures(machine: Machine, checked: Validation | None) -> dict[str, object]:
@@ -54,7 +56,6 @@ def _figures(machine: Machine, checked: Validation | None) -> dict[str, object]:
         "budget": describe(promise.rows * machine.history.interval_s),
         "budget_rows": round(promise.rows),
         "budget_kept": promise.kept,
-        "bytes": len(machine.graph),
     }
     if checked is not None:
         found["validation"] = {"rows": checked.rows, "alarms": checked.alarms, "expected_alarms": round(checked.expected, 3)}

@@ -11,8 +11,7 @@ from edgeml.alarms.alarm_policy import ACTIVE, ALARMED, AlarmPolicy
 from edgeml.messages import GOOD, MISSING
 from edgeml.model.bundle import Bundle, assemble
 from edgeml.model.manifest_policy import effective_policy
-from edgeml.model.runtime import Engine, open_engine
-from edgeml.model.scorer import AssetScorer
+from edgeml.model.scorer import AssetScorer, ScoringEngine
 from model_training import calibration
 from model_training.evaluation import injection
 from model_training.evaluation.injection import Found, NormalRows
@@ -20,6 +19,7 @@ from model_training.history import History
 from model_training.machine import learning
 from model_training.machine.budget import Budget
 from model_training.machine.layout import MIN_ROWS
+from model_training.machine.numpy_engine import NumpyEngine
 from model_training.machine.series import Series
 from model_training.training_request import TrainingError
 
@@ -87,29 +87,29 @@ def validate(history: History, series: Series, name: str, budget: Budget, seed: 
     except TrainingError:
         log(f"not validated: four fifths of the history are less than {MIN_ROWS} rows of normal running")
         return None
-    bundle = assemble(machine.manifest, machine.graph)
-    engine = open_engine(bundle)
+    bundle = assemble(machine.manifest, b"")
+    engine = NumpyEngine(machine.fit, machine.promise.level, len(machine.manifest.channels))
     begin = int(series.series[end])
     rows = NormalRows(
         series.times[begin:],
         series.values[begin:].astype(np.float32),
         series.normal[begin:] & (np.arange(begin, len(series)) >= end),
     )
-    confidence, alarm, raised = _judge(bundle, engine, rows.times, rows.values)[:3]
-    judged = rows.usable & np.isfinite(confidence)
+    outcome = judge(bundle, engine, rows.times, rows.values)
+    judged = rows.usable & np.isfinite(outcome.confidence)
     count = int(judged.sum())
     if count < MIN_VALIDATED:
         log(f"not validated: only {count} rows of the last fifth have a decision")
         return None
     found = injection.table(bundle, engine, NormalRows(rows.times, rows.values, judged), seed)
-    prior, error = _calibrated(confidence[judged], found)
-    alarms = sum(bool(judged[row]) for row in raised)
+    prior, error = _calibrated(outcome.confidence[judged], found)
+    alarms = sum(bool(judged[row]) for row in outcome.raised)
     log(f"on {count} held-out rows: {alarms} false alarms, {count / machine.promise.rows:.2f} expected by the budget")
     return Validation(
         count,
         alarms,
         count / machine.promise.rows,
-        float(alarm[judged].mean()),
+        float(outcome.alarm[judged].mean()),
         tuple(found),
         prior,
         error,
@@ -117,8 +117,25 @@ def validate(history: History, series: Series, name: str, budget: Budget, seed: 
     )
 
 
-def _judge(bundle: Bundle, engine: Engine, times: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[int], np.ndarray]:
-    """Confidence (n,), active alarm (n,), the rows at which alarms were raised, and the model's view (n, c)."""
+@dataclass(frozen=True)
+class Judged:
+    """What a device makes of n rows.
+
+    Attributes:
+        confidence: (n,), NaN without a decision.
+        alarm: (n,) bool: an alarm is active after the row.
+        raised: rows at which alarms became active.
+        views: (n, c): the model's own view of each channel.
+    """
+
+    confidence: np.ndarray
+    alarm: np.ndarray
+    raised: tuple[int, ...]
+    views: np.ndarray
+
+
+def judge(bundle: Bundle, engine: ScoringEngine, times: np.ndarray, values: np.ndarray) -> Judged:
+    """Run the scorer and the alarm policy of a device over rows, (n, c) float32, NaN for missing."""
     quality = np.where(np.isfinite(values), np.uint8(GOOD), np.uint8(MISSING))
     result, _ = AssetScorer(bundle, engine).feed(times, values, quality)
     confidence = np.where(result.reason == 0, result.confidence, np.float32(np.nan))
@@ -128,7 +145,7 @@ def _judge(bundle: Bundle, engine: Engine, times: np.ndarray, values: np.ndarray
         alarm[change.row :] = change.alarm.state in ALARMED
         if change.alarm.state == ACTIVE:
             raised.append(change.row)
-    return confidence, alarm, raised, result.deviations.astype(np.float32)
+    return Judged(confidence, alarm, tuple(raised), result.deviations.astype(np.float32))
 
 
 def _calibrated(normal: np.ndarray, found: list[Found]) -> tuple[float, float]:
@@ -143,7 +160,7 @@ def _calibrated(normal: np.ndarray, found: list[Found]) -> tuple[float, float]:
     return prior, calibration.expected_error(np.concatenate([normal, faulty]), truth, prior)
 
 
-def _example(bundle: Bundle, engine: Engine, rows: NormalRows, judged: np.ndarray) -> Example | None:
+def _example(bundle: Bundle, engine: ScoringEngine, rows: NormalRows, judged: np.ndarray) -> Example | None:
     """A step in the first measured channel, halfway through the held-out rows."""
     reach = 2 * injection.ROWS
     begin = int(judged[len(judged) // 2])
@@ -151,7 +168,9 @@ def _example(bundle: Bundle, engine: Engine, rows: NormalRows, judged: np.ndarra
     channel = next(place for place, name in enumerate(bundle.manifest.names) if name not in bundle.manifest.context)
     values = rows.values[:last].copy()
     values[begin:, channel] += np.float32(EXAMPLE_SIZE * bundle.manifest.scaling.std[channel])
-    confidence, alarm, _, views = _judge(bundle, engine, rows.times[:last], values)
+    outcome = judge(bundle, engine, rows.times[:last], values)
     part = slice(first, last)
-    return Example(rows.times[part], values[part], begin - first, channel, confidence[part], alarm[part], views[part])
+    return Example(
+        rows.times[part], values[part], begin - first, channel, outcome.confidence[part], outcome.alarm[part], outcome.views[part]
+    )
 
