@@ -277,7 +277,7 @@ PACKAGES: dict[str, dict[str, set[str]]] = {
         "build": {"edgeml", ""},
         "fleet": {"edgeml", "gglocal", "alert_dispatcher", "inference", "sensor_ingestion", "", "build"},
         "cloud": {"edgeml", "gglocal", "alert_dispatcher", "inference", "sensor_ingestion", "", "build", "fleet"},
-        "demo": {"edgeml", "gglocal", "", "build"},
+        "demo": {"edgeml", "gglocal", "model_training", "", "build"},
         # The documentation, generated from the declarations.
         "site": {"edgeml", "gglocal", "alert_dispatcher", "inference", "sensor_ingestion", ""},
         "verify": {"edgeml", "gglocal", "alert_dispatcher", "inference", "sensor_ingestion", "", "build", "demo"},
