@@ -270,6 +270,7 @@ PACKAGES: dict[str, dict[str, set[str]]] = {
         "evaluation": {"edgeml", "gglocal", "sensor_ingestion", "", "history", "report"},
         "report": {"edgeml", "", "classification", "evaluation", "regression"},
         "parity": {"edgeml", "", "evaluation"},
+        "comparison": {"edgeml", "", "evaluation", "history", "machine", "report"},
         "sagemaker": {"edgeml", "gglocal", ""},
     },
     "edgeml_cli": {
