@@ -16,7 +16,9 @@ def recordings(parser: argparse.ArgumentParser) -> None:
 
 def machine(parser: argparse.ArgumentParser) -> None:
     """Options of a model of any machine."""
-    parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="FILE", help="CSV, Parquet or captured rows of normal running")
+    parser.add_argument(
+        "--data", type=Path, nargs="+", required=True, metavar="FILE", help="CSV, Parquet or captured rows of normal running"
+    )
     parser.add_argument("--name", required=True, metavar="NAME", help="name of the model, such as air_handling_unit")
     parser.add_argument("--spec", type=Path, metavar="FILE", help="YAML file that corrects the reading of the files")
     parser.add_argument(

@@ -20,11 +20,13 @@ class ModelKind:
         module: module with `train(request: TrainingRequest) -> TrainingResult`. Imported on first use, because it may need TensorFlow.
         add_options: adds the options of the kind to its parser; `TrainingRequest.options` has their values. The value of `folder`, if
             there is one, is the request's `data`.
+        signs: its bundles are always signed, without `--key` with the user's own key.
     """
 
     what: str
     module: str
     add_options: Callable[[argparse.ArgumentParser], None] = kind_options.recordings
+    signs: bool = False
 
     def train(self, request: TrainingRequest) -> TrainingResult:
         """Train as requested.
@@ -55,13 +57,13 @@ class ModelKind:
 
 
 KINDS: dict[str, ModelKind] = {
-    "machine": ModelKind("whether any machine runs otherwise than in its history", "model_training.machine", kind_options.machine),
+    "machine": ModelKind("whether any machine runs otherwise than in its history", "model_training.machine", kind_options.machine, True),
     "anomaly": ModelKind("how far a machine deviates from its own baseline", "model_training.anomaly"),
     "regression": ModelKind(
-        "any number of a table, such as the remaining useful life", "model_training.regression", kind_options.regression
+        "any number of a table, such as the remaining useful life", "model_training.tables.regression", kind_options.regression
     ),
     "classification": ModelKind(
-        "any class of a table, such as the type of failure", "model_training.classification", kind_options.classification
+        "any class of a table, such as the type of failure", "model_training.tables.classification", kind_options.classification
     ),
 }
 

@@ -15,9 +15,12 @@ import re
 import sys
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 ROOT = Path(__file__).resolve().parents[1]
 if __name__ == "__main__" and __package__ in (None, ""):
@@ -25,7 +28,7 @@ if __name__ == "__main__" and __package__ in (None, ""):
     sys.path[:] = [str(ROOT), str(ROOT / "libs"), *(entry for entry in sys.path if Path(entry).resolve() != ROOT / "model_training")]
 
 from edgeml.errors import EdgemlError  # noqa: E402
-from edgeml.model.signature import private_key, sign  # noqa: E402
+from edgeml.model.signature import make_key, private_key, sign  # noqa: E402
 from model_training import golden_samples, model_kinds  # noqa: E402
 from model_training.datasets.provenance import DatasetError  # noqa: E402
 from model_training.output_paths import check_folder  # noqa: E402
@@ -33,6 +36,7 @@ from model_training.training_container import Container  # noqa: E402
 from model_training.training_request import TrainingError, TrainingRequest, TrainingResult  # noqa: E402
 
 OUT = ROOT / "build" / "models"
+OWN_KEY = ROOT / "build" / "keys" / "bundle.key"
 
 VERSION = re.compile(r"(0|[1-9]\d{0,5})(\.(0|[1-9]\d{0,5})){2}", re.ASCII)
 
@@ -126,7 +130,7 @@ def run(arguments: Sequence[str], container: Container | None) -> TrainingResult
         print(f"[{time.monotonic() - started:5.1f} s] {text}", flush=True)
 
     kind = model_kinds.find(options.kind)
-    key = private_key(options.key) if options.key else None  # before the training, to fail early
+    key = _signing_key(options.key, kind.signs, log)  # before the training, to fail early
     data = getattr(options, "folder", None) or (container.data() if container else None)
     out = options.out or (container.model if container else OUT)
     if problem := check_folder(out):
@@ -142,8 +146,21 @@ def run(arguments: Sequence[str], container: Container | None) -> TrainingResult
                 log(f"signed {folder}")
     if container:
         container.move_reports(out)
-    print(json.dumps({"bundle": str(result.bundle), "signed": key is not None, **result.figures}), flush=True)
+    figures = {"bundle": str(result.bundle), "signed": key is not None, **result.figures}
+    if result.complete is not None and key is not None:
+        figures |= result.complete(result.bundle)
+    print(json.dumps(figures), flush=True)
     return result
+
+
+def _signing_key(path: Path | None, signs: bool, log: Callable[[str], None]) -> Ed25519PrivateKey | None:
+    """The key of `--key`; for a kind that always signs the user's own key, which is made on first use; else None."""
+    if path is None and signs:
+        path = OWN_KEY
+        if not path.exists():
+            make_key(path)
+            log(f"made a key pair that signs your bundles: {path}; keep it, devices trust its public key")
+    return private_key(path) if path else None
 
 
 def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:

@@ -41,7 +41,9 @@ class TrainingResult:
     Attributes:
         bundle: folder of the bundle. A twin in `<bundle>-float32` is completed and signed with it.
         figures: the main figures, plain data for the last line of the command's output.
+        complete: called with the folder of the completed and signed bundle, returns further figures; None: nothing is left to do.
     """
 
     bundle: Path
     figures: Mapping[str, Any] = field(default_factory=dict)
+    complete: Callable[[Path], Mapping[str, Any]] | None = None

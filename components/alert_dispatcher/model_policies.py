@@ -15,7 +15,7 @@ class ModelPolicies:
     """Policies by the name of a model.
 
     Args:
-        base: the policy of a model without options of its own.
+        base: the policy of a model that is not in `by_model`.
         by_model: name of a model to its options.
 
     Raises:

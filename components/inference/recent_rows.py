@@ -1,7 +1,7 @@
 """The latest rows of each asset on disk, so that its windows survive a restart, even if SensorIngestion restarts too.
 
 Two append-only files an asset: when the newer one is long enough to fill every window, it replaces the older one. While a model holds its
-reference, during an alarm, the newer one begins again instead: the reference is in the older one, and must not be replaced by rows of the
+reference, during an alarm, the newer one starts over instead: the reference is in the older one, and must not be replaced by rows of the
 fault. Nothing is synced. Rows that a power cut takes away are requested again, or the windows refill.
 """
 

@@ -14,7 +14,7 @@ import msgspec
 
 from edgeml.errors import EdgemlError
 from edgeml.model.bundle import Bundle
-from model_training.evaluation import history_run, history_text, predictions, recordings, report, result_json
+from model_training.evaluation import history_run, history_text, injection, predictions, recordings, report, result_json
 from model_training.evaluation.run import evaluate
 from model_training.history import HistoryError, load_spec
 from model_training.output_paths import check_file, check_folder
@@ -66,6 +66,8 @@ def _output_problem(options: argparse.Namespace) -> str:
 
 def _benchmark(options: argparse.Namespace, bundles: list[Bundle], log: Log) -> dict[str, Any]:
     """Evaluate a folder in the layout of SKAB, and return the figures of the first bundle."""
+    if options.inject:
+        raise HistoryError("--inject needs files of normal running; name files instead of a folder in the layout of SKAB")
     data = options.data[0]
     dataset = recordings.find(data, bundles[0].manifest.interval_s)
     for sentence in (*dataset.skipped, *dataset.warnings):
@@ -99,6 +101,11 @@ def _history(options: argparse.Namespace, bundles: list[Bundle], log: Log) -> di
         spec = msgspec.structs.replace(spec, events=str(options.events))
     result, judged = history_run.evaluate(bundles, options.data, spec, log)
     print(history_text.text(result))
+    if options.inject:
+        log("laying faults over normal rows")
+        found = history_run.inject(judged[0], options.seed)
+        result["bundles"][0]["injected"] = injection.plain(found)
+        print(history_text.injected(found, judged[0].bundle.manifest.interval_s))
     if options.predictions:
         predictions.write(options.predictions, predictions.of_history(judged[0]))
     _write_result(options, result)
@@ -118,7 +125,9 @@ def _write_result(options: argparse.Namespace, result: dict[str, Any]) -> None:
 def _summary(options: argparse.Namespace, result: dict[str, Any]) -> dict[str, Any]:
     """The last line of output: the figures of the first bundle, and the files written."""
     written = {name: str(path) for name in (PREDICTED, "result", "report") if (path := getattr(options, name))}
-    return {"bundle": str(options.bundle[0]), **result["bundles"][0]["figures"], **written}
+    first = result["bundles"][0]
+    injected = {"injected": first["injected"]} if "injected" in first else {}
+    return {"bundle": str(options.bundle[0]), **first["figures"], **injected, **written}
 
 
 def text(result: dict[str, Any]) -> str:
@@ -184,6 +193,8 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--predictions", type=Path, help="file for the predictions of the first bundle, one line for each row")
     result.add_argument("--result", type=Path, metavar="FILE", help="file for the result, as JSON")
     result.add_argument("--report", type=Path, help="folder for a model card with plots; needs matplotlib")
+    result.add_argument("--inject", action="store_true", help="lay faults of known sizes over normal rows, and print what is found")
+    result.add_argument("--seed", type=int, default=1, help="of the faults of --inject (default: 1)")
     result.add_argument("--baselines", action="store_true", help="compare with baseline methods; their verdicts are cached in build/")
     result.add_argument("--levels", type=_levels, default=(), help="verdict levels to select from by cross-validation, such as 0.4,0.5,0.6")
     result.add_argument("--no-audits", dest="audits", action="store_false", help="skip the robustness audits, which take most of the time")

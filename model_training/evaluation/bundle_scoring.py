@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from edgeml.alarms.alarm_policy import ACTIVE, ALARMED, AlarmPolicy, PolicyOptions
 from edgeml.alarms.startup_recovery import is_stopped
+from edgeml.messages import ResultColumns
 from edgeml.model.bundle import Bundle, match_channels
+from edgeml.model.explanation import explanation
+from edgeml.model.manifest import Manifest
 from edgeml.model.manifest_policy import effective_policy
 from edgeml.model.runtime import open_engine
 from edgeml.model.scorer import AssetScorer, ScoringEngine
@@ -28,6 +31,7 @@ class DetectorResult:
         reasons: number of rows without a decision, by reason.
         score: (n,) float32, output of the model; NaN without a decision.
         deviations: (n, c) of each channel, as in the results of Inference; None for a baseline method.
+        explained: the model's view of each raised alarm, in words; empty if it does not explain.
     """
 
     confidence: np.ndarray
@@ -37,6 +41,7 @@ class DetectorResult:
     reasons: dict[str, int]
     score: np.ndarray
     deviations: np.ndarray | None = None
+    explained: tuple[str, ...] = ()
 
     @property
     def undecided(self) -> np.ndarray:
@@ -75,11 +80,19 @@ def bundle_detector(
         reasons = {text.split(" ")[0] if text.startswith("learning") else text: int(n) for text, n in zip(texts, counts, strict=True)}
         stopped_reasons = [False, *map(is_stopped, texts)]
         stopped = [stopped_reasons[reason] for reason in result.reason.tolist()]
-        return apply_policy(
-            recording, confidence, threshold, bundle.manifest.name, reasons, result.score, options, result.deviations, stopped
-        )
+        # As AlertDispatcher does: what a model explains is no distance from normal running that could approach it.
+        distances = None if bundle.manifest.explains else result.deviations
+        found = apply_policy(recording, confidence, threshold, bundle.manifest.name, reasons, result.score, options, distances, stopped)
+        return replace(found, deviations=result.deviations, explained=_explained(bundle.manifest, result, found.raised))
 
     return detect
+
+
+def _explained(manifest: Manifest, columns: ResultColumns, rows: Sequence[int]) -> tuple[str, ...]:
+    """The model's view of each row, in words; nothing if it does not explain."""
+    if columns.levels is None or columns.relations is None:
+        return ()
+    return tuple(explanation(manifest, columns.levels[row].tolist(), columns.relations[row].tolist()) for row in rows)
 
 
 def apply_policy(
@@ -109,7 +122,6 @@ def apply_policy(
         tuple(raised),
         reasons or {},
         confidence if score is None else score,
-        deviations,
     )
 
 

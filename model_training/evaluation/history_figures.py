@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -72,6 +73,7 @@ class HistoryFigures:
         delay_*: from the first row of an event to its first row with an active alarm, in rows and in s; missed events count as infinite.
         f1, precision, recall: of the verdict over rows with labels; a row without a decision counts as negative.
         calibration_error: over decided rows with labels, at the manifest's prior.
+        undecided_reasons: rows without a decision by reason.
     """
 
     recordings: int
@@ -101,6 +103,7 @@ class HistoryFigures:
     precision: float
     recall: float
     calibration_error: float
+    undecided_reasons: dict[str, int]
 
     def plain(self) -> dict[str, Any]:
         """Plain data; intervals as [estimate, low, high]."""
@@ -126,6 +129,9 @@ def figures(judged: Sequence[Judged], prior: float) -> HistoryFigures:
     in_rows = [math.inf if delay is None else delay.rows for delay in delays]
     in_s = [math.inf if delay is None else delay.seconds for delay in delays]
     matrix = metrics.pooled(_confusion(each) for each in judged if each.recording.labels is not None)
+    reasons: Counter[str] = Counter()
+    for result in results:
+        reasons.update({reason: n for reason, n in result.reasons.items() if n})
     verdicts, alarms = ([getattr(result, name) for result in results] for name in ("verdict", "alarm"))
     return HistoryFigures(
         recordings=len(judged),
@@ -155,6 +161,7 @@ def figures(judged: Sequence[Judged], prior: float) -> HistoryFigures:
         precision=_ratio(matrix.tp, matrix.tp + matrix.fp),
         recall=_ratio(matrix.tp, matrix.tp + matrix.fn),
         calibration_error=_calibration_error(judged, prior),
+        undecided_reasons=dict(reasons),
     )
 
 

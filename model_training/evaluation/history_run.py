@@ -12,9 +12,11 @@ import msgspec
 from edgeml.model.bundle import Bundle
 from edgeml.model.manifest_policy import effective_policy
 from edgeml.model.runtime import open_engine
+from model_training.evaluation import injection
 from model_training.evaluation.bundle_scoring import bundle_detector
 from model_training.evaluation.history_data import HistoryData, read_for
 from model_training.evaluation.history_figures import Judged, figures
+from model_training.evaluation.injection import Found, NormalRows
 from model_training.history import Spec
 from model_training.progress import steps
 
@@ -91,3 +93,11 @@ def evaluate(bundles: Sequence[Bundle], paths: Sequence[Path], spec: Spec, log: 
         "notes": list(history.notes),
     }
     return {"data": described, "bundles": [each.plain() for each in out]}, out
+
+
+def inject(judged: JudgedBundle, seed: int) -> list[Found]:
+    """Lay faults over the normal rows of the recording that has the most of them."""
+    recording, given = max(zip(judged.judged, judged.data.inputs, strict=True), key=lambda pair: int(pair[0].normal().sum()))
+    bundle = judged.bundle
+    rows = NormalRows(given.times, given.values, recording.normal())
+    return injection.table(bundle, open_engine(bundle), rows, seed)

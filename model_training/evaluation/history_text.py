@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
+from model_training.evaluation import injection
+from model_training.evaluation.injection import Found
 from model_training.evaluation.report import number, percent, table
 
 LISTED = 40
@@ -33,6 +36,13 @@ def bundle(row: dict[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
+def injected(found: Sequence[Found], interval_s: float) -> str:
+    """What was found of faults that were laid over normal rows."""
+    if not found:
+        return "  no normal rows are left to lay faults over"
+    return table(injection.lines(found, interval_s))
+
+
 def figures(f: dict[str, Any]) -> str:
     """Figures of all recordings together; those that need labels or events only where there are some."""
     lines = lines_of(f)
@@ -43,7 +53,7 @@ def figures(f: dict[str, Any]) -> str:
 def lines_of(f: dict[str, Any]) -> list[tuple[str, str]]:
     """Name and value of each figure."""
     lines = [
-        ("rows with a decision", f"{f['decided']} of {f['rows']}"),
+        ("rows with a decision", f"{f['decided']} of {f['rows']}{_reasons(f['undecided_reasons'])}"),
         ("rows with an active alarm", f"{f['alarm_rows']} of {f['judged']} from the first decision on, {percent(f['alarm_share'])}"),
         ("rows with a positive verdict", f"{f['verdict_rows']} of {f['judged']}, {percent(f['verdict_share'])}"),
         ("alarms raised", str(f["alarms"])),
@@ -67,6 +77,12 @@ def lines_of(f: dict[str, Any]) -> list[tuple[str, str]]:
     if not math.isnan(f["calibration_error"]):
         lines.append(("expected calibration error, at the manifest's prior", number(f["calibration_error"])))
     return lines
+
+
+def _reasons(counts: dict[str, int]) -> str:
+    """The most frequent reasons for no decision."""
+    most = sorted(counts.items(), key=lambda pair: -pair[1])[:3]
+    return f"; without one: {', '.join(f'{reason} {count}' for reason, count in most)}" if most else ""
 
 
 def recordings(listed: list[dict[str, Any]]) -> str:
@@ -93,11 +109,16 @@ def recordings(listed: list[dict[str, Any]]) -> str:
 def interval(value: tuple[float, float, float] | list[float], factor: float = 1.0, unit: str = "") -> str:
     """An estimate with its 95 % interval."""
     estimate, low, high = (each * factor for each in value)
-    return "-" if math.isnan(estimate) else f"{estimate:.3g}{unit} (95 %: {low:.3g} to {high:.3g}{unit})"
+    return "-" if math.isnan(estimate) else f"{short(estimate)}{unit} (95 %: {short(low)} to {short(high)}{unit})"
+
+
+def short(value: float) -> str:
+    """Three digits, without an exponent for large numbers."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def rows(value: float) -> str:
-    return "-" if math.isnan(value) else "never" if math.isinf(value) else f"{value:g} rows"
+    return "-" if math.isnan(value) else "never" if math.isinf(value) else "1 row" if value == 1 else f"{value:g} rows"
 
 
 def duration(seconds: float) -> str:

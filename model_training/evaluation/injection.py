@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -78,7 +79,8 @@ class Found:
         trials: faults laid over normal rows.
         found: those that raised an alarm while they lasted.
         rows: median rows to the alarm; infinite if less than half were found.
-        named: of those found, the share in which the channel was among those that spoke strongest; NaN if the model does not tell.
+        named: of those found, the share in which the channel was among the three that deviated most.
+        confidence: (k,) of all decided rows while the faults lasted.
     """
 
     kind: str
@@ -88,6 +90,7 @@ class Found:
     found: int
     rows: float
     named: float
+    confidence: np.ndarray = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -114,8 +117,7 @@ def table(bundle: Bundle, engine: ScoringEngine, rows: NormalRows, seed: int, tr
     """
     random = np.random.default_rng(seed)
     cases = [(kind, size) for kind in FAULTS for size in kind.sizes]
-    delays: dict[tuple[str, float], list[float]] = {(kind.name, size): [] for kind, size in cases}
-    named: dict[tuple[str, float], list[bool]] = {key: [] for key in delays}
+    outcomes: dict[tuple[str, float], list[_Outcome]] = {(kind.name, size): [] for kind, size in cases}
     measured = [place for place, name in enumerate(bundle.manifest.names) if name not in bundle.manifest.context]
     length = min(length, max(8, int(rows.usable.sum()) // 4))
     for begin, state in _states(bundle, engine, rows, random, trials, length):
@@ -125,22 +127,54 @@ def table(bundle: Bundle, engine: ScoringEngine, rows: NormalRows, seed: int, tr
             elsewhere = int(random.integers(0, len(rows.values) - length))
             other = rows.values[elsewhere : elsewhere + length, channel]
             values[:, channel] = kind.apply(values[:, channel].copy(), other, state.std[channel], size, random)
-            delay, right = state.run(rows.times[begin : begin + length], values, channel)
-            delays[kind.name, size].append(delay)
-            if math.isfinite(delay) and right is not None:
-                named[kind.name, size].append(right)
-    return [_found(kind, size, delays[kind.name, size], named[kind.name, size]) for kind, size in cases if delays[kind.name, size]]
+            outcomes[kind.name, size].append(state.run(rows.times[begin : begin + length], values, channel))
+    return [_found(kind, size, outcomes[kind.name, size]) for kind, size in cases if outcomes[kind.name, size]]
 
 
-def _found(kind: Kind, size: float, delays: list[float], named: list[bool]) -> Found:
+def lines(found: Sequence[Found], interval_s: float) -> list[tuple[str, ...]]:
+    """A table of text, the headings first."""
+    rows = [("fault", "size", "found", "median rows to the alarm", "median time", "channel named")]
+    return [*rows, *(_line(each, interval_s) for each in found)]
+
+
+def plain(found: Sequence[Found]) -> list[dict[str, Any]]:
+    """Plain data: kind, size, trials, found, median rows to the alarm, and the share in which the channel was named."""
+    return [{key: getattr(each, key) for key in ("kind", "size", "unit", "trials", "found", "rows", "named")} for each in found]
+
+
+def _line(found: Found, interval_s: float) -> tuple[str, ...]:
+    late = math.isinf(found.rows)
+    return (
+        found.kind,
+        f"{found.size:g} {found.unit}".strip() if found.unit else "-",
+        f"{100 * found.found / found.trials:.0f} % of {found.trials}",
+        "-" if late else f"{found.rows:.0f}",
+        "-" if late else f"{found.rows * interval_s:.6g} s",
+        "-" if math.isnan(found.named) else f"{100 * found.named:.0f} %",
+    )
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """Rows until an alarm, infinite without one; whether the channel deviated most then; the confidences of the decided rows."""
+
+    delay: float
+    named: bool
+    confidence: np.ndarray
+
+
+def _found(kind: Kind, size: float, outcomes: list[_Outcome]) -> Found:
+    delays = [each.delay for each in outcomes]
+    named = [each.named for each in outcomes if math.isfinite(each.delay)]
     return Found(
         kind.name,
         size,
         kind.unit,
-        len(delays),
-        sum(math.isfinite(delay) for delay in delays),
-        float(np.median(delays)) if delays else math.nan,
+        len(outcomes),
+        len(named),
+        float(np.median(delays)),
         sum(named) / len(named) if named else math.nan,
+        np.concatenate([each.confidence for each in outcomes]),
     )
 
 
@@ -150,16 +184,17 @@ class _State:
     def __init__(self, scorer: AssetScorer, policy: AlarmPolicy, shared: dict[int, object], std: np.ndarray) -> None:
         self._scorer, self._policy, self._shared, self.std = scorer, policy, shared, std
 
-    def run(self, times: np.ndarray, values: np.ndarray, channel: int) -> tuple[float, bool | None]:
-        """Rows until an alarm, infinite without one; and whether the channel is among the three that deviate most then."""
+    def run(self, times: np.ndarray, values: np.ndarray, channel: int) -> _Outcome:
+        """Feed the rows of a fault in a channel."""
         scorer, policy = copy.deepcopy(self._scorer, dict(self._shared)), self._policy.copy()
         result, _ = scorer.feed(times, values, _quality(values))
         confidence = np.where(result.reason == 0, result.confidence, np.float32(np.nan))
+        decided = confidence[np.isfinite(confidence)]
         for change in policy.evaluate_block("recording", times.tolist(), confidence.tolist()).changes:
             if change.alarm.state == ACTIVE:
                 strongest = np.argsort(-np.abs(np.nan_to_num(result.deviations[change.row].astype(np.float32))))[:3]
-                return float(change.row), channel in strongest
-        return math.inf, None
+                return _Outcome(float(change.row), channel in strongest, decided)
+        return _Outcome(math.inf, False, decided)
 
 
 def _states(

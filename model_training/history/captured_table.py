@@ -60,7 +60,8 @@ def read_prepared(folder: Path) -> list[Table]:
     out = []
     for each in steps:
         columns = {channel: Column(None, each.values[:, place]) for place, channel in enumerate(each.channels)}
-        units = card.get("assets", {}).get(each.asset, {}).get("units", {})
+        described = card.get("assets", {}).get(each.asset, {}).get("channels", {})
+        units = {channel: str(about.get("unit", "")) for channel, about in described.items()}
         out.append(of_file(str(folder), {TIME: _time(each.times), **columns}, len(each.times), each.asset, units))
     return out
 

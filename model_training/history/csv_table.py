@@ -41,13 +41,13 @@ def read_csv(file: str, content: bytes, keep: Keep, delimiter: str = "", decimal
     first = _heading_line(file, lines)
     head = lines.take(HEAD_ROWS)
     sample = [first.text or "", *(line.text for line in head[:50] if line.text and line.text.strip(BLANKS))]
-    delimiter = delimiter or _delimiter(sample)
+    delimiter = delimiter or find_delimiter(sample)
     headings = _headings(file, first, delimiter)
     reader = _Rows(file, headings, delimiter)
     head_rows = reader.rows(head)
     _check_headings(file, headings, first.number)
     columns = [Collector(heading, [row[at] for row in head_rows], keep) for at, heading in enumerate(headings)]
-    decimal = decimal or _decimal(head_rows)
+    decimal = decimal or find_decimal(head_rows)
     for rows in _chunks(head_rows, reader, lines):
         for collector, texts in zip(columns, zip(*rows, strict=True) if rows else (), strict=False):
             collector.add(texts, decimal)
@@ -176,7 +176,7 @@ def _heading_line(file: str, lines: Lines) -> Line:
     raise HistoryError(f"{file} is empty; remove the file or copy it again")
 
 
-def _delimiter(sample: list[str]) -> str:
+def find_delimiter(sample: list[str]) -> str:
     """The delimiter with the most cells, the same number in nearly all lines."""
     best, most = ",", 1
     for delimiter in DELIMITERS:
@@ -214,7 +214,7 @@ def _is_number(heading: str) -> bool:
     return bool(heading) and not heading.isalpha() and not numbers([heading])[1]
 
 
-def _decimal(rows: list[list[str]]) -> str:
+def find_decimal(rows: list[list[str]]) -> str:
     """`,` if cells are numbers with a decimal comma, and none has a decimal point."""
     comma = 0
     for row in rows:

@@ -27,7 +27,8 @@ def label_columns(tables: Sequence[Table], spec: Spec) -> tuple[str, list[str]]:
     named = spec.labels.column
     if named and named != NONE and not any(named in table.columns for table in tables):
         raise HistoryError(f"{tables[0].name} has no column {named!r}; correct `labels.column` in the spec, or write `none`")
-    headings = dict.fromkeys(heading for table in tables for heading in table.columns if heading not in spec.channels)
+    channels = {each.column or name for name, each in spec.channels.items()}
+    headings = dict.fromkeys(heading for table in tables for heading in table.columns if heading not in channels)
     found = [heading for heading in headings if is_label_name(heading) and _few_values(tables, heading)]
     if named:
         return "" if named == NONE else named, [heading for heading in found if heading != named]

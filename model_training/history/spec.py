@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
-import yaml
 from msgspec import Meta
 
 from edgeml.config.schema import read as read_options
@@ -99,6 +98,8 @@ def load_yaml(path: Path) -> Any:
     Raises:
         HistoryError: the file is unreadable or no YAML.
     """
+    import yaml  # not in the environments of `edgeml model parity`
+
     try:
         text = path.read_text(encoding="utf-8-sig")
         if len(text) > MAX_CHARACTERS:

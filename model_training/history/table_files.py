@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from model_training.bounded_decompression import DecompressionLimitError, gunzip
-from model_training.history import captured_table, column_kinds, parquet_table, time_column
+from model_training.history import column_kinds, parquet_table, time_column
 from model_training.history.csv_table import read_csv
 from model_training.history.records import HistoryError
 from model_training.history.spec import Spec
@@ -24,6 +24,8 @@ def tables(paths: Sequence[Path], spec: Spec) -> list[Table]:
     Raises:
         HistoryError: a path does not exist, a folder holds no tables, or a file is no table.
     """
+    from model_training.history import captured_table  # its plans need YAML, which environments of `edgeml model parity` lack
+
     found: list[Table] = []
     for path in paths:
         if path.is_dir() and (prepared := sorted(card.parent for card in path.rglob(captured_table.CARD))):

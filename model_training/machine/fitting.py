@@ -15,11 +15,13 @@ from model_training.machine.layout import Layout
 from model_training.machine.normal_model import FOLDS, Moments
 
 MAX_ASIDE = 0.1
-"""Maximum share of a history that is set aside; what happens more often than that is normal running of this machine."""
+"""Maximum share of a history that is set aside; if more stands out, it is normal running of this machine."""
 FAR = 5.0
 """A block is set aside if its largest scaled score lies so far above the largest that chance explains: once in 150 histories."""
 POWER = 8
 """Power of the mean over channels: close to the maximum, but several channels that deviate together count for more than one."""
+SMOOTH = 0.3
+"""A channel is in the contrast of two scales if this is at most so much of its contrast with the reference: it wanders smoothly."""
 MAX_VALUE = 1e4
 """Maximum of a scaled value; its power fits into float32."""
 _PASSES = 3
@@ -31,8 +33,10 @@ class Fit:
 
     Attributes:
         matrix: (f, 2c): from a contrast of the columns to levels and relations.
-        size: (scales, 2c): root mean square of each in normal running, by models that did not train on it.
-        tail: the tail of the scores: for each scale that of its levels, and then that of its relations.
+        size: (k, 2c) for k contrasts: root mean square of each in normal running, by models that did not train on it; infinite for a
+            channel that a contrast leaves out.
+        used: (k, kinds) bool: contrasts with a score; kinds are levels and relations, of one channel levels alone.
+        tail: the tail of the scores that are used, in this order.
         groups: the groups of derived columns that are used.
         sentences: how they were selected.
         held_out: (n,) scaled score of each row by a model that did not train on it; NaN before the first decision.
@@ -42,6 +46,7 @@ class Fit:
     layout: Layout
     matrix: np.ndarray
     size: np.ndarray
+    used: np.ndarray
     tail: Tail
     groups: tuple[Group, ...]
     sentences: tuple[str, ...]
@@ -49,7 +54,7 @@ class Fit:
     accepted: np.ndarray
 
 
-def fit(rows: Rows, channels: int, measured: Sequence[int], groups: Sequence[Group], layout: Layout) -> Fit:
+def fit(rows: Rows, channels: int, measured: Sequence[int], groups: Sequence[Group], layout: Layout, budget_rows: float) -> Fit:
     """Fit on the accepted rows; stretches that stand out are set aside and do not train.
 
     Args:
@@ -57,13 +62,17 @@ def fit(rows: Rows, channels: int, measured: Sequence[int], groups: Sequence[Gro
         channels: number of channels, the first columns.
         measured: places of the channels that are no context.
         groups: candidate groups of columns that explain them.
+        budget_rows: rows from one false alarm to the next that the user accepts. What happens more than twice as often is normal running
+            of this machine, however much it stands out.
     """
     initially = rows.accepted
+    most = max(2, round(2 * len(rows) / budget_rows))
     for attempt in range(_PASSES):
         found, scores = _fit(rows, channels, list(measured), groups, layout)
         outlying = _outlying(scores, found.tail) if attempt < _PASSES - 1 else np.zeros(len(rows), bool)
         kept = rows.accepted & ~outlying
-        if not outlying.any() or (initially & ~kept).sum() > MAX_ASIDE * initially.sum():
+        aside = initially & ~kept
+        if not outlying.any() or aside.sum() > MAX_ASIDE * initially.sum() or _stretches(aside, block_rows(len(rows))) > most:
             break
         rows = replace(rows, accepted=kept)
     return found
@@ -89,30 +98,39 @@ def _fit(rows: Rows, channels: int, measured: list[int], groups: Sequence[Group]
 
     whole = matrix(range(FOLDS))
     without = [matrix([each for each in range(FOLDS) if each != fold]) for fold in range(FOLDS)]
-    kinds = 2 if len(measured) > 1 else 1
-    scores = np.full((len(rows), len(layout.scales) * kinds), np.nan)
-    size = np.ones((len(layout.scales), 2 * channels))
+    kinds, scales = 2 if len(measured) > 1 else 1, len(layout.scales)
+    parts = np.full((contrasts.count, len(rows), kinds), np.nan)
+    size = np.ones((contrasts.count, 2 * channels))
     for number, each in enumerate(contrasts):
         held = np.zeros((len(rows), 2 * channels))
         for fold in range(FOLDS):
             held[folds == fold] = each[folds == fold] @ without[fold]
         size[number] = _size(held[ready])
+        left_out = size[number] > SMOOTH * size[number - scales] if number >= scales else np.zeros(2 * channels, bool)
+        size[number, left_out] = np.inf
         for fold in range(FOLDS):
             inside = folds == fold
-            part = kind_scores(held[inside] / _size(held[ready & ~inside]), channels)
-            scores[inside, number * kinds : (number + 1) * kinds] = part[:, :kinds]
+            own = np.where(left_out, np.inf, _size(held[ready & ~inside]))
+            parts[number, inside] = kind_scores(held[inside] / own, channels)[:, :kinds]
+    used = np.isfinite(size).reshape(contrasts.count, 2, channels)[:, :kinds, measured].any(2)
+    scores = np.moveaxis(parts, 0, 1)[:, used]
     began = contrasts.started
     scores[~began] = np.nan
     tail = Tail.fit(scores[ready], int(ready.sum()))
     held_out = np.full(len(rows), np.nan)
     held_out[began] = tail.scaled(scores[began])
-    return Fit(layout, whole, size, tail, tuple(chosen), tuple(sentences), held_out, rows.accepted), scores
+    return Fit(layout, whole, size, used, tail, tuple(chosen), tuple(sentences), held_out, rows.accepted), scores
 
 
 def _size(values: np.ndarray) -> np.ndarray:
     """Root mean square of each column, (k,); 1 for a column of zeros."""
     size = np.sqrt((values**2).mean(0))
     return np.where(size > 1e-9, size, 1.0)
+
+
+def _stretches(rows: np.ndarray, apart: int) -> int:
+    """The number of stretches of these rows, (n,) bool; those less than so many rows apart count as one."""
+    return int((np.diff(np.flatnonzero(rows)) > apart).sum()) + bool(rows.any())
 
 
 def _outlying(scores: np.ndarray, tail: Tail) -> np.ndarray:

@@ -38,7 +38,7 @@ class Moments:
         """
         counts = np.array([int((contrasts.ready & (folds == fold)).sum()) for fold in range(FOLDS)])
         sums = []
-        for each in contrasts:
+        for each in contrasts.levels():
             parts = [each[contrasts.ready & (folds == fold)] for fold in range(FOLDS)]
             sums.append([part.T @ part for part in parts])
         return cls(np.array(sums), counts)

@@ -49,7 +49,12 @@ class Series:
         return list(zip(firsts, [*firsts[1:], len(self)], strict=True))
 
     def rows(self, columns: np.ndarray) -> Rows:
+        """The rows with their columns, (n, f)."""
         return Rows(columns, self.starts, self.series, self.normal)
+
+    def first(self, rows: int) -> Series:
+        """The first rows."""
+        return Series(self.times[:rows], self.values[:rows], self.normal[:rows], self.starts[:rows], self.series[:rows])
 
 
 def collect(history: History) -> Series:

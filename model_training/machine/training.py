@@ -1,256 +1,62 @@
-"""Train a model of any machine: from tables of its past to a bundle."""
+"""Train a model of any machine: from tables of its past to a bundle, its model card and its component."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path
 
 import msgspec
-import numpy as np
 
 from edgeml.model import bundle as bundles
-from edgeml.model.derived_columns import DerivedColumns
-from edgeml.model.manifest import FORMAT, Digest, Manifest, Reference, View
-from model_training.history import History, load_spec, read
-from model_training.machine import candidates, confidence, fitting, graph, relations
+from model_training.history import load_spec, read
+from model_training.machine import card, delivery, graph, learning, validation
 from model_training.machine import series as rows_of
-from model_training.machine.budget import PROMISE, Budget, describe
-from model_training.machine.candidates import Candidates
-from model_training.machine.fitting import Fit
-from model_training.machine.layout import MIN_ROWS, Layout
-from model_training.machine.series import Series
-from model_training.source_digest import digest
-from model_training.training_request import TrainingError, TrainingRequest, TrainingResult
-
-VERSION = "1.0.0"
-CLIP = 20.0
-HOLD_REFERENCES = 4
-"""References of a fault's duration after which the new state is accepted as normal."""
-CLEAR_ROWS, COOLDOWN_ROWS = 4, 16
-HELD_OUT_BLOCKS = 5
-
-
-@dataclass(frozen=True)
-class Promise:
-    """The budget that the model keeps.
-
-    Attributes:
-        rows: rows from one false alarm to the next, on average.
-        level: scaled score at which an alarm is raised.
-        kept: whether it is the budget that was asked for.
-        sentence: for people.
-    """
-
-    rows: float
-    level: float
-    kept: bool
-    sentence: str
-
-
-@dataclass(frozen=True)
-class Machine:
-    """A trained model, and what it was trained on."""
-
-    history: History
-    series: Series
-    manifest: Manifest
-    fit: Fit
-    promise: Promise
-    graph: bytes
+from model_training.machine.budget import Budget, describe
+from model_training.machine.learning import Machine
+from model_training.machine.validation import Validation
+from model_training.training_request import TrainingRequest, TrainingResult
 
 
 def train(request: TrainingRequest) -> TrainingResult:
-    """Train the kind `machine`."""
+    """Train the kind `machine`.
+
+    Raises:
+        TrainingError: one sentence: the problem with the files, the spec or the budget, and the remedy.
+    """
     options = request.options
-    budget = Budget.parse(options.budget)
+    name, budget = delivery.checked_name(options.name), Budget.parse(options.budget)
     history = read(options.data, load_spec(options.spec))
     for note in history.notes:
         request.log(note)
-    machine = learn(history, budget, options.name, request)
-    folder = request.out / options.name
-    bundles.save(folder, machine.manifest, machine.graph)
-    return TrainingResult(folder, figures(machine))
-
-
-def learn(history: History, budget: Budget, name: str, request: TrainingRequest) -> Machine:
-    """Fit the model, set its level, and export it.
-
-    Raises:
-        TrainingError: the history is too short, or has no normal rows.
-    """
     series = rows_of.collect(history)
-    context = [place for place, channel in enumerate(history.channels) if channel.role == "context"]
-    measured = [place for place in range(len(history.channels)) if place not in context]
-    _check(history, series, measured)
-    layout = Layout.of(max(int(series.normal[first:end].sum()) for first, end in series.parts()))
-    channels, scaling = rows_of.scaling(history, series)
-    deviations = np.clip((series.values - scaling.mean) / scaling.std, -CLIP, CLIP)
-    proposed = candidates.propose(deviations, context, series.span_s, history.interval_s)
-    manifest = Manifest(
-        format=FORMAT,
-        name=name,
-        version=VERSION,
-        channels=channels,
-        interval_s=history.interval_s,
-        longest_gap_s=rows_of.GAP_INTERVALS * history.interval_s,
-        views=tuple(View(every=scale, steps=1) for scale in layout.scales),
-        min_rows=1,
-        clip=CLIP,
-        scaling=scaling,
-        stopped=None,
-        score="",
-        verdict_level=confidence.ACT_AT,
-        prior=0.5,
-        calibration=confidence.calibration(1.0),
-        provenance={},
-        digests={bundles.MODEL: Digest(sha256="", bytes=0)},
-        columns=tuple(proposed.columns),
-        reference=Reference(
-            rows=layout.reference,
-            delay=layout.delay,
-            hold_at=confidence.ACT_AT,
-            hold_rows=HOLD_REFERENCES * layout.reference,
-            min_rows=layout.min_reference,
-        ),
-        explains=True,
-        context=tuple(history.channels[place].name for place in context),
-    )
-    request.log(f"{len(series)} rows of {len(channels)} channels; scales of {', '.join(map(str, layout.scales))} rows")
-    columns = evaluate_columns(manifest, series)
-    fit = fitting.fit(series.rows(columns), len(channels), measured, proposed.groups, layout)
-    for sentence in fit.sentences:
-        request.log(sentence)
-    for sentence in aside(series, fit):
-        request.log(sentence)
-    promise = promised(budget, fit, history.interval_s)
-    request.log(promise.sentence)
-    manifest, fit = _without_unused(manifest, fit, proposed)
-    manifest = msgspec.structs.replace(
-        manifest,
-        score="How unlikely the row is in normal running, on the scale of a Gumbel distribution: one more divides the rate of normal rows "
-        f"by e. {promise.level:.2f} is the level of the false-alarm budget.",
-        calibration=confidence.calibration(promise.level),
-        relations=relations.partners(fit, measured, len(channels)),
-        policy=policy(history.interval_s),
-        provenance=_provenance(history, series, fit, promise, request.seed),
-    )
+    machine = learning.learn(history, series, name, budget, request.seed, request.log)
+    checked = None if request.quick else validation.validate(history, series, name, budget, request.seed, request.log)
+    if checked is not None:
+        machine = dataclasses.replace(machine, manifest=msgspec.structs.replace(machine.manifest, prior=checked.prior))
     request.log("exporting the graph")
-    return Machine(history, series, manifest, fit, promise, graph.export(fit, promise.level, len(channels), request.seed))
+    folder = request.out / name
+    model = graph.export(machine.fit, machine.promise.level, len(history.channels), request.seed)
+    bundle = bundles.save(folder, machine.manifest, model)
+    report = card.write(request.out / f"{name}-report", machine, checked, bundle)
+    request.log(f"model card: {report}")
+
+    def complete(made: Path) -> dict[str, str]:
+        return delivery.write(made, request.out)
+
+    return TrainingResult(folder, {**_figures(machine, checked), "bytes": len(model)}, complete)
 
 
-def evaluate_columns(manifest: Manifest, series: Series) -> np.ndarray:
-    """All columns of each row as the device derives them, (n, f) float64; NaN where a value is missing."""
-    derived = DerivedColumns(manifest)
-    parts = []
-    for first, end in series.parts():
-        derived.restart()
-        values = series.values[first:end]
-        parts.append(derived.all(series.times[first:end], values, ~np.isfinite(values)))
-    return np.concatenate(parts).astype(np.float64)
-
-
-def promised(budget: Budget, fit: Fit, interval_s: float) -> Promise:
-    """The budget, or the tightest one that the history can promise."""
-    known = int(fit.accepted.sum())
-    wanted, most = budget.in_rows(interval_s), float(PROMISE * known)
-    rows = min(wanted, most)
-    level = fit.tail.level(rows)
-    if wanted <= most:
-        return Promise(rows, level, True, f"false-alarm budget: {budget.text} and asset, one in {rows:.0f} rows")
-    return Promise(
-        rows,
-        level,
-        False,
-        f"{known} rows of history cannot promise {budget.text}, only {describe(rows * interval_s)} (one in {rows:.0f} rows), which the model "
-        f"is set to; train again with {describe_rows(wanted / PROMISE, interval_s)} of history",
-    )
-
-
-def describe_rows(rows: float, interval_s: float) -> str:
-    """A number of rows as a time, for people."""
-    return describe(rows * interval_s).removeprefix("1 per ")
-
-
-def policy(interval_s: float) -> dict[str, int | float]:
-    """The alarm policy with which the budget holds: the level itself, and no second alarm for what follows one."""
-    return {
-        "votes": 1,
-        "of": 1,
-        "hold_s": 0,
-        "clear_hold_s": round((CLEAR_ROWS - 1) * interval_s, 6),
-        "cooldown_s": round(COOLDOWN_ROWS * interval_s, 6),
-        "settle_s": 0,
-    }
-
-
-def aside(series: Series, fit: Fit) -> list[str]:
-    """A sentence for each stretch of the history that was set aside."""
-    out = series.normal & ~fit.accepted
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], out.astype(np.int8), [0]])))
-    sentences = []
-    for first, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
-        begin, last = (np.datetime64(int(series.times[row]), "ns").astype("datetime64[s]") for row in (first, end - 1))
-        sentences.append(f"set aside as not normal: {begin} to {last}, {end - first} rows")
-    return sentences
-
-
-def figures(machine: Machine) -> dict[str, object]:
+def _figures(machine: Machine, checked: Validation | None) -> dict[str, object]:
     """The main figures, for the last line of the output."""
     fit, promise = machine.fit, machine.promise
-    return {
+    found: dict[str, object] = {
         "rows": len(machine.series),
+        "channels": len(machine.manifest.channels),
         "set_aside": int((machine.series.normal & ~fit.accepted).sum()),
-        "budget_rows": round(promise.rows),
         "budget": describe(promise.rows * machine.history.interval_s),
-        "budget_kept": promise.kept,
-        "bytes": len(machine.graph),
-    }
-
-
-def _check(history: History, series: Series, measured: list[int]) -> None:
-    where = history.files[0].file
-    if not measured:
-        raise TrainingError(f"{where}: all channels are context, and none can be a fault; give one the role `measured` in the spec")
-    normal = int(series.normal.sum())
-    if not normal:
-        raise TrainingError(f"{where}: all {len(series)} rows are marked as faults; a model needs rows of normal running")
-    longest = max(int(series.normal[first:end].sum()) for first, end in series.parts())
-    if longest < MIN_ROWS:
-        raise TrainingError(f"{where}: {longest} rows of normal running in one stretch are too few; at least {MIN_ROWS} are needed")
-
-
-def _without_unused(manifest: Manifest, fit: Fit, proposed: Candidates) -> tuple[Manifest, Fit]:
-    """Leave out derived columns that explain nothing, except those that others are derived from."""
-    c = proposed.channels
-    used = {place for group in fit.groups for place in group.places}
-    for place in sorted(used, reverse=True):
-        source = getattr(manifest.columns[place - c], "column", None) if place >= c else None
-        if source is not None and source >= c:
-            used.add(source)
-    kept = [*range(c), *sorted(place for place in used if place >= c)]
-    number = {place: at for at, place in enumerate(kept)}
-    columns = tuple(
-        msgspec.structs.replace(column, column=number[column.column]) if hasattr(column, "column") else column
-        for column in (manifest.columns[place - c] for place in kept[c:])
-    )
-    return msgspec.structs.replace(manifest, columns=columns), dataclasses.replace(fit, matrix=fit.matrix[kept])
-
-
-def _provenance(history: History, series: Series, fit: Fit, promise: Promise, seed: int) -> dict[str, object]:
-    data = hashlib.sha256()
-    for part in (series.times, series.values, series.normal):
-        data.update(np.ascontiguousarray(part).tobytes())
-    return {
-        "files": [PurePath(each.file).name for each in history.files],
-        "data": data.hexdigest(),
-        "rows": len(series),
-        "set_aside": int((series.normal & ~fit.accepted).sum()),
         "budget_rows": round(promise.rows),
-        "explained_by": [group.name for group in fit.groups],
-        "seed": seed,
-        "code": digest(__package__),
-        "weights": "float32",
+        "budget_kept": promise.kept,
     }
-
+    if checked is not None:
+        found["validation"] = {"rows": checked.rows, "alarms": checked.alarms, "expected_alarms": round(checked.expected, 3)}
+    return found

@@ -21,7 +21,6 @@ BAND_SIGMAS = 3.0
 NOTABLE_SIGMAS, NOTABLE_LEVEL = 3.0, 1.0
 """A channel spoke if its deviation at the alarm was at least this: in standard deviations, or for a model that explains in alarm levels."""
 MAX_SPEAKERS = 3
-SPEAKING_ROWS = 5
 
 
 def write(folder: Path, result: dict[str, Any], evaluated: JudgedBundle) -> Path:
@@ -60,7 +59,7 @@ METHOD = (
 
 
 def speakers(judged: Judged, manifest: Manifest) -> list[tuple[int, tuple[int, ...]]]:
-    """For each alarm its first row, and the channels that spoke for it, strongest first."""
+    """For each alarm its first row, and the channels that spoke for it, strongest first: those of which the alert tells."""
     deviations = judged.result.deviations
     if deviations is None:
         return [(row, ()) for row in judged.result.raised]
@@ -68,8 +67,7 @@ def speakers(judged: Judged, manifest: Manifest) -> list[tuple[int, tuple[int, .
     silent = [manifest.names.index(name) for name in manifest.context]
     found = []
     for row in judged.result.raised:
-        with np.errstate(all="ignore"):
-            sizes = np.nan_to_num(np.median(np.abs(deviations[max(0, row + 1 - SPEAKING_ROWS) : row + 1].astype(np.float64)), axis=0))
+        sizes = np.nan_to_num(np.abs(deviations[row].astype(np.float64)))
         sizes[silent] = 0
         order = np.argsort(-sizes, kind="stable")[:MAX_SPEAKERS]
         loud = [int(channel) for channel in order if sizes[channel] >= notable]
@@ -141,13 +139,14 @@ def _truth(judged: Judged) -> np.ndarray | None:
 
 
 def _alarms(evaluated: JudgedBundle, spoken: dict[str, list[tuple[int, tuple[int, ...]]]]) -> str:
-    """Table of the alarms with the channels that spoke."""
+    """Table of the alarms, with the channels that spoke in the words of the alert."""
     names = evaluated.bundle.manifest.names
     rows: list[Sequence[str]] = [("recording", "raised at row", "rows in alarm", "channels that spoke")]
     for each in evaluated.judged:
-        for row, channels in spoken[each.recording.name]:
-            length = alarm_rows(each, row).stop - row
-            rows.append((each.title, str(each.recording.row[row]), str(length), ", ".join(names[channel] for channel in channels)))
+        for at, (row, channels) in enumerate(spoken[each.recording.name]):
+            explained = each.result.explained[at] if each.result.explained else ""
+            words = explained or ", ".join(names[channel] for channel in channels)
+            rows.append((each.title, str(each.recording.row[row]), str(alarm_rows(each, row).stop - row), words))
     return model_card.markdown(rows) if len(rows) > 1 else "None."
 
 

@@ -11,7 +11,7 @@ from model_training.anomaly.evaluate import SHIPPED, run_policy
 from model_training.anomaly.rig_recordings import Fault, MaintenanceStop
 from model_training.datasets.skab import read_recording
 
-from edgeml.model.bundle import Bundle
+from edgeml.model.bundle import Bundle, assemble
 from edgeml.model.runtime import Engine, open_engine
 
 SEEDS = range(1, 6)
@@ -28,7 +28,7 @@ def engine(bundle: Bundle) -> Engine:
 
 
 def test_shipped_manifest_matches_template_and_has_provenance(bundle: Bundle) -> None:
-    expected = manifest_template.manifest(bundle.manifest.provenance)
+    expected = assemble(manifest_template.manifest(bundle.manifest.provenance), bundle.model).manifest
     actual = bundle.manifest
     assert {name: getattr(actual, name) for name in actual.__struct_fields__ if name != "digests"} == {
         name: getattr(expected, name) for name in expected.__struct_fields__ if name != "digests"

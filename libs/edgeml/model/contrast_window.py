@@ -82,7 +82,7 @@ class ContrastWindow:
 
         Args:
             row: (F,) float32, multiples of `GRID`; NaN where faulty.
-            faults: (c,) uint8, quality codes of the faulty channels, 0 for good; None when all are good.
+            faults: (c,) uint8, quality codes of the faulty channels, 0 where good; None when all are good.
         """
         at = self._pushed % self._size
         if self._pushed - self._delay >= self._due_from:

@@ -137,7 +137,7 @@ class Reference(_Part, frozen=True, kw_only=True):
     """The recent normal running with which the views are compared: the mean of the last `rows` accepted rows.
 
     A row is due when `delay` further rows have entered the window. It is then accepted, unless its own confidence, or that of the latest
-    decision, is `hold_at` or more: a fault must not become the reference. The reference survives gaps and stops, and begins again with an
+    decision, is `hold_at` or more: a fault must not become the reference. The reference survives gaps and stops, and starts over with an
     epoch. A column is unknown while the accepted rows hold fewer than `min_rows` / 2 good values of it; the reference is then 0.
 
     Attributes:

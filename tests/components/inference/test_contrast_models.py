@@ -1,4 +1,4 @@
-"""Inference with a model of contrasts; its README 24 to 26."""
+"""Inference with a model of contrasts; its README 24 and 25."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_24_alarm_that_holds_the_reference_goes_on_after_a_restart(tmp_path: Pat
     assert (column(after, "confidence")[-100:] > 0.9).all()
 
 
-def test_24_deviations_are_the_view_of_the_model(tmp_path: Path) -> None:
+def test_25_deviations_are_the_view_of_the_model(tmp_path: Path) -> None:
     blocks = bench(tmp_path).feed(*batches(faulty(100, 60)))
     deviations = column(blocks, "deviations")
     assert (deviations[60:80, 1] > 7).all() and np.isnan(deviations[:29]).all()

@@ -124,7 +124,7 @@ def test_baseline_labels_are_warned_about(tmp_path: Path) -> None:
 
 def test_empty_folder_and_invalid_bundle_fail_with_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate(tmp_path) == 1
-    assert "has no recordings (<group>/<name>.csv)" in capsys.readouterr().err
+    assert "has no files that end in .csv" in capsys.readouterr().err
     with pytest.raises(SourceError, match="no such folder"):
         find(tmp_path / "nowhere")
     write(tmp_path / "valve1" / "0.csv", 700)
