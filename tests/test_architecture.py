@@ -269,6 +269,7 @@ PACKAGES: dict[str, dict[str, set[str]]] = {
         "evaluation": {"edgeml", "gglocal", "sensor_ingestion", "", "history", "report"},
         "report": {"edgeml", "", "evaluation", "tables"},
         "parity": {"edgeml", "", "evaluation"},
+        "comparison": {"edgeml", "", "evaluation", "history", "machine", "report"},
         "sagemaker": {"edgeml", "gglocal", ""},
     },
     "edgeml_cli": {

@@ -7,17 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from model_training.machine import normal_model
-from model_training.machine.budget import Tail, block_rows
-from model_training.machine.candidates import Group
+from model_training.machine import normal_model, set_aside
+from model_training.machine.budget import Tail
+from model_training.machine.column_groups import Group, Shapes
 from model_training.machine.contrasts import Contrasts, Rows
 from model_training.machine.layout import Layout
 from model_training.machine.normal_model import FOLDS, Moments
 
-MAX_ASIDE = 0.1
-"""Maximum share of a history that is set aside; if more stands out, it is normal running of this machine."""
-FAR = 5.0
-"""A block is set aside if its largest scaled score lies so far above the largest that chance explains: once in 150 histories."""
 POWER = 8
 """Power of the mean over channels: close to the maximum, but several channels that deviate together count for more than one."""
 SMOOTH = 0.3
@@ -54,7 +50,9 @@ class Fit:
     accepted: np.ndarray
 
 
-def fit(rows: Rows, channels: int, measured: Sequence[int], groups: Sequence[Group], layout: Layout, budget_rows: float) -> Fit:
+def fit(
+    rows: Rows, channels: int, measured: Sequence[int], groups: Sequence[Group], shapes: Shapes, layout: Layout, budget_rows: float
+) -> Fit:
     """Fit on the accepted rows; stretches that stand out are set aside and do not train.
 
     Args:
@@ -62,19 +60,18 @@ def fit(rows: Rows, channels: int, measured: Sequence[int], groups: Sequence[Gro
         channels: number of channels, the first columns.
         measured: places of the channels that are no context.
         groups: candidate groups of columns that explain them.
-        budget_rows: rows from one false alarm to the next that the user accepts. What happens more than twice as often is normal running
-            of this machine, however much it stands out.
+        shapes: candidate columns for their relations.
+        budget_rows: rows from one false alarm to the next that the user accepts.
     """
     initially = rows.accepted
-    most = max(2, round(2 * len(rows) / budget_rows))
     for attempt in range(_PASSES):
-        found, scores = _fit(rows, channels, list(measured), groups, layout)
-        outlying = _outlying(scores, found.tail) if attempt < _PASSES - 1 else np.zeros(len(rows), bool)
-        kept = rows.accepted & ~outlying
-        aside = initially & ~kept
-        if not outlying.any() or aside.sum() > MAX_ASIDE * initially.sum() or _stretches(aside, block_rows(len(rows))) > most:
+        found, scores = _fit(rows, channels, list(measured), groups, shapes, layout)
+        if attempt == _PASSES - 1:
             break
-        rows = replace(rows, accepted=kept)
+        outlying = set_aside.rare(rows, set_aside.outlying(scores), initially, budget_rows)
+        if not outlying.any():
+            break
+        rows = replace(rows, accepted=rows.accepted & ~outlying)
     return found
 
 
@@ -84,17 +81,18 @@ def kind_scores(values: np.ndarray, channels: int) -> np.ndarray:
     return (size**POWER).sum(2) ** (1 / POWER)
 
 
-def _fit(rows: Rows, channels: int, measured: list[int], groups: Sequence[Group], layout: Layout) -> tuple[Fit, np.ndarray]:
+def _fit(rows: Rows, channels: int, measured: list[int], groups: Sequence[Group], shapes: Shapes, layout: Layout) -> tuple[Fit, np.ndarray]:
     contrasts = Contrasts(rows, layout)
     ready = contrasts.ready
     folds = np.minimum(np.cumsum(ready) * FOLDS // max(int(ready.sum()), 1), FOLDS - 1)
     moments = Moments.of(contrasts, folds)
     chosen, sentences = normal_model.select(moments, measured, groups)
     places = [place for group in chosen for place in group.places]
-    width = rows.columns.shape[1]
+    bent = normal_model.bent_relations(moments, measured, places, channels, shapes)
 
     def matrix(of: Sequence[int]) -> np.ndarray:
-        return normal_model.matrix(moments.mean(of, measured), measured, places, int(moments.counts[list(of)].sum()), width, channels)
+        count = int(moments.counts[list(of)].sum())
+        return normal_model.matrix(moments.mean(of, measured), measured, places, count, channels, shapes, bent)
 
     whole = matrix(range(FOLDS))
     without = [matrix([each for each in range(FOLDS) if each != fold]) for fold in range(FOLDS)]
@@ -119,31 +117,14 @@ def _fit(rows: Rows, channels: int, measured: list[int], groups: Sequence[Group]
     tail = Tail.fit(scores[ready], int(ready.sum()))
     held_out = np.full(len(rows), np.nan)
     held_out[began] = tail.scaled(scores[began])
-    return Fit(layout, whole, size, used, tail, tuple(chosen), tuple(sentences), held_out, rows.accepted), scores
+    return Fit(layout, whole, size, used, tail, tuple(chosen), (*sentences, *_bends(bent)), held_out, rows.accepted), scores
+
+
+def _bends(bent: np.ndarray) -> list[str]:
+    return [f"shapes of the channels: used in the relations of {int(bent.sum())} of {len(bent)} channels"] if bent.any() else []
 
 
 def _size(values: np.ndarray) -> np.ndarray:
     """Root mean square of each column, (k,); 1 for a column of zeros."""
     size = np.sqrt((values**2).mean(0))
     return np.where(size > 1e-9, size, 1.0)
-
-
-def _stretches(rows: np.ndarray, apart: int) -> int:
-    """The number of stretches of these rows, (n,) bool; those less than so many rows apart count as one."""
-    return int((np.diff(np.flatnonzero(rows)) > apart).sum()) + bool(rows.any())
-
-
-def _outlying(scores: np.ndarray, tail: Tail) -> np.ndarray:
-    """Rows of blocks that are too far from the others to be chance, (n,) bool."""
-    ready = np.flatnonzero(np.isfinite(scores).all(1))
-    block = block_rows(len(ready))
-    count = len(ready) // block
-    maxima = scores[ready[: count * block]].reshape(count, block, -1).max(1)
-    # Quartiles, which a few outlying blocks do not move as they move the mean.
-    low, middle, high = np.quantile(maxima, (0.25, 0.5, 0.75), axis=0)
-    scale = np.maximum((high - low) / 1.5725, 1e-3)
-    location = middle - 0.3665 * scale
-    limit = np.log(count * scores.shape[1]) + FAR
-    out = np.zeros(len(scores), bool)
-    out[ready] = ((scores[ready] - location) / scale).max(1) > limit
-    return out

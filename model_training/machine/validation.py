@@ -173,4 +173,3 @@ def _example(bundle: Bundle, engine: ScoringEngine, rows: NormalRows, judged: np
     return Example(
         rows.times[part], values[part], begin - first, channel, outcome.confidence[part], outcome.alarm[part], outcome.views[part]
     )
-

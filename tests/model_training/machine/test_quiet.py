@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from edgeml.model.bundle import assemble
+from edgeml.model.manifest import CycleColumn, HingeColumn
 from model_training.machine import learning
 from model_training.machine import series as rows_of
 from model_training.machine.budget import Budget
@@ -81,7 +82,7 @@ def test_daily_cycle_is_learned_and_one_that_is_not_there_is_not() -> None:
         plant = Plant(day=amplitude, interval_s=300)
         machine = learn(plant, plant.values(LEARNED, 2))
         assert ("daily cycle" in [group.name for group in machine.fit.groups]) == used, machine.fit.sentences
-        assert bool(machine.manifest.columns) == used
+        assert any(isinstance(column, CycleColumn) for column in machine.manifest.columns) == used
 
 
 def test_mode_that_explains_channels_does_not_alarm_and_never_speaks() -> None:
@@ -107,6 +108,30 @@ def test_unmarked_fault_in_the_history_is_set_aside_and_reported() -> None:
     assert any(sentence.startswith("set aside as not normal: 2026-01-07T02") for sentence in sentences), sentences
     clean = learn(plant, plant.values(LEARNED, 3))
     assert machine.promise.level == pytest.approx(clean.promise.level, rel=0.25)
+
+
+def test_habit_of_the_machine_is_not_set_aside_and_does_not_alarm() -> None:
+    plant = Plant(interval_s=600)
+    whole = plant.values(LEARNED + 2_000, 3)
+    for begin in range(60, len(whole), 144):  # each day at 10:00
+        whole[begin : begin + 3, 2] += 12
+    machine = learn(plant, whole[:LEARNED])
+    assert machine.fit.accepted.all()
+    assert len(on_device(plant, machine, whole[LEARNED:]).raised) <= 2
+
+
+def test_relation_that_is_no_straight_line_is_learned() -> None:
+    plant = Plant(channels=3)
+    random = np.random.default_rng(2)
+    whole = plant.values(LEARNED + 2_000, 3)
+    whole[:, 2] = whole[:, 0] ** 2 + random.normal(0, 0.1, len(whole))
+    machine = learn(plant, whole[:LEARNED])
+    assert any(isinstance(column, HingeColumn) for column in machine.manifest.columns), machine.fit.sentences
+    assert 0 in machine.manifest.relations[2]
+    faulty = whole[LEARNED:].copy()
+    faulty[1_000:, 2] -= 1.5
+    found = raised_from(on_device(plant, machine, faulty), 1_000)
+    assert found and found[0] < 30
 
 
 def test_marked_rows_do_not_train() -> None:
