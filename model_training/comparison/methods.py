@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
-from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -14,7 +11,6 @@ import numpy as np
 from edgeml.alarms.alarm_policy import PolicyOptions
 from edgeml.messages import GOOD, MISSING
 from edgeml.model import bundle as bundles
-from edgeml.model.bundle import Bundle
 from edgeml.model.manifest_policy import effective_policy
 from edgeml.model.runtime import open_engine
 from edgeml.model.scorer import AssetScorer
@@ -22,10 +18,9 @@ from model_training.comparison import textbook
 from model_training.comparison.textbook import Fit
 from model_training.evaluation.baselines.control_chart import filled
 from model_training.history import History
-from model_training.machine import confidence, series, training
+from model_training.machine import confidence, graph, learning, series
 from model_training.machine.budget import PROMISE, Budget, Tail
 from model_training.machine.normal_model import FOLDS
-from model_training.training_request import TrainingRequest
 
 Confidences = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Event times (n,) int64, ns, and values (n, c), NaN where missing, to confidences (n,), NaN without a decision."""
@@ -52,12 +47,9 @@ Train = Callable[[History, Budget, int], Detector]
 
 def machine(history: History, budget: Budget, seed: int) -> Detector:
     """The method of `edgeml model train machine`, scored by the components' code. Needs TensorFlow for the export of its graph."""
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder)
-        request = TrainingRequest(None, out, seed, False, lambda line: None, Namespace())
-        learned = training.learn(history, budget, "machine", request)
-        bundles.save(out / "machine", learned.manifest, learned.graph)
-        bundle = Bundle.load(out / "machine")
+    learned = learning.learn(history, series.collect(history), "machine", budget, seed, lambda line: None)
+    model = graph.export(learned.fit, learned.promise.level, len(history.channels), seed)
+    bundle = bundles.assemble(learned.manifest, model)
     engine = open_engine(bundle)
 
     def confidences(times: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -90,7 +82,7 @@ def of(fit: Fit) -> Train:
         def confidences(times: np.ndarray, values: np.ndarray) -> np.ndarray:
             return np.interp(tail.scaled(whole(filled(values))), table.scores, table.confidences)
 
-        return Detector(confidences, rows, msgspec.convert(training.policy(history.interval_s), PolicyOptions))
+        return Detector(confidences, rows, msgspec.convert(learning.policy(history.interval_s), PolicyOptions))
 
     return train
 

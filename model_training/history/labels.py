@@ -22,7 +22,7 @@ def label_columns(tables: Sequence[Table], spec: Spec, require: Sequence[str] = 
     """The label column (empty: none), and further columns that look like labels and are no channels.
 
     Args:
-        require: channels that are no labels, whatever they are called.
+        require: channels, which are never labels.
 
     Raises:
         HistoryError: the spec names a column that no table has.

@@ -97,4 +97,4 @@ def _knots(values: np.ndarray) -> list[float]:
     distinct = np.unique(known)
     if len(distinct) <= MAX_LEVELS:
         return [round(float(value), 4) for value in distinct[1:-1]]
-    return sorted({round(float(value), 4) for value in np.quantile(known, QUANTILES)})
+    return sorted({round(float(value), 4) for value in np.quantile(known, (0.05, *QUANTILES, 0.95))})

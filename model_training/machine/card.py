@@ -36,8 +36,8 @@ def write(folder: Path, machine: Machine, validation: Validation | None, bundle:
     return model_card.write(
         folder,
         model_card.Card(
-            answers="For each row, the model estimates whether the machine runs otherwise than in its history. It compares the means of the "
-            "last rows, on several time scales, with those of a recent reference, and the channels with each other. It is not a safety "
+            answers="For each row, the model estimates whether the machine runs otherwise than in its history. It compares the means of "
+            "the last rows, on several time scales, with those of a recent reference, and the channels with each other. It is not a safety "
             "function for people or machines.",
             data=f"{len(machine.series)} rows of {len(machine.history.recordings)} recordings, one row every {interval:g} s.",
             figures=_figures(machine, validation),

@@ -47,7 +47,8 @@ class Contrasts:
 
     def __init__(self, rows: Rows, layout: Layout) -> None:
         self._rows, self.layout = rows, layout
-        good = np.isfinite(rows.columns)
+        # Rows that are no normal running count as missing, so that a short fault does not reach into the means of many later rows.
+        good = np.isfinite(rows.columns) & rows.accepted[:, None]
         self._complete = bool(good.all())
         filled = rows.columns if self._complete else np.where(good, rows.columns, 0.0)
         self._sums = _cumulated(filled)

@@ -7,20 +7,23 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from model_training.machine import normal_model, set_aside
+from model_training.machine import normal_model
 from model_training.machine.budget import Tail
 from model_training.machine.column_groups import Group, Shapes
 from model_training.machine.contrasts import Contrasts, Rows
 from model_training.machine.layout import Layout
 from model_training.machine.normal_model import FOLDS, Moments
+from model_training.machine.set_aside import Scores, SetAside
 
 POWER = 8
 """Power of the mean over channels: close to the maximum, but several channels that deviate together count for more than one."""
 SMOOTH = 0.3
 """A channel is in the contrast of two scales if this is at most so much of its contrast with the reference: it wanders smoothly."""
+SPIKY = 1.25
+"""A channel is spiky if its peak, in its own size, exceeds the median of the channels by this factor."""
 MAX_VALUE = 1e4
 """Maximum of a scaled value; its power fits into float32."""
-_PASSES = 3
+_PASSES = 5
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,7 @@ class Fit:
     accepted: np.ndarray
 
 
-def fit(
-    rows: Rows, channels: int, measured: Sequence[int], groups: Sequence[Group], shapes: Shapes, layout: Layout, budget_rows: float
-) -> Fit:
+def fit(rows: Rows, channels: int, measured: Sequence[int], groups: Sequence[Group], shapes: Shapes, layout: Layout) -> Fit:
     """Fit on the accepted rows; stretches that stand out are set aside and do not train.
 
     Args:
@@ -61,18 +62,15 @@ def fit(
         measured: places of the channels that are no context.
         groups: candidate groups of columns that explain them.
         shapes: candidate columns for their relations.
-        budget_rows: rows from one false alarm to the next that the user accepts.
     """
-    initially = rows.accepted
-    for attempt in range(_PASSES):
+    aside = SetAside(rows.accepted)
+    for _ in range(_PASSES):
         found, scores = _fit(rows, channels, list(measured), groups, shapes, layout)
-        if attempt == _PASSES - 1:
-            break
-        outlying = set_aside.rare(rows, set_aside.outlying(scores), initially, budget_rows)
-        if not outlying.any():
-            break
-        rows = replace(rows, accepted=rows.accepted & ~outlying)
-    return found
+        accepted = aside.accepted(scores)
+        if accepted is None:
+            return found
+        rows = replace(rows, accepted=accepted)
+    return _fit(rows, channels, list(measured), groups, shapes, layout)[0]
 
 
 def kind_scores(values: np.ndarray, channels: int) -> np.ndarray:
@@ -81,7 +79,7 @@ def kind_scores(values: np.ndarray, channels: int) -> np.ndarray:
     return (size**POWER).sum(2) ** (1 / POWER)
 
 
-def _fit(rows: Rows, channels: int, measured: list[int], groups: Sequence[Group], shapes: Shapes, layout: Layout) -> tuple[Fit, np.ndarray]:
+def _fit(rows: Rows, channels: int, measured: list[int], groups: Sequence[Group], shapes: Shapes, layout: Layout) -> tuple[Fit, Scores]:
     contrasts = Contrasts(rows, layout)
     ready = contrasts.ready
     folds = np.minimum(np.cumsum(ready) * FOLDS // max(int(ready.sum()), 1), FOLDS - 1)
@@ -98,6 +96,7 @@ def _fit(rows: Rows, channels: int, measured: list[int], groups: Sequence[Group]
     without = [matrix([each for each in range(FOLDS) if each != fold]) for fold in range(FOLDS)]
     kinds, scales = 2 if len(measured) > 1 else 1, len(layout.scales)
     parts = np.full((contrasts.count, len(rows), kinds), np.nan)
+    leads = np.zeros((contrasts.count, len(rows), kinds), np.int16)
     size = np.ones((contrasts.count, 2 * channels))
     for number, each in enumerate(contrasts):
         held = np.zeros((len(rows), 2 * channels))
@@ -109,14 +108,19 @@ def _fit(rows: Rows, channels: int, measured: list[int], groups: Sequence[Group]
         for fold in range(FOLDS):
             inside = folds == fold
             own = np.where(left_out, np.inf, _size(held[ready & ~inside]))
-            parts[number, inside] = kind_scores(held[inside] / own, channels)[:, :kinds]
-    used = np.isfinite(size).reshape(contrasts.count, 2, channels)[:, :kinds, measured].any(2)
-    scores = np.moveaxis(parts, 0, 1)[:, used]
+            values = held[inside] / own
+            parts[number, inside] = kind_scores(values, channels)[:, :kinds]
+            leads[number, inside] = np.abs(values).reshape(-1, 2, channels).argmax(2)[:, :kinds]
+    finite = np.isfinite(size).reshape(contrasts.count, 2, channels)[:, :kinds, measured]
+    used = np.asarray(finite.any(2))
     began = contrasts.started
-    scores[~began] = np.nan
-    tail = Tail.fit(scores[ready], int(ready.sum()))
+    values = np.moveaxis(parts, 0, 1)[:, used]
+    values[~began] = np.nan
+    spans = np.array([*layout.scales, *layout.scales[1:]])
+    scores = Scores(values, np.moveaxis(leads, 0, 1)[:, used], np.repeat(spans[:, None], kinds, 1)[used], ready)
+    tail = Tail.fit(values[ready], int(ready.sum()))
     held_out = np.full(len(rows), np.nan)
-    held_out[began] = tail.scaled(scores[began])
+    held_out[began] = tail.scaled(values[began])
     return Fit(layout, whole, size, used, tail, tuple(chosen), (*sentences, *_bends(bent)), held_out, rows.accepted), scores
 
 
@@ -125,6 +129,12 @@ def _bends(bent: np.ndarray) -> list[str]:
 
 
 def _size(values: np.ndarray) -> np.ndarray:
-    """Root mean square of each column, (k,); 1 for a column of zeros."""
+    """Root mean square of each column, (k,), more for a spiky one; 1 for a column of zeros.
+
+    A channel whose largest value is far beyond those of the others, in its own size, would set the level of all of them.
+    """
     size = np.sqrt((values**2).mean(0))
-    return np.where(size > 1e-9, size, 1.0)
+    size = np.where(size > 1e-9, size, 1.0)
+    peak = (np.abs(values).max(0) / size).reshape(2, -1)
+    typical = np.array([np.median(part[part > 0]) if (part > 0).any() else 1.0 for part in peak])
+    return size * np.maximum(1, peak / (SPIKY * typical[:, None])).reshape(-1)

@@ -108,9 +108,7 @@ def learn(history: History, series: Series, name: str, budget: Budget, seed: int
     )
     log(f"{len(series)} rows of {len(channels)} channels; scales of {', '.join(map(str, layout.scales))} rows")
     columns = evaluate_columns(manifest, series)
-    fit = fitting.fit(
-        series.rows(columns), len(channels), measured, proposed.groups, proposed.shapes, layout, budget.in_rows(history.interval_s)
-    )
+    fit = fitting.fit(series.rows(columns), len(channels), measured, proposed.groups, proposed.shapes, layout)
     for sentence in fit.sentences:
         log(sentence)
     for sentence in aside(series, fit):
@@ -153,8 +151,8 @@ def promised(budget: Budget, fit: Fit, interval_s: float) -> Promise:
         rows,
         level,
         False,
-        f"{known} rows of history cannot promise {budget.text}, only {describe(rows * interval_s)} (one in {rows:.0f} rows), which the model "
-        f"is set to; train again with {describe_rows(wanted / PROMISE, interval_s)} of history",
+        f"{known} rows of history cannot promise {budget.text}, only {describe(rows * interval_s)} (one in {rows:.0f} rows), "
+        f"to which the model is set; train again with {describe_rows(wanted / PROMISE, interval_s)} of history",
     )
 
 

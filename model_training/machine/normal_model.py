@@ -13,6 +13,8 @@ from model_training.machine.contrasts import Contrasts
 FOLDS = 5
 RIDGE = 10.0
 """Ridge of the explanation, in rows; keeps columns that move together from cancelling each other."""
+RARE = 1e-3
+"""Further ridge of the explanation, as a share of the channels' mean variance."""
 SHRINKAGE = 0.1
 """Ridge of the relations, as a share of a channel's variance."""
 BEND = 0.1
@@ -60,7 +62,9 @@ def explain(moments: np.ndarray, measured: Sequence[int], places: Sequence[int],
     if not places:
         return np.zeros((0, len(measured)))
     gram = moments[np.ix_(places, places)]
-    ridge = np.diag(np.maximum(np.diag(gram), 1e-9)) * RIDGE / max(rows, 1)
+    # A column that hardly moved, such as the effect of a setpoint that was used once, must not get a large coefficient.
+    floor = RARE * float(np.diag(moments)[list(measured)].mean())
+    ridge = np.diag(np.diag(gram) * RIDGE / max(rows, 1) + floor)
     return np.linalg.solve(gram + ridge, moments[np.ix_(places, measured)])
 
 

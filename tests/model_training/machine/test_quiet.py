@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-from edgeml.model.bundle import assemble
-from edgeml.model.manifest import CycleColumn, HingeColumn
 from model_training.machine import learning
 from model_training.machine import series as rows_of
 from model_training.machine.budget import Budget
 from model_training.machine.learning import Machine
 from model_training.machine.numpy_engine import NumpyEngine
 from model_training.machine.validation import Judged, judge
+
+from edgeml.model.bundle import assemble
+from edgeml.model.manifest import CycleColumn, HingeColumn
 from tests.model_training.machine.machines import Plant
 
 LEARNED, JUDGED = 6_000, 6_000
