@@ -31,8 +31,13 @@ def bundle(folder: Path, signed: bool = True) -> Path:
 
 
 def recording(path: Path, rows: int = ROWS, onset: int = ONSET, names: tuple[str, ...] = NAMES) -> Path:
-    """A row a minute in local time, in a layout of its own; the flow rises by 10 standard deviations at row `onset`."""
+    """A row a minute in local time, in a layout of its own; the flow rises by 10 standard deviations at row `onset`.
+
+    The setpoint is steady, and so are all channels for the half hour from row 100 on, as at night: neither is a fault.
+    """
     values = normal(rows)[1].astype(float)
+    values[:, 3] = 50
+    values[100:130] = values[100]
     values[onset:, 1] += 20
     lines = [";".join(["Zeit", *(f"{name} [1]" for name in reversed(names)), "fault"])]
     for row, line in enumerate(np.round(values, 3)[:, ::-1].tolist()):

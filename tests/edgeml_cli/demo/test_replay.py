@@ -36,7 +36,9 @@ def test_scenario_of_a_recording(tmp_path: Path) -> None:
     assert scenario.onset == from_iso("2026-03-02T08:00:00Z") + ONSET * 60 * 10**9
     assert scenario.component == ("com.edgeml.Model.MyMachine", "1.0.0")
     ingestion = ingestion_options(scenario)
-    assert not ingestion.assets[ASSET].enabled and ingestion.assets["my-machine"].quality.max_gap_s == 300
+    quality = ingestion.assets["my-machine"].quality
+    assert not ingestion.assets[ASSET].enabled and quality.max_gap_s == 300
+    assert {name: channel.stuck_after_s for name, channel in quality.channels.items()} == dict.fromkeys(NAMES, 0)
     inference = read(InferenceOptions, scenario.config["com.edgeml.Inference"])
     assert inference.model == "com.edgeml.Model.MyMachine" and list(inference.signature.public_keys.values()) == [TRUSTED]
     dispatcher = read(AlertDispatcherOptions, scenario.config["com.edgeml.AlertDispatcher"])
@@ -77,7 +79,7 @@ def test_unusable_input_is_one_sentence(tmp_path: Path) -> None:
         (good, [tmp_path / "none.csv"], None, "none.csv"),
         (good, [recording(tmp_path / "other.csv", rows=300, names=("a", "b", "c", "d"))], None, "'?current'?"),
         (good, [data], tmp_path / "spec.yaml", "spec.yaml"),
-        (good, [recording(tmp_path / f"{n}.csv", rows=30) for n in range(MAX_ASSETS + 1)], None, "17 recordings are too many"),
+        (good, [recording(tmp_path / f"{n}.csv", rows=150) for n in range(MAX_ASSETS + 1)], None, "17 recordings are too many"),
     ]
     for folder, files, spec, words in cases:
         with pytest.raises(ReplayError, match=words) as caught:
