@@ -269,6 +269,7 @@ PACKAGES: dict[str, dict[str, set[str]]] = {
         "evaluation": {"edgeml", "gglocal", "sensor_ingestion", "", "history", "report"},
         "report": {"edgeml", "", "evaluation", "tables"},
         "parity": {"edgeml", "", "evaluation"},
+        "machine": {"edgeml", "", "evaluation", "history", "report"},
         "comparison": {"edgeml", "", "evaluation", "history", "machine", "report"},
         "sagemaker": {"edgeml", "gglocal", ""},
     },

@@ -93,7 +93,8 @@ def _check_channels(table: Table, channels: Sequence[Channel], notes: list[str],
     if unknown and not require:
         raise HistoryError(f"`roles` in the spec names {unknown[0]!r}, which is no channel; the channels are {listed(names)}")
     if not any(channel.role == "measured" for channel in channels) and not require:
-        reasons = "; ".join(notes) or "it has no numeric column besides the time"
+        nothing = "all channels are context, and none can be a fault" if channels else "it has no numeric column besides the time"
+        reasons = "; ".join(notes) or nothing
         raise HistoryError(f"{table.name} has no channel to monitor: {reasons}; add measurements, or correct the spec")
 
 

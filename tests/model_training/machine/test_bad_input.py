@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from model_training import train
 
 ROWS = 300
@@ -74,9 +73,7 @@ def test_table_that_cannot_train_is_refused(case: str, tmp_path: Path, capsys: p
         ((), "--name"),
     ],
 )
-def test_option_that_is_wrong_is_refused(
-    arguments: tuple[str, ...], part: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_option_that_is_wrong_is_refused(arguments: tuple[str, ...], part: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = write(tmp_path / "history.csv", {"time": times(), "a": numbers()})
     assert part in refused(capsys, tmp_path, "--data", str(file), *arguments)
 
@@ -85,7 +82,8 @@ def test_spec_in_which_all_channels_are_context_is_refused(tmp_path: Path, capsy
     file = write(tmp_path / "history.csv", {"time": times(), "a": numbers()})
     spec = tmp_path / "spec.yaml"
     spec.write_text("roles: {a: context}\n", encoding="utf-8")
-    assert "all channels are context" in refused(capsys, tmp_path, "--name", "m", "--data", str(file), "--spec", str(spec))
+    sentence = refused(capsys, tmp_path, "--name", "m", "--data", str(file), "--spec", str(spec))
+    assert "all channels are context, and none can be a fault" in sentence
 
 
 def test_file_that_does_not_exist_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
