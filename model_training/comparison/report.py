@@ -23,8 +23,8 @@ MAX_LISTED = 10
 def text(results: Results) -> str:
     """The tables: one for each set, and the sum."""
     parts = [
-        f"Budget: {results.budget}, at most one alarm in five times the rows of the history; seed {results.seed}. A step is found if an alarm "
-        f"is raised within {WITHIN} rows. Steps of size 0 show alarms by chance."
+        f"Budget: {results.budget}, at most one alarm in five times the rows of the history; seed {results.seed}. A step is found if an "
+        f"alarm is raised within {WITHIN} rows. Steps of size 0 show alarms by chance."
     ]
     for name, by_method in results.sets.items():
         parts += [f"{TITLES[name]}.", _table({method: list(machines.values()) for method, machines in by_method.items()})]
