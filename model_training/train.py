@@ -1,4 +1,4 @@
-"""Train one kind of model: `edgeml model train NAME [OPTION...]`. Each kind has options of its own.
+"""Train one kind of model: `edgeml model train NAME [OPTION...]`. Each kind declares its options.
 
 The last line of standard output is one JSON object: `bundle` is the folder of the bundle, and the rest are its main figures.
 

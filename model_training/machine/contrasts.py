@@ -20,12 +20,14 @@ class Rows:
     """A history in the columns of the model.
 
     Attributes:
+        times: (n,) int64, ns.
         columns: (n, f) float64: the deviations of c channels, then derived columns; NaN where a value is missing.
         starts: (n,) int64: index of the first row after the last gap.
         series: (n,) int64: index of the first row of the series of each row; a reference does not reach into another series.
         accepted: (n,) bool: rows that count as normal running.
     """
 
+    times: np.ndarray
     columns: np.ndarray
     starts: np.ndarray
     series: np.ndarray
@@ -45,7 +47,8 @@ class Contrasts:
 
     def __init__(self, rows: Rows, layout: Layout) -> None:
         self._rows, self.layout = rows, layout
-        good = np.isfinite(rows.columns)
+        # Rows that are no normal running count as missing, so that a short fault does not reach into the means of many later rows.
+        good = np.isfinite(rows.columns) & rows.accepted[:, None]
         self._complete = bool(good.all())
         filled = rows.columns if self._complete else np.where(good, rows.columns, 0.0)
         self._sums = _cumulated(filled)

@@ -11,7 +11,6 @@ import numpy as np
 
 from model_training.machine.fitting import MAX_VALUE, POWER, Fit
 
-
 UNUSED = 1e9
 """Offset of a score that is not used: far below every other."""
 

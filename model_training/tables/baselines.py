@@ -33,7 +33,7 @@ def predict(method: str, x: np.ndarray, target: np.ndarray, held_out: np.ndarray
         classes: number of classes; 0 for a number.
 
     Returns:
-        (m,) numbers, or (m, classes) probabilities.
+        (m,) numbers within those of the training rows, or (m, classes) probabilities.
     """
     if method == NULL:
         return _null(target, len(held_out), classes)
@@ -43,12 +43,20 @@ def predict(method: str, x: np.ndarray, target: np.ndarray, held_out: np.ndarray
             x, target = x[drawn], target[drawn]
     mean, std = x.mean(0), np.maximum(x.std(0), 1e-9)
     model = _model(method, classes, seed)
-    model.fit((x - mean) / std, target)
+    _fit(model, (x - mean) / std, target)
     if not classes:
-        return model.predict((held_out - mean) / std)
+        return np.clip(model.predict((held_out - mean) / std), target.min(), target.max())
     probabilities = np.zeros((len(held_out), classes))
     probabilities[:, model.classes_.astype(int)] = model.predict_proba((held_out - mean) / std)
     return probabilities
+
+
+def _fit(model: Any, x: np.ndarray, target: np.ndarray) -> None:
+    """Fit with one thread: sums in parallel would depend on the machine, and threads wait for each other on a busy one."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        model.fit(x, target)
 
 
 def _model(method: str, classes: int, seed: int) -> Any:

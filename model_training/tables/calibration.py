@@ -105,10 +105,10 @@ def cross_calibrate(score: np.ndarray, truth: np.ndarray, unit: np.ndarray, cond
     return confidence
 
 
-def expected_error(confidence: np.ndarray, truth: np.ndarray, prior: float) -> float:
-    """Expected calibration error at the prior; NaN if only one class occurs."""
+def expected_error(confidence: np.ndarray, truth: np.ndarray, prior: float) -> float | None:
+    """Expected calibration error at the prior; None if the condition holds in all rows or in none."""
     if truth.all() or not truth.any():
-        return float("nan")
+        return None
     return calibration.expected_error(confidence, truth, prior)
 
 

@@ -58,7 +58,7 @@ def answers(bundle: Bundle, x: np.ndarray) -> np.ndarray:
 
 
 def predict(bundle: Bundle, table: Table) -> Predictions:
-    """Score the rows of each unit with a scorer of its own; independent rows with one scorer."""
+    """Score the rows of each unit with a separate scorer; independent rows with one scorer."""
     engine, n = open_engine(bundle), len(table)
     score, confidence = np.full(n, np.nan, np.float32), np.full(n, np.nan, np.float32)
     outputs = np.full((n, bundle.manifest.output_shape[0]), np.nan, np.float32)

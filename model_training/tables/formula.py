@@ -43,7 +43,7 @@ class Formula:
     """A formula over columns.
 
     Attributes:
-        text: the formula, stripped.
+        text: the formula in one line.
         columns: the columns in it, in the order of first use; never empty.
         divides: it divides by a column, for which int8 has no kernel.
 
@@ -52,7 +52,7 @@ class Formula:
     """
 
     def __init__(self, text: str) -> None:
-        self.text = text.strip()
+        self.text = " ".join(line.strip() for line in text.strip().splitlines())
         self._root = _parse(self.text)
         probe = _Probe()
         self.evaluate(probe)
@@ -150,6 +150,8 @@ class Arrays:
 def _parse(text: str) -> ast.expr:
     if len(text) > MAX_LENGTH:
         raise FormulaError(f"a formula has {len(text)} characters, and {MAX_LENGTH} are allowed; derive a part of it first")
+    if not text.isprintable():
+        raise FormulaError("a formula has characters that are not printable; remove them")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

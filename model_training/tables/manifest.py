@@ -13,6 +13,7 @@ from edgeml.model.manifest import FORMAT, Calibration, Channel, Digest, Manifest
 from model_training.tables.calibration import Condition
 from model_training.tables.spec import Spec
 from model_training.tables.table import Table
+from model_training.training_request import TrainingError
 
 INTERVAL_S = 1.0
 GAP_INTERVALS = 10
@@ -21,12 +22,20 @@ TAIL, MARGIN = 0.001, 0.1
 """The range of a channel of independent rows: its quantiles at this tail, extended by this share of their distance."""
 SPANS = (1, 3, 8)
 """Spans of the three views of a series, as multiples of the shortest."""
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}", re.ASCII)
 _NOT_A_NAME = re.compile(r"[^a-z0-9]+")
 
 
 def model_name(spec: Spec) -> str:
-    """Name of the model: that of the spec, or the target in lower case."""
-    return spec.name or _NOT_A_NAME.sub("_", spec.target.lower()).strip("_") or "model"
+    """Name of the model: that of the spec, or the target in lower case.
+
+    Raises:
+        TrainingError: it is not one that folders and components can have.
+    """
+    name = spec.name or _NOT_A_NAME.sub("_", spec.target.lower()).strip("_")
+    if not _NAME.fullmatch(name):
+        raise TrainingError(f"{name[:70]!r} is not a model's name; give one of letters, digits, - and _ with --name, such as tool_wear")
+    return name
 
 
 def views(table: Table, spec: Spec) -> tuple[View, ...]:

@@ -36,8 +36,8 @@ class Recipe(NamedTuple):
     epochs: int
 
 
-SERIES = Recipe(3, (48, 24), (0.05, 0.1, 0.05), 256, 3e-3, 1e-3, 0.995, 6000, 60)
-ROWS = Recipe(1, (32, 16), (0.0, 0.0, 0.0), 128, 1e-2, 1e-4, 0.99, 4700, 120)
+SERIES = Recipe(3, (96, 32), (0.05, 0.1, 0.05), 256, 3e-3, 1e-3, 0.995, 6000, 60)
+ROWS = Recipe(3, (32, 16), (0.0, 0.0, 0.0), 128, 1e-2, 1e-4, 0.99, 4700, 120)
 
 
 class Output(NamedTuple):

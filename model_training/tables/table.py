@@ -1,4 +1,4 @@
-"""A table that is ready to train on: channels, target and units, and sentences on what was left out."""
+"""A table that is ready to train on: channels, target and units, and notes on dropped columns and rows."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Table:
     Attributes:
         values: (n, c) float32, NaN for missing.
         target: (n,) float64: a number, or the index of a class.
-        unit: (n,) int32, index of the unit; without a group, each row is a unit of its own.
+        unit: (n,) int32, index of the unit; without a group, each row is a separate unit.
         unit_names: name of each unit.
         order: (n,) float64, the value of the order column; the number of the row without one.
         ordered: the rows of a unit are a series.

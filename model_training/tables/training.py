@@ -101,6 +101,8 @@ class Run:
         self.table, self.spec = source.table, source.spec
         self.condition = calibration.condition(self.table, self.spec)
         self.template = manifest.build(self.table, self.spec, self.condition)
+        if not (self.spec.interval_s or self.table.interval_s):
+            request.log(f"a device must feed a row every {self.template.interval_s:g} s; state another `interval_s` in the spec")
         self.examples = self._built(self.table)
         if len(np.unique(self.examples.unit)) < checks.MIN_UNITS:
             raise TrainingError(

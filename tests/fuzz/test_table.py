@@ -30,6 +30,8 @@ EXCLUDED: dict[str, str] = {
     "model_training.anomaly.training_examples.from_pump": "generates rows",
     "model_training.datasets.skab.load_skab": "reads a folder, each file with read_recording",
     "model_training.evaluation.result_json.from_json": "reads figures that the same module has written",
+    "model_training.tables.public_data.load": "reads a folder with model_training.datasets",
+    "model_training.tables.training.load": "reads with model_training.tables.read and spec, which are targets",
     "model_training.train.parse": "reads arguments of the command line",
     "sensor_ingestion.sources.base.Source.read": "a protocol",
     "sensor_ingestion.sources.simulator.Simulator.read": "generates rows",

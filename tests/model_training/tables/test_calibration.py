@@ -40,7 +40,9 @@ def test_confidence_falls_with_life_and_is_calibrated() -> None:
     found = calibration.fit(score, below, condition)
     assert found.confidence(0.0) > 0.95 and found.confidence(125.0) < 0.02
     assert list(found.confidences) == sorted(found.confidences, reverse=True)
-    assert calibration.expected_error(fitted.apply(found, score), below, 0.15) < 0.01
+    error = calibration.expected_error(fitted.apply(found, score), below, 0.15)
+    assert error is not None and error < 0.01
+    assert calibration.expected_error(score, np.ones(len(score), bool), 0.15) is None
 
 
 def test_equal_scores_give_the_prior() -> None:

@@ -110,6 +110,7 @@ def test_invalid_data_fail_with_reason(engines: Path, mill: Path, tmp_path: Path
     assert "train_FD001.txt" in refusal("regression", out=out, folder=engines)
     assert "no CSV or Parquet file" in refusal("regression", out=out, folder=tmp_path / "out", target="y")
     assert "there is no column `wear` for the target; the columns are UDI, " in refusal("regression", out=out, folder=mill, target="wear")
+    assert "'9 lives' is not a model's name" in refusal("classification", out=out, folder=mill, target="Machine failure", name="9 lives")
     for text, sentence in (
         ("derived: {p: \"'Tool wear' * sped\"}", "uses sped, which are no channels"),
         ("derived: {p: 1 +}", "the derived column `p`: `1 +` cannot be parsed"),
