@@ -9,18 +9,17 @@ import msgspec
 import numpy as np
 
 from edgeml.alarms.alarm_policy import PolicyOptions
-from edgeml.messages import GOOD, MISSING
-from edgeml.model import bundle as bundles
+from edgeml.model.bundle import assemble
 from edgeml.model.manifest_policy import effective_policy
-from edgeml.model.runtime import open_engine
-from edgeml.model.scorer import AssetScorer
 from model_training.comparison import textbook
 from model_training.comparison.textbook import Fit
 from model_training.evaluation.baselines.control_chart import filled
 from model_training.history import History
-from model_training.machine import confidence, graph, learning, series
+from model_training.machine import confidence, learning, series
 from model_training.machine.budget import PROMISE, Budget, Tail
 from model_training.machine.normal_model import FOLDS
+from model_training.machine.numpy_engine import NumpyEngine
+from model_training.machine.validation import judge
 
 Confidences = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Event times (n,) int64, ns, and values (n, c), NaN where missing, to confidences (n,), NaN without a decision."""
@@ -46,16 +45,13 @@ Train = Callable[[History, Budget, int], Detector]
 
 
 def machine(history: History, budget: Budget, seed: int) -> Detector:
-    """The method of `edgeml model train machine`, scored by the components' code. Needs TensorFlow for the export of its graph."""
+    """The method of `edgeml model train machine`, scored by the components' code and the arithmetic of the exported graph."""
     learned = learning.learn(history, series.collect(history), "machine", budget, seed, lambda line: None)
-    model = graph.export(learned.fit, learned.promise.level, len(history.channels), seed)
-    bundle = bundles.assemble(learned.manifest, model)
-    engine = open_engine(bundle)
+    bundle = assemble(learned.manifest, b"")
+    engine = NumpyEngine(learned.fit, learned.promise.level, len(learned.manifest.channels))
 
     def confidences(times: np.ndarray, values: np.ndarray) -> np.ndarray:
-        quality = np.where(np.isfinite(values), np.uint8(GOOD), np.uint8(MISSING))
-        result, _ = AssetScorer(bundle, engine).feed(times, values.astype(np.float32), quality)
-        return np.where(result.reason == 0, result.confidence, np.nan)
+        return judge(bundle, engine, times, values.astype(np.float32)).confidence
 
     return Detector(confidences, learned.promise.rows, effective_policy(bundle.manifest))
 
