@@ -19,7 +19,7 @@ from model_training.machine import confidence, learning, series
 from model_training.machine.budget import PROMISE, Budget, Tail
 from model_training.machine.normal_model import FOLDS
 from model_training.machine.numpy_engine import NumpyEngine
-from model_training.machine.validation import judge
+from model_training.machine.validation import run_on_device
 
 Confidences = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Event times (n,) int64, ns, and values (n, c), NaN where missing, to confidences (n,), NaN without a decision."""
@@ -51,7 +51,7 @@ def machine(history: History, budget: Budget, seed: int) -> Detector:
     engine = NumpyEngine(learned.fit, learned.promise.level, len(learned.manifest.channels))
 
     def confidences(times: np.ndarray, values: np.ndarray) -> np.ndarray:
-        return judge(bundle, engine, times, values.astype(np.float32)).confidence
+        return run_on_device(bundle, engine, times, values.astype(np.float32)).confidence
 
     return Detector(confidences, learned.promise.rows, effective_policy(bundle.manifest))
 
