@@ -268,7 +268,9 @@ PACKAGES: dict[str, dict[str, set[str]]] = {
         "tables": {"edgeml", "", "datasets", "history", "report"},
         "evaluation": {"edgeml", "gglocal", "sensor_ingestion", "", "history", "report"},
         "report": {"edgeml", "", "evaluation", "tables"},
-        "parity": {"edgeml", "", "evaluation"},
+        "parity": {"edgeml", "", "evaluation", "history"},
+        "machine": {"edgeml", "", "evaluation", "history", "report"},
+        "comparison": {"edgeml", "", "evaluation", "history", "machine", "report"},
         "sagemaker": {"edgeml", "gglocal", ""},
     },
     "edgeml_cli": {
@@ -277,7 +279,7 @@ PACKAGES: dict[str, dict[str, set[str]]] = {
         "build": {"edgeml", ""},
         "fleet": {"edgeml", "gglocal", "alert_dispatcher", "inference", "sensor_ingestion", "", "build"},
         "cloud": {"edgeml", "gglocal", "alert_dispatcher", "inference", "sensor_ingestion", "", "build", "fleet"},
-        "demo": {"edgeml", "gglocal", "", "build"},
+        "demo": {"edgeml", "gglocal", "model_training", "", "build"},
         # The documentation, generated from the declarations.
         "site": {"edgeml", "gglocal", "alert_dispatcher", "inference", "sensor_ingestion", ""},
         "verify": {"edgeml", "gglocal", "alert_dispatcher", "inference", "sensor_ingestion", "", "build", "demo"},

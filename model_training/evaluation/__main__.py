@@ -99,20 +99,21 @@ def _history(options: argparse.Namespace, bundles: list[Bundle], log: Log) -> di
     spec = load_spec(options.spec)
     if options.events:
         spec = msgspec.structs.replace(spec, events=str(options.events))
-    result, judged = history_run.evaluate(bundles, options.data, spec, log)
+    result, evaluated = history_run.evaluate(bundles, options.data, spec, log)
     print(history_text.text(result))
+    found: list[injection.Found] = []
     if options.inject:
         log("laying faults over normal rows")
-        found = history_run.inject(judged[0], options.seed)
+        found = history_run.inject(evaluated[0], options.seed)
         result["bundles"][0]["injected"] = injection.plain(found)
-        print(history_text.injected(found, judged[0].bundle.manifest.interval_s))
+        print("\n" + history_text.injected(found, evaluated[0].bundle.manifest.interval_s))
     if options.predictions:
-        predictions.write(options.predictions, predictions.of_history(judged[0]))
+        predictions.write(options.predictions, predictions.of_history(evaluated[0]))
     _write_result(options, result)
     if options.report:
         from model_training.report import history
 
-        history.write(options.report, result, judged[0])
+        history.write(options.report, result, evaluated[0], found)
     return _summary(options, result)
 
 

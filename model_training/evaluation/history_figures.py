@@ -22,7 +22,7 @@ WEEK_H = 7 * 24.0
 
 
 @dataclass(frozen=True)
-class Judged:
+class EvaluatedRecording:
     """A recording with the result of a bundle.
 
     Attributes:
@@ -63,15 +63,15 @@ class HistoryFigures:
 
     Attributes:
         rows, decided: all rows, and those with a decision.
-        judged: rows from the first decision of each recording on; the shares are of these.
-        verdict_rows, alarm_rows, verdict_share, alarm_share: rows with a positive verdict, and with an active alarm.
+        counted: rows from the first decision of each recording on; the shares are of these.
+        verdict_rows, alarm_rows, verdict_share, alarm_share: rows with a positive `verdict`, and with an active alarm.
         normal_rows, normal_verdict_share, normal_alarm_share: the same among rows of normal running.
         alarms, false_alarms: alarms raised, and those in normal running.
         normal_hours, false_alarms_per_week: hours of normal running, and the rate with its interval.
         events, found, already_active: known faults, those with an active alarm in them, and those of which the alarm began before.
         found_share: with its interval.
         delay_*: from the first row of an event to its first row with an active alarm, in rows and in s; missed events count as infinite.
-        f1, precision, recall: of the verdict over rows with labels; a row without a decision counts as negative.
+        f1, precision, recall: of the `verdict` over rows with labels; a row without a decision counts as negative.
         calibration_error: over decided rows with labels, at the manifest's prior.
         undecided_reasons: rows without a decision by reason.
     """
@@ -79,7 +79,7 @@ class HistoryFigures:
     recordings: int
     rows: int
     decided: int
-    judged: int
+    counted: int
     verdict_rows: int
     alarm_rows: int
     verdict_share: float
@@ -110,34 +110,34 @@ class HistoryFigures:
         return {key: list(value) if isinstance(value, Interval) else value for key, value in asdict(self).items()}
 
 
-def figures(judged: Sequence[Judged], prior: float) -> HistoryFigures:
+def figures(evaluated: Sequence[EvaluatedRecording], prior: float) -> HistoryFigures:
     """The figures of recordings together.
 
     Args:
         prior: of the calibration error.
     """
-    results = [each.result for each in judged]
-    normal = [each.normal() for each in judged]
-    counted = [np.arange(len(each.recording)) >= each.begin for each in judged]
+    results = [each.result for each in evaluated]
+    normal = [each.normal() for each in evaluated]
+    counted = [np.arange(len(each.recording)) >= each.begin for each in evaluated]
     false = sum(bool(rows[at]) for rows, result in zip(normal, results, strict=True) for at in result.raised)
     hours = math.fsum(
         metrics.hours(each.recording.times, rows, max(each.longest_gap_s, each.interval_s), each.interval_s)
-        for each, rows in zip(judged, normal, strict=True)
+        for each, rows in zip(evaluated, normal, strict=True)
     )
-    delays = [delay for each in judged for delay in _delays(each)]
+    delays = [delay for each in evaluated for delay in _delays(each)]
     found = sum(delay is not None for delay in delays)
     in_rows = [math.inf if delay is None else delay.rows for delay in delays]
     in_s = [math.inf if delay is None else delay.seconds for delay in delays]
-    matrix = metrics.pooled(_confusion(each) for each in judged if each.recording.labels is not None)
+    matrix = metrics.pooled(_confusion(each) for each in evaluated if each.recording.labels is not None)
     reasons: Counter[str] = Counter()
     for result in results:
         reasons.update({reason: n for reason, n in result.reasons.items() if n})
     verdicts, alarms = ([getattr(result, name) for result in results] for name in ("verdict", "alarm"))
     return HistoryFigures(
-        recordings=len(judged),
-        rows=sum(len(each.recording) for each in judged),
+        recordings=len(evaluated),
+        rows=sum(len(each.recording) for each in evaluated),
         decided=sum(int((~result.undecided).sum()) for result in results),
-        judged=_sum(counted),
+        counted=_sum(counted),
         verdict_rows=_both(verdicts, counted),
         alarm_rows=_both(alarms, counted),
         verdict_share=_ratio(_both(verdicts, counted), _sum(counted)),
@@ -160,7 +160,7 @@ def figures(judged: Sequence[Judged], prior: float) -> HistoryFigures:
         f1=matrix.f1,
         precision=_ratio(matrix.tp, matrix.tp + matrix.fp),
         recall=_ratio(matrix.tp, matrix.tp + matrix.fn),
-        calibration_error=_calibration_error(judged, prior),
+        calibration_error=_calibration_error(evaluated, prior),
         undecided_reasons=dict(reasons),
     )
 
@@ -174,11 +174,11 @@ class Delay:
     before: bool
 
 
-def _delays(judged: Judged) -> list[Delay | None]:
+def _delays(evaluated: EvaluatedRecording) -> list[Delay | None]:
     """The delay of each event; None: missed."""
     out: list[Delay | None] = []
-    times, alarm = judged.recording.times, judged.result.alarm
-    for rows in judged.events() or ():
+    times, alarm = evaluated.recording.times, evaluated.result.alarm
+    for rows in evaluated.events() or ():
         hits = np.flatnonzero(alarm[rows])
         if not len(hits):
             out.append(None)
@@ -189,15 +189,15 @@ def _delays(judged: Judged) -> list[Delay | None]:
     return out
 
 
-def _confusion(judged: Judged) -> metrics.ConfusionMatrix:
-    labels = judged.recording.labels
+def _confusion(evaluated: EvaluatedRecording) -> metrics.ConfusionMatrix:
+    labels = evaluated.recording.labels
     assert labels is not None
-    keep = ~judged.recording.excluded & (labels | (np.arange(len(labels)) >= judged.begin))
-    return metrics.confusion_matrix(judged.result.verdict[keep], labels[keep])
+    keep = ~evaluated.recording.excluded & (labels | (np.arange(len(labels)) >= evaluated.begin))
+    return metrics.confusion_matrix(evaluated.result.verdict[keep], labels[keep])
 
 
-def _calibration_error(judged: Sequence[Judged], prior: float) -> float:
-    labelled = [each for each in judged if each.recording.labels is not None]
+def _calibration_error(evaluated: Sequence[EvaluatedRecording], prior: float) -> float:
+    labelled = [each for each in evaluated if each.recording.labels is not None]
     keep = [~each.result.undecided & ~each.recording.excluded for each in labelled]
     if not labelled:
         return math.nan

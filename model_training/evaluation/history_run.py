@@ -15,7 +15,7 @@ from edgeml.model.runtime import open_engine
 from model_training.evaluation import injection
 from model_training.evaluation.bundle_scoring import bundle_detector
 from model_training.evaluation.history_data import HistoryData, read_for
-from model_training.evaluation.history_figures import Judged, figures
+from model_training.evaluation.history_figures import EvaluatedRecording, figures
 from model_training.evaluation.injection import Found, NormalRows
 from model_training.history import Spec
 from model_training.progress import steps
@@ -24,18 +24,18 @@ Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class JudgedBundle:
+class EvaluatedHistory:
     """One bundle on recordings of any layout.
 
     Attributes:
         engine: name of the runtime.
-        judged: one for each recording of `data`.
+        recordings: one for each recording of `data`.
     """
 
     bundle: Bundle
     engine: str
     data: HistoryData
-    judged: tuple[Judged, ...]
+    recordings: tuple[EvaluatedRecording, ...]
 
     def plain(self) -> dict[str, Any]:
         """The figures, together and by recording."""
@@ -50,12 +50,12 @@ class JudgedBundle:
             "verdict_level": manifest.verdict_level,
             "prior": manifest.prior,
             "policy": msgspec.to_builtins(effective_policy(manifest)),
-            "figures": figures(self.judged, manifest.prior).plain(),
-            "recordings": [{"name": each.title} | figures([each], manifest.prior).plain() for each in self.judged],
+            "figures": figures(self.recordings, manifest.prior).plain(),
+            "recordings": [{"name": each.title} | figures([each], manifest.prior).plain() for each in self.recordings],
         }
 
 
-def judge(bundle: Bundle, data: HistoryData) -> JudgedBundle:
+def evaluate_bundle(bundle: Bundle, data: HistoryData) -> EvaluatedHistory:
     """Run a bundle over the recordings, each from its first row.
 
     Raises:
@@ -64,27 +64,27 @@ def judge(bundle: Bundle, data: HistoryData) -> JudgedBundle:
     engine = open_engine(bundle)
     detector = bundle_detector(bundle, engine)
     manifest = bundle.manifest
-    judged = []
+    evaluated = []
     for title, recording, given in zip(data.titles, data.recordings, data.inputs, strict=True):
-        judged.append(Judged(title, recording, detector(given), manifest.interval_s, manifest.longest_gap_s))
-        steps("recording", len(judged), len(data.recordings))
-    return JudgedBundle(bundle, engine.kind, data, tuple(judged))
+        evaluated.append(EvaluatedRecording(title, recording, detector(given), manifest.interval_s, manifest.longest_gap_s))
+        steps("recording", len(evaluated), len(data.recordings))
+    return EvaluatedHistory(bundle, engine.kind, data, tuple(evaluated))
 
 
-def evaluate(bundles: Sequence[Bundle], paths: Sequence[Path], spec: Spec, log: Log) -> tuple[dict[str, Any], list[JudgedBundle]]:
-    """Evaluate bundles. Returns the result as plain data, and the judged bundles.
+def evaluate(bundles: Sequence[Bundle], paths: Sequence[Path], spec: Spec, log: Log) -> tuple[dict[str, Any], list[EvaluatedHistory]]:
+    """Evaluate bundles. Returns the result as plain data, and the evaluated ones.
 
     Raises:
         HistoryError, BundleError: the data cannot be read, or do not fit a bundle.
     """
-    out: list[JudgedBundle] = []
+    out: list[EvaluatedHistory] = []
     read: dict[tuple[Any, ...], HistoryData] = {}
     for bundle in bundles:
         log(f"evaluating {bundle.where} ({len(out) + 1} of {len(bundles)})")
         wanted = (bundle.manifest.channels, bundle.manifest.interval_s, bundle.manifest.longest_gap_s)
         if wanted not in read:
             read[wanted] = read_for(bundle.manifest, paths, spec)
-        out.append(judge(bundle, read[wanted]))
+        out.append(evaluate_bundle(bundle, read[wanted]))
     history = out[0].data.history
     described = {
         "files": list(out[0].data.names),
@@ -95,9 +95,9 @@ def evaluate(bundles: Sequence[Bundle], paths: Sequence[Path], spec: Spec, log: 
     return {"data": described, "bundles": [each.plain() for each in out]}, out
 
 
-def inject(judged: JudgedBundle, seed: int) -> list[Found]:
+def inject(evaluated: EvaluatedHistory, seed: int) -> list[Found]:
     """Lay faults over the normal rows of the recording that has the most of them."""
-    recording, given = max(zip(judged.judged, judged.data.inputs, strict=True), key=lambda pair: int(pair[0].normal().sum()))
-    bundle = judged.bundle
+    recording, given = max(zip(evaluated.recordings, evaluated.data.inputs, strict=True), key=lambda pair: int(pair[0].normal().sum()))
+    bundle = evaluated.bundle
     rows = NormalRows(given.times, given.values, recording.normal())
     return injection.table(bundle, open_engine(bundle), rows, seed)

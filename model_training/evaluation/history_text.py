@@ -54,15 +54,15 @@ def lines_of(f: dict[str, Any]) -> list[tuple[str, str]]:
     """Name and value of each figure."""
     lines = [
         ("rows with a decision", f"{f['decided']} of {f['rows']}{_reasons(f['undecided_reasons'])}"),
-        ("rows with an active alarm", f"{f['alarm_rows']} of {f['judged']} from the first decision on, {percent(f['alarm_share'])}"),
-        ("rows with a positive verdict", f"{f['verdict_rows']} of {f['judged']}, {percent(f['verdict_share'])}"),
+        ("rows with an active alarm", f"{f['alarm_rows']} of {f['counted']} from the first decision on, {percent(f['alarm_share'])}"),
+        ("rows with a positive verdict", f"{f['verdict_rows']} of {f['counted']}, {percent(f['verdict_share'])}"),
         ("alarms raised", str(f["alarms"])),
         (
             "false alarms per week",
             f"{interval(f['false_alarms_per_week'])}; {f['false_alarms']} in {hours(f['normal_hours'])} of normal rows",
         ),
     ]
-    if f["normal_rows"] < f["judged"]:
+    if f["normal_rows"] < f["counted"]:
         share = f"alarm {percent(f['normal_alarm_share'])}, verdict {percent(f['normal_verdict_share'])} of {f['normal_rows']} rows"
         lines.insert(3, ("in normal rows", share))
     if f["events"]:

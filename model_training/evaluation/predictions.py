@@ -11,13 +11,13 @@ import numpy as np
 
 from model_training.evaluation.bundle_scoring import Detector, DetectorResult
 from model_training.evaluation.figures import Segment
-from model_training.evaluation.history_run import JudgedBundle
+from model_training.evaluation.history_run import EvaluatedHistory
 from model_training.evaluation.recordings import Recording
 from model_training.evaluation.splits import pieces
 
 HEADINGS = ("file", "row", "time", "confidence", "verdict", "alarm")
 Line = tuple[str, int, int]
-"""Confidence, verdict and alarm of a row. The confidence is the shortest decimal of the float32 value, empty without a decision."""
+"""`confidence`, `verdict` and `alarm` of a row. The confidence is the shortest decimal of the float32 value, empty without a decision."""
 
 
 class FilePredictions(NamedTuple):
@@ -67,11 +67,11 @@ def of_segments(segments: Sequence[Segment], prefix: str = "") -> list[FilePredi
     return list(found.values())
 
 
-def of_history(evaluated: JudgedBundle) -> list[FilePredictions]:
+def of_history(evaluated: EvaluatedHistory) -> list[FilePredictions]:
     """Predictions of recordings of any layout, by file."""
     data = evaluated.data
     found = [FilePredictions(name, file.times, {}) for name, file in zip(data.names, data.history.files, strict=True)]
-    for each in evaluated.judged:
+    for each in evaluated.recordings:
         one = each.recording
         for file, row, line in zip(one.file.tolist(), one.row.tolist(), lines(each.result), strict=True):
             found[file].lines[row] = line

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,8 @@ def read_captured(file: str, content: bytes) -> list[Table]:
         f"dropped {count} of {statistics.seen} rows: {reason}, the first in {statistics.examples[reason]}"
         for reason, count in statistics.rows.items()
     )
-    return [_table(file, rows, notes) for rows in found if len(rows.times)]
+    tables = [_table(file, rows, notes) for rows in found if len(rows.times)]
+    return tables if len(tables) == 1 else [_numbered_by_asset(table) for table in tables]
 
 
 def read_prepared(folder: Path) -> list[Table]:
@@ -62,8 +64,14 @@ def read_prepared(folder: Path) -> list[Table]:
         columns = {channel: Column(None, each.values[:, place]) for place, channel in enumerate(each.channels)}
         described = card.get("assets", {}).get(each.asset, {}).get("channels", {})
         units = {channel: str(about.get("unit", "")) for channel, about in described.items()}
-        out.append(of_file(str(folder), {TIME: _time(each.times), **columns}, len(each.times), each.asset, units))
+        table = of_file(str(folder), {TIME: _time(each.times), **columns}, len(each.times), each.asset, units)
+        out.append(_numbered_by_asset(table))
     return out
+
+
+def _numbered_by_asset(table: Table) -> Table:
+    """Name the asset in the file, because each asset has rows from 0 on."""
+    return replace(table, files=tuple((f"{file}#{table.asset}", rows) for file, rows in table.files))
 
 
 def continued(folder: str, tables: Sequence[Table]) -> list[Table]:

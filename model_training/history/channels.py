@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model_training.history.column_kinds import COUNTS_ROWS, Judgement, judge
+from model_training.history.column_kinds import COUNTERS, ColumnKind, classify
 from model_training.history.records import Channel, HistoryError
 from model_training.history.spec import ChannelSpec, Spec
 from model_training.history.table import Table, name_and_unit
@@ -59,12 +59,12 @@ def select(tables: Sequence[Table], rows: Rows, spec: Spec, require: Sequence[st
     for place, name in enumerate(names):
         columns = [each[place] for each in headings]
         left_out = _text_problem(tables, columns, required=bool(wanted))
-        judged = judge(name, [_values(tables[number], columns[number], part) for number, part in rows])
-        left_out = left_out or ("" if require or (wanted and judged.left_out == COUNTS_ROWS) else judged.left_out)
+        kind = classify(name, [_values(tables[number], columns[number], part) for number, part in rows])
+        left_out = left_out or ("" if require or (wanted and kind.left_out in COUNTERS) else kind.left_out)
         if left_out:
             notes.append(f"column {columns[0]!r} {left_out} and is left out")
             continue
-        channel, note = _channel(name, judged, spec, [_unit(table, column) for table, column in zip(tables, columns, strict=True)])
+        channel, note = _channel(name, kind, spec, [_unit(table, column) for table, column in zip(tables, columns, strict=True)])
         notes += [note] if note else []
         kept.append((place, channel))
     channels = tuple(channel for _, channel in kept)
@@ -77,13 +77,13 @@ def select(tables: Sequence[Table], rows: Rows, spec: Spec, require: Sequence[st
     return Selection(channels, chosen, tuple(notes))
 
 
-def _channel(name: str, judged: Judgement, spec: Spec, units: Sequence[str]) -> tuple[Channel, str]:
+def _channel(name: str, kind: ColumnKind, spec: Spec, units: Sequence[str]) -> tuple[Channel, str]:
     """The channel, and a note if its role was found by content."""
     stated = spec.channels.get(name, ChannelSpec())
-    role = stated.role or spec.roles.get(name) or judged.role
+    role = stated.role or spec.roles.get(name) or kind.role
     note = ""
-    if role == judged.role and judged.because and not stated.role and name not in spec.roles:
-        note = f"channel {name!r} is context, because {judged.because}; otherwise write `roles: {{{name}: measured}}` in the spec"
+    if role == kind.role and kind.because and not stated.role and name not in spec.roles:
+        note = f"channel {name!r} is context, because {kind.because}; otherwise write `roles: {{{name}: measured}}` in the spec"
     return Channel(name, stated.unit or next(filter(None, units), ""), role), note
 
 
@@ -93,7 +93,8 @@ def _check_channels(table: Table, channels: Sequence[Channel], notes: list[str],
     if unknown and not require:
         raise HistoryError(f"`roles` in the spec names {unknown[0]!r}, which is no channel; the channels are {listed(names)}")
     if not any(channel.role == "measured" for channel in channels) and not require:
-        reasons = "; ".join(notes) or "it has no numeric column besides the time"
+        nothing = "all channels are context, and none can be a fault" if channels else "it has no numeric column besides the time"
+        reasons = "; ".join(notes) or nothing
         raise HistoryError(f"{table.name} has no channel to monitor: {reasons}; add measurements, or correct the spec")
 
 

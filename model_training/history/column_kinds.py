@@ -28,7 +28,10 @@ LABEL_NAMES = frozenset(
     ]
 )
 CHANGEPOINT = "changepoint"
-COUNTS_ROWS = "counts the rows"
+COUNTS_ROWS, ONLY_INCREASES = "counts the rows", "only increases like a counter"
+COUNTERS = (COUNTS_ROWS, ONLY_INCREASES)
+"""Reasons to leave a column out unless the spec names it as a channel."""
+MIN_INCREASES = 50
 MAX_LABELS = 32
 NORMAL_LABELS = frozenset(("", "0", "0.0", "-0", "false", "no", "normal", "ok", "healthy", "none", "nan"))
 CONTEXT_WORDS = frozenset(["setpoint", "sp", "mode", "state", "command", "cmd", "schedule", "outdoor", "outside", "ambient"])
@@ -38,7 +41,7 @@ MIN_RUN_ROWS = 30
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
 
-class Judgement(NamedTuple):
+class ColumnKind(NamedTuple):
     """`left_out`: why the column is no channel, empty for a channel; `because`: why the channel has its role."""
 
     left_out: str = ""
@@ -51,8 +54,8 @@ def is_label_name(heading: str) -> bool:
     return "_".join(re.split(r"[^a-z0-9]+", heading.strip().lower())) in LABEL_NAMES
 
 
-def judge(name: str, values: Sequence[np.ndarray]) -> Judgement:
-    """Judge a numeric column.
+def classify(name: str, values: Sequence[np.ndarray]) -> ColumnKind:
+    """Classify a numeric column.
 
     Args:
         values: its values in each recording, (n,) float32, NaN for missing.
@@ -60,18 +63,20 @@ def judge(name: str, values: Sequence[np.ndarray]) -> Judgement:
     known = [each[np.isfinite(each)] for each in values]
     both = np.concatenate(known) if known else np.empty(0)
     if not len(both):
-        return Judgement("is empty")
+        return ColumnKind("is empty")
     if both.min() == both.max():
-        return Judgement(f"is constant ({both[0]:g})")
+        return ColumnKind(f"is constant ({both[0]:g})")
     if _counts_rows(values):
-        return Judgement(COUNTS_ROWS)
+        return ColumnKind(COUNTS_ROWS)
+    if _only_increases(known):
+        return ColumnKind(ONLY_INCREASES)
     words = [word.lower() for word in _WORD.findall(name)]
     found = next((word for word in words if word in CONTEXT_WORDS), "")
     found = found or next((" ".join(pair) for pair in CONTEXT_PAIRS if pair in zip(words, words[1:], strict=False)), "")
     if found:
-        return Judgement(role="context", because=f"its name says {found!r}")
+        return ColumnKind(role="context", because=f"its name says {found!r}")
     levels = held_levels(known)
-    return Judgement(role="context", because=f"it holds {levels} values for long stretches") if levels else Judgement()
+    return ColumnKind(role="context", because=f"it holds {levels} values for long stretches") if levels else ColumnKind()
 
 
 def held_levels(values: Sequence[np.ndarray]) -> int:
@@ -100,3 +105,8 @@ def _counts_rows(values: Sequence[np.ndarray]) -> bool:
         return False
     first = steps[0][0]
     return bool(first != 0 and first == np.round(first) and all((each == first).all() for each in steps))
+
+
+def _only_increases(values: Sequence[np.ndarray]) -> bool:
+    steps = np.concatenate([np.diff(each) for each in values]) if values else np.empty(0)
+    return bool((steps >= 0).all() and (steps > 0).sum() >= MIN_INCREASES)

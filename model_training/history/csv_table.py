@@ -20,6 +20,7 @@ HEAD_ROWS = 2_000
 CHUNK = 20_000
 SWITCHES = {"true": "1", "false": "0", "on": "1", "off": "0", "yes": "1", "no": "0"}
 """Words that count as numbers, in a column of such words only."""
+_SEPARATOR = re.compile(r"sep=.", re.IGNORECASE)
 _COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+(?:[eE][+-]?[0-9]+)?")
 _POINT = re.compile(r"[+-]?[0-9]+\.[0-9]+(?:[eE][+-]?[0-9]+)?")
 
@@ -167,11 +168,11 @@ def _chunks(head: list[list[str]], reader: _Rows, lines: Lines) -> Iterator[list
 
 
 def _heading_line(file: str, lines: Lines) -> Line:
-    """The first line that is neither empty nor a comment."""
+    """The first line that is neither empty, nor a comment, nor `sep=;`, which spreadsheets write."""
     while (line := lines.next()) is not None:
         if line.text is None or line.text.startswith(("\xff\xfe", "\xfe\xff")):
             raise HistoryError(f"{file}, line {line.number}, is too long or in UTF-16; save the table as CSV in UTF-8")
-        if line.text.strip(BLANKS) and not line.text.lstrip(BLANKS).startswith("#"):
+        if line.text.strip(BLANKS) and not line.text.lstrip(BLANKS).startswith("#") and not _SEPARATOR.fullmatch(line.text):
             return line
     raise HistoryError(f"{file} is empty; remove the file or copy it again")
 

@@ -18,8 +18,11 @@ from model_training.history.times import parse_time
 NONE = "none"
 
 
-def label_columns(tables: Sequence[Table], spec: Spec) -> tuple[str, list[str]]:
+def label_columns(tables: Sequence[Table], spec: Spec, require: Sequence[str] = ()) -> tuple[str, list[str]]:
     """The label column (empty: none), and further columns that look like labels and are no channels.
+
+    Args:
+        require: channels, which are never labels.
 
     Raises:
         HistoryError: the spec names a column that no table has.
@@ -27,7 +30,7 @@ def label_columns(tables: Sequence[Table], spec: Spec) -> tuple[str, list[str]]:
     named = spec.labels.column
     if named and named != NONE and not any(named in table.columns for table in tables):
         raise HistoryError(f"{tables[0].name} has no column {named!r}; correct `labels.column` in the spec, or write `none`")
-    channels = {each.column or name for name, each in spec.channels.items()}
+    channels = {each.column or name for name, each in spec.channels.items()} | set(require)
     headings = dict.fromkeys(heading for table in tables for heading in table.columns if heading not in channels)
     found = [heading for heading in headings if is_label_name(heading) and _few_values(tables, heading)]
     if named:

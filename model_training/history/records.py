@@ -88,7 +88,7 @@ class History:
 
     Attributes:
         interval_s: seconds from row to row.
-        notes: sentences for people: what was found, what was left out and why.
+        notes: sentences for people on the findings, and on columns and rows that were left out.
         files: the files read, with the times of all their rows.
     """
 

@@ -112,7 +112,7 @@ def load_yaml(path: Path) -> Any:
 
 
 def _texts(value: Any) -> Any:
-    """Times as text, because YAML reads `2026-01-01 10:00:00` as a time of its own."""
+    """Times as text, because YAML reads `2026-01-01 10:00:00` as its own type of time."""
     if isinstance(value, (datetime, date)):
         return value.isoformat(" ") if isinstance(value, datetime) else value.isoformat()
     if isinstance(value, dict):

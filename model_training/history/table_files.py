@@ -14,6 +14,7 @@ from model_training.history.spec import Spec
 from model_training.history.table import Table
 from model_training.natural_order import natural
 
+ZIP = b"PK\x03\x04"
 ENDINGS = (".csv", ".tsv", ".gz", ".part", ".parquet", ".pq")
 """Names of files with tables in a folder; a file that is named itself may have any ending."""
 
@@ -72,6 +73,8 @@ def _table(path: Path, content: bytes, spec: Spec) -> Table:
     def keep(heading: str, cells: list[str]) -> bool:
         return heading in own or column_kinds.is_label_name(heading) or time_column.may_be_time(cells)
 
+    if content.startswith(ZIP):
+        raise HistoryError(f"{path} is a spreadsheet or an archive; save the sheet as CSV, or unpack the file")
     if content.startswith(parquet_table.MAGIC):
         return parquet_table.read_parquet(path, keep)
     return read_csv(str(path), content, keep, spec.delimiter, spec.decimal)

@@ -14,30 +14,36 @@ import numpy as np
 
 from edgeml.parsing.readings import UNITS_NS, times_ns
 from edgeml.timestamps import SECOND, from_iso
+from model_training.history.local_times import CLOCK, NAMED_DATE, NUMERIC_DATE, named_dates, numeric_dates, padded
 from model_training.history.records import HistoryError
 
-_CLOCK = r"[0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]{1,18})?)?"
+_ISO_DATE = r"[0-9]{4}(?P<mark>[-/])[0-9]{2}(?P=mark)[0-9]{2}"
 _ZONE = r" ?(?:[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)"
 _FORMS = {
-    "iso": re.compile(rf"[0-9]{{4}}([-/])[0-9]{{2}}\1[0-9]{{2}}[T ]{_CLOCK}|[0-9]{{8}}T[0-9]{{4,6}}"),
-    "iso with zone": re.compile(rf"[0-9]{{4}}([-/])[0-9]{{2}}\1[0-9]{{2}}[T ]{_CLOCK}{_ZONE}|[0-9]{{8}}T[0-9]{{4,6}}{_ZONE}"),
-    "iso date": re.compile(r"[0-9]{4}([-/])[0-9]{2}\1[0-9]{2}"),
-    "date and time": re.compile(rf"[0-9]{{1,2}}([./-])[0-9]{{1,2}}\1[0-9]{{4}}[T ]+{_CLOCK}"),
-    "date": re.compile(r"[0-9]{1,2}([./-])[0-9]{1,2}\1[0-9]{4}"),
-    "time of day": re.compile(_CLOCK),
+    "iso": re.compile(rf"{_ISO_DATE}[T ]{CLOCK}|[0-9]{{8}}T[0-9]{{4,6}}"),
+    "iso with zone": re.compile(rf"{_ISO_DATE}[T ]{CLOCK}{_ZONE}|[0-9]{{8}}T[0-9]{{4,6}}{_ZONE}"),
+    "iso date": re.compile(_ISO_DATE),
+    "date and time": re.compile(rf"{NUMERIC_DATE}[T ,]+{CLOCK}"),
+    "date": re.compile(NUMERIC_DATE),
+    "named date and time": re.compile(rf"{NAMED_DATE}[T ,]+{CLOCK}"),
+    "named date": re.compile(NAMED_DATE),
+    "time of day": re.compile(CLOCK),
 }
-_LOCAL = re.compile(r"([0-9]{1,2})[./-]([0-9]{1,2})[./-]([0-9]{4})(.*)")
 _EPOCH = re.compile(r"[0-9]{9,19}(?:\.[0-9]*)?")
 _EPOCH_BEGIN, _EPOCH_END = 631_152_000, 4_102_444_800
 """A number counts as a time from 1990 to 2099; the ranges of the units do not overlap."""
-DATES = ("iso date", "date")
-COMPLETE = ("iso", "iso with zone", "date and time", *UNITS_NS)
+DATES = ("iso date", "date", "named date")
+COMPLETE = ("iso", "iso with zone", "date and time", "named date and time", *UNITS_NS)
+MONTH_FIRST = "month first"
 FORM_TEXTS = {
     "iso": "ISO 8601 without a zone",
     "iso with zone": "ISO 8601 with a zone",
     "iso date": "ISO 8601 dates",
     "date and time": "day, month and year",
-    "date": "dates of day, month and year",
+    "date": "day, month and year",
+    MONTH_FIRST: "month, day and year",
+    "named date and time": "day, name of the month and year",
+    "named date": "dates of day, name of the month and year",
     "time of day": "times of day",
     **{unit: f"{unit} since 1970" for unit in UNITS_NS},
 }
@@ -64,7 +70,7 @@ def form_of_column(texts: Sequence[str]) -> str:
         return ""
     form = max(set(known), key=known.count)
     if form in UNITS_NS:
-        values = np.array([float(cell) for cell, each in zip(cells, forms, strict=True) if each in UNITS_NS])
+        values = np.array([float(cell.strip()) for cell, each in zip(cells, forms, strict=True) if each in UNITS_NS])
         steps = np.diff(values)
         if np.all(steps == 0) or not (np.mean(steps >= 0) > 0.9 or np.mean(steps <= 0) > 0.9):
             return ""
@@ -117,9 +123,13 @@ class TimeReader:
 
     def _by_form(self, cells: list[str], form: str) -> tuple[np.ndarray, dict[int, str]]:
         if form in ("date and time", "date"):
-            cells, self.form = self._ordered(cells), form
-        elif form in ("iso", "iso date", "iso with zone") and "/" in cells[0]:
-            cells = [cell.replace("/", "-", 2) for cell in cells]
+            cells, month_first = numeric_dates(cells, self.where)
+            self.form = MONTH_FIRST if month_first else form
+        elif form in ("named date and time", "named date"):
+            cells = named_dates(cells)
+        elif form.startswith("iso"):
+            cells = [cell.replace("/", "-", 2) for cell in cells] if "/" in cells[0] else cells
+            cells = padded(cells) if any(map(_UNPADDED.search, cells)) else cells
         times, reasons = times_ns(cells)
         zoned = np.array([bool(_ENDS_WITH_ZONE.search(cell, 10)) for cell in cells], bool)
         if zoned.any() and not zoned.all():
@@ -145,34 +155,6 @@ class TimeReader:
             times[at] = (moment - epoch) // timedelta(microseconds=1) * 1000
         return (times if zoned or self._zone is None else to_utc(times, self._zone)), reasons
 
-    def _ordered(self, cells: list[str]) -> list[str]:
-        """Dates of day, month and year as ISO 8601; the order by the cells themselves."""
-        parts = [_LOCAL.fullmatch(cell) for cell in cells]
-        pairs = [(int(found[1]), int(found[2])) for found in parts if found]
-        day_first, month_first = any(one > 12 for one, _ in pairs), any(two > 12 for _, two in pairs)
-        if day_first and month_first:
-            at = next(i for i, found in enumerate(parts) if found and int(found[2]) > 12)
-            raise HistoryError(
-                f"{self.where} has the time in two forms, such as {cells[at]!r} and "
-                f"{next(cell for cell, found in zip(cells, parts, strict=True) if found and int(found[1]) > 12)!r}: "
-                "the day first and the month first; write one form"
-            )
-        if not day_first and not month_first and "." not in cells[0]:
-            raise HistoryError(
-                f"{self.where} has dates such as {cells[0]!r}, in which no cell shows whether the day or the month is first; "
-                "state it in the spec, such as `time: {format: '%d/%m/%Y %H:%M:%S'}`"
-            )
-        out = []
-        for cell, found in zip(cells, parts, strict=True):
-            if found is None:
-                out.append(cell)
-                continue
-            day, month = (found[2], found[1]) if month_first else (found[1], found[2])
-            clock = found[4].strip(" T")
-            clock = f"0{clock}" if clock[1:2] == ":" else clock
-            out.append(f"{found[3]}-{month:0>2}-{day:0>2}" + (f" {clock}" if clock else ""))
-        return out
-
     def _problem(self, cell: str, line: int, form: str, reason: str) -> str:
         other = form_of(cell)
         if (other and other != form) or reason.endswith("a zone"):
@@ -186,6 +168,7 @@ class TimeReader:
         )
 
 
+_UNPADDED = re.compile(r"[T ][0-9]:|[AaPp][Mm]$")
 _ENDS_WITH_ZONE = re.compile(r"(?:[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)$")
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edgeml.model.manifest import CycleColumn, DerivedColumn, HingeColumn, LagColumn
+from model_training.machine.column_groups import Group, Shapes
 
 DAY_S, WEEK_S = 86_400.0, 604_800.0
 MIN_TURNS = 2.5
@@ -19,20 +20,9 @@ LAGS = (4, 16, 64)
 """Time constants of lags, in rows."""
 MAX_LEVELS = 8
 """A context channel with at most this many values gets a hinge at each inner value, so that every value has an effect of its own."""
+MAX_SHAPED = 24
+"""Measured channels up to which their shapes are candidates; each adds three columns."""
 QUANTILES = (0.25, 0.5, 0.75)
-
-
-@dataclass(frozen=True)
-class Group:
-    """Derived columns that are used together or not at all.
-
-    Attributes:
-        name: for people.
-        places: their places among the columns of a row.
-    """
-
-    name: str
-    places: tuple[int, ...]
 
 
 @dataclass
@@ -42,6 +32,7 @@ class Candidates:
     channels: int
     columns: list[DerivedColumn] = field(default_factory=list)
     groups: list[Group] = field(default_factory=list)
+    shapes: Shapes = Shapes()
 
     def add(self, name: str, columns: Sequence[DerivedColumn]) -> tuple[int, ...]:
         """Add a group; returns the places of its columns."""
@@ -76,7 +67,19 @@ def propose(deviations: np.ndarray, context: Sequence[int], span_s: float, inter
         if span_s >= MIN_TURNS * period:
             usable = [h for h in harmonics if period / h >= POINTS_PER_TURN * interval_s]
             found.add(name, [wave for h in usable for wave in _waves(period, h)])
+    measured = [channel for channel in range(c) if channel not in context]
+    if 1 < len(measured) <= MAX_SHAPED:
+        hinges = [HingeColumn(channel=channel, at=at) for channel in measured for at in _range_knots(deviations[:, channel])]
+        first = c + len(found.columns)
+        found.columns += hinges
+        found.shapes = Shapes(tuple(range(first, first + len(hinges))), tuple(each.channel for each in hinges))
     return found
+
+
+def _range_knots(values: np.ndarray) -> list[float]:
+    """Three knots over the range of a channel, which may dwell at its ends."""
+    low, high = np.nanquantile(values, (0.01, 0.99))
+    return sorted({round(float(low + part * (high - low)), 4) for part in QUANTILES})
 
 
 def _weekly() -> list[int]:
@@ -94,4 +97,4 @@ def _knots(values: np.ndarray) -> list[float]:
     distinct = np.unique(known)
     if len(distinct) <= MAX_LEVELS:
         return [round(float(value), 4) for value in distinct[1:-1]]
-    return sorted({round(float(value), 4) for value in np.quantile(known, QUANTILES)})
+    return sorted({round(float(value), 4) for value in np.quantile(known, (0.05, *QUANTILES, 0.95))})

@@ -25,7 +25,9 @@ def write(folder: Path, machine: Machine, validation: Validation | None, bundle:
     sections = {
         "Reading": _list(machine.history.notes),
         "What explains what": _list([*machine.fit.sentences, *_relations(machine)]),
-        "Set aside": _list(learning.aside(machine.series, machine.fit)) if not machine.fit.accepted[machine.series.normal].all() else "None.",
+        "Set aside": _list(learning.aside(machine.series, machine.fit))
+        if not machine.fit.accepted[machine.series.normal].all()
+        else "None.",
     }
     if validation is not None:
         sections["Faults laid over held-out rows"] = _injected(validation, interval)
@@ -34,8 +36,8 @@ def write(folder: Path, machine: Machine, validation: Validation | None, bundle:
     return model_card.write(
         folder,
         model_card.Card(
-            answers="For each row, the model estimates whether the machine runs otherwise than in its history. It compares the means of the "
-            "last rows, on several time scales, with those of a recent reference, and the channels with each other. It is not a safety "
+            answers="For each row, the model estimates whether the machine runs otherwise than in its history. It compares the means of "
+            "the last rows, on several time scales, with those of a recent reference, and the channels with each other. It is not a safety "
             "function for people or machines.",
             data=f"{len(machine.series)} rows of {len(machine.history.recordings)} recordings, one row every {interval:g} s.",
             figures=_figures(machine, validation),
@@ -118,7 +120,7 @@ def _example(folder: Path, validation: Validation, bundle: Bundle) -> str:
         row = example.begin + int(alarmed[0])
         sizes = np.abs(np.nan_to_num(example.views[row]))
         loud = [int(each) for each in np.argsort(-sizes)[:MAX_SPOKEN] if sizes[each] >= 1]
-        spoke = {channel: example.alarm for channel in loud}
+        spoke = dict.fromkeys(loud, example.alarm)
     truth = np.arange(len(example.times)) >= example.begin
     name = "injected-step.png"
     small_multiples.draw(

@@ -1,7 +1,8 @@
-"""Contrasts: the means of the last rows on each scale, less the mean of an older reference stretch.
+"""Contrasts: the means of the last rows on each scale, less the mean of an older reference stretch, or of the next longer scale.
 
-A recent reference makes slow drift invisible, which levels against the mean of all history do not. This is the arithmetic of
-`edgeml.model` for a whole history at once; a test compares both.
+A recent reference makes slow drift invisible, which levels against the mean of all history do not. The difference of two scales shows an
+abrupt change of a channel that wanders smoothly. This is the arithmetic of `edgeml.model` for a whole history at once; a test compares
+both.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ class Rows:
     """A history in the columns of the model.
 
     Attributes:
+        times: (n,) int64, ns.
         columns: (n, f) float64: the deviations of c channels, then derived columns; NaN where a value is missing.
         starts: (n,) int64: index of the first row after the last gap.
         series: (n,) int64: index of the first row of the series of each row; a reference does not reach into another series.
         accepted: (n,) bool: rows that count as normal running.
     """
 
+    times: np.ndarray
     columns: np.ndarray
     starts: np.ndarray
     series: np.ndarray
@@ -44,7 +47,8 @@ class Contrasts:
 
     def __init__(self, rows: Rows, layout: Layout) -> None:
         self._rows, self.layout = rows, layout
-        good = np.isfinite(rows.columns)
+        # Rows that are no normal running count as missing, so that a short fault does not reach into the means of many later rows.
+        good = np.isfinite(rows.columns) & rows.accepted[:, None]
         self._complete = bool(good.all())
         filled = rows.columns if self._complete else np.where(good, rows.columns, 0.0)
         self._sums = _cumulated(filled)
@@ -53,8 +57,25 @@ class Contrasts:
         self.started = count >= layout.min_reference
         self.ready = self.started & rows.accepted
 
+    @property
+    def count(self) -> int:
+        """Number of contrasts: one for each scale, and one for each scale and the next longer one."""
+        return 2 * len(self.layout.scales) - 1
+
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Yield the contrasts of each scale, (n, f); 0 where a mean has too few rows since the last gap, or good values."""
+        """Yield the contrasts, (n, f): those of each scale with the reference, then those of each scale with the next longer one.
+
+        A contrast is 0 where a mean has too few rows since the last gap, or good values.
+        """
+        yield from self.levels()
+        shorter = None
+        for longer in self.levels():
+            if shorter is not None:
+                yield np.where((shorter != 0) & (longer != 0), shorter - longer, 0.0)
+            shorter = longer
+
+    def levels(self) -> Iterator[np.ndarray]:
+        """Yield the contrasts of each scale with the reference, (n, f)."""
         end = np.arange(1, len(self._rows) + 1)
         for scale in self.layout.scales:
             begin = np.maximum(end - scale, self._rows.starts)

@@ -40,7 +40,9 @@ def write(bundle: Path, out: Path) -> dict[str, str]:
         check=False,
     )
     if done.returncode:
-        raise TrainingError(f"{bundle}: cannot be packaged: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else 'no message'}")
+        raise TrainingError(
+            f"{bundle}: cannot be packaged: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else 'no message'}"
+        )
     configuration = folder / "configuration.yaml"
     configuration.write_text(done.stdout, encoding="utf-8")
     return {"component": str(folder), "configuration": str(configuration)}

@@ -8,21 +8,22 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from model_training.machine import normal_model
-from model_training.machine.budget import Tail, block_rows
-from model_training.machine.candidates import Group
+from model_training.machine.budget import Tail
+from model_training.machine.column_groups import Group, Shapes
 from model_training.machine.contrasts import Contrasts, Rows
 from model_training.machine.layout import Layout
 from model_training.machine.normal_model import FOLDS, Moments
+from model_training.machine.set_aside import Scores, SetAside
 
-MAX_ASIDE = 0.1
-"""Maximum share of a history that is set aside; what happens more often than that is normal running of this machine."""
-FAR = 5.0
-"""A block is set aside if its largest scaled score lies so far above the largest that chance explains: once in 150 histories."""
 POWER = 8
 """Power of the mean over channels: close to the maximum, but several channels that deviate together count for more than one."""
+SMOOTH = 0.3
+"""A channel is in the contrast of two scales if this is at most so much of its contrast with the reference: it wanders smoothly."""
+SPIKY = 1.25
+"""A channel is spiky if its peak, in its own size, exceeds the median of the channels by this factor."""
 MAX_VALUE = 1e4
 """Maximum of a scaled value; its power fits into float32."""
-_PASSES = 3
+_PASSES = 5
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,10 @@ class Fit:
 
     Attributes:
         matrix: (f, 2c): from a contrast of the columns to levels and relations.
-        size: (scales, 2c): root mean square of each in normal running, by models that did not train on it.
-        tail: the tail of the scores: for each scale that of its levels, and then that of its relations.
+        size: (k, 2c) for k contrasts: root mean square of each in normal running, by models that did not train on it; infinite for a
+            channel that a contrast leaves out.
+        used: (k, kinds) bool: contrasts with a score; kinds are levels and relations, of one channel levels alone.
+        tail: the tail of the scores that are used, in this order.
         groups: the groups of derived columns that are used.
         sentences: how they were selected.
         held_out: (n,) scaled score of each row by a model that did not train on it; NaN before the first decision.
@@ -42,6 +45,7 @@ class Fit:
     layout: Layout
     matrix: np.ndarray
     size: np.ndarray
+    used: np.ndarray
     tail: Tail
     groups: tuple[Group, ...]
     sentences: tuple[str, ...]
@@ -49,7 +53,7 @@ class Fit:
     accepted: np.ndarray
 
 
-def fit(rows: Rows, channels: int, measured: Sequence[int], groups: Sequence[Group], layout: Layout) -> Fit:
+def fit(rows: Rows, channels: int, measured: Sequence[int], groups: Sequence[Group], shapes: Shapes, layout: Layout) -> Fit:
     """Fit on the accepted rows; stretches that stand out are set aside and do not train.
 
     Args:
@@ -57,16 +61,16 @@ def fit(rows: Rows, channels: int, measured: Sequence[int], groups: Sequence[Gro
         channels: number of channels, the first columns.
         measured: places of the channels that are no context.
         groups: candidate groups of columns that explain them.
+        shapes: candidate columns for their relations.
     """
-    initially = rows.accepted
-    for attempt in range(_PASSES):
-        found, scores = _fit(rows, channels, list(measured), groups, layout)
-        outlying = _outlying(scores, found.tail) if attempt < _PASSES - 1 else np.zeros(len(rows), bool)
-        kept = rows.accepted & ~outlying
-        if not outlying.any() or (initially & ~kept).sum() > MAX_ASIDE * initially.sum():
-            break
-        rows = replace(rows, accepted=kept)
-    return found
+    aside = SetAside(rows.accepted)
+    for _ in range(_PASSES):
+        found, scores = _fit(rows, channels, list(measured), groups, shapes, layout)
+        accepted = aside.accepted(scores)
+        if accepted is None:
+            return found
+        rows = replace(rows, accepted=accepted)
+    return _fit(rows, channels, list(measured), groups, shapes, layout)[0]
 
 
 def kind_scores(values: np.ndarray, channels: int) -> np.ndarray:
@@ -75,57 +79,62 @@ def kind_scores(values: np.ndarray, channels: int) -> np.ndarray:
     return (size**POWER).sum(2) ** (1 / POWER)
 
 
-def _fit(rows: Rows, channels: int, measured: list[int], groups: Sequence[Group], layout: Layout) -> tuple[Fit, np.ndarray]:
+def _fit(rows: Rows, channels: int, measured: list[int], groups: Sequence[Group], shapes: Shapes, layout: Layout) -> tuple[Fit, Scores]:
     contrasts = Contrasts(rows, layout)
     ready = contrasts.ready
     folds = np.minimum(np.cumsum(ready) * FOLDS // max(int(ready.sum()), 1), FOLDS - 1)
     moments = Moments.of(contrasts, folds)
     chosen, sentences = normal_model.select(moments, measured, groups)
     places = [place for group in chosen for place in group.places]
-    width = rows.columns.shape[1]
+    bent = normal_model.bent_relations(moments, measured, places, channels, shapes)
 
     def matrix(of: Sequence[int]) -> np.ndarray:
-        return normal_model.matrix(moments.mean(of, measured), measured, places, int(moments.counts[list(of)].sum()), width, channels)
+        count = int(moments.counts[list(of)].sum())
+        return normal_model.matrix(moments.mean(of, measured), measured, places, count, channels, shapes, bent)
 
     whole = matrix(range(FOLDS))
     without = [matrix([each for each in range(FOLDS) if each != fold]) for fold in range(FOLDS)]
-    kinds = 2 if len(measured) > 1 else 1
-    scores = np.full((len(rows), len(layout.scales) * kinds), np.nan)
-    size = np.ones((len(layout.scales), 2 * channels))
+    kinds, scales = 2 if len(measured) > 1 else 1, len(layout.scales)
+    parts = np.full((contrasts.count, len(rows), kinds), np.nan)
+    leads = np.zeros((contrasts.count, len(rows), kinds), np.int16)
+    size = np.ones((contrasts.count, 2 * channels))
     for number, each in enumerate(contrasts):
         held = np.zeros((len(rows), 2 * channels))
         for fold in range(FOLDS):
             held[folds == fold] = each[folds == fold] @ without[fold]
         size[number] = _size(held[ready])
+        left_out = size[number] > SMOOTH * size[number - scales] if number >= scales else np.zeros(2 * channels, bool)
+        size[number, left_out] = np.inf
         for fold in range(FOLDS):
             inside = folds == fold
-            part = kind_scores(held[inside] / _size(held[ready & ~inside]), channels)
-            scores[inside, number * kinds : (number + 1) * kinds] = part[:, :kinds]
+            own = np.where(left_out, np.inf, _size(held[ready & ~inside]))
+            values = held[inside] / own
+            parts[number, inside] = kind_scores(values, channels)[:, :kinds]
+            leads[number, inside] = np.abs(values).reshape(-1, 2, channels).argmax(2)[:, :kinds]
+    finite = np.isfinite(size).reshape(contrasts.count, 2, channels)[:, :kinds, measured]
+    used = np.asarray(finite.any(2))
     began = contrasts.started
-    scores[~began] = np.nan
-    tail = Tail.fit(scores[ready], int(ready.sum()))
+    values = np.moveaxis(parts, 0, 1)[:, used]
+    values[~began] = np.nan
+    spans = np.array([*layout.scales, *layout.scales[1:]])
+    scores = Scores(values, np.moveaxis(leads, 0, 1)[:, used], np.repeat(spans[:, None], kinds, 1)[used], ready)
+    tail = Tail.fit(values[ready], int(ready.sum()))
     held_out = np.full(len(rows), np.nan)
-    held_out[began] = tail.scaled(scores[began])
-    return Fit(layout, whole, size, tail, tuple(chosen), tuple(sentences), held_out, rows.accepted), scores
+    held_out[began] = tail.scaled(values[began])
+    return Fit(layout, whole, size, used, tail, tuple(chosen), (*sentences, *_bends(bent)), held_out, rows.accepted), scores
+
+
+def _bends(bent: np.ndarray) -> list[str]:
+    return [f"shapes of the channels: used in the relations of {int(bent.sum())} of {len(bent)} channels"] if bent.any() else []
 
 
 def _size(values: np.ndarray) -> np.ndarray:
-    """Root mean square of each column, (k,); 1 for a column of zeros."""
+    """Root mean square of each column, (k,), more for a spiky one; 1 for a column of zeros.
+
+    A channel whose largest value is far beyond those of the others, in its own size, would set the level of all of them.
+    """
     size = np.sqrt((values**2).mean(0))
-    return np.where(size > 1e-9, size, 1.0)
-
-
-def _outlying(scores: np.ndarray, tail: Tail) -> np.ndarray:
-    """Rows of blocks that are too far from the others to be chance, (n,) bool."""
-    ready = np.flatnonzero(np.isfinite(scores).all(1))
-    block = block_rows(len(ready))
-    count = len(ready) // block
-    maxima = scores[ready[: count * block]].reshape(count, block, -1).max(1)
-    # Quartiles, which a few outlying blocks do not move as they move the mean.
-    low, middle, high = np.quantile(maxima, (0.25, 0.5, 0.75), axis=0)
-    scale = np.maximum((high - low) / 1.5725, 1e-3)
-    location = middle - 0.3665 * scale
-    limit = np.log(count * scores.shape[1]) + FAR
-    out = np.zeros(len(scores), bool)
-    out[ready] = ((scores[ready] - location) / scale).max(1) > limit
-    return out
+    size = np.where(size > 1e-9, size, 1.0)
+    peak = (np.abs(values).max(0) / size).reshape(2, -1)
+    typical = np.array([np.median(part[part > 0]) if (part > 0).any() else 1.0 for part in peak])
+    return size * np.maximum(1, peak / (SPIKY * typical[:, None])).reshape(-1)

@@ -106,9 +106,11 @@ def learn(history: History, series: Series, name: str, budget: Budget, seed: int
         explains=True,
         context=tuple(history.channels[place].name for place in context),
     )
-    log(f"{len(series)} rows of {len(channels)} channels; scales of {', '.join(map(str, layout.scales))} rows")
+    log(
+        f"{_rows(len(series))}, {len(channels)} channel{'' if len(channels) == 1 else 's'}; scales of {', '.join(map(str, layout.scales))} rows"
+    )
     columns = evaluate_columns(manifest, series)
-    fit = fitting.fit(series.rows(columns), len(channels), measured, proposed.groups, layout)
+    fit = fitting.fit(series.rows(columns), len(channels), measured, proposed.groups, proposed.shapes, layout)
     for sentence in fit.sentences:
         log(sentence)
     for sentence in aside(series, fit):
@@ -121,7 +123,7 @@ def learn(history: History, series: Series, name: str, budget: Budget, seed: int
         score="How unlikely the row is in normal running, on the scale of a Gumbel distribution: one more divides the rate of normal rows "
         f"by e. {promise.level:.2f} is the level of the false-alarm budget.",
         calibration=confidence.calibration(promise.level),
-        relations=relations.partners(fit, measured, len(channels)),
+        relations=relations.partners(fit, manifest.columns, measured, len(channels)),
         policy=policy(history.interval_s),
         provenance=_provenance(history, series, fit, promise, seed),
     )
@@ -151,8 +153,8 @@ def promised(budget: Budget, fit: Fit, interval_s: float) -> Promise:
         rows,
         level,
         False,
-        f"{known} rows of history cannot promise {budget.text}, only {describe(rows * interval_s)} (one in {rows:.0f} rows), which the model "
-        f"is set to; train again with {describe_rows(wanted / PROMISE, interval_s)} of history",
+        f"{known} rows of history cannot promise {budget.text}, only {describe(rows * interval_s)} (one in {rows:.0f} rows), "
+        f"to which the model is set; train again with {describe_rows(wanted / PROMISE, interval_s)} of history",
     )
 
 
@@ -180,8 +182,12 @@ def aside(series: Series, fit: Fit) -> list[str]:
     sentences = []
     for first, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
         begin, last = (np.datetime64(int(series.times[row]), "ns").astype("datetime64[s]") for row in (first, end - 1))
-        sentences.append(f"set aside as not normal: {begin} to {last}, {end - first} rows")
+        sentences.append(f"set aside as not normal: {begin} to {last}, {_rows(end - first)}")
     return sentences
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count} rows"
 
 
 def _check(history: History, series: Series, measured: list[int]) -> None:
@@ -199,7 +205,7 @@ def _check(history: History, series: Series, measured: list[int]) -> None:
 def _without_unused(manifest: Manifest, fit: Fit, proposed: Candidates) -> tuple[Manifest, Fit]:
     """Leave out derived columns that explain nothing, except those that others are derived from."""
     c = proposed.channels
-    used = {place for group in fit.groups for place in group.places}
+    used = {place for place in range(c, len(fit.matrix)) if fit.matrix[place].any()}
     for place in sorted(used, reverse=True):
         source = getattr(manifest.columns[place - c], "column", None) if place >= c else None
         if source is not None and source >= c:
@@ -228,4 +234,3 @@ def _provenance(history: History, series: Series, fit: Fit, promise: Promise, se
         "code": digest(__package__),
         "weights": "float32",
     }
-

@@ -7,14 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model_training.machine.candidates import Group
+from model_training.machine.column_groups import Group, Shapes
 from model_training.machine.contrasts import Contrasts
 
 FOLDS = 5
 RIDGE = 10.0
 """Ridge of the explanation, in rows; keeps columns that move together from cancelling each other."""
+RARE = 1e-3
+"""Further ridge of the explanation, as a share of the channels' mean variance."""
 SHRINKAGE = 0.1
 """Ridge of the relations, as a share of a channel's variance."""
+BEND = 0.1
+"""Minimum reduction of a relation's error on held-out rows that pays for the shapes of the other channels."""
 GAIN = 0.02
 """Minimum reduction of the unexplained variance on held-out rows that pays for another group of columns."""
 
@@ -38,7 +42,7 @@ class Moments:
         """
         counts = np.array([int((contrasts.ready & (folds == fold)).sum()) for fold in range(FOLDS)])
         sums = []
-        for each in contrasts:
+        for each in contrasts.levels():
             parts = [each[contrasts.ready & (folds == fold)] for fold in range(FOLDS)]
             sums.append([part.T @ part for part in parts])
         return cls(np.array(sums), counts)
@@ -58,7 +62,9 @@ def explain(moments: np.ndarray, measured: Sequence[int], places: Sequence[int],
     if not places:
         return np.zeros((0, len(measured)))
     gram = moments[np.ix_(places, places)]
-    ridge = np.diag(np.maximum(np.diag(gram), 1e-9)) * RIDGE / max(rows, 1)
+    # A column that hardly moved, such as the effect of a setpoint that was used once, must not get a large coefficient.
+    floor = RARE * float(np.diag(moments)[list(measured)].mean())
+    ridge = np.diag(np.diag(gram) * RIDGE / max(rows, 1) + floor)
     return np.linalg.solve(gram + ridge, moments[np.ix_(places, measured)])
 
 
@@ -82,24 +88,68 @@ def select(moments: Moments, measured: Sequence[int], groups: Sequence[Group]) -
     return chosen, sentences
 
 
-def matrix(moments: np.ndarray, measured: Sequence[int], places: Sequence[int], rows: int, width: int, channels: int) -> np.ndarray:
+def matrix(
+    moments: np.ndarray, measured: Sequence[int], places: Sequence[int], rows: int, channels: int, shapes: Shapes, bent: np.ndarray
+) -> np.ndarray:
     """From the columns of a row to levels and relations, (f, 2c); context channels have columns of zeros.
 
-    A relation is what is left of a channel's level after its best linear prediction from all other channels' levels.
+    A relation is what is left of a channel's level after its best prediction from all other channels' levels, and for channels that are
+    `bent`, (m,) bool, from their shapes too.
     """
-    level = np.zeros((width, channels))
+    level = levels(moments, measured, places, rows, channels)
+    relation = np.zeros_like(level)
+    if len(measured) > 1:
+        basis = _basis(level[:, measured], shapes)
+        gram = basis.T @ moments @ basis
+        for number, channel in enumerate(measured):
+            relation[:, channel] = basis @ _residual(gram, number, measured, shapes, bool(bent[number]))
+    return np.concatenate([level, relation], axis=1)
+
+
+def levels(moments: np.ndarray, measured: Sequence[int], places: Sequence[int], rows: int, channels: int) -> np.ndarray:
+    """From the columns of a row to what context and time leave unexplained of each channel, (f, c)."""
+    level = np.zeros((len(moments), channels))
     level[measured, measured] = 1
     level[np.ix_(places, measured)] -= explain(moments, measured, places, rows)
-    residual = level[:, measured]
-    covariance = residual.T @ moments @ residual
-    scale = np.sqrt(np.maximum(np.diag(covariance), 1e-12))
-    correlation = covariance / np.outer(scale, scale)
-    precision = np.linalg.inv(correlation + SHRINKAGE * np.eye(len(measured)))
-    weights = precision / np.diag(precision) / scale[:, None] * scale[None, :]
-    relation = np.zeros((width, channels))
-    if len(measured) > 1:
-        relation[:, measured] = residual @ weights
-    return np.concatenate([level, relation], axis=1)
+    return level
+
+
+def bent_relations(moments: Moments, measured: Sequence[int], places: Sequence[int], channels: int, shapes: Shapes) -> np.ndarray:
+    """The channels whose relation is clearly better on held-out folds with the shapes of the others, (m,) bool."""
+    if not shapes.places or len(measured) < 2:
+        return np.zeros(len(measured), bool)
+    errors = np.zeros((2, len(measured)))
+    for fold in range(FOLDS):
+        if not moments.counts[fold]:
+            continue
+        others = [each for each in range(FOLDS) if each != fold]
+        known, held = moments.mean(others, measured), moments.mean([fold], measured)
+        basis = _basis(levels(known, measured, places, int(moments.counts[others].sum()), channels)[:, measured], shapes)
+        gram, out = basis.T @ known @ basis, basis.T @ held @ basis
+        for number in range(len(measured)):
+            for bent in (False, True):
+                weights = _residual(gram, number, measured, shapes, bent)
+                errors[int(bent), number] += float(weights @ out @ weights) * moments.counts[fold]
+    return errors[1] < (1 - BEND) * errors[0]
+
+
+def _basis(level: np.ndarray, shapes: Shapes) -> np.ndarray:
+    """From columns to the levels of measured channels and the shapes, (f, m + h)."""
+    return np.concatenate([level, np.eye(len(level))[:, list(shapes.places)]], axis=1)
+
+
+def _residual(gram: np.ndarray, number: int, measured: Sequence[int], shapes: Shapes, bent: bool) -> np.ndarray:
+    """Weights (m + h,) of the basis that give the relation of measured channel `number`: 1 for itself, less its prediction."""
+    m = len(measured)
+    use = [each for each in range(m) if each != number]
+    if bent:
+        use += [m + each for each, channel in enumerate(shapes.channels) if channel != measured[number]]
+    scale = np.sqrt(np.maximum(np.diag(gram)[use], 1e-12))
+    correlation = gram[np.ix_(use, use)] / np.outer(scale, scale)
+    weights = np.zeros(len(gram))
+    weights[number] = 1
+    weights[use] = -np.linalg.solve(correlation + SHRINKAGE * np.eye(len(use)), gram[use, number] / scale) / scale
+    return weights
 
 
 def _held_out_error(moments: Moments, measured: Sequence[int], places: Sequence[int]) -> float:

@@ -50,7 +50,7 @@ class Series:
 
     def rows(self, columns: np.ndarray) -> Rows:
         """The rows with their columns, (n, f)."""
-        return Rows(columns, self.starts, self.series, self.normal)
+        return Rows(self.times, columns, self.starts, self.series, self.normal)
 
     def first(self, rows: int) -> Series:
         """The first rows."""

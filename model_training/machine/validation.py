@@ -1,4 +1,4 @@
-"""How well a model does on rows that it was not trained on: trained on the first four fifths of a history, judged on the last fifth."""
+"""How well a model does on rows that it was not trained on: trained on the first four fifths of a history, counted on the last fifth."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from model_training.machine.series import Series
 from model_training.training_request import TrainingError
 
 TRAINED_SHARE = 0.8
-MIN_VALIDATED = 32
+MIN_EVALUATED = 32
 MIN_PRIOR, MAX_PRIOR = 1e-4, 0.5
 EXAMPLE_SIZE = 4.0
 """Standard deviations of the step in the card's picture."""
@@ -79,7 +79,7 @@ class Validation:
 
 
 def validate(history: History, series: Series, name: str, budget: Budget, seed: int, log: Callable[[str], None]) -> Validation | None:
-    """Judge the last fifth of the rows; None if the history is too short for that."""
+    """Evaluate the last fifth of the rows; None if the history is too short for that."""
     end = round(len(series) * TRAINED_SHARE)
     log("validating: a second model learns from the first four fifths of the rows")
     try:
@@ -95,30 +95,30 @@ def validate(history: History, series: Series, name: str, budget: Budget, seed: 
         series.values[begin:].astype(np.float32),
         series.normal[begin:] & (np.arange(begin, len(series)) >= end),
     )
-    outcome = judge(bundle, engine, rows.times, rows.values)
-    judged = rows.usable & np.isfinite(outcome.confidence)
-    count = int(judged.sum())
-    if count < MIN_VALIDATED:
+    outcome = run_on_device(bundle, engine, rows.times, rows.values)
+    counted = rows.usable & np.isfinite(outcome.confidence)
+    count = int(counted.sum())
+    if count < MIN_EVALUATED:
         log(f"not validated: only {count} rows of the last fifth have a decision")
         return None
-    found = injection.table(bundle, engine, NormalRows(rows.times, rows.values, judged), seed)
-    prior, error = _calibrated(outcome.confidence[judged], found)
-    alarms = sum(bool(judged[row]) for row in outcome.raised)
-    log(f"on {count} held-out rows: {alarms} false alarms, {count / machine.promise.rows:.2f} expected by the budget")
+    found = injection.table(bundle, engine, NormalRows(rows.times, rows.values, counted), seed)
+    prior, error = _calibrated(outcome.confidence[counted], found)
+    alarms = sum(bool(counted[row]) for row in outcome.raised)
+    log(f"on {count} held-out rows: {alarms} false alarm{'' if alarms == 1 else 's'}, the budget allows {count / machine.promise.rows:.2f}")
     return Validation(
         count,
         alarms,
         count / machine.promise.rows,
-        float(outcome.alarm[judged].mean()),
+        float(outcome.alarm[counted].mean()),
         tuple(found),
         prior,
         error,
-        _example(bundle, engine, rows, np.flatnonzero(judged)),
+        _example(bundle, engine, rows, np.flatnonzero(counted)),
     )
 
 
 @dataclass(frozen=True)
-class Judged:
+class DeviceResult:
     """What a device makes of n rows.
 
     Attributes:
@@ -134,7 +134,7 @@ class Judged:
     views: np.ndarray
 
 
-def judge(bundle: Bundle, engine: ScoringEngine, times: np.ndarray, values: np.ndarray) -> Judged:
+def run_on_device(bundle: Bundle, engine: ScoringEngine, times: np.ndarray, values: np.ndarray) -> DeviceResult:
     """Run the scorer and the alarm policy of a device over rows, (n, c) float32, NaN for missing."""
     quality = np.where(np.isfinite(values), np.uint8(GOOD), np.uint8(MISSING))
     result, _ = AssetScorer(bundle, engine).feed(times, values, quality)
@@ -145,7 +145,7 @@ def judge(bundle: Bundle, engine: ScoringEngine, times: np.ndarray, values: np.n
         alarm[change.row :] = change.alarm.state in ALARMED
         if change.alarm.state == ACTIVE:
             raised.append(change.row)
-    return Judged(confidence, alarm, tuple(raised), result.deviations.astype(np.float32))
+    return DeviceResult(confidence, alarm, tuple(raised), result.deviations.astype(np.float32))
 
 
 def _calibrated(normal: np.ndarray, found: list[Found]) -> tuple[float, float]:
@@ -160,17 +160,16 @@ def _calibrated(normal: np.ndarray, found: list[Found]) -> tuple[float, float]:
     return prior, calibration.expected_error(np.concatenate([normal, faulty]), truth, prior)
 
 
-def _example(bundle: Bundle, engine: ScoringEngine, rows: NormalRows, judged: np.ndarray) -> Example | None:
+def _example(bundle: Bundle, engine: ScoringEngine, rows: NormalRows, counted: np.ndarray) -> Example | None:
     """A step in the first measured channel, halfway through the held-out rows."""
     reach = 2 * injection.ROWS
-    begin = int(judged[len(judged) // 2])
+    begin = int(counted[len(counted) // 2])
     first, last = max(0, begin - reach), min(len(rows.times), begin + reach)
     channel = next(place for place, name in enumerate(bundle.manifest.names) if name not in bundle.manifest.context)
     values = rows.values[:last].copy()
     values[begin:, channel] += np.float32(EXAMPLE_SIZE * bundle.manifest.scaling.std[channel])
-    outcome = judge(bundle, engine, rows.times[:last], values)
+    outcome = run_on_device(bundle, engine, rows.times[:last], values)
     part = slice(first, last)
     return Example(
         rows.times[part], values[part], begin - first, channel, outcome.confidence[part], outcome.alarm[part], outcome.views[part]
     )
-

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from edgeml.model.manifest import Manifest
-from model_training.evaluation import history_text, result_json
-from model_training.evaluation.history_figures import Judged
-from model_training.evaluation.history_run import JudgedBundle
+from model_training.evaluation import history_text, injection, result_json
+from model_training.evaluation.history_figures import EvaluatedRecording
+from model_training.evaluation.history_run import EvaluatedHistory
+from model_training.evaluation.injection import Found
 from model_training.report import model_card, small_multiples
 
 DRAWN = 6
@@ -23,12 +24,16 @@ NOTABLE_SIGMAS, NOTABLE_LEVEL = 3.0, 1.0
 MAX_SPEAKERS = 3
 
 
-def write(folder: Path, result: dict[str, Any], evaluated: JudgedBundle) -> Path:
-    """Write the report on the first bundle and return the card's path."""
+def write(folder: Path, result: dict[str, Any], evaluated: EvaluatedHistory, injected: Sequence[Found] = ()) -> Path:
+    """Write the report on the first bundle and return the card's path.
+
+    Args:
+        injected: the outcome of faults that were laid over normal rows.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "figures.json").write_text(result_json.to_json(result), encoding="utf-8")
     summary, data = result["bundles"][0], result["data"]
-    spoken = {each.recording.name: speakers(each, evaluated.bundle.manifest) for each in evaluated.judged}
+    spoken = {each.recording.name: speakers(each, evaluated.bundle.manifest) for each in evaluated.recordings}
     return model_card.write(
         folder,
         model_card.Card(
@@ -44,7 +49,8 @@ def write(folder: Path, result: dict[str, Any], evaluated: JudgedBundle) -> Path
                 "Method": METHOD,
                 "By recording": "```\n" + history_text.recordings(summary["recordings"]) + "\n```",
                 "Alarms": _alarms(evaluated, spoken),
-            },
+            }
+            | ({"Faults laid over normal rows": _injected(evaluated, injected)} if injected else {}),
         ),
         [evaluated.bundle],
     )
@@ -58,15 +64,15 @@ METHOD = (
 )
 
 
-def speakers(judged: Judged, manifest: Manifest) -> list[tuple[int, tuple[int, ...]]]:
-    """For each alarm its first row, and the channels that spoke for it, strongest first: those of which the alert tells."""
-    deviations = judged.result.deviations
+def speakers(evaluated: EvaluatedRecording, manifest: Manifest) -> list[tuple[int, tuple[int, ...]]]:
+    """For each alarm its first row, and the channels that spoke for it, strongest first: those that the alert names."""
+    deviations = evaluated.result.deviations
     if deviations is None:
-        return [(row, ()) for row in judged.result.raised]
+        return [(row, ()) for row in evaluated.result.raised]
     notable = NOTABLE_LEVEL if manifest.explains else NOTABLE_SIGMAS
     silent = [manifest.names.index(name) for name in manifest.context]
     found = []
-    for row in judged.result.raised:
+    for row in evaluated.result.raised:
         sizes = np.nan_to_num(np.abs(deviations[row].astype(np.float64)))
         sizes[silent] = 0
         order = np.argsort(-sizes, kind="stable")[:MAX_SPEAKERS]
@@ -75,21 +81,21 @@ def speakers(judged: Judged, manifest: Manifest) -> list[tuple[int, tuple[int, .
     return found
 
 
-def normal_band(judged: Judged, manifest: Manifest) -> np.ndarray:
+def normal_band(evaluated: EvaluatedRecording, manifest: Manifest) -> np.ndarray:
     """(c, 2): mean plus and minus three standard deviations of normal running: the manifest's, else those of the learned rows."""
     scaling = manifest.scaling
     if scaling.kind == "fixed":
         mean, std = np.array(scaling.mean), np.array(scaling.std)
     else:
-        learned = judged.recording.values[: max(judged.begin, 2)].astype(np.float64)
+        learned = evaluated.recording.values[: max(evaluated.begin, 2)].astype(np.float64)
         mean, std = np.nanmean(learned, axis=0), np.nanstd(learned, axis=0)
     std = np.maximum(std, [channel.floor for channel in manifest.channels])
     return np.stack([mean - BAND_SIGMAS * std, mean + BAND_SIGMAS * std], axis=1)
 
 
-def _draw(folder: Path, evaluated: JudgedBundle, spoken: dict[str, list[tuple[int, tuple[int, ...]]]]) -> dict[str, str]:
+def _draw(folder: Path, evaluated: EvaluatedHistory, spoken: dict[str, list[tuple[int, tuple[int, ...]]]]) -> dict[str, str]:
     manifest = evaluated.bundle.manifest
-    ranked = sorted(evaluated.judged, key=lambda each: (not each.result.raised and not each.events(), -each.result.alarm.mean()))
+    ranked = sorted(evaluated.recordings, key=lambda each: (not each.result.raised and not each.events(), -each.result.alarm.mean()))
     files = {}
     for number, each in enumerate(ranked[:DRAWN], 1):
         name = f"recording-{number}-{re.sub(r'[^A-Za-z0-9_-]+', '-', each.title)[-40:].strip('-')}.png"
@@ -112,42 +118,47 @@ def _draw(folder: Path, evaluated: JudgedBundle, spoken: dict[str, list[tuple[in
     return files
 
 
-def _spoke(judged: Judged, spoken: list[tuple[int, tuple[int, ...]]]) -> dict[int, np.ndarray]:
+def _spoke(evaluated: EvaluatedRecording, spoken: list[tuple[int, tuple[int, ...]]]) -> dict[int, np.ndarray]:
     """(n,) bool by channel: the rows of the alarms for which it spoke."""
     out: dict[int, np.ndarray] = {}
     for row, channels in spoken:
         for channel in channels:
-            out.setdefault(channel, np.zeros(len(judged.recording), bool))[alarm_rows(judged, row)] = True
+            out.setdefault(channel, np.zeros(len(evaluated.recording), bool))[alarm_rows(evaluated, row)] = True
     return out
 
 
-def alarm_rows(judged: Judged, row: int) -> slice:
+def alarm_rows(evaluated: EvaluatedRecording, row: int) -> slice:
     """The rows of the alarm that was raised at a row."""
-    after = np.flatnonzero(~judged.result.alarm[row:])
-    return slice(row, row + int(after[0]) if len(after) else len(judged.recording))
+    after = np.flatnonzero(~evaluated.result.alarm[row:])
+    return slice(row, row + int(after[0]) if len(after) else len(evaluated.recording))
 
 
-def _truth(judged: Judged) -> np.ndarray | None:
+def _truth(evaluated: EvaluatedRecording) -> np.ndarray | None:
     """(n,) bool: rows of known faults."""
-    events = judged.events()
+    events = evaluated.events()
     if events is None:
         return None
-    truth = np.zeros(len(judged.recording), bool)
+    truth = np.zeros(len(evaluated.recording), bool)
     for rows in events:
         truth[rows] = True
     return truth
 
 
-def _alarms(evaluated: JudgedBundle, spoken: dict[str, list[tuple[int, tuple[int, ...]]]]) -> str:
+def _alarms(evaluated: EvaluatedHistory, spoken: dict[str, list[tuple[int, tuple[int, ...]]]]) -> str:
     """Table of the alarms, with the channels that spoke in the words of the alert."""
     names = evaluated.bundle.manifest.names
     rows: list[Sequence[str]] = [("recording", "raised at row", "rows in alarm", "channels that spoke")]
-    for each in evaluated.judged:
+    for each in evaluated.recordings:
         for at, (row, channels) in enumerate(spoken[each.recording.name]):
             explained = each.result.explained[at] if each.result.explained else ""
             words = explained or ", ".join(names[channel] for channel in channels)
             rows.append((each.title, str(each.recording.row[row]), str(alarm_rows(each, row).stop - row), words))
     return model_card.markdown(rows) if len(rows) > 1 else "None."
+
+
+def _injected(evaluated: EvaluatedHistory, found: Sequence[Found]) -> str:
+    table = model_card.markdown(injection.lines(found, evaluated.bundle.manifest.interval_s))
+    return f"Each fault lasts at most {injection.ROWS} rows in one channel. Size 0 is no fault, only alarms raised anyway.\n\n{table}"
 
 
 def _limits(summary: dict[str, Any]) -> str:

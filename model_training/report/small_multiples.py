@@ -34,7 +34,7 @@ class Drawn:
         alarm: (n,) bool.
         truth: (n,) bool, rows of known faults; None: not known.
         spoke: (n,) bool by channel that spoke for an alarm: the rows of the alarms for which it did; strongest first.
-        level: verdict level.
+        level: confidence from which on `verdict` is positive.
     """
 
     title: str
@@ -58,7 +58,7 @@ def draw(path: Path, one: Drawn) -> Path:
     shown = sorted(shown)
     columns = 1 if len(shown) <= 3 else 2 if len(shown) <= 8 else 3
     rows = math.ceil(len(shown) / columns)
-    figure = _pyplot().figure(figsize=(10.5, 1.15 * rows + 1.9), layout="constrained")
+    figure = _pyplot().figure(figsize=(10.5, max(1.15 * rows, 2.0) + 1.9), layout="constrained")
     grid = figure.add_gridspec(rows + 1, columns, height_ratios=[*([1.0] * rows), 1.25])
     below = figure.add_subplot(grid[rows, :])
     moments = one.times.astype("datetime64[ns]")
@@ -70,7 +70,7 @@ def draw(path: Path, one: Drawn) -> Path:
         panels.append(panel)
     _confidence(below, one, moments)
     rest = len(one.names) - len(shown)
-    figure.suptitle(one.title + (f"; {rest} further channels did not speak" if rest else ""), fontsize=10, color=INK, x=0.01, ha="left")
+    figure.suptitle(one.title + (f"; {rest} further channels are not shown" if rest else ""), fontsize=10, color=INK, x=0.01, ha="left")
     handles: list[Any] = [
         Patch(color=BAND, label="normal band"),
         Patch(color=RED, alpha=0.25, label="alarm"),

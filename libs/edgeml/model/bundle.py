@@ -127,6 +127,8 @@ def assemble(manifest: Manifest, model: bytes, where: str = "bundle", golden: by
 def match_channels(bundle: Bundle, names: tuple[str, ...], units: tuple[str, ...]) -> np.ndarray:
     """Find the model's channels among those of the data: (c,) indices. Further channels of the data are ignored.
 
+    A model that was trained on a table without units states none, and takes its channels in any.
+
     Raises:
         BundleError: a channel is missing, or has another unit.
     """
@@ -134,16 +136,20 @@ def match_channels(bundle: Bundle, names: tuple[str, ...], units: tuple[str, ...
     faults = []
     for channel in bundle.manifest.channels:
         if channel.name not in units_by_name:
-            faults.append(f"no `{channel.name}` in {channel.unit}")
-        elif units_by_name[channel.name] != channel.unit:
+            faults.append(f"no `{channel.name}`{f' in {channel.unit}' if channel.unit else ''}")
+        elif channel.unit and units_by_name[channel.name] != channel.unit:
             faults.append(f"`{channel.name}` in {units_by_name[channel.name]} instead of {channel.unit}")
     if faults:
-        expected = ", ".join(f"{channel.name} ({channel.unit})" for channel in bundle.manifest.channels)
-        received = ", ".join(f"{name} ({unit})" for name, unit in units_by_name.items()) or "no channels"
+        expected = ", ".join(_named(channel.name, channel.unit) for channel in bundle.manifest.channels)
+        received = ", ".join(_named(name, unit) for name, unit in units_by_name.items()) or "no channels"
         raise BundleError(
             f"the data do not fit model {bundle.manifest.name}: {'; '.join(faults)}; expected {expected}; received {received}"
         )
     return np.array([names.index(name) for name in bundle.manifest.names], np.intp)
+
+
+def _named(name: str, unit: str) -> str:
+    return f"{name} ({unit})" if unit else name
 
 
 def read_file(path: Path) -> bytes:

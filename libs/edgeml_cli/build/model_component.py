@@ -20,7 +20,7 @@ import yaml
 from edgeml.errors import BundleError
 from edgeml.model import self_test
 from edgeml.model.bundle import GOLDEN, MODEL, SIGNATURE, Bundle
-from edgeml.model.manifest import MANIFEST
+from edgeml.model.manifest import MANIFEST, Manifest
 from edgeml.model.runtime import open_engine
 from edgeml.model.signature import pinned
 from edgeml_cli.build.package import (
@@ -94,7 +94,26 @@ def configuration(bundle: Bundle, key: str) -> str:
     components: dict[str, Any] = {"com.edgeml.Inference": {"merge": merge}}
     if bundle.manifest.policy:
         components["com.edgeml.AlertDispatcher"] = {"merge": {"policy_by_model": {bundle.manifest.name: dict(bundle.manifest.policy)}}}
-    return yaml.safe_dump(components, sort_keys=False)
+    return yaml.safe_dump(components, sort_keys=False) + _asset_comment(bundle.manifest)
+
+
+def asset_quality(manifest: Manifest) -> dict[str, Any]:
+    """The option `quality` of an asset that a model with a reference scores; empty for another model.
+
+    The defaults of SensorIngestion are for a row a second: at slower rows each would count as late, and a coarse, steady channel as stuck.
+    Such a model evaluates a steady channel itself.
+    """
+    if manifest.reference is None:
+        return {}
+    return {"max_gap_s": manifest.longest_gap_s, "channels": {name: {"stuck_after_s": 0} for name in manifest.names}}
+
+
+def _asset_comment(manifest: Manifest) -> str:
+    quality = asset_quality(manifest)
+    if not quality:
+        return ""
+    text = yaml.safe_dump({"quality": quality}, default_flow_style=True, width=10**6, allow_unicode=True, sort_keys=False).strip()
+    return f"# Options of each asset of com.edgeml.SensorIngestion that this model scores:\n# {text.removeprefix('{').removesuffix('}')}\n"
 
 
 def signer(folder: Path) -> str:

@@ -22,6 +22,7 @@ from gglocal.ipc.operations import SERVICES
 from gglocal.recipe.lint import lint_file
 from gglocal.recipe.manifest_selection import Host
 from inference.options import InferenceOptions
+from sensor_ingestion.options import AssetOptions
 from tests.edgeml import networks
 from tests.edgeml.contrast import MANIFEST as CONTRAST
 from tests.edgeml.keys import PINNED, STRANGER, TRAINER, TRUSTED, edit
@@ -100,10 +101,15 @@ def test_model_of_contrasts_is_packaged_with_its_policy(tmp_path: Path, capsys: 
     golden_samples.write(tmp_path / "bundle")
     sign(tmp_path / "bundle", TRAINER)
     assert main([str(tmp_path / "bundle"), "--out", str(tmp_path / "out")]) == 0
-    updates = configuration_updates(yaml.safe_load(capsys.readouterr().out), "it")
+    printed = capsys.readouterr().out
+    updates = configuration_updates(yaml.safe_load(printed), "it")
     assert updates["com.edgeml.Inference"]["merge"]["model"] == "com.edgeml.Model.Contrast"
     policies = read(AlertDispatcherOptions, updates["com.edgeml.AlertDispatcher"]["merge"]).policy_by_model
     assert policies == {"contrast": {"hold_s": 900, "raise_at": 0.95}}
+    comment, quality = printed.splitlines()[-2:]
+    assert comment == "# Options of each asset of com.edgeml.SensorIngestion that this model scores:"
+    options = read(AssetOptions, {"source": "simulator", **yaml.safe_load(quality.removeprefix("# "))})
+    assert options.quality.max_gap_s == 5 and {each.stuck_after_s for each in options.quality.channels.values()} == {0}
 
 
 def test_component_names() -> None:

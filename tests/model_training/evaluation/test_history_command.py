@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import msgspec
 import numpy as np
 import pytest
 from model_training.component_path import ROOT
+from model_training.evaluation import injection
 from model_training.evaluation.__main__ import main
 from model_training.evaluation.history_data import unit_text
 
@@ -188,6 +190,19 @@ def test_report_has_a_card_and_plots(machine: Path, tmp_path: Path) -> None:
     assert "| events found | 1 of 1" in card and "| c7 |" in card.split("## Alarms")[1]
     pictures = sorted((tmp_path / "report").glob("recording-*.png"))
     assert len(pictures) == 2 and all(f"({picture.name})" in card and picture.stat().st_size > 20_000 for picture in pictures)
+
+
+def test_injected_faults_are_in_the_output_and_the_card(
+    machine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(injection, "table", partial(injection.table, trials=2, length=32))
+    file = recording(tmp_path / "a.csv", 800)
+    assert evaluate(machine, file, "--inject", "--report", tmp_path / "report") == 0
+    output = capsys.readouterr().out
+    null = next(row for row in summary(output)["injected"] if row["size"] == 0)
+    assert null["trials"] > 0 and "relation broken" in output
+    assert "| relation broken |" in (tmp_path / "report" / "card.md").read_text(encoding="utf-8")
 
 
 def test_units_have_one_spelling() -> None:

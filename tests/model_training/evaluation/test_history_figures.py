@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 from model_training.evaluation.bundle_scoring import DetectorResult
-from model_training.evaluation.history_figures import HistoryFigures, Judged, figures
+from model_training.evaluation.history_figures import EvaluatedRecording, HistoryFigures, figures
 from model_training.evaluation.history_text import lines_of
 from model_training.history import Recording
 
@@ -22,14 +22,14 @@ def mask(*spans: tuple[int, int]) -> np.ndarray:
     return out
 
 
-def judged(
+def evaluated(
     alarm: np.ndarray,
     labels: np.ndarray | None = None,
     events: tuple[tuple[int, int], ...] | None = None,
     excluded: np.ndarray | None = None,
     verdict: np.ndarray | None = None,
     first: int = 100,
-) -> Judged:
+) -> EvaluatedRecording:
     """A recording of a row a minute, decided from row `first` on; the confidence is 0.9 in alarm and 0.1 otherwise."""
     times = np.arange(ROWS) * MINUTE
     confidence = np.where(alarm, 0.9, 0.1).astype(np.float32)
@@ -47,16 +47,16 @@ def judged(
         np.arange(ROWS),
     )
     result = DetectorResult(confidence, alarm if verdict is None else verdict, alarm, raised, {"learning": first}, confidence)
-    return Judged("a.csv", recording, result, 60.0, 300.0)
+    return EvaluatedRecording("a.csv", recording, result, 60.0, 300.0)
 
 
-def of(*each: Judged) -> HistoryFigures:
+def of(*each: EvaluatedRecording) -> HistoryFigures:
     return figures(each, 0.5)
 
 
 def test_without_labels_every_alarm_is_false() -> None:
-    found = of(judged(mask((200, 220), (500, 501))))
-    assert (found.rows, found.decided, found.judged, found.normal_rows) == (1_000, 900, 900, 900)
+    found = of(evaluated(mask((200, 220), (500, 501))))
+    assert (found.rows, found.decided, found.counted, found.normal_rows) == (1_000, 900, 900, 900)
     assert (found.alarms, found.false_alarms, found.alarm_rows) == (2, 2, 21) and found.alarm_share == pytest.approx(21 / 900)
     assert found.normal_hours == pytest.approx(15)
     assert found.false_alarms_per_week.estimate == pytest.approx(2 / 15 * 168)
@@ -65,13 +65,13 @@ def test_without_labels_every_alarm_is_false() -> None:
 
 
 def test_rows_before_the_first_decision_are_not_normal_hours() -> None:
-    assert of(judged(mask(), first=700)).normal_hours == pytest.approx(5)
-    nothing = of(judged(mask(), first=ROWS))
-    assert nothing.decided == nothing.judged == 0 and math.isnan(nothing.alarm_share) and math.isnan(nothing.false_alarms_per_week.high)
+    assert of(evaluated(mask(), first=700)).normal_hours == pytest.approx(5)
+    nothing = of(evaluated(mask(), first=ROWS))
+    assert nothing.decided == nothing.counted == 0 and math.isnan(nothing.alarm_share) and math.isnan(nothing.false_alarms_per_week.high)
 
 
 def test_events_are_found_by_an_active_alarm() -> None:
-    each = judged(mask((200, 220), (310, 330), (650, 720), (900, 910)), events=((300, 400), (500, 550), (700, 750)))
+    each = evaluated(mask((200, 220), (310, 330), (650, 720), (900, 910)), events=((300, 400), (500, 550), (700, 750)))
     found = of(each)
     assert (found.events, found.found, found.already_active) == (3, 2, 1)
     assert (found.alarms, found.false_alarms) == (4, 3)  # that of row 650 begins in normal rows
@@ -83,7 +83,7 @@ def test_events_are_found_by_an_active_alarm() -> None:
 
 def test_labels_give_events_and_figures_of_rows() -> None:
     labels = mask((50, 90), (300, 400))
-    found = of(judged(mask((310, 400)), labels, verdict=mask((310, 420))))
+    found = of(evaluated(mask((310, 400)), labels, verdict=mask((310, 420))))
     assert (found.events, found.found) == (2, 1)
     assert found.recall == pytest.approx(90 / 140) and found.precision == pytest.approx(90 / 110)
     assert found.f1 == pytest.approx(2 * 90 / (2 * 90 + 20 + 50))
@@ -92,24 +92,24 @@ def test_labels_give_events_and_figures_of_rows() -> None:
 
 
 def test_excluded_rows_are_neither_normal_nor_faults() -> None:
-    found = of(judged(mask((200, 220)), excluded=mask((190, 300))))
+    found = of(evaluated(mask((200, 220)), excluded=mask((190, 300))))
     assert (found.alarms, found.false_alarms, found.normal_rows) == (1, 0, 790)
-    labelled = of(judged(mask((200, 220)), mask((210, 230)), excluded=mask((190, 300))))
+    labelled = of(evaluated(mask((200, 220)), mask((210, 230)), excluded=mask((190, 300))))
     assert labelled.normal_rows == 790 and math.isnan(labelled.recall)
 
 
 def test_recordings_with_and_without_labels_are_pooled() -> None:
-    found = of(judged(mask((310, 400)), mask((300, 400))), judged(mask((200, 220))))
+    found = of(evaluated(mask((310, 400)), mask((300, 400))), evaluated(mask((200, 220))))
     assert found.recordings == 2 and found.recall == pytest.approx(0.9) and found.false_alarms == 1
     assert found.normal_hours == pytest.approx(800 / 60 + 15) and found.undecided_reasons == {"learning": 200}
 
 
 def test_a_long_gap_is_no_normal_time() -> None:
-    each = judged(mask())
+    each = evaluated(mask())
     each.recording.times[500:] += 1_000 * MINUTE
     assert of(each).normal_hours == pytest.approx((899 + 5) / 60)
 
 
 def test_plain_figures_have_intervals_as_lists() -> None:
-    plain = of(judged(mask((200, 220)))).plain()
+    plain = of(evaluated(mask((200, 220)))).plain()
     assert plain["false_alarms_per_week"][0] == pytest.approx(11.2) and len(plain["found_share"]) == 3

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from model_training.evaluation import history_run
 from model_training.evaluation.bundle_scoring import bundle_detector
-from model_training.evaluation.history_run import JudgedBundle
+from model_training.evaluation.history_run import EvaluatedHistory
 from model_training.evaluation.recordings import Recording
 from model_training.history import Spec, read
 from model_training.report import history as report
@@ -52,35 +52,36 @@ def model(history: Any, **changes: Any) -> Bundle:
     return contrast(**(keys | changes))
 
 
-def evaluate(bundle: Bundle, paths: Sequence[Path], spec: Spec) -> tuple[dict[str, Any], JudgedBundle]:
-    result, judged = history_run.evaluate([bundle], paths, spec, lambda text: None)
-    return result["bundles"][0]["figures"], judged[0]
+def evaluate(bundle: Bundle, paths: Sequence[Path], spec: Spec) -> tuple[dict[str, Any], EvaluatedHistory]:
+    result, evaluated = history_run.evaluate([bundle], paths, spec, lambda text: None)
+    return result["bundles"][0]["figures"], evaluated[0]
 
 
-def test_nab_windows_are_judged(shared: Path) -> None:
+def test_nab_windows_are_evaluated(shared: Path) -> None:
     file, windows = shared / "data" / "nab" / "nyc_taxi.csv", shared / "data" / "nab" / "windows.json"
     if not windows.is_file():
         pytest.skip(f"no data set {windows.parent}")
     spec = Spec(events=str(windows))
-    found, judged = evaluate(model(read([file], spec)), [file], spec)
+    found, evaluated = evaluate(model(read([file], spec)), [file], spec)
     assert found["rows"] == 10_320 and found["events"] == 5 and 0 < found["found"] <= 5
-    assert found["normal_rows"] < found["judged"] < found["rows"] and found["false_alarms_per_week"][0] > 0
+    assert found["normal_rows"] < found["counted"] < found["rows"] and found["false_alarms_per_week"][0] > 0
     assert sum(found["undecided_reasons"].values()) == found["rows"] - found["decided"]
-    assert np.isnan(found["f1"]) and judged.data.titles == (str(file),)
+    assert np.isnan(found["f1"]) and evaluated.data.titles == (str(file),)
 
 
-def test_tep_faults_are_judged(shared: Path, tmp_path: Path) -> None:
+def test_tep_faults_are_evaluated(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("matplotlib")
     folder = shared / "data" / "tep"
     if not folder.is_dir():
         pytest.skip(f"no data set {folder}")
+    monkeypatch.setattr(report, "DRAWN", 1)
     files = [folder / "normal_2.csv", folder / "fault_01.csv"]
-    result, judged = history_run.evaluate([model(read(files[:1], Spec()))], files, Spec(), lambda text: None)
+    result, evaluated = history_run.evaluate([model(read(files[:1], Spec()))], files, Spec(), lambda text: None)
     found = result["bundles"][0]["figures"]
     assert (found["events"], found["found"]) == (1, 1) and found["f1"] > 0
-    card = report.write(tmp_path, result, judged[0]).read_text(encoding="utf-8")
+    card = report.write(tmp_path, result, evaluated[0]).read_text(encoding="utf-8")
     assert " for xm" in card.split("## Alarms")[1]  # a relation that broke, in the words of the alert
-    assert len(list(tmp_path.glob("recording-*.png"))) == 2
+    assert len(list(tmp_path.glob("recording-*.png"))) == 1
 
 
 def recording(n: int = 400) -> Recording:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import random
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from model_training.history import HistoryError, Spec, read
 
@@ -36,6 +38,7 @@ def raw(path: Path, content: bytes) -> Path:
         (lambda p: raw(p, b"time,a,b\n"), "has no rows under its headings"),
         (lambda p: raw(p, "time;a\n".encode("utf-16")), "too long or in UTF-16; save the table as CSV in UTF-8"),
         (lambda p: raw(p, gzip.compress(b"time,a\n" * 99)[:30]), "is not a complete gzip file"),
+        (lambda p: raw(p, b"PK\x03\x04..."), "is a spreadsheet or an archive; save the sheet as CSV"),
         (lambda p: raw(p, b"PAR1 and nothing else"), "cannot be read"),
         (lambda p: raw(p, b'# {"format": "edgeml-capture"\n'), "has an invalid header"),
         (lambda p: p, "cannot be read (No such file or directory); name a file or folder that exists"),
@@ -46,6 +49,39 @@ def test_bad_table_is_refused_with_one_sentence(tmp_path: Path, make: Callable[[
     with pytest.raises(HistoryError) as caught:
         read([path], Spec())
     assert str(caught.value).startswith(str(path)) and sentence in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_damaged_tables_never_fail_otherwise(tmp_path: Path) -> None:
+    """Random damage: the table is read, or refused with one line."""
+    whole = table(tmp_path / "a.csv", 40, headings=("time", "flow (l/min)", "p", "fault"), more=lambda row: (int(row > 30),)).read_bytes()
+    parts = [
+        b",",
+        b";",
+        b"\n",
+        b'"',
+        b"nan",
+        b"inf",
+        b"1e400",
+        b"2026-13-45 99:99",
+        b"\xff",
+        b"\x00",
+        b"1772438400",
+        b"01/02/2026",
+        b"Z",
+        b"1,5",
+    ]
+    choose = random.Random(0)
+    for _ in range(150):
+        damaged = bytearray(whole)
+        for _ in range(choose.choice((1, 2, 5))):
+            at = choose.randrange(len(damaged))
+            damaged[at : at + choose.choice((0, 0, 1, 30))] = choose.choice(parts)
+        try:
+            history = read([raw(tmp_path / "b.csv", bytes(damaged))], Spec())
+        except HistoryError as fault:
+            assert "\n" not in str(fault)
+        else:
+            assert all((np.diff(each.times) > 0).all() and not np.isinf(each.values).any() for each in history.recordings)
 
 
 def test_a_history_of_constants_has_no_channel(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from model_training.history import Channel, HistoryError, Spec, read
-from model_training.history.column_kinds import held_levels, judge
+from model_training.history.column_kinds import classify, held_levels
 from model_training.history.labels import marks
 from model_training.history.spec import ChannelSpec, LabelSpec
 from model_training.history.table import name_and_unit
@@ -38,13 +38,25 @@ def test_headings_that_differ_only_in_their_units_stay_whole(tmp_path: Path) -> 
 def test_columns_without_measurements_are_left_out_with_a_sentence(tmp_path: Path) -> None:
     file = table(
         tmp_path / "a.csv",
-        headings=("time", "flow", "power", "k", "", "none", "site"),
-        more=lambda row: (5, row, "", "north"),
+        200,
+        headings=("time", "flow", "power", "k", "", "none", "site", "energy"),
+        more=lambda row: (5, row, "", "north", 100 + row // 3 * 0.7),
     )
     history = read([file], Spec())
     assert history.names == ("flow", "power")
-    for sentence in ("'k' is constant (5)", "'column 5' counts the rows", "'none' is empty", "'site' holds text"):
+    for sentence in (
+        "'k' is constant (5)",
+        "'column 5' counts the rows",
+        "'none' is empty",
+        "'site' holds text",
+        "'energy' only increases like a counter",
+    ):
         assert f"column {sentence} and is left out" in history.notes
+
+
+def test_a_counter_is_a_channel_if_the_spec_names_it(tmp_path: Path) -> None:
+    file = table(tmp_path / "a.csv", headings=("time", "flow", "power", "energy"), more=lambda row: (row * 1.5,))
+    assert read([file], Spec(channels={"energy": ChannelSpec(), "flow": ChannelSpec()})).names == ("energy", "flow")
 
 
 def test_context_channels_are_found_and_can_be_corrected(tmp_path: Path) -> None:
@@ -69,8 +81,8 @@ def test_coarse_and_slow_channels_are_measured() -> None:
     coarse = np.round(20 + np.cumsum(rng.normal(0, 0.05, 5_000)) + rng.normal(0, 0.3, 5_000)).astype(np.float32)
     slow = np.repeat(rng.normal(0, 1, 100), 50).astype(np.float32)
     for values in (coarse, slow):
-        assert judge("T", [values]) == judge("T", [values[:2_500], values[2_500:]])
-        assert judge("T", [values]).role == "measured" and not judge("T", [values]).left_out
+        assert classify("T", [values]) == classify("T", [values[:2_500], values[2_500:]])
+        assert classify("T", [values]).role == "measured" and not classify("T", [values]).left_out
     assert held_levels([np.repeat(np.float32([18, 22, 18]), 100)]) == 2
     assert held_levels([np.tile(np.float32([18, 22]), 100)]) == 0
 
@@ -94,8 +106,14 @@ def test_changepoints_are_neither_labels_nor_a_channel(tmp_path: Path) -> None:
 
 
 def test_a_target_of_many_values_is_a_channel(tmp_path: Path) -> None:
-    file = table(tmp_path / "a.csv", headings=("time", "flow", "power", "target"), more=lambda row: (20 + row / 7,))
+    file = table(tmp_path / "a.csv", headings=("time", "flow", "power", "target"), more=lambda row: (20 + row % 17 / 7,))
     assert "target" in read([file], Spec()).names
+
+
+def test_a_required_channel_is_no_label(tmp_path: Path) -> None:
+    file = table(tmp_path / "a.csv", headings=("time", "flow", "power", "fault"), more=lambda row: (int(row > 80),))
+    history = read([file], Spec(), require=("fault", "flow"))
+    assert history.names == ("fault", "flow") and history.recordings[0].labels is None
 
 
 def test_spec_names_the_label_column_and_its_normal_cells(tmp_path: Path) -> None:

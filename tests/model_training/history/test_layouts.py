@@ -25,7 +25,7 @@ def test_delimiter_is_found(tmp_path: Path, delimiter: str) -> None:
 
 def test_decimal_comma_byte_order_mark_and_gzip(tmp_path: Path) -> None:
     file = table(tmp_path / "a.csv", delimiter=";")
-    file.write_text("\ufeff# a comment\n\n" + file.read_text().replace(".", ","), encoding="utf-8")
+    file.write_text("\ufeffsep=;\n# a comment\n\n" + file.read_text().replace(".", ","), encoding="utf-8")
     packed = tmp_path / "a.csv.gz"
     packed.write_bytes(gzip.compress(file.read_bytes()))
     for each in (file, packed):
@@ -92,6 +92,14 @@ def test_prepared_folder_is_read(tmp_path: Path) -> None:
     assert history.names == ("current", "flow") and {each.unit for each in history.channels} == {"A", "l/min"}
     np.testing.assert_allclose(history.recordings[0].values, values[:, ::-1])
     assert len(read([tmp_path / "data"], Spec()).recordings) == 1
+
+
+def test_rows_of_several_prepared_assets_are_told_apart(tmp_path: Path) -> None:
+    for asset in ("a", "b"):
+        prepare_kit.capture(tmp_path / "captured", asset, 60)
+    folder = prepare_dataset(prepare_kit.plan(), [str(tmp_path / "captured")], tmp_path / "data", log=lambda line: None).folder
+    history = read([folder], Spec())
+    assert [each.name for each in history.recordings] == [each.file for each in history.files] == [f"{folder}#a", f"{folder}#b"]
 
 
 def test_each_file_of_a_folder_is_a_recording(tmp_path: Path) -> None:

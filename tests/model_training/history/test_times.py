@@ -36,6 +36,9 @@ def epoch(factor: int) -> Callable[[datetime], str]:
         (epoch(1_000_000_000), "ns since 1970"),
         (lambda moment: f"{moment.timestamp():.3f}", "s since 1970"),
         (lambda moment: moment.strftime("%d.%m.%Y %H:%M"), "day, month and year, read as UTC"),
+        (lambda moment: moment.strftime("%d-%b-%Y %H:%M:%S"), "day, name of the month and year, read as UTC"),
+        (lambda moment: moment.strftime("%d %B %Y %I:%M %p"), "day, name of the month and year, read as UTC"),
+        (lambda moment: f"{moment:%Y-%m-%d} {moment.hour}:{moment:%M:%S}", "ISO 8601 without a zone, read as UTC"),
     ],
 )
 def test_reader_finds_the_form_of_times(tmp_path: Path, form: Callable[[datetime], str], found: str) -> None:
@@ -46,19 +49,23 @@ def test_reader_finds_the_form_of_times(tmp_path: Path, form: Callable[[datetime
     assert history.files[0].times[0] == form(moments(1)[0])
 
 
-def test_date_and_time_of_day_may_be_two_columns(tmp_path: Path) -> None:
-    form = lambda moment: moment.strftime("%Y-%m-%d,%H:%M:%S")  # noqa: E731
+@pytest.mark.parametrize("pattern", ["%Y-%m-%d,%H:%M:%S", "%Y-%m-%d,%I:%M %p", "%d-%b-%Y,%H:%M"])
+def test_date_and_time_of_day_may_be_two_columns(tmp_path: Path, pattern: str) -> None:
+    form = lambda moment: moment.strftime(pattern)  # noqa: E731
     history = read([table(tmp_path / "a.csv", headings=("Date,Clock", "flow", "power"), form=form)], Spec())
-    assert "time column 'Date + Clock', ISO 8601 without a zone, read as UTC" in history.notes
+    assert any(note.startswith("time column 'Date + Clock', ") for note in history.notes)
     assert history.names == ("flow", "power") and history.recordings[0].times[0] == START_NS
     same = read([tmp_path / "a.csv"], Spec(time=TimeSpec(column="Date + Clock")))
     assert (same.recordings[0].times == history.recordings[0].times).all()
 
 
-@pytest.mark.parametrize(("pattern", "day_first"), [("%d/%m/%Y %H:%M", True), ("%m/%d/%Y %H:%M", False)])
-def test_dates_are_read_if_a_cell_shows_the_order(tmp_path: Path, pattern: str, day_first: bool) -> None:
+@pytest.mark.parametrize("pattern", ["%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M", "%m/%d/%Y %I:%M:%S %p"])
+def test_dates_are_read_if_a_cell_shows_the_order(tmp_path: Path, pattern: str) -> None:
     history = read([table(tmp_path / "a.csv", 400, form=lambda moment: moment.strftime(pattern), step_s=3600)], Spec())
-    assert history.recordings[0].times[0] == START_NS and history.interval_s == 3600
+    times = history.recordings[0].times
+    assert times[0] == START_NS and (np.diff(times) == 60 * MINUTE_NS).all()
+    order = "month, day" if pattern.startswith("%m") else "day, month"
+    assert f"time column 'time', {order} and year, read as UTC" in history.notes
 
 
 def test_dates_of_unknown_order_are_refused(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-
 from model_training.history import Channel, History, Recording
 from model_training.history.records import FileRows
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from model_training.machine.budget import Budget, Tail, describe
 from model_training.training_request import TrainingError
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-
-from edgeml.messages import GOOD, MISSING
-from edgeml.model.bundle import assemble
-from edgeml.model.scorer import AssetScorer
 from model_training.machine import learning
 from model_training.machine import series as rows_of
 from model_training.machine.budget import Budget
 from model_training.machine.contrasts import Contrasts
+
+from edgeml.messages import GOOD, MISSING
+from edgeml.model.bundle import assemble
+from edgeml.model.scorer import AssetScorer
 from tests.model_training.machine.machines import Plant
 
 
@@ -43,7 +43,7 @@ def test_contrasts_of_training_are_those_of_the_device() -> None:
     columns = learning.evaluate_columns(machine.manifest, series)
     assert machine.manifest.columns, "no derived column is used"
     contrasts = Contrasts(series.rows(columns), machine.fit.layout)
-    scales = np.stack(list(contrasts), axis=1)
+    scales = np.stack(list(contrasts.levels()), axis=1)
 
     recorder = Recorder(len(machine.manifest.channels))
     quality = np.where(np.isfinite(values), np.uint8(GOOD), np.uint8(MISSING))

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-from edgeml.model.bundle import assemble
 from model_training.machine import learning
 from model_training.machine import series as rows_of
 from model_training.machine.budget import Budget
 from model_training.machine.learning import Machine
 from model_training.machine.numpy_engine import NumpyEngine
-from model_training.machine.validation import Judged, judge
+from model_training.machine.validation import DeviceResult, run_on_device
+
+from edgeml.model.bundle import assemble
+from edgeml.model.manifest import CycleColumn, HingeColumn
 from tests.model_training.machine.machines import Plant
 
-LEARNED, JUDGED = 6_000, 6_000
+LEARNED, EVALUATED = 6_000, 6_000
 BUDGET_ROWS = 2_000
 
 
@@ -24,14 +25,14 @@ def learn(plant: Plant, values: np.ndarray, labels: np.ndarray | None = None) ->
     return learning.learn(history, rows_of.collect(history), "m", budget, 1, lambda text: None)
 
 
-def on_device(plant: Plant, machine: Machine, values: np.ndarray) -> Judged:
+def on_device(plant: Plant, machine: Machine, values: np.ndarray) -> DeviceResult:
     engine = NumpyEngine(machine.fit, machine.promise.level, len(machine.manifest.channels))
     recording = plant.history(values, begin_s=LEARNED * plant.interval_s).recordings[0]
-    return judge(assemble(machine.manifest, b""), engine, recording.times, recording.values)
+    return run_on_device(assemble(machine.manifest, b""), engine, recording.times, recording.values)
 
 
-def raised_from(judged: Judged, row: int) -> list[int]:
-    return [each - row for each in judged.raised if each >= row]
+def raised_from(result: DeviceResult, row: int) -> list[int]:
+    return [each - row for each in result.raised if each >= row]
 
 
 def coarse(values: np.ndarray) -> np.ndarray:
@@ -61,7 +62,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_model_is_quiet_on_new_normal_rows_and_finds_a_step(case: str) -> None:
     plant, change = CASES[case]
-    whole = change(plant.values(LEARNED + JUDGED, 7))
+    whole = change(plant.values(LEARNED + EVALUATED, 7))
     machine = learn(plant, whole[:LEARNED])
     normal = on_device(plant, machine, whole[LEARNED:])
     expected = np.isfinite(normal.confidence).sum() / BUDGET_ROWS
@@ -81,7 +82,7 @@ def test_daily_cycle_is_learned_and_one_that_is_not_there_is_not() -> None:
         plant = Plant(day=amplitude, interval_s=300)
         machine = learn(plant, plant.values(LEARNED, 2))
         assert ("daily cycle" in [group.name for group in machine.fit.groups]) == used, machine.fit.sentences
-        assert bool(machine.manifest.columns) == used
+        assert any(isinstance(column, CycleColumn) for column in machine.manifest.columns) == used
 
 
 def test_mode_that_explains_channels_does_not_alarm_and_never_speaks() -> None:
@@ -92,8 +93,8 @@ def test_mode_that_explains_channels_does_not_alarm_and_never_speaks() -> None:
     assert {group.name for group in machine.fit.groups} & {"context", "delays of the context"}
     faulty = whole[LEARNED:].copy()
     faulty[1_000:, -1] = 7  # a mode that was never there moves channels' expectations, but is no fault itself
-    judged = on_device(plant, machine, faulty)
-    assert (np.nan_to_num(judged.views[:, -1]) == 0).all()
+    result = on_device(plant, machine, faulty)
+    assert (np.nan_to_num(result.views[:, -1]) == 0).all()
 
 
 def test_unmarked_fault_in_the_history_is_set_aside_and_reported() -> None:
@@ -107,6 +108,30 @@ def test_unmarked_fault_in_the_history_is_set_aside_and_reported() -> None:
     assert any(sentence.startswith("set aside as not normal: 2026-01-07T02") for sentence in sentences), sentences
     clean = learn(plant, plant.values(LEARNED, 3))
     assert machine.promise.level == pytest.approx(clean.promise.level, rel=0.25)
+
+
+def test_habit_of_the_machine_is_not_set_aside_and_does_not_alarm() -> None:
+    plant = Plant(interval_s=600)
+    whole = plant.values(LEARNED + 2_000, 3)
+    for begin in range(60, len(whole), 144):  # each day at 10:00
+        whole[begin : begin + 3, 2] += 12
+    machine = learn(plant, whole[:LEARNED])
+    assert machine.fit.accepted.all()
+    assert len(on_device(plant, machine, whole[LEARNED:]).raised) <= 2
+
+
+def test_relation_that_is_no_straight_line_is_learned() -> None:
+    plant = Plant(channels=3)
+    random = np.random.default_rng(2)
+    whole = plant.values(LEARNED + 2_000, 3)
+    whole[:, 2] = whole[:, 0] ** 2 + random.normal(0, 0.1, len(whole))
+    machine = learn(plant, whole[:LEARNED])
+    assert any(isinstance(column, HingeColumn) for column in machine.manifest.columns), machine.fit.sentences
+    assert 0 in machine.manifest.relations[2]
+    faulty = whole[LEARNED:].copy()
+    faulty[1_000:, 2] -= 1.5
+    found = raised_from(on_device(plant, machine, faulty), 1_000)
+    assert found and found[0] < 30
 
 
 def test_marked_rows_do_not_train() -> None:
@@ -126,10 +151,10 @@ def test_broken_relation_names_the_channel_although_its_level_is_normal() -> Non
     machine = learn(plant, whole[:LEARNED])
     faulty = whole[LEARNED:].copy()
     faulty[1_000:, 1] = plant.values(LEARNED, 31)[:500, 1]  # its own values of another time
-    judged = on_device(plant, machine, faulty)
-    found = raised_from(judged, 1_000)
+    result = on_device(plant, machine, faulty)
+    found = raised_from(result, 1_000)
     assert found and found[0] < 200
-    assert np.abs(judged.views[1_000 + found[0]]).argmax() == 1
+    assert np.abs(result.views[1_000 + found[0]]).argmax() == 1
     assert machine.manifest.relations[1]
 
 
