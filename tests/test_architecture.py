@@ -268,7 +268,7 @@ PACKAGES: dict[str, dict[str, set[str]]] = {
         "tables": {"edgeml", "", "datasets", "history", "report"},
         "evaluation": {"edgeml", "gglocal", "sensor_ingestion", "", "history", "report"},
         "report": {"edgeml", "", "evaluation", "tables"},
-        "parity": {"edgeml", "", "evaluation"},
+        "parity": {"edgeml", "", "evaluation", "history"},
         "machine": {"edgeml", "", "evaluation", "history", "report"},
         "comparison": {"edgeml", "", "evaluation", "history", "machine", "report"},
         "sagemaker": {"edgeml", "gglocal", ""},

@@ -106,7 +106,9 @@ def learn(history: History, series: Series, name: str, budget: Budget, seed: int
         explains=True,
         context=tuple(history.channels[place].name for place in context),
     )
-    log(f"{len(series)} rows of {len(channels)} channels; scales of {', '.join(map(str, layout.scales))} rows")
+    log(
+        f"{_rows(len(series))}, {len(channels)} channel{'' if len(channels) == 1 else 's'}; scales of {', '.join(map(str, layout.scales))} rows"
+    )
     columns = evaluate_columns(manifest, series)
     fit = fitting.fit(series.rows(columns), len(channels), measured, proposed.groups, proposed.shapes, layout)
     for sentence in fit.sentences:
@@ -180,8 +182,12 @@ def aside(series: Series, fit: Fit) -> list[str]:
     sentences = []
     for first, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
         begin, last = (np.datetime64(int(series.times[row]), "ns").astype("datetime64[s]") for row in (first, end - 1))
-        sentences.append(f"set aside as not normal: {begin} to {last}, {end - first} rows")
+        sentences.append(f"set aside as not normal: {begin} to {last}, {_rows(end - first)}")
     return sentences
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count} rows"
 
 
 def _check(history: History, series: Series, measured: list[int]) -> None:

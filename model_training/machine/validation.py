@@ -104,7 +104,7 @@ def validate(history: History, series: Series, name: str, budget: Budget, seed: 
     found = injection.table(bundle, engine, NormalRows(rows.times, rows.values, counted), seed)
     prior, error = _calibrated(outcome.confidence[counted], found)
     alarms = sum(bool(counted[row]) for row in outcome.raised)
-    log(f"on {count} held-out rows: {alarms} false alarms, {count / machine.promise.rows:.2f} expected by the budget")
+    log(f"on {count} held-out rows: {alarms} false alarm{'' if alarms == 1 else 's'}, the budget allows {count / machine.promise.rows:.2f}")
     return Validation(
         count,
         alarms,

@@ -101,7 +101,7 @@ def asset_quality(manifest: Manifest) -> dict[str, Any]:
     """The option `quality` of an asset that a model with a reference scores; empty for another model.
 
     The defaults of SensorIngestion are for a row a second: at slower rows each would count as late, and a coarse, steady channel as stuck.
-    Such a model judges a steady channel by itself.
+    Such a model evaluates a steady channel itself.
     """
     if manifest.reference is None:
         return {}

@@ -46,7 +46,7 @@ class Scenario:
         onset: event time in ns at which the fault begins, if known.
         pace: one sentence on the relation of event time to wall-clock time.
         notes: remarks on channels, by channel name.
-        bundle: a bundle to deploy as a component of its own; None: the one that ships.
+        bundle: a bundle to deploy as a component; None: the shipped bundle is used.
         component: name and version of that component.
         span_s: seconds of event time that the run covers.
     """

@@ -31,7 +31,7 @@ def bundle(folder: Path, signed: bool = True) -> Path:
 
 
 def recording(path: Path, rows: int = ROWS, onset: int = ONSET, names: tuple[str, ...] = NAMES) -> Path:
-    """A row a minute in local time, in a layout of its own; the flow rises by 10 standard deviations at row `onset`.
+    """A row a minute in local time, in an unusual layout; the flow rises by 10 standard deviations at row `onset`.
 
     The setpoint is steady, and so are all channels for the half hour from row 100 on, as at night: neither is a fault.
     """

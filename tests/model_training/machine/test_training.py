@@ -35,9 +35,7 @@ def table(path: Path, plant: Plant, values: np.ndarray) -> Path:
     return path
 
 
-def test_table_becomes_a_signed_bundle_with_card_component_and_configuration(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_table_becomes_a_signed_bundle_with_card_component_and_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plant = Plant(channels=4, mode=1.5)
     file = table(tmp_path / "history.csv", plant, plant.values(ROWS, 1))
     make_key(tmp_path / "own.key")
