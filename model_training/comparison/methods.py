@@ -9,8 +9,10 @@ import msgspec
 import numpy as np
 
 from edgeml.alarms.alarm_policy import PolicyOptions
+from edgeml.messages import GOOD, MISSING
 from edgeml.model.bundle import assemble
 from edgeml.model.manifest_policy import effective_policy
+from edgeml.model.scorer import AssetScorer
 from model_training.comparison import textbook
 from model_training.comparison.textbook import Fit
 from model_training.evaluation.baselines.control_chart import filled
@@ -19,7 +21,6 @@ from model_training.machine import confidence, learning, series
 from model_training.machine.budget import PROMISE, Budget, Tail
 from model_training.machine.normal_model import FOLDS
 from model_training.machine.numpy_engine import NumpyEngine
-from model_training.machine.validation import run_on_device
 
 Confidences = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Event times (n,) int64, ns, and values (n, c), NaN where missing, to confidences (n,), NaN without a decision."""
@@ -51,7 +52,9 @@ def machine(history: History, budget: Budget, seed: int) -> Detector:
     engine = NumpyEngine(learned.fit, learned.promise.level, len(learned.manifest.channels))
 
     def confidences(times: np.ndarray, values: np.ndarray) -> np.ndarray:
-        return run_on_device(bundle, engine, times, values.astype(np.float32)).confidence
+        quality = np.where(np.isfinite(values), np.uint8(GOOD), np.uint8(MISSING))
+        result, _ = AssetScorer(bundle, engine).feed(times, values.astype(np.float32), quality)
+        return np.where(result.reason == 0, result.confidence, np.nan)
 
     return Detector(confidences, learned.promise.rows, effective_policy(bundle.manifest))
 

@@ -1,7 +1,7 @@
-"""Selects the verdict level and the alarm policy on one half of the recordings, and confirms them on the other half, both ways.
+"""Selects `verdict_level` and the alarm policy on one half of the recordings, and confirms them on the other half, both ways.
 
 The selected policy has the shortest median delay of those that raise no more false alarms than the present policy on that half. The
-selected verdict level has the highest F1 of those with a false-alarm rate of at most `MAX_FALSE_RATE`.
+selected `verdict_level` has the highest F1 of those with a false-alarm rate of at most `MAX_FALSE_RATE`.
 
 `python -m model_training.evaluation.policy_selection --data DIR --bundle DIR... [--document FILE.md]`; the bundles are seeds of one recipe.
 It does not need TensorFlow.
@@ -115,7 +115,7 @@ class Evidence:
         return Figures(*self.level(level, names), *self.policy(candidate, names))
 
     def select(self, names: Sequence[str]) -> tuple[Candidate, float]:
-        """The policy and the verdict level that these recordings select."""
+        """The policy and the `verdict_level` that these recordings select."""
         most = self.policy(DEFAULT, names)[0]
         rated = {candidate: self.policy(candidate, names) for candidate in CANDIDATES}
         quiet = [candidate for candidate in CANDIDATES if rated[candidate][0] <= most]
@@ -141,7 +141,7 @@ def select_crosswise(evidence: Evidence, names: Sequence[str], normal: Sequence[
     Args:
         names: labelled recordings, which are halved.
         normal: pieces of normal running, which are given to the halves alternately.
-        level: the present verdict level.
+        level: the present `verdict_level`.
     """
     first, second = halves(names)
     sides = ([*first, *normal[::2]], [*second, *normal[1::2]])
@@ -153,7 +153,7 @@ def select_crosswise(evidence: Evidence, names: Sequence[str], normal: Sequence[
     losses = []
     for own, other in ((0, 1), (1, 0)):
         candidate, chosen_level = evidence.select(sides[own])
-        lines.append(f"The {titles[own]} half selects {candidate}, and the verdict level {chosen_level:g}.")
+        lines.append(f"The {titles[own]} half selects {candidate}, and the `verdict_level` {chosen_level:g}.")
         pair = evidence.figures(candidate, chosen_level, sides[own]), evidence.figures(candidate, chosen_level, sides[other])
         columns += [(f"selected on the {titles[own]} half", pair[0]), (f"confirmed on the {titles[other]}", pair[1])]
         losses.append(pair)
@@ -164,7 +164,7 @@ def select_crosswise(evidence: Evidence, names: Sequence[str], normal: Sequence[
         rows.append((name, *cells, f"{'−' if change < 0 else '+'}{show(abs(change))}" if math.isfinite(change) else "-"))
     return "\n\n".join(
         [
-            f"{len(CANDIDATES)} policies, {len(LEVELS)} verdict levels. Default: {DEFAULT}; verdict level {level:g}.",
+            f"{len(CANDIDATES)} policies, {len(LEVELS)} values of `verdict_level`. Default: {DEFAULT}; `verdict_level` {level:g}.",
             *lines,
             markdown(rows),
             _both(evidence, sides),
