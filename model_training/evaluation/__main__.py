@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (EdgemlError, TrainingError) as fault:
         return _failed(str(fault))
     except ModuleNotFoundError as fault:
-        return _failed(f"--report needs {fault.name}, which is not installed; run `scripts/env test`, then this again")
+        return _failed(f"needs the Python package {fault.name}, which is not installed; run `scripts/env test`, then this again")
     except OSError as fault:
         return _failed(f"{fault.filename}: cannot be written ({fault.strerror}); name another file")
     print(result_json.to_line(summary))

@@ -19,7 +19,7 @@ POINTS_PER_TURN = 4
 LAGS = (4, 16, 64)
 """Time constants of lags, in rows."""
 MAX_LEVELS = 8
-"""A context channel with at most this many values gets a hinge at each inner value, so that every value has an effect of its own."""
+"""A context channel with at most this many values gets a hinge at each inner value, so that each value may have a different effect."""
 MAX_SHAPED = 24
 """Measured channels up to which their shapes are candidates; each adds three columns."""
 QUANTILES = (0.25, 0.5, 0.75)

@@ -54,7 +54,7 @@ class Fit:
 
 
 def fit(rows: Rows, channels: int, measured: Sequence[int], groups: Sequence[Group], shapes: Shapes, layout: Layout) -> Fit:
-    """Fit on the accepted rows; stretches that stand out are set aside and do not train.
+    """Fit on the accepted rows; deviating stretches are set aside and do not train.
 
     Args:
         rows: the history with all candidate columns.

@@ -106,9 +106,7 @@ def learn(history: History, series: Series, name: str, budget: Budget, seed: int
         explains=True,
         context=tuple(history.channels[place].name for place in context),
     )
-    log(
-        f"{_rows(len(series))}, {len(channels)} channel{'' if len(channels) == 1 else 's'}; scales of {', '.join(map(str, layout.scales))} rows"
-    )
+    log(f"{_rows(len(series))}; scales of {', '.join(map(str, layout.scales))} rows")
     columns = evaluate_columns(manifest, series)
     fit = fitting.fit(series.rows(columns), len(channels), measured, proposed.groups, proposed.shapes, layout)
     for sentence in fit.sentences:

@@ -48,7 +48,7 @@ class Moments:
         return cls(np.array(sums), counts)
 
     def mean(self, folds: Sequence[int], channels: Sequence[int]) -> np.ndarray:
-        """Mean products over these folds, (f, f): the mean of the scales, each in units of its own channels' variance."""
+        """Mean products over these folds, (f, f): the mean of the scales, each in units of the variance of the channels."""
         total = self.folds[:, list(folds)].sum(1) / max(int(self.counts[list(folds)].sum()), 1)
         size = np.array(
             [max(float(np.trace(each[np.ix_(channels, channels)])) / max(len(channels), 1), 1e-12) for each in self.folds.sum(1)]

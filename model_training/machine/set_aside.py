@@ -1,6 +1,6 @@
-"""Stretches of a history that are set aside, because they stand out like a fault that nobody marked.
+"""Stretches of a history that are set aside, because they deviate like a fault that nobody marked.
 
-What a machine does again and again is its normal running, however much it stands out: a start each Monday, a backwash each night.
+Recurring behavior is normal running of a machine, however much it deviates: a start each Monday, a backwash each night.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import numpy as np
 from model_training.machine.budget import block_rows
 
 MAX_SHARE = 0.1
-"""Maximum share of a history that is set aside; if more stands out, it is normal running."""
+"""Maximum share of a history that is set aside; a larger one is normal running."""
 FAR = 5.0
-"""A row stands out if its largest scaled score lies so far above the largest that chance explains: once in 150 histories."""
+"""A row deviates if its largest scaled score lies so far above the largest that chance explains: once in 150 histories."""
 RECURRING = 3
-"""Stretches in which the same channel stands out are normal running from this number on."""
+"""Stretches in which the same channel deviates most are normal running from this number on."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,14 @@ class Scores:
 
 @dataclass(frozen=True)
 class Stretch:
-    """Rows that stand out, and the channel that does."""
+    """Rows that deviate, and the channel that deviates most."""
 
     rows: np.ndarray
     channel: int
 
 
 class SetAside:
-    """Collects the stretches that stand out in successive fits.
+    """Collects the deviating stretches of successive fits.
 
     Args:
         normal: (n,) bool, rows that nobody marked as a fault.
@@ -56,7 +56,7 @@ class SetAside:
         self._found: list[Stretch] = []
 
     def accepted(self, scores: Scores) -> np.ndarray | None:
-        """The rows of normal running, (n,) bool, after a fit with these scores; None if nothing more stands out."""
+        """The rows of normal running, (n,) bool, after a fit with these scores; None if no further stretch deviates."""
         known = self._recurring()
         new = [each for each in _stretches(scores) if each.channel not in known]
         if not new:
@@ -70,7 +70,7 @@ class SetAside:
         return kept if (self._normal & ~kept).sum() <= MAX_SHARE * self._normal.sum() else None
 
     def _recurring(self) -> set[int]:
-        """Channels that stand out again and again."""
+        """Channels whose deviations recur."""
         apart = block_rows(int(self._normal.sum())) // 2
         counts: dict[int, list[int]] = {}
         for each in sorted(self._found, key=lambda one: int(one.rows[0])):
@@ -98,7 +98,7 @@ def _stretches(scores: Scores) -> list[Stretch]:
     marked, channel = np.zeros(len(far), bool), np.zeros(len(far), np.int64)
     end = np.arange(1, len(far) + 1)
     for score in np.argsort(scores.spans, kind="stable"):
-        # A long mean stands out for as long as it holds a row that stands out by itself.
+        # A long mean deviates for as long as it contains a row that deviates by itself.
         before = np.concatenate([[0], np.cumsum(marked)])
         explained = before[end] > before[np.maximum(end - scores.spans[score], 0)]
         new = far[:, score] & ~explained

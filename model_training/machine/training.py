@@ -14,7 +14,7 @@ from model_training.machine import series as rows_of
 from model_training.machine.budget import Budget, describe
 from model_training.machine.learning import Machine
 from model_training.machine.validation import Validation
-from model_training.training_request import TrainingRequest, TrainingResult
+from model_training.training_request import TrainingError, TrainingRequest, TrainingResult
 
 
 def train(request: TrainingRequest) -> TrainingResult:
@@ -25,7 +25,10 @@ def train(request: TrainingRequest) -> TrainingResult:
     """
     options = request.options
     name, budget = delivery.checked_name(options.name), Budget.parse(options.budget)
-    history = read(options.data, load_spec(options.spec))
+    files = options.data or ([request.data] if request.data else [])
+    if not files:
+        raise TrainingError("--data is missing; name the files with the history of the machine")
+    history = read(files, load_spec(options.spec))
     for note in history.notes:
         request.log(note)
     series = rows_of.collect(history)

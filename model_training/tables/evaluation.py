@@ -90,7 +90,7 @@ def rms(errors: np.ndarray) -> float:
 
 
 def predicted_class(confidence: np.ndarray, probabilities: np.ndarray, level: float) -> np.ndarray:
-    """Predicted class (n,): 0 below the verdict level, else the most probable other class."""
+    """Predicted class (n,): 0 below the level, else the most probable other class."""
     return np.where(confidence >= level, probabilities[:, 1:].argmax(1) + 1, 0)
 
 
@@ -116,6 +116,6 @@ def macro_f1(each: dict[str, Rates]) -> float:
 
 
 def best_level(confidence: np.ndarray, true: np.ndarray) -> float:
-    """The verdict level, in steps of 0.05, with the highest F1; the one nearest to 0.5 of equal ones."""
+    """The level, in steps of 0.05, with the highest F1; the one nearest to 0.5 of equal ones."""
     levels = np.round(np.arange(0.05, 1.0, 0.05), 2).tolist()
     return float(max(levels, key=lambda level: (round(rates(confidence >= level, true).f1, 4), -abs(level - 0.5))))

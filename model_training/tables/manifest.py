@@ -97,5 +97,5 @@ def build(table: Table, spec: Spec, condition: Condition) -> Manifest:
 
 
 def completed(template: Manifest, calibration: Calibration, level: float, provenance: dict[str, Any]) -> Manifest:
-    """The manifest with calibration, verdict level and provenance."""
+    """The manifest with calibration, level and provenance."""
     return msgspec.structs.replace(template, calibration=calibration, verdict_level=level, provenance=provenance)

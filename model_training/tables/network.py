@@ -22,7 +22,7 @@ class Recipe(NamedTuple):
         members: number of networks whose mean is the output.
         dropout: of the input, and after each hidden layer.
         rate, decay, momentum: learning rate at the start, weight decay, momentum of the moving average of the weights.
-        steps: training steps, about; at most `epochs` over the examples.
+        steps: training steps, about; at least `MIN_EPOCHS` and at most `epochs` over the examples.
     """
 
     members: int
@@ -37,7 +37,8 @@ class Recipe(NamedTuple):
 
 
 SERIES = Recipe(3, (96, 32), (0.05, 0.1, 0.05), 256, 3e-3, 1e-3, 0.995, 6000, 60)
-ROWS = Recipe(3, (32, 16), (0.0, 0.0, 0.0), 128, 1e-2, 1e-4, 0.99, 4700, 120)
+ROWS = Recipe(3, (32, 16), (0.0, 0.0, 0.0), 128, 1e-2, 0.1, 0.99, 4700, 120)
+MIN_EPOCHS = 10
 
 
 class Output(NamedTuple):
@@ -104,7 +105,7 @@ def train(
     ]
     joined = layers.Concatenate()(outputs) if recipe.members > 1 else outputs[0]
     model = tf.keras.Model(inputs, joined)
-    epochs = max(2, min(recipe.epochs, round(recipe.steps * recipe.batch / len(x))))
+    epochs = min(recipe.epochs, max(MIN_EPOCHS, round(recipe.steps * recipe.batch / len(x))))
     steps = epochs * -(-len(x) // recipe.batch)
     optimizer = tf.keras.optimizers.AdamW(
         tf.keras.optimizers.schedules.CosineDecay(recipe.rate, steps),

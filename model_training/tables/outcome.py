@@ -27,7 +27,7 @@ class Outcome:
         test_outputs: the same for the rows of `test`, by the baselines fitted on all examples.
         bundles: by weights; the first one ships.
         bounds: intervals; None for classes.
-        level: verdict level.
+        level: confidence from which on a condition counts as detected.
         data: origin of the table, plain data.
     """
 

@@ -38,7 +38,9 @@ def test_each_kind_has_train(name: str) -> None:
 
 
 def test_unknown_kind_lists_known_kinds() -> None:
-    with pytest.raises(TrainingError, match="unknown kind of model `anomalous`; the kinds are anomaly, regression, classification"):
+    with pytest.raises(
+        TrainingError, match="unknown kind of model `anomalous`; the kinds are machine, anomaly, regression, classification"
+    ):
         model_kinds.find("anomalous")
 
 

@@ -117,9 +117,9 @@ def test_single_channel_may_have_any_name_several_need_training(base: Path, reco
     [
         (["anomaly", "--seed", "13"], "skab/valve1/0.csv: no column Current; give recordings with all eight channels"),
         (["anomaly", "--seed", "14"], "ZeroDivisionError: no rows"),
-        (["anomalous"], "unknown kind of model `anomalous`; the kinds are anomaly, regression, classification"),
+        (["anomalous"], "unknown kind of model `anomalous`; the kinds are machine, anomaly, regression, classification"),
         (["anomaly", "--sed", "1"], "unrecognized arguments: --sed 1; see --help"),
-        ([], "NAME is missing; choose one of anomaly, regression, classification; see --help"),
+        ([], "NAME is missing; choose one of machine, anomaly, regression, classification; see --help"),
     ],
 )
 def test_failure_file_has_reason(

@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-
-from edgeml.model import self_test
-from edgeml.model.bundle import Bundle
-from edgeml.model.runtime import open_engine
-from edgeml.model.signature import make_key, pinned
 from model_training import train
 from model_training.machine import graph, learning
 from model_training.machine import series as rows_of
 from model_training.machine.budget import Budget
 from model_training.machine.numpy_engine import NumpyEngine
+
+from edgeml.model import self_test
+from edgeml.model.bundle import Bundle
+from edgeml.model.runtime import open_engine
+from edgeml.model.signature import make_key, pinned
 from tests.model_training.machine.machines import START_NS, Plant
 
 pytestmark = pytest.mark.training
