@@ -133,7 +133,10 @@ def _targets(options: argparse.Namespace, out: Path, log: Log) -> Iterator[Runti
     yield RuntimeTarget("tflite-runtime", RUNTIMES[1], machine, str(ensure_environment(log)))
     if options.arm64 is None:
         return
-    bound = [word for each in (ROOT, *options.data, options.bundle, out) for word in ("--bind", str(each.absolute()))]
+    folders = dict.fromkeys(
+        each.absolute() if each.is_dir() else each.absolute().parent for each in (ROOT, *options.data, options.bundle, out)
+    )
+    bound = [word for each in folders for word in ("--bind", str(each))]
     enter = (
         "env",
         f"PYTHONPATH={ROOT / 'libs'}",

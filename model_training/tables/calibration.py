@@ -61,7 +61,7 @@ def condition(table: Table, spec: Spec) -> Condition:
             f"1 minus the model's probability of `{table.classes[0]}`, 0 to 1. The confidence is the probability of any other class; the "
             f"class is the most probable of {kinds}."
         )
-        return Condition(f"not {table.classes[0]}", None, False, prior, meaning)
+        return Condition(f"any class but {table.classes[0]}", None, False, prior, meaning)
     unit = f" {spec.unit}" if spec.unit else ""
     limit, below = (spec.horizon, True) if spec.horizon is not None else (spec.above, False)
     if limit is None and spec.run_to_failure:

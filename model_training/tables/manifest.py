@@ -20,8 +20,8 @@ GAP_INTERVALS = 10
 CLIP = 4.0
 TAIL, MARGIN = 0.001, 0.1
 """The range of a channel of independent rows: its quantiles at this tail, extended by this share of their distance."""
-SPANS = (1, 3, 8)
-"""Spans of the three views of a series, as multiples of the shortest."""
+WEAR_SPANS = (1, 3, 8)
+"""Spans of the three views of a life, as multiples of the shortest. Wear shows in means; other targets may depend on the latest row."""
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}", re.ASCII)
 _NOT_A_NAME = re.compile(r"[^a-z0-9]+")
 
@@ -47,7 +47,8 @@ def views(table: Table, spec: Spec) -> tuple[View, ...]:
     short = int(np.quantile(np.bincount(table.unit)[np.unique(table.unit)], 0.1))
     steps = min(6, max(1, short // 2))
     every = min(5, max(1, short // (4 * steps)))
-    return tuple(View(every=every * span, steps=steps) for span in SPANS)
+    spans = [every * span for span in WEAR_SPANS] if spec.run_to_failure else sorted({1, every, 4 * every})
+    return tuple(View(every=span, steps=steps) for span in spans)
 
 
 def scaling(table: Table, count: int) -> Scaling:

@@ -115,7 +115,7 @@ def _draw_numbers(folder: Path, outcome: Outcome, predictions: dict[str, Predict
                 for each in longest
                 for at in [test.unit == each]
             },
-            outcome.spec.order or "row",
+            outcome.table.order_column,
             unit,
         )
         drawn["Estimates over time"] = "courses.png"

@@ -40,7 +40,7 @@ class Table:
         unit: (n,) int32, index of the unit; without a group, each row is a separate unit.
         unit_names: name of each unit.
         order: (n,) float64, the value of the order column; the number of the row without one.
-        ordered: the rows of a unit are a series.
+        order_column: heading of the order column; empty: the rows are independent.
         classes: names of the classes, the normal one first; empty for numbers.
         interval_s: seconds from row to row, if the order column has times.
         derived: formulas by name.
@@ -53,7 +53,7 @@ class Table:
     unit: np.ndarray
     unit_names: tuple[str, ...]
     order: np.ndarray
-    ordered: bool
+    order_column: str
     interval_s: float | None
     classes: tuple[str, ...]
     derived: dict[str, Formula]
@@ -61,6 +61,11 @@ class Table:
 
     def __len__(self) -> int:
         return len(self.target)
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the rows of a unit are a series."""
+        return bool(self.order_column)
 
     @property
     def units(self) -> int:
@@ -82,9 +87,9 @@ def build(columns: Columns, spec: Spec, classify: bool, like: Table | None = Non
         TrainingError: a column is missing or unusable, or the rows are too few.
     """
     notes: list[str] = []
-    for what, heading in (("group", spec.group), ("order", spec.order)):
-        _known(columns, heading, what)
-    order_column = spec.order or (_found_order(columns, spec, notes) if spec.group else "")
+    _known(columns, spec.group, "group")
+    _known(columns, spec.order or (like.order_column if like else ""), "order")
+    order_column = spec.order or (like.order_column if like else _found_order(columns, spec, notes) if spec.group else "")
     unit, unit_names = _units(columns, spec.group)
     order = _order(columns, order_column)
     if order_column and not spec.group:
@@ -128,7 +133,7 @@ def build(columns: Columns, spec: Spec, classify: bool, like: Table | None = Non
         np.searchsorted(found, unit[at]).astype(np.int32),
         tuple(unit_names[each] for each in found) if unit_names else tuple(map(str, found)),
         order[at],
-        bool(order_column),
+        order_column,
         _interval(order[at], unit[at]) if order_column and columns.is_text(order_column) else None,
         classes,
         _formulas(spec, [channel.name for channel in channels]),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from model_training.anomaly import manifest_template, rig_recordings
 from model_training.anomaly.evaluate import SHIPPED, run_policy
 from model_training.anomaly.rig_recordings import Fault, MaintenanceStop
@@ -64,3 +65,9 @@ def test_recording_raises_one_alarm_after_onset(bundle: Bundle, engine: Engine, 
     outcome = run_policy(bundle, engine, recording.times, recording.values)
     assert len(outcome.raised) == 1
     assert 0 <= recording.times[outcome.raised[0]] - onset <= 90 * 10**9
+
+
+def test_recipe_of_alert_dispatcher_has_the_policy_of_the_model(bundle: Bundle) -> None:
+    recipe = yaml.safe_load((Path(__file__).parents[2] / "recipes" / "com.edgeml.AlertDispatcher.yaml").read_text(encoding="utf-8"))
+    configured = recipe["ComponentConfiguration"]["DefaultConfiguration"]["policy_by_model"]
+    assert configured == {bundle.manifest.name: bundle.manifest.policy}

@@ -1,1 +1,1 @@
-ed25519 B1i+UXQHoW9sVt28dpm/HcAlmzJaORhnulECuzby05c= njeNjTeYF+MaFJJfIwC4cuo66rwm0IA9Eeg1qaE2GynH5xbBE+P7GUJT10r9bMXV06Z2/5+aWzD3+HdJ3dh2Cg==
+ed25519 B1i+UXQHoW9sVt28dpm/HcAlmzJaORhnulECuzby05c= FPeqOJ6iE3CnR3UHk4Hv+mpH1YSMaMxPn0Zrkw+yJjLgboeq/OuzmX2vkMmtweUzYZFj92GRwtM6xLC4v+aiCA==

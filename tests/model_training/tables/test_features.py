@@ -80,14 +80,16 @@ def test_rows_with_missing_values_in_the_shortest_view_have_no_input() -> None:
 
 
 def test_views_follow_the_lengths_of_the_units() -> None:
-    cases = {(200, 30): [(5, 6), (15, 6), (40, 6)], (40, 4): [(1, 6), (3, 6), (8, 6)], (4, 20): [(1, 2), (3, 2), (8, 2)]}
-    for (length, units), expected in cases.items():
-        n = length * units
-        options = {"group": "u", "order": "t"}
-        made = table(
-            options=options, u=[at // length for at in range(n)], t=list(range(n)), x=[at * 7 % 11 for at in range(n)], y=list(range(n))
-        )
-        assert [(view.every, view.steps) for view in manifest.views(made, spec(target="y", **options))] == expected
+    cases = {(200, 30): [(1, 6), (5, 6), (20, 6)], (40, 4): [(1, 6), (4, 6)], (4, 20): [(1, 2), (4, 2)]}
+    lives = {(200, 30): [(5, 6), (15, 6), (40, 6)], (40, 4): [(1, 6), (3, 6), (8, 6)]}
+    for known, options in ((cases, {"target": "y"}), (lives, {"run_to_failure": True})):
+        for (length, units), expected in known.items():
+            n = length * units
+            keys = {"target": "", "group": "u", "order": "t", **options}
+            made = table(
+                options=keys, u=[at // length for at in range(n)], t=list(range(n)), x=[at * 7 % 11 for at in range(n)], y=list(range(n))
+            )
+            assert [(view.every, view.steps) for view in manifest.views(made, spec(**keys))] == expected
 
 
 def test_stretched_units_wear_like_originals(engines: tuple[Table, Manifest]) -> None:

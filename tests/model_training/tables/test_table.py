@@ -49,6 +49,8 @@ def test_order_column_is_found() -> None:
     found = table(options={"group": "unit"}, cycle=[at % 20 for at in range(N)], x=X, y=Y, unit=[at // 20 for at in range(N)])
     assert found.ordered and "`cycle` increases within each unit of `unit`" in found.notes[0]
     assert [c.name for c in found.channels] == ["x"]
+    test = table(like=found, options={"group": "unit"}, cycle=[3, 4], x=[1.0, 2.0], y=[1.0, 2.0], unit=[8, 9])
+    assert test.order_column == "cycle" and test.channels == found.channels
 
 
 def test_rows_left_are_counted() -> None:
