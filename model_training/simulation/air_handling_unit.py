@@ -69,7 +69,7 @@ def run(course: Course) -> Mapping[str, np.ndarray]:
     dust = 1 + DUST_PER_WEEK * course.wear * np.cumsum(flow) * step / 60 + CLOGGING * course.faults["filter_clogs"]
     drop = FILTER_PA * flow**2 * dust
     load = fan**3 * (0.35 + 0.65 * flow / np.maximum(fan, 1e-6))
-    power = 45 + 2_300 * load * (1 + 0.01 * wander(course.random, len(course), step, 0.3)) + 0.9 * air["valve"]
+    power = 45 + 2_300 * load * (1 + 0.01 * wander(course.random("power"), len(course), step, 0.3)) + 0.9 * air["valve"]
     return {
         "outdoor_temperature": outdoor,
         "mode": mode,
@@ -78,7 +78,7 @@ def run(course: Course) -> Mapping[str, np.ndarray]:
         "supply_temperature": air["supply"],
         "return_temperature": air["room"],
         "return_humidity": air["humidity"],
-        "filter_pressure_drop": drop * (1 + 0.008 * course.random.standard_normal(len(course))),
+        "filter_pressure_drop": drop * (1 + 0.008 * course.random("pressure").standard_normal(len(course))),
         "co2": air["co2"],
         "heating_valve": air["valve"],
         "power": power,
@@ -88,11 +88,11 @@ def run(course: Course) -> Mapping[str, np.ndarray]:
 def _weather(course: Course, step: float) -> tuple[np.ndarray, np.ndarray]:
     """Outdoor temperature and the water in the outdoor air, in g/kg."""
     n = len(course)
-    fronts = 3.5 * wander(course.random, n, step, 60.0)
-    clear = np.clip(0.5 + 0.45 * wander(course.random, n, step, 30.0), 0.05, 1.0)
+    fronts = 3.5 * wander(course.random("fronts"), n, step, 60.0)
+    clear = np.clip(0.5 + 0.45 * wander(course.random("clouds"), n, step, 30.0), 0.05, 1.0)
     daily = 4.0 * lagged(clear, step, 2.0) * np.sin(2 * np.pi * (course.hours - 9.0) / 24)
-    temperature = 5.0 + fronts + daily + 0.3 * wander(course.random, n, step, 0.7)
-    share = np.clip(0.8 - 0.15 * clear + 0.08 * wander(course.random, n, step, 20.0), 0.35, 1.0)
+    temperature = 5.0 + fronts + daily + 0.3 * wander(course.random("gusts"), n, step, 0.7)
+    share = np.clip(0.8 - 0.15 * clear + 0.08 * wander(course.random("humidity"), n, step, 20.0), 0.35, 1.0)
     return temperature, share * saturation(temperature)
 
 
@@ -105,15 +105,15 @@ def _occupancy(course: Course, step: float) -> np.ndarray:
     """People in the room as a share of its design occupancy, (n,)."""
     day = np.floor(course.hours / 24).astype(int)
     hour, last = course.hours % 24, int(day.max()) + 1
-    random = course.random
-    size = np.clip(0.75 + 0.12 * random.standard_normal(last), 0.35, 1.0)
+    size, comes, leaves = course.random("people").standard_normal((last, 3)).T
+    size = np.clip(0.75 + 0.12 * size, 0.35, 1.0)
     size[np.arange(last) % 7 == 5] *= 0.15
     size[np.arange(last) % 7 == 6] = 0.0
-    comes, leaves = 8.3 + 0.25 * random.standard_normal(last), 17.0 + 0.4 * random.standard_normal(last)
+    comes, leaves = 8.3 + 0.25 * comes, 17.0 + 0.4 * leaves
     leaves[np.arange(last) % 7 == 5] -= 4
     present = _rise((hour - comes[day]) / 0.5) - _rise((hour - leaves[day]) / 0.6)
     lunch = 0.45 * (_rise((hour - 12.2) / 0.15) - _rise((hour - 13.1) / 0.15))
-    meetings = 1 + 0.12 * wander(random, len(course), step, 0.8)
+    meetings = 1 + 0.12 * wander(course.random("meetings"), len(course), step, 0.8)
     return np.asarray(np.clip(size[day] * present * (1 - lunch) * meetings, 0, 1.2))
 
 
@@ -124,8 +124,9 @@ def _rise(x: np.ndarray) -> np.ndarray:
 def _mode(course: Course) -> np.ndarray:
     """The schedule, with an evening of overtime now and then."""
     mode = schedule(course.hours)
+    random = course.random("overtime")
     for day in range(int(course.hours[-1] // 24) + 1):
-        late, length = course.random.random(), course.random.uniform(1, 2.5)
+        late, length = random.random(), random.uniform(1, 2.5)
         if day % 7 < 5 and late < 0.12:
             since = course.hours - (24 * day + 20)
             mode[(since >= 0) & (since < length)] = LOW
@@ -143,9 +144,9 @@ def _balances(
     course: Course, step: float, outdoor: np.ndarray, water_outside: np.ndarray, people: np.ndarray, mode: np.ndarray, setpoint: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Step through the balances of room, duct, coil and control."""
-    slip = SLIP * course.faults["fan_belt"] * np.clip(1 + 0.25 * wander(course.random, len(course), step, 0.2), 0.3, 1.7)
+    slip = SLIP * course.faults["fan_belt"] * np.clip(1 + 0.25 * wander(course.random("belt"), len(course), step, 0.2), 0.3, 1.7)
     drift = DRIFT_K * course.faults["sensor_drift"]
-    gains = people * 0.9 + 0.1 * wander(course.random, len(course), step, 3.0)
+    gains = people * 0.9 + 0.1 * wander(course.random("gains"), len(course), step, 3.0)
     fan, room, supply, felt, co2, water, valve, wound, coil, flow = 0.0, 21.0, 20.0, 20.0, OUTDOOR_CO2, 5.0, 0.0, 30.0, 0.0, 0.0
     to_coil, to_duct, to_sensor = (1 - math.exp(-step / hours) for hours in (COIL_H, DUCT_H, SENSOR_H))
     stuck_at, rows = -1.0, []

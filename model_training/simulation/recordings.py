@@ -60,16 +60,15 @@ def simulate(simulation: Simulation, plan: Plan) -> tuple[Table, Table]:
     begin = onset(simulation, DAY_H * (plan.days + plan.normal_days))
     rows = round((begin + DAY_H * plan.fault_days) / step_h)
     hours = np.arange(rows) * step_h
-    physics, sensing = (np.random.default_rng([plan.seed, stream]) for stream in range(2))
     sizes = {name: np.zeros(rows) for name in simulation.faults}
     if plan.fault:
         ramp = simulation.faults[plan.fault].hours
         since = hours - begin + step_h
         sizes[plan.fault] = plan.size * (np.clip(since / ramp, 0, 1) if ramp else (since > step_h / 2).astype(float))
     faulty = (hours >= begin - step_h / 2) & bool(plan.fault) & (plan.size != 0)
-    values = simulation.run(Course(hours, simulation.step_s, sizes, physics, plan.wear))
+    values = simulation.run(Course(hours, simulation.step_s, sizes, plan.seed, plan.wear))
     sensors = simulation.sensors
-    readings = measured(sensors, np.stack([values[sensor.name] for sensor in sensors], axis=1), simulation.step_s, sensing)
+    readings = measured(sensors, np.stack([values[sensor.name] for sensor in sensors], axis=1), simulation.step_s, plan.seed)
     times = [(simulation.start + timedelta(seconds=row * simulation.step_s)).isoformat() for row in range(rows)]
     cut = round(DAY_H * plan.days / step_h)
     return Table(times[:cut], readings[:cut], faulty[:cut]), Table(times[cut:], readings[cut:], faulty[cut:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -53,18 +54,27 @@ class Course:
         hours: (n,) hours since midnight of a Monday, in the local time of the machine.
         step_s: seconds from row to row.
         faults: the size of each fault of the machine in each row, (n,): 0 without it, 1 at its full size.
-        random: the only source of chance.
+        seed: of all chance; see `random`.
         wear: rate of slow changes that are normal, such as dust; 1 is the machine's usual one.
     """
 
     hours: np.ndarray
     step_s: float
     faults: Mapping[str, np.ndarray]
-    random: np.random.Generator
+    seed: int
     wear: float = 1.0
 
     def __len__(self) -> int:
         return len(self.hours)
+
+    def random(self, name: str) -> np.random.Generator:
+        """A generator for one purpose. With one for each signal, a longer course begins as a shorter one of the same seed."""
+        return generator(self.seed, name)
+
+
+def generator(seed: int, name: str) -> np.random.Generator:
+    """The random numbers of a seed for one purpose."""
+    return np.random.default_rng([seed, zlib.crc32(name.encode())])
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from model_training.simulation.records import Sensor
+from model_training.simulation.records import Sensor, generator
 
 MISSING_SHARE = 0.0005
 """Share of single readings that are missing."""
@@ -19,8 +19,8 @@ OUTAGE_ROWS = (5, 40)
 def wander(random: np.random.Generator, rows: int, step_h: float, hours: float) -> np.ndarray:
     """A stationary random course of mean 0 and standard deviation 1 with this correlation time, (rows,)."""
     keep = math.exp(-step_h / hours)
-    shocks = random.standard_normal(rows) * math.sqrt(1 - keep * keep)
     value = float(random.standard_normal())
+    shocks = random.standard_normal(rows) * math.sqrt(1 - keep * keep)
     out = np.empty(rows)
     for row, shock in enumerate(shocks.tolist()):
         value = keep * value + shock
@@ -39,14 +39,16 @@ def lagged(values: np.ndarray, step_h: float, hours: float) -> np.ndarray:
     return out
 
 
-def measured(sensors: Sequence[Sensor], values: np.ndarray, step_s: float, random: np.random.Generator) -> np.ndarray:
+def measured(sensors: Sequence[Sensor], values: np.ndarray, step_s: float, seed: int) -> np.ndarray:
     """The readings of the true values, (n, c) with NaN for missing ones: noise, resolution, lost readings and outages of one sensor."""
     n, c = values.shape
     noise = np.array([sensor.noise for sensor in sensors])
     resolution = np.array([sensor.resolution for sensor in sensors])
-    readings = np.round((values + noise * random.standard_normal((n, c))) / resolution) * resolution
-    readings[random.random((n, c)) < MISSING_SHARE] = np.nan
-    for _ in range(random.poisson(OUTAGES_PER_DAY * n * step_s / 86_400)):
-        first, rows = int(random.integers(n)), int(random.integers(*OUTAGE_ROWS))
-        readings[first : first + rows, int(random.integers(c))] = np.nan
+    readings = np.round((values + noise * generator(seed, "noise").standard_normal((n, c))) / resolution) * resolution
+    readings[generator(seed, "lost readings").random((n, c)) < MISSING_SHARE] = np.nan
+    random, rows_per_day = generator(seed, "outages"), round(86_400 / step_s)
+    for first in range(0, n, rows_per_day):
+        begins, at, rows, sensor = random.random(), random.integers(rows_per_day), random.integers(*OUTAGE_ROWS), random.integers(c)
+        if begins < OUTAGES_PER_DAY:
+            readings[first + at : first + at + rows, sensor] = np.nan
     return np.asarray(readings)

@@ -43,6 +43,13 @@ def test_seed_determines_the_files(tmp_path: Path) -> None:
     assert same == run(tmp_path / "b") and same[0] != run(tmp_path / "c", "--seed", "2")[0]
 
 
+@pytest.mark.parametrize("name", SIMULATIONS)
+def test_longer_course_begins_as_a_shorter_one(name: str) -> None:
+    simulation = SIMULATIONS[name]
+    short, long = (simulate(simulation, Plan(2, 0, days, "", 1.0, 5))[1] for days in (1, 3))
+    assert np.array_equal(short.readings, long.readings[: len(short.times)], equal_nan=True)
+
+
 def test_fault_of_size_zero_is_normal(tmp_path: Path) -> None:
     _, faulty = run(tmp_path, "--size", "0")
     assert all(line.endswith(",0") for line in faulty.splitlines()[1:])
