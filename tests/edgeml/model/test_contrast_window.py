@@ -146,12 +146,12 @@ def test_faulty_values_withhold_a_decision_from_half_of_the_measured_channels_on
     assert found[50:] == [reason] * 5 + [""] * 5
 
 
-def test_faulty_channel_has_no_contrast() -> None:
+def test_faulty_channel_has_no_contrast_and_does_not_speak() -> None:
     values, quality = normal(120)[1], np.zeros((120, 4), np.uint8)
     values[60:, 1] = 1e6
     quality[60:, 1] = STUCK
     result, _ = scored(contrast(), values, quality)
-    assert result.levels is not None and (result.levels[60:, 1] == 0).all() and (result.confidence[60:] < 0.7).all()
+    assert result.levels is not None and np.isnan(result.levels[60:, 1]).all() and (result.confidence[60:] < 0.7).all()
 
 
 def test_reference_and_lags_survive_a_gap_and_a_stop_and_the_views_do_not() -> None:

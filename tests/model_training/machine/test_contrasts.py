@@ -7,7 +7,7 @@ import numpy as np
 from edgeml.messages import GOOD, MISSING
 from edgeml.model.bundle import assemble
 from edgeml.model.scorer import AssetScorer
-from model_training.machine import learning
+from model_training.machine import learning, missing_values
 from model_training.machine import series as rows_of
 from model_training.machine.budget import Budget
 from model_training.machine.contrasts import Contrasts
@@ -40,7 +40,7 @@ def test_contrasts_of_training_are_those_of_the_device() -> None:
     times[600:] += round(20 * plant.interval_s * 1e9)  # a gap, after which the views start again
     series = rows_of.collect(history)
     machine = learning.learn(history, series, "m", Budget.parse("1 per day"), 1, lambda text: None)
-    columns = learning.evaluate_columns(machine.manifest, series)
+    columns = rows_of.evaluate_columns(machine.manifest, missing_values.fill(series, machine.manifest))
     assert machine.manifest.columns, "no derived column is used"
     contrasts = Contrasts(series.rows(columns), machine.fit.layout)
     scales = np.stack(list(contrasts.levels()), axis=1)
