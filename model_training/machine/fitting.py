@@ -77,16 +77,15 @@ def fit(
 
 def linear_model(
     rows: Rows, channels: int, measured: list[int], groups: Sequence[Group], shapes: Shapes, layout: Layout
-) -> tuple[np.ndarray, np.ndarray]:
-    """The matrix of `Fit` on all accepted rows, (f, 2c), and the weights of channels that predict each channel, (c, c)."""
+) -> np.ndarray:
+    """The matrix of `Fit` on all accepted rows, (f, 2c)."""
     contrasts = Contrasts(rows, layout)
     moments = Moments.of(contrasts, _folds(contrasts.ready))
     chosen, _ = normal_model.select(moments, measured, groups)
     places = [place for group in chosen for place in group.places]
     bent = normal_model.bent_relations(moments, measured, places, channels, shapes)
     mean = moments.mean(range(FOLDS), measured)
-    matrix = normal_model.matrix(mean, measured, places, int(moments.counts.sum()), channels, shapes, bent)
-    return matrix, normal_model.predictions(mean[:channels, :channels])
+    return normal_model.matrix(mean, measured, places, int(moments.counts.sum()), channels, shapes, bent)
 
 
 def _folds(ready: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from edgeml.model.imputation import Imputation
-from edgeml.model.manifest import LagColumn, Manifest
+from edgeml.model.manifest import Manifest
 from model_training.machine import series as rows_of
 from model_training.machine.contrasts import Rows
 from model_training.machine.fitting import linear_model
@@ -20,19 +20,16 @@ DIGITS = 6
 
 
 def weights(rows: Rows, measured: Sequence[int], proposed: Candidates, layout: Layout) -> np.ndarray:
-    """The weights with which each channel is predicted from the other columns, (c, f).
+    """The weights with which each measured channel is predicted from the other columns, (c, f).
 
-    A measured channel is predicted so that its relation is 0. The relation of another channel then varies no more than with the value
+    It is predicted so that its relation is 0. The relation of another channel then varies no more than with the value
     itself, because it is what is left of that channel after a linear prediction.
     """
     c = proposed.channels
-    matrix, predicted = linear_model(rows, c, list(measured), proposed.groups, proposed.shapes, layout)
+    matrix = linear_model(rows, c, list(measured), proposed.groups, proposed.shapes, layout)
     found = np.zeros((c, len(matrix)))
-    for channel in range(c):
-        if channel in measured:
-            found[channel] = -matrix[:, channel if len(measured) < 2 else c + channel]
-        else:
-            found[channel, :c] = predicted[:c, channel]
+    for channel in measured:
+        found[channel] = -matrix[:, channel if len(measured) < 2 else c + channel]
         found[channel, channel] = 0
     return np.round(found, DIGITS)
 
@@ -42,17 +39,20 @@ def fill(series: Series, manifest: Manifest) -> Series:
     missing = np.isnan(series.values)
     if not missing.any():
         return series
-    context = [place for place, name in enumerate(manifest.names) if name in manifest.context]
-    # A lag of a missing value is known when the value is imputed.
-    delayed = missing[:, context].any() and any(isinstance(column, LagColumn) for column in manifest.columns)
-    complete = series
-    for _ in range(2 if delayed else 1):
-        columns = rows_of.evaluate_columns(manifest, complete).astype(np.float32)
-        columns[:, : missing.shape[1]][missing] = np.nan
-        _fill(columns, series, manifest)
-        channels = columns[:, : missing.shape[1]] * np.array(manifest.scaling.std) + np.array(manifest.scaling.mean)
-        complete = replace(series, values=np.where(missing, channels, series.values))
-    return complete
+    mean, std = np.array(manifest.scaling.mean), np.array(manifest.scaling.std)
+    values = series.values.copy()
+    for place, name in enumerate(manifest.names):
+        if name in manifest.context:
+            values[:, place] = _held(values[:, place], series.series, mean[place])
+    columns = rows_of.evaluate_columns(manifest, replace(series, values=values)).astype(np.float32)
+    _fill(columns, series, manifest)
+    return replace(series, values=np.where(np.isnan(values), columns[:, : len(mean)] * std + mean, values))
+
+
+def _held(values: np.ndarray, series: np.ndarray, initial: float) -> np.ndarray:
+    """Values, (n,), with the last known one of the same series in place of each that is NaN."""
+    last = np.maximum.accumulate(np.where(np.isnan(values), -1, np.arange(len(values))))
+    return np.where(last >= series, values[last], initial)
 
 
 def _fill(columns: np.ndarray, series: Series, manifest: Manifest) -> None:
@@ -70,7 +70,7 @@ def _fill(columns: np.ndarray, series: Series, manifest: Manifest) -> None:
         if first == last:
             continue
         ready = before[begin]
-        sums[summed + 1 : ready + 1] = sums[summed] + np.cumsum(np.nan_to_num(columns[taken[summed:ready]]), axis=0, dtype=np.float64)
+        sums[summed + 1 : ready + 1] = sums[summed] + np.cumsum(columns[taken[summed:ready]], axis=0, dtype=np.float64)
         summed = ready
         for row in rows[first:last]:
             till = before[max(row - options.delay, series.series[row])]

@@ -102,15 +102,6 @@ def matrix(
     return np.concatenate([level, relation], axis=1)
 
 
-def predictions(moments: np.ndarray) -> np.ndarray:
-    """From the channels to the prediction of each from all others, (c, c), of their mean products."""
-    scale = np.sqrt(np.maximum(np.diag(moments), 1e-12))
-    precision = np.linalg.inv(moments / np.outer(scale, scale) + SHRINKAGE * np.eye(len(moments)))
-    weights = -precision / np.diag(precision) * scale / scale[:, None]
-    np.fill_diagonal(weights, 0)
-    return weights
-
-
 def levels(moments: np.ndarray, measured: Sequence[int], places: Sequence[int], rows: int, channels: int) -> np.ndarray:
     """From the columns of a row to what context and time leave unexplained of each channel, (f, c)."""
     level = np.zeros((len(moments), channels))

@@ -17,7 +17,8 @@ _NEGLIGIBLE = 0.01
 
 
 class Imputation:
-    """Imputes the unknown channels of rows of columns, and the hinges of these channels.
+    """Imputes the unknown channels of one asset's rows, and the hinges of these channels. Each row goes through `hold`, before its lags are
+    computed, and one with an unknown channel through `fill` after that.
 
     Args:
         manifest: one with an `imputation`.
@@ -30,10 +31,30 @@ class Imputation:
         self._hinges = np.array([number for number, _ in hinges], int)
         self._sources = np.array([column.channel for _, column in hinges], int)
         self._at = np.array([column.at for _, column in hinges])
+        self._context = np.array([number for number, name in enumerate(manifest.names) if name in manifest.context], int)
+        self.restart()
         self._begin(np.zeros(self._c, bool))
 
+    def restart(self) -> None:
+        """Forget the last values of context channels."""
+        self._last = np.full(len(self._context), np.nan, np.float32)
+
+    def hold(self, row: np.ndarray, reference: np.ndarray) -> None:
+        """Replace unknown context channels of the next row and their hinges, (F,) float32, in place.
+
+        Args:
+            reference: (F,) float64: the mean of each column in the reference.
+        """
+        now = row[self._context]
+        unknown = np.isnan(now)
+        self._last = np.where(unknown, self._last, now)
+        if unknown.any():
+            before_any = np.rint(reference[self._context] / GRID) * GRID
+            row[self._context] = np.where(np.isnan(self._last), before_any, self._last)
+            self._set_hinges(row, np.flatnonzero(np.isin(self._sources, self._context[unknown])))
+
     def fill(self, row: np.ndarray, reference: np.ndarray) -> None:
-        """Replace the unknown channels of a row and their hinges, (F,) float32, in place; a lag that is NaN stays so.
+        """Replace the unknown channels of a row and their hinges, (F,) float32, in place; their lags stay.
 
         Args:
             reference: (F,) float64: the mean of each column in the reference.
@@ -42,16 +63,21 @@ class Imputation:
         if (unknown != self._unknown).any():
             self._begin(unknown)
         away = np.nan_to_num(row - reference)
-        away[self._bent] = 0
+        away[self._hinges[self._bent]] = 0
         for _ in range(self._rounds):
             imputed = reference[: self._c][unknown] + self._among @ (self._weights[unknown] @ away)
             row[: self._c][unknown] = np.rint(np.clip(imputed, -self._clip, self._clip) / GRID) * GRID
-            row[self._bent] = np.rint(np.maximum(row[self._bent_from] - self._bent_at, 0) / GRID) * GRID
-            away[self._bent] = row[self._bent] - reference[self._bent]
+            self._set_hinges(row, self._bent)
+            places = self._hinges[self._bent]
+            away[places] = row[places] - reference[places]
 
     def _begin(self, unknown: np.ndarray) -> None:
         """Compute what depends only on the channels that are unknown, which are often the same in successive rows."""
         bent = unknown[self._sources]
         self._unknown, self._rounds = unknown, 1 if unknown.sum() < 2 or not bent.any() else ROUNDS
-        self._bent, self._bent_from, self._bent_at = self._hinges[bent], self._sources[bent], self._at[bent]
+        self._bent = np.flatnonzero(bent)
         self._among = np.linalg.pinv(np.eye(int(unknown.sum())) - self._weights[np.ix_(unknown, np.flatnonzero(unknown))], _NEGLIGIBLE)
+
+    def _set_hinges(self, row: np.ndarray, chosen: np.ndarray) -> None:
+        away = row[self._sources[chosen]] - self._at[chosen]
+        row[self._hinges[chosen]] = np.rint(np.maximum(away, 0) / GRID) * GRID

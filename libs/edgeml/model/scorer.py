@@ -107,6 +107,8 @@ class AssetScorer:
             self._window.forget()
         if self._columns is not None:
             self._columns.restart()
+        if self._imputation is not None:
+            self._imputation.restart()
 
     def swap_model(self, bundle: Bundle, engine: ScoringEngine) -> None:
         """Continue with another model of the `same_windows`: the baseline, the windows and the rest stay.
@@ -281,6 +283,8 @@ class AssetScorer:
     def _push(self, at: int, row: np.ndarray, faults: np.ndarray | None, columns: np.ndarray | None = None) -> Window | ContrastWindow:
         assert self._window is not None
         if self._columns is not None and columns is not None:
+            if self._imputation is not None:
+                self._imputation.hold(columns, cast(ContrastWindow, self._window).reference)
             self._columns.append_lags(columns)
             if self._imputation is not None and faults is not None:
                 self._imputation.fill(columns, cast(ContrastWindow, self._window).reference)
