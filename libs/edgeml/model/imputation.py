@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from edgeml.model.derived_columns import GRID
@@ -14,6 +16,20 @@ ROUNDS = 3
 """Rounds in which several unknown channels and their hinges are imputed together."""
 _NEGLIGIBLE = 0.01
 """Directions in which unknown channels determine each other, and the known ones do not, are left at the reference from here on."""
+_PLANS = 64
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """The constants for u unknown channels.
+
+    Attributes:
+        together: (u, u): makes the imputed channels consistent with each other.
+        bent: the hinges of these channels, as places among the hinges.
+    """
+
+    together: np.ndarray
+    bent: np.ndarray
 
 
 class Imputation:
@@ -32,8 +48,8 @@ class Imputation:
         self._sources = np.array([column.channel for _, column in hinges], int)
         self._at = np.array([column.at for _, column in hinges])
         self._context = np.array([number for number, name in enumerate(manifest.names) if name in manifest.context], int)
+        self._plans: dict[bytes, _Plan] = {}
         self.restart()
-        self._begin(np.zeros(self._c, bool))
 
     def restart(self) -> None:
         """Forget the last values of context channels."""
@@ -60,23 +76,25 @@ class Imputation:
             reference: (F,) float64: the mean of each column in the reference.
         """
         unknown = np.isnan(row[: self._c])
-        if (unknown != self._unknown).any():
-            self._begin(unknown)
+        plan = self._plan(unknown)
         away = np.nan_to_num(row - reference)
-        away[self._hinges[self._bent]] = 0
-        for _ in range(self._rounds):
-            imputed = reference[: self._c][unknown] + self._among @ (self._weights[unknown] @ away)
+        places = self._hinges[plan.bent]
+        away[places] = 0
+        for _ in range(ROUNDS if len(plan.bent) and unknown.sum() > 1 else 1):
+            imputed = reference[: self._c][unknown] + plan.together @ (self._weights[unknown] @ away)
             row[: self._c][unknown] = np.rint(np.clip(imputed, -self._clip, self._clip) / GRID) * GRID
-            self._set_hinges(row, self._bent)
-            places = self._hinges[self._bent]
+            self._set_hinges(row, plan.bent)
             away[places] = row[places] - reference[places]
 
-    def _begin(self, unknown: np.ndarray) -> None:
-        """Compute what depends only on the channels that are unknown, which are often the same in successive rows."""
-        bent = unknown[self._sources]
-        self._unknown, self._rounds = unknown, 1 if unknown.sum() < 2 or not bent.any() else ROUNDS
-        self._bent = np.flatnonzero(bent)
-        self._among = np.linalg.pinv(np.eye(int(unknown.sum())) - self._weights[np.ix_(unknown, np.flatnonzero(unknown))], _NEGLIGIBLE)
+    def _plan(self, unknown: np.ndarray) -> _Plan:
+        key = unknown.tobytes()
+        plan = self._plans.get(key)
+        if plan is None:
+            if len(self._plans) == _PLANS:
+                self._plans.clear()
+            among = np.eye(int(unknown.sum())) - self._weights[np.ix_(unknown, np.flatnonzero(unknown))]
+            self._plans[key] = plan = _Plan(np.linalg.pinv(among, _NEGLIGIBLE), np.flatnonzero(unknown[self._sources]))
+        return plan
 
     def _set_hinges(self, row: np.ndarray, chosen: np.ndarray) -> None:
         away = row[self._sources[chosen]] - self._at[chosen]

@@ -34,7 +34,6 @@ def test_contrasts_of_training_are_those_of_the_device() -> None:
     values = plant.values(900, 3)
     values[300:305, 2] = np.nan
     values[np.random.default_rng(1).random(values.shape) < 0.02] = np.nan
-    values[:, -1] = np.nan_to_num(values[:, -1])
     history = plant.history(values)
     times = history.recordings[0].times
     times[600:] += round(20 * plant.interval_s * 1e9)  # a gap, after which the views start again
