@@ -83,7 +83,8 @@ def package(folder: Path, root: Path, out: Path, bucket: str = NO_BUCKET, public
 def configuration(bundle: Bundle, key: str) -> str:
     """The configuration with which a device runs the packaged model, as YAML for `--config`. It changes no other setting.
 
-    If the manifest has a policy, the configuration sets it for the results of this model.
+    If the manifest has a policy, the configuration sets it for the results of this model. Comments have the options of SensorIngestion for an
+    asset of this model, whose source only its owner knows.
 
     Args:
         key: public key of the signature.
@@ -94,7 +95,22 @@ def configuration(bundle: Bundle, key: str) -> str:
     components: dict[str, Any] = {"com.edgeml.Inference": {"merge": merge}}
     if bundle.manifest.policy:
         components["com.edgeml.AlertDispatcher"] = {"merge": {"policy_by_model": {bundle.manifest.name: dict(bundle.manifest.policy)}}}
-    return yaml.safe_dump(components, sort_keys=False)
+    return yaml.safe_dump(components, sort_keys=False) + _as_comments(bundle)
+
+
+def asset_options(bundle: Bundle) -> dict[str, Any]:
+    """Options of SensorIngestion for an asset of the model: the units of its channels, in the model's order, and its longest gap."""
+    units = {channel.name: channel.unit for channel in bundle.manifest.channels}
+    return {"options": {"units": units}, "quality": {"max_gap_s": bundle.manifest.longest_gap_s}}
+
+
+def _as_comments(bundle: Bundle) -> str:
+    source = {"com.edgeml.SensorIngestion": {"merge": {"assets": {"ASSET": {"source": "csv"} | asset_options(bundle)}}}}
+    text = (
+        "Each asset of this model needs these options of SensorIngestion. Replace ASSET by its name, and add the options of its source,\n"
+        f"csv or jsonl.\n{yaml.safe_dump(source, sort_keys=False, allow_unicode=True)}"
+    )
+    return "".join(f"# {line}\n" for line in text.splitlines())
 
 
 def signer(folder: Path) -> str:

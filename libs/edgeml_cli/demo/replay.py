@@ -18,7 +18,7 @@ from edgeml.errors import BundleError
 from edgeml.model.bundle import Bundle
 from edgeml.model.signature import pinned
 from edgeml.timestamps import SECOND, to_iso
-from edgeml_cli.build.model_component import component_name, configuration, signer
+from edgeml_cli.build.model_component import asset_options, component_name, configuration, signer
 from edgeml_cli.demo.run_monitor import SOURCE
 from edgeml_cli.demo.scenario import ASSET, DISPATCHER, Expect, Scenario
 from edgeml_cli.demo.statistics import Statistics
@@ -96,11 +96,11 @@ def _config(bundle: Bundle, key: str, history: History, assets: dict[str, Path],
     """The configuration to merge, by component: that of the packaged model, and an asset for each recording."""
     config = {name: dict(update["merge"]) for name, update in yaml.safe_load(configuration(bundle, key)).items()}
     columns = {channel.name: f"c{place}" for place, channel in enumerate(history.channels)}
-    units = {channel.name: channel.unit for channel in bundle.manifest.channels}
+    shared = asset_options(bundle)
     given: dict[str, Any] = {ASSET: {"enabled": False}}  # the simulated pump of the recipe
     for asset, path in assets.items():
-        options = {"path": str(path.resolve()), "time_column": TIME, "columns": columns, "units": units, "speed": speed}
-        given[asset] = {"source": "csv", "options": options, "quality": {"max_gap_s": bundle.manifest.longest_gap_s}}
+        options = {"path": str(path.resolve()), "time_column": TIME, "columns": columns, **shared["options"], "speed": speed}
+        given[asset] = {**shared, "source": "csv", "options": options}
     config[SOURCE] = {"assets": given}
     # A recording cannot be stopped: alarms are raised, and no command is sent.
     config.setdefault(DISPATCHER, {})["actions"] = {"command": {"enabled": False}}
