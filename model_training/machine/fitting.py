@@ -75,9 +75,7 @@ def fit(
     return found
 
 
-def linear_model(
-    rows: Rows, channels: int, measured: list[int], groups: Sequence[Group], shapes: Shapes, layout: Layout
-) -> np.ndarray:
+def linear_model(rows: Rows, channels: int, measured: list[int], groups: Sequence[Group], shapes: Shapes, layout: Layout) -> np.ndarray:
     """The matrix of `Fit` on all accepted rows, (f, 2c)."""
     contrasts = Contrasts(rows, layout)
     moments = Moments.of(contrasts, _folds(contrasts.ready))

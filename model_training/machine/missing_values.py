@@ -10,9 +10,9 @@ import numpy as np
 from edgeml.model.imputation import Imputation
 from edgeml.model.manifest import Manifest
 from model_training.machine import series as rows_of
+from model_training.machine.candidates import Candidates
 from model_training.machine.contrasts import Rows
 from model_training.machine.fitting import linear_model
-from model_training.machine.candidates import Candidates
 from model_training.machine.layout import Layout
 from model_training.machine.series import Series
 

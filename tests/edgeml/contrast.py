@@ -143,15 +143,15 @@ def _columns(manifest: Manifest, time: int, z: list[float], states: dict[int, fl
 def slow_imputed(manifest: Manifest, row: list[float], reference: Sequence[float]) -> list[float]:
     """The channels of a row of columns with unknown ones, by the definition of `imputation`."""
     c = len(manifest.channels)
-    row = [_rounded(reference[at]) if at < c and manifest.names[at] in manifest.context and math.isnan(x) else x for at, x in enumerate(row)]
+    for number, name in enumerate(manifest.names):
+        if name in manifest.context and math.isnan(row[number]):
+            row[number] = _rounded(reference[number])
     unknown = [number for number in range(c) if math.isnan(row[number])]
     hinges = {number: column for number, column in enumerate(manifest.columns, c) if isinstance(column, HingeColumn)}
     away = [0.0 if math.isnan(x) else x - base for x, base in zip(row, reference, strict=True)]
     found = list(row[:c])
     for _ in range(3):
-        right = [
-            sum(weight * away[at] for at, weight in enumerate(manifest.imputation[number]) if at not in unknown) for number in unknown
-        ]
+        right = [sum(weight * away[at] for at, weight in enumerate(manifest.imputation[number]) if at not in unknown) for number in unknown]
         among = [[float(one == other) - manifest.imputation[one][other] for other in unknown] for one in unknown]
         for number, value in zip(unknown, np.linalg.solve(among, right).tolist(), strict=True):
             found[number] = _rounded(min(manifest.clip, max(-manifest.clip, reference[number] + value)))

@@ -193,9 +193,9 @@ class Manifest(_Part, frozen=True, kw_only=True, omit_defaults=True):
 
     With an `imputation`, a faulty value of a `context` channel is replaced by its last good value, before there was one by the reference.
     Any other is replaced by the reference of its channel, plus the sum of the weights times the difference of each column from that
-    column's reference, 0 for its lags. The reference is that of the row before. Several such values of a row fulfil these equations together, and with
-    their own hinges in three rounds. The result is limited to plus and minus `clip`, and rounded; then the hinges and lags of the value are
-    computed. The means see no faulty value.
+    column's reference, 0 for its lags. The reference is that of the row before. Several such values of a row fulfil these equations
+    together, and with their own hinges in three rounds. The result is limited to plus and minus `clip`, and rounded; then the hinges and
+    lags of the value are computed. The means see no faulty value.
 
     Without an `imputation`, a derived column of a faulty value is faulty, and a mean leaves faulty values out. A step of a view is
     unknown, and takes the value of the reference, if less than half of its values are good, if fewer rows than the view's have come since

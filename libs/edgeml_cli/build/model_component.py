@@ -83,8 +83,8 @@ def package(folder: Path, root: Path, out: Path, bucket: str = NO_BUCKET, public
 def configuration(bundle: Bundle, key: str) -> str:
     """The configuration with which a device runs the packaged model, as YAML for `--config`. It changes no other setting.
 
-    If the manifest has a policy, the configuration sets it for the results of this model. Comments have the options of SensorIngestion for an
-    asset of this model, whose source only its owner knows.
+    If the manifest has a policy, the configuration sets it for the results of this model. Comments have the options of SensorIngestion
+    for an asset of this model, whose source only its owner knows.
 
     Args:
         key: public key of the signature.

@@ -46,7 +46,6 @@ def slow(bundle: Bundle, times: np.ndarray, values: np.ndarray, quality: np.ndar
     window, inputs, confidences = SlowContrast(manifest), [], []
     measured = [number for number, name in enumerate(manifest.names) if name not in manifest.context]
 
-
     def imputed(row: list[float]) -> list[float]:
         return slow_imputed(manifest, row, np.nan_to_num(window.reference()).tolist())
 

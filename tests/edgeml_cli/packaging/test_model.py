@@ -13,15 +13,17 @@ from model_training import golden_samples
 from alert_dispatcher.options import AlertDispatcherOptions
 from edgeml.config.schema import read
 from edgeml.errors import BundleError
-from edgeml.model.bundle import save
+from edgeml.model.bundle import assemble, save
+from edgeml.model.manifest import Channel
 from edgeml.model.signature import sign
-from edgeml_cli.build.model_component import component_name, main, package
+from edgeml_cli.build.model_component import component_name, configuration, main, package
 from edgeml_cli.build.package import ROOT, BuildError
 from gglocal.deployment.resolver import configuration_updates
 from gglocal.ipc.operations import SERVICES
 from gglocal.recipe.lint import lint_file
 from gglocal.recipe.manifest_selection import Host
 from inference.options import InferenceOptions
+from sensor_ingestion.options import SensorIngestionOptions
 from tests.edgeml import networks
 from tests.edgeml.contrast import MANIFEST as CONTRAST
 from tests.edgeml.keys import PINNED, STRANGER, TRAINER, TRUSTED, edit
@@ -104,6 +106,20 @@ def test_model_of_contrasts_is_packaged_with_its_policy(tmp_path: Path, capsys: 
     assert updates["com.edgeml.Inference"]["merge"]["model"] == "com.edgeml.Model.Contrast"
     policies = read(AlertDispatcherOptions, updates["com.edgeml.AlertDispatcher"]["merge"]).policy_by_model
     assert policies == {"contrast": {"hold_s": 900, "raise_at": 0.95}}
+
+
+def test_comments_of_the_configuration_are_the_options_of_an_asset(tmp_path: Path) -> None:
+    channels = (Channel(name="x: y\n# z", unit="°C"), *CONTRAST.channels[1:])
+    manifest = msgspec.structs.replace(CONTRAST, channels=channels, longest_gap_s=1650.0)
+    printed = configuration(assemble(manifest, b""), TRUSTED)
+    assert yaml.safe_load(printed).keys() == {"com.edgeml.Inference"}
+    comments = [line.removeprefix("# ") for line in printed.splitlines() if line.startswith("# ")]
+    begin = comments.index("com.edgeml.SensorIngestion:")
+    given = yaml.safe_load("\n".join(comments[begin:]))["com.edgeml.SensorIngestion"]["merge"]
+    given["assets"]["ASSET"]["options"] |= {"path": "rows.csv", "columns": {name: name for name in manifest.names}}
+    asset = read(SensorIngestionOptions, given).assets["ASSET"]
+    assert asset.quality.max_gap_s == 1650
+    assert list(asset.source_options().units.items()) == list(zip(manifest.names, manifest.units, strict=True))
 
 
 def test_component_names() -> None:

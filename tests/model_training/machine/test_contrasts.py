@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-
-from edgeml.messages import GOOD, MISSING
-from edgeml.model.bundle import assemble
-from edgeml.model.scorer import AssetScorer
 from model_training.machine import learning, missing_values
 from model_training.machine import series as rows_of
 from model_training.machine.budget import Budget
 from model_training.machine.contrasts import Contrasts
+
+from edgeml.messages import GOOD, MISSING
+from edgeml.model.bundle import assemble
+from edgeml.model.scorer import AssetScorer
 from tests.model_training.machine.machines import Plant
 
 

@@ -6,8 +6,8 @@ from functools import cache
 
 import numpy as np
 import pytest
-
 from model_training.machine.learning import Machine
+
 from tests.model_training.machine.machines import Plant
 from tests.model_training.machine.test_quiet import JUDGED, LEARNED, learn, on_device, raised_from
 
