@@ -32,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
         own.add_argument("--fault-days", type=int, default=2, help="days of the fault (default: 2)")
         own.add_argument("--fault", default=next(iter(simulation.faults)), help=f"{faults} (default: {next(iter(simulation.faults))})")
         own.add_argument("--size", type=float, default=1.0, help="size of the fault; 0 changes nothing (default: 1)")
+        own.add_argument("--wear", type=float, default=1.0, help="rate of slow changes that are normal, such as dust (default: 1)")
         own.add_argument("--seed", type=int, default=1, help="another seed gives another course (default: 1)")
     return result
 
@@ -42,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         _check(options)
         simulation = SIMULATIONS[options.name]
-        plan = Plan(options.days, options.normal_days, options.fault_days, options.fault, options.size, options.seed)
+        plan = Plan(options.days, options.normal_days, options.fault_days, options.fault, options.size, options.seed, options.wear)
         for table, name in zip(simulate(simulation, plan), (HISTORY, FAULTY), strict=True):
             write(simulation, table, options.out / name)
             print(options.out / name)
@@ -56,8 +57,9 @@ def _check(options: argparse.Namespace) -> None:
     for option, least in (("days", 1), ("normal_days", 0), ("fault_days", 1)):
         if not least <= getattr(options, option) <= MAX_DAYS:
             raise SimulationError(f"--{option.replace('_', '-')} {getattr(options, option)} is outside {least} to {MAX_DAYS}; correct it")
-    if not (math.isfinite(options.size) and 0 <= options.size <= 10):
-        raise SimulationError(f"--size {options.size} is outside 0 to 10; correct it")
+    for option in ("size", "wear"):
+        if not (math.isfinite(getattr(options, option)) and 0 <= getattr(options, option) <= 10):
+            raise SimulationError(f"--{option} {getattr(options, option)} is outside 0 to 10; correct it")
     if options.seed < 0:
         raise SimulationError(f"--seed {options.seed} is negative; write 0 or more")
     if problem := check_folder(options.out):

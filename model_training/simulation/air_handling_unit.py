@@ -39,7 +39,8 @@ LEAK = 0.08
 
 FILTER_PA = 120.0
 """Pressure drop of the clean filter at the design flow."""
-DUST_PER_WEEK = 0.03
+DUST_PER_WEEK = 0.01
+"""Further resistance of the filter in a week of 60 hours at the design flow, as a share of the clean one's: a fresh filter."""
 CLOGGING = 0.9
 """Further resistance of the filter at the fault's full size, as a share of the clean one's."""
 SLIP = 0.22
@@ -65,7 +66,7 @@ def run(course: Course) -> Mapping[str, np.ndarray]:
     setpoint = _setpoint(outdoor, hours, step)
     air = _balances(course, step, outdoor, outdoor_humidity, people, mode, setpoint)
     flow, fan = air["flow"], air["fan"] / 100
-    dust = 1 + DUST_PER_WEEK * np.cumsum(flow) * step / 60 + CLOGGING * course.faults["filter_clogs"]
+    dust = 1 + DUST_PER_WEEK * course.wear * np.cumsum(flow) * step / 60 + CLOGGING * course.faults["filter_clogs"]
     drop = FILTER_PA * flow**2 * dust
     load = fan**3 * (0.35 + 0.65 * flow / np.maximum(fan, 1e-6))
     power = 45 + 2_300 * load * (1 + 0.01 * wander(course.random, len(course), step, 0.3)) + 0.9 * air["valve"]

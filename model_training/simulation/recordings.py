@@ -27,6 +27,7 @@ class Plan:
         fault: its name; empty: no fault.
         size: size of the fault; 1 is the one that its summary states, 0 changes nothing.
         seed: of all chance.
+        wear: see `Course`.
     """
 
     days: int
@@ -35,6 +36,7 @@ class Plan:
     fault: str
     size: float
     seed: int
+    wear: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def simulate(simulation: Simulation, plan: Plan) -> tuple[Table, Table]:
         since = hours - begin + step_h
         sizes[plan.fault] = plan.size * (np.clip(since / ramp, 0, 1) if ramp else (since > step_h / 2).astype(float))
     faulty = (hours >= begin - step_h / 2) & bool(plan.fault) & (plan.size != 0)
-    values = simulation.run(Course(hours, simulation.step_s, sizes, physics))
+    values = simulation.run(Course(hours, simulation.step_s, sizes, physics, plan.wear))
     sensors = simulation.sensors
     readings = measured(sensors, np.stack([values[sensor.name] for sensor in sensors], axis=1), simulation.step_s, sensing)
     times = [(simulation.start + timedelta(seconds=row * simulation.step_s)).isoformat() for row in range(rows)]

@@ -54,12 +54,14 @@ class Course:
         step_s: seconds from row to row.
         faults: the size of each fault of the machine in each row, (n,): 0 without it, 1 at its full size.
         random: the only source of chance.
+        wear: rate of slow changes that are normal, such as dust; 1 is the machine's usual one.
     """
 
     hours: np.ndarray
     step_s: float
     faults: Mapping[str, np.ndarray]
     random: np.random.Generator
+    wear: float = 1.0
 
     def __len__(self) -> int:
         return len(self.hours)

@@ -87,6 +87,7 @@ def test_unknown_fault_lists_the_known_ones() -> None:
         (["--days", "0"], "--days 0 is outside 1 to 366; correct it"),
         (["--normal-days", "-1"], "--normal-days -1 is outside 0 to 366; correct it"),
         (["--size", "nan"], "--size nan is outside 0 to 10; correct it"),
+        (["--wear", "-1"], "--wear -1.0 is outside 0 to 10; correct it"),
         (["--seed", "-1"], "--seed -1 is negative; write 0 or more"),
         (["--fault", "rust"], "--fault 'rust' is unknown; choose one of filter_clogs, valve_stuck, fan_belt, sensor_drift"),
     ],
