@@ -1,4 +1,4 @@
-"""Missing values raise no alarm, whatever the machine does meanwhile, and hide no fault of another channel."""
+"""Missing values raise no alarm, in any state of the machine, and hide no fault of another channel."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def switched() -> tuple[np.ndarray, np.ndarray]:
 
 @cache
 def learned(kind: str) -> tuple[Plant, Machine, np.ndarray, np.ndarray]:
-    """A plant, its model, the rows to judge, and whether the machine is off in them."""
+    """A plant, its model, the rows to evaluate, and whether the machine is off in them."""
     if kind == "on and off":
         plant, (whole, on) = PLANT, switched()
         off = ~on[LEARNED:]
