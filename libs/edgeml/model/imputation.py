@@ -61,6 +61,8 @@ class Imputation:
         Args:
             reference: (F,) float64: the mean of each column in the reference.
         """
+        if not len(self._context):
+            return
         now = row[self._context]
         unknown = np.isnan(now)
         self._last = np.where(unknown, self._last, now)

@@ -1,4 +1,4 @@
-"""Missing values raise no alarm, whatever the machine does meanwhile, and hide no fault of another channel."""
+"""Missing values raise no alarm, in any state of the machine, and hide no fault of another channel."""
 
 from __future__ import annotations
 
