@@ -73,6 +73,22 @@ def fit(rows: Rows, channels: int, measured: Sequence[int], groups: Sequence[Gro
     return _fit(rows, channels, list(measured), groups, shapes, layout)[0]
 
 
+def linear_model(rows: Rows, channels: int, measured: list[int], groups: Sequence[Group], shapes: Shapes, layout: Layout) -> np.ndarray:
+    """The matrix of `Fit` on all accepted rows, (f, 2c)."""
+    contrasts = Contrasts(rows, layout)
+    moments = Moments.of(contrasts, _folds(contrasts.ready))
+    chosen, _ = normal_model.select(moments, measured, groups)
+    places = [place for group in chosen for place in group.places]
+    bent = normal_model.bent_relations(moments, measured, places, channels, shapes)
+    mean = moments.mean(range(FOLDS), measured)
+    return normal_model.matrix(mean, measured, places, int(moments.counts.sum()), channels, shapes, bent)
+
+
+def _folds(ready: np.ndarray) -> np.ndarray:
+    """The fold of each row, (n,): successive parts with as many rows that are ready."""
+    return np.minimum(np.cumsum(ready) * FOLDS // max(int(ready.sum()), 1), FOLDS - 1)
+
+
 def kind_scores(values: np.ndarray, channels: int) -> np.ndarray:
     """The soft maximum of the levels and of the relations, (n, 2), of scaled values (n, 2c)."""
     size = np.minimum(np.abs(values), MAX_VALUE).reshape(len(values), 2, channels)
@@ -82,7 +98,7 @@ def kind_scores(values: np.ndarray, channels: int) -> np.ndarray:
 def _fit(rows: Rows, channels: int, measured: list[int], groups: Sequence[Group], shapes: Shapes, layout: Layout) -> tuple[Fit, Scores]:
     contrasts = Contrasts(rows, layout)
     ready = contrasts.ready
-    folds = np.minimum(np.cumsum(ready) * FOLDS // max(int(ready.sum()), 1), FOLDS - 1)
+    folds = _folds(ready)
     moments = Moments.of(contrasts, folds)
     chosen, sentences = normal_model.select(moments, measured, groups)
     places = [place for group in chosen for place in group.places]

@@ -12,10 +12,9 @@ import msgspec
 import numpy as np
 
 from edgeml.model import bundle as bundles
-from edgeml.model.derived_columns import DerivedColumns
 from edgeml.model.manifest import FORMAT, Digest, Manifest, Reference, View
 from model_training.history import History
-from model_training.machine import candidates, confidence, fitting, relations
+from model_training.machine import candidates, confidence, fitting, missing_values, relations
 from model_training.machine import series as rows_of
 from model_training.machine.budget import PROMISE, Budget, describe
 from model_training.machine.candidates import Candidates
@@ -107,7 +106,12 @@ def learn(history: History, series: Series, name: str, budget: Budget, seed: int
         context=tuple(history.channels[place].name for place in context),
     )
     log(f"{_rows(len(series))}; scales of {', '.join(map(str, layout.scales))} rows")
-    columns = evaluate_columns(manifest, series)
+    columns = rows_of.evaluate_columns(manifest, series)
+    weights = missing_values.weights(series.rows(columns), measured, proposed, layout)
+    manifest = msgspec.structs.replace(manifest, imputation=_tuples(weights))
+    complete = missing_values.fill(series, manifest)
+    if complete is not series:
+        columns = rows_of.evaluate_columns(manifest, complete)
     fit = fitting.fit(series.rows(columns), len(channels), measured, proposed.groups, proposed.shapes, layout)
     for sentence in fit.sentences:
         log(sentence)
@@ -126,17 +130,6 @@ def learn(history: History, series: Series, name: str, budget: Budget, seed: int
         provenance=_provenance(history, series, fit, promise, seed),
     )
     return Machine(history, series, manifest, fit, promise)
-
-
-def evaluate_columns(manifest: Manifest, series: Series) -> np.ndarray:
-    """All columns of each row as the device derives them, (n, f) float64; NaN where a value is missing."""
-    derived = DerivedColumns(manifest)
-    parts = []
-    for first, end in series.parts():
-        derived.restart()
-        values = series.values[first:end]
-        parts.append(derived.all(series.times[first:end], values, ~np.isfinite(values)))
-    return np.concatenate(parts).astype(np.float64)
 
 
 def promised(budget: Budget, fit: Fit, interval_s: float) -> Promise:
@@ -203,7 +196,8 @@ def _check(history: History, series: Series, measured: list[int]) -> None:
 def _without_unused(manifest: Manifest, fit: Fit, proposed: Candidates) -> tuple[Manifest, Fit]:
     """Leave out derived columns that explain nothing, except those that others are derived from."""
     c = proposed.channels
-    used = {place for place in range(c, len(fit.matrix)) if fit.matrix[place].any()}
+    weights = np.array(manifest.imputation)
+    used = {place for place in range(c, len(fit.matrix)) if fit.matrix[place].any() or weights[:, place].any()}
     for place in sorted(used, reverse=True):
         source = getattr(manifest.columns[place - c], "column", None) if place >= c else None
         if source is not None and source >= c:
@@ -214,7 +208,12 @@ def _without_unused(manifest: Manifest, fit: Fit, proposed: Candidates) -> tuple
         msgspec.structs.replace(column, column=number[column.column]) if hasattr(column, "column") else column
         for column in (manifest.columns[place - c] for place in kept[c:])
     )
-    return msgspec.structs.replace(manifest, columns=columns), dataclasses.replace(fit, matrix=fit.matrix[kept])
+    pruned = msgspec.structs.replace(manifest, columns=columns, imputation=_tuples(weights[:, kept]))
+    return pruned, dataclasses.replace(fit, matrix=fit.matrix[kept])
+
+
+def _tuples(weights: np.ndarray) -> tuple[tuple[float, ...], ...]:
+    return tuple(map(tuple, weights.tolist()))
 
 
 def _provenance(history: History, series: Series, fit: Fit, promise: Promise, seed: int) -> dict[str, object]:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgeml.model.manifest import Channel, Scaling
+from edgeml.model.derived_columns import DerivedColumns
+from edgeml.model.manifest import Channel, Manifest, Scaling
 from model_training.history import History, Recording
 from model_training.machine.contrasts import Rows
 
@@ -90,6 +91,17 @@ def scaling(history: History, series: Series) -> tuple[tuple[Channel, ...], Scal
     mean = np.nanmean(normal, axis=0)
     std = np.maximum(np.nanstd(normal, axis=0), np.maximum(floors, np.maximum(np.abs(mean) * 1e-6, 1e-9)))
     return channels, Scaling(kind="fixed", mean=tuple(mean.tolist()), std=tuple(std.tolist()))
+
+
+def evaluate_columns(manifest: Manifest, series: Series) -> np.ndarray:
+    """All columns of each row as the device derives them, (n, f) float64; NaN where a value is missing."""
+    derived = DerivedColumns(manifest)
+    parts = []
+    for first, end in series.parts():
+        derived.restart()
+        values = series.values[first:end]
+        parts.append(derived.all(series.times[first:end], values, ~np.isfinite(values)))
+    return np.concatenate(parts).astype(np.float64)
 
 
 def _resolution(column: np.ndarray) -> float:

@@ -15,6 +15,8 @@ MAX_SHARE = 0.1
 """Maximum share of a history that is set aside; a larger one is normal running."""
 FAR = 5.0
 """A row deviates if its largest scaled score lies so far above the largest that chance explains: once in 150 histories."""
+MIN_BLOCKS = 20
+"""Blocks of a history below which nothing is set aside: their quartiles do not show what is beyond chance."""
 RECURRING = 3
 """Stretches in which the same channel deviates most are normal running from this number on."""
 
@@ -87,7 +89,7 @@ def _stretches(scores: Scores) -> list[Stretch]:
     ready = np.flatnonzero(scores.ready)
     block = block_rows(len(ready))
     count = len(ready) // block
-    if not count:
+    if count < MIN_BLOCKS:
         return []
     maxima = scores.values[ready[: count * block]].reshape(count, block, -1).max(1)
     # Quartiles, which a few outlying blocks do not move as they move the mean.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -90,34 +90,75 @@ def normal(n: int, seed: int = 0, start: int = MONDAY) -> tuple[np.ndarray, np.n
     return start + np.arange(n, dtype=np.int64) * SECOND, values.astype(np.float32), np.zeros((n, 4), np.uint8)
 
 
-def slow_columns(manifest: Manifest, times: Sequence[int], values: np.ndarray, good: np.ndarray) -> np.ndarray:
-    """(n, F) float64 by the definitions, one value at a time; NaN where faulty. All rows are of one epoch."""
-    c, clip = len(manifest.channels), manifest.clip
-    rows: list[list[float]] = []
-    states: dict[int, float] = {}
+def slow_columns(
+    manifest: Manifest,
+    times: Sequence[int],
+    values: np.ndarray,
+    good: np.ndarray,
+    impute: Callable[[list[float]], list[float]] | None = None,
+) -> Iterator[np.ndarray]:
+    """Yield rows of F columns by the definitions, one value at a time; NaN where faulty. All rows are of one epoch.
+
+    Args:
+        impute: returns the channels of a row with faulty ones, all known.
+    """
+    clip, states, last = manifest.clip, dict[int, float](), dict[int, float]()
     for time, row, sound in zip(times, values.tolist(), good, strict=True):
-        columns = [
+        z = [
             _rounded(min(clip, max(-clip, (x - mean) / std))) if ok else math.nan
             for x, mean, std, ok in zip(row, manifest.scaling.mean, manifest.scaling.std, sound, strict=True)
         ]
-        for number, column in enumerate(manifest.columns, c):
-            if isinstance(column, CycleColumn):
-                turns = ((time - MONDAY) / SECOND + column.offset_s) / column.period_s * column.harmonic
-                wave = math.sin if column.phase == "sin" else math.cos
-                columns.append(_rounded(wave(2 * math.pi * turns)))
-            elif isinstance(column, HingeColumn):
-                z = columns[column.channel]
-                columns.append(z if math.isnan(z) else _rounded(max(0.0, z - column.at)))
-            else:
-                x = columns[column.column]
-                if math.isnan(x):
-                    columns.append(x)
-                    continue
-                before = states.get(number, x)
-                states[number] = before + (x - before) / column.rows
-                columns.append(_rounded(states[number]))
-        rows.append(columns)
-    return np.array(rows, float).reshape(len(rows), c + len(manifest.columns))
+        if impute is not None:
+            for number, name in enumerate(manifest.names):
+                if name in manifest.context:
+                    last[number] = last.get(number, math.nan) if math.isnan(z[number]) else z[number]
+                    z[number] = last[number]
+            if not all(map(math.isfinite, z)):
+                z = impute(_columns(manifest, time, z, dict(states)))
+        yield np.array(_columns(manifest, time, z, states))
+
+
+def _columns(manifest: Manifest, time: int, z: list[float], states: dict[int, float]) -> list[float]:
+    """The columns of a row; `states` of the lags are updated."""
+    columns = list(z)
+    for number, column in enumerate(manifest.columns, len(z)):
+        if isinstance(column, CycleColumn):
+            turns = ((time - MONDAY) / SECOND + column.offset_s) / column.period_s * column.harmonic
+            wave = math.sin if column.phase == "sin" else math.cos
+            columns.append(_rounded(wave(2 * math.pi * turns)))
+        elif isinstance(column, HingeColumn):
+            x = columns[column.channel]
+            columns.append(x if math.isnan(x) else _rounded(max(0.0, x - column.at)))
+        else:
+            x = columns[column.column]
+            if math.isnan(x):
+                columns.append(x)
+                continue
+            before = states.get(number, x)
+            states[number] = before + (x - before) / column.rows
+            columns.append(_rounded(states[number]))
+    return columns
+
+
+def slow_imputed(manifest: Manifest, row: list[float], reference: Sequence[float]) -> list[float]:
+    """The channels of a row of columns with unknown ones, by the definition of `imputation`."""
+    c = len(manifest.channels)
+    for number, name in enumerate(manifest.names):
+        if name in manifest.context and math.isnan(row[number]):
+            row[number] = _rounded(reference[number])
+    unknown = [number for number in range(c) if math.isnan(row[number])]
+    hinges = {number: column for number, column in enumerate(manifest.columns, c) if isinstance(column, HingeColumn)}
+    away = [0.0 if math.isnan(x) else x - base for x, base in zip(row, reference, strict=True)]
+    found = list(row[:c])
+    for _ in range(3):
+        right = [sum(weight * away[at] for at, weight in enumerate(manifest.imputation[number]) if at not in unknown) for number in unknown]
+        among = [[float(one == other) - manifest.imputation[one][other] for other in unknown] for one in unknown]
+        for number, value in zip(unknown, np.linalg.solve(among, right).tolist(), strict=True):
+            found[number] = _rounded(min(manifest.clip, max(-manifest.clip, reference[number] + value)))
+        for number, column in hinges.items():
+            if column.channel in unknown:
+                away[number] = _rounded(max(0.0, found[column.channel] - column.at)) - reference[number]
+    return found
 
 
 def _rounded(x: float) -> float:
@@ -157,11 +198,16 @@ class SlowContrast:
     def ready(self) -> bool:
         return len(self._accepted) >= self._options.min_rows and len(self._rows) - self._begin >= self._manifest.min_rows
 
-    def features(self) -> np.ndarray:
+    def reference(self) -> list[float]:
+        """The mean of each column, NaN if it is not known."""
         reference = []
-        for number in range(len(self._rows[-1])):
+        for number in range(len(self._manifest.channels) + len(self._manifest.columns)):
             known = [row[number] for row in self._accepted[-self._options.rows :] if not math.isnan(row[number])]
             reference.append(math.fsum(known) / len(known) if 2 * len(known) >= self._options.min_rows else math.nan)
+        return reference
+
+    def features(self) -> np.ndarray:
+        reference = self.reference()
         parts = []
         for view in self._manifest.views:
             span = self._rows[self._begin :][-view.every :]

@@ -46,6 +46,11 @@ class ContrastWindow:
         return self._times[0] if self._times else None
 
     @property
+    def reference(self) -> np.ndarray:
+        """(F,) float64, the mean of each column in the reference; 0 where it is not known."""
+        return self._reference.mean
+
+    @property
     def holds(self) -> bool:
         """Whether the latest decision keeps rows out of the reference."""
         return self._confidence >= self._options.hold_at

@@ -64,6 +64,14 @@ class DerivedColumns:
                 state += (now - state) * share
                 row[lags] = np.rint(state / GRID) * GRID
 
+    def complete_lags(self, row: np.ndarray) -> None:
+        """Set the lags of the row, (F,) float32, that `append_lags` could not set, because its faulty values are imputed now."""
+        for (lags, sources, share), state in zip(self._lags, self._states, strict=True):
+            now = row[sources].astype(np.float64)
+            new = np.isnan(row[lags]) & np.isfinite(now)
+            state[new] = np.where(np.isnan(state), now, state + (now - state) * share)[new]
+            row[lags[new]] = np.rint(state[new] / GRID) * GRID
+
     def all(self, times: np.ndarray, values: np.ndarray, faults: np.ndarray) -> np.ndarray:
         """The columns of successive rows with their lags, (n, F) float32; the arguments are those of `block`."""
         rows = self.block(times, values, faults)

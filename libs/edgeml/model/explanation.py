@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,12 +21,12 @@ def explanation(manifest: Manifest, levels: Sequence[float], relations: Sequence
     There are no numbers in it, so that few different texts occur. It is empty if no channel differs from its expected value.
 
     Args:
-        levels, relations: one per channel, as in the model's output.
+        levels, relations: one per channel, as in the model's output; NaN for a channel whose value is faulty, which is not named.
     """
     stronger = {
         number: (max(abs(level), abs(relation)), level, relation)
         for number, (level, relation) in enumerate(zip(levels, relations, strict=True))
-        if manifest.names[number] not in manifest.context
+        if manifest.names[number] not in manifest.context and not math.isnan(level)
     }
     order = sorted(stronger, key=lambda number: -stronger[number][0])[:MAX_CHANNELS]
     chosen = [number for at, number in enumerate(order) if stronger[number][0] >= (ALARM_LEVEL if at else 1e-6)]

@@ -14,7 +14,7 @@ from edgeml.errors import BundleError
 FORMAT = 2
 OLDER_FORMAT = 1
 """The format of manifests without the keys of `NEWER_KEYS`; components of earlier versions read it."""
-NEWER_KEYS = ("columns", "reference", "explains", "relations", "context", "policy")
+NEWER_KEYS = ("columns", "reference", "explains", "relations", "context", "policy", "imputation")
 MANIFEST = "manifest.json"
 
 
@@ -185,13 +185,23 @@ class Manifest(_Part, frozen=True, kw_only=True, omit_defaults=True):
         relations: for each channel the numbers of the channels that predict it in its relation, strongest first, at most 3.
         context: channels that explain others; no alarm is about them.
         policy: options of the alarm policy (`edgeml.alarms.alarm_policy.PolicyOptions`) with which the model was evaluated.
+        imputation: for each channel the weights of the F columns in its expected value, see below; 0 for the channel itself.
 
     With a `reference`, the input is the mean of each column over the last rows of each view (`steps` is 1), and then the reference: (1,
     (views + 1) · F), view by view. The channels' values are scaled and limited to plus and minus `clip` first; all columns are rounded to
-    multiples of 2⁻¹⁶. Derived columns are not scaled; one of a faulty value is faulty. A mean leaves faulty values out. A step of a view is
+    multiples of 2⁻¹⁶. Derived columns are not scaled.
+
+    With an `imputation`, a faulty value of a `context` channel is replaced by its last good value, before there was one by the reference.
+    Any other is replaced by the reference of its channel, plus the sum of the weights times the difference of each column from that
+    column's reference, 0 for its lags. The reference is that of the row before. Several such values of a row fulfil these equations
+    together, and with their own hinges in three rounds. The result is limited to plus and minus `clip`, and rounded; then the hinges and
+    lags of the value are computed. The means see no faulty value.
+
+    Without an `imputation`, a derived column of a faulty value is faulty, and a mean leaves faulty values out. A step of a view is
     unknown, and takes the value of the reference, if less than half of its values are good, if fewer rows than the view's have come since
-    the start, the last gap or stop, or if the reference does not know its column. A row has a decision unless more than half of its
-    channels are faulty; `context` channels do not count.
+    the start, the last gap or stop, or if the reference does not know its column.
+
+    A row has a decision unless more than half of its channels are faulty; `context` channels do not count.
     """
 
     format: int
@@ -221,6 +231,7 @@ class Manifest(_Part, frozen=True, kw_only=True, omit_defaults=True):
     relations: tuple[tuple[int, ...], ...] = ()
     context: tuple[str, ...] = ()
     policy: dict[str, int | float] = {}
+    imputation: tuple[tuple[float, ...], ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -56,6 +56,7 @@ def manifest_faults(m: Manifest) -> Iterator[str]:
     if newer and m.format < FORMAT:
         yield f"`format` is {m.format}; expected {FORMAT}, because {', '.join(f'`{key}`' for key in newer)} need it"
     yield from _column_faults(m)
+    yield from _imputation_faults(m)
     yield from _output_faults(m)
     if m.reference is not None:
         yield from _reference_faults(m, m.reference)
@@ -127,6 +128,20 @@ def _column_faults(m: Manifest) -> Iterator[str]:
                 yield f"{at}.column` is {column.column}; expected 0 to {c + number - 1}, the number of a column before this one"
             if not 1 <= column.rows <= MAX_ROWS:
                 yield f"{at}.rows` is {column.rows}; expected 1 to {MAX_ROWS}"
+
+
+def _imputation_faults(m: Manifest) -> Iterator[str]:
+    if not m.imputation:
+        return
+    c, f = len(m.channels), len(m.channels) + len(m.columns)
+    if m.reference is None:
+        yield "`imputation` is for a model with a `reference`; expected none"
+    weights = m.imputation
+    if [len(row) for row in weights] != [f] * c:
+        yield f"`imputation` is invalid; expected {c} rows of {f} numbers, one row per channel and one number per column"
+        return
+    if any(not abs(weight) <= MAX_SCORE for row in weights for weight in row) or any(weights[at][at] for at in range(c)):
+        yield f"`imputation` is invalid; expected numbers of at most {MAX_SCORE:g}, and 0 for each channel itself"
 
 
 def _reference_faults(m: Manifest, reference: Reference) -> Iterator[str]:

@@ -31,6 +31,7 @@ from edgeml.model.baseline_learner import BaselineLearner
 from edgeml.model.bundle import Bundle
 from edgeml.model.contrast_window import ContrastWindow
 from edgeml.model.derived_columns import DerivedColumns
+from edgeml.model.imputation import Imputation
 from edgeml.model.manifest import Manifest, Stopped
 from edgeml.model.reason_codes import LEARNING, ReasonCodes
 from edgeml.model.window import Window
@@ -106,6 +107,8 @@ class AssetScorer:
             self._window.forget()
         if self._columns is not None:
             self._columns.restart()
+        if self._imputation is not None:
+            self._imputation.restart()
 
     def swap_model(self, bundle: Bundle, engine: ScoringEngine) -> None:
         """Continue with another model of the `same_windows`: the baseline, the windows and the rest stay.
@@ -128,7 +131,7 @@ class AssetScorer:
 
         Returns:
             One result per row, and the texts of its `reason` codes. Those of a model that `explains` have levels and relations, and
-            the deviation of a channel is its level or its relation, whichever is farther from 0.
+            the deviation of a channel is its level or its relation, whichever is farther from 0; NaN where its latest value is faulty.
         """
         n, c, explains = len(times), len(self._manifest.channels), self._manifest.explains
         out = ResultColumns(
@@ -161,7 +164,7 @@ class AssetScorer:
                 if reason not in OUT_OF_LINE:
                     self._answers.clear()
                 continue
-            answer = self._explained(features, out, i) if explains else self._engine.run(features)
+            answer = self._explained(features, out, i, faults[i]) if explains else self._engine.run(features)
             if math.isfinite(answer):
                 self._answers.append(answer)
                 out.score[i] = score = sum(self._answers) / len(self._answers)
@@ -185,13 +188,13 @@ class AssetScorer:
         for i, at in enumerate(times.tolist()):
             self._take(at, values[i], faults[i] if faulty[i] else None, None)
 
-    def _explained(self, features: np.ndarray, out: ResultColumns, i: int) -> float:
-        """The score of row `i`, whose levels and relations are set."""
+    def _explained(self, features: np.ndarray, out: ResultColumns, i: int, faults: np.ndarray) -> float:
+        """The score of row `i`, whose levels and relations are set: NaN for a faulty channel, which must not speak."""
         assert out.levels is not None and out.relations is not None
         answer = cast(ExplainingEngine, self._engine).explain(features)
         if not np.isfinite(answer).all():
             return math.nan
-        out.levels[i], out.relations[i] = levels, relations = np.split(answer[1:], 2)
+        out.levels[i], out.relations[i] = levels, relations = np.where(faults != 0, np.nan, answer[1:].reshape(2, -1))
         out.deviations[i] = np.clip(np.where(np.abs(levels) >= np.abs(relations), levels, relations), -6e4, 6e4)
         return float(answer[0])
 
@@ -217,6 +220,7 @@ class AssetScorer:
         self._answers: deque[float] = deque(maxlen=self._manifest.smooth_rows)
         self._window: Window | ContrastWindow | None = None
         self._columns = None if self._manifest.reference is None else DerivedColumns(self._manifest)
+        self._imputation = Imputation(self._manifest) if self._manifest.imputation else None
         self._learner: BaselineLearner | None = None
         self.baseline: Baseline | None = None
         if baseline is None and self._manifest.scaling.kind == "fixed":
@@ -279,7 +283,12 @@ class AssetScorer:
     def _push(self, at: int, row: np.ndarray, faults: np.ndarray | None, columns: np.ndarray | None = None) -> Window | ContrastWindow:
         assert self._window is not None
         if self._columns is not None and columns is not None:
+            if self._imputation is not None:
+                self._imputation.hold(columns, cast(ContrastWindow, self._window).reference)
             self._columns.append_lags(columns)
+            if self._imputation is not None and faults is not None:
+                self._imputation.fill(columns, cast(ContrastWindow, self._window).reference)
+                self._columns.complete_lags(columns)
             self._window.push(at, columns, faults)
         else:
             self._window.push(at, ((row - self._mean) / self._std).astype(np.float32), faults)
@@ -328,6 +337,7 @@ def same_windows(one: Manifest, other: Manifest) -> bool:
             "columns",
             "reference",
             "context",
+            "imputation",
         )
     )
 

@@ -13,7 +13,7 @@ from edgeml.model.bundle import Bundle
 from edgeml.model.derived_columns import DerivedColumns
 from edgeml.model.manifest import Reference, Stopped
 from edgeml.model.scorer import AFTER_GAP, FILLING, AssetScorer
-from tests.edgeml.contrast import MANIFEST, SECOND, Contrasts, SlowContrast, contrast, normal, slow_columns
+from tests.edgeml.contrast import MANIFEST, SECOND, Contrasts, SlowContrast, contrast, normal, slow_columns, slow_imputed
 
 REFERENCE = MANIFEST.reference
 assert REFERENCE is not None
@@ -45,7 +45,11 @@ def slow(bundle: Bundle, times: np.ndarray, values: np.ndarray, quality: np.ndar
     manifest, engine = bundle.manifest, Contrasts(bundle.manifest)
     window, inputs, confidences = SlowContrast(manifest), [], []
     measured = [number for number, name in enumerate(manifest.names) if name not in manifest.context]
-    rows = slow_columns(manifest, times.tolist(), values.astype(np.float64), quality == 0)
+
+    def imputed(row: list[float]) -> list[float]:
+        return slow_imputed(manifest, row, np.nan_to_num(window.reference()).tolist())
+
+    rows = slow_columns(manifest, times.tolist(), values.astype(np.float64), quality == 0, imputed if manifest.imputation else None)
     for i, row in enumerate(rows):
         if i and times[i] - times[i - 1] > manifest.longest_gap_s * SECOND:
             window.interrupt()
@@ -71,11 +75,30 @@ def test_inputs_equal_the_definition(seed: int) -> None:
     np.testing.assert_allclose(result.confidence, confidences, rtol=0, atol=2e-5)
 
 
+def imputing(seed: int) -> tuple[tuple[float, ...], ...]:
+    """Weights for the channels of the small model; none of a channel for itself, or of its hinge."""
+    weights = np.random.default_rng(seed).uniform(-0.25, 0.25, (4, 8))
+    weights[np.arange(4), np.arange(4)] = weights[0, 5] = 0
+    return tuple(map(tuple, weights.tolist()))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_imputed_inputs_equal_the_definition(seed: int) -> None:
+    bundle = contrast(imputation=imputing(seed))
+    rows = history(seed)
+    engine = Contrasts(bundle.manifest)
+    result, _ = AssetScorer(bundle, engine).feed(*rows)
+    inputs, confidences = slow(bundle, *rows)
+    assert len(engine.inputs) == len(inputs) > 100
+    np.testing.assert_allclose(np.stack(engine.inputs), np.stack(inputs), rtol=0, atol=1e-4)
+    np.testing.assert_allclose(result.confidence, confidences, rtol=0, atol=1e-4)
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_division_into_blocks_changes_no_bit(seed: int) -> None:
     times, values, quality = history(seed, 500)
     quality[450, 0] = BACKWARDS
-    whole, cut = (AssetScorer(contrast(), Contrasts()) for _ in range(2))
+    whole, cut = (AssetScorer(contrast(imputation=imputing(0) if seed % 2 else ()), Contrasts()) for _ in range(2))
     random, begin, epoch = np.random.default_rng(seed), 0, 300
     parts = []
     for end in (*sorted(random.choice(np.arange(1, epoch), 20, replace=False).tolist()), epoch):
@@ -95,7 +118,8 @@ def test_division_into_blocks_changes_no_bit(seed: int) -> None:
 def test_columns_equal_the_definition() -> None:
     times, values, quality = history(3)
     columns = DerivedColumns(MANIFEST).all(times, values, quality)
-    np.testing.assert_allclose(columns, slow_columns(MANIFEST, times.tolist(), values.astype(np.float64), quality == 0), atol=2e-5, rtol=0)
+    slowly = np.stack(list(slow_columns(MANIFEST, times.tolist(), values.astype(np.float64), quality == 0)))
+    np.testing.assert_allclose(columns, slowly, atol=2e-5, rtol=0)
 
 
 def test_model_without_derived_columns() -> None:
@@ -146,12 +170,12 @@ def test_faulty_values_withhold_a_decision_from_half_of_the_measured_channels_on
     assert found[50:] == [reason] * 5 + [""] * 5
 
 
-def test_faulty_channel_has_no_contrast() -> None:
+def test_faulty_channel_has_no_contrast_and_does_not_speak() -> None:
     values, quality = normal(120)[1], np.zeros((120, 4), np.uint8)
     values[60:, 1] = 1e6
     quality[60:, 1] = STUCK
     result, _ = scored(contrast(), values, quality)
-    assert result.levels is not None and (result.levels[60:, 1] == 0).all() and (result.confidence[60:] < 0.7).all()
+    assert result.levels is not None and np.isnan(result.levels[60:, 1]).all() and (result.confidence[60:] < 0.7).all()
 
 
 def test_reference_and_lags_survive_a_gap_and_a_stop_and_the_views_do_not() -> None:

@@ -13,6 +13,9 @@ from tests.edgeml.contrast import MANIFEST, Contrasts, contrast, normal
 # Channels: current, flow, pressure, setpoint (context). Relations: (flow), (current, pressure), (flow), none.
 
 
+NAN = float("nan")
+
+
 @pytest.mark.parametrize(
     ("levels", "relations", "text"),
     [
@@ -24,6 +27,8 @@ from tests.edgeml.contrast import MANIFEST, Contrasts, contrast, normal
         ((0.3, 0.2, 0.1, 0), (0, 0, 0, 0), "current is high"),
         ((1, 1, 1, 9), (0, 0, 0, 9), "current is high; flow is high; pressure is high"),
         ((0, 0, 0, 9), (0, 0, 0, 0), ""),
+        ((NAN, 2, 0, 0), (NAN, 0, 0, 0), "flow is high"),  # the current is not known
+        ((NAN, 0, 0, 0), (NAN, 0, 0, 0), ""),
     ],
 )
 def test_channels_are_named_strongest_first(levels: tuple[float, ...], relations: tuple[float, ...], text: str) -> None:

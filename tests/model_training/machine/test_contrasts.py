@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from model_training.machine import learning
+from model_training.machine import learning, missing_values
 from model_training.machine import series as rows_of
 from model_training.machine.budget import Budget
 from model_training.machine.contrasts import Contrasts
@@ -34,13 +34,12 @@ def test_contrasts_of_training_are_those_of_the_device() -> None:
     values = plant.values(900, 3)
     values[300:305, 2] = np.nan
     values[np.random.default_rng(1).random(values.shape) < 0.02] = np.nan
-    values[:, -1] = np.nan_to_num(values[:, -1])
     history = plant.history(values)
     times = history.recordings[0].times
     times[600:] += round(20 * plant.interval_s * 1e9)  # a gap, after which the views start again
     series = rows_of.collect(history)
     machine = learning.learn(history, series, "m", Budget.parse("1 per day"), 1, lambda text: None)
-    columns = learning.evaluate_columns(machine.manifest, series)
+    columns = rows_of.evaluate_columns(machine.manifest, missing_values.fill(series, machine.manifest))
     assert machine.manifest.columns, "no derived column is used"
     contrasts = Contrasts(series.rows(columns), machine.fit.layout)
     scales = np.stack(list(contrasts.levels()), axis=1)
