@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from edgeml.errors import BundleError
+from edgeml.model.bundle import Bundle
 from edgeml.timestamps import SECOND, to_iso
 from edgeml_cli.build.model_component import package
 from edgeml_cli.build.package import ROOT, BuildError, Project, build
@@ -35,6 +36,7 @@ from gglocal.cli.arguments import number, whole
 from gglocal.errors import GglocalError
 from gglocal.profile import PROFILES
 
+SHIPPED_BUNDLE = ROOT / "model_training" / "bundles" / "pump_anomaly"
 POLL_TIMEOUT_S = 0.1
 """Seconds to wait for a message before the loop does its other work."""
 STATE_CHECK_INTERVAL_S = 1.0
@@ -100,7 +102,7 @@ def _run(arguments: argparse.Namespace, scenario: Scenario) -> int:
         session.deploy(scenario.config, scenario.component)
         _print_line(f"All components are running after {time.monotonic() - started_at:.0f} s.")
         started_at = time.monotonic()
-        thresholds = _thresholds(session)
+        thresholds = _thresholds(session, scenario.bundle or SHIPPED_BUNDLE)
         monitor, problems = _monitor_run(session, scenario, thresholds, arguments.headless)
     input_faults = _input_faults(monitor)
     problems = [*input_faults, *problems, *_find_problems(scenario, monitor)]
@@ -228,8 +230,10 @@ def _unacknowledged(stats: Statistics) -> list[str]:
     ]
 
 
-def _thresholds(session: NucleusSession) -> tuple[float, float]:
-    policy = session.configuration("com.edgeml.AlertDispatcher")["policy"]
+def _thresholds(session: NucleusSession, bundle: Path) -> tuple[float, float]:
+    """The confidences at which alarms of a bundle's model are cleared and raised."""
+    configured = session.configuration("com.edgeml.AlertDispatcher")
+    policy = configured["policy"] | configured["policy_by_model"].get(Bundle.load(bundle).manifest.name, {})
     return float(policy["clear_at"]), float(policy["raise_at"])
 
 

@@ -1,1 +1,1 @@
-ed25519 B1i+UXQHoW9sVt28dpm/HcAlmzJaORhnulECuzby05c= FPeqOJ6iE3CnR3UHk4Hv+mpH1YSMaMxPn0Zrkw+yJjLgboeq/OuzmX2vkMmtweUzYZFj92GRwtM6xLC4v+aiCA==
+ed25519 B1i+UXQHoW9sVt28dpm/HcAlmzJaORhnulECuzby05c= 9OOc+jyg0PbMCvgj0VN0U/e8MCNh/eBlDgqonVHspmSYjCxFyi1vKD/8o/vIV8mWbbrfwyP93YlIH4lE5Le6Ag==
