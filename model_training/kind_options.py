@@ -17,8 +17,9 @@ def recordings(parser: argparse.ArgumentParser) -> None:
 def machine(parser: argparse.ArgumentParser) -> None:
     """Options of a model of any machine."""
     parser.add_argument(
-        "--data", type=Path, nargs="+", required=True, metavar="FILE", help="CSV, Parquet or captured rows of normal running"
+        "--data", type=Path, nargs="+", action="extend", metavar="FILE", help="CSV, Parquet or captured rows of normal running"
     )
+    parser.add_argument("--from", dest="folder", type=Path, metavar="DIR", help="folder with such files, instead of --data")
     parser.add_argument("--name", required=True, metavar="NAME", help="name of the model, such as air_handling_unit")
     parser.add_argument("--spec", type=Path, metavar="FILE", help="YAML file that corrects the reading of the files")
     parser.add_argument(
@@ -39,8 +40,10 @@ def table(parser: argparse.ArgumentParser) -> None:
         help="folder with the tables; without --target and --spec, the "
         "folder of the public data set of the example, which is downloaded otherwise",
     )
-    parser.add_argument("--data", type=Path, nargs="+", metavar="FILE", help="CSV or Parquet files with the rows")
-    parser.add_argument("--test", type=Path, nargs="+", metavar="FILE", help="files with further rows, for the evaluation alone")
+    parser.add_argument("--data", type=Path, nargs="+", action="extend", metavar="FILE", help="CSV or Parquet files with the rows")
+    parser.add_argument(
+        "--test", type=Path, nargs="+", action="extend", metavar="FILE", help="files with further rows, for the evaluation alone"
+    )
     parser.add_argument("--target", metavar="COLUMN", help="column that the model estimates")
     parser.add_argument(
         "--group",

@@ -179,6 +179,7 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         required=True,
         nargs="+",
+        action="extend",
         metavar="FILE",
         help="files and folders with tables of any layout; or a folder in the layout of SKAB: <group>/<n>.csv, and anomaly-free/*.csv",
     )

@@ -83,6 +83,8 @@ def load_spec(path: Path | None) -> Spec:
     if path is None:
         return Spec()
     raw = load_yaml(path)
+    if raw is not None and not isinstance(raw, dict):
+        raise HistoryError(f"{path} is no spec: expected a map of options, such as `time:` and `channels:`")
     try:
         spec = read_options(Spec, _normalised(raw))
     except OptionsError as fault:

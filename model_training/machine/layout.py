@@ -9,8 +9,8 @@ SCALES = (1, 4, 16, 64, 256, 1024)
 HISTORY_PER_SCALE = 8
 """A scale is used if the history has this many times its rows; fewer repetitions do not show how far its means vary."""
 REFERENCE_SHARE, MIN_REFERENCE, MAX_REFERENCE = 4, 64, 2048
-MIN_ROWS = 200
-"""Minimum rows of a history."""
+MIN_ROWS, FEW_CHANNELS, MIN_ROWS_OF_MANY = 200, 8, 400
+"""Minimum rows of a history with at most so many channels, and of one with more; with fewer, the budget was not kept."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from model_training.machine import series as rows_of
 from model_training.machine.budget import PROMISE, Budget, describe
 from model_training.machine.candidates import Candidates
 from model_training.machine.fitting import Fit
-from model_training.machine.layout import MIN_ROWS, Layout
+from model_training.machine.layout import FEW_CHANNELS, MIN_ROWS, MIN_ROWS_OF_MANY, Layout
 from model_training.machine.series import Series
 from model_training.source_digest import digest
 from model_training.training_request import TrainingError
@@ -124,7 +124,7 @@ def learn(history: History, series: Series, name: str, budget: Budget, seed: int
         manifest,
         score="How unlikely the row is in normal running, on the scale of a Gumbel distribution: one more divides the rate of normal rows "
         f"by e. {promise.level:.2f} is the level of the false-alarm budget.",
-        calibration=confidence.calibration(promise.level),
+        calibration=confidence.calibration(promise.level, confidence.steepness(_normal_scores(fit), promise.level)),
         relations=relations.partners(fit, manifest.columns, measured, len(channels)),
         policy=policy(history.interval_s),
         provenance=_provenance(history, series, fit, promise, seed),
@@ -136,6 +136,11 @@ def promised(budget: Budget, fit: Fit, interval_s: float) -> Promise:
     """The budget, or the tightest one that the history can promise."""
     known = int(fit.accepted.sum())
     wanted, most = budget.in_rows(interval_s), float(PROMISE * known)
+    if wanted < fit.tail.block:
+        raise TrainingError(
+            f"--budget {budget.text!r} is one alarm in {wanted:.3g} rows; write one in at least {fit.tail.block} rows, "
+            f"{describe(fit.tail.block * interval_s)}"
+        )
     rows = min(wanted, most)
     level = fit.tail.level(rows)
     if wanted <= most:
@@ -177,6 +182,11 @@ def aside(series: Series, fit: Fit) -> list[str]:
     return sentences
 
 
+def _normal_scores(fit: Fit) -> np.ndarray:
+    """Scaled scores of the accepted rows with a decision, (n,)."""
+    return fit.held_out[fit.accepted & np.isfinite(fit.held_out)]
+
+
 def _rows(count: int) -> str:
     return "1 row" if count == 1 else f"{count} rows"
 
@@ -189,8 +199,12 @@ def _check(history: History, series: Series, measured: list[int]) -> None:
     if not normal:
         raise TrainingError(f"{where}: all {len(series)} rows are marked as faults; a model needs rows of normal running")
     longest = max(int(series.normal[first:end].sum()) for first, end in series.parts())
-    if longest < MIN_ROWS:
-        raise TrainingError(f"{where}: {longest} rows of normal running in one stretch are too few; at least {MIN_ROWS} are needed")
+    least = MIN_ROWS if len(history.channels) <= FEW_CHANNELS else MIN_ROWS_OF_MANY
+    if longest < least:
+        count = len(history.channels)
+        raise TrainingError(
+            f"{where}: {longest} rows of normal running in one stretch are too few for {count} channels; at least {least} are needed"
+        )
 
 
 def _without_unused(manifest: Manifest, fit: Fit, proposed: Candidates) -> tuple[Manifest, Fit]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from edgeml.model.derived_columns import DerivedColumns
 from edgeml.model.manifest import Channel, Manifest, Scaling
 from model_training.history import History, Recording
 from model_training.machine.contrasts import Rows
+from model_training.training_request import TrainingError
 
 GAP_INTERVALS = 5.5
 """Intervals without a row after which the views start again."""
@@ -17,6 +19,10 @@ SAME_SERIES = 2000
 """Recordings of one asset are one series if the gap between them is at most this many intervals."""
 MAX_ROWS = 1_000_000
 """Rows of the history that are used, the latest ones; they are held in memory several times."""
+
+
+SENTINEL_QUANTILES, SENTINEL_REACH, SENTINEL_SHARE = (0.05, 0.95), 50.0, 0.04
+"""A value is a sentinel if it lies so many times the range of the middle 90 % beyond it, and at most this share of its channel does."""
 
 
 @dataclass(frozen=True)
@@ -83,11 +89,40 @@ def collect(history: History) -> Series:
     return Series(times, values, normal, starts, np.maximum.accumulate(np.where(first, index, 0)))
 
 
+def without_sentinels(history: History, series: Series) -> tuple[Series, list[str]]:
+    """Rare values far beyond all others count as missing, such as -9999 for a failed reading; a sentence for each channel with some.
+
+    A few of them would set the scale of their channel, and real changes would vanish in it.
+    """
+    if not series.normal.any():
+        return series, []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a channel without any value is refused later, with a sentence
+        low, high = np.nanquantile(np.where(series.normal[:, None], series.values, np.nan), SENTINEL_QUANTILES, axis=0)
+    reach = SENTINEL_REACH * (high - low)
+    beyond = (series.values < low - reach) | (series.values > high + reach)
+    beyond &= (reach > 0) & (beyond.mean(0) <= SENTINEL_SHARE)
+    sentences = []
+    for place in np.flatnonzero(beyond.any(0)).tolist():
+        found = series.values[beyond[:, place], place]
+        sentences.append(
+            f"channel {history.channels[place].name!r}: {len(found)} of {len(series)} values are far beyond all others, such as "
+            f"{found[0]:g}, and count as missing; state `low` and `high` of the channel's quality in SensorIngestion"
+        )
+    values = np.where(beyond, np.nan, series.values) if sentences else series.values
+    return replace(series, values=values), sentences
+
+
 def scaling(history: History, series: Series) -> tuple[tuple[Channel, ...], Scaling]:
     """The channels, and their mean and standard deviation in normal running, at least half of their resolution."""
     normal = series.values[series.normal]
     floors = [_resolution(column) / 2 for column in normal.T]
     channels = tuple(Channel(name=each.name, unit=each.unit, floor=floor) for each, floor in zip(history.channels, floors, strict=True))
+    empty = [each.name for each, column in zip(history.channels, normal.T, strict=True) if not np.isfinite(column).any()]
+    if empty:
+        raise TrainingError(
+            f"{history.files[0].file}: channel {empty[0]!r} has no value in the rows that train; list it under `ignore` in the spec"
+        )
     mean = np.nanmean(normal, axis=0)
     std = np.maximum(np.nanstd(normal, axis=0), np.maximum(floors, np.maximum(np.abs(mean) * 1e-6, 1e-9)))
     return channels, Scaling(kind="fixed", mean=tuple(mean.tolist()), std=tuple(std.tolist()))

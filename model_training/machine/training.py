@@ -31,7 +31,9 @@ def train(request: TrainingRequest) -> TrainingResult:
     history = read(files, load_spec(options.spec))
     for note in history.notes:
         request.log(note)
-    series = rows_of.collect(history)
+    series, sentinels = rows_of.without_sentinels(history, rows_of.collect(history))
+    for sentence in sentinels:
+        request.log(sentence)
     machine = learning.learn(history, series, name, budget, request.seed, request.log)
     checked = None if request.quick else validation.validate(history, series, name, budget, request.seed, request.log)
     if checked is not None:

@@ -25,7 +25,7 @@ from model_training.training_request import TrainingError
 
 TRAINED_SHARE = 0.8
 MIN_EVALUATED = 32
-MIN_PRIOR, MAX_PRIOR = 1e-4, 0.5
+PRIORS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 EXAMPLE_SIZE = 4.0
 """Standard deviations of the step in the card's picture."""
 
@@ -63,7 +63,7 @@ class Validation:
         expected: false alarms that the budget expects in them.
         alarm_share: share of them with an active alarm.
         found: faults laid over them.
-        prior: the share of time with faults at which the confidences are right on average.
+        prior: the share of time with faults at which the confidences are calibrated best.
         calibration_error: expected error of the confidence at that prior.
         example: a step in one channel; None if there was no room for one.
     """
@@ -149,15 +149,14 @@ def run_on_device(bundle: Bundle, engine: ScoringEngine, times: np.ndarray, valu
 
 
 def _calibrated(normal: np.ndarray, found: list[Found]) -> tuple[float, float]:
-    """The prior at which the mean confidence is the share of faults, and the calibration error at it."""
+    """The prior at which the confidences are calibrated best, and the calibration error at it."""
     faulty = np.concatenate([each.confidence for each in found if each.size > 0] or [np.zeros(0)])
     if not len(faulty) or not len(normal):
-        return MAX_PRIOR, float("nan")
-    low, high = float(normal.mean()), float(faulty.mean())
-    prior = min(MAX_PRIOR, max(MIN_PRIOR, low / max(low + 1 - high, 1e-9)))
-    prior = float(f"{prior:.2g}")
+        return PRIORS[-1], float("nan")
+    confidence = np.concatenate([normal, faulty])
     truth = np.concatenate([np.zeros(len(normal), bool), np.ones(len(faulty), bool)])
-    return prior, calibration.expected_error(np.concatenate([normal, faulty]), truth, prior)
+    error, prior = min((calibration.expected_error(confidence, truth, each), each) for each in PRIORS)
+    return prior, error
 
 
 def _example(bundle: Bundle, engine: ScoringEngine, rows: NormalRows, counted: np.ndarray) -> Example | None:

@@ -55,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
         prog="edgeml model parity", description="Compare a bundle on LiteRT and on tflite-runtime 2.14, and on 64-bit ARM."
     )
     result.add_argument(
-        "--data", type=Path, required=True, nargs="+", metavar="FILE", help="files and folders, as for edgeml model evaluate"
+        "--data", type=Path, required=True, nargs="+", action="extend", metavar="FILE", help="files, as for edgeml model evaluate"
     )
     result.add_argument("--bundle", type=Path, required=True, help="folder of the bundle")
     result.add_argument("--out", type=Path, help="folder for the predictions files")

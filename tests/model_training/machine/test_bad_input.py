@@ -52,6 +52,10 @@ CASES: dict[str, tuple[dict[str, Sequence[object]], str]] = {
     "text in a channel": ({"time": times(), "a": [*numbers(rows=299), "broken"], "b": numbers(2)}, "broken"),
     "only a constant channel": ({"time": times(), "a": [3.5] * ROWS}, "constant"),
     "too few rows": ({"time": times(100), "a": numbers(rows=100)}, "100 rows of normal running"),
+    "too few rows for many channels": (
+        {"time": times(), **{f"c{n}": numbers(n) for n in range(9)}},
+        "too few for 9 channels; at least 400",
+    ),
     "all rows are faults": ({"time": times(), "a": numbers(), "label": [1] * ROWS}, "marked as faults"),
 }
 
@@ -69,6 +73,7 @@ def test_table_that_cannot_train_is_refused(case: str, tmp_path: Path, capsys: p
     [
         (("--name", "m", "--budget", "seldom"), "--budget 'seldom' cannot be read; write a number per time"),
         (("--name", "m", "--budget", "0 per week"), "allows no alarm at all; write a number above 0"),
+        (("--name", "m", "--budget", "9999 per minute"), "is one alarm in 0.0001 rows; write one in at least 16 rows"),
         (("--name", "../m"), "--name '../m' is not a model's name; write letters"),
         ((), "--name"),
     ],

@@ -134,6 +134,30 @@ def test_relation_that_is_no_straight_line_is_learned() -> None:
     assert found and found[0] < 30
 
 
+@pytest.mark.parametrize("share", [0.001, 0.02])
+def test_sentinels_of_failed_readings_do_not_blind_their_channel(share: float) -> None:
+    plant = Plant()
+    values = plant.values(LEARNED, 3)
+    values[np.random.default_rng(1).random(LEARNED) < share, 0] = -9999
+    history = plant.history(values)
+    series, sentences = rows_of.without_sentinels(history, rows_of.collect(history))
+    assert len(sentences) == 1 and "channel 'c0'" in sentences[0] and "such as -9999" in sentences[0]
+    machine = learning.learn(history, series, "m", Budget.parse(f"1 per {BUDGET_ROWS} rows"), 1, lambda text: None)
+    assert machine.manifest.scaling.std[0] < 10
+    faulty = plant.values(LEARNED + 1_500, 3)[LEARNED:]
+    faulty[1_000:, 0] += 6 * machine.manifest.scaling.std[0]
+    found = raised_from(on_device(plant, machine, faulty), 1_000)
+    assert found and found[0] <= 10
+
+
+def test_heavy_tail_is_no_sentinel() -> None:
+    plant = Plant(channels=1)
+    values = np.random.default_rng(1).standard_t(3, (LEARNED, 1))
+    history = plant.history(values)
+    series = rows_of.collect(history)
+    assert rows_of.without_sentinels(history, series) == (series, [])
+
+
 def test_marked_rows_do_not_train() -> None:
     plant = Plant()
     values = plant.values(LEARNED, 3)
