@@ -56,7 +56,10 @@ def read(paths: Sequence[Path], spec: Spec, require: Sequence[str] = ()) -> Hist
         if spans is None and events.stated:
             notes.append(f"{table.name} is not in the list of events, so none are known for it")
         if spans is not None:
-            spans = tuple(span for span in spans if span[1] >= part.times[0] and span[0] <= part.times[-1])
+            inside = tuple(span for span in spans if span[1] >= part.times[0] and span[0] <= part.times[-1])
+            if spans and not inside:
+                notes.append(f"none of the {len(spans)} known events lies within the times of {table.name}")
+            spans = inside
         recordings.append(
             Recording(
                 part.name,

@@ -140,3 +140,12 @@ def test_invalid_file_of_events_is_refused(tmp_path: Path) -> None:
 def test_excluded_stretches_are_not_normal(tmp_path: Path) -> None:
     recording = read([table(tmp_path / "a.csv")], Spec(exclude=[SPAN])).recordings[0]
     assert recording.excluded.sum() == 10 and recording.normal().sum() == 90 and recording.events is None
+
+
+def test_events_outside_of_the_times_are_noted(tmp_path: Path) -> None:
+    rows = "".join(f"2026-03-02 08:{minute:02d}:00,{minute % 7},{minute % 5}\n" for minute in range(60))
+    file = tmp_path / "pump.csv"
+    file.write_text(f"time,flow,power\n{rows}", encoding="utf-8")
+    history = read([file], Spec(events=[["2024-01-01 00:00:00", "2024-01-02 00:00:00"]]))
+    assert history.recordings[0].events == ()
+    assert f"none of the 1 known events lies within the times of {file}" in history.notes
