@@ -40,8 +40,10 @@ def write(folder: Path) -> Bundle:
         return np.array([self_test.confidence(bundle.manifest, engine, each) for each in inputs])
 
     candidates = windows(bundle.manifest, score_windows)
-    scale = float(np.abs(candidates).max()) / 127
-    quantised = np.rint(candidates / scale).astype(np.int8)
+    # The contrasts of a view and a reference are small beside their values.
+    kind = np.int8 if bundle.manifest.reference is None else np.int16
+    scale = float(np.abs(candidates).max()) / np.iinfo(kind).max
+    quantised = np.rint(candidates / scale).astype(kind)
     scores, confidences = score_windows(quantised * np.float32(scale)).T
     margins = LEVEL_CLEARANCE * np.array([self_test.allowed(bundle.manifest, engine, score) for score in scores.tolist()])
     chosen = choose(confidences, margins, self_test.levels(bundle.manifest))
@@ -70,7 +72,8 @@ def windows(manifest: Manifest, score_windows: Callable[[np.ndarray], np.ndarray
     """Candidate windows, (windows, successive rows, steps, features) float32.
 
     If the model uses the pump's channels and learns a baseline, the windows come from the simulated pump while a fault develops.
-    Otherwise they are seeded noise of several amplitudes, and interpolations between noise of low and of high confidence.
+    Otherwise they are seeded noise of several amplitudes, around the reference if the model has one, and interpolations between noise of
+    low and of high confidence.
 
     Args:
         score_windows: gives the scores and the confidences of such windows, (n, 2).
@@ -82,15 +85,26 @@ def windows(manifest: Manifest, score_windows: Callable[[np.ndarray], np.ndarray
     shape = manifest.input_shape
     offset = random.normal(0, 1, (NOISES, 1, 1, shape[1]))
     noise = random.normal(0, 0.5, (NOISES, manifest.smooth_rows, *shape))
-    noise_windows = np.clip(np.geomspace(0.1, 4, NOISES)[:, None, None, None] * (offset + noise), -manifest.clip, manifest.clip).astype(
-        np.float32
-    )
+    if manifest.reference is None:
+        amplified = np.geomspace(0.1, 4, NOISES)[:, None, None, None] * (offset + noise)
+    else:
+        amplified = _around_reference(manifest, offset + noise, random)
+    noise_windows = np.clip(amplified, -manifest.clip, manifest.clip).astype(np.float32)
     order = score_windows(noise_windows)[:, 1].argsort()
     part = np.linspace(0, 1, BETWEEN, dtype=np.float32)[:, None, None, None]
     between = [
         noise_windows[low] + part * (noise_windows[high] - noise_windows[low]) for low, high in zip(order[:4], order[:-5:-1], strict=True)
     ]
     return np.concatenate([noise_windows, *between])
+
+
+def _around_reference(manifest: Manifest, noise: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Noise around one reference per window; that of a view falls with the root of its rows, as the noise of a mean does."""
+    columns = len(manifest.channels) + len(manifest.columns)
+    spread = np.array([*(view.every**-0.5 for view in manifest.views), 0.0])
+    contrast = np.geomspace(0.1, 20, len(noise))[:, None] * spread
+    reference = np.tile(random.normal(0, 1, (len(noise), columns)), len(manifest.views) + 1)
+    return np.asarray(reference[:, None, None, :] + np.repeat(contrast, columns, axis=1)[:, None, None, :] * noise)
 
 
 def _simulated(manifest: Manifest, order: list[int]) -> np.ndarray:

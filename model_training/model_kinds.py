@@ -1,13 +1,14 @@
-"""The kinds of models that can be trained. A new kind is a package with `train(request) -> Path` and an entry in `KINDS`."""
+"""The kinds of models that can be trained. A new kind is a package with `train(request) -> TrainingResult` and an entry in `KINDS`."""
 
 from __future__ import annotations
 
+import argparse
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
-from model_training.training_request import TrainingError, TrainingRequest
+from model_training import kind_options
+from model_training.training_request import TrainingError, TrainingRequest, TrainingResult
 
 
 @dataclass(frozen=True)
@@ -16,26 +17,35 @@ class ModelKind:
 
     Attributes:
         what: the question that its model answers, for the help text.
-        module: module with `train(request: TrainingRequest) -> Path`, which returns the folder of the int8 bundle. Imported on first
-            use, because it may need TensorFlow.
+        module: module with `train(request: TrainingRequest) -> TrainingResult`. Imported on first use, because it may need TensorFlow.
+        add_options: adds the options of the kind to its parser; `TrainingRequest.options` has their values. The value of `folder`, if
+            there is one, is the request's `data`.
+        signs: its bundles are always signed, without `--key` with the user's own key.
     """
 
     what: str
     module: str
+    add_options: Callable[[argparse.ArgumentParser], None] = kind_options.recordings
+    signs: bool = False
 
-    def train(self, request: TrainingRequest) -> Path:
-        """Train as requested and return the folder of the int8 bundle.
+    def train(self, request: TrainingRequest) -> TrainingResult:
+        """Train as requested.
 
         Raises:
             TrainingError: the module or a package is missing, or the data are invalid.
         """
         try:
-            train: Callable[[TrainingRequest], Path] | None = getattr(importlib.import_module(self.module), "train", None)
+            train: Callable[[TrainingRequest], TrainingResult] | None = getattr(importlib.import_module(self.module), "train", None)
             if train is None:
-                raise TrainingError(f"{self.module} has no function `train`; define `def train(request: TrainingRequest) -> Path`")
+                raise TrainingError(
+                    f"{self.module} has no function `train`; define `def train(request: TrainingRequest) -> TrainingResult`"
+                )
             written = train(request)
-            if not isinstance(written, Path) or not written.is_dir():
-                raise TrainingError(f"{self.module}: `train` returned {written!r}; it must return the folder of the bundle that it wrote")
+            if not isinstance(written, TrainingResult) or not written.bundle.is_dir():
+                raise TrainingError(
+                    f"{self.module}: `train` returned {written!r}; it must return a TrainingResult with the folder of the bundle that "
+                    "it wrote"
+                )
             return written
         except ModuleNotFoundError as fault:
             if fault.name and self.module.startswith(fault.name):
@@ -47,9 +57,14 @@ class ModelKind:
 
 
 KINDS: dict[str, ModelKind] = {
+    "machine": ModelKind("whether any machine runs otherwise than in its history", "model_training.machine", kind_options.machine, True),
     "anomaly": ModelKind("how far a machine deviates from its own baseline", "model_training.anomaly"),
-    "regression": ModelKind("whether the remaining useful life is below a horizon", "model_training.regression"),
-    "classification": ModelKind("whether a machine fails, and the type of failure", "model_training.classification"),
+    "regression": ModelKind(
+        "any number of a table, such as the remaining useful life", "model_training.tables.regression", kind_options.regression
+    ),
+    "classification": ModelKind(
+        "any class of a table, such as the type of failure", "model_training.tables.classification", kind_options.classification
+    ),
 }
 
 

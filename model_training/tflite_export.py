@@ -43,6 +43,13 @@ def to_int8(model: Any, examples: np.ndarray) -> bytes:
     return _convert(converter)
 
 
+def from_function(function: Any) -> bytes:
+    """Export a `tf.function` with one input signature, and constants for weights, in float32."""
+    import tensorflow as tf
+
+    return _convert(tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()]))
+
+
 def _converter(model: Any) -> Any:
     import tensorflow as tf
 

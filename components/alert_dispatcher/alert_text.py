@@ -10,36 +10,43 @@ from edgeml.timestamps import SECOND, to_iso
 
 NOTABLE_SIGMAS = 3.0
 MAX_CHANNELS = 3
+NO_TIME = "0.0 s"
+"""The `duration` of a change in the row in which the alarm began, as with a policy that holds for 0 s; no sentence has it."""
 
 
-def why(alarm: Alarm, at: int, channels: Sequence[str] = (), deviations: Sequence[float] = (), because: str = "") -> str:
-    """One sentence: the asset, the deviating channels, the confidence, the duration.
+def why(alarm: Alarm, at: int, view: str = "", because: str = "") -> str:
+    """One sentence: the asset, the channels that speak for the condition, the confidence, the duration.
 
     Args:
         at: event time of the change, ns.
+        view: the channels, in words: the model's explanation, or `deviation_text`.
         because: the reason for an end that no result has confirmed.
-        channels, deviations: names, and the distance of each from normal running in its standard deviations; NaN if unknown.
     """
     percent = f"{alarm.confidence * 100:.0f} %"
     elapsed = duration((at - alarm.pending_at) / SECOND)
+    lasted = elapsed != NO_TIME
     if alarm.state == CLEARED:
         peak = f"{alarm.peak * 100:.0f} %"
         if because:
             return f"{alarm.asset}: ended, and not known to be over: {because}; confidence {percent} at last, at most {peak}"
         if alarm.raised_at is None:
-            return f"{alarm.asset}: did not last, no alarm; confidence {percent} after {elapsed}, at most {peak}"
-        return f"{alarm.asset}: back to normal; confidence {percent}, at most {peak} in {elapsed}"
+            return f"{alarm.asset}: did not last, no alarm; confidence {percent}{f' after {elapsed}' if lasted else ''}, at most {peak}"
+        return f"{alarm.asset}: back to normal; confidence {percent}, at most {peak}{f' in {elapsed}' if lasted else ''}"
+    held = f"confidence {percent}{f' for {elapsed}' if lasted else ''}"
     heads = {
         PENDING: f"confidence {percent} since {to_iso(at)}",
-        ACTIVE: f"confidence {percent} for {elapsed}",
-        ACKNOWLEDGED: f"acknowledged{f' by {alarm.acknowledged_by}' if alarm.acknowledged_by else ''}, confidence {percent} for {elapsed}",
+        ACTIVE: held,
+        ACKNOWLEDGED: f"acknowledged{f' by {alarm.acknowledged_by}' if alarm.acknowledged_by else ''}, {held}",
     }
-    deviating = deviation_text(channels, deviations)
-    return f"{alarm.asset}: " + (f"{deviating}; " if deviating else "") + heads[alarm.state]
+    return f"{alarm.asset}: " + (f"{view}; " if view else "") + heads[alarm.state]
 
 
 def deviation_text(channels: Sequence[str], deviations: Sequence[float]) -> str:
-    """`flow 6.2σ below normal, pressure 4.1σ above`, the farthest first; empty if no deviation is known."""
+    """`flow 6.2σ below normal, pressure 4.1σ above`, the farthest first; empty if no deviation is known.
+
+    Args:
+        channels, deviations: names, and the distance of each from normal running in its standard deviations; NaN if unknown.
+    """
     known = [(abs(z), z, name) for name, z in zip(channels, deviations, strict=False) if not math.isnan(z)]
     if not known:
         return ""

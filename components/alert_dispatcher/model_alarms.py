@@ -10,13 +10,14 @@ import numpy as np
 
 from alert_dispatcher.alarm_expiry import CHECK_INTERVAL_S, AlarmExpiry, ExpiryOptions, Key
 from alert_dispatcher.alarm_recorder import AlarmRecorder
-from alert_dispatcher.alert_text import why
+from alert_dispatcher.alert_text import deviation_text, why
+from alert_dispatcher.model_policies import ModelPolicies
 from alert_dispatcher.result_reporter import ResultReporter
 from alert_dispatcher.state_db import SavedPolicy, StateDb
-from edgeml.alarms.alarm_policy import AlarmPolicy, Change, PolicyOptions
+from edgeml.alarms.alarm_policy import AlarmPolicy, Change
 from edgeml.alarms.startup_recovery import is_stopped
 from edgeml.log_throttle import RateLimitedLog
-from edgeml.messages import ReplayRequest, ResultBlock, encode, topics
+from edgeml.messages import ReplayRequest, ResultBlock, ResultColumns, encode, topics
 from edgeml.messages.sequencing import SequenceTracker
 from edgeml.runtime.service import ComponentContext
 from edgeml.timestamps import Moment, age_s, boot_id
@@ -36,7 +37,7 @@ class ModelAlarms:
     def __init__(
         self,
         context: ComponentContext,
-        policy: PolicyOptions,
+        policies: ModelPolicies,
         expiry: ExpiryOptions,
         saved: Iterable[SavedPolicy],
         store: StateDb,
@@ -44,12 +45,12 @@ class ModelAlarms:
         reporter: ResultReporter,
         throttled_log: RateLimitedLog,
     ) -> None:
-        self._context, self._options, self._store, self._recorder = context, policy, store, recorder
+        self._context, self._model_policies, self._store, self._recorder = context, policies, store, recorder
         self._reporter, self._log = reporter, throttled_log
         self._policies: dict[Key, AlarmPolicy] = {}
         self._versions: dict[Key, str] = {}
         for one in saved:
-            self._policies[one.asset, one.model] = AlarmPolicy(policy, one.asset, one.model, one.state)
+            self._policies[one.asset, one.model] = AlarmPolicy(policies.of(one.model), one.asset, one.model, one.state)
             self._versions[one.asset, one.model] = one.model_version
         silent_since = {key: store.get_value(_silence_key(key), Moment) for key in self._policies}
         self._expiry = AlarmExpiry(expiry, {key: at for key, at in silent_since.items() if at is not None})
@@ -84,23 +85,23 @@ class ModelAlarms:
         key = block.asset, block.model
         known = self._policies.get(key)
         # A copy is evaluated: if the transaction fails, nothing has happened.
-        policy = known.copy() if known else AlarmPolicy(self._options, block.asset, block.model)
+        policy = known.copy() if known else AlarmPolicy(self._model_policies.of(block.model), block.asset, block.model)
         state_before = policy.alarm.state if policy.alarm else ""
         confidences = np.where(columns.reason == 0, columns.confidence, np.nan)
         epoch = 0 if block.epoch is msgspec.UNSET else block.epoch
         stopped_reasons = [False, *map(is_stopped, block.reasons)]
         stopped = [stopped_reasons[reason] for reason in columns.reason.tolist()] if any(stopped_reasons) else None
+        deviations = None if block.explains else columns.deviations
         rows_in_order = None if in_order is None else in_order.tolist()
         result = policy.evaluate_block(
-            block.answers_stream, columns.times.tolist(), confidences.tolist(), columns.deviations, stopped, epoch, rows_in_order
+            block.answers_stream, columns.times.tolist(), confidences.tolist(), deviations, stopped, epoch, rows_in_order
         )
         with self._store.transaction(durable=bool(result.changes)):
             self._store.save_stream_position(block.asset, *self.tracker.position(block.asset))
             self._recorder.save(policy, block.model_version)
             for change in result.changes:
-                deviations = columns.deviations[change.row].tolist() if change.row >= 0 else ()
-                sentence = why(change.alarm, change.at, block.channels, deviations, change.because)
-                self._recorder.record(change, block.model_version, sentence)
+                view = _view(block, columns, change.row) if change.row >= 0 else ""
+                self._recorder.record(change, block.model_version, why(change.alarm, change.at, view, change.because))
             if len(block) and self._expiry.answered(key, self._moment()):
                 self._store.delete_value(_silence_key(key))
             self._reporter.add(block, columns, result.rows, result.changes, state_before, self._context.monotonic())
@@ -128,6 +129,11 @@ class ModelAlarms:
 
     def _moment(self) -> Moment:
         return Moment(self._context.wall_ns(), self._context.monotonic(), boot_id())
+
+
+def _view(block: ResultBlock, columns: ResultColumns, row: int) -> str:
+    """The channels that speak for a condition, in words: as the model explains its result, or by their deviations."""
+    return block.explanation(row) if block.explains else deviation_text(block.channels, columns.deviations[row].tolist())
 
 
 def _silence_key(key: Key) -> str:

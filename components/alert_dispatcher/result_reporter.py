@@ -10,11 +10,14 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from alert_dispatcher.model_policies import ModelPolicies
 from edgeml.alarms.alarm_policy import CLEARED, Change
 from edgeml.cloud.outbox import MAX_ENTRY, RESULTS, Outbox
 from edgeml.messages import ResultBlock, ResultColumns, topics
+from edgeml.parsing.sanitize import one_line
 from edgeml.timestamps import SECOND, to_iso
 
+MAX_WHY_BYTES = 400
 NO_DECISION, ANOMALOUS, NORMAL = "no decision", "anomalous", "normal"
 
 
@@ -53,7 +56,11 @@ def verdict(confidence: float, decided: bool, raise_at: float) -> str:
 
 
 def entry(block: ResultBlock, columns: ResultColumns, row: int, result: str, alarm: str) -> dict[str, Any]:
-    """One result for people: times in ISO 8601, `latency_us` for the window and for the model, `alarm` its state or null."""
+    """One result for people: times in ISO 8601, `latency_us` for the window and for the model, `alarm` its state or null.
+
+    If the model explains the result, `why` is the text.
+    """
+    why = one_line(block.explanation(row), MAX_WHY_BYTES)
     reason = int(columns.reason[row])
     decided = result != NO_DECISION
     return {
@@ -65,14 +72,14 @@ def entry(block: ResultBlock, columns: ResultColumns, row: int, result: str, ala
         "reason": block.reasons[reason - 1] if reason else None,
         "alarm": alarm or None,
         "latency_us": [_number(value) for value in columns.latency_us[row]],
-    }
+    } | ({"why": why} if why else {})
 
 
 class ResultReporter:
     """Chooses the results to report, and writes them into the outbox."""
 
-    def __init__(self, options: ReportOptions, thing: str, outbox: Outbox, raise_at: float) -> None:
-        self._options, self._raise_at = options, raise_at
+    def __init__(self, options: ReportOptions, thing: str, outbox: Outbox, policies: ModelPolicies) -> None:
+        self._options, self._policies = options, policies
         self._writer = BatchWriter(thing, options.gather_s, outbox)
         self._downsamplers: dict[tuple[str, str], Downsampler] = {}
 
@@ -91,10 +98,10 @@ class ResultReporter:
         downsampler = self._downsamplers.setdefault((block.asset, block.model), Downsampler(self._options.interval_s))
         states = {change.row: "" if change.alarm.state == CLEARED else change.alarm.state for change in changes}
         alarm_state = states.get(-1, alarm_state)
-        chosen = []
+        chosen, raise_at = [], self._policies.of(block.model).raise_at
         for row in rows:
             alarm_state = states.get(row, alarm_state)
-            result = verdict(columns.confidence[row], columns.reason[row] == 0, self._raise_at)
+            result = verdict(columns.confidence[row], columns.reason[row] == 0, raise_at)
             if downsampler.takes(int(columns.times[row]), result, alarm_state):
                 chosen.append((int(columns.times[row]), entry(block, columns, row, result, alarm_state)))
         self._writer.add(block, chosen, now)

@@ -15,6 +15,7 @@ from alert_dispatcher.health_conditions import PREFIX
 from alert_dispatcher.health_forwarder import HealthForwarder
 from alert_dispatcher.health_monitor import HealthMonitor
 from alert_dispatcher.model_alarms import ModelAlarms
+from alert_dispatcher.model_policies import ModelPolicies
 from alert_dispatcher.options import AlertDispatcherOptions
 from alert_dispatcher.result_reporter import ResultReporter
 from alert_dispatcher.state_db import SavedPolicy, StateDb, StateDbError
@@ -45,6 +46,7 @@ class AlertDispatcher:
 
     def __init__(self, context: ComponentContext, options: AlertDispatcherOptions) -> None:
         self._context, self._options = context, options
+        self._policies = ModelPolicies(options.policy, options.policy_by_model)
         self._throttled_log = RateLimitedLog(log, context.monotonic)
         self._action_faults = LogThrottle(context.monotonic)
         self._numbering = AlertNumbering()
@@ -141,7 +143,7 @@ class AlertDispatcher:
         self._store.prune()
         outbox, bus = self._store.outbox, context.bus
         self._sender = CloudSender(outbox, options.outbox, bus.publish_cloud, bus.resubscribe_unmonitored, monotonic=context.monotonic)
-        self._reporter = ResultReporter(options.report, context.thing, outbox, options.policy.raise_at)
+        self._reporter = ResultReporter(options.report, context.thing, outbox, self._policies)
         self._alerts = AlertQueue(self._store, bus, self._numbering, self._action_failed)
         recorder = AlarmRecorder(self._store, self._alerts, context.wall_ns)
         of_health: list[SavedPolicy] = []
@@ -151,7 +153,7 @@ class AlertDispatcher:
         self._monitor = HealthMonitor(options.health_alarms, of_health, context.monotonic(), context.wall_ns())
         self._health_alarms = HealthAlarms(context, self._monitor, HealthForwarder(options.health), self._store, recorder)
         self._model_alarms = ModelAlarms(
-            context, options.policy, options.expiry, of_models, self._store, recorder, self._reporter, self._throttled_log
+            context, self._policies, options.expiry, of_models, self._store, recorder, self._reporter, self._throttled_log
         )
         self._model_alarms.lag_s = lag_s
         self._updates = AlarmUpdates(self._store, recorder, (self._model_alarms, self._health_alarms), self._throttled_log)

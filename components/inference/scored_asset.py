@@ -7,13 +7,24 @@ from collections import OrderedDict
 import numpy as np
 
 from edgeml.errors import BundleError
-from edgeml.messages import IMPLAUSIBLE_TIME, MAX_PAYLOAD, QUALITY_NAMES, ResultBlock, ResultColumns, SensorBatch, encode
+from edgeml.messages import (
+    IMPLAUSIBLE_TIME,
+    MAX_EXPLANATIONS,
+    MAX_PAYLOAD,
+    QUALITY_NAMES,
+    ResultBlock,
+    ResultColumns,
+    SensorBatch,
+    encode,
+    packed_explanations,
+)
 from edgeml.messages.sequencing import ReplayBuffer
 from edgeml.model.baseline import Baseline
 from edgeml.model.bundle import Bundle, match_channels
+from edgeml.model.explanation import explanations
 from edgeml.model.runtime import Engine
 from edgeml.model.scorer import AssetScorer
-from edgeml.parsing.sanitize import one_line
+from edgeml.parsing.sanitize import fit, one_line
 from edgeml.timestamps import SECOND
 from inference.scoring_coverage import ScoringCoverage
 from inference.unpacked_batch import UnpackedBatch
@@ -24,6 +35,10 @@ MAX_REASON_BYTES = 400
 """Of the reason why an asset's batches are not scored; each block of results carries it."""
 MAX_ANSWERS = 64
 """Batches whose answers can be repeated; a source has fewer batches in flight."""
+MAX_WHY_BYTES = 300
+"""Of the explanation of a result."""
+WHY_HEAD_BYTES, WHY_TEXT_BYTES = 24, 3
+"""Room for the names of the explanations' fields, and for the length of a text."""
 HEAD_BYTES = 600
 """Room in a message for all but the columns, the names and the reasons."""
 
@@ -55,6 +70,11 @@ class ScoredAsset:
     @property
     def baseline(self) -> Baseline | None:
         return self._scorer.baseline
+
+    @property
+    def holds(self) -> bool:
+        """Whether the model holds its reference."""
+        return self._scorer.holds
 
     @property
     def learned(self) -> tuple[int, int]:
@@ -171,9 +191,9 @@ class ScoredAsset:
         n = len(columns.times)
         names = len("".join((*manifest.names, *reasons, self.name)).encode())
         room = MAX_PAYLOAD - HEAD_BYTES - names - 4 * len(reasons)
-        step = max(1, room // columns.row_bytes)
+        texts = [fit(text, MAX_WHY_BYTES) for text in explanations(manifest, columns)] if manifest.explains else None
         blocks = []
-        for start in range(0, max(n, 1), step):
+        for start, end in _spans(n, room, columns.row_bytes, texts):
             block = ResultBlock(
                 asset=self.name,
                 stream=self.replay_buffer.stream,
@@ -183,17 +203,36 @@ class ScoredAsset:
                 digest=self._bundle.digest,
                 answers_stream=batch.stream,
                 answers_seq=batch.seq,
-                complete=start + step >= n,
+                complete=end >= n,
                 channels=manifest.names,
                 reasons=reasons,
                 epoch=batch.epoch,
-                **columns.packed(slice(start, start + step)),  # type: ignore[arg-type]
+                **columns.packed(slice(start, end)),  # type: ignore[arg-type]
+                **({} if texts is None else packed_explanations(texts[start:end])),
             )
             payload = encode(block)
-            end = min(int(columns.times[min(start + step, n) - 1]), self._last_ns) if n else self._last_ns
-            self.replay_buffer.add(end, payload, self._epoch)
+            end_ns = min(int(columns.times[end - 1]), self._last_ns) if n else self._last_ns
+            self.replay_buffer.add(end_ns, payload, self._epoch)
             blocks.append(payload)
         return blocks
+
+
+def _spans(n: int, room: int, row_bytes: int, texts: list[str] | None) -> list[tuple[int, int]]:
+    """First row and end of each block of n results, so that a block has at most `room` bytes of rows and texts; at least one block."""
+    if texts is None:
+        step = max(1, room // row_bytes)
+        return [(start, min(start + step, n)) for start in range(0, max(n, 1), step)]
+    spans, start, used = [], 0, WHY_HEAD_BYTES
+    seen: set[str] = set()
+    for row, text in enumerate(texts):
+        cost = 0 if not text or text in seen else len(text.encode()) + WHY_TEXT_BYTES
+        if row > start and (used + row_bytes + 1 + cost > room or (cost and len(seen) == MAX_EXPLANATIONS)):
+            spans.append((start, row))
+            start, used, seen = row, WHY_HEAD_BYTES, set()
+            cost = len(text.encode()) + WHY_TEXT_BYTES if text else 0
+        used += row_bytes + 1 + cost
+        seen |= {text} if text else set()
+    return [*spans, (start, n)]
 
 
 def _refused(times: np.ndarray, channels: int, reason: str, quality: np.ndarray) -> tuple[ResultColumns, tuple[str, ...]]:

@@ -6,7 +6,8 @@ from collections import Counter
 
 import numpy as np
 
-from edgeml.model.scorer import FILLING, LEARNING, SETTLING, STOPPED
+from edgeml.model.reason_codes import LEARNING
+from edgeml.model.scorer import FILLING, SETTLING, STOPPED
 from edgeml.runtime.service import UnscoredRows
 
 EXPECTED = (STOPPED, SETTLING, FILLING)

@@ -15,7 +15,7 @@ from edgeml.timestamps import age_s
 from inference.baseline_files import BaselineFiles, LostBaselineError
 from inference.model_loader import ModelLoader
 from inference.options import InferenceOptions
-from inference.recent_rows import RecentRows, latest_batches
+from inference.recent_rows import RecentRows, SavedRows, latest_batches
 from inference.scored_asset import ScoredAsset
 from inference.unpacked_batch import UnpackedBatch
 
@@ -134,7 +134,7 @@ class Inference:
             self._lag_s = age_s(self._context.wall_ns(), unpacked.end_ns)
         blocks = self._score(asset, unpacked)
         # Saved before it is answered: the source drops an answered batch.
-        self._recent_rows[batch.asset].append(batch, encode(batch) if payload is None else payload)
+        self._recent_rows[batch.asset].append(batch, encode(batch) if payload is None else payload, asset.holds)
         self._publish(blocks)
 
     def _score(self, asset: ScoredAsset, unpacked: UnpackedBatch) -> list[bytes]:
@@ -161,17 +161,16 @@ class Inference:
             name, self._stream, self._model.bundle, self._model.engine, baseline, self._options.replay_buffer_s
         )
         asset.withheld = withheld
-        # The oldest step of a view averages rows from before it.
-        longest = max(view.rows + view.every for view in self._model.bundle.manifest.views)
-        recent_rows = self._recent_rows[name] = RecentRows(self._context.work / "rows", name, longest)
+        rows = self._model.bundle.manifest.rows_kept
+        recent_rows = self._recent_rows[name] = RecentRows(self._context.work / "rows", name, rows)
         self._restore(asset, recent_rows.load())
         return asset
 
-    def _restore(self, asset: ScoredAsset, saved: list[SensorBatch]) -> None:
+    def _restore(self, asset: ScoredAsset, saved: SavedRows) -> None:
         """Continue from the batches of an earlier process: score the latest again, and fill the windows from those before."""
         learning = asset.baseline is None
-        rows_left = sum(len(batch.times) // 8 for batch in saved)
-        for batch in saved:
+        rows_left = saved.rows
+        for batch in saved.batches:
             rows_left -= len(batch.times) // 8
             unpacked = UnpackedBatch.of(batch)
             if rows_left >= RESTORED_RESULTS:
@@ -180,8 +179,8 @@ class Inference:
                 asset.score(unpacked)
         if learning and asset.baseline is not None:
             self._baselines.keep(asset.name, asset.baseline)
-        if saved:
-            log.info("%s: continues with %d saved batches", asset.name, len(saved))
+        if saved.rows:
+            log.info("%s: continues with %d saved rows", asset.name, saved.rows)
 
     def _check_lost_baselines(self, now: float) -> None:
         """Try again to read the baselines that could not be read."""

@@ -71,9 +71,10 @@ def subparsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentPa
 
 
 def option_strings(parser: argparse.ArgumentParser) -> list[str]:
-    """The long options that a parser shows in its help."""
+    """The long options that a parser and its commands show in their help, each once."""
     shown = (action for action in parser._actions if action.help != argparse.SUPPRESS)
-    return [text for action in shown for text in action.option_strings if text.startswith("--")]
+    own = [text for action in shown for text in action.option_strings if text.startswith("--")]
+    return list(dict.fromkeys([*own, *(text for below in subparsers(parser).values() for text in option_strings(below))]))
 
 
 def _line(verb: Verb) -> str:

@@ -67,7 +67,7 @@ FAMILIES: dict[str, str] = {
     "demo": "See the suite at work on this machine",
     "build": "Build the components",
     "model": "Train, evaluate, sign and package models",
-    "data": "Get public data sets and prepare training data",
+    "data": "Get public data sets, simulate machines, prepare training data",
     "device": "Deploy to this machine",
     "fleet": "Publish components, deploy them to thing groups, follow the devices",
     "cloud": "Set up the AWS side and estimate its volume",
@@ -94,6 +94,7 @@ VERBS: tuple[Verb, ...] = (
         "Train a model and write its bundles.",
         extras=("train",),
         venv=TRAINING_VENV,
+        stdout="json",
         status_line=True,
     ),
     Verb(
@@ -101,7 +102,7 @@ VERBS: tuple[Verb, ...] = (
         "model_training.evaluation.__main__",
         "Evaluate a model bundle on recordings, with the components' own code.",
         option_extras=(("--report", "report"),),
-        stdout="result",
+        stdout="json",
         status_line=True,
     ),
     Verb(
@@ -132,6 +133,7 @@ VERBS: tuple[Verb, ...] = (
         stdout="result",
         status_line=True,
     ),
+    Verb("data simulate", "model_training.simulation.__main__", "Simulate a machine: a history to train on, and a fault.", stdout="result"),
     Verb(
         "device deploy",
         f"{_FLEET}.deploy",

@@ -14,6 +14,7 @@ import numpy as np
 
 from edgeml.alarms.alarm_policy import ACTIVE, CLEARED, AlarmPolicy, PolicyOptions
 from edgeml.model.bundle import Bundle
+from edgeml.model.manifest_policy import effective_policy
 from edgeml.model.runtime import open_engine
 from edgeml.model.scorer import AssetScorer, ScoringEngine
 from gglocal.cli.arguments import whole
@@ -48,9 +49,13 @@ class PolicyResult(NamedTuple):
 def run_policy(
     bundle: Bundle, engine: ScoringEngine, times: np.ndarray, values: np.ndarray, options: PolicyOptions | None = None
 ) -> PolicyResult:
-    """Run rows through scorer and policy; the quality of all values counts as good."""
+    """Run rows through scorer and policy; the quality of all values counts as good.
+
+    Args:
+        options: options of the policy; None: those of the manifest.
+    """
     result, _ = AssetScorer(bundle, engine).feed(times, values, np.zeros(values.shape, np.uint8))
-    policy = AlarmPolicy(options or PolicyOptions(), "asset", bundle.manifest.name)
+    policy = AlarmPolicy(options or effective_policy(bundle.manifest), "asset", bundle.manifest.name)
     raised, cleared = [], []
     for row, (at, confidence) in enumerate(zip(times.tolist(), result.confidence.tolist(), strict=True)):
         for change in policy.evaluate(at, confidence):

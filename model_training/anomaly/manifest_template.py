@@ -7,7 +7,10 @@ from typing import Any
 from edgeml.model.bundle import MODEL
 from edgeml.model.manifest import FORMAT, Calibration, Channel, Digest, Manifest, Scaling, Stopped, View
 
-NAME, VERSION = "pump_anomaly", "1.2.0"
+NAME, VERSION = "pump_anomaly", "1.2.1"
+
+POLICY: dict[str, int | float] = {"raise_at": 0.93, "hold_s": 0}
+"""Options of the alarm policy, selected by `model_training.evaluation.policy_selection`."""
 
 CHANNELS = (
     Channel(name="vibration_1", unit="g", floor=0.0001),
@@ -44,6 +47,7 @@ def manifest(provenance: dict[str, Any] | None = None) -> Manifest:
         verdict_level=0.7,
         prior=0.5,
         calibration=Calibration(kind="identity"),
+        policy=POLICY,
         provenance=provenance or {},
         digests={MODEL: Digest(sha256="", bytes=0)},
     )

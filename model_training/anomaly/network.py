@@ -32,7 +32,7 @@ def train(x: np.ndarray, y: np.ndarray, seed: int, epochs: int, log: Callable[[s
     batch = 256
     schedule = tf.keras.optimizers.schedules.CosineDecay(2e-3, epochs * (len(x) // batch + 1))
     members.compile(tf.keras.optimizers.Adam(schedule), ["binary_crossentropy"] * MEMBERS)
-    log = tf.keras.callbacks.LambdaCallback(
+    progress = tf.keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: log(f"epoch {epoch + 1}/{epochs}: loss {logs['loss'] / MEMBERS:.4f}")
     )
     # The means are fixed, so they are computed once.
@@ -44,7 +44,7 @@ def train(x: np.ndarray, y: np.ndarray, seed: int, epochs: int, log: Callable[[s
         epochs=epochs,
         shuffle=True,
         verbose=0,
-        callbacks=[log],
+        callbacks=[progress],
     )
     whole = layers.Input(x.shape[1:])
     return tf.keras.Model(whole, layers.Average()(members(pooled(whole))))

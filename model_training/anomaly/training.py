@@ -12,7 +12,7 @@ from model_training import source_digest, tflite_export
 from model_training.anomaly import manifest_template, network, rig_recordings, training_examples
 from model_training.datasets import Recording, Skab
 from model_training.datasets.provenance import ALTERED, PARTIAL
-from model_training.training_request import TrainingError, TrainingRequest
+from model_training.training_request import TrainingError, TrainingRequest, TrainingResult
 
 EPOCHS = 10
 EXAMPLES = 2000
@@ -21,23 +21,25 @@ CODE = ("datasets/skab.py", "evaluation/splits.py", "input_recorder.py", "../com
 """Files of other packages that determine the model besides the data. The manifest records their digest, with that of this package."""
 
 
-def train(request: TrainingRequest) -> Path:
-    """Train, write the int8 and the float32 bundle, and return the folder of the int8 bundle."""
+def train(request: TrainingRequest) -> TrainingResult:
+    """Train, and write the int8 and the float32 bundle."""
     if request.data is None:
         raise TrainingError("anomaly needs recordings; name the folder that holds skab/ with --from")
     data = rig_recordings.load_recordings(request.data)
     for sentence in data_warnings(data):
         request.log(sentence)
     episodes, pumps = (4, 4) if request.quick else (training_examples.EPISODES, training_examples.PUMPS)
-    return write(
-        data.recordings,
-        data.digests,
-        request.out,
-        request.seed,
-        request.log,
-        episodes,
-        pumps,
-        1 if request.quick else EPOCHS,
+    return TrainingResult(
+        write(
+            data.recordings,
+            data.digests,
+            request.out,
+            request.seed,
+            request.log,
+            episodes,
+            pumps,
+            1 if request.quick else EPOCHS,
+        )
     )
 
 

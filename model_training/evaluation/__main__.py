@@ -6,15 +6,23 @@ import argparse
 import importlib.util
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from edgeml.errors import EdgemlError
 from edgeml.model.bundle import Bundle
-from model_training.evaluation import predictions, recordings, report, result_json
-from model_training.evaluation.run import EvaluatedBundle, evaluate
+from model_training.evaluation import history_run, history_text, injection, predictions, recordings, report, result_json
+from model_training.evaluation.run import evaluate
+from model_training.history import HistoryError, load_spec
 from model_training.output_paths import check_file, check_folder
 from model_training.progress import to_stderr
+from model_training.training_request import TrainingError
+
+Log = Callable[[str], None]
+PREDICTED = "predictions"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -27,34 +35,24 @@ def main(arguments: list[str] | None = None) -> int:
 
     problem = _output_problem(options)
     if problem:
-        print(f"edgeml model evaluate: {problem}", file=sys.stderr)
-        return 1
+        return _failed(problem)
     try:
         bundles = [Bundle.load(folder) for folder in options.bundle]
-        dataset = recordings.find(options.data, bundles[0].manifest.interval_s)
-        for sentence in (*dataset.skipped, *dataset.warnings):
-            print(f"edgeml model evaluate: {sentence}", file=sys.stderr)
-        result, evaluated = evaluate(bundles, dataset, options.data, options.levels, options.audits, log)
-        if options.baselines:
-            from model_training.evaluation import baselines
-
-            result["baselines"] = baselines.table(dataset, options.data, bundles[0].manifest.prior, log)
-    except EdgemlError as fault:
-        print(f"edgeml model evaluate: {fault}", file=sys.stderr)
-        return 1
-    print(text(result))
-    try:
-        _write(options, result, evaluated, dataset)
+        benchmark = not (options.spec or options.events) and recordings.is_layout(options.data, bundles[0].manifest.names)
+        summary = (_benchmark if benchmark else _history)(options, bundles, log)
+    except (EdgemlError, TrainingError) as fault:
+        return _failed(str(fault))
     except ModuleNotFoundError as fault:
-        print(
-            f"edgeml model evaluate: --report needs {fault.name}, which is not installed; run `scripts/env test`, then this again",
-            file=sys.stderr,
-        )
-        return 1
+        return _failed(f"needs the Python package {fault.name}, which is not installed; run `scripts/env test`, then this again")
     except OSError as fault:
-        print(f"edgeml model evaluate: {fault.filename}: cannot be written ({fault.strerror}); name another file", file=sys.stderr)
-        return 1
+        return _failed(f"{fault.filename}: cannot be written ({fault.strerror}); name another file")
+    print(result_json.to_line(summary))
     return 0
+
+
+def _failed(problem: str) -> int:
+    print(f"edgeml model evaluate: {problem}", file=sys.stderr)
+    return 1
 
 
 def _output_problem(options: argparse.Namespace) -> str:
@@ -66,18 +64,71 @@ def _output_problem(options: argparse.Namespace) -> str:
     return next(filter(None, (*files, *folders)), "")
 
 
-def _write(options: argparse.Namespace, result: dict[str, Any], evaluated: list[EvaluatedBundle], dataset: recordings.RecordingSet) -> None:
+def _benchmark(options: argparse.Namespace, bundles: list[Bundle], log: Log) -> dict[str, Any]:
+    """Evaluate a folder in the layout of SKAB, and return the figures of the first bundle."""
+    if options.inject:
+        raise HistoryError("--inject needs files of normal running; name files instead of a folder in the layout of SKAB")
+    data = options.data[0]
+    dataset = recordings.find(data, bundles[0].manifest.interval_s)
+    for sentence in (*dataset.skipped, *dataset.warnings):
+        print(f"edgeml model evaluate: {sentence}", file=sys.stderr)
+    result, evaluated = evaluate(bundles, dataset, data, options.levels, options.audits, log)
+    if options.baselines:
+        from model_training.evaluation import baselines
+
+        result["baselines"] = baselines.table(dataset, data, bundles[0].manifest.prior, log)
+    print(text(result))
     if options.predictions:
         first = evaluated[0]
         normal = predictions.whole_normal(first.detector, dataset.normal, [*first.near, *first.later])
-        predictions.write(options.predictions, [*first.segments, *normal])
-    if options.result:
-        options.result.parent.mkdir(parents=True, exist_ok=True)
-        options.result.write_text(result_json.to_json(result), encoding="utf-8")
+        prefix = f"{recordings.root_of(data).relative_to(data).as_posix()}/".removeprefix("./")
+        predictions.write(options.predictions, predictions.of_segments([*first.segments, *normal], prefix))
+    _write_result(options, result)
     if options.report:
         from model_training.report import anomaly
 
         anomaly.write(options.report, result, evaluated)
+    return _summary(options, result)
+
+
+def _history(options: argparse.Namespace, bundles: list[Bundle], log: Log) -> dict[str, Any]:
+    """Evaluate recordings of any layout, and return the figures of the first bundle."""
+    for name, given in (("--baselines", options.baselines), ("--levels", options.levels)):
+        if given:
+            raise HistoryError(f"{name} needs a folder in the layout of SKAB, <group>/<n>.csv; leave the option out")
+    spec = load_spec(options.spec)
+    if options.events:
+        spec = msgspec.structs.replace(spec, events=str(options.events))
+    result, evaluated = history_run.evaluate(bundles, options.data, spec, log)
+    print(history_text.text(result))
+    found: list[injection.Found] = []
+    if options.inject:
+        log("laying faults over normal rows")
+        found = history_run.inject(evaluated[0], options.seed)
+        result["bundles"][0]["injected"] = injection.plain(found)
+        print("\n" + history_text.injected(found, evaluated[0].bundle.manifest.interval_s))
+    if options.predictions:
+        predictions.write(options.predictions, predictions.of_history(evaluated[0]))
+    _write_result(options, result)
+    if options.report:
+        from model_training.report import history
+
+        history.write(options.report, result, evaluated[0], found)
+    return _summary(options, result)
+
+
+def _write_result(options: argparse.Namespace, result: dict[str, Any]) -> None:
+    if options.result:
+        options.result.parent.mkdir(parents=True, exist_ok=True)
+        options.result.write_text(result_json.to_json(result), encoding="utf-8")
+
+
+def _summary(options: argparse.Namespace, result: dict[str, Any]) -> dict[str, Any]:
+    """The last line of output: the figures of the first bundle, and the files written."""
+    written = {name: str(path) for name in (PREDICTED, "result", "report") if (path := getattr(options, name))}
+    first = result["bundles"][0]
+    injected = {"injected": first["injected"]} if "injected" in first else {}
+    return {"bundle": str(options.bundle[0]), **first["figures"], **injected, **written}
 
 
 def text(result: dict[str, Any]) -> str:
@@ -123,7 +174,17 @@ def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
         prog="edgeml model evaluate", description="Evaluate a model bundle on recordings, with the components' own code."
     )
-    result.add_argument("--data", type=Path, required=True, help="folder with <group>/<n>.csv, and anomaly-free/*.csv")
+    result.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        nargs="+",
+        action="extend",
+        metavar="FILE",
+        help="files and folders with tables of any layout; or a folder in the layout of SKAB: <group>/<n>.csv, and anomaly-free/*.csv",
+    )
+    result.add_argument("--spec", type=Path, help="YAML file that corrects what is found in the tables; see model_training/README.md")
+    result.add_argument("--events", type=Path, help="JSON, YAML or CSV file with spans of known faults, [from, to]")
     result.add_argument(
         "--bundle",
         type=Path,
@@ -134,6 +195,8 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--predictions", type=Path, help="file for the predictions of the first bundle, one line for each row")
     result.add_argument("--result", type=Path, metavar="FILE", help="file for the result, as JSON")
     result.add_argument("--report", type=Path, help="folder for a model card with plots; needs matplotlib")
+    result.add_argument("--inject", action="store_true", help="lay faults of known sizes over normal rows, and print what is found")
+    result.add_argument("--seed", type=int, default=1, help="of the faults of --inject (default: 1)")
     result.add_argument("--baselines", action="store_true", help="compare with baseline methods; their verdicts are cached in build/")
     result.add_argument("--levels", type=_levels, default=(), help="verdict levels to select from by cross-validation, such as 0.4,0.5,0.6")
     result.add_argument("--no-audits", dest="audits", action="store_false", help="skip the robustness audits, which take most of the time")

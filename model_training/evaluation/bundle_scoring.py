@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from edgeml.alarms.alarm_policy import ACTIVE, ALARMED, AlarmPolicy, PolicyOptions
 from edgeml.alarms.startup_recovery import is_stopped
+from edgeml.messages import ResultColumns
 from edgeml.model.bundle import Bundle, match_channels
+from edgeml.model.explanation import explanation
+from edgeml.model.manifest import Manifest
+from edgeml.model.manifest_policy import effective_policy
 from edgeml.model.runtime import open_engine
 from edgeml.model.scorer import AssetScorer, ScoringEngine
 from model_training.evaluation.recordings import Recording
@@ -26,6 +30,8 @@ class DetectorResult:
         raised: rows at which an alarm became active.
         reasons: number of rows without a decision, by reason.
         score: (n,) float32, output of the model; NaN without a decision.
+        deviations: (n, c) of each channel, as in the results of Inference; None for a baseline method.
+        explained: the model's view of each raised alarm, in words; empty if it does not explain.
     """
 
     confidence: np.ndarray
@@ -34,6 +40,8 @@ class DetectorResult:
     raised: tuple[int, ...]
     reasons: dict[str, int]
     score: np.ndarray
+    deviations: np.ndarray | None = None
+    explained: tuple[str, ...] = ()
 
     @property
     def undecided(self) -> np.ndarray:
@@ -51,28 +59,40 @@ def bundle_detector(
 
     Args:
         level: confidence from which the verdict is positive; None: the manifest's verdict level.
-        options: options of the policy; None: AlertDispatcher's defaults.
+        options: options of the policy; None: those of the manifest over AlertDispatcher's defaults.
 
     Raises:
         BundleError: by the detector, if a recording has other channels.
     """
     scoring_engine = open_engine(bundle) if engine is None else engine
     threshold = bundle.manifest.verdict_level if level is None else level
+    options = effective_policy(bundle.manifest) if options is None else options
 
     def detect(recording: Recording) -> DetectorResult:
         names = tuple(channel.name for channel in recording.channels)
-        order = match_channels(bundle, names, tuple(channel.unit for channel in recording.channels))
+        # A model or a recording without units, as of a table whose headings have none, fits any unit.
+        stated = {channel.name: channel.unit for channel in bundle.manifest.channels}
+        units = tuple(stated.get(each.name, "") if not (each.unit and stated.get(each.name)) else each.unit for each in recording.channels)
+        order = match_channels(bundle, names, units)
         result, texts = AssetScorer(bundle, scoring_engine).feed(recording.times, recording.values[:, order], recording.quality()[:, order])
         confidence = np.where(result.reason == 0, result.confidence, np.float32(np.nan))
         counts = np.bincount(result.reason, minlength=len(texts) + 1)[1:]
         reasons = {text.split(" ")[0] if text.startswith("learning") else text: int(n) for text, n in zip(texts, counts, strict=True)}
         stopped_reasons = [False, *map(is_stopped, texts)]
         stopped = [stopped_reasons[reason] for reason in result.reason.tolist()]
-        return apply_policy(
-            recording, confidence, threshold, bundle.manifest.name, reasons, result.score, options, result.deviations, stopped
-        )
+        # As AlertDispatcher does: what a model explains is no distance from normal running that could approach it.
+        distances = None if bundle.manifest.explains else result.deviations
+        found = apply_policy(recording, confidence, threshold, bundle.manifest.name, reasons, result.score, options, distances, stopped)
+        return replace(found, deviations=result.deviations, explained=_explained(bundle.manifest, result, found.raised))
 
     return detect
+
+
+def _explained(manifest: Manifest, columns: ResultColumns, rows: Sequence[int]) -> tuple[str, ...]:
+    """The model's view of each row, in words; nothing if it does not explain."""
+    if columns.levels is None or columns.relations is None:
+        return ()
+    return tuple(explanation(manifest, columns.levels[row].tolist(), columns.relations[row].tolist()) for row in rows)
 
 
 def apply_policy(

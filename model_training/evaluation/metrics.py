@@ -84,9 +84,14 @@ def median(values: Sequence[float]) -> float:
     return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
 
 
-def hours(times: np.ndarray, selected: np.ndarray, max_gap_s: float = 5.0) -> float:
-    """Event time in the rows `selected` (n,) bool, from each row to the next. A longer gap counts as `max_gap_s`."""
-    steps = np.append(np.clip(np.diff(times) / SECOND, 0, max_gap_s), 1.0)
+def hours(times: np.ndarray, selected: np.ndarray, max_gap_s: float = 5.0, last_s: float = 1.0) -> float:
+    """Event time in the rows `selected` (n,) bool, from each row to the next.
+
+    Args:
+        max_gap_s: a longer gap counts as this.
+        last_s: the time after the last row.
+    """
+    steps = np.append(np.clip(np.diff(times) / SECOND, 0, max_gap_s), last_s)
     return float(steps[selected].sum() / 3600)
 
 

@@ -1,35 +1,81 @@
-"""The predictions file: one line for each row of the recordings."""
+"""The predictions file: one line for each row of the recordings, in both ways of evaluation."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from model_training.evaluation.bundle_scoring import Detector
+from model_training.evaluation.bundle_scoring import Detector, DetectorResult
 from model_training.evaluation.figures import Segment
+from model_training.evaluation.history_run import EvaluatedHistory
 from model_training.evaluation.recordings import Recording
 from model_training.evaluation.splits import pieces
 
-HEADINGS = ("group", "recording", "row", "time", "confidence", "verdict", "alarm")
+HEADINGS = ("file", "row", "time", "confidence", "verdict", "alarm")
+Line = tuple[str, int, int]
+"""`confidence`, `verdict` and `alarm` of a row. The confidence is the shortest decimal of the float32 value, empty without a decision."""
 
 
-def write(path: Path, segments: Sequence[Segment]) -> None:
-    """Write a line for each row. The segments of one recording cover it without overlap.
+class FilePredictions(NamedTuple):
+    """The predictions for one file.
 
-    A confidence is the shortest decimal of the float32 value; it is empty without a decision. A row without a valid time has no
-    decision.
+    Attributes:
+        times: of all rows of the file, as text.
+        lines: by the number of the row; a row that could not be used has none.
     """
+
+    file: str
+    times: Sequence[str]
+    lines: dict[int, Line]
+
+
+def write(path: Path, files: Iterable[FilePredictions]) -> None:
+    """Write a line for each row of the files. A row that could not be used has no decision."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(HEADINGS)
-        for recording, rows_by_number in _joined(segments):
-            for row, text in enumerate(recording.texts):
-                confidence, verdict, alarm = rows_by_number.get(row, ("", 0, 0))
-                writer.writerow((recording.group, recording.name, row, text, confidence, verdict, alarm))
+        for each in files:
+            for row, time in enumerate(each.times):
+                writer.writerow((each.file, row, time, *each.lines.get(row, ("", 0, 0))))
+
+
+def lines(result: DetectorResult) -> list[Line]:
+    """The lines of a detector's result, row by row."""
+    confidences = ["" if np.isnan(value) else str(value) for value in result.confidence.astype(np.float32)]
+    return [
+        (confidence, int(verdict), int(alarm))
+        for confidence, verdict, alarm in zip(confidences, result.verdict.tolist(), result.alarm.tolist(), strict=True)
+    ]
+
+
+def of_segments(segments: Sequence[Segment], prefix: str = "") -> list[FilePredictions]:
+    """Predictions of recordings `<group>/<name>`. The segments of one recording cover it without overlap.
+
+    Args:
+        prefix: folder of the groups, relative to the folder that was given.
+    """
+    found: dict[str, FilePredictions] = {}
+    for segment in segments:
+        one = segment.recording
+        each = found.setdefault(one.full_name, FilePredictions(f"{prefix}{one.full_name}.csv", one.texts, {}))
+        each.lines.update(zip(one.rows.tolist(), lines(segment.result), strict=True))
+    return list(found.values())
+
+
+def of_history(evaluated: EvaluatedHistory) -> list[FilePredictions]:
+    """Predictions of recordings of any layout, by file."""
+    data = evaluated.data
+    found = [FilePredictions(name, file.times, {}) for name, file in zip(data.names, data.history.files, strict=True)]
+    for each in evaluated.recordings:
+        one = each.recording
+        for file, row, line in zip(one.file.tolist(), one.row.tolist(), lines(each.result), strict=True):
+            found[file].lines[row] = line
+    return found
 
 
 def whole_normal(detector: Detector, normal: Sequence[Recording], segments: Sequence[Segment]) -> list[Segment]:
@@ -49,16 +95,3 @@ def whole_normal(detector: Detector, normal: Sequence[Recording], segments: Sequ
             part = recording.part(slice(begin, end))
             out.append(Segment(part, detector(part)))
     return out
-
-
-def _joined(segments: Sequence[Segment]) -> list[tuple[Recording, dict[int, tuple[str, int, int]]]]:
-    lines: dict[str, tuple[Recording, dict[int, tuple[str, int, int]]]] = {}
-    for segment in segments:
-        rows_by_number = segment.result
-        confidences = ["" if np.isnan(value) else str(value) for value in rows_by_number.confidence.astype(np.float32)]
-        columns = zip(
-            segment.recording.rows.tolist(), confidences, rows_by_number.verdict.tolist(), rows_by_number.alarm.tolist(), strict=True
-        )
-        _, rows = lines.setdefault(segment.recording.full_name, (segment.recording, {}))
-        rows.update({row: (confidence, int(verdict), int(alarm)) for row, confidence, verdict, alarm in columns})
-    return list(lines.values())

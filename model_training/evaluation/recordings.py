@@ -14,7 +14,8 @@ from edgeml.parsing.csv_records import Lines, cells, headings, readable
 from edgeml.parsing.readings import BLANKS, number
 from edgeml.storage.regular_files import open_plain
 from model_training import component_path as _paths  # noqa: F401  the components become importable
-from model_training.evaluation.splits import BASELINE_ROWS, NORMAL_GROUP, PIECE_ROWS, natural
+from model_training.evaluation.splits import BASELINE_ROWS, NORMAL_GROUP, PIECE_ROWS
+from model_training.natural_order import natural
 from sensor_ingestion.options import QualityOptions
 from sensor_ingestion.quality import QualityChecker
 from sensor_ingestion.sources.base import Channel, Clocks, RowBlock
@@ -102,6 +103,21 @@ class RecordingSet:
         return tuple(warning for recording in (*self.recordings, *self.normal) for warning in recording.warnings)
 
 
+def root_of(folder: Path) -> Path:
+    """The folder with the groups."""
+    return folder / "skab" if (folder / "skab").is_dir() else folder
+
+
+def is_layout(paths: Sequence[Path], names: Sequence[str]) -> bool:
+    """Whether `find` reads the data: one folder with `<group>/<name>.csv`, for a model of the layout's channels.
+
+    Args:
+        names: the model's channels.
+    """
+    known = LAYOUTS[LAYOUT].columns.keys() >= set(names)
+    return known and len(paths) == 1 and (not paths[0].exists() or (paths[0].is_dir() and any(root_of(paths[0]).glob("*/*.csv"))))
+
+
 def find(folder: Path, interval_s: float = 1.0) -> RecordingSet:
     """Read `folder/<group>/<name>.csv`, or those below `folder/skab`.
 
@@ -111,7 +127,7 @@ def find(folder: Path, interval_s: float = 1.0) -> RecordingSet:
     Raises:
         SourceError: no recording found, or none can be evaluated.
     """
-    root = folder / "skab" if (folder / "skab").is_dir() else folder
+    root = root_of(folder)
     if not root.is_dir():
         raise SourceError(f"{folder}: no such folder; name the folder that holds <group>/<name>.csv with --data")
     files = sorted(root.glob("*/*.csv"), key=lambda path: natural(path.relative_to(root).as_posix()))

@@ -12,6 +12,11 @@ def to_json(result: Any) -> str:
     return json.dumps(_plain(result), indent=1, ensure_ascii=False) + "\n"
 
 
+def to_line(result: Any) -> str:
+    """Encode as JSON on one line, as the last line of output."""
+    return json.dumps(_plain(result), ensure_ascii=False)
+
+
 def from_json(text: str) -> Any:
     """Decode the JSON of `to_json`. Every null in an object becomes NaN."""
     return _restore(json.loads(text))

@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
-from edgeml.alarms.alarm_policy import PolicyOptions
 from edgeml.model.bundle import Bundle
+from edgeml.model.manifest_policy import effective_policy
 from edgeml.model.runtime import open_engine
 from model_training.evaluation import cross_selection, robustness
 from model_training.evaluation.bundle_scoring import Detector, bundle_detector
@@ -89,7 +90,7 @@ def evaluate(
         log(f"evaluating {bundle.where} ({len(evaluated) + 1} of {len(bundles)})")
         evaluated.append(evaluate_bundle(bundle, dataset))
         steps("bundle", len(evaluated), len(bundles))
-    result: dict[str, Any] = {"data": describe_data(dataset, data), "policy": _policy(), "bundles": []}
+    result: dict[str, Any] = {"data": describe_data(dataset, data), "policy": _policy(bundles[0]), "bundles": []}
     for each in evaluated:
         if audits:
             log(f"auditing {each.bundle.where}")
@@ -193,6 +194,5 @@ def _compare(evaluated: Sequence[EvaluatedBundle]) -> list[dict[str, Any]]:
     return out
 
 
-def _policy() -> dict[str, Any]:
-    options = PolicyOptions()
-    return {name: getattr(options, name) for name in options.__struct_fields__}
+def _policy(bundle: Bundle) -> dict[str, Any]:
+    return dict(msgspec.to_builtins(effective_policy(bundle.manifest)))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
+
+from model_training.natural_order import natural
 
 BASELINE_ROWS = 400
 """Rows 0 to 399 of a recording count as normal. Scaling is fitted on them, and training may use them."""
@@ -34,11 +35,6 @@ def halves(names: Sequence[str]) -> tuple[list[str], list[str]]:
     """Split recordings into two halves: alternately in natural order of their names."""
     ordered = sorted(names, key=natural)
     return ordered[::2], ordered[1::2]
-
-
-def natural(name: str) -> list[tuple[bool, int, str]]:
-    """Sort key in natural order: `valve1/2` before `valve1/10`."""
-    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", name)]
 
 
 def _whole(begin: int, end: int) -> list[slice]:

@@ -1,4 +1,4 @@
-"""`edgeml model parity --data DIR --bundle DIR [--arm64 ROOT]`: compare the results of runtimes row by row.
+"""`edgeml model parity --data FILE... --bundle DIR [--arm64 ROOT]`: compare the results of runtimes row by row.
 
 The reference is LiteRT on this machine. It is compared with tflite-runtime 2.14 and, with `--arm64`, with both on 64-bit ARM."""
 
@@ -19,11 +19,13 @@ from edgeml.errors import EdgemlError
 from edgeml.model.bundle import Bundle
 from edgeml.model.self_test import levels
 from model_training.component_path import COMPONENTS, ROOT
-from model_training.evaluation import recordings
+from model_training.evaluation import history_data, recordings
+from model_training.history import Spec
 from model_training.output_paths import check_folder
 from model_training.parity.compare import CROSS_ARCHITECTURE, SAME_ARCHITECTURE, Bounds, compare
 from model_training.parity.environment import ENVIRONMENT, LITERT, REQUIREMENTS, EnvironmentSetupError, ensure_environment
 from model_training.progress import to_stderr
+from model_training.training_request import TrainingError
 
 Log = Callable[[str], None]
 RUNTIMES = ("litert", "tflite-runtime")
@@ -52,7 +54,9 @@ def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
         prog="edgeml model parity", description="Compare a bundle on LiteRT and on tflite-runtime 2.14, and on 64-bit ARM."
     )
-    result.add_argument("--data", type=Path, required=True, help="folder with <group>/<n>.csv, and anomaly-free/*.csv")
+    result.add_argument(
+        "--data", type=Path, required=True, nargs="+", action="extend", metavar="FILE", help="files, as for edgeml model evaluate"
+    )
     result.add_argument("--bundle", type=Path, required=True, help="folder of the bundle")
     result.add_argument("--out", type=Path, help="folder for the predictions files")
     result.add_argument("--arm64", type=Path, metavar="ROOT", help="compare in this root of edgeml dev test-arm64, too; created if absent")
@@ -77,9 +81,12 @@ def main(arguments: list[str] | None = None) -> int:
         error(problem)
         return 1
     try:
-        recordings.find(options.data)
-        Bundle.load(options.bundle)
-    except EdgemlError as fault:
+        manifest = Bundle.load(options.bundle).manifest
+        if recordings.is_layout(options.data, manifest.names):
+            recordings.find(options.data[0])
+        else:
+            history_data.read_for(manifest, options.data, Spec())
+    except (EdgemlError, TrainingError) as fault:
         error(str(fault))
         return 1
     with tempfile.TemporaryDirectory() as scratch:
@@ -126,7 +133,10 @@ def _targets(options: argparse.Namespace, out: Path, log: Log) -> Iterator[Runti
     yield RuntimeTarget("tflite-runtime", RUNTIMES[1], machine, str(ensure_environment(log)))
     if options.arm64 is None:
         return
-    bound = [word for each in (ROOT, options.data, options.bundle, out) for word in ("--bind", str(each.absolute()))]
+    folders = dict.fromkeys(
+        each.absolute() if each.is_dir() else each.absolute().parent for each in (ROOT, *options.data, options.bundle, out)
+    )
+    bound = [word for each in folders for word in ("--bind", str(each))]
     enter = (
         "env",
         f"PYTHONPATH={ROOT / 'libs'}",
@@ -142,11 +152,12 @@ def _targets(options: argparse.Namespace, out: Path, log: Log) -> Iterator[Runti
         yield RuntimeTarget(f"arm64-{engine}", engine, "aarch64", str(python), CROSS_ARCHITECTURE, enter)
 
 
-def predict(python: str, data: Path, bundle: Path, file: Path, prefix: Sequence[str] = ()) -> str | None:
+def predict(python: str, data: Sequence[Path], bundle: Path, file: Path, prefix: Sequence[str] = ()) -> str | None:
     """Write predictions with `python`'s runtime. Returns the runtime's name, or None after a failure reported on standard error."""
     result = file.with_suffix(".json")
     environment = f"PYTHONPATH={os.pathsep.join(map(str, (ROOT, ROOT / 'libs', COMPONENTS)))}"
-    command = [python, "-m", "model_training.evaluation", "--data", data.absolute(), "--bundle", bundle.absolute(), "--predictions", file]
+    files = [path.absolute() for path in data]
+    command = [python, "-m", "model_training.evaluation", "--data", *files, "--bundle", bundle.absolute(), "--predictions", file]
     process = subprocess.run(
         [*prefix, "env", environment, *map(str, command), "--result", str(result), "--no-audits"], stdout=subprocess.DEVNULL, check=False
     )

@@ -108,10 +108,10 @@ def compare(one: Path, other: Path, bounds: Bounds = SAME_ARCHITECTURE, levels: 
     )
 
 
-def _read(path: Path) -> tuple[list[tuple[str, str, str]], np.ndarray]:
+def _read(path: Path) -> tuple[list[tuple[str, str]], np.ndarray]:
     """Row identifiers, and values (n, 3): confidence or NaN, verdict, alarm."""
     with path.open(newline="", encoding="utf-8") as file:
         lines = list(csv.DictReader(file))
-    rows = [(line["group"], line["recording"], line["row"]) for line in lines]
+    rows = [(line["file"], line["row"]) for line in lines]
     numbers = [(float(line["confidence"] or "nan"), float(line["verdict"]), float(line["alarm"])) for line in lines]
     return rows, np.array(numbers).reshape(-1, 3)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
-import yaml
 from msgspec import Meta
 
 from edgeml.config.schema import read
@@ -93,6 +92,8 @@ def load_plan(path: Path) -> Plan:
         PrepareError: the file is unreadable.
         OptionsError: the plan is invalid; lists every fault.
     """
+    import yaml  # on first use: an evaluation of other files needs no YAML
+
     try:
         text = path.read_text(encoding="utf-8")
         if len(text) > MAX_CHARACTERS:

@@ -1,44 +1,43 @@
 """`python -m model_training.report.kinds DIR [FILE.md]`: the README's tables of regression and classification.
 
-DIR holds the reports that training wrote (its option `--out`). With FILE.md, the tables replace the text between
-`<!-- NAME: begin -->` and `<!-- NAME: end -->` in it. Otherwise they are printed.
+DIR holds the reports that training wrote (its option `--out`), or a folder for each of several seeds. With FILE.md, the tables replace the
+text between `<!-- NAME: begin -->` and `<!-- NAME: end -->` in it. Otherwise they are printed.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from model_training.classification import manifest_template as failure
-from model_training.classification import report as failure_report
-from model_training.regression import manifest_template as life
-from model_training.regression import report as life_report
 from model_training.report import document
 from model_training.report.model_card import markdown
+from model_training.tables.summary import class_table, summary
 
 
-def _life(figures: dict[str, Any]) -> str:
-    return markdown(life_report.table(figures))
+def text(runs: list[dict[str, Any]]) -> str:
+    """Tables of one model, trained with one seed or several."""
+    first = runs[0]
+    data = "partial" if first["data"]["partial"] else "complete"
+    seeds = f"Seed{'s' if len(runs) > 1 else ''} {', '.join(str(run['seed']) for run in runs)}"
+    digest = f" (`{first['data']['sha256'][:16]}…`)" if "sha256" in first["data"] else ""
+    bundles = ", ".join(f"`{run['bundles'][run['shipped']]['sha256'][:16]}…`" for run in runs)
+    parts = [f"{seeds}; {first['shipped']} {bundles}; data {data}{digest}.", markdown(summary(runs))]
+    if "interval" in first:
+        parts.append(_intervals(runs))
+    if first["kind"] == "classification":
+        parts.append(markdown(class_table(first)))
+    return "\n\n".join(parts)
 
 
-def _failure(figures: dict[str, Any]) -> str:
-    return f"{markdown(failure_report.table(figures))}\n\n{markdown(failure_report.types(figures))}"
-
-
-TABLES: dict[str, Callable[[dict[str, Any]], str]] = {life.NAME: _life, failure.NAME: _failure}
-"""By model name, the function that renders the tables from `figures.json`."""
-
-
-def text(folder: Path, name: str) -> str:
-    """Tables of one model, with seed, bundle and data."""
-    figures = json.loads((folder / f"{name}-report" / "figures.json").read_text(encoding="utf-8"))
-    bundle = figures["bundles" if "bundles" in figures else "test"]["int8"]["sha256"]
-    data = "partial" if figures["data"]["partial"] else "complete"
-    of = f"Seed {figures['seed']}, int8 bundle `{bundle[:16]}…`, data {data} (`{figures['data']['sha256'][:16]}…`)."
-    return f"{of}\n\n{TABLES[name](figures)}"
+def _intervals(runs: list[dict[str, Any]]) -> str:
+    intervals = [run["interval"] for run in runs]
+    rows = [("seed", "stated coverage", "held-out", "test rows", "mean width")]
+    for run, each in zip(runs, intervals, strict=True):
+        test = f"{each['test']:.1%}" if "test" in each else "-"
+        rows.append((str(run["seed"]), f"{each['stated']:.0%}", f"{each['held_out']:.1%}", test, f"{each['mean_width']:.1f}"))
+    return markdown(rows)
 
 
 def main(arguments: list[str]) -> int:
@@ -47,10 +46,13 @@ def main(arguments: list[str]) -> int:
 
 
 def _tables(folder: Path) -> dict[str, str]:
-    found = [name for name in TABLES if (folder / f"{name}-report" / "figures.json").is_file()]
+    found: dict[str, list[dict[str, Any]]] = {}
+    for path in sorted((*folder.glob("*-report/figures.json"), *folder.glob("*/*-report/figures.json"))):
+        figures = json.loads(path.read_text(encoding="utf-8"))
+        found.setdefault(figures["name"], []).append(figures)
     if not found:
-        raise ValueError(f"no report of {' or '.join(TABLES)}")
-    return {name: text(folder, name) for name in found}
+        raise ValueError("no report of a regression or classification")
+    return {name: text(sorted(runs, key=lambda run: int(run["seed"]))) for name, runs in found.items()}
 
 
 if __name__ == "__main__":

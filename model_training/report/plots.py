@@ -65,6 +65,34 @@ def recording(
     return _save(figure, path, above, below)
 
 
+def scores(
+    path: Path, title: str, times: np.ndarray, score: np.ndarray, level: float, aside: np.ndarray, marked: np.ndarray, points: int = 4000
+) -> Path:
+    """Plot a score over time with the level of an alarm.
+
+    Args:
+        times: (n,) int64, ns.
+        score: (n,), NaN without a decision.
+        aside, marked: (n,) bool: rows set aside as not normal, and rows that a person marked as a fault.
+        points: rows drawn at most, as the maximum of neighboring rows.
+    """
+    plt = _pyplot()
+    figure, axes = plt.subplots(figsize=(10, 3), layout="constrained")
+    step = max(1, -(-len(score) // points))
+    filled = np.pad(score, (0, -len(score) % step), constant_values=np.nan).reshape(-1, step)
+    with np.errstate(all="ignore"):
+        highest = np.where(np.isnan(filled).all(1), np.nan, np.nanmax(np.where(np.isnan(filled), -np.inf, filled), axis=1))
+    moments = times.astype("datetime64[ns]")
+    axes.plot(moments[::step], highest, lw=0.7, color=BLUE, label="score")
+    axes.axhline(level, lw=0.9, ls="--", color=RED)
+    axes.text(moments[0], level, " level of an alarm", fontsize=7, color=RED, va="bottom")
+    _spans(axes, moments, aside, color=AMBER, alpha=0.5, lw=0, label="set aside")
+    _spans(axes, moments, marked, color=MUTED, alpha=0.3, lw=0, label="marked as a fault")
+    axes.set(ylabel="score", title=title)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.005, 1), fontsize=8, frameon=False)
+    return _save(figure, path, axes)
+
+
 def reliability(path: Path, title: str, confidence: np.ndarray, truth: np.ndarray, prior: float) -> Path:
     """Plot the share of positives over the confidence, at the prior. The area of a dot is its share of the weight."""
     plt = _pyplot()

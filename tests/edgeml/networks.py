@@ -125,6 +125,22 @@ def positive() -> bytes:
     return graph.file(given, _mean(graph, cut))
 
 
+def contrasts(channels: int, columns: int, views: int, sign: int = 1) -> bytes:
+    """Of a model with a reference: the level of a channel is its contrast in the first view, its relation that in the second one, and the
+    score the level of the channel number 1 times `sign`; (1, (views + 1) * columns) to (1 + 2 * channels,)."""
+    graph = _Graph()
+    weights = np.zeros((1 + 2 * channels, views + 1, columns), np.float32)
+    for channel in range(channels):
+        for row, view in ((1 + channel, 0), (1 + channels + channel, 1)):
+            weights[row, view, channel], weights[row, views, channel] = 1, -1
+    weights[0] = weights[2] * sign
+    given, out = graph.tensor((1, 1, (views + 1) * columns)), graph.tensor((1, 1 + 2 * channels))
+    flat, bias = weights.reshape(1 + 2 * channels, -1), np.zeros(1 + 2 * channels, np.float32)
+    options = schema.FullyConnectedOptionsT()
+    graph.operator("FULLY_CONNECTED", [given, graph.tensor(flat.shape, flat), graph.tensor(bias.shape, bias)], [out], options)
+    return graph.file(given, out)
+
+
 def altered(model: bytes, tensor: int, factor: float) -> bytes:
     """A model with the weights of one layer multiplied; `tensor` counts its int8 weights, largest first."""
     changed = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(model, 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 
 from edgeml import messages as m
@@ -43,6 +44,7 @@ RESULTS = m.ResultBlock(
     reasons=("learning 12/400",),
     **COLUMNS.packed(),
 )
+EXPLAINED = msgspec.structs.replace(RESULTS, **m.packed_explanations(["", "", "flow is low for pressure; pressure is high"]))
 ALERT = m.Alert(
     id="a1",
     asset="pump-1",
@@ -61,6 +63,7 @@ ALERT = m.Alert(
 SAMPLES: dict[str, m.Message] = {
     "sensor-batch": BATCH,
     "results": RESULTS,
+    "results-why": EXPLAINED,
     "alert": ALERT,
     "acknowledge": m.Acknowledge(alarm="a1", by="operator", note="on my way"),
     "command": m.Command(id="a1:stop", asset="pump-1", action="stop", alarm="a1", issued_at="2020-03-09T10:14:33.000Z", timeout_s=10.0),

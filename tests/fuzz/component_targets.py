@@ -452,7 +452,7 @@ def dispatcher_messages() -> list[bytes]:
     ours = [Acknowledge(alarm="a", by="x"), CommandAck(id="a1:stop", asset="pump-1", status="refused", detail="no")]
     return [
         *(encode(message) for message in ours),
-        *(encode(SAMPLES[name]) for name in ("results", "permit", "replay-start", "replay-request")),
+        *(encode(SAMPLES[name]) for name in ("results", "results-why", "permit", "replay-start", "replay-request")),
     ]
 
 

@@ -25,6 +25,7 @@ from edgeml.messages import sequencing, topics
 from edgeml.messages.sequencing import SequenceTracker
 from edgeml.model.baseline import Baseline
 from edgeml.model.bundle import MODEL, SIGNATURE, Bundle, match_channels
+from edgeml.model.explanation import explanations
 from edgeml.model.manifest import MANIFEST, Manifest, decode_manifest
 from edgeml.model.scorer import AssetScorer
 from edgeml.model.signature import pinned, private_key, public_key
@@ -37,6 +38,8 @@ from inference.options import InferenceOptions
 from inference.recent_rows import RecentRows
 from inference.scored_asset import ScoredAsset
 from inference.unpacked_batch import UnpackedBatch
+from tests.edgeml.contrast import MANIFEST as CONTRAST
+from tests.edgeml.contrast import Contrasts
 from tests.edgeml.keys import PINNED, TRAINER, TRUSTED
 from tests.edgeml.samples import BATCH, SAMPLES, T0
 from tests.edgeml.tiny import MANIFEST as TINY
@@ -118,6 +121,9 @@ def decoded(data: bytes) -> None:
     message = messages.decode(data)
     if message.BINARY:
         message.arrays()
+    if isinstance(message, messages.ResultBlock):
+        for row in range(len(message)):
+            message.explanation(row)
     again = messages.decode(messages.encode(message))
     assert type(again) is type(message)
 
@@ -167,17 +173,22 @@ def manifest_text(manifest: Manifest = TINY) -> bytes:
     return msgspec.json.encode(msgspec.structs.replace(manifest, digests=digests))
 
 
+def manifest_texts() -> list[bytes]:
+    return [manifest_text(), manifest_text(CONTRAST)]
+
+
 def used(data: bytes) -> None:
     """An accepted manifest must be usable for scoring; rows are scored if the windows have a moderate size."""
     bundle = Bundle(decode_manifest(data, "here"), b"no network", "here")
     manifest = bundle.manifest
     manifest.scaling_id, manifest.input_shape, manifest.output_shape  # noqa: B018
     match_channels(bundle, manifest.names, manifest.units)
-    scorer = AssetScorer(bundle, Largest())
+    scorer = AssetScorer(bundle, Contrasts(manifest) if manifest.explains else Largest())
     n, c = 40, len(manifest.channels)
     times = np.arange(n, dtype=np.int64) * max(1, min(round(manifest.interval_s * SECOND), 2**50))
     values = np.random.default_rng(0).normal(10, 1, (n, c)).astype(np.float32)
-    scorer.feed(times, values, np.zeros((n, c), np.uint8))
+    columns, _ = scorer.feed(times, values, np.zeros((n, c), np.uint8))
+    explanations(manifest, columns)
     for score in (-1e30, 0.0, 0.5, 1e30):
         assert 0 <= manifest.calibration.confidence(score) <= 1
 
@@ -364,10 +375,10 @@ def rows_remembered(data: bytes) -> None:
     batch = BATCH
     with scratch() as folder:
         (folder / f"{batch.asset}.newer").write_bytes(data)
-        RecentRows(folder, batch.asset, 10).load()
+        list(RecentRows(folder, batch.asset, 10).load().batches)
         memory = RecentRows(folder, batch.asset, 10)
         memory.append(batch, messages.encode(batch))
-        assert RecentRows(folder, batch.asset, 10).load()[-1] == batch
+        assert list(RecentRows(folder, batch.asset, 10).load().batches)[-1] == batch
 
 
 def remembered_rows() -> list[bytes]:
@@ -398,13 +409,13 @@ TARGETS: dict[str, Target] = {
         (AuthenticationError,),
         lambda: [KEY],
     ),
-    "manifest": Target(("edgeml.model.manifest.decode_manifest",), "bytes", used, (BundleError,), lambda: [manifest_text()]),
+    "manifest": Target(("edgeml.model.manifest.decode_manifest",), "bytes", used, (BundleError,), manifest_texts),
     "manifest-tree": Target(
         ("edgeml.model.manifest.decode_manifest",),
         "tree",
         lambda tree: used(json.dumps(tree).encode()),
         (BundleError,),
-        lambda: [json.loads(manifest_text())],
+        lambda: [json.loads(text) for text in manifest_texts()],
     ),
     "bundle": Target(("edgeml.model.bundle.Bundle.load", "edgeml.model.bundle.read_file"), "bytes", loaded, (BundleError,), bundle_files),
     "signature": Target(("edgeml.model.signature.pinned",), "bytes", signature_checked, (BundleError,), signature_files),

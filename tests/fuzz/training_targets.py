@@ -7,6 +7,7 @@ import io
 import json
 import tarfile
 import zipfile
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,11 @@ from model_training.prepare.plan import Csv, load_plan
 from model_training.prepare.rows import PrepareError, Statistics
 from model_training.reported_results import read, summary
 from model_training.sagemaker.artifact import unpack
+from model_training.tables import checks
+from model_training.tables import read as tables
+from model_training.tables import spec as specs
+from model_training.tables.formula import Formula, FormulaError
+from model_training.tables.table import build
 from model_training.training_container import Container
 from model_training.training_request import TrainingError
 
@@ -91,6 +97,19 @@ def reports(path: Path) -> None:
 def report_trees(tree: Any) -> None:
     text = json.dumps(tree).encode()
     in_file("r.jsonl", reports)(text + b"\n" + json.dumps({"topic": "x", "text": text.decode()}).encode() + b"\n")
+
+
+TABLE = b"u;t;x [mm];y\n" + b"".join(b"%d;%d;%d,5;%d\n" % (row // 20, row, row * 7 % 11, row % 3) for row in range(60))
+TABLE_SPEC = b"target: y\nderived: {p: a * b}\nchannels: {a: {column: A, range: [0, 1], values: {x: 1}}}\nviews: [{every: 2, steps: 3}]\n"
+
+
+def table(path: Path) -> None:
+    columns = tables.read([path])
+    for classify in (False, True):
+        spec = specs.load(Namespace(target="y", group="u"), None)
+        made = build(columns, spec, classify)
+        checks.require_enough(made, "u")
+        list(checks.leaks(made))
 
 
 def engines(data: bytes) -> None:
@@ -215,6 +234,17 @@ TARGETS: dict[str, Target] = {
         in_file("g/r.csv", load),
         (SourceError,),
         lambda: [LONG],
+    ),
+    "table": Target(("model_training.tables.read.read",), "bytes", in_file("t.csv", table), (TrainingError,), lambda: [TABLE]),
+    "table-spec": Target(
+        ("model_training.tables.spec.load",),
+        "bytes",
+        in_file("s.yaml", lambda path: specs.load(Namespace(), path)),
+        (TrainingError,),
+        lambda: [TABLE_SPEC],
+    ),
+    "formula": Target(
+        ("model_training.tables.formula.Formula",), "text", Formula, (FormulaError,), lambda: ["a * b - max('c d', 2)", "-(a / b)"]
     ),
     "cmapss": Target(("model_training.datasets.cmapss.load_cmapss",), "bytes", engines, (DatasetError,), lambda: [TURBINES]),
     "ai4i": Target(("model_training.datasets.ai4i.load_ai4i",), "bytes", milling, (DatasetError,), lambda: [MILLING]),

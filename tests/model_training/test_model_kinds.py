@@ -29,7 +29,7 @@ def test_model_kinds_import_neither_tensorflow_nor_kinds() -> None:
         cwd=Path(model_kinds.__file__).parents[1],
         timeout=60,
     )
-    assert ended.stdout.strip() == "['model_training.model_kinds', 'model_training.training_request']"
+    assert ended.stdout.strip() == "['model_training.kind_options', 'model_training.model_kinds', 'model_training.training_request']"
 
 
 @pytest.mark.parametrize("name", sorted(model_kinds.KINDS))
@@ -38,7 +38,9 @@ def test_each_kind_has_train(name: str) -> None:
 
 
 def test_unknown_kind_lists_known_kinds() -> None:
-    with pytest.raises(TrainingError, match="unknown kind of model `anomalous`; the kinds are anomaly, regression, classification"):
+    with pytest.raises(
+        TrainingError, match="unknown kind of model `anomalous`; the kinds are machine, anomaly, regression, classification"
+    ):
         model_kinds.find("anomalous")
 
 
@@ -59,10 +61,11 @@ def test_missing_package_fails_with_one_sentence(tmp_path: Path, monkeypatch: py
     ("text", "sentence"),
     [
         ("", "own has no function `train`"),
-        ("def train(request): pass", "own: `train` returned None; it must return the folder"),
+        ("def train(request): pass", "own: `train` returned None; it must return a TrainingResult"),
         (
-            "from pathlib import Path\ndef train(request): return Path('nowhere')",
-            "own: `train` returned .*nowhere.*; it must return the folder",
+            "from pathlib import Path\nfrom model_training.training_request import TrainingResult\n"
+            "def train(request): return TrainingResult(Path('nowhere'))",
+            "own: `train` returned .*nowhere.*; it must return a TrainingResult",
         ),
         (
             "from model_training.prepare import load_prepared\ndef train(request): load_prepared(request.data)",

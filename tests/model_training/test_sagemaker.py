@@ -319,7 +319,10 @@ def test_bundle_at_archive_root_is_installed(aws: Callable[[str], Any], data: Pa
     ("arguments", "sentence"),
     [
         (["fetch", "nobody"], "AWS refused DescribeTrainingJob (fetch of job nobody)"),
-        (["train", "anomalous", "--from", ".", "--bucket", BUCKET, "--role", ROLE], "the kinds are anomaly, regression, classification"),
+        (
+            ["train", "anomalous", "--from", ".", "--bucket", BUCKET, "--role", ROLE],
+            "the kinds are machine, anomaly, regression, classification",
+        ),
         (["train", "anomaly", "--from", "nowhere", "--bucket", BUCKET, "--role", ROLE], "nowhere has no files"),
         (["train", "anomaly", "--from", ".", "--bucket", "nobodys", "--role", ROLE], "bucket does not exist"),
     ],

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from model_training.anomaly import manifest_template, rig_recordings
 from model_training.anomaly.evaluate import SHIPPED, run_policy
 from model_training.anomaly.rig_recordings import Fault, MaintenanceStop
 from model_training.datasets.skab import read_recording
 
-from edgeml.model.bundle import Bundle
+from edgeml.model.bundle import Bundle, assemble
 from edgeml.model.runtime import Engine, open_engine
 
 SEEDS = range(1, 6)
@@ -28,7 +29,7 @@ def engine(bundle: Bundle) -> Engine:
 
 
 def test_shipped_manifest_matches_template_and_has_provenance(bundle: Bundle) -> None:
-    expected = manifest_template.manifest(bundle.manifest.provenance)
+    expected = assemble(manifest_template.manifest(bundle.manifest.provenance), bundle.model).manifest
     actual = bundle.manifest
     assert {name: getattr(actual, name) for name in actual.__struct_fields__ if name != "digests"} == {
         name: getattr(expected, name) for name in expected.__struct_fields__ if name != "digests"
@@ -64,3 +65,9 @@ def test_recording_raises_one_alarm_after_onset(bundle: Bundle, engine: Engine, 
     outcome = run_policy(bundle, engine, recording.times, recording.values)
     assert len(outcome.raised) == 1
     assert 0 <= recording.times[outcome.raised[0]] - onset <= 90 * 10**9
+
+
+def test_recipe_of_alert_dispatcher_has_the_policy_of_the_model(bundle: Bundle) -> None:
+    recipe = yaml.safe_load((Path(__file__).parents[2] / "recipes" / "com.edgeml.AlertDispatcher.yaml").read_text(encoding="utf-8"))
+    configured = recipe["ComponentConfiguration"]["DefaultConfiguration"]["policy_by_model"]
+    assert configured == {bundle.manifest.name: bundle.manifest.policy}

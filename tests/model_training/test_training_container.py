@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
@@ -15,7 +16,7 @@ import pytest
 from model_training import model_kinds, train
 from model_training.model_kinds import ModelKind
 from model_training.sagemaker import source
-from model_training.training_request import TrainingError, TrainingRequest
+from model_training.training_request import TrainingError, TrainingRequest, TrainingResult
 
 from edgeml.model.bundle import Bundle
 
@@ -39,7 +40,7 @@ class Recorder:
     def __init__(self) -> None:
         self.requests: list[TrainingRequest] = []
 
-    def train(self, request: TrainingRequest) -> Path:
+    def train(self, request: TrainingRequest) -> TrainingResult:
         self.requests.append(request)
         if request.seed == 13:
             raise TrainingError("skab/valve1/0.csv: no column Current; give recordings with all eight channels")
@@ -52,7 +53,7 @@ class Recorder:
             (folder / name).write_bytes((SHIPPED / name).read_bytes())
         (request.out / f"{NAME}-report").mkdir()
         (request.out / f"{NAME}-report" / "card.md").write_text("# card\n")
-        return folder
+        return TrainingResult(folder, {"rmse": 1.5})
 
 
 @pytest.fixture
@@ -116,9 +117,9 @@ def test_single_channel_may_have_any_name_several_need_training(base: Path, reco
     [
         (["anomaly", "--seed", "13"], "skab/valve1/0.csv: no column Current; give recordings with all eight channels"),
         (["anomaly", "--seed", "14"], "ZeroDivisionError: no rows"),
-        (["anomalous"], "unknown kind of model `anomalous`; the kinds are anomaly, regression, classification"),
+        (["anomalous"], "unknown kind of model `anomalous`; the kinds are machine, anomaly, regression, classification"),
         (["anomaly", "--sed", "1"], "unrecognized arguments: --sed 1; see --help"),
-        ([], "NAME is missing; choose one of anomaly, regression, classification; see --help"),
+        ([], "NAME is missing; choose one of machine, anomaly, regression, classification; see --help"),
     ],
 )
 def test_failure_file_has_reason(
@@ -166,6 +167,20 @@ def test_version_option_sets_bundle_version(tmp_path: Path, recorder: Recorder, 
     assert train.main([*words, "--version", "2.0.0"], {}) == 0
     created, shipped = Bundle.load(tmp_path / "out" / NAME), Bundle.load(SHIPPED)
     assert (created.manifest.version, created.digest) == ("2.0.0", shipped.digest) and created.golden == shipped.golden
+
+
+def test_last_line_is_the_result(tmp_path: Path, recorder: Recorder, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train.main(["anomaly", "--out", str(tmp_path)], {}) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == {"bundle": str(tmp_path / NAME), "signed": False, "rmse": 1.5}
+
+
+def test_each_kind_has_options_of_its_own(recorder: Recorder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    own = dataclasses.replace(model_kinds.KINDS["anomaly"], add_options=lambda parser: parser.add_argument("--target"))
+    monkeypatch.setitem(model_kinds.KINDS, "own", own)
+    assert train.main(["own", "--target", "life", "--out", str(tmp_path / "a")], {}) == 0
+    assert train.main(["--kind", "own", "--target", "x", "--out", str(tmp_path / "b")], {}) == 0
+    assert [request.options.target for request in recorder.requests] == ["life", "x"]
+    assert train.main(["anomaly", "--target", "life"], {}) == 2
 
 
 def start(base: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:

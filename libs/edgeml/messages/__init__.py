@@ -17,7 +17,7 @@ from edgeml.messages.health import Health, Status, UnscoredAsset
 from edgeml.messages.message import MAX_PAYLOAD, Message, Name
 from edgeml.messages.quality import AHEAD, BACKWARDS, GAP, GOOD, IMPLAUSIBLE_TIME, MISSING, OUT_OF_RANGE, QUALITY_NAMES, STUCK
 from edgeml.messages.replay import KeepAlive, ReplayRequest, ReplayStart
-from edgeml.messages.results import ResultBlock, ResultColumns
+from edgeml.messages.results import MAX_EXPLANATIONS, ResultBlock, ResultColumns, packed_explanations
 from edgeml.messages.sensor import SensorBatch
 from edgeml.messages.signature_line import strip_signature
 
@@ -27,6 +27,7 @@ __all__ = [
     "GAP",
     "GOOD",
     "IMPLAUSIBLE_TIME",
+    "MAX_EXPLANATIONS",
     "MAX_PAYLOAD",
     "MESSAGES",
     "MISSING",
@@ -55,6 +56,7 @@ __all__ = [
     "decode_as",
     "encode",
     "encode_json",
+    "packed_explanations",
     "strip_signature",
 ]
 

@@ -90,6 +90,8 @@ def _results(block: ResultBlock) -> Iterator[dict[str, Any]]:
         code = int(columns.reason[at])
         entry: dict[str, Any] = {"time": _time(int(columns.times[at])), "confidence": _number(columns.confidence[at])}
         entry |= {"score": _number(columns.score[at]), "reason": block.reasons[code - 1] if code else None}
+        if block.explains:
+            entry["why"] = block.explanation(at)
         yield entry | {"deviations": dict(zip(block.channels, map(_number, columns.deviations[at]), strict=True))}
 
 
@@ -105,7 +107,11 @@ def _outcome(row: dict[str, Any]) -> str:
         return f"no decision: {row['reason']}"
     confidence = "unknown" if row["confidence"] is None else f"{row['confidence']:.3f}"
     far = sorted(((abs(by), name, by) for name, by in row["deviations"].items() if by is not None), reverse=True)[:SHOWN_DEVIATIONS]
-    return f"confidence {confidence}" + (f" ({', '.join(f'{name} {by:+.1f} σ' for _, name, by in far)})" if far else "")
+    if "why" in row:  # the model explains its results, in its own unit
+        channels = row["why"] or (", ".join(f"{name} {by:+.1f}" for _, name, by in far) + " of the alarm level" if far else "")
+    else:
+        channels = ", ".join(f"{name} {by:+.1f} σ" for _, name, by in far)
+    return f"confidence {confidence}" + (f" ({channels})" if channels else "")
 
 
 def _number(number: np.floating[Any]) -> float | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import msgspec
 import numpy as np
@@ -21,6 +22,7 @@ _TYPES = {
     "latency_us": "<f4",
 }
 """Column -> type of its packed elements. `latency_us` has two elements per row, `deviations` one per channel, the others one."""
+MAX_EXPLANATIONS = 255
 _FIXED_ROW_BYTES = 8 + 8 + 4 + 4 + 1 + 2 * 4
 _IMPLAUSIBLE_REASONS = tuple(QUALITY_NAMES[code] for code in IMPLAUSIBLE_TIME)
 
@@ -42,6 +44,9 @@ class ResultBlock(Message, frozen=True, kw_only=True, tag="results"):
         deviations: n * c float16: distance of the latest rows from the baseline in standard deviations; NaN where unknown.
         latency_us: n * 2 float32: microseconds spent on preparing the window and on the model.
         epoch: the epoch of the batch.
+        why: of a model that explains its scores: short texts on the channels that speak for a condition. Its deviations are not in standard
+            deviations, but in units of the alarm level. Absent for any other model.
+        why_code: n uint8: 0 for a result without a text, else 1 + an index into `why`. Absent if no result has one.
     """
 
     BINARY: ClassVar[bool] = True
@@ -64,6 +69,8 @@ class ResultBlock(Message, frozen=True, kw_only=True, tag="results"):
     deviations: bytes
     latency_us: bytes
     epoch: int | msgspec.UnsetType = msgspec.UNSET
+    why: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+    why_code: bytes | msgspec.UnsetType = msgspec.UNSET
 
     def __len__(self) -> int:
         return len(self.reason)
@@ -80,6 +87,10 @@ class ResultBlock(Message, frozen=True, kw_only=True, tag="results"):
         reason = np.frombuffer(self.reason, "u1")
         if n and int(reason.max()) > len(self.reasons):
             raise MessageError("results: a reason code has no text; the sender packed this message wrongly")
+        if self.why_code is not msgspec.UNSET:
+            check_length(self, "why_code", len(self.why_code), n)
+            if max(self.why_code, default=0) > (0 if self.why is msgspec.UNSET else len(self.why)):
+                raise MessageError("results: a code of `why_code` has no text; the sender packed this message wrongly")
         return ResultColumns(
             times=np.frombuffer(self.times, "<i8"),
             starts=np.frombuffer(self.starts, "<i8"),
@@ -90,14 +101,40 @@ class ResultBlock(Message, frozen=True, kw_only=True, tag="results"):
             latency_us=np.frombuffer(self.latency_us, "<f4").reshape(n, 2),
         )
 
+    @property
+    def explains(self) -> bool:
+        """Whether the model explains its scores."""
+        return self.why is not msgspec.UNSET
+
+    def explanation(self, row: int) -> str:
+        """The text of a result, or an empty one; call `arrays` before, which verifies the codes."""
+        if self.why is msgspec.UNSET or self.why_code is msgspec.UNSET or not self.why_code[row]:
+            return ""
+        return self.why[self.why_code[row] - 1]
+
     def plausible_times(self, reason: np.ndarray) -> np.ndarray | None:
         """Select the results whose event time can be true: (n,) bool from the (n,) reason codes, or None for all results."""
         wrong = [code for code, text in enumerate(self.reasons, 1) if text in _IMPLAUSIBLE_REASONS]
         return ~np.isin(reason, wrong) if wrong else None
 
 
+def packed_explanations(texts: Sequence[str]) -> dict[str, Any]:
+    """The fields `why` and `why_code` of a block of a model that explains its scores.
+
+    Args:
+        texts: one for each result, empty for none; at most `MAX_EXPLANATIONS` different ones.
+    """
+    table = tuple(dict.fromkeys(filter(None, texts)))
+    codes = {text: code for code, text in enumerate(table, 1)}
+    return {"why": table, "why_code": bytes(codes.get(text, 0) for text in texts)} if table else {"why": ()}
+
+
 class ResultColumns(msgspec.Struct, frozen=True, kw_only=True):
-    """The columns of a `ResultBlock` as numpy arrays of equal length n; deviations (n, c), latency_us (n, 2)."""
+    """The columns of a `ResultBlock` as numpy arrays of equal length n; deviations (n, c), latency_us (n, 2).
+
+    Attributes:
+        levels, relations: (n, c) float32, from a model that explains its scores; NaN without a decision. A block does not carry them.
+    """
 
     times: np.ndarray
     starts: np.ndarray
@@ -106,6 +143,8 @@ class ResultColumns(msgspec.Struct, frozen=True, kw_only=True):
     reason: np.ndarray
     deviations: np.ndarray
     latency_us: np.ndarray
+    levels: np.ndarray | None = None
+    relations: np.ndarray | None = None
 
     @property
     def row_bytes(self) -> int:

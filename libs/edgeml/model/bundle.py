@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 
 from edgeml.errors import BundleError
-from edgeml.model.manifest import MANIFEST, Digest, Manifest, decode_manifest
+from edgeml.model.manifest import MANIFEST, Digest, Manifest, decode_manifest, least_format
 from edgeml.model.manifest_rules import manifest_faults
 from edgeml.storage.regular_files import plain_bytes
 
@@ -114,16 +114,20 @@ def save(folder: Path, manifest: Manifest, model: bytes, golden: bytes | None = 
 def assemble(manifest: Manifest, model: bytes, where: str = "bundle", golden: bytes | None = None) -> Bundle:
     """Build a bundle with the digests of `model` and `golden`, without writing it; `where` names it in errors.
 
+    The manifest gets the lowest format that has its keys, so that components of earlier versions read it if they can.
+
     Raises:
         BundleError: the manifest is invalid.
     """
     files = {MODEL: model} if golden is None else {MODEL: model, GOLDEN: golden}
     digests = {name: Digest(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content)) for name, content in files.items()}
-    return Bundle(msgspec.structs.replace(manifest, digests=digests), model, where, golden)
+    return Bundle(msgspec.structs.replace(manifest, format=least_format(manifest), digests=digests), model, where, golden)
 
 
 def match_channels(bundle: Bundle, names: tuple[str, ...], units: tuple[str, ...]) -> np.ndarray:
     """Find the model's channels among those of the data: (c,) indices. Further channels of the data are ignored.
+
+    A model that was trained on a table without units states none, and takes its channels in any.
 
     Raises:
         BundleError: a channel is missing, or has another unit.
@@ -132,16 +136,20 @@ def match_channels(bundle: Bundle, names: tuple[str, ...], units: tuple[str, ...
     faults = []
     for channel in bundle.manifest.channels:
         if channel.name not in units_by_name:
-            faults.append(f"no `{channel.name}` in {channel.unit}")
-        elif units_by_name[channel.name] != channel.unit:
+            faults.append(f"no `{channel.name}`{f' in {channel.unit}' if channel.unit else ''}")
+        elif channel.unit and units_by_name[channel.name] != channel.unit:
             faults.append(f"`{channel.name}` in {units_by_name[channel.name]} instead of {channel.unit}")
     if faults:
-        expected = ", ".join(f"{channel.name} ({channel.unit})" for channel in bundle.manifest.channels)
-        received = ", ".join(f"{name} ({unit})" for name, unit in units_by_name.items()) or "no channels"
+        expected = ", ".join(_named(channel.name, channel.unit) for channel in bundle.manifest.channels)
+        received = ", ".join(_named(name, unit) for name, unit in units_by_name.items()) or "no channels"
         raise BundleError(
             f"the data do not fit model {bundle.manifest.name}: {'; '.join(faults)}; expected {expected}; received {received}"
         )
     return np.array([names.index(name) for name in bundle.manifest.names], np.intp)
+
+
+def _named(name: str, unit: str) -> str:
+    return f"{name} ({unit})" if unit else name
 
 
 def read_file(path: Path) -> bytes:

@@ -11,7 +11,10 @@ import msgspec
 
 from edgeml.errors import BundleError
 
-FORMAT = 1
+FORMAT = 2
+OLDER_FORMAT = 1
+"""The format of manifests without the keys of `NEWER_KEYS`; components of earlier versions read it."""
+NEWER_KEYS = ("columns", "reference", "explains", "relations", "context", "policy", "imputation")
 MANIFEST = "manifest.json"
 
 
@@ -94,6 +97,62 @@ class Calibration(_Part, frozen=True, kw_only=True):
         return y[i - 1] + part * (y[i] - y[i - 1])
 
 
+class CycleColumn(_Part, frozen=True, kw_only=True, tag_field="kind", tag="cycle"):
+    """sin or cos(2π · `harmonic` · t / `period_s`), t: event time plus `offset_s` in seconds since 1970-01-05T00:00Z, a Monday.
+
+    Attributes:
+        offset_s: the time zone: seconds to add to UTC.
+    """
+
+    period_s: float
+    harmonic: int = 1
+    phase: Literal["sin", "cos"]
+    offset_s: float = 0.0
+
+
+class HingeColumn(_Part, frozen=True, kw_only=True, tag_field="kind", tag="hinge"):
+    """max(0, z − `at`), z: the scaled value of channel number `channel`."""
+
+    channel: int
+    at: float
+
+
+class LagColumn(_Part, frozen=True, kw_only=True, tag_field="kind", tag="lag"):
+    """The exponential mean s of an earlier column: it starts at the first value x, then s += (x − s) / `rows` in each row.
+
+    It keeps its state in a row in which the column is faulty, and over gaps and stops; it starts again with an epoch.
+
+    Attributes:
+        column: number of the column: a channel, or a derived column before this one.
+    """
+
+    column: int
+    rows: float
+
+
+DerivedColumn = CycleColumn | HingeColumn | LagColumn
+
+
+class Reference(_Part, frozen=True, kw_only=True):
+    """The recent normal running with which the views are compared: the mean of the last `rows` accepted rows.
+
+    A row is due when `delay` further rows have entered the window. It is then accepted, unless its own confidence, or that of the latest
+    decision, is `hold_at` or more: a fault must not become the reference. The reference survives gaps and stops, and starts over with an
+    epoch. A column is unknown while the accepted rows hold fewer than `min_rows` / 2 good values of it; the reference is then 0.
+
+    Attributes:
+        hold_rows: after this many successive decisions with a confidence of `hold_at` or more, the reference is replaced by the latest
+            `delay` rows, and the new state is normal; 0: never.
+        min_rows: accepted rows before the first decision.
+    """
+
+    rows: int
+    delay: int
+    hold_at: float
+    hold_rows: int = 0
+    min_rows: int
+
+
 class Digest(_Part, frozen=True, kw_only=True):
     """Digest and size of a file of the bundle."""
 
@@ -119,6 +178,30 @@ class Manifest(_Part, frozen=True, kw_only=True, omit_defaults=True):
         horizon: for a score that is a remaining life: confidence is the probability that it is below this, in the score's unit.
         classes: for a model that outputs one probability per class: their names. The first one means that nothing is wrong, and the
             score is 1 minus its probability.
+        columns: columns derived from the channels and the time; they follow the channels, so a row has F = C + `len(columns)` columns.
+        reference: makes the model one of contrasts, see below.
+        explains: the model's output is the score, then for each channel a level and then for each a relation: how far the channel is from
+            its expected value, and from the value that the other channels imply. Both are signed; from 1 on they are at the alarm level.
+        relations: for each channel the numbers of the channels that predict it in its relation, strongest first, at most 3.
+        context: channels that explain others; no alarm is about them.
+        policy: options of the alarm policy (`edgeml.alarms.alarm_policy.PolicyOptions`) with which the model was evaluated.
+        imputation: for each channel the weights of the F columns in its expected value, see below; 0 for the channel itself.
+
+    With a `reference`, the input is the mean of each column over the last rows of each view (`steps` is 1), and then the reference: (1,
+    (views + 1) · F), view by view. The channels' values are scaled and limited to plus and minus `clip` first; all columns are rounded to
+    multiples of 2⁻¹⁶. Derived columns are not scaled.
+
+    With an `imputation`, a faulty value of a `context` channel is replaced by its last good value, before there was one by the reference.
+    Any other is replaced by the reference of its channel, plus the sum of the weights times the difference of each column from that
+    column's reference, 0 for its lags. The reference is that of the row before. Several such values of a row fulfil these equations
+    together, and with their own hinges in three rounds. The result is limited to plus and minus `clip`, and rounded; then the hinges and
+    lags of the value are computed. The means see no faulty value.
+
+    Without an `imputation`, a derived column of a faulty value is faulty, and a mean leaves faulty values out. A step of a view is
+    unknown, and takes the value of the reference, if less than half of its values are good, if fewer rows than the view's have come since
+    the start, the last gap or stop, or if the reference does not know its column.
+
+    A row has a decision unless more than half of its channels are faulty; `context` channels do not count.
     """
 
     format: int
@@ -142,6 +225,13 @@ class Manifest(_Part, frozen=True, kw_only=True, omit_defaults=True):
     classes: tuple[str, ...] = ()
     rows_after_gap: int = 0
     smooth_rows: int = 1
+    columns: tuple[DerivedColumn, ...] = ()
+    reference: Reference | None = None
+    explains: bool = False
+    relations: tuple[tuple[int, ...], ...] = ()
+    context: tuple[str, ...] = ()
+    policy: dict[str, int | float] = {}
+    imputation: tuple[tuple[float, ...], ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -154,22 +244,45 @@ class Manifest(_Part, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def input_shape(self) -> tuple[int, int]:
         """Steps and features of the model's input."""
-        return self.views[0].steps, len(self.views) * len(self.channels)
+        stretches = len(self.views) + (self.reference is not None)
+        return self.views[0].steps, stretches * (len(self.channels) + len(self.columns))
 
     @property
     def output_shape(self) -> tuple[int, ...]:
-        """Shape of the model's output: one score, or one probability per class."""
-        return (len(self.classes) or 1,)
+        """Shape of the model's output: one score, one probability per class, or the score, levels and relations."""
+        return (1 + 2 * len(self.channels),) if self.explains else (len(self.classes) or 1,)
+
+    @property
+    def rows_kept(self) -> int:
+        """The number of rows from which an asset's windows and reference are filled."""
+        # The oldest step of a view averages rows from before it.
+        reference = 0 if self.reference is None else self.reference.rows + self.reference.delay
+        return max(view.rows + view.every for view in self.views) + reference
 
     @property
     def scaling_id(self) -> str:
         """Identifies the scaling: a baseline learned for one bundle fits every bundle with the same id."""
-        inputs = [self.channels, self.interval_s, self.views, self.scaling]
+        inputs: list[Any] = [self.channels, self.interval_s, self.views, self.scaling]
+        if self.columns or self.reference is not None:
+            inputs += [self.columns, self.reference]
         return hashlib.sha256(msgspec.json.encode(inputs)).hexdigest()[:16]
 
 
 class _Header(msgspec.Struct):
     format: int
+
+
+_DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(Manifest)} | {"policy": {}}
+
+
+def newer_keys(manifest: Manifest) -> list[str]:
+    """The keys of `NEWER_KEYS` that do not have their default."""
+    return [key for key in NEWER_KEYS if getattr(manifest, key) != _DEFAULTS[key]]
+
+
+def least_format(manifest: Manifest) -> int:
+    """The format to write: `OLDER_FORMAT` for a manifest that earlier versions can read."""
+    return FORMAT if newer_keys(manifest) else OLDER_FORMAT
 
 
 def decode_manifest(text: bytes, where: str) -> Manifest:
@@ -180,9 +293,9 @@ def decode_manifest(text: bytes, where: str) -> Manifest:
     """
     try:
         format_ = msgspec.json.decode(text, type=_Header).format
-        if format_ != FORMAT:
+        if not OLDER_FORMAT <= format_ <= FORMAT:
             remedy = "update this component" if format_ > FORMAT else "export the model again"
-            raise BundleError(f"{where}: {MANIFEST} has format {format_}, expected format {FORMAT}; {remedy}")
+            raise BundleError(f"{where}: {MANIFEST} has format {format_}, expected format {OLDER_FORMAT} or {FORMAT}; {remedy}")
         return msgspec.json.decode(text, type=Manifest)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as fault:
         raise BundleError(f"{where}: {MANIFEST}: {fault}; correct it, or export the model again") from None

@@ -118,14 +118,16 @@ class Engine:
                 f"{bundle.where}: {MODEL} has the input shape {_shape(actual)}, the manifest's views and channels require "
                 f"{_shape(expected)} (steps, features); export the model again"
             )
-        answers, classes = bundle.manifest.output_shape, bundle.manifest.classes
+        answers, classes, explains = bundle.manifest.output_shape, bundle.manifest.classes, bundle.manifest.explains
         if (network.output_shape or (1,)) != answers:
             output = f"one probability per class ({', '.join(classes)})" if classes else "one score"
+            output = "the score, and a level and a relation per channel" if explains else output
             raise BundleError(
                 f"{bundle.where}: {MODEL} has the output shape {_shape(network.output_shape)}, expected {output}, "
                 f"{_shape(answers)}; export the model again"
             )
         self.kind, self.step, self._network, self._classes = network.kind, network.step, network, bool(classes)
+        self._answers = answers
 
     def run(self, features: np.ndarray) -> float:
         """The score of one input, (steps, features) float32; NaN if the output is not finite or the runtime fails."""
@@ -134,6 +136,13 @@ class Engine:
         except RuntimeError:  # a kernel refuses these values, but may accept others
             return math.nan
 
+    def explain(self, features: np.ndarray) -> np.ndarray:
+        """The output of a model that explains its scores, (1 + 2c,): score, levels and relations; all NaN if the runtime fails."""
+        try:
+            return self.answer(features)
+        except RuntimeError:
+            return np.full(self._answers, np.nan, np.float32)
+
     def score(self, answer: np.ndarray) -> float:
         """The score of an output of the model; NaN unless all its numbers are finite."""
         if not all(map(math.isfinite, answer)):
@@ -141,7 +150,8 @@ class Engine:
         return 1.0 - float(answer[0]) if self._classes else float(answer[0])
 
     def answer(self, features: np.ndarray) -> np.ndarray:
-        """The model's output for one input, (1,) float32: its score; or (k,): a probability for each of the manifest's classes."""
+        """The model's output for one input, float32: its score (1,), or the score, c levels and c relations (1 + 2c,), or a
+        probability for each of the manifest's k classes (k,)."""
         return self._network.invoke(features).reshape(-1)
 
 

@@ -7,9 +7,10 @@ A row has no decision for one of these reasons, checked in this order:
 3. The machine is stopped, or has just been started and settles: the row enters no window, and the window restarts.
 4. The baseline is being learned, from good rows of a running machine only.
 5. A value in the shortest view is faulty. The longer views leave faulty values out of their means; the shortest must be entirely good.
+   In a model with a `reference`, instead: more than half of the channels that are not context are faulty in this row.
 6. The window does not contain `min_rows` rows yet, at the start, after a gap, or after a stop. After a gap that is not longer than the
    views, they keep their earlier rows, so that a fault that began in the gap is compared with the time before it; then `rows_after_gap`
-   new rows suffice.
+   new rows suffice. In a model with a `reference`, the views restart after each gap, and the reference needs its own `min_rows`.
 7. The model's output is not finite, or the runtime fails.
 """
 
@@ -19,21 +20,25 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 
 from edgeml.errors import BundleError
 from edgeml.messages import AHEAD, BACKWARDS, GAP, GOOD, MISSING, QUALITY_NAMES, ResultColumns
 from edgeml.model.baseline import Baseline
+from edgeml.model.baseline_learner import BaselineLearner
 from edgeml.model.bundle import Bundle
+from edgeml.model.contrast_window import ContrastWindow
+from edgeml.model.derived_columns import DerivedColumns
+from edgeml.model.imputation import Imputation
 from edgeml.model.manifest import Manifest, Stopped
+from edgeml.model.reason_codes import LEARNING, ReasonCodes
 from edgeml.model.window import Window
 
 STOPPED = "stopped"
 SETTLING = "stopped: settling after the start"
 FILLING = "window filling"
-LEARNING = "learning"
 AFTER_GAP = "gap: window filling"
 NOT_LATER, AHEAD_OF_CLOCK = QUALITY_NAMES[BACKWARDS], QUALITY_NAMES[AHEAD]
 OUT_OF_LINE = (NOT_LATER, AHEAD_OF_CLOCK)
@@ -47,6 +52,12 @@ class ScoringEngine(Protocol):
     """Scores an input, as `edgeml.model.runtime.Engine` does. A score that is not finite yields no decision."""
 
     def run(self, features: np.ndarray) -> float: ...
+
+
+class ExplainingEngine(ScoringEngine, Protocol):
+    """Of a model that `explains`: also gives its whole output for an input, (1 + 2c,): the score, levels and relations."""
+
+    def explain(self, features: np.ndarray) -> np.ndarray: ...
 
 
 class AssetScorer:
@@ -92,6 +103,12 @@ class AssetScorer:
         self._pace = _Pace(self._manifest.interval_s, self._manifest.name)
         self._answers.clear()
         self._restart(after_gap=True)
+        if self._window is not None:
+            self._window.forget()
+        if self._columns is not None:
+            self._columns.restart()
+        if self._imputation is not None:
+            self._imputation.restart()
 
     def swap_model(self, bundle: Bundle, engine: ScoringEngine) -> None:
         """Continue with another model of the `same_windows`: the baseline, the windows and the rest stay.
@@ -113,9 +130,10 @@ class AssetScorer:
             quality: (n, c) uint8, codes of `edgeml.messages`.
 
         Returns:
-            One result per row, and the texts of its `reason` codes.
+            One result per row, and the texts of its `reason` codes. Those of a model that `explains` have levels and relations, and
+            the deviation of a channel is its level or its relation, whichever is farther from 0; NaN where its latest value is faulty.
         """
-        n, c = len(times), len(self._manifest.channels)
+        n, c, explains = len(times), len(self._manifest.channels), self._manifest.explains
         out = ResultColumns(
             times=np.array(times, np.int64),
             starts=np.array(times, np.int64),
@@ -124,29 +142,34 @@ class AssetScorer:
             reason=np.zeros(n, np.uint8),
             deviations=np.full((n, c), np.nan, np.float16),
             latency_us=np.zeros((n, 2), np.float32),
+            levels=np.full((n, c), np.nan, np.float32) if explains else None,
+            relations=np.full((n, c), np.nan, np.float32) if explains else None,
         )
-        reasons = _Reasons()
+        reasons = ReasonCodes()
         values, faults, faulty = _sound(values, quality)
+        columns = None if self._columns is None else self._columns.block(out.times, values, faults)
         for i, at in enumerate(out.times.tolist()):
             begun = self._clock()
-            reason, ready = self._take(at, values[i], faults[i] if faulty[i] else None)
-            features = None if ready is None else ready.features()
+            reason, ready = self._take(at, values[i], faults[i] if faulty[i] else None, None if columns is None else columns[i])
+            features = np.empty(0) if ready is None else ready.features()
             window = self._window
             if window is not None and window.rows and reason not in (STOPPED, SETTLING, *OUT_OF_LINE) and not self._pace.fault:
                 out.starts[i] = window.start
-                out.deviations[i] = np.clip(window.latest, -6e4, 6e4)
+                if not explains:
+                    out.deviations[i] = np.clip(window.latest, -6e4, 6e4)
             prepared = self._clock()
             out.latency_us[i, 0] = (prepared - begun) / 1000
-            if features is None:
+            if ready is None:
                 out.reason[i] = reasons.code(reason)
                 if reason not in OUT_OF_LINE:
                     self._answers.clear()
                 continue
-            answer = self._engine.run(features)
+            answer = self._explained(features, out, i, faults[i]) if explains else self._engine.run(features)
             if math.isfinite(answer):
                 self._answers.append(answer)
                 out.score[i] = score = sum(self._answers) / len(self._answers)
-                out.confidence[i] = self._manifest.calibration.confidence(score)
+                out.confidence[i] = confidence = self._manifest.calibration.confidence(score)
+                ready.decided(confidence)
             else:
                 out.reason[i] = reasons.code(NO_NUMBER)
                 self._answers.clear()
@@ -154,10 +177,31 @@ class AssetScorer:
         return out, reasons.texts(self._progress())
 
     def warm(self, times: np.ndarray, values: np.ndarray, quality: np.ndarray) -> None:
-        """Add rows as `feed` does, for the windows and the learning only, without running the model."""
+        """Add rows as `feed` does, for the windows and the learning only.
+
+        The model runs only if it has a `reference`, because its decisions keep rows out of the reference.
+        """
+        if self._columns is not None:
+            self.feed(times, values, quality)
+            return
         values, faults, faulty = _sound(values, quality)
         for i, at in enumerate(times.tolist()):
-            self._take(at, values[i], faults[i] if faulty[i] else None)
+            self._take(at, values[i], faults[i] if faulty[i] else None, None)
+
+    def _explained(self, features: np.ndarray, out: ResultColumns, i: int, faults: np.ndarray) -> float:
+        """The score of row `i`, whose levels and relations are set: NaN for a faulty channel, which must not speak."""
+        assert out.levels is not None and out.relations is not None
+        answer = cast(ExplainingEngine, self._engine).explain(features)
+        if not np.isfinite(answer).all():
+            return math.nan
+        out.levels[i], out.relations[i] = levels, relations = np.where(faults != 0, np.nan, answer[1:].reshape(2, -1))
+        out.deviations[i] = np.clip(np.where(np.abs(levels) >= np.abs(relations), levels, relations), -6e4, 6e4)
+        return float(answer[0])
+
+    @property
+    def holds(self) -> bool:
+        """Whether the latest decision keeps rows out of the model's reference."""
+        return isinstance(self._window, ContrastWindow) and self._window.holds
 
     @property
     def learned(self) -> tuple[int, int]:
@@ -174,23 +218,32 @@ class AssetScorer:
         self._pace = _Pace(self._manifest.interval_s, self._manifest.name)
         self._after_gap = False
         self._answers: deque[float] = deque(maxlen=self._manifest.smooth_rows)
-        self._window: Window | None = None
-        self._learner: _Learner | None = None
+        self._window: Window | ContrastWindow | None = None
+        self._columns = None if self._manifest.reference is None else DerivedColumns(self._manifest)
+        self._imputation = Imputation(self._manifest) if self._manifest.imputation else None
+        self._learner: BaselineLearner | None = None
         self.baseline: Baseline | None = None
         if baseline is None and self._manifest.scaling.kind == "fixed":
             baseline = Baseline.fixed(self._manifest)
         if baseline is None:
-            self._learner = _Learner(self.bundle)
+            self._learner = BaselineLearner(self._manifest)
         else:
             self._settle_on(baseline)
 
     def _settle_on(self, baseline: Baseline) -> None:
         self.baseline = baseline
         self._mean, self._std = np.array(baseline.mean), np.array(baseline.std)
-        self._window = Window(self._manifest, np.array(baseline.spread) / self._std)
+        reference = self._manifest.reference is not None
+        self._window = ContrastWindow(self._manifest) if reference else Window(self._manifest, np.array(baseline.spread) / self._std)
 
-    def _take(self, at: int, row: np.ndarray, faults: np.ndarray | None) -> tuple[str, Window | None]:
-        """Add one row; returns the reason for no decision, or the window whose features are the model's input."""
+    def _take(
+        self, at: int, row: np.ndarray, faults: np.ndarray | None, columns: np.ndarray | None
+    ) -> tuple[str, Window | ContrastWindow | None]:
+        """Add one row; returns the reason for no decision, or the window whose features are the model's input.
+
+        Args:
+            columns: the row's columns without lags, for a model with a reference.
+        """
         if faults is not None and (faults == AHEAD).any():
             return AHEAD_OF_CLOCK, None
         if (self._last is not None and at <= self._last) or (faults is not None and (faults == BACKWARDS).any()):
@@ -209,11 +262,11 @@ class AssetScorer:
             return halt, None
         if self._learner is not None:
             return self._learn(at, row, faults), None
-        window = self._push(at, row, faults)
+        window = self._push(at, row, faults, columns)
         fault = window.fault()
         if fault is not None:
             return self._sensor(*fault), None
-        if window.count < self._manifest.min_rows or window.rows < self._after:
+        if not window.ready(self._manifest.min_rows, self._after):
             return AFTER_GAP if self._after_gap else FILLING, None
         self._after_gap = False
         return "", window
@@ -227,9 +280,18 @@ class AssetScorer:
         if self._learner is not None:
             self._learner.interrupt()
 
-    def _push(self, at: int, row: np.ndarray, faults: np.ndarray | None) -> Window:
+    def _push(self, at: int, row: np.ndarray, faults: np.ndarray | None, columns: np.ndarray | None = None) -> Window | ContrastWindow:
         assert self._window is not None
-        self._window.push(at, ((row - self._mean) / self._std).astype(np.float32), faults)
+        if self._columns is not None and columns is not None:
+            if self._imputation is not None:
+                self._imputation.hold(columns, cast(ContrastWindow, self._window).reference)
+            self._columns.append_lags(columns)
+            if self._imputation is not None and faults is not None:
+                self._imputation.fill(columns, cast(ContrastWindow, self._window).reference)
+                self._columns.complete_lags(columns)
+            self._window.push(at, columns, faults)
+        else:
+            self._window.push(at, ((row - self._mean) / self._std).astype(np.float32), faults)
         return self._window
 
     def _learn(self, at: int, row: np.ndarray, faults: np.ndarray | None) -> str:
@@ -244,7 +306,7 @@ class AssetScorer:
         if faults is not None:
             channel = int(np.flatnonzero(faults)[0])
             return self._sensor(channel, int(faults[channel]))
-        return _Reasons.LEARNING
+        return LEARNING
 
     def _sensor(self, channel: int, code: int) -> str:
         name = QUALITY_NAMES[code] if code < len(QUALITY_NAMES) else f"quality {code}"
@@ -263,7 +325,20 @@ def same_windows(one: Manifest, other: Manifest) -> bool:
     """Whether both models keep the same state of an asset."""
     return all(
         getattr(one, key) == getattr(other, key)
-        for key in ("channels", "interval_s", "longest_gap_s", "views", "min_rows", "clip", "scaling", "stopped")
+        for key in (
+            "channels",
+            "interval_s",
+            "longest_gap_s",
+            "views",
+            "min_rows",
+            "clip",
+            "scaling",
+            "stopped",
+            "columns",
+            "reference",
+            "context",
+            "imputation",
+        )
     )
 
 
@@ -324,56 +399,3 @@ class _Running:
             return SETTLING
         self._settled_at = None
         return None
-
-
-class _Learner:
-    """Collects the rows for a baseline."""
-
-    def __init__(self, bundle: Bundle) -> None:
-        self._manifest = bundle.manifest
-        self._rows: list[np.ndarray] = []
-        self._segments: list[int] = []
-        self._segment = 0
-        self.recent: deque[tuple[int, np.ndarray, np.ndarray | None]] = deque(maxlen=max(v.rows for v in bundle.manifest.views))
-
-    @property
-    def count(self) -> int:
-        return len(self._rows)
-
-    @property
-    def done(self) -> bool:
-        return len(self._rows) >= self._manifest.scaling.rows
-
-    def interrupt(self) -> None:
-        """Mark a gap before the next row."""
-        self._segment += 1
-        self.recent.clear()
-
-    def add(self, at: int, row: np.ndarray, faults: np.ndarray | None) -> None:
-        self.recent.append((at, np.array(row), faults))
-        if faults is not None:
-            self._segment += 1
-            return
-        self._rows.append(np.array(row))
-        self._segments.append(self._segment)
-
-    def fit(self) -> Baseline:
-        return Baseline.fit(self._manifest, np.stack(self._rows), np.array(self._segments))
-
-
-class _Reasons:
-    """Texts and their codes, from 1 on; learning has one text for all rows of a block, with the final progress."""
-
-    LEARNING = LEARNING
-    _MAX_CODE = 255
-
-    def __init__(self) -> None:
-        self._codes: dict[str, int] = {}
-
-    def code(self, reason: str) -> int:
-        if reason not in self._codes and len(self._codes) >= self._MAX_CODE - 1:
-            reason = "sensor"
-        return self._codes.setdefault(reason, len(self._codes) + 1)
-
-    def texts(self, progress: str) -> tuple[str, ...]:
-        return tuple(progress if text == self.LEARNING else text for text in self._codes)

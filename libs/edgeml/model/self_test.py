@@ -15,19 +15,21 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
 from msgspec import Meta
 
-from edgeml.alarms.alarm_policy import PolicyOptions
 from edgeml.errors import BundleError
 from edgeml.model.bundle import GOLDEN, Bundle, save
 from edgeml.model.manifest import Manifest
+from edgeml.model.manifest_policy import effective_policy
 from edgeml.model.runtime import Engine
 
-FORMAT = 2
+FORMAT = 3
+TYPES: dict[int, np.dtype[Any]] = {2: np.dtype("i1"), 3: np.dtype("<i2")}
+"""Format of `golden.json` -> type of its inputs. A model of contrasts subtracts nearly equal numbers, for which int8 is too coarse."""
 WITHIN = 0.05
 """Maximum difference of a confidence from that of the training machine, unless `STEPS` allow more."""
 STEPS = 2
@@ -46,7 +48,7 @@ class GoldenWindow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Inputs of successive rows, and the confidence that they led to.
 
     Attributes:
-        inputs: one or more, each (steps, features) int8 in units of the file's `scale`.
+        inputs: one or more, each (steps, features) of the format's type, in units of the file's `scale`.
         score: the mean of the model's scores.
         confidence: that of the score.
         within: maximum difference of the confidence on another machine.
@@ -62,12 +64,13 @@ class GoldenSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """`golden.json`.
 
     Attributes:
+        format: see `TYPES`.
         scale: value of an input of 1.
         within_mean: maximum mean difference from these confidences.
         levels: confidences that decide a verdict or an alarm; a window farther than its `within` from one stays on its side.
     """
 
-    format: Literal[2] = 2
+    format: Literal[2, 3] = 2
     scale: Annotated[float, Meta(gt=0)]
     within_mean: _Bound
     levels: tuple[_Share, ...]
@@ -95,7 +98,7 @@ class _Header(msgspec.Struct):
 
 @dataclass(frozen=True)
 class _Case:
-    """A window of either format: inputs (n, steps, features) float32, and the expected confidence."""
+    """A window of any format: inputs (n, steps, features) float32, and the expected confidence."""
 
     inputs: np.ndarray
     confidence: float
@@ -122,8 +125,8 @@ class SelfTestResult:
 
 
 def levels(manifest: Manifest) -> tuple[float, ...]:
-    """The confidences that decide the model's verdict, and an alarm with the policy's defaults."""
-    policy = PolicyOptions()
+    """The confidences that decide the model's verdict, and an alarm with the model's policy."""
+    policy = effective_policy(manifest)
     return tuple(sorted({policy.clear_at, manifest.verdict_level, policy.raise_at}))
 
 
@@ -145,7 +148,7 @@ def add(folder: Path, windows: Sequence[np.ndarray], scale: float, engine: Engin
     """Write golden windows into a bundle. This removes its signature: sign it again.
 
     Args:
-        windows: each (n, steps, features) int8: inputs of as many successive rows as the manifest smooths over.
+        windows: each (n, steps, features) int8, or all int16: inputs of as many successive rows as the manifest smooths over.
         scale: value of an input of 1.
         engine: the engine of the bundle's model.
 
@@ -153,13 +156,19 @@ def add(folder: Path, windows: Sequence[np.ndarray], scale: float, engine: Engin
         BundleError: the bundle is invalid, or an output is not finite.
     """
     bundle = Bundle.load(folder)
+    format_: Literal[2, 3] = 3 if any(each.dtype == np.int16 for each in windows) else 2
     golden_windows = []
     for inputs in windows:
         score, known = confidence(bundle.manifest, engine, inputs * np.float32(scale))
         if not math.isfinite(known):
             raise BundleError(f"{folder}: the model's output is not a finite number and cannot be compared; train it again")
-        golden_windows.append(GoldenWindow(tuple(each.tobytes() for each in inputs), score, known, allowed(bundle.manifest, engine, score)))
-    golden = GoldenSet(scale=scale, within_mean=WITHIN_MEAN, levels=levels(bundle.manifest), windows=tuple(golden_windows))
+        golden_windows.append(
+            GoldenWindow(
+                tuple(each.astype(TYPES[format_]).tobytes() for each in inputs), score, known, allowed(bundle.manifest, engine, score)
+            )
+        )
+    deciding = levels(bundle.manifest)
+    golden = GoldenSet(format=format_, scale=scale, within_mean=WITHIN_MEAN, levels=deciding, windows=tuple(golden_windows))
     return save(folder, bundle.manifest, bundle.model, msgspec.json.encode(golden))
 
 
@@ -197,18 +206,18 @@ def verify(bundle: Bundle, engine: Engine) -> SelfTestResult:
 
 
 def _read(bundle: Bundle, text: bytes, engine: Engine) -> tuple[list[_Case], float, tuple[float, ...]]:
-    """The windows of either format, the bound of their mean, and the levels."""
+    """The windows of any format, the bound of their mean, and the levels."""
     manifest = bundle.manifest
     try:
         found = msgspec.json.decode(text, type=_Header).format
         if found > FORMAT:
             raise BundleError(f"{bundle.where}: {GOLDEN} has format {found}; this component supports up to {FORMAT}; update it")
-        if found == FORMAT:
+        if found in TYPES:
             golden = msgspec.json.decode(text, type=GoldenSet)
             scale = np.float32(golden.scale)
             cases = []
             for window in golden.windows:
-                inputs = np.stack([np.frombuffer(each, np.int8).reshape(manifest.input_shape) for each in window.inputs])
+                inputs = np.stack([np.frombuffer(each, TYPES[found]).reshape(manifest.input_shape) for each in window.inputs])
                 cases.append(_Case(inputs * scale, window.confidence, window.within))
             return cases, golden.within_mean, golden.levels
         older = msgspec.json.decode(text, type=_Older)

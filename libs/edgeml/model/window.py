@@ -98,6 +98,17 @@ class Window:
         self.count += 1
         self.rows += 1
 
+    def ready(self, rows: int, rows_after_gap: int) -> bool:
+        """Whether there are enough rows for a decision: `rows` since the start, and `rows_after_gap` since the last gap."""
+        return self.count >= rows and self.rows >= rows_after_gap
+
+    def forget(self) -> None:
+        """Discard all rows."""
+        self.restart()
+
+    def decided(self, confidence: float) -> None:
+        """Note the confidence of the latest row's decision, which changes nothing here."""
+
     def fault(self) -> tuple[int, int] | None:
         """The latest faulty value in the shortest view: (channel, quality code), or None if all its values are good."""
         channel = int(self._fault_age.argmin())

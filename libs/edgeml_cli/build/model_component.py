@@ -13,13 +13,14 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from edgeml.errors import BundleError
 from edgeml.model import self_test
 from edgeml.model.bundle import GOLDEN, MODEL, SIGNATURE, Bundle
-from edgeml.model.manifest import MANIFEST
+from edgeml.model.manifest import MANIFEST, Manifest
 from edgeml.model.runtime import open_engine
 from edgeml.model.signature import pinned
 from edgeml_cli.build.package import (
@@ -82,13 +83,37 @@ def package(folder: Path, root: Path, out: Path, bucket: str = NO_BUCKET, public
 def configuration(bundle: Bundle, key: str) -> str:
     """The configuration with which a device runs the packaged model, as YAML for `--config`. It changes no other setting.
 
+    If the manifest has a policy, the configuration sets it for the results of this model.
+
     Args:
         key: public key of the signature.
     """
     # The name is derived from the key, so that a merge of another key keeps this one.
     name = f"key-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
     merge = {"model": component_name(bundle.manifest.name), "signature": {"public_keys": {name: key}}}
-    return yaml.safe_dump({"com.edgeml.Inference": {"merge": merge}}, sort_keys=False)
+    components: dict[str, Any] = {"com.edgeml.Inference": {"merge": merge}}
+    if bundle.manifest.policy:
+        components["com.edgeml.AlertDispatcher"] = {"merge": {"policy_by_model": {bundle.manifest.name: dict(bundle.manifest.policy)}}}
+    return yaml.safe_dump(components, sort_keys=False) + _asset_comment(bundle.manifest)
+
+
+def asset_quality(manifest: Manifest) -> dict[str, Any]:
+    """The option `quality` of an asset that a model with a reference scores; empty for another model.
+
+    The defaults of SensorIngestion are for a row a second: at slower rows each would count as late, and a coarse, steady channel as stuck.
+    Such a model evaluates a steady channel itself.
+    """
+    if manifest.reference is None:
+        return {}
+    return {"max_gap_s": manifest.longest_gap_s, "channels": {name: {"stuck_after_s": 0} for name in manifest.names}}
+
+
+def _asset_comment(manifest: Manifest) -> str:
+    quality = asset_quality(manifest)
+    if not quality:
+        return ""
+    text = yaml.safe_dump({"quality": quality}, default_flow_style=True, width=10**6, allow_unicode=True, sort_keys=False).strip()
+    return f"# Options of each asset of com.edgeml.SensorIngestion that this model scores:\n# {text.removeprefix('{').removesuffix('}')}\n"
 
 
 def signer(folder: Path) -> str:

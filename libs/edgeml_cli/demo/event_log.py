@@ -23,6 +23,7 @@ class EventLog:
         self._reasons: dict[str, str] = {}
         self._statuses: dict[str, tuple[str, tuple[str, ...]]] = {}
         self._alarm_states: dict[str, str] = {}
+        self._scored: set[str] = set()
 
     def events_of(self, message: Message, new: list[int], sender: str | None) -> list[Event]:
         """The events that a message causes.
@@ -67,7 +68,9 @@ class EventLog:
             before = self._reasons.get(block.asset)
             if reason != before:
                 self._reasons[block.asset] = reason
-                events.append(Event(times[i], "info", _decision_change(before, reason, block)))
+                events.append(Event(times[i], "info", _decision_change(before, reason, block, block.asset in self._scored)))
+                if reason == _DECIDING:
+                    self._scored.add(block.asset)
         return events
 
     def _alert(self, alert: Alert) -> Event:
@@ -105,10 +108,10 @@ class EventLog:
         return Event(from_iso(at) if at else self._recorder.asset(asset).last_time, kind, text)
 
 
-def _decision_change(before: str | None, reason: str, block: ResultBlock) -> str:
+def _decision_change(before: str | None, reason: str, block: ResultBlock, scored: bool) -> str:
     if reason == _DECIDING:
         model = f"model {block.model} {block.model_version}"
         if before == "learning":
             return f"baseline learned; {model} starts scoring"
-        return f"{model} {'starts' if before is None else 'resumes'} scoring"
+        return f"{model} {'resumes' if scored else 'starts'} scoring"
     return f"no decision: {reason}"

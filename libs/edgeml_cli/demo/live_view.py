@@ -17,9 +17,11 @@ from edgeml_cli.demo.summary import wrapped
 from edgeml_cli.demo.text_view import alarm_state, clock, latest_result, number
 
 REDRAW_INTERVAL_S = 0.1
-TIME_SPAN_S = 600.0
-"""Seconds of event time from the left to the right edge of a curve."""
+TIME_SPAN_S, SPAN_SHARE = 600.0, 0.25
+"""Seconds of event time from the left to the right edge of a curve, and the share of a longer run's."""
 MIN_COLUMNS, MIN_LINES = 60, 20
+LINES_BESIDE_CHANNELS = 12
+"""Lines for the confidence, the alarm and the events; channels that do not fit above them are in the report alone."""
 
 _BARS = " ▁▂▃▄▅▆▇█"
 _CONFIDENCE_LINES = 3
@@ -74,8 +76,11 @@ class LiveView:
             self._out.write(_LEAVE_ALTERNATE_SCREEN)
             self._open = False
         for event in self._events:
-            first, *more = wrapped(event.text, shutil.get_terminal_size().columns - 10).splitlines() or [""]
-            for start, line in ((clock(event.at), first), *((" " * 8, line) for line in more)):
+            first, *more = wrapped(
+                event.text, shutil.get_terminal_size().columns - 2 - len(clock(None, self._recorder.dated))
+            ).splitlines() or [""]
+            dated = self._recorder.dated
+            for start, line in ((clock(event.at, dated), first), *((clock(None, dated), line) for line in more)):
                 print(f"{start}  {paint(line, _COLOURS[event.kind], self._colour)}", file=self._out)
         self._events.clear()
         self._out.flush()
@@ -95,10 +100,12 @@ def frame(
     name = next(iter(recorder.assets))
     asset = recorder.assets[name]
     rule = paint("─" * columns, "2", colour)
-    at = f"{clock(asset.last_time)} UTC"
+    at = f"{clock(asset.last_time, recorder.dated)} UTC"
     head = paint(f" {title}"[: columns - len(at) - 2].ljust(columns - len(at) - 1) + at + " ", "7", colour)
-    top = [head, *_channels(asset, columns, colour), rule]
-    top += _confidence(asset, thresholds, columns, colour)
+    span_s = max(TIME_SPAN_S, SPAN_SHARE * recorder.span_s)
+    curves = _channels(asset, columns, colour, span_s, max(1, lines - LINES_BESIDE_CHANNELS))
+    top = [head, *curves, rule]
+    top += _confidence(asset, thresholds, columns, colour, span_s)
     state = alarm_state(stats, name)
     badge = paint(f" {state.upper()} ", _STATE_COLOURS.get(state, ""), colour)
     top += [f" alarm {badge}  {paint(_command(stats, name)[: columns - len(state) - 12], '36', colour)}", rule]
@@ -108,7 +115,8 @@ def frame(
     )
     room = max(0, lines - len(top) - 1)
     shown = [
-        f" {paint(clock(event.at), '2', colour)}  {paint(_cut(event.text, columns - 12), _COLOURS[event.kind], colour)}"
+        f" {paint(clock(event.at, recorder.dated), '2', colour)}  "
+        f"{paint(_cut(event.text, columns - 4 - len(clock(None, recorder.dated))), _COLOURS[event.kind], colour)}"
         for event in events[len(events) - min(room, len(events)) :]
     ]
     return [*top, *shown, *[""] * (room - len(shown)), paint(foot[:columns], "2", colour)][:lines]
@@ -127,9 +135,9 @@ def spark(values: np.ndarray, low: float, high: float) -> str:
     )
 
 
-def columns_of(times: np.ndarray, values: np.ndarray, end: int, count: int) -> np.ndarray:
-    """Means of `values` in `count` equal parts of the last `TIME_SPAN_S` before `end`; NaN for a part without values."""
-    index = ((times - end) / SECOND / TIME_SPAN_S * count + count - 1e-6).astype(int)
+def columns_of(times: np.ndarray, values: np.ndarray, end: int, count: int, span_s: float) -> np.ndarray:
+    """Means of `values` in `count` equal parts of the last `span_s` before `end`; NaN for a part without values."""
+    index = ((times - end) / SECOND / span_s * count + count - 1e-6).astype(int)
     good = (index >= 0) & (index < count) & np.isfinite(values)
     total = np.bincount(index[good], values[good], count)
     number_of = np.bincount(index[good], minlength=count)
@@ -140,12 +148,12 @@ def _cut(text: str, width: int) -> str:
     return text if len(text) <= width else text[: max(0, width - 1)] + "…"
 
 
-def _channels(asset: AssetHistory, columns: int, colour: bool) -> list[str]:
+def _channels(asset: AssetHistory, columns: int, colour: bool, span_s: float, most: int) -> list[str]:
     rows = asset.readings()
     width, lines = columns - 36, []
-    for c, (name, unit) in enumerate(zip(asset.channels, asset.units, strict=True)):
+    for c, (name, unit) in list(enumerate(zip(asset.channels, asset.units, strict=True)))[:most]:
         values = rows.values[:, c]
-        curve = columns_of(rows.times, values, asset.last_time or 0, width)
+        curve = columns_of(rows.times, values, asset.last_time or 0, width, span_s)
         finite = curve[np.isfinite(curve)]
         low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
         # Do not magnify the noise of a steady channel: the curve spans at least a tenth of the channel's level.
@@ -157,10 +165,10 @@ def _channels(asset: AssetHistory, columns: int, colour: bool) -> list[str]:
     return lines
 
 
-def _confidence(asset: AssetHistory, thresholds: tuple[float, float], columns: int, colour: bool) -> list[str]:
+def _confidence(asset: AssetHistory, thresholds: tuple[float, float], columns: int, colour: bool, span_s: float) -> list[str]:
     results = asset.results()
     width = columns - 36
-    curve = columns_of(results.times, results.confidence, asset.last_time or 0, width)
+    curve = columns_of(results.times, results.confidence, asset.last_time or 0, width, span_s)
     lines = []
     for line in range(_CONFIDENCE_LINES):
         floor = (_CONFIDENCE_LINES - 1 - line) / _CONFIDENCE_LINES

@@ -16,12 +16,17 @@ import time
 from pathlib import Path
 from typing import Any, Protocol
 
+from edgeml.errors import BundleError
+from edgeml.model.bundle import Bundle
 from edgeml.timestamps import SECOND, to_iso
+from edgeml_cli.build.model_component import package
 from edgeml_cli.build.package import ROOT, BuildError, Project, build
 from edgeml_cli.demo import html_report
 from edgeml_cli.demo.live_view import LiveView, is_usable
 from edgeml_cli.demo.nucleus_session import NucleusSession, SessionError
 from edgeml_cli.demo.recorder import Event, Recorder
+from edgeml_cli.demo.replay import SPEED as REPLAY_SPEED
+from edgeml_cli.demo.replay import ReplayError, replayed
 from edgeml_cli.demo.run_monitor import SOURCE, RunMonitor
 from edgeml_cli.demo.scenario import FAULTS, SPEED, Scenario, onset_remark, recorded, simulated
 from edgeml_cli.demo.statistics import Statistics, summary
@@ -31,6 +36,7 @@ from gglocal.cli.arguments import number, whole
 from gglocal.errors import GglocalError
 from gglocal.profile import PROFILES
 
+SHIPPED_BUNDLE = ROOT / "model_training" / "bundles" / "pump_anomaly"
 POLL_TIMEOUT_S = 0.1
 """Seconds to wait for a message before the loop does its other work."""
 STATE_CHECK_INTERVAL_S = 1.0
@@ -49,12 +55,15 @@ class View(Protocol):
 
 def main(argv: list[str] | None = None) -> int:
     """Returns the exit code."""
-    arguments = parser().parse_args(argv)
+    arguments = _parsed(argv)
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGHUP, _interrupt)
     try:
         return _run(arguments, _scenario(arguments))
-    except (BuildError, SessionError, GglocalError) as fault:
+    except ReplayError as fault:
+        print(f"edgeml demo: {fault}", file=sys.stderr)
+        return 2
+    except (BuildError, BundleError, SessionError, GglocalError) as fault:
         print(f"edgeml demo: {fault}", file=sys.stderr)
         return 1
     except OSError as fault:
@@ -65,20 +74,35 @@ def main(argv: list[str] | None = None) -> int:
         return 130
 
 
+def _parsed(argv: list[str] | None) -> argparse.Namespace:
+    """The options; ends the process if they do not fit together."""
+    command_line = parser()
+    arguments = command_line.parse_args(argv)
+    if (arguments.bundle is None) != (arguments.data is None):
+        command_line.error("--bundle and --data need each other; name a bundle and the recordings that it scores")
+    if arguments.bundle is not None and arguments.recording is not None:
+        command_line.error("--recording is scored by the model that ships; leave it out, or leave out --bundle and --data")
+    if arguments.bundle is None and (arguments.spec is not None or (arguments.speed or 1) > 1000):
+        command_line.error("--spec, and a --speed of more than 1000, are for --data; leave them out")
+    return arguments
+
+
 def _run(arguments: argparse.Namespace, scenario: Scenario) -> int:
     started_at = time.monotonic()
     _print_line(f"edgeml demo: {scenario.title}")
     _print_line(scenario.pace)
     built = arguments.out / "greengrass-build"
     build(ROOT, built)
+    if scenario.bundle is not None:
+        package(scenario.bundle, ROOT, built)
     with NucleusSession(arguments.out, built, Project.read(ROOT).version, arguments.profile, _print_line) as session:
         _print_line("Starting the local nucleus and installing the three components.")
         if not session.is_installed:
             _print_line("The first run downloads Python packages, which takes a minute or two.")
-        session.deploy(scenario.config)
+        session.deploy(scenario.config, scenario.component)
         _print_line(f"All components are running after {time.monotonic() - started_at:.0f} s.")
         started_at = time.monotonic()
-        thresholds = _thresholds(session)
+        thresholds = _thresholds(session, scenario.bundle or SHIPPED_BUNDLE)
         monitor, problems = _monitor_run(session, scenario, thresholds, arguments.headless)
     input_faults = _input_faults(monitor)
     problems = [*input_faults, *problems, *_find_problems(scenario, monitor)]
@@ -93,7 +117,7 @@ def _monitor_run(
     Returns:
         The monitor, and one sentence for each failure of the nucleus or its components.
     """
-    recorder, stats = Recorder(), Statistics()
+    recorder, stats = Recorder(span_s=scenario.span_s), Statistics()
     view: View = (
         TextView(recorder, stats)
         if headless or not is_usable(sys.stdout)
@@ -186,7 +210,7 @@ def _finish(
     temporary.replace(path)
     if not problems:
         (arguments.out / "report-failed.html").unlink(missing_ok=True)
-    for line in summary_lines(counts):
+    for line in summary_lines(counts, monitor.recorder.dated):
         _print_line(f"  {line}")
     for remark in remarks:
         _print_line(remark)
@@ -206,23 +230,31 @@ def _unacknowledged(stats: Statistics) -> list[str]:
     ]
 
 
-def _thresholds(session: NucleusSession) -> tuple[float, float]:
-    policy = session.configuration("com.edgeml.AlertDispatcher")["policy"]
+def _thresholds(session: NucleusSession, bundle: Path) -> tuple[float, float]:
+    """The confidences at which alarms of a bundle's model are cleared and raised."""
+    configured = session.configuration("com.edgeml.AlertDispatcher")
+    policy = configured["policy"] | configured["policy_by_model"].get(Bundle.load(bundle).manifest.name, {})
     return float(policy["clear_at"]), float(policy["raise_at"])
 
 
 def _scenario(arguments: argparse.Namespace) -> Scenario:
     if arguments.recording is not None:
         return recorded(arguments.recording)
+    if arguments.bundle is not None:
+        speed = REPLAY_SPEED if arguments.speed is None else arguments.speed
+        return replayed(arguments.bundle, arguments.data, arguments.spec, speed, arguments.out / "replay")
     start_ns = time.time_ns() // SECOND * SECOND
-    return simulated(arguments.fault, arguments.seed, start_ns, to_iso(start_ns), arguments.speed)
+    return simulated(arguments.fault, arguments.seed, start_ns, to_iso(start_ns), arguments.speed or SPEED)
 
 
 def _scenario_options(arguments: argparse.Namespace) -> list[str]:
     """The options that repeat the scenario."""
     if arguments.recording is not None:
         return ["--recording", str(arguments.recording)]
-    speed = [] if arguments.speed == SPEED else ["--speed", f"{arguments.speed:g}"]
+    speed = [] if arguments.speed is None else ["--speed", f"{arguments.speed:g}"]
+    if arguments.bundle is not None:
+        spec = [] if arguments.spec is None else ["--spec", str(arguments.spec)]
+        return ["--bundle", str(arguments.bundle), "--data", *map(str, arguments.data), *spec, *speed]
     return ["--fault", arguments.fault, "--seed", str(arguments.seed), *speed]
 
 
@@ -234,8 +266,16 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--fault", choices=tuple(FAULTS), default="valve", help="what happens to the simulated pump")
     made.add_argument("--seed", type=whole(0, 2**32 - 1), default=1, help="which simulated pump")
-    made.add_argument("--speed", type=number(1, 1000), default=SPEED, help="event seconds a second of the simulated pump")
+    made.add_argument(
+        "--speed",
+        type=number(1, 1_000_000),
+        default=None,
+        help=f"event seconds a second; without it {SPEED:g} for the simulated pump, as fast as possible with --data",
+    )
     made.add_argument("--recording", type=Path, metavar="FILE.csv", help="a recording in SKAB's layout instead, as fast as it goes")
+    made.add_argument("--bundle", type=Path, metavar="DIR", help="a signed bundle of your own, to score the rows of --data instead")
+    made.add_argument("--data", type=Path, nargs="+", metavar="FILE", help="recordings of any layout, with the channels of the bundle")
+    made.add_argument("--spec", type=Path, metavar="FILE", help="YAML file that corrects the reading of --data")
     made.add_argument("--headless", action="store_true", help="plain lines instead of the live view")
     made.add_argument("--profile", choices=tuple(PROFILES), default="lite", help="which nucleus to stand in for")
     made.add_argument("--out", type=Path, default=ROOT / "build" / "demo", help="where the report, the logs and the nucleus are kept")

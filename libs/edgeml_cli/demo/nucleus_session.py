@@ -19,7 +19,7 @@ from edgeml.runtime.install_venv import STAMP, STORE
 from edgeml_cli.build.package import COMPONENTS, SUITE
 from gglocal.api.nucleus import Nucleus
 from gglocal.core.state import Delivery
-from gglocal.process.component import BROKEN, RUNNING
+from gglocal.process.component import BROKEN, FINISHED, RUNNING
 
 SUBSCRIBERS = ("com.edgeml.Inference", "com.edgeml.AlertDispatcher")
 PROGRESS_INTERVAL_S = 10.0
@@ -83,21 +83,26 @@ class NucleusSession:
         """Whether an earlier run has installed the packages of every component."""
         return all((self.nucleus.work_dir(name) / VENV / STAMP).is_file() for name in COMPONENTS)
 
-    def deploy(self, config: dict[str, Any]) -> None:
-        """Deploy and start the suite: subscribers first, so that no component misses the first row.
+    def deploy(self, config: dict[str, Any], model: tuple[str, str] = ("", "")) -> None:
+        """Deploy and start the suite: subscribers first, then the model, so that the first row is received and scored by it.
 
         Args:
             config: configuration to merge, by component.
+            model: name and version of a model component; empty: the bundle that ships is used.
 
         Raises:
             SessionError: a component does not start.
         """
         updates = {name: {"merge": merge} for name, merge in config.items()}
         recipes, artifacts = self._built / "recipes", self._built / "artifacts"
-        for names in (SUBSCRIBERS, (SUITE,)):
-            selected = {name: update for name, update in updates.items() if (name in SUBSCRIBERS) == (names == SUBSCRIBERS)}
-            started = self.nucleus.deploy(recipes, artifacts, dict.fromkeys((*names, *selected), self._version), selected)
-            self._wait_until_running([name for name in started if name != SUITE])
+        versions = dict.fromkeys(SUBSCRIBERS, self._version)
+        subscribing = {name: update for name, update in updates.items() if name in SUBSCRIBERS}
+        self._wait_until_running(self.nucleus.deploy(recipes, artifacts, versions, subscribing))
+        if model[0]:
+            self._wait_until_running(self.nucleus.deploy(recipes, artifacts, dict([model]), {}))
+        others = {name: update for name, update in updates.items() if name not in SUBSCRIBERS}
+        started = self.nucleus.deploy(recipes, artifacts, dict.fromkeys((SUITE, *others), self._version), others)
+        self._wait_until_running([name for name in started if name != SUITE])
         self._installing = False
 
     def next(self, timeout: float) -> Delivery | None:
@@ -139,7 +144,7 @@ class NucleusSession:
         for name in names:
             while True:
                 try:
-                    self.nucleus.wait_for_state(name, (RUNNING, BROKEN), timeout=PROGRESS_INTERVAL_S)
+                    self.nucleus.wait_for_state(name, (RUNNING, FINISHED, BROKEN), timeout=PROGRESS_INTERVAL_S)
                     break
                 except TimeoutError:
                     self._report_progress(f"  {name.rpartition('.')[2]}: still installing after {time.monotonic() - started_at:.0f} s")

@@ -9,6 +9,8 @@ import numpy as np
 
 from edgeml.messages import ResultBlock, SensorBatch
 
+DAY_S = 86_400.0
+
 
 class Event(NamedTuple):
     """One entry of the event log.
@@ -99,10 +101,20 @@ class AssetHistory:
 
 @dataclass
 class Recorder:
-    """The assets and the event log of one run."""
+    """The assets and the event log of one run.
+
+    Attributes:
+        span_s: seconds of event time that the run covers.
+    """
 
     assets: dict[str, AssetHistory] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
+    span_s: float = 0.0
+
+    @property
+    def dated(self) -> bool:
+        """Whether times are shown with their day."""
+        return self.span_s > DAY_S
 
     def asset(self, name: str) -> AssetHistory:
         return self.assets.setdefault(name, AssetHistory())

@@ -13,9 +13,10 @@ from edgeml.storage.regular_files import open_plain
 from edgeml.timestamps import SECOND
 from edgeml_cli.demo.run_monitor import SOURCE
 from edgeml_cli.demo.statistics import ObservedAlarm, Statistics
-from edgeml_cli.demo.summary import plural
+from edgeml_cli.demo.summary import duration, plural
 
 ASSET = "pump-1"
+DISPATCHER = "com.edgeml.AlertDispatcher"
 SPEED = 60.0
 """Seconds of event time per second of wall-clock time, for the simulated pump."""
 FAULT_START_S = 600.0
@@ -45,6 +46,9 @@ class Scenario:
         onset: event time in ns at which the fault begins, if known.
         pace: one sentence on the relation of event time to wall-clock time.
         notes: remarks on channels, by channel name.
+        bundle: a bundle to deploy as a component; None: the shipped bundle is used.
+        component: name and version of that component.
+        span_s: seconds of event time that the run covers.
     """
 
     title: str
@@ -55,6 +59,9 @@ class Scenario:
     onset: int | None = None
     pace: str = ""
     notes: Mapping[str, str] = field(default_factory=dict)
+    bundle: Path | None = None
+    component: tuple[str, str] = ("", "")
+    span_s: float = DURATION_S
 
 
 def one_episode(stats: Statistics) -> list[str]:
@@ -132,7 +139,7 @@ def recorded(path: Path) -> Scenario:
         title=f"recording {path.parent.name}/{path.name}",
         config={
             SOURCE: {"assets": {ASSET: {"source": "csv", "options": options}}},
-            "com.edgeml.AlertDispatcher": {"actions": {"command": {"timeout_s": COMMAND_TIMEOUT_S}}},
+            DISPATCHER: {"actions": {"command": {"timeout_s": COMMAND_TIMEOUT_S}}},
         },
         rows=rows,
         expect=some_row_scored,
@@ -144,10 +151,15 @@ def recorded(path: Path) -> Scenario:
 
 def onset_remark(onset: int | None, alarms: list[ObservedAlarm]) -> str:
     """One sentence on the detection delay; empty without an onset or an alarm."""
-    if onset is None or not alarms or alarms[0].raised_at is None:
+    raised = sorted(alarm.raised_at for alarm in alarms if alarm.raised_at is not None)
+    if onset is None or not raised:
         return ""
-    delay_s = (alarms[0].raised_at - onset) / SECOND
-    return f"The first alarm was raised {abs(delay_s):.0f} s {'after' if delay_s >= 0 else 'before'} the onset of the fault."
+    after = [at for at in raised if at >= onset]
+    earlier = raised[: len(raised) - len(after)]
+    if not after:
+        return f"The first alarm was raised {duration((onset - raised[0]) / SECOND)} before the onset of the fault."
+    sentence = f"The first alarm was raised {duration((after[0] - onset) / SECOND)} after the onset of the fault"
+    return f"{sentence}, and {plural(len(earlier), 'alarm')} before it." if earlier else f"{sentence}."
 
 
 def _inspect_recording(path: Path) -> tuple[int, int | None]:

@@ -65,7 +65,7 @@ class EventTimes:
 
 @dataclass
 class ObservedAlarm:
-    """One alarm as reported by its alerts; times are event times in ns."""
+    """One alarm as reported by its alerts; times are event times in ns, `why` is the explanation when it became active."""
 
     id: str
     asset: str
@@ -76,6 +76,7 @@ class ObservedAlarm:
     cleared_at: int | None = None
     reported_peak: float | None = None
     note: str = ""
+    why: str = ""
 
 
 @dataclass
@@ -213,6 +214,8 @@ class Statistics:
         known.state, known.note = alert.state, alert.note
         known.raised_at = from_iso(alert.raised_at) if alert.raised_at else known.raised_at
         known.cleared_at = from_iso(alert.cleared_at) if alert.cleared_at else known.cleared_at
+        if alert.state == "active" and not known.why:
+            known.why = alert.why.removeprefix(f"{alert.asset}: ")
         known.reported_peak = known.reported_peak if alert.peak_confidence is None else alert.peak_confidence
         return [0]
 
@@ -277,6 +280,7 @@ def summary(stats: Statistics) -> dict[str, Any]:
                 "cleared_at": iso(alarm.cleared_at),
                 "peak_confidence": rounded(stats.peak(alarm)),
                 "id": alarm.id,
+                "why": alarm.why,
             }
             for alarm in stats.raised
         ],

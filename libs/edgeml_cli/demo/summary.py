@@ -6,18 +6,21 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
+DAY_S = 86_400.0
 
-def summary_lines(counts: Mapping[str, Any]) -> list[str]:
+
+def summary_lines(counts: Mapping[str, Any], dated: bool = False) -> list[str]:
     """The outcome of a run as lines of text.
 
     Args:
         counts: result of `edgeml_cli.demo.statistics.summary`.
+        dated: times with their day, for a run of more than a day.
     """
     reasons = ", ".join(f"{reason} {n}" for reason, n in counts["no_decision_reasons"].items())
     lines = [
         f"{plural(counts['rows'], 'row')} published, {counts['windows']} scored, {counts['no_decision']} without a decision"
         + (f" ({reasons})" if reasons else ""),
-        *(_alarm(alarm) for alarm in counts["alarms"]),
+        *(_alarm(alarm, dated) for alarm in counts["alarms"]),
     ]
     if not counts["alarms"]:
         lines.append("no alarm was raised")
@@ -40,10 +43,24 @@ def wrapped(text: str, columns: int, hanging: int = 0) -> str:
     )
 
 
-def _alarm(alarm: Mapping[str, Any]) -> str:
-    end = "not cleared" if alarm["cleared_at"] is None else f"cleared at {alarm['cleared_at'][11:19]}"
+def _alarm(alarm: Mapping[str, Any], dated: bool) -> str:
+    end = "not cleared" if alarm["cleared_at"] is None else f"cleared at {short(alarm['cleared_at'], dated)}"
     peak = "" if alarm["peak_confidence"] is None else f", peak confidence {alarm['peak_confidence']:.2f}"
-    return f"alarm on {alarm['asset']}: raised at {alarm['raised_at'][11:19]}, {end}{peak}"
+    why = f": {alarm['why']}" if alarm.get("why") else ""
+    return f"alarm on {alarm['asset']}: raised at {short(alarm['raised_at'], dated)}, {end}{peak}{why}"
+
+
+def short(iso: str, dated: bool = False) -> str:
+    """`12:34:56`, or `02-05 12:34` with the month and day, from an ISO 8601 time."""
+    return f"{iso[5:10]} {iso[11:16]}" if dated else iso[11:19]
+
+
+def duration(seconds: float) -> str:
+    """A time for people: `7 s`, `13 min`, `3.4 h`, `5.4 days`."""
+    for limit, size, unit in ((600.0, 1.0, "s"), (2 * 3600.0, 60.0, "min")):
+        if seconds < limit:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds / 3600:.1f} h" if seconds < 2 * DAY_S else f"{seconds / DAY_S:.1f} days"
 
 
 def plural(count: int, noun: str) -> str:

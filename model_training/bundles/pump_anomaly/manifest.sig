@@ -1,1 +1,1 @@
-ed25519 B1i+UXQHoW9sVt28dpm/HcAlmzJaORhnulECuzby05c= njeNjTeYF+MaFJJfIwC4cuo66rwm0IA9Eeg1qaE2GynH5xbBE+P7GUJT10r9bMXV06Z2/5+aWzD3+HdJ3dh2Cg==
+ed25519 B1i+UXQHoW9sVt28dpm/HcAlmzJaORhnulECuzby05c= 9OOc+jyg0PbMCvgj0VN0U/e8MCNh/eBlDgqonVHspmSYjCxFyi1vKD/8o/vIV8mWbbrfwyP93YlIH4lE5Le6Ag==

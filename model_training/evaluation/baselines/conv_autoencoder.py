@@ -51,26 +51,28 @@ class ConvAe:
         values = filled(recording.values)
         normal = values[:BASELINE_ROWS]
         spread = np.where(normal.std(0) > 0, normal.std(0), 1.0)
-        windows = _windows(((values - normal.mean(0)) / spread).astype(np.float32))
+        windows = cut_windows(((values - normal.mean(0)) / spread).astype(np.float32))
         key = normal.tobytes()
         if key not in self._models:
-            model = _train(windows[: BASELINE_ROWS - WINDOW + 1])
-            errors = _errors(model, windows[: BASELINE_ROWS - WINDOW + 1])
+            model = train(windows[: BASELINE_ROWS - WINDOW + 1])
+            errors = reconstruction_errors(model, windows[: BASELINE_ROWS - WINDOW + 1])
             self._models[key] = model, FACTOR * float(np.quantile(errors, QUANTILE))
         model, limit = self._models[key]
-        return _errors(model, windows) > limit
+        return reconstruction_errors(model, windows) > limit
 
 
-def _windows(z: np.ndarray) -> np.ndarray:
+def cut_windows(z: np.ndarray) -> np.ndarray:
+    """All windows of `WINDOW` successive rows, (n - 59, 60, c)."""
     return np.stack([z[i : i + WINDOW] for i in range(len(z) - WINDOW + 1)])
 
 
-def _errors(model: Any, windows: np.ndarray) -> np.ndarray:
+def reconstruction_errors(model: Any, windows: np.ndarray) -> np.ndarray:
     """Mean absolute error (k,) of each window."""
     return np.abs(windows - model.predict(windows, batch_size=512, verbose=0)).mean((1, 2))
 
 
-def _train(windows: np.ndarray) -> Any:
+def train(windows: np.ndarray) -> Any:
+    """Train an autoencoder on windows (k, 60, c) of normal rows."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     import tensorflow as tf

@@ -10,7 +10,7 @@ import numpy as np
 from alert_dispatcher.options import AlertDispatcherOptions
 from alert_dispatcher.service import AlertDispatcher
 from edgeml.config.schema import read
-from edgeml.messages import Acknowledge, Alert, Command, CommandAck, Message, ResultBlock, ResultColumns, topics
+from edgeml.messages import Acknowledge, Alert, Command, CommandAck, Message, ResultBlock, ResultColumns, packed_explanations, topics
 from edgeml.runtime.service import ComponentContext
 from edgeml.timestamps import SECOND
 from tests.fake_bus import FakeBus
@@ -113,8 +113,10 @@ def results(
     stream: str = "inference-1",
     answers: str = "sensors-1",
     deviations: tuple[float, ...] = (-6.2, 4.1, 0.5),
+    model: str = "skab",
+    why: list[str] | None = None,
 ) -> ResultBlock:
-    """A block of one result a second; None is "no decision: learning"."""
+    """A block of one result a second; None is "no decision: learning". `why`: the explanations of a model that has some."""
     n = len(confidences)
     times = T0 + (start + np.arange(n)) * SECOND
     decided = np.array([c is not None for c in confidences])
@@ -132,7 +134,7 @@ def results(
         asset=asset,
         stream=stream,
         seq=seq,
-        model="skab",
+        model=model,
         model_version="1.2.0",
         digest="ab" * 32,
         answers_stream=answers,
@@ -141,4 +143,5 @@ def results(
         channels=CHANNELS,
         reasons=("learning",),
         **columns.packed(),
+        **({} if why is None else packed_explanations(why)),
     )

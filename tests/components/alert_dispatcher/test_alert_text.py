@@ -47,7 +47,20 @@ def test_2_at_most_three_channels():
     ],
 )
 def test_2_each_state(case, text):
-    assert why(case, 65 * SECOND, ("a",), (5.0,)) == text
+    assert why(case, 65 * SECOND, "a 5.0σ above normal") == text
+
+
+@pytest.mark.parametrize(
+    "case, text",
+    [
+        (alarm("active", raised_at=1), "pump-1: a 5.0σ above normal; confidence 97 %"),
+        (alarm("acknowledged"), "pump-1: a 5.0σ above normal; acknowledged, confidence 97 %"),
+        (alarm("cleared", raised_at=1), "pump-1: back to normal; confidence 97 %, at most 99 %"),
+        (alarm("cleared"), "pump-1: did not last, no alarm; confidence 97 %, at most 99 %"),
+    ],
+)
+def test_2_no_duration_of_0_s(case, text):
+    assert why(case, case.pending_at, "a 5.0σ above normal") == text
 
 
 @pytest.mark.parametrize("seconds, text", [(0.25, "0.2 s"), (59, "59 s"), (3599, "59 min 59 s"), (7500, "2 h 5 min")])

@@ -9,7 +9,7 @@ import pytest
 
 from edgeml.messages import MAX_PAYLOAD, topics
 from edgeml.timestamps import SECOND, to_iso
-from tests.components.alert_dispatcher.kit import ALARM, T0, Bench
+from tests.components.alert_dispatcher.kit import ALARM, T0, Bench, results
 
 ALERTS, RESULTS = topics.cloud_alerts("gateway"), topics.cloud_results("gateway")
 
@@ -45,10 +45,10 @@ def test_20_with_0_every_result_is_reported_several_in_a_message(tmp_path):
     for start in range(0, 150, 10):
         bench.results(confidences[start : start + 10], start)
     bench.wait(2)
-    results = reported(bench)
-    assert [r["at"] for r in results] == [to_iso(T0 + s * SECOND) for s in range(150)]
+    entries = reported(bench)
+    assert [r["at"] for r in entries] == [to_iso(T0 + s * SECOND) for s in range(150)]
     assert 3 <= len(sent(bench, RESULTS)) <= 6
-    assert results[0] == {
+    assert entries[0] == {
         "at": to_iso(T0),
         "window_start": to_iso(T0 - 60 * SECOND),
         "verdict": "no decision",
@@ -58,7 +58,7 @@ def test_20_with_0_every_result_is_reported_several_in_a_message(tmp_path):
         "alarm": None,
         "latency_us": [12.5, 12.5],
     }
-    assert (results[1]["verdict"], results[1]["score"], results[1]["confidence"], results[1]["reason"]) == ("normal", 0.25, 0.25, None)
+    assert (entries[1]["verdict"], entries[1]["score"], entries[1]["confidence"], entries[1]["reason"]) == ("normal", 0.25, 0.25, None)
     head = {key: value for key, value in sent(bench, RESULTS)[0].items() if key not in ("results", "entry")}
     assert head == {
         "type": "report",
@@ -78,6 +78,14 @@ def test_20_confidence_that_is_not_finite_is_no_decision(tmp_path, value):
     bench.wait(2)
     assert bench.alerts() == []
     assert {(r["verdict"], r["score"], r["confidence"]) for r in reported(bench)} == {("no decision", None, None)}
+
+
+def test_20_explained_result_is_reported_with_its_text(tmp_path):
+    bench = Bench(tmp_path, report={"interval_s": 0})
+    bench.give(topics.RESULTS, results([0.2, 0.97], why=["", "flow is\nlow " + "x" * 1000]))
+    bench.wait(2)
+    quiet, alarmed = reported(bench)
+    assert "why" not in quiet and alarmed["why"].startswith("flow is low xxx") and len(alarmed["why"]) <= 400
 
 
 def test_21_reports_are_downsampled_by_event_time_and_sent_at_each_change(tmp_path):

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from alert_dispatcher.actions.log import LogAction
+from alert_dispatcher.model_policies import ModelPolicies
 from alert_dispatcher.options import AlertDispatcherOptions
 from alert_dispatcher.service import STATE_FILE
+from edgeml.alarms.alarm_policy import PolicyOptions
 from edgeml.config.schema import read
 from edgeml.errors import MessageError, OptionsError
 from edgeml.messages import Acknowledge, ReplayStart, Status, topics
@@ -39,6 +41,20 @@ def test_1_each_change_of_state_is_an_alert_with_one_id(bench):
 def test_2_alert_has_its_reason(bench):
     bench.raise_alarm()
     assert bench.alerts()[-1].why == "pump-1: flow 6.2σ below normal, pressure 4.1σ above; confidence 97 % for 4 s"
+
+
+def test_2_alert_has_the_explanation_of_the_result_that_raised_it(bench):
+    texts = [""] * 5 + ["flow is low"] * 6 + ["flow is low for current"] * 4 + [""] * 10
+    bench.give(topics.RESULTS, results(ALARM, why=texts))
+    pending, active, cleared = (alert.why for alert in bench.alerts())
+    assert pending.startswith("pump-1: flow is low; confidence 97 %")
+    assert active == "pump-1: flow is low for current; confidence 97 % for 4 s"
+    assert cleared == "pump-1: back to normal; confidence 0 %, at most 97 % in 11 s"
+
+
+def test_2_deviations_of_a_model_that_explains_are_not_read_as_standard_deviations(bench):
+    bench.give(topics.RESULTS, results(ALARM, why=[""] * len(ALARM)))
+    assert bench.alerts()[1].why == "pump-1: confidence 97 % for 4 s"
 
 
 def test_3_assets_are_evaluated_separately(bench):
@@ -329,3 +345,34 @@ def test_alert_fits_with_names_of_any_length(bench, character):
     assert [alert.state for alert in bench.alerts()] == ["pending", "active", "cleared"]
     assert {alert.asset for alert in bench.alerts()} == {name}
     assert all(alert.why for alert in bench.alerts())
+
+
+def test_55_each_model_has_its_own_policy(tmp_path):
+    bench = Bench(tmp_path, policy_by_model={"slow": {"hold_s": "8", "votes": 1.0}, "gone": None}, report={"interval_s": 0})
+    for model in ("skab", "slow"):
+        bench.give(topics.RESULTS, results([0.0] * 5 + [0.97] * 30, model=model, stream=model))
+    raised = {alert.model: alert.at for alert in bench.alerts() if alert.state == "active"}
+    assert raised == {"skab": to_iso(T0 + 11 * SECOND), "slow": to_iso(T0 + 13 * SECOND)}
+
+
+def test_55_merge_of_a_model_keeps_the_options_of_policy(tmp_path):
+    policies = ModelPolicies(PolicyOptions(hold_s=7, of=9), {"a": {"votes": 2, "hold_s": None}, "b": {}, "c": "null"})
+    assert policies.of("a") == PolicyOptions(hold_s=7, of=9, votes=2)
+    assert policies.of("b") == policies.of("c") == policies.of("d") == PolicyOptions(hold_s=7, of=9)
+
+
+@pytest.mark.parametrize(
+    "options, sentence",
+    [
+        ({"a": {"hold": 5}}, "`policy_by_model.a.hold` is an unknown option; did you mean `hold_s`?"),
+        ({"a": {"hold_s": "soon"}}, "`policy_by_model.a.hold_s` is 'soon': expected float"),
+        ({"a": {"raise_at": 0.2}}, "`policy_by_model.a.raise_at` is 0.2, which is not above `policy_by_model.a.clear_at`, 0.3"),
+        ({"a": [1]}, "`policy_by_model.a` is [1]; expected a map of options"),
+        ([1], "`policy_by_model` is [1]: expected object"),
+    ],
+)
+def test_55_wrong_policy_of_a_model_is_refused(options, sentence):
+    with pytest.raises(OptionsError) as caught:
+        read(AlertDispatcherOptions, {"policy_by_model": options, "policy": {"hold_s": "later"}})
+    assert sum("policy_by_model" in each for each in caught.value.faults) == 1 and len(caught.value.faults) == 2
+    assert any(each.startswith(sentence) for each in caught.value.faults), caught.value.faults

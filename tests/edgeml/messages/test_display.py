@@ -62,6 +62,15 @@ def test_results_are_displayed_as_one_verdict_a_row() -> None:
     assert rows[0]["deviations"] == {"flow": pytest.approx(-6.2, abs=0.01), "pressure": pytest.approx(4.1, abs=0.01), "current": None}
 
 
+def test_explanation_is_displayed_instead_of_deviations() -> None:
+    block = results([0.97, 0.2], deviations=(-1.2, 0.4, np.nan), why=["flow is low", ""])
+    first, second = displayed(topics.RESULTS, block, False)
+    assert first.endswith("confidence 0.970 (flow is low)")
+    assert second.endswith("confidence 0.200 (flow -1.2, pressure +0.4 of the alarm level)")
+    rows = json.loads(*displayed(topics.RESULTS, block, True))["value"]["rows"]
+    assert [row["why"] for row in rows] == ["flow is low", ""]
+
+
 def test_names_in_a_batch_cannot_control_the_terminal() -> None:
     block = SensorBatch.of("a\x1b[2J\n", "s", 0, ("\x1b]0;x\x07",), ("\u202e",), np.array([T0]), np.array([[1.0]], "f4"))
     (line,) = displayed(topics.SENSORS, block, False)

@@ -10,10 +10,15 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
+from edgeml.alarms.alarm_policy import PolicyOptions
 from edgeml.errors import BundleError
 from edgeml.model.bundle import MAX_FILE_BYTES, Bundle, match_channels, save
-from edgeml.model.manifest import Calibration, Scaling, Stopped, View
+from edgeml.model.manifest import NEWER_KEYS, Calibration, CycleColumn, HingeColumn, LagColumn, Scaling, Stopped, View
+from edgeml.model.manifest_policy import effective_policy
+from tests.edgeml.contrast import MANIFEST as CONTRAST
+from tests.edgeml.contrast import contrast
 from tests.edgeml.tiny import MANIFEST, SHIPPED, tiny
 
 
@@ -111,12 +116,13 @@ def test_invalid_json_is_refused(tmp_path: Path) -> None:
 
 def test_other_format_version_is_refused(tmp_path: Path) -> None:
     tiny(tmp_path)
-    edit(tmp_path, lambda m: m.update(format=2, something="new"))
-    text = refusal(tmp_path)
-    assert "format 2" in text and "format 1" in text and "update" in text
+    edit(tmp_path, lambda m: m.update(format=3, something="new"))
+    assert "has format 3, expected format 1 or 2; update this component" in refusal(tmp_path)
 
 
-@pytest.mark.parametrize("key", sorted(set(MANIFEST.__struct_fields__) - {"horizon", "classes", "rows_after_gap", "smooth_rows"}))
+@pytest.mark.parametrize(
+    "key", sorted(set(MANIFEST.__struct_fields__) - {"horizon", "classes", "rows_after_gap", "smooth_rows", *NEWER_KEYS})
+)
 def test_missing_key_is_refused(tmp_path: Path, key: str) -> None:
     tiny(tmp_path)
     edit(tmp_path, lambda m: m.pop(key))
@@ -169,6 +175,80 @@ def test_inconsistent_values_are_refused(tmp_path: Path, changes: dict[str, Any]
         tiny(tmp_path, **changes)
     assert all(part in str(caught.value) for part in parts), caught.value
     assert not (tmp_path / "model.tflite").exists()
+
+
+def test_manifest_has_the_lowest_format_with_its_keys(tmp_path: Path) -> None:
+    assert tiny(tmp_path / "older").manifest.format == 1
+    newer = save(tmp_path / "newer", CONTRAST, b"no network")
+    assert newer.manifest.format == 2 and Bundle.load(tmp_path / "newer").manifest == newer.manifest
+    assert newer.manifest.input_shape == (1, 4 * 8) and newer.manifest.output_shape == (9,)
+    edit(tmp_path / "newer", lambda m: m.update(format=1))
+    assert "`format` is 1; expected 2, because `columns`, `reference`, `explains`, `relations`, `context` need it" in refusal(
+        tmp_path / "newer"
+    )
+
+
+assert CONTRAST.reference is not None
+REFERENCE = CONTRAST.reference
+FIXED = replace(CONTRAST.scaling, spread=((1.0,) * 4,) * 3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [
+        ({"columns": (CycleColumn(period_s=0.0, phase="sin"),)}, ["`columns[0]`", "`period_s` above 0"]),
+        ({"columns": (CycleColumn(period_s=9.0, phase="sin", harmonic=0),)}, ["`columns[0]`", "`harmonic` of 1"]),
+        ({"columns": (CycleColumn(period_s=9.0, phase="sin", offset_s=1e10),)}, ["`columns[0].offset_s`"]),
+        ({"columns": (HingeColumn(channel=4, at=0.0),)}, ["`columns[0].channel` is 4", "0 to 3"]),
+        ({"columns": (HingeColumn(channel=1, at=21.0),)}, ["`columns[0].at` is 21", "`clip`, 20"]),
+        ({"columns": (LagColumn(column=0, rows=2.0), LagColumn(column=5, rows=2.0))}, ["`columns[1].column` is 5", "0 to 4"]),
+        ({"columns": (LagColumn(column=0, rows=0.5),)}, ["`columns[0].rows` is 0.5"]),
+        ({"reference": None, "scaling": FIXED}, ["`columns` are for a model with a `reference`"]),
+        ({"reference": replace(REFERENCE, rows=0)}, ["`reference.rows` is 0"]),
+        ({"reference": replace(REFERENCE, delay=0)}, ["`reference.delay` is 0; expected 1"]),
+        ({"reference": replace(REFERENCE, hold_at=0.2)}, ["`reference.hold_at` is 0.2; expected 0.3 to 1"]),
+        ({"reference": replace(REFERENCE, hold_rows=-1)}, ["`reference.hold_rows` is -1"]),
+        ({"reference": replace(REFERENCE, min_rows=31)}, ["`reference.min_rows` is 31; expected 1 to 30"]),
+        ({"reference": replace(REFERENCE, rows=600_000)}, ["600020 rows of 8 columns", "at most 4000000"]),
+        ({"scaling": Scaling(kind="baseline")}, ["`scaling.kind` is `baseline`; expected `fixed`"]),
+        ({"scaling": FIXED}, ["`scaling.spread` is invalid; expected none"]),
+        ({"views": (View(every=1, steps=4),)}, ["`views` have several steps"]),
+        ({"rows_after_gap": 2}, ["`rows_after_gap` is 2; expected none"]),
+        ({"clip": 101.0}, ["`clip` is 101; expected at most 100"]),
+        ({"classes": ("none", "power")}, ["`explains`", "`classes`"]),
+        ({"explains": False}, ["`relations` are for a model that `explains`"]),
+        ({"relations": ((1,),)}, ["`relations` has 1 entries; expected 4"]),
+        ({"relations": ((0,), (), (), ())}, ["`relations[0]` is 0"]),
+        ({"relations": ((1, 1), (), (), ())}, ["`relations[0]` is 1, 1"]),
+        ({"relations": ((4,), (), (), ())}, ["`relations[0]` is 4"]),
+        ({"imputation": ((0.0,) * 8,) * 3}, ["`imputation` is invalid; expected 4 rows of 8 numbers"]),
+        ({"imputation": ((0.0,) * 4,) * 4}, ["`imputation` is invalid; expected 4 rows of 8 numbers"]),
+        ({"imputation": ((1.0,) * 8,) * 4}, ["`imputation` is invalid", "0 for each channel itself"]),
+        ({"imputation": ((0.0, *(1e31,) * 7),) * 4}, ["`imputation` is invalid; expected numbers of at most 1e+30"]),
+        ({"imputation": ((0.0,) * 8,) * 4, "reference": None}, ["`imputation` is for a model with a `reference`"]),
+        ({"context": ("speed",)}, ["`context` has `speed`", "current, flow, pressure, setpoint"]),
+        ({"context": CONTRAST.names}, ["`context` has all channels"]),
+        ({"policy": {"raise_at": 1.5}}, ["`policy.raise_at` is 1.5"]),
+        ({"policy": {"hold": 5}}, ["`policy.hold` is an unknown option", "`hold_s`"]),
+        ({"policy": {"votes": 7}}, ["`policy.votes` is 7", "`policy.of`"]),
+    ],
+)
+def test_inconsistent_values_of_a_model_of_contrasts_are_refused(changes: dict[str, Any], parts: list[str]) -> None:
+    with pytest.raises(BundleError) as caught:
+        contrast(**changes)
+    assert all(part in str(caught.value) for part in parts), caught.value
+
+
+def test_policy_of_a_model_is_that_of_its_manifest_over_the_defaults() -> None:
+    assert effective_policy(MANIFEST) == PolicyOptions()
+    slow = msgspec.structs.replace(MANIFEST, policy={"hold_s": 900, "votes": 2})
+    assert effective_policy(slow) == PolicyOptions(hold_s=900, votes=2)
+    assert effective_policy(slow, over=PolicyOptions(hold_s=1, of=9)) == PolicyOptions(hold_s=900, votes=2, of=9)
+
+
+def test_scaling_id_depends_on_the_columns_and_the_reference() -> None:
+    others = [contrast(columns=()), contrast(reference=replace(REFERENCE, delay=9)), contrast(context=())]
+    assert [other.manifest.scaling_id == contrast().manifest.scaling_id for other in others] == [False, False, True]
 
 
 def test_channels_are_matched_in_any_order(tmp_path: Path) -> None:

@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 
 from edgeml.errors import BundleError
-from edgeml.model.bundle import Bundle, save
+from edgeml.model.bundle import Bundle, assemble, save
 from edgeml.model.manifest import View
 from edgeml.model.runtime import ENGINES, Engine, open_engine, open_network
 from tests.edgeml import networks
+from tests.edgeml.contrast import MANIFEST as CONTRAST
+from tests.edgeml.contrast import contrast
 from tests.edgeml.tiny import MANIFEST, SHIPPED, tiny
 
 
@@ -150,6 +152,22 @@ def test_model_with_another_number_of_outputs_is_refused(tmp_path: Path) -> None
         Engine(Answers(0.5, 0.5), tiny(tmp_path / "a", classes=("none", "power", "wear")))
     with pytest.raises(BundleError, match=r"output shape \(2\), expected one score, \(1\)"):
         Engine(Answers(0.5, 0.5), tiny(tmp_path / "b"))
+
+
+def test_model_that_explains_returns_its_score_levels_and_relations() -> None:
+    engine = open_engine(assemble(CONTRAST, networks.contrasts(4, 8, 3)))
+    stretches = np.arange(32, dtype=np.float32).reshape(4, 8) / 10
+    answer = engine.explain(stretches.reshape(1, 32))
+    np.testing.assert_allclose(answer, [-2.4] * 5 + [-1.6] * 4, rtol=1e-5)
+    assert engine.run(stretches.reshape(1, 32)) == answer[0] and engine.step == 0
+    assert np.isnan(engine.explain(np.full((1, 32), np.nan, np.float32))).all()
+
+
+def test_model_that_explains_with_another_number_of_outputs_is_refused() -> None:
+    answers = Answers(0.5, 0.5)
+    answers.input_shape = (1, 32)
+    with pytest.raises(BundleError, match=r"output shape \(2\), expected the score, and a level and a relation per channel, \(9\)"):
+        Engine(answers, contrast())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("keep", [0.0, 0.1, 0.5, 0.99])

@@ -19,6 +19,7 @@ from edgeml.model.bundle import Bundle, assemble, save
 from edgeml.model.manifest import Calibration, Channel
 from edgeml.model.runtime import open_engine
 from tests.edgeml import networks
+from tests.edgeml.contrast import MANIFEST as CONTRAST
 from tests.edgeml.models import trained, untrue
 from tests.edgeml.tiny import MANIFEST, SHIPPED
 
@@ -64,7 +65,7 @@ def test_shipped_model_passes_its_self_test(shipped: Bundle) -> None:
 
 def test_shipped_windows_are_on_both_sides_of_each_level_and_far_from_it(shipped: Bundle) -> None:
     golden = held(shipped)
-    assert golden.levels == (0.3, 0.7, 0.9)
+    assert golden.levels == (0.3, 0.7, 0.93)
     confidences = [window.confidence for window in golden.windows]
     for level in golden.levels:
         for side in (-1, 1):
@@ -231,8 +232,8 @@ def test_invalid_file_is_refused_in_one_sentence(shipped: Bundle, text: str) -> 
 
 
 def test_windows_of_a_later_format_are_refused_with_the_remedy(shipped: Bundle) -> None:
-    sentence = refused(assemble(shipped.manifest, shipped.model, "b", b'{"format":3,"other":1}'))
-    assert sentence == "b: golden.json has format 3; this component supports up to 2; update it"
+    sentence = refused(assemble(shipped.manifest, shipped.model, "b", b'{"format":4,"other":1}'))
+    assert sentence == "b: golden.json has format 4; this component supports up to 3; update it"
 
 
 def test_windows_of_format_1_are_result_by_their_confidences(shipped: Bundle) -> None:
@@ -263,3 +264,16 @@ def test_model_of_other_channels_gets_windows_of_noise_near_its_levels(tmp_path:
     assert self_test.verify(bundle, open_engine(bundle)).windows == len(confidences)
     for level in self_test.levels(manifest):
         assert any(0 < level - each < 0.1 for each in confidences) and any(0 < each - level < 0.1 for each in confidences)
+
+
+def test_model_of_contrasts_gets_windows_near_its_levels_that_other_rounding_keeps(tmp_path: Path) -> None:
+    folder = tmp_path / "b"
+    save(folder, msgspec.structs.replace(CONTRAST, policy={"raise_at": 0.8}), networks.contrasts(4, 8, 3))
+    bundle = training.write(folder)
+    golden = held(bundle)
+    assert golden.format == 3 and golden.levels == (0.3, 0.5, 0.8)
+    confidences = [window.confidence for window in golden.windows]
+    for level in golden.levels:
+        assert any(0 < level - each < 0.2 for each in confidences) and any(0 < each - level < 0.2 for each in confidences)
+    assert self_test.verify(Bundle.load(folder), open_engine(bundle)) == self_test.SelfTestResult(len(confidences), 0.0, 0.0)
+    assert "golden window" in refused(assemble(bundle.manifest, networks.contrasts(4, 8, 3, sign=-1), "b", bundle.golden))

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from model_training import model_kinds, train
+from model_training.training_request import TrainingResult
 
 from edgeml.errors import BundleError
 from edgeml.model.bundle import MODEL, SIGNATURE, Bundle, save
@@ -265,11 +266,11 @@ def test_commands_create_sign_and_verify(tmp_path: Path, capsys: pytest.CaptureF
     assert command.main(["verify", str(bundle), "--public-key", TRUSTED]) == 1
 
 
-def written(name: str) -> Callable[[object, object], Path]:
-    def write(self: object, request: object) -> Path:
+def written(name: str) -> Callable[[object, object], TrainingResult]:
+    def write(self: object, request: object) -> TrainingResult:
         for suffix in ("", "-float32"):
             shutil.copytree(SHIPPED, request.out / f"{name}{suffix}")  # type: ignore[attr-defined]
-        return request.out / name  # type: ignore[attr-defined]
+        return TrainingResult(request.out / name)  # type: ignore[attr-defined]
 
     return write
 

@@ -13,6 +13,7 @@ import pytest
 
 from edgeml.timestamps import from_iso
 from tests.conftest import REPOSITORY
+from tests.edgeml_cli.demo import own_model
 from tests.patience import PATIENCE_S
 
 FAST = ("--speed", "300")
@@ -73,6 +74,22 @@ def test_demo_of_a_real_recording(place: Path, shared: Path) -> None:
     assert 0 <= late_s <= 90
     assert [command["acknowledged_at"] for command in counts["commands"]] == [None]
     assert "did not acknowledge the stop command within" in out
+
+
+def test_demo_of_a_model_of_ones_own(place: Path, tmp_path: Path) -> None:
+    bundle, data = own_model.bundle(tmp_path / "bundle"), own_model.recording(tmp_path / "own.csv")
+    code, out, err, counts = demo(place, "--bundle", str(bundle), "--data", str(data))
+    assert code == 0, err
+    assert counts["rows"] == counts["results"] == own_model.ROWS and counts["lost_messages"] == 0
+    assert set(counts["no_decision_reasons"]) == {"window filling"} and counts["windows"] > own_model.ROWS - 60
+    [alarm] = counts["alarms"]
+    onset = from_iso("2026-03-02T08:00:00Z") + own_model.ONSET * 60 * 10**9
+    assert 120 <= (from_iso(alarm["raised_at"]) - onset) / 1e9 <= 300, "the policy of the bundle holds alarms for 120 s of event time"
+    assert alarm["asset"] == "my-machine" and "flow" in alarm["why"] and counts["commands"] == []
+    assert "  alarm on my-machine: raised at 03-03 04:0" in out and "after the onset of the fault" in out
+    report = (place / "report.html").read_text()
+    assert "my_machine 1.0.0 on own.csv" in report and f"--bundle {bundle}" in report
+    assert left_running(place) == []
 
 
 def test_recording_without_a_channel_is_rejected_in_one_sentence(place: Path, tmp_path: Path) -> None:

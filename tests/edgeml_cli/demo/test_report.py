@@ -11,7 +11,7 @@ import pytest
 from edgeml.messages import encode
 from edgeml.timestamps import SECOND
 from edgeml_cli.demo.html_report import Run, render
-from edgeml_cli.demo.html_report.charts import Gap, gaps_of, spans_of
+from edgeml_cli.demo.html_report.charts import Gap, bridged_gap, gaps_of, spans_of
 from edgeml_cli.demo.html_report.svg import Scale, curve, ticks, time_ticks
 from edgeml_cli.demo.recorder import Event, Recorder
 from edgeml_cli.demo.run_monitor import RunMonitor
@@ -152,6 +152,13 @@ def test_gap_is_longer_than_three_usual_intervals() -> None:
     assert gaps_of(slow) == [Gap(180 * SECOND, 400 * SECOND)]
     assert gaps_of(np.array([0, 1, 2, 8, 9]) * SECOND) == []
     assert gaps_of(np.array([5])) == gaps_of(np.zeros(0, np.int64)) == []
+
+
+def test_rows_a_minute_apart_are_drawn_as_a_line() -> None:
+    times = np.arange(10) * 60 * SECOND
+    x, y = Scale(0, int(times[-1]), 0.0, 500.0), Scale(0.0, 9.0, 90.0, 0.0)
+    assert curve(times, np.arange(10.0), x, y, bridged_gap(times)).count("M") == 1
+    assert bridged_gap(np.arange(3) * SECOND) == 6 * SECOND and bridged_gap(times[:1]) == 6 * SECOND
 
 
 def test_event_log_is_in_order_of_event_time() -> None:

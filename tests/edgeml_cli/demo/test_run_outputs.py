@@ -17,7 +17,7 @@ from tests.edgeml_cli.demo.samples import START
 
 
 def finish(place: Path, problems: list[str]) -> int:
-    arguments = argparse.Namespace(out=place, recording=None, fault="valve", seed=1, speed=60.0)
+    arguments = argparse.Namespace(out=place, recording=None, bundle=None, fault="valve", seed=1, speed=None)
     monitor = RunMonitor(Recorder(), Statistics(), lambda event: None)
     scenario = simulated("valve", 1, START, "2026-01-01T00:00:00Z")
     return main._finish(arguments, scenario, monitor, (0.3, 0.9), problems, 1, 2.0)

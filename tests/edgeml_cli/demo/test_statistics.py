@@ -33,6 +33,7 @@ def test_counts_of_a_whole_episode() -> None:
         "cleared_at": to_iso(samples.at(212)),
         "peak_confidence": 0.96,
         "id": "a1",
+        "why": "flow is 8 standard deviations low",
     }
     assert [(command["id"], command["acknowledged_at"]) for command in counts["commands"]] == [("c1", to_iso(samples.at(160)))]
     assert [command["action"] for command in counts["operator_commands"]] == ["restore", "start"]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import re
 
+import numpy as np
 import pytest
 
-from edgeml.messages import encode
+from edgeml.messages import SensorBatch, encode, topics
+from edgeml.timestamps import SECOND
 from edgeml_cli.demo.live_view import LiveView, frame, is_usable
 from edgeml_cli.demo.recorder import Event, Recorder
 from edgeml_cli.demo.run_monitor import RunMonitor
@@ -110,3 +112,34 @@ def test_text_view_shows_readings_confidence_and_alarm_state(monitor: RunMonitor
 @pytest.mark.parametrize(("value", "text"), [(0.02659, "0.027"), (1.33, "1.33"), (-0.5, "-0.500"), (233.062, "233.1"), (float("nan"), "–")])
 def test_numbers_are_short(value: float, text: str) -> None:
     assert number(value) == text
+
+
+def many_channels(rows: int, span_s: float) -> tuple[Recorder, Statistics]:
+    """A run of 20 channels with a row every hour."""
+    recorder, stats = Recorder(span_s=span_s), Statistics()
+    monitor = RunMonitor(recorder, stats, lambda event: None)
+    names = tuple(f"channel_{number}" for number in range(20))
+    times = samples.START + np.arange(rows) * 3600 * SECOND
+    batch = SensorBatch.of("unit-7", "s", 0, names, ("",) * 20, times, np.ones((rows, 20), np.float32))
+    monitor.handle(topics.SENSORS, encode(batch), "com.edgeml.SensorIngestion", 0.0)
+    return recorder, stats
+
+
+def test_run_of_days_shows_dates_and_few_lines() -> None:
+    out = io.StringIO()
+    recorder, stats = many_channels(2, span_s=20 * 86_400)
+    view = TextView(recorder, stats, out)
+    view.refresh(0.0)
+    [line] = out.getvalue().splitlines()
+    assert line.startswith("01-01 01:00  unit-7: channel_0 1.00, ") and "channel_7 1.00, 12 more | no result yet" in line
+    assert clock(None, dated=True) == " " * len("01-01 01:00")
+    recorder.assets["unit-7"].last_time += 3600 * SECOND  # type: ignore[operator]
+    view.refresh(0.1)
+    assert len(out.getvalue().splitlines()) == 1, "a line a 24th of the run"
+
+
+def test_channels_that_do_not_fit_leave_room_for_the_alarm() -> None:
+    recorder, stats = many_channels(3, span_s=20 * 86_400)
+    shown = frame("a run", LEVELS, recorder, stats, [], 80, 24, colour=False)
+    assert len(shown) == 24 and "01-01 02:00 UTC" in shown[0]
+    assert sum("channel_" in line for line in shown) == 12 and any(" alarm " in line for line in shown)

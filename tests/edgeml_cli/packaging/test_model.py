@@ -5,11 +5,16 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
+import msgspec
 import pytest
 import yaml
+from model_training import golden_samples
 
+from alert_dispatcher.options import AlertDispatcherOptions
 from edgeml.config.schema import read
 from edgeml.errors import BundleError
+from edgeml.model.bundle import save
+from edgeml.model.signature import sign
 from edgeml_cli.build.model_component import component_name, main, package
 from edgeml_cli.build.package import ROOT, BuildError
 from gglocal.deployment.resolver import configuration_updates
@@ -17,7 +22,10 @@ from gglocal.ipc.operations import SERVICES
 from gglocal.recipe.lint import lint_file
 from gglocal.recipe.manifest_selection import Host
 from inference.options import InferenceOptions
-from tests.edgeml.keys import PINNED, STRANGER, TRUSTED, edit
+from sensor_ingestion.options import AssetOptions
+from tests.edgeml import networks
+from tests.edgeml.contrast import MANIFEST as CONTRAST
+from tests.edgeml.keys import PINNED, STRANGER, TRAINER, TRUSTED, edit
 from tests.edgeml.models import trained, untrue
 from tests.edgeml.tiny import SHIPPED
 
@@ -85,6 +93,23 @@ def test_standard_output_is_the_configuration_only(tmp_path: Path, capsys: pytes
     shipped = read(InferenceOptions, {"signature": {**PINNED, **update["signature"]}, "model": update["model"]})
     assert shipped.signature.public_key == PINNED["public_key"]
     assert "model.zip" in said.err and "com.edgeml.Model.MyPump-2.0.0" in said.err
+
+
+def test_model_of_contrasts_is_packaged_with_its_policy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    manifest = msgspec.structs.replace(CONTRAST, policy={"hold_s": 900, "raise_at": 0.95})
+    save(tmp_path / "bundle", manifest, networks.contrasts(4, 8, 3))
+    golden_samples.write(tmp_path / "bundle")
+    sign(tmp_path / "bundle", TRAINER)
+    assert main([str(tmp_path / "bundle"), "--out", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr().out
+    updates = configuration_updates(yaml.safe_load(printed), "it")
+    assert updates["com.edgeml.Inference"]["merge"]["model"] == "com.edgeml.Model.Contrast"
+    policies = read(AlertDispatcherOptions, updates["com.edgeml.AlertDispatcher"]["merge"]).policy_by_model
+    assert policies == {"contrast": {"hold_s": 900, "raise_at": 0.95}}
+    comment, quality = printed.splitlines()[-2:]
+    assert comment == "# Options of each asset of com.edgeml.SensorIngestion that this model scores:"
+    options = read(AssetOptions, {"source": "simulator", **yaml.safe_load(quality.removeprefix("# "))})
+    assert options.quality.max_gap_s == 5 and {each.stuck_after_s for each in options.quality.channels.values()} == {0}
 
 
 def test_component_names() -> None:

@@ -34,6 +34,8 @@ RUN_BY = {
     "gglocal pub": "test_own_sensor.py",
     "gglocal logs": "test_main.py",
     "gglocal deploy": "test_own_model.py",
+    "edgeml data simulate": "test_simulate.py",
+    "edgeml demo": "test_demo.py",
     "edgeml data prepare": "test_pipeline.py",
     "edgeml cloud estimate": "test_volume_estimate.py",
     "edgeml model evaluate": "test_command.py",
@@ -64,13 +66,14 @@ class Typed(NamedTuple):
     @property
     def words(self) -> list[str]:
         found = shlex.split(re.sub(r"(?:^sudo )|(?: > \S+$)", "", self.line))
-        return [Path(found[0]).name if found[0].startswith(".venv") else found[0], *found[1:]]
+        installed = found[0].startswith(".venv") or found[0] == "scripts/edgeml"
+        return [Path(found[0]).name if installed else found[0], *found[1:]]
 
     @property
     def command(self) -> str:
         """The program with its verb."""
         words = self.words
-        count = {"edgeml": 3, "gglocal": 2}.get(words[0], 1)
+        count = {"edgeml": 2 if words[1:2] == ["demo"] else 3, "gglocal": 2}.get(words[0], 1)
         return " ".join(words[:count])
 
 

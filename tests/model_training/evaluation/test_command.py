@@ -37,10 +37,10 @@ def test_evaluation_writes_predictions_and_figures(tmp_path: Path, capsys: pytes
     write(data / "anomaly-free" / "x.csv", 3600, labels=False, seed=2)
     assert evaluate(data, "--predictions", str(predictions), "--result", str(result)) == 0
     rows = lines(predictions)
-    assert list(rows[0]) == ["group", "recording", "row", "time", "confidence", "verdict", "alarm"]
-    counts = Counter((row["group"], row["recording"]) for row in rows)
-    assert counts == {("mine", "run 7"): 700, ("valve1", "0"): 900, ("anomaly-free", "x"): 3600}
-    own = [row for row in rows if row["recording"] == "0"]
+    assert list(rows[0]) == ["file", "row", "time", "confidence", "verdict", "alarm"]
+    counts = Counter(row["file"] for row in rows)
+    assert counts == {"mine/run 7.csv": 700, "valve1/0.csv": 900, "anomaly-free/x.csv": 3600}
+    own = [row for row in rows if row["file"] == "valve1/0.csv"]
     assert [int(row["row"]) for row in own] == list(range(900))
     assert {row["confidence"] for row in own[:400]} == {""} and all(row["confidence"] for row in own[400:])
     level = Bundle.load(BUNDLE).manifest.verdict_level
@@ -52,7 +52,7 @@ def test_evaluation_writes_predictions_and_figures(tmp_path: Path, capsys: pytes
     assert bundle["figures"]["recordings"] == 1 and bundle["figures"]["normal_rows"] == 750
     assert {audit["name"] for audit in bundle["audits"]} >= {"shifted", "rescaled", "without an anomaly"}
     assert len(result["cross_validation"]["seeds"]) == 1
-    piece = [row for row in rows if row["recording"] == "x" and 2750 <= int(row["row"]) < 3500]
+    piece = [row for row in rows if row["file"] == "anomaly-free/x.csv" and 2750 <= int(row["row"]) < 3500]
     share = sum(row["verdict"] == "1" for row in piece) / len(piece)
     assert share == pytest.approx(bundle["figures"]["normal_false_alarm_rate"])
     text = capsys.readouterr()
@@ -124,7 +124,7 @@ def test_baseline_labels_are_warned_about(tmp_path: Path) -> None:
 
 def test_empty_folder_and_invalid_bundle_fail_with_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate(tmp_path) == 1
-    assert "has no recordings (<group>/<name>.csv)" in capsys.readouterr().err
+    assert "has no files that end in .csv" in capsys.readouterr().err
     with pytest.raises(SourceError, match="no such folder"):
         find(tmp_path / "nowhere")
     write(tmp_path / "valve1" / "0.csv", 700)

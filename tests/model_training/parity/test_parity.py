@@ -14,11 +14,11 @@ from model_training.parity.environment import EnvironmentSetupError, ensure_envi
 from model_training.report import parity as table
 
 BUNDLE = ROOT / "model_training" / "bundles" / "pump_anomaly"
-HEAD = "group,recording,row,time,confidence,verdict,alarm"
+HEAD = "file,row,time,confidence,verdict,alarm"
 
 
 def write(path: Path, *answers: str) -> Path:
-    path.write_text("\n".join([HEAD, *(f"g,1,{row},t,{answer}" for row, answer in enumerate(answers))]) + "\n")
+    path.write_text("\n".join([HEAD, *(f"g/1.csv,{row},t,{answer}" for row, answer in enumerate(answers))]) + "\n")
     return path
 
 

@@ -12,12 +12,13 @@ from edgeml.timestamps import SECOND, to_iso
 from edgeml_cli.demo.html_report.svg import Scale, curve, tag, text, ticks, time_ticks
 from edgeml_cli.demo.recorder import AssetHistory, Readings, Results
 from edgeml_cli.demo.statistics import ObservedAlarm, reason_without_progress
+from edgeml_cli.demo.text_view import clock
 
 WIDTH, LEFT, RIGHT = 1000.0, 52.0, 70.0
 CONFIDENCE_HEIGHT, CHANNEL_HEIGHT = 240.0, 92.0
 MARK_LINES = 3
 MAX_BRIDGED_GAP_S = 6.0
-"""A curve is drawn without interruption over gaps of up to this length."""
+"""A curve is drawn without interruption over gaps of up to this length, or three usual intervals."""
 
 
 class Span(NamedTuple):
@@ -46,7 +47,7 @@ class Gap(NamedTuple):
 
 @dataclass(frozen=True)
 class Backdrop:
-    """The shaded periods and marks behind the curve, the same in every plot of an asset."""
+    """The shaded periods and marks behind the curve, the same in every plot of an asset; `dated`: times have their day."""
 
     low: int
     high: int
@@ -54,6 +55,7 @@ class Backdrop:
     alarms: list[ObservedAlarm]
     marks: list[Mark]
     gaps: list[Gap]
+    dated: bool = False
 
     @property
     def x(self) -> Scale:
@@ -64,21 +66,21 @@ class Backdrop:
         x, parts, height = self.x, [], bottom - top
         for span in self.spans:
             start, end = x(span.start), x(span.end)
-            hint = f"no decision: {span.reason}, {to_iso(span.start)[11:19]} to {to_iso(span.end)[11:19]}"
+            hint = f"no decision: {span.reason}, {clock(span.start, self.dated)} to {clock(span.end, self.dated)}"
             parts.append(tag("rect", tag("title", escape(hint)), class_="none", x=start, y=top, width=max(1.0, end - start), height=height))
             if labels:
                 parts.append(_reason(span.reason, start, end, top, bottom))
         for gap in self.gaps:
             start, end = x(gap.start), x(gap.end)
-            hint = f"no readings, {to_iso(gap.start)[11:19]} to {to_iso(gap.end)[11:19]}"
+            hint = f"no readings, {clock(gap.start, self.dated)} to {clock(gap.end, self.dated)}"
             parts.append(tag("rect", tag("title", escape(hint)), class_="gap", x=start, y=top, width=end - start, height=height))
             if labels:
                 parts.append(_reason("no readings", start, end, top, bottom))
         for alarm in self.alarms:
             raised_at = alarm.began_at if alarm.raised_at is None else alarm.raised_at
             start, end = x(raised_at), x(self.high if alarm.cleared_at is None else alarm.cleared_at)
-            cleared = "not cleared" if alarm.cleared_at is None else f"cleared {to_iso(alarm.cleared_at)[11:19]}"
-            hint = tag("title", escape(f"alarm {alarm.id}, raised {to_iso(raised_at)[11:19]}, {cleared}"))
+            cleared = "not cleared" if alarm.cleared_at is None else f"cleared {clock(alarm.cleared_at, self.dated)}"
+            hint = tag("title", escape(f"alarm {alarm.id}, raised {clock(raised_at, self.dated)}, {cleared}"))
             parts.append(tag("rect", hint, class_="alarm", x=start, y=top, width=max(1.5, end - start), height=height))
             if labels:
                 parts.append(tag("rect", class_="alarm-bar", x=start, y=top, width=max(1.5, end - start), height=3.0))
@@ -121,8 +123,13 @@ def gaps_of(times: np.ndarray) -> list[Gap]:
     if len(times) < 2:
         return []
     intervals = np.diff(times)
-    long = intervals > max(MAX_BRIDGED_GAP_S * SECOND, 3 * float(np.median(intervals)))
+    long = intervals > bridged_gap(times)
     return [Gap(*pair) for pair in zip(times[:-1][long].tolist(), times[1:][long].tolist(), strict=True)]
+
+
+def bridged_gap(times: np.ndarray) -> float:
+    """The longest gap, in ns, over which a curve is drawn."""
+    return max(MAX_BRIDGED_GAP_S * SECOND, 3 * float(np.median(np.diff(times))) if len(times) > 1 else 0.0)
 
 
 def confidence_chart(results: Results, backdrop: Backdrop, thresholds: tuple[float, float]) -> str:
@@ -133,7 +140,7 @@ def confidence_chart(results: Results, backdrop: Backdrop, thresholds: tuple[flo
     for level, name in zip(thresholds, ("clear", "raise"), strict=True):
         parts.append(tag("line", class_=f"level {name}", x1=LEFT, x2=WIDTH - RIGHT, y1=y(level), y2=y(level)))
         parts.append(text(f"{name} {level:.2f}", WIDTH - RIGHT + 6, y(level) + 4, class_=f"level-name {name}"))
-    parts.append(tag("path", class_="curve confidence", d=curve(results.times, results.confidence, x, y, MAX_BRIDGED_GAP_S * SECOND)))
+    parts.append(tag("path", class_="curve confidence", d=curve(results.times, results.confidence, x, y, bridged_gap(results.times))))
     parts.append(_mark_labels(backdrop, top))
     parts.append(_time_axis(backdrop, bottom))
     return _svg("".join(parts), CONFIDENCE_HEIGHT, "confidence", "Confidence over event time")
@@ -149,7 +156,7 @@ def channel_chart(asset: AssetHistory, rows: Readings, channel: int, backdrop: B
     margin = max(0.06 * (high - low), 0.01 * abs(high), 1e-3)
     y, x = Scale(low - margin, high + margin, bottom, top), backdrop.x
     parts = [backdrop.draw(top, bottom, labels=False), _y_axis(y, ticks(low - margin, high + margin, 4), "{:g}")]
-    parts.append(tag("path", class_="curve", d=curve(rows.times, values, x, y, MAX_BRIDGED_GAP_S * SECOND)))
+    parts.append(tag("path", class_="curve", d=curve(rows.times, values, x, y, bridged_gap(rows.times))))
     for at, value in list(zip(rows.times[bad].tolist(), values[bad].tolist(), strict=True))[:2000]:
         parts.append(tag("circle", class_="flagged", cx=x(at), cy=y(value) if np.isfinite(value) else bottom, r=1.6))
     if last:
@@ -180,11 +187,12 @@ def _y_axis(y: Scale, values: list[float], form: str) -> str:
 
 def _time_axis(backdrop: Backdrop, bottom: float) -> str:
     moments = time_ticks(backdrop.low, backdrop.high)
-    digits = slice(11, 19) if len(moments) > 1 and (moments[1] - moments[0]) % (60 * SECOND) else slice(11, 16)
+    step = moments[1] - moments[0] if len(moments) > 1 else 0
+    digits = slice(5, 16) if backdrop.dated else slice(11, 19) if step % (60 * SECOND) else slice(11, 16)
     parts = [tag("line", class_="axis", x1=LEFT, x2=WIDTH - RIGHT, y1=bottom, y2=bottom)]
     for at in moments:
         parts.append(tag("line", class_="axis", x1=backdrop.x(at), x2=backdrop.x(at), y1=bottom, y2=bottom + 4))
-        parts.append(text(to_iso(at)[digits], backdrop.x(at), bottom + 16, class_="tick", text_anchor="middle"))
+        parts.append(text(to_iso(at)[digits].replace("T", " "), backdrop.x(at), bottom + 16, class_="tick", text_anchor="middle"))
     parts.append(text("UTC", WIDTH - RIGHT + 6, bottom + 16, class_="tick"))
     return "".join(parts)
 

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from edgeml.timestamps import SECOND, to_iso
+from edgeml.timestamps import SECOND
 from edgeml_cli.demo.html_report.charts import LEFT, RIGHT, WIDTH, Backdrop, Mark, channel_chart, confidence_chart, gaps_of, spans_of
-from edgeml_cli.demo.recorder import AssetHistory, Event, Recorder, Results
+from edgeml_cli.demo.recorder import AssetHistory, Recorder, Results
 from edgeml_cli.demo.statistics import Statistics
+from edgeml_cli.demo.text_view import clock
 
 _HERE = Path(__file__).parent
 
@@ -79,7 +80,7 @@ def render(run: Run) -> str:
 {"".join(sections)}
 <section>
 <h2>Event log</h2>
-{_log(run.recorder.events)}
+{_log(run.recorder)}
 </section>
 <details>
 <summary>Summary as JSON (also the last line of the demo's output)</summary>
@@ -127,7 +128,9 @@ def _asset(run: Run, name: str, asset: AssetHistory) -> str:
     if not len(rows.times):
         return ""
     alarms = [alarm for alarm in run.stats.raised if alarm.asset == name]
-    backdrop = Backdrop(int(rows.times[0]), int(rows.times[-1]), spans_of(results), alarms, _marks(run, name), gaps_of(rows.times))
+    backdrop = Backdrop(
+        int(rows.times[0]), int(rows.times[-1]), spans_of(results), alarms, _marks(run, name), gaps_of(rows.times), run.recorder.dated
+    )
     model = f"model {asset.model[0]} {asset.model[1]}, digest {asset.model[2][:12]}…" if asset.model[0] else "no results received"
     channels = "".join(
         _figure(channel, _caption(run, channel, unit), channel_chart(asset, rows, c, backdrop, c == len(asset.channels) - 1))
@@ -197,12 +200,11 @@ def _timing(results: Results) -> str:
     return f" · median time per window: {prepare:.0f} µs preparation, {model:.0f} µs inference"
 
 
-def _log(events: list[Event]) -> str:
+def _log(recorder: Recorder) -> str:
     """The events in order of event time; an event without one happened before the first row."""
-    ordered = sorted(events, key=lambda event: (event.at is not None, event.at or 0))
+    ordered = sorted(recorder.events, key=lambda event: (event.at is not None, event.at or 0))
     lines = "".join(
-        f'<tr class="{event.kind}"><td>{"" if event.at is None else to_iso(event.at)[11:19]}</td><td>{escape(event.text)}</td></tr>'
-        for event in ordered
+        f'<tr class="{event.kind}"><td>{clock(event.at, recorder.dated)}</td><td>{escape(event.text)}</td></tr>' for event in ordered
     )
     return f"<table>{lines}</table>"
 

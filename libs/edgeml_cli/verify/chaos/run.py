@@ -84,11 +84,13 @@ class Run:
             self._began, self._began_wall = time.monotonic(), time.time()
             self._disturb(scheduled)
             until_s = self._drain(made)
-            options = read(PolicyOptions, self.nucleus.component(DISPATCHER).configuration["policy"], "policy")
+            bundle = Bundle.load(BUNDLE)
+            configured = self.nucleus.component(DISPATCHER).configuration
+            own = configured.get("policy_by_model", {}).get(bundle.manifest.name, {})
+            options = read(PolicyOptions, {**configured["policy"], **own}, "policy")
             starts = {name: self.nucleus.component(name).starts for name in COMPONENTS}
             cloud = self._cloud(options)
             broken = [f"{each.name} is BROKEN ({each.detail})" for each in self.nucleus.components() if each.state == BROKEN]
-        bundle = Bundle.load(BUNDLE)
         offline = {
             name: reference_results.results(rows, bundle, baselines.get(name))
             for name, rows in self.traffic.rows.items()
