@@ -9,13 +9,13 @@ import msgspec
 import numpy as np
 
 from edgeml.alarms.alarm_policy import PolicyOptions
-from edgeml.messages import GOOD, MISSING
 from edgeml.model.bundle import assemble
 from edgeml.model.manifest_policy import effective_policy
 from edgeml.model.scorer import AssetScorer
 from model_training.comparison import textbook
 from model_training.comparison.textbook import Fit
 from model_training.evaluation.baselines.control_chart import filled
+from model_training.evaluation.bundle_scoring import score_rows
 from model_training.history import History
 from model_training.machine import confidence, learning, series
 from model_training.machine.budget import PROMISE, Budget, Tail
@@ -52,9 +52,7 @@ def machine(history: History, budget: Budget, seed: int) -> Detector:
     engine = NumpyEngine(learned.fit, learned.promise.level, len(learned.manifest.channels))
 
     def confidences(times: np.ndarray, values: np.ndarray) -> np.ndarray:
-        quality = np.where(np.isfinite(values), np.uint8(GOOD), np.uint8(MISSING))
-        result, _ = AssetScorer(bundle, engine).feed(times, values.astype(np.float32), quality)
-        return np.where(result.reason == 0, result.confidence, np.nan)
+        return score_rows(AssetScorer(bundle, engine), times, values.astype(np.float32))[1]
 
     return Detector(confidences, learned.promise.rows, effective_policy(bundle.manifest))
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgeml.alarms.alarm_policy import ACTIVE, ALARMED, AlarmPolicy
+from edgeml.alarms.alarm_policy import AlarmPolicy
 from model_training.comparison.methods import Detector
 from model_training.comparison.public_sets import Case
 from model_training.evaluation import metrics
+from model_training.evaluation.bundle_scoring import alarm_rows
 from model_training.history import Recording
 from model_training.machine import series
 from model_training.machine.layout import Layout
@@ -74,7 +75,7 @@ def measure(detector: Detector, case: Case, steps: Sequence[Step]) -> Outcome:
     delays: list[float] = []
     for recording in case.measured:
         confidences = detector.confidences(recording.times, recording.values)
-        begins, alarm = _alarms(detector, recording.times, confidences)
+        alarm, begins = _alarms(detector, recording.times, confidences)
         normal = recording.normal()
         counted = normal & np.isfinite(confidences)
         normal_rows += int(counted.sum())
@@ -126,19 +127,14 @@ def _inject(detector: Detector, step: Step, warm_up: int) -> list[bool] | None:
     for size in SIZES:
         changed = values.copy()
         changed[warm_up:, step.channel] += size * step.size
-        begins, alarm = _alarms(detector, times, detector.confidences(times, changed))
+        alarm, begins = _alarms(detector, times, detector.confidences(times, changed))
         if alarm[warm_up - 1]:
             return None
         found.append(any(row >= warm_up for row in begins))
     return found
 
 
-def _alarms(detector: Detector, times: np.ndarray, confidences: np.ndarray) -> tuple[list[int], np.ndarray]:
-    """Rows at which an alarm is raised, and whether one is active after each row, (n,) bool."""
+def _alarms(detector: Detector, times: np.ndarray, confidences: np.ndarray) -> tuple[np.ndarray, tuple[int, ...]]:
+    """Whether an alarm is active after each row, (n,) bool, and the rows at which one is raised."""
     policy = AlarmPolicy(detector.policy, "", "")
-    begins, alarm = [], np.zeros(len(times), bool)
-    for change in policy.evaluate_block("recording", times.tolist(), confidences.tolist()).changes:
-        alarm[change.row :] = change.alarm.state in ALARMED
-        if change.alarm.state == ACTIVE:
-            begins.append(change.row)
-    return begins, alarm
+    return alarm_rows(policy.evaluate_block("recording", times.tolist(), confidences.tolist()).changes, len(times))

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edgeml.alarms.alarm_policy import ACTIVE, ALARMED, AlarmPolicy, PolicyOptions
+from edgeml.alarms.alarm_policy import ACTIVE, ALARMED, AlarmPolicy, Change, PolicyOptions
 from edgeml.alarms.startup_recovery import is_stopped
-from edgeml.messages import ResultColumns
+from edgeml.messages import GOOD, MISSING, ResultColumns
 from edgeml.model.bundle import Bundle, match_channels
 from edgeml.model.explanation import explanation
 from edgeml.model.manifest import Manifest
@@ -70,9 +70,9 @@ def bundle_detector(
 
     def detect(recording: Recording) -> DetectorResult:
         names = tuple(channel.name for channel in recording.channels)
-        # A model or a recording without units, as of a table whose headings have none, fits any unit.
+        # A recording without units, as of a table whose headings have none, fits any unit.
         stated = {channel.name: channel.unit for channel in bundle.manifest.channels}
-        units = tuple(stated.get(each.name, "") if not (each.unit and stated.get(each.name)) else each.unit for each in recording.channels)
+        units = tuple(each.unit or stated.get(each.name, "") for each in recording.channels)
         order = match_channels(bundle, names, units)
         result, texts = AssetScorer(bundle, scoring_engine).feed(recording.times, recording.values[:, order], recording.quality()[:, order])
         confidence = np.where(result.reason == 0, result.confidence, np.float32(np.nan))
@@ -109,20 +109,29 @@ def apply_policy(
     """Derive verdicts and alarms from confidences (n,) float32, NaN without a decision."""
     policy = AlarmPolicy(options or PolicyOptions(), recording.full_name, model)
     outcome = policy.evaluate_block("recording", recording.times.tolist(), confidence.tolist(), deviations, stopped)
-    alarm = np.zeros(len(recording), bool)
-    raised = []
-    for change in outcome.changes:
-        alarm[change.row :] = change.alarm.state in ALARMED
-        if change.alarm.state == ACTIVE:
-            raised.append(change.row)
+    alarm, raised = alarm_rows(outcome.changes, len(recording))
     return DetectorResult(
         confidence,
         shortest_decimal(confidence) >= level,
         alarm,
-        tuple(raised),
+        raised,
         reasons or {},
         confidence if score is None else score,
     )
+
+
+def alarm_rows(changes: Sequence[Change], rows: int) -> tuple[np.ndarray, tuple[int, ...]]:
+    """Whether an alarm is active after each row, (rows,) bool, and the rows at which one became active."""
+    alarm = np.zeros(rows, bool)
+    for change in changes:
+        alarm[change.row :] = change.alarm.state in ALARMED
+    return alarm, tuple(change.row for change in changes if change.alarm.state == ACTIVE)
+
+
+def score_rows(scorer: AssetScorer, times: np.ndarray, values: np.ndarray) -> tuple[ResultColumns, np.ndarray]:
+    """Feed the next rows, (n, c) float32 with NaN for missing; returns the results and the confidences, (n,), NaN without a decision."""
+    result, _ = scorer.feed(times, values, np.where(np.isfinite(values), np.uint8(GOOD), np.uint8(MISSING)))
+    return result, np.where(result.reason == 0, result.confidence, np.float32(np.nan))
 
 
 def shortest_decimal(confidence: np.ndarray) -> np.ndarray:

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from edgeml.alarms.alarm_policy import ACTIVE, AlarmPolicy
-from edgeml.messages import GOOD, MISSING
 from edgeml.model.bundle import Bundle
 from edgeml.model.manifest_policy import effective_policy
 from edgeml.model.scorer import AssetScorer, ScoringEngine
+from model_training.evaluation.bundle_scoring import score_rows
 
 TRIALS, ROWS = 40, 128
 """Trials of each fault and size, and rows for which each lasts."""
@@ -187,8 +187,7 @@ class _State:
     def run(self, times: np.ndarray, values: np.ndarray, channel: int) -> _Outcome:
         """Feed the rows of a fault in a channel."""
         scorer, policy = copy.deepcopy(self._scorer, dict(self._shared)), self._policy.copy()
-        result, _ = scorer.feed(times, values, _quality(values))
-        confidence = np.where(result.reason == 0, result.confidence, np.float32(np.nan))
+        result, confidence = score_rows(scorer, times, values)
         decided = confidence[np.isfinite(confidence)]
         for change in policy.evaluate_block("recording", times.tolist(), confidence.tolist()).changes:
             if change.alarm.state == ACTIVE:
@@ -211,13 +210,8 @@ def _states(
         times, values = rows.times[at:begin], rows.values[at:begin]
         at = begin
         if len(times):
-            result, _ = scorer.feed(times, values, _quality(values))
-            confidence = np.where(result.reason == 0, result.confidence, np.float32(np.nan))
+            _, confidence = score_rows(scorer, times, values)
             policy.evaluate_block("recording", times.tolist(), confidence.tolist())
         if scorer.baseline is None or policy.alarm is not None or not len(times) or not np.isfinite(confidence[-1]):
             continue
         yield begin, _State(scorer, policy, shared, np.array(scorer.baseline.std))
-
-
-def _quality(values: np.ndarray) -> np.ndarray:
-    return np.where(np.isfinite(values), np.uint8(GOOD), np.uint8(MISSING))
