@@ -20,14 +20,12 @@ class Rows:
     """A history in the columns of the model.
 
     Attributes:
-        times: (n,) int64, ns.
         columns: (n, f) float64: the deviations of c channels, then derived columns; NaN where a value is missing.
         starts: (n,) int64: index of the first row after the last gap.
         series: (n,) int64: index of the first row of the series of each row; a reference does not reach into another series.
         accepted: (n,) bool: rows that count as normal running.
     """
 
-    times: np.ndarray
     columns: np.ndarray
     starts: np.ndarray
     series: np.ndarray

@@ -76,12 +76,39 @@ def fit(rows: Rows, channels: int, measured: Sequence[int], groups: Sequence[Gro
 def linear_model(rows: Rows, channels: int, measured: list[int], groups: Sequence[Group], shapes: Shapes, layout: Layout) -> np.ndarray:
     """The matrix of `Fit` on all accepted rows, (f, 2c)."""
     contrasts = Contrasts(rows, layout)
-    moments = Moments.of(contrasts, _folds(contrasts.ready))
-    chosen, _ = normal_model.select(moments, measured, groups)
-    places = [place for group in chosen for place in group.places]
-    bent = normal_model.bent_relations(moments, measured, places, channels, shapes)
-    mean = moments.mean(range(FOLDS), measured)
-    return normal_model.matrix(mean, measured, places, int(moments.counts.sum()), channels, shapes, bent)
+    return _Selection.of(contrasts, _folds(contrasts.ready), channels, measured, groups, shapes).matrix(range(FOLDS))
+
+
+@dataclass(frozen=True)
+class _Selection:
+    """The columns that are used, and the linear models with them."""
+
+    moments: Moments
+    channels: int
+    measured: list[int]
+    groups: list[Group]
+    sentences: list[str]
+    shapes: Shapes
+    bent: np.ndarray
+
+    @classmethod
+    def of(
+        cls, contrasts: Contrasts, folds: np.ndarray, channels: int, measured: list[int], groups: Sequence[Group], shapes: Shapes
+    ) -> _Selection:
+        moments = Moments.of(contrasts, folds)
+        chosen, sentences = normal_model.select(moments, measured, groups)
+        bent = normal_model.bent_relations(moments, measured, _places(chosen), channels, shapes)
+        return cls(moments, channels, measured, chosen, sentences, shapes, bent)
+
+    def matrix(self, folds: Sequence[int]) -> np.ndarray:
+        """The matrix of `Fit` on these folds, (f, 2c)."""
+        count = int(self.moments.counts[list(folds)].sum())
+        mean = self.moments.mean(folds, self.measured)
+        return normal_model.matrix(mean, self.measured, _places(self.groups), count, self.channels, self.shapes, self.bent)
+
+
+def _places(groups: Sequence[Group]) -> list[int]:
+    return [place for group in groups for place in group.places]
 
 
 def _folds(ready: np.ndarray) -> np.ndarray:
@@ -99,17 +126,9 @@ def _fit(rows: Rows, channels: int, measured: list[int], groups: Sequence[Group]
     contrasts = Contrasts(rows, layout)
     ready = contrasts.ready
     folds = _folds(ready)
-    moments = Moments.of(contrasts, folds)
-    chosen, sentences = normal_model.select(moments, measured, groups)
-    places = [place for group in chosen for place in group.places]
-    bent = normal_model.bent_relations(moments, measured, places, channels, shapes)
-
-    def matrix(of: Sequence[int]) -> np.ndarray:
-        count = int(moments.counts[list(of)].sum())
-        return normal_model.matrix(moments.mean(of, measured), measured, places, count, channels, shapes, bent)
-
-    whole = matrix(range(FOLDS))
-    without = [matrix([each for each in range(FOLDS) if each != fold]) for fold in range(FOLDS)]
+    selection = _Selection.of(contrasts, folds, channels, measured, groups, shapes)
+    whole = selection.matrix(range(FOLDS))
+    without = [selection.matrix([each for each in range(FOLDS) if each != fold]) for fold in range(FOLDS)]
     kinds, scales = 2 if len(measured) > 1 else 1, len(layout.scales)
     parts = np.full((contrasts.count, len(rows), kinds), np.nan)
     leads = np.zeros((contrasts.count, len(rows), kinds), np.int16)
@@ -137,7 +156,8 @@ def _fit(rows: Rows, channels: int, measured: list[int], groups: Sequence[Group]
     tail = Tail.fit(values[ready], int(ready.sum()))
     held_out = np.full(len(rows), np.nan)
     held_out[began] = tail.scaled(values[began])
-    return Fit(layout, whole, size, used, tail, tuple(chosen), (*sentences, *_bends(bent)), held_out, rows.accepted), scores
+    sentences = (*selection.sentences, *_bends(selection.bent))
+    return Fit(layout, whole, size, used, tail, tuple(selection.groups), sentences, held_out, rows.accepted), scores
 
 
 def _bends(bent: np.ndarray) -> list[str]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from edgeml.model import bundle as bundles
 from edgeml.model.manifest import FORMAT, Digest, Manifest, Reference, View
+from model_training.evaluation import metrics
 from model_training.history import History
 from model_training.machine import candidates, confidence, fitting, missing_values, relations
 from model_training.machine import series as rows_of
@@ -174,11 +175,10 @@ def policy(interval_s: float) -> dict[str, int | float]:
 def aside(series: Series, fit: Fit) -> list[str]:
     """A sentence for each stretch of the history that was set aside."""
     out = series.normal & ~fit.accepted
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], out.astype(np.int8), [0]])))
     sentences = []
-    for first, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
-        begin, last = (np.datetime64(int(series.times[row]), "ns").astype("datetime64[s]") for row in (first, end - 1))
-        sentences.append(f"set aside as not normal: {begin} to {last}, {_rows(end - first)}")
+    for rows in metrics.episodes(out):
+        begin, last = series.times[rows][[0, -1]].astype("datetime64[ns]").astype("datetime64[s]")
+        sentences.append(f"set aside as not normal: {begin} to {last}, {_rows(rows.stop - rows.start)}")
     return sentences
 
 

@@ -19,8 +19,6 @@ SAME_SERIES = 2000
 """Recordings of one asset are one series if the gap between them is at most this many intervals."""
 MAX_ROWS = 1_000_000
 """Rows of the history that are used, the latest ones; they are held in memory several times."""
-
-
 SENTINEL_QUANTILES, SENTINEL_REACH, SENTINEL_SHARE = (0.05, 0.95), 50.0, 0.04
 """A value is a sentinel if it lies so many times the range of the middle 90 % beyond it, and at most this share of its channel does."""
 
@@ -57,7 +55,7 @@ class Series:
 
     def rows(self, columns: np.ndarray) -> Rows:
         """The rows with their columns, (n, f)."""
-        return Rows(self.times, columns, self.starts, self.series, self.normal)
+        return Rows(columns, self.starts, self.series, self.normal)
 
     def first(self, rows: int) -> Series:
         """The first rows."""
@@ -87,6 +85,12 @@ def collect(history: History) -> Series:
     index = np.arange(len(times))
     starts = np.maximum.accumulate(np.where(first | (steps > gap_ns), index, 0))
     return Series(times, values, normal, starts, np.maximum.accumulate(np.where(first, index, 0)))
+
+
+def left_out(history: History, series: Series) -> list[str]:
+    """A sentence if the history has more rows than are used."""
+    total = sum(map(len, history.recordings))
+    return [f"the latest {len(series)} of {total} rows are used, as many as fit in memory"] if total > len(series) else []
 
 
 def without_sentinels(history: History, series: Series) -> tuple[Series, list[str]]:

@@ -1,4 +1,4 @@
-"""How well a model does on rows that it was not trained on: trained on the first four fifths of a history, counted on the last fifth."""
+"""How well a model does on rows that it was not trained on: trained on the first four fifths of a history, evaluated on the last fifth."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgeml.alarms.alarm_policy import ACTIVE, ALARMED, AlarmPolicy
-from edgeml.messages import GOOD, MISSING
+from edgeml.alarms.alarm_policy import AlarmPolicy
 from edgeml.model.bundle import Bundle, assemble
 from edgeml.model.manifest_policy import effective_policy
 from edgeml.model.scorer import AssetScorer, ScoringEngine
 from model_training import calibration
 from model_training.evaluation import injection
+from model_training.evaluation.bundle_scoring import alarm_rows, score_rows
 from model_training.evaluation.injection import Found, NormalRows
 from model_training.history import History
 from model_training.machine import learning
 from model_training.machine.budget import Budget
-from model_training.machine.layout import MIN_ROWS
 from model_training.machine.numpy_engine import NumpyEngine
 from model_training.machine.series import Series
 from model_training.training_request import TrainingError
@@ -84,8 +83,8 @@ def validate(history: History, series: Series, name: str, budget: Budget, seed: 
     log("validating: a second model learns from the first four fifths of the rows")
     try:
         machine = learning.learn(history, series.first(end), name, budget, seed, lambda text: None)
-    except TrainingError:
-        log(f"not validated: four fifths of the history are less than {MIN_ROWS} rows of normal running")
+    except TrainingError as fault:
+        log(f"not validated: four fifths of the history do not train a model: {fault}")
         return None
     bundle = assemble(machine.manifest, b"")
     engine = NumpyEngine(machine.fit, machine.promise.level, len(machine.manifest.channels))
@@ -136,16 +135,10 @@ class DeviceResult:
 
 def run_on_device(bundle: Bundle, engine: ScoringEngine, times: np.ndarray, values: np.ndarray) -> DeviceResult:
     """Run the scorer and the alarm policy of a device over rows, (n, c) float32, NaN for missing."""
-    quality = np.where(np.isfinite(values), np.uint8(GOOD), np.uint8(MISSING))
-    result, _ = AssetScorer(bundle, engine).feed(times, values, quality)
-    confidence = np.where(result.reason == 0, result.confidence, np.float32(np.nan))
+    result, confidence = score_rows(AssetScorer(bundle, engine), times, values)
     policy = AlarmPolicy(effective_policy(bundle.manifest), "", bundle.manifest.name)
-    alarm, raised = np.zeros(len(times), bool), []
-    for change in policy.evaluate_block("recording", times.tolist(), confidence.tolist()).changes:
-        alarm[change.row :] = change.alarm.state in ALARMED
-        if change.alarm.state == ACTIVE:
-            raised.append(change.row)
-    return DeviceResult(confidence, alarm, tuple(raised), result.deviations.astype(np.float32))
+    alarm, raised = alarm_rows(policy.evaluate_block("recording", times.tolist(), confidence.tolist()).changes, len(times))
+    return DeviceResult(confidence, alarm, raised, result.deviations.astype(np.float32))
 
 
 def _calibrated(normal: np.ndarray, found: list[Found]) -> tuple[float, float]:
