@@ -70,7 +70,7 @@ def _figures(machine: Machine, validation: Validation | None) -> list[tuple[str,
 def _injected(validation: Validation, interval_s: float) -> str:
     """A table of the faults that were found."""
     table = model_card.markdown(injection.lines(validation.found, interval_s))
-    return f"Each fault lasts at most {injection.ROWS} rows in one channel. Size 0 is no fault: what was raised anyway.\n\n{table}"
+    return f"Each fault lasts at most {injection.ROWS} rows in one channel. Size 0 is no fault; its alarms are false ones.\n\n{table}"
 
 
 def _relations(machine: Machine) -> list[str]:
@@ -89,7 +89,7 @@ def _limits(machine: Machine) -> str:
             f"- {machine.promise.sentence[0].upper()}{machine.promise.sentence[1:]}.",
             f"- A change that is slower than the reference of {layout.reference} rows ({layout.reference * interval:g} s) counts as drift.",
             f"- An alarm ends after {learning.HOLD_REFERENCES * layout.reference} rows: then the new state is the reference.",
-            "- What the history does not contain, such as a season, a product or a mode, can alarm.",
+            "- Conditions that the history does not contain, such as a season, a product or a mode, can alarm.",
         ]
     )
 

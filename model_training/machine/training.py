@@ -29,11 +29,10 @@ def train(request: TrainingRequest) -> TrainingResult:
     if not files:
         raise TrainingError("--data is missing; name the files with the history of the machine")
     history = read(files, load_spec(options.spec))
+    series, sentinels = rows_of.without_sentinels(history, rows_of.collect(history))
+    history = dataclasses.replace(history, notes=(*history.notes, *rows_of.left_out(history, series), *sentinels))
     for note in history.notes:
         request.log(note)
-    series, sentinels = rows_of.without_sentinels(history, rows_of.collect(history))
-    for sentence in sentinels:
-        request.log(sentence)
     machine = learning.learn(history, series, name, budget, request.seed, request.log)
     checked = None if request.quick else validation.validate(history, series, name, budget, request.seed, request.log)
     if checked is not None:

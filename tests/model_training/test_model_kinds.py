@@ -84,3 +84,8 @@ def test_invalid_kind_fails_with_one_sentence(
     output = capsys.readouterr().err
     assert re.search(sentence, output) and "Traceback" not in output
     monkeypatch.delitem(sys.modules, "own", raising=False)
+
+
+def test_files_may_be_named_one_by_one() -> None:
+    parsed = train.parse(["machine", "--name", "m", "--data", "a.csv", "--data", "b.csv", "c.csv"])
+    assert [str(path) for path in parsed.data] == ["a.csv", "b.csv", "c.csv"]

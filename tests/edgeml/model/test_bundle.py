@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from edgeml.alarms.alarm_policy import PolicyOptions
 from edgeml.errors import BundleError
-from edgeml.model.bundle import MAX_FILE_BYTES, Bundle, match_channels, save
+from edgeml.model.bundle import MAX_FILE_BYTES, Bundle, assemble, match_channels, save
 from edgeml.model.manifest import NEWER_KEYS, Calibration, CycleColumn, HingeColumn, LagColumn, Scaling, Stopped, View
 from edgeml.model.manifest_policy import effective_policy
 from tests.edgeml.contrast import MANIFEST as CONTRAST
@@ -253,6 +253,16 @@ def test_scaling_id_depends_on_the_columns_and_the_reference() -> None:
 
 def test_channels_are_matched_in_any_order(tmp_path: Path) -> None:
     assert match_channels(tiny(tmp_path), ("speed", "flow", "current"), ("1/min", "l/min", "A")).tolist() == [2, 1]
+
+
+def test_channel_without_a_unit_in_the_manifest_matches_any_unit(tmp_path: Path) -> None:
+    bundle = tiny(tmp_path)
+    current, flow = bundle.manifest.channels
+    without = (replace(current, unit=""), flow)
+    unitless = assemble(replace(bundle.manifest, channels=without), bundle.model)
+    assert match_channels(unitless, ("current", "flow"), ("mA", "l/min")).tolist() == [0, 1]
+    with pytest.raises(BundleError, match=r"no `current`; expected current, flow \(l/min\); received flow \(l/min\)"):
+        match_channels(unitless, ("flow",), ("l/min",))
 
 
 def test_mismatched_channels_are_refused(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from model_training.machine import learning
+from model_training.machine import learning, validation
 from model_training.machine import series as rows_of
 from model_training.machine.budget import Budget
 from model_training.machine.learning import Machine
@@ -192,3 +192,24 @@ def test_history_of_several_recordings_keeps_its_references_apart() -> None:
     warm_up = machine.fit.layout.delay + machine.fit.layout.min_reference
     assert np.isnan(machine.fit.held_out[2_000 : 2_000 + warm_up - 1]).all()
     assert np.isfinite(machine.fit.held_out[2_000 + warm_up :]).all()
+
+
+def test_rows_beyond_the_maximum_are_left_out_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows_of, "MAX_ROWS", 1_000)
+    plant = Plant()
+    history = plant.history(plant.values(1_500, 1))
+    series = rows_of.collect(history)
+    assert len(series) == 1_000 and series.times[-1] == history.recordings[0].times[-1]
+    assert rows_of.left_out(history, series) == ["the latest 1000 of 1500 rows are used, as many as fit in memory"]
+    monkeypatch.undo()
+    assert rows_of.left_out(history, rows_of.collect(history)) == []
+
+
+def test_history_that_cannot_be_validated_says_why() -> None:
+    plant = Plant()
+    values = plant.values(2_000, 1)
+    values[:1_700, 0] = np.nan
+    history = plant.history(values)
+    lines: list[str] = []
+    assert validation.validate(history, rows_of.collect(history), "m", Budget.parse("1 per 1000 rows"), 1, lines.append) is None
+    assert "channel 'c0' has no value in the rows that train" in lines[-1], lines
