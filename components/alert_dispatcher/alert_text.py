@@ -10,8 +10,8 @@ from edgeml.timestamps import SECOND, to_iso
 
 NOTABLE_SIGMAS = 3.0
 MAX_CHANNELS = 3
-NO_TIME = "0.0 s"
-"""The `duration` of a change in the row in which the alarm began, as with a policy that holds for 0 s; no sentence has it."""
+MIN_DURATION_S = 0.05
+"""A shorter duration would read `0.0 s`, as of a change in the row in which the alarm began; no sentence has it."""
 
 
 def why(alarm: Alarm, at: int, view: str = "", because: str = "") -> str:
@@ -23,8 +23,8 @@ def why(alarm: Alarm, at: int, view: str = "", because: str = "") -> str:
         because: the reason for an end that no result has confirmed.
     """
     percent = f"{alarm.confidence * 100:.0f} %"
-    elapsed = duration((at - alarm.pending_at) / SECOND)
-    lasted = elapsed != NO_TIME
+    elapsed_s = (at - alarm.pending_at) / SECOND
+    elapsed, lasted = duration(elapsed_s), elapsed_s >= MIN_DURATION_S
     if alarm.state == CLEARED:
         peak = f"{alarm.peak * 100:.0f} %"
         if because:
